@@ -1,0 +1,211 @@
+"""Frozen dataclasses to and from JSON values, strictly: an unknown, missing or ill-typed field is refused by name."""
+
+import dataclasses
+import enum
+import functools
+import json
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from contract.problems import InvalidInputError, Problem
+
+SCHEMA_VERSION = 1
+SCHEMA_VERSION_FIELD = "schema_version"
+
+T = TypeVar("T")
+Json = Any
+"""A JSON value: dict, list, str, int, float, bool or None."""
+
+
+def to_json(message: Any) -> dict[str, Json]:
+    """Flatten a dataclass to JSON values, with the schema version of the message."""
+    return {SCHEMA_VERSION_FIELD: SCHEMA_VERSION, **_encode(message)}
+
+
+def dumps(message: Any) -> str:
+    """Serialize a dataclass to JSON text with a stable order of fields."""
+    return json.dumps(to_json(message), ensure_ascii=False, allow_nan=False)
+
+
+def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
+    """Build `cls` from JSON values.
+
+    Raises:
+        InvalidInputError: with every problem found, or with the schema version when that is not ours.
+    """
+    name = subject or cls.__name__
+    if not isinstance(data, Mapping):
+        raise InvalidInputError(name, [Problem(name, data, "a JSON object")])
+    version = data.get(SCHEMA_VERSION_FIELD)
+    if version != SCHEMA_VERSION:
+        problem = Problem(
+            SCHEMA_VERSION_FIELD,
+            version,
+            f"{SCHEMA_VERSION}",
+            "The writer and the reader of this message are of different releases: deploy all stacks and the image "
+            "of one release, then start a new execution.",
+        )
+        raise InvalidInputError(name, [problem])
+    body = {key: value for key, value in data.items() if key != SCHEMA_VERSION_FIELD}
+    problems: list[Problem] = []
+    built = _decode(cls, body, "", problems)
+    if problems:
+        raise InvalidInputError(name, problems)
+    return typing.cast("T", built)
+
+
+def loads(cls: type[T], text: str | bytes, *, subject: str | None = None) -> T:
+    """Parse JSON text into `cls`; see `from_json`."""
+    name = subject or cls.__name__
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(name, [Problem(name, text, f"JSON text ({error})")]) from error
+    return from_json(cls, data, subject=name)
+
+
+def decode_fields(cls: type[T], data: Mapping[str, Json]) -> tuple[T | None, list[Problem]]:
+    """Like `from_json`, for input that people write: no schema version, and problems are returned, not raised."""
+    problems: list[Problem] = []
+    built = _decode(cls, data, "", problems)
+    return (None if problems else typing.cast("T", built)), problems
+
+
+def _encode(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (list, tuple)):
+        return [_encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _encode(item) for key, item in value.items()}
+    return value
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _decode(expected: Any, value: Json, path: str, problems: list[Problem]) -> Any:  # noqa: PLR0911 - one return a kind
+    origin = typing.get_origin(expected)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_optional(expected, value, path, problems)
+    if origin is tuple:
+        return _decode_items(typing.get_args(expected)[0], value, path, problems)
+    if origin in (dict, Mapping, typing.get_origin(Mapping[str, str])):
+        return _decode_mapping(typing.get_args(expected)[1], value, path, problems)
+    if origin is typing.Literal:
+        return _decode_literal(typing.get_args(expected), value, path, problems)
+    if dataclasses.is_dataclass(expected):
+        return _decode_dataclass(typing.cast("type", expected), value, path, problems)
+    if isinstance(expected, type) and issubclass(expected, enum.Enum):
+        return _decode_enum(expected, value, path, problems)
+    return _decode_scalar(expected, value, path, problems)
+
+
+def _decode_optional(expected: Any, value: Json, path: str, problems: list[Problem]) -> Any:
+    if value is None:
+        return None
+    choices = [choice for choice in typing.get_args(expected) if choice is not type(None)]
+    # Only a choice of the value's own shape says what is wrong with it: a list is no badly written object.
+    alike = [choice for choice in choices if _takes(choice, value)]
+    if len(alike) == 1:
+        return _decode(alike[0], value, path, problems)
+    attempts: list[Problem] = []
+    for choice in alike or choices:
+        found: list[Problem] = []
+        decoded = _decode(choice, value, path, found)
+        if not found:
+            return decoded
+        attempts.extend(found)
+    problems.append(Problem(path, value, " or ".join(dict.fromkeys(problem.expected for problem in attempts))))
+    return None
+
+
+def _takes(expected: Any, value: Json) -> bool:
+    """Whether a type is written in the value's shape: a list, an object, or neither."""
+    origin = typing.get_origin(expected)
+    if isinstance(value, (list, tuple)):
+        return origin is tuple
+    is_object = dataclasses.is_dataclass(expected) or origin in (dict, Mapping, typing.get_origin(Mapping[str, str]))
+    return is_object if isinstance(value, Mapping) else not is_object and origin is not tuple
+
+
+def _decode_items(item_type: Any, value: Json, path: str, problems: list[Problem]) -> Any:
+    if not isinstance(value, (list, tuple)):
+        problems.append(Problem(path, value, "a list"))
+        return None
+    return tuple(_decode(item_type, item, f"{path}[{index}]", problems) for index, item in enumerate(value))
+
+
+def _decode_mapping(item_type: Any, value: Json, path: str, problems: list[Problem]) -> Any:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        problems.append(Problem(path, value, "a JSON object"))
+        return None
+    return {key: _decode(item_type, item, f"{path}.{key}", problems) for key, item in value.items()}
+
+
+def _decode_literal(choices: tuple[Any, ...], value: Json, path: str, problems: list[Problem]) -> Any:
+    if value not in choices:
+        problems.append(Problem(path, value, "one of " + ", ".join(map(repr, choices))))
+    return value
+
+
+def _decode_enum(expected: type[enum.Enum], value: Json, path: str, problems: list[Problem]) -> Any:
+    try:
+        return expected(value)
+    except ValueError:
+        problems.append(Problem(path, value, "one of " + ", ".join(repr(member.value) for member in expected)))
+        return None
+
+
+def _decode_scalar(expected: Any, value: Json, path: str, problems: list[Problem]) -> Any:
+    if expected is Any:
+        return value
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        # A whole number can be larger than any float; as it is, it goes to the checks of the field's range.
+        return float(value) if abs(value) <= sys.float_info.max else value
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        word = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+        problems.append(Problem(path, value, word.get(expected, str(expected))))
+    return value
+
+
+def _decode_dataclass(cls: type, value: Json, path: str, problems: list[Problem]) -> Any:
+    if not isinstance(value, Mapping):
+        problems.append(Problem(path or cls.__name__, value, "a JSON object"))
+        return None
+    before = len(problems)
+    hints = _hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    prefix = f"{path}." if path else ""
+    known = f"Known fields: {', '.join(fields)}."
+    problems.extend(
+        Problem(f"{prefix}{name}", value[name], "no such field", known) for name in value if name not in fields
+    )
+    arguments: dict[str, Any] = {}
+    missing = False
+    for name, field in fields.items():
+        found: list[Problem] = []
+        if name in value:
+            arguments[name] = _decode(hints[name], value[name], f"{prefix}{name}", found)
+            if found:
+                del arguments[name]
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            found.append(Problem(f"{prefix}{name}", None, "a value: the field is required"))
+        missing = missing or (bool(found) and field.default is dataclasses.MISSING)
+        problems.extend(found)
+    if missing:
+        return None
+    # Built even when a field with a default was refused, so that one try reports every problem there is.
+    try:
+        built = cls(**arguments)
+    except InvalidInputError as error:
+        problems.extend(dataclasses.replace(problem, field=f"{prefix}{problem.field}") for problem in error.problems)
+        return None
+    return built if len(problems) == before else None

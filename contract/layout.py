@@ -1,0 +1,160 @@
+"""Every S3 key and every path under /opt/ml, as functions. Nothing else spells them out."""
+
+import hashlib
+import os
+from pathlib import Path, PurePosixPath
+
+from contract.environment import ML_ROOT
+
+ARTIFACT_NAME = "model.tar.gz"
+_MARKER_SUFFIX = ".json"
+_SLUG_CHARACTERS = 24
+
+# ---- keys in the buckets -------------------------------------------------------------------------------------
+
+
+def dataset_prefix(dataset: str) -> str:
+    """Where a dataset's objects lie in the datasets bucket."""
+    return f"{dataset}/"
+
+
+def artifact_key(model_id: str, version: str) -> str:
+    """A model version's artifact in the models bucket; also its path below the container's models folder."""
+    return f"{model_id}/{version}/{ARTIFACT_NAME}"
+
+
+def output_key(dataset: str, model_id: str, execution_id: str, object_key: str) -> str:
+    """An output object, relative to `predictions/` or `quarantine/`; Hive partitions, so all read as one table."""
+    return f"dataset={dataset}/model_id={model_id}/execution_id={execution_id}/{object_key}"
+
+
+EXECUTIONS_PREFIX = "executions/"
+
+
+def execution_prefix(execution_id: str) -> str:
+    return f"{EXECUTIONS_PREFIX}{execution_id}/"
+
+
+def jobs_key(execution_id: str) -> str:
+    """The Map's items: a JSON list of `messages.JobPointer`."""
+    return f"{execution_prefix(execution_id)}jobs.json"
+
+
+def summary_key(execution_id: str) -> str:
+    return f"{execution_prefix(execution_id)}summary.json"
+
+
+def job_prefix(execution_id: str, job_id: str) -> str:
+    return f"{execution_prefix(execution_id)}jobs/{job_id}/"
+
+
+def job_spec_key(execution_id: str, job_id: str) -> str:
+    return f"{job_prefix(execution_id, job_id)}job.json"
+
+
+def models_manifest_key(execution_id: str, job_id: str) -> str:
+    return f"{job_prefix(execution_id, job_id)}models.manifest"
+
+
+def data_manifest_key(execution_id: str, job_id: str, attempt: int) -> str:
+    """The objects that an attempt scores: those that the ledger lacks."""
+    return f"{job_prefix(execution_id, job_id)}attempt-{attempt}.manifest"
+
+
+def ledger_prefix(execution_id: str, job_id: str) -> str:
+    return f"{job_prefix(execution_id, job_id)}ledger/"
+
+
+def marker_key(model_id: str, object_key: str) -> str:
+    """A commit marker, relative to the job's ledger."""
+    return f"{model_id}/{object_key}{_MARKER_SUFFIX}"
+
+
+UPLOADS_PREFIX = "uploads/"
+
+
+def uploads_prefix(dataset: str) -> str:
+    return f"{UPLOADS_PREFIX}{dataset}/"
+
+
+def upload_manifest_key(dataset: str, batch_id: str) -> str:
+    """What an execution that uploads started scores: an `uploads.UploadManifest`."""
+    return f"{uploads_prefix(dataset)}{batch_id}.json"
+
+
+def upload_part_key(dataset: str, part: str) -> str:
+    """The object versions that one call saw and tries to claim for a window: a list of `uploads.ObjectVersion`."""
+    return f"{uploads_prefix(dataset)}parts/{part}.json"
+
+
+def upload_share_key(dataset: str, part: str) -> str:
+    """Those of a part's object versions that no other part has claimed."""
+    return f"{uploads_prefix(dataset)}parts/{part}.share.json"
+
+
+def skipped_key(execution_id: str) -> str:
+    """Which objects of its upload manifest an execution leaves out, and why."""
+    return f"{execution_prefix(execution_id)}skipped.json"
+
+
+PREDICTIONS_PREFIX = "predictions/"
+QUARANTINE_PREFIX = "quarantine/"
+
+
+def predictions_prefix(dataset: str, model_id: str, execution_id: str) -> str:
+    return PREDICTIONS_PREFIX + output_key(dataset, model_id, execution_id, "")
+
+
+def quarantine_prefix(dataset: str, model_id: str, execution_id: str) -> str:
+    return QUARANTINE_PREFIX + output_key(dataset, model_id, execution_id, "")
+
+
+def s3_uri(bucket: str, key: str) -> str:
+    return f"s3://{bucket}/{key}"
+
+
+def processing_job_name(stage: str, execution_arn: str, started_at: str, job_id: str, attempt: int) -> str:
+    """A SageMaker job name of at most 63 characters that no other attempt ever gets.
+
+    The start time is part of the digest because an execution name may be used again after 90 days, a
+    processing job name never.
+    """
+    digest = hashlib.sha256("\n".join((execution_arn, started_at, job_id)).encode()).hexdigest()[:16]
+    slug = "".join(character if character.isalnum() and character.isascii() else "-" for character in job_id)
+    head = "-".join(part for part in f"{stage}-{slug[:_SLUG_CHARACTERS]}".split("-") if part)
+    return f"{head}-{digest}-{attempt}"
+
+
+# ---- paths in the container ----------------------------------------------------------------------------------
+
+
+class ContainerPaths:
+    """The folders of SageMaker Processing below /opt/ml.
+
+    Another root, named by the environment variable `ML_ROOT`, serves where a process cannot have an /opt/ml of its
+    own: the embedded AWS on a machine without mount namespaces, and tests.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        processing = root / "processing"
+        self.resource_config = root / "config" / "resourceconfig.json"
+        self.exit_message = root / "output" / "message"
+        self.spec = processing / "input" / "spec" / "job.json"
+        self.data = processing / "input" / "data"
+        self.models = processing / "input" / "models"
+        self.predictions = processing / "output" / "predictions"
+        self.quarantine = processing / "output" / "quarantine"
+        self.ledger = processing / "output" / "ledger"
+
+    @classmethod
+    def from_environment(cls) -> "ContainerPaths":
+        return cls(Path(os.environ.get(ML_ROOT, "/opt/ml")))
+
+
+PROCESSING_ROOT = PurePosixPath("/opt/ml/processing")
+
+
+def container_path(*parts: str) -> str:
+    """An absolute path below /opt/ml/processing, as a processing job's request spells it."""
+    return str(PROCESSING_ROOT.joinpath(*parts))

@@ -1,0 +1,150 @@
+"""What a job is asked to do: the immutable job spec that the plan writes and the container reads."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contract.names import check_all, check_dataset_name, check_model_id, check_object_key, check_version
+from contract.problems import InvalidInputError, Problem
+
+Framework = Literal["sklearn", "xgboost"]
+ModelFormat = Literal["sklearn-joblib", "xgboost-json", "xgboost-ubj", "xgboost-sklearn-json", "xgboost-sklearn-ubj"]
+Method = Literal["predict", "predict_proba", "decision_function", "margin"]
+
+FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
+    "sklearn-joblib": "sklearn",
+    "xgboost-json": "xgboost",
+    "xgboost-ubj": "xgboost",
+    "xgboost-sklearn-json": "xgboost",
+    "xgboost-sklearn-ubj": "xgboost",
+}
+"""`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor."""
+
+METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
+    "sklearn-joblib": frozenset({"predict", "predict_proba", "decision_function"}),
+    "xgboost-json": frozenset({"predict", "margin"}),
+    "xgboost-ubj": frozenset({"predict", "margin"}),
+    "xgboost-sklearn-json": frozenset({"predict", "predict_proba", "margin"}),
+    "xgboost-sklearn-ubj": frozenset({"predict", "predict_proba", "margin"}),
+}
+
+ARROW_TYPES = frozenset(
+    {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "string"}
+)
+"""Names of the Arrow types that a feature may declare, as `str(pyarrow.DataType)` prints them."""
+
+
+@dataclass(frozen=True)
+class PinnedObject:
+    """One object of the dataset as the plan saw it; `key` is relative to the dataset's prefix, `size` is in bytes."""
+
+    key: str
+    size: int
+    etag: str
+
+    def __post_init__(self) -> None:
+        check_all(check_object_key("key", self.key))
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input column of a model, in the model's own order."""
+
+    name: str
+    type: str
+    """An Arrow type name out of `ARROW_TYPES`."""
+    nullable: bool = True
+
+    def __post_init__(self) -> None:
+        if self.type not in ARROW_TYPES:
+            expected = "an Arrow type, one of " + ", ".join(sorted(ARROW_TYPES))
+            raise InvalidInputError("Feature", [Problem("type", self.type, expected)])
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model version as the container needs it."""
+
+    model_id: str
+    version: str
+    artifact_sha256: str
+    """Lower-case hex SHA-256 of model.tar.gz; checked before anything in it is opened."""
+    artifact_bytes: int
+    framework: Framework
+    format: ModelFormat
+    model_file: str
+    """Path of the serialized model inside model.tar.gz."""
+    method: Method
+    features: tuple[Feature, ...]
+    key_columns: tuple[str, ...] = ()
+    output_columns: tuple[str, ...] = ()
+    """Names of the prediction columns; empty: `prediction`, or `prediction_<class>` one a class."""
+    columns: Literal["all", "keys"] = "all"
+    """`all`: every input column and the predictions; `keys`: the key columns and the predictions only."""
+    framework_version: str = ""
+
+    def __post_init__(self) -> None:
+        problems = [*check_model_id("model_id", self.model_id), *check_version("version", self.version)]
+        if FRAMEWORK_OF_FORMAT.get(self.format) != self.framework:
+            expected = f"{FRAMEWORK_OF_FORMAT.get(self.format)!r}, the framework of format {self.format!r}"
+            problems.append(Problem("framework", self.framework, expected))
+        allowed = METHODS_OF_FORMAT.get(self.format, frozenset())
+        if self.method not in allowed:
+            problems.append(
+                Problem("method", self.method, f"one of {', '.join(sorted(allowed))} for format {self.format!r}")
+            )
+        if not self.features:
+            problems.append(Problem("features", [], "at least one feature column"))
+        problems.extend(_duplicates("features", [feature.name for feature in self.features]))
+        problems.extend(_duplicates("key_columns", list(self.key_columns)))
+        problems.extend(_duplicates("output_columns", list(self.output_columns)))
+        if len(self.artifact_sha256) != 64 or set(self.artifact_sha256) - set("0123456789abcdef"):
+            problems.append(Problem("artifact_sha256", self.artifact_sha256, "64 lower-case hexadecimal digits"))
+        problems.extend(check_object_key("model_file", self.model_file))
+        if self.columns == "keys" and not self.key_columns:
+            problems.append(Problem("key_columns", [], "at least one key column, because columns is 'keys'"))
+        if problems:
+            raise InvalidInputError("ModelSpec", problems)
+
+
+def _duplicates(name: str, values: list[str]) -> list[Problem]:
+    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
+    return [Problem(name, repeated, "each name once")] if repeated else []
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """How the container scores."""
+
+    batch_rows: int = 65_536
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_rows <= 10_000_000:
+            raise InvalidInputError(
+                "ScoringOptions", [Problem("batch_rows", self.batch_rows, "1 to 10,000,000 rows a batch")]
+            )
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """The immutable input of a job: some models over some objects of one dataset."""
+
+    execution_id: str
+    job_id: str
+    dataset: str
+    dataset_bucket: str
+    models: tuple[ModelSpec, ...]
+    objects: tuple[PinnedObject, ...]
+    options: ScoringOptions = field(default_factory=ScoringOptions)
+
+    def __post_init__(self) -> None:
+        problems = list(check_dataset_name("dataset", self.dataset))
+        if not self.models:
+            problems.append(Problem("models", [], "at least one model"))
+        if not self.objects:
+            problems.append(Problem("objects", [], "at least one object"))
+        problems.extend(_duplicates("models", [model.model_id for model in self.models]))
+        if len({item.key for item in self.objects}) != len(self.objects):
+            problems.append(Problem("objects", f"{len(self.objects)} objects", "each key once"))
+        if problems:
+            raise InvalidInputError("JobSpec", problems)

@@ -1,0 +1,48 @@
+"""summary.json: how an execution ended, job by job."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from contract.status import ExecutionStatus, FailureKind, JobStatus
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    job_id: str
+    status: JobStatus
+    dataset: str
+    model_ids: tuple[str, ...]
+    model_versions: tuple[str, ...]
+    attempts: int
+    processing_job_name: str
+    object_count: int
+    input_bytes: int
+    rows_in: int
+    rows_scored: int
+    rows_quarantined: int
+    seconds: float
+    """From the opening of the first attempt to the end of the job, waits included."""
+    predictions_uris: tuple[str, ...]
+    """One prefix a model; empty unless the job succeeded."""
+    failure_kind: FailureKind | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ExecutionSummary:
+    execution_id: str
+    execution_arn: str
+    label: str
+    status: ExecutionStatus
+    request: Any
+    started_at: str
+    ended_at: str
+    reason: str
+    """Why the execution did not succeed and what to do; empty when it did."""
+    jobs_total: int
+    jobs_succeeded: int
+    jobs_failed: int
+    rows_in: int
+    rows_scored: int
+    rows_quarantined: int
+    jobs: tuple[JobSummary, ...]
