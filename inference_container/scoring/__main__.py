@@ -1,0 +1,27 @@
+"""The container's entry point: `python -m scoring`."""
+
+import argparse
+import os
+import sys
+
+from contract.layout import ContainerPaths
+from scoring.cores import core_budget
+from scoring.job import run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scoring", description="Score this instance's shard of a job.")
+    parser.add_argument("--workers", type=int, default=None, help="worker processes (default: as the work needs)")
+    parser.add_argument("--cores", type=int, default=None, help="cores to use (default: all of the container)")
+    arguments = parser.parse_args()
+    if any(number is not None and number < 1 for number in (arguments.workers, arguments.cores)):
+        parser.error("--workers and --cores take whole numbers from 1")
+    return run(ContainerPaths.from_environment(), arguments.cores or core_budget(), arguments.workers)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written and all workers are gone: nothing is left that is worth the interpreter's time to take apart.
+    os._exit(code)

@@ -1,0 +1,135 @@
+"""Which columns of an object a model reads and writes, decided from the object's schema before a row is read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from contract.columns import holds_every_value
+from contract.spec import Feature, ModelSpec
+from scoring.errors import ConfigurationError, DataError
+
+_PANDAS_KEY = b"pandas"
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """What to do with an object's columns for one model."""
+
+    kept: tuple[str, ...]
+    """Input columns that the output carries, in order."""
+    schema: pa.Schema
+    """Of the output: the kept columns as they are, then the predictions."""
+    needed: frozenset[str]
+    """Columns to decode."""
+
+
+def plan_columns(
+    key: str, spec: ModelSpec, outputs: tuple[pa.Field, ...], schema: pa.Schema, null_counts: Mapping[str, int]
+) -> ColumnPlan:
+    """Match an object's schema with a model's record; `null_counts` holds the columns whose nulls are known.
+
+    Raises DataError with all problems of the object, or ConfigurationError when the output's names cannot be used.
+    """
+    names: list[str] = list(schema.names)
+    problems = [f"column {name!r} appears more than once" for name in sorted({n for n in names if names.count(n) > 1})]
+    problems += [
+        f"key column {name!r} is missing: add it to the object or drop it from the record's key_columns"
+        for name in spec.key_columns
+        if name not in names
+    ]
+    for feature in spec.features:
+        problems += _feature_problems(feature, schema, null_counts.get(feature.name, 0))
+    if problems:
+        raise DataError(f"object {key!r} does not suit model {spec.model_id!r}: " + "; ".join(problems))
+    kept = tuple(names) if spec.columns == "all" else spec.key_columns
+    clashes = [field.name for field in outputs if field.name in kept]
+    if clashes:
+        raise ConfigurationError(
+            f"object {key!r}, model {spec.model_id!r}: the prediction columns {clashes} are also input columns: "
+            "set output_columns in the model's record to other names"
+        )
+    fields = [schema.field(name) for name in kept]
+    metadata = extended_metadata(schema.metadata or {}, kept, outputs)
+    output_schema = pa.schema([*fields, *outputs], metadata=metadata or None)
+    needed = frozenset(kept) | {feature.name for feature in spec.features}
+    return ColumnPlan(kept, output_schema, needed)
+
+
+def _feature_problems(feature: Feature, schema: pa.Schema, nulls: int) -> list[str]:
+    if feature.name not in schema.names:
+        near = next((name for name in schema.names if name.lower() == feature.name.lower()), None)
+        hint = f" (it has {near!r}: names must be equal in case too)" if near else ""
+        return [f"feature column {feature.name!r} of type {feature.type} is missing{hint}"]
+    found = schema.field(schema.names.index(feature.name)).type
+    if not is_safe(found, feature.type):
+        found_and_expected = f"is of type {found}, the record says {feature.type}, and not all values of the one fit in"
+        return [
+            f"feature column {feature.name!r} {found_and_expected} the other: convert the column or mend the record"
+        ]
+    if not feature.nullable and (nulls or pa.types.is_null(found)):
+        count = f"{nulls:,} nulls" if nulls else "nothing but nulls"
+        return [f"feature column {feature.name!r} has {count}, the record says that it has none (nullable: false)"]
+    return []
+
+
+def is_safe(found: pa.DataType, declared: str) -> bool:
+    """Whether values can go from one type to the other without loss."""
+    return holds_every_value(declared, str(found.value_type if pa.types.is_dictionary(found) else found))
+
+
+def declared_array(key: str, feature: Feature, column: pa.Array, first_row: int) -> pa.Array:
+    """A batch's column in the type that the record declares; `first_row` is the batch's place in the object.
+
+    Raises DataError for a null where none is allowed and for a value that the declared type cannot hold.
+    """
+    if column.null_count and not feature.nullable:
+        row = first_row + column.is_null().to_pylist().index(True)
+        raise DataError(
+            f"object {key!r}: feature column {feature.name!r} is null in row {row:,}, the record says that it has no "
+            "nulls (nullable: false)"
+        )
+    if str(column.type) == feature.type:
+        return column
+    declared = pa.float64() if feature.type == "double" else pa.type_for_alias(feature.type)
+    try:
+        return column.cast(declared)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"object {key!r}: feature column {feature.name!r} of type {column.type} has a value that {feature.type} "
+            f"cannot hold, in rows {first_row:,} to {first_row + len(column) - 1:,} ({error}): convert the column"
+        ) from error
+
+
+def extended_metadata(
+    metadata: Mapping[bytes, bytes], kept: tuple[str, ...], outputs: tuple[pa.Field, ...]
+) -> dict[bytes, bytes]:
+    """The schema's key-value metadata, with what pandas wrote about its columns kept true for the output."""
+    extended = dict(metadata)
+    if _PANDAS_KEY not in extended:
+        return extended
+    try:
+        pandas: dict[str, Any] = json.loads(extended[_PANDAS_KEY])
+        columns = [item for item in pandas["columns"] if (item["field_name"] or item["name"]) in kept]
+        index = [item for item in pandas["index_columns"] if not isinstance(item, str) or item in kept]
+    except (ValueError, KeyError, TypeError):
+        # Not pandas' own layout: without it readers fall back to the schema, with a wrong one they fail.
+        del extended[_PANDAS_KEY]
+        return extended
+    for field in outputs:
+        kind = str(field.type)
+        pandas_type = {"string": "unicode", "double": "float64", "float": "float32"}.get(kind, kind)
+        numpy_type = "object" if kind == "string" else pandas_type
+        columns.append(
+            {
+                "name": field.name,
+                "field_name": field.name,
+                "pandas_type": pandas_type,
+                "numpy_type": numpy_type,
+                "metadata": None,
+            }
+        )
+    extended[_PANDAS_KEY] = json.dumps({**pandas, "columns": columns, "index_columns": index}).encode()
+    return extended

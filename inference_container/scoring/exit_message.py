@@ -1,0 +1,41 @@
+"""The exit message: the one text of a failed instance that the workflow reads and people see first.
+
+SageMaker joins the messages of all instances and keeps the first 1,024 bytes, and a message that is not UTF-8 fails
+the job with an error of its own. So each instance takes its share and cuts between characters.
+"""
+
+import json
+from pathlib import Path
+
+from contract.layout import ContainerPaths
+from contract.status import FailureKind
+
+_BYTES_OF_ALL_HOSTS = 1_024
+_ELLIPSIS = "…"
+
+
+def count_hosts(resource_config: Path) -> int:
+    """How many instances the attempt has; 1 when nothing says so."""
+    try:
+        hosts = json.loads(resource_config.read_text(encoding="utf-8"))["hosts"]
+        return max(1, len(hosts))
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1
+
+
+def compose(kind: FailureKind, text: str, hosts: int) -> str:
+    """`KIND: text` in at most this instance's share of the bytes; the kind is never cut off."""
+    line = f"{kind.value}: {' '.join(text.split())}"
+    # One byte of each share is left for whatever separates the messages.
+    share = _BYTES_OF_ALL_HOSTS // hosts - 1
+    if len(line.encode("utf-8", "replace")) <= share:
+        return line.encode("utf-8", "replace").decode("utf-8")
+    room = max(share - len(_ELLIPSIS.encode()), len(kind.value) + 1)
+    cut = line.encode("utf-8", "replace")[:room].decode("utf-8", "ignore").rstrip()
+    return cut + _ELLIPSIS if room + len(_ELLIPSIS.encode()) <= share else cut
+
+
+def write(paths: ContainerPaths, kind: FailureKind, text: str) -> None:
+    paths.exit_message.parent.mkdir(parents=True, exist_ok=True)
+    message = compose(kind, text, count_hosts(paths.resource_config))
+    paths.exit_message.write_text(message, encoding="utf-8")

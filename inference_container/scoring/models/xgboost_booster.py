@@ -1,0 +1,33 @@
+"""XGBoost's native model, as `Booster.save_model` writes it: predictions are those of `Booster.predict`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from contract.spec import ModelSpec
+from scoring.features import FeatureBatch
+from scoring.models.xgboost_library import BoosterFile
+from scoring.predictions import output_fields
+
+
+def load(spec: ModelSpec, path: Path) -> "BoosterModel":
+    return BoosterModel(spec, BoosterFile(spec, path))
+
+
+class BoosterModel:
+    """`predict` gives what the objective gives (a probability, a value, one column a class); `margin` the raw sums."""
+
+    def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
+        self._file = file
+        self._margin = spec.method == "margin"
+        width = max(file.classes, file.targets, 1)
+        if file.objective == "multi:softmax" and not self._margin:
+            width = 1
+        self.outputs = output_fields(spec, [pa.float32()] * width, range(width) if width > 1 else None)
+        # XGBoost promises thread-safe prediction for trees only.
+        self.concurrent = not file.linear
+
+    def predict(self, batch: FeatureBatch) -> Any:
+        return self._file.predict(batch.matrix(np.float32), margin=self._margin)

@@ -1,0 +1,78 @@
+"""XGBoost, imported without what scoring does not use, and the parts that both of its formats share."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from contract.spec import ModelSpec
+from scoring.errors import ModelError
+from scoring.models import check_features
+
+
+def _import_xgboost() -> Any:
+    # xgboost/compat.py imports scikit-learn, which imports pandas, whenever it is installed: four fifths of the
+    # import time, for base classes of wrappers that scoring does not use. A None entry makes that import fail,
+    # which XGBoost provides for. Where a model of the job needs scikit-learn, it is there already.
+    blocked = "sklearn" not in sys.modules
+    if blocked:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        import xgboost  # noqa: PLC0415 - the import above all is what this function is about
+    finally:
+        if blocked:
+            del sys.modules["sklearn"]
+    return xgboost
+
+
+xgboost = _import_xgboost()
+
+
+class BoosterFile:
+    """A Booster read from a file of the declared format, checked against its record."""
+
+    def __init__(self, spec: ModelSpec, path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        # Both begin with a brace; UBJSON goes on with the length of a name, JSON with its quote.
+        found = "json" if content[1:].lstrip().startswith(b'"') else "ubj"
+        if not spec.format.endswith(found):
+            raise ModelError(
+                f"model {spec.model_id!r}: {spec.model_file!r} is not {spec.format}, it looks like {found}: correct "
+                "format in the model's record"
+            )
+        # One thread a call: the threads of the budget predict whole batches beside each other.
+        self.booster = xgboost.Booster({"nthread": 1})
+        self.booster.load_model(content)
+        self._refuse_texts(spec)
+        check_features(spec, self.booster.feature_names, int(self.booster.num_features()))
+        learner = json.loads(self.booster.save_config())["learner"]
+        parameters = learner["learner_model_param"]
+        self.objective = str(learner["objective"]["name"])
+        self.classes = int(parameters.get("num_class", 0))
+        self.targets = int(parameters.get("num_target", 1))
+        self.linear = learner["gradient_booster"]["name"] == "gblinear"
+
+    def predict(self, matrix: Any, *, margin: bool, trees: tuple[int, int] = (0, 0)) -> Any:
+        """Predictions in float32: one a row, or rows by classes or targets. `trees` (0, 0) are all of them."""
+        if self.linear:
+            data = xgboost.DMatrix(matrix, nthread=1)
+            return self.booster.predict(data, output_margin=margin, validate_features=False)
+        kind = "margin" if margin else "value"
+        return self.booster.inplace_predict(matrix, iteration_range=trees, predict_type=kind)
+
+    def _refuse_texts(self, spec: ModelSpec) -> None:
+        texts = [feature.name for feature in spec.features if feature.type == "string"]
+        categories = [
+            name
+            for name, kind in zip(
+                self.booster.feature_names or range(self.booster.num_features()),
+                self.booster.feature_types or [],
+                strict=False,
+            )
+            if kind == "c"
+        ]
+        if texts or categories:
+            raise ModelError(
+                f"model {spec.model_id!r}: categorical features of XGBoost are not supported (string features in the "
+                f"record: {texts}; categorical in the model: {categories}): encode them as numbers in training"
+            )

@@ -1,0 +1,81 @@
+"""Output files that appear complete or not at all."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract.ledger import OutputFile
+
+
+def publish(finished: Path, target: Path) -> None:
+    """Move a finished file to its place, so that it survives a crash right afterwards.
+
+    Unfinished files lie in a folder of their own and not beside their target, because SageMaker uploads whatever it
+    sees in an output folder while the job runs.
+    """
+    _sync(finished)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        finished.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # The output folder is a mount of its own: only a name inside it can be renamed into place.
+        beside = target.with_name(f".{target.name}.unfinished")
+        shutil.copyfile(finished, beside)
+        _sync(beside)
+        beside.replace(target)
+        finished.unlink()
+    _sync(target.parent)
+
+
+def describe(kind: Literal["predictions", "quarantine"], key: str, path: Path) -> OutputFile:
+    """What a marker says about a file of the output, read from the file itself."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return OutputFile(kind=kind, key=key, bytes=path.stat().st_size, sha256=digest)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class ParquetSink:
+    """One output object while it is written: one row group a batch, so that memory is bounded by batches.
+
+    `dictionary_columns` are Parquet column paths. Only text gains from dictionary encoding; for numbers it costs
+    more than all other encoding work together.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, dictionary_columns: list[str]) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(path, schema, use_dictionary=dictionary_columns or False, compression="snappy")
+        self._schema = schema
+        self.rows = 0
+
+    def write(self, columns: list[Any]) -> None:
+        table = pa.Table.from_arrays(columns, schema=self._schema)
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self.rows += table.num_rows
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def discard(self) -> None:
+        """Close and remove the file; safe to call at any time."""
+        # A writer that failed half-way cannot write its footer; the file goes away all the same.
+        with contextlib.suppress(OSError, ValueError):
+            self._writer.close()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,90 @@
+"""One input object: its schema, what is known about its nulls, and its rows as batches."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scoring.errors import DataError, one_line
+
+_READ_AHEAD_BYTES = 1 << 20
+"""Of each column while its pages are read; without it a whole row group's column is held at once."""
+
+
+class ParquetObject:
+    """A Parquet file that is read row group by row group. Use as a context manager."""
+
+    def __init__(self, key: str, path: Path) -> None:
+        self.key = key
+        try:
+            self._file = pq.ParquetFile(
+                path, buffer_size=_READ_AHEAD_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
+            self.schema: pa.Schema = self._file.schema_arrow
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._damaged(error) from error
+        self.rows: int = self._file.metadata.num_rows
+
+    def __enter__(self) -> "ParquetObject":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def batches(self, rows: int, columns: frozenset[str], *, use_threads: bool) -> Iterator[pa.RecordBatch]:
+        """Batches of at most `rows` rows with at least these columns, in the object's order.
+
+        Raises DataError when a page cannot be read.
+        """
+        names = None if columns >= set(self.schema.names) else sorted(columns)
+        read = 0
+        try:
+            for batch in self._file.iter_batches(batch_size=rows, columns=names, use_threads=use_threads):
+                read += batch.num_rows
+                yield batch
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._damaged(error, after=read) from error
+        if read != self.rows:
+            raise DataError(f"object {self.key!r} has {read:,} rows, its footer says {self.rows:,}: write it again")
+
+    def null_counts(self, names: list[str]) -> dict[str, int]:
+        """Nulls of each of these columns that the object has: from its statistics, or counted where it has none."""
+        present = [name for name in names if name in self.schema.names]
+        counts = {name: self._recorded_nulls(name) for name in present}
+        return {name: self._counted_nulls(name) if count is None else count for name, count in counts.items()}
+
+    def text_columns(self) -> list[str]:
+        """Paths of the Parquet columns that hold text or bytes."""
+        parquet = self._file.schema
+        columns = [parquet.column(index) for index in range(len(parquet))]
+        return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+    def _recorded_nulls(self, name: str) -> int | None:
+        metadata = self._file.metadata
+        places = [i for i in range(metadata.num_columns) if metadata.schema.column(i).path == name]
+        if len(places) != 1:
+            return None
+        total = 0
+        for group in range(metadata.num_row_groups):
+            statistics = metadata.row_group(group).column(places[0]).statistics
+            if statistics is None or not statistics.has_null_count:
+                return None
+            total += int(statistics.null_count)
+        return total
+
+    def _counted_nulls(self, name: str) -> int:
+        batches = self.batches(65_536, frozenset({name}), use_threads=False)
+        return sum(_column(batch, name).null_count for batch in batches)
+
+    def _damaged(self, error: BaseException, after: int = 0) -> DataError:
+        place = f" after row {after:,}" if after else ""
+        return DataError(
+            f"object {self.key!r} cannot be read as Parquet{place} ({one_line(error)}): it is damaged or not Parquet; "
+            "write it again and start a new execution"
+        )
+
+
+def _column(batch: pa.RecordBatch, name: str) -> Any:
+    return batch.column(batch.schema.names.index(name))

@@ -1,0 +1,94 @@
+"""What a model gave, checked and turned into columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from contract.spec import ModelSpec
+from scoring.errors import ConfigurationError, ModelError, one_line
+
+
+def output_fields(
+    spec: ModelSpec, types: Sequence[pa.DataType], labels: Sequence[object] | None
+) -> tuple[pa.Field, ...]:
+    """The prediction columns of a model, one a type; `labels` tell several apart where the record gives no names.
+
+    Raises ConfigurationError when the record names more or fewer columns than the model gives.
+    """
+    names = list(spec.output_columns)
+    if not names:
+        names = ["prediction"] if labels is None else [f"prediction_{label}" for label in labels]
+    if len(names) != len(types):
+        raise ConfigurationError(
+            f"model {spec.model_id!r}: output_columns names {len(names)} columns {names}, but {spec.method} gives "
+            f"{len(types)}: name them all or none in the model's record"
+        )
+    if len(set(names)) != len(names):
+        raise ConfigurationError(
+            f"model {spec.model_id!r}: its classes give prediction columns of the same name {names}: set "
+            "output_columns in the model's record"
+        )
+    return tuple(pa.field(name, kind) for name, kind in zip(names, types, strict=True))
+
+
+def to_columns(spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int, first_row: int) -> list[pa.Array]:
+    """Columns of `rows` values each, in the types of `fields`.
+
+    Raises ModelError when the model gave another number of rows or columns, no value for a row (NaN or None), or
+    values of another kind than its column's type can hold without loss.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ModelError(f"gave predictions of uneven shape ({one_line(error)})") from error
+    if array.ndim == 1:
+        array = array.reshape(-1, 1)
+    if array.shape != (rows, len(fields)):
+        shape = " x ".join(map(str, np.shape(values)))
+        raise ModelError(
+            f"{spec.method} gave predictions of shape {shape} for {rows:,} rows, expected {rows:,} x {len(fields)} "
+            f"for the columns {[field.name for field in fields]}: check method and output_columns in the record"
+        )
+    return [_column(field, array[:, index], first_row) for index, field in enumerate(fields)]
+
+
+def _column(field: pa.Field, values: Any, first_row: int) -> pa.Array:
+    if values.dtype.kind == "f" and (missing := np.isnan(values)).any():
+        row = first_row + int(missing.argmax())
+        raise ModelError(
+            f"gave no prediction (NaN) in column {field.name!r} for {int(missing.sum()):,} rows, the first is row "
+            f"{row:,}: a row without a prediction must not pass as scored"
+        )
+    try:
+        if pa.types.is_string(field.type):
+            column = pa.array([_text(value) for value in values.tolist()], pa.string())
+        else:
+            column = _numbers(values)
+            column = column if column.type == field.type else column.cast(field.type)
+    except (pa.ArrowException, TypeError) as error:
+        raise ModelError(
+            f"gave predictions of dtype {values.dtype} that do not fit in column {field.name!r} of type {field.type} "
+            f"({one_line(error)})"
+        ) from error
+    if column.null_count:
+        row = first_row + column.is_null().to_pylist().index(True)
+        raise ModelError(f"gave no prediction (None) in column {field.name!r} for row {row:,}")
+    return column
+
+
+def _numbers(values: Any) -> pa.Array:
+    if values.dtype.kind not in "iuf" or values.dtype.itemsize > 8:
+        return pa.array(values.tolist() if values.dtype.kind == "O" else np.ascontiguousarray(values))
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    # Around pa.array, which imports pandas only to look for its types.
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(values))]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
+
+
+def _text(value: object) -> str | None:
+    # A missing label is None or NaN, and str() would make the word of it.
+    if value is None or value != value:  # noqa: PLR0124
+        return None
+    return value.decode() if isinstance(value, bytes) else str(value)

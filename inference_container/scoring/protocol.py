@@ -1,0 +1,85 @@
+"""What the supervisor and its workers say to each other: one JSON line a message, over the worker's pipes.
+
+Everything is flat text and numbers, so that no exception of a model's library has to be loaded by the supervisor,
+which never imports one.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from contract.codec import from_json, to_json
+from contract.spec import ModelSpec, PinnedObject
+from contract.status import FailureKind
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker needs before its first object; `model_files` are local paths in the order of `models`."""
+
+    execution_id: str
+    job_id: str
+    dataset: str
+    batch_rows: int
+    scratch: str
+    models: tuple[ModelSpec, ...]
+    model_files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScoreObject:
+    """Score one object with at most this many threads."""
+
+    object: PinnedObject
+    threads: int
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    """All models are loaded; `seconds` since the worker's interpreter started."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SetupFailed:
+    """A model could not be loaded: no worker could do better."""
+
+    kind: FailureKind
+    text: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an object was not committed for a model; an empty `model_id` means for none of them."""
+
+    model_id: str
+    kind: FailureKind
+    text: str
+
+
+@dataclass(frozen=True)
+class ObjectDone:
+    """An object's end: committed for every model that `failures` does not name. `rows` as read."""
+
+    key: str
+    rows: int
+    seconds: float
+    failures: tuple[Failure, ...] = ()
+
+
+Message = WorkerSetup | ScoreObject | WorkerReady | SetupFailed | ObjectDone
+_TYPES: dict[str, type[Any]] = {
+    cls.__name__: cls for cls in (WorkerSetup, ScoreObject, WorkerReady, SetupFailed, ObjectDone)
+}
+
+
+def encode(message: Message) -> bytes:
+    line = json.dumps({"type": type(message).__name__, "body": to_json(message)})
+    return line.encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    data = json.loads(line)
+    message: Message = from_json(_TYPES[data["type"]], data["body"])
+    return message

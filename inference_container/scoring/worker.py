@@ -1,0 +1,84 @@
+"""A worker: an OS process that loads the models once and scores objects until its command pipe closes.
+
+It is a process of its own, so that a model that takes the process down, or all memory, leaves the supervisor alive
+to say so. Started fresh and never forked: forking after a model library is loaded hangs XGBoost and others.
+"""
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from contract.layout import ContainerPaths
+from contract.status import FailureKind
+from scoring.errors import ScoringError, log_error, one_line
+from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode
+
+
+def main(formats: list[str]) -> None:
+    started = time.monotonic()
+    # A stop is the supervisor's business; it ends its workers itself.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    commands, events = _private_pipes()
+    inbox: queue.SimpleQueue[WorkerSetup | ScoreObject] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
+
+    import pyarrow as pa  # noqa: PLC0415 - libraries load while the supervisor verifies the artifacts
+
+    from scoring.engine import Engine  # noqa: PLC0415
+    from scoring.models import load_model, preload  # noqa: PLC0415
+
+    try:
+        preload(formats)  # type: ignore[arg-type]
+        setup = inbox.get()
+        assert isinstance(setup, WorkerSetup)  # noqa: S101 - the supervisor sends it first
+        models = [load_model(spec, Path(file)) for spec, file in zip(setup.models, setup.model_files, strict=True)]
+    except ScoringError as error:
+        log_error(error)
+        _send(events, SetupFailed(error.kind, error.text))
+        os._exit(1)
+    engine = Engine(setup, models, ContainerPaths.from_environment(), log_error)
+    _send(events, WorkerReady(time.monotonic() - started))
+    while True:
+        command = inbox.get()
+        assert isinstance(command, ScoreObject)  # noqa: S101
+        pa.set_cpu_count(command.threads)
+        try:
+            done = engine.score(command.object, command.threads)
+        # Whatever nobody foresaw fails this object only; a worker that ends would say nothing of the reason.
+        except Exception as error:
+            log_error(error)
+            text = f"object {command.object.key!r}: {one_line(error)}"
+            done = ObjectDone(command.object.key, 0, 0.0, (Failure("", FailureKind.UNKNOWN, text),))
+        _send(events, done)
+
+
+def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Take the pipes away from the standard streams: what a model prints must not pass for an event."""
+    commands = os.fdopen(os.dup(0), "rb")
+    events = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return commands, events
+
+
+def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[WorkerSetup | ScoreObject]") -> None:
+    for line in commands:
+        inbox.put(decode(line))  # type: ignore[arg-type]
+    # Nothing more to do, or the supervisor is dead: either way nothing is lost, as outputs appear whole.
+    os._exit(0)
+
+
+def _send(events: BinaryIO, message: WorkerReady | SetupFailed | ObjectDone) -> None:
+    events.write(encode(message))
+    events.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
