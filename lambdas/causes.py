@@ -1,0 +1,58 @@
+"""Reading what a Catch caught: the Cause is plain text, or JSON that depends on who failed."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A Cause taken apart. Fields that it does not have are empty."""
+
+    message: str = ""
+    """What a person would read first."""
+    status: str = ""
+    """ProcessingJobStatus, when the processing job itself ended badly."""
+    exit_message: str = ""
+    failure_reason: str = ""
+    ran_out_of_time: bool = False
+    """The processing job used up its MaxRuntimeInSeconds."""
+
+
+def read_cause(cause: str) -> Cause:
+    """Take a Cause apart: the describe result of a processing job, the error of a Lambda function, or plain text."""
+    try:
+        data = json.loads(cause)
+    except json.JSONDecodeError:
+        return Cause(message=cause.strip())
+    if not isinstance(data, dict):
+        return Cause(message=cause.strip())
+    if "ProcessingJobStatus" in data:
+        exit_message, failure_reason = _text(data, "ExitMessage"), _text(data, "FailureReason")
+        status = _text(data, "ProcessingJobStatus")
+        return Cause(
+            message=exit_message or failure_reason or f"the processing job ended as {status}",
+            status=status,
+            exit_message=exit_message,
+            failure_reason=failure_reason,
+            ran_out_of_time=_ran_out_of_time(data),
+        )
+    if "errorMessage" in data:
+        return Cause(message=_text(data, "errorMessage"))
+    return Cause(message=cause.strip())
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _ran_out_of_time(described: dict[str, Any]) -> bool:
+    """Whether the job ran as long as it may. The service marks such a job like one that somebody stopped."""
+    condition = described.get("StoppingCondition")
+    limit = condition.get("MaxRuntimeInSeconds") if isinstance(condition, dict) else None
+    started, ended = described.get("ProcessingStartTime"), described.get("ProcessingEndTime")
+    if not (isinstance(limit, int) and isinstance(started, (int, float)) and isinstance(ended, (int, float))):
+        return False
+    # The `.sync` result gives times in epoch milliseconds.
+    return (ended - started) / 1_000 >= limit

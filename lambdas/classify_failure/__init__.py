@@ -1,0 +1,1 @@
+"""ClassifyFailure: why an attempt failed, and whether another one can help."""

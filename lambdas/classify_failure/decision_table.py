@@ -1,0 +1,274 @@
+"""The decision table: what each kind of failure looks like, and what is done about it. The first row that fits counts.
+
+Texts and error names are those of Step Functions and SageMaker as their public documentation and logs show them.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from contract.status import FailureKind
+
+
+class Again(Enum):
+    """Whether another attempt can help, as long as the job has attempts left."""
+
+    NO = "no"
+    YES = "yes"
+    ONCE = "once"
+    """Unless an earlier attempt of the job failed in the same way."""
+    WITH_PROGRESS = "with progress"
+    """When this attempt committed at least one object: the next one goes on from there."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of failure. A row fits when each of its matchers that is set fits."""
+
+    name: str
+    kind: FailureKind
+    again: Again
+    remedy: str
+    """What to do, for the people who read the record once no attempt is left."""
+    base_seconds: int = 0
+    """The wait before the second attempt; it doubles with each further one."""
+    errors: frozenset[str] = frozenset()
+    """Names of errors as a Catch gives them."""
+    statuses: frozenset[str] = frozenset()
+    """ProcessingJobStatus."""
+    exit_prefix: str = ""
+    """What the container's exit message says its failure is, up to the colon."""
+    pattern: re.Pattern[str] | None = None
+    """Is searched in the whole text of the failure."""
+    ran_out_of_time: bool = False
+
+
+_TRANSIENT_SECONDS = 5
+_CAPACITY_SECONDS = 60
+_LOGS_REMEDY = "Read the logs of the processing job, mend what they show, then start a new execution"
+
+
+def _any(*words: str) -> re.Pattern[str]:
+    return re.compile("|".join(words), re.IGNORECASE)
+
+
+DECISION_TABLE: tuple[Row, ...] = (
+    Row(
+        "object replaced",
+        FailureKind.DATA,
+        Again.NO,
+        "Let uploads to the dataset end, then start a new execution",
+        errors=frozenset({"ObjectReplacedError"}),
+    ),
+    Row(
+        "output incomplete",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Start a new execution; if it happens again, read the logs of the processing job",
+        base_seconds=_TRANSIENT_SECONDS,
+        errors=frozenset({"OutputIncompleteError"}),
+    ),
+    Row(
+        "message of another release",
+        FailureKind.CONFIGURATION,
+        Again.NO,
+        "Deploy all stacks and the image of one release, then start a new execution",
+        errors=frozenset({"InvalidInputError", "ExecutionNotFoundError", "JobNotFoundError"}),
+    ),
+    # Out of time before the statuses: the service calls a job that used up its time Stopped, as if somebody had.
+    Row(
+        "out of time, by its run time",
+        FailureKind.TRANSIENT,
+        Again.WITH_PROGRESS,
+        "Raise max_runtime_seconds or instance_count of the model's compute",
+        base_seconds=_TRANSIENT_SECONDS,
+        statuses=frozenset({"Stopped", "Stopping", "Failed"}),
+        ran_out_of_time=True,
+    ),
+    Row(
+        "out of time, by its text",
+        FailureKind.TRANSIENT,
+        Again.WITH_PROGRESS,
+        "Raise max_runtime_seconds or instance_count of the model's compute",
+        base_seconds=_TRANSIENT_SECONDS,
+        pattern=_any(r"MaxRuntime(InSeconds)?\b.*exceed", r"exceed\w* .{0,40}max\w* ?run ?time"),
+    ),
+    Row(
+        "out of time, by the workflow's clock",
+        FailureKind.TRANSIENT,
+        Again.WITH_PROGRESS,
+        "Raise max_runtime_seconds or instance_count of the model's compute",
+        base_seconds=_TRANSIENT_SECONDS,
+        errors=frozenset({"States.Timeout", "States.HeartbeatTimeout"}),
+    ),
+    Row(
+        "stopped",
+        FailureKind.STOPPED,
+        Again.NO,
+        "Somebody stopped the processing job: start a new execution when it may run",
+        statuses=frozenset({"Stopped", "Stopping"}),
+    ),
+    # What the container says about itself counts more than what the service says about the container.
+    Row(
+        "container: configuration",
+        FailureKind.CONFIGURATION,
+        Again.NO,
+        "Correct the model's record or the request, then start a new execution",
+        exit_prefix="CONFIGURATION",
+    ),
+    Row(
+        "container: model",
+        FailureKind.MODEL,
+        Again.NO,
+        "Register a corrected version of the model, then start a new execution",
+        exit_prefix="MODEL",
+    ),
+    Row(
+        "container: data",
+        FailureKind.DATA,
+        Again.NO,
+        "Correct the objects of the dataset, then start a new execution",
+        exit_prefix="DATA",
+    ),
+    Row(
+        "container: transient",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Start a new execution; if it happens again, read the logs of the processing job",
+        base_seconds=_TRANSIENT_SECONDS,
+        exit_prefix="TRANSIENT",
+    ),
+    Row(
+        "quota",
+        FailureKind.CAPACITY,
+        Again.YES,
+        "Raise the quota of the instance type for processing jobs, choose another instance_type, or lower "
+        "max_concurrency",
+        base_seconds=_CAPACITY_SECONDS,
+        errors=frozenset({"SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded"}),
+    ),
+    Row(
+        "no capacity",
+        FailureKind.CAPACITY,
+        Again.YES,
+        "Choose another instance_type or try at another time",
+        base_seconds=_CAPACITY_SECONDS,
+        pattern=_any("ResourceLimitExceeded", "CapacityError", r"insufficient\s?(instance\s?)?capacity"),
+    ),
+    Row(
+        "access denied",
+        FailureKind.CONFIGURATION,
+        Again.NO,
+        "Grant what is missing to the role that the message names, or deploy the stacks again",
+        errors=frozenset({"States.Permissions"}),
+    ),
+    Row(
+        "access denied, by its text",
+        FailureKind.CONFIGURATION,
+        Again.NO,
+        "Grant what is missing to the role that the message names, or deploy the stacks again",
+        pattern=_any(r"Access ?Denied", "not authorized to perform", "UnauthorizedOperation", "Forbidden"),
+    ),
+    Row(
+        "throttled",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Lower max_concurrency, then start a new execution",
+        base_seconds=2 * _TRANSIENT_SECONDS,
+        pattern=_any(
+            "Throttl", "Rate exceeded", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ThroughputExceeded"
+        ),
+    ),
+    Row(
+        "invalid request",
+        FailureKind.CONFIGURATION,
+        Again.NO,
+        "Correct what the message names in the model's compute, the request or the stage's settings",
+        pattern=_any("ValidationException", "ValidationError", "SerializationException", "InvalidParameter"),
+    ),
+    Row(
+        "image cannot be used",
+        FailureKind.CONFIGURATION,
+        Again.NO,
+        "Push the image that the stack names, or set image_uri, and deploy the stack again",
+        pattern=_any("manifest unknown", "CannotPullContainer", "CannotStartContainer", "ImageNotFound", "exec format"),
+    ),
+    Row(
+        "object gone",
+        FailureKind.DATA,
+        Again.NO,
+        "Let uploads to the dataset end, then start a new execution",
+        pattern=_any("NoSuchKey", "No S3 objects found", r"Failed to download data.*Not ?Found"),
+    ),
+    Row(
+        "key or bucket missing",
+        FailureKind.CONFIGURATION,
+        Again.NO,
+        "Deploy the stacks of the stage again",
+        pattern=_any("NoSuchBucket", "ResourceNotFound", "NotFoundException", r"KMS\.\w*Exception"),
+    ),
+    Row(
+        "processing job's name in use",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Start a new execution",
+        base_seconds=_TRANSIENT_SECONDS,
+        errors=frozenset({"SageMaker.ResourceInUseException", "SageMaker.ResourceInUse"}),
+    ),
+    # Killed: the instance may be gone, or the container's memory was too small. The next attempt shows which, and
+    # needs less of it when objects were committed, so this is bounded by max_attempts and not decided here.
+    Row(
+        "killed",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Choose an instance_type with more memory if it happens again",
+        base_seconds=_TRANSIENT_SECONDS,
+        pattern=_any(r"exit code:? ?137", "OutOfMemory", "out of memory", r"\bkilled\b", r"instance .{0,40}terminated"),
+    ),
+    Row(
+        "internal error of a service",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Start a new execution",
+        base_seconds=_TRANSIENT_SECONDS,
+        pattern=_any(
+            "Internal ?Server ?Error",
+            "internal error",
+            "InternalFailure",
+            "Service ?Unavailable",
+            r"Status Code: 5\d\d",
+            "connection (reset|refused|timed out)",
+            "EndpointConnectionError",
+            "TransactionConflict",
+        ),
+    ),
+    Row(
+        "function failed for its service",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Start a new execution",
+        base_seconds=_TRANSIENT_SECONDS,
+        errors=frozenset(
+            {
+                "Lambda.ServiceException",
+                "Lambda.AWSLambdaException",
+                "Lambda.SdkClientException",
+                "Lambda.TooManyRequestsException",
+                "Lambda.ClientExecutionTimeoutException",
+                "Lambda.Unknown",
+                "Sandbox.Timedout",
+                "ConnectionError",
+                "ReadTimeoutError",
+                "ConnectTimeoutError",
+                "EndpointConnectionError",
+            }
+        ),
+    ),
+    Row(
+        "unknown",
+        FailureKind.UNKNOWN,
+        Again.ONCE,
+        _LOGS_REMEDY,
+        base_seconds=_TRANSIENT_SECONDS,
+    ),
+)

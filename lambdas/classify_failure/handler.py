@@ -1,0 +1,21 @@
+"""The Lambda function of the state ClassifyFailure."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from contract.codec import from_json, to_json
+from contract.messages import AttemptFailure
+from lambdas.classify_failure.action import classify_failure
+from lambdas.deployment import this_deployment
+from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
+
+
+@logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    failure = from_json(AttemptFailure, event)
+    logger.append_keys(job_id=failure.job_id, attempt=failure.attempt)
+    decision = classify_failure(failure, this_deployment())
+    logger.info("the attempt has failed", kind=decision.kind, try_again=decision.try_again, reason=decision.reason)
+    return to_json(decision)

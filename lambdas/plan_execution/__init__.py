@@ -1,0 +1,1 @@
+"""PlanExecution: what an execution scores, written down before anything is scored."""

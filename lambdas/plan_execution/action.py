@@ -1,0 +1,233 @@
+"""Plan an execution: refuse what cannot be scored, with all its problems at once, else write down every job."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from contract import layout
+from contract.catalog import Model, ModelVersion
+from contract.messages import ExecutionPlan, PlanInput
+from contract.names import LABEL, check_all, check_execution_name
+from contract.problems import InvalidInputError, Problem
+from contract.records import ExecutionRecord, JobRecord
+from contract.request import ExecutionRequest, ModelFilter, parse_request
+from contract.spec import PinnedObject
+from contract.status import ExecutionStatus, FailureKind
+from lambdas.deployment import Deployment
+from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError
+from lambdas.object_store import StoredObject
+from lambdas.observability import logger, publish_counts
+from lambdas.parallel import in_parallel
+from lambdas.parquet_footer import Column, FooterError, read_columns
+from lambdas.plan_execution.logic import (
+    PlannedJob,
+    check_artifact,
+    check_columns,
+    check_commits,
+    check_versions,
+    choose_by_id,
+    choose_from_catalog,
+    fit_to_uploads,
+    pin_objects,
+    plan_jobs,
+)
+from lambdas.plan_execution.uploaded import Uploaded, read_uploaded
+from lambdas.settings import PlanDefaults
+
+
+def plan_execution(event: PlanInput, deployment: Deployment, defaults: PlanDefaults) -> ExecutionPlan:
+    """Plan an execution once, however often this is called for it.
+
+    Order matters: the specs, then the list of jobs, then the records, then the plan in the execution's record. A call
+    that dies in between leaves nothing that a later call would not complete, as long as it would plan the same.
+
+    Raises:
+        InvalidRequestError: with every problem of the request; the execution's record says the same.
+        ExecutionNameUsedError: when the records of another execution bear this name.
+        ExecutionClosedError: when the execution has ended.
+        PlanChangedError: when models or objects have changed since a call that died, so that its plan would be mixed
+            with this one's.
+    """
+    record = deployment.table.open_execution(
+        ExecutionRecord(
+            execution_id=event.execution_id,
+            execution_arn=event.execution_arn,
+            status=ExecutionStatus.RUNNING,
+            started_at=event.started_at,
+            request_json=json.dumps(event.request, ensure_ascii=False),
+            label=_label(event.request),
+        )
+    )
+    if record.started_at != event.started_at:
+        raise ExecutionNameUsedError(event.execution_id, record.started_at, event.started_at)
+    if record.plan is not None:
+        return record.plan
+    if record.status is ExecutionStatus.FAILED:
+        raise InvalidRequestError(record.reason)
+    if record.status is not ExecutionStatus.RUNNING:
+        raise ExecutionClosedError(event.execution_id, record.status)
+    try:
+        check_all(check_execution_name("execution name", event.execution_id))
+        request = parse_request(event.request)
+        uploaded = _uploaded(request, deployment)
+        jobs = _jobs(request, uploaded, deployment, defaults)
+    except InvalidInputError as error:
+        refusal = InvalidRequestError.from_problems(error.problems)
+        refused = replace(record, status=ExecutionStatus.FAILED, ended_at=deployment.now(), reason=refusal.reason)
+        deployment.table.close_execution(refused)
+        raise refusal from error
+    if uploaded is not None and uploaded.skipped:
+        deployment.store.add_skipped(event.execution_id, uploaded.skipped)
+        logger.warning("objects of the upload manifest are skipped", count=len(uploaded.skipped))
+        publish_counts(deployment.settings.stage, {"ObjectsSkipped": len(uploaded.skipped)})
+    return _write_down(record, request, jobs, deployment, defaults)
+
+
+def _uploaded(request: ExecutionRequest, deployment: Deployment) -> Uploaded | None:
+    if request.objects_manifest is None:
+        return None
+    return read_uploaded(request.objects_manifest, request.dataset, deployment.store)
+
+
+def _label(request: object) -> str:
+    label = request.get("execution_label") if isinstance(request, dict) else None
+    return label if isinstance(label, str) and LABEL.fullmatch(label) else ""
+
+
+def _jobs(
+    request: ExecutionRequest, uploaded: Uploaded | None, deployment: Deployment, defaults: PlanDefaults
+) -> list[PlannedJob]:
+    """The jobs of a request.
+
+    Raises:
+        InvalidInputError: with every problem that the catalog, the datasets and the artifacts have.
+    """
+    models, problems = _choose_models(request.models, deployment)
+    versions, found = check_versions(models, deployment.table.current_versions(models))
+    problems += found
+    if uploaded is not None:
+        request = replace(request, dataset=uploaded.dataset)
+        versions, found = fit_to_uploads(request, versions)
+        problems += found
+    datasets = sorted({request.dataset or version.dataset for version in versions})
+    if request.dataset and not datasets:
+        datasets = [request.dataset]
+    objects: dict[str, tuple[PinnedObject, ...]] = {}
+    prefix_bytes = _longest_output_prefix(versions)
+    # A list a thread: each dataset once, however many models share it.
+    listings: Iterable[Sequence[StoredObject]] = (
+        [uploaded.objects] if uploaded else in_parallel(deployment.store.dataset_objects, datasets)
+    )
+    for dataset, listing in zip(datasets, listings, strict=True):
+        objects[dataset], found = pin_objects(dataset, listing, deployment.settings.datasets_bucket, prefix_bytes)
+        problems += found
+    problems += _check_artifacts(versions, deployment)
+    problems += _check_columns(request, versions, objects, deployment)
+    if problems:
+        raise InvalidInputError("request", problems)
+    jobs = plan_jobs(request, versions, objects, defaults.compute)
+    problems = check_commits(jobs)
+    if problems:
+        raise InvalidInputError("request", problems)
+    return jobs
+
+
+def _choose_models(
+    wanted: Sequence[str] | ModelFilter | None, deployment: Deployment
+) -> tuple[list[Model], list[Problem]]:
+    if wanted is None or isinstance(wanted, ModelFilter):
+        return choose_from_catalog(wanted, deployment.table.all_models())
+    known = deployment.table.models(wanted)
+    complete = len(known) == len(wanted)
+    catalog_ids = [] if complete else [model.model_id for model in deployment.table.all_models()]
+    return choose_by_id(wanted, known, catalog_ids)
+
+
+def _longest_output_prefix(versions: Iterable[ModelVersion]) -> int:
+    """An upper bound of the bytes before the object's key in any key that a job writes."""
+    longest_id = max((len(version.spec.model_id) for version in versions), default=0)
+    names = layout.output_key("d" * 63, "m" * longest_id, "e" * 80, "")
+    return len(layout.PREDICTIONS_PREFIX + names) + len(layout.marker_key("", ""))
+
+
+def _check_artifacts(versions: Sequence[ModelVersion], deployment: Deployment) -> list[Problem]:
+    def check(version: ModelVersion) -> list[Problem]:
+        size = deployment.store.artifact_bytes(version.spec.model_id, version.spec.version)
+        return check_artifact(version, size, deployment.settings.models_bucket)
+
+    return [problem for problems in in_parallel(check, versions) for problem in problems]
+
+
+def _check_columns(
+    request: ExecutionRequest,
+    versions: Sequence[ModelVersion],
+    objects: Mapping[str, Sequence[PinnedObject]],
+    deployment: Deployment,
+) -> list[Problem]:
+    """Hold what the models need against the first object of each dataset.
+
+    An object that cannot be read is left to the job: it must fail alone, as any other damaged object of the dataset.
+    """
+    firsts = {dataset: min(found, key=lambda item: item.key) for dataset, found in objects.items() if found}
+
+    def read(dataset: str) -> Sequence[Column] | None:
+        item = firsts[dataset]
+        try:
+            return read_columns(lambda start, end: deployment.store.dataset_range(dataset, item, start, end), item.size)
+        except FooterError as error:
+            # Not the key, which can tell about the people whose data it holds.
+            logger.debug("an object's footer cannot be read", dataset=dataset, reason=str(error))
+            return None
+
+    columns = dict(zip(firsts, in_parallel(read, firsts), strict=True))
+    problems: list[Problem] = []
+    for version in versions:
+        dataset = request.dataset or version.dataset
+        found = columns.get(dataset)
+        if found is not None:
+            problems += check_columns(version, dataset, firsts[dataset].key, found)
+    return problems
+
+
+def _write_down(
+    record: ExecutionRecord,
+    request: ExecutionRequest,
+    jobs: Sequence[PlannedJob],
+    deployment: Deployment,
+    defaults: PlanDefaults,
+) -> ExecutionPlan:
+    execution_id, bucket = record.execution_id, deployment.settings.datasets_bucket
+    # Each spec is made where it is written: all of them together would not fit in memory.
+    for _ in in_parallel(lambda job: deployment.store.add_job_spec(job.spec(execution_id, bucket)), jobs):
+        pass
+    deployment.store.add_jobs(execution_id, [job.pointer(execution_id) for job in jobs])
+    job_count = len(jobs)
+    created_at = deployment.now()
+    deployment.table.add_jobs(job.record(execution_id, created_at) for job in jobs)
+    percentage = request.tolerated_failure_percentage
+    plan = ExecutionPlan(
+        execution_id=execution_id,
+        jobs_bucket=deployment.settings.results_bucket,
+        jobs_key=layout.jobs_key(execution_id),
+        job_count=job_count,
+        max_concurrency=request.max_concurrency or defaults.max_concurrency,
+        tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
+    )
+    publish_counts(deployment.settings.stage, {"JobsPlanned": job_count})
+    try:
+        return deployment.table.record_plan(record, plan)
+    except ExecutionClosedError:
+        _close_jobs(execution_id, deployment)
+        raise
+
+
+def _close_jobs(execution_id: str, deployment: Deployment) -> None:
+    """Close the jobs of an execution that ended while it was planned: whoever closed it may not have seen them."""
+    reason = "The execution ended while it was being planned. Start a new execution"
+    ended_at = deployment.now()
+
+    def close(job: JobRecord) -> JobRecord:
+        return deployment.table.close_job(job, ended_at=ended_at, kind=FailureKind.STOPPED, reason=f"{reason}.")
+
+    for _ in in_parallel(close, deployment.table.jobs(execution_id)):
+        pass

@@ -1,0 +1,1 @@
+"""RecordAttempt: opens the next attempt of a job on the objects that the ledger lacks."""

@@ -1,0 +1,158 @@
+"""What the deployment tells the functions through their environment, read once at the edge."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from contract import environment
+from contract.catalog import Compute, check_range
+from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
+from contract.problems import InvalidInputError, Problem
+from contract.request import MAX_CONCURRENCY_LIMIT
+from contract.uploads import UploadRule, rules_from_text
+
+N = TypeVar("N", int, float)
+_Limits = tuple[float, float, str]
+"""Low, high, unit."""
+
+_REMEDY = "The stack of the workflow sets it: deploy that stack again."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every function needs."""
+
+    stage: str
+    table_name: str
+    datasets_bucket: str
+    models_bucket: str
+    results_bucket: str
+    record_days: int
+    """Days after which records expire."""
+
+
+@dataclass(frozen=True)
+class PlanDefaults:
+    """What a job or execution gets where neither the request nor the model says otherwise."""
+
+    compute: Compute
+    max_concurrency: int
+    tolerated_failure_percentage: float
+
+
+@dataclass(frozen=True)
+class UploadSettings:
+    """What only StartOnUpload needs."""
+
+    rules: tuple[UploadRule, ...]
+    queue_url: str
+    state_machine_arn: str
+
+
+def read_settings(variables: Mapping[str, str]) -> Settings:
+    """Read what every function needs.
+
+    Raises:
+        InvalidInputError: with every variable that is missing or ill-formed.
+    """
+    problems: list[Problem] = []
+    settings = Settings(
+        stage=_text(variables, environment.STAGE, problems),
+        table_name=_text(variables, environment.TABLE_NAME, problems),
+        datasets_bucket=_text(variables, environment.DATASETS_BUCKET, problems),
+        models_bucket=_text(variables, environment.MODELS_BUCKET, problems),
+        results_bucket=_text(variables, environment.RESULTS_BUCKET, problems),
+        record_days=_number(int, variables, environment.RECORD_DAYS, problems, (1, 3_650, "days")),
+    )
+    if problems:
+        raise InvalidInputError("environment", problems)
+    return settings
+
+
+def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
+    """Read what only PlanExecution needs.
+
+    Raises:
+        InvalidInputError: with every variable that is missing or ill-formed.
+    """
+    problems: list[Problem] = []
+    defaults = PlanDefaults(
+        compute=_compute(variables, environment.DEFAULT_COMPUTE, problems),
+        max_concurrency=_number(
+            int,
+            variables,
+            environment.DEFAULT_MAX_CONCURRENCY,
+            problems,
+            (1, MAX_CONCURRENCY_LIMIT, "jobs at once"),
+        ),
+        tolerated_failure_percentage=_number(
+            float, variables, environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, problems, (0, 100, "percent")
+        ),
+    )
+    if problems:
+        raise InvalidInputError("environment", problems)
+    return defaults
+
+
+def read_upload_settings(variables: Mapping[str, str]) -> UploadSettings:
+    """Read what only StartOnUpload needs.
+
+    Raises:
+        InvalidInputError: with every variable that is missing or ill-formed.
+    """
+    problems: list[Problem] = []
+    rules: tuple[UploadRule, ...] = ()
+    try:
+        rules = rules_from_text(_text(variables, environment.UPLOADS, problems) or "[]")
+    except InvalidInputError as error:
+        problems.extend(error.problems)
+    settings = UploadSettings(
+        rules=rules,
+        queue_url=_text(variables, environment.UPLOADS_QUEUE_URL, problems),
+        state_machine_arn=_text(variables, environment.STATE_MACHINE_ARN, problems),
+    )
+    if problems:
+        raise InvalidInputError("environment", problems)
+    return settings
+
+
+def _text(variables: Mapping[str, str], name: str, problems: list[Problem]) -> str:
+    value = variables.get(name, "")
+    if not value:
+        problems.append(Problem(name, value, "a value", _REMEDY))
+    return value
+
+
+def _number(
+    parse: Callable[[str], N], variables: Mapping[str, str], name: str, problems: list[Problem], limits: _Limits
+) -> N:
+    text = variables.get(name, "")
+    low, high, unit = limits
+    try:
+        number = parse(text)
+    except ValueError:
+        problems.append(Problem(name, text, f"{low:,} to {high:,} {unit}", _REMEDY))
+        return parse("0")
+    problems.extend(check_range(name, number, low, high, unit))
+    return number
+
+
+def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -> Compute:
+    expected = "JSON of a Compute with every field set"
+    text = variables.get(name, "")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        data = None
+    if not isinstance(data, dict):
+        problems.append(Problem(name, text, expected, _REMEDY))
+        return Compute()
+    data.pop(SCHEMA_VERSION_FIELD, None)
+    compute, found = decode_fields(Compute, data)
+    if compute is None or found:
+        problems.extend(found)
+        return Compute()
+    unset = [field for field, value in vars(compute).items() if value is None]
+    problems.extend(Problem(f"{name}.{field}", None, expected, _REMEDY) for field in unset)
+    return compute

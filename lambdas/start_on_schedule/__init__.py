@@ -1,0 +1,1 @@
+"""start_on_schedule: one execution a schedule and scheduled time."""

@@ -1,0 +1,1 @@
+"""StartOnUpload: what is put into a dataset starts the execution that scores it, once."""

@@ -1,0 +1,1 @@
+"""SummarizeExecution: every execution ends in closed records and a summary."""

@@ -1,0 +1,22 @@
+"""The Lambda function of the state SummarizeExecution, and of the rule for executions that never came to it."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from contract.codec import to_json
+from lambdas.deployment import this_deployment
+from lambdas.observability import logger, tracer
+from lambdas.summarize_execution.action import summarize_execution
+from lambdas.summarize_execution.events import read_event
+from lambdas.task_tokens import this_task_tokens
+
+_EXECUTION_ID_PATH = "execution_id || detail.name"
+
+
+@logger.inject_lambda_context(correlation_id_path=_EXECUTION_ID_PATH, clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    outcome = summarize_execution(read_event(event), this_deployment(), this_task_tokens())
+    logger.info("the execution has ended", status=outcome.status, cause=outcome.cause)
+    return to_json(outcome)

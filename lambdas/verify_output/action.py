@@ -1,0 +1,64 @@
+"""Hold a job's output against the law: every pinned object committed by every model, with its bytes in S3."""
+
+from dataclasses import replace
+
+from contract.messages import JobPointer, JobResult
+from contract.records import JobRecord
+from contract.spec import JobSpec
+from contract.status import FINAL_JOB_STATUSES, JobStatus
+from lambdas.commits import Commits, read_commits
+from lambdas.deployment import Deployment
+from lambdas.errors import JobClosedError, ObjectReplacedError, OutputIncompleteError, StaleEventError
+from lambdas.verify_output.logic import replaced_objects
+
+
+def verify_output(pointer: JobPointer, deployment: Deployment) -> JobResult:
+    """Record the job as succeeded when its output is complete; called again it gives the same answer.
+
+    Raises:
+        OutputIncompleteError: when commits are missing, or their outputs.
+        ObjectReplacedError: when the dataset's objects are not the pinned ones any more.
+        JobClosedError: when the job has ended otherwise.
+        StaleEventError: when the job is in another attempt.
+    """
+    job = deployment.table.job(pointer.execution_id, pointer.job_id)
+    if job.status not in FINAL_JOB_STATUSES:
+        job = _verify(pointer, job, deployment)
+    if job.status is JobStatus.SUCCEEDED:
+        return JobResult(job.job_id)
+    if job.status is JobStatus.FAILED:
+        raise JobClosedError(job.execution_id, job.job_id, job.status)
+    raise StaleEventError(job.job_id, pointer.attempt, job.status, job.attempt)
+
+
+def _verify(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> JobRecord:
+    if (job.status, job.attempt) != (JobStatus.RUNNING, pointer.attempt):
+        return job
+    spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
+    _check_dataset(spec, deployment)
+    commits = _check_commits(spec, deployment)
+    ended_at = deployment.now()
+    succeeded = replace(
+        job,
+        status=JobStatus.SUCCEEDED,
+        ended_at=ended_at,
+        rows_in=commits.rows_in,
+        rows_scored=commits.rows_scored,
+        rows_quarantined=commits.rows_quarantined,
+        failure_kind=None,
+        reason="",
+    )
+    return deployment.table.end_attempt(job, succeeded, ended_at=ended_at)
+
+
+def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:
+    replaced = replaced_objects(spec.objects, deployment.store.dataset_objects(spec.dataset))
+    if replaced:
+        raise ObjectReplacedError(spec.job_id, replaced)
+
+
+def _check_commits(spec: JobSpec, deployment: Deployment) -> Commits:
+    commits = read_commits(spec, deployment.store)
+    if commits.missing:
+        raise OutputIncompleteError(spec.job_id, commits.missing, commits.expected)
+    return commits
