@@ -1,0 +1,49 @@
+"""The CDK app: settings, stacks, checks. It makes no AWS call: `CDK_OUTDIR=cdk.out python app.py` synthesizes it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import App, Tags, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from infra.acknowledgements import acknowledge, acknowledge_triggers
+from infra.compute import ComputeStack
+from infra.settings import read_settings
+from infra.storage import StorageStack
+from infra.triggers import TriggersStack
+from infra.workflow import WorkflowStack
+
+CDK_JSON = Path(__file__).resolve().parent / "cdk.json"
+
+
+def build_app(*, context: Mapping[str, Any] | None = None, outdir: Path | None = None) -> App:
+    """The app, not synthesized yet.
+
+    Args:
+        context: on top of cdk.json's; what the CDK CLI passes comes last.
+        outdir: where the cloud assembly goes; by default where `CDK_OUTDIR` says.
+
+    Raises:
+        InvalidInputError: with everything that is wrong with the settings, before any construct is made.
+    """
+    defaults = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]
+    app = App(context={**defaults, **(context or {})}, outdir=str(outdir) if outdir else None)
+    settings = read_settings(app.node)
+    storage = StorageStack(app, f"fleetscore-{settings.stage}-storage", settings=settings)
+    compute = ComputeStack(app, f"fleetscore-{settings.stage}-compute", settings=settings)
+    workflow = WorkflowStack(app, f"fleetscore-{settings.stage}-workflow", settings=settings)
+    triggers = TriggersStack(app, f"fleetscore-{settings.stage}-triggers", settings=settings)
+    compute.add_stack_dependency(storage)
+    workflow.add_stack_dependency(compute)
+    triggers.add_stack_dependency(workflow)
+    Tags.of(app).add("fleetscore:stage", settings.stage)
+    acknowledge(settings=settings, storage=storage, compute=compute, workflow=workflow)
+    acknowledge_triggers(triggers, settings.stage)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+    return app
+
+
+if __name__ == "__main__":
+    build_app().synth()

@@ -1,0 +1,38 @@
+"""What ships where, as allow-lists: each deployable gets its own folders and its copy of the contract."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aws_cdk import IgnoreMode
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = "inference_container/Dockerfile"
+
+# Patterns as in a .dockerignore, where "*" matches names with a leading dot as well.
+_NEVER = ("**/__pycache__", "**/*.pyc", "**/.DS_Store")
+
+
+def _only(folders: Sequence[str]) -> list[str]:
+    return ["*", *[f"!{folder}" for folder in folders], *_NEVER]
+
+
+def lambda_code() -> lambda_.Code:
+    """The code of all functions: `lambdas` and `contract`. Libraries come from the runtime and the Powertools layer."""
+    return lambda_.Code.from_asset(str(ROOT), exclude=_only(["lambdas", "contract"]), ignore_mode=IgnoreMode.DOCKER)
+
+
+def container_image(scope: Construct, id: str) -> ecr_assets.DockerImageAsset:  # noqa: A002
+    """The image of the scoring container: `inference_container` and `contract`, built when it is deployed."""
+    return ecr_assets.DockerImageAsset(
+        scope,
+        id,
+        directory=str(ROOT),
+        file=DOCKERFILE,
+        exclude=_only(["inference_container", "contract"]),
+        ignore_mode=IgnoreMode.DOCKER,
+        # SageMaker's instances are x86; a laptop may not be.
+        platform=ecr_assets.Platform.LINUX_AMD64,
+    )

@@ -1,0 +1,258 @@
+"""Deployment settings: typed, checked all at once, and read from CDK context in this module only.
+
+They lie in cdk.json under the context key `fleetscore`; `-c fleetscore.<name>=<value>` replaces single ones.
+docs/settings.md describes each.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal
+
+from constructs import Node
+
+from contract.catalog import Compute, check_range
+from contract.codec import decode_fields
+from contract.problems import InvalidInputError, Problem
+from contract.request import MAX_CONCURRENCY_LIMIT
+from contract.schedules import Schedule, check_schedules
+from contract.uploads import UploadRule, check_rules, rules_to_text
+
+CONTEXT_KEY = "fleetscore"
+COMMENT_KEY = "//"
+
+_STAGE = re.compile(r"[a-z][a-z0-9]{0,15}")
+_ACCOUNT = re.compile(r"\d{12}")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}")
+_SECURITY_GROUP = re.compile(r"sg-[0-9a-f]{8,17}")
+_RUNTIME = re.compile(r"python3\.\d+")
+_LAYER_ARN = re.compile(
+    r"arn:(\{partition\}|aws[a-z-]*):lambda:(\{region\}|[a-z0-9-]+):\d{12}:layer:[A-Za-z0-9{}_-]+:\d+"
+)
+_IMAGE_URI = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
+    r"/(?P<repository>[a-z0-9._/-]+)(:[A-Za-z0-9._-]{1,128}|@sha256:[0-9a-f]{64})"
+)
+_LOG_RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+
+
+# Lambda takes 4 KB for all variables of a function.
+_LONGEST_UPLOADS = 3_000
+
+
+def _check_text(pattern: re.Pattern[str], expected: str, name: str, value: str | None) -> list[Problem]:
+    if value is None or pattern.fullmatch(value):
+        return []
+    return [Problem(name, value, expected)]
+
+
+def _check_ids(name: str, ids: tuple[str, ...], pattern: re.Pattern[str], most: int, example: str) -> list[Problem]:
+    if not 1 <= len(ids) <= most:
+        return [Problem(name, list(ids), f"1 to {most} ids such as {example}")]
+    return [
+        Problem(f"{name}[{index}]", item, f"an id such as {example}")
+        for index, item in enumerate(ids)
+        if not pattern.fullmatch(item)
+    ]
+
+
+def _check_number(low: float, high: float, unit: str, name: str, value: float | None) -> list[Problem]:
+    return check_range(name, value, low, high, unit)
+
+
+def _check_retention(name: str, value: int) -> list[Problem]:
+    if value in _LOG_RETENTION_DAYS:
+        return []
+    return [Problem(name, value, "one of CloudWatch's " + ", ".join(map(str, _LOG_RETENTION_DAYS)))]
+
+
+def _check_schedules(name: str, value: Sequence[Any]) -> list[Problem]:
+    return check_schedules(name, value, datetime.now(UTC))
+
+
+def _check_compute(name: str, value: Compute) -> list[Problem]:
+    unset = [field.name for field in fields(Compute) if getattr(value, field.name) is None]
+    return [Problem(f"{name}.{field}", None, "a value: a stage must say what its jobs run on") for field in unset]
+
+
+def _check_uploads(name: str, value: tuple[UploadRule, ...]) -> list[Problem]:
+    problems = check_rules(name, value)
+    size = len(rules_to_text(value).encode())
+    if size > _LONGEST_UPLOADS:
+        expected = f"at most {_LONGEST_UPLOADS:,} bytes as JSON, because a function's environment carries it"
+        problems.append(Problem(name, f"{size:,} bytes", expected))
+    return problems
+
+
+@dataclass(frozen=True)
+class VpcSettings:
+    """Where the jobs' network interfaces lie."""
+
+    subnet_ids: tuple[str, ...]
+    security_group_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        problems = _check_ids("subnet_ids", self.subnet_ids, _SUBNET, 16, "'subnet-0123456789abcdef0'")
+        problems += _check_ids(
+            "security_group_ids", self.security_group_ids, _SECURITY_GROUP, 5, "'sg-0123456789abcdef0'"
+        )
+        if problems:
+            raise InvalidInputError("vpc", problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One stage. Days are whole days.
+
+    What may be None has None as its default, and only that: jsii drops every null of a context on its way to Python.
+    """
+
+    stage: str
+    account: str | None = None
+    region: str | None = None
+    removal: Literal["retain", "destroy"]
+    log_retention_days: int
+    record_days: int
+    predictions_expiry_days: int | None = None
+    executions_expiry_days: int | None = None
+    noncurrent_version_days: int
+    access_log_days: int
+    compute: Compute
+    default_max_concurrency: int
+    default_tolerated_failure_percentage: float
+    provisioning_margin_seconds: int
+    image_uri: str | None = None
+    vpc: VpcSettings | None = None
+    lambda_runtime: str
+    powertools_layer_arn: str
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    schedules: tuple[Schedule, ...] = ()
+    uploads: tuple[UploadRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = _check_values(vars(self))
+        if problems:
+            raise InvalidInputError("settings", problems)
+
+    @property
+    def image_repository_arn(self) -> str | None:
+        """The ARN of the repository that holds `image_uri`."""
+        found = _IMAGE_URI.fullmatch(self.image_uri or "")
+        if found is None:
+            return None
+        partition = (
+            "aws-cn" if found["region"].startswith("cn-") else "aws-us-gov" if "-gov-" in found["region"] else "aws"
+        )
+        return f"arn:{partition}:ecr:{found['region']}:{found['account']}:repository/{found['repository']}"
+
+
+_CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
+    "stage": partial(_check_text, _STAGE, "1 to 16 of a-z and 0-9, beginning with a letter"),
+    "account": partial(_check_text, _ACCOUNT, "12 digits"),
+    "region": partial(_check_text, _REGION, "a Region such as 'eu-central-1'"),
+    "log_retention_days": _check_retention,
+    "record_days": partial(_check_number, 1, 3_650, "days"),
+    "predictions_expiry_days": partial(_check_number, 1, 36_500, "days, or null"),
+    "executions_expiry_days": partial(_check_number, 1, 36_500, "days, or null"),
+    "noncurrent_version_days": partial(_check_number, 1, 36_500, "days"),
+    "access_log_days": partial(_check_number, 1, 36_500, "days"),
+    "compute": _check_compute,
+    "default_max_concurrency": partial(_check_number, 1, MAX_CONCURRENCY_LIMIT, "jobs at once"),
+    "default_tolerated_failure_percentage": partial(_check_number, 0, 100, "percent"),
+    "provisioning_margin_seconds": partial(_check_number, 60, 86_400, "seconds"),
+    "image_uri": partial(
+        _check_text,
+        _IMAGE_URI,
+        "an image in Amazon ECR with its tag or digest, "
+        "such as '123456789012.dkr.ecr.eu-central-1.amazonaws.com/fleetscore:1.0.0'",
+    ),
+    "schedules": _check_schedules,
+    "lambda_runtime": partial(_check_text, _RUNTIME, "a Lambda runtime such as 'python3.13'"),
+    "powertools_layer_arn": partial(_check_text, _LAYER_ARN, "the ARN of a layer version"),
+    "uploads": _check_uploads,
+}
+
+
+def _check_values(values: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with values of the right types; names that are not there are not looked at."""
+    problems = [problem for name, check in _CHECKS.items() if name in values for problem in check(name, values[name])]
+    account, region = values.get("account"), values.get("region")
+    if (account is None) != (region is None):
+        value = {"account": account, "region": region}
+        problems.append(Problem("account", value, "both account and region, or neither"))
+    return problems
+
+
+def read_settings(node: Node) -> Settings:
+    """The settings in a construct tree's context.
+
+    Raises:
+        InvalidInputError: with every problem there is.
+    """
+    return settings_from_context(node.get_all_context())
+
+
+def settings_from_context(context: Mapping[str, Any]) -> Settings:
+    """Like `read_settings`, for a context that has no construct tree yet."""
+    base = context.get(CONTEXT_KEY)
+    if not isinstance(base, Mapping):
+        remedy = "Run from the repository's root, where cdk.json has the settings."
+        raise InvalidInputError("settings", [Problem(CONTEXT_KEY, base, "an object with the settings", remedy)])
+    values = _without_comments(base)
+    problems: list[Problem] = []
+    for key in sorted(context):
+        if key.startswith(f"{CONTEXT_KEY}."):
+            problems += _override(values, key.split(".")[1:], context[key])
+    settings, found = decode_fields(Settings, values)
+    problems += found
+    if settings is None:
+        # A value of a wrong type hides what else is wrong: look at the others by themselves.
+        refused = {re.split(r"[.\[]", problem.field)[0] for problem in problems} | {"compute"}
+        others = _check_values({name: value for name, value in values.items() if name not in refused})
+        # Each schedule stands for itself: one that is ill-formed must not hide another that never fires.
+        if "schedules" in refused and isinstance(values["schedules"], list):
+            others += _check_schedules("schedules", values["schedules"])
+        problems += [problem for problem in others if problem not in problems]
+    if settings is None or problems:
+        raise InvalidInputError("settings", problems)
+    return settings
+
+
+def _without_comments(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_comments(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if name != COMMENT_KEY
+    }
+
+
+def _override(values: dict[str, Any], path: list[str], value: Any) -> list[Problem]:
+    """Put a value given as `-c fleetscore.<path>=<value>` in its place; the command line gives text only."""
+    *folders, last = path
+    for folder in folders:
+        if values.get(folder) is None:
+            values[folder] = {}
+        values = values[folder]
+        if not isinstance(values, dict):
+            return [Problem(".".join(path), value, "no such setting", f"{folder} has no settings below it")]
+    values[last] = _read_text(value) if isinstance(value, str) else value
+    return []
+
+
+_TEXT_SETTINGS_AS_NUMBERS = re.compile(r"\d{12}")
+
+
+def _read_text(text: str) -> Any:
+    """Numbers, null, lists and objects are written as JSON; all else is text, and so is an account's number."""
+    if _TEXT_SETTINGS_AS_NUMBERS.fullmatch(text):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
