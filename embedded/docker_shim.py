@@ -1,0 +1,92 @@
+"""Stands in for `docker` when the CDK CLI publishes image assets on a machine without Docker.
+
+The CLI calls the program named by CDK_DOCKER with login, inspect, build, tag and push. Building here means to register
+the build context as the image; nothing is sent anywhere.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedded.dockerfile import DockerfileError
+from embedded.endpoint import Endpoint
+from embedded.images import ImageNotRegisteredError, ImageStore
+from embedded.node import Node
+
+IMAGES_VARIABLE = "EMBEDDED_AWS_IMAGES"
+_PROJECT = Path(__file__).resolve().parent.parent
+
+
+def cdk_environment(endpoint: Endpoint, image_root: Path, node: Node, folder: Path) -> dict[str, str]:
+    """The variables with which the CDK CLI works on the embedded AWS; `folder` takes the stand-in for `docker`."""
+    return {
+        **endpoint.environment(),
+        **node.environment(),
+        "CDK_DOCKER": str(_write_program(folder)),
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "CDK_DEFAULT_ACCOUNT": endpoint.account_id,
+        "CDK_DEFAULT_REGION": endpoint.region,
+        IMAGES_VARIABLE: str(image_root),
+    }
+
+
+def _write_program(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "docker"
+    code = f"import sys; sys.path.insert(0, {str(_PROJECT)!r}); from embedded.docker_shim import main; sys.exit(main())"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="docker", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    login = commands.add_parser("login")
+    login.add_argument("--username", "-u")
+    login.add_argument("--password-stdin", action="store_true")
+    login.add_argument("registry", nargs="?")
+    commands.add_parser("inspect").add_argument("image")
+    build = commands.add_parser("build")
+    build.add_argument("--tag", "-t", required=True)
+    build.add_argument("--file", "-f", default="Dockerfile")
+    # Without Docker the code runs on this machine, whatever the image is built for.
+    build.add_argument("--platform")
+    build.add_argument("directory", type=Path)
+    tag = commands.add_parser("tag")
+    tag.add_argument("source")
+    tag.add_argument("target")
+    commands.add_parser("push").add_argument("image")
+    # An option that is not listed ends with status 2 and its name.
+    given = parser.parse_args(arguments)
+    images = ImageStore(Path(os.environ[IMAGES_VARIABLE]))
+    try:
+        return _carry_out(given, images)
+    except (DockerfileError, ImageNotRegisteredError, OSError) as failure:
+        print(f"docker {given.command}: {failure}", file=sys.stderr)
+        return 1
+
+
+def _carry_out(given: argparse.Namespace, images: ImageStore) -> int:
+    match given.command:
+        case "login":
+            if given.password_stdin:
+                sys.stdin.read()
+            print("Login Succeeded")
+        case "inspect":
+            return 0 if images.resolve(given.image) is not None else 1
+        case "build":
+            images.register(given.tag, given.directory.resolve(), given.file)
+        case "tag":
+            images.tag(given.source, given.target)
+        case "push":
+            if images.resolve(given.image) is None:
+                raise ImageNotRegisteredError(given.image)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Where an embedded AWS listens and how a client gets in."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One running embedded AWS, as its clients see it.
+
+    `ca_bundle` is the PEM file of the certificate authority that signed the server's certificate; the key pair is
+    the account's root key of the embedded AWS and worth nothing anywhere else.
+    """
+
+    url: str
+    ca_bundle: Path
+    region: str
+    account_id: str
+    access_key_id: str
+    secret_access_key: str
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point any AWS SDK, the AWS CLI and Node.js programs at this endpoint."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_CA_BUNDLE": str(self.ca_bundle),
+            "REQUESTS_CA_BUNDLE": str(self.ca_bundle),
+            "NODE_EXTRA_CA_CERTS": str(self.ca_bundle),
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # A session token left over from a real account would be sent along with the keys above.
+            "AWS_SESSION_TOKEN": "",
+        }
+
+    def session(self) -> "boto3.Session":
+        # Nothing of the shell's own account is looked at: a profile that it names may not even exist.
+        core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+        return boto3.Session(
+            botocore_session=core,
+            aws_access_key_id=self.access_key_id,
+            aws_secret_access_key=self.secret_access_key,
+            region_name=self.region,
+        )
+
+    def client(self, name: str) -> Any:
+        """A boto3 client of one service, e.g. `client("s3")`."""
+        return self.session().client(
+            name, endpoint_url=self.url, verify=str(self.ca_bundle), config=Config(s3={"addressing_style": "path"})
+        )
+
+    def client_as(self, credentials: Mapping[str, str], name: str) -> Any:
+        """Like `client`, with credentials in the variables of the AWS SDKs."""
+        return self.session().client(
+            name,
+            endpoint_url=self.url,
+            verify=str(self.ca_bundle),
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
+        )
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), "ca_bundle": str(self.ca_bundle)}, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Endpoint":
+        fields = json.loads(text)
+        return cls(**{**fields, "ca_bundle": Path(fields["ca_bundle"])})

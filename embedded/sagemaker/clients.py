@@ -1,0 +1,85 @@
+"""AWS clients that act as a job's role."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from embedded.endpoint import Endpoint
+from embedded.seams import Credentials
+
+TRANSFERS = 8
+"""Threads that move objects for all jobs together."""
+_CONNECTIONS = 32
+_REUSE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class RoleAccess:
+    """A role's credentials, and an S3 and a CloudWatch Logs client that use them in any thread."""
+
+    credentials: Credentials
+    s3: Any
+    logs: Any
+    made_at: float
+
+
+class ClientFactory:
+    """Makes clients for one endpoint, and keeps those of a role for the next job, because making them is slow.
+
+    They share one session, which holds the service models. `credentials_for_role(role_arn, session_name)` must give
+    credentials that are good for some hours.
+    """
+
+    def __init__(self, endpoint: Endpoint, credentials_for_role: Callable[[str, str], Credentials]) -> None:
+        self._endpoint = endpoint
+        self._credentials_for_role = credentials_for_role
+        self._session = boto3.Session(region_name=endpoint.region)
+        self._roles: dict[str, RoleAccess] = {}
+        self._lock = threading.RLock()  # boto3 sessions are not made for several threads, their clients are
+
+    def for_role(self, role_arn: str) -> RoleAccess:
+        with self._lock:
+            access = self._roles.get(role_arn)
+            if access is None or access.made_at + _REUSE_SECONDS < time.monotonic():
+                credentials = self._credentials_for_role(role_arn, "SageMaker")
+                s3, logs = self._client("s3", credentials), self._client("logs", credentials)
+                access = self._roles[role_arn] = RoleAccess(credentials, s3, logs, time.monotonic())
+            return access
+
+    def close(self) -> None:
+        with self._lock:
+            for access in self._roles.values():
+                access.s3.close()
+                access.logs.close()
+            self._roles.clear()
+
+    def for_account(self, service: str) -> Any:
+        """A client with the account's own rights."""
+        key = Credentials(self._endpoint.access_key_id, self._endpoint.secret_access_key, "")
+        return self._client(service, key)
+
+    def _client(self, service: str, credentials: Credentials) -> Any:
+        config = Config(
+            s3={"addressing_style": "path"},
+            retries={"mode": "standard", "max_attempts": 3},
+            max_pool_connections=_CONNECTIONS,
+            connect_timeout=10,
+            read_timeout=60,
+        )
+        with self._lock:
+            return self._session.client(
+                service,
+                endpoint_url=self._endpoint.url,
+                verify=str(self._endpoint.ca_bundle),
+                aws_access_key_id=credentials.access_key_id,
+                aws_secret_access_key=credentials.secret_access_key,
+                aws_session_token=credentials.session_token or None,
+                config=config,
+            )

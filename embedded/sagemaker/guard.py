@@ -1,0 +1,141 @@
+"""A small process that cleans up when the embedded AWS dies without a chance to do it itself.
+
+Started as a script, with a pipe as its standard input, on which it reads one command a line:
+`group <id>` and `done <id>` for process groups that begin and end, `folder <path>` for what must not stay. When the
+pipe closes it kills the groups that have not ended and deletes the folders. It imports the standard library only and
+none of this project, so that it starts fast and from any place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ML_ROOT = Path("/opt/ml")
+_KILL_ROUNDS = 100
+_MARK = ".made-by-the-embedded-aws"
+
+
+def main() -> None:
+    groups: set[int] = set()
+    folders: list[str] = []
+    for line in sys.stdin:
+        command, _, value = line.rstrip("\n").partition(" ")
+        if command == "group":
+            groups.add(int(value))
+        elif command == "done":
+            groups.discard(int(value))
+        elif command == "folder":
+            folders.append(value)
+    for group in groups:
+        kill_group(group)
+    for folder in folders:
+        kill_strays(Path(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+    remove_mount_point()
+
+
+def kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def kill_strays(folder: Path) -> None:
+    """Kill processes that have left their group: on Linux, all whose TMPDIR lies in `folder`.
+
+    Every container has a TMPDIR of its own, which its processes inherit. A process namespace would do the same, but
+    only for root, and at the price of a process between us and the container's first.
+    """
+    mark = f"\0TMPDIR={folder}{os.sep}".encode()
+    for _ in range(_KILL_ROUNDS):  # new processes may start while we look
+        killed = False
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in b"\0" + (entry / "environ").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
+                    killed = True
+        if not killed:
+            return
+
+
+def hold_mount_point() -> int:
+    """Make sure that /opt/ml is there and stays; returns a file descriptor that holds it until it is closed.
+
+    Several embedded AWS may run on one machine, and a mount point that one of them removes is lost for the jobs of
+    all, so each holds a shared lock, and only the last one removes what the first has made.
+    """
+    while True:
+        if not ML_ROOT.exists():
+            with contextlib.suppress(FileExistsError):
+                ML_ROOT.mkdir(parents=True)
+                (ML_ROOT / _MARK).touch()
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(ML_ROOT, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), ML_ROOT.stat()):
+                    return descriptor
+            os.close(descriptor)
+
+
+def remove_mount_point() -> None:
+    """Remove /opt/ml if an embedded AWS has made it, nobody holds it, and nothing else has been put there."""
+    try:
+        descriptor = os.open(ML_ROOT, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.listdir(ML_ROOT) == [_MARK]:  # noqa: PTH208 - the folder itself is locked by its descriptor
+            (ML_ROOT / _MARK).unlink()
+            ML_ROOT.rmdir()
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+class Guard:
+    """The guard process as its owner sees it."""
+
+    def __init__(self, python: str = sys.executable) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(  # noqa: S603 - this very file
+            [python, "-I", "-S", __file__], stdin=subprocess.PIPE, start_new_session=True, text=True, cwd="/"
+        )
+
+    def watch_folder(self, folder: Path) -> None:
+        self._tell(f"folder {folder}")
+
+    def group_begins(self, group: int) -> None:
+        self._tell(f"group {group}")
+
+    def group_ended(self, group: int) -> None:
+        self._tell(f"done {group}")
+
+    def close(self) -> None:
+        """Let the guard do its cleaning now, and wait for it."""
+        with self._lock:
+            if self._process.stdin is not None and not self._process.stdin.closed:
+                with contextlib.suppress(BrokenPipeError):
+                    self._process.stdin.close()
+        self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        with self._lock:
+            if self._process.stdin is not None and not self._process.stdin.closed:
+                self._process.stdin.write(f"{line}\n")
+                self._process.stdin.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    main()

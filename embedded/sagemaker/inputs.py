@@ -1,0 +1,204 @@
+"""What a job reads: the objects that its inputs name, their shards, and their way onto the instances."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import shutil
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from embedded.sagemaker.errors import JobFailure
+
+_CHUNK_BYTES = 1 << 20
+
+
+class DownloadAborted(Exception):  # noqa: N818 - a stop is no error
+    """The job was stopped while its inputs were on their way."""
+
+
+@dataclass(frozen=True)
+class RemoteObject:
+    """An object of an input and its place, `relative`, below the input's local path."""
+
+    bucket: str
+    key: str
+    relative: str
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key or prefix."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def list_input(s3: Any, s3_input: dict[str, Any], role_arn: str) -> list[RemoteObject]:
+    """All objects that an input names, in the order of their keys. Raises JobFailure, also when there is none."""
+    if s3_input["S3DataType"] == "ManifestFile":
+        objects = _manifest_objects(s3, s3_input["S3Uri"], role_arn)
+    else:
+        objects = _prefix_objects(s3, s3_input["S3Uri"], role_arn)
+    if not objects:
+        bucket, _ = split_s3_uri(s3_input["S3Uri"])
+        raise JobFailure(
+            f'ClientError: Failed to download data. No S3 objects found under S3 URL "{s3_input["S3Uri"]}" given in '
+            "input data source. Please ensure that the bucket exists in the selected region, that objects exist under "
+            f'that S3 prefix, and that the role "{role_arn}" has "s3:ListBucket" permissions on bucket "{bucket}".'
+        )
+    outside = [item.uri for item in objects if not _is_inside(item.relative)]
+    if outside:
+        raise JobFailure(
+            f"ClientError: Failed to download data. {outside[0]} would lie outside of the input's folder: "
+            "remove '..' and empty steps from its key"
+        )
+    return sorted(objects, key=lambda item: item.key)
+
+
+def shard(objects: Sequence[RemoteObject], instances: int, index: int, distribution: str) -> list[RemoteObject]:
+    """The objects for one instance: all, or with ShardedByS3Key every n-th by key, so 1/n by count."""
+    return list(objects) if distribution == "FullyReplicated" else list(objects[index::instances])
+
+
+def _is_inside(relative: str) -> bool:
+    return (
+        bool(relative) and not posixpath.normpath(relative).startswith(("../", "/")) and ".." not in relative.split("/")
+    )
+
+
+def _prefix_objects(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
+    bucket, prefix = split_s3_uri(uri)
+    objects = []
+    try:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                relative = _below_prefix(entry["Key"], prefix)
+                if relative:  # the empty object that marks the prefix itself as a folder has no place
+                    objects.append(RemoteObject(bucket, entry["Key"], relative))
+    except (ClientError, BotoCoreError) as error:
+        raise _download_failure("ListObjectsV2", uri, error, "s3:ListBucket", role_arn) from error
+    return objects
+
+
+def _below_prefix(key: str, prefix: str) -> str:
+    if key == prefix:
+        return "" if key.endswith("/") else posixpath.basename(key)
+    rest = key[len(prefix) :]
+    if not prefix or prefix.endswith("/") or rest.startswith("/"):
+        return rest.lstrip("/")
+    return key[prefix.rfind("/") + 1 :]  # the prefix ends within a name, which stays whole
+
+
+def _manifest_objects(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
+    bucket, key = split_s3_uri(uri)
+    try:
+        text = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except (ClientError, BotoCoreError) as error:
+        raise _download_failure("GetObject", uri, error, "s3:GetObject", role_arn) from error
+    try:
+        return parse_manifest(text)
+    except ValueError as error:
+        raise JobFailure(f"ClientError: Failed to download data. The manifest {uri} is not valid: {error}") from error
+
+
+def parse_manifest(text: bytes) -> list[RemoteObject]:
+    """The objects of `[{"prefix": "s3://bucket/path/"}, "key-a", ...]`. Raises ValueError."""
+    entries = json.loads(text)
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("it must be a JSON list that begins with an object with the member 'prefix'")
+    head, *names = entries
+    prefix_uri = head.get("prefix") if isinstance(head, dict) and set(head) == {"prefix"} else None
+    if not isinstance(prefix_uri, str) or not prefix_uri.startswith("s3://") or not split_s3_uri(prefix_uri)[0]:
+        raise ValueError(f'the first entry must be {{"prefix": "s3://<bucket>/<path>"}}, not {json.dumps(head)}')
+    wrong = [name for name in names if not isinstance(name, str) or not name]
+    if wrong:
+        raise ValueError(f"every entry after the first must be a non-empty text, not {json.dumps(wrong[0])}")
+    bucket, prefix = split_s3_uri(prefix_uri)
+    return [RemoteObject(bucket, prefix + name, name.lstrip("/")) for name in names]
+
+
+def download(
+    s3: Any,
+    folders: Sequence[tuple[Path, Sequence[RemoteObject]]],
+    *,
+    role_arn: str,
+    pool: Executor,
+    stop: threading.Event,
+) -> None:
+    """Bring each folder its objects; one that several folders need is fetched once.
+
+    Raises JobFailure at the first object that cannot be had, and DownloadAborted once `stop` is set.
+    """
+    places: dict[RemoteObject, list[Path]] = {}
+    for folder, objects in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for item in objects:
+            places.setdefault(item, []).append(folder / item.relative)
+    failed = threading.Event()
+
+    def fetch(item: RemoteObject, targets: list[Path]) -> None:
+        if stop.is_set():
+            raise DownloadAborted
+        if failed.is_set():
+            return
+        try:
+            _fetch(s3, item, targets, role_arn)
+        except JobFailure:
+            failed.set()
+            raise
+
+    futures = [pool.submit(fetch, item, targets) for item, targets in places.items()]
+    errors = [error for error in [future.exception() for future in futures] if error is not None]
+    if errors:
+        raise errors[0]
+
+
+def _fetch(s3: Any, item: RemoteObject, targets: list[Path], role_arn: str) -> None:
+    try:
+        if item.key.endswith("/"):
+            for target in targets:
+                target.mkdir(parents=True, exist_ok=True)
+            return
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        body = s3.get_object(Bucket=item.bucket, Key=item.key)["Body"]
+        with targets[0].open("xb") as file:
+            shutil.copyfileobj(body, file, _CHUNK_BYTES)
+        for target in targets[1:]:
+            with targets[0].open("rb") as source, target.open("xb") as copy:
+                shutil.copyfileobj(source, copy, _CHUNK_BYTES)
+    except (ClientError, BotoCoreError) as error:
+        raise _download_failure("GetObject", item.uri, error, "s3:GetObject", role_arn) from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise JobFailure(
+            f"ClientError: Failed to download data. Cannot download {item.uri}, a previously downloaded file/folder "
+            "clashes with it. Please check your s3 objects and ensure that there is no object that is both a folder as "
+            "well as a file."
+        ) from error
+    except OSError as error:
+        raise JobFailure(f"ClientError: Failed to download data. Cannot write {item.uri}: {error.strerror}") from error
+
+
+def _download_failure(operation: str, uri: str, error: Exception, action: str, role_arn: str) -> JobFailure:
+    bucket, _ = split_s3_uri(uri)
+    return JobFailure(
+        f"ClientError: Failed to download data. {operation} failed for {uri}: {error_text(error)}. Please ensure that "
+        f'it exists and that the role "{role_arn}" has "{action}" permissions on bucket "{bucket}".'
+    )
+
+
+def error_text(error: Exception) -> str:
+    """What an AWS client's error says, as `<code>: <message>`."""
+    if isinstance(error, ClientError):
+        details = error.response.get("Error", {})
+        return f"{details.get('Code', 'Unknown')}: {str(details.get('Message', '')).rstrip('.')}"
+    return str(error).rstrip(".")

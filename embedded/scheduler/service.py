@@ -1,0 +1,194 @@
+"""Fires schedules: when each is due, as EventBridge Scheduler documents it, and the delivery to its target."""
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from botocore.exceptions import ClientError
+
+from contract.problems import InvalidInputError
+from contract.schedule_expression import At, parse_expression
+from embedded.seams.schedules import Record, Refusal
+
+LOOK_EVERY_SECONDS = 0.2
+_SERVICE = "scheduler.amazonaws.com"
+_VALIDATION = "ValidationException"
+
+logger = logging.getLogger("embedded.scheduler")
+
+
+class RoleClients(Protocol):
+    """Gives an AWS client that acts as a role: `(role ARN, service name)`."""
+
+    def __call__(self, role_arn: str, service: str, /) -> Any: ...
+
+
+@dataclass
+class _Progress:
+    """How far a schedule has come. `seen` is the last moment up to which its times have been looked at."""
+
+    created: datetime
+    seen: datetime
+    expression: str
+    due: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """Times that wait in their flexible window: (when to fire, scheduled time)."""
+
+
+class SchedulerService:
+    """The schedules of all accounts and Regions of the embedded AWS."""
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime],
+        schedules: Callable[[], Iterable[Record]],
+        remove: Callable[[Record], None],
+        may_assume: Callable[[str, str], bool],
+        client_for_role: RoleClients,
+        queue_url: Callable[[str], str],
+    ) -> None:
+        self._now = now
+        self._schedules = schedules
+        self._remove = remove
+        self._may_assume = may_assume
+        self._client_for_role = client_for_role
+        self._queue_url = queue_url
+        self._progress: dict[str, _Progress] = {}
+        self._last_look: datetime | None = None
+
+    def check(self, request: Record) -> Refusal | None:
+        """What CreateSchedule and UpdateSchedule refuse beside missing fields."""
+        expression, zone = request.get("ScheduleExpression") or "", request.get("ScheduleExpressionTimezone") or "UTC"
+        try:
+            parse_expression("ScheduleExpression", expression)
+        except InvalidInputError:
+            return _VALIDATION, f"Invalid Schedule Expression {expression}."
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            return _VALIDATION, f"Provided timezone {zone} is not supported."
+        window = request.get("FlexibleTimeWindow") or {}
+        minutes = window.get("MaximumWindowInMinutes")
+        if (window.get("Mode") == "FLEXIBLE") != (minutes is not None) or not 1 <= (minutes or 1) <= 1_440:
+            return _VALIDATION, "FlexibleTimeWindow: 1 to 1440 MaximumWindowInMinutes with FLEXIBLE, none with OFF."
+        target = request.get("Target") or {}
+        if ":lambda:" not in target.get("Arn", "") or not target.get("Input"):
+            return _VALIDATION, "Target: the embedded AWS supports Lambda functions with an Input only."
+        role_arn = target.get("RoleArn", "")
+        if not self._may_assume(role_arn, _SERVICE):
+            return (
+                _VALIDATION,
+                "The execution role you provide must allow AWS EventBridge Scheduler to assume the role.",
+            )
+        return None
+
+    def sweep(self) -> None:
+        """Fire everything that has become due since the last look."""
+        now = self._now()
+        if self._last_look is not None and now < self._last_look:
+            # The clock was set back: what lies ahead is to come again.
+            self._progress.clear()
+        self._last_look = now
+        records = {record["Arn"]: record for record in self._schedules()}
+        for arn in set(self._progress) - set(records):
+            del self._progress[arn]
+        for arn, record in records.items():
+            self._look(arn, record, now)
+
+    def _look(self, arn: str, record: Record, now: datetime) -> None:
+        progress = self._progress.get(arn)
+        if progress is None or progress.expression != record["ScheduleExpression"]:
+            # A rate fires at once, as the service documents it: its first time is not behind.
+            at_once = timedelta(microseconds=1 if record["ScheduleExpression"].startswith("rate") else 0)
+            progress = _Progress(now, now - at_once, record["ScheduleExpression"])
+            self._progress[arn] = progress
+        since, progress.seen = progress.seen, now
+        start, end = _moment(record.get("StartDate")), _moment(record.get("EndDate"))
+        expression = parse_expression("ScheduleExpression", record["ScheduleExpression"])
+        zone = ZoneInfo(record.get("ScheduleExpressionTimezone") or "UTC")
+        for scheduled in expression.times_after(since, zone, start or progress.created):
+            if scheduled > now or (end is not None and scheduled > end):
+                break
+            # A schedule that is paused skips its times; it does not make up for them later.
+            if record.get("State") == "ENABLED" and (start is None or scheduled >= start):
+                progress.due.append((scheduled + _delay(record, scheduled), scheduled))
+        ready = [times for times in progress.due if times[0] <= now]
+        progress.due = [times for times in progress.due if times[0] > now]
+        for _, scheduled in ready:
+            self._fire(record, scheduled)
+        completed = (end is not None and now > end) or (isinstance(expression, At) and bool(ready))
+        if completed and not progress.due and record.get("ActionAfterCompletion") == "DELETE":
+            self._remove(record)
+
+    def _fire(self, record: Record, scheduled: datetime) -> None:
+        target = record["Target"]
+        body = _filled_in(target["Input"], record["Arn"], scheduled)
+        try:
+            functions = self._client_for_role(target["RoleArn"], "lambda")
+            functions.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=body.encode())
+        except ClientError as failure:
+            logger.warning("schedule %s: not delivered: %s", record["Arn"], failure)
+            self._keep(record, body, failure.response["Error"])
+
+    def _keep(self, record: Record, body: str, error: dict[str, str]) -> None:
+        """Put what could not be delivered into the dead-letter queue. A refusal here would not pass by waiting."""
+        target = record["Target"]
+        queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn")
+        if not queue_arn:
+            return
+        attributes = {
+            "ERROR_CODE": error.get("Code", ""),
+            "ERROR_MESSAGE": error.get("Message", ""),
+            "SCHEDULE_ARN": record["Arn"],
+            "TARGET_ARN": target["Arn"],
+        }
+        try:
+            queues = self._client_for_role(target["RoleArn"], "sqs")
+            queues.send_message(
+                QueueUrl=self._queue_url(queue_arn),
+                MessageBody=body,
+                MessageAttributes={
+                    key: {"DataType": "String", "StringValue": value or "-"} for key, value in attributes.items()
+                },
+            )
+        except ClientError:
+            logger.exception("schedule %s: its dead-letter queue takes nothing", record["Arn"])
+
+
+def _filled_in(text: str, arn: str, scheduled: datetime) -> str:
+    """The target's input with the context attributes replaced."""
+    values = {
+        "<aws.scheduler.schedule-arn>": arn,
+        "<aws.scheduler.scheduled-time>": f"{scheduled.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "<aws.scheduler.execution-id>": str(uuid.uuid4()),
+        "<aws.scheduler.attempt-number>": "1",
+    }
+    for attribute, value in values.items():
+        text = text.replace(attribute, json.dumps(value)[1:-1])
+    return text
+
+
+def _delay(record: Record, scheduled: datetime) -> timedelta:
+    """Where in its flexible window a time fires: somewhere, but the same for the same schedule and time."""
+    window = record.get("FlexibleTimeWindow") or {}
+    if window.get("Mode") != "FLEXIBLE":
+        return timedelta()
+    digest = hashlib.sha256(f"{record['Arn']} {scheduled.isoformat()}".encode()).digest()
+    seconds = int(window["MaximumWindowInMinutes"]) * 60
+    return timedelta(seconds=int.from_bytes(digest[:8], "big") % seconds)
+
+
+def _moment(value: Any) -> datetime | None:
+    """StartDate or EndDate: epoch seconds, or ISO 8601 in a template."""
+    if value is None:
+        return None
+    if isinstance(value, (int, float)):
+        return datetime.fromtimestamp(value, UTC)
+    moment = datetime.fromisoformat(str(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

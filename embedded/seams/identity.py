@@ -1,0 +1,162 @@
+"""Roles: their temporary credentials, and what their policies allow."""
+
+# ministack reads its switches at import, and its private names are this package's very subject.
+# ruff: noqa: PLC0415, SLF001
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+SESSION_SECONDS = 12 * 3600
+
+
+@dataclass(frozen=True)
+class Credentials:
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_SESSION_TOKEN": self.session_token,
+        }
+
+
+def role_credentials(role_arn: str, session_name: str) -> Credentials:
+    """Temporary credentials that act as `role_arn`, as a service gets them when it assumes a role.
+
+    Each call makes a new session; the role's trust policy is for the caller to check (`may_assume`).
+    """
+    from ministack.services import sts
+
+    account_id, role_name = _account_and_name(role_arn)
+    credentials = Credentials(
+        access_key_id=f"ASIA{secrets.token_hex(8).upper()}",
+        secret_access_key=secrets.token_hex(20),
+        session_token=secrets.token_hex(40),
+    )
+    session_name = session_name[:64]
+    sts.register_session(
+        credentials.access_key_id,
+        {
+            "Arn": f"arn:aws:sts::{account_id}:assumed-role/{role_name}/{session_name}",
+            "UserId": f"{role_name}:{session_name}",
+            "SecretAccessKey": credentials.secret_access_key,
+            "SessionToken": credentials.session_token,
+            "Expiration": time.time() + SESSION_SECONDS,
+        },
+    )
+    return credentials
+
+
+def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:
+    """Whether the role's own policies allow `action` on `resource`; always true when IAM is not enforced.
+
+    `context` holds condition keys, e.g. `{"iam:PassedToService": "sagemaker.amazonaws.com"}`.
+    """
+    import ministack.app
+    from ministack.core import iam_evaluator
+
+    if not ministack.app.AUTH:
+        return True
+    account_id, role_name = _account_and_name(role_arn)
+    request = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:sts::{account_id}:assumed-role/{role_name}/StepFunctions",
+        principal_type="AssumedRole",
+        principal_account=account_id,
+        action=action,
+        resource_arn=resource,
+        region=_region_of(resource),
+        # A service calls from inside AWS, always over TLS.
+        source_ip="127.0.0.1",
+        secure_transport=True,
+        service_context={key.lower(): value for key, value in (context or {}).items()},
+    )
+    boundary = iam_evaluator._permissions_boundary(_roles(), role_name, account_id)
+    result = iam_evaluator.evaluate(request, iam_evaluator._gather_role_policies(role_name, account_id), *boundary)
+    service = action.partition(":")[0]
+    found = iam_evaluator._resource_policy(service, resource)
+    if found is not None:
+        required = service in iam_evaluator._POLICY_REQUIRED
+        result = iam_evaluator.combine_resource_policy(result, request, *found, required=required, limits=boundary)
+    return bool(result.decision == "Allow")
+
+
+def may_assume(role_arn: str, service: str) -> bool:
+    """Whether the role exists and trusts `service`, e.g. `sagemaker.amazonaws.com`; true when IAM is not enforced."""
+    import ministack.app
+    from ministack.core import iam_evaluator
+
+    if not ministack.app.AUTH:
+        return True
+    account_id, role_name = _account_and_name(role_arn)
+    role = _roles().get_scoped(account_id, None, role_name)
+    if role is None:
+        return False
+    document = role.get("AssumeRolePolicyDocument") or {}
+    document = json.loads(document) if isinstance(document, str) else document
+    statements = document.get("Statement", [])
+    statements = [statements] if isinstance(statements, dict) else statements
+    return any(
+        statement.get("Effect") == "Allow"
+        and iam_evaluator._service_principal_matches(statement.get("Principal"), service)
+        for statement in statements
+    )
+
+
+def _roles() -> Any:
+    from ministack.services import iam
+
+    return iam._roles
+
+
+def _account_and_name(role_arn: str) -> tuple[str, str]:
+    parts = role_arn.split(":", 5)
+    if len(parts) != 6 or not parts[5].startswith("role/"):
+        raise ValueError(f"role_arn: {role_arn!r} is not the ARN of an IAM role (arn:aws:iam::<account>:role/<name>)")
+    return parts[4], parts[5].rpartition("/")[2]
+
+
+def _region_of(arn: str) -> str:
+    parts = arn.split(":")
+    return parts[3] if len(parts) > 3 else ""
+
+
+def current_region() -> str:
+    """The Region of the request that is being served."""
+    from ministack.core.responses import get_region
+
+    return str(get_region())
+
+
+def install_administrator(access_key_id: str, secret_access_key: str) -> None:
+    """Make the one key that the server hands out, and end ministack's root keys.
+
+    ministack takes `test`, the configured key and every account id as root without looking at the signature. With
+    those, any client would be let in, and a job with the wrong keys would seem to have all rights.
+    """
+    from ministack.core import iam_evaluator
+    from ministack.services import iam, sts
+
+    name = "administrator"
+    iam._create_user({"UserName": [name]})
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam._user_inline_policies[name] = {"AllowAll": json.dumps(policy)}
+    iam._access_keys[access_key_id] = {
+        "UserName": name,
+        "AccessKeyId": access_key_id,
+        "SecretAccessKey": secret_access_key,
+        "Status": "Active",
+        "CreateDate": iam._now(),
+    }
+
+    def is_root(key: str) -> bool:
+        # Without any key a request is anonymous, which is decided elsewhere.
+        return not key
+
+    iam_evaluator.is_root_access_key = is_root
+    sts.is_root_access_key = is_root

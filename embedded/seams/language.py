@@ -1,0 +1,116 @@
+"""The parts of the Amazon States Language that ministack evaluates well: paths, intrinsics, choice rules, JSONata."""
+
+# ministack reads its switches at import, and its private names are this package's very subject.
+# ruff: noqa: PLC0415, SLF001
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from embedded.seams.tasks import TaskError
+
+Context = dict[str, Any]
+
+
+def path_tokens(path: str) -> list[tuple[str, Any]] | None:
+    """The steps of a JSONPath as ("field", name), ("index", n) or ("wildcard", None); None for one it cannot read."""
+    tokens = _engine()._parse_jsonpath_tokens(path)
+    return None if tokens is None else list(tokens)
+
+
+def intrinsic(expression: str, data: Any, context: Context) -> Any:
+    """The value of an intrinsic function such as `States.Format('{}', $.name)`."""
+    with _translated_errors():
+        return _engine()._evaluate_intrinsic(expression, data, context)
+
+
+def comparison_holds(rule: dict[str, Any], data: Any, context: Context) -> bool:
+    """Whether one data-test expression of a Choice state (no And, Or, Not) holds."""
+    with _translated_errors():
+        return bool(_engine()._evaluate_rule(rule, data, context))
+
+
+def jsonata_template(
+    template: Any, raw_input: Any, context: Context, *, result: Any = None, error_output: Any = None
+) -> Any:
+    with _translated_errors():
+        return _engine()._apply_jsonata_template(template, raw_input, context, result=result, error_output=error_output)
+
+
+def jsonata_assign(
+    state: dict[str, Any], raw_input: Any, context: Context, *, result: Any = None, error_output: Any = None
+) -> None:
+    with _translated_errors():
+        _engine()._apply_state_assign(state, raw_input, context, result=result, error_output=error_output)
+
+
+def jsonata_choice(state: dict[str, Any], raw_input: Any, context: Context) -> tuple[Any, str]:
+    """Output and next state of a Choice state that is written in JSONata."""
+    with _translated_errors():
+        output, following = _engine()._execute_choice(state, raw_input, context)
+        return output, following
+
+
+def jsonata_error(definition: str) -> str | None:
+    """What is wrong with the first malformed JSONata expression of a definition."""
+    problem = _engine()._validate_definition_jsonata(definition)
+    return None if problem is None else str(problem)
+
+
+def fail_reason(state: dict[str, Any], raw_input: Any, context: Context) -> tuple[str, str]:
+    """Error and cause of a Fail state."""
+    with _translated_errors():
+        error, cause = _engine()._fail_state_error(state, raw_input, context)
+        return error, cause
+
+
+def read_items(reader: dict[str, Any], data: Any, context: Context) -> Any:
+    """The items of an ItemReader whose Parameters are resolved."""
+    with _translated_errors():
+        return _engine()._read_map_items(reader, data, context)
+
+
+def call_integration(resource: str, parameters: Any) -> Any:
+    """Call an integration that ministack serves and wait for its result; it cannot be interrupted."""
+    with _translated_errors():
+        return _engine()._invoke_resource(resource, parameters)
+
+
+def call_with_token(
+    resource: str, parameters: Any, token: str, state: dict[str, Any]
+) -> tuple[Callable[[], Any], Callable[[], None]]:
+    """A `.waitForTaskToken` call as (call, abandon): `call` blocks until the token comes back or is abandoned."""
+
+    def call() -> Any:
+        with _translated_errors():
+            return _engine()._invoke_with_callback(resource, parameters, token, state)
+
+    def abandon() -> None:
+        waiting = _engine()._task_tokens.get(token)
+        if waiting is not None:
+            waiting["error"] = {"Error": "States.Timeout", "Cause": "The task was cancelled"}
+            waiting["event"].set()
+
+    return call, abandon
+
+
+def integration_prefixes() -> list[str]:
+    """The optimized integrations that ministack serves from its table."""
+    return list(_engine()._SERVICE_DISPATCH)
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except _engine()._ExecutionError as failure:
+        error, cause = str(failure.error), str(failure.cause)
+        if error == "Lambda.Unknown" and "TooManyRequestsException" in cause:
+            error = "Lambda.TooManyRequestsException"
+        raise TaskError(error, cause) from failure
+
+
+def _engine() -> Any:
+    from ministack.services import stepfunctions
+
+    return stepfunctions

@@ -1,0 +1,19 @@
+"""CloudWatch Logs as a service writes to it: past the API, for a log group that the account has named."""
+
+# ministack reads its switches at import, and its private names are this package's very subject.
+# ruff: noqa: PLC0415, SLF001
+
+import time
+from collections.abc import Sequence
+
+
+def append_log(log_group_arn: str, stream: str, messages: Sequence[str]) -> bool:
+    """Write messages to a stream, which is made when it is missing; false when the log group does not exist."""
+    from ministack.services import cloudwatch_logs
+
+    group = log_group_arn.partition(":log-group:")[2].removesuffix(":*")
+    place = {"logGroupName": group, "logStreamName": stream}
+    cloudwatch_logs._create_log_stream(place)
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now, "message": message} for message in messages]
+    return bool(cloudwatch_logs._put_log_events({**place, "logEvents": events})[0] == 200)

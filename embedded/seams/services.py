@@ -1,0 +1,60 @@
+"""How a service of our own joins the AWS APIs that ministack serves."""
+
+# ministack reads its switches at import, and its private names are this package's very subject.
+# ruff: noqa: PLC0415
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Response = tuple[int, dict[str, str], bytes]
+ServiceHandler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
+ResourceArn = Callable[[str, bytes, str, str], str]
+
+
+def add_service(
+    name: str, target_prefix: str, handler: ServiceHandler, resource_arn: ResourceArn | None = None
+) -> None:
+    """Route requests with `X-Amz-Target: <target_prefix>*` to `handler(method, path, headers, body, query)`.
+
+    The IAM action of a request is `<name>:<operation>`. `resource_arn(operation, body, region, account_id)` gives the
+    ARN that policies are matched against; without it every operation acts on `*`.
+    """
+    import ministack.app
+    from ministack.core import iam_actions, router
+
+    router.SERVICE_PATTERNS[name] = {"target_prefixes": [target_prefix]}
+    iam_actions.SERVICE_TO_IAM_NAMESPACE[name] = name
+    ministack.app.SERVICE_REGISTRY[name] = {"module": f"embedded_{name}"}
+    ministack.app.SERVICE_HANDLERS[name] = handler
+    if resource_arn is not None:
+        name_resources(name, resource_arn)
+
+
+def name_resources(service: str, resource_arn: ResourceArn) -> None:
+    """Let `resource_arn(operation, body, region, account_id)` name what a JSON request of `service` acts on.
+
+    An empty name leaves the request to ministack.
+    """
+    from ministack.core import iam_actions
+
+    ministack_resource_arn = iam_actions.extract_resource_arn
+
+    def extract_resource_arn(requested: str, method: str, path: str, headers: dict[str, str], *rest: Any) -> str:
+        body, _query, region, account_id = rest
+        if requested == service:
+            operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            if named := resource_arn(operation, body, region, account_id):
+                return named
+        return str(ministack_resource_arn(requested, method, path, headers, *rest))
+
+    iam_actions.extract_resource_arn = extract_resource_arn
+
+
+def ecr_resource_arn(_operation: str, body: bytes, region: str, account_id: str) -> str:
+    """The repository that an ECR request lists; ministack takes a list as `*`, which no role may."""
+    try:
+        names = json.loads(body or b"{}").get("repositoryNames") or []
+    except ValueError:
+        return ""
+    return f"arn:aws:ecr:{region}:{account_id}:repository/{names[0]}" if names else ""

@@ -1,0 +1,170 @@
+"""Where ministack keeps state machines and executions, and the places at which it hands them to our interpreter."""
+
+# ministack reads its switches at import, and its private names are this package's very subject.
+# ruff: noqa: PLC0415, SLF001
+
+import contextvars
+import json
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Record = dict[str, Any]
+DefinitionCheck = Callable[[str, str, Record], Sequence[str]]
+
+EVENT_LOCK = threading.RLock()
+"""Held while a record's history or status changes: several threads write to one execution."""
+
+
+def execution_record(execution_arn: str) -> Record | None:
+    record: Record | None = _engine()._executions.get(execution_arn)
+    return record
+
+
+def store_execution(record: Record) -> None:
+    _engine()._executions[record["executionArn"]] = record
+
+
+def state_machine_record(state_machine_arn: str) -> Record | None:
+    record: Record | None = _engine()._state_machines.get(state_machine_arn)
+    return record
+
+
+def store_map_run(record: Record) -> None:
+    """Keep a Map Run; UpdateMapRun changes the stored record in place."""
+    _engine()._map_runs[record["mapRunArn"]] = record
+
+
+def add_event(record: Record, kind: str, details: dict[str, Any], previous: int) -> int:
+    """Append one history event and return its id; `previous` is the id of the event that led to it."""
+    with EVENT_LOCK:
+        event = _engine()._add_event(record, kind, {"previousEventId": previous, **details})
+        return int(event["id"])
+
+
+def announce_status(record: Record) -> None:
+    """Send "Step Functions Execution Status Change" to the default event bus."""
+    _engine()._emit_execution_status_event(record)
+
+
+def timestamp() -> str:
+    return str(_engine().now_iso())
+
+
+def start_execution(request: dict[str, Any]) -> dict[str, Any]:
+    """StartExecution from inside; a refusal is `{"__type": …, "message": …}`."""
+    _status, _headers, body = _engine()._start_execution(request)
+    answer: dict[str, Any] = json.loads(body)
+    return answer
+
+
+def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], None]) -> None:
+    """Let `run(execution_arn)` execute every execution, in a thread that has the caller's account and Region.
+
+    `stopped(execution_arn)` is called after StopExecution has marked a record ABORTED.
+    """
+    engine = _engine()
+    ministack_stop = engine._stop_execution
+
+    def stop_execution(request: dict[str, Any]) -> Any:
+        with EVENT_LOCK:
+            response = ministack_stop(request)
+        if response[0] == 200:
+            stopped(request.get("executionArn", ""))
+        return response
+
+    engine._run_execution = run
+    engine._stop_execution = stop_execution
+
+
+def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, str] | None]) -> None:
+    """Let `check(request)` answer a StartExecution request before ministack does.
+
+    It returns None to go on, (error code, message) to refuse, or the record of the execution that the request names.
+    """
+    engine = _engine()
+    ministack_start = engine._start_execution
+
+    def start(request: dict[str, Any]) -> Any:
+        answer = check(request)
+        if answer is None:
+            return ministack_start(request)
+        if isinstance(answer, tuple):
+            return engine.error_response_json(*answer, 400)
+        return engine.json_response({"executionArn": answer["executionArn"], "startDate": answer["startDate"]})
+
+    engine._start_execution = start
+
+
+def install_definition_check(check: DefinitionCheck) -> None:
+    """Let `check(definition, role_arn, logging)` refuse state machines in the API and in stacks.
+
+    It returns problems; the first says `<error code>: <text>`, or just the text for InvalidDefinition.
+    """
+    from ministack.services.cloudformation import provisioners
+
+    engine = _engine()
+    ministack_create, ministack_update = engine._create_state_machine, engine._update_state_machine
+    provision = provisioners._sfn_state_machine_create
+
+    def refusal(problems: Sequence[str]) -> Any:
+        text = "; ".join(problems)
+        code, separator, message = text.partition(": ")
+        if separator and code.endswith("Exception"):
+            return engine.error_response_json(code, message, 400)
+        return engine.error_response_json("InvalidDefinition", f"Invalid State Machine Definition: '{text}'", 400)
+
+    def create(request: dict[str, Any]) -> Any:
+        logging = request.get("loggingConfiguration", {})
+        problems = check(request.get("definition", "{}"), request.get("roleArn", ""), logging)
+        return refusal(problems) if problems else ministack_create(request)
+
+    def update(request: dict[str, Any]) -> Any:
+        stored = engine._state_machines.get(request.get("stateMachineArn")) or {}
+        definition = request.get("definition", stored.get("definition", "{}"))
+        if "loggingConfiguration" in request:
+            # Stacks update through here, with the names of the template.
+            request = {**request, "loggingConfiguration": _api_names(request["loggingConfiguration"])}
+        logging = request.get("loggingConfiguration", stored.get("loggingConfiguration", {}))
+        problems = check(definition, request.get("roleArn", stored.get("roleArn", "")), logging) if stored else []
+        return refusal(problems) if problems else ministack_update(request)
+
+    def provision_checked(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        logging = _api_names(properties.get("LoggingConfiguration", {}))
+        problems = check(provisioners._sfn_definition(properties), properties.get("RoleArn", ""), logging)
+        if problems:
+            raise provisioners._sfn_handler_error("Invalid State Machine Definition: '" + "; ".join(problems) + "'")
+        arn, attributes = provision(logical_id, properties, stack_name)
+        if logging:
+            engine._state_machines[arn]["loggingConfiguration"] = logging
+        return arn, attributes
+
+    engine._create_state_machine, engine._update_state_machine = create, update
+    provisioners._sfn_state_machine_create = provision_checked
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
+    handlers["create"] = provision_checked
+
+
+def _engine() -> Any:
+    from ministack.services import stepfunctions
+
+    return stepfunctions
+
+
+def _api_names(settings: Any) -> Any:
+    """Settings of a template as the API names them: `LogGroupArn` is `logGroupArn`, and "true" is true."""
+    if isinstance(settings, dict):
+        return {key[:1].lower() + key[1:]: _api_names(value) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [_api_names(item) for item in settings]
+    return {"true": True, "false": False}.get(settings, settings) if isinstance(settings, str) else settings
+
+
+def in_this_scope(call: Callable[[], object]) -> Callable[[], None]:
+    """`call` with the account and Region of the present request, for another thread."""
+    scope = contextvars.copy_context()
+
+    def scoped() -> None:
+        scope.run(call)
+
+    return scoped

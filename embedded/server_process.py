@@ -1,0 +1,193 @@
+"""The server's own process: ministack's application with our services and corrections, until it is told to end.
+
+Run as `python -m embedded.server_process SETTINGS_FILE`; `embedded.server` writes the settings and starts it.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from embedded import seams
+from embedded.endpoint import Endpoint
+from embedded.images import ImageStore
+from embedded.sagemaker import SageMakerService, resource_arn
+from embedded.sagemaker.service import TARGET_PREFIX
+from embedded.scheduler import EmbeddedClock, SchedulerService
+from embedded.scheduler.service import LOOK_EVERY_SECONDS
+from embedded.seams.application import application, enforces_iam
+from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
+from embedded.seams.events import install_event_conditions
+from embedded.seams.functions import install_function_errors, stop_function_workers
+from embedded.seams.identity import install_administrator
+from embedded.seams.images import install_missing_image_error
+from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
+from embedded.seams.services import ecr_resource_arn, name_resources
+from embedded.seams.storage import install_bucket_not_empty_error
+from embedded.step_functions import runs, service
+
+LOCK_FILE = "lock"
+_GRACE_SECONDS = 0.5
+_REUSE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the server process is told.
+
+    `socket` is the descriptor of the bound, listening socket; `parent_pipe` one that reads end-of-file when the
+    parent is gone (-1: live on without it). `remove_root` deletes `root` at the end.
+    """
+
+    endpoint: Endpoint
+    root: Path
+    certificate: Path
+    private_key: Path
+    socket: int
+    parent_pipe: int
+    time_scale: float
+    remove_root: bool
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), "endpoint": self.endpoint.to_json()}, default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        fields = json.loads(text)
+        paths = {name: Path(fields[name]) for name in ("root", "certificate", "private_key")}
+        return cls(**{**fields, **paths, "endpoint": Endpoint.from_json(fields["endpoint"])})
+
+
+def image_root(root: Path) -> Path:
+    return root / "images"
+
+
+def main(settings_file: Path) -> None:
+    settings = Settings.from_json(settings_file.read_text())
+    # Functions and jobs run as children of this process; the path by which it finds itself is not for them.
+    os.environ.pop("PYTHONPATH", None)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
+    with _lock(settings.root / LOCK_FILE):
+        try:
+            # asyncio.run would wait for idle connections and for threads that are busy inside ministack.
+            asyncio.new_event_loop().run_until_complete(_serve(settings))
+        finally:
+            stop_function_workers()
+        # Not after a failure: the starter then wants to read the log.
+        if settings.remove_root:
+            shutil.rmtree(settings.root, ignore_errors=True)
+    # Threads that wait inside ministack (long polls, a Lambda that goes on) must not keep the process.
+    logging.shutdown()
+    os._exit(0)
+
+
+async def _serve(settings: Settings) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, ended.set)
+    if settings.parent_pipe >= 0:
+        threading.Thread(target=_wait_for_parent, args=(settings.parent_pipe, loop, ended), daemon=True).start()
+    config = Config()
+    config.bind = [f"fd://{settings.socket}"]
+    config.certfile, config.keyfile = str(settings.certificate), str(settings.private_key)
+    config.keep_alive_timeout = 75
+    config.errorlog = logging.getLogger("hypercorn.error")
+    service.install(settings.time_scale)
+    install_function_errors()
+    install_object_versions()
+    install_batch_actions()
+    install_queue_polling(settings.time_scale)
+    if enforces_iam():
+        install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
+    install_missing_image_error()
+    install_event_conditions()
+    install_bucket_not_empty_error()
+    name_resources("ecr", ecr_resource_arn)
+    sagemaker = _add_sagemaker(settings)
+    _install_scheduler(settings)
+    closed = asyncio.Event()
+    server = asyncio.create_task(serve(application(), config, shutdown_trigger=closed.wait))
+    await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    # In a thread and before the server ends: what still runs may call the server on its way out.
+    await asyncio.to_thread(_close, sagemaker)
+    closed.set()
+    await asyncio.wait({server}, timeout=_GRACE_SECONDS)
+    if server.done():
+        server.result()
+
+
+def _close(sagemaker: SageMakerService) -> None:
+    runs.stop_all()
+    sagemaker.close()
+
+
+def _add_sagemaker(settings: Settings) -> SageMakerService:
+    sagemaker = SageMakerService(
+        endpoint=settings.endpoint,
+        images=ImageStore(image_root(settings.root)),
+        root=settings.root / "sagemaker",
+        credentials_for_role=seams.role_credentials,
+        may_assume=lambda role_arn: seams.may_assume(role_arn, "sagemaker.amazonaws.com"),
+        authorize=seams.authorize,
+    )
+    seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
+    resource = "arn:aws:states:::sagemaker:createProcessingJob"
+    seams.add_task_integration(resource, sagemaker.run_processing_job)
+    return sagemaker
+
+
+def _install_scheduler(settings: Settings) -> None:
+    clients: dict[tuple[str, str], tuple[Any, float]] = {}
+
+    def client_for_role(role_arn: str, service: str) -> Any:
+        client, made_at = clients.get((role_arn, service), (None, 0.0))
+        if client is None or made_at + _REUSE_SECONDS < time.monotonic():
+            credentials = seams.role_credentials(role_arn, "EventBridgeScheduler")
+            client = settings.endpoint.client_as(credentials.environment(), service)
+            clients[role_arn, service] = client, time.monotonic()
+        return client
+
+    scheduler = SchedulerService(
+        now=EmbeddedClock(settings.root).now,
+        schedules=all_schedules,
+        remove=remove_schedule,
+        may_assume=seams.may_assume,
+        client_for_role=client_for_role,
+        queue_url=lambda arn: f"{settings.endpoint.url}/{'/'.join(arn.split(':')[4:6])}",
+    )
+    install_schedule_check(scheduler.check)
+    install_scheduler(scheduler.sweep, LOOK_EVERY_SECONDS)
+
+
+def _wait_for_parent(pipe: int, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    while os.read(pipe, 1):
+        pass
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(ended.set)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Held while the server lives, so that others can tell without trusting a process id."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

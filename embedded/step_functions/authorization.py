@@ -1,0 +1,144 @@
+"""What the state machine's role must allow before Step Functions calls another service for it."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from embedded.seams import authorize
+from embedded.seams.tasks import TaskError
+from embedded.step_functions.execution import Run
+
+_STATES = "arn:aws:states:::"
+
+# createXJob -> what the job's ARN is called, and which parameter is its name
+_SAGEMAKER_JOBS = {
+    "createProcessingJob": ("CreateProcessingJob", "DescribeProcessingJob", "processing-job", "ProcessingJobName"),
+    "createTrainingJob": ("CreateTrainingJob", "DescribeTrainingJob", "training-job", "TrainingJobName"),
+}
+SAGEMAKER_EVENT_RULES = {
+    "createProcessingJob": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
+    "createTrainingJob": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
+}
+EXECUTION_EVENT_RULE = "StepFunctionsGetEventsForStepFunctionsExecutionRule"
+_DYNAMODB_ACTIONS = {"getItem": "GetItem", "putItem": "PutItem", "updateItem": "UpdateItem", "deleteItem": "DeleteItem"}
+
+
+@dataclass(frozen=True)
+class Permission:
+    action: str
+    resource: str
+    context: dict[str, str] = field(default_factory=dict)
+
+
+def checkable(resource: str) -> bool:
+    """Whether this module knows which permissions a Task resource needs."""
+    if resource.startswith("arn:") and ":lambda:" in resource and ":function:" in resource:
+        return True
+    if ":activity:" in resource:
+        return True
+    service, _, action = _base(resource).partition(":")
+    return (
+        (service == "lambda" and action == "invoke")
+        or (service == "sagemaker" and action in _SAGEMAKER_JOBS)
+        or (service == "states" and action == "startExecution")
+        or (service == "dynamodb" and action in _DYNAMODB_ACTIONS)
+        or (service, action) in (("sns", "publish"), ("sqs", "sendMessage"), ("events", "putEvents"))
+    )
+
+
+def check_task(run: Run, resource: str, parameters: Any) -> None:
+    """Raise the error that AWS reports when the role may not make this call."""
+    error, permissions = _needed(run, resource, parameters if isinstance(parameters, dict) else {})
+    for permission in permissions:
+        if not authorize(run.role_arn, permission.action, permission.resource, permission.context):
+            raise TaskError(error, denial(run, permission, error))
+
+
+def check(run: Run, permission: Permission, error: str) -> None:
+    if not authorize(run.role_arn, permission.action, permission.resource, permission.context):
+        raise TaskError(error, denial(run, permission, error))
+
+
+def denial(run: Run, permission: Permission, error: str) -> str:
+    """The Cause, in the words that AWS uses."""
+    role = run.role_arn.rpartition("/")[2]
+    session = f"arn:aws:sts::{run.account_id}:assumed-role/{role}/{secrets.token_hex(16)}"
+    service = {"Lambda": "AWSLambda", "SageMaker": "AmazonSageMaker"}.get(error.partition(".")[0], "")
+    status = 403 if service == "AWSLambda" else 400
+    text = (
+        f"User: {session} is not authorized to perform: {permission.action} on resource: {permission.resource} "
+        f"because no identity-based policy allows the {permission.action} action"
+    )
+    if not service:
+        return text
+    request = f"Error Code: AccessDeniedException; Request ID: {secrets.token_hex(16)}; Proxy: null"
+    return f"{text} (Service: {service}; Status Code: {status}; {request})"
+
+
+def _needed(run: Run, resource: str, parameters: dict[str, Any]) -> tuple[str, list[Permission]]:
+    base = _base(resource)
+    here = f"{run.region}:{run.account_id}"
+    service, _, action = base.partition(":")
+    if ":function:" in resource or base == "lambda:invoke":
+        function = parameters.get("FunctionName", "") if base == "lambda:invoke" else resource
+        return "Lambda.AWSLambdaException", [
+            Permission("lambda:InvokeFunction", _arn(function, f"lambda:{here}:function:"))
+        ]
+    match service:
+        case "sagemaker":
+            error = "SageMaker.AmazonSageMakerException"
+            permissions = _sagemaker(here, action, parameters, sync=".sync" in resource)
+        case "states":
+            error = "StepFunctions.SfnException"
+            permissions = _nested(str(parameters.get("StateMachineArn", "")), sync=".sync" in resource)
+        case "dynamodb":
+            error = "DynamoDB.AmazonDynamoDBException"
+            table = _arn(parameters.get("TableName", ""), f"dynamodb:{here}:table/")
+            permissions = [Permission(f"dynamodb:{_DYNAMODB_ACTIONS[action]}", table)]
+        case "sns":
+            error = "SNS.AmazonSNSException"
+            permissions = [Permission("sns:Publish", str(parameters.get("TopicArn", "")))]
+        case "sqs":
+            error = "SQS.AmazonSQSException"
+            queue = str(parameters.get("QueueUrl", "")).rpartition("/")[2]
+            permissions = [Permission("sqs:SendMessage", f"arn:aws:sqs:{here}:{queue}")]
+        case "events":
+            error = "EventBridge.AmazonEventBridgeException"
+            buses = {str(entry.get("EventBusName", "default")) for entry in parameters.get("Entries", [])}
+            permissions = [
+                Permission("events:PutEvents", _arn(bus, f"events:{here}:event-bus/")) for bus in sorted(buses)
+            ]
+        case _:
+            error, permissions = "States.Permissions", []
+    return error, permissions
+
+
+def _arn(name: str, prefix: str) -> str:
+    return name if name.startswith("arn:") else f"arn:aws:{prefix}{name}"
+
+
+def _nested(machine: str, *, sync: bool) -> list[Permission]:
+    executions = machine.replace(":stateMachine:", ":execution:") + ":*"
+    waiting = ("DescribeExecution", "StopExecution") if sync else ()
+    return [
+        Permission("states:StartExecution", machine),
+        *(Permission(f"states:{action}", executions) for action in waiting),
+    ]
+
+
+def _sagemaker(here: str, action: str, parameters: dict[str, Any], *, sync: bool) -> list[Permission]:
+    create, describe, kind, name_field = _SAGEMAKER_JOBS[action]
+    job = f"arn:aws:sagemaker:{here}:{kind}/{str(parameters.get(name_field, '')).lower()}"
+    permissions = [Permission(f"sagemaker:{create}", job)]
+    if sync:
+        # Step Functions tags the jobs that it waits for, and asks for their state when an event is late.
+        permissions += [Permission("sagemaker:AddTags", job), Permission(f"sagemaker:{describe}", job)]
+    if "RoleArn" in parameters:
+        passed_to = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+        permissions.append(Permission("iam:PassRole", str(parameters["RoleArn"]), passed_to))
+    return permissions
+
+
+def _base(resource: str) -> str:
+    """`sagemaker:createProcessingJob` of `arn:aws:states:::sagemaker:createProcessingJob.sync`."""
+    return resource.removeprefix(_STATES).partition(".")[0] if resource.startswith(_STATES) else ""

@@ -1,0 +1,63 @@
+"""`states:startExecution`: a workflow that starts another one, with or without waiting for it."""
+
+import json
+from typing import Any
+
+from embedded.seams import workflows
+from embedded.seams.tasks import TaskError
+from embedded.step_functions import runs
+from embedded.step_functions.cancellation import Cancellation
+from embedded.step_functions.data_flow import dump
+
+_PREFIX = "arn:aws:states:::states:startExecution"
+
+
+def serves(resource: str) -> bool:
+    return resource in (_PREFIX, f"{_PREFIX}.sync", f"{_PREFIX}.sync:2")
+
+
+def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Cancellation) -> dict[str, Any]:
+    """Start the execution; `.sync` waits for it and stops it when cancelled, `.sync:2` gives its output as JSON."""
+    given = parameters.get("Input", {})
+    request = {
+        "stateMachineArn": parameters["StateMachineArn"],
+        "input": given if isinstance(given, str) else dump(given),
+    }
+    if "Name" in parameters:
+        request["name"] = parameters["Name"]
+    answer = workflows.start_execution(request)
+    if "executionArn" not in answer:
+        error = f"StepFunctions.{answer.get('__type', 'Sfn')}".removesuffix("Exception") + "Exception"
+        raise TaskError(error, str(answer.get("message", "")))
+    if resource == _PREFIX:
+        return {"ExecutionArn": answer["executionArn"], "StartDate": answer["startDate"]}
+    run = runs.find(answer["executionArn"])
+    if run is not None:
+        arn = run.arn
+        take_back = token.on_cancel(lambda: runs.stop(arn, cause=f"Stopped with its parent execution {parent_arn}"))
+        run.done.wait()
+        take_back()
+    record = workflows.execution_record(answer["executionArn"]) or {}
+    described = _describe(record, as_json=resource.endswith(":2"))
+    if record.get("status") != "SUCCEEDED":
+        raise TaskError("States.TaskFailed", dump(described))
+    return described
+
+
+def _describe(record: workflows.Record, *, as_json: bool) -> dict[str, Any]:
+    names = {
+        "ExecutionArn": "executionArn",
+        "StateMachineArn": "stateMachineArn",
+        "Name": "name",
+        "Status": "status",
+        "StartDate": "startDate",
+        "StopDate": "stopDate",
+        "Input": "input",
+        "Output": "output",
+        "Error": "error",
+        "Cause": "cause",
+    }
+    described = {name: record[key] for name, key in names.items() if record.get(key) is not None}
+    if as_json:
+        described.update({key: json.loads(described[key]) for key in ("Input", "Output") if key in described})
+    return described

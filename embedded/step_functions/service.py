@@ -1,0 +1,115 @@
+"""Installs the interpreter in ministack's Step Functions and runs executions with it."""
+
+import json
+import logging
+import threading
+from typing import Any
+
+from embedded.seams import workflows
+from embedded.seams.tasks import TaskError
+from embedded.step_functions import definition, runs
+from embedded.step_functions.cancellation import Cancellation, CancelledError
+from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
+from embedded.step_functions.execution import Branch, Run
+from embedded.step_functions.execution_log import ExecutionLog
+from embedded.step_functions.states import run_states
+
+_logger = logging.getLogger("embedded.step_functions")
+
+
+def install(time_scale: float) -> None:
+    """`time_scale` multiplies the seconds of Wait states and of retries; time-outs keep their length."""
+    workflows.install_interpreter(lambda arn: execute(arn, time_scale), runs.stopped)
+    workflows.install_start_check(_check_start)
+    workflows.install_definition_check(definition.problems)
+
+
+def execute(execution_arn: str, time_scale: float) -> None:
+    """Run a stored execution to its end, in the calling thread."""
+    record = workflows.execution_record(execution_arn)
+    if record is None:
+        return
+    machine_record = workflows.state_machine_record(record["stateMachineArn"])
+    if machine_record is None:
+        # Deleted between StartExecution and this thread; ministack has dropped its executions too.
+        _logger.warning("%s was deleted before %s began", record["stateMachineArn"], execution_arn)
+        return
+    cancellation = Cancellation()
+    log = ExecutionLog.of(machine_record.get("loggingConfiguration") or {})
+    run = Run(record, role_arn=machine_record["roleArn"], cancellation=cancellation, log=log)
+    runs.add(run)
+    if record["status"] != "RUNNING":
+        # StopExecution came before this thread.
+        cancellation.cancel()
+    machine: dict[str, Any] = json.loads(machine_record["definition"])
+    timer = _time_limit(run, machine)
+    branch = Branch(
+        run=run,
+        context=_context(record, machine_record, machine),
+        cancellation=cancellation,
+        time_scale=time_scale,
+        query_language=machine.get("QueryLanguage", "JSONPath"),
+    )
+    try:
+        output = run_states(branch, machine, branch.context["Execution"]["Input"])
+        run.succeed(output, branch.last_event)
+    except TaskError as failure:
+        run.fail("FAILED", failure.error, failure.cause, branch.last_event)
+    except CancelledError:
+        _logger.info("%s was stopped", execution_arn)
+    except Exception as failure:
+        _logger.exception("%s failed in the interpreter", execution_arn)
+        run.fail("FAILED", "States.Runtime", f"The embedded AWS failed: {failure!r}", branch.last_event)
+    finally:
+        if timer is not None:
+            timer.cancel()
+        runs.remove(run)
+
+
+def _time_limit(run: Run, machine: dict[str, Any]) -> threading.Timer | None:
+    if "TimeoutSeconds" not in machine:
+        return None
+
+    def time_out() -> None:
+        run.fail("TIMED_OUT", "States.Timeout", f"The execution took longer than {machine['TimeoutSeconds']} seconds")
+        run.cancellation.cancel()
+
+    timer = threading.Timer(float(machine["TimeoutSeconds"]), workflows.in_this_scope(time_out))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _context(record: workflows.Record, machine_record: workflows.Record, machine: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "QueryLanguage": machine.get("QueryLanguage", "JSONPath"),
+        "Execution": {
+            "Id": record["executionArn"],
+            "Input": json.loads(record["input"]),
+            "Name": record["name"],
+            "RoleArn": machine_record["roleArn"],
+            "StartTime": record["startDate"],
+            "RedriveCount": 0,
+        },
+        "StateMachine": {"Id": record["stateMachineArn"], "Name": machine_record["name"]},
+        "variables": {},
+    }
+
+
+def _check_start(request: dict[str, Any]) -> workflows.Record | tuple[str, str] | None:
+    """AWS refuses an input that is too long or no JSON, and starts an execution only once for one name and input."""
+    text = request.get("input", "{}")
+    if len(text.encode()) > PAYLOAD_LIMIT_BYTES:
+        length = f"Member must have length less than or equal to {PAYLOAD_LIMIT_BYTES}"
+        problem = f"1 validation error detected: Value at 'input' failed to satisfy constraint: {length}"
+        return "ValidationException", problem
+    try:
+        json.loads(text)
+    except ValueError as failure:
+        return "InvalidExecutionInput", f"Invalid State Machine Execution Input: '{failure}'"
+    name = request.get("name", "")
+    machine_arn = str(request.get("stateMachineArn", ""))
+    existing = workflows.execution_record(f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}")
+    if existing is not None and existing["status"] == "RUNNING" and existing["input"] == text:
+        return existing
+    return None

@@ -1,0 +1,48 @@
+"""Synthesizes a CDK app without the CDK CLI."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from embedded.endpoint import Endpoint
+from embedded.node import find_node
+
+
+class SynthesisError(RuntimeError):
+    """The app did not synthesize; the text is what it wrote."""
+
+
+def synthesize(
+    app: Path,
+    output: Path,
+    context: Mapping[str, Any] | None = None,
+    *,
+    endpoint: Endpoint | None = None,
+    python: str = sys.executable,
+) -> Path:
+    """Run `app` (an app.py beside its cdk.json) and return `output`, the cloud assembly's folder.
+
+    `context` overrides the context of cdk.json key by key, as `cdk -c key=value` does. With `endpoint` the app sees
+    its account and Region as CDK_DEFAULT_ACCOUNT and CDK_DEFAULT_REGION. No AWS call is made.
+    """
+    settings = app.parent / "cdk.json"
+    own_context = json.loads(settings.read_text()).get("context", {}) if settings.exists() else {}
+    environment = {
+        **os.environ,
+        **find_node().environment(),
+        "CDK_OUTDIR": str(output.resolve()),
+        "CDK_CONTEXT_JSON": json.dumps({**own_context, **(context or {})}),
+    }
+    if endpoint is not None:
+        environment |= {"CDK_DEFAULT_ACCOUNT": endpoint.account_id, "CDK_DEFAULT_REGION": endpoint.region}
+    result = subprocess.run(  # noqa: S603 - the app that the caller names
+        [python, str(app.resolve())], cwd=app.parent, env=environment, capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0 or not (output / "manifest.json").exists():
+        wrote = (result.stderr.strip() or result.stdout.strip())[-20_000:]
+        raise SynthesisError(f"{app} did not synthesize (exit status {result.returncode}):\n{wrote}")
+    return output
