@@ -1,0 +1,55 @@
+"""How the command talks to AWS: one session, and clients made from it."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from cli.failures import CommandError
+
+_POOL_CONNECTIONS = 16
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the AWS APIs are and as whom to call them; what is None comes from the environment, as in any SDK."""
+
+    endpoint_url: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    _session: list[Any] = field(default_factory=list, repr=False, compare=False)
+
+    def session(self) -> Any:
+        """The boto3 session, made on first use because a missing profile is an error only of commands that call AWS."""
+        if not self._session:
+            self._session.append(boto3.Session(profile_name=self.profile, region_name=self.region))
+        return self._session[0]
+
+    def client(self, service: str) -> Any:
+        return self._make(self.session().client, service)
+
+    def resource(self, service: str) -> Any:
+        return self._make(self.session().resource, service)
+
+    def _make(self, factory: Any, service: str) -> Any:
+        try:
+            return factory(service, endpoint_url=self.endpoint_url, config=self._config())
+        except ValueError as error:
+            if "endpoint" in str(error).lower():
+                raise CommandError(
+                    f"{error}. --endpoint-url and AWS_ENDPOINT_URL expect an address such as https://127.0.0.1:4566."
+                ) from error
+            raise
+
+    def _config(self) -> Config:
+        # Behind an address of its own, S3 cannot be reached under a bucket's host name.
+        own_address = self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")
+        return Config(
+            user_agent_extra="fleetscore",
+            max_pool_connections=_POOL_CONNECTIONS,
+            retries={"mode": "standard", "max_attempts": _ATTEMPTS},
+            s3={"addressing_style": "path"} if own_address else None,
+        )

@@ -1,0 +1,56 @@
+"""The container's own code as a process on this machine, with files and without AWS, as in a job."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.failures import CommandError
+from contract.environment import ML_ROOT
+
+_PACKAGES = ("joblib", "numpy", "pandas", "pyarrow", "sklearn", "xgboost")
+
+
+def require_container_code() -> None:
+    """Refuse to go on where the container's packages are not installed.
+
+    Raises:
+        CommandError: naming what is missing.
+    """
+    missing = [name for name in ("scoring", *_PACKAGES) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"This command runs the container's code, and {', '.join(missing)} cannot be imported here. "
+            "Install what the container has with `pip install 'fleetscore[scoring]'`."
+        )
+
+
+def run_container_code(module: str, arguments: Sequence[str] = (), *, root: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a module of the container's code; `root` stands for its /opt/ml and is its working directory.
+
+    It gets no AWS credentials, as a job has none, and the model's code must not find any either.
+    """
+    require_container_code()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= {ML_ROOT: str(root), "PYTHONPATH": os.pathsep.join(_program_folders())}
+    return subprocess.run(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", module, *arguments],
+        env=environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+def _program_folders() -> list[str]:
+    """Where `scoring` and `contract` lie, without importing the former."""
+    folders: list[str] = []
+    for name in ("scoring", "contract"):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            folders.append(str(Path(spec.origin).resolve().parent.parent))
+    return list(dict.fromkeys(folders))

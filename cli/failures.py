@@ -1,0 +1,132 @@
+"""What can go wrong for a caller, said in one sentence with what to do, and the exit status that goes with it."""
+
+from enum import IntEnum
+
+from botocore import exceptions as aws
+
+from contract.problems import InvalidInputError
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses of `fleetscore`: how what it follows ended, else how the command did."""
+
+    SUCCEEDED = 0
+    """The command did its work; for `run --wait` and `watch`: every job succeeded."""
+    FAILED = 1
+    """The execution failed, timed out or was aborted."""
+    REFUSED = 2
+    """Bad arguments, a request or model that is not valid, or something that does not exist."""
+    PARTLY_FAILED = 3
+    """Some jobs of the execution failed; the others' predictions are there."""
+    AWS = 4
+    """AWS was not reachable, refused the credentials or the call, or the stacks are not deployed."""
+    INTERRUPTED = 130
+    """Ctrl-C. A watched execution goes on."""
+
+
+class CommandError(Exception):
+    """A command cannot go on; the text is for the person who typed it."""
+
+    def __init__(self, text: str, status: ExitStatus = ExitStatus.REFUSED) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+_UNKNOWN_CREDENTIALS = frozenset(
+    {
+        "AuthFailure",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+        "IncompleteSignature",
+        "MissingAuthenticationToken",
+    }
+)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "KMSAccessDeniedException"})
+_THROTTLED = frozenset({"Throttling", "ThrottlingException", "ProvisionedThroughputExceededException", "SlowDown"})
+_GONE = frozenset({"NoSuchBucket", "ResourceNotFoundException", "StateMachineDoesNotExist"})
+
+_SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE or --profile."
+
+
+def describe(error: BaseException) -> tuple[str, ExitStatus] | None:
+    """The text and exit status for an error that a person can act on; None for a fault of this program."""
+    if isinstance(error, CommandError):
+        return str(error), error.status
+    if isinstance(error, InvalidInputError):
+        return describe_problems(error), ExitStatus.REFUSED
+    if isinstance(error, aws.ClientError):
+        return describe_refusal(error), ExitStatus.AWS
+    sentence = _describe_local(error)
+    return None if sentence is None else (sentence, ExitStatus.AWS)
+
+
+def describe_problems(error: InvalidInputError) -> str:
+    """Every problem on a line of its own."""
+    count = "1 problem" if len(error.problems) == 1 else f"{len(error.problems)} problems"
+    return "\n".join([f"{error.subject} has {count}:", *(f"  - {problem}" for problem in error.problems)])
+
+
+def describe_refusal(error: aws.ClientError) -> str:
+    """What an AWS service refused, and what to do about it."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    message = str(error.response.get("Error", {}).get("Message", "")) or str(error)
+    call = str(error.operation_name)
+    if code in _EXPIRED:
+        return f"The AWS credentials have expired ({code} from {call}). {_SIGN_IN}"
+    if code in _UNKNOWN_CREDENTIALS:
+        return (
+            f"AWS does not accept the credentials ({code} from {call}: {message}). "
+            "Check the access key, --profile, and that --endpoint-url or AWS_ENDPOINT_URL is where they belong."
+        )
+    if code in _DENIED or code in ("403", "Forbidden"):
+        return f"The credentials may not call {call} ({message}). Ask for that permission, or use another --profile."
+    if code in _THROTTLED:
+        return f"AWS throttles {call} ({message}). Try again in a minute."
+    if code in _GONE:
+        return (
+            f"{call} did not find what the stacks' outputs name ({message}). "
+            "Deploy the stage again with `cdk deploy --all`, or check --stage and --region."
+        )
+    return f"AWS refused {call}: {code}: {message}"
+
+
+def _describe_local(error: BaseException) -> str | None:  # noqa: PLR0911 - one return a cause
+    if isinstance(error, (aws.NoCredentialsError, aws.PartialCredentialsError)):
+        return (
+            "There are no AWS credentials. Sign in (for example `aws sso login`) and set AWS_PROFILE or --profile, "
+            'or start the embedded AWS with `eval "$(fleetscore up)"`.'
+        )
+    if isinstance(error, aws.ProfileNotFound):
+        return f"{error}. Name one of `aws configure list-profiles` with --profile, or unset AWS_PROFILE."
+    if isinstance(error, aws.NoRegionError):
+        return (
+            "No AWS Region is set. Add --region (for example --region eu-central-1), set AWS_REGION, "
+            'or start the embedded AWS with `eval "$(fleetscore up)"`.'
+        )
+    if isinstance(error, aws.SSLError):
+        return (
+            f"The TLS certificate of the endpoint is not trusted ({error}). For the embedded AWS run "
+            '`eval "$(fleetscore up)"`, else set AWS_CA_BUNDLE to the certificate authority\'s file.'
+        )
+    if isinstance(error, (aws.ConnectionError, aws.HTTPClientError)):
+        return (
+            f"AWS cannot be reached: {error}. Check the network, --endpoint-url and --region; "
+            "if AWS_ENDPOINT_URL points at an embedded AWS that has ended, start another one with "
+            '`eval "$(fleetscore up)"`, or open another shell.'
+        )
+    credential_faults = (
+        aws.CredentialRetrievalError,
+        aws.TokenRetrievalError,
+        aws.UnauthorizedSSOTokenError,
+        aws.SSOError,
+        aws.LoginError,
+    )
+    if isinstance(error, credential_faults):
+        return f"The AWS credentials could not be obtained: {error}. {_SIGN_IN}"
+    if isinstance(error, aws.BotoCoreError):
+        return f"The AWS client could not make its call: {error}"
+    return None

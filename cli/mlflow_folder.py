@@ -1,0 +1,149 @@
+"""A model folder as MLflow writes it, read without MLflow: what its MLmodel says, and an artifact made of its file."""
+
+import gzip
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from contract.layout import ARTIFACT_NAME
+from contract.names import check_object_key
+from contract.problems import InvalidInputError, Problem
+
+_DESCRIPTION = "MLmodel"
+_TYPES = {
+    "boolean": "bool",
+    "integer": "int32",
+    "long": "int64",
+    "float": "float",
+    "double": "double",
+    "string": "string",
+}
+"""MLflow's column types that a feature can have."""
+_PICKLES = ("pickle", "cloudpickle")
+
+
+@dataclass(frozen=True)
+class MlflowModel:
+    """What the folder says: fields of a model's document, and the file that becomes its artifact."""
+
+    fields: Mapping[str, Any]
+    file: Path
+    problems: tuple[Problem, ...]
+
+
+def read_mlflow_folder(folder: Path) -> MlflowModel:
+    """Read a folder with an sklearn or xgboost flavor.
+
+    Raises:
+        InvalidInputError: when it is none, with everything that is wrong with it.
+    """
+    import yaml  # noqa: PLC0415 - no other command needs it
+
+    path = folder / _DESCRIPTION
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _refused(str(folder), f"a folder with a file {_DESCRIPTION} ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise _refused(str(path), f"YAML ({' '.join(str(error).split())})") from error
+    flavors = described.get("flavors") if isinstance(described, dict) else None
+    if not isinstance(flavors, dict):
+        raise _refused(str(path), "a description with flavors")
+    if isinstance(flavors.get("sklearn"), dict):
+        fields, file = _sklearn(flavors["sklearn"], folder)
+    elif isinstance(flavors.get("xgboost"), dict):
+        fields, file = _xgboost(flavors["xgboost"], folder)
+    else:
+        raise _refused(sorted(map(str, flavors)), "the flavor sklearn or xgboost")
+    features, problems = _features(described.get("signature"))
+    if features is not None:
+        fields["features"] = features
+    run = described.get("run_id") or described.get("model_id") or described.get("model_uuid")
+    source = f"mlflow {run}" if isinstance(run, str) else f"mlflow folder {folder.resolve().name}"
+    return MlflowModel({**fields, "method": "predict", "source": source}, file, tuple(problems))
+
+
+@contextmanager
+def packed(model: MlflowModel) -> Iterator[Path]:
+    """A model.tar.gz of the model's file, for the time of the context; the same file gives the same bytes."""
+    with tempfile.TemporaryDirectory(prefix="fleetscore-mlflow-") as folder:
+        path = Path(folder) / ARTIFACT_NAME
+        member = tarfile.TarInfo(model.file.name)
+        member.size = model.file.stat().st_size
+        with (
+            gzip.GzipFile(path, "wb", mtime=0) as packer,
+            tarfile.open(fileobj=packer, mode="w") as archive,
+            model.file.open("rb") as content,
+        ):
+            archive.addfile(member, content)
+        yield path
+
+
+def _sklearn(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
+    how = flavor.get("serialization_format", "pickle")
+    if how not in _PICKLES:
+        raise _refused(how, f"a serialization_format out of {', '.join(_PICKLES)}")
+    file = _file(folder, flavor.get("pickled_model"), "sklearn: pickled_model")
+    version = str(flavor.get("sklearn_version") or "")
+    return {"format": "sklearn-joblib", "model_file": file.name, "framework_version": version}, file
+
+
+def _xgboost(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
+    file = _file(folder, flavor.get("data"), "xgboost: data")
+    with file.open("rb") as content:
+        beginning = content.read(64)
+    if not beginning.startswith(b"{"):
+        remedy = "Load it in XGBoost, save it as .ubj, and register that file."
+        raise _refused(str(file), "a model in XGBoost's JSON or UBJSON, not in its old binary format", remedy)
+    kind = "json" if beginning[1:].lstrip().startswith(b'"') else "ubj"
+    # What wrote the file; a folder without it was written by log_model of a Booster.
+    wrapper = str(flavor.get("model_class") or "xgboost.core.Booster").startswith("xgboost.sklearn.")
+    declared = f"xgboost-sklearn-{kind}" if wrapper else f"xgboost-{kind}"
+    return {
+        "format": declared,
+        "model_file": file.name,
+        "framework_version": str(flavor.get("xgb_version") or ""),
+    }, file
+
+
+def _file(folder: Path, name: object, field: str) -> Path:
+    if not isinstance(name, str) or check_object_key(field, name):
+        raise InvalidInputError("mlflow", [Problem(field, name, "the path of a file in the folder")])
+    path = folder / PurePosixPath(name)
+    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        raise InvalidInputError("mlflow", [Problem(field, name, "a file in the folder")])
+    return path
+
+
+def _features(signature: object) -> tuple[list[dict[str, Any]] | None, list[Problem]]:
+    """The signature's columns; None when it names none."""
+    text = signature.get("inputs") if isinstance(signature, dict) else None
+    if text is None:
+        return None, []
+    try:
+        columns = json.loads(text) if isinstance(text, str) else text
+    except ValueError as error:
+        return None, [Problem("signature: inputs", text, f"JSON text ({error})")]
+    if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
+        return None, [Problem("signature: inputs", columns, "a list of columns")]
+    if any(column.get("type") == "tensor" or "name" not in column for column in columns):
+        # A matrix: its columns have no names.
+        return None, []
+    problems: list[Problem] = []
+    features: list[dict[str, Any]] = []
+    for column in columns:
+        kind = column.get("type")
+        if kind not in _TYPES:
+            problems.append(Problem(f"signature: {column['name']}", kind, f"one of {', '.join(_TYPES)}"))
+        required = column.get("required", not column.get("optional", False))
+        features.append({"name": column["name"], "type": _TYPES.get(str(kind), "double"), "nullable": not required})
+    return features, problems
+
+
+def _refused(value: object, expected: str, remedy: str = "") -> InvalidInputError:
+    return InvalidInputError("mlflow", [Problem("--mlflow", value, expected, remedy)])

@@ -1,0 +1,257 @@
+"""What a person says about a model: a JSON file, flags, or both, read into one document with every problem at once."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from contract.catalog import Compute, CurrentChange, Model, ModelVersion
+from contract.codec import decode_fields
+from contract.names import check_model_id, check_version
+from contract.problems import InvalidInputError, Problem
+from contract.spec import FRAMEWORK_OF_FORMAT, Feature, Framework, Method, ModelFormat, ModelSpec
+
+_ANY_SHA256 = "0" * 64
+"""Stands in while everything else is checked, before the artifact is there."""
+
+
+@dataclass(frozen=True)
+class ModelDocument:
+    """A model version that somebody wants to register: `model.json`, field by field."""
+
+    model_id: str
+    artifact: str
+    """A path (relative to the JSON file, or to the working directory) or an s3:// address of a model.tar.gz."""
+    dataset: str
+    format: ModelFormat
+    model_file: str
+    method: Method
+    features: tuple[Feature, ...]
+    framework: Framework | None = None
+    """None: the framework of the format."""
+    framework_version: str = ""
+    key_columns: tuple[str, ...] = ()
+    output_columns: tuple[str, ...] = ()
+    columns: Literal["all", "keys"] = "all"
+    instance_type: str | None = None
+    instance_count: int | None = None
+    volume_size_gb: int | None = None
+    max_runtime_seconds: int | None = None
+    max_attempts: int = 3
+    version: str | None = None
+    """None: the next whole number."""
+    enabled: bool | None = None
+    """None: as the model is now; a new model is enabled."""
+    tags: Mapping[str, str] | None = None
+    """None: as the model is now; else these replace them."""
+    source: str = ""
+    """Where the model was imported from."""
+
+    def __post_init__(self) -> None:
+        problems = check_model_id("model_id", self.model_id)
+        if self.version is not None:
+            problems += check_version("version", self.version)
+        try:
+            self.model_version("1" if problems else self.version or "1", _ANY_SHA256, 0)
+        except InvalidInputError as error:
+            problems += [problem for problem in error.problems if problem.field not in ("model_id", "version")]
+        if problems:
+            raise InvalidInputError("model", problems)
+
+    def model_version(
+        self, version: str, sha256: str, size: int, *, registered_at: str = "", registered_by: str = ""
+    ) -> ModelVersion:
+        """The catalog's record of this document with an artifact of `size` bytes.
+
+        Raises:
+            InvalidInputError: with every problem of the record.
+        """
+        problems: list[Problem] = []
+        spec = compute = None
+        try:
+            spec = ModelSpec(
+                model_id=self.model_id,
+                version=version,
+                artifact_sha256=sha256,
+                artifact_bytes=size,
+                framework=self.framework or FRAMEWORK_OF_FORMAT[self.format],
+                format=self.format,
+                model_file=self.model_file,
+                method=self.method,
+                features=self.features,
+                key_columns=self.key_columns,
+                output_columns=self.output_columns,
+                columns=self.columns,
+                framework_version=self.framework_version,
+            )
+        except InvalidInputError as error:
+            problems += error.problems
+        try:
+            compute = Compute(self.instance_type, self.instance_count, self.volume_size_gb, self.max_runtime_seconds)
+        except InvalidInputError as error:
+            problems += error.problems
+        try:
+            # A stand-in for a part that was refused, so that one try reports every problem there is.
+            record = ModelVersion(
+                spec=spec or _ANY_SPEC,
+                dataset=self.dataset,
+                compute=compute or Compute(),
+                max_attempts=self.max_attempts,
+                registered_at=registered_at,
+                registered_by=registered_by,
+                tags=self.tags or {},
+                source=self.source,
+            )
+        except InvalidInputError as error:
+            problems += error.problems
+        if problems:
+            raise InvalidInputError("model", problems)
+        return record
+
+    def tags_over(self, before: Model | None) -> Mapping[str, str]:
+        """This document's tags, or those that the model has."""
+        if self.tags is not None:
+            return self.tags
+        return {} if before is None else before.tags
+
+    def model(self, before: Model | None, change: CurrentChange) -> Model:
+        """The model after this document became its current version."""
+        if before is None:
+            history = (change,)
+            enabled = self.enabled is not False
+            return Model(
+                self.model_id, change.version, enabled, self.tags_over(None), change.changed_at, history=history
+            )
+        enabled = before.enabled if self.enabled is None else self.enabled
+        after = replace(before.with_current(change), enabled=enabled, tags=self.tags_over(before))
+        return after if after == before else replace(after, updated_at=change.changed_at)
+
+
+_ANY_SPEC = ModelSpec(
+    "any", "1", _ANY_SHA256, 0, "sklearn", "sklearn-joblib", "model.joblib", "predict", (Feature("any", "double"),)
+)
+
+
+@dataclass(frozen=True)
+class ReadDocument:
+    """A document, or its problems; `folder` is where a relative artifact path begins."""
+
+    document: ModelDocument | None
+    problems: tuple[Problem, ...]
+    folder: Path = field(default_factory=Path)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A document's fields as they were written, before they are held against what a document may say."""
+
+    fields: Mapping[str, Any]
+    problems: tuple[Problem, ...] = ()
+    folder: Path = field(default_factory=Path)
+
+    def over(self, fields: Mapping[str, Any]) -> "Draft":
+        """This draft, with these fields where it says nothing."""
+        return replace(self, fields={**fields, **self.fields})
+
+    def but(self, *problems: Problem, **fields: Any) -> "Draft":
+        """This draft with fields put over its own, and with more problems."""
+        return replace(self, fields={**self.fields, **fields}, problems=(*self.problems, *problems))
+
+    def read(self) -> ReadDocument:
+        fields = dict(self.fields)
+        if any(problem.field.startswith("features") for problem in self.problems):
+            # decode_fields would report the features once more.
+            fields["features"] = [{"name": "any", "type": "double"}]
+        document, found = decode_fields(ModelDocument, fields)
+        problems = (*self.problems, *found)
+        return ReadDocument(None if problems else document, problems, self.folder)
+
+    def document(self) -> ModelDocument:
+        """The document.
+
+        Raises:
+            InvalidInputError: with every problem of the draft.
+        """
+        read = self.read()
+        if read.document is None:
+            raise InvalidInputError("model", read.problems)
+        return read.document
+
+
+def read_draft(source: str, flags: Mapping[str, Any]) -> Draft:
+    """Read `@model.json` or a model id, with the flags that were given on top.
+
+    Raises:
+        InvalidInputError: when the file cannot be read as a JSON object.
+    """
+    fields: dict[str, Any] = {}
+    folder = Path()
+    if source.startswith("@"):
+        path = Path(source[1:]).expanduser()
+        fields = read_json_file("model", path, dict)
+        if "artifact" not in flags:
+            folder = path.parent
+    else:
+        fields["model_id"] = source
+    problems: list[Problem] = []
+    for name, value in flags.items():
+        if name == "features":
+            fields[name], found = read_features(value)
+            problems += found
+        else:
+            fields[name] = value
+    return Draft(fields, tuple(problems), folder)
+
+
+def read_document(source: str, flags: Mapping[str, Any]) -> ReadDocument:
+    """Read `@model.json` or a model id, with the flags that were given on top, into a document."""
+    return read_draft(source, flags).read()
+
+
+def read_features(text: str, folder: Path | None = None) -> tuple[Any, list[Problem]]:
+    """Read `@features.json` (relative to `folder`) or `name:type,...`.
+
+    `name:type:required` is a column that must not be null.
+    """
+    if text.startswith("@"):
+        return read_json_file("features", (folder or Path()) / Path(text[1:]).expanduser(), list), []
+    features: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for index, item in enumerate(part.strip() for part in text.split(",")):
+        name, _, rest = item.partition(":")
+        arrow_type, _, mark = rest.partition(":")
+        if not name or not arrow_type or mark not in ("", "required"):
+            expected = "name:type or name:type:required, for example dep_delay:double"
+            problems.append(Problem(f"features[{index}]", item, expected))
+        features.append({"name": name, "type": arrow_type, "nullable": mark != "required"})
+    return features, problems
+
+
+def read_json_file(field_name: str, path: Path, kind: type) -> Any:
+    """The JSON value of a file, which must be of this kind."""
+    word = "object" if kind is dict else "list"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problem = Problem(field_name, f"@{path}", f"a file that can be read ({error.strerror})")
+        raise InvalidInputError(field_name, [problem]) from error
+    except ValueError as error:
+        raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"JSON text ({error})")]) from error
+    if not isinstance(value, kind):
+        raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"a JSON {word}")])
+    return value
+
+
+def read_tags(pairs: Sequence[str]) -> tuple[dict[str, str], list[Problem]]:
+    """Read `key=value` words."""
+    tags: dict[str, str] = {}
+    problems: list[Problem] = []
+    for pair in pairs:
+        match = re.fullmatch(r"([^=]+)=(.*)", pair, re.DOTALL)
+        if match is None:
+            problems.append(Problem("tag", pair, "key=value"))
+        else:
+            tags[match[1]] = match[2]
+    return tags, problems
