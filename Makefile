@@ -1,0 +1,79 @@
+# Fleetscore on one machine: `make demo` and `make test` set up everything they need.
+# Needs: bash, make and Python 3.11 or newer. Node.js is taken from PyPI where the machine has none.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := contract infra lambdas cli embedded examples
+TYPED := $(PACKAGES) inference_container/scoring app.py
+
+.PHONY: help
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Fleetscore needs Python 3.11 or newer; '$(PYTHON)' $$($(PYTHON) --version 2>/dev/null | sed 's/^/is /' | grep . || echo 'is not there'). Install it, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python could not make a virtual environment: install its venv module (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+
+$(STAMP)-run: requirements.txt pyproject.toml tools/node.sh | $(BIN)/python
+	@echo "Installing the pinned dependencies into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@bash tools/node.sh $(VENV)
+	@touch $@
+
+$(STAMP)-test: requirements-test.txt requirements-awscli.txt package-lock.json $(STAMP)-run
+	@echo "Installing the test tools into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
+	@[ -x $(VENV)/awscli/bin/aws ] || $(BIN)/python -m venv $(VENV)/awscli
+	@$(VENV)/awscli/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-awscli.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: setup
+setup: $(STAMP)-run ## Make .venv with everything that Fleetscore needs to run
+
+.PHONY: demo
+demo: $(STAMP)-run ## Score all flights of 2013 with a fleet of 19 models, in the embedded AWS
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m examples.demo
+
+.PHONY: test
+test: $(STAMP)-test lint ## Check style and types, then run every test
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+.PHONY: lint
+lint: $(STAMP)-test ## Check style (ruff) and types (mypy --strict)
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy $(TYPED)
+
+.PHONY: format
+format: $(STAMP)-test ## Put the code into its one format
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix --quiet .
+
+.PHONY: synth
+synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
+	@PATH="$(CURDIR)/$(BIN):$$PATH" CDK_OUTDIR=cdk.out $(BIN)/python app.py
+
+# The locks: `requirements.txt` runs Fleetscore, `-test` adds the tests' tools, the container has a part of the same.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+RUN_EXTRAS := --extra infra --extra lambdas --extra scoring --extra embedded --extra example
+.PHONY: lock
+lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --output-file requirements.txt
+	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --extra test --constraint requirements.txt --output-file requirements-test.txt
+	@printf 'awscli==1.46.3\n' | $(COMPILE) - --output-file requirements-awscli.txt
+	@grep -E '^scoring = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
+
+.PHONY: clean
+clean: ## Remove what the other targets made, but not .venv
+	@rm -rf cdk.out demo-output build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Real data and model fleets for the demo and the tests."""

@@ -1,0 +1,221 @@
+"""`make demo`: scores all flights of 2013 with a fleet of 19 models, in an embedded AWS of its own.
+
+Everything goes the way it goes on an account: the synthesized templates are deployed, models are registered in the
+catalog, and the state machine is started with `{}`.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from cli.catalog import Catalog, caller
+from cli.connection import Connection
+from cli.deployment import Deployment, find_deployment
+from cli.executions import Executions, Snapshot
+from cli.failures import ExitStatus, describe
+from cli.figures import job_seconds, totals
+from cli.local_commands import ended_by_signals
+from cli.output import Output
+from cli.progress import progress_for, watch
+from cli.tables import execution_view, totals_line
+from contract import layout
+from embedded.assembly import AssemblyError
+from embedded.deploy import DeployError, deploy
+from embedded.dockerfile import DockerfileError
+from embedded.node import NodeNotFoundError
+from embedded.server import LOG_FILE, EmbeddedAws, EmbeddedAwsError
+from embedded.synth import SynthesisError, synthesize
+from examples.flights.data import FlightsDataError, Group, objects_of, read_flights, write_datasets
+from examples.flights.fleet import TrainedModel, train_fleet
+from examples.flights.results import (
+    PredictionsError,
+    check_predictions,
+    download,
+    fleet_table,
+    read_predictions,
+    sample_table,
+)
+from examples.logs import save_logs
+
+PROJECT = Path(__file__).resolve().parent.parent
+OUTPUT = PROJECT / "demo-output"
+STAGE = "demo"
+
+_SECONDS_BETWEEN_READS = 0.5
+_UPLOADS = 8
+_SHOWN_FLIGHTS = (0, 5, 151, 838, 200_000, 336_771)
+"""Among them one that was cancelled: its delay is a real null."""
+_EXPLAINED = (
+    AssemblyError,
+    DeployError,
+    DockerfileError,
+    EmbeddedAwsError,
+    FlightsDataError,
+    NodeNotFoundError,
+    PredictionsError,
+    SynthesisError,
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The flights, their objects below `folder`, and the trained fleet."""
+
+    flights: pa.Table
+    folder: Path
+    fleet: list[TrainedModel]
+
+
+class Demo:
+    """The steps, and what they say while they go."""
+
+    def __init__(self, output: Output, folder: Path) -> None:
+        self._output = output
+        self._folder = folder
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self._output.line(f"[{time.monotonic() - self._began:5.1f} s] {text}")
+
+    def run(self) -> ExitStatus:
+        """All of it; SUCCEEDED only when every flight was scored by both of its models."""
+        for name in ("predictions", "logs"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fleetscore-demo-") as temporary, ThreadPoolExecutor(1) as aside:
+            # The data and the fleet are made while the CDK app is synthesized, which is a process of its own.
+            prepared = aside.submit(self._prepare, Path(temporary))
+            with EmbeddedAws() as aws:
+                self.say(f"The embedded AWS listens at {aws.endpoint.url}")
+                use_environment(aws.endpoint.environment())
+                connection = Connection()
+                try:
+                    return self._score(aws, connection, prepared, Path(temporary))
+                finally:
+                    self._keep_logs(aws, connection)
+
+    def _prepare(self, temporary: Path) -> Prepared:
+        flights = read_flights()
+        counts = write_datasets(flights, temporary / "data")
+        objects = sum(1 for _ in objects_of(temporary / "data"))
+        self.say(f"{flights.num_rows:,} flights written as {len(counts)} datasets of {objects} Parquet objects")
+        fleet = train_fleet(flights, temporary / "models")
+        self.say(f"{len(fleet)} models trained on the months up to September, judged on the rest")
+        return Prepared(flights, temporary / "data", fleet)
+
+    def _score(
+        self, aws: EmbeddedAws, connection: Connection, preparing: Future[Prepared], temporary: Path
+    ) -> ExitStatus:
+        context = {"fleetscore.stage": STAGE, "fleetscore.default_max_concurrency": max(2, os.cpu_count() or 2)}
+        assembly = synthesize(PROJECT / "app.py", temporary / "assembly", context, endpoint=aws.endpoint)
+        self.say("CDK app synthesized")
+        deploy(assembly, aws.endpoint, aws.images, lambda line: self.say(f"Deployed {line}"))
+        deployment = find_deployment(connection, STAGE)
+        prepared = preparing.result()
+        self._fill(connection, deployment, prepared)
+        executions = Executions(connection, deployment)
+        execution_id = executions.start("{}")
+        self.say(f"Execution {execution_id} started with the input {{}}")
+        progress = progress_for(self._output.console)
+        snapshot = watch(executions, execution_id, progress, seconds_between_reads=_SECONDS_BETWEEN_READS)
+        self.say(f"{snapshot.status}: {totals_line(snapshot)}")
+        self._keep_summary(connection, deployment, execution_id)
+        if snapshot.exit_status is not ExitStatus.SUCCEEDED:
+            self._output.data(None, *execution_view(snapshot, executions.attempts(execution_id)))
+            return snapshot.exit_status
+        self._report(connection, deployment, prepared, snapshot)
+        return ExitStatus.SUCCEEDED
+
+    def _fill(self, connection: Connection, deployment: Deployment, prepared: Prepared) -> None:
+        s3 = connection.client("s3")
+        catalog, me = Catalog(connection, deployment), caller(connection)
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            uploads = [
+                pool.submit(s3.upload_file, str(path), deployment.datasets_bucket, key)
+                for key, path in objects_of(prepared.folder)
+            ]
+            registrations = [
+                pool.submit(catalog.register, model.document, registered_by=me) for model in prepared.fleet
+            ]
+            for done in (*uploads, *registrations):
+                done.result()
+        self.say(f"{len(uploads)} objects uploaded, {len(registrations)} models registered")
+
+    def _keep_summary(self, connection: Connection, deployment: Deployment, execution_id: str) -> None:
+        key = layout.summary_key(execution_id)
+        content = connection.client("s3").get_object(Bucket=deployment.results_bucket, Key=key)["Body"].read()
+        (self._folder / "summary.json").write_bytes(content)
+
+    def _report(self, connection: Connection, deployment: Deployment, prepared: Prepared, snapshot: Snapshot) -> None:
+        prefixes = [
+            layout.predictions_prefix(model.group.name, model.group.name, snapshot.execution_id)
+            for model in prepared.fleet
+        ]
+        folder = self._folder / "predictions"
+        files = download(connection.client("s3"), deployment.results_bucket, prefixes, folder)
+        predictions: dict[Group, pa.Table] = {
+            model.group: read_predictions(folder, model.group, snapshot.execution_id) for model in prepared.fleet
+        }
+        check_predictions(prepared.flights, predictions)
+        total, expected = totals(snapshot), 2 * prepared.flights.num_rows
+        if (total.rows_in, total.rows_scored) != (expected, expected):
+            raise PredictionsError(
+                f"The records say {total.rows_in:,} rows in and {total.rows_scored:,} scored, expected {expected:,}."
+            )
+        self.say(f"Checked: each of {prepared.flights.num_rows:,} flights was scored by both of its models")
+        seconds = {job.job_id: job_seconds(job, snapshot.read_at) for job in snapshot.jobs}
+        self._output.data(None, "", fleet_table(prepared.fleet, predictions, seconds))
+        if any(model.trained_on != "own flights" for model in prepared.fleet):
+            self._output.line("* too few flights of its own: trained on those of all carriers")
+        self._output.line("\nSome flights, and the probability to arrive late that both of their models gave:")
+        self._output.data(None, sample_table(prepared.flights, predictions, _SHOWN_FLIGHTS), "")
+        shown = self._folder.relative_to(Path.cwd()) if self._folder.is_relative_to(Path.cwd()) else self._folder
+        self._output.line(f"Summary:     {shown / 'summary.json'}")
+        self._output.line(f"Predictions: {shown / 'predictions'} ({files} Parquet files)")
+        self._output.line(f"Logs:        {shown / 'logs'}")
+
+    def _keep_logs(self, aws: EmbeddedAws, connection: Connection) -> None:
+        # Logs explain a failure; that they cannot be had must not hide it.
+        with suppress(Exception):
+            (self._folder / "logs").mkdir(parents=True, exist_ok=True)
+            shutil.copy(aws.root / LOG_FILE, self._folder / "logs" / "embedded-aws.log")
+            save_logs(connection, self._folder / "logs")
+
+
+def use_environment(environment: dict[str, str]) -> None:
+    """Point this process's AWS clients at the embedded AWS, whatever account the shell was signed in to."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in environment.items() if value})
+
+
+def main() -> int:
+    """Run the demo; returns the exit status, 0 only when everything was scored."""
+    output = Output()
+    try:
+        with ended_by_signals():
+            return int(Demo(output, OUTPUT).run())
+    except KeyboardInterrupt:
+        output.notice("\nInterrupted. Nothing is left running.")
+        return int(ExitStatus.INTERRUPTED)
+    except Exception as error:
+        known = describe(error)
+        if known is None and not isinstance(error, _EXPLAINED):
+            traceback.print_exc()
+        output.notice(f"The demo failed: {known[0] if known else error}")
+        if (OUTPUT / "logs").exists():
+            output.notice(f"Logs of all parts are in {OUTPUT / 'logs'}.")
+        return int(ExitStatus.FAILED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

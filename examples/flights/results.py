@@ -1,0 +1,130 @@
+"""Reads what the fleet predicted, and checks that no flight was left out or scored twice."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from rich.table import Table
+
+from contract import layout
+from examples.flights.data import CARRIER, KEY, ORIGIN, Group
+from examples.flights.fleet import PROBABILITIES, TrainedModel
+
+LATE = PROBABILITIES[1]
+_THRESHOLD = 0.5
+_DOWNLOADS = 8
+_SHOWN = ("time_hour", CARRIER, "flight", ORIGIN, "dest", "dep_delay", "arr_delay")
+
+
+class PredictionsError(Exception):
+    """Predictions are missing, doubled or not what the flights are."""
+
+
+def download(s3: Any, bucket: str, prefixes: Iterable[str], folder: Path) -> int:
+    """Copy all predictions below the prefixes to the folder, with their keys as paths; returns the number of files."""
+    pages = [
+        page
+        for prefix in prefixes
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    ]
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def fetch(key: str) -> None:
+        path = folder / key.removeprefix(layout.PREDICTIONS_PREFIX)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+        list(pool.map(fetch, keys))
+    return len(keys)
+
+
+def read_predictions(folder: Path, group: Group, execution_id: str) -> pa.Table:
+    """`flight_id` and `probability_late` of one model's predictions, as `download` left them.
+
+    Raises:
+        PredictionsError: when the model has none.
+    """
+    files = sorted((folder / layout.output_key(group.name, group.name, execution_id, "")).glob("*.parquet"))
+    if not files:
+        raise PredictionsError(f"There are no predictions of {group.name} in {folder}.")
+    # The folders' names are not columns here: one model's files are read alone.
+    return pa.concat_tables(pq.read_table(file, columns=[KEY, LATE], partitioning=None) for file in files)
+
+
+def check_predictions(flights: pa.Table, predictions: Mapping[Group, pa.Table]) -> None:
+    """Every flight once by its carrier's model and once by its airport's, each with a probability.
+
+    Raises:
+        PredictionsError: naming the models that are wrong, all of them.
+    """
+    wrong: list[str] = []
+    for group, table in predictions.items():
+        expected = flights.filter(pc.field(group.column) == group.value)[KEY].to_numpy()
+        scored = np.sort(table[KEY].to_numpy())
+        if not np.array_equal(scored, np.sort(expected)):
+            missing, extra = np.setdiff1d(expected, scored).size, np.setdiff1d(scored, expected).size
+            doubled = scored.size - np.unique(scored).size
+            wrong.append(f"{group.name}: {missing:,} flights missing, {doubled:,} doubled, {extra:,} of somebody else")
+        chances = table[LATE].to_numpy()
+        outside = int(np.count_nonzero(~((chances >= 0) & (chances <= 1))))
+        if outside:
+            wrong.append(f"{group.name}: {outside:,} predictions are not a probability")
+    for column in (CARRIER, ORIGIN):
+        tables = [table for group, table in predictions.items() if group.column == column]
+        ids = np.sort(np.concatenate([table[KEY].to_numpy() for table in tables]))
+        if not np.array_equal(ids, np.arange(flights.num_rows)):
+            wrong.append(f"by {column}: {ids.size:,} predictions, expected one of each of {flights.num_rows:,} flights")
+    if wrong:
+        raise PredictionsError("The predictions are not complete:\n  - " + "\n  - ".join(wrong))
+
+
+def fleet_table(
+    fleet: Sequence[TrainedModel], predictions: Mapping[Group, pa.Table], seconds: Mapping[str, float | None]
+) -> Table:
+    """One line a model: what it scored, how often it says late, and how good it was on flights it had not seen."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("model")
+    for name in ("rows", "predicted late", "held-out AUC", "held-out flights", "seconds"):
+        table.add_column(name, justify="right")
+    for model in fleet:
+        rows = predictions[model.group]
+        late = float(np.mean(rows[LATE].to_numpy() > _THRESHOLD))
+        taken = seconds.get(model.group.name)
+        table.add_row(
+            model.group.name + (" *" if model.trained_on != "own flights" else ""),
+            f"{rows.num_rows:,}",
+            f"{late:.1%}",
+            f"{model.auc:.3f}" if model.auc is not None else "undefined",
+            f"{model.held_out_rows:,}",
+            f"{taken:.1f}" if taken is not None else "",
+        )
+    return table
+
+
+def sample_table(flights: pa.Table, predictions: Mapping[Group, pa.Table], flight_ids: Sequence[int]) -> Table:
+    """Some flights, joined by their key with what their carrier's and their airport's model said."""
+    by_carrier, by_origin = _by_key(predictions, CARRIER), _by_key(predictions, ORIGIN)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    # Headings of two lines let the table fit into 80 columns.
+    for name in (*_SHOWN, "carrier's_model", "airport's_model"):
+        number = name.endswith(("_delay", "_model"))
+        heading = name.replace("_", "\n") if number else name
+        table.add_column(heading, no_wrap=True, justify="right" if number else "left")
+    for row in flights.take(list(flight_ids)).to_pylist():
+        cells = [
+            "" if row[name] is None else f"{row[name]:%d %b %H:%M}" if name == "time_hour" else str(row[name])
+            for name in _SHOWN
+        ]
+        table.add_row(*cells, f"{by_carrier[row[KEY]]:.2f}", f"{by_origin[row[KEY]]:.2f}")
+    return table
+
+
+def _by_key(predictions: Mapping[Group, pa.Table], column: str) -> dict[int, float]:
+    chosen = pa.concat_tables(table for group, table in predictions.items() if group.column == column)
+    return dict(zip(chosen[KEY].to_pylist(), chosen[LATE].to_pylist(), strict=True))
