@@ -1,0 +1,27 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from embedded.deploy import deploy
+from embedded.server import EmbeddedAws
+from embedded.synth import synthesize
+from tests.e2e.stage import Stage, environment, find_stage
+
+ROOT = Path(__file__).parents[2]
+
+UPLOADS = [
+    {"dataset": "by-window", "mode": "window", "window_seconds": 2, "request": {"execution_label": "by window"}},
+    {"dataset": "by-marker", "mode": "marker"},
+]
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The project's own templates, synthesized and deployed once. Waits and retries take a hundredth of their time."""
+    folder = tmp_path_factory.mktemp("stage")
+    with EmbeddedAws(time_scale=0.01) as aws:
+        assembly = synthesize(ROOT / "app.py", folder / "cdk.out", {"fleetscore.uploads": UPLOADS})
+        deploy(assembly, aws.endpoint, aws.images)
+        with environment(aws.endpoint.environment()):
+            yield find_stage(aws, folder)

@@ -1,0 +1,222 @@
+"""A deployed stage in the embedded AWS, and small fleets for it, as the tests see them."""
+
+import io
+import json
+import os
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xgboost
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cli.catalog import Catalog
+from cli.connection import Connection
+from cli.deployment import Deployment, find_deployment
+from cli.executions import Executions, Snapshot
+from cli.model_document import ModelDocument
+from cli.progress import watch
+from contract import codec, layout
+from contract.spec import Feature
+from contract.summary import ExecutionSummary
+from embedded.server import EmbeddedAws
+
+FEATURES = (Feature("age", "double"), Feature("visits", "int64", nullable=False), Feature("spend", "double"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The embedded AWS with the project's own stacks in it, seen through the command's own modules."""
+
+    aws: EmbeddedAws
+    deployment: Deployment
+    connection: Connection
+    folder: Path
+
+    def client(self, service: str) -> Any:
+        return self.aws.endpoint.client(service)
+
+    @property
+    def executions(self) -> Executions:
+        return Executions(self.connection, self.deployment)
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(self.connection, self.deployment)
+
+    def put_dataset(self, dataset: str, objects: Mapping[str, pa.Table | bytes]) -> None:
+        s3 = self.client("s3")
+        for key, content in objects.items():
+            body = content if isinstance(content, bytes) else parquet(content)
+            s3.put_object(Bucket=self.deployment.datasets_bucket, Key=layout.dataset_prefix(dataset) + key, Body=body)
+
+    def register(self, model_id: str, model: Any, *, dataset: str, **fields: Any) -> None:
+        path = self.folder / f"{model_id}.tar.gz"
+        name, format_ = write_artifact(path, model)
+        document = ModelDocument(
+            model_id=model_id,
+            artifact=str(path),
+            dataset=dataset,
+            **{
+                "format": format_,
+                "model_file": name,
+                "method": "predict_proba",
+                "features": FEATURES,
+                "key_columns": ("row",),
+                **fields,
+            },
+        )
+        self.catalog.register(document)
+
+    def run(self, request: Mapping[str, Any], name: str | None = None) -> Snapshot:
+        """Start an execution and wait for its end."""
+        execution_id = self.executions.start(json.dumps(request), name)
+        return watch(self.executions, execution_id, None)
+
+    def start_unchecked(self, text: str, name: str) -> Snapshot:
+        """Start an execution as the console does: nobody has looked at its input."""
+        self.client("stepfunctions").start_execution(
+            stateMachineArn=self.deployment.state_machine_arn, name=name, input=text
+        )
+        return watch(self.executions, name, None)
+
+    def summary(self, execution_id: str) -> ExecutionSummary:
+        body = self.client("s3").get_object(
+            Bucket=self.deployment.results_bucket, Key=layout.summary_key(execution_id)
+        )["Body"]
+        return codec.loads(ExecutionSummary, body.read())
+
+    def result_keys(self, prefix: str) -> list[str]:
+        pages = (
+            self.client("s3")
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=self.deployment.results_bucket, Prefix=prefix)
+        )
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def predictions(self, dataset: str, model_id: str, execution_id: str) -> dict[str, pa.Table]:
+        """Every output object of a model by its object key."""
+        prefix = layout.predictions_prefix(dataset, model_id, execution_id)
+        s3 = self.client("s3")
+
+        def read(key: str) -> pa.Table:
+            body = s3.get_object(Bucket=self.deployment.results_bucket, Key=key)["Body"].read()
+            return pq.read_table(pa.BufferReader(body))
+
+        keys = self.result_keys(prefix)
+        with ThreadPoolExecutor(4) as pool:
+            return dict(zip([key.removeprefix(prefix) for key in keys], pool.map(read, keys), strict=True))
+
+    def processing_jobs(self, execution_id: str) -> list[dict[str, Any]]:
+        """Every SageMaker job of an execution, as DescribeProcessingJob tells."""
+        attempts = self.executions.attempts(execution_id)
+        sagemaker = self.client("sagemaker")
+        return [
+            sagemaker.describe_processing_job(ProcessingJobName=attempt.processing_job_name)
+            for of_job in attempts.values()
+            for attempt in of_job
+            if attempt.processing_job_name
+        ]
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Any:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def find_stage(aws: EmbeddedAws, folder: Path, name: str = "dev") -> Stage:
+    connection = Connection()
+    return Stage(aws, find_deployment(connection, name), connection, folder)
+
+
+def people(rows: int, seed: int, *, first_row: int = 0) -> pa.Table:
+    """Rows with a key, the features (with real nulls in two of them), and columns that no model knows."""
+    random = np.random.default_rng(seed)
+    age = random.normal(45, 15, rows)
+    spend = random.gamma(2.0, 50.0, rows)
+    return pa.table(
+        {
+            "row": pa.array(np.arange(first_row, first_row + rows)),
+            "name": pa.array([f"person {first_row + index}" for index in range(rows)]),
+            "spend": pa.array(spend, mask=random.random(rows) < 0.05),
+            "age": pa.array(age),
+            "visits": pa.array(random.integers(0, 30, rows)),
+            "notes": pa.array([[index, None] if index % 3 else None for index in range(rows)], pa.list_(pa.int32())),
+        }
+    )
+
+
+def features_of(table: pa.Table) -> Any:
+    """The features as a person would give them to the model: a DataFrame in the model's order."""
+    return table.select([feature.name for feature in FEATURES]).to_pandas()
+
+
+def train_xgboost(seed: int) -> xgboost.XGBClassifier:
+    table = people(500, seed)
+    labels = np.asarray(table["visits"]) + np.random.default_rng(seed).normal(0, 5, 500) > 15
+    model = xgboost.XGBClassifier(n_estimators=20, max_depth=3, random_state=seed, n_jobs=1)
+    return model.fit(features_of(table), labels)
+
+
+def train_sklearn(seed: int) -> Any:
+    table = people(500, seed)
+    frame = features_of(table).fillna(0.0)
+    labels = frame["spend"] + np.random.default_rng(seed).normal(0, 40, 500) > 100
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, labels)
+
+
+def write_artifact(path: Path, model: Any) -> tuple[str, str]:
+    """Write model.tar.gz; gives the name of the model's file in it, and its format."""
+    if isinstance(model, xgboost.XGBModel):
+        name, format_ = "model.ubj", "xgboost-sklearn-ubj"
+        model.save_model(path.parent / name)
+    else:
+        name, format_ = "model.joblib", "sklearn-joblib"
+        # By value: the classes of these tests are not in the image.
+        if type(model).__module__.startswith("tests."):
+            cloudpickle.register_pickle_by_value(sys.modules[type(model).__module__])
+        (path.parent / name).write_bytes(cloudpickle.dumps(model))
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(path.parent / name, arcname=name)
+    return name, format_
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def join_by_key(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).sort_by("row")
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    """Wait until the condition gives something, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,100 @@
+"""The life of a model: executions score what is current, and what cannot be scored is found before a job is made."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cli.main import main
+from contract.status import ExecutionStatus
+from tests.e2e.stage import Stage, features_of, people, train_xgboost
+
+Captured = pytest.CaptureFixture[str]
+DATASET = "lifecycle"
+
+
+@pytest.fixture(scope="module")
+def models(stage: Stage) -> Iterator[dict[str, Any]]:
+    """Two versions of the model `lifecycle`, the second one current, and their dataset."""
+    trained = {"1": train_xgboost(1), "2": train_xgboost(2)}
+    stage.put_dataset(DATASET, {"a.parquet": people(50, 5)})
+    for version, model in trained.items():
+        stage.register("lifecycle", model, dataset=DATASET, version=version)
+    yield trained
+    # Other tests of this stage score every enabled model.
+    stage.catalog.set_enabled("lifecycle", False)
+
+
+def score(stage: Stage, models: dict[str, Any], execution_id: str) -> str:
+    """Which version an execution scored with, by its record and by its numbers."""
+    snapshot = stage.run({"models": ["lifecycle"]}, execution_id)
+    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
+    [job] = snapshot.jobs
+    [version] = job.model_versions
+    [table] = stage.predictions(DATASET, "lifecycle", execution_id).values()
+    expected = models[version].predict_proba(features_of(people(50, 5)))[:, 1]
+    np.testing.assert_allclose(table["prediction_1"].to_numpy(), expected, rtol=1e-5)
+    return str(version)
+
+
+def test_executions_score_what_was_promoted_and_what_was_rolled_back_to(
+    stage: Stage, models: dict[str, Any], capsys: Captured
+) -> None:
+    assert main(["models", "promote", "lifecycle", "1", "--reason", "2 drifts"]) == 0
+    assert score(stage, models, "promoted") == "1"
+    assert main(["models", "rollback", "lifecycle"]) == 0
+    assert score(stage, models, "rolled-back") == "2"
+    capsys.readouterr()
+    assert main(["models", "show", "lifecycle", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [change["version"] for change in told["history"]] == ["1", "2", "1", "2"]
+    assert told["history"][2]["reason"] == "2 drifts"
+    assert main(["models", "compare", "lifecycle", "1", "2"]) == 0
+    assert "artifact_sha256" in capsys.readouterr().out
+
+
+def test_a_dataset_without_the_models_columns_is_refused_before_a_job_is_made(
+    stage: Stage, models: dict[str, Any]
+) -> None:
+    table = people(20, 1)
+    texts = pa.array([str(value) for value in table["age"].to_pylist()])
+    wrong = table.drop_columns("visits").set_column(table.schema.get_field_index("age"), "age", texts)
+    stage.put_dataset("other-columns", {"a.parquet": wrong})
+    snapshot = stage.run({"models": ["lifecycle"], "dataset": "other-columns"}, "other-columns")
+    assert snapshot.status == ExecutionStatus.FAILED
+    assert snapshot.jobs == ()
+    assert "a.parquet without visits (int64)" in snapshot.reason
+    assert "a.parquet where age is string, not double" in snapshot.reason
+
+
+def test_models_are_registered_from_a_file_and_tried_on_a_sample(
+    stage: Stage, models: dict[str, Any], tmp_path: Path, capsys: Captured
+) -> None:
+    document: dict[str, Any] = {
+        "artifact": str(stage.folder / "lifecycle.tar.gz"),
+        "dataset": DATASET,
+        "format": "xgboost-sklearn-ubj",
+        "model_file": "model.ubj",
+        "method": "predict_proba",
+        "features": [{"name": name, "type": kind} for name, kind in (("age", "double"), ("visits", "int64"))],
+        "enabled": False,
+    }
+    document["features"] += [{"name": "spend", "type": "double"}]
+    lines = [json.dumps({"model_id": f"in-bulk-{number}", **document}) + "\n" for number in range(3)]
+    (tmp_path / "models.jsonl").write_text("".join(lines))
+    for _ in range(2):
+        assert main(["models", "register", "--bulk", str(tmp_path / "models.jsonl")]) == 0
+    assert "3 of the versions were there already" in capsys.readouterr().out
+    assert stage.catalog.show("in-bulk-2")[0].current_version == "1"
+    table = people(30, 9)
+    pq.write_table(table, tmp_path / "sample.parquet")
+    assert main(["models", "test", "in-bulk-1", str(tmp_path / "sample.parquet"), "--json", "--rows", "30"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["columns_added"]) == (30, {"prediction_0": "float", "prediction_1": "float"})
+    expected = models["2"].predict_proba(features_of(table))[:, 1]
+    np.testing.assert_allclose([row["prediction_1"] for row in told["first_rows"]], expected, rtol=1e-5)

@@ -1,0 +1,127 @@
+"""Others hear of every change of status, and whoever waits with a task token is answered."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from contract.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
+from embedded.deploy import stack_outputs
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
+
+RULE = "everything"
+
+
+class Listener:
+    """A queue behind a rule on the stage's bus, as another team would set it up."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.queues, self.events = stage.client("sqs"), stage.client("events")
+        bus = stack_outputs("fleetscore-dev-workflow", stage.aws.endpoint)["EventBusName"]
+        self.bus = bus
+        self.url = self.queues.create_queue(QueueName="listener")["QueueUrl"]
+        attributes = self.queues.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
+        pattern = json.dumps({"source": ["fleetscore"]})
+        self.events.put_rule(Name=RULE, EventBusName=bus, EventPattern=pattern)
+        targets = [{"Id": "queue", "Arn": attributes["Attributes"]["QueueArn"]}]
+        self.events.put_targets(Rule=RULE, EventBusName=bus, Targets=targets)
+        self.heard: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+
+    def listen(self, execution_id: str) -> dict[str, dict[str, Any]]:
+        """The events of an execution so far by event id; one that came twice is there once."""
+        while messages := self.queues.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                event = json.loads(message["Body"])
+                detail = event["detail"]
+                self.heard[detail["execution_id"]][detail["event_id"]] = {**detail, "type": event["detail-type"]}
+                self.queues.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        return self.heard[execution_id]
+
+    def close(self) -> None:
+        self.events.remove_targets(Rule=RULE, EventBusName=self.bus, Ids=["queue"])
+        self.events.delete_rule(Name=RULE, EventBusName=self.bus)
+        self.queues.delete_queue(QueueUrl=self.url)
+
+
+@pytest.fixture(scope="module")
+def listener(stage: Stage) -> Iterator[Listener]:
+    found = Listener(stage)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def catalog(stage: Stage) -> None:
+    stage.put_dataset("heard", {"a.parquet": people(20, 1)})
+    stage.register("heard", train_xgboost(1), dataset="heard", version="1")
+
+
+def in_order(events: dict[str, dict[str, Any]], kind: str) -> list[str]:
+    found = [event for event in events.values() if event["type"] == kind]
+    return [event["status"] for event in sorted(found, key=lambda event: event["sequence"])]
+
+
+def test_every_change_of_status_is_announced(stage: Stage, catalog: None, listener: Listener) -> None:
+    snapshot = stage.run({"models": ["heard"], "execution_label": "told"}, "announced")
+    assert snapshot.status == "SUCCEEDED"
+    events = wait_for(lambda: (found := listener.listen("announced")) and len(found) >= 5 and found, "five events")
+    assert in_order(events, EXECUTION_DETAIL_TYPE) == ["RUNNING", "SUCCEEDED"]
+    assert in_order(events, JOB_DETAIL_TYPE) == ["PENDING", "RUNNING", "SUCCEEDED"]
+    assert all(event["schema_version"] == 1 and event["stage"] == "dev" for event in events.values())
+    ended = next(event for event in events.values() if event["status"] == "SUCCEEDED" and "job_id" in event)
+    assert (ended["rows_in"], ended["model_ids"], ended["model_versions"]) == (20, ["heard"], ["1"])
+
+
+def waiting(stage: Stage, name: str, request: dict[str, Any]) -> str:
+    """Start another team's workflow that starts ours and waits for the answer; returns its execution's ARN."""
+    workflow = stage.client("stepfunctions")
+    iam = stage.client("iam")
+    trust = {"Principal": {"Service": "states.amazonaws.com"}, "Effect": "Allow", "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    allowed = {"Effect": "Allow", "Action": "states:StartExecution", "Resource": stage.deployment.state_machine_arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_role_policy(RoleName=name, PolicyName="start", PolicyDocument=policy)
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution.waitForTaskToken",
+        "Parameters": {
+            "StateMachineArn": stage.deployment.state_machine_arn,
+            "Name": name,
+            "Input": {**request, "task_token.$": "$$.Task.Token"},
+        },
+        "End": True,
+    }
+    definition = json.dumps({"StartAt": "Score", "States": {"Score": task}})
+    machine = workflow.create_state_machine(name=name, definition=definition, roleArn=role)["stateMachineArn"]
+    arn: str = workflow.start_execution(stateMachineArn=machine)["executionArn"]
+    return arn
+
+
+def ended(stage: Stage, arn: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = stage.client("stepfunctions").describe_execution(executionArn=arn)
+        return None if found["status"] == "RUNNING" else found
+
+    found: dict[str, Any] = wait_for(look, "the waiting workflow has ended", 60)
+    return found
+
+
+def test_a_waiting_workflow_gets_the_outcome(stage: Stage, catalog: None) -> None:
+    found = ended(stage, waiting(stage, "waits-well", {"models": ["heard"]}))
+    assert found["status"] == "SUCCEEDED"
+    output = json.loads(found["output"])
+    assert (output["execution_id"], output["status"]) == ("waits-well", "SUCCEEDED")
+    assert stage.summary("waits-well").request["task_token"] == "(hidden)"
+
+
+def test_a_waiting_workflow_hears_that_its_request_was_refused(stage: Stage) -> None:
+    found = ended(stage, waiting(stage, "waits-in-vain", {"modles": ["heard"]}))
+    assert (found["status"], found["error"]) == ("FAILED", "Fleetscore.Failed")
+    assert "modles" in found["cause"]
+
+
+def test_a_token_that_nobody_waits_with_does_not_fail_the_execution(stage: Stage, catalog: None) -> None:
+    assert stage.run({"models": ["heard"], "task_token": "nobody"}, "dead-token").status == "SUCCEEDED"

@@ -1,0 +1,27 @@
+"""Objects keep their keys, whatever is in them, and what is no data stays out."""
+
+from contract.status import ExecutionStatus
+from tests.e2e.stage import Stage, people, train_xgboost
+
+DATA = (
+    "with space.parquet",
+    "Zürich/コード.parquet",
+    "k=v/a+b%20c&d.parquet",
+    "p%2Fq.parquet",
+    "quote'\".parquet",
+    "tab\tkey.parquet",
+    f"deep/er/{'n' * 230}.parquet",
+)
+NO_DATA = ("folder/", "_SUCCESS", "_temporary/0/task/a.parquet", "x/.staging/a.parquet")
+
+
+def test_every_data_object_is_scored_once_under_its_own_key(stage: Stage) -> None:
+    stage.put_dataset("keys", {key: people(4, number) for number, key in enumerate(DATA)})
+    stage.put_dataset("keys", {key: b"" if key.endswith(("/", "_SUCCESS")) else people(9, 1) for key in NO_DATA})
+    stage.put_dataset("keys2", {"of-a-neighbour.parquet": people(9, 1)})
+    stage.register("on-keys", train_xgboost(1), dataset="keys")
+    snapshot = stage.run({"models": ["on-keys"]}, "odd-keys")
+    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
+    outputs = stage.predictions("keys", "on-keys", "odd-keys")
+    assert {key: table.num_rows for key, table in outputs.items()} == dict.fromkeys(DATA, 4)
+    assert stage.summary("odd-keys").rows_scored == 4 * len(DATA)

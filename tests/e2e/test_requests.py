@@ -1,0 +1,53 @@
+"""A request that cannot be scored is refused whole, with every problem at once, before anything is created."""
+
+import pytest
+
+from contract import layout
+from contract.status import ExecutionStatus
+from tests.e2e.stage import Stage, people, train_xgboost
+
+
+@pytest.fixture(scope="module")
+def catalog(stage: Stage) -> None:
+    stage.put_dataset("mixed", {"a.parquet": people(5, 1), "b.csv": b"row\n1\n", "_SUCCESS": b""})
+    model = train_xgboost(1)
+    for model_id, dataset in {"retired": "mixed", "dry": "nothing-here", "mixed": "mixed", "lost": "mixed"}.items():
+        stage.register(model_id, model, dataset=dataset, version="1")
+    stage.catalog.set_enabled("retired", enabled=False)
+    stage.client("s3").delete_object(Bucket=stage.deployment.models_bucket, Key=layout.artifact_key("lost", "1"))
+
+
+def test_form_is_refused_with_every_problem(stage: Stage) -> None:
+    snapshot = stage.start_unchecked('{"modles": ["a"], "max_concurrency": "3", "instance_type": "big"}', "bad-form")
+    assert snapshot.status == ExecutionStatus.FAILED
+    assert snapshot.record is not None
+    for part in ("modles", "max_concurrency", "'3'", "a whole number", "instance_type", "'big'", "ml.m5.xlarge"):
+        assert part in snapshot.record.reason
+        assert part in snapshot.workflow.cause  # type: ignore[union-attr]
+    assert stage.summary("bad-form").reason == snapshot.record.reason
+
+
+def test_content_is_refused_with_every_problem(stage: Stage, catalog: None) -> None:
+    request = '{"models": ["retierd", "retired", "dry", "mixed", "lost"]}'
+    snapshot = stage.start_unchecked(request, "bad-content")
+    assert snapshot.status == ExecutionStatus.FAILED
+    reason = snapshot.reason
+    assert "'retierd'" in reason
+    assert "'retired'" in reason
+    assert "nothing-here" in reason
+    assert "b.csv" in reason
+    assert "_SUCCESS" not in reason
+    assert "'lost'" in reason
+
+
+def test_a_refused_execution_creates_nothing_but_its_record(stage: Stage, catalog: None) -> None:
+    snapshot = stage.start_unchecked('{"models": ["dry"]}', "creates-nothing")
+    assert snapshot.jobs == ()
+    assert stage.result_keys(layout.execution_prefix("creates-nothing")) == [layout.summary_key("creates-nothing")]
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"all"', "null"])
+def test_an_input_that_is_no_object_is_refused(stage: Stage, text: str) -> None:
+    snapshot = stage.start_unchecked(text, f"no-object-{len(text)}")
+    assert snapshot.status == ExecutionStatus.FAILED
+    assert "a JSON object such as {}" in snapshot.reason

@@ -1,0 +1,165 @@
+"""Schedules fire by the embedded clock and start one execution each time, whatever clocks and deliveries do."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cli.schedules import Schedules
+from contract import codec
+from contract.schedules import Schedule, ScheduledStart
+from tests.e2e.stage import Stage, wait_for
+
+Clock = Callable[[str], None]
+Add = Callable[..., None]
+
+REQUEST = {"models": ["no-such-model"], "execution_label": "on schedule"}
+
+
+@pytest.fixture(scope="module")
+def schedules(stage: Stage) -> Schedules:
+    return Schedules(stage.connection, stage.deployment.stage)
+
+
+@pytest.fixture
+def add(schedules: Schedules) -> Iterator[Add]:
+    names: list[str] = []
+
+    def added(name: str, expression: str, **fields: Any) -> None:
+        schedules.add(Schedule(name, expression, request=REQUEST, **fields), datetime(2000, 1, 1, tzinfo=UTC))
+        names.append(name)
+
+    yield added
+    for name in names:
+        schedules.remove(name)
+
+
+def executions(stage: Stage, prefix: str) -> dict[str, str]:
+    """Status by execution name."""
+    pages = stage.client("stepfunctions").list_executions(stateMachineArn=stage.deployment.state_machine_arn)
+    return {item["name"]: item["status"] for item in pages["executions"] if item["name"].startswith(prefix)}
+
+
+@pytest.fixture
+def clock(stage: Stage) -> Iterator[Clock]:
+    """Sets the scheduler's clock, and in the end back to the real time."""
+    yield lambda text: stage.aws.clock.set(datetime.fromisoformat(text))
+    stage.aws.clock.set(datetime.now(UTC))
+
+
+def wait_until_seen(stage: Stage, add: Add, mark: str) -> None:
+    """Wait until the scheduler has seen what was added before: a rate fires as soon as it is seen."""
+    add(mark, "rate(1 day)")
+    wait_for(lambda: executions(stage, mark), "the scheduler has looked at its schedules")
+
+
+def starts(stage: Stage, name: str) -> set[str]:
+    return {execution.removeprefix(f"{name}-") for execution in executions(stage, name)}
+
+
+SPRING = {"20260328T013000Z", "20260330T003000Z"}
+"""02:30 in Berlin around 29 March 2026, when the clocks went from 02:00 to 03:00."""
+AUTUMN = {"20261024T003000Z", "20261025T003000Z", "20261026T013000Z"}
+"""Around 25 October 2026, when they went from 03:00 back to 02:00: 02:30 came at 00:30 and at 01:30 UTC."""
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "expected"),
+    [
+        ("2026-03-28T01:29:00+00:00", "2026-03-30T00:31:00+00:00", SPRING),
+        ("2026-10-24T00:29:00+00:00", "2026-10-26T01:31:00+00:00", AUTUMN),
+    ],
+    ids=["spring", "autumn"],
+)
+def test_a_local_time_is_skipped_in_spring_and_fires_once_in_autumn(  # noqa: PLR0917 - fixtures and parameters
+    stage: Stage, clock: Clock, add: Add, begin: str, end: str, expected: set[str]
+) -> None:
+    name = f"night-{begin[5:7]}"
+    clock(begin)
+    add(name, "cron(30 2 * * ? *)", time_zone="Europe/Berlin")
+    wait_until_seen(stage, add, f"mark-{begin[5:7]}")
+    clock(end)
+    wait_for(lambda: starts(stage, name) >= expected, f"all of {expected} started")
+    assert starts(stage, name) == expected
+
+
+def deliver(stage: Stage, start: ScheduledStart) -> dict[str, Any]:
+    outputs = stage.client("cloudformation").describe_stacks(StackName="fleetscore-dev-triggers")["Stacks"][0][
+        "Outputs"
+    ]
+    target = next(output["OutputValue"] for output in outputs if output["OutputKey"] == "ScheduleTargetArn")
+    answer = stage.client("lambda").invoke(FunctionName=target, Payload=codec.dumps(start).encode())
+    result: dict[str, Any] = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, result
+    return result
+
+
+def test_a_doubled_delivery_starts_nothing_new(stage: Stage) -> None:
+    start = ScheduledStart("doubled", "2026-05-01T02:30:00Z", REQUEST)
+    first = deliver(stage, start)
+    again = deliver(stage, start)
+    wait_for(lambda: executions(stage, "doubled") == {"doubled-20260501T023000Z": "FAILED"}, "its end")
+    late = deliver(stage, start)
+    assert first["execution_id"] == again["execution_id"] == late["execution_id"] == "doubled-20260501T023000Z"
+    assert first["name_was_used"] is False
+    assert late["name_was_used"] is True
+    assert set(executions(stage, "doubled")) == {"doubled-20260501T023000Z"}
+    assert stage.executions.snapshot("doubled-20260501T023000Z").record.label == "on schedule"  # type: ignore[union-attr]
+
+
+def test_a_paused_schedule_starts_nothing_and_a_resumed_one_does(
+    stage: Stage, clock: Clock, add: Add, schedules: Schedules
+) -> None:
+    clock("2027-01-01T00:00:00+00:00")
+    add("paused", "cron(0 * * * ? *)", enabled=False)
+    add("hourly", "cron(0 * * * ? *)")
+    wait_until_seen(stage, add, "first")
+    clock("2027-01-01T02:00:30+00:00")
+    wait_for(lambda: len(starts(stage, "hourly")) == 2, "two hours")
+    schedules.switch("paused", enabled=True)
+    clock("2027-01-01T03:00:30+00:00")
+    wait_for(lambda: starts(stage, "paused"), "the resumed schedule")
+    assert starts(stage, "paused") == {"20270101T030000Z"}
+
+
+def test_what_cannot_be_delivered_lies_in_the_dead_letter_queue(
+    stage: Stage, clock: Clock, schedules: Schedules
+) -> None:
+    scheduler, queues = stage.client("scheduler"), stage.client("sqs")
+    schedules.add(Schedule("lost", "rate(1 day)", request=REQUEST, enabled=False))
+    made = scheduler.get_schedule(GroupName="fleetscore-dev", Name="lost")
+    target = {**made["Target"], "Arn": made["Target"]["Arn"] + "-gone"}
+    scheduler.update_schedule(
+        GroupName="fleetscore-dev",
+        Name="lost",
+        ScheduleExpression="rate(2 days)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target=target,
+    )
+    url = queues.get_queue_url(QueueName=made["Target"]["DeadLetterConfig"]["Arn"].rpartition(":")[2])["QueueUrl"]
+    message = wait_for(
+        lambda: queues.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages"), "the dead letter"
+    )[0]
+    schedules.remove("lost")
+    assert json.loads(message["Body"])["schedule"] == "lost"
+    assert message["MessageAttributes"]["TARGET_ARN"]["StringValue"].endswith("-gone")
+    assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] in ("AccessDeniedException", "AccessDenied")
+    queues.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def test_schedules_that_cannot_work_are_refused_by_the_service_too(stage: Stage, schedules: Schedules) -> None:
+    scheduler = stage.client("scheduler")
+    fields = {
+        "Name": "wrong",
+        "ScheduleExpression": "cron(0 25 * * ? *)",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {"Arn": schedules._target_arn, "RoleArn": schedules._role_arn, "Input": "{}"},
+    }
+    with pytest.raises(scheduler.exceptions.ValidationException, match="Invalid Schedule Expression"):
+        scheduler.create_schedule(**fields)
+    with pytest.raises(scheduler.exceptions.ValidationException, match="Mars/Olympus"):
+        scheduler.create_schedule(
+            **{**fields, "ScheduleExpression": "rate(1 day)", "ScheduleExpressionTimezone": "Mars/Olympus"}
+        )

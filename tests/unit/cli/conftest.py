@@ -1,0 +1,80 @@
+"""An account with the stacks' outputs, their table, buckets and state machine, in moto."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+
+from cli.connection import Connection
+from cli.deployment import Deployment
+from contract import records
+from tests.unit.cli.builders import Stacks
+
+REGION = "eu-central-1"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE00")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+
+
+@pytest.fixture
+def stacks() -> Stacks:
+    return Stacks()
+
+
+@pytest.fixture
+def connection(stacks: Stacks) -> Iterator[Connection]:
+    with mock_aws():
+        connection = Connection()
+        connection.session().events.register("before-call.cloudformation.DescribeStacks", stacks.describe)
+        yield connection
+
+
+@pytest.fixture
+def deployment(connection: Connection, stacks: Stacks) -> Deployment:
+    s3 = connection.client("s3")
+    for bucket in ("datasets", "models", "results"):
+        s3.create_bucket(Bucket=f"some-{bucket}", CreateBucketConfiguration={"LocationConstraint": REGION})
+    keys = (records.PARTITION_KEY, records.SORT_KEY, records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY)
+    connection.client("dynamodb").create_table(
+        TableName="some-table",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+        KeySchema=key_schema(records.PARTITION_KEY, records.SORT_KEY),
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": records.INDEX_NAME,
+                "KeySchema": key_schema(records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    definition = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+    machine = connection.client("stepfunctions").create_state_machine(
+        name="fleetscore-dev", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/workflow"
+    )
+    deployment = Deployment(
+        "dev", "some-datasets", "some-models", "some-results", "some-table", machine["stateMachineArn"]
+    )
+    stacks.outputs["fleetscore-dev-storage"] = {
+        "DatasetsBucket": deployment.datasets_bucket,
+        "ModelsBucket": deployment.models_bucket,
+        "ResultsBucket": deployment.results_bucket,
+        "TableName": deployment.table_name,
+    }
+    stacks.outputs["fleetscore-dev-workflow"] = {"StateMachineArn": deployment.state_machine_arn}
+    return deployment
+
+
+def key_schema(partition: str, sort: str) -> list[dict[str, str]]:
+    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]

@@ -1,0 +1,220 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import main as entry
+from cli.connection import Connection
+from cli.deployment import Deployment
+from cli.executions import Executions
+from contract import records
+from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from tests.unit.cli.builders import (
+    any_attempt,
+    any_execution,
+    end_in_step_functions,
+    make_archive,
+    running_job,
+    succeeded_job,
+)
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """Commands use the connection that knows the stacks."""
+    assert deployment
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    return connection
+
+
+def register_words(folder: Path) -> list[str]:
+    archive = make_archive(folder / "model.tar.gz", {"model.joblib": b"some model"})
+    words = "--model-file model.joblib --framework sklearn --format sklearn-joblib --method predict --dataset customers"
+    features = ["--features", "age:double,plan:string", "--key-columns", "id", "--tag", "team=ads"]
+    return ["models", "register", "churn", "--artifact", str(archive), *words.split(), *features]
+
+
+@pytest.mark.usefixtures("account")
+def test_a_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys: Captured) -> None:
+    assert entry.main(register_words(tmp_path)) == 0
+    assert "Registered churn, version 1: s3://some-models/churn/1/model.tar.gz" in capsys.readouterr().out
+    assert entry.main(["--json", "models", "list"]) == 0
+    [model] = json.loads(capsys.readouterr().out)
+    assert (model["model_id"], model["enabled"], model["tags"]) == ("churn", True, {"team": "ads"})
+    assert model["version"]["spec"]["features"][1] == {"name": "plan", "type": "string", "nullable": True}
+    assert entry.main(["models", "disable", "churn", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["enabled"] is False
+    assert entry.main(["models", "show", "churn", "--version", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "churn: disabled, current version 1, team=ads" in shown
+    assert "age:double, plan:string" in shown
+    assert entry.main(["models", "enable", "churn"]) == 0
+    assert "churn: enabled" in capsys.readouterr().out
+    assert entry.main(["models", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["churn", "yes", "1", "customers", "sklearn-joblib"]
+
+
+@pytest.mark.usefixtures("account")
+def test_every_problem_of_a_model_is_reported_in_one_try(tmp_path: Path, capsys: Captured) -> None:
+    words = [*register_words(tmp_path), "--method", "margin", "--tag", "lonely", "--dataset", "No!"]
+    assert entry.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for field in ("- method: got 'margin'", "- tag: got 'lonely'", "- dataset: got 'No!'"):
+        assert field in captured.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--stage", "prod", "models", "list"],
+        ["models", "--stage", "prod", "list"],
+        ["models", "list", "--stage", "prod"],
+    ],
+)
+@pytest.mark.usefixtures("account")
+def test_a_global_option_counts_wherever_it_stands(words: list[str], capsys: Captured) -> None:
+    assert entry.main(words) == 4
+    captured = capsys.readouterr()
+    assert captured.err.startswith("fleetscore: Stack fleetscore-prod-storage does not exist")
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.usefixtures("account")
+def test_debug_shows_where_an_error_came_from(capsys: Captured) -> None:
+    assert entry.main(["--debug", "--stage", "prod", "models", "list"]) == 4
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_words_that_are_no_command_end_with_the_usage_status() -> None:
+    with pytest.raises(SystemExit) as ended:
+        entry.main(["score"])
+    assert ended.value.code == 2
+
+
+@pytest.mark.usefixtures("account")
+def test_run_prints_the_execution_id_alone(capsys: Captured) -> None:
+    assert entry.main(["run", "--name", "nightly-1"]) == 0
+    assert capsys.readouterr().out == "nightly-1\n"
+
+
+@pytest.mark.usefixtures("account")
+def test_run_takes_its_request_from_a_file(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "request.json").write_text('{"max_concurrency": "many"}')
+    assert entry.main(["run", "--input", f"@{tmp_path}/request.json"]) == 2
+    assert "max_concurrency: got 'many', expected a whole number" in capsys.readouterr().err
+    assert entry.main(["run", "--input", f"@{tmp_path}/nothing.json"]) == 2
+    assert "nothing.json cannot be read" in capsys.readouterr().err
+
+
+@pytest.fixture
+def partly_failed(account: Connection, deployment: Deployment) -> str:
+    Executions(account, deployment).start("{}", "nightly-1")
+    table: Any = account.resource("dynamodb").Table(deployment.table_name)
+    failure: dict[str, Any] = {"failure_kind": FailureKind.DATA, "reason": "b.parquet lacks the column 'age'"}
+    failed = running_job(
+        "ads", status=JobStatus.FAILED, attempt=2, ended_at="2026-03-01T12:00:20Z", processing_job_name="p", **failure
+    )
+    ended = {"status": AttemptStatus.FAILED, "ended_at": "2026-03-01T12:00:20Z"}
+    transient = {"failure_kind": FailureKind.TRANSIENT, "reason": "a host was lost"}
+    outcome = any_execution(
+        status=ExecutionStatus.PARTLY_FAILED, reason="1 of 2 jobs failed", summary_uri="s3://some-results/summary.json"
+    )
+    for item in (
+        records.execution_item(outcome),
+        records.job_item(failed),
+        records.job_item(succeeded_job("churn")),
+        records.attempt_item(any_attempt("ads", 1, **ended, **transient)),
+        records.attempt_item(any_attempt("ads", 2, **ended, **failure)),
+    ):
+        table.put_item(Item=item)
+    end_in_step_functions("nightly-1", "FAILED", "1 of 2 jobs failed")
+    return "nightly-1"
+
+
+def test_status_shows_jobs_attempts_and_reasons(partly_failed: str, capsys: Captured) -> None:
+    assert entry.main(["status", partly_failed]) == 0
+    shown = capsys.readouterr().out
+    assert "Execution nightly-1: PARTLY_FAILED" in shown
+    assert "ads: DATA: b.parquet lacks the column 'age'" in shown.splitlines()
+    assert "ads, attempt 1: TRANSIENT: a host was lost" in shown.splitlines()
+    assert "attempt 2:" not in shown
+    assert "2 of 2 jobs ended, 1 failed, 1,000 rows, 10 of them in quarantine" in shown
+    assert "Summary: s3://some-results/summary.json" in shown
+    assert "\x1b" not in shown
+
+
+def test_status_as_json_holds_the_whole_story(partly_failed: str, capsys: Captured) -> None:
+    assert entry.main(["status", "--json", partly_failed]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["status"], told["ended"]) == ("PARTLY_FAILED", True)
+    assert told["totals"]["jobs_failed"] == 1
+    ads, churn = told["jobs"]
+    assert [attempt["attempt"] for attempt in ads["attempts"]] == [1, 2]
+    assert (churn["rows_a_second"], churn["seconds"], churn["objects_committed"]) == (50, 20, 4)
+    assert told["record"]["summary_uri"] == "s3://some-results/summary.json"
+
+
+def test_watch_ends_with_the_outcome(partly_failed: str, capsys: Captured) -> None:
+    assert entry.main(["watch", partly_failed]) == 3
+    shown = capsys.readouterr().out
+    assert "churn: SUCCEEDED, attempt 1 of 3, 1,000 rows, 50 rows/s" in shown
+    assert entry.main(["--json", "watch", partly_failed]) == 3
+    assert json.loads(capsys.readouterr().out)["status"] == "PARTLY_FAILED"
+
+
+@pytest.mark.usefixtures("account")
+def test_an_unknown_execution_is_refused(capsys: Captured) -> None:
+    assert entry.main(["status", "nothing"]) == 2
+    assert "There is no execution 'nothing'" in capsys.readouterr().err
+
+
+def test_an_endpoint_where_nobody_listens_is_named(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.connection._ATTEMPTS", 1)
+    assert entry.main(["models", "list", "--endpoint-url", "http://127.0.0.1:9"]) == 4
+    assert "AWS cannot be reached" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("account")
+def test_resources_are_shown_together_or_one_bare_for_use_in_other_commands(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    assert entry.main(["resources", "datasets_bucket"]) == 0
+    assert capsys.readouterr().out == "some-datasets\n"
+    assert entry.main(["resources"]) == 0
+    assert deployment.state_machine_arn in capsys.readouterr().out
+    assert entry.main(["resources", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == vars(deployment)
+
+
+@pytest.mark.usefixtures("account")
+def test_a_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Captured) -> None:
+    assert entry.main(register_words(tmp_path)) == 0
+    assert entry.main([*register_words(tmp_path), "--features", "age:float", "--tag", "team=risk"]) == 0
+    capsys.readouterr()
+    assert entry.main(["models", "promote", "churn", "1", "--reason", "2 drifts"]) == 0
+    assert "churn: enabled, current version 1, before it 2" in capsys.readouterr().out
+    assert entry.main(["models", "show", "churn"]) == 0
+    assert "2 drifts" in capsys.readouterr().out
+    assert entry.main(["models", "rollback", "churn", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["current_version"] == "2"
+    assert entry.main(["models", "compare", "churn", "1", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "feature removed: plan:string" in shown
+    assert "feature retyped: age:double -> age:float" in shown
+    assert ["tag", "team", "ads", "risk"] in [line.split() for line in shown.splitlines()]
+    assert entry.main(["models", "compare", "churn", "1", "7"]) == 2
+    assert entry.main(["models", "promote", "churn", "1", "--reason", "x" * 501]) == 2
+    assert "--reason: got 'xxx" in capsys.readouterr().err
+
+
+def test_run_check_judges_a_request_without_aws(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["run", "--check", "--input", '{"models": ["a"]}']) == 0
+    assert "valid" in capsys.readouterr().out
+    assert entry.main(["run", "--check", "--input", '{"modles": ["a"], "max_concurrency": "3"}']) == 2
+    text = capsys.readouterr().err
+    assert "modles" in text
+    assert "max_concurrency" in text

@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.model_document import read_document, read_features, read_tags
+from contract.problems import InvalidInputError
+from contract.spec import Feature
+
+GOOD: dict[str, Any] = {
+    "artifact": "model.tar.gz",
+    "dataset": "customers",
+    "format": "sklearn-joblib",
+    "model_file": "model.joblib",
+    "method": "predict",
+    "features": "age:double,plan:string:required",
+}
+
+
+def test_flags_make_a_document_with_the_framework_of_the_format() -> None:
+    read = read_document("churn", GOOD)
+    assert read.problems == ()
+    assert read.document is not None
+    assert read.document.features == (Feature("age", "double"), Feature("plan", "string", nullable=False))
+    version = read.document.model_version("7", "a" * 64, 12)
+    assert version.spec.framework == "sklearn"
+    assert version.spec.version == "7"
+    assert version.max_attempts == 3
+
+
+def test_a_file_says_the_same_and_its_artifact_lies_beside_it(tmp_path: Path) -> None:
+    fields = {**GOOD, "model_id": "churn", "features": [{"name": "age", "type": "double"}], "tags": {"team": "ads"}}
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(fields))
+    read = read_document(f"@{path}", {})
+    assert read.folder == tmp_path
+    assert read.document is not None
+    assert read.document.tags == {"team": "ads"}
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**GOOD, "model_id": "churn", "features": [{"name": "age", "type": "double"}]}))
+    read = read_document(f"@{path}", {"dataset": "others", "artifact": "here.tar.gz"})
+    assert read.document is not None
+    assert read.document.dataset == "others"
+    assert read.folder == Path()
+
+
+def test_every_problem_is_reported_in_one_try() -> None:
+    flags = {
+        **GOOD,
+        "dataset": "No Such Name",
+        "method": "margin",
+        "features": "age",
+        "instance_type": "m5.xlarge",
+        "max_attempts": 99,
+        "version": "-1",
+    }
+    read = read_document("Churn!", flags)
+    assert read.document is None
+    fields = {problem.field for problem in read.problems}
+    assert fields == {
+        "model_id", "dataset", "method", "features[0]", "instance_type", "max_attempts", "version"
+    }  # fmt: skip
+
+
+def test_a_missing_field_is_named() -> None:
+    read = read_document("churn", {name: value for name, value in GOOD.items() if name != "dataset"})
+    assert [problem.field for problem in read.problems] == ["dataset"]
+
+
+@pytest.mark.parametrize("text", ["age", ":double", "age:double:nullable", "age:double,,visits:int64"])
+def test_a_feature_that_is_not_name_and_type_is_refused(text: str) -> None:
+    _, problems = read_features(text)
+    assert len(problems) == 1
+
+
+def test_features_come_from_a_file_of_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "features.json"
+    path.write_text('[{"name": "age", "type": "double"}]')
+    assert read_features(f"@{path}") == ([{"name": "age", "type": "double"}], [])
+    path.write_text('{"name": "age"}')
+    with pytest.raises(InvalidInputError, match="a JSON list"):
+        read_features(f"@{path}")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"@.*nothing\.json.*No such file"):
+        read_document(f"@{tmp_path}/nothing.json", {})
+
+
+def test_a_tag_is_a_key_and_a_value() -> None:
+    tags, problems = read_tags(["team=ads", "url=a=b", "lonely"])
+    assert tags == {"team": "ads", "url": "a=b"}
+    assert [problem.value for problem in problems] == ["lonely"]

@@ -1,0 +1,147 @@
+"""Which version is current: promoting, going back, and what the model remembers of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.catalog import Catalog
+from cli.connection import Connection
+from cli.deployment import Deployment
+from cli.failures import CommandError
+from cli.model_document import ModelDocument
+from contract import records
+from contract.catalog import HISTORY_LIMIT, Model
+from contract.spec import Feature
+from tests.unit.cli.builders import make_archive
+
+
+@pytest.fixture
+def catalog(connection: Connection, deployment: Deployment, tmp_path: Path) -> Catalog:
+    """A catalog with the versions 1, 2 and 3 of `churn`, 3 the current one."""
+    catalog = Catalog(connection, deployment)
+    archive = make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"some model"})
+    document = ModelDocument(
+        model_id="churn",
+        artifact=str(archive),
+        dataset="customers",
+        format="sklearn-joblib",
+        model_file="model.joblib",
+        method="predict",
+        features=(Feature("age", "double"),),
+        tags={"team": "ads"},
+    )
+    for version in ("1", "2", "3"):
+        catalog.register(replace(document, version=version), registered_by="trainer")
+    return catalog
+
+
+def model_of(catalog: Catalog) -> Model:
+    return catalog.show("churn")[0]
+
+
+def test_a_promoted_version_is_current_and_the_model_remembers_why(catalog: Catalog) -> None:
+    promoted = catalog.promote("churn", "1", changed_by="me", reason="3 drifts")
+    assert promoted == model_of(catalog)
+    assert (promoted.current_version, promoted.previous_version, promoted.tags) == ("1", "3", {"team": "ads"})
+    told = [(change.version, change.changed_by, change.reason) for change in promoted.history]
+    assert told == [
+        ("1", "trainer", "registered"),
+        ("2", "trainer", "registered"),
+        ("3", "trainer", "registered"),
+        ("1", "me", "3 drifts"),
+    ]
+
+
+def test_rolling_back_twice_is_where_it_began(catalog: Catalog) -> None:
+    assert catalog.roll_back("churn").current_version == "2"
+    again = catalog.roll_back("churn", reason="it was not the model")
+    assert (again.current_version, again.previous_version) == ("3", "2")
+    assert again.history[-1].reason == "it was not the model"
+
+
+def test_promoting_the_current_version_changes_nothing(catalog: Catalog) -> None:
+    before = model_of(catalog)
+    assert catalog.promote("churn", "3") == before
+    assert model_of(catalog) == before
+
+
+def test_a_version_that_does_not_exist_is_never_current(catalog: Catalog) -> None:
+    with pytest.raises(CommandError, match=r"no version 9\. It has: 1, 2, 3"):
+        catalog.promote("churn", "9")
+    with pytest.raises(CommandError, match="There is no model 'nobody'"):
+        catalog.promote("nobody", "1")
+
+
+def test_a_version_that_is_deleted_meanwhile_does_not_become_current(
+    catalog: Catalog, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = connection.resource("dynamodb").Table(deployment.table_name)
+    read = Catalog._read
+
+    def read_then_delete(self: Catalog, model_id: str) -> Any:
+        answer = read(self, model_id)
+        table.delete_item(Key=records.version_key("churn", "1"))
+        return answer
+
+    monkeypatch.setattr(Catalog, "_read", read_then_delete)
+    with pytest.raises(CommandError, match="no version 1"):
+        catalog.promote("churn", "1")
+
+
+def test_a_model_with_one_version_has_nothing_to_go_back_to(catalog: Catalog, tmp_path: Path) -> None:
+    document = ModelDocument(
+        model_id="young",
+        artifact=str(tmp_path / "model.tar.gz"),
+        dataset="customers",
+        format="sklearn-joblib",
+        model_file="model.joblib",
+        method="predict",
+        features=(Feature("age", "double"),),
+    )
+    catalog.register(document)
+    with pytest.raises(CommandError, match="nothing to go back to"):
+        catalog.roll_back("young")
+
+
+def test_the_history_is_short(catalog: Catalog) -> None:
+    for turn in range(HISTORY_LIMIT):
+        catalog.promote("churn", "1" if turn % 2 == 0 else "2", reason=f"turn {turn}")
+    history = model_of(catalog).history
+    assert [change.reason for change in history] == [f"turn {turn}" for turn in range(HISTORY_LIMIT)]
+
+
+def test_a_change_in_between_is_not_lost(
+    catalog: Catalog, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Catalog._read
+    others = [Catalog(connection, deployment)]
+
+    def read_then_somebody_promotes(self: Catalog, model_id: str) -> Any:
+        answer = read(self, model_id)
+        while others:
+            others.pop().promote(model_id, "1", reason="somebody else's")
+        return answer
+
+    monkeypatch.setattr(Catalog, "_read", read_then_somebody_promotes)
+    model = catalog.promote("churn", "2")
+    assert [change.version for change in model.history[-2:]] == ["1", "2"]
+    assert model.previous_version == "1"
+
+
+def test_a_model_of_the_release_before_is_read_and_promoted(
+    catalog: Catalog, connection: Connection, deployment: Deployment
+) -> None:
+    """Its item has neither a previous version nor a history, and its versions have no tags."""
+    table = connection.resource("dynamodb").Table(deployment.table_name)
+    for key, new in (
+        (records.model_key("churn"), "previous_version, history"),
+        (records.version_key("churn", "1"), "tags"),
+    ):
+        names = {"#tags": "tags"} if new == "tags" else {}
+        words = {"ExpressionAttributeNames": names} if names else {}
+        table.update_item(Key=key, UpdateExpression=f"REMOVE {'#tags' if names else new}", **words)
+    assert (model_of(catalog).previous_version, model_of(catalog).history) == (None, ())
+    promoted = catalog.promote("churn", "1")
+    assert (promoted.previous_version, len(promoted.history)) == ("3", 1)

@@ -1,0 +1,110 @@
+"""`--infer-schema`: names from the artifact, types from a sample."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import xgboost
+
+from cli import main as entry
+from cli.catalog import Catalog
+from cli.connection import Connection
+from cli.deployment import Deployment
+from cli.schema_inference import infer_features
+from contract.problems import InvalidInputError
+from contract.spec import Feature
+from tests.unit.cli.builders import make_archive
+from tests.unit.cli.local_models import classifier, people, sample_table, sklearn_archive, write_sample
+
+
+class Malicious:
+    """Runs code when it is loaded."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (self.code,)
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    return write_sample(tmp_path / "sample.parquet")
+
+
+FEATURES = [Feature("visits", "int32", nullable=False), Feature("age", "double")]
+
+
+def test_names_and_order_come_from_the_artifact_and_types_from_the_sample(tmp_path: Path, sample: Path) -> None:
+    found = infer_features(sklearn_archive(tmp_path), "sklearn-joblib", "model.joblib", sample, ["id"])
+    assert [item.feature for item in found] == FEATURES
+
+
+def test_a_booster_knows_its_names_too(tmp_path: Path, sample: Path) -> None:
+    data = xgboost.DMatrix(people(), people()["age"] > 40)
+    xgboost.train({"objective": "binary:logistic"}, data, 2).save_model(tmp_path / "model.ubj")
+    archive = make_archive(tmp_path / "b.tar.gz", {"model.ubj": (tmp_path / "model.ubj").read_bytes()})
+    found = infer_features(archive, "xgboost-ubj", "model.ubj", sample, [])
+    assert [item.feature for item in found] == FEATURES
+
+
+def test_an_artifact_without_names_takes_the_samples_columns_when_their_number_is_right(
+    tmp_path: Path, sample: Path
+) -> None:
+    archive = sklearn_archive(tmp_path, classifier(named=False))
+    with pytest.raises(InvalidInputError, match="with 3 columns beside the keys: age, note, visits', expected 2 col"):
+        infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id"])
+    found = infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id", "note"])
+    assert [item.feature.name for item in found] == ["age", "visits"]
+
+
+def test_what_the_sample_lacks_or_cannot_say_is_named_at_once(tmp_path: Path) -> None:
+    table = sample_table().drop_columns("visits").set_column(1, "age", pa.array([None] * 60, pa.null()))
+    sample = write_sample(tmp_path / "other.parquet", table)
+    with pytest.raises(InvalidInputError) as refused:
+        infer_features(sklearn_archive(tmp_path), "sklearn-joblib", "model.joblib", sample, [])
+    missing, untyped = map(str, refused.value.problems)
+    assert "'other.parquet without visits', expected a sample with every feature of the artifact" in missing
+    assert "It has: id, age, note" in missing
+    assert "column age: got 'null', expected a column of a type that features can have" in untyped
+
+
+def test_loading_happens_elsewhere_and_without_credentials(
+    tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    code = "import os; raise SystemExit(os.environ.get('AWS_SECRET_ACCESS_KEY', 'no credentials'))"
+    archive = sklearn_archive(tmp_path, Malicious(code))
+    with pytest.raises(InvalidInputError, match=r"can be loaded as sklearn-joblib \(SystemExit: no credentials\)"):
+        infer_features(archive, "sklearn-joblib", "model.joblib", sample, [])
+    dying = sklearn_archive(tmp_path, Malicious("import os; os._exit(7)"))
+    with pytest.raises(InvalidInputError, match="exit code 7"):
+        infer_features(dying, "sklearn-joblib", "model.joblib", sample, [])
+
+
+def test_a_sample_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sample.csv").write_text("a,b\n")
+    with pytest.raises(InvalidInputError, match="a Parquet file that can be read"):
+        infer_features(tmp_path / "model.tar.gz", "sklearn-joblib", "model.joblib", tmp_path / "sample.csv", [])
+
+
+def test_register_shows_what_it_inferred_and_registers_it(
+    sample: Path, *, connection: Connection, deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    tmp_path = sample.parent
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    words = ["models", "register", "churn", "--artifact", str(sklearn_archive(tmp_path)), "--dataset", "customers"]
+    words += ["--format", "sklearn-joblib", "--model-file", "model.joblib", "--infer-schema", str(sample)]
+    assert entry.main(words) == 2
+    assert "method: got None" in capsys.readouterr().err
+    words += ["--method", "predict"]
+    assert entry.main([*words, "--features", "age:double"]) == 2
+    assert "either features or --infer-schema, not both" in capsys.readouterr().err
+    assert entry.main(words) == 0
+    shown = capsys.readouterr().out
+    assert "Inferred 2 features from the artifact and the sample:" in shown
+    assert ["visits", "int32", "no", "0"] in [line.split() for line in shown.splitlines()]
+    [(_, version)] = Catalog(connection, deployment).models()
+    assert version is not None
+    assert list(version.spec.features) == FEATURES

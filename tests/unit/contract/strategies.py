@@ -1,0 +1,202 @@
+"""Any valid message, record and spec of the contract."""
+
+import string
+from typing import Any
+
+from hypothesis import strategies as st
+
+from contract.catalog import Compute, CurrentChange, Model, ModelVersion
+from contract.ledger import Marker, OutputFile
+from contract.messages import (
+    AttemptFailure,
+    AttemptPlan,
+    ExecutionOutcome,
+    ExecutionPlan,
+    FailureDecision,
+    JobPointer,
+    JobResult,
+    PlanInput,
+    SummaryInput,
+)
+from contract.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
+from contract.spec import ARROW_TYPES, METHODS_OF_FORMAT, Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
+from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
+from contract.summary import ExecutionSummary, JobSummary
+from contract.uploads import ObjectVersion, UploadManifest
+
+_ENDS = string.ascii_lowercase + string.digits
+
+names = st.builds(
+    lambda first, middle, last: first + middle + last,
+    st.sampled_from(_ENDS),
+    st.text(_ENDS + "-_", max_size=61),
+    st.sampled_from(_ENDS),
+)
+versions = names
+texts = st.text(st.characters(codec="utf-8"), max_size=50)
+counts = st.integers(0, 2**40)
+percentages = st.floats(0, 100, allow_nan=False).map(lambda value: round(value, 6))
+parts = st.text(st.characters(codec="utf-8", exclude_characters="/\x00"), min_size=1, max_size=20).filter(
+    lambda part: part not in (".", "..")
+)
+object_keys = st.lists(parts, min_size=1, max_size=4).map("/".join)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+requests = st.dictionaries(texts, json_values, max_size=3)
+instance_types = st.sampled_from(["ml.m5.large", "ml.c5.9xlarge", "ml.g4dn.xlarge"])
+
+computes = st.builds(
+    Compute,
+    st.none() | instance_types,
+    st.none() | st.integers(1, 100),
+    st.none() | st.integers(1, 16_384),
+    st.none() | st.integers(1, 777_600),
+)
+pinned_objects = st.builds(PinnedObject, object_keys, counts, texts)
+features = st.builds(Feature, texts, st.sampled_from(sorted(ARROW_TYPES)), st.booleans())
+
+
+@st.composite
+def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
+    format_ = draw(st.sampled_from(sorted(METHODS_OF_FORMAT)))
+    key_columns = draw(st.lists(texts, unique=True, max_size=2))
+    fields: dict[str, Any] = {
+        "model_id": model_id or draw(names),
+        "version": draw(versions),
+        "artifact_sha256": draw(st.text("0123456789abcdef", min_size=64, max_size=64)),
+        "artifact_bytes": draw(counts),
+        "framework": "sklearn" if format_.startswith("sklearn") else "xgboost",
+        "format": format_,
+        "model_file": draw(object_keys),
+        "method": draw(st.sampled_from(sorted(METHODS_OF_FORMAT[format_]))),
+        "features": tuple(draw(st.lists(features, min_size=1, max_size=3, unique_by=lambda item: item.name))),
+        "key_columns": tuple(key_columns),
+        "output_columns": tuple(draw(st.lists(texts, unique=True, max_size=2))),
+        "columns": draw(st.sampled_from(["all", "keys"])) if key_columns else "all",
+        "framework_version": draw(texts),
+    }
+    return ModelSpec(**fields)
+
+
+job_specs = st.builds(
+    JobSpec,
+    execution_id=names,
+    job_id=names,
+    dataset=names,
+    dataset_bucket=texts,
+    models=st.lists(model_specs(), min_size=1, max_size=2, unique_by=lambda model: model.model_id).map(tuple),
+    objects=st.lists(pinned_objects, min_size=1, max_size=3, unique_by=lambda item: item.key).map(tuple),
+    options=st.builds(ScoringOptions, st.integers(1, 10_000_000)),
+)
+outputs = st.builds(OutputFile, st.sampled_from(["predictions", "quarantine"]), object_keys, counts, texts)
+
+
+@st.composite
+def markers(draw: st.DrawFn) -> Marker:
+    scored, quarantined = draw(counts), draw(counts)
+    found = tuple(draw(st.lists(outputs, max_size=2)))
+    item = draw(pinned_objects)
+    return Marker(
+        draw(names), draw(names), draw(names), draw(versions), item, scored + quarantined, scored, quarantined, found
+    )
+
+
+plans = st.builds(ExecutionPlan, names, texts, texts, counts, counts, percentages)
+kinds = st.none() | st.sampled_from(FailureKind)
+job_records = st.builds(
+    JobRecord,
+    execution_id=names,
+    job_id=names,
+    status=st.sampled_from(JobStatus),
+    dataset=names,
+    model_ids=st.lists(names, max_size=2).map(tuple),
+    model_versions=st.lists(versions, max_size=2).map(tuple),
+    object_count=counts,
+    input_bytes=counts,
+    compute=computes,
+    max_attempts=counts,
+    attempt=counts,
+    reason=texts,
+    failure_kind=kinds,
+)
+attempt_records = st.builds(
+    AttemptRecord,
+    execution_id=names,
+    job_id=names,
+    attempt=st.integers(1, 999),
+    status=st.sampled_from(AttemptStatus),
+    processing_job_name=texts,
+    object_count=counts,
+    instance_type=texts,
+    instance_count=counts,
+    started_at=texts,
+    failure_kind=kinds,
+    reason=texts,
+)
+execution_records = st.builds(
+    ExecutionRecord,
+    execution_id=names,
+    execution_arn=texts,
+    status=st.sampled_from(ExecutionStatus),
+    started_at=texts,
+    request_json=texts,
+    label=texts,
+    plan=st.none() | plans,
+    reason=texts,
+    jobs_succeeded=counts,
+)
+tags = st.dictionaries(texts, texts, max_size=3)
+changes = st.builds(CurrentChange, versions, texts, texts, texts)
+models = st.builds(
+    Model,
+    names,
+    versions,
+    st.booleans(),
+    tags,
+    texts,
+    st.none() | versions,
+    st.lists(changes, max_size=3).map(tuple),
+)
+model_versions = st.builds(ModelVersion, model_specs(), names, computes, st.integers(1, 10), texts, texts, tags, texts)
+
+job_summaries = st.builds(JobSummary, seconds=st.floats(0, 1e6), failure_kind=kinds)
+object_versions = st.builds(ObjectVersion, object_keys, texts, texts, counts, texts)
+upload_manifests = st.builds(
+    UploadManifest,
+    names,
+    st.sampled_from(["marker", "window"]),
+    st.lists(object_versions, max_size=2).map(tuple),
+    st.lists(object_versions, max_size=2).map(tuple),
+    texts,
+    st.lists(texts, max_size=2).map(tuple),
+)
+messages: st.SearchStrategy[Any] = st.one_of(
+    object_versions,
+    upload_manifests,
+    st.builds(PlanInput, names, texts, texts, json_values),
+    plans,
+    st.builds(JobPointer, names, names, counts),
+    st.builds(AttemptPlan),
+    st.builds(AttemptFailure, names, names, counts, st.fixed_dictionaries({"Error": texts}, optional={"Cause": texts})),
+    st.builds(FailureDecision, names, names, counts, st.booleans(), counts, st.sampled_from(FailureKind), texts),
+    st.builds(JobResult, names),
+    st.builds(SummaryInput, names, texts, texts, json_values),
+    st.builds(ExecutionOutcome, st.sampled_from(ExecutionStatus), texts, texts),
+    st.builds(
+        ExecutionSummary,
+        status=st.sampled_from(ExecutionStatus),
+        request=json_values,
+        jobs=st.lists(job_summaries, max_size=2).map(tuple),
+    ),
+    job_specs,
+    markers(),
+)
+upload_windows = st.builds(
+    UploadWindow, names, counts, st.sampled_from(WindowStatus), texts, texts, texts, texts, counts
+)
+table_records: st.SearchStrategy[Any] = st.one_of(
+    job_records, attempt_records, execution_records, models, model_versions, upload_windows
+)

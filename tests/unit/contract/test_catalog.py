@@ -1,0 +1,73 @@
+import pytest
+from hypothesis import given
+
+from contract.catalog import Compute, ModelVersion
+from contract.ledger import Marker
+from contract.problems import InvalidInputError, Problem
+from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject
+from tests.unit.contract.strategies import computes, model_specs
+
+
+@given(computes, computes, computes)
+def test_the_first_wish_wins_field_by_field(first: Compute, second: Compute, third: Compute) -> None:
+    result = first.over(second).over(third)
+    for field in vars(result):
+        wishes = [getattr(compute, field) for compute in (first, second, third)]
+        assert getattr(result, field) == next((wish for wish in wishes if wish is not None), None)
+
+
+def test_computes_beyond_the_services_limits_are_refused_all_at_once() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        Compute("m5.large", 0, 16_385, 777_601)
+    fields = [problem.field for problem in refused.value.problems]
+    assert fields == ["instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds"]
+
+
+@given(model_specs())
+def test_a_model_version_needs_one_to_ten_attempts(spec: ModelSpec) -> None:
+    with pytest.raises(InvalidInputError, match="max_attempts: got 11"):
+        ModelVersion(spec, "flights", max_attempts=11)
+
+
+def test_a_marker_whose_rows_do_not_add_up_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"10 != 8 \+ 1"):
+        Marker("e", "j", "m", "1", PinnedObject("a", 1, "e"), 10, 8, 1, ())
+
+
+def test_a_model_spec_names_everything_that_is_wrong_with_it() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        ModelSpec(
+            model_id="UPPER",
+            version="",
+            artifact_sha256="no digest",
+            artifact_bytes=1,
+            framework="sklearn",
+            format="xgboost-json",
+            model_file="../model.json",
+            method="decision_function",
+            features=(Feature("a", "double"), Feature("a", "double")),
+            columns="keys",
+        )
+    fields = {problem.field for problem in refused.value.problems}
+    assert fields == {
+        "model_id",
+        "version",
+        "framework",
+        "method",
+        "features",
+        "artifact_sha256",
+        "model_file",
+        "key_columns",
+    }
+
+
+@given(model_specs())
+def test_a_job_spec_takes_each_object_and_model_once(spec: ModelSpec) -> None:
+    item = PinnedObject("a.parquet", 1, "e")
+    with pytest.raises(InvalidInputError, match="2 problems"):
+        JobSpec("e", "j", "flights", "bucket", (spec, spec), (item, item))
+
+
+def test_a_problem_says_field_value_expectation_and_remedy_and_cuts_long_values() -> None:
+    assert str(Problem("size", 3, "at least 4", "Ask for more.")) == "size: got 3, expected at least 4. Ask for more."
+    assert len(str(Problem("size", "x" * 1_000, "less"))) < 160

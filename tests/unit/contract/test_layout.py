@@ -1,0 +1,108 @@
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from contract import layout
+from contract.environment import ML_ROOT
+from contract.names import check_object_key
+from tests.unit.contract.strategies import names, object_keys, parts, texts
+
+PROCESSING_JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+job_ids = names | names.map(lambda name: f"{name}.and-12-more")
+stages = st.from_regex(r"[a-z][a-z0-9-]{0,15}", fullmatch=True)
+
+
+@given(stages, texts, texts, job_ids, st.integers(1, 10))
+def test_a_processing_job_name_is_one_that_sagemaker_takes(
+    stage: str, arn: str, started_at: str, job_id: str, attempt: int
+) -> None:
+    name = layout.processing_job_name(stage, arn, started_at, job_id, attempt)
+    assert PROCESSING_JOB_NAME.fullmatch(name)
+    assert len(name) <= 63
+
+
+@given(st.lists(st.tuples(texts, texts, job_ids, st.integers(1, 10)), min_size=2, max_size=4, unique=True))
+def test_no_two_attempts_share_a_processing_job_name(attempts: list[tuple[str, str, str, int]]) -> None:
+    assume(not any("\n" in arn + started for arn, started, _, _ in attempts))
+    found = [layout.processing_job_name("dev", *attempt) for attempt in attempts]
+    assert len(set(found)) == len(found)
+
+
+def test_the_same_execution_name_at_another_time_gives_other_job_names() -> None:
+    first = layout.processing_job_name("dev", "arn", "2026-01-01T00:00:00Z", "delays-ua", 1)
+    again = layout.processing_job_name("dev", "arn", "2026-06-01T00:00:00Z", "delays-ua", 1)
+    assert first != again
+
+
+@given(names, names, names, object_keys)
+def test_an_output_key_is_a_safe_path_that_ends_in_the_objects_key(d: str, m: str, e: str, key: str) -> None:
+    output = layout.output_key(d, m, e, key)
+    assert check_object_key("key", output) == []
+    assert layout.PREDICTIONS_PREFIX + output == layout.predictions_prefix(d, m, e) + key
+    assert layout.QUARANTINE_PREFIX + output == layout.quarantine_prefix(d, m, e) + key
+
+
+@given(st.lists(st.tuples(names, names, names, object_keys), min_size=2, max_size=4, unique=True))
+def test_outputs_of_different_things_never_meet(outputs: list[tuple[str, str, str, str]]) -> None:
+    assert len({layout.output_key(*output) for output in outputs}) == len(outputs)
+
+
+@given(st.lists(st.tuples(names, object_keys), min_size=2, max_size=4, unique=True))
+def test_markers_of_different_commits_never_meet(commits: list[tuple[str, str]]) -> None:
+    assert len({layout.marker_key(*commit) for commit in commits}) == len(commits)
+
+
+@given(names, job_ids, st.integers(1, 10))
+def test_what_a_job_keeps_lies_below_its_own_prefix_and_apart(execution_id: str, job_id: str, attempt: int) -> None:
+    prefix = layout.job_prefix(execution_id, job_id)
+    keys = [
+        layout.job_spec_key(execution_id, job_id),
+        layout.models_manifest_key(execution_id, job_id),
+        layout.data_manifest_key(execution_id, job_id, attempt),
+        layout.data_manifest_key(execution_id, job_id, attempt + 1),
+        layout.ledger_prefix(execution_id, job_id),
+    ]
+    assert all(key.startswith(prefix) for key in keys)
+    assert not any(one.startswith(other) for one, other in combinations(keys, 2))
+    assert prefix.startswith(layout.execution_prefix(execution_id))
+
+
+@given(names, names)
+def test_a_job_never_lists_the_ledger_of_another(one: str, other: str) -> None:
+    assume(one != other)
+    assert not layout.ledger_prefix("e", one).startswith(layout.ledger_prefix("e", other))
+    assert not layout.dataset_prefix(one).startswith(layout.dataset_prefix(other))
+
+
+@given(names, names)
+def test_an_artifact_is_at_the_same_place_in_bucket_and_container(model_id: str, version: str) -> None:
+    assert layout.artifact_key(model_id, version) == f"{model_id}/{version}/model.tar.gz"
+
+
+@given(parts, parts)
+def test_container_paths_lie_below_opt_ml_processing(first: str, second: str) -> None:
+    assume(not first.startswith("/"))
+    assert layout.container_path(first, second).startswith("/opt/ml/processing/")
+
+
+def test_another_root_moves_every_container_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(ML_ROOT, str(tmp_path))
+    moved = layout.ContainerPaths.from_environment()
+    for path in vars(moved).values():
+        assert path.is_relative_to(tmp_path)
+    monkeypatch.delenv(ML_ROOT)
+    assert layout.ContainerPaths.from_environment().spec == Path(layout.container_path("input", "spec", "job.json"))
+
+
+@given(object_keys)
+def test_safe_keys_are_accepted(key: str) -> None:
+    assert check_object_key("key", key) == []
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\x00b"])
+def test_unsafe_keys_are_refused(key: str) -> None:
+    assert check_object_key("key", key)

@@ -1,0 +1,139 @@
+"""A test's AWS account and the requests that it sends."""
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from embedded.endpoint import Endpoint
+from embedded.sagemaker import SageMakerService
+from embedded.sagemaker.job import ProcessingJob
+from embedded.sagemaker.logs import LOG_GROUP
+from embedded.seams import Credentials
+
+DEADLINE_SECONDS = 30
+ACCOUNT = "000000000000"
+REGION = "eu-west-1"
+
+# What a container's code does to find its folders, in both ways of having them.
+PRELUDE = """\
+import json, os, pathlib, signal, sys, time
+ML = pathlib.Path(os.environ.get("FLEETSCORE_ML_ROOT", "/opt/ml"))
+INPUT, OUTPUT = ML / "processing/input", ML / "processing/output"
+def wait_for(path):
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.01)
+"""
+
+
+@dataclass
+class Aws:
+    """The account of a test: a bucket, a job role, and short ways to both."""
+
+    endpoint: Endpoint
+    bucket: str
+    role_arn: str
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, name: str) -> Any:
+        if name not in self.clients:
+            self.clients[name] = self.endpoint.client(name)
+        return self.clients[name]
+
+    def put(self, key: str, body: bytes | str = b"x") -> str:
+        self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+        return f"s3://{self.bucket}/{key}"
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def keys(self, prefix: str = "") -> list[str]:
+        found = self.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
+        return [entry["Key"] for entry in found]
+
+    def make_role(self, *statements: dict[str, Any]) -> str:
+        name = f"job-{uuid.uuid4().hex[:8]}"
+        principal = {"Service": "sagemaker.amazonaws.com", "AWS": f"arn:aws:iam::{self.endpoint.account_id}:root"}
+        trust = {"Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]}
+        iam = self.client("iam")
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        iam.put_role_policy(RoleName=name, PolicyName="job", PolicyDocument=json.dumps(document))
+        return str(arn)
+
+    def credentials(self, role_arn: str, session_name: str) -> Credentials:
+        answer = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name)["Credentials"]
+        return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+
+
+def allow(*actions: str, resource: str = "*") -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": resource}
+
+
+def job_request(aws: Aws, image_uri: str, **changes: Any) -> dict[str, Any]:
+    """A valid request for a job with one instance; `changes` are members to add or replace."""
+    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
+    return {
+        "ProcessingJobName": f"job-{uuid.uuid4().hex[:12]}",
+        "ProcessingResources": {"ClusterConfig": cluster},
+        "AppSpecification": {"ImageUri": image_uri},
+        "RoleArn": aws.role_arn,
+        **changes,
+    }
+
+
+def instances(count: int) -> dict[str, Any]:
+    return {"ClusterConfig": {"InstanceCount": count, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}}
+
+
+def s3_input(name: str, uri: str, **changes: Any) -> dict[str, Any]:
+    place = f"/opt/ml/processing/input/{name}"
+    source = {"S3Uri": uri, "LocalPath": place, "S3DataType": "S3Prefix", "S3InputMode": "File", **changes}
+    return {"InputName": name, "S3Input": source}
+
+
+def s3_outputs(uri: str, *names: str, mode: str = "EndOfJob", **changes: Any) -> dict[str, Any]:
+    outputs = [
+        {
+            "OutputName": name,
+            "S3Output": {
+                "S3Uri": f"{uri}{name}",
+                "LocalPath": f"/opt/ml/processing/output/{name}",
+                "S3UploadMode": mode,
+            },
+        }
+        for name in names
+    ]
+    return {"Outputs": outputs, **changes}
+
+
+def start(service: SageMakerService, request: dict[str, Any]) -> ProcessingJob:
+    service.call("CreateProcessingJob", request)
+    return service.job(request["ProcessingJobName"])
+
+
+def run(service: SageMakerService, request: dict[str, Any]) -> dict[str, Any]:
+    """Create a job, wait for its end and describe it."""
+    job = start(service, request)
+    assert job.wait(DEADLINE_SECONDS), f"{job.name} does not end"
+    return job.describe()
+
+
+def results(aws: Aws, prefix: str) -> dict[str, bytes]:
+    """What lies below the output named 'result'."""
+    return {key.removeprefix(f"{prefix}result/"): aws.get(key) for key in aws.keys(f"{prefix}result/")}
+
+
+def outputs_to(aws: Aws, prefix: str, **changes: Any) -> dict[str, Any]:
+    return s3_outputs(f"s3://{aws.bucket}/{prefix}", "result", **changes)
+
+
+def logged(aws: Aws, described: dict[str, Any]) -> list[str]:
+    logs = aws.client("logs")
+    name = described["ProcessingJobName"]
+    streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"]
+    assert len(streams) == 1, streams
+    events = logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=streams[0]["logStreamName"], startFromHead=True)
+    return [event["message"] for event in events["events"]]

@@ -1,0 +1,101 @@
+"""The service inside the real server: over TLS, with IAM enforced, and when the server dies."""
+
+import json
+import os
+import select
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded.server import EmbeddedAws
+from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, allow, job_request, s3_outputs
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/test:1"
+# Keeps running with a child of its own and says who both are.
+CODE = """
+import subprocess
+child = subprocess.Popen(["sleep", "600"])
+(OUTPUT / "pids/pids.json").write_text(json.dumps([os.getpid(), child.pid]))
+signal.pause()
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedAws]:
+    with EmbeddedAws(tmp_path / "aws") as server:
+        yield server
+
+
+@pytest.fixture
+def aws(server: EmbeddedAws) -> Aws:
+    aws = Aws(server.endpoint, f"data-{uuid.uuid4().hex[:8]}", "")
+    aws.client("s3").create_bucket(Bucket=aws.bucket)
+    aws.role_arn = aws.make_role(allow("s3:PutObject", resource=f"arn:aws:s3:::{aws.bucket}/*"), allow("logs:*"))
+    return aws
+
+
+def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> tuple[str, list[int]]:
+    """A job that runs until it is ended, and the ids of its two processes."""
+    context.mkdir()
+    (context / "main.py").write_text(PRELUDE + CODE)
+    (context / "Dockerfile").write_text('FROM python\nCOPY main.py /app/\nENTRYPOINT ["python", "/app/main.py"]')
+    server.images.register(IMAGE, context)
+    outputs = s3_outputs(f"s3://{aws.bucket}/", "pids", mode="Continuous")
+    request = job_request(aws, IMAGE, ProcessingOutputConfig=outputs)
+    aws.client("sagemaker").create_processing_job(**request)
+    aws.client("s3").get_waiter("object_exists").wait(
+        Bucket=aws.bucket, Key="pids/pids.json", WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
+    )
+    return request["ProcessingJobName"], json.loads(aws.get("pids/pids.json"))
+
+
+def test_a_job_is_started_and_stopped_by_boto3_over_tls(server: EmbeddedAws, aws: Aws, tmp_path: Path) -> None:
+    sagemaker = aws.client("sagemaker")
+    name, _ = start_job(server, aws, tmp_path / "context")
+    assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "InProgress"
+    sagemaker.stop_processing_job(ProcessingJobName=name)
+    sagemaker.get_waiter("processing_job_completed_or_stopped").wait(
+        ProcessingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
+
+
+def test_the_callers_policies_are_enforced_on_the_arn_of_the_job(server: EmbeddedAws, aws: Aws) -> None:
+    arn = f"arn:aws:sagemaker:{server.endpoint.region}:{server.endpoint.account_id}:processing-job/mine"
+    role = aws.make_role(allow("sagemaker:DescribeProcessingJob", resource=arn))
+    credentials = aws.credentials(role, "test")
+    sagemaker: Any = server.endpoint.session().client(
+        "sagemaker",
+        endpoint_url=server.endpoint.url,
+        verify=str(server.endpoint.ca_bundle),
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
+        aws_session_token=credentials.session_token,
+    )
+    with pytest.raises(sagemaker.exceptions.ResourceNotFound):
+        sagemaker.describe_processing_job(ProcessingJobName="mine")
+    with pytest.raises(sagemaker.exceptions.ClientError, match="not authorized to perform: sagemaker:Describe"):
+        sagemaker.describe_processing_job(ProcessingJobName="yours")
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waiting for the end of a stranger's process needs pidfd")
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_nothing_is_left_when_the_server_is(server: EmbeddedAws, aws: Aws, tmp_path: Path, how: str) -> None:
+    _, pids = start_job(server, aws, tmp_path / "context")
+    watched = [os.pidfd_open(pid) for pid in pids]
+    try:
+        if how == "killed":
+            os.kill(server.process_id, signal.SIGKILL)
+        else:
+            server.stop()
+        for descriptor in watched:
+            assert select.select([descriptor], [], [], 30)[0], f"a process of the job outlives its server: {pids}"
+    finally:
+        for descriptor in watched:
+            os.close(descriptor)
+    if how == "stopped":
+        assert not (tmp_path / "aws/sagemaker/jobs").exists()

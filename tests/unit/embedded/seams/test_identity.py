@@ -1,0 +1,88 @@
+import json
+from collections.abc import Callable
+
+import ministack.app
+import pytest
+from ministack.core.iam_evaluator import resolve_credential, resolve_principal
+from ministack.services import kms
+
+from embedded import seams
+from tests.unit.embedded.seams.conftest import Call
+
+Role = Callable[..., str]
+READ = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}
+
+
+@pytest.fixture(autouse=True)
+def enforced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ministack.app, "AUTH", True)
+
+
+def test_credentials_act_as_their_role(role: Role) -> None:
+    credentials = seams.role_credentials(role("reader", "lambda.amazonaws.com", READ), "a-session")
+    principal = resolve_principal(credentials.access_key_id, "000000000000")
+
+    assert principal.arn == "arn:aws:sts::000000000000:assumed-role/reader/a-session"
+    assert [statement.actions for statements in principal.policies for statement in statements] == [["s3:GetObject"]]
+
+
+def test_credentials_hold_with_their_secret_and_token_only(role: Role) -> None:
+    credentials = seams.role_credentials(role("reader", "lambda.amazonaws.com", READ), "s")
+    resolved = resolve_credential(credentials.access_key_id, "000000000000", credentials.session_token)
+    assert resolved.secret_access_key == credentials.secret_access_key
+    refused = resolve_credential(credentials.access_key_id, "000000000000", "another token")
+    assert not hasattr(refused, "secret_access_key")
+
+
+def test_a_role_may_do_what_its_policies_allow(role: Role) -> None:
+    arn = role("reader", "states.amazonaws.com", READ)
+
+    assert seams.authorize(arn, "s3:GetObject", "arn:aws:s3:::b/key")
+    assert not seams.authorize(arn, "s3:GetObject", "arn:aws:s3:::other/key")
+    assert not seams.authorize(arn, "s3:PutObject", "arn:aws:s3:::b/key")
+
+
+def test_conditions_count(role: Role) -> None:
+    passing = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    arn = role("p", "states.amazonaws.com", {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": passing})
+
+    assert seams.authorize(arn, "iam:PassRole", "*", {"iam:PassedToService": "sagemaker.amazonaws.com"})
+    assert not seams.authorize(arn, "iam:PassRole", "*", {"iam:PassedToService": "lambda.amazonaws.com"})
+    assert not seams.authorize(arn, "iam:PassRole", "*")
+
+
+def test_a_deny_wins(role: Role) -> None:
+    deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}
+    assert not seams.authorize(role("d", "states.amazonaws.com", READ, deny), "s3:GetObject", "arn:aws:s3:::b/key")
+
+
+def test_a_key_policy_is_asked_too(role: Role, call: Call) -> None:
+    arn = role("k", "states.amazonaws.com", {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"})
+
+    def key(*principals: str) -> str:
+        statement = {"Effect": "Allow", "Principal": {"AWS": list(principals)}, "Action": "kms:*", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        created = call(kms, "CreateKey", Policy=policy, BypassPolicyLockoutSafetyCheck=True)
+        return str(created["KeyMetadata"]["Arn"])
+
+    assert seams.authorize(arn, "kms:Decrypt", key("arn:aws:iam::000000000000:root"))
+    assert not seams.authorize(arn, "kms:Decrypt", key("arn:aws:iam::000000000000:role/another"))
+    kms.reset()
+
+
+def test_a_service_may_assume_the_roles_that_trust_it(role: Role) -> None:
+    arn = role("job", "sagemaker.amazonaws.com", READ)
+
+    assert seams.may_assume(arn, "sagemaker.amazonaws.com")
+    assert not seams.may_assume(arn, "lambda.amazonaws.com")
+    assert not seams.may_assume("arn:aws:iam::000000000000:role/missing", "sagemaker.amazonaws.com")
+
+
+def test_without_enforcement_all_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ministack.app, "AUTH", False)
+    assert seams.authorize("arn:aws:iam::000000000000:role/missing", "s3:GetObject", "*")
+
+
+def test_what_is_no_role_is_named() -> None:
+    with pytest.raises(ValueError, match="role_arn: 'reader' is not the ARN of an IAM role"):
+        seams.role_credentials("reader", "s")

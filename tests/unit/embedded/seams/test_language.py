@@ -1,0 +1,66 @@
+import pytest
+
+from embedded.seams import TaskError, language
+
+
+def test_paths_are_read_as_steps() -> None:
+    assert language.path_tokens("$.a['b c'][0][*]") == [
+        ("field", "a"),
+        ("field", "b c"),
+        ("index", 0),
+        ("wildcard", None),
+    ]
+    assert language.path_tokens("$.a[?(@.b)]") is None
+
+
+def test_intrinsics_are_evaluated() -> None:
+    assert language.intrinsic("States.Format('{}-{}', $.a, $$.n)", {"a": 1}, {"n": 2}) == "1-2"
+
+
+def test_comparisons_hold_or_not() -> None:
+    assert language.comparison_holds({"Variable": "$.n", "NumericGreaterThan": 1}, {"n": 2}, {})
+    assert not language.comparison_holds({"Variable": "$.n", "NumericGreaterThan": 2}, {"n": 2}, {})
+
+
+def test_jsonata_is_evaluated() -> None:
+    assert language.jsonata_template({"a": "{% $states.input.n + 1 %}"}, {"n": 1}, {}) == {"a": 2}
+
+
+def test_a_failing_expression_is_an_error_of_the_state() -> None:
+    with pytest.raises(TaskError) as failed:
+        language.jsonata_template("{% $number('x') %}", {}, {})
+    assert failed.value.error == "States.QueryEvaluationError"
+
+
+def test_malformed_jsonata_is_found_in_a_definition() -> None:
+    assert "INVALID_JSONATA_EXPRESSION" in str(language.jsonata_error('{"a": "{% ( %}"}'))
+    assert language.jsonata_error('{"a": "{% 1 %}"}') is None
+
+
+def test_jsonata_choices_and_variables() -> None:
+    context = {"QueryLanguage": "JSONata"}
+    language.jsonata_assign({"Assign": {"n": "{% $states.result %}"}}, {}, context, result=3)
+    choice = {"Choices": [{"Condition": "{% $n = 3 %}", "Next": "Three"}], "Default": "Other"}
+    assert language.jsonata_choice(choice, {"a": 1}, context) == ({"a": 1}, "Three")
+
+
+def test_fail_states_give_error_and_cause() -> None:
+    assert language.fail_reason({"Error": "E", "CausePath": "$.why"}, {"why": "W"}, {}) == ("E", "W")
+
+
+def test_what_ministack_does_not_serve_is_refused() -> None:
+    with pytest.raises(TaskError, match="not yet implemented"):
+        language.call_integration("arn:aws:states:::glue:startJobRun", {})
+
+
+def test_ministack_serves_the_integrations_whose_permissions_are_known() -> None:
+    prefixes = set(language.integration_prefixes())
+    assert {"arn:aws:states:::sqs:sendMessage", "arn:aws:states:::dynamodb:updateItem"} <= prefixes
+
+
+def test_a_task_token_can_be_abandoned() -> None:
+    resource = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
+    call, abandon = language.call_with_token(resource, {"QueueUrl": "http://localhost/1/none"}, "token", {})
+    abandon()
+    with pytest.raises(TaskError):
+        call()

@@ -1,0 +1,70 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from embedded.docker_shim import IMAGES_VARIABLE, cdk_environment
+from embedded.endpoint import Endpoint
+from embedded.images import ImageStore
+from embedded.node import Node
+
+URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/images:tag"
+
+
+class Docker:
+    """Calls the stand-in as the CDK CLI does."""
+
+    def __init__(self, folder: Path) -> None:
+        endpoint = Endpoint("https://localhost:1", folder / "ca.pem", "us-east-1", "123456789012", "a", "s")
+        node = Node(Path("/usr/bin/node"), (22,))
+        self.images = ImageStore(folder / "images")
+        self.environment = cdk_environment(endpoint, folder / "images", node, folder / "bin")
+        self.context = folder / "context"
+        self.context.mkdir()
+        (self.context / "run.py").write_text("print(1)\n")
+        (self.context / "Dockerfile").write_text('FROM python:3.13-slim\nCOPY run.py /run.py\nENTRYPOINT ["python"]\n')
+
+    def __call__(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.environment["CDK_DOCKER"], *arguments],
+            cwd=self.context, env={**os.environ, **self.environment}, input=given, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Docker:
+    return Docker(tmp_path)
+
+
+def test_an_image_is_built_tagged_and_pushed(docker: Docker) -> None:
+    login = docker("login", "--username", "AWS", "--password-stdin", "https://registry", given="password")
+    assert login.returncode == 0, login.stderr
+    assert docker("inspect", "cdkasset-1").returncode == 1
+    built = docker("build", "--tag", "cdkasset-1", "--file", "Dockerfile", "--platform", "linux/amd64", ".")
+    assert built.returncode == 0, built.stderr
+    assert docker("inspect", "cdkasset-1").returncode == 0
+    assert docker("tag", "cdkasset-1", URI).returncode == 0
+    assert docker("push", URI).returncode == 0
+    image = docker.images.resolve(URI)
+    assert image is not None
+    assert (image.root / "run.py").read_text() == "print(1)\n"
+
+
+def test_an_option_that_it_does_not_know_is_named(docker: Docker) -> None:
+    result = docker("build", "--tag", "a", "--secret", "id=x", ".")
+    assert result.returncode != 0
+    assert "--secret" in result.stderr
+
+
+def test_pushing_what_was_not_built_fails(docker: Docker) -> None:
+    result = docker("push", URI)
+    assert result.returncode == 1
+    assert URI in result.stderr
+
+
+def test_the_cli_is_told_where_everything_is(docker: Docker) -> None:
+    assert docker.environment["AWS_ENDPOINT_URL"] == "https://localhost:1"
+    assert docker.environment["CDK_DEFAULT_ACCOUNT"] == "123456789012"
+    assert docker.environment[IMAGES_VARIABLE].endswith("images")

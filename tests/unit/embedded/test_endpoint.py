@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from embedded.endpoint import Endpoint
+
+ENDPOINT = Endpoint("https://localhost:1", Path("/ca.pem"), "eu-west-1", "123456789012", "key", "secret")
+
+
+def test_a_client_has_nothing_of_the_account_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "does-not-exist")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "foreign")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://elsewhere")
+    client = ENDPOINT.client("s3")
+    credentials = client._request_signer._credentials
+
+    assert client.meta.endpoint_url == "https://localhost:1"
+    assert client.meta.region_name == "eu-west-1"
+    assert (credentials.access_key, credentials.secret_key, credentials.token) == ("key", "secret", None)
+
+
+def test_it_survives_a_trip_through_json() -> None:
+    assert Endpoint.from_json(ENDPOINT.to_json()) == ENDPOINT
+
+
+def test_its_variables_name_every_client() -> None:
+    variables = ENDPOINT.environment()
+    assert variables["AWS_ENDPOINT_URL"] == "https://localhost:1"
+    assert variables["AWS_CA_BUNDLE"] == variables["NODE_EXTRA_CA_CERTS"] == "/ca.pem"
+    assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "eu-west-1"
+    assert (variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]) == ("key", "secret")

@@ -1,0 +1,206 @@
+"""The server's life: how it starts, who gets in, and that nothing of it is left."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from embedded.endpoint import Endpoint
+from embedded.server import (
+    EmbeddedAws,
+    EmbeddedAwsError,
+    detached_endpoint,
+    start_detached,
+    stop_detached,
+)
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+# Starts an embedded AWS, runs a function in it (so that a worker process is there), says where, and waits.
+STARTER = """
+import io, json, sys, time, zipfile
+sys.path.insert(0, {project!r})
+from embedded.server import EmbeddedAws
+with EmbeddedAws() as aws:
+    iam, functions = aws.endpoint.client("iam"), aws.endpoint.client("lambda")
+    role = iam.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps({{"Statement": []}}))["Role"]["Arn"]
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("f.py", "import os\\ndef handler(event, context):\\n    return os.getpid()\\n")
+    functions.create_function(FunctionName="f", Runtime="python3.13", Handler="f.handler", Role=role,
+                              Code={{"ZipFile": package.getvalue()}})
+    worker = json.loads(functions.invoke(FunctionName="f")["Payload"].read())
+    print(json.dumps({{"server": aws.process_id, "worker": worker, "root": str(aws.root)}}), flush=True)
+    time.sleep(600)
+"""
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def left_behind() -> set[Path]:
+    """What ministack and we write where temporary files go, if not told otherwise."""
+    folders = {Path("/tmp"), Path(tempfile.gettempdir())}
+    return {path for folder in folders for path in folder.glob("ministack*")}
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    # A process whose parent was killed may stay as a zombie where nobody collects it.
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_starter_is_ended(number: signal.Signals) -> None:
+    code = STARTER.format(project=str(PROJECT))
+    before = left_behind()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as starter:
+        assert starter.stdout is not None
+        started = json.loads(starter.stdout.readline())
+        assert is_running(started["server"])
+        assert is_running(started["worker"])
+        starter.send_signal(number)
+        try:
+            starter.wait(30)
+        finally:
+            starter.kill()
+    wait_until(lambda: not is_running(started["server"]), "the server has ended")
+    wait_until(lambda: not is_running(started["worker"]), "the function's worker has ended")
+    wait_until(lambda: not Path(started["root"]).exists(), "its folder is gone")
+    assert left_behind() - before == set()
+
+
+def test_it_listens_on_loopback_only_over_tls(aws: EmbeddedAws) -> None:
+    port = int(aws.endpoint.url.rpartition(":")[2])
+    listening = [
+        line.split()[1]
+        for file in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(file).read_text().splitlines()[1:]
+        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+    ]
+    assert listening == [f"0100007F:{port:04X}"]
+    with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
+        urllib.request.urlopen(f"{aws.endpoint.url}/_ministack/health", timeout=10)  # noqa: S310 - our own https address
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        plain.sendall(b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"HTTP/1.1 200" not in plain.recv(1024)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_its_certificate_holds_for_local_names(aws: EmbeddedAws, host: str) -> None:
+    port = aws.endpoint.url.rpartition(":")[2]
+    context = ssl.create_default_context(cafile=str(aws.endpoint.ca_bundle))
+    with urllib.request.urlopen(f"https://{host}:{port}/_ministack/health", timeout=10, context=context) as answer:
+        assert answer.status == 200
+
+
+def test_other_keys_do_not_get_in(aws: EmbeddedAws) -> None:
+    endpoint = aws.endpoint
+    others = (
+        (endpoint.access_key_id, "wrong"),
+        ("AKIAUNKNOWNUNKNOWN00", endpoint.secret_access_key),
+        ("test", "test"),
+        (endpoint.account_id, endpoint.secret_access_key),
+    )
+    for key, secret in others:
+        other = Endpoint(endpoint.url, endpoint.ca_bundle, endpoint.region, endpoint.account_id, key, secret)
+        with pytest.raises(ClientError) as refused:
+            other.client("s3").list_buckets()
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_its_variables_are_enough_for_any_sdk(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in aws.endpoint.environment().items():
+        monkeypatch.setenv(name, value)
+    assert boto3.Session().client("sts").get_caller_identity()["Account"] == aws.endpoint.account_id
+
+
+def test_a_policy_is_enforced(aws: EmbeddedAws) -> None:
+    iam, endpoint = aws.endpoint.client("iam"), aws.endpoint
+    iam.create_user(UserName="reader")
+    policy = {"Statement": [{"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}]}
+    iam.put_user_policy(UserName="reader", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    reader = Endpoint(
+        endpoint.url,
+        endpoint.ca_bundle,
+        endpoint.region,
+        endpoint.account_id,
+        key["AccessKeyId"],
+        key["SecretAccessKey"],
+    )
+    reader.client("s3").list_buckets()
+    with pytest.raises(ClientError, match="AccessDenied"):
+        reader.client("s3").create_bucket(Bucket="not-for-readers")
+    with pytest.raises(ClientError, match="sagemaker:ListProcessingJobs"):
+        reader.client("sagemaker").list_processing_jobs()
+
+
+def test_policies_can_be_left_out_of_account() -> None:
+    with EmbeddedAws(enforce_iam=False) as aws:
+        credentials = aws.endpoint.client("sts").assume_role(
+            RoleArn=f"arn:aws:iam::{aws.endpoint.account_id}:role/nobody", RoleSessionName="session"
+        )["Credentials"]
+        nobody = boto3.client(
+            "s3", endpoint_url=aws.endpoint.url, verify=str(aws.endpoint.ca_bundle), region_name="us-east-1",
+            aws_access_key_id=credentials["AccessKeyId"], aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+        )  # fmt: skip
+        assert nobody.list_buckets()["Buckets"] == []
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(EmbeddedAwsError, match=f"port {port} of 127.0.0.1 cannot be used"):
+            EmbeddedAws(port=port).start()
+
+
+def test_the_root_of_the_caller_stays_with_the_log(tmp_path: Path) -> None:
+    with EmbeddedAws(root=tmp_path / "aws") as aws:
+        aws.endpoint.client("s3").create_bucket(Bucket="bucket")
+    assert "S3 bucket created: bucket" in (tmp_path / "aws" / "server.log").read_text()
+
+
+def test_a_detached_one_outlives_its_starter_until_it_is_stopped(tmp_path: Path) -> None:
+    code = f"import sys; sys.path.insert(0, {str(PROJECT)!r})\nfrom pathlib import Path\n"
+    code += f"from embedded.server import start_detached\nstart_detached(Path({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    try:
+        endpoint = detached_endpoint(tmp_path)
+        assert endpoint is not None
+        endpoint.client("s3").list_buckets()
+        state_file = tmp_path / "embedded-aws.json"
+        assert state_file.stat().st_mode & 0o777 == 0o600
+        pid = json.loads(state_file.read_text())["pid"]
+        with pytest.raises(EmbeddedAwsError, match="already runs"):
+            start_detached(tmp_path)
+    finally:
+        assert stop_detached(tmp_path)
+    assert not is_running(pid)
+    assert list(tmp_path.iterdir()) == []
+    assert detached_endpoint(tmp_path) is None
+    assert not stop_detached(tmp_path)

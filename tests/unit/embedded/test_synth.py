@@ -1,0 +1,39 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from embedded.endpoint import Endpoint
+from embedded.synth import SynthesisError, synthesize
+
+# Writes down what it was given, in the place of a manifest; aws_cdk itself is exercised by the end-to-end tests.
+APP = """
+import json, os, pathlib, sys
+out = pathlib.Path(os.environ["CDK_OUTDIR"])
+out.mkdir(parents=True)
+context = json.loads(os.environ["CDK_CONTEXT_JSON"])
+if "fail" in context:
+    sys.exit("the app says why")
+account = os.environ.get("CDK_DEFAULT_ACCOUNT")
+(out / "manifest.json").write_text(json.dumps({"context": context, "account": account, "cwd": os.getcwd()}))
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    (tmp_path / "cdk.json").write_text(json.dumps({"context": {"a": 1, "b": 1}}))
+    (tmp_path / "app.py").write_text(APP)
+    return tmp_path / "app.py"
+
+
+def test_the_app_sees_the_context_of_cdk_json_with_the_overrides(app: Path, tmp_path: Path) -> None:
+    endpoint = Endpoint("https://localhost:1", tmp_path, "us-east-1", "123456789012", "a", "s")
+    output = synthesize(app, tmp_path / "out", {"b": 2}, endpoint=endpoint)
+
+    seen = json.loads((output / "manifest.json").read_text())
+    assert seen == {"context": {"a": 1, "b": 2}, "account": "123456789012", "cwd": str(tmp_path)}
+
+
+def test_a_failure_says_what_the_app_wrote(app: Path, tmp_path: Path) -> None:
+    with pytest.raises(SynthesisError, match=r"app\.py did not synthesize \(exit status 1\):\nthe app says why"):
+        synthesize(app, tmp_path / "out", {"fail": True})

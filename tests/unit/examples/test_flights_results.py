@@ -1,0 +1,81 @@
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from examples.flights.data import CARRIER, KEY, ORIGIN, Group
+from examples.flights.results import LATE, PredictionsError, check_predictions, read_predictions, sample_table
+
+FLIGHTS = pa.table(
+    {
+        KEY: pa.array([0, 1, 2], pa.int64()),
+        CARRIER: ["AA", "UA", "AA"],
+        ORIGIN: ["JFK", "JFK", "LGA"],
+        "flight": [10, 11, 12],
+        "dest": ["MIA", "IAH", "ORD"],
+        "dep_delay": pa.array([5, None, 0], pa.int64()),
+        "arr_delay": pa.array([7, None, -3], pa.int64()),
+        "time_hour": pa.array([0, 3_600, 7_200], pa.timestamp("s", tz="UTC")),
+    }
+)
+
+
+def scored(*ids: int, chance: float = 0.25) -> pa.Table:
+    return pa.table({KEY: pa.array(ids, pa.int64()), LATE: pa.array([chance] * len(ids), pa.float32())})
+
+
+def all_scored() -> dict[Group, pa.Table]:
+    return {
+        Group(CARRIER, "AA"): scored(2, 0),
+        Group(CARRIER, "UA"): scored(1),
+        Group(ORIGIN, "JFK"): scored(0, 1),
+        Group(ORIGIN, "LGA"): scored(2),
+    }
+
+
+def test_complete_predictions_pass() -> None:
+    check_predictions(FLIGHTS, all_scored())
+
+
+@pytest.mark.parametrize(
+    ("group", "table", "words"),
+    [
+        (Group(CARRIER, "AA"), scored(0), "flights-aa: 1 flights missing, 0 doubled"),
+        (Group(CARRIER, "UA"), scored(1, 1), "flights-ua: 0 flights missing, 1 doubled"),
+        (Group(ORIGIN, "LGA"), scored(1), "flights-from-lga: 1 flights missing, 0 doubled, 1 of somebody else"),
+        (Group(ORIGIN, "LGA"), scored(2, chance=1.5), "flights-from-lga: 1 predictions are not a probability"),
+        (Group(ORIGIN, "LGA"), scored(2, chance=float("nan")), "not a probability"),
+    ],
+)
+def test_predictions_that_are_not_complete_are_named(group: Group, table: pa.Table, words: str) -> None:
+    with pytest.raises(PredictionsError, match=words):
+        check_predictions(FLIGHTS, {**all_scored(), group: table})
+
+
+def test_a_model_that_is_missing_altogether_is_found() -> None:
+    predictions = all_scored()
+    del predictions[Group(CARRIER, "UA")]
+    with pytest.raises(PredictionsError, match="by carrier: 2 predictions, expected one of each of 3 flights"):
+        check_predictions(FLIGHTS, predictions)
+
+
+def test_one_models_predictions_are_read_from_all_objects_of_the_execution(tmp_path: Path) -> None:
+    for execution_id in ("e", "another"):
+        folder = tmp_path / "dataset=flights-aa" / "model_id=flights-aa" / f"execution_id={execution_id}"
+        folder.mkdir(parents=True)
+        pq.write_table(scored(0), folder / "2013-01.parquet")
+        pq.write_table(scored(2), folder / "2013-02.parquet")
+    assert read_predictions(tmp_path, Group(CARRIER, "AA"), "e")[KEY].to_pylist() == [0, 2]
+    with pytest.raises(PredictionsError, match="no predictions of flights-ua"):
+        read_predictions(tmp_path, Group(CARRIER, "UA"), "e")
+
+
+def test_flights_stand_beside_what_both_models_say() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(sample_table(FLIGHTS, all_scored(), [1]))
+    assert isinstance(console.file, io.StringIO)
+    line = console.file.getvalue().splitlines()[-1]
+    assert line.split() == ["01", "Jan", "01:00", "UA", "11", "JFK", "IAH", "0.25", "0.25"]

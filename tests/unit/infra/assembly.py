@@ -1,0 +1,75 @@
+"""What one synthesis wrote, as tests read it."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+Template = dict[str, Any]
+_HASH = re.compile(r"[0-9A-F]{8}$")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What one synthesis wrote."""
+
+    stage: str
+    directory: Path
+
+    def template(self, stack: str) -> Template:
+        text = (self.directory / f"fleetscore-{self.stage}-{stack}.template.json").read_text(encoding="utf-8")
+        parsed: Template = json.loads(text)
+        return parsed
+
+    @property
+    def templates(self) -> dict[str, Template]:
+        return {stack: self.template(stack) for stack in ("storage", "compute", "workflow", "triggers")}
+
+    def resources(self, stack: str, kind: str) -> dict[str, Any]:
+        """Properties by logical id without its hash."""
+        found = self.template(stack)["Resources"].items()
+        return {_HASH.sub("", name): item["Properties"] for name, item in found if item["Type"] == kind}
+
+    def statements(self) -> list[tuple[str, dict[str, Any]]]:
+        """Every statement of every role's policies, with the policy's name."""
+        return [
+            (f"{stack}/{name}", statement)
+            for stack in self.templates
+            for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+            for name, properties in self.resources(stack, kind).items()
+            for statement in properties["PolicyDocument"]["Statement"]
+        ]
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        (machine,) = self.resources("workflow", "AWS::StepFunctions::StateMachine").values()
+        parsed: dict[str, Any] = json.loads(flat(machine["DefinitionString"]))
+        return parsed
+
+
+def flat(value: Any) -> str:
+    """A template's text with readable placeholders: nothing of an account, no hash of a logical id."""
+    if isinstance(value, str):
+        return value
+    ((function, argument),) = value.items()
+    if function == "Fn::Join":
+        return str(argument[0]).join(flat(item) for item in argument[1])
+    if function == "Fn::ImportValue":
+        return f"<{flat(argument)}>"
+    if function == "Ref":
+        return "aws" if argument == "AWS::Partition" else f"<{_HASH.sub('', argument)}>"
+    if function == "Fn::GetAtt":
+        return f"<{_HASH.sub('', argument[0])}.{argument[1]}>"
+    return json.dumps(value)
+
+
+def states_of(definition: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """All states by name, those of the Map's children too."""
+    found = dict(definition["States"])
+    for state in definition["States"].values():
+        if "ItemProcessor" in state:
+            found |= state["ItemProcessor"]["States"]
+    return found

@@ -1,0 +1,35 @@
+"""Every change of status is announced, and only by the function at the table's stream."""
+
+import json
+
+from tests.unit.infra.assembly import Assembly, flat
+
+
+def test_the_tables_stream_tells_what_was_there_before(assembly: Assembly) -> None:
+    (table,) = assembly.resources("storage", "AWS::DynamoDB::Table").values()
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_the_function_reads_records_of_executions_and_jobs_from_the_beginning(assembly: Assembly) -> None:
+    (source,) = assembly.resources("workflow", "AWS::Lambda::EventSourceMapping").values()
+    assert flat(source["EventSourceArn"]) == "<fleetscore-dev-TableStreamArn>"
+    assert source["StartingPosition"] == "TRIM_HORIZON"
+    assert flat(source["DestinationConfig"]["OnFailure"]["Destination"]) == "<AnnouncementsDeadLetters.Arn>"
+    pattern = json.loads(source["FilterCriteria"]["Filters"][0]["Pattern"])
+    assert pattern["eventName"] == ["INSERT", "MODIFY"]
+    assert pattern["dynamodb"]["Keys"]["sk"]["S"] == [{"prefix": "JOB#"}, {"prefix": "EXECUTION"}]
+
+
+def test_only_that_function_may_put_events_and_only_ours_on_our_bus(assembly: Assembly) -> None:
+    ((name, statement),) = [item for item in assembly.statements() if item[1]["Action"] == "events:PutEvents"]
+    assert name == "workflow/AnnouncementsAnnounceStatusRoleDefaultPolicy"
+    assert flat(statement["Resource"]) == "<AnnouncementsBus.Arn>"
+    assert statement["Condition"]["StringEquals"] == {
+        "events:source": "fleetscore",
+        "events:detail-type": ["Fleetscore Execution Status Change", "Fleetscore Job Status Change"],
+    }
+
+
+def test_only_the_function_that_ends_executions_answers_task_tokens(assembly: Assembly) -> None:
+    answering = [name for name, item in assembly.statements() if "states:SendTaskSuccess" in item["Action"]]
+    assert answering == ["workflow/SummarizeExecutionRoleDefaultPolicy"]

@@ -1,0 +1,160 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.problems import InvalidInputError
+from infra.settings import CONTEXT_KEY, Settings, VpcSettings, settings_from_context
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def context(**overrides: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    return {**found, **{f"fleetscore.{name}": value for name, value in overrides.items()}}
+
+
+def problems(found: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(InvalidInputError) as raised:
+        settings_from_context(found)
+    return {problem.field: str(problem) for problem in raised.value.problems}
+
+
+def test_the_settings_in_cdk_json_are_complete_and_valid() -> None:
+    settings = settings_from_context(context())
+    assert settings.stage == "dev"
+    assert settings.removal == "retain"
+    assert settings.account is None
+
+
+def test_every_setting_has_its_section_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([a-z_.]+)`", text, flags=re.MULTILINE))
+    settings = context()[CONTEXT_KEY]
+    wanted = {name for name in settings if name not in ("//", "compute", "vpc")}
+    wanted |= {f"compute.{name}" for name in settings["compute"]}
+    wanted |= {"vpc.subnet_ids", "vpc.security_group_ids"}
+    assert documented == wanted
+
+
+def test_all_problems_are_reported_at_once_by_name() -> None:
+    found = problems(
+        context(
+            stage="Prod_1",
+            removal="keep",
+            log_retention_days="42",
+            record_days="0",
+            default_max_concurrency="many",
+            image_uri="scoring:latest",
+            colour="blue",
+        )
+    )
+    assert set(found) == {
+        "stage",
+        "removal",
+        "log_retention_days",
+        "record_days",
+        "default_max_concurrency",
+        "image_uri",
+        "colour",
+    }
+    assert "Prod_1" in found["stage"]
+    assert "Known fields: stage" in found["colour"]
+
+
+@pytest.mark.parametrize("stage", ["", "1st", "dev-", "-dev", "dev-2", "Dev", "dev_1", "a" * 17, "dev.1"])
+def test_a_stage_that_cannot_be_part_of_names_is_refused(stage: str) -> None:
+    assert set(problems(context(stage=stage))) == {"stage"}
+
+
+def test_an_account_needs_a_region() -> None:
+    assert set(problems(context(account="123456789012"))) == {"account"}
+
+
+def test_the_command_lines_text_becomes_numbers_lists_and_null() -> None:
+    settings = settings_from_context(
+        context(
+            stage="prod",
+            record_days="30",
+            image_uri="null",
+            account="123456789012",
+            region="eu-central-1",
+            **{
+                "compute.instance_type": "ml.c5.4xlarge",
+                "vpc.subnet_ids": '["subnet-0123456789abcdef0"]',
+                "vpc.security_group_ids": '["sg-0123456789abcdef0"]',
+            },
+        )
+    )
+    assert settings.record_days == 30
+    assert settings.image_uri is None
+    assert settings.account == "123456789012"
+    assert settings.compute.instance_type == "ml.c5.4xlarge"
+    assert settings.compute.instance_count == 1
+    assert settings.vpc == VpcSettings(("subnet-0123456789abcdef0",), ("sg-0123456789abcdef0",))
+
+
+def test_an_override_does_not_leak_into_the_context() -> None:
+    found = context(**{"compute.instance_type": "ml.c5.4xlarge"})
+    settings_from_context(found)
+    assert found[CONTEXT_KEY]["compute"]["instance_type"] == "ml.m5.xlarge"
+
+
+def test_a_stage_must_say_everything_that_jobs_run_on() -> None:
+    found = context()
+    del found[CONTEXT_KEY]["compute"]["volume_size_gb"]
+    assert set(problems(found)) == {"compute.volume_size_gb"}
+
+
+def test_a_setting_below_a_plain_one_is_refused() -> None:
+    assert set(problems(context(**{"stage.name": "dev"}))) == {"stage.name"}
+
+
+def test_vpc_ids_are_checked() -> None:
+    found = context()
+    found[CONTEXT_KEY]["vpc"] = {"subnet_ids": ["net-1"], "security_group_ids": []}
+    assert set(problems(found)) == {"vpc.subnet_ids[0]", "vpc.security_group_ids"}
+
+
+def test_without_our_context_key_the_remedy_is_named() -> None:
+    assert "cdk.json" in problems({})[CONTEXT_KEY]
+
+
+def test_the_image_repository_follows_from_the_image() -> None:
+    settings: Settings = settings_from_context(
+        context(image_uri="210987654321.dkr.ecr.eu-central-1.amazonaws.com/team/scoring@sha256:" + "0" * 64)
+    )
+    assert settings.image_repository_arn == "arn:aws:ecr:eu-central-1:210987654321:repository/team/scoring"
+
+
+def test_every_problem_of_the_upload_rules_is_named() -> None:
+    found = problems(
+        context(
+            uploads=[
+                {"dataset": "orders", "mode": "window"},
+                {"dataset": "UPPER", "mode": "marker", "window_seconds": 5},
+                {"dataset": "flights", "mode": "whenever"},
+                {"dataset": "ads", "mode": "window", "window_seconds": 0, "request": {"dataset": "x", "modles": 3}},
+            ]
+        )
+    )
+    assert set(found) == {
+        "uploads[0].window_seconds",
+        "uploads[1].dataset",
+        "uploads[1].window_seconds",
+        "uploads[2].mode",
+        "uploads[3].window_seconds",
+        "uploads[3].request.dataset",
+        "uploads[3].request.modles",
+    }
+
+
+def test_upload_rules_name_a_dataset_once_and_fit_into_the_functions_environment() -> None:
+    rule = {"dataset": "orders", "mode": "marker"}
+    assert "one entry a dataset" in problems(context(uploads=[rule, rule]))["uploads"]
+    many = [{"dataset": f"orders-{number}", "mode": "marker"} for number in range(100)]
+    assert "at most 3,000 bytes" in problems(context(uploads=many))["uploads"]
+    settings = settings_from_context(context(uploads='[{"dataset": "a", "mode": "window", "window_seconds": 60}]'))
+    assert [(item.dataset, item.window_seconds) for item in settings.uploads] == [("a", 60)]

@@ -1,0 +1,109 @@
+from typing import Any
+
+import pytest
+
+from contract import records
+from tests.unit.infra.assembly import Assembly, flat
+
+BUCKETS = ("AccessLogs", "Datasets", "Models", "Results")
+
+
+def buckets(assembly: Assembly) -> dict[str, Any]:
+    return assembly.resources("storage", "AWS::S3::Bucket")
+
+
+def test_there_are_these_buckets_and_no_other(assembly: Assembly) -> None:
+    assert tuple(sorted(buckets(assembly))) == BUCKETS
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_a_bucket_is_private_versioned_and_tidied(assembly: Assembly, name: str) -> None:
+    bucket = buckets(assembly)[name]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
+    assert any("NoncurrentVersionExpiration" in rule for rule in rules)
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_a_bucket_refuses_plain_http(assembly: Assembly, name: str) -> None:
+    policies = assembly.resources("storage", "AWS::S3::BucketPolicy")
+    (policy,) = [item for item in policies.values() if flat(item["Bucket"]) == f"<{name}>"]
+    denials = [item for item in policy["PolicyDocument"]["Statement"] if item["Effect"] == "Deny"]
+    assert {"Bool": {"aws:SecureTransport": "false"}} in [item["Condition"] for item in denials]
+
+
+@pytest.mark.parametrize("name", [name for name in BUCKETS if name != "AccessLogs"])
+def test_a_data_bucket_is_encrypted_with_the_stages_key_and_logs_its_access(assembly: Assembly, name: str) -> None:
+    bucket = buckets(assembly)[name]
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    assert flat(rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"]) == "<Key.Arn>"
+    assert rule["BucketKeyEnabled"] is True
+    assert flat(bucket["LoggingConfiguration"]["DestinationBucketName"]) == "<AccessLogs>"
+
+
+def test_results_are_kept_unless_a_setting_says_otherwise(assembly: Assembly, other: Assembly) -> None:
+    def expiring(found: Assembly) -> dict[str, int]:
+        rules = buckets(found)["Results"]["LifecycleConfiguration"]["Rules"]
+        return {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+
+    assert expiring(assembly) == {}
+    assert expiring(other) == {"predictions/": 30, "quarantine/": 30, "executions/": 365, "uploads/": 365}
+
+
+def test_the_key_rotates_and_serves_only_this_stages_log_groups(assembly: Assembly) -> None:
+    (key,) = assembly.resources("storage", "AWS::KMS::Key").values()
+    assert key["EnableKeyRotation"] is True
+    for_logs = [item for item in key["KeyPolicy"]["Statement"] if "Service" in item["Principal"]]
+    assert len(for_logs) == 1
+    groups = for_logs[0]["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
+    assert [flat(group).split(":log-group:")[1] for group in groups] == [
+        "fleetscore-dev-*",
+        "/aws/vendedlogs/states/fleetscore-dev-*",
+    ]
+
+
+def test_the_table_has_the_contracts_keys_and_survives_mistakes(assembly: Assembly) -> None:
+    (table,) = assembly.resources("storage", "AWS::DynamoDB::Table").values()
+    assert {item["AttributeName"]: item["KeyType"] for item in table["KeySchema"]} == {
+        records.PARTITION_KEY: "HASH",
+        records.SORT_KEY: "RANGE",
+    }
+    (index,) = table["GlobalSecondaryIndexes"]
+    assert index["IndexName"] == records.INDEX_NAME
+    assert [item["AttributeName"] for item in index["KeySchema"]] == [
+        records.INDEX_PARTITION_KEY,
+        records.INDEX_SORT_KEY,
+    ]
+    assert index["Projection"] == {"ProjectionType": "ALL"}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": records.TIME_TO_LIVE, "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["SSESpecification"]["SSEType"] == "KMS"
+    assert flat(table["SSESpecification"]["KMSMasterKeyId"]) == "<Key.Arn>"
+    assert table["DeletionProtectionEnabled"] is True
+
+
+def stateful(assembly: Assembly) -> dict[str, str]:
+    kinds = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup")
+    return {
+        name: item["DeletionPolicy"]
+        for template in assembly.templates.values()
+        for name, item in template["Resources"].items()
+        if item["Type"] in kinds
+    }
+
+
+def test_what_holds_data_is_retained_unless_a_setting_says_otherwise(assembly: Assembly, other: Assembly) -> None:
+    assert set(stateful(assembly).values()) == {"Retain"}
+    assert set(stateful(other).values()) == {"Delete"}
+
+
+def test_nothing_ever_empties_a_bucket(assembly: Assembly, other: Assembly) -> None:
+    for found in (assembly, other):
+        kinds = {item["Type"] for template in found.templates.values() for item in template["Resources"].values()}
+        assert not {kind for kind in kinds if kind.startswith("Custom::")}

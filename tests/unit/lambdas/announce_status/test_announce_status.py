@@ -1,0 +1,145 @@
+import json
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+
+from contract import events, records
+from contract.catalog import Compute
+from contract.problems import InvalidInputError
+from contract.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from lambdas.announce_status.action import announce_status
+from lambdas.announce_status.logic import MOST_BYTES, MOST_ENTRIES, in_calls
+from lambdas.errors import EventsRefusedError
+
+EXECUTION = ExecutionRecord(
+    "e-1", "arn:e-1", ExecutionStatus.RUNNING, "2026-03-01T00:00:00.000Z", "{}", label="nightly"
+)
+JOB = JobRecord(
+    "e-1", "churn", JobStatus.PENDING, "customers", ("churn",), ("1",), 4, 4_000, Compute("ml.m5.large", 1, 30, 60), 3,
+    created_at="2026-03-01T00:00:01.000Z",
+)  # fmt: skip
+
+
+class EventBridge:
+    """Takes what PutEvents takes."""
+
+    def __init__(self, refuse: str = "") -> None:
+        self.events: list[dict[str, Any]] = []
+        self.calls = 0
+        self.refuse = refuse
+
+    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        assert len(Entries) <= 10
+        self.calls += 1
+        results = []
+        for entry in Entries:
+            assert (entry["EventBusName"], entry["Source"]) == ("fleetscore-dev", "fleetscore")
+            detail = json.loads(entry["Detail"])
+            if self.refuse and self.refuse in entry["Detail"]:
+                results.append({"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"})
+                continue
+            self.events.append({"type": entry["DetailType"], **detail})
+            results.append({"EventId": "1"})
+        return {"FailedEntryCount": 0, "Entries": results}
+
+
+def image(item: dict[str, Any]) -> dict[str, Any]:
+    serialize = TypeSerializer().serialize
+    return {name: serialize(value) for name, value in item.items()}
+
+
+def written(item: dict[str, Any], before: dict[str, Any] | None = None) -> dict[str, Any]:
+    images = {"NewImage": image(item), **({"OldImage": image(before)} if before else {})}
+    return {"eventName": "MODIFY" if before else "INSERT", "dynamodb": images}
+
+
+def announce(*changes: dict[str, Any], bridge: EventBridge | None = None) -> list[dict[str, Any]]:
+    target = bridge or EventBridge()
+    announce_status(changes, eventbridge=target, stage="dev", bus="fleetscore-dev")
+    return target.events
+
+
+def test_an_execution_is_announced_when_it_begins_and_when_it_ends() -> None:
+    ended = replace(EXECUTION, status=ExecutionStatus.FAILED, reason="why", summary_uri="s3://x", jobs_failed=1)
+    begun, end = announce(
+        written(records.execution_item(EXECUTION, 1)),
+        written(records.execution_item(ended, 1), records.execution_item(EXECUTION, 1)),
+    )
+    assert begun["type"] == events.EXECUTION_DETAIL_TYPE
+    assert (begun["status"], begun["previous_status"], begun["sequence"]) == ("RUNNING", None, 0)
+    assert (end["status"], end["previous_status"], end["sequence"]) == ("FAILED", "RUNNING", 1)
+    assert (end["reason"], end["label"], end["jobs_failed"]) == ("why", "nightly", 1)
+
+
+def test_what_changes_no_status_is_not_announced() -> None:
+    with_summary = replace(EXECUTION, summary_uri="s3://x")
+    attempt = AttemptRecord("e-1", "churn", 1, AttemptStatus.RUNNING, "p", 4, "ml.m5.large", 1, "2026-03-01T00:00:02Z")
+    assert (
+        announce(
+            written(records.execution_item(with_summary, 1), records.execution_item(EXECUTION, 1)),
+            written(records.attempt_item(attempt, 1)),
+            {"eventName": "REMOVE", "dynamodb": {"OldImage": image(records.execution_item(EXECUTION, 1))}},
+        )
+        == []
+    )
+
+
+def test_a_jobs_way_is_announced_step_by_step_in_rising_sequence() -> None:
+    way = [
+        JOB,
+        replace(JOB, status=JobStatus.RUNNING, attempt=1),
+        replace(JOB, status=JobStatus.WAITING, attempt=1, failure_kind=FailureKind.CAPACITY, reason="none left"),
+        replace(JOB, status=JobStatus.WAITING, attempt=2),
+        replace(JOB, status=JobStatus.RUNNING, attempt=3),
+        replace(JOB, status=JobStatus.SUCCEEDED, attempt=3, rows_in=10, rows_scored=9, rows_quarantined=1),
+    ]
+    items = [records.job_item(job, 1) for job in way]
+    found = announce(written(items[0]), *[written(new, old) for old, new in pairwise(items)])
+    assert [event["status"] for event in found] == [job.status for job in way]
+    sequences = [event["sequence"] for event in found]
+    assert sequences == sorted(set(sequences))
+    assert len({event["event_id"] for event in found}) == len(way)
+    assert (found[2]["failure_kind"], found[2]["reason"]) == ("CAPACITY", "none left")
+    assert (found[-1]["rows_scored"], found[-1]["rows_quarantined"]) == (9, 1)
+
+
+def test_a_record_that_is_delivered_twice_is_announced_twice_with_the_same_id() -> None:
+    change = written(records.job_item(JOB, 1))
+    first, second = announce(change, change)
+    assert first == second
+
+
+def test_another_execution_of_the_same_name_has_other_ids() -> None:
+    later = replace(EXECUTION, started_at="2026-09-01T00:00:00.000Z")
+    first, second = announce(written(records.execution_item(EXECUTION, 1)), written(records.execution_item(later, 1)))
+    assert first["event_id"] != second["event_id"]
+
+
+def test_what_eventbridge_refuses_is_delivered_again() -> None:
+    bridge = EventBridge(refuse='"churn"')
+    with pytest.raises(EventsRefusedError, match="ThrottlingException"):
+        announce(written(records.job_item(JOB, 1)), bridge=bridge)
+
+
+def test_a_record_of_another_release_is_not_skipped_silently() -> None:
+    item = {**records.job_item(JOB, 1), "schema_version": 99}
+    with pytest.raises(InvalidInputError, match="schema_version"):
+        announce(written(item))
+
+
+def test_calls_stay_within_the_limits_of_putevents() -> None:
+    small = [{"DetailType": "a", "Detail": "x"}] * 25
+    assert [len(portion) for portion in in_calls(small)] == [MOST_ENTRIES, MOST_ENTRIES, 5]
+    mixed = [{"DetailType": kind, "Detail": "x"} for kind in "aabba"]
+    assert ["".join(entry["DetailType"] for entry in portion) for portion in in_calls(mixed)] == ["aa", "bb", "a"]
+    large = [{"DetailType": "a", "Detail": "é" * (MOST_BYTES // 4)}] * 5
+    assert [len(portion) for portion in in_calls(large)] == [2, 2, 1]
+
+
+def test_long_reasons_are_cut() -> None:
+    (event,) = announce(written(records.job_item(replace(JOB, reason="x" * 100_000), 1)))
+    assert len(event["reason"]) == 4_000

@@ -1,0 +1,245 @@
+"""A stage in moto, and the things that lie in it, each with defaults that make sense together."""
+
+import hashlib
+import io
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract import codec, environment, layout, records
+from contract.catalog import Compute, Model, ModelVersion
+from contract.ledger import Marker, OutputFile
+from contract.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
+from contract.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject
+from contract.status import ExecutionStatus, JobStatus
+from lambdas.deployment import Deployment, this_deployment
+
+REGION = "eu-central-1"
+STARTED_AT = "2026-01-05T10:00:00.123Z"
+ARTIFACT = b"not read by the functions"
+STAGE_COMPUTE = Compute(instance_type="ml.m5.large", instance_count=2, volume_size_gb=30, max_runtime_seconds=3_600)
+VARIABLES = {
+    environment.STAGE: "test",
+    environment.TABLE_NAME: "fleetscore-test",
+    environment.DATASETS_BUCKET: "datasets-test",
+    environment.MODELS_BUCKET: "models-test",
+    environment.RESULTS_BUCKET: "results-test",
+    environment.RECORD_DAYS: "90",
+    environment.DEFAULT_COMPUTE: codec.dumps(STAGE_COMPUTE),
+    environment.DEFAULT_MAX_CONCURRENCY: "20",
+    environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: "100",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda hands to a handler, as far as the functions look at it."""
+
+    function_name: str = "fleetscore-test-function"
+    memory_limit_in_mb: int = 1_024
+    invoked_function_arn: str = f"arn:aws:lambda:{REGION}:123456789012:function:fleetscore-test-function"
+    aws_request_id: str = "52fdfc07-2182-454f-963f-5f0f9a621d72"
+
+
+def any_model_spec(model_id: str = "delays-ua", version: str = "1", **changes: Any) -> ModelSpec:
+    spec = ModelSpec(
+        model_id=model_id,
+        version=version,
+        artifact_sha256=hashlib.sha256(ARTIFACT).hexdigest(),
+        artifact_bytes=len(ARTIFACT),
+        framework="xgboost",
+        format="xgboost-json",
+        model_file="model.json",
+        method="predict",
+        features=(Feature("distance", "double"), Feature("hour", "int32", nullable=False)),
+    )
+    return replace(spec, **changes)
+
+
+def any_job(execution_id: str = "e-1", job_id: str = "delays-ua", **changes: Any) -> JobRecord:
+    job = JobRecord(
+        execution_id=execution_id,
+        job_id=job_id,
+        status=JobStatus.PENDING,
+        dataset="flights",
+        model_ids=(job_id,),
+        model_versions=("1",),
+        object_count=2,
+        input_bytes=200,
+        compute=STAGE_COMPUTE,
+        max_attempts=3,
+        created_at=STARTED_AT,
+    )
+    return replace(job, **changes)
+
+
+def any_execution(execution_id: str = "e-1", **changes: Any) -> ExecutionRecord:
+    record = ExecutionRecord(
+        execution_id=execution_id,
+        execution_arn=execution_arn(execution_id),
+        status=ExecutionStatus.RUNNING,
+        started_at=STARTED_AT,
+        request_json="{}",
+    )
+    return replace(record, **changes)
+
+
+def execution_arn(execution_id: str) -> str:
+    return f"arn:aws:states:{REGION}:123456789012:execution:fleetscore-test:{execution_id}"
+
+
+def plan_event(request: Any, execution_id: str = "e-1", started_at: str = STARTED_AT) -> dict[str, Any]:
+    return codec.to_json(PlanInput(execution_id, execution_arn(execution_id), started_at, request))
+
+
+def summary_event(state: Any, execution_id: str = "e-1", started_at: str = STARTED_AT) -> dict[str, Any]:
+    return codec.to_json(SummaryInput(execution_id, execution_arn(execution_id), started_at, state))
+
+
+def pointer_event(job_id: str = "delays-ua", attempt: int = 1, execution_id: str = "e-1") -> dict[str, Any]:
+    return codec.to_json(JobPointer(execution_id, job_id, attempt))
+
+
+def failure_event(
+    error: str, cause: str | Mapping[str, Any] = "", *, job_id: str = "delays-ua", attempt: int = 1
+) -> dict[str, Any]:
+    text = cause if isinstance(cause, str) else json.dumps(cause)
+    return codec.to_json(AttemptFailure("e-1", job_id, attempt, {"Error": error, "Cause": text}))
+
+
+class Stage:
+    """The stage's table and buckets; what it makes is made through boto3, as other parts of the system would."""
+
+    def __init__(self) -> None:
+        self.s3: Any = boto3.client("s3")
+        self.dynamodb: Any = boto3.resource("dynamodb")
+        self.datasets, self.models, self.results = (
+            VARIABLES[name]
+            for name in (environment.DATASETS_BUCKET, environment.MODELS_BUCKET, environment.RESULTS_BUCKET)
+        )
+        for bucket in (self.datasets, self.models, self.results):
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self.table: Any = self._create_table()
+
+    @property
+    def deployment(self) -> Deployment:
+        return this_deployment()
+
+    def _create_table(self) -> Any:
+        keys = (
+            records.PARTITION_KEY,
+            records.SORT_KEY,
+            records.INDEX_PARTITION_KEY,
+            records.INDEX_SORT_KEY,
+        )
+        return self.dynamodb.create_table(
+            TableName=VARIABLES[environment.TABLE_NAME],
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+            KeySchema=_key_schema(keys[0], keys[1]),
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": records.INDEX_NAME,
+                    "KeySchema": _key_schema(keys[2], keys[3]),
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+
+    def register(
+        self,
+        model_id: str = "delays-ua",
+        *,
+        dataset: str = "flights",
+        version: str = "1",
+        enabled: bool = True,
+        tags: Mapping[str, str] | None = None,
+        compute: Compute | None = None,
+        max_attempts: int = 3,
+    ) -> ModelVersion:
+        """Put a model, its version and its artifact where `fleetscore models register` puts them."""
+        registered = ModelVersion(any_model_spec(model_id, version), dataset, compute or Compute(), max_attempts)
+        self.table.put_item(Item=records.version_item(registered))
+        self.table.put_item(Item=records.model_item(Model(model_id, version, enabled, tags or {})))
+        self.s3.put_object(Bucket=self.models, Key=layout.artifact_key(model_id, version), Body=ARTIFACT)
+        return registered
+
+    def upload(
+        self, dataset: str = "flights", keys: Sequence[str] = ("a.parquet", "b.parquet"), size: int = 100
+    ) -> None:
+        """Put objects into a dataset; each has other bytes, so each has its own ETag."""
+        for key in keys:
+            body = hashlib.sha256(key.encode()).digest() * (size // 32 + 1)
+            self.s3.put_object(Bucket=self.datasets, Key=layout.dataset_prefix(dataset) + key, Body=body[:size])
+
+    def upload_table(self, table: pa.Table, dataset: str = "flights", key: str = "a.parquet") -> None:
+        """Put a Parquet object into a dataset."""
+        sink = io.BytesIO()
+        pq.write_table(table, sink)
+        self.s3.put_object(Bucket=self.datasets, Key=layout.dataset_prefix(dataset) + key, Body=sink.getvalue())
+
+    def commit(self, execution_id: str = "e-1", job_id: str = "delays-ua", *, objects: int | None = None) -> None:
+        """Write outputs and markers of the job's first objects (all, unless told), as the container would.
+
+        Of each object's 10 rows one is quarantined for the first object and none for the others.
+        """
+        spec = self.spec(execution_id, job_id)
+        for (index, item), model in itertools.product(enumerate(spec.objects[:objects]), spec.models):
+            self.commit_one(spec, model, item, rows_quarantined=1 if index == 0 else 0)
+
+    def commit_one(self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0) -> Marker:
+        key = layout.output_key(spec.dataset, model.model_id, spec.execution_id, item.key)
+        outputs = [OutputFile("predictions", key, 50, "0" * 64)]
+        self.s3.put_object(Bucket=self.results, Key=layout.PREDICTIONS_PREFIX + key, Body=b"p" * 50)
+        if rows_quarantined:
+            outputs.append(OutputFile("quarantine", key, 20, "1" * 64))
+            self.s3.put_object(Bucket=self.results, Key=layout.QUARANTINE_PREFIX + key, Body=b"q" * 20)
+        marker = Marker(
+            execution_id=spec.execution_id,
+            job_id=spec.job_id,
+            model_id=model.model_id,
+            model_version=model.version,
+            object=item,
+            rows_in=10,
+            rows_scored=10 - rows_quarantined,
+            rows_quarantined=rows_quarantined,
+            outputs=tuple(outputs),
+        )
+        self.write_marker(marker)
+        return marker
+
+    def write_marker(self, marker: Marker) -> None:
+        prefix = layout.ledger_prefix(marker.execution_id, marker.job_id)
+        key = prefix + layout.marker_key(marker.model_id, marker.object.key)
+        self.s3.put_object(Bucket=self.results, Key=key, Body=codec.dumps(marker).encode())
+
+    def spec(self, execution_id: str = "e-1", job_id: str = "delays-ua") -> JobSpec:
+        return codec.from_json(JobSpec, self.read_json(layout.job_spec_key(execution_id, job_id)))
+
+    def read_json(self, key: str) -> Any:
+        return json.loads(self.s3.get_object(Bucket=self.results, Key=key)["Body"].read())
+
+    def result_keys(self) -> list[str]:
+        return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=self.results).get("Contents", [])]
+
+    def execution(self, execution_id: str = "e-1") -> ExecutionRecord:
+        return self.deployment.table.execution(execution_id)
+
+    def job(self, job_id: str = "delays-ua", execution_id: str = "e-1") -> JobRecord:
+        return self.deployment.table.job(execution_id, job_id)
+
+    def attempt(self, attempt: int = 1, job_id: str = "delays-ua", execution_id: str = "e-1") -> AttemptRecord:
+        found = self.deployment.table.find_attempt(execution_id, job_id, attempt)
+        assert found is not None, f"attempt {attempt} of {job_id} has no record"
+        return found
+
+
+def _key_schema(partition: str, sort: str) -> list[dict[str, str]]:
+    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]

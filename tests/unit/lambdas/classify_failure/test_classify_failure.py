@@ -1,0 +1,122 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from contract.records import attempt_key
+from contract.status import AttemptStatus, FailureKind, JobStatus
+from lambdas.errors import StaleEventError
+from tests.unit.lambdas.builders import Stage, failure_event, pointer_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+KILLED = {"ProcessingJobStatus": "Failed", "FailureReason": "AlgorithmError: , exit code: 137"}
+
+
+def test_a_failure_that_may_pass_leaves_the_job_waiting_for_the_next_attempt(opened: Stage, classify: Step) -> None:
+    decision = classify(failure_event("States.TaskFailed", KILLED))
+    assert {name: decision[name] for name in ("execution_id", "job_id", "attempt", "try_again", "kind")} == {
+        "execution_id": "e-1",
+        "job_id": "delays-ua",
+        "attempt": 2,
+        "try_again": True,
+        "kind": "TRANSIENT",
+    }
+    assert decision["wait_seconds"] >= 1
+    job, attempt = opened.job(), opened.attempt()
+    assert (job.status, job.failure_kind, job.ended_at) == (JobStatus.WAITING, FailureKind.TRANSIENT, "")
+    assert (attempt.status, attempt.failure_kind) == (AttemptStatus.FAILED, FailureKind.TRANSIENT)
+    assert attempt.reason == decision["reason"]
+    assert f"streams {attempt.processing_job_name}/*" in attempt.reason
+
+
+def test_a_failure_of_the_model_ends_the_job(opened: Stage, classify: Step) -> None:
+    described = {"ProcessingJobStatus": "Failed", "ExitMessage": "MODEL: delays-ua: digest differs"}
+    decision = classify(failure_event("States.TaskFailed", described))
+    assert (decision["try_again"], decision["kind"]) == (False, "MODEL")
+    job = opened.job()
+    assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.MODEL)
+    assert job.reason.startswith("MODEL: delays-ua: digest differs. Register")
+    assert job.ended_at
+
+
+def test_a_doubled_failure_gets_the_same_decision_and_changes_nothing(opened: Stage, classify: Step) -> None:
+    first = classify(failure_event("States.TaskFailed", KILLED))
+    job, attempt = opened.job(), opened.attempt()
+    assert classify(failure_event("States.TaskFailed", KILLED)) == first
+    assert (opened.job(), opened.attempt()) == (job, attempt)
+
+
+def test_attempts_end_at_the_models_limit(opened: Stage, record: Step, classify: Step) -> None:
+    decisions = []
+    for attempt in (1, 2, 3):
+        decisions.append(classify(failure_event("States.TaskFailed", KILLED, attempt=attempt)))
+        if decisions[-1]["try_again"]:
+            record(decisions[-1])
+    assert [decision["try_again"] for decision in decisions] == [True, True, False]
+    assert opened.job().status is JobStatus.FAILED
+    assert "the last one" in opened.job().reason
+    assert [attempt.attempt for attempt in opened.deployment.table.attempts("e-1", "delays-ua")] == [1, 2, 3]
+
+
+def test_a_late_failure_of_an_earlier_attempt_does_not_end_the_running_one(
+    opened: Stage, record: Step, classify: Step
+) -> None:
+    record(classify(failure_event("States.TaskFailed", KILLED)))
+    assert opened.job().status is JobStatus.RUNNING
+    classify(failure_event("States.TaskFailed", KILLED))
+    assert (opened.job().status, opened.job().attempt) == (JobStatus.RUNNING, 2)
+    assert opened.attempt(2).status is AttemptStatus.RUNNING
+
+
+def test_a_late_failure_does_not_reopen_a_job_that_succeeded(opened: Stage, verify: Step, classify: Step) -> None:
+    opened.commit()
+    verify(pointer_event())
+    job = opened.job()
+    assert classify(failure_event("States.Timeout"))["try_again"] is False
+    assert opened.job() == job
+
+
+def test_attempts_that_could_not_even_be_opened_count_too(planned: Stage, classify: Step) -> None:
+    for attempt in (1, 2, 3):
+        decision = classify(failure_event("Lambda.TooManyRequestsException", "slow", attempt=attempt))
+        assert decision["try_again"] is (attempt < 3)
+        assert planned.attempt(attempt).status is AttemptStatus.FAILED
+    assert (planned.job().status, planned.job().attempt) == (JobStatus.FAILED, 3)
+
+
+def test_an_attempt_far_ahead_of_the_job_is_refused(planned: Stage, classify: Step) -> None:
+    with pytest.raises(StaleEventError, match="attempt 3"):
+        classify(failure_event("States.Timeout", attempt=3))
+
+
+def test_a_time_out_goes_on_from_what_was_committed(opened: Stage, classify: Step) -> None:
+    opened.commit(objects=1)
+    assert classify(failure_event("States.Timeout"))["try_again"] is True
+
+
+def test_a_time_out_without_a_commit_asks_for_more_time(opened: Stage, classify: Step) -> None:
+    decision = classify(failure_event("States.Timeout"))
+    assert (decision["try_again"], decision["kind"]) == (False, "CONFIGURATION")
+    assert "Raise max_runtime_seconds" in decision["reason"]
+
+
+def test_commits_of_an_earlier_attempt_are_no_progress_of_this_one(opened: Stage, record: Step, classify: Step) -> None:
+    opened.commit(objects=1)
+    record(classify(failure_event("States.Timeout")))
+    later = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    opened.table.update_item(
+        Key=attempt_key("e-1", "delays-ua", 2),
+        UpdateExpression="SET started_at = :later",
+        ExpressionAttributeValues={":later": later},
+    )
+    assert classify(failure_event("States.Timeout", attempt=2))["try_again"] is False
+
+
+def test_a_failure_without_a_cause_is_classified_all_the_same(opened: Stage, classify: Step) -> None:
+    """Step Functions documents no Cause for a time-out."""
+    event = {**failure_event("States.Timeout"), "failure": {"Error": "States.Timeout"}}
+    decision = classify(event)
+    assert decision["try_again"] is False
+    assert opened.job().status is JobStatus.FAILED
+    assert "max_runtime_seconds" in decision["reason"]

@@ -1,0 +1,79 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from lambdas.classify_failure.handler import handler as classify_failure_handler
+from lambdas.deployment import this_deployment, this_deployments_defaults
+from lambdas.plan_execution.handler import handler as plan_execution_handler
+from lambdas.record_attempt.handler import handler as record_attempt_handler
+from lambdas.summarize_execution.handler import handler as summarize_execution_handler
+from lambdas.task_tokens import this_task_tokens
+from lambdas.verify_output.handler import handler as verify_output_handler
+from tests.unit.lambdas.builders import REGION, VARIABLES, Context, Stage, plan_event, pointer_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    this_deployment.cache_clear()
+    this_deployments_defaults.cache_clear()
+    this_task_tokens.cache_clear()
+    with mock_aws():
+        yield Stage()
+    this_deployment.cache_clear()
+    this_deployments_defaults.cache_clear()
+
+
+def _step(handler: Callable[[Any, Any], dict[str, Any]]) -> Step:
+    return lambda event: handler(event, Context())
+
+
+@pytest.fixture
+def plan(stage: Stage) -> Step:
+    return _step(plan_execution_handler)
+
+
+@pytest.fixture
+def record(stage: Stage) -> Step:
+    return _step(record_attempt_handler)
+
+
+@pytest.fixture
+def verify(stage: Stage) -> Step:
+    return _step(verify_output_handler)
+
+
+@pytest.fixture
+def classify(stage: Stage) -> Step:
+    return _step(classify_failure_handler)
+
+
+@pytest.fixture
+def summarize(stage: Stage) -> Step:
+    return _step(summarize_execution_handler)
+
+
+@pytest.fixture
+def planned(stage: Stage, plan: Step) -> Stage:
+    """A stage with one planned job of two objects."""
+    stage.register()
+    stage.upload()
+    plan(plan_event({}))
+    return stage
+
+
+@pytest.fixture
+def opened(planned: Stage, record: Step) -> Stage:
+    """A stage with one job whose first attempt is open."""
+    record(pointer_event())
+    return planned

@@ -1,0 +1,123 @@
+"""The plan holds every model's columns against its dataset before a job is made."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from contract.catalog import ModelVersion
+from contract.spec import Feature
+from lambdas.errors import InvalidRequestError
+from lambdas.parquet_footer import Column
+from lambdas.plan_execution.logic import check_columns
+from tests.unit.lambdas.builders import Stage, any_model_spec, plan_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+GOOD = pa.table({"distance": pa.array([1.0]), "hour": pa.array([1], pa.int32()), "more": ["x"]})
+
+
+def problems_of(*columns: Column, **changes: Any) -> list[str]:
+    version = ModelVersion(any_model_spec(**changes), "flights")
+    return [str(problem) for problem in check_columns(version, "flights", "a.parquet", columns)]
+
+
+def test_columns_that_suit_are_no_problem() -> None:
+    assert problems_of(Column("hour", "int16"), Column("distance", "int64"), Column("x", None)) == []
+
+
+def test_a_type_that_only_the_data_tells_is_left_to_the_job() -> None:
+    assert problems_of(Column("hour", None), Column("distance", None)) == []
+
+
+def test_missing_columns_are_named_with_those_that_differ_in_case() -> None:
+    [problem] = problems_of(Column("Distance", "double"), key_columns=("id", "hour"))
+    assert "'a.parquet without distance (double), hour (int32), id (key column)'" in problem
+    assert "Names must be equal in case too; it has Distance for distance." in problem
+
+
+def test_types_that_do_not_fit_are_named_each() -> None:
+    [problem] = problems_of(Column("distance", "string"), Column("hour", "int64"))
+    assert "a.parquet where distance is string, not double, hour is int64, not int32 without nulls" in problem
+
+
+def test_a_column_of_nothing_but_nulls_suits_only_what_may_be_null() -> None:
+    assert problems_of(Column("distance", "null"), Column("hour", "int32")) == []
+    [problem] = problems_of(Column("distance", "double"), Column("hour", "null"))
+    assert "hour is null, not int32 without nulls" in problem
+
+
+def test_a_dataset_without_the_columns_is_refused_with_every_models_problems(stage: Stage, plan: Step) -> None:
+    stage.register("delays-aa")
+    stage.register("delays-ua")
+    stage.register("delays-dl", dataset="other")
+    stage.upload_table(GOOD.drop_columns("hour"))
+    stage.upload_table(GOOD.set_column(0, "distance", pa.array(["far"])), dataset="other")
+    with pytest.raises(InvalidRequestError) as refusal:
+        plan(plan_event({}))
+    reason = str(refusal.value)
+    assert reason.startswith("The request was refused with 3 problems:")
+    for model_id in ("delays-aa", "delays-ua"):
+        assert f"model '{model_id}' version '1' on dataset 'flights': features: got 'a.parquet without hour" in reason
+    assert "model 'delays-dl' version '1' on dataset 'other': features: got 'a.parquet where distance is" in reason
+    assert stage.result_keys() == []
+    assert stage.deployment.table.jobs("e-1") == []
+
+
+def test_a_dataset_with_the_columns_is_planned(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload_table(GOOD)
+    assert plan(plan_event({}))["job_count"] == 1
+
+
+def test_the_requests_dataset_is_the_one_that_is_checked(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload_table(GOOD)
+    stage.upload_table(GOOD.drop_columns("hour"), dataset="wrong")
+    with pytest.raises(InvalidRequestError, match="on dataset 'wrong'"):
+        plan(plan_event({"dataset": "wrong"}))
+
+
+def test_an_object_that_is_no_parquet_is_left_to_its_job(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload(keys=["a.parquet"])
+    stage.upload_table(GOOD.drop_columns("hour"), key="b.parquet")
+    assert plan(plan_event({}))["job_count"] == 1
+
+
+def test_an_object_that_is_replaced_after_the_listing_is_left_to_its_job(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload_table(GOOD)
+    listing = stage.deployment.store.dataset_objects
+
+    def list_then_replace(dataset: str) -> Any:
+        found = listing(dataset)
+        stage.upload_table(GOOD.drop_columns("hour"))
+        return found
+
+    stage.deployment.store.dataset_objects = list_then_replace  # type: ignore[method-assign]
+    assert plan(plan_event({}))["job_count"] == 1
+
+
+def test_one_footer_a_dataset_is_read_however_many_models_and_objects_there_are(stage: Stage, plan: Step) -> None:
+    for number in range(10):
+        stage.register(f"m-{number}")
+    wide = pa.table({**{name: GOOD[name] for name in GOOD.column_names}, "noise": [os.urandom(200_000)]})
+    stage.upload_table(wide)
+    stage.upload_table(GOOD, key="b.parquet")
+    read: list[tuple[str, str]] = []
+    stage.deployment.store._s3.meta.events.register(
+        "provide-client-params.s3.GetObject", lambda params, **_: read.append((params["Key"], params["Range"]))
+    )
+    assert plan(plan_event({}))["job_count"] == 10
+    [(key, ranged)] = read
+    assert key == "flights/a.parquet"
+    first, last = map(int, ranged.removeprefix("bytes=").split("-"))
+    assert last - first + 1 == 65_536
+
+
+def test_a_feature_may_be_a_key_column_too() -> None:
+    features = (Feature("hour", "int32"),)
+    [problem] = problems_of(Column("distance", "double"), features=features, key_columns=("hour",))
+    assert "without hour (int32)'" in problem

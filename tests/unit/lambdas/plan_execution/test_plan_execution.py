@@ -1,0 +1,314 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract import codec, layout
+from contract.catalog import Compute, Model
+from contract.messages import JobPointer
+from contract.records import execution_key, job_key, model_item, model_key
+from contract.status import ExecutionStatus, FailureKind, JobStatus
+from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError, PlanChangedError
+from tests.unit.lambdas.builders import STARTED_AT, Stage, plan_event, summary_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def test_an_empty_request_plans_one_job_for_each_enabled_model_on_its_own_dataset(stage: Stage, plan: Step) -> None:
+    stage.register("delays-ua", dataset="flights-ua")
+    stage.register("delays-aa", dataset="flights-aa")
+    stage.register("delays-dl", dataset="flights-dl", enabled=False)
+    stage.upload("flights-ua", ["2013/01.parquet"], size=100)
+    stage.upload("flights-aa", ["2013/01.parquet", "2013/02.parquet"], size=100)
+
+    result = plan(plan_event({}))
+
+    assert result == {
+        "schema_version": 1,
+        "execution_id": "e-1",
+        "jobs_bucket": "results-test",
+        "jobs_key": "executions/e-1/jobs.json",
+        "job_count": 2,
+        "max_concurrency": 20,
+        "tolerated_failure_percentage": 100.0,
+    }
+    pointers = [codec.from_json(JobPointer, item) for item in stage.read_json(result["jobs_key"])]
+    # The job with more bytes comes first.
+    assert pointers == [JobPointer("e-1", "delays-aa", 1), JobPointer("e-1", "delays-ua", 1)]
+    spec = stage.spec(job_id="delays-aa")
+    assert (spec.dataset, spec.dataset_bucket) == ("flights-aa", "datasets-test")
+    assert [(item.key, item.size) for item in spec.objects] == [("2013/01.parquet", 100), ("2013/02.parquet", 100)]
+    head = stage.s3.head_object(Bucket="datasets-test", Key="flights-aa/2013/01.parquet")
+    assert f'"{spec.objects[0].etag}"' == head["ETag"]
+    assert stage.read_json(layout.models_manifest_key("e-1", "delays-aa")) == [
+        {"prefix": "s3://models-test/"},
+        "delays-aa/1/model.tar.gz",
+    ]
+    job = stage.job("delays-aa")
+    assert (job.status, job.attempt, job.object_count, job.input_bytes) == (JobStatus.PENDING, 0, 2, 200)
+    record = stage.execution()
+    assert (record.status, record.request_json) == (ExecutionStatus.RUNNING, "{}")
+    assert record.plan is not None
+    assert codec.to_json(record.plan) == result
+
+
+def test_planning_twice_does_the_same_thing_once(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload()
+    first = plan(plan_event({"execution_label": "nightly"}))
+    spec = stage.spec()
+    stage.upload(keys=["later.parquet"])
+    stage.register("another")
+
+    assert plan(plan_event({"execution_label": "nightly"})) == first
+    assert stage.spec() == spec
+    assert [job.job_id for job in stage.deployment.table.jobs("e-1")] == ["delays-ua"]
+    assert stage.execution().label == "nightly"
+
+
+def forget_the_plan(stage: Stage) -> None:
+    """As if the call had died before it wrote the plan into the execution's record."""
+    stage.table.update_item(
+        Key=execution_key("e-1"),
+        UpdateExpression="REMOVE #plan",
+        ExpressionAttributeNames={"#plan": "plan"},
+    )
+
+
+def test_a_plan_that_died_half_way_is_completed(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload()
+    plan(plan_event({}))
+    pinned = stage.spec()
+    stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
+    forget_the_plan(stage)
+
+    assert plan(plan_event({}))["job_count"] == 1
+    assert stage.spec() == pinned
+    assert stage.job().status is JobStatus.PENDING
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stage: stage.upload(keys=["later.parquet"]),
+        lambda stage: stage.register(version="2"),
+        lambda stage: stage.register("another"),
+    ],
+    ids=["another object", "another version", "another model"],
+)
+def test_a_plan_that_died_half_way_is_not_mixed_with_what_came_since(
+    stage: Stage, plan: Step, change: Callable[[Stage], None]
+) -> None:
+    """Records of the new plan over specs of the old one would claim versions and objects that are not scored."""
+    stage.register()
+    stage.upload()
+    plan(plan_event({}))
+    written = stage.spec()
+    stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
+    forget_the_plan(stage)
+    change(stage)
+
+    with pytest.raises(PlanChangedError, match="another name"):
+        plan(plan_event({}))
+    assert stage.spec() == written
+    assert stage.deployment.table.jobs("e-1") == []
+
+
+def test_what_an_expired_execution_of_the_same_name_left_is_not_taken_for_the_plan(stage: Stage, plan: Step) -> None:
+    """Records expire and names come free again, but specs and ledgers may stay in S3 for ever."""
+    stage.register()
+    stage.upload()
+    plan(plan_event({}))
+    for key in (execution_key("e-1"), job_key("e-1", "delays-ua")):
+        stage.table.delete_item(Key=key)
+    stage.register(version="2")
+    with pytest.raises(PlanChangedError, match="another name"):
+        plan(plan_event({}, started_at="2027-01-05T10:00:00.000Z"))
+
+
+def test_an_execution_that_ends_while_it_is_planned_leaves_no_open_job(
+    stage: Stage, plan: Step, summarize: Step
+) -> None:
+    """A function that has begun goes on when its execution is stopped."""
+    stage.register()
+    stage.upload()
+    plan(plan_event({}))
+    stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
+    forget_the_plan(stage)
+    writes = stage.deployment.table.add_jobs
+
+    def stopped_meanwhile(jobs: Any) -> int:
+        failure = {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}
+        summarize(summary_event({"request": {}, "failure": failure}))
+        return writes(jobs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage.deployment.table, "add_jobs", stopped_meanwhile)
+        with pytest.raises(ExecutionClosedError):
+            plan(plan_event({}))
+    job = stage.job()
+    assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
+    assert "start a new execution" in job.reason.lower()
+
+
+def test_a_label_that_is_refused_is_not_written_down(stage: Stage, plan: Step) -> None:
+    """It is in the request already; twice, a large one would not fit into a record."""
+    with pytest.raises(InvalidRequestError, match="execution_label"):
+        plan(plan_event({"execution_label": "x" * 250_000}))
+    assert stage.execution().label == ""
+
+
+def test_an_execution_name_that_a_jobs_tags_cannot_hold_is_refused(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload()
+    with pytest.raises(InvalidRequestError, match=r"execution name: got 'wow!\(1\)', expected 1 to 80"):
+        plan(plan_event({}, execution_id="wow!(1)"))
+    assert plan(plan_event({}, execution_id="ex=a+b@c.d_e-f"))["job_count"] == 1
+
+
+def test_a_record_of_the_catalog_that_cannot_be_read_is_named(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload()
+    stage.table.update_item(
+        Key=model_key("delays-ua"), UpdateExpression="SET enabled = :text", ExpressionAttributeValues={":text": "yes"}
+    )
+    with pytest.raises(InvalidRequestError, match="item MODEL#delays-ua / MODEL: enabled: got 'yes'"):
+        plan(plan_event({}))
+
+
+def test_a_late_second_plan_does_not_set_a_running_job_back(planned: Stage, plan: Step, record: Step) -> None:
+    record({"schema_version": 1, "execution_id": "e-1", "job_id": "delays-ua", "attempt": 1})
+    forget_the_plan(planned)
+    plan(plan_event({}))
+    assert planned.job().status is JobStatus.RUNNING
+
+
+def test_every_problem_of_a_request_is_refused_at_once_and_by_name(stage: Stage, plan: Step) -> None:
+    stage.register("delays-ua", dataset="empty")
+    stage.register("delays-aa", dataset="mixed")
+    stage.register("delays-dl", enabled=False)
+    stage.register("delays-b6", dataset="mixed")
+    stage.register("delays-ev", dataset="mixed")
+    stage.table.put_item(Item=model_item(Model("orphan", "7")))
+    stage.upload("mixed", ["a.parquet", "b.csv", "_SUCCESS", "sub/.hidden", "folder/"])
+    stage.s3.delete_object(Bucket="models-test", Key="delays-b6/1/model.tar.gz")
+    stage.s3.put_object(Bucket="models-test", Key="delays-ev/1/model.tar.gz", Body=b"other")
+    wanted = ["delays-ua", "delays-aa", "delays-dl", "delays-b6", "delays-ev", "orphan", "delay-ua"]
+
+    with pytest.raises(InvalidRequestError) as refusal:
+        plan(plan_event({"models": wanted}))
+
+    reason = str(refusal.value)
+    assert reason.startswith("The request was refused with 7 problems:")
+    for part in (
+        "models[2]: got 'delays-dl', expected a model that is enabled. Enable it with `fleetscore models enable",
+        "models[6]: got 'delay-ua', expected the id of a registered model. Did you mean 'delays-ua'",
+        "model 'orphan': current_version: got '7', expected a version that is registered",
+        "dataset 'empty': got 'no objects', expected at least one Parquet object below s3://datasets-test/empty/",
+        "dataset 'mixed': got '1 of 2 objects that are not Parquet', expected only objects that end in '.parquet'",
+        "These do not: b.csv.",
+        "model 'delays-b6' version '1': artifact: got None, expected an object at s3://models-test/delays-b6/1/model",
+        "model 'delays-ev' version '1': artifact: got '5 bytes', expected the 25 bytes that were registered",
+    ):
+        assert part in reason
+    record = stage.execution()
+    assert (record.status, record.reason) == (ExecutionStatus.FAILED, reason)
+    assert record.ended_at
+    assert stage.result_keys() == []
+    assert stage.deployment.table.jobs("e-1") == []
+
+
+@pytest.mark.parametrize(
+    ("request_data", "expected"),
+    [
+        ({"model": ["a"]}, "model: got ['a'], expected no such field"),
+        ({"max_concurrency": "many"}, "max_concurrency: got 'many', expected a whole number"),
+        ({"max_concurrency": 0, "instance_type": "huge"}, "2 problems"),
+        (["delays-ua"], "request: got ['delays-ua'], expected a JSON object"),
+    ],
+)
+def test_a_malformed_request_is_refused_and_recorded(
+    stage: Stage, plan: Step, request_data: Any, expected: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match="refused") as refusal:
+        plan(plan_event(request_data))
+    assert expected in str(refusal.value)
+    record = stage.execution()
+    assert record.status is ExecutionStatus.FAILED
+    assert expected in record.reason
+    assert json.loads(record.request_json) == request_data
+
+
+def test_a_refused_request_is_refused_again_in_the_same_words(stage: Stage, plan: Step) -> None:
+    with pytest.raises(InvalidRequestError) as first:
+        plan(plan_event({}))
+    stage.register()
+    stage.upload()
+    with pytest.raises(InvalidRequestError) as second:
+        plan(plan_event({}))
+    assert str(first.value) == str(second.value)
+    assert "`fleetscore models register`" in str(first.value)
+
+
+def test_an_execution_name_that_was_used_before_is_refused_without_touching_its_records(
+    planned: Stage, plan: Step
+) -> None:
+    before = planned.execution()
+    with pytest.raises(ExecutionNameUsedError, match="another name"):
+        plan(plan_event({}, started_at="2026-09-01T00:00:00.000Z"))
+    assert planned.execution() == before
+
+
+def test_a_tag_filter_chooses_enabled_models_that_carry_every_tag(stage: Stage, plan: Step) -> None:
+    stage.register("a", tags={"team": "ops", "kind": "delay"})
+    stage.register("b", tags={"team": "ops"})
+    stage.register("c", tags={"team": "ops", "kind": "delay"}, enabled=False)
+    stage.upload()
+    assert plan(plan_event({"models": {"tags": {"team": "ops", "kind": "delay"}}}))["job_count"] == 1
+    with pytest.raises(InvalidRequestError, match=r"models\.tags: got .*kind=delay, team=ops"):
+        plan(plan_event({"models": {"tags": {"team": "none"}}}, execution_id="e-2"))
+
+
+def test_the_request_goes_over_the_models_compute_and_that_over_the_stages(stage: Stage, plan: Step) -> None:
+    stage.register(compute=Compute(instance_type="ml.c5.xlarge", max_runtime_seconds=60))
+    stage.upload(keys=[f"{number}.parquet" for number in range(5)])
+    request = {"instance_count": 9, "max_concurrency": 3, "tolerated_failure_percentage": 0}
+    result = plan(plan_event(request))
+    assert (result["max_concurrency"], result["tolerated_failure_percentage"]) == (3, 0)
+    # Nine instances were asked for, but five objects can keep five of them busy.
+    expected = Compute(instance_type="ml.c5.xlarge", instance_count=5, volume_size_gb=30, max_runtime_seconds=60)
+    assert stage.job().compute == expected
+
+
+def test_models_share_a_job_only_when_they_share_dataset_compute_and_attempts(stage: Stage, plan: Step) -> None:
+    for model_id in ("a", "b", "c"):
+        stage.register(model_id)
+    stage.register("d", max_attempts=1)
+    stage.register("e", dataset="other")
+    stage.upload()
+    stage.upload("other")
+    plan(plan_event({"models_per_job": 2}))
+    jobs = {job.job_id: job.model_ids for job in stage.deployment.table.jobs("e-1")}
+    assert jobs == {"a.and-1-more": ("a", "b"), "c": ("c",), "d": ("d",), "e": ("e",)}
+    assert next(pointer["job_id"] for pointer in stage.read_json("executions/e-1/jobs.json")) == "a.and-1-more"
+
+
+def test_one_dataset_for_all_is_listed_once(stage: Stage, plan: Step) -> None:
+    for number in range(30):
+        stage.register(f"m-{number}", dataset=f"own-{number}")
+    stage.upload("shared")
+    listed: list[str] = []
+    stage.deployment.store._s3.meta.events.register(
+        "provide-client-params.s3.ListObjectsV2", lambda params, **_: listed.append(params["Prefix"])
+    )
+    assert plan(plan_event({"dataset": "shared"}))["job_count"] == 30
+    assert listed == ["shared/"]
+
+
+def test_records_expire_after_the_days_that_the_stage_sets(planned: Stage) -> None:
+    item = planned.table.get_item(Key=execution_key("e-1"))["Item"]
+    # 90 days after 2026-01-05T10:00:00Z.
+    assert item["expires_at"] == 1_767_607_200 + 90 * 86_400
+    assert STARTED_AT.startswith("2026-01-05T10:00:00")

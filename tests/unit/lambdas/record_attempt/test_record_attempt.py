@@ -1,0 +1,188 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contract import codec, layout
+from contract.messages import AttemptPlan
+from contract.problems import InvalidInputError
+from contract.status import AttemptStatus, JobStatus
+from lambdas.errors import JobClosedError, JobNotFoundError, StaleEventError
+from tests.unit.lambdas.builders import (
+    STARTED_AT,
+    Stage,
+    execution_arn,
+    failure_event,
+    plan_event,
+    pointer_event,
+    summary_event,
+)
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def manifest(stage: Stage, attempt: int) -> list[str]:
+    prefix, *keys = stage.read_json(layout.data_manifest_key("e-1", "delays-ua", attempt))
+    assert prefix == {"prefix": "s3://datasets-test/flights/"}
+    return list(keys)
+
+
+def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step) -> None:
+    result = codec.from_json(AttemptPlan, record(pointer_event()))
+
+    name = layout.processing_job_name("test", execution_arn("e-1"), STARTED_AT, "delays-ua", 1)
+    assert result == AttemptPlan(
+        nothing_left=False,
+        processing_job_name=name,
+        spec_uri="s3://results-test/executions/e-1/jobs/delays-ua/job.json",
+        data_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/attempt-1.manifest",
+        models_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/models.manifest",
+        predictions_uri="s3://results-test/predictions/",
+        quarantine_uri="s3://results-test/quarantine/",
+        ledger_uri="s3://results-test/executions/e-1/jobs/delays-ua/ledger/",
+        instance_type="ml.m5.large",
+        instance_count=2,
+        volume_size_gb=30,
+        max_runtime_seconds=3_600,
+    )
+    assert manifest(planned, 1) == ["a.parquet", "b.parquet"]
+    job, attempt = planned.job(), planned.attempt()
+    assert (job.status, job.attempt, job.processing_job_name) == (JobStatus.RUNNING, 1, name)
+    assert job.started_at == attempt.started_at
+    assert (attempt.status, attempt.object_count) == (AttemptStatus.RUNNING, 2)
+
+
+def test_opening_an_attempt_twice_gives_the_same_answer(opened: Stage, record: Step) -> None:
+    before = opened.attempt()
+    opened.commit(objects=1)
+    first, second = record(pointer_event()), record(pointer_event())
+    assert first == second
+    assert opened.attempt() == before
+    assert manifest(opened, 1) == ["a.parquet", "b.parquet"]
+
+
+def test_the_first_attempt_does_not_look_into_a_ledger_that_cannot_exist(planned: Stage, record: Step) -> None:
+    listed: list[str] = []
+    planned.deployment.store._s3.meta.events.register(
+        "provide-client-params.s3.ListObjectsV2", lambda params, **_: listed.append(params["Prefix"])
+    )
+    record(pointer_event())
+    assert listed == []
+
+
+def test_the_decision_of_the_last_failure_is_taken_for_a_pointer(opened: Stage, record: Step, classify: Step) -> None:
+    opened.commit(objects=1)
+    decision = classify(failure_event("OutputIncompleteError", "b.parquet is missing"))
+    assert decision["try_again"] is True
+
+    result = record(decision)
+
+    assert manifest(opened, 2) == ["b.parquet"]
+    assert result["processing_job_name"].endswith("-2")
+    assert result["instance_count"] == 1
+    assert (opened.job().attempt, opened.attempt(2).object_count) == (2, 1)
+    assert opened.job().started_at == opened.attempt(1).started_at
+
+
+def test_nothing_is_left_when_every_object_is_committed(
+    opened: Stage, record: Step, classify: Step, verify: Step
+) -> None:
+    opened.commit()
+    decision = classify(failure_event("States.Timeout"))
+    result = record(decision)
+    assert (result["nothing_left"], result["processing_job_name"]) == (True, "")
+    # The job keeps the name of the processing job that did the work.
+    assert opened.job().processing_job_name == opened.attempt(1).processing_job_name
+    assert verify(decision) == {"schema_version": 1, "job_id": "delays-ua"}
+    assert opened.job().rows_in == 20
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda stage: stage.s3.delete_object(
+            Bucket="results-test", Key=f"predictions/{layout.output_key('flights', 'delays-ua', 'e-1', 'a.parquet')}"
+        ),
+        lambda stage: stage.s3.put_object(
+            Bucket="results-test",
+            Key=f"predictions/{layout.output_key('flights', 'delays-ua', 'e-1', 'a.parquet')}",
+            Body=b"cut off",
+        ),
+        lambda stage: stage.s3.put_object(
+            Bucket="results-test",
+            Key=layout.ledger_prefix("e-1", "delays-ua") + layout.marker_key("delays-ua", "a.parquet"),
+            Body=b'{"schema_version": 1, "execution',
+        ),
+        lambda stage: stage.write_marker(
+            replace(
+                stage.commit_one(stage.spec(), stage.spec().models[0], stage.spec().objects[0]),
+                object=replace(stage.spec().objects[0], etag="another"),
+            )
+        ),
+        lambda stage: stage.write_marker(
+            replace(stage.commit_one(stage.spec(), stage.spec().models[0], stage.spec().objects[0]), model_version="2")
+        ),
+    ],
+    ids=["output missing", "output cut off", "marker unreadable", "other object", "other version"],
+)
+def test_a_commit_that_does_not_hold_is_scored_again(
+    opened: Stage, record: Step, classify: Step, damage: Callable[[Stage], None]
+) -> None:
+    opened.commit()
+    damage(opened)
+    record(classify(failure_event("OutputIncompleteError", "said so")))
+    assert manifest(opened, 2) == ["a.parquet"]
+
+
+def test_a_job_of_several_models_scores_an_object_again_unless_all_committed_it(
+    stage: Stage, plan: Step, record: Step, classify: Step
+) -> None:
+    stage.register("a")
+    stage.register("b")
+    stage.upload()
+    plan(plan_event({"models_per_job": 2}))
+    job_id = "a.and-1-more"
+    record(pointer_event(job_id))
+    spec = stage.spec(job_id=job_id)
+    stage.commit_one(spec, spec.models[0], spec.objects[0])
+    stage.commit_one(spec, spec.models[0], spec.objects[1])
+    stage.commit_one(spec, spec.models[1], spec.objects[1])
+    record(classify(failure_event("OutputIncompleteError", "said so", job_id=job_id)))
+    assert stage.read_json(layout.data_manifest_key("e-1", job_id, 2))[1:] == ["a.parquet"]
+
+
+def test_a_finished_job_is_not_opened_again(opened: Stage, record: Step, verify: Step) -> None:
+    opened.commit()
+    verify(pointer_event())
+    with pytest.raises(JobClosedError, match="SUCCEEDED"):
+        record(pointer_event(attempt=2))
+    assert opened.job().status is JobStatus.SUCCEEDED
+
+
+def test_an_attempt_that_was_closed_gets_no_processing_job(opened: Stage, record: Step, summarize: Step) -> None:
+    """As when somebody redrives an execution that was stopped: its child begins with the attempt it had."""
+    summarize(summary_event({"failure": {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}}))
+    with pytest.raises(JobClosedError, match="FAILED"):
+        record(pointer_event())
+
+
+def test_an_attempt_that_has_failed_is_not_begun_again(opened: Stage, record: Step, classify: Step) -> None:
+    assert classify(failure_event("OutputIncompleteError", "b.parquet is missing"))["try_again"] is True
+    with pytest.raises(StaleEventError, match="WAITING in attempt 1"):
+        record(pointer_event())
+
+
+def test_the_next_attempt_is_not_opened_while_one_runs(opened: Stage, record: Step) -> None:
+    with pytest.raises(StaleEventError, match="RUNNING in attempt 1"):
+        record(pointer_event(attempt=2))
+
+
+def test_an_unknown_job_is_refused_by_name(stage: Stage, record: Step) -> None:
+    with pytest.raises(JobNotFoundError, match="'nobody'"):
+        record(pointer_event("nobody"))
+
+
+def test_a_message_of_another_release_is_refused(planned: Stage, record: Step) -> None:
+    with pytest.raises(InvalidInputError, match="schema_version: got 2"):
+        record({**pointer_event(), "schema_version": 2})

@@ -1,0 +1,175 @@
+"""The queue and Step Functions as they may behave at their worst, around the real code and its table and buckets."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from contract import codec, environment
+from contract.uploads import ObjectVersion, UploadManifest, UploadRule
+from lambdas.deployment import Deployment
+from lambdas.job_table import JobTable
+from lambdas.object_store import ObjectStore
+from lambdas.settings import read_settings
+from lambdas.start_on_upload.action import Message, start_on_upload
+from lambdas.start_on_upload.messages import WindowEnd, window_end_text
+from lambdas.upload_table import UploadTable
+from tests.unit.lambdas.builders import VARIABLES
+from tests.unit.lambdas.start_on_upload.storage_model import BucketsModel, TableModel
+
+DATASETS_BUCKET = VARIABLES[environment.DATASETS_BUCKET]
+RESULTS_BUCKET = VARIABLES[environment.RESULTS_BUCKET]
+BEGIN = datetime(2026, 1, 5, 10, tzinfo=UTC)
+
+
+class DiedError(BaseException):
+    """The function's process is gone. No `except Exception` sees it."""
+
+
+def event_of(bucket: str, dataset: str, upload: ObjectVersion) -> str:
+    """The event as EventBridge hands it to the queue."""
+    found = {"key": f"{dataset}/{upload.key}" if dataset else upload.key, "size": upload.size, "etag": upload.etag}
+    if upload.version_id:
+        found["version-id"] = upload.version_id
+    if upload.sequencer:
+        found["sequencer"] = upload.sequencer
+    event = {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "111122223333",
+        "time": "2026-01-05T10:00:00Z",
+        "region": "eu-central-1",
+        "resources": [f"arn:aws:s3:::{bucket}"],
+        "detail": {"version": "0", "bucket": {"name": bucket}, "object": found, "reason": "PutObject"},
+    }
+    return json.dumps(event)
+
+
+@dataclass
+class Waiting:
+    """A message in the queue."""
+
+    body: str
+    due: datetime = BEGIN
+    received: int = 0
+
+
+@dataclass
+class Trigger:
+    """The function with everything around it in memory. As `outside` it takes the place of SQS and Step Functions."""
+
+    rules: Mapping[str, UploadRule]
+    now: datetime = BEGIN
+    queue: list[Waiting] = field(default_factory=list)
+    executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    refusal: str = ""
+    """The error with which Step Functions refuses for a time."""
+    waits: list[int] = field(default_factory=list)
+    """Seconds after which failed messages are to come back."""
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    # ---- what the function says to the outside ----------------------------------------------------------------
+
+    def start_execution(self, name: str, request: Mapping[str, Any]) -> bool:
+        self._step()
+        if self.refusal:
+            raise ClientError({"Error": {"Code": self.refusal, "Message": "later"}}, "StartExecution")
+        fresh = name not in self.executions
+        assert self.executions.setdefault(name, dict(request)) == dict(request)
+        self._step()
+        return fresh
+
+    def end_window_later(self, end: WindowEnd, seconds: float) -> None:
+        self._step()
+        self.queue.append(Waiting(window_end_text(end), self.now + timedelta(seconds=min(seconds, 900))))
+        self._step()
+
+    def show_again(self, receipts: Sequence[tuple[str, int]]) -> None:
+        self.waits += [seconds for _, seconds in receipts]
+
+    # ---- what the queue does ----------------------------------------------------------------------------------
+
+    def put(self, dataset: str, *uploads: ObjectVersion) -> None:
+        self.queue += [Waiting(event_of(DATASETS_BUCKET, dataset, upload)) for upload in uploads]
+
+    def deployment(self) -> Deployment:
+        settings = read_settings(VARIABLES)
+        store = ObjectStore(
+            self.buckets,
+            datasets_bucket=settings.datasets_bucket,
+            models_bucket=settings.models_bucket,
+            results_bucket=settings.results_bucket,
+        )
+        jobs = JobTable(self.table, settings.table_name, record_days=1)
+        uploads = UploadTable(self.table, settings.table_name, record_days=1)
+        return Deployment(settings, jobs, uploads, store, clock=lambda: self.now)
+
+    def due(self) -> list[Waiting]:
+        return [waiting for waiting in self.queue if waiting.due <= self.now]
+
+    def deliver(self, chosen: Sequence[Waiting], *, doubled: bool = False) -> None:
+        """One call of the function over these messages. Those that it is done with leave the queue, unless doubled."""
+        batch: dict[str, Waiting] = {}
+        messages = []
+        for waiting in chosen:
+            waiting.received += 1
+            number = str(next(self.numbers))
+            batch[number] = waiting
+            messages.append(Message(number, f"receipt-{number}", waiting.received, waiting.body))
+        again = set(start_on_upload(messages, self.rules, self.deployment(), self))  # type: ignore[arg-type]
+        done = [waiting for number, waiting in batch.items() if number not in again]
+        if not doubled:
+            self.queue = [waiting for waiting in self.queue if not any(waiting is other for other in done)]
+
+    def drain(self) -> None:
+        """Deliver until nothing is left, in a time in which nothing goes wrong any more."""
+        for _ in range(100):
+            if not self.queue:
+                return
+            self.now += timedelta(seconds=30)
+            self.deliver(self.due())
+        raise AssertionError(f"{len(self.queue)} messages stay in the queue: {self.queue[0].body}")
+
+    # ---- what goes wrong --------------------------------------------------------------------------------------
+
+    _steps: int = 0
+    _interrupt_at: int = -1
+    _interruption: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.table = TableModel(self._step)
+        self.buckets = BucketsModel(self._step)
+
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps == self._interrupt_at and self._interruption is not None:
+            interruption, self._interruption = self._interruption, None
+            interruption()
+
+    @contextmanager
+    def interrupted(self, at_step: int, interruption: Callable[[], None]) -> Iterator[None]:
+        """Let something happen at the n-th beginning or end of a call to AWS."""
+        self._steps, self._interrupt_at, self._interruption = 0, at_step, interruption
+        try:
+            yield
+        finally:
+            self._interruption = None
+
+    # ---- what came of it --------------------------------------------------------------------------------------
+
+    def manifests(self) -> dict[str, UploadManifest]:
+        return {
+            name: codec.loads(UploadManifest, self.buckets.objects[RESULTS_BUCKET, str(request["objects_manifest"])])
+            for name, request in self.executions.items()
+        }
+
+
+def die() -> None:
+    raise DiedError

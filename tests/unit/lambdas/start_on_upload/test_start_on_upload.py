@@ -1,0 +1,248 @@
+"""The handler over moto's S3 and DynamoDB, and the plan that reads what it wrote."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from contract.uploads import MARKER_NAME, ObjectVersion, UploadRule
+from lambdas.errors import InvalidRequestError
+from lambdas.start_on_upload.action import Message, start_on_upload
+from tests.unit.lambdas.builders import Stage, plan_event
+from tests.unit.lambdas.start_on_upload.queue_model import BEGIN, Trigger, event_of
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+RULES = {
+    "flights": UploadRule("flights", "marker"),
+    "orders": UploadRule("orders", "window", 60),
+}
+
+
+class Uploads:
+    """Puts objects and hands their events to the function, over moto's table and buckets."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.outside = Trigger(RULES)
+        stage.s3.put_bucket_versioning(Bucket=stage.datasets, VersioningConfiguration={"Status": "Enabled"})
+
+    def put(self, key: str, body: bytes = b"data") -> str:
+        """Put an object and return its event."""
+        answer = self.stage.s3.put_object(Bucket=self.stage.datasets, Key=key, Body=body)
+        dataset, _, name = key.partition("/") if "/" in key else ("", "", key)
+        found = ObjectVersion(name, answer["VersionId"], answer["ETag"].strip('"'), len(body), f"{id(answer):x}")
+        return event_of(self.stage.datasets, dataset, found)
+
+    def deliver(self, *bodies: str, at: datetime = BEGIN) -> list[str]:
+        """Returns the bodies that are to be delivered again."""
+        self.outside.now = at
+        messages = [Message(str(index), f"r-{index}", 1, body) for index, body in enumerate(bodies)]
+        deployment = replace(self.stage.deployment, clock=lambda: at)
+        again = start_on_upload(messages, RULES, deployment, self.outside)  # type: ignore[arg-type]
+        return [bodies[int(number)] for number in again]
+
+    def mark(self, text: bytes = b"", folder: str = "day=1/") -> dict[str, Any]:
+        """Write a marker and return the request of the one execution that it starts."""
+        assert self.deliver(self.put(f"flights/{folder}{MARKER_NAME}", text)) == []
+        (request,) = self.outside.executions.values()
+        return dict(request)
+
+    def manifest(self, request: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self.stage.read_json(request["objects_manifest"])
+        return found
+
+
+@pytest.fixture
+def uploads(stage: Stage) -> Uploads:
+    return Uploads(stage)
+
+
+def keys(found: Sequence[dict[str, Any]]) -> list[str]:
+    return [item["key"] for item in found]
+
+
+def test_an_empty_marker_names_the_data_of_its_folder_and_no_other(uploads: Uploads, plan: Step) -> None:
+    for key in ("day=1/a.parquet", "day=1/x/b.parquet", "day=1/_tmp/c.parquet", "day=10/d.parquet", "e.parquet"):
+        uploads.put(f"flights/{key}", key.encode())
+    request = uploads.mark()
+    assert keys(uploads.manifest(request)["objects"]) == ["day=1/a.parquet", "day=1/x/b.parquet"]
+    uploads.stage.register()
+    uploads.stage.register("elsewhere", dataset="orders")
+    plan(plan_event(request))
+    assert [job.job_id for job in uploads.stage.deployment.table.jobs("e-1")] == ["delays-ua"]
+    assert [item.key for item in uploads.stage.spec().objects] == ["day=1/a.parquet", "day=1/x/b.parquet"]
+
+
+@pytest.mark.parametrize("text", ['["b.parquet"]', '{"objects": ["b.parquet", "b.parquet"]}', ' ["b.parquet"]\n'])
+def test_a_marker_with_a_list_names_exactly_that(uploads: Uploads, text: str) -> None:
+    for name in "abc":
+        uploads.put(f"flights/day=1/{name}.parquet", name.encode())
+    assert keys(uploads.manifest(uploads.mark(text.encode()))["objects"]) == ["day=1/b.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"", "got 'no objects', expected a marker with data in its folder"),
+        (b"[]", "got 'no objects', expected a marker with data in its folder"),
+        (b'["a.parquet", "b.parquet"]', "the marker names what is not there: 'day=1/a.parquet', 'day=1/b.parquet'"),
+        (b"a.parquet", "the marker is neither empty nor JSON"),
+        (b'{"keys": []}', "neither a JSON list of object keys nor an object with such a list in 'objects'"),
+        (b'["../../models/a.parquet"]', "the marker names what is no path below its folder"),
+        (b'["_tmp/a.parquet"]', "the marker names what is no data"),
+    ],
+)
+def test_a_marker_that_names_nothing_to_score_is_refused_by_the_plan(
+    uploads: Uploads, plan: Step, text: bytes, problem: str
+) -> None:
+    uploads.stage.register()
+    request = uploads.mark(text)
+    with pytest.raises(InvalidRequestError) as refused:
+        plan(plan_event(request))
+    assert problem in str(refused.value)
+    assert "objects_manifest uploads/flights/" in str(refused.value)
+
+
+def test_a_marker_is_read_as_it_was_when_its_event_came(uploads: Uploads) -> None:
+    for name in "ab":
+        uploads.put(f"flights/day=1/{name}.parquet")
+    first = uploads.put(f"flights/day=1/{MARKER_NAME}", b'["a.parquet"]')
+    second = uploads.put(f"flights/day=1/{MARKER_NAME}", b'["b.parquet"]')
+    assert uploads.deliver(second, first, second, first) == []
+    assert uploads.deliver(first) == []
+    manifests = [uploads.manifest(dict(request)) for request in uploads.outside.executions.values()]
+    assert sorted(keys(manifest["objects"]) for manifest in manifests) == [["day=1/a.parquet"], ["day=1/b.parquet"]]
+
+
+def test_a_marker_that_is_delivered_again_names_what_it_named_first(uploads: Uploads) -> None:
+    uploads.put("flights/day=1/a.parquet")
+    marker = uploads.put(f"flights/day=1/{MARKER_NAME}", b"")
+    uploads.outside.refusal = "ThrottlingException"
+    assert uploads.deliver(marker) == [marker]
+    uploads.put("flights/day=1/later.parquet")
+    uploads.outside.refusal = ""
+    assert uploads.deliver(marker) == []
+    (request,) = uploads.outside.executions.values()
+    assert keys(uploads.manifest(dict(request))["objects"]) == ["day=1/a.parquet"]
+
+
+def test_a_marker_over_objects_that_change_before_the_plan_is_refused_by_name(uploads: Uploads, plan: Step) -> None:
+    uploads.stage.register()
+    for name in "abc":
+        uploads.put(f"flights/day=1/{name}.parquet")
+    request = uploads.mark()
+    uploads.put("flights/day=1/a.parquet", b"another")
+    uploads.stage.s3.delete_object(Bucket=uploads.stage.datasets, Key="flights/day=1/b.parquet")
+    with pytest.raises(InvalidRequestError) as refused:
+        plan(plan_event(request))
+    for part in ("a.parquet: replaced since", "b.parquet: removed since", "2 objects", "write it again"):
+        assert part in str(refused.value)
+
+
+def window(uploads: Uploads, *events: str) -> dict[str, Any]:
+    """Gather these uploads, let the window end, and return its execution's request."""
+    before = set(uploads.outside.executions)
+    assert uploads.deliver(*events) == []
+    at = BEGIN.replace(hour=11 + len(before))
+    reminders, uploads.outside.queue = [waiting.body for waiting in uploads.outside.queue], []
+    assert uploads.deliver(*reminders, at=at) == []
+    (name,) = set(uploads.outside.executions) - before
+    return dict(uploads.outside.executions[name])
+
+
+def test_an_upload_that_a_later_one_replaces_is_skipped_with_its_reason(uploads: Uploads, plan: Step) -> None:
+    uploads.stage.register(dataset="orders")
+    request = window(uploads, *[uploads.put(f"orders/{name}.parquet", name.encode()) for name in "abc"])
+    later = uploads.put("orders/b.parquet", b"the later one")
+    uploads.stage.s3.delete_object(Bucket=uploads.stage.datasets, Key="orders/c.parquet")
+    plan(plan_event(request))
+    assert [item.key for item in uploads.stage.spec().objects] == ["a.parquet"]
+    skipped = {item["key"]: item["reason"] for item in uploads.stage.read_json("executions/e-1/skipped.json")}
+    assert skipped.keys() == {"b.parquet", "c.parquet"}
+    assert skipped["b.parquet"].endswith("the later upload starts an execution of its own")
+    assert skipped["c.parquet"] == "removed since it was uploaded"
+    # And so it does.
+    plan(plan_event(window(uploads, later), execution_id="e-2"))
+    assert [(item.key, item.size) for item in uploads.stage.spec("e-2").objects] == [("b.parquet", 13)]
+
+
+def test_a_window_of_which_nothing_is_left_is_refused_by_name(uploads: Uploads, plan: Step) -> None:
+    uploads.stage.register(dataset="orders")
+    request = window(uploads, uploads.put("orders/a.parquet", b"1"))
+    uploads.put("orders/a.parquet", b"22")
+    with pytest.raises(InvalidRequestError, match="later uploads have executions of their own"):
+        plan(plan_event(request))
+
+
+def test_what_starts_nothing_is_counted_and_named_in_one_line(
+    uploads: Uploads, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = [uploads.put(key) for key in ("loose.parquet", "nobody/a.parquet", "nobody/b.parquet")]
+    no_data = [uploads.put(key) for key in ("orders/notes.txt", "orders/_tmp/a.parquet", "orders//a.parquet")]
+    waits = uploads.put("flights/day=1/a.parquet")
+    assert uploads.deliver(*nobody, *no_data, waits) == []
+    assert uploads.outside.executions == {}
+    assert uploads.outside.queue == []
+    said = {vars(line)["reason"]: vars(line)["count"] for line in caplog.records}
+    assert said == {
+        "the object lies in no dataset's folder": 1,
+        "no rule of the setting `uploads` names the dataset 'nobody'": 2,
+        "dataset 'orders': the object is no data": 3,
+    }
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (counted,) = [line for line in lines if "UploadsIgnored" in line]
+    assert counted["UploadsIgnored"] == [6.0]
+
+
+POISON = [
+    "poison",
+    "[]",
+    "{}",
+    '{"source": "aws.ec2", "detail-type": "Object Created"}',
+    '{"source": "aws.s3", "detail-type": "Object Deleted", "detail": {}}',
+    '{"source": "aws.s3", "detail-type": "Object Created"}',
+    event_of("another-bucket", "orders", ObjectVersion("a.parquet", "v", "e", 1, "1")),
+    event_of("datasets-test", "orders", ObjectVersion("a.parquet", "", "e", 1, "")),
+    '{"type": "fleetscore.window_end", "dataset": "orders", "window": 7}',
+    '{"type": "fleetscore.window_end", "dataset": "orders", "window": "7"}',
+]
+
+
+@pytest.mark.parametrize("poison", POISON)
+def test_a_message_that_nobody_can_read_goes_back_alone_and_at_once(uploads: Uploads, poison: str) -> None:
+    good = uploads.put("orders/a.parquet")
+    assert uploads.deliver(good, poison, good) == [poison]
+    assert uploads.outside.waits == [0]
+    assert len(uploads.outside.queue) == 1
+
+
+def test_what_fails_for_one_dataset_holds_up_no_other(uploads: Uploads) -> None:
+    marker = uploads.put(f"flights/{MARKER_NAME}")
+    uploads.outside.refusal = "ThrottlingException"
+    assert uploads.deliver(marker, uploads.put("orders/a.parquet")) == [marker]
+    assert uploads.outside.waits == [30]
+    assert len(uploads.outside.queue) == 1
+
+
+def test_a_manifest_that_is_missing_or_of_another_dataset_is_refused(uploads: Uploads, plan: Step) -> None:
+    uploads.stage.register()
+    with pytest.raises(
+        InvalidRequestError, match=r"objects_manifest: got 'uploads/flights/x.json', expected an upload"
+    ):
+        plan(plan_event({"objects_manifest": "uploads/flights/x.json"}))
+    uploads.put("flights/day=1/a.parquet")
+    with pytest.raises(InvalidRequestError, match="the dataset of the objects_manifest"):
+        plan(plan_event({**uploads.mark(), "dataset": "orders"}, execution_id="e-2"))
+
+
+def test_without_a_model_of_the_dataset_the_plan_says_so(uploads: Uploads, plan: Step) -> None:
+    uploads.stage.register(dataset="orders")
+    uploads.put("flights/day=1/a.parquet")
+    request = uploads.mark()
+    with pytest.raises(InvalidRequestError, match="at least one chosen model whose own dataset is 'flights'"):
+        plan(plan_event(request))
+    # A model that the request names is taken at its word.
+    assert plan(plan_event({**request, "models": ["delays-ua"]}, execution_id="e-2"))["job_count"] == 1

@@ -1,0 +1,243 @@
+"""Every object version in exactly one execution: messages doubled, shuffled, cut anywhere, calls that die anywhere."""
+
+import itertools
+from collections import Counter
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.uploads import ObjectVersion, UploadRule
+from tests.unit.lambdas.start_on_upload.queue_model import DiedError, Trigger, Waiting, die
+
+WINDOW_SECONDS = 60
+
+
+def any_trigger() -> tuple[Trigger, str]:
+    dataset = "orders"
+    rule = UploadRule(dataset, "window", WINDOW_SECONDS, {"execution_label": "gathered"})
+    return Trigger({dataset: rule}), dataset
+
+
+def upload(number: int, key: str = "") -> ObjectVersion:
+    """The n-th upload of all; a later one of the same key has a greater sequencer."""
+    return ObjectVersion(key or f"{number}.parquet", f"v{number}", f"{number:032x}", 10 + number, f"{number:018X}")
+
+
+def reminders(trigger: Trigger) -> list[Waiting]:
+    return [waiting for waiting in trigger.due() if "window_end" in waiting.body]
+
+
+def check(trigger: Trigger, sent: list[ObjectVersion]) -> None:
+    """Effects are the distinct intents: each upload in one manifest, each manifest in one execution."""
+    manifests = trigger.manifests()
+    assert len({str(request["objects_manifest"]) for request in trigger.executions.values()}) == len(manifests)
+    named = Counter(item for m in manifests.values() for item in (*m.objects, *m.superseded))
+    assert named == Counter(set(sent))
+    for manifest in manifests.values():
+        scored = {item.key: item for item in manifest.objects}
+        assert len(scored) == len(manifest.objects)
+        for old in manifest.superseded:
+            assert scored[old.key].sequencer > old.sequencer
+
+
+steps = st.fixed_dictionaries(
+    {
+        "seconds": st.sampled_from([0, 1, 40, 70]),
+        "share": st.lists(st.booleans(), min_size=1, max_size=8),
+        "order": st.randoms(use_true_random=False),
+        "doubled": st.booleans(),
+        "at_step": st.integers(1, 45),
+        "what": st.sampled_from(["nothing", "dies", "dies", "another call", "refused"]),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    keys=st.lists(st.sampled_from(["a.parquet", "b.parquet", "x/c.parquet", "d.parquet"]), min_size=1, max_size=7),
+    story=st.lists(steps, max_size=8),
+)
+def test_effects_are_the_distinct_intents_whatever_happens(keys: list[str], story: list[dict]) -> None:  # type: ignore[type-arg]
+    trigger, dataset = any_trigger()
+    sent = [upload(number, key) for number, key in enumerate(keys)]
+    trigger.put(dataset, *sent)
+    for step in story:
+        trigger.now += timedelta(seconds=step["seconds"])
+        chosen = [item for item, take in zip(trigger.due(), itertools.cycle(step["share"]), strict=False) if take]
+        step["order"].shuffle(chosen)
+        others = [item for item in trigger.due() if item not in chosen][:3] or chosen[:1]
+        trigger.refusal = "ThrottlingException" if step["what"] == "refused" else ""
+        happens = {"dies": die, "another call": lambda o=others: trigger.deliver(o, doubled=True)}
+        interruption = happens.get(step["what"], lambda: None)
+        with suppress(DiedError), trigger.interrupted(step["at_step"], interruption):
+            trigger.deliver(chosen, doubled=step["doubled"])
+    trigger.refusal = ""
+    trigger.drain()
+    check(trigger, sent)
+
+
+@pytest.mark.parametrize("moment", ["gathering", "ending"])
+def test_a_call_may_die_between_any_two_of_its_steps(moment: str) -> None:
+    for at_step in itertools.count(1):
+        trigger, dataset = any_trigger()
+        sent = [upload(1), upload(2), upload(3)]
+        trigger.put(dataset, *sent)
+        if moment == "ending":
+            trigger.deliver(trigger.due())
+            trigger.now += timedelta(seconds=WINDOW_SECONDS)
+        died = False
+        try:
+            with trigger.interrupted(at_step, die):
+                trigger.deliver(trigger.due())
+        except DiedError:
+            died = True
+        # What comes again is another cut of the messages than the one that died, and the rest only after its window.
+        trigger.deliver(trigger.due()[:1])
+        trigger.now += timedelta(seconds=WINDOW_SECONDS)
+        trigger.deliver(reminders(trigger))
+        trigger.drain()
+        check(trigger, sent)
+        if not died:
+            assert at_step > 10
+            return
+
+
+@pytest.mark.parametrize("at_step", range(1, 40, 3))
+def test_two_calls_over_the_same_messages_may_interleave(at_step: int) -> None:
+    trigger, dataset = any_trigger()
+    sent = [upload(1), upload(2), upload(3)]
+    trigger.put(dataset, *sent)
+    with trigger.interrupted(at_step, lambda: trigger.deliver(trigger.due()[1:], doubled=True)):
+        trigger.deliver(trigger.due()[:2])
+    trigger.drain()
+    check(trigger, sent)
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+@pytest.mark.parametrize("window_is_open", [False, True])
+@pytest.mark.parametrize("at_step", range(1, 40))
+def test_a_slow_call_may_find_its_window_ended_and_its_uploads_taken(
+    at_step: int, window_is_open: bool, shared: int
+) -> None:
+    trigger, dataset = any_trigger()
+    sent = [upload(1), upload(2), upload(3)]
+    if window_is_open:
+        sent.append(upload(0))
+        trigger.put(dataset, upload(0))
+        trigger.deliver(trigger.due())
+    trigger.put(dataset, *sent[:3])
+
+    def others_finish() -> None:
+        trigger.deliver(trigger.due()[2 - shared :], doubled=True)
+        trigger.now += timedelta(seconds=WINDOW_SECONDS)
+        trigger.deliver(reminders(trigger))
+
+    with trigger.interrupted(at_step, others_finish):
+        trigger.deliver(trigger.due()[:2])
+    trigger.drain()
+    check(trigger, sent)
+
+
+def test_ten_thousand_uploads_in_batches_of_thousands_start_one_execution() -> None:
+    trigger, dataset = any_trigger()
+    sent = [upload(number) for number in range(10_000)]
+    trigger.put(dataset, *sent)
+    burst = trigger.due()
+    # As Lambda would cut them: 6 MB an event.
+    for start in range(0, len(burst), 3_000):
+        trigger.deliver(burst[start : start + 3_000])
+    trigger.drain()
+    (manifest,) = trigger.manifests().values()
+    assert sorted(manifest.objects, key=lambda item: item.size) == sent
+
+
+def test_uploads_after_a_windows_end_have_an_execution_of_their_own() -> None:
+    trigger, dataset = any_trigger()
+    trigger.put(dataset, upload(1))
+    trigger.drain()
+    trigger.put(dataset, upload(2))
+    trigger.drain()
+    assert [[item.key for item in m.objects] for m in trigger.manifests().values()] == [["1.parquet"], ["2.parquet"]]
+
+
+def test_a_windows_execution_has_the_rules_request_and_a_name_from_its_uploads() -> None:
+    trigger, dataset = any_trigger()
+    trigger.put(dataset, upload(1))
+    trigger.drain()
+    ((name, request),) = trigger.executions.items()
+    batch_id = name.removeprefix(f"upload-{dataset}-")
+    assert request == {
+        "dataset": dataset,
+        "objects_manifest": f"uploads/{dataset}/{batch_id}.json",
+        "execution_label": "gathered",
+    }
+    assert len(name) <= 80
+
+
+def test_a_window_lasts_from_its_first_upload_for_its_seconds() -> None:
+    trigger, dataset = any_trigger()
+    trigger.put(dataset, upload(1))
+    trigger.deliver(trigger.due())
+    trigger.now += timedelta(seconds=WINDOW_SECONDS - 1)
+    trigger.put(dataset, upload(2))
+    trigger.deliver(trigger.due())
+    assert trigger.executions == {}
+    trigger.now += timedelta(seconds=1)
+    trigger.deliver(trigger.due())
+    assert [len(manifest.objects) for manifest in trigger.manifests().values()] == [2]
+
+
+def test_a_window_that_is_longer_than_a_message_waits_is_put_off() -> None:
+    dataset = "orders"
+    trigger = Trigger({dataset: UploadRule(dataset, "window", 3_600)})
+    trigger.put(dataset, upload(1))
+    trigger.deliver(trigger.due())
+    for _ in range(3):
+        trigger.now += timedelta(seconds=900)
+        trigger.deliver(trigger.due())
+        assert (len(trigger.queue), trigger.executions) == (1, {})
+    trigger.now += timedelta(seconds=900)
+    trigger.deliver(trigger.due())
+    assert (len(trigger.queue), len(trigger.executions)) == (0, 1)
+
+
+@pytest.mark.parametrize("refusal", ["ThrottlingException", "ExecutionLimitExceeded"])
+def test_nothing_is_dropped_while_executions_are_refused(refusal: str) -> None:
+    trigger, dataset = any_trigger()
+    trigger.put(dataset, upload(1))
+    trigger.deliver(trigger.due())
+    trigger.now += timedelta(seconds=WINDOW_SECONDS)
+    trigger.refusal = refusal
+    for _ in range(4):
+        trigger.deliver(trigger.due())
+    assert (len(trigger.queue), trigger.waits) == (1, [30, 60, 120, 240])
+    # Uploads go on being gathered, in a window of their own.
+    trigger.put(dataset, upload(2))
+    trigger.deliver(trigger.due())
+    trigger.refusal = ""
+    trigger.drain()
+    check(trigger, [upload(1), upload(2)])
+    assert len(trigger.executions) == 2
+
+
+def test_a_rule_that_is_gone_does_not_lose_what_its_window_gathered() -> None:
+    trigger, dataset = any_trigger()
+    trigger.put(dataset, upload(1))
+    trigger.deliver(trigger.due())
+    trigger.rules = {}
+    trigger.drain()
+    check(trigger, [upload(1)])
+
+
+def test_claims_outlive_the_longest_time_that_a_message_can_take() -> None:
+    trigger, dataset = any_trigger()
+    trigger.put(dataset, upload(1))
+    trigger.drain()
+    items = [item for (_, sk), item in trigger.table.items.items() if sk != "CURRENT"]
+    assert items
+    assert all(item["expires_at"] > trigger.now.timestamp() + 28 * 86_400 for item in items)
+    (current,) = [item for (_, sk), item in trigger.table.items.items() if sk == "CURRENT"]
+    assert "expires_at" not in current

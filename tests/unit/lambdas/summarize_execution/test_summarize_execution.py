@@ -1,0 +1,166 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract import codec, layout
+from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from contract.summary import ExecutionSummary
+from lambdas.errors import InvalidRequestError
+from tests.unit.lambdas.builders import Stage, failure_event, plan_event, pointer_event, summary_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def summary_of(stage: Stage, execution_id: str = "e-1") -> ExecutionSummary:
+    return codec.from_json(ExecutionSummary, stage.read_json(layout.summary_key(execution_id)))
+
+
+@pytest.fixture
+def two_jobs(stage: Stage, plan: Step, record: Step) -> Stage:
+    for model_id in ("bad", "good"):
+        stage.register(model_id)
+    stage.upload()
+    plan(plan_event({"execution_label": "nightly"}))
+    for model_id in ("bad", "good"):
+        record(pointer_event(model_id))
+    stage.commit(job_id="good")
+    return stage
+
+
+def test_an_execution_whose_jobs_all_succeeded_has_succeeded(
+    opened: Stage, verify: Step, summarize: Step, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened.commit()
+    verify(pointer_event())
+    outcome = summarize(summary_event({"execution_id": "e-1"}))
+    uri = "s3://results-test/executions/e-1/summary.json"
+    assert outcome == {"schema_version": 1, "status": "SUCCEEDED", "summary_uri": uri, "cause": ""}
+    record, summary = opened.execution(), summary_of(opened)
+    assert (record.status, record.summary_uri, record.jobs_succeeded) == (ExecutionStatus.SUCCEEDED, uri, 1)
+    assert (summary.status, summary.rows_scored, summary.rows_quarantined) == (ExecutionStatus.SUCCEEDED, 19, 1)
+    (job,) = summary.jobs
+    assert job.predictions_uris == (
+        "s3://results-test/predictions/dataset=flights/model_id=delays-ua/execution_id=e-1/",
+    )
+    assert job.seconds >= 0
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert metrics[-1]["stage"] == "test"
+    counts = {name: metrics[-1][name] for name in ("JobsSucceeded", "JobsFailed", "RowsScored", "RowsQuarantined")}
+    assert counts == {"JobsSucceeded": [1.0], "JobsFailed": [0.0], "RowsScored": [19.0], "RowsQuarantined": [1.0]}
+
+
+def test_some_failed_jobs_make_it_partly_failed_and_are_named_with_what_to_do(
+    two_jobs: Stage, verify: Step, classify: Step, summarize: Step
+) -> None:
+    verify(pointer_event("good"))
+    described = {"ProcessingJobStatus": "Failed", "ExitMessage": "MODEL: bad: digest differs"}
+    classify(failure_event("States.TaskFailed", described, job_id="bad"))
+    outcome = summarize(summary_event({}))
+    assert outcome["status"] == "PARTLY_FAILED"
+    assert "1 of 2 jobs failed:\n- bad: MODEL: bad: digest differs" in outcome["cause"]
+    assert "`fleetscore status e-1`" in outcome["cause"]
+    summary = summary_of(two_jobs)
+    assert [(job.job_id, job.failure_kind) for job in summary.jobs] == [("bad", FailureKind.MODEL), ("good", None)]
+    assert (summary.label, summary.jobs_total, summary.jobs_failed) == ("nightly", 2, 1)
+
+
+def test_nothing_that_succeeded_means_failed(two_jobs: Stage, summarize: Step) -> None:
+    outcome = summarize(summary_event({}))
+    assert outcome["status"] == "FAILED"
+    assert two_jobs.job("bad").status is JobStatus.FAILED
+    assert two_jobs.attempt(job_id="bad").status is AttemptStatus.FAILED
+
+
+def test_every_open_record_is_closed_when_the_map_dies(two_jobs: Stage, verify: Step, summarize: Step) -> None:
+    verify(pointer_event("good"))
+    failure = {"Error": "States.ExceedToleratedFailureThreshold", "Cause": "threshold reached"}
+    outcome = summarize(summary_event({"failure": failure}))
+    bad, attempt = two_jobs.job("bad"), two_jobs.attempt(job_id="bad")
+    assert (bad.status, bad.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
+    assert "tolerated_failure_percentage" in bad.reason
+    assert (attempt.status, attempt.reason) == (AttemptStatus.FAILED, bad.reason)
+    assert two_jobs.job("good").status is JobStatus.SUCCEEDED
+    assert outcome["status"] == "PARTLY_FAILED"
+    assert "States.ExceedToleratedFailureThreshold" in outcome["cause"]
+
+
+def test_summarizing_twice_gives_the_same_outcome(two_jobs: Stage, verify: Step, summarize: Step) -> None:
+    verify(pointer_event("good"))
+    first = summarize(summary_event({}))
+    record, summary = two_jobs.execution(), summary_of(two_jobs)
+    assert summarize(summary_event({"failure": {"Error": "Late", "Cause": "x"}})) == first
+    assert (two_jobs.execution(), summary_of(two_jobs)) == (record, summary)
+
+
+def test_a_refused_request_ends_with_its_problems(stage: Stage, plan: Step, summarize: Step) -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        plan(plan_event({"models": ["nobody"], "colour": "red"}))
+    cause = json.dumps({"errorMessage": str(refusal.value), "errorType": "InvalidRequestError"})
+    request = {"models": ["nobody"], "colour": "red"}
+    state = {"request": request, "failure": {"Error": "InvalidRequestError", "Cause": cause}}
+    outcome = summarize(summary_event(state))
+    assert (outcome["status"], outcome["cause"]) == ("FAILED", str(refusal.value))
+    assert stage.execution().summary_uri == outcome["summary_uri"]
+    assert summary_of(stage).request == {"models": ["nobody"], "colour": "red"}
+
+
+def test_an_execution_whose_plan_wrote_nothing_still_gets_its_records(stage: Stage, summarize: Step) -> None:
+    failure = {"Error": "Lambda.Unknown", "Cause": "The function was killed"}
+    outcome = summarize(summary_event({"request": {"dataset": "flights"}, "failure": failure}))
+    assert outcome["status"] == "FAILED"
+    assert "Nothing was scored. The plan failed: Lambda.Unknown: The function was killed" in outcome["cause"]
+    record = stage.execution()
+    assert (record.status, json.loads(record.request_json)) == (ExecutionStatus.FAILED, {"dataset": "flights"})
+    assert summary_of(stage).jobs == ()
+
+
+def test_a_plan_that_failed_says_what_to_do(stage: Stage, summarize: Step) -> None:
+    failure = {"Error": "ClientError", "Cause": "not authorized to perform: s3:ListBucket"}
+    cause = summarize(summary_event({"request": {}, "failure": failure}))["cause"]
+    assert "Mend what it names, then start a new execution." in cause
+    failure = {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}
+    cause = summarize(summary_event({"request": {}, "failure": failure}, execution_id="e-2"))["cause"]
+    assert "Mend" not in cause
+    assert "Start a new execution." in cause
+
+
+@pytest.mark.parametrize("depth", [50, 150, 400])
+def test_a_request_of_any_depth_gets_its_summary(stage: Stage, plan: Step, summarize: Step, depth: int) -> None:
+    request: Any = 1
+    for _ in range(depth):
+        request = [request]
+    with pytest.raises(InvalidRequestError):
+        plan(plan_event(request))
+    assert summarize(summary_event({"request": request}))["status"] == "FAILED"
+    text = json.dumps(request)
+    assert summary_of(stage).request == (request if depth == 50 else text)
+
+
+def test_a_summary_is_json_for_every_reader(stage: Stage, plan: Step, summarize: Step) -> None:
+    """A number such as 1e400 is infinite in Python, which writes it as a word that is no JSON."""
+    request = {"max_concurrency": float("inf")}
+    with pytest.raises(InvalidRequestError):
+        plan(plan_event(request))
+    summarize(summary_event({"request": request}))
+    assert summary_of(stage).request == '{"max_concurrency": Infinity}'
+
+
+def test_the_records_of_an_earlier_execution_of_the_same_name_are_left_alone(planned: Stage, summarize: Step) -> None:
+    before = planned.execution()
+    outcome = summarize(summary_event({}, started_at="2026-09-01T00:00:00.000Z"))
+    assert outcome["status"] == "FAILED"
+    assert "another name" in outcome["cause"]
+    assert (planned.execution(), planned.job().status) == (before, JobStatus.PENDING)
+
+
+def test_many_failed_jobs_keep_the_cause_short(stage: Stage, plan: Step, summarize: Step) -> None:
+    for number in range(40):
+        stage.register(f"m-{number:03d}")
+    stage.upload()
+    plan(plan_event({}))
+    outcome = summarize(summary_event({"failure": {"Error": "States.Runtime", "Cause": "x" * 30_000}}))
+    assert "- and 35 more" in outcome["cause"]
+    assert len(json.dumps(outcome)) < 10_000
+    assert summary_of(stage).jobs_failed == 40

@@ -1,0 +1,93 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract import layout
+from contract.status import AttemptStatus, JobStatus
+from lambdas.errors import JobClosedError, ObjectReplacedError, OutputIncompleteError, StaleEventError
+from tests.unit.lambdas.builders import Stage, failure_event, plan_event, pointer_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def test_a_complete_output_ends_the_job_with_its_rows(opened: Stage, verify: Step) -> None:
+    opened.commit()
+    assert verify(pointer_event()) == {"schema_version": 1, "job_id": "delays-ua"}
+    job, attempt = opened.job(), opened.attempt()
+    assert job.status is JobStatus.SUCCEEDED
+    assert (job.rows_in, job.rows_scored, job.rows_quarantined) == (20, 19, 1)
+    assert attempt.status is AttemptStatus.SUCCEEDED
+    assert job.ended_at == attempt.ended_at != ""
+
+
+def test_verifying_twice_gives_the_same_answer_and_changes_nothing(opened: Stage, verify: Step) -> None:
+    opened.commit()
+    first = verify(pointer_event())
+    job, attempt = opened.job(), opened.attempt()
+    opened.upload(keys=["a.parquet"], size=7)
+    assert verify(pointer_event()) == first
+    assert (opened.job(), opened.attempt()) == (job, attempt)
+
+
+def test_a_missing_marker_is_named_and_the_job_stays_open(opened: Stage, verify: Step) -> None:
+    opened.commit(objects=1)
+    with pytest.raises(OutputIncompleteError, match=r"1 of 2 commits .*delays-ua/b\.parquet: no marker"):
+        verify(pointer_event())
+    assert opened.job().status is JobStatus.RUNNING
+
+
+def test_an_output_with_other_bytes_than_its_marker_says_is_found_out(opened: Stage, verify: Step) -> None:
+    opened.commit()
+    key = layout.QUARANTINE_PREFIX + layout.output_key("flights", "delays-ua", "e-1", "a.parquet")
+    opened.s3.put_object(Bucket="results-test", Key=key, Body=b"short")
+    with pytest.raises(OutputIncompleteError, match="has 5 bytes in S3, the marker says 20"):
+        verify(pointer_event())
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+def test_a_dataset_that_changed_while_it_was_scored_is_refused(opened: Stage, verify: Step, how: str) -> None:
+    opened.commit()
+    if how == "removed":
+        opened.s3.delete_object(Bucket="datasets-test", Key="flights/b.parquet")
+    else:
+        opened.upload(keys=["b.parquet"], size=101)
+    with pytest.raises(ObjectReplacedError, match=r"1 objects of its dataset.*b\.parquet"):
+        verify(pointer_event())
+
+
+def test_objects_that_came_later_do_not_matter(opened: Stage, verify: Step) -> None:
+    opened.commit()
+    opened.upload(keys=["c.parquet"])
+    verify(pointer_event())
+
+
+def test_a_late_verification_of_a_failed_attempt_is_refused(opened: Stage, verify: Step, classify: Step) -> None:
+    classify(failure_event("OutputIncompleteError", "b.parquet is missing"))
+    opened.commit()
+    with pytest.raises(StaleEventError, match="WAITING"):
+        verify(pointer_event())
+    assert opened.attempt().status is AttemptStatus.FAILED
+
+
+def test_a_failed_job_does_not_succeed_later(opened: Stage, verify: Step, classify: Step) -> None:
+    classify(failure_event("ObjectReplacedError", "b.parquet"))
+    opened.commit()
+    with pytest.raises(JobClosedError, match="FAILED"):
+        verify(pointer_event())
+
+
+def test_a_thousand_objects_are_verified_with_listings_and_not_a_look_at_each(
+    stage: Stage, plan: Step, record: Step, verify: Step
+) -> None:
+    stage.register()
+    stage.upload(keys=[f"{number:04d}.parquet" for number in range(1_001)], size=32)
+    plan(plan_event({}))
+    record(pointer_event())
+    stage.commit()
+    calls: list[str] = []
+    stage.deployment.store._s3.meta.events.register("before-call.s3", lambda model, **_: calls.append(model.name))
+    verify(pointer_event())
+    assert stage.job().rows_in == 10_010
+    # Pages of 1,000: two of the dataset, the ledger and the predictions each, one of the quarantine; a read a marker.
+    assert {name: calls.count(name) for name in set(calls)} == {"ListObjectsV2": 7, "GetObject": 1_002}

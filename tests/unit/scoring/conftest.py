@@ -1,0 +1,24 @@
+"""Data and models of the scoring tests: small, and really trained."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+# First of all: the XGBoost loader imports XGBoost without scikit-learn where that is not there yet, and tests compare
+# it with the wrappers, which need it.
+import sklearn.base  # noqa: F401
+import xgboost  # noqa: F401
+
+from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.job_folder import JobFolder
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> JobFolder:
+    return JobFolder(tmp_path / "ml")
+
+
+@pytest.fixture(scope="session")
+def training() -> pd.DataFrame:
+    return make_flights(3_000, seed=99)

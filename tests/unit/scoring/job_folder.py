@@ -1,0 +1,166 @@
+"""A /opt/ml of its own for a test: laid out as SageMaker does, scored by `python -m scoring` as a process."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract.codec import dumps, loads
+from contract.environment import ML_ROOT
+from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
+from contract.ledger import Marker
+from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
+
+REPOSITORY = Path(__file__).parents[3]
+DEADLINE_SECONDS = 120
+
+
+class JobFolder:
+    """One job's inputs and outputs; call `write_spec` when all is added."""
+
+    def __init__(self, root: Path, hosts: Sequence[str] = ("algo-1",)) -> None:
+        self.paths = ContainerPaths(root)
+        self.models: list[ModelSpec] = []
+        self.objects: list[PinnedObject] = []
+        self.paths.resource_config.parent.mkdir(parents=True)
+        self.paths.resource_config.write_text(json.dumps({"current_host": hosts[0], "hosts": list(hosts)}))
+        for folder in (self.paths.data, self.paths.models, self.paths.predictions, self.paths.ledger):
+            folder.mkdir(parents=True)
+
+    def add_object(self, key: str, table: pa.Table | pd.DataFrame | bytes, **options: Any) -> Path:
+        path = self.paths.data / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(table, bytes):
+            path.write_bytes(table)
+        elif isinstance(table, pd.DataFrame):
+            table.to_parquet(path, **options)
+        else:
+            pq.write_table(table, path, **options)
+        self.objects.append(PinnedObject(key, path.stat().st_size, f"etag-of-{key}"))
+        return path
+
+    def add_model(
+        self,
+        model_id: str,
+        save: Callable[[Path], object],
+        *,
+        features: Sequence[Feature],
+        file: str = "model.joblib",
+        declared: str = "sklearn-joblib",
+        method: str = "predict",
+        **fields: Any,
+    ) -> ModelSpec:
+        """Pack what `save` writes to the path that it gets, and declare it in the job spec."""
+        folder = self.paths.root / "packing" / model_id
+        folder.mkdir(parents=True)
+        save(folder / file)
+        archive = self.paths.models / artifact_key(model_id, "v1")
+        archive.parent.mkdir(parents=True)
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(folder, arcname=".")
+        content = archive.read_bytes()
+        spec = ModelSpec(
+            model_id=model_id,
+            version="v1",
+            artifact_sha256=hashlib.sha256(content).hexdigest(),
+            artifact_bytes=len(content),
+            framework="sklearn" if declared.startswith("sklearn") else "xgboost",
+            format=declared,  # type: ignore[arg-type]
+            model_file=file,
+            method=method,  # type: ignore[arg-type]
+            features=tuple(features),
+            **fields,
+        )
+        self.models.append(spec)
+        return spec
+
+    def write_spec(self, batch_rows: int = 65_536) -> JobSpec:
+        spec = JobSpec(
+            execution_id="execution-1",
+            job_id="job-1",
+            dataset="flights",
+            dataset_bucket="datasets",
+            models=tuple(self.models),
+            objects=tuple(self.objects),
+            options=ScoringOptions(batch_rows=batch_rows),
+        )
+        self.paths.spec.parent.mkdir(parents=True, exist_ok=True)
+        self.paths.spec.write_text(dumps(spec), encoding="utf-8")
+        return spec
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "scoring", *arguments],
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments, **environment) as process:
+            out, err = process.communicate(timeout=DEADLINE_SECONDS)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def score(self, *arguments: str) -> list[dict[str, Any]]:
+        """Run a job that must succeed; its progress lines."""
+        ended = self.run(*arguments)
+        assert ended.returncode == 0, f"{self.message}\n{ended.stderr}"
+        assert not self.paths.exit_message.exists()
+        return [json.loads(line) for line in ended.stdout.splitlines()]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        path = os.pathsep.join([str(REPOSITORY / "inference_container"), str(REPOSITORY)])
+        return {**os.environ, "PYTHONPATH": path, ML_ROOT: str(self.paths.root), **more}
+
+    @property
+    def message(self) -> str:
+        path = self.paths.exit_message
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def output_path(self, model_id: str, key: str) -> Path:
+        return self.paths.predictions / output_key("flights", model_id, "execution-1", key)
+
+    def output(self, model_id: str, key: str) -> pa.Table:
+        # ParquetFile and not read_table: that one adds the Hive partitions of the path as columns.
+        with pq.ParquetFile(self.output_path(model_id, key)) as file:
+            return file.read()
+
+    def marker(self, model_id: str, key: str) -> Marker:
+        return loads(Marker, (self.paths.ledger / marker_key(model_id, key)).read_bytes())
+
+    def files(self) -> dict[str, bytes]:
+        """Every file below the output folder."""
+        root = self.paths.predictions.parent
+        return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def joblib_saver(model: object) -> Callable[[Path], object]:
+    return lambda path: joblib.dump(model, path)
+
+
+def by_value_saver(model: object) -> Callable[[Path], object]:
+    """For models whose class lives in a test: the scoring process cannot import it."""
+    return lambda path: path.write_bytes(cloudpickle.dumps(model))
+
+
+def doubles(*names: str) -> list[Feature]:
+    return [Feature(name, "double") for name in names]
+
+
+def parquet_bytes(table: pa.Table, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **options)
+    return buffer.getvalue()

@@ -1,0 +1,109 @@
+import json
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from contract.spec import Feature, ModelSpec
+from scoring.columns import declared_array, extended_metadata, is_safe, plan_columns
+from scoring.errors import ConfigurationError, DataError
+
+PREDICTION = (pa.field("prediction", pa.float64()),)
+
+
+def any_spec(*features: Feature, **fields: Any) -> ModelSpec:
+    return ModelSpec(
+        model_id="model",
+        version="v1",
+        artifact_sha256="0" * 64,
+        artifact_bytes=1,
+        framework="xgboost",
+        format="xgboost-json",
+        model_file="model.json",
+        method="predict",
+        features=features,
+        **fields,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "declared", "safe"),
+    [
+        (pa.int32(), "int64", True),
+        (pa.int64(), "int32", False),
+        (pa.uint8(), "int16", True),
+        (pa.uint16(), "int16", False),
+        (pa.int8(), "uint64", False),
+        (pa.bool_(), "double", True),
+        (pa.bool_(), "int8", True),
+        (pa.int64(), "bool", False),
+        (pa.float32(), "double", True),
+        (pa.float64(), "float", False),
+        (pa.int64(), "float", True),
+        (pa.decimal128(9, 2), "double", False),
+        (pa.timestamp("us"), "int64", False),
+        (pa.large_string(), "string", True),
+        (pa.dictionary(pa.int32(), pa.string()), "string", True),
+        (pa.dictionary(pa.int32(), pa.int64()), "string", False),
+        (pa.int64(), "string", False),
+        (pa.string(), "double", False),
+        (pa.null(), "double", True),
+    ],
+)
+def test_only_types_that_lose_nothing_are_taken(found: pa.DataType, declared: str, safe: bool) -> None:
+    assert is_safe(found, declared) is safe
+
+
+def test_all_problems_of_an_object_are_reported_at_once() -> None:
+    schema = pa.schema([("Hour", pa.int64()), ("text", pa.string()), ("solid", pa.int64())])
+    features = (Feature("hour", "double"), Feature("text", "double"), Feature("solid", "int64", nullable=False))
+    with pytest.raises(DataError) as raised:
+        plan_columns("a.parquet", any_spec(*features, key_columns=("id",)), PREDICTION, schema, {"solid": 3})
+    for part in (
+        "object 'a.parquet' does not suit model 'model'",
+        "key column 'id' is missing",
+        "'hour' of type double is missing (it has 'Hour': names must be equal in case too)",
+        "'text' is of type string, the record says double",
+        "'solid' has 3 nulls",
+    ):
+        assert part in raised.value.text
+
+
+def test_a_column_name_that_appears_twice_is_refused() -> None:
+    schema = pa.schema([("x", pa.float64()), ("x", pa.float64())])
+    with pytest.raises(DataError, match="column 'x' appears more than once"):
+        plan_columns("a.parquet", any_spec(Feature("x", "double")), PREDICTION, schema, {})
+
+
+def test_keys_alone_need_only_keys_and_features_and_allow_a_prediction_named_as_an_input() -> None:
+    schema = pa.schema([("prediction", pa.string()), ("id", pa.string()), ("x", pa.float64())])
+    spec = any_spec(Feature("x", "double"), columns="keys", key_columns=("id",))
+    plan = plan_columns("a.parquet", spec, PREDICTION, schema, {})
+    assert plan.schema.names == ["id", "prediction"]
+    assert plan.needed == {"id", "x"}
+    with pytest.raises(ConfigurationError, match="set output_columns"):
+        plan_columns("a.parquet", any_spec(Feature("x", "double")), PREDICTION, schema, {})
+
+
+def test_a_value_is_cast_to_the_declared_type_or_named() -> None:
+    feature = Feature("x", "float")
+    cast = declared_array("a.parquet", feature, pa.array([1, None, 2**24]), 0)
+    assert cast.equals(pa.array([1, None, 2**24], pa.float32()))
+    with pytest.raises(DataError, match="'x' of type int64 has a value that float cannot hold, in rows 100 to 100"):
+        declared_array("a.parquet", feature, pa.array([2**24 + 1]), 100)
+
+
+def test_a_null_that_the_record_excludes_is_named_by_its_row() -> None:
+    feature = Feature("x", "double", nullable=False)
+    with pytest.raises(DataError, match="'x' is null in row 1,001"):
+        declared_array("a.parquet", feature, pa.array([1.0, None]), 1_000)
+
+
+def test_pandas_metadata_stays_true_for_what_is_kept() -> None:
+    frame = pd.DataFrame({"x": [1.0], "y": [2]}, index=pd.Index(["a"], name="id"))
+    metadata = pa.Schema.from_pandas(frame).metadata
+    described = json.loads(extended_metadata(metadata, ("y",), PREDICTION)[b"pandas"])
+    assert [column["name"] for column in described["columns"]] == ["y", "prediction"]
+    assert described["index_columns"] == []
+    assert extended_metadata({b"pandas": b"not JSON", b"other": b"1"}, ("y",), PREDICTION) == {b"other": b"1"}

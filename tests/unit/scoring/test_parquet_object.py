@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scoring.errors import DataError
+from scoring.parquet_object import ParquetObject
+
+TABLE = pa.table(
+    {"x": pa.array([1, None, 3, None] * 25), "text": ["a"] * 100, "many": [["a"], None] * 50, "solid": range(100)}
+)
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_nulls_are_known_with_and_without_statistics(tmp_path: Path, statistics: bool) -> None:
+    pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=10, write_statistics=statistics)
+    with ParquetObject("a.parquet", tmp_path / "a.parquet") as source:
+        assert source.null_counts(["x", "solid", "absent"]) == {"x": 50, "solid": 0}
+
+
+def test_only_the_columns_that_are_needed_are_decoded(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=10)
+    with ParquetObject("a.parquet", tmp_path / "a.parquet") as source:
+        read = list(source.batches(30, frozenset({"x", "solid"}), use_threads=False))
+        assert [batch.num_rows for batch in read] == [30, 30, 30, 10]
+        assert set(read[0].schema.names) == {"x", "solid"}
+        assert source.text_columns() == ["text", "many.list.element"]
+
+
+def test_a_damaged_page_is_found_by_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(TABLE, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    content = bytearray(path.read_bytes())
+    start = content.index((97).to_bytes(8, "little") + (98).to_bytes(8, "little"))
+    content[start] ^= 0xFF
+    path.write_bytes(content)
+    with (
+        ParquetObject("a.parquet", path) as source,
+        pytest.raises(DataError, match=r"object 'a\.parquet' cannot be read as Parquet"),
+    ):
+        list(source.batches(100, frozenset(TABLE.column_names), use_threads=False))

@@ -1,0 +1,363 @@
+"""What a job does when something is wrong: it says so, keeps what is good, and leaves nothing half written."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import xgboost
+
+from contract.spec import Feature, PinnedObject
+from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.job_folder import (
+    DEADLINE_SECONDS,
+    JobFolder,
+    by_value_saver,
+    doubles,
+    joblib_saver,
+    parquet_bytes,
+)
+
+FEATURES = doubles("distance", "hour")
+
+
+@pytest.fixture(scope="module")
+def booster(training: pd.DataFrame) -> xgboost.Booster:
+    data = xgboost.DMatrix(training[["distance", "hour"]].astype("float64"), label=training["late"])
+    return xgboost.train({"max_depth": 2, "nthread": 1}, data, num_boost_round=2)
+
+
+def add_booster(
+    job: JobFolder, booster: xgboost.Booster, features: Sequence[Feature] = FEATURES, **fields: Any
+) -> None:
+    options = {"file": "model.json", "declared": "xgboost-json"}
+    job.add_model("good", booster.save_model, features=features, **options, **fields)
+
+
+def add_code(job: JobFolder, code: Callable[[Any], Any], model_id: str = "code") -> None:
+    """A model whose predict is `code` on a matrix of the one feature flight_id."""
+
+    # The functions of this module too: the scoring process cannot import it.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+    class Code:
+        def predict(self, matrix: Any) -> Any:
+            return code(matrix)
+
+    job.add_model(model_id, by_value_saver(Code()), features=doubles("flight_id"))
+
+
+def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def test_good_objects_are_committed_beside_corrupt_ones(job: JobFolder, booster: xgboost.Booster) -> None:
+    add_booster(job, booster)
+    good = pa.Table.from_pandas(make_flights(2_000, 1))
+    content = parquet_bytes(good, row_group_size=100)
+    damaged = content[:4_000] + bytes(len(content) - 8_000) + content[-4_000:]
+    job.add_object("good.parquet", content)
+    job.add_object("truncated.parquet", content[: len(content) // 2])
+    job.add_object("text.parquet", b"this is not Parquet at all")
+    job.add_object("damaged.parquet", damaged)
+    job.add_object("also_good.parquet", good)
+    job.write_spec(batch_rows=100)
+
+    ended = job.run()
+
+    assert ended.returncode == 1
+    assert job.message.startswith("DATA: 3 of 5 objects failed: object 'damaged.parquet' cannot be read as Parquet")
+    assert "'text.parquet'" in job.message
+    assert "Traceback" in ended.stderr
+    keys = {"good.parquet", "also_good.parquet"}
+    assert set(job.files()) == {
+        path.relative_to(job.paths.predictions.parent).as_posix()
+        for key in keys
+        for path in (job.output_path("good", key), job.paths.ledger / "good" / f"{key}.json")
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (None, "feature column 'hour' of type double is missing"),
+        (pa.array(["1"] * 10), "feature column 'hour' is of type string, the record says double"),
+        (pa.array([2**53 + 1] * 10), "feature column 'hour' of type int64 has a value that double cannot hold"),
+        (pa.array([1.0] * 9 + [None]), "feature column 'hour' has 1 nulls, the record says that it has none"),
+    ],
+)
+def test_a_feature_that_does_not_suit_is_a_data_error_naming_it(
+    job: JobFolder, booster: xgboost.Booster, column: pa.Array | None, expected: str
+) -> None:
+    features = [Feature("distance", "double"), Feature("hour", "double", nullable=False)]
+    add_booster(job, booster, features)
+    table = pa.Table.from_pandas(make_flights(10, 1)).drop_columns(["hour"])
+    job.add_object("bad.parquet", table if column is None else table.append_column("hour", column))
+    job.add_object("good.parquet", make_flights(10, 1))
+    job.write_spec()
+
+    assert job.run().returncode == 1
+
+    assert job.message.startswith("DATA: 1 of 2 objects failed: object 'bad.parquet'")
+    assert expected in job.message
+    assert job.marker("good", "good.parquet").rows_scored == 10
+
+
+def test_a_replaced_object_is_refused_by_name_and_an_unknown_file_is_not_scored(
+    job: JobFolder, booster: xgboost.Booster
+) -> None:
+    add_booster(job, booster)
+    job.add_object("good.parquet", make_flights(10, 1))
+    job.add_object("replaced.parquet", make_flights(10, 1))
+    job.add_object("unknown.parquet", make_flights(10, 1))
+    job.objects = [job.objects[0], PinnedObject("replaced.parquet", 7, "old")]
+    job.write_spec()
+
+    ended = job.run()
+
+    assert ended.returncode == 1
+    assert job.message.startswith("DATA: 1 of 2 objects failed: object 'replaced.parquet' has")
+    assert '"event": "file_ignored", "file": "unknown.parquet"' in ended.stdout
+    assert [path.name for path in job.paths.ledger.rglob("*.json")] == ["good.parquet.json"]
+    assert job.marker("good", "good.parquet").rows_scored == 10
+
+
+def test_a_wrong_digest_is_refused_before_the_artifact_is_opened(job: JobFolder, tmp_path: Path) -> None:
+    opened = tmp_path / "opened"
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (opened,))
+
+    spec = job.add_model("trap", joblib_saver(Trap()), features=doubles("hour"))
+    artifact = job.paths.models / "trap" / "v1" / "model.tar.gz"
+    content = bytearray(artifact.read_bytes())
+    content[4] ^= 1  # the time in the gzip header: still an archive that opens
+    artifact.write_bytes(content)
+    job.add_object("a.parquet", make_flights(10, 1))
+    job.write_spec()
+
+    assert job.run().returncode == 1
+
+    assert job.message.startswith("MODEL: model 'trap' version 'v1': its artifact has SHA-256")
+    assert spec.artifact_sha256 in job.message
+    assert not opened.exists()
+    assert job.files() == {}
+
+
+def test_one_failing_model_does_not_take_the_others_predictions(job: JobFolder, booster: xgboost.Booster) -> None:
+    def fail(_: Any) -> Any:
+        raise RuntimeError("no such leaf")
+
+    add_booster(job, booster)
+    add_code(job, fail)
+    job.add_object("a.parquet", make_flights(10, 1))
+    job.write_spec()
+
+    assert job.run().returncode == 1
+
+    assert job.message == (
+        "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': its predict failed on rows 0 to 9 "
+        "(RuntimeError: no such leaf)"
+    )
+    assert job.marker("good", "a.parquet").rows_scored == 10
+    assert not (job.paths.ledger / "code").exists()
+
+
+def leave(_: Any) -> Any:
+    raise SystemExit(0)
+
+
+def too_few(matrix: Any) -> Any:
+    return matrix[:-1, 0]
+
+
+def not_a_number(matrix: Any) -> Any:
+    return np.where(matrix[:, 0] == 1_000_004, np.nan, 1.0)
+
+
+def end_process(_: Any) -> Any:
+    os._exit(0)
+
+
+def crash(_: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (leave, "model 'code': its predict failed on rows 0 to 9 (SystemExit: 0)"),
+        (too_few, "model 'code': predict gave predictions of shape 9 for 10 rows"),
+        (not_a_number, "model 'code': gave no prediction (NaN) in column 'prediction' for 1 rows, the first is row 4"),
+        (end_process, "a model took its worker process down (exit code 0) while scoring object 'a.parquet'"),
+        (crash, "a model took its worker process down (SIGSEGV) while scoring object 'a.parquet'"),
+    ],
+)
+def test_a_model_that_misbehaves_is_named(job: JobFolder, code: Callable[[Any], Any], expected: str) -> None:
+    add_code(job, code)
+    job.add_object("a.parquet", make_flights(10, 1))
+    job.write_spec()
+
+    assert job.run().returncode == 1
+
+    assert job.message.startswith("MODEL: ")
+    assert expected in job.message
+    assert job.files() == {}
+
+
+def test_a_model_that_prints_does_not_disturb_the_protocol(job: JobFolder) -> None:
+    def chatter(matrix: Any) -> Any:
+        print("hello", input() if False else "", flush=True)
+        os.write(1, b"raw words\n")
+        return matrix[:, 0]
+
+    add_code(job, chatter)
+    job.add_object("a.parquet", make_flights(10, 1))
+    job.write_spec()
+
+    ended = job.run()
+
+    assert ended.returncode == 0, job.message
+    assert "raw words" in ended.stderr
+    assert "raw words" not in ended.stdout
+
+
+def test_a_worker_killed_by_the_kernel_is_transient_and_the_rest_is_scored(job: JobFolder) -> None:
+    def die_on_second(matrix: Any) -> Any:
+        if matrix[0, 0] == 2_000_000:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return matrix[:, 0]
+
+    add_code(job, die_on_second)
+    for seed in (1, 2, 3):
+        job.add_object(f"{seed}.parquet", make_flights(10, seed))
+    job.write_spec()
+
+    assert job.run().returncode == 1
+
+    assert job.message.startswith(
+        "TRANSIENT: 1 of 3 objects failed: a worker was killed (SIGKILL) while scoring object"
+    )
+    assert "'2.parquet'" in job.message
+    assert {path.name for path in (job.paths.ledger / "code").iterdir()} == {"1.parquet.json", "3.parquet.json"}
+
+
+def test_a_prediction_column_that_is_an_input_column_is_a_configuration_error(
+    job: JobFolder, booster: xgboost.Booster
+) -> None:
+    add_booster(job, booster, output_columns=("late",))
+    job.add_object("a.parquet", make_flights(10, 1))
+    job.write_spec()
+
+    assert job.run().returncode == 1
+
+    assert job.message.startswith("CONFIGURATION: 1 of 1 objects failed: object 'a.parquet', model 'good': the")
+    assert "['late'] are also input columns" in job.message
+
+
+def test_features_that_the_model_was_not_trained_on_are_found_before_any_row_is_read(
+    job: JobFolder, booster: xgboost.Booster
+) -> None:
+    add_booster(job, booster, doubles("hour", "distance"))
+    job.add_object("a.parquet", b"not read at all")
+    job.write_spec()
+
+    assert job.run().returncode == 1
+
+    assert job.message.startswith("MODEL: model 'good': the features in its record are not those")
+    assert "position 0 is 'hour' in the record and 'distance' in the model" in job.message
+
+
+def test_a_job_spec_of_another_release_is_refused(job: JobFolder, booster: xgboost.Booster) -> None:
+    add_booster(job, booster)
+    job.add_object("a.parquet", make_flights(1, 1))
+    job.write_spec()
+    job.paths.spec.write_text(job.paths.spec.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+
+    assert job.run().returncode == 1
+
+    assert job.message.startswith("CONFIGURATION: job.json has 1 problem: schema_version: got 2, expected 1")
+
+
+def blocking_job(root: Path) -> tuple[JobFolder, Path, Path]:
+    """A job whose second object waits for as long as the returned file `gate` exists, and then tells its process."""
+    job = JobFolder(root / "ml")
+    gate, waiting = root / "gate", root / "waiting"
+
+    def predict(matrix: Any) -> Any:
+        if matrix[0, 0] == 2_000_200 and gate.exists():
+            unfinished = waiting.with_suffix(".tmp")
+            unfinished.write_text(str(os.getpid()))
+            unfinished.rename(waiting)
+            while gate.exists():
+                time.sleep(0.01)
+        return matrix[:, 0]
+
+    add_code(job, predict)
+    for seed, rows in ((1, 3_000), (2, 2_000), (3, 1_000)):
+        job.add_object(f"{seed}.parquet", make_flights(rows, seed))
+    job.write_spec(batch_rows=100)
+    gate.touch()
+    return job, gate, waiting
+
+
+def test_sigterm_drops_the_object_in_hand_and_keeps_what_is_committed(tmp_path: Path) -> None:
+    job, _, waiting = blocking_job(tmp_path)
+    with job.start("--workers", "1") as process:
+        wait_for(waiting.exists, process)
+        worker = int(waiting.read_text())
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert process.returncode == 143
+    assert job.message.startswith("STOPPED: the container got SIGTERM")
+    assert not alive(worker)
+    assert sorted(job.files()) == [
+        "ledger/code/1.parquet.json",
+        job.output_path("code", "1.parquet").relative_to(job.paths.predictions.parent).as_posix(),
+    ]
+
+
+def test_after_kill_9_in_the_middle_a_second_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    job, gate, waiting = blocking_job(tmp_path)
+    with job.start("--workers", "1") as process:
+        wait_for(waiting.exists, process)
+        worker = int(waiting.read_text())
+        process.kill()
+        process.communicate(timeout=DEADLINE_SECONDS)
+    wait_for(lambda: not alive(worker))
+    committed = {name: content for name, content in job.files().items() if not name.startswith(".unfinished/")}
+    assert len(committed) == 2, "one object and its marker"
+    gate.unlink()
+
+    job.score()
+
+    second = job.files()
+    assert committed.items() <= second.items()
+    shutil.rmtree(job.paths.predictions.parent)
+    job.score("--workers", "2", "--cores", "2")
+    assert job.files() == second
+    assert len(second) == 6

@@ -1,0 +1,123 @@
+"""The documents that users read name what the code has."""
+
+import argparse
+import dataclasses
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from cli.arguments import build_parser
+from cli.artifact import inspect_artifact
+from cli.model_document import ModelDocument, read_document
+from contract.catalog import ModelVersion
+from contract.request import ExecutionRequest
+from contract.spec import METHODS_OF_FORMAT, ModelSpec
+from contract.status import ExecutionStatus
+
+ROOT = Path(__file__).parents[2]
+FIELDS = frozenset(ModelDocument.__dataclass_fields__) - {"model_id"}
+_MADE = {"node_modules", "build", "cdk.out", "demo-output"}
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ExecutionRequest)])
+def test_request_document_explains_every_field(field: str) -> None:
+    assert f"| `{field}` |" in text_of("docs/request.md")
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelSpec)])
+def test_contract_document_explains_every_field_of_a_models_record(field: str) -> None:
+    assert f"`{field}`" in text_of("docs/contract.md")
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelVersion)])
+def test_contract_document_explains_every_field_of_a_version(field: str) -> None:
+    assert field == "spec" or f"`{field}`" in text_of("docs/contract.md")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["test", "register", "import", "list", "compare", "promote", "rollback", "disable", "infer-schema", "bulk"],
+)
+def test_models_document_names_every_command(command: str) -> None:
+    assert re.search(rf"fleetscore models {command}\b|--{command}\b", text_of("docs/models.md"))
+
+
+@pytest.mark.parametrize("format_", METHODS_OF_FORMAT)
+def test_contract_document_names_every_format_and_its_methods(format_: str) -> None:
+    document = text_of("docs/contract.md")
+    assert f"`{format_}`" in document
+    assert all(f"`{method}`" in document for method in METHODS_OF_FORMAT[format_])
+
+
+def test_request_document_names_every_outcome() -> None:
+    final = set(ExecutionStatus) - {ExecutionStatus.RUNNING}
+    assert all(f"| `{status.value}` |" in text_of("docs/request.md") for status in final)
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
+)
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", text_of(document))
+    missing = [link for link in links if not ((ROOT / document).parent / link).exists()]
+    assert missing == []
+
+
+def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
+    for command in ("make demo", "make test"):
+        assert f"```\n{command}\n```" in text_of("README.md")
+        assert re.search(rf"^{command.removeprefix('make ')}:", text_of("Makefile"), re.MULTILINE)
+
+
+def test_readme_says_what_every_folder_holds() -> None:
+    table = text_of("README.md").split("## What is where")[1].split("\n## ")[0]
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("**/*.py"))}
+    ours = {name for name in folders if not name.startswith(".") and name not in _MADE}
+    assert sorted(name for name in ours if f"`{name}/`" not in table) == []
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/embedded-aws.md", "docs/first-model.md", "docs/operating.md"]
+)
+def test_commands_that_documents_show_exist(document: str) -> None:
+    parser = build_parser()
+    known = subcommands(parser)
+    shown = re.findall(r"(?:^|[`(])fleetscore ([a-z]+)(?: ([a-z]+))?", text_of(document), re.MULTILINE)
+    assert [words for words in shown if words[0] not in known] == []
+    actions = subcommands(known["models"])
+    assert [words for words in shown if words[0] == "models" and words[1] and words[1] not in actions] == []
+    targets = re.findall(r"(?:^|`)make ([a-z]+)", text_of(document), re.MULTILINE)
+    assert [name for name in targets if not re.search(rf"^{name}:", text_of("Makefile"), re.MULTILINE)] == []
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    [action] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(action.choices)
+
+
+def test_the_first_model_can_be_typed_as_it_stands(tmp_path: Path) -> None:
+    text = text_of("docs/first-model.md")
+    script = textwrap.dedent(text.split("```python\n")[1].split("```")[0])
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    subprocess.run(["tar", "czf", "model.tar.gz", "model.joblib"], cwd=tmp_path, check=True)
+    command = text.split("fleetscore models register ")[1].split("```")[0].replace("\\\n", " ")
+    options = build_parser().parse_args(["models", "register", *shlex.split(command)])
+    read = read_document(options.model, {name: value for name, value in vars(options).items() if name in FIELDS})
+    assert read.problems == ()
+    assert read.document is not None
+    assert inspect_artifact(tmp_path / read.document.artifact, read.document.model_file) == []
+    schema = parquet.read_schema(tmp_path / read.document.dataset / "part-0.parquet")
+    assert {feature.name: feature.type for feature in read.document.features}.items() <= {
+        name: str(type_) for name, type_ in zip(schema.names, schema.types, strict=True)
+    }.items()
+    assert set(read.document.key_columns) <= set(schema.names)

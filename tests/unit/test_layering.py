@@ -1,0 +1,94 @@
+"""Who may import whom. Reads every import statement, so it finds also those that run late or never."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = frozenset({"contract", "lambdas", "infra", "app", "cli", "embedded", "scoring", "training", "examples", "tests"})
+CONTAINER = frozenset({"joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl", "xgboost"})
+
+ALLOWED: dict[str, frozenset[str]] = {
+    "contract": frozenset({"contract"}),
+    "lambdas": frozenset({"lambdas", "contract", "boto3", "botocore", "aws_lambda_powertools"}),
+    "inference_container/scoring": frozenset({"scoring", "contract"}) | CONTAINER,
+    "infra": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
+    "app.py": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
+    "cli": frozenset({"cli", "contract", "boto3", "botocore", "rich"}),
+}
+"""What each room may import besides the standard library. A room that is not named here may import all."""
+
+MAY_IMPORT_EMBEDDED = frozenset({"cli/local_commands.py"})
+"""`fleetscore up` and `fleetscore down`."""
+
+MAY_IMPORT_LATE = {"cli/sample.py": frozenset({"pyarrow"}), "cli/mlflow_folder.py": frozenset({"yaml"})}
+"""What single files may import beside what their room may, inside of functions only."""
+
+
+def files(room: str) -> list[Path]:
+    path = ROOT / room
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and top-level package of each import of a file."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.partition(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import, write it from the top"
+            yield node.lineno, (node.module or "").partition(".")[0]
+
+
+@pytest.mark.parametrize("room", [room for room in ALLOWED if (ROOT / room).exists()])
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    found = files(room)
+    assert found, f"{room} holds no Python"
+    strangers = [
+        f"{path.relative_to(ROOT)}:{line} imports {package}"
+        for path in found
+        for line, package in imports(path)
+        if package not in ALLOWED[room]
+        and package not in sys.stdlib_module_names
+        and not (package == "embedded" and path.relative_to(ROOT).as_posix() in MAY_IMPORT_EMBEDDED)
+        and package not in MAY_IMPORT_LATE.get(path.relative_to(ROOT).as_posix(), ())
+    ]
+    assert strangers == []
+
+
+def test_the_command_starts_without_what_only_some_of_its_commands_need() -> None:
+    heavy = sorted(CONTAINER | {"scoring", "yaml", "embedded"})
+    code = f"import sys, cli.main; sys.exit(str([name for name in {heavy} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "[]"
+
+
+def test_nothing_imports_the_embedded_aws_but_up_and_down_and_the_demo() -> None:
+    allowed = {"embedded", "tests", "examples", "benchmarks", "tools"}
+    importers = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*.py")
+        if not any(
+            part.startswith(".") or part in ("node_modules", "build", "cdk.out")
+            for part in path.relative_to(ROOT).parts
+        )
+        and path.relative_to(ROOT).parts[0] not in allowed
+        and any(package == "embedded" for _, package in imports(path))
+    }
+    assert importers <= MAY_IMPORT_EMBEDDED
+
+
+def test_only_the_table_knows_dynamodb_and_only_the_store_knows_s3() -> None:
+    words = {"put_item": "table.py", "transact_write_items": "table.py", "put_object": "object_store.py"}
+    for word, owner in words.items():
+        users = {path.name for path in files("lambdas") if f".{word}(" in path.read_text()}
+        assert users == {owner}, word
+
+
+def test_the_rooms_that_are_there_are_known() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages <= OURS
