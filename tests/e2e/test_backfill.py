@@ -1,6 +1,8 @@
 """A backfill scores what is missing, a few executions at once, and may be interrupted and run again."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from cli.backfill import Backfill, Outcome, Slot, expand
 from cli.backfill_commands import choose_models
 from contract import layout
+from tests.e2e.models_that_misbehave import Gate
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 DAYS = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
@@ -86,16 +89,21 @@ def test_a_failed_day_is_reported_and_tried_again_under_the_next_name(stage: Sta
     assert set(started(told)).isdisjoint(started(again))
 
 
-def test_an_execution_that_runs_already_is_followed_and_not_started_again(stage: Stage, catalog: None) -> None:
+def test_an_execution_that_runs_already_is_followed_and_not_started_again(
+    stage: Stage, catalog: None, tmp_path: Path
+) -> None:
+    # The gate keeps the execution running until the backfill has met it, however fast this machine is.
+    stage.register("fill-gate", Gate(tmp_path), dataset=SLOTS[0].dataset, version="1")
     work = Backfill(stage.connection, stage.deployment, stage.executions)
     slot = expand("visits-{date}", DAYS[0], DAYS[0], "day", "follow")[0]
-    stage.catalog.set_enabled("fill-b", enabled=True)
-    stage.put_dataset(slot.dataset, {"c.parquet": people(10, 11)})
-    stage.executions.start('{"dataset": "visits-2026-01-01", "models": ["fill-a", "fill-b"]}', slot.execution_id)
+    stage.executions.start(json.dumps({"dataset": slot.dataset, "models": ["fill-gate"]}), slot.execution_id)
     told: list[str] = []
-    models = choose_models(stage.catalog, ["fill-a", "fill-b"])
-    found = work.run(
-        [slot], models, named=True, at_once=1, tell=lambda slot, name, what: told.append(f"{name} {what}"), seconds=0.1
-    )
+
+    def tell(_slot: Slot, execution_id: str, what: str) -> None:
+        told.append(f"{execution_id} {what}")
+        (tmp_path / "open").touch()
+
+    models = choose_models(stage.catalog, ["fill-gate"])
+    found = work.run([slot], models, named=True, at_once=1, tell=tell, seconds=0.1)
     assert found == {slot: Outcome.SUCCEEDED}
     assert told == [f"{slot.execution_id} runs already", f"{slot.execution_id} SUCCEEDED"]
