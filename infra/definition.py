@@ -32,7 +32,7 @@ from infra.sagemaker_tasks import (
     DataType,
     Distribution,
     ProcessingInput,
-    ProcessingNetwork,
+    JobNetwork,
     ProcessingOutput,
     SageMakerProcessingJob,
     UploadMode,
@@ -293,7 +293,7 @@ class Definition(Construct):
                 output("ledger", "ledger_uri"),
             ],
             output_kms_key_id=self._storage.key_arn,
-            network=ProcessingNetwork(
+            network=JobNetwork(
                 isolation=True,
                 subnet_ids=settings.vpc.subnet_ids if settings.vpc else (),
                 security_group_ids=settings.vpc.security_group_ids if settings.vpc else (),
