@@ -149,7 +149,51 @@ class ContainerPaths:
 
     @classmethod
     def from_environment(cls) -> "ContainerPaths":
-        return cls(Path(os.environ.get(ML_ROOT, "/opt/ml")))
+        return cls(_ml_root())
+
+
+SPEC_CHANNEL = "spec"
+TRAIN_CHANNEL = "train"
+VALIDATION_CHANNEL = "validation"
+CODE_CHANNEL = "code"
+TRAINING_SPEC_NAME = "training.json"
+TRAINING_REPORT_NAME = "fleetscore.json"
+"""Beside the model, so that it lies in model.tar.gz."""
+SOURCE_NAME = "sourcedir.tar.gz"
+"""The training script's archive in the channel `code`, named as SageMaker's own tools name it."""
+
+
+class TrainingPaths:
+    """The folders of SageMaker training below /opt/ml, or below `ML_ROOT`: see `ContainerPaths`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        config = root / "input" / "config"
+        self.hyperparameters = config / "hyperparameters.json"
+        self.resource_config = config / "resourceconfig.json"
+        self.input_data_config = config / "inputdataconfig.json"
+        self.data = root / "input" / "data"
+        self.spec = self.data / SPEC_CHANNEL / TRAINING_SPEC_NAME
+        self.train = self.data / TRAIN_CHANNEL
+        self.validation = self.data / VALIDATION_CHANNEL
+        self.source = self.data / CODE_CHANNEL / SOURCE_NAME
+        self.model = root / "model"
+        self.report = self.model / TRAINING_REPORT_NAME
+        self.script_metrics = self.model / "metrics.json"
+        self.output = root / "output"
+        self.failure = self.output / "failure"
+        self.output_data = self.output / "data"
+        self.unfinished = self.output / ".unfinished"
+        """Work in hand; nothing here is uploaded."""
+        self.checkpoints = root / "checkpoints"
+
+    @classmethod
+    def from_environment(cls) -> "TrainingPaths":
+        return cls(_ml_root())
+
+
+def _ml_root() -> Path:
+    return Path(os.environ.get(ML_ROOT, "/opt/ml"))
 
 
 PROCESSING_ROOT = PurePosixPath("/opt/ml/processing")
