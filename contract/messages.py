@@ -21,12 +21,18 @@ def path_of(cls: type, field: str, *, at: str = "$") -> str:
 
 @dataclass(frozen=True)
 class PlanInput:
-    """To PlanExecution, PrepareTraining and PlanTraining. `request` is the execution's input as the caller wrote it."""
+    """To PrepareTraining and PlanTraining. `request` is the execution's input as the caller wrote it."""
 
     execution_id: str
     execution_arn: str
     started_at: str
     request: Any
+
+
+@dataclass(frozen=True)
+class ExecutionPlanInput(PlanInput):
+    """To PlanExecution."""
+
     training: Any = None
     """The `TrainingOrder` when this execution has trained first, with the `failure` that a Catch added to it."""
 
@@ -159,6 +165,9 @@ class SummaryInput:
 
 REQUEST_FIELD = "request"
 """Where the first state puts the execution's input, which may be any JSON, so that a failure fits beside it."""
+
+TRAINING_FIELD = "training"
+"""Where PrepareTraining puts its `TrainingOrder`; empty where the request asks for no training."""
 
 FAILURE_FIELD = "failure"
 """Where a Catch puts `{"Error": …, "Cause": …}`."""
