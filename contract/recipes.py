@@ -216,6 +216,11 @@ class ModelRecipe:
             hyperparameters=self.hyperparameters,
         )
 
+    @property
+    def candidate(self) -> ModelVersion:
+        """A version of this recipe as far as it is known before there is an artifact."""
+        return self._version("any", _ANY_SHA256, 0)
+
     def trained_version(self, report: TrainingReport, sha256: str, size: int) -> ModelVersion:
         """The catalog's record of an artifact that was trained by this recipe."""
         version = self._version(report.version, sha256, size)

@@ -12,15 +12,17 @@ class Cause:
     message: str = ""
     """What a person would read first."""
     status: str = ""
-    """ProcessingJobStatus, when the processing job itself ended badly."""
+    """ProcessingJobStatus or TrainingJobStatus, when the SageMaker job itself ended badly."""
     exit_message: str = ""
     failure_reason: str = ""
     ran_out_of_time: bool = False
-    """The processing job used up its MaxRuntimeInSeconds."""
+    """The job used up its MaxRuntimeInSeconds."""
+    waited_too_long: bool = False
+    """A spot training job used up its MaxWaitTimeInSeconds, waits for capacity included."""
 
 
 def read_cause(cause: str) -> Cause:
-    """Take a Cause apart: the describe result of a processing job, the error of a Lambda function, or plain text."""
+    """Take a Cause apart: the describe result of a job or an execution, the error of a function, or plain text."""
     try:
         data = json.loads(cause)
     except json.JSONDecodeError:
@@ -37,6 +39,19 @@ def read_cause(cause: str) -> Cause:
             failure_reason=failure_reason,
             ran_out_of_time=_ran_out_of_time(data),
         )
+    if "TrainingJobStatus" in data:
+        failure_reason, status = _text(data, "FailureReason"), _text(data, "TrainingJobStatus")
+        detail = _text(data, "SecondaryStatus")
+        return Cause(
+            message=failure_reason or f"the training job ended as {detail or status}",
+            status=status,
+            failure_reason=failure_reason,
+            ran_out_of_time=detail == "MaxRuntimeExceeded",
+            waited_too_long=detail == "MaxWaitTimeExceeded",
+        )
+    if "ExecutionArn" in data and "Status" in data:
+        said = ": ".join(text for text in (_text(data, "Error"), _text(data, "Cause")) if text)
+        return Cause(message=said or f"the execution ended as {_text(data, 'Status')}")
     if "errorMessage" in data:
         return Cause(message=_text(data, "errorMessage"))
     return Cause(message=cause.strip())
