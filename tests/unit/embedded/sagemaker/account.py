@@ -1,9 +1,14 @@
 """A test's AWS account and the requests that it sends."""
 
+import asyncio
 import json
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
 
 from embedded.endpoint import Endpoint
 from embedded.sagemaker import SageMakerService
@@ -141,3 +146,22 @@ def logged(aws: Aws, described: dict[str, Any]) -> list[str]:
         logGroupName=PROCESSING.kind.log_group, logStreamName=streams[0]["logStreamName"], startFromHead=True
     )
     return [event["message"] for event in events["events"]]
+
+
+def client_of(service: SageMakerService, aws: Aws) -> Any:
+    """boto3's client, whose requests go to the service instead of to a socket."""
+    client = aws.endpoint.client("sagemaker")
+
+    def send(request: Any, **_: Any) -> AWSResponse:
+        headers = {k: v.decode() if isinstance(v, bytes) else v for k, v in request.headers.items()}
+        status, answered, body = asyncio.run(service.handle("POST", "/", headers, request.body, {}))
+        response = AWSResponse(request.url, status, answered, None)
+        response._content = body
+        return response
+
+    client.meta.events.register("before-send.sagemaker", send)
+    return client
+
+
+def code(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Code"])
