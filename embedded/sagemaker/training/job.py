@@ -136,7 +136,8 @@ class TrainingJob(Job):
 
     def folders(self) -> list[str]:
         channels = [channel_folder(channel) for channel in self.channels]
-        return [*channels, "/opt/ml/input/data", MODEL, OUTPUT_DATA, CHECKPOINTS, self.checkpoint_path]
+        checkpoints = [self.checkpoint_path] if self.checkpoint_uri else []
+        return [*channels, "/opt/ml/input/data", MODEL, OUTPUT_DATA, *checkpoints]
 
     def files(self, host: str) -> Mapping[str, dict[str, Any]]:
         return {

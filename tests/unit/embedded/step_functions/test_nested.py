@@ -108,7 +108,7 @@ def test_an_execution_whose_thread_has_not_begun_is_waited_for(monkeypatch: pyte
     run = Run(record, role_arn="role", cancellation=Cancellation(), log=ExecutionLog.of({}))
     looked = threading.Event()
 
-    def look(_arn: str) -> dict[str, str]:
+    def look(_arn: str) -> dict[str, Any]:
         looked.set()
         return record
 
@@ -124,6 +124,6 @@ def test_an_execution_whose_thread_has_not_begun_is_waited_for(monkeypatch: pyte
         assert runs.find_started(run.arn) is run
     finally:
         thread.join()
-        runs.remove(run)
+        runs._running.pop(run.arn)
     record["status"] = "FAILED"
     assert runs.find_started(run.arn) is None

@@ -25,12 +25,14 @@ def finish(*_):
     (MODEL / "model.txt").write_text("so far")
     sys.exit(0)
 signal.signal(signal.SIGTERM, finish)
+CHECKPOINTS.mkdir(exist_ok=True)
 (CHECKPOINTS / "begun").write_text("1")
 while True:
     signal.pause()
 """
 DEAF = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+CHECKPOINTS.mkdir(exist_ok=True)
 (CHECKPOINTS / "begun").write_text("1")
 while True:
     signal.pause()

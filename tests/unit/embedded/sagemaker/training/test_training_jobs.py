@@ -111,6 +111,7 @@ def test_the_container_sees_its_documented_files_and_variables(
         prefix,
         HyperParameters={"eta": "0.1", "text": "a b"},
         Environment={"SIZE": "small"},
+        CheckpointConfig={"S3Uri": f"s3://{aws.bucket}/{prefix}checkpoints"},
         InputDataConfig=[{**channel("train", f"s3://{aws.bucket}/{prefix}in/"), "ContentType": "text/csv"}],
     )
     described = run(any_service, request)

@@ -19,8 +19,7 @@ RESOURCE = "arn:aws:states:::sagemaker:createTrainingJob.sync"
 CODE = """
 half = CHECKPOINTS / "half"
 if config("hyperparameters").get("hang"):
-    half.write_text("hangs")
-    signal.pause()
+    half.unlink(missing_ok=True)
 if half.exists():
     (MODEL / "model.txt").write_text(half.read_text() + " and the rest")
     sys.exit(0)
@@ -88,7 +87,7 @@ def test_a_state_machine_trains_through_an_interruption(
 
 
 def test_a_task_that_takes_too_long_stops_its_job(workflows: Workflows, account: Aws) -> None:
-    request = training_request(account, IMAGE, "", HyperParameters={"hang": "1"})
+    request = training_request(account, IMAGE, "", HyperParameters={"hang": "1"}, **spot(account, ""))
     role = machine_role(workflows, account.role_arn)
     result = workflows.run(training(request, TimeoutSeconds=1), role_arn=role)
     assert (result["status"], result["error"]) == ("FAILED", "States.Timeout")
@@ -96,8 +95,7 @@ def test_a_task_that_takes_too_long_stops_its_job(workflows: Workflows, account:
 
 
 def test_a_stopped_execution_stops_its_job_through_a_nested_one(workflows: Workflows, account: Aws) -> None:
-    config = {"CheckpointConfig": {"S3Uri": f"s3://{account.bucket}/checkpoints"}}
-    request = training_request(account, IMAGE, "", HyperParameters={"hang": "1"}, **config)
+    request = training_request(account, IMAGE, "", HyperParameters={"hang": "1"}, **spot(account, ""))
     inner = workflows.create(training(request), machine_role(workflows, account.role_arn))
     nested = "arn:aws:states:::states:startExecution.sync:2"
     state = {"Type": "Task", "End": True, "Resource": nested, "Parameters": {"StateMachineArn": inner}}
