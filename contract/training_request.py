@@ -24,7 +24,9 @@ class TrainingRequest:
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         if self.models is not None:
-            problems += check_model_ids("models", self.models, "Leave the field out to train every model with a recipe.")
+            problems += check_model_ids(
+                "models", self.models, "Leave the field out to train every model with a recipe."
+            )
         problems += check_range("max_concurrency", self.max_concurrency, 1, MAX_CONCURRENCY_LIMIT, "jobs at once")
         problems += check_range("tolerated_failure_percentage", self.tolerated_failure_percentage, 0, 100, "percent")
         problems += check_label(self.execution_label)

@@ -225,7 +225,9 @@ class Definition(Construct):
 
     def _attempt_plan(self) -> dict[str, Any]:
         """The attempt's plan, and how long its state may wait: a model may ask for more time than the stage does."""
-        plan = {field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)}
+        plan = {
+            field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)
+        }
         runtime = sfn.JsonPath.number_at(path_of(AttemptPlan, "max_runtime_seconds"))
         return {**plan, _TIMEOUT_FIELD: sfn.JsonPath.math_add(runtime, self._settings.provisioning_margin_seconds)}
 

@@ -80,7 +80,7 @@ def statements_of(function: str, storage: Storage) -> list[iam.PolicyStatement]:
                 ["s3:PutObject", "s3:AbortMultipartUpload"],
                 storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
             ),
-            _table(storage, ["GetItem", "PutItem"]),
+            _table(storage, ["GetItem", "BatchGetItem", "PutItem"]),
         ],
         # What the queue and the state machine take is in infra/uploads.py, where they are.
         "start_on_upload": [

@@ -151,9 +151,7 @@ class WorkflowStack(Stack):
         # The prefix keeps the account's log resource policy short; the stack's own id keeps a new deployment from
         # meeting the log group that an earlier one has left.
         stack_uid = Fn.select(2, Fn.split("/", Aws.STACK_ID))
-        log_group = self._maker.log_group(
-            self, f"{prefix}Logs", f"/aws/vendedlogs/states/{name}-{stack_uid}"
-        )
+        log_group = self._maker.log_group(self, f"{prefix}Logs", f"/aws/vendedlogs/states/{name}-{stack_uid}")
         for statement in definition.statements:
             role.add_to_policy(statement)
         return sfn.StateMachine(

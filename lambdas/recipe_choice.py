@@ -47,7 +47,9 @@ def choose_enabled(
     return [], [Problem("models.tags", dict(tags or {}), expected, remedy)]
 
 
-def choose_among(model_ids: Sequence[str], recipes: Mapping[str, ModelRecipe]) -> tuple[list[ModelRecipe], list[Problem]]:
+def choose_among(
+    model_ids: Sequence[str], recipes: Mapping[str, ModelRecipe]
+) -> tuple[list[ModelRecipe], list[Problem]]:
     """Those of the models that have a recipe: the others are only scored."""
     chosen = [recipes[model_id] for model_id in model_ids if model_id in recipes]
     if chosen:

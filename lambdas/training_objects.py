@@ -100,9 +100,7 @@ class TrainingObjects(ABC):
         """Whether a training job has written a checkpoint since, in epoch seconds."""
         prefix = layout.checkpoints_prefix(execution_id, job_id)
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.results_bucket, Prefix=prefix)
-        return any(
-            entry["LastModified"].timestamp() >= moment for page in pages for entry in page.get("Contents", ())
-        )
+        return any(entry["LastModified"].timestamp() >= moment for page in pages for entry in page.get("Contents", ()))
 
     def trained_artifact(self, execution_id: str, job_id: str, training_job_name: str) -> TrainedArtifact:
         """Read what a training job made: digest, size, the names in it and its report. Nothing else is unpacked.

@@ -174,8 +174,7 @@ DECISION_TABLE: tuple[Row, ...] = (
         "quota",
         FailureKind.CAPACITY,
         Again.YES,
-        "Raise the quota of the instance type for such jobs, choose another instance_type, or lower "
-        "max_concurrency",
+        "Raise the quota of the instance type for such jobs, choose another instance_type, or lower max_concurrency",
         base_seconds=_CAPACITY_SECONDS,
         errors=frozenset({"SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded"}),
     ),

@@ -13,10 +13,10 @@ from contract.spec import PinnedObject
 from contract.training_request import TrainingRequest, parse_training_request
 from lambdas.deployment import Deployment
 from lambdas.observability import logger, publish_counts
-from lambdas.plan_records import open_execution, record_plan, refuse
 from lambdas.parallel import in_parallel
 from lambdas.parquet_footer import Column, FooterError, read_columns
 from lambdas.plan_execution.logic import pin_objects
+from lambdas.plan_records import open_execution, record_plan, refuse
 from lambdas.plan_training.logic import PlannedTraining, check_code, check_training_columns
 from lambdas.recipe_choice import choose_enabled, choose_named
 from lambdas.settings import PlanDefaults
@@ -59,7 +59,9 @@ def _jobs(
         InvalidInputError: with every problem that the recipes, the datasets and the scripts have.
     """
     recipes, problems = _recipes(request, deployment)
-    names = sorted({name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name})
+    names = sorted(
+        {name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name}
+    )
     datasets = dict(zip(names, in_parallel(lambda name: _read_dataset(name, deployment), names), strict=True))
     problems += [problem for dataset in datasets.values() for problem in dataset.problems]
     jobs: list[PlannedTraining] = []

@@ -4,8 +4,8 @@ from typing import Any
 
 from contract import layout
 from contract.messages import TrainingAttemptPlan
-from contract.records import AttemptRecord, JobRecord
 from contract.recipes import ModelRecipe
+from contract.records import AttemptRecord, JobRecord
 from contract.training import TrainingSpec
 from lambdas.deployment import Deployment
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from contract.catalog import CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
 from contract.messages import JobPointer, JobResult
-from contract.records import JobRecord
 from contract.recipes import ModelRecipe
+from contract.records import JobRecord
 from contract.status import FINAL_JOB_STATUSES, JobStatus, VersionState
 from contract.training import TrainingReport
 from lambdas.deployment import Deployment

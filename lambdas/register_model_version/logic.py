@@ -76,7 +76,9 @@ def _floor(promotion: Promotion, report: TrainingReport) -> _Comparison:
     if promotion.floor is None:
         return _Comparison(None, f"{report.metric} {report.metric_value:.6g}, no floor")
     holds = _at_least(report, report.metric_value, promotion.floor)
-    return _Comparison(holds, f"{report.metric} {report.metric_value:.6g} {_sign(report, holds)} floor {promotion.floor:g}")
+    return _Comparison(
+        holds, f"{report.metric} {report.metric_value:.6g} {_sign(report, holds)} floor {promotion.floor:g}"
+    )
 
 
 def _current(
@@ -117,5 +119,3 @@ def outcome(version: str, decided: Decided) -> str:
         VersionState.PENDING_APPROVAL: "was registered",
     }
     return f"version {version} {words[decided.state]}: {decided.reason}"
-
-

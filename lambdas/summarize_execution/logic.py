@@ -82,9 +82,7 @@ def execution_status(
     return ExecutionStatus.SUCCEEDED if complete and not training_failure else ExecutionStatus.PARTLY_FAILED
 
 
-def execution_reason(
-    record: ExecutionRecord, status: ExecutionStatus, jobs: Sequence[JobRecord], failure: str
-) -> str:
+def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Sequence[JobRecord], failure: str) -> str:
     """Why the execution did not succeed and what to do; empty when it did."""
     if status is ExecutionStatus.SUCCEEDED:
         return ""
