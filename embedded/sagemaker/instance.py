@@ -109,8 +109,10 @@ class Instance:
 
     def terminate(self) -> None:
         """SIGTERM to the container's first process, as `docker stop` does."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
+        # Popen.send_signal would reap a process that has just ended, and leave nothing for the thread that waits.
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL to all of the container's processes."""

@@ -29,7 +29,7 @@ def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Can
         request["name"] = parameters["Name"]
     answer = workflows.start_execution(request)
     if "executionArn" not in answer:
-        error = f"StepFunctions.{answer.get('__type', 'Sfn')}".removesuffix("Exception") + "Exception"
+        error = f"StepFunctions.{answer.get('__type', 'AWSStepFunctions')}".removesuffix("Exception") + "Exception"
         raise TaskError(error, str(answer.get("message", "")))
     if resource == _PREFIX:
         return {"ExecutionArn": answer["executionArn"], "StartDate": _epoch_milliseconds(answer["startDate"])}

@@ -47,7 +47,7 @@ class Secondary(enum.StrEnum):
 
 _BEFORE_STOPPING = {Secondary.STARTING, Secondary.DOWNLOADING, Secondary.TRAINING, Secondary.INTERRUPTED}
 _MESSAGES = {
-    Secondary.STARTING: "Starting the training job",
+    Secondary.STARTING: "Preparing the instances for training",
     Secondary.DOWNLOADING: "Downloading input data",
     Secondary.TRAINING: "Training image download completed. Training in progress.",
     Secondary.INTERRUPTED: "The managed spot training instances were interrupted",
@@ -196,6 +196,8 @@ class TrainingJob(Job):
             channel.setdefault("CompressionType", "None")
             channel.setdefault("RecordWrapperType", "None")
             channel["DataSource"]["S3DataSource"].setdefault("S3DataDistributionType", "FullyReplicated")
+        described["AlgorithmSpecification"].setdefault("EnableSageMakerMetricsTimeSeries", False)
+        described["OutputDataConfig"] = {"KmsKeyId": "", "CompressionType": "GZIP", **described["OutputDataConfig"]}
         for switch in (
             "EnableNetworkIsolation",
             "EnableInterContainerTrafficEncryption",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -35,8 +36,10 @@ class Metrics:
     def line(self, text: str) -> None:
         for name, regex in self._definitions:
             if found := regex.search(text):
-                with contextlib.suppress(ValueError, TypeError), self._lock:  # what it finds may be no number
-                    self._values[name] = float(found.group(1)), datetime.now(UTC)
+                value = _number(found.group(1))
+                if value is not None:
+                    with self._lock:
+                        self._values[name] = value, datetime.now(UTC)
 
     def final(self, timestamp: Callable[[datetime], float]) -> list[dict[str, Any]]:
         """FinalMetricDataList."""
@@ -46,3 +49,11 @@ class Metrics:
             {"MetricName": name, "Value": value, "Timestamp": timestamp(moment)}
             for name, (value, moment) in values.items()
         ]
+
+
+def _number(text: str | None) -> float | None:
+    """What a metric's group has found, where it is a number that JSON knows."""
+    with contextlib.suppress(ValueError, TypeError):
+        value = float(text or "")
+        return value if math.isfinite(value) else None
+    return None

@@ -88,7 +88,7 @@ def test_each_permission_is_needed(workflows: Workflows, missing: int, action: s
     assert workflows.run(nesting(machine), role_arn=workflows.role(rule, *statements))["status"] == "SUCCEEDED"
     del statements[missing]
     result = workflows.run(nesting(machine), role_arn=workflows.role(rule, *statements))
-    assert result["error"] == "StepFunctions.SfnException"
+    assert result["error"] == "StepFunctions.AWSStepFunctionsException"
     assert (
         f"not authorized to perform: {action} on resource: {machine if missing == 0 else executions}"
         in (result["cause"])

@@ -43,6 +43,16 @@ if ended:
 """
 
 
+# Waits for SIGTERM in every attempt, and never ends by itself.
+ENDLESS = """
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+(CHECKPOINTS / f"attempt-{len(list(CHECKPOINTS.iterdir()))}").write_text("x")
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
 def test_an_interrupted_job_goes_on_from_its_checkpoints(
     any_service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
@@ -152,6 +162,20 @@ def test_checkpoints_move_with_the_rights_of_the_jobs_role(
     assert f"PutObject failed for s3://{aws.bucket}/{prefix}checkpoints/a: AccessDenied" in described["FailureReason"]
 
 
+def test_an_interruption_whose_checkpoints_cannot_be_kept_fails_the_job(
+    service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
+) -> None:
+    role = aws.make_role(allow("s3:ListBucket", "s3:GetObject"))
+    service.faults.interrupt_spot("*", after_log="ready")
+    request = training_request(aws, trainer(ENDLESS), prefix, RoleArn=role, **spot(aws, prefix))
+    described = run(service, request)
+    assert statuses(described) == ["Starting", "Downloading", "Training", "Failed"]
+    assert (
+        f"PutObject failed for s3://{aws.bucket}/{prefix}checkpoints/attempt-0: AccessDenied"
+        in (described["FailureReason"])
+    )
+
+
 def test_a_job_without_spot_is_not_interrupted(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
@@ -179,16 +203,6 @@ signal.pause()
     assert job.wait(DEADLINE_SECONDS)
     assert statuses(job.describe()).count("Interrupted") == 1
     assert [order.job_name for order in service.faults.pending()] == ["another-job"]
-
-
-# Waits for SIGTERM in every attempt, and never ends by itself.
-ENDLESS = """
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-(CHECKPOINTS / f"attempt-{len(list(CHECKPOINTS.iterdir()))}").write_text("x")
-print("ready", flush=True)
-while True:
-    signal.pause()
-"""
 
 
 def test_interruptions_end_with_the_waiting_time(

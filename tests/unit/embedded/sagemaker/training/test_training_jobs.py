@@ -179,18 +179,20 @@ def test_the_description_tells_the_course_of_the_job(
     assert described["CreationTime"] <= described["TrainingStartTime"] <= described["TrainingEndTime"]
     assert described["TrainingTimeInSeconds"] >= described["BillableTimeInSeconds"] >= 0
     assert described["EnableManagedSpotTraining"] is False
+    assert described["OutputDataConfig"]["CompressionType"] == "GZIP"
     assert described["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataDistributionType"] == "FullyReplicated"
 
 
 def test_metrics_are_read_from_the_log(service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str) -> None:
     image = trainer("""
 for number in range(3):
-    print(f"[{number}] validation-auc:{0.5 + number / 10:.1f} loss=none", flush=True)
+    print(f"[{number}] validation-auc:{0.5 + number / 10:.1f} loss=none gain=nan", flush=True)
 """)
     request = training_request(aws, image, prefix)
     request["AlgorithmSpecification"]["MetricDefinitions"] = [
         {"Name": "validation:auc", "Regex": r"validation-auc:([0-9\.]+)"},
         {"Name": "loss", "Regex": r"loss=(\w+)"},
+        {"Name": "gain", "Regex": r"gain=(\w+)"},
     ]
     described = run(service, request)
     [metric] = described["FinalMetricDataList"]
