@@ -100,11 +100,7 @@ class Snapshot:
         if self.workflow is None:
             return "" if self.ended else "Step Functions does not know this execution, and its record was never closed."
         if not self.workflow.ended:
-            if self.record is None:
-                return "The execution is being planned."
-            if self.record.training_execution_id and self.record.plan is None:
-                return f"It trains first, in execution {self.record.training_execution_id}."
-            return ""
+            return self._beginning()
         if self.record is None:
             return (
                 f"The execution ended ({self._ending()}) and has no record: it ended before it was planned, "
@@ -118,6 +114,13 @@ class Snapshot:
             )
         if (self.record.status is ExecutionStatus.SUCCEEDED) != (self.workflow.status == "SUCCEEDED"):
             return f"The record says {self.record.status.value}, but Step Functions says {self._ending()}."
+        return ""
+
+    def _beginning(self) -> str:
+        if self.record is None:
+            return "The execution is being planned."
+        if self.record.training_execution_id and self.record.plan is None:
+            return f"It trains first, in execution {self.record.training_execution_id}."
         return ""
 
     def _ending(self) -> str:

@@ -93,7 +93,7 @@ def variables(checks: Checks, environment: Mapping[str, str], longest: int) -> d
 
 
 def network_fields(checks: Checks, network: JobNetwork) -> dict[str, Any]:
-    """Isolation, encryption and VpcConfig: a processing job has them in its NetworkConfig, a training job at the top."""
+    """Isolation, encryption and VpcConfig: in a processing job's NetworkConfig, at the top of a training job."""
     subnets, groups = list(network.subnet_ids), list(network.security_group_ids)
     if bool(subnets) != bool(groups):
         checks.add("network", {"subnet_ids": subnets, "security_group_ids": groups}, "both lists filled, or both empty")

@@ -73,8 +73,9 @@ def _write(
     before = table.models([recipe.model_id]).get(recipe.model_id)
     current = table.version(recipe.model_id, before.current_version) if before is not None else None
     decided = decide(recipe.promotion, report, before.current_version if before is not None else None, current)
-    version = _version(job, artifact, recipe, decided, now, arn)
-    after = _promoted(recipe, before, report.version, decided, now, arn)
+    decision = VersionDecision(decided.state, decided.reason, now, arn)
+    version = _version(job, artifact, recipe, decision)
+    after = _promoted(recipe, before, report.version, decision)
     succeeded = replace(
         job,
         status=JobStatus.SUCCEEDED,
@@ -90,17 +91,15 @@ def _write(
     return succeeded
 
 
-def _version(
-    job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, decided: Decided, now: str, arn: str
-) -> ModelVersion:
+def _version(job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, decision: VersionDecision) -> ModelVersion:
     report = artifact.report
     return replace(
         recipe.trained_version(report, artifact.sha256, artifact.bytes),
-        registered_at=now,
-        registered_by=arn,
-        source=arn,
+        registered_at=decision.decided_at,
+        registered_by=decision.decided_by,
+        source=decision.decided_by,
         trained_by=_trained_by(job, recipe, report),
-        decision=VersionDecision(decided.state, decided.reason, now, arn),
+        decision=decision,
     )
 
 
@@ -116,13 +115,12 @@ def _trained_by(job: JobRecord, recipe: ModelRecipe, report: TrainingReport) -> 
     )
 
 
-def _promoted(
-    recipe: ModelRecipe, before: Model | None, version: str, decided: Decided, now: str, arn: str
-) -> Model | None:
+def _promoted(recipe: ModelRecipe, before: Model | None, version: str, decision: VersionDecision) -> Model | None:
     """The model after the version became current; None when it does not."""
-    if decided.state is not VersionState.PROMOTED:
+    if decision.state is not VersionState.PROMOTED:
         return None
-    change = CurrentChange(version, now, arn, decided.reason)
+    now = decision.decided_at
+    change = CurrentChange(version, now, decision.decided_by, decision.reason)
     if before is not None:
         return before.with_current(change)
     return Model(recipe.model_id, version, tags=recipe.tags, updated_at=now, history=(change,))
