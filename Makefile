@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := contract infra lambdas cli embedded examples
-TYPED := $(PACKAGES) inference_container/scoring app.py
+TYPED := $(PACKAGES) inference_container/scoring inference_container/training inference_container/launcher app.py
 
 .PHONY: help
 help: ## Show what can be made

@@ -11,6 +11,7 @@ from cli import (
     registration_commands,
     resource_commands,
     schedule_commands,
+    training_commands,
 )
 from cli.backfill import STEPS
 from cli.deployment import RESOURCES
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_models(commands)
     _add_executions(commands)
+    _add_train(commands)
     _add_resources(commands)
     _add_backfill(commands)
     _add_schedules(commands)
@@ -80,7 +82,8 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     models = _add(
         commands,
         "models",
-        "register, import, test, list, show, promote, roll back, compare, enable or disable models",
+        "register, import, test, list, show, promote, approve, reject, roll back, compare, enable or disable models, "
+        "and their training recipes",
         None,
     )
     actions = models.add_subparsers(metavar="ACTION", required=True)
@@ -119,7 +122,13 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     promote.add_argument("version", metavar="VERSION")
     rollback = _add(actions, "rollback", "make the version current again that was before", model_commands.roll_back)
     rollback.add_argument("model", metavar="MODEL_ID")
-    for parser in (promote, rollback):
+    approve = _add(actions, "approve", "make a version that was trained the current one", training_commands.approve)
+    reject = _add(actions, "reject", "refuse a trained version that waits for approval", training_commands.reject)
+    for parser in (approve, reject):
+        parser.add_argument("model", metavar="MODEL_ID")
+        parser.add_argument("version", metavar="VERSION")
+    _add_recipes(actions)
+    for parser in (promote, rollback, approve, reject):
         parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the model's history")
     test = _add(actions, "test", "score a sample on this machine with the container's code", model_commands.test)
     test.add_argument("model", metavar="MODEL_ID")
@@ -132,6 +141,32 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     compare.add_argument("model", metavar="MODEL_ID")
     compare.add_argument("first", metavar="VERSION")
     compare.add_argument("second", metavar="VERSION")
+
+
+def _add_recipes(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    recipe = _add(actions, "recipe", "set, list, show or remove how models are trained", None)
+    words = recipe.add_subparsers(metavar="ACTION", required=True)
+    add = _add(words, "set", "set a model's recipe", training_commands.set_recipe)
+    add.add_argument("model", metavar="MODEL_ID")
+    add.add_argument("recipe", metavar="@recipe.json")
+    _add(words, "list", "list every recipe", training_commands.list_recipes)
+    for word, text, handler in (
+        ("show", "show a model's recipe", training_commands.show_recipe),
+        ("remove", "remove a model's recipe; its versions stay", training_commands.remove_recipe),
+    ):
+        _add(words, word, text, handler).add_argument("model", metavar="MODEL_ID")
+
+
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    train = _add(
+        commands, "train", "train models by their recipes, and promote what is good enough", training_commands.train
+    )
+    add = train.add_argument
+    add("--models", metavar="A,B", type=_words, help="models to train (default: every enabled model with a recipe)")
+    add("--input", default="{}", metavar="JSON|@file", help="the request (default {})")
+    add("--name", metavar="NAME", help="the execution's id (default: time and a random part)")
+    add("--wait", action="store_true", help="watch it until it ends; the exit status is its outcome")
+    add("--check", action="store_true", help="check the request's form without AWS; exit status 0 or 2, starts nothing")
 
 
 def _add_record_flags(parser: argparse.ArgumentParser) -> None:
@@ -187,7 +222,7 @@ def _add_executions(commands: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _add_resources(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    text = "show the stage's buckets, table and state machine"
+    text = "show the stage's buckets, table and state machines"
     resources = _add(commands, "resources", text, resource_commands.resources)
     known = ", ".join(RESOURCES)
     resources.add_argument("name", nargs="?", metavar="NAME", choices=RESOURCES, help=f"print this one alone: {known}")

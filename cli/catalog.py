@@ -26,6 +26,7 @@ from cli.model_document import ModelDocument
 from contract import layout, records
 from contract.catalog import CurrentChange, Model, ModelVersion
 from contract.problems import InvalidInputError
+from contract.status import VersionState
 
 _TRIES = 5
 _BATCH_GET_ITEMS = 100
@@ -203,10 +204,11 @@ class Catalog:
         for _ in range(_TRIES):
             before, versions = self._read(model_id)
             if before is None:
-                raise CommandError(_no_model(model_id))
+                raise CommandError(no_current(model_id) if versions else no_model(model_id))
             version = choose(before)
             if version not in versions:
-                raise CommandError(_no_version(model_id, version, versions))
+                raise CommandError(no_version(model_id, version, versions))
+            check_decided(versions[version])
             after = before.with_current(CurrentChange(version, _now(), changed_by, reason))
             if after is before:
                 return before
@@ -252,19 +254,21 @@ class Catalog:
         versions = {(version.spec.model_id, version.spec.version): version for version in found}
         return [(model, versions.get((model.model_id, model.current_version))) for model in models]
 
-    def show(self, model_id: str, version: str | None = None) -> tuple[Model, list[ModelVersion]]:
+    def show(self, model_id: str, version: str | None = None) -> tuple[Model | None, list[ModelVersion]]:
         """A model and its versions, oldest first, or the one version that was asked for.
+
+        There is no model while versions of it were trained and none was promoted.
 
         Raises:
             CommandError: when the model or the version does not exist.
         """
         model, versions = self._read(model_id)
-        if model is None:
-            raise CommandError(_no_model(model_id))
+        if model is None and not versions:
+            raise CommandError(no_model(model_id))
         if version is None:
             return model, sorted(versions.values(), key=lambda known: (known.registered_at, known.spec.version))
         if version not in versions:
-            raise CommandError(_no_version(model_id, version, versions))
+            raise CommandError(no_version(model_id, version, versions))
         return model, [versions[version]]
 
     @contextmanager
@@ -308,7 +312,7 @@ class Catalog:
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                raise CommandError(_no_model(model_id)) from error
+                raise CommandError(no_model(model_id)) from error
             raise
         return records.read_item(Model, answer["Attributes"])
 
@@ -355,11 +359,32 @@ def _next_number(versions: Mapping[str, ModelVersion]) -> int:
     return max((int(name) for name in versions if name.isascii() and name.isdigit()), default=0) + 1
 
 
-def _no_model(model_id: str) -> str:
+def no_model(model_id: str) -> str:
     return f"There is no model {model_id!r}. `fleetscore models list` shows every model."
 
 
-def _no_version(model_id: str, version: str, versions: Iterable[str]) -> str:
+def no_current(model_id: str) -> str:
+    return (
+        f"Model {model_id!r} has no current version: versions were trained, and none was promoted. "
+        f"`fleetscore models show {model_id}` shows them, `fleetscore models approve` makes one current."
+    )
+
+
+def check_decided(version: ModelVersion) -> None:
+    """Refuse to make a version current that was trained and not promoted: that is a decision with a reason.
+
+    Raises:
+        CommandError: with what to do instead.
+    """
+    decision, model_id, name = version.decision, version.spec.model_id, version.spec.version
+    if decision is not None and decision.state is not VersionState.PROMOTED:
+        raise CommandError(
+            f"Version {name} of model {model_id} is {decision.state.value} ({decision.reason}). "
+            f"`fleetscore models approve {model_id} {name}` makes it current."
+        )
+
+
+def no_version(model_id: str, version: str, versions: Iterable[str]) -> str:
     return f"Model {model_id} has no version {version}. It has: {', '.join(sorted(versions)) or 'none'}."
 
 

@@ -19,6 +19,7 @@ class Deployment:
     results_bucket: str
     table_name: str
     state_machine_arn: str
+    training_state_machine_arn: str
 
 
 RESOURCES = tuple(field.name for field in fields(Deployment) if field.name != "stage")
@@ -32,7 +33,7 @@ def find_deployment(connection: Connection, stage: str) -> Deployment:
     """
     client = connection.client("cloudformation")
     storage = stack_outputs(client, stage, "storage", ("DatasetsBucket", "ModelsBucket", "ResultsBucket", "TableName"))
-    workflow = stack_outputs(client, stage, "workflow", ("StateMachineArn",))
+    workflow = stack_outputs(client, stage, "workflow", ("StateMachineArn", "TrainingStateMachineArn"))
     return Deployment(
         stage=stage,
         datasets_bucket=storage["DatasetsBucket"],
@@ -40,6 +41,7 @@ def find_deployment(connection: Connection, stage: str) -> Deployment:
         results_bucket=storage["ResultsBucket"],
         table_name=storage["TableName"],
         state_machine_arn=workflow["StateMachineArn"],
+        training_state_machine_arn=workflow["TrainingStateMachineArn"],
     )
 
 

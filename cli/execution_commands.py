@@ -25,12 +25,12 @@ def run(options: Namespace, connection: Connection, output: Output) -> ExitStatu
         output.data({"execution_id": execution_id, "execution_arn": arn}, execution_id)
         return ExitStatus.SUCCEEDED
     output.line(f"Execution {execution_id}")
-    return _follow(executions, execution_id, output)
+    return follow(executions, execution_id, output)
 
 
 def watch_execution(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
     executions = Executions(connection, find_deployment(connection, options.stage))
-    return _follow(executions, options.execution, output)
+    return follow(executions, options.execution, output)
 
 
 def status(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
@@ -54,22 +54,18 @@ def read_request(text: str) -> str:
         raise CommandError(f"--input: {path} cannot be read as text ({error}).") from error
 
 
-def _follow(executions: Executions, execution: str, output: Output) -> ExitStatus:
+def follow(executions: Executions, execution: str, output: Output) -> ExitStatus:
     progress = None if output.as_json else progress_for(output.console)
     try:
         snapshot = watch(executions, execution, progress)
     except KeyboardInterrupt:
         output.notice(
             f"\nThe execution goes on. Follow it again with `fleetscore watch {execution}`; "
-            f"end it with `aws stepfunctions stop-execution --execution-arn {_arn(executions, execution)}`."
+            f"end it with `aws stepfunctions stop-execution --execution-arn {executions.find_arn(execution)}`."
         )
         return ExitStatus.INTERRUPTED
     _print(executions, snapshot, output)
     return snapshot.exit_status
-
-
-def _arn(executions: Executions, execution: str) -> str:
-    return execution if execution.startswith("arn:") else executions.execution_arn(execution)
 
 
 def _print(executions: Executions, snapshot: Snapshot, output: Output) -> None:

@@ -5,8 +5,10 @@ import re
 import secrets
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
@@ -19,7 +21,8 @@ from contract import layout, records
 from contract.problems import InvalidInputError, Problem
 from contract.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.request import parse_request
-from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, ExecutionStatus, JobStatus
+from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
+from contract.training_request import parse_training_request
 
 EXECUTION_NAME = re.compile(r"[0-9A-Za-z_-]{1,80}")
 _COUNTED_JOBS = 32
@@ -36,6 +39,7 @@ class WorkflowState:
     stopped_at: datetime | None = None
     error: str = ""
     cause: str = ""
+    arn: str = ""
 
     @property
     def ended(self) -> bool:
@@ -55,6 +59,14 @@ class Snapshot:
     jobs: tuple[JobRecord, ...] = ()
     committed: Mapping[str, int] = field(default_factory=dict)
     """Objects committed so far, by id of a running job; jobs beyond the first few are left out."""
+    training: "Snapshot | None" = None
+    """The training execution that this one waits for at the moment."""
+
+    @property
+    def kind(self) -> ExecutionKind:
+        if self.record is not None:
+            return self.record.kind
+        return records.execution_kind(self.workflow.arn) if self.workflow is not None else ExecutionKind.SCORING
 
     @property
     def ended(self) -> bool:
@@ -88,7 +100,7 @@ class Snapshot:
         if self.workflow is None:
             return "" if self.ended else "Step Functions does not know this execution, and its record was never closed."
         if not self.workflow.ended:
-            return "" if self.record else "The execution is being planned."
+            return self._beginning()
         if self.record is None:
             return (
                 f"The execution ended ({self._ending()}) and has no record: it ended before it was planned, "
@@ -102,6 +114,13 @@ class Snapshot:
             )
         if (self.record.status is ExecutionStatus.SUCCEEDED) != (self.workflow.status == "SUCCEEDED"):
             return f"The record says {self.record.status.value}, but Step Functions says {self._ending()}."
+        return ""
+
+    def _beginning(self) -> str:
+        if self.record is None:
+            return "The execution is being planned."
+        if self.record.training_execution_id and self.record.plan is None:
+            return f"It trains first, in execution {self.record.training_execution_id}."
         return ""
 
     def _ending(self) -> str:
@@ -141,14 +160,25 @@ class Executions:
             CommandError: when the name is taken.
         """
         check_request(request_json)
+        return self._start(self._deployment.state_machine_arn, request_json, name)
+
+    def start_training(self, request_json: str, name: str | None = None) -> str:
+        """Check the request and start a training execution with it; returns the execution's id.
+
+        Raises:
+            InvalidInputError: when the request is not one, with every problem.
+            CommandError: when the name is taken.
+        """
+        check_training_request(request_json)
+        return self._start(self._deployment.training_state_machine_arn, request_json, name)
+
+    def _start(self, state_machine_arn: str, request_json: str, name: str | None) -> str:
         execution_id = name or new_name(datetime.now(UTC))
         if not EXECUTION_NAME.fullmatch(execution_id):
             problem = Problem("name", execution_id, "1 to 80 letters, digits, '-' and '_'")
             raise InvalidInputError("execution", [problem])
         try:
-            self._workflow.start_execution(
-                stateMachineArn=self._deployment.state_machine_arn, name=execution_id, input=request_json
-            )
+            self._workflow.start_execution(stateMachineArn=state_machine_arn, name=execution_id, input=request_json)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ExecutionAlreadyExists":
                 raise CommandError(
@@ -159,11 +189,21 @@ class Executions:
         return execution_id
 
     def execution_arn(self, execution_id: str) -> str:
-        return self._deployment.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{execution_id}"
+        return _execution_arn(self._deployment.state_machine_arn, execution_id)
+
+    def training_arn(self, execution_id: str) -> str:
+        return _execution_arn(self._deployment.training_state_machine_arn, execution_id)
+
+    def find_arn(self, execution: str) -> str:
+        """The ARN of an execution of either workflow, by its id or ARN."""
+        if execution.startswith("arn:"):
+            return execution
+        workflow = self._describe(execution)
+        return workflow.arn if workflow is not None else self.execution_arn(execution)
 
     def workflow_status(self, execution_id: str) -> str | None:
         """What Step Functions says about an execution: RUNNING or how it ended; None when it knows none of the name."""
-        workflow = self._describe(execution_id)
+        workflow = self._describe_arn(self.execution_arn(execution_id))
         return None if workflow is None else workflow.status
 
     def snapshot(self, execution: str, *, count_committed: bool = True) -> Snapshot:
@@ -174,7 +214,7 @@ class Executions:
         """
         execution_id = execution.rpartition(":")[2]
         # Step Functions first: once it says that the execution has ended, the records read after that are final.
-        workflow = self._describe(execution_id)
+        workflow = self._describe(execution)
         key = records.execution_key(execution_id)
         condition = Key(records.PARTITION_KEY).eq(key[records.PARTITION_KEY])
         item = self._table.get_item(Key=key, ConsistentRead=True).get("Item")
@@ -192,7 +232,11 @@ class Executions:
         jobs = tuple(records.read_item(JobRecord, item) for item in found)
         ended = workflow is not None and workflow.ended
         committed = self._committed(execution_id, jobs) if count_committed and not ended else {}
-        return Snapshot(execution_id, datetime.now(UTC), workflow, record, jobs, committed)
+        training = None
+        if record is not None and record.training_execution_id and record.plan is None and not ended:
+            with suppress(CommandError):  # It may not have begun.
+                training = self.snapshot(record.training_execution_id)
+        return Snapshot(execution_id, datetime.now(UTC), workflow, record, jobs, committed, training)
 
     def attempts(self, execution_id: str) -> dict[str, list[AttemptRecord]]:
         """Every attempt of an execution, by job id and in order."""
@@ -207,9 +251,17 @@ class Executions:
             attempts.setdefault(attempt.job_id, []).append(attempt)
         return attempts
 
-    def _describe(self, execution_id: str) -> WorkflowState | None:
+    def _describe(self, execution: str) -> WorkflowState | None:
+        """An execution of the scoring workflow, else one of the training workflow. An ARN says which it is."""
+        execution_id = execution.rpartition(":")[2]
+        if execution.startswith("arn:") and records.execution_kind(execution) is ExecutionKind.TRAINING:
+            return self._describe_arn(self.training_arn(execution_id))
+        scoring = self._describe_arn(self.execution_arn(execution_id))
+        return scoring or self._describe_arn(self.training_arn(execution_id))
+
+    def _describe_arn(self, arn: str) -> WorkflowState | None:
         try:
-            answer = self._workflow.describe_execution(executionArn=self.execution_arn(execution_id))
+            answer = self._workflow.describe_execution(executionArn=arn)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("ExecutionDoesNotExist", "InvalidArn"):
                 return None
@@ -220,10 +272,13 @@ class Executions:
             stopped_at=answer["stopDate"].astimezone(UTC) if answer.get("stopDate") else None,
             error=str(answer.get("error") or ""),
             cause=str(answer.get("cause") or ""),
+            arn=arn,
         )
 
     def _committed(self, execution_id: str, jobs: tuple[JobRecord, ...]) -> dict[str, int]:
-        running = [job for job in jobs if job.status is JobStatus.RUNNING][:_COUNTED_JOBS]
+        # A training job commits nothing before its end.
+        scoring = [job for job in jobs if job.kind is ExecutionKind.SCORING]
+        running = [job for job in scoring if job.status is JobStatus.RUNNING][:_COUNTED_JOBS]
         if not running:
             return {}
         with ThreadPoolExecutor(max_workers=8) as pool:
@@ -246,12 +301,28 @@ def check_request(request_json: str) -> None:
     Raises:
         InvalidInputError: with every problem.
     """
+    parse_request(_json(request_json))
+
+
+def check_training_request(request_json: str) -> None:
+    """Refuse what PlanTraining would refuse for its form.
+
+    Raises:
+        InvalidInputError: with every problem.
+    """
+    parse_training_request(_json(request_json))
+
+
+def _json(request_json: str) -> Any:
     try:
-        request = json.loads(request_json)
+        return json.loads(request_json)
     except json.JSONDecodeError as error:
         problem = Problem("request", request_json, f"JSON text such as {{}} ({error})")
         raise InvalidInputError("request", [problem]) from error
-    parse_request(request)
+
+
+def _execution_arn(state_machine_arn: str, execution_id: str) -> str:
+    return state_machine_arn.replace(":stateMachine:", ":execution:") + f":{execution_id}"
 
 
 def new_name(now: datetime) -> str:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cli.artifact import fetch_artifact, hash_artifact
-from cli.catalog import Catalog, caller
+from cli.catalog import Catalog, caller, no_current
 from cli.comparison import compare
 from cli.connection import Connection
 from cli.deployment import find_deployment
@@ -25,7 +25,8 @@ from cli.tables import (
     version_table,
     versions_table,
 )
-from contract.catalog import REASON_CHARACTERS, Model, ModelVersion
+from cli.training_tables import decision_line
+from contract.catalog import Model, ModelVersion, check_reason
 from contract.problems import InvalidInputError, Problem
 
 _NO_DATASET = "sample"
@@ -43,15 +44,17 @@ def show(options: Namespace, connection: Connection, output: Output) -> ExitStat
     catalog = Catalog(connection, find_deployment(connection, options.stage))
     model, versions = catalog.show(options.model, options.version)
     details = version_table(versions[0]) if options.version else versions_table(model, versions)
-    value = {**plain_json(model), "versions": [plain_json(version) for version in versions]}
-    history = [history_table(model)] if model.history and not options.version else []
-    output.data(value, _describe(model), details, *history)
+    decided = [line for line in map(decision_line, versions) if line]
+    history = [history_table(model)] if model is not None and model.history and not options.version else []
+    about = {"model_id": options.model, "current_version": None} if model is None else plain_json(model)
+    heading = no_current(options.model) if model is None else _describe(model)
+    output.data({**about, "versions": [plain_json(v) for v in versions]}, heading, details, *decided, *history)
     return ExitStatus.SUCCEEDED
 
 
 def promote(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
     catalog = Catalog(connection, find_deployment(connection, options.stage))
-    check_reason(options.reason)
+    check_reason(options.reason, "decision")
     model = catalog.promote(options.model, options.version, changed_by=caller(connection), reason=options.reason)
     output.data(plain_json(model), _describe(model))
     return ExitStatus.SUCCEEDED
@@ -59,7 +62,7 @@ def promote(options: Namespace, connection: Connection, output: Output) -> ExitS
 
 def roll_back(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
     catalog = Catalog(connection, find_deployment(connection, options.stage))
-    check_reason(options.reason)
+    check_reason(options.reason, "decision")
     model = catalog.roll_back(options.model, changed_by=caller(connection), reason=options.reason)
     output.data(plain_json(model), _describe(model))
     return ExitStatus.SUCCEEDED
@@ -123,17 +126,13 @@ def _registered(options: Namespace, connection: Connection, stack: ExitStack) ->
         raise CommandError("--artifact goes with --record: a version of the catalog has its own artifact.")
     catalog = Catalog(connection, find_deployment(connection, options.stage))
     model, versions = catalog.show(options.model, options.version)
-    name = options.version or model.current_version
+    if options.version is None and model is None:
+        raise CommandError(no_current(options.model))
+    name = options.version or (model.current_version if model is not None else "")
     version = next((known for known in versions if known.spec.version == name), None)
     if version is None:
         raise CommandError(f"Model {options.model} names version {name} as current, and has no such version.")
     return version, stack.enter_context(catalog.artifact(version))
-
-
-def check_reason(reason: str) -> None:
-    """Refuse a reason that is too long for the model's history, before anything is asked of AWS."""
-    if len(reason) > REASON_CHARACTERS:
-        raise InvalidInputError("reason", [Problem("--reason", reason, f"at most {REASON_CHARACTERS} characters")])
 
 
 def _describe(model: Model) -> str:

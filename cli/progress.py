@@ -17,7 +17,7 @@ from cli.figures import counted, rows_a_second, rows_a_second_together
 from cli.output import Output
 from cli.tables import job_cells, job_reason, objects_text, totals_line
 from contract.records import JobRecord
-from contract.status import JobStatus
+from contract.status import ExecutionKind, JobStatus
 
 SECONDS_BETWEEN_READS = 2.0
 _SECONDS_TO_CLOSE = 20.0
@@ -94,8 +94,8 @@ class PlainProgress:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._seen: dict[str, tuple[JobStatus, int]] = {}
-        self._announced = False
+        self._seen: dict[tuple[str, str], tuple[JobStatus, int]] = {}
+        self._announced: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -104,16 +104,20 @@ class PlainProgress:
         """Nothing to put back."""
 
     def show(self, snapshot: Snapshot) -> None:
-        if snapshot.jobs and not self._announced:
-            self._announced = True
+        if snapshot.training is not None:
+            self.show(snapshot.training)
+        execution_id = snapshot.execution_id
+        if snapshot.jobs and execution_id not in self._announced:
+            self._announced.add(execution_id)
             objects = sum(job.object_count for job in snapshot.jobs)
-            self._write(f"{counted(len(snapshot.jobs), 'job')} planned over {counted(objects, 'object')}")
+            kind = "training job" if snapshot.kind is ExecutionKind.TRAINING else "job"
+            self._write(f"{counted(len(snapshot.jobs), kind)} planned over {counted(objects, 'object')}")
         ended = sum(job.ended_at != "" for job in snapshot.jobs)
         for job in snapshot.jobs:
             state = (job.status, job.attempt)
-            before = self._seen.get(job.job_id, (JobStatus.PENDING, 0))
+            before = self._seen.get((execution_id, job.job_id), (JobStatus.PENDING, 0))
             if state != before:
-                self._seen[job.job_id] = state
+                self._seen[(execution_id, job.job_id)] = state
                 self._write(self._line(job, snapshot, ended))
 
     @staticmethod
@@ -124,8 +128,8 @@ class PlainProgress:
             words.append(f"{counted(job.rows_in, 'row')}" + (f", {rate:,.0f} rows/s" if rate is not None else ""))
         else:
             words.append(f"{objects_text(job, snapshot)} objects")
-        if job.reason:
-            words.append(job_reason(job))
+        if job.reason or job.outcome:
+            words.append(job_reason(job) if job.reason else job.outcome)
         if job.ended_at:
             words.append(f"{ended:,} of {counted(len(snapshot.jobs), 'job')} ended")
         return ", ".join(words)
@@ -148,7 +152,7 @@ class LiveProgress:
         self._live.__exit__(kind, error, trace)
 
     def show(self, snapshot: Snapshot) -> None:
-        self._live.update(live_view(snapshot, max(3, self._console.height - _LINES_BESIDE_JOBS)))
+        self._live.update(live_view(snapshot.training or snapshot, max(3, self._console.height - _LINES_BESIDE_JOBS)))
 
 
 def live_view(snapshot: Snapshot, lines: int) -> RenderableType:

@@ -16,7 +16,7 @@ from contract import codec
 from contract.catalog import Model, ModelVersion
 from contract.records import AttemptRecord, JobRecord
 from contract.spec import Feature
-from contract.status import FailureKind, JobStatus
+from contract.status import ExecutionKind, FailureKind, JobStatus
 
 _STYLES = {
     "SUCCEEDED": "green",
@@ -57,12 +57,22 @@ def model_json(model: Model, version: ModelVersion | None) -> dict[str, Any]:
     return {**plain_json(model), "version": plain_json(version) if version is not None else None}
 
 
-def versions_table(model: Model, versions: Sequence[ModelVersion]) -> Table:
+def versions_table(model: Model | None, versions: Sequence[ModelVersion]) -> Table:
+    trained = any(version.decision is not None for version in versions)
     table = plain_table(
-        "version", "registered", "by", "dataset", "format", "method", "size", "SHA-256", right=("size",)
+        "version",
+        "registered",
+        "by",
+        "dataset",
+        "format",
+        "method",
+        "size",
+        "SHA-256",
+        *(("state", "metric") if trained else ()),
+        right=("size",),
     )
     for version in versions:
-        current = " (current)" if version.spec.version == model.current_version else ""
+        current = " (current)" if model is not None and version.spec.version == model.current_version else ""
         add_row(
             table,
             version.spec.version + current,
@@ -73,8 +83,18 @@ def versions_table(model: Model, versions: Sequence[ModelVersion]) -> Table:
             version.spec.method,
             size_text(version.spec.artifact_bytes),
             version.spec.artifact_sha256[:12],
+            *(_trained_cells(version) if trained else ()),
         )
     return table
+
+
+def _trained_cells(version: ModelVersion) -> tuple[str, str]:
+    """State and metric, empty for a version that was registered."""
+    if version.decision is None or version.trained_by is None:
+        return "", ""
+    metric = version.trained_by.metric
+    value = version.metrics.get(metric)
+    return version.decision.state.value, "" if value is None else f"{metric} {value:.4g}"
 
 
 def version_table(version: ModelVersion) -> Table:
@@ -82,6 +102,8 @@ def version_table(version: ModelVersion) -> Table:
     features = ", ".join(map(feature_text, version.spec.features))
     fields = {**plain_json(version), **plain_json(version.spec), "features": features}
     fields |= fields.pop("compute")
+    for name in ("trained_by", "decision"):
+        fields |= {f"{name}.{part}": value for part, value in (fields.pop(name) or {}).items()}
     del fields["spec"]
     return fields_table(fields)
 
@@ -203,8 +225,8 @@ def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptReco
     """Why jobs failed or wait, in full, with the earlier attempts of those that had several."""
     lines: list[str] = []
     for job in snapshot.jobs:
-        if job.reason:
-            lines.append(f"{job.job_id}: {job_reason(job)}")
+        if job.reason or job.outcome:
+            lines.append(f"{job.job_id}: {job_reason(job) if job.reason else job.outcome}")
         # The last attempt's reason is the job's, where the job has not succeeded.
         tried = [attempt for attempt in attempts.get(job.job_id, []) if attempt.reason and attempt.reason != job.reason]
         lines += [
@@ -261,11 +283,16 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
     """What stands above and below the jobs: status, label, note, reason, where the summary lies."""
     record = snapshot.record
     label = f" ({record.label})" if record is not None and record.label else ""
-    lines = [f"Execution {snapshot.execution_id}{label}: {snapshot.status}"]
+    word = "Training execution" if snapshot.kind is ExecutionKind.TRAINING else "Execution"
+    lines = [f"{word} {snapshot.execution_id}{label}: {snapshot.status}"]
+    if record is not None and record.training_execution_id:
+        lines.append(f"It trained first, in execution {record.training_execution_id}.")
     if snapshot.note:
         lines.append(snapshot.note)
     # Where jobs failed, their own reasons say it in full.
     explained = any(job.reason for job in snapshot.jobs)
+    # A training that failed is the reason of no job.
+    explained = explained and not (record is not None and record.training_failure)
     if snapshot.ended and snapshot.reason and not explained and snapshot.reason not in snapshot.note:
         lines.append(f"Reason: {snapshot.reason}")
     if record is not None and record.summary_uri:
@@ -288,6 +315,7 @@ def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRec
         jobs.append({**plain_json(job), **figures, **tried})
     return {
         "execution_id": snapshot.execution_id,
+        "kind": snapshot.kind.value,
         "status": snapshot.status,
         "ended": snapshot.ended,
         "note": snapshot.note,

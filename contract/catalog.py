@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from contract.names import INSTANCE_TYPE, check_dataset_name
 from contract.problems import InvalidInputError, Problem
 from contract.spec import ModelSpec
+from contract.status import VersionState
 
 MAX_ATTEMPTS_LIMIT = 10
 HISTORY_LIMIT = 20
@@ -54,8 +55,42 @@ def check_range(name: str, value: float | None, low: float, high: float, unit: s
 
 
 @dataclass(frozen=True)
+class TrainedBy:
+    """Where a version that was trained came from."""
+
+    execution_id: str
+    training_job_name: str
+    dataset: str
+    metric: str
+    """What a promotion is decided by."""
+    rows_trained: int | None = None
+    """None where a script did not say; the next one too."""
+    rows_held_out: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class VersionDecision:
+    """What was decided about a version that was trained, and why. The time is ISO 8601 in UTC."""
+
+    state: VersionState
+    reason: str
+    decided_at: str = ""
+    decided_by: str = ""
+
+    def __post_init__(self) -> None:
+        check_reason(self.reason, "VersionDecision")
+
+
+def check_reason(reason: str, subject: str) -> None:
+    """Refuse a reason that is too long for a model's history."""
+    if len(reason) > REASON_CHARACTERS:
+        raise InvalidInputError(subject, [Problem("reason", reason, f"at most {REASON_CHARACTERS} characters")])
+
+
+@dataclass(frozen=True)
 class ModelVersion:
-    """An immutable version of a model: its artifact, how to call it, what it scores and on what."""
+    """A version of a model: its artifact, how to call it, what it scores and on what. Only `decision` ever changes."""
 
     spec: ModelSpec
     dataset: str
@@ -67,6 +102,12 @@ class ModelVersion:
     """The model's tags as this version was registered. Executions choose by the tags of the model itself."""
     source: str = ""
     """Where the version was imported from, such as the ARN of a model package; empty when it was registered by hand."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """How it did on rows that it was not trained on, by name of the metric."""
+    trained_by: TrainedBy | None = None
+    """None: it was registered or imported."""
+    decision: VersionDecision | None = None
+    """None: it was registered or imported, so nobody has to decide about it."""
 
     def __post_init__(self) -> None:
         problems = check_dataset_name("dataset", self.dataset)
@@ -85,9 +126,7 @@ class CurrentChange:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.reason) > REASON_CHARACTERS:
-            expected = f"at most {REASON_CHARACTERS} characters"
-            raise InvalidInputError("CurrentChange", [Problem("reason", self.reason, expected)])
+        check_reason(self.reason, "CurrentChange")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ and of two changes of one execution or job the later one has the greater `sequen
 from dataclasses import dataclass
 
 from contract.records import ExecutionRecord, JobRecord
-from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, ExecutionStatus, FailureKind, JobStatus
+from contract.status import (
+    FINAL_EXECUTION_STATUSES,
+    FINAL_JOB_STATUSES,
+    ExecutionKind,
+    ExecutionStatus,
+    FailureKind,
+    JobStatus,
+)
 
 SOURCE = "fleetscore"
 EXECUTION_DETAIL_TYPE = "Fleetscore Execution Status Change"
@@ -37,6 +44,7 @@ class ExecutionStatusChange:
     summary_uri: str
     jobs_succeeded: int
     jobs_failed: int
+    kind: ExecutionKind = ExecutionKind.SCORING
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,9 @@ class JobStatusChange:
     rows_quarantined: int
     failure_kind: FailureKind | None
     reason: str
+    kind: ExecutionKind = ExecutionKind.SCORING
+    outcome: str = ""
+    """What came of a training job that succeeded."""
 
 
 def execution_event(
@@ -85,6 +96,7 @@ def execution_event(
         summary_uri=record.summary_uri,
         jobs_succeeded=record.jobs_succeeded,
         jobs_failed=record.jobs_failed,
+        kind=record.kind,
     )
 
 
@@ -114,4 +126,6 @@ def job_event(stage: str, record: JobRecord, before: JobRecord | None) -> JobSta
         rows_quarantined=record.rows_quarantined,
         failure_kind=record.failure_kind,
         reason=record.reason[:_REASON_CHARACTERS],
+        kind=record.kind,
+        outcome=record.outcome,
     )

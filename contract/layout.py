@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path, PurePosixPath
 
 from contract.environment import ML_ROOT
@@ -97,6 +98,7 @@ def skipped_key(execution_id: str) -> str:
     return f"{execution_prefix(execution_id)}skipped.json"
 
 
+CODE_PREFIX = "code/"
 PREDICTIONS_PREFIX = "predictions/"
 QUARANTINE_PREFIX = "quarantine/"
 
@@ -125,6 +127,57 @@ def processing_job_name(stage: str, execution_arn: str, started_at: str, job_id:
     return f"{head}-{digest}-{attempt}"
 
 
+def training_job_spec_key(execution_id: str, job_id: str) -> str:
+    """A `training.TrainingSpec`, alone in its folder: the folder is the job's channel `spec`."""
+    return f"{job_prefix(execution_id, job_id)}spec/{TRAINING_SPEC_NAME}"
+
+
+def recipe_copy_key(execution_id: str, job_id: str) -> str:
+    """The recipe as the plan read it: what is decided at the end is decided by the same one."""
+    return f"{job_prefix(execution_id, job_id)}recipe.json"
+
+
+def training_manifest_key(execution_id: str, job_id: str, channel: str) -> str:
+    return f"{job_prefix(execution_id, job_id)}{channel}.manifest"
+
+
+def code_key(model_id: str, sha256: str) -> str:
+    """A training script's archive in the models bucket."""
+    return f"{CODE_PREFIX}{model_id}/{sha256}/{SOURCE_NAME}"
+
+
+def job_code_key(execution_id: str, job_id: str) -> str:
+    """The training script's archive as the plan checked it, alone in its folder."""
+    return f"{job_prefix(execution_id, job_id)}code/{SOURCE_NAME}"
+
+
+def training_output_prefix(execution_id: str, job_id: str) -> str:
+    """SageMaker writes `<training job name>/output/model.tar.gz` below it."""
+    return f"{job_prefix(execution_id, job_id)}training/"
+
+
+def trained_artifact_key(execution_id: str, job_id: str, training_job_name: str) -> str:
+    return f"{training_output_prefix(execution_id, job_id)}{training_job_name}/output/{ARTIFACT_NAME}"
+
+
+def checkpoints_prefix(execution_id: str, job_id: str) -> str:
+    """The job's and not the attempt's: the next attempt goes on from the last checkpoint of the one before."""
+    return f"{job_prefix(execution_id, job_id)}checkpoints/"
+
+
+def trained_version(execution_arn: str, started_at: str, model_id: str) -> str:
+    """The version that an execution makes of a model: the same however often it is asked, and sorted by time."""
+    digest = hashlib.sha256("\n".join((execution_arn, started_at, model_id)).encode()).hexdigest()[:12]
+    return f"{re.sub('[^0-9TZ]', '', started_at.partition('.')[0])}-{digest}"
+
+
+def training_execution_name(execution_arn: str, started_at: str) -> str:
+    """The training execution that a scoring execution starts first: the same however often it is asked."""
+    digest = hashlib.sha256("\n".join((execution_arn, started_at)).encode()).hexdigest()[:12]
+    name = "".join(c if c.isalnum() and c.isascii() else "-" for c in execution_arn.rpartition(":")[2])
+    return f"{name[:56].rstrip('-')}-training-{digest}"
+
+
 # ---- paths in the container ----------------------------------------------------------------------------------
 
 
@@ -149,7 +202,51 @@ class ContainerPaths:
 
     @classmethod
     def from_environment(cls) -> "ContainerPaths":
-        return cls(Path(os.environ.get(ML_ROOT, "/opt/ml")))
+        return cls(_ml_root())
+
+
+SPEC_CHANNEL = "spec"
+TRAIN_CHANNEL = "train"
+VALIDATION_CHANNEL = "validation"
+CODE_CHANNEL = "code"
+TRAINING_SPEC_NAME = "training.json"
+TRAINING_REPORT_NAME = "fleetscore.json"
+"""Beside the model, so that it lies in model.tar.gz."""
+SOURCE_NAME = "sourcedir.tar.gz"
+"""The training script's archive in the channel `code`, named as SageMaker's own tools name it."""
+
+
+class TrainingPaths:
+    """The folders of SageMaker training below /opt/ml, or below `ML_ROOT`: see `ContainerPaths`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        config = root / "input" / "config"
+        self.hyperparameters = config / "hyperparameters.json"
+        self.resource_config = config / "resourceconfig.json"
+        self.input_data_config = config / "inputdataconfig.json"
+        self.data = root / "input" / "data"
+        self.spec = self.data / SPEC_CHANNEL / TRAINING_SPEC_NAME
+        self.train = self.data / TRAIN_CHANNEL
+        self.validation = self.data / VALIDATION_CHANNEL
+        self.source = self.data / CODE_CHANNEL / SOURCE_NAME
+        self.model = root / "model"
+        self.report = self.model / TRAINING_REPORT_NAME
+        self.script_metrics = self.model / "metrics.json"
+        self.output = root / "output"
+        self.failure = self.output / "failure"
+        self.output_data = self.output / "data"
+        self.unfinished = self.output / ".unfinished"
+        """Work in hand; nothing here is uploaded."""
+        self.checkpoints = root / "checkpoints"
+
+    @classmethod
+    def from_environment(cls) -> "TrainingPaths":
+        return cls(_ml_root())
+
+
+def _ml_root() -> Path:
+    return Path(os.environ.get(ML_ROOT, "/opt/ml"))
 
 
 PROCESSING_ROOT = PurePosixPath("/opt/ml/processing")

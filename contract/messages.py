@@ -21,7 +21,7 @@ def path_of(cls: type, field: str, *, at: str = "$") -> str:
 
 @dataclass(frozen=True)
 class PlanInput:
-    """To PlanExecution. `request` is the execution's input as the caller wrote it."""
+    """To PrepareTraining and PlanTraining. `request` is the execution's input as the caller wrote it."""
 
     execution_id: str
     execution_arn: str
@@ -30,8 +30,26 @@ class PlanInput:
 
 
 @dataclass(frozen=True)
+class ExecutionPlanInput(PlanInput):
+    """To PlanExecution."""
+
+    training: Any = None
+    """The `TrainingOrder` when this execution has trained first, with the `failure` that a Catch added to it."""
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """From PrepareTraining, to RunTraining: the training execution that a scoring execution starts first."""
+
+    name: str
+    """The same however often it is asked, so that a doubled call starts one execution."""
+    input: Any
+    """A `training_request.TrainingRequest` as JSON."""
+
+
+@dataclass(frozen=True)
 class ExecutionPlan:
-    """From PlanExecution, to the Map."""
+    """From PlanExecution or PlanTraining, to the Map."""
 
     execution_id: str
     jobs_bucket: str
@@ -43,7 +61,7 @@ class ExecutionPlan:
 
 @dataclass(frozen=True)
 class JobPointer:
-    """One item of jobs.json, and the input of RecordAttempt and VerifyOutput."""
+    """One item of jobs.json, and the input of RecordAttempt, VerifyOutput and RegisterModelVersion."""
 
     execution_id: str
     job_id: str
@@ -68,6 +86,27 @@ class AttemptPlan:
     instance_count: int
     volume_size_gb: int
     max_runtime_seconds: int
+
+
+@dataclass(frozen=True)
+class TrainingAttemptPlan:
+    """From RecordAttempt, to RunTrainingJob. What differs in its fields between jobs is whole: a path cannot leave a
+    field out."""
+
+    training_job_name: str
+    channels: tuple[Mapping[str, Any], ...]
+    """InputDataConfig."""
+    hyperparameters: Mapping[str, str]
+    """Those of SageMaker's own script convention; a trainer's are in its spec."""
+    output_uri: str
+    checkpoints_uri: str
+    instance_type: str
+    volume_size_gb: int
+    spot: bool
+    stopping_condition: Mapping[str, int]
+    """StoppingCondition: with spot it has MaxWaitTimeInSeconds, without it must not."""
+    longest_seconds: int
+    """How long the job may take, waits for spot capacity included."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +148,7 @@ class FailureDecision:
 
 @dataclass(frozen=True)
 class JobResult:
-    """From VerifyOutput. Small, because the Map collects one from each job."""
+    """From VerifyOutput or RegisterModelVersion. Small, because the Map collects one from each job."""
 
     job_id: str
 
@@ -126,6 +165,9 @@ class SummaryInput:
 
 REQUEST_FIELD = "request"
 """Where the first state puts the execution's input, which may be any JSON, so that a failure fits beside it."""
+
+TRAINING_FIELD = "training"
+"""Where PrepareTraining puts its `TrainingOrder`; empty where the request asks for no training."""
 
 FAILURE_FIELD = "failure"
 """Where a Catch puts `{"Error": …, "Cause": …}`."""

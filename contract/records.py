@@ -11,6 +11,8 @@ Access patterns (one table, one index):
 | jobs of an execution by status        | index pk=EXECUTION#<id>#<status>, sk=<job id>            |
 | every model                           | index pk=MODELS, sk=<model id>                           |
 | a model; its versions                 | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
+| every recipe                          | index pk=RECIPES, sk=<model id>                          |
+| a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
 | which part claimed an object version  | get  pk=UPLOAD#<dataset>/<key>, sk=<digest of version>   |
 | the window that gathers uploads       | get  pk=UPLOADS#<dataset>, sk=CURRENT                    |
 | an upload window by number            | get  pk=UPLOADS#<dataset>, sk=WINDOW#<number>            |
@@ -29,7 +31,8 @@ from contract import codec
 from contract.catalog import Compute, Model, ModelVersion
 from contract.messages import ExecutionPlan
 from contract.problems import InvalidInputError
-from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
+from contract.recipes import ModelRecipe
+from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.uploads import ObjectVersion
 
 PARTITION_KEY = "pk"
@@ -47,6 +50,8 @@ ATTEMPT_SORT_PREFIX = "ATTEMPT#"
 VERSION_SORT_PREFIX = "VERSION#"
 EXECUTIONS_COLLECTION = "EXECUTIONS"
 MODELS_COLLECTION = "MODELS"
+RECIPE_SORT_KEY = "RECIPE"
+RECIPES_COLLECTION = "RECIPES"
 
 _KEY_ATTRIBUTES = frozenset({PARTITION_KEY, SORT_KEY, INDEX_PARTITION_KEY, INDEX_SORT_KEY, TIME_TO_LIVE})
 
@@ -71,11 +76,20 @@ class ExecutionRecord:
     summary_uri: str = ""
     jobs_succeeded: int = 0
     jobs_failed: int = 0
+    kind: ExecutionKind = ExecutionKind.SCORING
+    training_execution_id: str = ""
+    """The training execution that this one started first, because its request says `train`."""
+    training_failure: str = ""
+    """Why that training did not succeed, where this one scored all the same. Such an execution never succeeds."""
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One job. Rows count row-and-model pairs: a row scored by two models of the job counts twice."""
+    """One job. Rows count row-and-model pairs: a row scored by two models of the job counts twice.
+
+    Of a training job `rows_in` are the rows of its data, `model_versions` is the version that comes of it, and
+    `processing_job_name` is the name of the training job.
+    """
 
     execution_id: str
     job_id: str
@@ -98,11 +112,14 @@ class JobRecord:
     rows_quarantined: int = 0
     failure_kind: FailureKind | None = None
     reason: str = ""
+    kind: ExecutionKind = ExecutionKind.SCORING
+    outcome: str = ""
+    """What came of a training job that succeeded: whether its version was promoted, and why."""
 
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One SageMaker Processing job made for a job."""
+    """One SageMaker job made for a job: a processing job, or a training job when the job is one of training."""
 
     execution_id: str
     job_id: str
@@ -168,6 +185,12 @@ def record_time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def execution_kind(execution_arn: str) -> ExecutionKind:
+    """Which workflow an execution is of, by the name of its state machine, `fleetscore-<stage>[-training]`."""
+    machine = execution_arn.split(":")[6] if execution_arn.count(":") >= 6 else ""
+    return ExecutionKind.TRAINING if machine.endswith("-training") else ExecutionKind.SCORING
+
+
 def execution_key(execution_id: str) -> dict[str, str]:
     return {PARTITION_KEY: f"EXECUTION#{execution_id}", SORT_KEY: EXECUTION_SORT_KEY}
 
@@ -189,6 +212,10 @@ def model_key(model_id: str) -> dict[str, str]:
 
 def version_key(model_id: str, version: str) -> dict[str, str]:
     return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: f"{VERSION_SORT_PREFIX}{version}"}
+
+
+def recipe_key(model_id: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: RECIPE_SORT_KEY}
 
 
 def upload_claim_key(dataset: str, upload: ObjectVersion) -> dict[str, str]:
@@ -255,6 +282,11 @@ def model_item(model: Model) -> dict[str, Any]:
 
 def version_item(version: ModelVersion) -> dict[str, Any]:
     return _item(version, version_key(version.spec.model_id, version.spec.version), None)
+
+
+def recipe_item(recipe: ModelRecipe) -> dict[str, Any]:
+    index = {INDEX_PARTITION_KEY: RECIPES_COLLECTION, INDEX_SORT_KEY: recipe.model_id}
+    return _item(recipe, {**recipe_key(recipe.model_id), **index}, None)
 
 
 def upload_claim_item(claim: UploadClaim, upload: ObjectVersion, expires_at: int | None = None) -> dict[str, Any]:

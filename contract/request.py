@@ -30,6 +30,21 @@ class ModelFilter:
 
 
 @dataclass(frozen=True)
+class TrainFirst:
+    """Train models before they are scored, and score with what was promoted."""
+
+    models: tuple[str, ...] | None = None
+    """None: those of the request's models that have a recipe."""
+    continue_on_failure: bool = False
+    """Score with what is current when the training did not succeed. Such an execution never succeeds."""
+
+    def __post_init__(self) -> None:
+        remedy = "Leave the field out to train every model of the request that has a recipe."
+        if self.models is not None and (problems := check_model_ids("models", self.models, remedy)):
+            raise InvalidInputError("train", problems)
+
+
+@dataclass(frozen=True)
 class ExecutionRequest:
     """Every field is optional; None means: as the model's record or the stage's settings say."""
 
@@ -45,11 +60,14 @@ class ExecutionRequest:
     """Of a Step Functions task that waits for this execution (`.waitForTaskToken`); it is answered at the end."""
     objects_manifest: str | None = None
     """Key of an upload manifest in the results bucket: score exactly the objects that it names."""
+    train: TrainFirst | None = None
+    """Train first, in an execution of the training workflow."""
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         if isinstance(self.models, tuple):
-            problems += _check_model_ids(self.models)
+            remedy = "Leave the field out to score every enabled model."
+            problems += check_model_ids("models", self.models, remedy)
         if self.dataset is not None:
             problems += check_dataset_name("dataset", self.dataset)
         problems += check_range("max_concurrency", self.max_concurrency, 1, MAX_CONCURRENCY_LIMIT, "jobs at once")
@@ -57,12 +75,8 @@ class ExecutionRequest:
         problems += check_instance_type("instance_type", self.instance_type)
         problems += check_range("instance_count", self.instance_count, 1, 100, "instances a job")
         problems += check_range("models_per_job", self.models_per_job, 1, 1_000, "models")
-        if self.execution_label is not None and not LABEL.fullmatch(self.execution_label):
-            expected = "1 to 64 letters, digits, spaces or any of . _ : / = + @ -, beginning with a letter or digit"
-            problems.append(Problem("execution_label", self.execution_label, expected))
-        if self.task_token is not None and not 1 <= len(self.task_token) <= TASK_TOKEN_CHARACTERS:
-            expected = f"the token of a waiting task, 1 to {TASK_TOKEN_CHARACTERS:,} characters"
-            problems.append(Problem(TASK_TOKEN_FIELD, self.task_token, expected))
+        problems += check_label(self.execution_label)
+        problems += check_task_token(self.task_token)
         problems += self._check_manifest()
         if problems:
             raise InvalidInputError("request", problems)
@@ -74,14 +88,27 @@ class ExecutionRequest:
         return [Problem("objects_manifest", self.objects_manifest, expected)]
 
 
-def _check_model_ids(models: tuple[str, ...]) -> list[Problem]:
+def check_label(label: str | None) -> list[Problem]:
+    if label is None or LABEL.fullmatch(label):
+        return []
+    expected = "1 to 64 letters, digits, spaces or any of . _ : / = + @ -, beginning with a letter or digit"
+    return [Problem("execution_label", label, expected)]
+
+
+def check_task_token(token: str | None) -> list[Problem]:
+    if token is None or 1 <= len(token) <= TASK_TOKEN_CHARACTERS:
+        return []
+    return [Problem(TASK_TOKEN_FIELD, token, f"the token of a waiting task, 1 to {TASK_TOKEN_CHARACTERS:,} characters")]
+
+
+def check_model_ids(name: str, models: tuple[str, ...], remedy: str) -> list[Problem]:
+    """What is wrong with a list of model ids; `remedy` says what an empty one was meant to be."""
     if not models:
-        remedy = "Leave the field out to score every enabled model."
-        return [Problem("models", [], "at least one model id", remedy)]
-    problems = [problem for index, model in enumerate(models) for problem in check_model_id(f"models[{index}]", model)]
+        return [Problem(name, [], "at least one model id", remedy)]
+    problems = [problem for index, model in enumerate(models) for problem in check_model_id(f"{name}[{index}]", model)]
     repeated = sorted(model for model, count in Counter(models).items() if count > 1)
     if repeated:
-        problems.append(Problem("models", repeated, "each model id once"))
+        problems.append(Problem(name, repeated, "each model id once"))
     return problems
 
 

@@ -27,12 +27,7 @@ def request_schema() -> dict[str, Any]:
                 "description": "Model ids, or tags that every chosen model carries. Left out: every enabled model.",
                 "anyOf": [
                     {"type": "null"},
-                    {
-                        "type": "array",
-                        "items": {"type": "string", "pattern": _whole(MODEL_ID.pattern)},
-                        "minItems": 1,
-                        "uniqueItems": True,
-                    },
+                    _model_ids(),
                     {
                         "type": "object",
                         "properties": {
@@ -57,12 +52,32 @@ def request_schema() -> dict[str, Any]:
                 "minLength": 1,
                 "maxLength": TASK_TOKEN_CHARACTERS,
             },
+            "train": {
+                "description": "Train first and score with what was promoted. {}: every chosen model with a recipe.",
+                "type": ["object", "null"],
+                "properties": {
+                    "models": {
+                        "description": "Model ids. Left out: the chosen models that have a recipe.",
+                        "anyOf": [{"type": "null"}, _model_ids()],
+                    },
+                    "continue_on_failure": {
+                        "description": "Score with what is current when the training did not succeed.",
+                        "type": "boolean",
+                    },
+                },
+                "additionalProperties": False,
+            },
         },
     }
 
 
 def schema_text() -> str:
     return json.dumps(request_schema(), indent=2) + "\n"
+
+
+def _model_ids() -> dict[str, Any]:
+    pattern = _whole(MODEL_ID.pattern)
+    return {"type": "array", "items": {"type": "string", "pattern": pattern}, "minItems": 1, "uniqueItems": True}
 
 
 def _whole(pattern: str) -> str:

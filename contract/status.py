@@ -39,6 +39,21 @@ class WindowStatus(StrEnum):
     STARTED = "STARTED"
 
 
+class VersionState(StrEnum):
+    """What was decided about a version that was trained. Only a PROMOTED one has ever been current."""
+
+    PENDING_APPROVAL = "PENDING_APPROVAL"
+    PROMOTED = "PROMOTED"
+    REJECTED = "REJECTED"
+
+
+class ExecutionKind(StrEnum):
+    """Which of the two workflows an execution or a job belongs to."""
+
+    SCORING = "scoring"
+    TRAINING = "training"
+
+
 class FailureKind(StrEnum):
     """Why an attempt or a job failed; decides whether another attempt can help."""
 

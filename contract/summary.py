@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from contract.status import ExecutionStatus, FailureKind, JobStatus
+from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class JobSummary:
     """One prefix a model; empty unless the job succeeded."""
     failure_kind: FailureKind | None = None
     reason: str = ""
+    outcome: str = ""
+    """What came of a training job: whether its version was promoted, and why."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,8 @@ class ExecutionSummary:
     rows_scored: int
     rows_quarantined: int
     jobs: tuple[JobSummary, ...]
+    kind: ExecutionKind = ExecutionKind.SCORING
+    training_execution_id: str = ""
+    """The training execution that this one started first."""
+    training_failure: str = ""
+    """Why that training did not succeed, where this execution scored all the same."""

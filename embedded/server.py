@@ -20,9 +20,10 @@ from types import TracebackType
 from embedded.certificates import make_certificates
 from embedded.endpoint import Endpoint
 from embedded.images import ImageStore
+from embedded.sagemaker.faults import Faults
 from embedded.scheduler import EmbeddedClock
 from embedded.seams.application import switches
-from embedded.server_process import LOCK_FILE, Settings, image_root
+from embedded.server_process import LOCK_FILE, Settings, image_root, sagemaker_root
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
@@ -73,6 +74,11 @@ class EmbeddedAws:
     def clock(self) -> EmbeddedClock:
         """The clock by which EventBridge Scheduler fires."""
         return EmbeddedClock(self.root)
+
+    @property
+    def faults(self) -> Faults:
+        """Orders for what is to go wrong in its jobs."""
+        return Faults(sagemaker_root(self.root))
 
     @property
     def process_id(self) -> int:

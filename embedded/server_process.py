@@ -27,6 +27,7 @@ from embedded.endpoint import Endpoint
 from embedded.images import ImageStore
 from embedded.sagemaker import SageMakerService, resource_arn
 from embedded.sagemaker.service import TARGET_PREFIX
+from embedded.sagemaker.task import RESOURCES
 from embedded.scheduler import EmbeddedClock, SchedulerService
 from embedded.scheduler.service import LOOK_EVERY_SECONDS
 from embedded.seams.application import application, enforces_iam
@@ -74,6 +75,11 @@ class Settings:
 
 def image_root(root: Path) -> Path:
     return root / "images"
+
+
+def sagemaker_root(root: Path) -> Path:
+    """Where the jobs' folders and logs lie, and the orders for faults."""
+    return root / "sagemaker"
 
 
 def main(settings_file: Path) -> None:
@@ -140,14 +146,14 @@ def _add_sagemaker(settings: Settings) -> SageMakerService:
     sagemaker = SageMakerService(
         endpoint=settings.endpoint,
         images=ImageStore(image_root(settings.root)),
-        root=settings.root / "sagemaker",
+        root=sagemaker_root(settings.root),
         credentials_for_role=seams.role_credentials,
         may_assume=lambda role_arn: seams.may_assume(role_arn, "sagemaker.amazonaws.com"),
         authorize=seams.authorize,
     )
     seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
-    resource = "arn:aws:states:::sagemaker:createProcessingJob"
-    seams.add_task_integration(resource, sagemaker.run_processing_job)
+    for resource in RESOURCES:
+        seams.add_task_integration(resource, sagemaker.run_job)
     return sagemaker
 
 

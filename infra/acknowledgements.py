@@ -7,14 +7,18 @@ import json
 from typing import cast
 
 from aws_cdk import Acknowledgment, ArnFormat, Fn, Stack, Validations
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
 
 from contract import layout
 from contract.uploads import MARKER_NAME
 from infra.compute import ComputeStack
 from infra.definition import MAP_LABEL
+from infra.job_roles import SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
 from infra.settings import Settings
 from infra.storage import Storage, StorageStack
+from infra.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
 from infra.triggers import TriggersStack
 from infra.workflow import WorkflowStack
 
@@ -22,6 +26,12 @@ _WILDCARD = "AwsSolutions-IAM5[Resource::{}]"
 
 _RUNTIME = "The runtime is the newest Python that the tests run on; it is a setting, and moves when they do."
 _XRAY = "X-Ray's PutTraceSegments and PutTelemetryRecords, and its sampling rules, have no resources to name."
+_LOG_STREAMS = "SageMaker names the log streams after the jobs, in a log group of its own."
+_JOBS_ANYWHERE = (
+    "ecr:GetAuthorizationToken and cloudwatch:PutMetricData (bound to one namespace by a condition) have no resources "
+    "to name, nor have EC2's network interface actions, which are there with a VPC only."
+)
+_ATTEMPT_NAMES = "Every attempt has a name of its own; the stage's prefix bounds them."
 _KEYS_UNKNOWN = "Keys below this prefix are made by each execution, so they cannot be named in advance."
 
 
@@ -49,11 +59,21 @@ def acknowledge(
             names.objects_arn(names.results_bucket, f"{layout.ledger_prefix('*', '*')}*"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.PREDICTIONS_PREFIX}*"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.QUARANTINE_PREFIX}*"): _KEYS_UNKNOWN,
-            compute.job_log_streams: "SageMaker names the log streams after the jobs, in a log group of its own.",
-            "*": (
-                "ecr:GetAuthorizationToken and cloudwatch:PutMetricData (bound to one namespace by a condition) "
-                "have no resources to name, nor have EC2's network interface actions, which are there with a VPC only."
-            ),
+            log_streams(SCORING_LOG_GROUP): _LOG_STREAMS,
+            "*": _JOBS_ANYWHERE,
+        },
+    )
+    _accept_wildcards(
+        compute.training_role,
+        {
+            names.objects_arn(names.datasets_bucket, "*"): "A job may train on any dataset of its stage.",
+            names.objects_arn(names.results_bucket, layout.training_job_spec_key("*", "*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, layout.job_code_key("*", "*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{layout.checkpoints_prefix('*', '*')}*"): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{layout.training_output_prefix('*', '*')}*"): _KEYS_UNKNOWN,
+            log_streams(TRAINING_LOG_GROUP): _LOG_STREAMS,
+            "*": _JOBS_ANYWHERE,
         },
     )
 
@@ -61,7 +81,7 @@ def acknowledge(
         role = workflow.function_roles[name]
         waiting = " A waiting task is named by its token." if name == "summarize_execution" else ""
         _accept_wildcards(role, {"*": _XRAY + waiting})
-        if name != "classify_failure":
+        if name not in ("classify_failure", "prepare_training"):
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
             function,
@@ -78,6 +98,18 @@ def acknowledge(
         },
     )
 
+    _accept_wildcards(
+        workflow.function_roles["plan_training"],
+        {
+            names.objects_arn(names.datasets_bucket, "*"): "The plan reads footers of any dataset of its stage.",
+            names.objects_arn(names.models_bucket, layout.code_key("*", "*")): "Recipes decide which scripts exist.",
+        },
+    )
+    _accept_wildcards(
+        workflow.function_roles["register_model_version"],
+        {names.objects_arn(names.models_bucket, f"*/{layout.ARTIFACT_NAME}"): "Every version has a key of its own."},
+    )
+
     announcements = workflow.announcements
     _accept(announcements.dead_letters, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
     _accept(announcements.announcer.function, {"AwsSolutions-L1": _RUNTIME})
@@ -87,33 +119,59 @@ def acknowledge(
 
     _accept(workflow.closing.dead_letters, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
 
-    _accept_wildcards(
+    _accept_state_machine(
+        workflow,
+        workflow.state_machine,
         workflow.state_machine_role,
+        MAP_LABEL,
+        {
+            workflow.definition.run_processing_job.job_arns: _ATTEMPT_NAMES,
+            f"{_executions_of(workflow, workflow.training_state_machine)}*": (
+                "The training executions that it describes and stops are named after its own."
+            ),
+        },
+    )
+    _accept_state_machine(
+        workflow,
+        workflow.training_state_machine,
+        workflow.training_state_machine_role,
+        TRAINING_MAP_LABEL,
+        {workflow.training_definition.run_training_job.job_arns: _ATTEMPT_NAMES},
+    )
+
+
+def _accept_state_machine(
+    workflow: WorkflowStack, machine: sfn.StateMachine, role: iam.Role, label: str, reasons: dict[str, str]
+) -> None:
+    names = Storage.of(workflow.stage)
+    _accept_wildcards(
+        role,
         {
             "*": f"CloudWatch's log delivery actions have no resources to name. {_XRAY}",
             names.objects_arn(names.results_bucket, layout.jobs_key("*")): _KEYS_UNKNOWN,
-            workflow.definition.run_processing_job.job_arns: (
-                "Every attempt has a name of its own; the stage's prefix bounds them."
-            ),
             **{
                 f"{function.function_arn}:*": f"Versions of {name}; aws-cdk-lib grants them along with the function."
                 for name, function in workflow.functions.items()
             },
+            **reasons,
         },
     )
-    machine = workflow.state_machine
-    own_executions = workflow.format_arn(
-        service="states",
-        resource="execution",
-        resource_name=Fn.select(6, Fn.split(":", machine.state_machine_arn)),
-        arn_format=ArnFormat.COLON_RESOURCE_NAME,
-    )
+    own_executions = _executions_of(workflow, machine)
     _accept_wildcards(
         cast("Construct", machine.node.find_child("DistributedMapPolicy")),
         {
             f"{own_executions}:*": "The Map describes and stops its state machine's own executions, named by AWS.",
-            f"{own_executions}/{MAP_LABEL}:*": "The Map redrives its own child executions, named by AWS.",
+            f"{own_executions}/{label}:*": "The Map redrives its own child executions, named by AWS.",
         },
+    )
+
+
+def _executions_of(workflow: WorkflowStack, machine: sfn.StateMachine) -> str:
+    return workflow.format_arn(
+        service="states",
+        resource="execution",
+        resource_name=Fn.select(6, Fn.split(":", machine.state_machine_arn)),
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
 
 

@@ -1,5 +1,7 @@
 """Closes the records of executions that end without their last states."""
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -22,7 +24,7 @@ class ClosingRule(Construct):
         scope: Construct,
         id: str,  # noqa: A002
         *,
-        state_machine: sfn.IStateMachine,
+        state_machines: Sequence[sfn.IStateMachine],
         function: lambda_.IFunction,
     ) -> None:
         super().__init__(scope, id)
@@ -41,9 +43,9 @@ class ClosingRule(Construct):
             event_pattern=events.EventPattern(
                 source=["aws.states"],
                 detail_type=["Step Functions Execution Status Change"],
-                # Children of the Map have another state machine ARN, with the Map's label behind it.
+                # Children of a Map have another state machine ARN, with the Map's label behind it.
                 detail={
-                    "stateMachineArn": [state_machine.state_machine_arn],
+                    "stateMachineArn": [machine.state_machine_arn for machine in state_machines],
                     "status": ["ABORTED", "FAILED", "TIMED_OUT"],
                 },
             ),

@@ -1,56 +1,55 @@
-"""What jobs run on: the scoring image and the role of the jobs."""
+"""What jobs run on: the image and the roles of the jobs."""
 
 from dataclasses import dataclass
 
-from aws_cdk import Aws, CfnOutput, Environment, Fn, Stack
-from aws_cdk import aws_iam as iam
+from aws_cdk import CfnOutput, Environment, Fn, Stack
 from constructs import Construct
 
-from contract import layout
 from infra.assets import container_image
+from infra.job_roles import scoring_role, training_role
 from infra.settings import Settings
 from infra.storage import Storage, export_name
 
 IMAGE_URI = "ImageUri"
 JOB_ROLE_ARN = "JobRoleArn"
-
-JOB_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
-"""SageMaker's own choice, shared by all processing jobs of an account and Region."""
+TRAINING_ROLE_ARN = "TrainingRoleArn"
 
 
 @dataclass(frozen=True)
 class JobPlatform:
-    """The compute stack's outputs as the workflow names them."""
+    """The compute stack's outputs as the workflows name them."""
 
     image_uri: str
     job_role_arn: str
+    training_role_arn: str
 
     @classmethod
     def of(cls, stage: str) -> "JobPlatform":
         return cls(
             image_uri=Fn.import_value(export_name(stage, IMAGE_URI)),
             job_role_arn=Fn.import_value(export_name(stage, JOB_ROLE_ARN)),
+            training_role_arn=Fn.import_value(export_name(stage, TRAINING_ROLE_ARN)),
         )
 
 
 class ComputeStack(Stack):
-    """The image, built from the repository or named by a setting, and the role that processing jobs assume."""
-
-    job_log_group = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:{JOB_LOG_GROUP}"
-    job_log_streams = f"{job_log_group}:log-stream:*"
+    """The image, built from the repository or named by a setting, and the roles that the jobs assume."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002
         super().__init__(
             scope,
             id,
             env=Environment(account=settings.account, region=settings.region),
-            description="Fleetscore: scoring image and job role",
+            description="Fleetscore: image and job roles",
         )
         image_uri, repository_arn = self._image(settings)
-        self.job_role = self._job_role(Storage.of(settings.stage), repository_arn, in_vpc=settings.vpc is not None)
+        storage, in_vpc = Storage.of(settings.stage), settings.vpc is not None
+        self.job_role = scoring_role(self, storage, repository_arn, in_vpc=in_vpc)
+        self.training_role = training_role(self, storage, repository_arn, in_vpc=in_vpc)
         outputs = {
-            IMAGE_URI: (image_uri, "The scoring image"),
+            IMAGE_URI: (image_uri, "The image of scoring and training"),
             JOB_ROLE_ARN: (self.job_role.role_arn, "The role that processing jobs assume"),
+            TRAINING_ROLE_ARN: (self.training_role.role_arn, "The role that training jobs assume"),
         }
         for name, (value, description) in outputs.items():
             exported = export_name(settings.stage, name)
@@ -61,86 +60,3 @@ class ComputeStack(Stack):
             return settings.image_uri, settings.image_repository_arn
         image = container_image(self, "Image")
         return image.image_uri, image.repository.repository_arn
-
-    def _job_role(self, storage: Storage, repository_arn: str, *, in_vpc: bool) -> iam.Role:
-        role = iam.Role(
-            self,
-            "JobRole",
-            assumed_by=iam.ServicePrincipal(
-                "sagemaker.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
-            ),
-            description="Reads datasets, models and a job's spec and manifests; writes what the job makes",
-        )
-        results = storage.results_bucket
-        job_folder = layout.job_prefix("*", "*")
-        statements = [
-            # SageMaker lists what a prefix or manifest names before it copies.
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[storage.bucket_arn(storage.datasets_bucket), storage.bucket_arn(storage.models_bucket)],
-            ),
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[storage.bucket_arn(results)],
-                conditions={"StringLike": {"s3:prefix": f"{layout.EXECUTIONS_PREFIX}*"}},
-            ),
-            iam.PolicyStatement(
-                actions=["s3:GetObject"],
-                resources=[
-                    storage.objects_arn(storage.datasets_bucket, "*"),
-                    storage.objects_arn(storage.models_bucket, "*"),
-                    storage.objects_arn(results, f"{job_folder}job.json"),
-                    storage.objects_arn(results, f"{job_folder}*.manifest"),
-                ],
-            ),
-            iam.PolicyStatement(
-                actions=["s3:PutObject", "s3:AbortMultipartUpload"],
-                resources=[
-                    storage.objects_arn(results, f"{layout.PREDICTIONS_PREFIX}*"),
-                    storage.objects_arn(results, f"{layout.QUARANTINE_PREFIX}*"),
-                    storage.objects_arn(results, f"{layout.ledger_prefix('*', '*')}*"),
-                ],
-            ),
-            iam.PolicyStatement(
-                actions=["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
-                resources=[storage.key_arn],
-            ),
-            iam.PolicyStatement(
-                actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                resources=[repository_arn],
-            ),
-            # These two have no resources that could be named.
-            iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-            iam.PolicyStatement(
-                actions=["cloudwatch:PutMetricData"],
-                resources=["*"],
-                conditions={"StringEquals": {"cloudwatch:namespace": JOB_LOG_GROUP}},
-            ),
-            iam.PolicyStatement(
-                actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                resources=[self.job_log_group, self.job_log_streams],
-            ),
-        ]
-        if in_vpc:
-            statements.append(_network_interfaces())
-        for statement in statements:
-            role.add_to_policy(statement)
-        return role
-
-
-def _network_interfaces() -> iam.PolicyStatement:
-    """What SageMaker needs to put a job's network interfaces into a VPC; EC2 describes nothing by resource."""
-    return iam.PolicyStatement(
-        actions=[
-            "ec2:CreateNetworkInterface",
-            "ec2:CreateNetworkInterfacePermission",
-            "ec2:DeleteNetworkInterface",
-            "ec2:DeleteNetworkInterfacePermission",
-            "ec2:DescribeDhcpOptions",
-            "ec2:DescribeNetworkInterfaces",
-            "ec2:DescribeSecurityGroups",
-            "ec2:DescribeSubnets",
-            "ec2:DescribeVpcs",
-        ],
-        resources=["*"],
-    )

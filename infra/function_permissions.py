@@ -9,6 +9,7 @@ from contract.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
 from contract.uploads import MARKER_NAME
 from infra.storage import Storage
 
+_CODE_ARCHIVES = layout.code_key("*", "*")
 _ALL_RESULTS = (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.QUARANTINE_PREFIX)
 
 
@@ -54,6 +55,32 @@ def statements_of(function: str, storage: Storage) -> list[iam.PolicyStatement]:
             _table(storage, ["GetItem", "Query", "PutItem", "UpdateItem"]),
             # The waiting task belongs to any state machine; the token says which.
             _allow(["states:SendTaskSuccess", "states:SendTaskFailure"], "*"),
+        ],
+        "prepare_training": [
+            _table(storage, ["GetItem", "BatchGetItem", "PutItem"], index=True),
+        ],
+        "plan_training": [
+            _list(storage.datasets_bucket),
+            _allow(
+                ["s3:GetObject"],
+                # The footer of a dataset's first object says which columns there are.
+                storage.objects_arn(storage.datasets_bucket, "*"),
+                storage.objects_arn(storage.models_bucket, _CODE_ARCHIVES),
+                executions,
+            ),
+            # Without it an archive that is missing would read as a denied one.
+            _list_prefix(storage.models_bucket, layout.CODE_PREFIX),
+            _allow(["s3:PutObject"], executions),
+            _table(storage, ["GetItem", "BatchGetItem", "PutItem"], index=True),
+        ],
+        "register_model_version": [
+            _list_results(storage, layout.EXECUTIONS_PREFIX),
+            _allow(["s3:GetObject"], executions),
+            _allow(
+                ["s3:PutObject", "s3:AbortMultipartUpload"],
+                storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
+            ),
+            _table(storage, ["GetItem", "BatchGetItem", "PutItem"]),
         ],
         # What the queue and the state machine take is in infra/uploads.py, where they are.
         "start_on_upload": [
@@ -117,9 +144,13 @@ def _list(*buckets: str) -> iam.PolicyStatement:
 
 
 def _list_results(storage: Storage, *prefixes: str) -> iam.PolicyStatement:
+    return _list_prefix(storage.results_bucket, *prefixes)
+
+
+def _list_prefix(bucket: str, *prefixes: str) -> iam.PolicyStatement:
     return iam.PolicyStatement(
         actions=["s3:ListBucket"],
-        resources=[storage.bucket_arn(storage.results_bucket)],
+        resources=[Storage.bucket_arn(bucket)],
         conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
     )
 

@@ -1,4 +1,4 @@
-"""The workflow's stack: the five functions, each with a role of its own, and the state machine."""
+"""The workflows' stack: the functions, each with a role of its own, and the two state machines."""
 
 import json
 
@@ -16,8 +16,10 @@ from infra.function_permissions import statements_of
 from infra.functions import FunctionSize, StageFunctions
 from infra.settings import Settings
 from infra.storage import Storage, export_name
+from infra.training_definition import TrainingDefinition
 
 STATE_MACHINE_ARN = "StateMachineArn"
+TRAINING_STATE_MACHINE_ARN = "TrainingStateMachineArn"
 
 FUNCTIONS = {
     # Lists whole datasets and writes one job spec a job, in parallel.
@@ -28,19 +30,24 @@ FUNCTIONS = {
     "classify_failure": FunctionSize(512, Duration.minutes(1)),
     # Reads every job record of an execution.
     "summarize_execution": FunctionSize(1_769, Duration.minutes(15)),
+    "prepare_training": FunctionSize(512, Duration.minutes(5)),
+    "plan_training": FunctionSize(1_769, Duration.minutes(15)),
+    # Reads a whole artifact once, whatever its size, and has S3 copy it.
+    "register_model_version": FunctionSize(1_769, Duration.minutes(15)),
 }
 
 
 class WorkflowStack(Stack):
-    """Functions, state machine and their logs."""
+    """Functions, state machines and their logs."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002
         super().__init__(
             scope,
             id,
             env=Environment(account=settings.account, region=settings.region),
-            description="Fleetscore: functions and state machine",
+            description="Fleetscore: functions and state machines",
         )
+        self.stage = settings.stage
         self._settings = settings
         self._storage = Storage.of(settings.stage)
         self._maker = StageFunctions(self, settings)
@@ -56,7 +63,27 @@ class WorkflowStack(Stack):
         }
         self.function_roles = {name: stage_function.role for name, stage_function in made.items()}
         self.functions = {name: stage_function.function for name, stage_function in made.items()}
-        self.state_machine_role = self._state_machine_role()
+        self.training_state_machine_role = self._state_machine_role(
+            "TrainingStateMachineRole", "Calls this stage's functions and runs its training jobs"
+        )
+        self.training_definition = TrainingDefinition(
+            self,
+            "TrainingDefinition",
+            settings=settings,
+            storage=self._storage,
+            platform=JobPlatform.of(settings.stage),
+            functions=self.functions,
+        )
+        self.training_state_machine = self._state_machine(
+            "Training",
+            f"fleetscore-{settings.stage}-training",
+            "Trains a fleet of models and promotes what is good enough",
+            self.training_definition,
+            self.training_state_machine_role,
+        )
+        self.state_machine_role = self._state_machine_role(
+            "StateMachineRole", "Calls this stage's functions and runs its processing jobs"
+        )
         self.definition = Definition(
             self,
             "Definition",
@@ -64,24 +91,30 @@ class WorkflowStack(Stack):
             storage=self._storage,
             platform=JobPlatform.of(settings.stage),
             functions=self.functions,
+            training=self.training_state_machine,
         )
-        self.state_machine = self._state_machine()
+        self.state_machine = self._state_machine(
+            "",
+            f"fleetscore-{settings.stage}",
+            "Scores datasets with a fleet of models",
+            self.definition,
+            self.state_machine_role,
+        )
         self.closing = ClosingRule(
             self,
             "Closing",
-            state_machine=self.state_machine,
+            state_machines=[self.state_machine, self.training_state_machine],
             function=self.functions["summarize_execution"],
         )
         self.announcements = Announcements(
             self, "Announcements", stage=settings.stage, storage=self._storage, functions=self._maker
         )
-        CfnOutput(
-            self,
-            STATE_MACHINE_ARN,
-            value=self.state_machine.state_machine_arn,
-            description="Start executions of this",
-            export_name=export_name(settings.stage, STATE_MACHINE_ARN),
-        )
+        for name, machine, description in (
+            (STATE_MACHINE_ARN, self.state_machine, "Start executions of this"),
+            (TRAINING_STATE_MACHINE_ARN, self.training_state_machine, "Start training executions of this"),
+        ):
+            exported = export_name(settings.stage, name)
+            CfnOutput(self, name, value=machine.state_machine_arn, description=description, export_name=exported)
 
     def _environment(self, name: str) -> dict[str, str]:
         settings, storage = self._settings, self._storage
@@ -92,7 +125,7 @@ class WorkflowStack(Stack):
             environment.RESULTS_BUCKET: storage.results_bucket,
             environment.RECORD_DAYS: str(settings.record_days),
         }
-        if name == "plan_execution":
+        if name in ("plan_execution", "plan_training"):
             tolerated = settings.default_tolerated_failure_percentage
             variables |= {
                 environment.DEFAULT_COMPUTE: json.dumps(codec.to_json(settings.compute)),
@@ -101,34 +134,34 @@ class WorkflowStack(Stack):
             }
         return variables
 
-    def _state_machine_role(self) -> iam.Role:
+    def _state_machine_role(self, id: str, description: str) -> iam.Role:  # noqa: A002
         return iam.Role(
             self,
-            "StateMachineRole",
+            id,
             assumed_by=iam.ServicePrincipal(
                 "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
             ),
-            description="Calls this stage's functions and runs its processing jobs",
+            description=description,
         )
 
-    def _state_machine(self) -> sfn.StateMachine:
-        settings = self._settings
+    def _state_machine(
+        self, prefix: str, name: str, comment: str, definition: Definition | TrainingDefinition, role: iam.Role
+    ) -> sfn.StateMachine:
+        """A state machine and its logs; `prefix` begins their ids."""
         # The prefix keeps the account's log resource policy short; the stack's own id keeps a new deployment from
         # meeting the log group that an earlier one has left.
         stack_uid = Fn.select(2, Fn.split("/", Aws.STACK_ID))
-        log_group = self._maker.log_group(
-            self, "Logs", f"/aws/vendedlogs/states/fleetscore-{settings.stage}-{stack_uid}"
-        )
-        for statement in self.definition.statements:
-            self.state_machine_role.add_to_policy(statement)
+        log_group = self._maker.log_group(self, f"{prefix}Logs", f"/aws/vendedlogs/states/{name}-{stack_uid}")
+        for statement in definition.statements:
+            role.add_to_policy(statement)
         return sfn.StateMachine(
             self,
-            "StateMachine",
-            state_machine_name=f"fleetscore-{settings.stage}",
+            f"{prefix}StateMachine",
+            state_machine_name=name,
             state_machine_type=sfn.StateMachineType.STANDARD,
-            definition_body=sfn.DefinitionBody.from_chainable(self.definition.start),
-            comment="Scores datasets with a fleet of models",
-            role=self.state_machine_role,
+            definition_body=sfn.DefinitionBody.from_chainable(definition.start),
+            comment=comment,
+            role=role,
             tracing_enabled=True,
             # Every event, but never what passes between states: a request, a failure's text and object keys can tell
             # about the people whose data is scored. Records and the ledger hold what operators need.

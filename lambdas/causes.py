@@ -12,15 +12,17 @@ class Cause:
     message: str = ""
     """What a person would read first."""
     status: str = ""
-    """ProcessingJobStatus, when the processing job itself ended badly."""
+    """ProcessingJobStatus or TrainingJobStatus, when the SageMaker job itself ended badly."""
     exit_message: str = ""
     failure_reason: str = ""
     ran_out_of_time: bool = False
-    """The processing job used up its MaxRuntimeInSeconds."""
+    """The job used up its MaxRuntimeInSeconds."""
+    waited_too_long: bool = False
+    """A spot training job used up its MaxWaitTimeInSeconds, waits for capacity included."""
 
 
 def read_cause(cause: str) -> Cause:
-    """Take a Cause apart: the describe result of a processing job, the error of a Lambda function, or plain text."""
+    """Take a Cause apart: the describe result of a job or an execution, the error of a function, or plain text."""
     try:
         data = json.loads(cause)
     except json.JSONDecodeError:
@@ -28,18 +30,37 @@ def read_cause(cause: str) -> Cause:
     if not isinstance(data, dict):
         return Cause(message=cause.strip())
     if "ProcessingJobStatus" in data:
-        exit_message, failure_reason = _text(data, "ExitMessage"), _text(data, "FailureReason")
-        status = _text(data, "ProcessingJobStatus")
-        return Cause(
-            message=exit_message or failure_reason or f"the processing job ended as {status}",
-            status=status,
-            exit_message=exit_message,
-            failure_reason=failure_reason,
-            ran_out_of_time=_ran_out_of_time(data),
-        )
-    if "errorMessage" in data:
-        return Cause(message=_text(data, "errorMessage"))
-    return Cause(message=cause.strip())
+        return _of_processing_job(data)
+    if "TrainingJobStatus" in data:
+        return _of_training_job(data)
+    if "ExecutionArn" in data and "Status" in data:
+        said = ": ".join(text for text in (_text(data, "Error"), _text(data, "Cause")) if text)
+        return Cause(message=said or f"the execution ended as {_text(data, 'Status')}")
+    return Cause(message=_text(data, "errorMessage") if "errorMessage" in data else cause.strip())
+
+
+def _of_processing_job(data: dict[str, Any]) -> Cause:
+    exit_message, failure_reason = _text(data, "ExitMessage"), _text(data, "FailureReason")
+    status = _text(data, "ProcessingJobStatus")
+    return Cause(
+        message=exit_message or failure_reason or f"the processing job ended as {status}",
+        status=status,
+        exit_message=exit_message,
+        failure_reason=failure_reason,
+        ran_out_of_time=_ran_out_of_time(data),
+    )
+
+
+def _of_training_job(data: dict[str, Any]) -> Cause:
+    failure_reason, status = _text(data, "FailureReason"), _text(data, "TrainingJobStatus")
+    detail = _text(data, "SecondaryStatus")
+    return Cause(
+        message=failure_reason or f"the training job ended as {detail or status}",
+        status=status,
+        failure_reason=failure_reason,
+        ran_out_of_time=detail == "MaxRuntimeExceeded",
+        waited_too_long=detail == "MaxWaitTimeExceeded",
+    )
 
 
 def _text(data: dict[str, Any], name: str) -> str:

@@ -121,6 +121,41 @@ class ObjectReplacedError(FleetscoreError):
         )
 
 
+class TrainingFailedError(FleetscoreError):
+    """The training that the request asked for did not succeed, and the request does not score without it."""
+
+    def __init__(self, execution_id: str, why: str) -> None:
+        super().__init__(
+            f"The training execution {execution_id!r} did not succeed, so nothing was scored: {why.rstrip('.')}. Mend "
+            f"what it names (see `fleetscore status {execution_id}`), then start a new execution, or set "
+            "train.continue_on_failure to score with the versions that are current."
+        )
+
+
+class ArtifactMissingError(FleetscoreError):
+    """The training job ended well, but left no artifact."""
+
+    def __init__(self, job_id: str, uri: str) -> None:
+        super().__init__(f"job {job_id!r}: there is no artifact at {uri}. Another attempt trains the model again.")
+
+
+class TrainedArtifactError(FleetscoreError):
+    """What the training job made is not the model that it was asked for, so it becomes no version."""
+
+    def __init__(self, job_id: str, problems: Sequence[str]) -> None:
+        super().__init__(
+            f"job {job_id!r}: its artifact becomes no version: {_listed(problems, '; ')}. Correct the recipe or the "
+            "training script, then train again."
+        )
+
+
+class ModelContendedError(FleetscoreError):
+    """Others change the model's current version faster than a new version can be held against it; later it works."""
+
+    def __init__(self, model_id: str) -> None:
+        super().__init__(f"model {model_id!r} was changed by others each time. It is registered again.")
+
+
 class EventsRefusedError(FleetscoreError):
     """EventBridge did not take every event; the stream delivers their records again."""
 

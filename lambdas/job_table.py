@@ -4,7 +4,7 @@ Every write carries a condition, so an event that comes late or twice changes no
 `contract.status.ALLOWED_BEFORE`, an attempt is opened once, and a finished record stays as it is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from contract import records
 from contract.catalog import Model, ModelVersion
 from contract.messages import ExecutionPlan
+from contract.recipes import ModelRecipe
 from contract.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.status import (
     ALLOWED_BEFORE,
@@ -199,18 +200,15 @@ class JobTable(Table):
 
     def all_models(self) -> list[Model]:
         """Every model of the catalog, by model id."""
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._table_name,
-            IndexName=records.INDEX_NAME,
-            KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :models",
-            ExpressionAttributeValues={":models": records.MODELS_COLLECTION},
-        )
-        return [records.read_item(Model, item) for page in pages for item in page["Items"]]
+        return [records.read_item(Model, item) for item in self._collection(records.MODELS_COLLECTION)]
 
     def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
         """The models of these ids by id; one that the catalog lacks is left out."""
         items = self._get_many([records.model_key(model_id) for model_id in model_ids])
         return {model.model_id: model for model in (records.read_item(Model, item) for item in items)}
+
+    def version(self, model_id: str, version: str) -> ModelVersion | None:
+        return self._get(ModelVersion, records.version_key(model_id, version))
 
     def current_versions(self, models: Iterable[Model]) -> dict[str, ModelVersion]:
         """The current version of each model by model id; a version that the catalog lacks is left out."""
@@ -218,7 +216,58 @@ class JobTable(Table):
         versions = (records.read_item(ModelVersion, item) for item in self._get_many(keys))
         return {version.spec.model_id: version for version in versions}
 
+    def register_trained(
+        self, job: JobRecord, succeeded: JobRecord, version: ModelVersion, before: Model | None, after: Model | None
+    ) -> bool:
+        """Write a version that was trained, make it current where there is an `after`, and end its job: all or nothing.
+
+        False: the version was there, the job or its attempt has moved, or the model is not as it was read.
+        """
+        attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
+        if attempt is None or attempt.status is not AttemptStatus.RUNNING:
+            return False
+        writes = [
+            self._put_action(records.version_item(version), NEW),
+            self._job_move(job, succeeded),
+            self._attempt_end(_ended(attempt, succeeded)),
+        ]
+        if after is not None:
+            unchanged: dict[str, Any] = {"condition": NEW}
+            if before is not None:
+                # The model's place is named in the condition: nobody's change in between is lost.
+                seen = {":seen": before.updated_at, ":current": before.current_version}
+                unchanged = {"condition": "updated_at = :seen AND current_version = :current", "values": seen}
+            writes.append(self._put_action(records.model_item(after), **unchanged))
+        return self._write_together(writes)
+
+    # ---- recipes ---------------------------------------------------------------------------------------------
+
+    def all_recipes(self) -> list[ModelRecipe]:
+        """Every recipe, by model id."""
+        return [records.read_item(ModelRecipe, item) for item in self._collection(records.RECIPES_COLLECTION)]
+
+    def recipes(self, model_ids: Sequence[str]) -> dict[str, ModelRecipe]:
+        """The recipes of these models by model id; one that has none is left out."""
+        items = self._get_many([records.recipe_key(model_id) for model_id in model_ids])
+        return {recipe.model_id: recipe for recipe in (records.read_item(ModelRecipe, item) for item in items)}
+
     # ---- how it is said to DynamoDB --------------------------------------------------------------------------
+
+    def _collection(self, name: str) -> Iterator[dict[str, Any]]:
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table_name,
+            IndexName=records.INDEX_NAME,
+            KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :collection",
+            ExpressionAttributeValues={":collection": name},
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def _put_action(
+        self, item: dict[str, Any], condition: str, values: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        named = {"ExpressionAttributeValues": values} if values else {}
+        return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": condition, **named}}
 
     def _expires_at(self, created_at: str) -> int:
         return int((datetime.fromisoformat(created_at) + self._record_life).timestamp())
@@ -249,8 +298,7 @@ class JobTable(Table):
         }
 
     def _new_attempt(self, attempt: AttemptRecord) -> dict[str, Any]:
-        item = self._attempt_item(attempt)
-        return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": NEW}}
+        return self._put_action(self._attempt_item(attempt), NEW)
 
     def _attempt_end(self, ended: AttemptRecord) -> dict[str, Any]:
         return {

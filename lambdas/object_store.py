@@ -16,6 +16,7 @@ from contract.summary import ExecutionSummary
 from contract.uploads import ObjectVersion, UploadManifest
 from lambdas.errors import PlanChangedError
 from lambdas.parallel import in_parallel
+from lambdas.training_objects import TrainingObjects
 
 _CONFLICT_TRIES = 3
 _NOT_TO_BE_HAD = frozenset(
@@ -45,7 +46,7 @@ class StoredObject:
     """Epoch seconds; S3 gives whole seconds."""
 
 
-class ObjectStore:
+class ObjectStore(TrainingObjects):
     """What lies in the stage's three buckets."""
 
     def __init__(self, s3: Any, *, datasets_bucket: str, models_bucket: str, results_bucket: str) -> None:

@@ -8,19 +8,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from embedded.sagemaker.errors import ApiError, validation_error
-from embedded.sagemaker.job import ProcessingJob
-from embedded.sagemaker.support import tag_problems
+from embedded.sagemaker.job import Job, JobKind
+from embedded.sagemaker.support import Coverage, tag_problems
 
 _JOBS_A_PAGE = 10
 _TAGS_A_PAGE = 50
 _MOST_TAGS = 50
 
 
-def list_jobs(jobs: Sequence[ProcessingJob], request: dict[str, Any]) -> dict[str, Any]:
-    """The answer of ListProcessingJobs: by creation time, oldest first, unless the request says otherwise."""
+_REFUSED_FILTERS = {
+    "WarmPoolStatusEquals": "there are no warm pools",
+    "TrainingPlanArnEquals": "training plans are not there",
+}
+
+
+def list_jobs(kind: JobKind, jobs: Sequence[Job], request: dict[str, Any]) -> dict[str, Any]:
+    """The answer of the List operation: by creation time, oldest first, unless the request says otherwise."""
+    if problems := Coverage({}, _REFUSED_FILTERS).problems(request):
+        raise validation_error(problems)
     chosen = [job for job in jobs if _is_wanted(job, request)]
 
-    def order(job: ProcessingJob) -> tuple[Any, ...]:
+    def order(job: Job) -> tuple[Any, ...]:
         created = job.created_at.timestamp()
         by = {"Name": (), "Status": (str(job.status), created), "CreationTime": (created,)}
         return (*by[request.get("SortBy", "CreationTime")], job.name)
@@ -34,13 +42,13 @@ def list_jobs(jobs: Sequence[ProcessingJob], request: dict[str, Any]) -> dict[st
             raise _bad_token()
         start = names.index(after) + 1
     page = chosen[start : start + size]
-    answer: dict[str, Any] = {"ProcessingJobSummaries": [job.summarize() for job in page]}
+    answer: dict[str, Any] = {kind.member("Summaries"): [job.summarize() for job in page]}
     if start + size < len(chosen):
         answer["NextToken"] = _token(page[-1].name)
     return answer
 
 
-def _is_wanted(job: ProcessingJob, request: dict[str, Any]) -> bool:
+def _is_wanted(job: Job, request: dict[str, Any]) -> bool:
     created, modified = job.created_at.timestamp(), job.modified_at.timestamp()
     return (
         created > request.get("CreationTimeAfter", float("-inf"))

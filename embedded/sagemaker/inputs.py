@@ -45,9 +45,9 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
 def list_input(s3: Any, s3_input: dict[str, Any], role_arn: str) -> list[RemoteObject]:
     """All objects that an input names, in the order of their keys. Raises JobFailure, also when there is none."""
     if s3_input["S3DataType"] == "ManifestFile":
-        objects = _manifest_objects(s3, s3_input["S3Uri"], role_arn)
+        objects = _safe(_manifest_objects(s3, s3_input["S3Uri"], role_arn))
     else:
-        objects = _prefix_objects(s3, s3_input["S3Uri"], role_arn)
+        objects = list_prefix(s3, s3_input["S3Uri"], role_arn)
     if not objects:
         bucket, _ = split_s3_uri(s3_input["S3Uri"])
         raise JobFailure(
@@ -55,6 +55,15 @@ def list_input(s3: Any, s3_input: dict[str, Any], role_arn: str) -> list[RemoteO
             "input data source. Please ensure that the bucket exists in the selected region, that objects exist under "
             f'that S3 prefix, and that the role "{role_arn}" has "s3:ListBucket" permissions on bucket "{bucket}".'
         )
+    return objects
+
+
+def list_prefix(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
+    """All objects below a prefix, in the order of their keys; there may be none. Raises JobFailure."""
+    return _safe(_prefix_objects(s3, uri, role_arn))
+
+
+def _safe(objects: list[RemoteObject]) -> list[RemoteObject]:
     outside = [item.uri for item in objects if not _is_inside(item.relative)]
     if outside:
         raise JobFailure(

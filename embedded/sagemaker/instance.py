@@ -17,7 +17,7 @@ from typing import Any
 
 from embedded.images import Image
 from embedded.sagemaker.guard import Guard, kill_group, kill_strays
-from embedded.sagemaker.job import ProcessingJob
+from embedded.sagemaker.job import Job
 from embedded.sagemaker.sandbox import Sandbox
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
@@ -39,27 +39,21 @@ class Instance:
         """Where a path of the request, below /opt/ml, lies on this machine."""
         return self.ml_root / posixpath.relpath(posixpath.normpath(path), "/opt/ml")
 
-    @property
-    def exit_message_file(self) -> Path:
-        return self.ml_root / "output" / "message"
-
-    def lay_out(self, job: ProcessingJob) -> None:
+    def lay_out(self, job: Job) -> None:
         """Make the folders and files that the service makes before a container starts."""
-        places = [item["S3Input"]["LocalPath"] for item in job.request.get("ProcessingInputs") or []]
-        outputs = (job.request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
-        places += [item["S3Output"]["LocalPath"] for item in outputs]
-        places += ["/opt/ml/processing/input", "/opt/ml/processing/output", "/opt/ml/output", "/opt/ml/config"]
-        for place in places:
+        for place in job.folders():
             self.local(place).mkdir(parents=True, exist_ok=True)
-        for place in (self._folder / "home", self._folder / "tmp"):
-            place.mkdir(parents=True, exist_ok=True)
-        _write_json(self.local("/opt/ml/config/resourceconfig.json"), resource_config(job, self.host))
-        _write_json(self.local("/opt/ml/config/processingjobconfig.json"), processing_job_config(job))
+        for own in (self._folder / "home", self._folder / "tmp"):
+            own.mkdir(parents=True, exist_ok=True)
+        for path, content in job.files(self.host).items():
+            file = self.local(path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
     def start(
         self,
         image: Image,
-        job: ProcessingJob,
+        job: Job,
         *,
         sandbox: Sandbox,
         guard: Guard,
@@ -72,20 +66,20 @@ class Instance:
         `variables` come from the service; the image's are below them and the request's above. `exited` is called with
         host and exit code from a thread of its own. Raises ValueError when the image has nothing to start, and OSError.
         """
-        specification = job.request["AppSpecification"]
+        container = job.container
         own = {"HOME": str(self._folder / "home"), "TMPDIR": str(self._folder / "tmp")}
         own["LANG"] = os.environ.get("LANG", "C.UTF-8")
         command = image.command(
-            entrypoint=specification.get("ContainerEntrypoint"),
-            arguments=specification.get("ContainerArguments"),
-            environment={**own, **variables, **(job.request.get("Environment") or {})},
+            entrypoint=container.entrypoint,
+            arguments=container.arguments,
+            environment={**own, **variables, **container.environment},
             ml_root=sandbox.ml_root_seen(self.ml_root),
             python=python,
         )
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - starting what the image says is the purpose
-                sandbox.wrap(command.argv, self.ml_root, isolate_network=job.is_network_isolated),
+                sandbox.wrap(command.argv, self.ml_root, isolate_network=container.is_network_isolated),
                 stdin=subprocess.PIPE,
                 stdout=writing,
                 stderr=writing,
@@ -115,8 +109,10 @@ class Instance:
 
     def terminate(self) -> None:
         """SIGTERM to the container's first process, as `docker stop` does."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
+        # Popen.send_signal would reap a process that has just ended, and leave nothing for the thread that waits.
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL to all of the container's processes."""
@@ -138,37 +134,14 @@ class Instance:
         exited(self.host, code if code >= 0 else _KILLED_BY_SIGNAL - code)
 
 
-def resource_config(job: ProcessingJob, host: str) -> dict[str, Any]:
-    """/opt/ml/config/resourceconfig.json; all hosts are this machine, so the network interface is loopback."""
-    instance_type = job.request["ProcessingResources"]["ClusterConfig"]["InstanceType"]
+def resource_config(job: Job, host: str) -> dict[str, Any]:
+    """What resourceconfig.json says; all hosts are this machine, so the network interface is loopback."""
     group = "homogeneousCluster"
     return {
         "current_host": host,
-        "current_instance_type": instance_type,
+        "current_instance_type": job.instance_type,
         "current_group_name": group,
         "hosts": job.hosts,
-        "instance_groups": [{"instance_group_name": group, "instance_type": instance_type, "hosts": job.hosts}],
+        "instance_groups": [{"instance_group_name": group, "instance_type": job.instance_type, "hosts": job.hosts}],
         "network_interface_name": _LOOPBACK,
     }
-
-
-def processing_job_config(job: ProcessingJob) -> dict[str, Any]:
-    """/opt/ml/config/processingjobconfig.json: the request with the job's ARN."""
-    described = job.describe()
-    members = (
-        "AppSpecification",
-        "Environment",
-        "NetworkConfig",
-        "ProcessingInputs",
-        "ProcessingJobArn",
-        "ProcessingJobName",
-        "ProcessingOutputConfig",
-        "ProcessingResources",
-        "RoleArn",
-        "StoppingCondition",
-    )
-    return {name: described[name] for name in members if name in described}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

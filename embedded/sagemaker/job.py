@@ -1,15 +1,16 @@
-"""A processing job: what was asked for, how far it is, and how the API describes it."""
+"""What all kinds of jobs have in common: what was asked for, how far it is, and what has happened to it."""
 
 from __future__ import annotations
 
+import abc
 import copy
 import enum
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 FAILURE_REASON_CHARACTERS = 1_024
@@ -29,6 +30,30 @@ class Status(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class JobKind:
+    """How a kind of job is named: `word` is what its operations and members begin with or hold, such as Processing."""
+
+    word: str
+
+    @property
+    def noun(self) -> str:
+        """As messages for people say it: "processing job"."""
+        return f"{self.word.lower()} job"
+
+    @property
+    def arn_type(self) -> str:
+        return f"{self.word.lower()}-job"
+
+    @property
+    def log_group(self) -> str:
+        return f"/aws/sagemaker/{self.word}Jobs"
+
+    def member(self, ending: str) -> str:
+        """The member of requests and answers with that ending: "Name" is ProcessingJobName."""
+        return f"{self.word}Job{ending}"
+
+
+@dataclass(frozen=True)
 class InstanceExited:
     """An event of a running job: the process of an instance has ended."""
 
@@ -38,6 +63,24 @@ class InstanceExited:
 
 class StopRequested:
     """An event of a running job: somebody wants it to end early."""
+
+
+class SpotInterrupted:
+    """An event of a running job: its spot instances are taken away."""
+
+
+Event = InstanceExited | StopRequested | SpotInterrupted
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a job starts on each instance; entry point and arguments are None where the image's own stand."""
+
+    image_uri: str
+    entrypoint: list[str] | None
+    arguments: list[str] | None
+    environment: dict[str, str]
+    is_network_isolated: bool
 
 
 def epoch_seconds(moment: datetime) -> float:
@@ -51,22 +94,23 @@ def epoch_milliseconds(moment: datetime) -> float:
 
 
 @dataclass(eq=False)
-class ProcessingJob:
+class Job(abc.ABC):
     """One job; safe to use from several threads.
 
-    `request` is a valid CreateProcessingJob request and never changes. `events` tells the thread that runs the job
-    what has happened.
+    `request` is a valid Create request and never changes. `events` tells the thread that runs the job what has
+    happened.
     """
+
+    kind: ClassVar[JobKind]
 
     request: dict[str, Any]
     arn: str
     tags: dict[str, str]
-    events: queue.SimpleQueue[InstanceExited | StopRequested] = field(default_factory=queue.SimpleQueue)
+    events: queue.SimpleQueue[Event] = field(default_factory=queue.SimpleQueue)
     status: Status = Status.IN_PROGRESS
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    exit_message: str | None = None
     failure_reason: str | None = None
     stop_requested: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -76,15 +120,31 @@ class ProcessingJob:
 
     @property
     def name(self) -> str:
-        return str(self.request["ProcessingJobName"])
+        return str(self.request[self.kind.member("Name")])
 
     @property
     def role_arn(self) -> str:
         return str(self.request["RoleArn"])
 
     @property
-    def instance_count(self) -> int:
-        return int(self.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
+    @abc.abstractmethod
+    def instance_count(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def instance_type(self) -> str: ...
+
+    @property
+    @abc.abstractmethod
+    def container(self) -> Container: ...
+
+    @abc.abstractmethod
+    def folders(self) -> list[str]:
+        """The folders below /opt/ml that the service makes before a container starts."""
+
+    @abc.abstractmethod
+    def files(self, host: str) -> Mapping[str, dict[str, Any]]:
+        """The JSON files that the service writes for one host before its container starts, by their path."""
 
     @property
     def hosts(self) -> list[str]:
@@ -95,31 +155,32 @@ class ProcessingJob:
         condition = self.request.get("StoppingCondition") or {}
         return int(condition.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS))
 
-    @property
-    def is_network_isolated(self) -> bool:
-        return bool((self.request.get("NetworkConfig") or {}).get("EnableNetworkIsolation", False))
-
     def start(self) -> None:
         with self._changed:
             self.started_at = self.modified_at = datetime.now(UTC)
 
-    def request_stop(self) -> bool:
-        """Ask the job to end; False when it has ended already."""
+    def mark_stopping(self) -> bool:
+        """Show that the job is about to end early; False when it has ended already."""
         with self._changed:
             if self.status.is_final:
                 return False
             self.status = Status.STOPPING
             self.modified_at = datetime.now(UTC)
+            return True
+
+    def request_stop(self) -> bool:
+        """Ask the job to end; False when it has ended already."""
+        if not self.mark_stopping():
+            return False
         self.stop_requested.set()
         self.events.put(StopRequested())
         return True
 
-    def end(self, status: Status, *, exit_message: str | None = None, failure_reason: str | None = None) -> None:
+    def end(self, status: Status, *, failure_reason: str | None = None) -> None:
         """Give the job its final status; a job that has one keeps it."""
         with self._changed:
             if self.status.is_final:
                 return
-            self.exit_message = exit_message or None
             self.failure_reason = failure_reason[:FAILURE_REASON_CHARACTERS] if failure_reason else None
             self.ended_at = self.modified_at = datetime.now(UTC)
             self.status = status
@@ -131,30 +192,42 @@ class ProcessingJob:
             return self._changed.wait_for(lambda: self.status.is_final, timeout)
 
     def describe(self, timestamp: Timestamp = epoch_seconds) -> dict[str, Any]:
-        """The answer of DescribeProcessingJob."""
+        """The answer of the Describe operation: the request with its defaults, and how far the job is."""
         with self._changed:
             described = copy.deepcopy({name: value for name, value in self.request.items() if name != "Tags"})
-            outputs = (described.get("ProcessingOutputConfig") or {}).get("Outputs") or []
-            for item in [*(described.get("ProcessingInputs") or []), *outputs]:
-                item.setdefault("AppManaged", False)
             described.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS})
-            described |= {"ProcessingJobArn": self.arn, "ProcessingJobStatus": str(self.status)}
-            return described | self._progress(timestamp, {"ProcessingStartTime": self.started_at})
+            self._add_defaults(described)
+            member = self.kind.member
+            described |= {member("Arn"): self.arn, member("Status"): str(self.status)}
+            return described | _shown(self._progress(timestamp) | self._moments(timestamp) | self._details(timestamp))
 
     def summarize(self) -> dict[str, Any]:
-        """The job's entry in the answer of ListProcessingJobs."""
+        """The job's entry in the answer of the List operation."""
         with self._changed:
-            names = {"ProcessingJobName": self.name, "ProcessingJobArn": self.arn}
-            return {**names, "ProcessingJobStatus": str(self.status), **self._progress(epoch_seconds, {})}
+            member = self.kind.member
+            names = {member("Name"): self.name, member("Arn"): self.arn, member("Status"): str(self.status)}
+            return names | _shown(self._moments(epoch_seconds) | self._progress(epoch_seconds))
 
-    def _progress(self, timestamp: Timestamp, more: dict[str, datetime | None]) -> dict[str, Any]:
+    @abc.abstractmethod
+    def _add_defaults(self, described: dict[str, Any]) -> None:
+        """Add what the service shows of a request that does not say it."""
+
+    @abc.abstractmethod
+    def _progress(self, timestamp: Timestamp) -> dict[str, Any]:
+        """What this kind of job shows in its description and in its summary; None is left out."""
+
+    @abc.abstractmethod
+    def _details(self, timestamp: Timestamp) -> dict[str, Any]:
+        """What this kind of job shows in its description alone; None is left out."""
+
+    def _moments(self, timestamp: Timestamp) -> dict[str, Any]:
         moments = {
             "CreationTime": self.created_at,
             "LastModifiedTime": self.modified_at,
-            "ProcessingEndTime": self.ended_at,
-            **more,
+            f"{self.kind.word}EndTime": self.ended_at,
         }
-        texts = {"ExitMessage": self.exit_message, "FailureReason": self.failure_reason}
-        return {name: timestamp(moment) for name, moment in moments.items() if moment} | {
-            name: text for name, text in texts.items() if text is not None
-        }
+        return {name: timestamp(moment) for name, moment in moments.items() if moment}
+
+
+def _shown(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}

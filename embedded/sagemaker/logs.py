@@ -7,6 +7,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.sagemaker.inputs import error_text
 
-LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 _DELIVERY_SECONDS = 0.5
 _READ_BYTES = 1 << 16
 _EVENT_BYTES = 250_000
@@ -25,14 +25,26 @@ _BATCH_BYTES = 900_000
 class InstanceLog:
     """Reads the output of one instance until its end, in a thread of its own.
 
-    As on the service a job whose role may not write logs runs on without them; the file then says why.
+    As on the service a job whose role may not write logs runs on without them; the file then says why. `on_line` is
+    called in that thread with each line.
     """
 
-    def __init__(self, output: int, file: Path, client: Any, stream: str) -> None:
+    def __init__(
+        self,
+        output: int,
+        file: Path,
+        client: Any,
+        *,
+        group: str,
+        stream: str,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
         self._output = output
         self._file = file
         self._client = client
+        self._group = group
         self._stream = stream
+        self._on_line = on_line or (lambda _line: None)
         self._has_stream = False
         self._refused = False
         self._partial = b""
@@ -72,6 +84,7 @@ class InstanceLog:
         *lines, self._partial = (self._partial + data).split(b"\n")
         moment = int(time.time() * 1000)
         for line in lines:
+            self._on_line(line.decode("utf-8", "replace"))
             for start in range(0, len(line), _EVENT_BYTES):
                 text = line[start : start + _EVENT_BYTES].decode("utf-8", "replace")
                 self._events.append({"timestamp": moment, "message": text})
@@ -83,7 +96,7 @@ class InstanceLog:
                 self._put(batch)
             except (ClientError, BotoCoreError) as error:
                 self._refused = True
-                file.write(f"[embedded AWS] no logs in {LOG_GROUP}: {error_text(error)}\n".encode())
+                file.write(f"[embedded AWS] no logs in {self._group}: {error_text(error)}\n".encode())
         self._events.clear()
 
     def _batch(self) -> list[dict[str, Any]]:
@@ -100,13 +113,13 @@ class InstanceLog:
         if not self._has_stream:
             self._create_stream()
             self._has_stream = True
-        self._client.put_log_events(logGroupName=LOG_GROUP, logStreamName=self._stream, logEvents=batch)
+        self._client.put_log_events(logGroupName=self._group, logStreamName=self._stream, logEvents=batch)
 
     def _create_stream(self) -> None:
         try:
-            self._client.create_log_stream(logGroupName=LOG_GROUP, logStreamName=self._stream)
+            self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
         except self._client.exceptions.ResourceNotFoundException:
             # Another instance may be first.
             with contextlib.suppress(self._client.exceptions.ResourceAlreadyExistsException):
-                self._client.create_log_group(logGroupName=LOG_GROUP)
-            self._client.create_log_stream(logGroupName=LOG_GROUP, logStreamName=self._stream)
+                self._client.create_log_group(logGroupName=self._group)
+            self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)

@@ -29,32 +29,71 @@ class OutputFolder:
     is_continuous: bool
 
 
+class Uploader:
+    """Puts files into S3 with a job role's credentials, encrypted with a key where the request names one."""
+
+    def __init__(
+        self,
+        s3: Any,
+        *,
+        role_arn: str,
+        kms_key_id: str | None = None,
+        may_use_key: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._s3 = s3
+        self._role_arn = role_arn
+        self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
+        self._may_use_key = may_use_key
+
+    def put(self, path: Path, uri: str) -> None:
+        """Upload one file. Raises JobFailure, and FileNotFoundError when the job has removed it meanwhile."""
+        bucket, key = split_s3_uri(uri)
+        if self._encryption and not self._may_use_key():
+            raise self._failure(uri, f"the key {self._encryption['SSEKMSKeyId']} may not be used")
+        try:
+            if path.stat().st_size > _MULTIPART_BYTES:
+                self._s3.upload_file(str(path), bucket, key, ExtraArgs=self._encryption)
+            else:
+                with path.open("rb") as body:
+                    self._s3.put_object(Bucket=bucket, Key=key, Body=body, **self._encryption)
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure(uri, error_text(error)) from error
+
+    def _failure(self, uri: str, why: str) -> JobFailure:
+        return JobFailure(
+            f"ClientError: Failed to upload data. PutObject failed for {uri}: {why}. Please ensure that the bucket "
+            f'exists and that the role "{self._role_arn}" has "s3:PutObject" permissions on it and may use its key.'
+        )
+
+
+def below(uri: str, relative: str) -> str:
+    """The URI of what lies at `relative` below an S3 prefix."""
+    bucket, prefix = split_s3_uri(uri)
+    return f"s3://{bucket}/{prefix.rstrip('/')}/{relative}" if prefix else f"s3://{bucket}/{relative}"
+
+
 class OutputUpload:
-    """Uploads files of output folders, each again whenever it has changed, with the job role's credentials.
+    """Uploads files of output folders, each again whenever it has changed.
 
     A file counts as complete when two looks find it alike, in size, time of change and inode, and at the end. Links
     are not followed, as on the service.
     """
 
-    def __init__(
-        self,
-        s3: Any,
-        folders: Sequence[OutputFolder],
-        *,
-        role_arn: str,
-        pool: Executor,
-        kms_key_id: str | None = None,
-        may_use_key: Callable[[], bool] = lambda: True,
-    ) -> None:
-        self._s3 = s3
+    def __init__(self, uploader: Uploader, folders: Sequence[OutputFolder], *, pool: Executor) -> None:
+        self._uploader = uploader
         self._folders = folders
-        self._role_arn = role_arn
         self._pool = pool
-        self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
-        self._may_use_key = may_use_key
         self._seen: dict[Path, Signature] = {}
         self._uploaded: dict[Path, Signature] = {}
         self._lock = threading.Lock()
+        self.count = 0
+        """Uploads so far."""
+
+    def leave_out_what_is_there(self) -> None:
+        """What lies in the folders now has come from where they are uploaded to: only changes are new."""
+        with self._lock:
+            for folder in self._folders:
+                self._uploaded.update(_files(folder.path))
 
     def watch(self, stop: threading.Event, interval_seconds: float) -> None:
         """Upload what becomes complete in the Continuous folders until `stop` is set; errors wait for `finish`."""
@@ -85,6 +124,7 @@ class OutputUpload:
                 error = future.exception()
                 if error is None:
                     self._uploaded[path] = signature
+                    self.count += 1
                 elif isinstance(error, JobFailure):
                     errors.append(error)
                 elif not isinstance(error, FileNotFoundError):  # the job may remove a file while we look
@@ -92,25 +132,7 @@ class OutputUpload:
             return errors
 
     def _upload(self, folder: OutputFolder, path: Path) -> None:
-        bucket, prefix = split_s3_uri(folder.s3_uri)
-        relative = path.relative_to(folder.path).as_posix()
-        key = f"{prefix.rstrip('/')}/{relative}" if prefix else relative
-        if self._encryption and not self._may_use_key():
-            raise self._failure(f"s3://{bucket}/{key}", f"the key {self._encryption['SSEKMSKeyId']} may not be used")
-        try:
-            if path.stat().st_size > _MULTIPART_BYTES:
-                self._s3.upload_file(str(path), bucket, key, ExtraArgs=self._encryption)
-            else:
-                with path.open("rb") as body:
-                    self._s3.put_object(Bucket=bucket, Key=key, Body=body, **self._encryption)
-        except (ClientError, BotoCoreError) as error:
-            raise self._failure(f"s3://{bucket}/{key}", error_text(error)) from error
-
-    def _failure(self, uri: str, why: str) -> JobFailure:
-        return JobFailure(
-            f"ClientError: Failed to upload data. PutObject failed for {uri}: {why}. Please ensure that the bucket "
-            f'exists and that the role "{self._role_arn}" has "s3:PutObject" permissions on it and may use its key.'
-        )
+        self._uploader.put(path, below(folder.s3_uri, path.relative_to(folder.path).as_posix()))
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Signature]]:

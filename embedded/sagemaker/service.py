@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from embedded.sagemaker import api
 from embedded.sagemaker.capacity import Capacity
 from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
+from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.guard import Guard, hold_mount_point
-from embedded.sagemaker.job import ProcessingJob, Status
-from embedded.sagemaker.runner import JobRun, JobTools
+from embedded.sagemaker.job import Job, Status
+from embedded.sagemaker.job_types import JOB_TYPES, PROCESSING, JobType
+from embedded.sagemaker.runner import JobTools
 from embedded.sagemaker.sandbox import Abilities, Sandbox, probe
-from embedded.sagemaker.support import consistency_problems, unsupported_problems
 from embedded.sagemaker.validation import request_problems, service_model
 from embedded.seams import Credentials, TaskCall
 from embedded.seams.services import Response
@@ -51,18 +53,21 @@ def resource_arn(operation: str, body: bytes, region: str, account_id: str) -> s
         return "*"
     if operation.endswith("Tags"):
         return str(request.get("ResourceArn", "*"))
-    name = request.get("ProcessingJobName")
-    return f"arn:aws:sagemaker:{region}:{account_id}:processing-job/{name}" if name else "*"
+    for job_type in JOB_TYPES:
+        if name := request.get(job_type.kind.member("Name")):
+            return f"arn:aws:sagemaker:{region}:{account_id}:{job_type.kind.arn_type}/{name}"
+    return "*"
 
 
 class SageMakerService:
-    """All processing jobs of one embedded AWS; each instance of a job is a process on this machine.
+    """All jobs of one embedded AWS; each instance of a job is a process on this machine.
 
     `credentials_for_role(role_arn, session_name)` gives what a job works with. `may_assume(role_arn)` says whether the
     service may act as a role, `authorize(role_arn, action, resource, context)` whether a role's policies allow
     something. `max_running_instances` (default: the number of cores) is how many instances run at once; further jobs
     wait in InProgress, and their runtime has not begun. `own_ml_root=False` makes jobs look for /opt/ml where a
-    variable says, also where they could have their own. Job folders and `root/logs/<job>/<host>.log` lie under `root`.
+    variable says, also where they could have their own. Job folders, the orders for faults and
+    `root/logs/<processing-job or training-job>/<job>/<host>.log` lie under `root`.
     """
 
     def __init__(
@@ -85,7 +90,9 @@ class SageMakerService:
         self._endpoint = endpoint
         self._may_assume = may_assume
         self._authorize = authorize
-        self._jobs: dict[str, ProcessingJob] = {}
+        self.faults = Faults(root)
+        # By ARN, as the next two: jobs of different kinds may have the same name.
+        self._jobs: dict[str, Job] = {}
         self._withdrawals: dict[str, Callable[[], bool]] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._known_keys: dict[str, str] = {}
@@ -100,6 +107,7 @@ class SageMakerService:
             clients=ClientFactory(endpoint, credentials_for_role),
             sandbox=Sandbox(abilities),
             guard=Guard(python),
+            faults=self.faults,
             grace_seconds=grace_seconds,
             watch_seconds=_WATCH_SECONDS,
             python=python,
@@ -138,14 +146,18 @@ class SageMakerService:
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
         """Carry out one operation. Raises ApiError."""
         operations: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
-            "CreateProcessingJob": self._create,
-            "DescribeProcessingJob": self._describe,
-            "ListProcessingJobs": self._list,
-            "StopProcessingJob": self._stop,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
             "DeleteTags": self._delete_tags,
         }
+        for job_type in JOB_TYPES:
+            word = job_type.kind.word
+            operations |= {
+                f"Create{word}Job": partial(self._create, job_type),
+                f"Describe{word}Job": partial(self._describe, job_type),
+                f"List{word}Jobs": partial(self._list, job_type),
+                f"Stop{word}Job": partial(self._stop, job_type),
+            }
         if operation not in operations:
             known = operation in service_model().operation_names
             what = "is not supported by the embedded AWS: run on AWS" if known else "is no operation of SageMaker"
@@ -154,57 +166,54 @@ class SageMakerService:
             raise validation_error(problems)
         return operations[operation]({name: value for name, value in request.items() if value is not None})
 
-    def _create(self, request: dict[str, Any]) -> dict[str, Any]:
-        if problems := unsupported_problems(request) + consistency_problems(request):
+    def _create(self, job_type: JobType, request: dict[str, Any]) -> dict[str, Any]:
+        if problems := job_type.coverage.problems(request) + job_type.consistency_problems(request):
             raise validation_error(problems)
-        name, role_arn = request["ProcessingJobName"], request["RoleArn"]
+        name, role_arn = request[job_type.kind.member("Name")], request["RoleArn"]
         if not self._may_assume(role_arn):
             raise ApiError(
                 "ValidationException",
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
                 "'sagemaker.amazonaws.com' to assume the role.",
             )
-        for key_id in (
-            request["ProcessingResources"]["ClusterConfig"].get("VolumeKmsKeyId"),
-            (request.get("ProcessingOutputConfig") or {}).get("KmsKeyId"),
-        ):
+        for key_id in job_type.key_ids(request):
             if key_id:
                 self._key_arn(key_id)
-        arn = self.arn(name)
+        arn = self.arn(name, job_type)
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
-        job = ProcessingJob(request, arn, tags)
+        job = job_type.job(request, arn, tags)
         with self._lock:
             if self._tools.closing.is_set():
                 raise ApiError("ServiceUnavailableException", "the embedded AWS is ending")
-            if name in self._jobs:
+            if arn in self._jobs:
                 raise ApiError(
                     "ResourceInUse",
                     "Job name must be unique within an AWS account and region, and a job with this name already exists "
                     f"({arn})",
                 )
-            self._jobs[name] = job
+            self._jobs[arn] = job
         context = contextvars.copy_context()
-        withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job, context))
+        withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job_type, job, context))
         with self._lock:
-            self._withdrawals[name] = withdraw
+            self._withdrawals[arn] = withdraw
         if job.stop_requested.is_set():  # a stop that came before there was anything to withdraw
             self._withdraw(job)
-        return {"ProcessingJobArn": arn}
+        return {job_type.kind.member("Arn"): arn}
 
-    def _describe(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self._job(request["ProcessingJobName"]).describe()
+    def _describe(self, job_type: JobType, request: dict[str, Any]) -> dict[str, Any]:
+        return self.job(request[job_type.kind.member("Name")], job_type).describe()
 
-    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _list(self, job_type: JobType, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            jobs = list(self._jobs.values())
-        return api.list_jobs(jobs, request)
+            jobs = [job for job in self._jobs.values() if isinstance(job, job_type.job)]
+        return api.list_jobs(job_type.kind, jobs, request)
 
-    def _stop(self, request: dict[str, Any]) -> None:
-        job = self._job(request["ProcessingJobName"])
+    def _stop(self, job_type: JobType, request: dict[str, Any]) -> None:
+        job = self.job(request[job_type.kind.member("Name")], job_type)
         if not self.stop(job):
             raise ApiError(
                 "ValidationException",
-                f"The request was rejected because the processing job is in status {job.status}.",
+                f"The request was rejected because the {job.kind.noun} is in status {job.status}.",
             )
 
     def _add_tags(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -227,48 +236,50 @@ class SageMakerService:
 
     # ---- jobs ----------------------------------------------------------------------------------------------------
 
-    def stop(self, job: ProcessingJob) -> bool:
+    def stop(self, job: Job) -> bool:
         """Let a job end early; False when it has ended already."""
         if not job.request_stop():
             return False
         self._withdraw(job)
         return True
 
-    def _withdraw(self, job: ProcessingJob) -> None:
-        withdraw = self._withdrawals.get(job.name)
+    def _withdraw(self, job: Job) -> None:
+        withdraw = self._withdrawals.get(job.arn)
         if withdraw is not None and withdraw():
             job.end(Status.STOPPED)
 
-    def _start(self, job: ProcessingJob, context: contextvars.Context) -> None:
+    def _start(self, job_type: JobType, job: Job, context: contextvars.Context) -> None:
         job.start()
 
         def run() -> None:
             try:
-                JobRun(job, self._tools).run()
+                job_type.run(job, self._tools).run()
             finally:
                 self._capacity.release(job.instance_count)
 
         # The context of the request says whose account the job's credentials belong to.
         thread = threading.Thread(target=context.run, args=(run,), name=f"job-{job.name}", daemon=True)
         with self._lock:
-            self._threads[job.name] = thread
+            self._threads[job.arn] = thread
             thread.start()
 
-    def _job(self, name: str) -> ProcessingJob:
+    def job(self, name: str, job_type: JobType = PROCESSING) -> Job:
+        """The job of that name. Raises ApiError."""
         with self._lock:
-            job = self._jobs.get(name)
+            job = self._jobs.get(self.arn(name, job_type))
         if job is None:
             raise ApiError("ResourceNotFound", f"Could not find requested job with name: {name}")
         return job
 
-    def _job_of_arn(self, arn: str) -> ProcessingJob:
-        job = self._jobs.get(arn.rpartition("/")[2])
-        if job is None or job.arn != arn:
+    def _job_of_arn(self, arn: str) -> Job:
+        job = self._jobs.get(arn)
+        if job is None:
             raise ApiError("ResourceNotFound", f"Could not find requested resource with ARN: {arn}")
         return job
 
-    def arn(self, name: str) -> str:
-        return f"arn:aws:sagemaker:{self._endpoint.region}:{self._endpoint.account_id}:processing-job/{name}"
+    def arn(self, name: str, job_type: JobType = PROCESSING) -> str:
+        region, account_id = self._endpoint.region, self._endpoint.account_id
+        return f"arn:aws:sagemaker:{region}:{account_id}:{job_type.kind.arn_type}/{name}"
 
     # ---- keys ----------------------------------------------------------------------------------------------------
 
@@ -290,15 +301,11 @@ class SageMakerService:
 
     # ---- Step Functions and the end ------------------------------------------------------------------------------
 
-    def run_processing_job(self, call: TaskCall) -> dict[str, Any]:
-        """Serve the Task resource `arn:aws:states:::sagemaker:createProcessingJob`, with and without `.sync`."""
-        from embedded.sagemaker.task import run_processing_job  # noqa: PLC0415 - it needs this class
+    def run_job(self, call: TaskCall) -> dict[str, Any]:
+        """Serve the Task resources `task.RESOURCES`, with and without `.sync`."""
+        from embedded.sagemaker.task import run_job  # noqa: PLC0415 - it needs this class
 
-        return run_processing_job(self, self._authorize, call)
-
-    def job(self, name: str) -> ProcessingJob:
-        """The job of that name. Raises ApiError."""
-        return self._job(name)
+        return run_job(self, self._authorize, call)
 
     def close(self) -> None:
         """End all jobs at once, wait until nothing of them is left, and remove their folders; logs stay."""

@@ -1,4 +1,4 @@
-"""`arn:aws:states:::sagemaker:createProcessingJob` and its `.sync` form, as Step Functions runs them."""
+"""`arn:aws:states:::sagemaker:createProcessingJob`, `…:createTrainingJob` and their `.sync` forms in Step Functions."""
 
 from __future__ import annotations
 
@@ -6,35 +6,38 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from embedded.sagemaker.errors import ApiError
-from embedded.sagemaker.job import ProcessingJob, Status, epoch_milliseconds
+from embedded.sagemaker.job import Job, Status, epoch_milliseconds
+from embedded.sagemaker.job_types import JOB_TYPES, JobType
 from embedded.seams import TaskCall, TaskError
 
 if TYPE_CHECKING:
     from embedded.sagemaker.service import Authorize, SageMakerService
 
-RESOURCE = "arn:aws:states:::sagemaker:createProcessingJob"
+RESOURCES = {f"arn:aws:states:::sagemaker:create{each.kind.word}Job": each for each in JOB_TYPES}
 _MANAGED_TAG = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
-_EVENTS_RULE = "StepFunctionsGetEventsForSageMakerProcessingJobsRule"
 _NAMED_ERRORS = {"ResourceLimitExceeded", "ResourceInUse", "ResourceNotFound"}
 _CANCELLATION_SECONDS = 0.5
 
 
-def run_processing_job(service: SageMakerService, authorize: Authorize, call: TaskCall) -> dict[str, Any]:
+def run_job(service: SageMakerService, authorize: Authorize, call: TaskCall) -> dict[str, Any]:
     """Create the job and, for `.sync`, block until it has ended or the call is cancelled.
 
     Returns the describe result with timestamps in epoch milliseconds. Raises TaskError in the forms of Step Functions.
     """
     is_sync = call.resource.endswith(".sync")
+    job_type = RESOURCES[call.resource.removesuffix(".sync")]
+    name = call.parameters.get(job_type.kind.member("Name"))
+    role_arn = call.parameters.get("RoleArn")
     request = dict(call.parameters)
     if is_sync and isinstance(request.get("Tags", []), list):
         request["Tags"] = [*request.get("Tags", []), _MANAGED_TAG]
     try:
-        if isinstance(request.get("ProcessingJobName"), str) and isinstance(request.get("RoleArn"), str):
-            _check_permissions(service.arn(request["ProcessingJobName"]), request["RoleArn"], authorize, call, is_sync)
-        answer = service.call("CreateProcessingJob", request) or {}
+        if isinstance(name, str) and isinstance(role_arn, str):
+            _check_permissions(job_type, service.arn(name, job_type), role_arn, authorize, call, is_sync=is_sync)
+        answer = service.call(f"Create{job_type.kind.word}Job", request) or {}
         if not is_sync:
             return answer
-        job = service.job(request["ProcessingJobName"])
+        job = service.job(str(name), job_type)
     except ApiError as error:
         raise TaskError(error_name(error), error.as_cause()) from error
     return _wait(service, job, call)
@@ -45,7 +48,7 @@ def error_name(error: ApiError) -> str:
     return f"SageMaker.{error.code}Exception" if error.code in _NAMED_ERRORS else "SageMaker.AmazonSageMakerException"
 
 
-def _wait(service: SageMakerService, job: ProcessingJob, call: TaskCall) -> dict[str, Any]:
+def _wait(service: SageMakerService, job: Job, call: TaskCall) -> dict[str, Any]:
     # The end of the job wakes this thread at once. A cancellation is an event that nothing else can wait for
     # together with the job, so it is looked at twice a second.
     while not job.wait(_CANCELLATION_SECONDS):
@@ -58,19 +61,22 @@ def _wait(service: SageMakerService, job: ProcessingJob, call: TaskCall) -> dict
     return result
 
 
-def _check_permissions(job_arn: str, role_arn: str, authorize: Authorize, call: TaskCall, is_sync: bool) -> None:
+def _check_permissions(
+    job_type: JobType, job_arn: str, role_arn: str, authorize: Authorize, call: TaskCall, *, is_sync: bool
+) -> None:
     """What the state machine's role needs. On AWS those on the rule are asked for when the machine is made."""
+    word = job_type.kind.word
     needed: list[tuple[str, str, dict[str, Any]]] = [
-        ("sagemaker:CreateProcessingJob", job_arn, {}),
+        (f"sagemaker:Create{word}Job", job_arn, {}),
         ("iam:PassRole", role_arn, {"iam:PassedToService": "sagemaker.amazonaws.com"}),
     ]
     if is_sync:
         _, _, _, region, account, _ = job_arn.split(":", 5)
-        rule = f"arn:aws:events:{region}:{account}:rule/{_EVENTS_RULE}"
+        rule = f"arn:aws:events:{region}:{account}:rule/StepFunctionsGetEventsForSageMaker{word}JobsRule"
         needed += [
             ("sagemaker:AddTags", job_arn, {}),
-            ("sagemaker:DescribeProcessingJob", job_arn, {}),
-            ("sagemaker:StopProcessingJob", job_arn, {}),
+            (f"sagemaker:Describe{word}Job", job_arn, {}),
+            (f"sagemaker:Stop{word}Job", job_arn, {}),
             ("events:PutTargets", rule, {}),
             ("events:PutRule", rule, {}),
             ("events:DescribeRule", rule, {}),

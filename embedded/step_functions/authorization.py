@@ -63,7 +63,8 @@ def denial(run: Run, permission: Permission, error: str) -> str:
     """The Cause, in the words that AWS uses."""
     role = run.role_arn.rpartition("/")[2]
     session = f"arn:aws:sts::{run.account_id}:assumed-role/{role}/{secrets.token_hex(16)}"
-    service = {"Lambda": "AWSLambda", "SageMaker": "AmazonSageMaker"}.get(error.partition(".")[0], "")
+    names = {"Lambda": "AWSLambda", "SageMaker": "AmazonSageMaker", "StepFunctions": "AWSStepFunctions"}
+    service = names.get(error.partition(".")[0], "")
     status = 403 if service == "AWSLambda" else 400
     text = (
         f"User: {session} is not authorized to perform: {permission.action} on resource: {permission.resource} "
@@ -89,7 +90,7 @@ def _needed(run: Run, resource: str, parameters: dict[str, Any]) -> tuple[str, l
             error = "SageMaker.AmazonSageMakerException"
             permissions = _sagemaker(here, action, parameters, sync=".sync" in resource)
         case "states":
-            error = "StepFunctions.SfnException"
+            error = "StepFunctions.AWSStepFunctionsException"
             permissions = _nested(str(parameters.get("StateMachineArn", "")), sync=".sync" in resource)
         case "dynamodb":
             error = "DynamoDB.AmazonDynamoDBException"

@@ -1,6 +1,7 @@
 """`states:startExecution`: a workflow that starts another one, with or without waiting for it."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from embedded.seams import workflows
@@ -10,6 +11,7 @@ from embedded.step_functions.cancellation import Cancellation
 from embedded.step_functions.data_flow import dump
 
 _PREFIX = "arn:aws:states:::states:startExecution"
+_DATES = ("StartDate", "StopDate")
 
 
 def serves(resource: str) -> bool:
@@ -27,11 +29,11 @@ def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Can
         request["name"] = parameters["Name"]
     answer = workflows.start_execution(request)
     if "executionArn" not in answer:
-        error = f"StepFunctions.{answer.get('__type', 'Sfn')}".removesuffix("Exception") + "Exception"
+        error = f"StepFunctions.{answer.get('__type', 'AWSStepFunctions')}".removesuffix("Exception") + "Exception"
         raise TaskError(error, str(answer.get("message", "")))
     if resource == _PREFIX:
-        return {"ExecutionArn": answer["executionArn"], "StartDate": answer["startDate"]}
-    run = runs.find(answer["executionArn"])
+        return {"ExecutionArn": answer["executionArn"], "StartDate": _epoch_milliseconds(answer["startDate"])}
+    run = runs.find_started(answer["executionArn"])
     if run is not None:
         arn = run.arn
         take_back = token.on_cancel(lambda: runs.stop(arn, cause=f"Stopped with its parent execution {parent_arn}"))
@@ -58,6 +60,12 @@ def _describe(record: workflows.Record, *, as_json: bool) -> dict[str, Any]:
         "Cause": "cause",
     }
     described = {name: record[key] for name, key in names.items() if record.get(key) is not None}
+    described.update({key: _epoch_milliseconds(described[key]) for key in _DATES if key in described})
     if as_json:
         described.update({key: json.loads(described[key]) for key in ("Input", "Output") if key in described})
     return described
+
+
+def _epoch_milliseconds(moment: str) -> int:
+    """As Step Functions writes timestamps into the results of its integrations."""
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)

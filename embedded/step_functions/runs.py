@@ -2,15 +2,19 @@
 
 import threading
 
+from embedded.seams import workflows
 from embedded.step_functions.execution import Run
 
 _lock = threading.Lock()
+_added = threading.Condition(_lock)
+_LOOK_AGAIN_SECONDS = 0.1
 _running: dict[str, Run] = {}
 
 
 def add(run: Run) -> None:
     with _lock:
         _running[run.arn] = run
+        _added.notify_all()
 
 
 def remove(run: Run) -> None:
@@ -23,6 +27,17 @@ def remove(run: Run) -> None:
 def find(execution_arn: str) -> Run | None:
     with _lock:
         return _running.get(execution_arn)
+
+
+def find_started(execution_arn: str) -> Run | None:
+    """The run of an execution that was just started, whose thread may not have begun yet; None when it has ended."""
+    with _added:
+        while execution_arn not in _running:
+            record = workflows.execution_record(execution_arn)
+            if record is None or record["status"] != "RUNNING":
+                return None
+            _added.wait(_LOOK_AGAIN_SECONDS)  # it may be gone with its state machine, which nothing tells
+        return _running[execution_arn]
 
 
 def stop(execution_arn: str, *, cause: str) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from contract.messages import AttemptFailure, FailureDecision
 from contract.records import AttemptRecord, JobRecord
-from contract.status import FINAL_JOB_STATUSES, FailureKind, JobStatus
+from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
 from lambdas.causes import Cause, read_cause
 from lambdas.classify_failure.decision_table import Again, Row
 from lambdas.classify_failure.logic import Decision, decide, find_row
@@ -68,9 +68,10 @@ def _decide(failure: AttemptFailure, job: JobRecord, deployment: Deployment) -> 
         attempt=failure.attempt,
         max_attempts=job.max_attempts,
         earlier_kinds=tuple(attempt.failure_kind for attempt in attempts if attempt.attempt < failure.attempt),
-        committed=row.again is Again.WITH_PROGRESS and _committed(current, deployment),
+        committed=row.again is Again.WITH_PROGRESS and _got_on(job, current, deployment),
         job_key=f"{failure.execution_id}\n{failure.job_id}",
         processing_job_name=current.processing_job_name if current else "",
+        job_kind=job.kind,
     )
 
 
@@ -82,11 +83,13 @@ def _message(failure: AttemptFailure, cause: Cause, row: Row) -> str:
     return f"{failure.error}: {cause.message or row.name}"
 
 
-def _committed(attempt: AttemptRecord | None, deployment: Deployment) -> bool:
-    """Whether the attempt committed anything: the ledger's listing tells, its markers need not be read."""
+def _got_on(job: JobRecord, attempt: AttemptRecord | None, deployment: Deployment) -> bool:
+    """Whether the attempt committed anything, or wrote a checkpoint: a listing tells, nothing need be read."""
     if attempt is None:
         return False
     # S3 gives whole seconds.
     opened = int(datetime.fromisoformat(attempt.started_at).timestamp())
+    if job.kind is ExecutionKind.TRAINING:
+        return deployment.store.checkpointed_since(job.execution_id, job.job_id, opened)
     markers = deployment.store.ledger_objects(attempt.execution_id, attempt.job_id)
     return any(marker.last_modified >= opened for marker in markers)

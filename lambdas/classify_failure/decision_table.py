@@ -18,7 +18,7 @@ class Again(Enum):
     ONCE = "once"
     """Unless an earlier attempt of the job failed in the same way."""
     WITH_PROGRESS = "with progress"
-    """When this attempt committed at least one object: the next one goes on from there."""
+    """When this attempt committed at least one object, or wrote a checkpoint: the next one goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,18 @@ class Row:
     errors: frozenset[str] = frozenset()
     """Names of errors as a Catch gives them."""
     statuses: frozenset[str] = frozenset()
-    """ProcessingJobStatus."""
+    """ProcessingJobStatus or TrainingJobStatus."""
     exit_prefix: str = ""
     """What the container's exit message says its failure is, up to the colon."""
     pattern: re.Pattern[str] | None = None
     """Is searched in the whole text of the failure."""
     ran_out_of_time: bool = False
+    waited_too_long: bool = False
 
 
 _TRANSIENT_SECONDS = 5
 _CAPACITY_SECONDS = 60
-_LOGS_REMEDY = "Read the logs of the processing job, mend what they show, then start a new execution"
+_LOGS_REMEDY = "Read the logs, mend what they show, then start a new execution"
 
 
 def _any(*words: str) -> re.Pattern[str]:
@@ -61,10 +62,41 @@ DECISION_TABLE: tuple[Row, ...] = (
         errors=frozenset({"ObjectReplacedError"}),
     ),
     Row(
+        "artifact is not the one that was asked for",
+        FailureKind.MODEL,
+        Again.NO,
+        "Correct the recipe or the training script, then train again",
+        errors=frozenset({"TrainedArtifactError"}),
+    ),
+    Row(
+        "artifact missing",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Train again; if it happens again, read its logs",
+        base_seconds=_TRANSIENT_SECONDS,
+        errors=frozenset({"ArtifactMissingError"}),
+    ),
+    Row(
+        "model contended",
+        FailureKind.TRANSIENT,
+        Again.YES,
+        "Train again when nobody else changes the model",
+        base_seconds=_TRANSIENT_SECONDS,
+        errors=frozenset({"ModelContendedError"}),
+    ),
+    Row(
+        "no spot capacity",
+        FailureKind.CAPACITY,
+        Again.YES,
+        "Raise max_wait_seconds of the recipe's compute, choose another instance_type, or set spot to false",
+        base_seconds=_CAPACITY_SECONDS,
+        waited_too_long=True,
+    ),
+    Row(
         "output incomplete",
         FailureKind.TRANSIENT,
         Again.YES,
-        "Start a new execution; if it happens again, read the logs of the processing job",
+        "Start a new execution; if it happens again, read its logs",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"OutputIncompleteError"}),
     ),
@@ -80,7 +112,7 @@ DECISION_TABLE: tuple[Row, ...] = (
         "out of time, by its run time",
         FailureKind.TRANSIENT,
         Again.WITH_PROGRESS,
-        "Raise max_runtime_seconds or instance_count of the model's compute",
+        "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
         base_seconds=_TRANSIENT_SECONDS,
         statuses=frozenset({"Stopped", "Stopping", "Failed"}),
         ran_out_of_time=True,
@@ -89,7 +121,7 @@ DECISION_TABLE: tuple[Row, ...] = (
         "out of time, by its text",
         FailureKind.TRANSIENT,
         Again.WITH_PROGRESS,
-        "Raise max_runtime_seconds or instance_count of the model's compute",
+        "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
         base_seconds=_TRANSIENT_SECONDS,
         pattern=_any(r"MaxRuntime(InSeconds)?\b.*exceed", r"exceed\w* .{0,40}max\w* ?run ?time"),
     ),
@@ -97,7 +129,7 @@ DECISION_TABLE: tuple[Row, ...] = (
         "out of time, by the workflow's clock",
         FailureKind.TRANSIENT,
         Again.WITH_PROGRESS,
-        "Raise max_runtime_seconds or instance_count of the model's compute",
+        "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"States.Timeout", "States.HeartbeatTimeout"}),
     ),
@@ -105,7 +137,7 @@ DECISION_TABLE: tuple[Row, ...] = (
         "stopped",
         FailureKind.STOPPED,
         Again.NO,
-        "Somebody stopped the processing job: start a new execution when it may run",
+        "Somebody stopped the job: start a new execution when it may run",
         statuses=frozenset({"Stopped", "Stopping"}),
     ),
     # What the container says about itself counts more than what the service says about the container.
@@ -113,14 +145,14 @@ DECISION_TABLE: tuple[Row, ...] = (
         "container: configuration",
         FailureKind.CONFIGURATION,
         Again.NO,
-        "Correct the model's record or the request, then start a new execution",
+        "Correct the model's record or recipe, or the request, then start a new execution",
         exit_prefix="CONFIGURATION",
     ),
     Row(
         "container: model",
         FailureKind.MODEL,
         Again.NO,
-        "Register a corrected version of the model, then start a new execution",
+        "Register a corrected version of the model, or correct its recipe, then start a new execution",
         exit_prefix="MODEL",
     ),
     Row(
@@ -134,7 +166,7 @@ DECISION_TABLE: tuple[Row, ...] = (
         "container: transient",
         FailureKind.TRANSIENT,
         Again.YES,
-        "Start a new execution; if it happens again, read the logs of the processing job",
+        "Start a new execution; if it happens again, read its logs",
         base_seconds=_TRANSIENT_SECONDS,
         exit_prefix="TRANSIENT",
     ),
@@ -142,8 +174,7 @@ DECISION_TABLE: tuple[Row, ...] = (
         "quota",
         FailureKind.CAPACITY,
         Again.YES,
-        "Raise the quota of the instance type for processing jobs, choose another instance_type, or lower "
-        "max_concurrency",
+        "Raise the quota of the instance type for such jobs, choose another instance_type, or lower max_concurrency",
         base_seconds=_CAPACITY_SECONDS,
         errors=frozenset({"SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded"}),
     ),
@@ -208,7 +239,7 @@ DECISION_TABLE: tuple[Row, ...] = (
         pattern=_any("NoSuchBucket", "ResourceNotFound", "NotFoundException", r"KMS\.\w*Exception"),
     ),
     Row(
-        "processing job's name in use",
+        "job's name in use",
         FailureKind.TRANSIENT,
         Again.YES,
         "Start a new execution",

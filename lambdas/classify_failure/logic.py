@@ -4,14 +4,21 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from contract.status import FailureKind
+from contract.status import ExecutionKind, FailureKind
 from lambdas.causes import Cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE, Again, Row
 from lambdas.errors import shorten
 
 LONGEST_WAIT_SECONDS = 900
 REASON_CHARACTERS = 1_000
-LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
+LOG_GROUPS = {
+    ExecutionKind.SCORING: "/aws/sagemaker/ProcessingJobs",
+    ExecutionKind.TRAINING: "/aws/sagemaker/TrainingJobs",
+}
+_NO_PROGRESS = {
+    ExecutionKind.SCORING: "no object was committed in that time",
+    ExecutionKind.TRAINING: "no checkpoint was written in that time",
+}
 _MESSAGE_CHARACTERS = 560
 _EXIT_PREFIX = re.compile(r"(?<![A-Z_])(CONFIGURATION|MODEL|DATA|TRANSIENT|UNKNOWN):")
 
@@ -47,6 +54,7 @@ def _fits(row: Row, error: str, cause: Cause, text: str, prefixes: frozenset[str
         and (not row.statuses or cause.status in row.statuses)
         and (not row.exit_prefix or row.exit_prefix in prefixes)
         and (not row.ran_out_of_time or cause.ran_out_of_time)
+        and (not row.waited_too_long or cause.waited_too_long)
         and (row.pattern is None or row.pattern.search(text) is not None)
     )
 
@@ -61,10 +69,11 @@ def decide(
     committed: bool,
     job_key: str,
     processing_job_name: str,
+    job_kind: ExecutionKind = ExecutionKind.SCORING,
 ) -> Decision:
     """Decide about a job whose attempt failed in the way of `row`.
 
-    `earlier_kinds` are those of the attempts before this one, `committed` says whether this one committed an object,
+    `earlier_kinds` are those of the attempts before this one, `committed` says whether this one got on,
     and `job_key` spreads the waits of jobs that failed at the same moment; the same call gives the same answer.
     """
     can_help = {
@@ -76,7 +85,7 @@ def decide(
     kind = row.kind
     if row.again is Again.WITH_PROGRESS and not committed:
         kind = FailureKind.CONFIGURATION
-        message = f"{message}; no object was committed in that time, so another attempt would get no further"
+        message = f"{message}; {_NO_PROGRESS[job_kind]}, so another attempt would get no further"
     try_again = can_help and attempt < max_attempts
     said = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {message or row.name}"
     tried = f"Attempt {attempt} of at most {max_attempts}" + (", the last one" if can_help and not try_again else "")
@@ -84,7 +93,7 @@ def decide(
         try_again=try_again,
         wait_seconds=wait_seconds(row.base_seconds, attempt, job_key) if try_again else 0,
         kind=kind,
-        reason=_reason(said, row, tried, processing_job_name),
+        reason=_reason(said, row, tried, processing_job_name, LOG_GROUPS[job_kind]),
     )
 
 
@@ -99,7 +108,7 @@ def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
     return max(1, round(whole * (0.5 + 0.5 * share)))
 
 
-def _reason(said: str, row: Row, tried: str, processing_job_name: str) -> str:
+def _reason(said: str, row: Row, tried: str, job_name: str, log_group: str) -> str:
     what = shorten(" ".join(said.split()), _MESSAGE_CHARACTERS).rstrip(".")
-    where = f" Logs: log group {LOG_GROUP}, streams {processing_job_name}/*." if processing_job_name else ""
+    where = f" Logs: log group {log_group}, streams {job_name}/*." if job_name else ""
     return shorten(f"{what}. {row.remedy}. {tried}.{where}", REASON_CHARACTERS)

@@ -1,20 +1,18 @@
 """Plan an execution: refuse what cannot be scored, with all its problems at once, else write down every job."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from contract import layout
 from contract.catalog import Model, ModelVersion
-from contract.messages import ExecutionPlan, PlanInput
-from contract.names import LABEL, check_all, check_execution_name
+from contract.messages import ExecutionPlan, ExecutionPlanInput
+from contract.names import check_all, check_execution_name
 from contract.problems import InvalidInputError, Problem
-from contract.records import ExecutionRecord, JobRecord
+from contract.records import ExecutionRecord
 from contract.request import ExecutionRequest, ModelFilter, parse_request
 from contract.spec import PinnedObject
-from contract.status import ExecutionStatus, FailureKind
 from lambdas.deployment import Deployment
-from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError
+from lambdas.errors import TrainingFailedError
 from lambdas.object_store import StoredObject
 from lambdas.observability import logger, publish_counts
 from lambdas.parallel import in_parallel
@@ -31,11 +29,13 @@ from lambdas.plan_execution.logic import (
     pin_objects,
     plan_jobs,
 )
+from lambdas.plan_execution.trained import training_failure
 from lambdas.plan_execution.uploaded import Uploaded, read_uploaded
+from lambdas.plan_records import close_refused, open_execution, record_plan, refuse
 from lambdas.settings import PlanDefaults
 
 
-def plan_execution(event: PlanInput, deployment: Deployment, defaults: PlanDefaults) -> ExecutionPlan:
+def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: PlanDefaults) -> ExecutionPlan:
     """Plan an execution once, however often this is called for it.
 
     Order matters: the specs, then the list of jobs, then the records, then the plan in the execution's record. A call
@@ -43,39 +43,26 @@ def plan_execution(event: PlanInput, deployment: Deployment, defaults: PlanDefau
 
     Raises:
         InvalidRequestError: with every problem of the request; the execution's record says the same.
+        TrainingFailedError: when the request wants to train first and that did not succeed; the record says the same.
         ExecutionNameUsedError: when the records of another execution bear this name.
         ExecutionClosedError: when the execution has ended.
         PlanChangedError: when models or objects have changed since a call that died, so that its plan would be mixed
             with this one's.
     """
-    record = deployment.table.open_execution(
-        ExecutionRecord(
-            execution_id=event.execution_id,
-            execution_arn=event.execution_arn,
-            status=ExecutionStatus.RUNNING,
-            started_at=event.started_at,
-            request_json=json.dumps(event.request, ensure_ascii=False),
-            label=_label(event.request),
-        )
-    )
-    if record.started_at != event.started_at:
-        raise ExecutionNameUsedError(event.execution_id, record.started_at, event.started_at)
+    record = open_execution(event, deployment)
     if record.plan is not None:
         return record.plan
-    if record.status is ExecutionStatus.FAILED:
-        raise InvalidRequestError(record.reason)
-    if record.status is not ExecutionStatus.RUNNING:
-        raise ExecutionClosedError(event.execution_id, record.status)
     try:
         check_all(check_execution_name("execution name", event.execution_id))
         request = parse_request(event.request)
+        record = replace(record, training_failure=training_failure(event, request.train, deployment))
         uploaded = _uploaded(request, deployment)
         jobs = _jobs(request, uploaded, deployment, defaults)
     except InvalidInputError as error:
-        refusal = InvalidRequestError.from_problems(error.problems)
-        refused = replace(record, status=ExecutionStatus.FAILED, ended_at=deployment.now(), reason=refusal.reason)
-        deployment.table.close_execution(refused)
-        raise refusal from error
+        raise refuse(record, error.problems, deployment) from error
+    except TrainingFailedError as error:
+        close_refused(record, str(error), deployment)
+        raise
     if uploaded is not None and uploaded.skipped:
         deployment.store.add_skipped(event.execution_id, uploaded.skipped)
         logger.warning("objects of the upload manifest are skipped", count=len(uploaded.skipped))
@@ -87,11 +74,6 @@ def _uploaded(request: ExecutionRequest, deployment: Deployment) -> Uploaded | N
     if request.objects_manifest is None:
         return None
     return read_uploaded(request.objects_manifest, request.dataset, deployment.store)
-
-
-def _label(request: object) -> str:
-    label = request.get("execution_label") if isinstance(request, dict) else None
-    return label if isinstance(label, str) and LABEL.fullmatch(label) else ""
 
 
 def _jobs(
@@ -214,20 +196,4 @@ def _write_down(
         tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
     )
     publish_counts(deployment.settings.stage, {"JobsPlanned": job_count})
-    try:
-        return deployment.table.record_plan(record, plan)
-    except ExecutionClosedError:
-        _close_jobs(execution_id, deployment)
-        raise
-
-
-def _close_jobs(execution_id: str, deployment: Deployment) -> None:
-    """Close the jobs of an execution that ended while it was planned: whoever closed it may not have seen them."""
-    reason = "The execution ended while it was being planned. Start a new execution"
-    ended_at = deployment.now()
-
-    def close(job: JobRecord) -> JobRecord:
-        return deployment.table.close_job(job, ended_at=ended_at, kind=FailureKind.STOPPED, reason=f"{reason}.")
-
-    for _ in in_parallel(close, deployment.table.jobs(execution_id)):
-        pass
+    return record_plan(record, plan, deployment)

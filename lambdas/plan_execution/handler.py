@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import from_json, to_json
-from contract.messages import PlanInput
+from contract.messages import ExecutionPlanInput
 from lambdas.deployment import this_deployment, this_deployments_defaults
 from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
 from lambdas.plan_execution.action import plan_execution
@@ -14,6 +14,6 @@ from lambdas.plan_execution.action import plan_execution
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    plan = plan_execution(from_json(PlanInput, event), this_deployment(), this_deployments_defaults())
+    plan = plan_execution(from_json(ExecutionPlanInput, event), this_deployment(), this_deployments_defaults())
     logger.info("planned the execution", job_count=plan.job_count, max_concurrency=plan.max_concurrency)
     return to_json(plan)

@@ -1,15 +1,16 @@
 """Open an attempt on the objects that the ledger lacks: a first try, a resubmission and a resume are one path."""
 
 from contract import layout
-from contract.messages import AttemptPlan, JobPointer
+from contract.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
 from contract.records import AttemptRecord, JobRecord
-from contract.status import FINAL_JOB_STATUSES, AttemptStatus
+from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
 from lambdas.commits import read_commits
 from lambdas.deployment import Deployment
 from lambdas.errors import JobClosedError, StaleEventError
+from lambdas.record_attempt.training import training_attempt_plan
 
 
-def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan:
+def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan | TrainingAttemptPlan:
     """Open the attempt that the pointer names, once; called again it gives the same answer.
 
     The manifest is written before the attempt is opened, so an open attempt always has its input.
@@ -19,15 +20,34 @@ def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan:
         StaleEventError: when the job is in another attempt.
     """
     job = deployment.table.job(pointer.execution_id, pointer.job_id)
+    trains = job.kind is ExecutionKind.TRAINING
     attempt = deployment.table.find_attempt(pointer.execution_id, pointer.job_id, pointer.attempt)
     if attempt is None:
-        attempt = deployment.table.open_attempt(job, _prepare(pointer, job, deployment))
+        begin = _begin_training if trains else _prepare
+        attempt = deployment.table.open_attempt(job, begin(pointer, job, deployment))
     elif attempt.status is not AttemptStatus.RUNNING:
         # A plan for it would start a processing job that nobody waits for any more.
         if job.status in FINAL_JOB_STATUSES:
             raise JobClosedError(job.execution_id, job.job_id, job.status)
         raise StaleEventError(job.job_id, pointer.attempt, job.status, job.attempt)
+    if trains:
+        return training_attempt_plan(job, attempt, deployment)
     return _attempt_plan(pointer, job, attempt, deployment)
+
+
+def _begin_training(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
+    """Say how the attempt begins; its input was written by the plan, and is the same for all attempts."""
+    return AttemptRecord(
+        execution_id=pointer.execution_id,
+        job_id=pointer.job_id,
+        attempt=pointer.attempt,
+        status=AttemptStatus.RUNNING,
+        processing_job_name=_sagemaker_job_name(pointer, deployment),
+        object_count=job.object_count,
+        instance_type=job.compute.instance_type or "",
+        instance_count=1,
+        started_at=deployment.now(),
+    )
 
 
 def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
@@ -43,7 +63,7 @@ def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> Att
         job_id=pointer.job_id,
         attempt=pointer.attempt,
         status=AttemptStatus.RUNNING,
-        processing_job_name=_processing_job_name(pointer, deployment) if left else "",
+        processing_job_name=_sagemaker_job_name(pointer, deployment) if left else "",
         object_count=len(left),
         instance_type=job.compute.instance_type or "",
         # Objects are sharded whole: an instance beyond their number would idle and cost.
@@ -52,7 +72,7 @@ def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> Att
     )
 
 
-def _processing_job_name(pointer: JobPointer, deployment: Deployment) -> str:
+def _sagemaker_job_name(pointer: JobPointer, deployment: Deployment) -> str:
     execution = deployment.table.execution(pointer.execution_id)
     return layout.processing_job_name(
         deployment.settings.stage, execution.execution_arn, execution.started_at, pointer.job_id, pointer.attempt

@@ -5,6 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
+from contract.messages import TrainingAttemptPlan
 from lambdas.deployment import this_deployment
 from lambdas.events import job_pointer
 from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
@@ -17,5 +18,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     pointer = job_pointer(event)
     logger.append_keys(job_id=pointer.job_id, attempt=pointer.attempt)
     plan = record_attempt(pointer, this_deployment())
-    logger.info("opened the attempt", processing_job_name=plan.processing_job_name, nothing_left=plan.nothing_left)
+    if isinstance(plan, TrainingAttemptPlan):
+        logger.info("opened the attempt", training_job_name=plan.training_job_name, spot=plan.spot)
+    else:
+        logger.info("opened the attempt", processing_job_name=plan.processing_job_name, nothing_left=plan.nothing_left)
     return to_json(plan)

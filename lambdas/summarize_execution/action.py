@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from contract import layout
 from contract.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
-from contract.records import ExecutionRecord, JobRecord
-from contract.status import FINAL_JOB_STATUSES, ExecutionStatus, JobStatus
+from contract.records import ExecutionRecord, JobRecord, execution_kind
+from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from lambdas.deployment import Deployment
 from lambdas.errors import ExecutionNameUsedError, shorten
 from lambdas.observability import publish_counts
@@ -47,7 +47,7 @@ def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: Tas
     if record.summary_uri != uri:
         table.record_summary(event.execution_id, uri)
     if is_first:
-        _publish(jobs, deployment)
+        _publish(record.kind, jobs, deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _CAUSE_CHARACTERS))
     tokens.answer(event.execution_id, record.request_json, outcome)
     return outcome
@@ -62,6 +62,7 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
         status=ExecutionStatus.RUNNING,
         started_at=event.started_at,
         request_json=json.dumps(request, ensure_ascii=False),
+        kind=execution_kind(event.execution_arn),
     )
 
 
@@ -82,27 +83,27 @@ def _closed(
     record: ExecutionRecord, event: SummaryInput, jobs: list[JobRecord], deployment: Deployment
 ) -> ExecutionRecord:
     error, cause = caught_failure(event.state)
-    status = execution_status(jobs, record.plan.job_count if record.plan else 0, error)
+    status = execution_status(jobs, record.plan.job_count if record.plan else 0, error, record.training_failure)
     failure = describe_failure(error, cause)
     return replace(
         record,
         status=status,
         ended_at=deployment.now(),
-        reason=execution_reason(event.execution_id, status, jobs, failure),
+        reason=execution_reason(record, status, jobs, failure),
         summary_uri=layout.s3_uri(deployment.settings.results_bucket, layout.summary_key(event.execution_id)),
         jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
         jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
     )
 
 
-def _publish(jobs: list[JobRecord], deployment: Deployment) -> None:
-    publish_counts(
-        deployment.settings.stage,
-        {
-            "JobsSucceeded": sum(job.status is JobStatus.SUCCEEDED for job in jobs),
-            "JobsFailed": sum(job.status is JobStatus.FAILED for job in jobs),
-            "RowsScored": sum(job.rows_scored for job in jobs),
-            "RowsQuarantined": sum(job.rows_quarantined for job in jobs),
-            "Attempts": sum(job.attempt for job in jobs),
-        },
-    )
+def _publish(kind: ExecutionKind, jobs: list[JobRecord], deployment: Deployment) -> None:
+    counts = {
+        "JobsSucceeded": sum(job.status is JobStatus.SUCCEEDED for job in jobs),
+        "JobsFailed": sum(job.status is JobStatus.FAILED for job in jobs),
+        "RowsScored": sum(job.rows_scored for job in jobs),
+        "RowsQuarantined": sum(job.rows_quarantined for job in jobs),
+        "Attempts": sum(job.attempt for job in jobs),
+    }
+    if kind is ExecutionKind.TRAINING:
+        counts = {f"Training{name}": count for name, count in counts.items() if not name.startswith("Rows")}
+    publish_counts(deployment.settings.stage, counts)

@@ -9,7 +9,7 @@ from contract import layout
 from contract.messages import FAILURE_FIELD
 from contract.records import ExecutionRecord, JobRecord
 from contract.request import TASK_TOKEN_FIELD
-from contract.status import ExecutionStatus, FailureKind, JobStatus
+from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.summary import ExecutionSummary, JobSummary
 from lambdas.causes import read_cause
 from lambdas.errors import shorten
@@ -59,7 +59,7 @@ def why_left_open(error: str, cause: str) -> tuple[FailureKind, str]:
     if error == BROKEN_OFF_ERRORS["ABORTED"]:
         reason = f"{_STOPPED} before this job ended"
         said = f" ({describe_failure('', cause)})" if cause else ""
-        return FailureKind.STOPPED, f"{reason}{said}. Start a new execution to score what is missing."
+        return FailureKind.STOPPED, f"{reason}{said}. Start a new execution for what is missing."
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
         return FailureKind.UNKNOWN, shorten(reason, 800) + ". Mend that, then start a new execution."
@@ -67,30 +67,40 @@ def why_left_open(error: str, cause: str) -> tuple[FailureKind, str]:
     return FailureKind.UNKNOWN, f"{reason}. Look into the Map's child executions, then start a new execution."
 
 
-def execution_status(jobs: Sequence[JobRecord], planned: int, error: str = "") -> ExecutionStatus:
+def execution_status(
+    jobs: Sequence[JobRecord], planned: int, error: str = "", training_failure: str = ""
+) -> ExecutionStatus:
     """SUCCEEDED only when each planned job did. `planned` is 0 when there is no plan.
 
-    An execution that was broken off has not succeeded, even when its jobs had: Step Functions will never say so.
+    An execution that was broken off has not succeeded, even when its jobs had: Step Functions will never say so. Nor
+    has one whose training failed, though it scored all it could.
     """
     succeeded = sum(job.status is JobStatus.SUCCEEDED for job in jobs)
     if succeeded == 0:
         return ExecutionStatus.FAILED
     complete = succeeded == len(jobs) == planned and error not in BROKEN_OFF_ERRORS.values()
-    return ExecutionStatus.SUCCEEDED if complete else ExecutionStatus.PARTLY_FAILED
+    return ExecutionStatus.SUCCEEDED if complete and not training_failure else ExecutionStatus.PARTLY_FAILED
 
 
-def execution_reason(execution_id: str, status: ExecutionStatus, jobs: Sequence[JobRecord], failure: str) -> str:
+def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Sequence[JobRecord], failure: str) -> str:
     """Why the execution did not succeed and what to do; empty when it did."""
     if status is ExecutionStatus.SUCCEEDED:
         return ""
     failed = [job for job in jobs if job.status is not JobStatus.SUCCEEDED]
     lines = []
+    if record.training_failure:
+        lines.append(
+            f"The training execution {record.training_execution_id} did not succeed, so models were scored with the "
+            f"versions that were current: {shorten(record.training_failure, _FAILURE_CHARACTERS)}"
+        )
     if jobs and not failed:
-        lines.append("Every job succeeded, but the execution itself did not")
+        if not record.training_failure or failure:
+            lines.append("Every job succeeded, but the execution itself did not")
     elif not jobs:
         stopped = failure.startswith(_STOPPED)
         why = failure if stopped else f"The plan failed: {failure or 'it left no jobs and no error'}"
-        lines.append(f"Nothing was scored. {why}")
+        done = "trained" if record.kind is ExecutionKind.TRAINING else "scored"
+        lines.append(f"Nothing was {done}. {why}")
         lines.append("Start a new execution." if stopped else "Mend what it names, then start a new execution.")
     else:
         lines.append(f"{len(failed):,} of {len(jobs):,} jobs failed:")
@@ -99,7 +109,7 @@ def execution_reason(execution_id: str, status: ExecutionStatus, jobs: Sequence[
             lines.append(f"- and {len(failed) - _NAMED_JOBS:,} more")
         if failure:
             lines.append(f"The workflow says: {failure}")
-    lines.append(f"See `fleetscore status {execution_id}`.")
+    lines.append(f"See `fleetscore status {record.execution_id}`.")
     return "\n".join(lines)
 
 
@@ -122,6 +132,9 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
         rows_scored=sum(job.rows_scored for job in jobs),
         rows_quarantined=sum(job.rows_quarantined for job in jobs),
         jobs=tuple(_summarize_job(job, results_bucket) for job in ordered),
+        kind=record.kind,
+        training_execution_id=record.training_execution_id,
+        training_failure=record.training_failure,
     )
 
 
@@ -155,7 +168,7 @@ def _without_token(request: Any) -> Any:
 
 
 def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
-    succeeded = job.status is JobStatus.SUCCEEDED
+    scored = job.status is JobStatus.SUCCEEDED and job.kind is ExecutionKind.SCORING
     prefixes = [layout.predictions_prefix(job.dataset, model_id, job.execution_id) for model_id in job.model_ids]
     return JobSummary(
         job_id=job.job_id,
@@ -171,9 +184,10 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
         rows_scored=job.rows_scored,
         rows_quarantined=job.rows_quarantined,
         seconds=_seconds(job.started_at, job.ended_at),
-        predictions_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes) if succeeded else (),
+        predictions_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes) if scored else (),
         failure_kind=job.failure_kind,
         reason=job.reason,
+        outcome=job.outcome,
     )
 
 

@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OURS = frozenset({"contract", "lambdas", "infra", "app", "cli", "embedded", "scoring", "training", "examples", "tests"})
+OURS = frozenset(
+    {"contract", "lambdas", "infra", "app", "cli", "embedded", "scoring", "training", "launcher", "examples", "tests"}
+)
 CONTAINER = frozenset({"joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl", "xgboost"})
 
 ALLOWED: dict[str, frozenset[str]] = {
     "contract": frozenset({"contract"}),
     "lambdas": frozenset({"lambdas", "contract", "boto3", "botocore", "aws_lambda_powertools"}),
     "inference_container/scoring": frozenset({"scoring", "contract"}) | CONTAINER,
+    "inference_container/training": frozenset({"training", "scoring", "contract"}) | CONTAINER,
+    "inference_container/launcher": frozenset({"launcher"}),
     "infra": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
     "app.py": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
     "cli": frozenset({"cli", "contract", "boto3", "botocore", "rich"}),

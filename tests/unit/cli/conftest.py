@@ -63,8 +63,19 @@ def deployment(connection: Connection, stacks: Stacks) -> Deployment:
     machine = connection.client("stepfunctions").create_state_machine(
         name="fleetscore-dev", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/workflow"
     )
+    training = connection.client("stepfunctions").create_state_machine(
+        name="fleetscore-dev-training",
+        definition=json.dumps(definition),
+        roleArn="arn:aws:iam::123456789012:role/training",
+    )
     deployment = Deployment(
-        "dev", "some-datasets", "some-models", "some-results", "some-table", machine["stateMachineArn"]
+        "dev",
+        "some-datasets",
+        "some-models",
+        "some-results",
+        "some-table",
+        machine["stateMachineArn"],
+        training["stateMachineArn"],
     )
     stacks.outputs["fleetscore-dev-storage"] = {
         "DatasetsBucket": deployment.datasets_bucket,
@@ -72,7 +83,10 @@ def deployment(connection: Connection, stacks: Stacks) -> Deployment:
         "ResultsBucket": deployment.results_bucket,
         "TableName": deployment.table_name,
     }
-    stacks.outputs["fleetscore-dev-workflow"] = {"StateMachineArn": deployment.state_machine_arn}
+    stacks.outputs["fleetscore-dev-workflow"] = {
+        "StateMachineArn": deployment.state_machine_arn,
+        "TrainingStateMachineArn": deployment.training_state_machine_arn,
+    }
     return deployment
 
 

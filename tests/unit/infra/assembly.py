@@ -45,7 +45,14 @@ class Assembly:
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        (machine,) = self.resources("workflow", "AWS::StepFunctions::StateMachine").values()
+        return self._definition("StateMachine")
+
+    @cached_property
+    def training_definition(self) -> dict[str, Any]:
+        return self._definition("TrainingStateMachine")
+
+    def _definition(self, name: str) -> dict[str, Any]:
+        machine = self.resources("workflow", "AWS::StepFunctions::StateMachine")[name]
         parsed: dict[str, Any] = json.loads(flat(machine["DefinitionString"]))
         return parsed
 

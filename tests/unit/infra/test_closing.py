@@ -3,11 +3,14 @@
 from tests.unit.infra.assembly import Assembly, flat
 
 
-def test_every_bad_end_of_this_state_machine_reaches_the_function_that_closes_records(assembly: Assembly) -> None:
+def test_every_bad_end_of_either_state_machine_reaches_the_function_that_closes_records(assembly: Assembly) -> None:
     (rule,) = assembly.resources("workflow", "AWS::Events::Rule").values()
     pattern = rule["EventPattern"]
     assert pattern["source"] == ["aws.states"]
-    assert [flat(arn) for arn in pattern["detail"]["stateMachineArn"]] == ["<StateMachine>"]
+    assert [flat(arn) for arn in pattern["detail"]["stateMachineArn"]] == [
+        "<StateMachine>",
+        "<TrainingStateMachine>",
+    ]
     assert set(pattern["detail"]["status"]) == {"ABORTED", "FAILED", "TIMED_OUT"}
     assert rule["State"] == "ENABLED"
     (target,) = rule["Targets"]

@@ -1,4 +1,4 @@
-"""The workflow's definition: a golden file to review changes with, and the rules that every version of it keeps."""
+"""The definitions of the workflows: golden files to review changes with, and the rules that every version keeps."""
 
 import dataclasses
 import json
@@ -11,43 +11,59 @@ from typing import Any
 import pytest
 
 from contract import messages
-from infra.definition import _message
+from infra.workflow_states import message
 from tests.unit.infra.assembly import Assembly, states_of
 
 ROOT = Path(__file__).parents[3]
-GOLDEN = Path(__file__).parent / "golden" / "workflow.asl.json"
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_FILES = {"scoring": GOLDEN / "workflow.asl.json", "training": GOLDEN / "training.asl.json"}
+TASKS = {"scoring": 8, "training": 6}
 
 
-def test_the_definition_is_the_reviewed_one(assembly: Assembly) -> None:
+def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
+    return assembly.definition if workflow == "scoring" else assembly.training_definition
+
+
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_the_definition_is_the_reviewed_one(assembly: Assembly, workflow: str) -> None:
     """After a change on purpose: UPDATE_GOLDEN=1 pytest tests/unit/infra/test_definition.py, then read the diff."""
-    text = json.dumps(assembly.definition, indent=2) + "\n"
+    golden = GOLDEN_FILES[workflow]
+    text = json.dumps(definition(assembly, workflow), indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(text, encoding="utf-8")
-    assert text == GOLDEN.read_text(encoding="utf-8")
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
 
 
-def tasks(assembly: Assembly) -> dict[str, dict[str, Any]]:
-    return {name: state for name, state in states_of(assembly.definition).items() if state["Type"] == "Task"}
+def tasks(assembly: Assembly, workflow: str = "scoring") -> dict[str, dict[str, Any]]:
+    states = states_of(definition(assembly, workflow))
+    return {name: state for name, state in states.items() if state["Type"] == "Task"}
 
 
-def test_every_state_says_why_it_is_there(assembly: Assembly) -> None:
-    assert not [name for name, state in states_of(assembly.definition).items() if not state.get("Comment")]
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_every_state_says_why_it_is_there(assembly: Assembly, workflow: str) -> None:
+    states = states_of(definition(assembly, workflow))
+    assert not [name for name, state in states.items() if not state.get("Comment")]
 
 
-def test_every_task_catches_everything_and_retries_with_full_jitter(assembly: Assembly) -> None:
-    assert len(tasks(assembly)) == 6
-    for name, state in tasks(assembly).items():
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_every_task_catches_everything_and_retries_with_full_jitter(assembly: Assembly, workflow: str) -> None:
+    assert len(tasks(assembly, workflow)) == TASKS[workflow]
+    for name, state in tasks(assembly, workflow).items():
         assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
-        assert state["Catch"][-1]["ResultPath"] == "$.failure", name
+        place = "$.training.failure" if name == "RunTraining" else "$.failure"
+        assert state["Catch"][-1]["ResultPath"] == place, name
         for retrier in state["Retry"]:
             assert retrier["JitterStrategy"] == "FULL", name
             assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"], name
             assert retrier["BackoffRate"] > 1, name
 
 
-def test_every_function_that_dies_is_called_again_because_it_may_have_done_its_work(assembly: Assembly) -> None:
-    functions = {name: state for name, state in tasks(assembly).items() if name != "RunProcessingJob"}
-    assert len(functions) == 5
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_every_function_that_dies_is_called_again_because_it_may_have_done_its_work(
+    assembly: Assembly, workflow: str
+) -> None:
+    functions = {name: state for name, state in tasks(assembly, workflow).items() if "Lambda" in str(state["Retry"])}
+    assert len(functions) == TASKS[workflow] - (2 if workflow == "scoring" else 1)
     for name, state in functions.items():
         retried = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
         assert retried >= {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"}, name
@@ -62,9 +78,61 @@ def test_every_failure_of_the_plan_or_the_map_still_leads_to_the_summary(assembl
 
 def test_a_request_that_is_no_object_leaves_room_for_the_failure(assembly: Assembly) -> None:
     first = assembly.definition["States"][assembly.definition["StartAt"]]
-    assert first["Parameters"] == {"request.$": "$"}
-    assert first["Next"] == "PlanExecution"
+    assert first["Parameters"] == {"request.$": "$", "training": {}}
+    training = assembly.training_definition
+    assert training["States"][training["StartAt"]]["Parameters"] == {"request.$": "$"}
     assert assembly.definition["States"]["PlanExecution"]["Parameters"]["request.$"] == "$.request"
+
+
+def test_only_a_request_that_says_so_trains_first(assembly: Assembly) -> None:
+    states = assembly.definition["States"]
+    choice = states["TrainFirst?"]
+    assert states["HoldRequest"]["Next"] == "TrainFirst?"
+    assert choice["Default"] == "PlanExecution"
+    (wanted,) = choice["Choices"]
+    assert wanted["Next"] == "PrepareTraining"
+    assert {rule["Variable"] for rule in wanted["And"]} == {"$.request.train"}
+
+
+def test_a_training_that_fails_leads_to_the_plan_which_decides(assembly: Assembly) -> None:
+    state = assembly.definition["States"]["RunTraining"]
+    assert state["Resource"] == "arn:aws:states:::states:startExecution.sync:2"
+    assert state["Parameters"]["Name.$"] == "$.training.name"
+    assert [catcher["Next"] for catcher in state["Catch"]] == ["PlanExecution"]
+    assert state["Next"] == "PlanExecution"
+    assert "States.TaskFailed" not in [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
+    prepare = assembly.definition["States"]["PrepareTraining"]
+    assert [catcher["Next"] for catcher in prepare["Catch"]] == ["SummarizeExecution"]
+
+
+def test_every_failure_of_a_training_job_is_classified(assembly: Assembly) -> None:
+    for name in ("RecordAttempt", "RunTrainingJob", "RegisterModelVersion"):
+        assert [catcher["Next"] for catcher in tasks(assembly, "training")[name]["Catch"]] == ["ClassifyFailure"]
+    states = assembly.training_definition["States"]
+    for name in ("PlanTraining", "TrainModels"):
+        assert [catcher["Next"] for catcher in states[name]["Catch"]] == ["SummarizeExecution"]
+
+
+def test_a_training_job_is_isolated_and_may_differ_where_jobs_do(assembly: Assembly, other: Assembly) -> None:
+    request = tasks(assembly, "training")["RunTrainingJob"]["Parameters"]
+    assert request["EnableNetworkIsolation"] is True
+    assert "VpcConfig" not in request
+    assert request["InputDataConfig.$"] == "$.plan.channels"
+    assert request["StoppingCondition.$"] == "$.plan.stopping_condition"
+    assert request["EnableManagedSpotTraining.$"] == "$.plan.spot"
+    assert tasks(other, "training")["RunTrainingJob"]["Parameters"]["VpcConfig"]["Subnets"] == [
+        "subnet-0123456789abcdef0"
+    ]
+
+
+def test_the_wait_for_a_training_job_outlasts_its_run_and_its_waits(assembly: Assembly) -> None:
+    selector = tasks(assembly, "training")["RecordAttempt"]["ResultSelector"]
+    assert selector["timeout_seconds.$"] == "States.MathAdd($.longest_seconds, 3600)"
+    assert tasks(assembly, "training")["RunTrainingJob"]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
+    assert {name.removesuffix(".$") for name in selector} == {
+        "timeout_seconds",
+        *[field.name for field in dataclasses.fields(messages.TrainingAttemptPlan)],
+    }
 
 
 def test_every_failure_in_a_job_is_classified(assembly: Assembly) -> None:
@@ -132,16 +200,17 @@ def test_partly_failed_never_reads_as_success(assembly: Assembly) -> None:
 
 def test_a_message_with_a_field_too_many_or_too_few_stops_synthesis() -> None:
     with pytest.raises(TypeError, match="JobPointer has the fields"):
-        _message(messages.JobPointer, execution_id="$.execution_id", job_id="$.job_id")
+        message(messages.JobPointer, execution_id="$.execution_id", job_id="$.job_id")
     with pytest.raises(TypeError, match="colour"):
-        _message(messages.JobPointer, execution_id="$.a", job_id="$.b", attempt="$.c", colour="$.d")
+        message(messages.JobPointer, execution_id="$.a", job_id="$.b", attempt="$.c", colour="$.d")
 
 
-def test_another_validator_finds_nothing_wrong(assembly: Assembly, tmp_path: Path) -> None:
+@pytest.mark.parametrize("golden", GOLDEN_FILES.values(), ids=GOLDEN_FILES)
+def test_another_validator_finds_nothing_wrong(tmp_path: Path, golden: Path) -> None:
     """npm's asl-validator checks the states language's schema and every JSONPath in it."""
     validator = ROOT / "node_modules" / ".bin" / "asl-validator"
     assert validator.exists(), "`make test` installs it"
     definition = tmp_path / "workflow.asl.json"
-    definition.write_text(re.sub("<[^>]*>", "arn:aws:lambda:us-east-1:123456789012:function:any", GOLDEN.read_text()))
+    definition.write_text(re.sub("<[^>]*>", "arn:aws:lambda:us-east-1:123456789012:function:any", golden.read_text()))
     done = subprocess.run([validator, "--json-path", definition], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

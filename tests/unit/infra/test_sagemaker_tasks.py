@@ -17,9 +17,9 @@ from infra.sagemaker_tasks import (
     DataType,
     Distribution,
     InputMode,
-    InvalidProcessingJobError,
+    InvalidJobError,
+    JobNetwork,
     ProcessingInput,
-    ProcessingNetwork,
     ProcessingOutput,
     SageMakerProcessingJob,
     UploadMode,
@@ -84,7 +84,7 @@ def test_the_request_is_one_that_the_services_model_accepts() -> None:
         entrypoint=["python", "-m", "scoring"],
         arguments=["--fast"],
         environment={"LEVEL": "INFO"},
-        network=ProcessingNetwork(isolation=True, subnet_ids=["subnet-1"], security_group_ids=["sg-1"]),
+        network=JobNetwork(isolation=True, subnet_ids=["subnet-1"], security_group_ids=["sg-1"]),
         output_kms_key_id="arn:aws:kms:eu-central-1:123456789012:key/1",
         volume_kms_key_id="alias/volumes",
         tags={"team": "risk"},
@@ -194,13 +194,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a path as an argument": ({"arguments": ["$.argument"]}, "arguments[0]"),
     "50 tags besides Step Functions' own": ({"tags": {f"t{index}": "" for index in range(50)}}, "tags"),
     "a tag with a bad character": ({"tags": {"a": "b!"}}, "tags[a]"),
-    "subnets without security groups": ({"network": ProcessingNetwork(subnet_ids=["subnet-1"])}, "network"),
+    "subnets without security groups": ({"network": JobNetwork(subnet_ids=["subnet-1"])}, "network"),
     "17 subnets": (
-        {"network": ProcessingNetwork(subnet_ids=["s"] * 17, security_group_ids=["g"])},
+        {"network": JobNetwork(subnet_ids=["s"] * 17, security_group_ids=["g"])},
         "network.subnet_ids",
     ),
     "6 security groups": (
-        {"network": ProcessingNetwork(subnet_ids=["s"], security_group_ids=["g"] * 6)},
+        {"network": JobNetwork(subnet_ids=["s"], security_group_ids=["g"] * 6)},
         "network.security_group_ids",
     ),
 }
@@ -209,13 +209,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_literal_that_breaks_a_limit_is_refused_by_name(case: str) -> None:
     changes, field = REFUSED[case]
-    with pytest.raises(InvalidProcessingJobError) as raised:
+    with pytest.raises(InvalidJobError) as raised:
         any_job(any_stack(), **changes)
     assert {problem.split(": got ")[0] for problem in raised.value.problems} == {field}
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    with pytest.raises(InvalidProcessingJobError) as raised:
+    with pytest.raises(InvalidJobError) as raised:
         any_job(any_stack(), instance_count=0, volume_size_gb=0, inputs=[any_input(s3_uri="nowhere")])
     assert len(raised.value.problems) == 3
     assert "stack/Score" in str(raised.value)
@@ -267,8 +267,11 @@ def test_a_state_machine_in_jsonata_is_refused() -> None:
         )
 
 
-def test_the_module_stands_alone() -> None:
-    tree = ast.parse(Path(sagemaker_tasks.__file__).read_text(encoding="utf-8"))
-    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert modules == {"re", "collections.abc", "dataclasses", "enum", "typing", "aws_cdk", "constructs"}
+def test_the_package_stands_alone() -> None:
+    modules: set[str] = set()
+    for path in Path(sagemaker_tasks.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    foreign = {name for name in modules if not name.startswith("infra.sagemaker_tasks.")}
+    assert foreign == {"re", "collections.abc", "dataclasses", "enum", "typing", "aws_cdk", "constructs"}

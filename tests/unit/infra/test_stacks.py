@@ -17,8 +17,8 @@ from tests.unit.infra.conftest import Synthesize
 
 OUTPUTS = {
     "storage": {"DatasetsBucket", "ModelsBucket", "ResultsBucket", "TableName", "KeyArn", "TableStreamArn"},
-    "compute": {"ImageUri", "JobRoleArn"},
-    "workflow": {"StateMachineArn", "EventBusName", "EventBusArn"},
+    "compute": {"ImageUri", "JobRoleArn", "TrainingRoleArn"},
+    "workflow": {"StateMachineArn", "TrainingStateMachineArn", "EventBusName", "EventBusArn"},
     "triggers": {"ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn"},
 }
 
@@ -92,6 +92,9 @@ def test_every_function_has_a_role_of_its_own_with_only_its_own_table_actions(as
         "RecordAttempt": {"GetItem", "PutItem"},
         "VerifyOutput": {"GetItem", "PutItem"},
         "ClassifyFailure": {"GetItem", "PutItem", "Query"},
+        "PrepareTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
+        "PlanTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
+        "RegisterModelVersion": {"GetItem", "BatchGetItem", "PutItem"},
         "SummarizeExecution": {"GetItem", "PutItem", "Query", "UpdateItem"},
         "AnnouncementsAnnounceStatus": {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"},
         "UploadsStartOnUpload": {"GetItem", "BatchGetItem", "ConditionCheckItem", "PutItem", "Query"},
@@ -119,7 +122,39 @@ def test_a_job_reads_data_and_writes_only_what_jobs_make(assembly: Assembly) -> 
     assert not [action for action in allowed if action.startswith(("dynamodb:", "s3:Delete", "iam:"))]
 
 
-def test_only_the_plan_among_the_functions_reads_data_and_only_reads_it(assembly: Assembly) -> None:
+def test_a_training_job_reads_data_and_its_own_input_and_reaches_no_model(assembly: Assembly) -> None:
+    allowed: dict[str, set[str]] = {}
+    for name, item in assembly.statements():
+        if name.startswith("compute/TrainingRole"):
+            for action in listed(item["Action"]):
+                allowed.setdefault(action, set()).update(flat(arn) for arn in listed(item["Resource"]))
+    results = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>"
+    assert allowed["s3:PutObject"] == {
+        f"{results}/executions/*/jobs/*/training/*",
+        f"{results}/executions/*/jobs/*/checkpoints/*",
+    }
+    assert allowed["s3:GetObject"] == {
+        "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>/*",
+        f"{results}/executions/*/jobs/*/spec/training.json",
+        f"{results}/executions/*/jobs/*/*.manifest",
+        f"{results}/executions/*/jobs/*/code/sourcedir.tar.gz",
+        f"{results}/executions/*/jobs/*/checkpoints/*",
+    }
+    assert not [arn for arns in allowed.values() for arn in arns if "ModelsBucket" in arn]
+    assert not [action for action in allowed if action.startswith(("dynamodb:", "s3:Delete", "iam:"))]
+
+
+def test_only_the_registration_among_the_functions_writes_models(assembly: Assembly) -> None:
+    found = {
+        (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), flat(arn))
+        for name, item in assembly.statements()
+        for arn in listed(item["Resource"])
+        if "s3:PutObject" in listed(item["Action"]) and "ModelsBucket" in flat(arn)
+    }
+    assert found == {("RegisterModelVersion", "arn:aws:s3:::<fleetscore-dev-ModelsBucket>/*/model.tar.gz")}
+
+
+def test_only_the_plans_among_the_functions_reads_data_and_only_reads_it(assembly: Assembly) -> None:
     datasets = "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>/*"
     found = {
         (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), action)
@@ -127,13 +162,13 @@ def test_only_the_plan_among_the_functions_reads_data_and_only_reads_it(assembly
         for action in listed(item["Action"])
         if name.startswith("workflow/") and datasets in map(flat, listed(item["Resource"]))
     }
-    assert found == {("PlanExecution", "s3:GetObject")}
+    assert found == {("PlanExecution", "s3:GetObject"), ("PlanTraining", "s3:GetObject")}
 
 
 def test_logs_are_encrypted_and_expire(assembly: Assembly) -> None:
     groups = assembly.resources("workflow", "AWS::Logs::LogGroup")
     functions = (*map(construct_id, FUNCTIONS), "AnnouncementsAnnounceStatus")
-    assert set(groups) == {*[f"{name}Logs" for name in functions], "Logs"}
+    assert set(groups) == {*[f"{name}Logs" for name in functions], "Logs", "TrainingLogs"}
     for group in groups.values():
         assert group["RetentionInDays"] == 90
         assert flat(group["KmsKeyId"]) == "<fleetscore-dev-KeyArn>"
@@ -146,11 +181,13 @@ def test_functions_are_traced_and_use_their_own_log_group(assembly: Assembly) ->
         assert len(function["Layers"]) == 1
 
 
-def test_the_state_machine_is_traced_and_logs_everything_but_data(assembly: Assembly) -> None:
-    (machine,) = assembly.resources("workflow", "AWS::StepFunctions::StateMachine").values()
-    assert machine["TracingConfiguration"] == {"Enabled": True}
-    assert machine["LoggingConfiguration"]["Level"] == "ALL"
-    assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
+def test_the_state_machines_are_traced_and_log_everything_but_data(assembly: Assembly) -> None:
+    machines = assembly.resources("workflow", "AWS::StepFunctions::StateMachine")
+    assert set(machines) == {"StateMachine", "TrainingStateMachine"}
+    for machine in machines.values():
+        assert machine["TracingConfiguration"] == {"Enabled": True}
+        assert machine["LoggingConfiguration"]["Level"] == "ALL"
+        assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
 
 
 def names_in(assembly: Assembly) -> set[str]:
@@ -192,7 +229,8 @@ def test_an_image_uri_needs_no_image_asset(assembly: Assembly, other: Assembly) 
     image = other.template("compute")["Outputs"]["ImageUri"]["Value"]
     assert image == "210987654321.dkr.ecr.eu-central-1.amazonaws.com/scoring:1.0.0"
     pulling = [item for _, item in other.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
-    assert [item["Resource"] for item in pulling] == ["arn:aws:ecr:eu-central-1:210987654321:repository/scoring"]
+    repository = "arn:aws:ecr:eu-central-1:210987654321:repository/scoring"
+    assert [item["Resource"] for item in pulling] == [repository, repository], "scoring and training"
 
 
 def test_bad_settings_stop_synthesis_before_any_construct(synthesize: Synthesize) -> None:

@@ -1,14 +1,19 @@
 """A test's AWS account and the requests that it sends."""
 
+import asyncio
 import json
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
+
 from embedded.endpoint import Endpoint
 from embedded.sagemaker import SageMakerService
-from embedded.sagemaker.job import ProcessingJob
-from embedded.sagemaker.logs import LOG_GROUP
+from embedded.sagemaker.job import Job
+from embedded.sagemaker.job_types import PROCESSING
 from embedded.seams import Credentials
 
 DEADLINE_SECONDS = 30
@@ -109,7 +114,7 @@ def s3_outputs(uri: str, *names: str, mode: str = "EndOfJob", **changes: Any) ->
     return {"Outputs": outputs, **changes}
 
 
-def start(service: SageMakerService, request: dict[str, Any]) -> ProcessingJob:
+def start(service: SageMakerService, request: dict[str, Any]) -> Job:
     service.call("CreateProcessingJob", request)
     return service.job(request["ProcessingJobName"])
 
@@ -133,7 +138,30 @@ def outputs_to(aws: Aws, prefix: str, **changes: Any) -> dict[str, Any]:
 def logged(aws: Aws, described: dict[str, Any]) -> list[str]:
     logs = aws.client("logs")
     name = described["ProcessingJobName"]
-    streams = logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"]
+    streams = logs.describe_log_streams(logGroupName=PROCESSING.kind.log_group, logStreamNamePrefix=f"{name}/algo-1-")[
+        "logStreams"
+    ]
     assert len(streams) == 1, streams
-    events = logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=streams[0]["logStreamName"], startFromHead=True)
+    events = logs.get_log_events(
+        logGroupName=PROCESSING.kind.log_group, logStreamName=streams[0]["logStreamName"], startFromHead=True
+    )
     return [event["message"] for event in events["events"]]
+
+
+def client_of(service: SageMakerService, aws: Aws) -> Any:
+    """boto3's client, whose requests go to the service instead of to a socket."""
+    client = aws.endpoint.client("sagemaker")
+
+    def send(request: Any, **_: Any) -> AWSResponse:
+        headers = {k: v.decode() if isinstance(v, bytes) else v for k, v in request.headers.items()}
+        status, answered, body = asyncio.run(service.handle("POST", "/", headers, request.body, {}))
+        response = AWSResponse(request.url, status, answered, None)
+        response._content = body
+        return response
+
+    client.meta.events.register("before-send.sagemaker", send)
+    return client
+
+
+def code(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Code"])

@@ -274,7 +274,7 @@ def test_a_job_runs_on_when_its_role_may_not_write_logs(
     request = job_request(aws, build_image('print("hello")'), RoleArn=aws.make_role(allow("s3:*")))
     described = run(service, request)
     assert described["ProcessingJobStatus"] == "Completed"
-    text = (tmp_path / "sagemaker-0/logs" / described["ProcessingJobName"] / "algo-1.log").read_text()
+    text = (tmp_path / "sagemaker-0/logs/processing-job" / described["ProcessingJobName"] / "algo-1.log").read_text()
     assert text.startswith("hello\n[embedded AWS] no logs in /aws/sagemaker/ProcessingJobs: AccessDenied")
 
 

@@ -6,37 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
 from embedded.sagemaker import SageMakerService, resource_arn
-from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws, job_request
+from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws, client_of, code, job_request
 from tests.unit.embedded.sagemaker.conftest import ServiceMaker
 
 BuildImage = Callable[..., str]
 
 
-def client_of(service: SageMakerService, aws: Aws) -> Any:
-    client = aws.endpoint.client("sagemaker")
-
-    def send(request: Any, **_: Any) -> AWSResponse:
-        headers = {k: v.decode() if isinstance(v, bytes) else v for k, v in request.headers.items()}
-        status, answered, body = asyncio.run(service.handle("POST", "/", headers, request.body, {}))
-        response = AWSResponse(request.url, status, answered, None)
-        response._content = body
-        return response
-
-    client.meta.events.register("before-send.sagemaker", send)
-    return client
-
-
 @pytest.fixture
 def sagemaker(service: SageMakerService, aws: Aws) -> Any:
     return client_of(service, aws)
-
-
-def code(error: pytest.ExceptionInfo[ClientError]) -> str:
-    return str(error.value.response["Error"]["Code"])
 
 
 def test_a_job_is_created_described_and_listed(

@@ -32,7 +32,7 @@ def test_sync_returns_the_description_of_the_completed_job(
     service: SageMakerService, aws: Aws, build_image: BuildImage
 ) -> None:
     request = job_request(aws, build_image(""), Tags=[{"Key": "mine", "Value": "1"}])
-    result = service.run_processing_job(a_call(request))
+    result = service.run_job(a_call(request))
     assert result["ProcessingJobStatus"] == "Completed"
     assert isinstance(result["ProcessingEndTime"], int)
     assert result["ProcessingEndTime"] > 1_000_000_000_000
@@ -43,7 +43,7 @@ def test_sync_returns_the_description_of_the_completed_job(
 def test_sync_fails_with_the_description_as_cause(service: SageMakerService, aws: Aws, build_image: BuildImage) -> None:
     request = job_request(aws, build_image('(ML / "output/message").write_text("why")\nsys.exit(1)'))
     with pytest.raises(TaskError) as error:
-        service.run_processing_job(a_call(request))
+        service.run_job(a_call(request))
     assert error.value.error == "States.TaskFailed"
     cause = json.loads(error.value.cause)
     assert (cause["ProcessingJobStatus"], cause["ExitMessage"]) == ("Failed", "why")
@@ -52,21 +52,21 @@ def test_sync_fails_with_the_description_as_cause(service: SageMakerService, aws
 
 def test_errors_of_the_api_have_the_names_of_step_functions(service: SageMakerService, aws: Aws) -> None:
     request = job_request(aws, "none")
-    service.run_processing_job(a_call(request, suffix=""))
+    service.run_job(a_call(request, suffix=""))
     with pytest.raises(TaskError) as in_use:
-        service.run_processing_job(a_call(request))
+        service.run_job(a_call(request))
     assert in_use.value.error == "SageMaker.ResourceInUseException"
     assert in_use.value.cause.startswith("Job name must be unique")
     assert "(Service: AmazonSageMaker; Status Code: 400; Error Code: ResourceInUse; Request ID: " in in_use.value.cause
     with pytest.raises(TaskError) as invalid:
-        service.run_processing_job(a_call({**request, "ProcessingJobName": "a_b"}))
+        service.run_job(a_call({**request, "ProcessingJobName": "a_b"}))
     assert invalid.value.error == "SageMaker.AmazonSageMakerException"
     assert "Error Code: ValidationException" in invalid.value.cause
 
 
 def test_without_sync_the_arn_comes_back_at_once(service: SageMakerService, aws: Aws, build_image: BuildImage) -> None:
     request = job_request(aws, build_image("signal.pause()"))
-    result = service.run_processing_job(a_call(request, suffix=""))
+    result = service.run_job(a_call(request, suffix=""))
     job = service.job(request["ProcessingJobName"])
     assert result == {"ProcessingJobArn": job.arn}
     assert job.tags == {}
@@ -77,7 +77,7 @@ def test_a_cancelled_call_stops_its_job(service: SageMakerService, aws: Aws, bui
     request = job_request(aws, build_image("signal.pause()"))
     cancelled = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(service.run_processing_job, a_call(request, cancelled=cancelled))
+        result = pool.submit(service.run_job, a_call(request, cancelled=cancelled))
         cancelled.set()
         result.result(DEADLINE_SECONDS)
     job = service.job(request["ProcessingJobName"])
@@ -96,7 +96,7 @@ def test_a_role_without_the_permissions_is_told_all_that_it_lacks(make_service: 
     service = make_service(authorize=authorize)
     request = job_request(aws, "none")
     with pytest.raises(TaskError) as error:
-        service.run_processing_job(a_call(request))
+        service.run_job(a_call(request))
     assert error.value.error == "SageMaker.AmazonSageMakerException"
     assert "User: arn:aws:sts::000000000000:assumed-role/machine is not authorized to perform: iam:PassRole on" in (
         error.value.cause

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from embedded.sagemaker import support, validation
+from embedded.sagemaker import validation
+from embedded.sagemaker.processing.request import COVERAGE, consistency_problems
 
 ROLE = "arn:aws:iam::000000000000:role/job"
 
@@ -48,8 +49,8 @@ def test_a_complete_request_has_no_problems() -> None:
         },
     )
     assert problems(request) == []
-    assert support.unsupported_problems(request) == []
-    assert support.consistency_problems(request) == []
+    assert COVERAGE.problems(request) == []
+    assert consistency_problems(request) == []
 
 
 @pytest.mark.parametrize(
@@ -116,9 +117,9 @@ def test_a_timestamp_must_be_a_number() -> None:
 
 def test_every_member_of_the_model_is_either_supported_or_refused() -> None:
     shape = validation.service_model().operation_model("CreateProcessingJob").input_shape
-    members = set(support.model_members(shape))
-    assert set(support.SUPPORTED) | set(support.REFUSED) == members
-    assert not set(support.SUPPORTED) & set(support.REFUSED)
+    members = set(COVERAGE.members(shape))
+    assert set(COVERAGE.supported) | set(COVERAGE.refused) == members
+    assert not set(COVERAGE.supported) & set(COVERAGE.refused)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_every_member_of_the_model_is_either_supported_or_refused() -> None:
 def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], named: str) -> None:
     request = a_request(**change)
     assert problems(request) == []
-    found = support.unsupported_problems(request)
+    found = COVERAGE.problems(request)
     assert len(found) == 1, found
     assert named in found[0]
     assert "run on AWS" in found[0]
@@ -172,7 +173,7 @@ def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], n
     ],
 )
 def test_members_that_do_not_fit_together_are_named(change: dict[str, Any], named: str) -> None:
-    found = support.consistency_problems(a_request(**change))
+    found = consistency_problems(a_request(**change))
     assert len(found) == 1, found
     assert named in found[0]
 
@@ -182,7 +183,7 @@ def test_names_of_inputs_and_outputs_are_unique() -> None:
         ProcessingInputs=[an_input(), an_input(LocalPath="/opt/ml/processing/else")],
         ProcessingOutputConfig={"Outputs": [an_output(), an_output(LocalPath="/opt/ml/processing/other")]},
     )
-    assert support.consistency_problems(request) == [
+    assert consistency_problems(request) == [
         "ProcessingInputs: InputName 'data' is given more than once",
         "ProcessingOutputConfig.Outputs: OutputName 'result' is given more than once",
     ]

@@ -52,8 +52,9 @@ def test_out_of_time_is_tried_again_only_with_progress() -> None:
 def test_the_reason_says_what_happened_what_to_do_and_where_to_look() -> None:
     reason = decision("container: model", message="MODEL: delays-ua: digest differs.").reason
     assert reason == (
-        "MODEL: delays-ua: digest differs. Register a corrected version of the model, then start a new execution. "
-        "Attempt 1 of at most 3. Logs: log group /aws/sagemaker/ProcessingJobs, streams test-delays-ua-0-1/*."
+        "MODEL: delays-ua: digest differs. Register a corrected version of the model, or correct its recipe, then "
+        "start a new execution. Attempt 1 of at most 3. Logs: log group /aws/sagemaker/ProcessingJobs, "
+        "streams test-delays-ua-0-1/*."
     )
 
 

@@ -24,6 +24,11 @@ def timed(status: str, seconds: float, limit: int, **fields: Any) -> str:
     return described(status, StoppingCondition={"MaxRuntimeInSeconds": limit}, **times, **fields)
 
 
+def trained(status: str, **fields: Any) -> str:
+    """The Cause of a training job that ended badly."""
+    return json.dumps({"TrainingJobName": "test-delays-ua-0-1", "TrainingJobStatus": status, **fields})
+
+
 def raised(name: str, message: str) -> tuple[str, str]:
     return name, json.dumps({"errorMessage": message, "errorType": name, "stackTrace": []})
 
@@ -35,6 +40,33 @@ def refused(code: str, status: int = 400) -> tuple[str, str]:
 
 CASES: list[tuple[str, tuple[str, str], FailureKind, Again]] = [
     ("object replaced", raised("ObjectReplacedError", "a.parquet"), FailureKind.DATA, Again.NO),
+    (
+        "artifact is not the one that was asked for",
+        raised("TrainedArtifactError", "no fleetscore.json"),
+        FailureKind.MODEL,
+        Again.NO,
+    ),
+    ("artifact missing", raised("ArtifactMissingError", "no artifact"), FailureKind.TRANSIENT, Again.YES),
+    ("model contended", raised("ModelContendedError", "changed"), FailureKind.TRANSIENT, Again.YES),
+    (
+        "no spot capacity",
+        (FAILED, trained("Stopped", SecondaryStatus="MaxWaitTimeExceeded")),
+        FailureKind.CAPACITY,
+        Again.YES,
+    ),
+    (
+        "out of time, by its run time",
+        (FAILED, trained("Stopped", SecondaryStatus="MaxRuntimeExceeded")),
+        FailureKind.TRANSIENT,
+        Again.WITH_PROGRESS,
+    ),
+    ("stopped", (FAILED, trained("Stopped", SecondaryStatus="Stopped")), FailureKind.STOPPED, Again.NO),
+    (
+        "container: data",
+        (FAILED, trained("Failed", FailureReason="AlgorithmError: DATA: label 'late' is null in a row, exit code: 1")),
+        FailureKind.DATA,
+        Again.NO,
+    ),
     ("output incomplete", raised("OutputIncompleteError", "no marker"), FailureKind.TRANSIENT, Again.YES),
     ("message of another release", raised("InvalidInputError", "got 2"), FailureKind.CONFIGURATION, Again.NO),
     (
@@ -160,7 +192,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Again]] = [
         Again.NO,
     ),
     (
-        "processing job's name in use",
+        "job's name in use",
         ("SageMaker.ResourceInUseException", "Job name must be unique"),
         FailureKind.TRANSIENT,
         Again.YES,
@@ -213,6 +245,7 @@ def test_the_last_row_takes_everything() -> None:
     assert not last.exit_prefix
     assert last.pattern is None
     assert not last.ran_out_of_time
+    assert not last.waited_too_long
 
 
 def test_failures_of_the_data_the_model_or_the_setup_are_never_tried_again() -> None:

@@ -1,0 +1,59 @@
+"""Metrics that the service reads out of what a training job prints."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+
+def metric_problems(at: str, definitions: Sequence[dict[str, str]]) -> list[str]:
+    problems = []
+    for index, definition in enumerate(definitions):
+        regex = definition["Regex"]
+        try:
+            has_group = re.compile(regex).groups > 0
+        except re.error as error:
+            problems.append(f"{at}[{index}].Regex {regex!r} is no regular expression: {error}")
+            continue
+        if not has_group:
+            problems.append(f"{at}[{index}].Regex {regex!r} must have a group, which finds the metric's value")
+    return problems
+
+
+class Metrics:
+    """The last value of each metric, with the moment at which it was printed; lines may come from several threads."""
+
+    def __init__(self, definitions: Sequence[dict[str, str]]) -> None:
+        self._definitions = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
+        self._values: dict[str, tuple[float, datetime]] = {}
+        self._lock = threading.Lock()
+
+    def line(self, text: str) -> None:
+        for name, regex in self._definitions:
+            if found := regex.search(text):
+                value = _number(found.group(1))
+                if value is not None:
+                    with self._lock:
+                        self._values[name] = value, datetime.now(UTC)
+
+    def final(self, timestamp: Callable[[datetime], float]) -> list[dict[str, Any]]:
+        """FinalMetricDataList."""
+        with self._lock:
+            values = dict(self._values)
+        return [
+            {"MetricName": name, "Value": value, "Timestamp": timestamp(moment)}
+            for name, (value, moment) in values.items()
+        ]
+
+
+def _number(text: str | None) -> float | None:
+    """What a metric's group has found, where it is a number that JSON knows."""
+    with contextlib.suppress(ValueError, TypeError):
+        value = float(text or "")
+        return value if math.isfinite(value) else None
+    return None

@@ -1,0 +1,1 @@
+"""Decides what a container of the image is for: scoring, or training."""

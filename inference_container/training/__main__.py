@@ -1,0 +1,26 @@
+"""Training's entry point: `python -m training`, which the image's argument `train` leads to."""
+
+import argparse
+import os
+import sys
+
+from contract.layout import TrainingPaths
+from scoring.cores import core_budget
+from training.job import run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="training", description="Train the model of a training spec.")
+    parser.add_argument("--cores", type=int, default=None, help="cores to use (default: all of the container)")
+    arguments = parser.parse_args()
+    if arguments.cores is not None and arguments.cores < 1:
+        parser.error("--cores takes a whole number from 1")
+    return run(TrainingPaths.from_environment(), arguments.cores or core_budget())
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written: nothing is left that is worth the interpreter's time to take apart.
+    os._exit(code)

@@ -1,0 +1,172 @@
+"""One training job, from its spec to the model folder: model and report on success, the failure file otherwise."""
+
+import importlib
+import importlib.metadata
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from contract.codec import dumps
+from contract.layout import TrainingPaths
+from contract.problems import InvalidInputError
+from contract.spec import FRAMEWORK_OF_FORMAT
+from contract.status import FailureKind
+from contract.training import TrainingReport
+from scoring.errors import ModelError, ScoringError, log_error, one_line
+from scoring.output import publish
+from training import failure
+from training.channel import find_sources
+from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
+from training.order import read_order
+from training.progress import event
+from training.proof import prove, record_of
+from training.trainer import Assignment, Outcome
+
+_TRAINERS = {
+    "xgboost": "training.xgboost_trainer",
+    "sklearn": "training.sklearn_trainer",
+    "script": "training.script_trainer",
+}
+"""Imported when the spec asks for one: the libraries take longer to start than a small training."""
+_DISTRIBUTIONS = {
+    "sklearn": ("scikit-learn",),
+    "xgboost": ("xgboost", "xgboost-cpu"),
+    "lightgbm": ("lightgbm",),
+    "catboost": ("catboost",),
+    "onnx": ("onnxruntime", "onnx"),
+    "tensorflow": ("tensorflow", "tensorflow-cpu", "keras"),
+    "keras": ("keras",),
+    "pytorch": ("torch",),
+}
+
+
+def run(paths: TrainingPaths, cores: int) -> int:
+    """Train what the spec asks for. Returns the exit code; on failure the failure file says why."""
+    paths.failure.unlink(missing_ok=True)
+    interruption = Interruption()
+    try:
+        with interruption.watch():
+            _train(paths, cores, interruption)
+    except InterruptedTrainingError as error:
+        _fail(paths, error.kind, error.text)
+        return EXIT_CODE
+    except ScoringError as error:
+        log_error(error)
+        _fail(paths, error.kind, error.text)
+        return 1
+    except MemoryError as error:
+        log_error(error)
+        _fail(paths, FailureKind.CONFIGURATION, "out of memory: choose an instance type with more memory")
+        return 1
+    # The last stop for everything nobody foresaw: an exit without a text would tell an operator nothing.
+    except Exception as error:
+        log_error(error)
+        _fail(paths, FailureKind.UNKNOWN, one_line(error))
+        return 1
+    finally:
+        shutil.rmtree(paths.unfinished, ignore_errors=True)
+    return 0
+
+
+def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None:
+    started = time.monotonic()
+    spec = read_order(paths)
+    _empty(paths.model)
+    shutil.rmtree(paths.unfinished, ignore_errors=True)
+    job = Assignment(
+        spec=spec,
+        record=record_of(spec),
+        train=find_sources(paths.train, spec.objects, "objects"),
+        validation=find_sources(paths.validation, spec.validation_objects, "validation_objects"),
+        paths=paths,
+        cores=cores,
+        interruption=interruption,
+    )
+    train: Callable[[Assignment], Outcome] = importlib.import_module(_TRAINERS[spec.trainer]).train
+    outcome = train(job)
+    columns = prove(job.record, job.model_path, outcome.sample)
+    report = _report(job, outcome, columns, time.monotonic() - started)
+    # A model without its report is no success, so the report comes last; a stop that came too late changes nothing.
+    paths.unfinished.mkdir(parents=True, exist_ok=True)
+    beside = paths.unfinished / paths.report.name
+    beside.write_text(dumps(report), encoding="utf-8")
+    interruption.check()
+    publish(beside, paths.report)
+    event(
+        "training_ended",
+        model=spec.model_id,
+        version=spec.version,
+        metrics=dict(outcome.metrics),
+        seconds=report.seconds,
+        model_bytes=report.model_bytes,
+    )
+
+
+def _report(job: Assignment, outcome: Outcome, columns: tuple[str, ...], seconds: float) -> TrainingReport:
+    spec = job.spec
+    rows = (outcome.rows_trained, outcome.rows_held_out)
+    framework = FRAMEWORK_OF_FORMAT[spec.format]
+    try:
+        return TrainingReport(
+            execution_id=spec.execution_id,
+            job_id=spec.job_id,
+            model_id=spec.model_id,
+            version=spec.version,
+            trainer=spec.trainer,
+            task=spec.task,
+            framework=framework,
+            framework_version=installed_version(framework),
+            format=spec.format,
+            model_file=spec.model_file,
+            method=spec.method,
+            features=spec.features,
+            output_columns=columns,
+            metric=spec.metric,
+            greater_is_better=spec.greater_is_better,
+            metrics=outcome.metrics,
+            metric_value=outcome.metrics.get(spec.metric),
+            rows_total=None if rows[0] is None or rows[1] is None else rows[0] + rows[1],
+            rows_trained=rows[0],
+            rows_held_out=rows[1],
+            best_iteration=outcome.best_iteration,
+            seconds=round(seconds, 3),
+            resumed_from=outcome.resumed_from,
+            estimator=spec.estimator,
+            hyperparameters=spec.hyperparameters,
+            model_bytes=_size(job.model_path),
+        )
+    except InvalidInputError as error:
+        raise ModelError(f"the trained model cannot be reported: {error}") from error
+
+
+def installed_version(framework: str) -> str:
+    """The version of a framework's library in this image; empty when it has none by a known name."""
+    for name in _DISTRIBUTIONS.get(framework, (framework,)):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ""
+
+
+def _size(path: Path) -> int:
+    """Bytes of a model file, or of all files of a model that is a folder."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def _empty(folder: Path) -> None:
+    """Whatever a killed training left must not be packed with the new model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _fail(paths: TrainingPaths, kind: FailureKind, text: str) -> None:
+    failure.write(paths, kind, text)
+    event("failed", kind=kind.value, reason=text)

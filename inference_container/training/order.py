@@ -1,0 +1,59 @@
+"""What this job was ordered to do: the spec, with the request's hyperparameters over it."""
+
+import dataclasses
+import json
+from typing import Any
+
+from contract.codec import loads
+from contract.layout import TrainingPaths
+from contract.problems import InvalidInputError
+from contract.training import TrainingSpec
+from scoring.errors import ConfigurationError, one_line
+
+
+def read_order(paths: TrainingPaths) -> TrainingSpec:
+    """The spec of the channel `spec`; hyperparameters of the request go before its own.
+
+    Raises ConfigurationError with every problem there is.
+    """
+    try:
+        spec = loads(TrainingSpec, paths.spec.read_bytes(), subject="training.json")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the training spec cannot be read ({one_line(error)}): give the job a channel 'spec' with training.json"
+        ) from error
+    except InvalidInputError as error:
+        raise ConfigurationError(str(error)) from error
+    given = _hyperparameters(paths)
+    try:
+        spec = dataclasses.replace(spec, hyperparameters={**spec.hyperparameters, **given})
+    except InvalidInputError as error:
+        raise ConfigurationError(f"hyperparameters.json: {error}") from error
+    _refuse_several_hosts(paths, spec)
+    return spec
+
+
+def _hyperparameters(paths: TrainingPaths) -> dict[str, str]:
+    values = _read_json(paths.hyperparameters, {})
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise ConfigurationError("hyperparameters.json must be one JSON object whose values are all texts")
+    return values
+
+
+def _refuse_several_hosts(paths: TrainingPaths, spec: TrainingSpec) -> None:
+    """A script may use as many instances as it likes; our trainers would each train the same model, or a part of it."""
+    hosts = _read_json(paths.resource_config, {}).get("hosts", [])
+    if len(hosts) > 1 and spec.trainer != "script":
+        raise ConfigurationError(
+            f"the job has {len(hosts)} instances, trainer {spec.trainer!r} uses one: set instance_count to 1 and "
+            "choose a larger instance type"
+        )
+
+
+def _read_json(path: Any, default: Any) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return default
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path.name} cannot be read ({one_line(error)}): it must be JSON") from error

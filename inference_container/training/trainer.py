@@ -1,0 +1,42 @@
+"""What a trainer gets, and what it gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contract.layout import TrainingPaths
+from contract.spec import ModelSpec
+from contract.training import TrainingSpec
+from scoring.features import FeatureBatch
+from training.channel import Source
+from training.interruption import Interruption
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One training: its spec, its data on disk, and the means."""
+
+    spec: TrainingSpec
+    record: ModelSpec
+    train: tuple[Source, ...]
+    validation: tuple[Source, ...]
+    paths: TrainingPaths
+    cores: int
+    interruption: Interruption
+
+    @property
+    def model_path(self) -> Path:
+        return self.paths.model / self.spec.model_file
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A model that lies in the model folder, and what is known about it."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    rows_trained: int | None = None
+    rows_held_out: int | None = None
+    best_iteration: int | None = None
+    resumed_from: int | None = None
+    sample: FeatureBatch | None = None
+    """Rows that the model must be able to predict."""

@@ -1,0 +1,64 @@
+"""What is a path, what is a literal, and which literals break a limit."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import Token
+
+
+class InvalidJobError(ValueError):
+    """Properties that SageMaker would refuse; `problems` holds every finding."""
+
+    def __init__(self, construct_path: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"{construct_path}: " + "; ".join(problems))
+
+
+def is_path(value: object) -> bool:
+    # A CDK token begins with a dollar sign too, and a brace.
+    return isinstance(value, str) and (value == "$" or value.startswith(("$.", "$$.", "$[")))
+
+
+def is_literal(value: object) -> bool:
+    return not Token.is_unresolved(value) and not is_path(value)
+
+
+def with_paths(value: Any) -> Any:
+    """Amazon States Language marks a field whose value is a path by `.$` at the end of its name."""
+    if isinstance(value, Mapping):
+        return {f"{name}.$" if is_path(item) else name: with_paths(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_paths(item) for item in value]
+    return value
+
+
+class Checks:
+    """Collects what breaks a limit. The limits are those of botocore's service model of SageMaker."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def add(self, name: str, value: object, expected: str) -> None:
+        self.problems.append(f"{name}: got {value!r}, expected {expected}")
+
+    def text(self, name: str, value: str, pattern: re.Pattern[str] | None, most: int, least: int = 0) -> None:
+        if not is_literal(value):
+            return
+        if not least <= len(value) <= most:
+            self.add(name, value, f"{least} to {most} characters")
+        if pattern and not pattern.fullmatch(value):
+            self.add(name, value, f"text that matches {pattern.pattern}")
+
+    def number(self, name: str, value: int | str, low: int, high: int) -> None:
+        if is_literal(value) and not (isinstance(value, int) and low <= value <= high):
+            self.add(name, value, f"a whole number from {low:,} to {high:,}")
+
+    def count(self, name: str, items: Sequence[object], most: int) -> None:
+        if len(items) > most:
+            self.add(name, f"{len(items)} of them", f"at most {most}")
+
+    def unique(self, name: str, names: Sequence[str]) -> None:
+        repeated = sorted({item for item in names if names.count(item) > 1})
+        if repeated:
+            self.add(name, repeated, "each name once")

@@ -1,0 +1,1 @@
+"""PlanTraining: which models an execution trains, on what, written down before anything is trained."""

@@ -1,0 +1,160 @@
+"""Plan a training: refuse what cannot be trained, with all its problems at once, else write down every job."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from contract import layout
+from contract.messages import ExecutionPlan, PlanInput
+from contract.names import check_all, check_execution_name
+from contract.problems import InvalidInputError, Problem
+from contract.recipes import ModelRecipe
+from contract.records import ExecutionRecord
+from contract.spec import PinnedObject
+from contract.training_request import TrainingRequest, parse_training_request
+from lambdas.deployment import Deployment
+from lambdas.observability import logger, publish_counts
+from lambdas.parallel import in_parallel
+from lambdas.parquet_footer import Column, FooterError, read_columns
+from lambdas.plan_execution.logic import pin_objects
+from lambdas.plan_records import open_execution, record_plan, refuse
+from lambdas.plan_training.logic import PlannedTraining, check_code, check_training_columns
+from lambdas.recipe_choice import choose_enabled, choose_named
+from lambdas.settings import PlanDefaults
+
+
+class _Dataset(NamedTuple):
+    objects: tuple[PinnedObject, ...]
+    columns: Sequence[Column] | None
+    """Of the first object; None when it cannot be read, which is left to the job."""
+    problems: Sequence[Problem]
+
+
+def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaults) -> ExecutionPlan:
+    """Plan a training execution once, however often this is called for it, as PlanExecution plans one of scoring.
+
+    Raises:
+        InvalidRequestError: with every problem of the request; the execution's record says the same.
+        ExecutionNameUsedError: when the records of another execution bear this name.
+        ExecutionClosedError: when the execution has ended.
+        PlanChangedError: when recipes or objects have changed since a call that died.
+    """
+    record = open_execution(event, deployment)
+    if record.plan is not None:
+        return record.plan
+    try:
+        check_all(check_execution_name("execution name", event.execution_id))
+        request = parse_training_request(event.request)
+        jobs = _jobs(request, record, deployment, defaults)
+    except InvalidInputError as error:
+        raise refuse(record, error.problems, deployment) from error
+    return _write_down(record, request, jobs, deployment, defaults)
+
+
+def _jobs(
+    request: TrainingRequest, record: ExecutionRecord, deployment: Deployment, defaults: PlanDefaults
+) -> list[PlannedTraining]:
+    """The jobs of a request, the one with the most data first.
+
+    Raises:
+        InvalidInputError: with every problem that the recipes, the datasets and the scripts have.
+    """
+    recipes, problems = _recipes(request, deployment)
+    names = sorted(
+        {name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name}
+    )
+    datasets = dict(zip(names, in_parallel(lambda name: _read_dataset(name, deployment), names), strict=True))
+    problems += [problem for dataset in datasets.values() for problem in dataset.problems]
+    jobs: list[PlannedTraining] = []
+    archives = in_parallel(lambda recipe: _code(recipe, deployment), recipes)
+    for recipe, archive in zip(recipes, archives, strict=True):
+        found = [*check_code(recipe, archive), *_check_columns(recipe, datasets)]
+        problems += found
+        if not found and not problems:
+            jobs.append(_job(recipe, archive, record, datasets, defaults))
+    if problems:
+        raise InvalidInputError("request", problems)
+    return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
+
+
+def _recipes(request: TrainingRequest, deployment: Deployment) -> tuple[list[ModelRecipe], list[Problem]]:
+    table = deployment.table
+    if request.models is not None:
+        return choose_named("models", request.models, table.recipes(request.models), table.models(request.models))
+    recipes = table.all_recipes()
+    return choose_enabled(recipes, table.models([recipe.model_id for recipe in recipes]))
+
+
+def _read_dataset(name: str, deployment: Deployment) -> _Dataset:
+    listing = deployment.store.dataset_objects(name)
+    # The container finds an object by its key below the channel; nothing is written under it.
+    objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
+    if not objects:
+        return _Dataset((), None, problems)
+    first = min(objects, key=lambda item: item.key)
+    try:
+        columns = read_columns(lambda start, end: deployment.store.dataset_range(name, first, start, end), first.size)
+    except FooterError as error:
+        # Not the key, which can tell about the people whose data it holds.
+        logger.debug("an object's footer cannot be read", dataset=name, reason=str(error))
+        return _Dataset(objects, None, problems)
+    return _Dataset(objects, columns, problems)
+
+
+def _code(recipe: ModelRecipe, deployment: Deployment) -> bytes | None:
+    return None if recipe.code is None else deployment.store.training_code(recipe.model_id, recipe.code)
+
+
+def _check_columns(recipe: ModelRecipe, datasets: Mapping[str, _Dataset]) -> list[Problem]:
+    problems: list[Problem] = []
+    for name in (recipe.training_dataset, recipe.validation_dataset):
+        dataset = datasets.get(name or "")
+        if dataset is not None and dataset.columns is not None:
+            first = min(item.key for item in dataset.objects)
+            problems += check_training_columns(recipe, name or "", first, dataset.columns)
+    return problems
+
+
+def _job(
+    recipe: ModelRecipe,
+    archive: bytes | None,
+    record: ExecutionRecord,
+    datasets: Mapping[str, _Dataset],
+    defaults: PlanDefaults,
+) -> PlannedTraining:
+    version = layout.trained_version(record.execution_arn, record.started_at, recipe.model_id)
+    validation = datasets[recipe.validation_dataset].objects if recipe.validation_dataset else ()
+    objects = datasets[recipe.training_dataset].objects
+    spec = recipe.training_spec(record.execution_id, recipe.model_id, version, objects, validation)
+    return PlannedTraining(recipe, spec, recipe.compute.over(defaults.compute), archive)
+
+
+def _write_down(
+    record: ExecutionRecord,
+    request: TrainingRequest,
+    jobs: Sequence[PlannedTraining],
+    deployment: Deployment,
+    defaults: PlanDefaults,
+) -> ExecutionPlan:
+    execution_id = record.execution_id
+
+    def write(job: PlannedTraining) -> None:
+        if job.code is not None:
+            deployment.store.add_training_code(execution_id, job.spec.job_id, job.code)
+        deployment.store.add_training(job.spec, job.recipe)
+
+    for _ in in_parallel(write, jobs):
+        pass
+    deployment.store.add_jobs(execution_id, [job.pointer() for job in jobs])
+    created_at = deployment.now()
+    deployment.table.add_jobs(job.record(created_at) for job in jobs)
+    percentage = request.tolerated_failure_percentage
+    plan = ExecutionPlan(
+        execution_id=execution_id,
+        jobs_bucket=deployment.settings.results_bucket,
+        jobs_key=layout.jobs_key(execution_id),
+        job_count=len(jobs),
+        max_concurrency=request.max_concurrency or defaults.max_concurrency,
+        tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
+    )
+    publish_counts(deployment.settings.stage, {"TrainingJobsPlanned": len(jobs)})
+    return record_plan(record, plan, deployment)

@@ -1,0 +1,19 @@
+"""The Lambda function of the state PlanTraining."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from contract.codec import from_json, to_json
+from contract.messages import PlanInput
+from lambdas.deployment import this_deployment, this_deployments_defaults
+from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
+from lambdas.plan_training.action import plan_training
+
+
+@logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    plan = plan_training(from_json(PlanInput, event), this_deployment(), this_deployments_defaults())
+    logger.info("planned the training", job_count=plan.job_count, max_concurrency=plan.max_concurrency)
+    return to_json(plan)

@@ -1,0 +1,1 @@
+"""PrepareTraining: the training execution that a scoring execution starts first."""

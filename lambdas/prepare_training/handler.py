@@ -1,0 +1,19 @@
+"""The Lambda function of the state PrepareTraining."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from contract.codec import from_json, to_json
+from contract.messages import PlanInput
+from lambdas.deployment import this_deployment
+from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
+from lambdas.prepare_training.action import prepare_training
+
+
+@logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    order = prepare_training(from_json(PlanInput, event), this_deployment())
+    logger.info("ordered the training", training_execution_id=order.name)
+    return to_json(order)

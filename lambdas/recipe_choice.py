@@ -1,0 +1,73 @@
+"""Which models are trained: decisions without any I/O, with what is wrong beside the result."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from contract.catalog import Model
+from contract.problems import Problem
+from contract.recipes import ModelRecipe
+
+_SHOWN = 10
+_SET_ONE = "Set one with `fleetscore models recipe set`"
+
+
+def choose_named(
+    field: str, model_ids: Sequence[str], recipes: Mapping[str, ModelRecipe], models: Mapping[str, Model]
+) -> tuple[list[ModelRecipe], list[Problem]]:
+    """The recipes of these models, each of which must have one and must not be disabled."""
+    problems: list[Problem] = []
+    for index, model_id in enumerate(model_ids):
+        name = f"{field}[{index}]"
+        if model_id not in recipes:
+            problems.append(Problem(name, model_id, "a model that has a recipe", f"{_SET_ONE}, or leave it out."))
+        elif not _enabled(model_id, models):
+            remedy = f"Enable it with `fleetscore models enable {model_id}`, or leave it out."
+            problems.append(Problem(name, model_id, "a model that is enabled", remedy))
+    return [recipes[model_id] for model_id in model_ids if model_id in recipes], problems
+
+
+def choose_enabled(
+    recipes: Iterable[ModelRecipe], models: Mapping[str, Model], tags: Mapping[str, str] | None = None
+) -> tuple[list[ModelRecipe], list[Problem]]:
+    """Every recipe whose model is not disabled, or of these those that carry all the tags.
+
+    A model that is not in the catalog yet, because no version of it was promoted, has its recipe's tags.
+    """
+    known = list(recipes)
+    enabled = [recipe for recipe in known if _enabled(recipe.model_id, models)]
+    chosen = [recipe for recipe in enabled if _carries(recipe, models, tags or {})]
+    if chosen:
+        return chosen, []
+    if not known:
+        return [], [Problem("models", "no recipe at all", "at least one model that has a recipe", f"{_SET_ONE}.")]
+    if not enabled:
+        remedy = f"Enable one: {_listed([recipe.model_id for recipe in known])}."
+        return [], [Problem("models", f"{len(known):,} recipes of disabled models", "an enabled model", remedy)]
+    expected = "tags that at least one enabled model with a recipe carries"
+    remedy = f"These have recipes: {_listed([recipe.model_id for recipe in enabled])}."
+    return [], [Problem("models.tags", dict(tags or {}), expected, remedy)]
+
+
+def choose_among(
+    model_ids: Sequence[str], recipes: Mapping[str, ModelRecipe]
+) -> tuple[list[ModelRecipe], list[Problem]]:
+    """Those of the models that have a recipe: the others are only scored."""
+    chosen = [recipes[model_id] for model_id in model_ids if model_id in recipes]
+    if chosen:
+        return chosen, []
+    remedy = f"{_SET_ONE}, or leave `train` out."
+    return [], [Problem("train", _listed(model_ids), "at least one model of the request that has a recipe", remedy)]
+
+
+def _enabled(model_id: str, models: Mapping[str, Model]) -> bool:
+    return model_id not in models or models[model_id].enabled
+
+
+def _carries(recipe: ModelRecipe, models: Mapping[str, Model], tags: Mapping[str, str]) -> bool:
+    model = models.get(recipe.model_id)
+    carried = recipe.tags if model is None else model.tags
+    return all(carried.get(name) == value for name, value in tags.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"

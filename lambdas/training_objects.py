@@ -1,0 +1,184 @@
+"""What the training workflow keeps in S3: specs, recipes, manifests, scripts, and the artifacts that jobs made."""
+
+import hashlib
+import json
+import tarfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from botocore.exceptions import ClientError
+
+from contract import codec, layout
+from contract.problems import InvalidInputError
+from contract.recipes import ModelRecipe, TrainingCode
+from contract.spec import PinnedObject
+from contract.training import TrainingReport, TrainingSpec
+from lambdas.errors import ArtifactMissingError, TrainedArtifactError
+
+MAX_REPORT_BYTES = 1_000_000
+_CHUNK_BYTES = 1 << 20
+_GONE = frozenset({"404", "NoSuchKey", "NotFound"})
+
+
+@dataclass(frozen=True)
+class TrainedArtifact:
+    """A model.tar.gz as a training job left it, read once from end to end."""
+
+    key: str
+    etag: str
+    sha256: str
+    bytes: int
+    files: Mapping[str, int]
+    """Sizes of the regular files in it, by path."""
+    report: TrainingReport
+
+
+class TrainingObjects(ABC):
+    """Sentences about training; how they are said to S3 is `object_store.ObjectStore`'s."""
+
+    _s3: Any
+    datasets_bucket: str
+    models_bucket: str
+    results_bucket: str
+
+    @abstractmethod
+    def _get(self, key: str) -> bytes: ...
+
+    @abstractmethod
+    def _put_once(self, key: str, body: bytes) -> None: ...
+
+    def add_training(self, spec: TrainingSpec, recipe: ModelRecipe) -> None:
+        """Write what a training job is asked to do, the recipe as it was planned, and manifests of its objects, once.
+
+        Raises:
+            PlanChangedError: when an earlier call wrote something else.
+        """
+        execution_id, job_id = spec.execution_id, spec.job_id
+        self._put_once(layout.training_job_spec_key(execution_id, job_id), _text(codec.to_json(spec)))
+        self._put_once(layout.recipe_copy_key(execution_id, job_id), _text(codec.to_json(recipe)))
+        channels = {
+            layout.TRAIN_CHANNEL: (recipe.training_dataset, spec.objects),
+            layout.VALIDATION_CHANNEL: (recipe.validation_dataset or "", spec.validation_objects),
+        }
+        for channel, (dataset, objects) in channels.items():
+            if objects:
+                key = layout.training_manifest_key(execution_id, job_id, channel)
+                self._put_once(key, _text(self._manifest(dataset, objects)))
+
+    def _manifest(self, dataset: str, objects: Sequence[PinnedObject]) -> list[Any]:
+        prefix = layout.s3_uri(self.datasets_bucket, layout.dataset_prefix(dataset))
+        return [{"prefix": prefix}, *[item.key for item in objects]]
+
+    def training_spec(self, execution_id: str, job_id: str) -> TrainingSpec:
+        key = layout.training_job_spec_key(execution_id, job_id)
+        return codec.loads(TrainingSpec, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
+
+    def recipe_copy(self, execution_id: str, job_id: str) -> ModelRecipe:
+        """The recipe as the plan read it."""
+        key = layout.recipe_copy_key(execution_id, job_id)
+        return codec.loads(ModelRecipe, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
+
+    def training_code(self, model_id: str, code: TrainingCode) -> bytes | None:
+        """The archive of a training script; None when there is none. Whether it is the right one is the caller's."""
+        try:
+            answer = self._s3.get_object(Bucket=self.models_bucket, Key=layout.code_key(model_id, code.sha256))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                return None
+            raise
+        # One byte more than there should be is enough to see that it is another one.
+        body: bytes = answer["Body"].read(code.bytes + 1)
+        return body
+
+    def add_training_code(self, execution_id: str, job_id: str, archive: bytes) -> None:
+        self._put_once(layout.job_code_key(execution_id, job_id), archive)
+
+    def checkpointed_since(self, execution_id: str, job_id: str, moment: float) -> bool:
+        """Whether a training job has written a checkpoint since, in epoch seconds."""
+        prefix = layout.checkpoints_prefix(execution_id, job_id)
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.results_bucket, Prefix=prefix)
+        return any(entry["LastModified"].timestamp() >= moment for page in pages for entry in page.get("Contents", ()))
+
+    def trained_artifact(self, execution_id: str, job_id: str, training_job_name: str) -> TrainedArtifact:
+        """Read what a training job made: digest, size, the names in it and its report. Nothing else is unpacked.
+
+        Raises:
+            ArtifactMissingError: when there is no such object.
+            TrainedArtifactError: when it is no archive, or holds no report of this release.
+        """
+        key = layout.trained_artifact_key(execution_id, job_id, training_job_name)
+        uri = layout.s3_uri(self.results_bucket, key)
+        try:
+            answer = self._s3.get_object(Bucket=self.results_bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                raise ArtifactMissingError(job_id, uri) from error
+            raise
+        stream = _Hashed(answer["Body"].iter_chunks(_CHUNK_BYTES))
+        try:
+            files, text = _read_archive(stream)
+        except (tarfile.TarError, zlib.error, EOFError) as error:
+            raise TrainedArtifactError(job_id, [f"{uri} cannot be read as a gzipped tar archive ({error})"]) from error
+        stream.drain()
+        if text is None:
+            why = f"{uri} holds no {layout.TRAINING_REPORT_NAME} of at most {MAX_REPORT_BYTES:,} bytes"
+            raise TrainedArtifactError(job_id, [why])
+        try:
+            report = codec.loads(TrainingReport, text, subject=f"{uri}: {layout.TRAINING_REPORT_NAME}")
+        except InvalidInputError as error:
+            raise TrainedArtifactError(job_id, [str(error)]) from error
+        return TrainedArtifact(key, answer["ETag"], stream.digest.hexdigest(), stream.size, files, report)
+
+    def copy_artifact(self, artifact: TrainedArtifact, model_id: str, version: str) -> None:
+        """Put exactly the artifact that was read where a version's artifact lies; S3 copies it, in parts if need be."""
+        self._s3.copy(
+            {"Bucket": self.results_bucket, "Key": artifact.key},
+            self.models_bucket,
+            layout.artifact_key(model_id, version),
+            ExtraArgs={"CopySourceIfMatch": artifact.etag},
+        )
+
+
+class _Hashed:
+    """A stream's bytes as a file that can only be read on, hashed and counted as they pass."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int) -> bytes:
+        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
+            self.digest.update(chunk)
+            self.size += len(chunk)
+            self._rest += chunk
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return found
+
+    def drain(self) -> None:
+        while self.read(_CHUNK_BYTES):
+            pass
+
+
+def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
+    """Sizes of the regular files by path, and the report's text."""
+    files: dict[str, int] = {}
+    text: bytes | None = None
+    with tarfile.open(fileobj=cast("Any", stream), mode="r|gz", bufsize=_CHUNK_BYTES) as archive:
+        for member in archive:
+            if not member.isfile():
+                continue
+            name = member.name.removeprefix("./")
+            files[name] = member.size
+            if name == layout.TRAINING_REPORT_NAME and member.size <= MAX_REPORT_BYTES:
+                content = archive.extractfile(member)
+                text = content.read() if content is not None else None
+    return files, text
+
+
+def _text(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

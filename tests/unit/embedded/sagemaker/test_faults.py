@@ -1,0 +1,76 @@
+"""Orders for faults: given by one process, carried out once by another."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from embedded import faults as command
+from embedded.sagemaker.faults import Faults, InterruptionWatch, SpotInterruption
+
+
+def watch(faults: Faults, name: str = "train-1", checkpoints: int = 0, *lines: str) -> bool:
+    """Whether a job of that name is interrupted when it has made that many checkpoints and printed these lines."""
+    looking = InterruptionWatch(faults, name, checkpoints=lambda: checkpoints)
+    for line in lines:
+        looking.line(line)
+    over, interrupted = threading.Event(), threading.Event()
+    over.set()
+    looking.watch(over, interval_seconds=60, interrupt=interrupted.set)
+    return interrupted.is_set()
+
+
+def test_an_order_happens_once_to_a_job_that_it_names(tmp_path: Path) -> None:
+    Faults(tmp_path).interrupt_spot("train-?", after_checkpoints=2, after_log="round [0-9]")
+    other = Faults(tmp_path)  # as another process has it
+    assert not watch(other, "train-10", 2, "round 1")
+    assert not watch(other, "train-1", 1, "round 1")
+    assert not watch(other, "train-1", 2, "no rounds")
+    assert other.pending() == [SpotInterruption("train-?", 2, "round [0-9]")]
+    assert watch(other, "train-1", 2, "no rounds", "in round 1")
+    assert other.pending() == []
+    assert not watch(other, "train-1", 2, "in round 1")
+
+
+def test_an_attempt_carries_out_one_order_and_leaves_the_others(tmp_path: Path) -> None:
+    faults = Faults(tmp_path)
+    faults.interrupt_spot("*", times=3)
+    assert watch(faults)
+    assert len(faults.pending()) == 2
+    assert faults.cancel() == 2
+    assert not watch(faults)
+
+
+def test_an_order_that_makes_no_sense_is_refused_with_all_that_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"job_name: it is empty.*after_checkpoints: -1.*after_log: '\(' is no regular"
+    ):
+        Faults(tmp_path).interrupt_spot("", after_checkpoints=-1, after_log="(")
+    with pytest.raises(ValueError, match="times: 0 is too few"):
+        Faults(tmp_path).interrupt_spot("*", times=0)
+    assert Faults(tmp_path).pending() == []
+
+
+def test_the_command_needs_an_embedded_aws_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--state-dir", str(tmp_path), "interrupt-spot", "*"]) == 1
+    assert "start one with `fleetscore up`" in capsys.readouterr().err
+
+
+def test_the_command_gives_orders_and_takes_them_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "detached_endpoint", lambda _state_dir: "runs")
+
+    def call(*words: str) -> tuple[int, str]:
+        status = command.main(["--state-dir", str(tmp_path), *words])
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    order = "SpotInterruption(job_name='churn-*', after_checkpoints=1, after_log=None)\n"
+    assert call("interrupt-spot", "churn-*", "--after-checkpoints", "1") == (0, order)
+    assert call("pending") == (0, order)
+    assert watch(Faults(tmp_path / "aws/sagemaker"), "churn-7", 1)
+    assert call("pending") == (0, "")
+    assert call("interrupt-spot", "*", "--times", "0")[0] == 2
+    call("interrupt-spot", "*", "--times", "2")
+    assert call("cancel") == (0, "2 taken back\n")
