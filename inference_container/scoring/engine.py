@@ -2,32 +2,27 @@
 
 import errno
 import os
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-
-from contract.layout import ContainerPaths, output_key
-from contract.ledger import Marker
-from contract.spec import ModelSpec, PinnedObject
+from contract.layout import ContainerPaths
+from contract.spec import PinnedObject
 from contract.status import FailureKind
-from scoring.columns import ColumnPlan, declared_array, plan_columns
-from scoring.errors import ConfigurationError, ModelError, ScoringError, TransientError, one_line
-from scoring.features import FeatureBatch
-from scoring.ledger import commit
+from scoring.columns import plan_columns
+from scoring.errors import ConfigurationError, ScoringError, TransientError, one_line
+from scoring.input_object import InputBatch, InputObject, open_object
+from scoring.keys import KeyCheck
+from scoring.model_output import ModelOutput
+from scoring.model_run import BatchResult, ModelRun, SharedModel, located
 from scoring.models import LoadedModel
-from scoring.output import ParquetSink, describe, publish
-from scoring.parquet_object import ParquetObject
-from scoring.predictions import to_columns
+from scoring.passes import in_order, rows_a_batch, units
 from scoring.protocol import Failure, ObjectDone, WorkerSetup
+from scoring.writers import open_writer
 
-_Scored = tuple[pa.RecordBatch, list[list[pa.Array] | ScoringError]]
+_NOTHING = BatchResult([])
+"""Of a model whose pass has ended."""
 
 
 class Engine:
@@ -37,146 +32,119 @@ class Engine:
         self, setup: WorkerSetup, models: list[LoadedModel], paths: ContainerPaths, log: Callable[[BaseException], None]
     ) -> None:
         self._setup = setup
-        self._models = [_Model(spec, model, threading.Lock()) for spec, model in zip(setup.models, models, strict=True)]
+        self._models = [SharedModel(spec, model) for spec, model in zip(setup.models, models, strict=True)]
         self._paths = paths
         # Of this worker's own: another one may score another object under the same names.
         self._scratch = Path(setup.scratch) / f"worker-{os.getpid()}"
         self._log = log
 
-    def score(self, pinned: PinnedObject, threads: int) -> ObjectDone:
-        """Score an object and commit it for every model that could score it; the failures name the others."""
+    def score(self, pinned: PinnedObject, threads: int, batch_rows: int = 0) -> ObjectDone:
+        """Score an object and commit it for every model that could score it; the failures name the others.
+
+        `batch_rows` is what memory is known to have room for; 0: as the job says. It changes no byte of any output.
+        """
         started = time.monotonic()
         rows = 0
         failures: list[Failure] = []
-        runs: list[_Run] = []
-        with ExitStack() as stack:
-            try:
-                source = stack.enter_context(ParquetObject(pinned.key, self._paths.data / pinned.key))
-                for model in self._models:
-                    try:
-                        run = self._open_run(model, pinned, source)
-                    except ScoringError as error:
-                        failures.append(self._failure(model.spec.model_id, error))
-                    else:
-                        stack.callback(run.sink.discard)
-                        runs.append(run)
-                if runs:
-                    rows = self._pass(source, runs, threads)
-                for run in runs:
-                    if run.error is not None:
-                        failures.append(self._failure(run.model.spec.model_id, run.error))
-                    else:
-                        self._commit(run, pinned, source.rows)
-            except ScoringError as error:
-                failures.append(self._failure("", error))
-            except OSError as error:
-                failures.append(self._failure("", _not_written(pinned.key, error)))
+        try:
+            with open_object(pinned.key, self._paths.data / pinned.key) as source:
+                scoring = _ObjectScoring(self._setup, pinned, source, self._paths, self._scratch)
+                rows = scoring.score(self._models, threads, batch_rows or self._setup.batch_rows)
+                failures += [self._failure(model_id, error) for model_id, error in scoring.errors]
+        except ScoringError as error:
+            failures.append(self._failure("", error))
+        except OSError as error:
+            failures.append(self._failure("", _not_written(pinned.key, error)))
         return ObjectDone(pinned.key, rows, time.monotonic() - started, tuple(failures))
 
     def _failure(self, model_id: str, error: ScoringError) -> Failure:
         self._log(error)
         return Failure(model_id, FailureKind(error.kind), error.text)
 
-    def _open_run(self, model: "_Model", pinned: PinnedObject, source: ParquetObject) -> "_Run":
-        nulls = source.null_counts([feature.name for feature in model.spec.features])
-        plan = plan_columns(pinned.key, model.spec, model.loaded.outputs, source.schema, nulls)
-        sink_path = self._scratch / f"{model.spec.model_id}.parquet"
-        texts = [field.name for field in model.loaded.outputs if pa.types.is_string(field.type)]
-        sink = ParquetSink(sink_path, plan.schema, [*source.text_columns(), *texts])
-        with_nulls = frozenset(name for name, count in nulls.items() if count)
-        return _Run(model, pinned.key, plan, sink, with_nulls)
 
-    def _pass(self, source: ParquetObject, runs: list["_Run"], threads: int) -> int:
-        columns = frozenset().union(*(run.plan.needed for run in runs))
-        batches = source.batches(self._setup.batch_rows, columns, use_threads=threads > 1)
-        rows = 0
-        scored = _predict_in_order(batches, runs, threads if source.rows > self._setup.batch_rows else 1)
-        for batch, results in scored:
-            rows += batch.num_rows
-            for run, result in zip(runs, results, strict=True):
-                if isinstance(result, ScoringError):
-                    run.error = run.error or result
-                elif run.error is None:
-                    run.sink.write([*(batch.column(name) for name in run.plan.kept), *result])
-            if all(run.error is not None for run in runs):
-                break
-        return rows
-
-    def _commit(self, run: "_Run", pinned: PinnedObject, rows_in: int) -> None:
-        spec = run.model.spec
-        run.sink.close()
-        key = output_key(self._setup.dataset, spec.model_id, self._setup.execution_id, pinned.key)
-        output = describe("predictions", key, run.sink.path)
-        publish(run.sink.path, self._paths.predictions / key)
-        marker = Marker(
-            execution_id=self._setup.execution_id,
-            job_id=self._setup.job_id,
-            model_id=spec.model_id,
-            model_version=spec.version,
-            object=pinned,
-            # What the object's footer says, not what came through: the marker refuses to differ.
-            rows_in=rows_in,
-            rows_scored=run.sink.rows,
-            rows_quarantined=0,
-            outputs=(output,),
-        )
-        commit(self._paths.ledger, self._scratch, marker)
-
-
-class _Model:
-    def __init__(self, spec: ModelSpec, loaded: LoadedModel, lock: threading.Lock) -> None:
-        self.spec = spec
-        self.loaded = loaded
-        self._lock = lock
-
-    def predict(self, batch: FeatureBatch) -> Any:
-        if self.loaded.concurrent:
-            return self.loaded.predict(batch)
-        with self._lock:
-            return self.loaded.predict(batch)
-
-
-class _Run:
-    """One model over one object."""
+class _ObjectScoring:
+    """The passes over one object: one, and a second one for the models that found rows for the quarantine late."""
 
     def __init__(
-        self, model: _Model, key: str, plan: ColumnPlan, sink: ParquetSink, with_nulls: frozenset[str]
+        self, setup: WorkerSetup, pinned: PinnedObject, source: InputObject, paths: ContainerPaths, scratch: Path
     ) -> None:
-        self.model = model
-        self.plan = plan
-        self.sink = sink
-        self.error: ScoringError | None = None
-        self._key = key
-        self._names = tuple(feature.name for feature in model.spec.features)
-        self._with_nulls = with_nulls
+        self._setup = setup
+        self._pinned = pinned
+        self._source = source
+        self._paths = paths
+        self._scratch = scratch
+        self.errors: list[tuple[str, ScoringError]] = []
+        """Model id and reason of what could not be committed."""
 
-    def predict(self, batch: pa.RecordBatch, first_row: int) -> list[pa.Array] | ScoringError:
-        spec = self.model.spec
-        try:
-            arrays = tuple(
-                declared_array(self._key, feature, batch.column(feature.name), first_row) for feature in spec.features
-            )
-            if batch.num_rows == 0:
-                return [pa.array([], field.type) for field in self.model.loaded.outputs]
-            values = self.model.predict(FeatureBatch(self._names, arrays, self._with_nulls))
-            return to_columns(spec, self.model.loaded.outputs, values, batch.num_rows, first_row)
-        except ModelError as error:
-            return _located(ModelError(f"object {self._key!r}, model {spec.model_id!r}: {error.text}"), error)
-        except ScoringError as error:
-            return error
-        except MemoryError as error:
-            text = (
-                f"object {self._key!r}, model {spec.model_id!r}: out of memory with batches of {batch.num_rows:,} rows"
-            )
-            return _located(TransientError(text), error)
-        # The model's own code may raise anything, and may even call sys.exit.
-        except BaseException as error:
-            last = first_row + batch.num_rows - 1
-            text = (
-                f"object {self._key!r}, model {spec.model_id!r}: its {spec.method} failed on rows {first_row:,} to "
-                f"{last:,} ({one_line(error)})"
-            )
-            return _located(ModelError(text), error)
+    def score(self, models: Sequence[SharedModel], threads: int, batch_rows: int) -> int:
+        """Commit the object for the models that can score it. Returns the rows that were read."""
+        rows, again = self._pass(models, threads, batch_rows, why_encode="")
+        if again:
+            # A file that keeps its input's bytes keeps all its rows; which ones are bad is known only by scoring them.
+            rows, _ = self._pass(again, threads, batch_rows, why_encode="rows are in quarantine")
+        return rows
+
+    def _pass(
+        self, models: Sequence[SharedModel], threads: int, batch_rows: int, why_encode: str
+    ) -> tuple[int, list[SharedModel]]:
+        with ExitStack() as stack:
+            outputs: list[ModelOutput] = []
+            columns: frozenset[str] = frozenset()
+            for model in models:
+                try:
+                    output, needed = self._open(model, why_encode)
+                except ScoringError as error:
+                    self.errors.append((model.spec.model_id, error))
+                else:
+                    stack.callback(output.discard)
+                    outputs.append(output)
+                    columns |= needed
+            rows, keys = self._run(outputs, columns, threads, batch_rows) if outputs else (0, {})
+            for output in outputs:
+                spec = output.run.model.spec
+                if not output.ended:
+                    report = keys[spec.key_columns].report() if spec.key_columns else None
+                    output.commit(self._setup, self._pinned, self._paths, self._scratch, report)
+                elif output.error is not None:
+                    self.errors.append((spec.model_id, output.error))
+            return rows, [output.run.model for output in outputs if output.must_encode and output.error is None]
+
+    def _open(self, model: SharedModel, why_encode: str) -> tuple[ModelOutput, frozenset[str]]:
+        """A model's output, and the columns that it has to be given."""
+        spec, source = model.spec, self._source
+        nulls = source.null_counts([feature.name for feature in spec.features])
+        plan = plan_columns(self._pinned.key, spec, model.loaded.outputs, source.schema, nulls)
+        group_rows = rows_a_batch(self._setup.batch_rows, source, plan.read | frozenset(plan.kept), spec.features)
+        file = self._paths.data / self._pinned.key
+        writer = open_writer(spec, plan, source, file, self._scratch, group_rows, why_encode=why_encode)
+        with_nulls = frozenset(name for name, count in nulls.items() if count)
+        run = ModelRun(model, self._pinned.key, source.rows, plan, with_nulls)
+        return ModelOutput(run, writer, self._scratch, source.rows), plan.read | frozenset(writer.kept)
+
+    def _run(
+        self, outputs: list[ModelOutput], columns: frozenset[str], threads: int, batch_rows: int
+    ) -> tuple[int, dict[tuple[str, ...], KeyCheck]]:
+        widest = max((output.run.model.spec.features for output in outputs), key=len)
+        batch_rows = rows_a_batch(batch_rows, self._source, columns, widest)
+        if self._source.rows is not None and self._source.rows <= batch_rows:
+            threads = 1
+
+        def predict(item: InputBatch) -> list[BatchResult | ScoringError]:
+            return [_NOTHING if output.ended else output.run.predict(item) for output in outputs]
+
+        checks = {key: KeyCheck(key) for key in (output.run.model.spec.key_columns for output in outputs) if key}
+        rows = 0
+        for item, results in in_order(units(self._source, batch_rows, columns, threads), predict, threads):
+            rows += item.batch.num_rows + len(item.rejected)
+            for check in checks.values():
+                check.add(item.batch)
+            for output, result in zip(outputs, results, strict=True):
+                output.take(item, result)
+            if all(output.ended for output in outputs):
+                return rows, checks
+        for output in outputs:
+            output.finish(rows)
+        return rows, checks
 
 
 def _not_written(key: str, error: OSError) -> ScoringError:
@@ -184,35 +152,4 @@ def _not_written(key: str, error: OSError) -> ScoringError:
     cause: ScoringError = TransientError(text)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         cause = ConfigurationError(f"{text}: raise the job's volume size, or score fewer objects an instance")
-    return _located(cause, error)
-
-
-def _located(error: ScoringError, cause: BaseException) -> ScoringError:
-    error.__cause__ = cause
-    return error
-
-
-def _predict_in_order(batches: Iterator[pa.RecordBatch], runs: list[_Run], threads: int) -> Iterator[_Scored]:
-    """Each batch with every run's result, in order; several at a time, but never more than the threads keep busy."""
-
-    def predict(batch: pa.RecordBatch, first_row: int) -> _Scored:
-        return batch, [run.error or run.predict(batch, first_row) for run in runs]
-
-    first_row = 0
-    if threads == 1:
-        for batch in batches:
-            yield predict(batch, first_row)
-            first_row += batch.num_rows
-        return
-    waiting: deque[Future[_Scored]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(predict, batch, first_row))
-            first_row += batch.num_rows
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return located(cause, error)
