@@ -32,6 +32,8 @@ class ScoreObject:
 
     object: PinnedObject
     threads: int
+    batch_rows: int = 0
+    """Less than the job says after a worker died of it; 0: as the job says."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class WorkerReady:
     """All models are loaded; `seconds` since the worker's interpreter started."""
 
     seconds: float
+    threads_help: bool = True
+    """Whether several threads of one worker score faster than one: not where a model allows one call at a time."""
 
 
 @dataclass(frozen=True)

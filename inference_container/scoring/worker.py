@@ -31,7 +31,7 @@ def main(formats: list[str]) -> None:
     import pyarrow as pa  # noqa: PLC0415 - libraries load while the supervisor verifies the artifacts
 
     from scoring.engine import Engine  # noqa: PLC0415
-    from scoring.models import load_model, preload  # noqa: PLC0415
+    from scoring.models import load_model, preload, threads_help  # noqa: PLC0415
 
     try:
         preload(formats)  # type: ignore[arg-type]
@@ -43,13 +43,13 @@ def main(formats: list[str]) -> None:
         _send(events, SetupFailed(error.kind, error.text))
         os._exit(1)
     engine = Engine(setup, models, ContainerPaths.from_environment(), log_error)
-    _send(events, WorkerReady(time.monotonic() - started))
+    _send(events, WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
     while True:
         command = inbox.get()
         assert isinstance(command, ScoreObject)  # noqa: S101
         pa.set_cpu_count(command.threads)
         try:
-            done = engine.score(command.object, command.threads)
+            done = engine.score(command.object, command.threads, command.batch_rows)
         # Whatever nobody foresaw fails this object only; a worker that ends would say nothing of the reason.
         except Exception as error:
             log_error(error)
