@@ -13,19 +13,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from contract.job_input import shared_input
 from contract.layout import ContainerPaths, output_key
 from contract.ledger import Marker
 from contract.spec import ModelSpec, PinnedObject
 from contract.status import FailureKind
 from scoring.columns import ColumnPlan, declared_array, plan_columns
-from scoring.errors import ConfigurationError, ModelError, ScoringError, TransientError, one_line
+from scoring.errors import ConfigurationError, DataError, ModelError, ScoringError, TransientError, one_line
 from scoring.features import FeatureBatch
 from scoring.ledger import commit
 from scoring.models import LoadedModel
 from scoring.output import ParquetSink, describe, publish
-from scoring.parquet_object import ParquetObject
 from scoring.predictions import to_columns
 from scoring.protocol import Failure, ObjectDone, WorkerSetup
+from scoring.readers import InputBatch, InputObject, open_object
 
 _Scored = tuple[pa.RecordBatch, list[list[pa.Array] | ScoringError]]
 
@@ -38,6 +39,7 @@ class Engine:
     ) -> None:
         self._setup = setup
         self._models = [_Model(spec, model, threading.Lock()) for spec, model in zip(setup.models, models, strict=True)]
+        self._input = shared_input(setup.models)
         self._paths = paths
         # Of this worker's own: another one may score another object under the same names.
         self._scratch = Path(setup.scratch) / f"worker-{os.getpid()}"
@@ -51,7 +53,7 @@ class Engine:
         runs: list[_Run] = []
         with ExitStack() as stack:
             try:
-                source = stack.enter_context(ParquetObject(pinned.key, self._paths.data / pinned.key))
+                source = stack.enter_context(open_object(pinned.key, self._paths.data / pinned.key, self._input))
                 for model in self._models:
                     try:
                         run = self._open_run(model, pinned, source)
@@ -66,7 +68,7 @@ class Engine:
                     if run.error is not None:
                         failures.append(self._failure(run.model.spec.model_id, run.error))
                     else:
-                        self._commit(run, pinned, source.rows)
+                        self._commit(run, pinned, rows if source.rows is None else source.rows)
             except ScoringError as error:
                 failures.append(self._failure("", error))
             except OSError as error:
@@ -77,7 +79,7 @@ class Engine:
         self._log(error)
         return Failure(model_id, FailureKind(error.kind), error.text)
 
-    def _open_run(self, model: "_Model", pinned: PinnedObject, source: ParquetObject) -> "_Run":
+    def _open_run(self, model: "_Model", pinned: PinnedObject, source: InputObject) -> "_Run":
         nulls = source.null_counts([feature.name for feature in model.spec.features])
         plan = plan_columns(pinned.key, model.spec, model.loaded.outputs, source.schema, nulls)
         sink_path = self._scratch / f"{model.spec.model_id}.parquet"
@@ -86,11 +88,12 @@ class Engine:
         with_nulls = frozenset(name for name, count in nulls.items() if count)
         return _Run(model, pinned.key, plan, sink, with_nulls)
 
-    def _pass(self, source: ParquetObject, runs: list["_Run"], threads: int) -> int:
+    def _pass(self, source: InputObject, runs: list["_Run"], threads: int) -> int:
         columns = frozenset().union(*(run.plan.needed for run in runs))
-        batches = source.batches(self._setup.batch_rows, columns, use_threads=threads > 1)
+        batches = _readable(source.key, source.batches(self._setup.batch_rows, columns, use_threads=threads > 1))
         rows = 0
-        scored = _predict_in_order(batches, runs, threads if source.rows > self._setup.batch_rows else 1)
+        is_small = source.rows is not None and source.rows <= self._setup.batch_rows
+        scored = _predict_in_order(batches, runs, 1 if is_small else threads)
         for batch, results in scored:
             rows += batch.num_rows
             for run, result in zip(runs, results, strict=True):
@@ -177,6 +180,15 @@ class _Run:
                 f"{last:,} ({one_line(error)})"
             )
             return _located(ModelError(text), error)
+
+
+def _readable(key: str, batches: Iterator[InputBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches of an object all of whose rows can be read."""
+    for item in batches:
+        if item.rejected:
+            first = item.rejected[0]
+            raise DataError(f"object {key!r}: row {first.row:,} {first.reason}; it reads {first.raw[:200]!r}")
+        yield item.batch
 
 
 def _not_written(key: str, error: OSError) -> ScoringError:
