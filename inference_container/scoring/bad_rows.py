@@ -1,7 +1,7 @@
 """Rows that cannot be scored: why, and what stood there."""
 
 import base64
-import datetime
+import datetime as dt
 import decimal
 import json
 import math
@@ -71,10 +71,10 @@ def json_float(value: float) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (datetime.date, datetime.time)):
+    if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
-    if isinstance(value, (decimal.Decimal, datetime.timedelta)):
+    if isinstance(value, (decimal.Decimal, dt.timedelta)):
         return str(value)
     return repr(value)

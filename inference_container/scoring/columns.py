@@ -49,7 +49,9 @@ def plan_columns(
         problems += _feature_problems(feature, schema, nulls)
     if problems:
         raise DataError(f"object {key!r} does not suit model {spec.model_id!r}: " + "; ".join(problems))
-    kept = tuple(names) if spec.columns == "all" else spec.key_columns
+    # The output's key says what the object's key says, so that only a key column says it once more.
+    passed = tuple(name for name in names if name not in spec.partition_columns or name in spec.key_columns)
+    kept = passed if spec.columns == "all" else spec.key_columns
     added = outputs
     if spec.row_number_column:
         added = (*outputs, pa.field(spec.row_number_column, pa.int64(), nullable=False))

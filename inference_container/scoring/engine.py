@@ -7,18 +7,19 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from contract.job_input import shared_input
 from contract.layout import ContainerPaths
 from contract.spec import PinnedObject
 from contract.status import FailureKind
 from scoring.columns import plan_columns
 from scoring.errors import ConfigurationError, ScoringError, TransientError, one_line
-from scoring.input_object import InputBatch, InputObject, open_object
 from scoring.keys import KeyCheck
 from scoring.model_output import ModelOutput
 from scoring.model_run import BatchResult, ModelRun, SharedModel, located
 from scoring.models import LoadedModel
 from scoring.passes import in_order, rows_a_batch, units
 from scoring.protocol import Failure, ObjectDone, WorkerSetup
+from scoring.readers import InputBatch, InputObject, open_object
 from scoring.writers import open_writer
 
 _NOTHING = BatchResult([])
@@ -33,6 +34,7 @@ class Engine:
     ) -> None:
         self._setup = setup
         self._models = [SharedModel(spec, model) for spec, model in zip(setup.models, models, strict=True)]
+        self._input = shared_input(setup.models)
         self._paths = paths
         # Of this worker's own: another one may score another object under the same names.
         self._scratch = Path(setup.scratch) / f"worker-{os.getpid()}"
@@ -47,7 +49,7 @@ class Engine:
         rows = 0
         failures: list[Failure] = []
         try:
-            with open_object(pinned.key, self._paths.data / pinned.key) as source:
+            with open_object(pinned.key, self._paths.data / pinned.key, self._input) as source:
                 scoring = _ObjectScoring(self._setup, pinned, source, self._paths, self._scratch)
                 rows = scoring.score(self._models, threads, batch_rows or self._setup.batch_rows)
                 failures += [self._failure(model_id, error) for model_id, error in scoring.errors]
@@ -78,19 +80,21 @@ class _ObjectScoring:
 
     def score(self, models: Sequence[SharedModel], threads: int, batch_rows: int) -> int:
         """Commit the object for the models that can score it. Returns the rows that were read."""
-        rows, again = self._pass(models, threads, batch_rows, why_encode="")
+        rows, again = self._pass([(model, "") for model in models], threads, batch_rows)
         if again:
             # A file that keeps its input's bytes keeps all its rows; which ones are bad is known only by scoring them.
-            rows, _ = self._pass(again, threads, batch_rows, why_encode="rows are in quarantine")
+            rows, _ = self._pass(again, threads, batch_rows)
         return rows
 
     def _pass(
-        self, models: Sequence[SharedModel], threads: int, batch_rows: int, why_encode: str
-    ) -> tuple[int, list[SharedModel]]:
+        self, models: Sequence[tuple[SharedModel, str]], threads: int, batch_rows: int
+    ) -> tuple[int, list[tuple[SharedModel, str]]]:
+        """The rows that were read, and which models need another pass, with the reason why they encode then."""
         with ExitStack() as stack:
             outputs: list[ModelOutput] = []
+            again: list[tuple[SharedModel, str]] = []
             columns: frozenset[str] = frozenset()
-            for model in models:
+            for model, why_encode in models:
                 try:
                     output, needed = self._open(model, why_encode)
                 except ScoringError as error:
@@ -105,9 +109,11 @@ class _ObjectScoring:
                 if not output.ended:
                     report = keys[spec.key_columns].report() if spec.key_columns else None
                     output.commit(self._setup, self._pinned, self._paths, self._scratch, report)
-                elif output.error is not None:
+                if output.error is not None:
                     self.errors.append((spec.model_id, output.error))
-            return rows, [output.run.model for output in outputs if output.must_encode and output.error is None]
+                elif output.why_encode:
+                    again.append((output.run.model, output.why_encode))
+            return rows, again
 
     def _open(self, model: SharedModel, why_encode: str) -> tuple[ModelOutput, frozenset[str]]:
         """A model's output, and the columns that it has to be given."""
@@ -116,7 +122,9 @@ class _ObjectScoring:
         plan = plan_columns(self._pinned.key, spec, model.loaded.outputs, source.schema, nulls)
         group_rows = rows_a_batch(self._setup.batch_rows, source, plan.read | frozenset(plan.kept), spec.features)
         file = self._paths.data / self._pinned.key
-        writer = open_writer(spec, plan, source, file, self._scratch, group_rows, why_encode=why_encode)
+        writer = open_writer(
+            spec, plan, source, file=file, scratch=self._scratch, group_rows=group_rows, why_encode=why_encode
+        )
         with_nulls = frozenset(name for name, count in nulls.items() if count)
         run = ModelRun(model, self._pinned.key, source.rows, plan, with_nulls)
         return ModelOutput(run, writer, self._scratch, source.rows), plan.read | frozenset(writer.kept)

@@ -10,14 +10,15 @@ from contract.ledger import KeyReport, Marker, OutputFile
 from contract.spec import PinnedObject, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
-from scoring.errors import DataError, ModelError, ScoringError
-from scoring.input_object import InputBatch
+from scoring.errors import DataError, ModelError, ScoringError, log_error
 from scoring.ledger import commit
 from scoring.model_run import MOST_BLAMED_ROWS, BatchResult, ModelRun, failure_of
 from scoring.output import describe, publish
 from scoring.predictions import numbers_column
 from scoring.protocol import WorkerSetup
 from scoring.quarantine import QuarantineSink
+from scoring.readers import InputBatch
+from scoring.splice import SpliceError
 from scoring.writers import Writer
 
 
@@ -27,15 +28,13 @@ class ModelOutput:
     def __init__(self, run: ModelRun, writer: Writer, scratch: Path, rows: int | None) -> None:
         self.run = run
         self.error: ScoringError | None = None
-        self.must_encode = False
-        """Rows are in quarantine, but the writer can only keep them all: the object is to be read once more."""
+        self.why_encode = ""
+        """Why the object is to be read once more for this model and written anew, by whom nothing is copied."""
         self._writer = writer
         self._rows = rows
         self._row_numbers = bool(run.model.spec.row_number_column)
         spec = run.model.spec
-        self._quarantine = QuarantineSink(
-            scratch / f"{spec.model_id}.quarantine", run.key, spec.model_id, spec.version
-        )
+        self._quarantine = QuarantineSink(scratch / f"{spec.model_id}.quarantine", run.key, spec.model_id, spec.version)
         self._first_bad: BadRow | None = None
         self._cause: BaseException | None = None
         self._blamed = 0
@@ -43,7 +42,7 @@ class ModelOutput:
     @property
     def ended(self) -> bool:
         """Nothing that is still to come would be used."""
-        return self.error is not None or self.must_encode
+        return self.error is not None or bool(self.why_encode)
 
     def take(self, item: InputBatch, result: BatchResult | ScoringError) -> None:
         if self.ended:
@@ -79,7 +78,15 @@ class ModelOutput:
     def commit(
         self, setup: WorkerSetup, pinned: PinnedObject, paths: ContainerPaths, scratch: Path, keys: KeyReport | None
     ) -> None:
-        """Publish the outputs and then, last, the marker."""
+        """Publish the outputs and then, last, the marker; or say in `error` or `why_encode` why not."""
+        try:
+            self._writer.sink.close()
+            self._quarantine.close()
+        except SpliceError as error:
+            # Copying is a short cut: an object that cannot take it is still scored, and the ledger says why it was not.
+            log_error(error)
+            self.why_encode = f"copying failed ({error.text})"
+            return
         spec = self.run.model.spec
         name = output_name(pinned.key, spec.output_format)
         outputs = [self._publish("predictions", paths.predictions, name, setup)]
@@ -104,7 +111,6 @@ class ModelOutput:
 
     def _publish(self, kind: Any, folder: Path, name: str, setup: WorkerSetup) -> OutputFile:
         sink = self._writer.sink if kind == "predictions" else self._quarantine
-        sink.close()
         key = output_key(setup.dataset, self.run.model.spec.model_id, setup.execution_id, name)
         output = describe(kind, key, sink.path)
         publish(sink.path, folder / key)
@@ -128,7 +134,7 @@ class ModelOutput:
                 "is a matter of the model and not of single rows: register a corrected version"
             )
         elif self._writer.copies_input:
-            self.must_encode = True
+            self.why_encode = "rows are in quarantine"
 
     def _fail(self, count: int, rows: int | None) -> None:
         assert self._first_bad is not None  # noqa: S101 - there is no count without a row

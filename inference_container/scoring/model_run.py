@@ -16,9 +16,9 @@ from scoring.blame import by_halves
 from scoring.columns import ColumnPlan, declared_array
 from scoring.errors import DataError, ModelError, ScoringError, TransientError, one_line
 from scoring.features import FeatureBatch
-from scoring.input_object import InputBatch
 from scoring.models import LoadedModel
 from scoring.predictions import checked_columns
+from scoring.readers import InputBatch
 
 MOST_BLAMED_ROWS = 10_000
 """Rows of an object that are found one by one because predict raises on them: past these it is the model's fault."""
@@ -145,9 +145,7 @@ class ModelRun:
         ]
         return joined, failed, cause
 
-    def _bad_rows(
-        self, item: InputBatch, reasons: dict[int, str], kinds: dict[int, FailureKind]
-    ) -> tuple[BadRow, ...]:
+    def _bad_rows(self, item: InputBatch, reasons: dict[int, str], kinds: dict[int, FailureKind]) -> tuple[BadRow, ...]:
         # Past what is tolerated the object fails, and only the first is shown.
         shown = sorted(reasons) if len(reasons) <= self.tolerated else sorted(reasons)[:1]
         raw = {index: raw_values(item.batch, index, self._names_in(item.batch)) for index in shown}

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from contract.spec import Feature
-from scoring.input_object import InputBatch, InputObject
+from scoring.readers import InputBatch, InputObject
 
 T = TypeVar("T")
 
@@ -62,9 +62,7 @@ def units(source: InputObject, rows: int, columns: frozenset[str], threads: int)
             first, gathered = index + 1, 0
 
 
-def in_order(
-    parts: Iterator[Unit], predict: Callable[[InputBatch], T], threads: int
-) -> Iterator[tuple[InputBatch, T]]:
+def in_order(parts: Iterator[Unit], predict: Callable[[InputBatch], T], threads: int) -> Iterator[tuple[InputBatch, T]]:
     """Each batch with what `predict` gave; several at a time, but no more than keep the threads busy or fit."""
 
     def score(unit: Unit) -> list[tuple[InputBatch, T]]:

@@ -1,4 +1,4 @@
-"""The quarantine of one object and model: the rows that could not be scored, each with the reason and its raw values."""
+"""The quarantine of one object and model: rows that could not be scored, with the reason and their raw values."""
 
 import contextlib
 from collections.abc import Sequence

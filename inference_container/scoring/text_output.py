@@ -106,9 +106,14 @@ def _csv_texts(column: Any) -> Any:
 def _json_texts(column: Any) -> Any:
     column = _decoded(column)
     kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        texts = column.cast(pa.string())
-    elif (pa.types.is_float64(kind) or pa.types.is_float32(kind)) and not pc.any(pc.invert(pc.is_finite(column))).as_py():
+    if (
+        pa.types.is_integer(kind)
+        or pa.types.is_boolean(kind)
+        or (
+            (pa.types.is_float64(kind) or pa.types.is_float32(kind))
+            and not pc.any(pc.invert(pc.is_finite(column))).as_py()
+        )
+    ):
         texts = column.cast(pa.string())
     elif pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, '[\\x00-\\x1f"\\\\]')).as_py():
         texts = pc.binary_join_element_wise('"', column, '"', "")

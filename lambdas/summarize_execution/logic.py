@@ -159,7 +159,9 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
     prefixes = [layout.predictions_prefix(job.dataset, model_id, job.execution_id) for model_id in job.model_ids]
     has_quarantine = succeeded and job.rows_quarantined > 0
     quarantined = [
-        layout.quarantine_prefix(job.dataset, model_id, job.execution_id) for model_id in job.model_ids if has_quarantine
+        layout.quarantine_prefix(job.dataset, model_id, job.execution_id)
+        for model_id in job.model_ids
+        if has_quarantine
     ]
     return JobSummary(
         job_id=job.job_id,

@@ -125,9 +125,7 @@ def test_a_row_number_column_stands_behind_the_predictions_and_clashes_with_no_o
     assert plan_columns("a.parquet", spec, PREDICTION, schema, {}).schema.names == ["x", "prediction", "row"]
     for name, expected in (("x", "also input columns"), ("prediction", "is a prediction column's name")):
         with pytest.raises(ConfigurationError, match=expected):
-            plan_columns(
-                "a.parquet", any_spec(Feature("x", "double"), row_number_column=name), PREDICTION, schema, {}
-            )
+            plan_columns("a.parquet", any_spec(Feature("x", "double"), row_number_column=name), PREDICTION, schema, {})
 
 
 def test_pandas_metadata_stays_true_for_what_is_kept() -> None:

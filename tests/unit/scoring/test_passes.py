@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.spec import Feature
-from scoring.input_object import InputBatch, open_object
 from scoring.passes import Unit, in_order, rows_a_batch, units
+from scoring.readers import InputBatch, open_object
 
 
 def two_rows(index: int) -> InputBatch:
@@ -58,9 +58,7 @@ TABLE = pa.table({"x": pa.array(range(1_000), pa.int64()), "text": ["a"] * 1_000
 
 
 @pytest.mark.parametrize(("group_rows", "in_threads"), [(100, True), (1_000, False), (350, False)])
-def test_small_row_groups_are_read_by_the_threads_themselves(
-    tmp_path: Path, group_rows: int, in_threads: bool
-) -> None:
+def test_small_row_groups_are_read_by_the_threads_themselves(tmp_path: Path, group_rows: int, in_threads: bool) -> None:
     pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=group_rows)
     readers: set[int] = set()
 

@@ -3,8 +3,8 @@ from contract.request import ExecutionRequest
 from contract.spec import PinnedObject
 from lambdas.object_store import StoredObject
 from lambdas.plan_execution.logic import (
-    _check_folders,
     MAX_COMMITS,
+    _check_folders,
     check_commits,
     choose_by_id,
     choose_from_catalog,

@@ -1,4 +1,4 @@
-"""One input object: its schema, what is known about its nulls, and its rows as batches."""
+"""An object of Parquet: its schema, what is known about its nulls, and its rows, also one row group by itself."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.errors import DataError, one_line
+from scoring.readers.input_object import InputBatch
 
 _READ_AHEAD_BYTES = 1 << 20
 """Of each column while its pages are read; without it a whole row group's column is held at once."""
@@ -25,7 +26,7 @@ class ParquetObject:
             self.schema: pa.Schema = self._file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
-        self.rows: int = self._file.metadata.num_rows
+        self.rows: int | None = self._file.metadata.num_rows
 
     def __enter__(self) -> "ParquetObject":
         return self
@@ -35,7 +36,7 @@ class ParquetObject:
 
     def batches(
         self, rows: int, columns: frozenset[str], *, use_threads: bool, groups: tuple[int, int] | None = None
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Iterator[InputBatch]:
         """Batches of at most `rows` rows with at least these columns, in the object's order.
 
         `groups` reads the row groups from the first up to, not including, the second, with a file handle of its own,
@@ -44,7 +45,7 @@ class ParquetObject:
         Raises DataError when a page cannot be read.
         """
         names = None if columns >= set(self.schema.names) else sorted(columns)
-        first, expected = 0, self.rows
+        first, expected = 0, int(self._file.metadata.num_rows)
         if groups is not None:
             counts = self.group_rows()
             first, expected = sum(counts[: groups[0]]), sum(counts[groups[0] : groups[1]])
@@ -58,8 +59,8 @@ class ParquetObject:
                 for batch in file.iter_batches(
                     batch_size=rows, row_groups=chosen, columns=names, use_threads=use_threads
                 ):
+                    yield InputBatch(first + read, batch)
                     read += batch.num_rows
-                    yield batch
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error, after=first + read) from error
         if read != expected:
@@ -121,7 +122,7 @@ class ParquetObject:
 
     def _counted_nulls(self, name: str) -> int:
         batches = self.batches(65_536, frozenset({name}), use_threads=False)
-        return sum(_column(batch, name).null_count for batch in batches)
+        return sum(_column(item.batch, name).null_count for item in batches)
 
     def _damaged(self, error: BaseException, after: int = 0) -> DataError:
         place = f" after row {after:,}" if after else ""
