@@ -106,20 +106,20 @@ def _csv_texts(column: Any) -> Any:
 def _json_texts(column: Any) -> Any:
     column = _decoded(column)
     kind = column.type
-    if (
-        pa.types.is_integer(kind)
-        or pa.types.is_boolean(kind)
-        or (
-            (pa.types.is_float64(kind) or pa.types.is_float32(kind))
-            and not pc.any(pc.invert(pc.is_finite(column))).as_py()
-        )
-    ):
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _is_finite(column):
         texts = column.cast(pa.string())
     elif pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, '[\\x00-\\x1f"\\\\]')).as_py():
         texts = pc.binary_join_element_wise('"', column, '"', "")
     else:
         texts = pa.array([None if value is None else json_text(value) for value in column.to_pylist()], pa.string())
     return pc.fill_null(texts, "null")
+
+
+def _is_finite(column: Any) -> bool:
+    """Whether they are floating-point numbers that JSON has."""
+    if column.type not in (pa.float32(), pa.float64()):
+        return False
+    return not pc.any(pc.invert(pc.is_finite(column))).as_py()
 
 
 def _decoded(column: Any) -> Any:

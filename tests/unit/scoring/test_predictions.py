@@ -75,6 +75,6 @@ def test_rows_without_a_prediction_are_named_one_by_one(values: Any, kind: pa.Da
     columns, missing = columns_and_missing(values, kind)
     assert missing == {1: expected}
     assert columns[0].type == kind
-    with pytest.raises(ModelError, match="gave no prediction .* for row 101"):
+    with pytest.raises(ModelError, match=r"gave no prediction .* for row 101"):
         columns_of(values, kind)
     assert columns[0][0].as_py() == values[0]
