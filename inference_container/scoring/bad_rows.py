@@ -26,6 +26,8 @@ class BadRow:
     """DATA: the row cannot be read or lacks what the model needs; MODEL: the model cannot score it."""
     reason: str
     raw: str
+    raised: bool = False
+    """Predict raised on it."""
 
     def __post_init__(self) -> None:
         if len(self.reason) > _LONGEST_REASON:

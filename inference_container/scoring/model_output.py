@@ -123,7 +123,7 @@ class ModelOutput:
     def _note(self, bad: list[BadRow], result: BatchResult) -> None:
         if self._first_bad is None:
             self._first_bad, self._cause = bad[0], result.cause
-        self._blamed += result.blamed
+        self._blamed += sum(row.raised for row in result.bad)
         count = self._quarantine.rows + len(bad)
         if count > self.run.tolerated:
             self._fail(count, self._rows)

@@ -47,8 +47,6 @@ class BatchResult:
     good: npt.NDArray[np.bool_] | None = None
     """Which rows of the batch have a prediction; None: all."""
     bad: tuple[BadRow, ...] = ()
-    blamed: int = 0
-    """Bad rows on which predict raised."""
     cause: BaseException | None = None
     """What was raised on the first of them, for the log."""
 
@@ -97,7 +95,7 @@ class ModelRun:
         kinds = dict.fromkeys(reasons, FailureKind.DATA)
         if len(reasons) > self.tolerated:
             # The object fails for these: nothing is gained by a look at its other rows.
-            return BatchResult([], bad=self._bad_rows(item, reasons, kinds))
+            return BatchResult([], bad=self._bad_rows(item, reasons, kinds, set()))
         places = None
         if reasons:
             good = np.ones(batch.num_rows, dtype=bool)
@@ -105,15 +103,17 @@ class ModelRun:
             places = np.flatnonzero(good)
             arrays = [array.filter(pa.array(good)) for array in arrays]
         columns, failed, cause = self._score(arrays, len(arrays[0]))
-        for position, (reason, _) in failed.items():
+        raised: set[int] = set()
+        for position, (reason, was_raised) in failed.items():
             index = position if places is None else int(places[position])
             reasons[index], kinds[index] = reason, FailureKind.MODEL
+            if was_raised:
+                raised.add(index)
         if not reasons:
             return BatchResult(columns)
         good = np.ones(batch.num_rows, dtype=bool)
         good[list(reasons)] = False
-        blamed = sum(raised for _, raised in failed.values())
-        return BatchResult(columns, good, self._bad_rows(item, reasons, kinds), blamed, cause)
+        return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause)
 
     def _score(
         self, arrays: list[pa.Array], rows: int
@@ -145,12 +145,15 @@ class ModelRun:
         ]
         return joined, failed, cause
 
-    def _bad_rows(self, item: InputBatch, reasons: dict[int, str], kinds: dict[int, FailureKind]) -> tuple[BadRow, ...]:
+    def _bad_rows(
+        self, item: InputBatch, reasons: dict[int, str], kinds: dict[int, FailureKind], raised: set[int]
+    ) -> tuple[BadRow, ...]:
         # Past what is tolerated the object fails, and only the first is shown.
         shown = sorted(reasons) if len(reasons) <= self.tolerated else sorted(reasons)[:1]
         raw = {index: raw_values(item.batch, index, self._names_in(item.batch)) for index in shown}
         return tuple(
-            BadRow(item.number(index), kinds[index], reasons[index], raw.get(index, "")) for index in sorted(reasons)
+            BadRow(item.number(index), kinds[index], reasons[index], raw.get(index, ""), index in raised)
+            for index in sorted(reasons)
         )
 
     def _names_in(self, batch: pa.RecordBatch) -> list[str]:

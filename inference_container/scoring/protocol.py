@@ -37,6 +37,31 @@ class ScoreObject:
 
 
 @dataclass(frozen=True)
+class ScorePart:
+    """Predict one of several row ranges of an object, alone on one thread, and set the predictions aside."""
+
+    object: PinnedObject
+    part: int
+    parts: int
+    batch_rows: int = 0
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class JoinParts:
+    """Put an object's parts together and commit it for every model but these."""
+
+    object: PinnedObject
+    parts: int
+    failed_models: tuple[str, ...]
+    batch_rows: int = 0
+    threads: int = 1
+
+
+Task = ScoreObject | ScorePart | JoinParts
+
+
+@dataclass(frozen=True)
 class WorkerReady:
     """All models are loaded; `seconds` since the worker's interpreter started."""
 
@@ -72,9 +97,22 @@ class ObjectDone:
     failures: tuple[Failure, ...] = ()
 
 
-Message = WorkerSetup | ScoreObject | WorkerReady | SetupFailed | ObjectDone
+@dataclass(frozen=True)
+class PartDone:
+    """The end of a part; the models that `failures` does not name have their predictions set aside."""
+
+    key: str
+    part: int
+    seconds: float
+    failures: tuple[Failure, ...] = ()
+
+
+Command = WorkerSetup | Task
+Event = WorkerReady | SetupFailed | ObjectDone | PartDone
+Message = Command | Event
 _TYPES: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (WorkerSetup, ScoreObject, WorkerReady, SetupFailed, ObjectDone)
+    cls.__name__: cls
+    for cls in (WorkerSetup, ScoreObject, ScorePart, JoinParts, WorkerReady, SetupFailed, ObjectDone, PartDone)
 }
 
 

@@ -9,7 +9,19 @@ from dataclasses import replace
 from contract.spec import ModelFormat, PinnedObject
 from contract.status import FailureKind
 from scoring.errors import ScoringError, error_of_kind
-from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup
+from scoring.protocol import (
+    Failure,
+    JoinParts,
+    ObjectDone,
+    PartDone,
+    ScoreObject,
+    ScorePart,
+    SetupFailed,
+    Task,
+    WorkerReady,
+    WorkerSetup,
+)
+from scoring.sharing import SharedObjects, can_be_shared
 from scoring.worker_process import WorkerProcess, why_it_died
 
 _BYTES_FOR_ANOTHER_WORKER = 64 << 20
@@ -38,9 +50,12 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._setup: WorkerSetup | None = None
         self._queue: list[PinnedObject] = []
-        self._again: list[ScoreObject] = []
-        """Objects that took their worker down; tried again when nothing else is left to do."""
-        self._deaths: dict[str, int] = {}
+        self._parts: list[ScorePart | JoinParts] = []
+        """Of objects that are shared; they go before the queue."""
+        self._shared = SharedObjects(0)
+        self._again: list[Task] = []
+        """Units that took their worker down; tried again when nothing else is left to do."""
+        self._deaths: dict[tuple[str, str], int] = {}
         self._done: list[ObjectDone] = []
         self._lost_in_a_row = 0
         self._most_alive = cores
@@ -76,6 +91,7 @@ class Supervisor:
         Raises ScoringError when no worker can load the models, or when workers keep dying.
         """
         self._setup = setup
+        self._shared = SharedObjects(len(setup.models))
         self._queue = list(objects)
         for worker in self._workers:
             worker.send(setup)
@@ -83,9 +99,9 @@ class Supervisor:
         first = self._fixed or 1 + total // _BYTES_FOR_ANOTHER_WORKER
         for _ in range(len(self._workers), min(first, self._most_workers())):
             self.start_worker()
-        while self._queue or self._again or any(worker.task for worker in self._workers):
+        while self._queue or self._parts or self._again or any(worker.task for worker in self._workers):
             self._grow()
-            timeout = _GROWTH_CHECK_SECONDS if self._queue and self._fixed is None else None
+            timeout = _GROWTH_CHECK_SECONDS if (self._queue or self._parts) and self._fixed is None else None
             for key, _ in self._selector.select(timeout):
                 for done in self._hear(key.data):
                     self._done.append(done)
@@ -95,17 +111,17 @@ class Supervisor:
 
     def _most_workers(self) -> int:
         busy = sum(worker.task is not None for worker in self._workers)
-        most = len(self._queue) + busy
+        most = len(self._queue) + len(self._parts) + busy
         return max(1, min(self._fixed or self._cores, most, self._most_alive))
 
     def _grow(self) -> None:
         """Start more workers once the work that is left takes longer than starting them."""
         if not self._workers:
             self.start_worker()
-        if self._fixed is not None or self._first_dispatch is None or not self._queue:
+        if self._fixed is not None or self._first_dispatch is None or not (self._queue or self._parts):
             return
         elapsed = time.monotonic() - self._first_dispatch
-        left = sum(item.size for item in self._queue)
+        left = sum(item.size for item in self._queue) + sum(map(_bytes_of, self._parts))
         seconds_left = elapsed * left / self._bytes_done if self._bytes_done else math.inf
         if elapsed > self._startup_seconds and seconds_left > 2 * self._startup_seconds:
             for _ in range(len(self._workers), self._most_workers()):
@@ -114,10 +130,17 @@ class Supervisor:
     def _dispatch(self) -> None:
         idle = [worker for worker in self._workers if worker.ready and worker.task is None]
         free = self._cores - sum(worker.task.threads for worker in self._workers if worker.task)
-        while idle and self._queue and free > 0:
-            threads = self._share(free) if self._threads_help else 1
-            self._give(idle.pop(), ScoreObject(self._queue.pop(0), threads))
-            free -= threads
+        while idle and (self._queue or self._parts) and free > 0:
+            if self._parts:
+                task: Task = self._parts.pop(0)
+            else:
+                share, item = self._share(free), self._queue.pop(0)
+                if not self._threads_help and share > 1 and can_be_shared(item):
+                    self._parts += self._shared.share(item, share)
+                    continue
+                task = ScoreObject(item, share if self._threads_help else 1)
+            self._give(idle.pop(), task)
+            free -= task.threads
         if idle and self._again and not any(worker.task for worker in self._workers):
             # Alone: whatever memory the others have is what this one may have lacked.
             for worker in [other for other in self._workers if other is not idle[-1]]:
@@ -125,7 +148,7 @@ class Supervisor:
             self._give(idle[-1], self._again.pop(0))
 
     def _share(self, free: int) -> int:
-        """Threads for the object that is next."""
+        """Cores for the object that is next: so many threads or, where these do not help, parts."""
         item = self._queue[0]
         left = sum(other.size for other in self._queue)
         # By its part of the work that is left, and at least what the other objects in the queue cannot use. A core
@@ -133,7 +156,7 @@ class Supervisor:
         part = round(self._cores * item.size / left) if left else 1
         return max(1, min(free, max(part, free // len(self._queue))))
 
-    def _give(self, worker: WorkerProcess, task: ScoreObject) -> None:
+    def _give(self, worker: WorkerProcess, task: Task) -> None:
         worker.task = task
         worker.send(task)
         if self._first_dispatch is None:
@@ -153,13 +176,30 @@ class Supervisor:
                 self._threads_help = message.threads_help
             elif isinstance(message, SetupFailed):
                 raise error_of_kind(message.kind, message.text)
-            elif isinstance(message, ObjectDone):
+            elif isinstance(message, (ObjectDone, PartDone)):
                 if worker.task is not None:
-                    self._bytes_done += worker.task.object.size
+                    self._bytes_done += _bytes_of(worker.task)
                 worker.task = None
                 self._lost_in_a_row = 0
-                ended.append(message)
+                ended += self._note(message)
         return ended
+
+    def _note(self, done: ObjectDone | PartDone) -> list[ObjectDone]:
+        """The end of an object, if this is one."""
+        if isinstance(done, ObjectDone):
+            return [self._shared.end(done)]
+        next_step = self._shared.part_done(done)
+        if isinstance(next_step, JoinParts):
+            self._parts.insert(0, next_step)
+        elif next_step is not None:
+            self._forget_parts(done.key)
+            return [next_step]
+        return []
+
+    def _forget_parts(self, key: str) -> None:
+        """Nothing that is still to be done for this object is of use."""
+        self._parts = [task for task in self._parts if task.object.key != key]
+        self._again = [task for task in self._again if task.object.key != key]
 
     def _dismiss(self, worker: WorkerProcess) -> int:
         """Take a worker out of service and wait for its end; its exit code."""
@@ -182,20 +222,29 @@ class Supervisor:
             # The others have loaded the same models: there was no room for one more.
             self._most_alive = max(1, len(self._workers))
             return []
-        tries = self._deaths[task.object.key] = self._deaths.get(task.object.key, 0) + 1
+        unit = (task.object.key, f"part {task.part}" if isinstance(task, ScorePart) else type(task).__name__)
+        tries = self._deaths[unit] = self._deaths.get(unit, 0) + 1
         if tries < _TRIES_OF_AN_OBJECT:
             self._again.append(self._smaller(task))
             return []
         self._lost_in_a_row += 1
         if self._lost_in_a_row >= _MOST_LOST_IN_A_ROW:
             raise error
-        return [ObjectDone(task.object.key, 0, 0.0, (self._given_up(task, error),))]
+        self._forget_parts(task.object.key)
+        return [self._shared.end(ObjectDone(task.object.key, 0, 0.0, (self._given_up(task, error),)))]
 
-    def _smaller(self, task: ScoreObject) -> ScoreObject:
+    def _smaller(self, task: Task) -> Task:
         assert self._setup is not None  # noqa: S101 - no task without it
         rows = task.batch_rows or self._setup.batch_rows
         return replace(task, threads=1, batch_rows=min(rows, max(_FEWEST_ROWS, rows // _FEWER_ROWS)))
 
-    def _given_up(self, task: ScoreObject, error: ScoringError) -> Failure:
+    def _given_up(self, task: Task, error: ScoringError) -> Failure:
         text = f"{error.text}; it was tried {_TRIES_OF_AN_OBJECT} times, at last alone and with batches of "
         return Failure("", FailureKind(error.kind), f"{text}{task.batch_rows:,} rows")
+
+
+def _bytes_of(task: Task) -> int:
+    """Of the work in a task; what is left when all parts are predicted is little."""
+    if isinstance(task, ScorePart):
+        return task.object.size // task.parts
+    return 0 if isinstance(task, JoinParts) else task.object.size

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from contract.spec import ModelFormat
 from scoring.errors import ModelError, ScoringError, TransientError
-from scoring.protocol import Message, ScoreObject, decode, encode
+from scoring.protocol import Message, Task, decode, encode
 
 _SECONDS_TO_DIE = 30
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -32,7 +32,7 @@ class WorkerProcess:
             env=environment,
         )
         self.ready = False
-        self.task: ScoreObject | None = None
+        self.task: Task | None = None
         self._received = b""
 
     @property
@@ -78,7 +78,7 @@ class WorkerProcess:
             self._process.kill()
 
 
-def why_it_died(code: int, task: ScoreObject | None) -> ScoringError:
+def why_it_died(code: int, task: Task | None) -> ScoringError:
     doing = "loading the models" if task is None else f"scoring object {task.object.key!r}"
     if code == -signal.SIGKILL:
         return WorkerDiedError(

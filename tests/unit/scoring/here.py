@@ -10,7 +10,7 @@ from contract.layout import ContainerPaths
 from contract.spec import Feature, ModelSpec
 from scoring.engine import Engine
 from scoring.features import FeatureBatch
-from scoring.protocol import ObjectDone, WorkerSetup
+from scoring.protocol import ObjectDone, ScoreObject, WorkerSetup
 from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.scoring.test_columns import any_spec
 
@@ -34,11 +34,8 @@ def code_spec(*features: Feature, model_id: str = "code", **fields: Any) -> Mode
     return spec
 
 
-def score_here(
-    job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536, threads: int = 1, retried_with: int = 0
-) -> list[ObjectDone]:
-    """Score every object of the folder with these models."""
-    paths = ContainerPaths(job.paths.root)
+def engine_here(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> Engine:
+    """An engine for the folder's objects and these models, in this process."""
     setup = WorkerSetup(
         execution_id="execution-1",
         job_id="job-1",
@@ -48,5 +45,12 @@ def score_here(
         models=tuple(models),
         model_files=tuple("" for _ in models),
     )
-    engine = Engine(setup, list(models.values()), paths, lambda _: None)
-    return [engine.score(item, threads, retried_with) for item in job.objects]
+    return Engine(setup, list(models.values()), ContainerPaths(job.paths.root), lambda _: None)
+
+
+def score_here(
+    job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536, threads: int = 1, retried_with: int = 0
+) -> list[ObjectDone]:
+    """Score every object of the folder with these models."""
+    engine = engine_here(job, models, batch_rows=batch_rows)
+    return [engine.score(ScoreObject(item, threads, retried_with)) for item in job.objects]

@@ -249,9 +249,7 @@ def test_infinities_that_scikit_learn_refuses_end_in_quarantine_through_the_whol
     job: JobFolder, training: pd.DataFrame
 ) -> None:
     model = LogisticRegression().fit(training[["distance", "hour"]].to_numpy(), training["late"])
-    job.add_model(
-        "late", joblib_saver(model), features=doubles("distance", "hour"), tolerated_quarantine_fraction=0.1
-    )
+    job.add_model("late", joblib_saver(model), features=doubles("distance", "hour"), tolerated_quarantine_fraction=0.1)
     frame = make_flights(50, 1)
     frame.loc[[4, 17], "distance"] = [np.inf, -np.inf]
     job.add_object("a.parquet", frame)
@@ -277,9 +275,7 @@ def test_a_model_that_leaves_on_some_rows_loses_only_these(job: JobFolder) -> No
                 raise SystemExit(1)
             return matrix[:, 0]
 
-    job.add_model(
-        "leaves", by_value_saver(Leaves()), features=doubles("flight_id"), tolerated_quarantine_fraction=0.2
-    )
+    job.add_model("leaves", by_value_saver(Leaves()), features=doubles("flight_id"), tolerated_quarantine_fraction=0.2)
     job.add_object("a.parquet", make_flights(10, 1))
     job.write_spec()
 

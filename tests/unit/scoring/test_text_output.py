@@ -134,9 +134,7 @@ def test_json_lines_take_nested_columns_and_csv_refuses_them_by_name(tmp_path: P
 @pytest.mark.parametrize("output_format", ["csv", "jsonl"])
 def test_the_record_chooses_the_format_and_the_key_says_it(job: JobFolder, output_format: Any) -> None:
     job.add_object("2026/a.parquet", make_flights(100, 1))
-    spec = code_spec(
-        output_format=output_format, columns="keys", key_columns=("flight_id",), row_number_column="row"
-    )
+    spec = code_spec(output_format=output_format, columns="keys", key_columns=("flight_id",), row_number_column="row")
 
     (done,) = score_here(job, {spec: Code(lambda matrix: matrix[:, 0] / 2)}, batch_rows=7)
 
