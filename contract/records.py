@@ -115,6 +115,8 @@ class JobRecord:
     kind: ExecutionKind = ExecutionKind.SCORING
     outcome: str = ""
     """What came of a training job that succeeded: whether its version was promoted, and why."""
+    duplicate_keys: int = 0
+    null_keys: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
 """What a job is asked to do: the immutable job spec that the plan writes and the container reads."""
 
-from collections import Counter
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from contract.input_options import InputOptions
 from contract.names import check_all, check_dataset_name, check_model_id, check_object_key, check_version
-from contract.problems import InvalidInputError, Problem
+from contract.problems import InvalidInputError, Problem, duplicates
 
 Framework = Literal["sklearn", "xgboost"]
 ModelFormat = Literal["sklearn-joblib", "xgboost-json", "xgboost-ubj", "xgboost-sklearn-json", "xgboost-sklearn-ubj"]
 Method = Literal["predict", "predict_proba", "decision_function", "margin"]
+OutputFormat = Literal["parquet", "csv", "jsonl"]
 
 FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
     "sklearn-joblib": "sklearn",
@@ -82,6 +84,15 @@ class ModelSpec:
     columns: Literal["all", "keys"] = "all"
     """`all`: every input column and the predictions; `keys`: the key columns and the predictions only."""
     framework_version: str = ""
+    tolerated_quarantine_fraction: float = 0.0
+    """Of an object's rows, how many may be quarantined before the object fails; 0: one bad row fails it."""
+    output_format: OutputFormat = "parquet"
+    row_number_column: str = ""
+    """Name of an output column with each row's number in its input object, from 0; empty: no such column."""
+    input: InputOptions = InputOptions()
+    """How objects of text are read."""
+    partition_columns: tuple[str, ...] = ()
+    """Names of `name=value` parts of the objects' keys that are columns for this model."""
 
     def __post_init__(self) -> None:
         problems = [*check_model_id("model_id", self.model_id), *check_version("version", self.version)]
@@ -95,21 +106,53 @@ class ModelSpec:
             )
         if not self.features:
             problems.append(Problem("features", [], "at least one feature column"))
-        problems.extend(_duplicates("features", [feature.name for feature in self.features]))
-        problems.extend(_duplicates("key_columns", list(self.key_columns)))
-        problems.extend(_duplicates("output_columns", list(self.output_columns)))
+        problems.extend(duplicates("features", [feature.name for feature in self.features]))
+        problems.extend(duplicates("key_columns", list(self.key_columns)))
+        problems.extend(duplicates("output_columns", list(self.output_columns)))
+        problems.extend(self._check_input())
         if len(self.artifact_sha256) != 64 or set(self.artifact_sha256) - set("0123456789abcdef"):
             problems.append(Problem("artifact_sha256", self.artifact_sha256, "64 lower-case hexadecimal digits"))
         problems.extend(check_object_key("model_file", self.model_file))
+        problems.extend(check_fraction("tolerated_quarantine_fraction", self.tolerated_quarantine_fraction))
+        if self.row_number_column and self.row_number_column in (*self.output_columns, *self.key_columns):
+            expected = "another name than those of output_columns and key_columns"
+            problems.append(Problem("row_number_column", self.row_number_column, expected))
         if self.columns == "keys" and not self.key_columns:
             problems.append(Problem("key_columns", [], "at least one key column, because columns is 'keys'"))
         if problems:
             raise InvalidInputError("ModelSpec", problems)
 
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """The columns that the model needs: its features in their order, then its other key columns."""
+        return tuple(dict.fromkeys((*(feature.name for feature in self.features), *self.key_columns)))
 
-def _duplicates(name: str, values: list[str]) -> list[Problem]:
-    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
-    return [Problem(name, repeated, "each name once")] if repeated else []
+    def _check_input(self) -> list[Problem]:
+        problems = duplicates("partition_columns", list(self.partition_columns))
+        wrong = [name for name in self.partition_columns if not name or "=" in name or "/" in name]
+        if wrong:
+            problems.append(
+                Problem("partition_columns", wrong, "names without '=' and '/', as in the key 'name=value/'")
+            )
+        if self.input.csv_columns:
+            known = {*self.input.csv_columns, *self.partition_columns}
+            missing = [name for name in self.input_columns if name not in known]
+            if missing:
+                expected = f"every column that the model needs; these are missing: {', '.join(missing)}"
+                problems.append(Problem("input.csv_columns", list(self.input.csv_columns), expected))
+        return problems
+
+
+def check_fraction(name: str, value: float | None) -> list[Problem]:
+    if value is None or 0 <= value <= 1:
+        return []
+    return [Problem(name, value, "a fraction from 0 (no row may be bad) to 1", "0.01 tolerates one row in a hundred.")]
+
+
+def tolerated_rows(fraction: float, rows: int) -> int:
+    """How many of an object's rows may be quarantined. The container and VerifyOutput ask the same question here."""
+    # The nudge is for products such as 0.07 * 100, which floating point puts a hair above or below the whole number.
+    return min(rows, math.floor(fraction * rows + 1e-6))
 
 
 @dataclass(frozen=True)
@@ -143,7 +186,7 @@ class JobSpec:
             problems.append(Problem("models", [], "at least one model"))
         if not self.objects:
             problems.append(Problem("objects", [], "at least one object"))
-        problems.extend(_duplicates("models", [model.model_id for model in self.models]))
+        problems.extend(duplicates("models", [model.model_id for model in self.models]))
         if len({item.key for item in self.objects}) != len(self.objects):
             problems.append(Problem("objects", f"{len(self.objects)} objects", "each key once"))
         if problems:

@@ -28,6 +28,12 @@ class JobSummary:
     reason: str = ""
     outcome: str = ""
     """What came of a training job: whether its version was promoted, and why."""
+    quarantine_uris: tuple[str, ...] = ()
+    """One prefix a model; empty unless the job succeeded and quarantined rows."""
+    duplicate_keys: int = 0
+    """Rows whose key columns repeat those of an earlier row of the same object, over all models."""
+    null_keys: int = 0
+    """Rows with a null in a key column."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from contract.catalog import Compute, CurrentChange, Model, ModelVersion
-from contract.ledger import Marker, OutputFile
+from contract.ledger import KeyReport, Marker, OutputFile
 from contract.messages import (
     AttemptFailure,
     AttemptPlan,
@@ -77,6 +77,8 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
         "output_columns": tuple(draw(st.lists(texts, unique=True, max_size=2))),
         "columns": draw(st.sampled_from(["all", "keys"])) if key_columns else "all",
         "framework_version": draw(texts),
+        "tolerated_quarantine_fraction": draw(st.floats(0, 1, allow_nan=False)),
+        "output_format": draw(st.sampled_from(["parquet", "csv", "jsonl"])),
     }
     return ModelSpec(**fields)
 
@@ -100,7 +102,17 @@ def markers(draw: st.DrawFn) -> Marker:
     found = tuple(draw(st.lists(outputs, max_size=2)))
     item = draw(pinned_objects)
     return Marker(
-        draw(names), draw(names), draw(names), draw(versions), item, scored + quarantined, scored, quarantined, found
+        draw(names),
+        draw(names),
+        draw(names),
+        draw(versions),
+        item,
+        scored + quarantined,
+        scored,
+        quarantined,
+        found,
+        draw(texts),
+        draw(st.none() | st.builds(KeyReport, counts, counts, counts)),
     )
 
 

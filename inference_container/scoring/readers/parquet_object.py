@@ -1,6 +1,7 @@
-"""One input object: its schema, what is known about its nulls, and its rows as batches."""
+"""An object of Parquet: its schema, what is known about its nulls, and its rows, also one row group by itself."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.errors import DataError, one_line
+from scoring.readers.input_object import InputBatch
 
 _READ_AHEAD_BYTES = 1 << 20
 """Of each column while its pages are read; without it a whole row group's column is held at once."""
@@ -18,14 +20,13 @@ class ParquetObject:
 
     def __init__(self, key: str, path: Path) -> None:
         self.key = key
+        self._path = path
         try:
-            self._file = pq.ParquetFile(
-                path, buffer_size=_READ_AHEAD_BYTES, pre_buffer=False, page_checksum_verification=True
-            )
+            self._file = self._open()
             self.schema: pa.Schema = self._file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
-        self.rows: int = self._file.metadata.num_rows
+        self.rows: int | None = self._file.metadata.num_rows
 
     def __enter__(self) -> "ParquetObject":
         return self
@@ -33,21 +34,57 @@ class ParquetObject:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def batches(self, rows: int, columns: frozenset[str], *, use_threads: bool) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, rows: int, columns: frozenset[str], *, use_threads: bool, groups: tuple[int, int] | None = None
+    ) -> Iterator[InputBatch]:
         """Batches of at most `rows` rows with at least these columns, in the object's order.
+
+        `groups` reads the row groups from the first up to, not including, the second, with a file handle of its own,
+        so that several threads can read parts of one object beside each other.
 
         Raises DataError when a page cannot be read.
         """
         names = None if columns >= set(self.schema.names) else sorted(columns)
+        first, expected = 0, int(self._file.metadata.num_rows)
+        if groups is not None:
+            counts = self.group_rows()
+            first, expected = sum(counts[: groups[0]]), sum(counts[groups[0] : groups[1]])
         read = 0
+        file = self._file
         try:
-            for batch in self._file.iter_batches(batch_size=rows, columns=names, use_threads=use_threads):
-                read += batch.num_rows
-                yield batch
+            with ExitStack() as stack:
+                if groups is not None:
+                    file = stack.enter_context(self._open(self._file.metadata))
+                chosen = None if groups is None else list(range(*groups))
+                for batch in file.iter_batches(
+                    batch_size=rows, row_groups=chosen, columns=names, use_threads=use_threads
+                ):
+                    yield InputBatch(first + read, batch)
+                    read += batch.num_rows
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._damaged(error, after=read) from error
-        if read != self.rows:
-            raise DataError(f"object {self.key!r} has {read:,} rows, its footer says {self.rows:,}: write it again")
+            raise self._damaged(error, after=first + read) from error
+        if read != expected:
+            raise DataError(f"object {self.key!r} has {read:,} rows, its footer says {expected:,}: write it again")
+
+    def group_rows(self) -> list[int]:
+        """Rows of each row group."""
+        metadata = self._file.metadata
+        return [int(metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Uncompressed bytes of each top-level column in the whole object."""
+        metadata = self._file.metadata
+        totals = dict.fromkeys(self.schema.names, 0)
+        for index in range(metadata.num_columns):
+            # Only a top-level name can hold a dot that is no path, and then it is a whole path too.
+            path = metadata.schema.column(index).path
+            name = path if path in totals else path.partition(".")[0]
+            sizes = (
+                metadata.row_group(group).column(index).total_uncompressed_size
+                for group in range(metadata.num_row_groups)
+            )
+            totals[name] = totals.get(name, 0) + sum(sizes)
+        return totals
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
         """Nulls of each of these columns that the object has: from its statistics, or counted where it has none."""
@@ -60,6 +97,15 @@ class ParquetObject:
         parquet = self._file.schema
         columns = [parquet.column(index) for index in range(len(parquet))]
         return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+    def _open(self, metadata: Any = None) -> Any:
+        return pq.ParquetFile(
+            self._path,
+            metadata=metadata,
+            buffer_size=_READ_AHEAD_BYTES,
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
 
     def _recorded_nulls(self, name: str) -> int | None:
         metadata = self._file.metadata
@@ -76,7 +122,7 @@ class ParquetObject:
 
     def _counted_nulls(self, name: str) -> int:
         batches = self.batches(65_536, frozenset({name}), use_threads=False)
-        return sum(_column(batch, name).null_count for batch in batches)
+        return sum(_column(item.batch, name).null_count for item in batches)
 
     def _damaged(self, error: BaseException, after: int = 0) -> DataError:
         place = f" after row {after:,}" if after else ""

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring.errors import DataError
-from scoring.parquet_object import ParquetObject
+from scoring.readers.parquet_object import ParquetObject
 
 TABLE = pa.table(
     {"x": pa.array([1, None, 3, None] * 25), "text": ["a"] * 100, "many": [["a"], None] * 50, "solid": range(100)}
@@ -23,8 +23,8 @@ def test_only_the_columns_that_are_needed_are_decoded(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=10)
     with ParquetObject("a.parquet", tmp_path / "a.parquet") as source:
         read = list(source.batches(30, frozenset({"x", "solid"}), use_threads=False))
-        assert [batch.num_rows for batch in read] == [30, 30, 30, 10]
-        assert set(read[0].schema.names) == {"x", "solid"}
+        assert [item.batch.num_rows for item in read] == [30, 30, 30, 10]
+        assert set(read[0].batch.schema.names) == {"x", "solid"}
         assert source.text_columns() == ["text", "many.list.element"]
 
 

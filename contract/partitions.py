@@ -1,0 +1,37 @@
+"""Hive's partitions: parts of an object's key such as `carrier=UA/`, which say what all its rows have in common."""
+
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+def partition_values(key: str, names: Sequence[str]) -> dict[str, str | None]:
+    """What the key says of these columns; None is Hive's word for null. Names and values are URL-decoded, as Hive writes.
+
+    Raises:
+        ValueError: when the key does not say each of them exactly once.
+    """
+    said: dict[str, list[str]] = {}
+    for part in key.split("/")[:-1]:
+        name, mark, value = part.partition("=")
+        if mark:
+            said.setdefault(unquote(name), []).append(value)
+    missing = [name for name in names if name not in said]
+    if missing:
+        parts = " and ".join(f"'{name}=…/'" for name in missing)
+        raise ValueError(
+            f"its key has no part {parts}, which partition_columns takes a column from: move the object, or drop the "
+            "name from the record's partition_columns"
+        )
+    twice = [name for name in names if len(said[name]) > 1]
+    if twice:
+        raise ValueError(f"its key says {', '.join(twice)} more than once, so nobody can tell what is meant")
+    return {name: None if said[name][0] == _NULL else _decoded(name, said[name][0]) for name in names}
+
+
+def _decoded(name: str, value: str) -> str:
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its key says {name}={value}, which is not UTF-8 when decoded") from error

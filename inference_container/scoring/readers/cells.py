@@ -1,0 +1,91 @@
+"""Text of cells into declared types, and which cells cannot be: without an exception for each."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NULL_TEXT = pa.nulls(1, pa.string())[0]
+BLANKS = " \t"
+"""What may stand around a number in a cell."""
+TRUE = ("1", "true", "True", "TRUE")
+FALSE = ("0", "false", "False", "FALSE")
+
+
+def arrow_type(declared: str) -> pa.DataType:
+    """The type of this name, as `str(pyarrow.DataType)` prints it."""
+    return pa.float64() if declared == "double" else pa.type_for_alias(declared)
+
+
+def texts(values: Sequence[str | None]) -> pa.Array:
+    """A column of text. Around pa.array, which imports pandas only to look for its types."""
+    encoded = [b"" if value is None else value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    column = pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    if None not in values:
+        return column
+    return pc.if_else(_booleans(np.array([value is not None for value in values])), column, NULL_TEXT)
+
+
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """A table's column as one array."""
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.nulls(0, column.type)])
+
+
+def without(column: pa.Array, null_values: pa.Array) -> pa.Array:
+    """The column with nulls where these texts were."""
+    return pc.if_else(pc.is_in(column, value_set=null_values), NULL_TEXT, column) if len(null_values) else column
+
+
+def to_type(column: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
+    """A column of text, with nulls, in the declared type, and the cells that it cannot hold, which become null.
+
+    What a cell may say is what Arrow's reader of CSV takes, so that a row is good or bad wherever it stands.
+    """
+    if declared == "string":
+        return column, []
+    if declared == "bool":
+        return _to_bool(column)
+    trimmed = pc.ascii_trim(column, characters=BLANKS)
+    kind = arrow_type(declared)
+    try:
+        return trimmed.cast(kind), []
+    except pa.ArrowInvalid:
+        bad = _bad_cells(trimmed, lambda part: part.cast(kind))
+    keep = np.ones(len(column), dtype=bool)
+    keep[bad] = False
+    return pc.if_else(_booleans(keep), trimmed, NULL_TEXT).cast(kind), bad
+
+
+def _to_bool(column: pa.Array) -> tuple[pa.Array, list[int]]:
+    true, false = (pc.is_in(column, value_set=texts(words)) for words in (TRUE, FALSE))
+    known = pc.or_(true, false)
+    unknown = pc.and_(pc.invert(known), column.is_valid())
+    bad = np.flatnonzero(unknown.to_numpy(zero_copy_only=False)).tolist()
+    null = pa.nulls(1, pa.bool_())[0]
+    return pc.if_else(known, true, null), bad
+
+
+def _bad_cells(column: pa.Array, convert: Callable[[pa.Array], object]) -> list[int]:
+    """Where the conversion fails: by halves, so that few bad cells among many good ones cost little."""
+    bad: list[int] = []
+    parts = [(0, len(column))]
+    while parts:
+        start, stop = parts.pop()
+        try:
+            convert(column.slice(start, stop - start))
+        except pa.ArrowInvalid:
+            if stop - start == 1:
+                bad.append(start)
+            else:
+                middle = (start + stop) // 2
+                parts += [(middle, stop), (start, middle)]
+    return bad
+
+
+def _booleans(mask: npt.NDArray[np.bool_]) -> pa.Array:
+    bits = np.packbits(mask, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, pa.py_buffer(bits)])

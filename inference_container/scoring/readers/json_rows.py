@@ -1,0 +1,89 @@
+"""One line of JSON Lines as Python sees it, with numbers as they are written: no digit of them is lost."""
+
+import json
+import math
+import re
+from typing import Any
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class NotARowError(ValueError):
+    """Why a line is no row."""
+
+
+class Number(str):
+    """A number's text."""
+
+    __slots__ = ()
+
+    @property
+    def is_whole(self) -> bool:
+        return self.lstrip("-").isdigit()
+
+    @property
+    def is_in_range(self) -> bool:
+        """Whether a floating-point number can be as large; the infinities that are written as such are."""
+        return math.isfinite(float(self)) or not self[-1].isdigit()
+
+
+class Row(dict[str, Any]):
+    """A JSON object; `twice` are the names that it has more than once."""
+
+    twice: frozenset[str] = frozenset()
+
+
+def _row(pairs: list[tuple[str, Any]]) -> Row:
+    row = Row(pairs)
+    if len(row) != len(pairs):
+        names = [name for name, _ in pairs]
+        row.twice = frozenset(name for name in row if names.count(name) > 1)
+    return row
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_row, parse_float=Number, parse_int=Number, parse_constant=Number)
+
+
+def read_row(line: bytes) -> Row:
+    """The JSON object of a line.
+
+    Raises:
+        NotARowError: when it is something else.
+    """
+    try:
+        text = line.decode("utf-8").strip(" \t\r\n")
+        value = _DECODER.decode(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise NotARowError(f"is not UTF-8 (byte {line[error.start]:#04x} at byte {error.start:,})") from error
+    except UnicodeEncodeError as error:
+        raise NotARowError("has half of a surrogate pair, which is no character") from error
+    except RecursionError as error:
+        raise NotARowError("is nested too deeply") from error
+    except ValueError as error:
+        raise NotARowError(f"is no JSON ({error})") from error
+    if not isinstance(value, Row):
+        raise NotARowError("is no JSON object")
+    return value
+
+
+def as_text(value: Any) -> str | None:
+    """A value as text: a string as it is, everything else as JSON writes it, null as None."""
+    if value is None or isinstance(value, str):
+        return value
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {_json(item)}" for name, item in value.items())
+            + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_json, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

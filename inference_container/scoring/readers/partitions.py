@@ -1,0 +1,85 @@
+"""Parts of an object's key, such as `carrier=UA/`, as columns of its rows."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import pyarrow as pa
+
+from contract.job_input import JobInput
+from contract.partitions import partition_values
+from scoring.errors import DataError
+from scoring.readers.cells import arrow_type, texts, to_type
+from scoring.readers.input_object import InputBatch, InputObject
+
+
+class PartitionedObject:
+    """An object with columns that have one value for all its rows. They stand behind the object's own columns."""
+
+    def __init__(self, source: InputObject, wanted: JobInput) -> None:
+        self._source = source
+        self.key = source.key
+        try:
+            values = partition_values(self.key, wanted.partition_columns)
+        except ValueError as error:
+            raise DataError(f"object {self.key!r}: {error}") from error
+        own = [name for name in values if name in source.schema.names]
+        if own:
+            raise DataError(
+                f"object {self.key!r} has the columns {own} itself, and partition_columns takes them from its key: "
+                "take them out of the object, or out of the record's partition_columns"
+            )
+        self._constants = {name: _constant(self.key, name, value, wanted.types) for name, value in values.items()}
+        self.schema: pa.Schema = source.schema
+        for name, array in self._constants.items():
+            self.schema = self.schema.append(pa.field(name, array.type))
+
+    @property
+    def rows(self) -> int | None:
+        return self._source.rows
+
+    def __enter__(self) -> "PartitionedObject":
+        self._source.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._source.__exit__()
+
+    def batches(
+        self, rows: int, columns: frozenset[str], *, use_threads: bool, groups: tuple[int, int] | None = None
+    ) -> Iterator[InputBatch]:
+        # Some column of the object's own is always read: its rows must be counted.
+        own = columns - self._constants.keys() or frozenset(self._source.schema.names[:1])
+        for item in self._source.batches(rows, own, use_threads=use_threads, groups=groups):
+            batch = item.batch
+            arrays = [pa.repeat(constant[0], batch.num_rows) for constant in self._constants.values()]
+            fields = [pa.field(name, array.type) for name, array in self._constants.items()]
+            schema = pa.schema([*batch.schema, *fields], metadata=batch.schema.metadata)
+            yield replace(item, batch=pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema))
+
+    def group_rows(self) -> list[int]:
+        return self._source.group_rows()
+
+    def null_counts(self, names: list[str]) -> dict[str, int]:
+        counts = self._source.null_counts([name for name in names if name not in self._constants])
+        # Of a value that all rows share, one or none is enough to know.
+        return counts | {name: self._constants[name].null_count for name in names if name in self._constants}
+
+    def text_columns(self) -> list[str]:
+        text = [name for name, array in self._constants.items() if pa.types.is_string(array.type)]
+        return [*self._source.text_columns(), *text]
+
+    def stored_bytes(self) -> dict[str, int]:
+        return self._source.stored_bytes()
+
+
+def _constant(key: str, name: str, value: str | None, types: Mapping[str, str]) -> pa.Array:
+    declared = types.get(name, "string")
+    if value is None:
+        return pa.nulls(1, arrow_type(declared))
+    array, bad = to_type(texts([value]), declared)
+    if bad:
+        raise DataError(
+            f"object {key!r}: its key says {name}={value!r}, and the record expects a {declared}: move the object, or "
+            "register a version whose feature has the type of these values"
+        )
+    return array

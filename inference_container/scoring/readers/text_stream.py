@@ -1,0 +1,54 @@
+"""The text of an object, decompressed as it is read, so that memory does not depend on what it expands to."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from contract.formats import ObjectFormat
+from scoring.errors import DataError, one_line
+
+
+class TextStream:
+    """Bytes of an object from its beginning. Use as a context manager."""
+
+    def __init__(self, key: str, path: Path, kind: ObjectFormat) -> None:
+        self._key = key
+        self._kind = kind
+        self.rows = 0
+        """How many rows were read from it, as far as whoever reads it says so; for messages."""
+        try:
+            self._file: Any = pa.input_stream(str(path), compression=kind.compression or None)
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(error) from error
+
+    def __enter__(self) -> "TextStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes, fewer only at the end.
+
+        Raises DataError when there is no way to decompress any further.
+        """
+        parts: list[bytes] = []
+        while size:
+            try:
+                part: bytes = self._file.read(size)
+            except (pa.ArrowException, OSError) as error:
+                raise self._damaged(error) from error
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _damaged(self, error: BaseException) -> DataError:
+        place = f" after row {self.rows - 1:,}" if self.rows else ""
+        what = self._kind.compression or "text"
+        return DataError(
+            f"object {self._key!r} cannot be read as {what}{place} ({one_line(error)}): it is damaged or was cut off; "
+            "write it again and start a new execution"
+        )
