@@ -93,11 +93,12 @@ class CheckedModel:
         self._refusal: ConfigurationError | None = None
         self.outputs = native.outputs
         self.native = native.native
-        library = f"{spec.framework} {installed_version(spec.framework)}"
-        self.notes: tuple[str, ...] = (
-            f"predicted by {spec.accelerator} {_accelerator_version()} in place of {library}: on the first batch of "
-            f"each worker labels were equal and numbers within {TOLERANCE:g} (absolute up to 1, relative above)",
+        note = (
+            f"predicted by {spec.accelerator} {_accelerator_version()} in place of {spec.framework} "
+            f"{installed_version(spec.framework)}: on the first batch of each worker labels were equal and numbers "
+            f"within {TOLERANCE:g} (absolute up to 1, relative above)"
         )
+        self.notes: tuple[str, ...] = (note,)
 
     def predict(self, batch: FeatureBatch) -> Any:
         values = self._accelerated.predict(batch)

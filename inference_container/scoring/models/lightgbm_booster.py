@@ -25,6 +25,12 @@ def load(spec: ModelSpec, path: Path) -> LoadedModel:
         if text.startswith(b"\x80"):
             raise ModelError(f"model {spec.model_id!r}: {spec.model_file!r} is a pickle, not LightGBM's text: {remedy}")
         raise ModelError(f"model {spec.model_id!r}: {spec.model_file!r} is not LightGBM's text format: {remedy}")
+    if b"\nend of trees" not in text:
+        # LightGBM takes the whole process down when a tree is cut off.
+        raise ModelError(
+            f"model {spec.model_id!r}: {spec.model_file!r} ends before its last tree: save it again and register a new "
+            "version"
+        )
     booster = lightgbm.Booster(model_str=text.decode("utf-8"), params={"verbosity": -1})
     native = LightgbmModel(spec, booster)
     if not spec.accelerator:

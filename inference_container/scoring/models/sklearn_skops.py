@@ -13,9 +13,13 @@ from scoring.errors import ModelError
 from scoring.models.sklearn_joblib import SklearnModel
 
 
+_HARMLESS = frozenset({"numpy.dtype"})
+"""Which skops asks about although it only reads the type of an empty array. Every SimpleImputer has one."""
+
+
 def load(spec: ModelSpec, path: Path) -> SklearnModel:
     unknown = skops.io.get_untrusted_types(file=path)
-    untrusted = sorted(set(unknown) - set(spec.trusted_types))
+    untrusted = sorted(set(unknown) - set(spec.trusted_types) - _HARMLESS)
     if untrusted:
         raise ModelError(
             f"model {spec.model_id!r}: {spec.model_file!r} holds types that skops does not trust: {untrusted}: look at "
