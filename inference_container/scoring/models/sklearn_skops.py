@@ -12,7 +12,6 @@ from contract.spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.models.sklearn_joblib import SklearnModel
 
-
 _HARMLESS = frozenset({"numpy.dtype"})
 """Which skops asks about although it only reads the type of an empty array. Every SimpleImputer has one."""
 
