@@ -104,7 +104,7 @@ def _refuse_legacy(spec: ModelSpec, content: bytes | bytearray) -> None:
     )
 
 
-_PICKLE_STARTS = (b"\x80", b"(", b"c__", b"\x1f\x8b", b"x\x9c", b"BZh", b"\xfd7zXZ")
+_PICKLE_STARTS = (b"\x80", b"(", b"c__", b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda", b"BZh", b"\xfd7zXZ")
 """Of pickles, and of the ways in which joblib compresses them."""
 
 
