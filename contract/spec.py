@@ -7,8 +7,23 @@ from typing import Literal
 from contract.names import check_all, check_dataset_name, check_model_id, check_object_key, check_version
 from contract.problems import InvalidInputError, Problem
 
-Framework = Literal["sklearn", "xgboost"]
-ModelFormat = Literal["sklearn-joblib", "xgboost-json", "xgboost-ubj", "xgboost-sklearn-json", "xgboost-sklearn-ubj"]
+Framework = Literal[
+    "sklearn",
+    "xgboost",
+    "tensorflow",
+    "pytorch",
+]
+ModelFormat = Literal[
+    "sklearn-joblib",
+    "xgboost-json",
+    "xgboost-ubj",
+    "xgboost-sklearn-json",
+    "xgboost-sklearn-ubj",
+    "tensorflow-savedmodel",
+    "keras",
+    "pytorch-export",
+    "torchscript",
+]
 Method = Literal["predict", "predict_proba", "decision_function", "margin"]
 
 FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
@@ -17,8 +32,15 @@ FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
     "xgboost-ubj": "xgboost",
     "xgboost-sklearn-json": "xgboost",
     "xgboost-sklearn-ubj": "xgboost",
+    "tensorflow-savedmodel": "tensorflow",
+    "keras": "tensorflow",
+    "pytorch-export": "pytorch",
+    "torchscript": "pytorch",
 }
-"""`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor."""
+"""`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor.
+
+Which image serves a framework: `contract/images.py`.
+"""
 
 METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
     "sklearn-joblib": frozenset({"predict", "predict_proba", "decision_function"}),
@@ -26,6 +48,10 @@ METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
     "xgboost-ubj": frozenset({"predict", "margin"}),
     "xgboost-sklearn-json": frozenset({"predict", "predict_proba", "margin"}),
     "xgboost-sklearn-ubj": frozenset({"predict", "predict_proba", "margin"}),
+    "tensorflow-savedmodel": frozenset({"predict"}),
+    "keras": frozenset({"predict"}),
+    "pytorch-export": frozenset({"predict"}),
+    "torchscript": frozenset({"predict"}),
 }
 
 ARROW_TYPES = frozenset(

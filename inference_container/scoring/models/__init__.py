@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from contract.spec import ModelFormat, ModelSpec
-from scoring.errors import ModelError, ScoringError, one_line
+from contract.images import image_of
+from contract.spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
+from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
 from scoring.features import FeatureBatch
 
 _LOADERS: dict[ModelFormat, str] = {
@@ -17,6 +18,10 @@ _LOADERS: dict[ModelFormat, str] = {
     "xgboost-ubj": "scoring.models.xgboost_booster",
     "xgboost-sklearn-json": "scoring.models.xgboost_wrapper",
     "xgboost-sklearn-ubj": "scoring.models.xgboost_wrapper",
+    "tensorflow-savedmodel": "scoring.models.tensorflow_savedmodel",
+    "keras": "scoring.models.keras_file",
+    "pytorch-export": "scoring.models.torch_export",
+    "torchscript": "scoring.models.torchscript",
 }
 
 
@@ -36,10 +41,24 @@ class LoadedModel(Protocol):
 
 
 def preload(formats: Iterable[ModelFormat]) -> None:
-    """Import the libraries that the formats need and no other: they dominate the start of a job."""
+    """Import the libraries that the formats need and no other: they dominate the start of a job.
+
+    Raises ConfigurationError where one is not installed.
+    """
     # scikit-learn first: XGBoost binds to it at import, but only where it is wanted anyway (see xgboost_library).
-    for name in sorted({_LOADERS[declared] for declared in formats}):
-        importlib.import_module(name)
+    for declared in sorted(set(formats), key=lambda declared: _LOADERS[declared]):
+        _loader(declared)
+
+
+def _loader(declared: ModelFormat) -> Any:
+    try:
+        return importlib.import_module(_LOADERS[declared])
+    except ModuleNotFoundError as error:
+        image = image_of(FRAMEWORK_OF_FORMAT[declared])
+        raise ConfigurationError(
+            f"format {declared!r} needs {error.name}, which is not installed here: it is in the image {image!r}; deploy "
+            "that one (setting image_variants), or install the library where this runs"
+        ) from error
 
 
 def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
@@ -48,7 +67,7 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
     Raises ModelError or ConfigurationError.
     """
     try:
-        loaded: LoadedModel = importlib.import_module(_LOADERS[spec.format]).load(spec, path)
+        loaded: LoadedModel = _loader(spec.format).load(spec, path)
     except ScoringError:
         raise
     # Unpickling runs code of the model, which may even call sys.exit.
