@@ -14,6 +14,7 @@ from scoring.models import LoadedModel
 FLOOR_ROWS = 64
 """A model for which this many rows are too many has no room at all."""
 _FITS_BEFORE_GROWTH = 16
+_WORTH_A_TRY = 1.1
 _OUT_OF_MEMORY_CLASSES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
 """Python's and pyarrow's, PyTorch's, TensorFlow's."""
 _OUT_OF_MEMORY_TEXTS = (
@@ -39,6 +40,8 @@ class BatchLimit:
     rows: int | None = None
     too_many: int | None = None
     """The smallest number of rows that did not fit: growth stays below it."""
+    fitted: int = 0
+    """The largest number of rows that did fit under a limit."""
     fits: int = 0
     """Calls of the full `rows` that fitted since the last change."""
 
@@ -46,24 +49,26 @@ class BatchLimit:
         return left if self.rows is None else min(left, self.rows)
 
     def after_fit(self, rows: int) -> "BatchLimit":
-        """Double the limit after some full batches, but never to what did not fit before."""
+        """Grow after some full batches: half way to what did not fit, as long as that is worth a try."""
         if self.rows is None or rows < self.rows:
             return self
-        grown = self.rows * 2
-        if self.fits + 1 < _FITS_BEFORE_GROWTH or (self.too_many is not None and grown >= self.too_many):
-            return replace(self, fits=self.fits + 1)
-        return replace(self, rows=grown, fits=0)
+        known = replace(self, fitted=max(self.fitted, rows), fits=self.fits + 1)
+        if known.fits < _FITS_BEFORE_GROWTH:
+            return known
+        grown = self.rows * 2 if self.too_many is None else (self.rows + self.too_many) // 2
+        return replace(known, rows=grown, fits=0) if grown >= self.rows * _WORTH_A_TRY else known
 
     def after_out_of_memory(self, rows: int) -> "BatchLimit | None":
-        """Half of what did not fit; None when there is nothing left to halve."""
+        """What is known to fit, else half of what did not; None when there is nothing left to halve."""
         if rows <= FLOOR_ROWS:
             return None
-        smaller = max(FLOOR_ROWS, rows // 2)
+        fitted = self.fitted if self.fitted < rows else 0
+        smaller = fitted or max(FLOOR_ROWS, rows // 2)
         # Another thread may have learned more in the meantime.
         if self.rows is not None:
             smaller = min(smaller, self.rows)
         known = rows if self.too_many is None else min(rows, self.too_many)
-        return BatchLimit(smaller, too_many=known)
+        return BatchLimit(smaller, too_many=known, fitted=fitted)
 
 
 class AdaptiveModel:

@@ -100,7 +100,7 @@ def tensor_model(
 
     # One batch at a time on a GPU: several would need the memory of several.
     model = TensorModel(spec, Inputs(spec, inputs), call, concurrent=device == "cpu")
-    limit = None if most_rows is None else BatchLimit(most_rows, too_many=most_rows + 1)
+    limit = None if most_rows is None else BatchLimit(most_rows, too_many=most_rows + 1, fitted=most_rows)
     return _OnGpu(model, limit) if device == "cuda" else AdaptiveModel(model, limit)
 
 
