@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from contract.images import image_of
 from contract.spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
+from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
 from scoring.features import FeatureBatch
 
@@ -76,7 +77,16 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
             f"model {spec.model_id!r}: {spec.model_file!r} cannot be loaded as {spec.format} ({one_line(error)}): "
             f"check the record's format, and that this image reads its version{_trained_with(spec)}"
         ) from error
-    return loaded
+    return fitted(loaded)
+
+
+def fitted(model: LoadedModel) -> LoadedModel:
+    """The model with batches that fit into a GPU's memory, where there is one: it is smaller, and nobody's own."""
+    if find_device() == "cpu":
+        return model
+    from scoring.models.adaptive import AdaptiveModel  # noqa: PLC0415 - it needs what is above
+
+    return model if isinstance(model, AdaptiveModel) else AdaptiveModel(model)
 
 
 def check_features(spec: ModelSpec, trained_names: Sequence[str] | None, trained_count: int | None) -> None:

@@ -43,7 +43,7 @@ class WrapperModel:
         self._classes = max(2, file.classes)
         self._several_labels = self._classifier and file.targets > 1
         self.outputs = output_fields(spec, *self._describe_outputs())
-        self.concurrent = not file.linear
+        self.concurrent = file.concurrent
 
     def predict(self, batch: FeatureBatch) -> Any:
         matrix = batch.matrix(np.float32)
