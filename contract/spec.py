@@ -13,6 +13,8 @@ Framework = Literal[
     "lightgbm",
     "catboost",
     "onnx",
+    "tensorflow",
+    "pytorch",
     "custom",
 ]
 ModelFormat = Literal[
@@ -26,6 +28,10 @@ ModelFormat = Literal[
     "catboost-cbm",
     "onnx",
     "custom",
+    "tensorflow-savedmodel",
+    "keras",
+    "pytorch-export",
+    "torchscript",
 ]
 Method = Literal["predict", "predict_proba", "decision_function", "margin"]
 
@@ -39,10 +45,16 @@ FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
     "lightgbm-text": "lightgbm",
     "catboost-cbm": "catboost",
     "onnx": "onnx",
+    "tensorflow-savedmodel": "tensorflow",
+    "keras": "tensorflow",
+    "pytorch-export": "pytorch",
+    "torchscript": "pytorch",
     "custom": "custom",
 }
 """`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor.
 `custom` is whatever the archive's own `code/inference.py` loads.
+
+Which image serves a framework: `contract/images.py`.
 """
 
 METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
@@ -56,6 +68,10 @@ METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
     "catboost-cbm": frozenset({"predict", "predict_proba", "margin"}),
     "onnx": frozenset({"predict"}),
     "custom": frozenset({"predict"}),
+    "tensorflow-savedmodel": frozenset({"predict"}),
+    "keras": frozenset({"predict"}),
+    "pytorch-export": frozenset({"predict"}),
+    "torchscript": frozenset({"predict"}),
 }
 
 ACCELERATED_FRAMEWORKS: frozenset[Framework] = frozenset({"xgboost", "lightgbm"})

@@ -14,7 +14,10 @@ from scoring.errors import one_line
 
 def trained_on(declared: ModelFormat, path: Path) -> dict[str, Any]:
     """`names` of the features in their order and their `count`; None for what the artifact does not know."""
-    if FRAMEWORK_OF_FORMAT[declared] == "sklearn":
+    if FRAMEWORK_OF_FORMAT[declared] in ("tensorflow", "pytorch"):
+        # Most take one matrix and know no names, and their libraries need not be installed here.
+        names = count = None
+    elif FRAMEWORK_OF_FORMAT[declared] == "sklearn":
         import joblib  # noqa: PLC0415 - only the one library that the artifact needs
 
         estimator = joblib.load(path)

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from contract.spec import ModelFormat, ModelSpec
+from contract.images import image_of
+from contract.spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
+from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
 from scoring.features import FeatureBatch
 from scoring.models.archived_code import note_ignored_code
@@ -24,6 +26,10 @@ _LOADERS: dict[ModelFormat, str] = {
     "catboost-cbm": "scoring.models.catboost_model",
     "onnx": "scoring.models.onnx_model",
     "custom": "scoring.models.custom_code",
+    "tensorflow-savedmodel": "scoring.models.tensorflow_savedmodel",
+    "keras": "scoring.models.keras_file",
+    "pytorch-export": "scoring.models.torch_export",
+    "torchscript": "scoring.models.torchscript",
 }
 
 
@@ -80,8 +86,19 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
                 f"model {spec.model_id!r}: {spec.model_file!r} cannot be loaded as {spec.format} ({one_line(error)}): "
                 f"check the record's format, and that this image reads its version{both_versions(spec)}"
             ) from error
-    loaded.notes = sum_up_notes(spec, [*pinned, *note_ignored_code(spec, path), *loaded.notes], heard)
-    return loaded
+    notes = [*pinned, *note_ignored_code(spec, path), *getattr(loaded, "notes", ())]
+    model = fitted(loaded)
+    model.notes = sum_up_notes(spec, notes, heard)
+    return model
+
+
+def fitted(model: LoadedModel) -> LoadedModel:
+    """The model with batches that fit into a GPU's memory, where there is one: it is smaller, and nobody's own."""
+    if find_device() == "cpu":
+        return model
+    from scoring.models.adaptive import AdaptiveModel  # noqa: PLC0415 - it needs what is above
+
+    return model if isinstance(model, AdaptiveModel) else AdaptiveModel(model)
 
 
 def loader_format(spec: ModelSpec) -> ModelFormat:
@@ -102,9 +119,10 @@ def loader_of(declared: ModelFormat) -> Any:
 
 def missing_library(declared: ModelFormat, error: ImportError) -> str:
     """What to do where the image lacks the library of a format."""
+    image = image_of(FRAMEWORK_OF_FORMAT[declared])
     return (
-        f"this image cannot load models of format {declared!r} ({one_line(error)}): deploy the image that has its "
-        "library (docs/image.md says which), or register the model in another format"
+        f"format {declared!r} needs {error.name or one_line(error)}, which is not installed here: it is in the image "
+        f"{image!r}; deploy that one (setting image_variants), or install the library where this runs"
     )
 
 

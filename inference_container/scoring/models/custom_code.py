@@ -38,7 +38,13 @@ def load(spec: ModelSpec, path: Path) -> "CustomModel":
             f"model {spec.model_id!r}: its {CODE_FILE} has no model_fn, and format 'custom' has no other way to load "
             "it: write model_fn(model_dir), or declare the format that its file has"
         )
-    return CustomModel(spec, code, loader_of(spec.format).load(spec, path).native)
+    loaded = loader_of(spec.format).load(spec, path)
+    if not hasattr(loaded, "native"):
+        raise ModelError(
+            f"model {spec.model_id!r}: its {CODE_FILE} has no model_fn, which custom code for format {spec.format!r} "
+            "needs: write model_fn(model_dir)"
+        )
+    return CustomModel(spec, code, loaded.native)
 
 
 class CustomModel:

@@ -13,6 +13,7 @@ import onnxruntime
 import pyarrow as pa
 
 from contract.spec import ModelSpec
+from scoring.device import find_device, onnx_providers
 from scoring.errors import ModelError, one_line
 from scoring.features import FeatureBatch
 from scoring.models import check_features
@@ -39,7 +40,8 @@ def load(spec: ModelSpec, path: Path) -> "OnnxModel":
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    return OnnxModel(spec, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+    providers = onnx_providers(onnxruntime.get_available_providers(), find_device())
+    return OnnxModel(spec, onnxruntime.InferenceSession(str(path), options, providers=providers))
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,11 @@ class OnnxModel:
     """All outputs side by side. One output is `prediction`, several are named after the graph's names for them."""
 
     notes: tuple[str, ...] = ()
-    concurrent = True
-    """A session may be run by several threads at once."""
 
     def __init__(self, spec: ModelSpec, session: Any) -> None:
         self.native = session
+        # A session may be run by several threads at once, but several batches would need the GPU's memory of several.
+        self.concurrent = "CUDAExecutionProvider" not in session.get_providers()
         self._inputs = [(item.name, item.type, item.shape) for item in session.get_inputs()]
         unknown = [f"{name!r} of {kind}" for name, kind, _ in self._inputs if kind not in _DTYPES]
         if unknown:

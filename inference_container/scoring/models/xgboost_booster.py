@@ -36,8 +36,7 @@ class BoosterModel:
         if file.objective == "multi:softmax" and not self._margin:
             width = 1
         self.outputs = output_fields(spec, [pa.float32()] * width, range(width) if width > 1 else None)
-        # XGBoost promises thread-safe prediction for trees only.
-        self.concurrent = not file.linear
+        self.concurrent = file.concurrent
 
     def predict(self, batch: FeatureBatch) -> Any:
         return self._file.predict(batch.matrix(np.float32), margin=self._margin)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.spec import ModelSpec
+from scoring.device import Device, find_device
 from scoring.errors import ModelError
 from scoring.models import check_features
 
@@ -27,6 +28,14 @@ def _import_xgboost() -> Any:
 
 
 xgboost = _import_xgboost()
+
+
+def _device() -> Device:
+    """The GPU where there is one and this XGBoost is built for it, else the CPU."""
+    if find_device() == "cuda" and not xgboost.build_info().get("USE_CUDA"):
+        sys.stderr.write("there is a GPU, but this image's XGBoost is built for the CPU: scoring on the CPU\n")
+        return "cpu"
+    return find_device()
 
 
 class BoosterFile:
@@ -54,6 +63,12 @@ class BoosterFile:
         self.targets = int(parameters.get("num_target", 1))
         self.linear = learner["gradient_booster"]["name"] == "gblinear"
         self.predict_accelerated: Any = None
+        self.device = _device()
+        if self.device == "cuda":
+            self.booster.set_param({"device": "cuda"})
+        # XGBoost promises thread-safe prediction for trees only, and several batches would need the GPU's memory of
+        # several.
+        self.concurrent = not self.linear and self.device == "cpu"
 
     def accelerated(self, spec: ModelSpec, trees: int = 0) -> "BoosterFile":
         """The same file, predicted by the accelerator that the record asks for."""
@@ -67,9 +82,10 @@ class BoosterFile:
         """Predictions in float32: one a row, or rows by classes or targets. `trees` (0, 0) are all of them."""
         if self.predict_accelerated is not None:
             return self.predict_accelerated(matrix)
-        if self.linear:
+        # In place it would predict a matrix that lies in another memory than the model with a warning for each call.
+        if self.linear or self.device == "cuda":
             data = xgboost.DMatrix(matrix, nthread=1)
-            return self.booster.predict(data, output_margin=margin, validate_features=False)
+            return self.booster.predict(data, output_margin=margin, iteration_range=trees, validate_features=False)
         kind = "margin" if margin else "value"
         return self.booster.inplace_predict(matrix, iteration_range=trees, predict_type=kind)
 

@@ -58,7 +58,7 @@ class WrapperModel:
         self._classes = max(2, file.classes)
         self._several_labels = self._classifier and file.targets > 1
         self.outputs = output_fields(spec, *self._describe_outputs())
-        self.concurrent = not file.linear
+        self.concurrent = file.concurrent
 
     @property
     def trees(self) -> int:

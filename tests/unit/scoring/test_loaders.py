@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xgboost
+from sklearn.base import clone
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -22,7 +23,8 @@ from contract.codec import dumps
 from contract.spec import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.features import FeatureBatch
-from scoring.models import load_model
+from scoring.models import LoadedModel, load_model
+from scoring.models.adaptive import AdaptiveModel
 from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.loading import NAMES, ROWS, columns_of, spec_of
 
@@ -143,6 +145,40 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
         check=False,
     )
     assert ended.stdout == "[DataType(int64)]\n[]\n", ended.stderr
+
+
+@pytest.mark.parametrize("name", ["stopped", "dart", "linear"])
+def test_on_a_gpu_xgboost_predicts_the_same_one_batch_at_a_time(
+    name: str, numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of its way but the GPU itself: this XGBoost takes `device` and, without CUDA, stays on the CPU."""
+    target = (numbers["delay"] > 10).astype("int64")
+    frame = numbers.fillna(0)
+    validation = {"eval_set": [(frame, 1 - target)], "verbose": False} if name == "stopped" else {}
+    clone(WRAPPERS[name]).fit(frame, target, **validation).save_model(tmp_path / "model.ubj")
+    spec = spec_of("xgboost-sklearn-ubj", "predict_proba")
+    on_cpu = columns_of(spec, load_model(spec, tmp_path / "model.ubj"), frame)
+    monkeypatch.setattr("scoring.models.xgboost_library._device", lambda: "cuda")
+    loaded = load_model(spec, tmp_path / "model.ubj")
+    assert not loaded.concurrent
+    found = columns_of(spec, loaded, frame)
+    for column, values in on_cpu.items():
+        np.testing.assert_array_equal(found[column], values)
+
+
+def test_an_xgboost_without_cuda_stays_on_the_cpu_and_says_so(
+    numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone(WRAPPERS["regressor"]).fit(numbers, numbers["distance"]).save_model(tmp_path / "model.ubj")
+    for module in ("scoring.models.xgboost_library", "scoring.models"):
+        monkeypatch.setattr(f"{module}.find_device", lambda: "cuda")
+    monkeypatch.setattr(xgboost, "build_info", lambda: {"USE_CUDA": False})
+    spec = spec_of("xgboost-sklearn-ubj")
+    loaded = load_model(spec, tmp_path / "model.ubj")
+    assert isinstance(loaded, AdaptiveModel)
+    assert loaded.concurrent
+    assert "XGBoost is built for the CPU" in capsys.readouterr().err
+    assert len(columns_of(spec, loaded, numbers)["prediction"]) == ROWS
 
 
 def save(model: Any, folder: Path) -> Path:
