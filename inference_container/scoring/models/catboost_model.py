@@ -18,15 +18,38 @@ _CATEGORY_TYPES = frozenset({"string", "int8", "int16", "int32", "int64", "uint8
 
 
 def load(spec: ModelSpec, path: Path) -> "CatBoostModel":
+    try:
+        return CatBoostModel(spec, *read(path))
+    except ValueError as error:
+        raise ModelError(f"model {spec.model_id!r}: {spec.model_file!r} {error}") from error
+
+
+def read(path: Path) -> tuple[Any, bool]:
+    """The model as the class that trained it, because what `predict` gives depends on it, and whether that classifies.
+
+    Raises ValueError for what is no .cbm file.
+    """
     with path.open("rb") as file:
         magic = file.read(4)
     if magic != b"CBM1":
         kind = "a pickle" if magic.startswith(b"\x80") else "not a .cbm file"
-        raise ModelError(
-            f"model {spec.model_id!r}: {spec.model_file!r} is {kind}: load it with the CatBoost that wrote it, save it "
-            "with save_model('model.cbm'), and register that file"
+        raise ValueError(
+            f"is {kind}: load it with the CatBoost that wrote it, save it with save_model('model.cbm'), and register "
+            "that file"
         )
-    return CatBoostModel(spec, path)
+    plain = catboost.CatBoost().load_model(str(path))
+    if len(plain.classes_):
+        return catboost.CatBoostClassifier().load_model(str(path)), True
+    loss = str(plain.get_all_params().get("loss_function", "")) if plain.tree_count_ else ""
+    if loss.startswith(("Poisson", "Tweedie", "RMSEWithUncertainty")):
+        return catboost.CatBoostRegressor().load_model(str(path)), False
+    return plain, False
+
+
+def names_of(model: Any) -> list[str] | None:
+    """The features' names; None for a model that was trained on a matrix, for which they are positions."""
+    names = [str(name) for name in model.feature_names_]
+    return None if names == [str(index) for index in range(len(names))] else names
 
 
 class CatBoostModel:
@@ -36,13 +59,11 @@ class CatBoostModel:
     concurrent = True
     """Applying a model changes nothing of it; a test holds threads against each other."""
 
-    def __init__(self, spec: ModelSpec, path: Path) -> None:
-        self.native, self._classifier = _load(path)
+    def __init__(self, spec: ModelSpec, model: Any, classifier: bool) -> None:
+        self.native = model
+        self._classifier = classifier
         self._method = spec.method
-        names = list(self.native.feature_names_)
-        # Trained on a matrix: these are positions, not names of columns.
-        unnamed = names == [str(index) for index in range(len(names))]
-        check_features(spec, None if unnamed else names, len(names))
+        check_features(spec, names_of(model), len(model.feature_names_))
         self._categories = self._check_categories(spec)
         if spec.method == "predict_proba" and not self._classifier:
             raise ModelError(f"model {spec.model_id!r}: predict_proba needs a classifier: use predict in its record")
@@ -114,14 +135,3 @@ class CatBoostModel:
             return [kind], None
         labels_of = list(self.native.classes_)
         return [kind] * width, labels_of if len(labels_of) == width else range(width)
-
-
-def _load(path: Path) -> tuple[Any, bool]:
-    """The model as the class that trained it, because what `predict` gives depends on the class."""
-    plain = catboost.CatBoost().load_model(str(path))
-    loss = str(plain.get_all_params().get("loss_function", "")) if plain.tree_count_ else ""
-    if len(plain.classes_):
-        return catboost.CatBoostClassifier().load_model(str(path)), True
-    if loss.startswith(("Poisson", "Tweedie", "RMSEWithUncertainty")):
-        return catboost.CatBoostRegressor().load_model(str(path)), False
-    return plain, False

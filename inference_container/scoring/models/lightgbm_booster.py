@@ -19,25 +19,36 @@ _PROBABILITIES = ("binary", "multiclass", "multiclassova")
 
 
 def load(spec: ModelSpec, path: Path) -> LoadedModel:
-    text = path.read_bytes()
-    if not text.lstrip().startswith(b"tree"):
-        remedy = "save it with booster_.save_model('model.txt') (wrapper) or save_model('model.txt') (Booster)"
-        if text.startswith(b"\x80"):
-            raise ModelError(f"model {spec.model_id!r}: {spec.model_file!r} is a pickle, not LightGBM's text: {remedy}")
-        raise ModelError(f"model {spec.model_id!r}: {spec.model_file!r} is not LightGBM's text format: {remedy}")
-    if b"\nend of trees" not in text:
-        # LightGBM takes the whole process down when a tree is cut off.
-        raise ModelError(
-            f"model {spec.model_id!r}: {spec.model_file!r} ends before its last tree: save it again and register a new "
-            "version"
-        )
-    booster = lightgbm.Booster(model_str=text.decode("utf-8"), params={"verbosity": -1})
+    try:
+        booster = read(path)
+    except ValueError as error:
+        raise ModelError(f"model {spec.model_id!r}: {spec.model_file!r} {error}") from error
     native = LightgbmModel(spec, booster)
     if not spec.accelerator:
         return native
     return accelerated_trees.checked(
         spec, native, LightgbmModel(spec, booster, accelerated_trees.lightgbm_predict(spec, booster))
     )
+
+
+def read(path: Path) -> Any:
+    """The Booster of a file. Raises ValueError for what is no complete file of LightGBM's text format."""
+    text = path.read_bytes()
+    remedy = "save it with booster_.save_model('model.txt') (wrapper) or save_model('model.txt') (Booster)"
+    if text.startswith(b"\x80"):
+        raise ValueError(f"is a pickle, not LightGBM's text: {remedy}")
+    if not text.lstrip().startswith(b"tree"):
+        raise ValueError(f"is not LightGBM's text format: {remedy}")
+    if b"\nend of trees" not in text:
+        # LightGBM takes the whole process down when a tree is cut off.
+        raise ValueError("ends before its last tree: save it again and register a new version")
+    return lightgbm.Booster(model_str=text.decode("utf-8"), params={"verbosity": -1})
+
+
+def names_of(booster: Any) -> list[str] | None:
+    """The features' names; None for a model that was trained on a matrix, for which LightGBM makes names of its own."""
+    names = [str(name) for name in booster.feature_name()]
+    return None if names == [f"Column_{index}" for index in range(len(names))] else names
 
 
 class LightgbmModel:
@@ -53,10 +64,7 @@ class LightgbmModel:
         self.native = booster
         self._accelerated = accelerated
         self._method = spec.method
-        names = booster.feature_name()
-        # Trained on a matrix: these are LightGBM's own names, not those of columns.
-        unnamed = names == [f"Column_{index}" for index in range(len(names))]
-        check_features(_as_lightgbm_names(spec), None if unnamed else names, booster.num_feature())
+        check_features(_as_lightgbm_names(spec), names_of(booster), booster.num_feature())
         self._categories = booster.pandas_categorical or []
         self._texts = [feature.name for feature in spec.features if feature.type == "string"]
         self._check_categories(spec)

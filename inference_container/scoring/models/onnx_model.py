@@ -35,13 +35,27 @@ _ERRORS_ONLY = 3
 
 
 def load(spec: ModelSpec, path: Path) -> "OnnxModel":
+    return OnnxModel(spec, start(path))
+
+
+def start(path: Path) -> Any:
+    """A session of a graph."""
     options = onnxruntime.SessionOptions()
     # One thread a call: the threads of the budget predict whole batches beside each other.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     providers = onnx_providers(onnxruntime.get_available_providers(), find_device())
-    return OnnxModel(spec, onnxruntime.InferenceSession(str(path), options, providers=providers))
+    return onnxruntime.InferenceSession(str(path), options, providers=providers)
+
+
+def names_of(session: Any) -> tuple[list[str] | None, int | None]:
+    """Names of the features where each is an input of its own, and their number where the graph says it."""
+    inputs = session.get_inputs()
+    if len(inputs) > 1:
+        return [item.name for item in inputs], len(inputs)
+    shape = inputs[0].shape
+    return None, shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
 
 
 @dataclass(frozen=True)

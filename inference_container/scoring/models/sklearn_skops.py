@@ -4,7 +4,9 @@ A skops file names the types that it holds. Those that skops knows are built; an
 record names it, because building it may run code.
 """
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import skops.io
 
@@ -17,12 +19,19 @@ _HARMLESS = frozenset({"numpy.dtype"})
 
 
 def load(spec: ModelSpec, path: Path) -> SklearnModel:
-    unknown = skops.io.get_untrusted_types(file=path)
-    untrusted = sorted(set(unknown) - set(spec.trusted_types) - _HARMLESS)
-    if untrusted:
+    if untrusted := untrusted_types(path, spec.trusted_types):
         raise ModelError(
             f"model {spec.model_id!r}: {spec.model_file!r} holds types that skops does not trust: {untrusted}: look at "
             "what they are, then name them in trusted_types in the model's record, or build the model without them"
         )
-    # Only what is in the file: skops refuses to be told of others.
-    return SklearnModel(spec, skops.io.load(path, trusted=unknown))
+    return SklearnModel(spec, read(path))
+
+
+def untrusted_types(path: Path, trusted: Collection[str]) -> list[str]:
+    """Types of a file that neither skops nor the record trusts."""
+    return sorted(set(skops.io.get_untrusted_types(file=path)) - set(trusted) - _HARMLESS)
+
+
+def read(path: Path) -> Any:
+    """Build what a file holds, once it is clear that each of its types is trusted."""
+    return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
