@@ -68,7 +68,7 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
         "version": draw(versions),
         "artifact_sha256": draw(st.text("0123456789abcdef", min_size=64, max_size=64)),
         "artifact_bytes": draw(counts),
-        "framework": "sklearn" if format_.startswith("sklearn") else "xgboost",
+        "framework": FRAMEWORK_OF_FORMAT[format_],
         "format": format_,
         "model_file": draw(object_keys),
         "method": draw(st.sampled_from(sorted(METHODS_OF_FORMAT[format_]))),
