@@ -68,6 +68,8 @@ class AttemptPlan:
     instance_count: int
     volume_size_gb: int
     max_runtime_seconds: int
+    image_uri: str = ""
+    """The image variant that serves the job's models; only a record of before there were variants has none."""
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ class JobRecord:
     reason: str = ""
     notes: tuple[str, ...] = ()
     """What the ledger notes of how the models were loaded, each with its model's id."""
+    image_uri: str = ""
+    """What its attempts run, as deployed when the execution was planned."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What jobs run on: the scoring image and the role of the jobs."""
+"""What jobs run on: the scoring images and the role of the jobs."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,10 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from contract import layout
-from infra.assets import container_image
+from infra.images import output_name, scoring_images
 from infra.settings import Settings
 from infra.storage import Storage, export_name
 
-IMAGE_URI = "ImageUri"
 JOB_ROLE_ARN = "JobRoleArn"
 
 JOB_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -22,19 +21,15 @@ JOB_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 class JobPlatform:
     """The compute stack's outputs as the workflow names them."""
 
-    image_uri: str
     job_role_arn: str
 
     @classmethod
     def of(cls, stage: str) -> "JobPlatform":
-        return cls(
-            image_uri=Fn.import_value(export_name(stage, IMAGE_URI)),
-            job_role_arn=Fn.import_value(export_name(stage, JOB_ROLE_ARN)),
-        )
+        return cls(job_role_arn=Fn.import_value(export_name(stage, JOB_ROLE_ARN)))
 
 
 class ComputeStack(Stack):
-    """The image, built from the repository or named by a setting, and the role that processing jobs assume."""
+    """The images, built from the repository or named by settings, and the role that processing jobs assume."""
 
     job_log_group = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:{JOB_LOG_GROUP}"
     job_log_streams = f"{job_log_group}:log-stream:*"
@@ -46,23 +41,21 @@ class ComputeStack(Stack):
             env=Environment(account=settings.account, region=settings.region),
             description="Fleetscore: scoring image and job role",
         )
-        image_uri, repository_arn = self._image(settings)
-        self.job_role = self._job_role(Storage.of(settings.stage), repository_arn, in_vpc=settings.vpc is not None)
-        outputs = {
-            IMAGE_URI: (image_uri, "The scoring image"),
-            JOB_ROLE_ARN: (self.job_role.role_arn, "The role that processing jobs assume"),
-        }
-        for name, (value, description) in outputs.items():
-            exported = export_name(settings.stage, name)
-            CfnOutput(self, name, value=value, description=description, export_name=exported)
+        images = scoring_images(self, settings)
+        repository_arns = list(dict.fromkeys(image.repository_arn for image in images.values()))
+        self.job_role = self._job_role(Storage.of(settings.stage), repository_arns, in_vpc=settings.vpc is not None)
+        for variant, image in images.items():
+            # To look at; no export, see scoring_images.
+            CfnOutput(self, output_name(variant), value=image.uri, description=f"The scoring image {variant!r}")
+        CfnOutput(
+            self,
+            JOB_ROLE_ARN,
+            value=self.job_role.role_arn,
+            description="The role that processing jobs assume",
+            export_name=export_name(settings.stage, JOB_ROLE_ARN),
+        )
 
-    def _image(self, settings: Settings) -> tuple[str, str]:
-        if settings.image_uri is not None and settings.image_repository_arn is not None:
-            return settings.image_uri, settings.image_repository_arn
-        image = container_image(self, "Image")
-        return image.image_uri, image.repository.repository_arn
-
-    def _job_role(self, storage: Storage, repository_arn: str, *, in_vpc: bool) -> iam.Role:
+    def _job_role(self, storage: Storage, repository_arns: list[str], *, in_vpc: bool) -> iam.Role:
         role = iam.Role(
             self,
             "JobRole",
@@ -107,7 +100,7 @@ class ComputeStack(Stack):
             ),
             iam.PolicyStatement(
                 actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                resources=[repository_arn],
+                resources=repository_arns,
             ),
             # These two have no resources that could be named.
             iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),

@@ -8,13 +8,14 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedded.endpoint import Endpoint
 from embedded.images import Image, ImageNotRegisteredError, ImageStore
+from embedded.interpreters import python_for
 from embedded.sagemaker import inputs
 from embedded.sagemaker.clients import TRANSFERS, ClientFactory, RoleAccess
 from embedded.sagemaker.errors import JobFailure
@@ -36,7 +37,8 @@ class JobTools:
     """What every job of the service shares.
 
     `grace_seconds` is the time between SIGTERM and SIGKILL, `watch_seconds` that between two looks at the Continuous
-    outputs. `may_use_key(role_arn, key_id)` says whether a role may encrypt with a key.
+    outputs. `may_use_key(role_arn, key_id)` says whether a role may encrypt with a key. `pythons` run the image variants
+    that they are named for, `python` all other images.
     """
 
     endpoint: Endpoint
@@ -49,6 +51,7 @@ class JobTools:
     grace_seconds: float
     watch_seconds: float
     python: str = sys.executable
+    pythons: Mapping[str, str] = field(default_factory=dict)
     transfers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(TRANSFERS, "transfer"))
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -169,7 +172,7 @@ class JobRun:
                     guard=self._tools.guard,
                     variables=self._variables(access),
                     exited=lambda name, code: self._job.events.put(InstanceExited(name, code)),
-                    python=self._tools.python,
+                    python=python_for(image, self._tools.pythons, self._tools.python),
                 )
             except (ValueError, OSError) as error:
                 raise JobFailure(
