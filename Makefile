@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FRAMEWORKS_VENV := .venv-frameworks
 PACKAGES := contract infra lambdas cli embedded examples
 TYPED := $(PACKAGES) inference_container/scoring inference_container/training inference_container/launcher app.py
 
@@ -48,6 +49,21 @@ demo: $(STAMP)-run ## Score all flights of 2013 with a fleet of 19 models, in th
 test: $(STAMP)-test lint ## Check style and types, then run every test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# Heavy frameworks have an environment of their own, so that `make test` stays quick. PyTorch is installed without a hash:
+# pip may have a build for the CPU at hand, which is another file than PyPI's with its gigabytes of CUDA.
+$(FRAMEWORKS_VENV)/.installed: requirements-frameworks.txt pyproject.toml | $(BIN)/python
+	@echo "Installing TensorFlow, PyTorch and the pinned dependencies into $(FRAMEWORKS_VENV) (once) ..."
+	@[ -x $(FRAMEWORKS_VENV)/bin/python ] || $(BIN)/python -m venv $(FRAMEWORKS_VENV)
+	@$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-frameworks.txt
+	@$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(call extra,pytorch)
+	@touch $@
+
+.PHONY: test-frameworks
+test-frameworks: $(FRAMEWORKS_VENV)/.installed $(STAMP)-test ## Run the tests of TensorFlow and PyTorch models and of image variants
+	@$(FRAMEWORKS_VENV)/bin/python -m pytest tests/frameworks --ignore tests/frameworks/e2e
+	@PATH="$(CURDIR)/$(BIN):$$PATH" EMBEDDED_AWS_PYTHONS="tensorflow=$(CURDIR)/$(FRAMEWORKS_VENV)/bin/python,pytorch=$(CURDIR)/$(FRAMEWORKS_VENV)/bin/python" \
+	  $(BIN)/python -m pytest tests/frameworks/e2e
+
 .PHONY: lint
 lint: $(STAMP)-test ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff format --check --quiet .
@@ -63,8 +79,12 @@ format: $(STAMP)-test ## Put the code into its one format
 synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
 	@PATH="$(CURDIR)/$(BIN):$$PATH" CDK_OUTDIR=cdk.out $(BIN)/python app.py
 
-# The locks: `requirements.txt` runs Fleetscore, `-test` adds the tests' tools, the container has a part of the same.
+# The locks: `requirements.txt` runs Fleetscore, `-test` adds the tests' tools, the container has a part of the same, and
+# its variants add theirs. An extra's packages, one a line:
+extra = $(shell grep -E '^$(1) = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"')
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+# What CatBoost draws with; it predicts without, and so does the image.
+PLOTTING := matplotlib plotly graphviz contourpy cycler fonttools kiwisolver pillow pyparsing
 RUN_EXTRAS := --extra infra --extra lambdas --extra scoring --extra embedded --extra example
 .PHONY: lock
 lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
@@ -72,7 +92,14 @@ lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --output-file requirements.txt
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --extra test --constraint requirements.txt --output-file requirements-test.txt
 	@printf 'awscli==1.46.3\n' | $(COMPILE) - --output-file requirements-awscli.txt
-	@grep -E '^scoring = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
+	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
+	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
+	  $(COMPILE) - --constraint requirements-test.txt $(addprefix --no-emit-package ,$(PLOTTING)) --output-file inference_container/requirements-trees.txt
+	@for variant in tensorflow pytorch core-gpu tensorflow-gpu; do \
+	  grep -E "^$$variant = \[" pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
+	  $(COMPILE) - --constraint requirements-test.txt --output-file inference_container/requirements-$$variant.txt; done
+	@printf '%s\n' $(call extra,scoring) $(call extra,tensorflow) $(call extra,frameworks-test) | \
+	  $(COMPILE) - --constraint requirements-test.txt --constraint inference_container/requirements-tensorflow.txt --output-file requirements-frameworks.txt
 
 .PHONY: clean
 clean: ## Remove what the other targets made, but not .venv

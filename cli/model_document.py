@@ -11,7 +11,18 @@ from contract.catalog import Compute, CurrentChange, Model, ModelVersion
 from contract.codec import decode_fields
 from contract.names import check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
-from contract.spec import FRAMEWORK_OF_FORMAT, Feature, Framework, Method, ModelFormat, ModelSpec, OutputFormat
+from contract.spec import (
+    FRAMEWORK_OF_FORMAT,
+    Accelerator,
+    CustomAccept,
+    CustomContentType,
+    Feature,
+    Framework,
+    Method,
+    ModelFormat,
+    ModelSpec,
+    OutputFormat,
+)
 
 _ANY_SHA256 = "0" * 64
 """Stands in while everything else is checked, before the artifact is there."""
@@ -51,6 +62,12 @@ class ModelDocument:
     tolerated_quarantine_fraction: float = 0.0
     output_format: OutputFormat = "parquet"
     row_number_column: str = ""
+    custom_code: bool = False
+    content_type: CustomContentType = "text/csv"
+    accept: CustomAccept = "application/json"
+    output_types: tuple[str, ...] = ()
+    accelerator: Accelerator = ""
+    trusted_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = check_model_id("model_id", self.model_id)
@@ -91,6 +108,12 @@ class ModelDocument:
                 tolerated_quarantine_fraction=self.tolerated_quarantine_fraction,
                 output_format=self.output_format,
                 row_number_column=self.row_number_column,
+                custom_code=self.custom_code,
+                content_type=self.content_type,
+                accept=self.accept,
+                output_types=self.output_types,
+                accelerator=self.accelerator,
+                trusted_types=self.trusted_types,
             )
         except InvalidInputError as error:
             problems += error.problems

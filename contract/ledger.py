@@ -49,6 +49,8 @@ class Marker:
     """How the predictions were written, and why so where there was a choice."""
     keys: KeyReport | None = None
     """None: the model's record names no key columns."""
+    notes: tuple[str, ...] = ()
+    """What people must know of how the model was loaded: its library's warnings, an accelerator, code that ran."""
 
     def __post_init__(self) -> None:
         if self.rows_in != self.rows_scored + self.rows_quarantined or min(self.rows_scored, self.rows_quarantined) < 0:

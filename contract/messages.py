@@ -86,6 +86,8 @@ class AttemptPlan:
     instance_count: int
     volume_size_gb: int
     max_runtime_seconds: int
+    image_uri: str = ""
+    """The image variant that serves the job's models; only a record of before there were variants has none."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class TrainingAttemptPlan:
     """StoppingCondition: with spot it has MaxWaitTimeInSeconds, without it must not."""
     longest_seconds: int
     """How long the job may take, waits for spot capacity included."""
+    image_uri: str = ""
+    """The image variant that serves the framework of the model that is trained."""
 
 
 @dataclass(frozen=True)

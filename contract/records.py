@@ -117,6 +117,10 @@ class JobRecord:
     """What came of a training job that succeeded: whether its version was promoted, and why."""
     duplicate_keys: int = 0
     null_keys: int = 0
+    notes: tuple[str, ...] = ()
+    """What the ledger notes of how the models were loaded, each with its model's id."""
+    image_uri: str = ""
+    """What its attempts run, as deployed when the execution was planned."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class JobSummary:
     """Rows whose key columns repeat those of an earlier row of the same object, over all models."""
     null_keys: int = 0
     """Rows with a null in a key column."""
+    notes: tuple[str, ...] = ()
+    """What people must know of how the models were loaded: warnings of their libraries, accelerators, custom code."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ class ImageAsset:
     directory: Path
     dockerfile: str
     image_uri: str
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Of the build, by name."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _files(asset: dict[str, Any], folder: Path, endpoint: Endpoint) -> list[File
 def _images(identity: str, asset: dict[str, Any], folder: Path, endpoint: Endpoint) -> list[ImageAsset]:
     source = asset["source"]
     # The platform says what the image is built for; here its code runs on this machine as it is.
-    unknown = sorted(source.keys() - {"directory", "dockerFile", "platform"})
+    unknown = sorted(source.keys() - {"directory", "dockerFile", "dockerBuildArgs", "platform"})
     if unknown:
         raise AssemblyError(f"image asset {identity}: {', '.join(unknown)} cannot be followed without Docker")
     return [
@@ -117,6 +119,7 @@ def _images(identity: str, asset: dict[str, Any], folder: Path, endpoint: Endpoi
             dockerfile=source.get("dockerFile", "Dockerfile"),
             image_uri=f"{endpoint.account_id}.dkr.ecr.{endpoint.region}.amazonaws.com/"
             f"{_in_place(destination['repositoryName'], endpoint)}:{_in_place(destination['imageTag'], endpoint)}",
+            arguments=tuple(sorted(source.get("dockerBuildArgs", {}).items())),
         )
         for destination in asset["destinations"].values()
     ]

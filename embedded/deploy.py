@@ -49,7 +49,7 @@ def deploy(
         for asset in stack.files:
             _publish(asset, endpoint)
         for image in stack.images:
-            images.register(image.image_uri, image.directory, image.dockerfile)
+            images.register(image.image_uri, image.directory, image.dockerfile, dict(image.arguments))
         started = time.monotonic()
         change = _deploy_stack(stack, endpoint)
         progress(f"{stack.name}: {change} ({time.monotonic() - started:.1f} s)")

@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     build.add_argument("--file", "-f", default="Dockerfile")
     # Without Docker the code runs on this machine, whatever the image is built for.
     build.add_argument("--platform")
+    build.add_argument("--build-arg", action="append", default=[])
     build.add_argument("directory", type=Path)
     tag = commands.add_parser("tag")
     tag.add_argument("source")
@@ -79,7 +80,8 @@ def _carry_out(given: argparse.Namespace, images: ImageStore) -> int:
         case "inspect":
             return 0 if images.resolve(given.image) is not None else 1
         case "build":
-            images.register(given.tag, given.directory.resolve(), given.file)
+            arguments = {name: value for name, _, value in (item.partition("=") for item in given.build_arg)}
+            images.register(given.tag, given.directory.resolve(), given.file, arguments)
         case "tag":
             images.tag(given.source, given.target)
         case "push":

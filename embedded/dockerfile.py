@@ -69,12 +69,14 @@ class Stage:
         return self.root / self.absolute(path).lstrip("/")
 
 
-def build(context: Path, dockerfile: Path, roots: Path) -> Stage:
+def build(context: Path, dockerfile: Path, roots: Path, arguments: Mapping[str, str] | None = None) -> Stage:
     """Carry out the Dockerfile and return its last stage, whose files lie under `roots`.
+
+    `arguments` replace the defaults of its ARGs; one that it does not have is a problem.
 
     Raises DockerfileError with every problem found.
     """
-    return _Builder(context, dockerfile, roots).build()
+    return _Builder(context, dockerfile, roots, arguments or {}).build()
 
 
 def read_instructions(text: str) -> list[Instruction]:
@@ -164,7 +166,9 @@ def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
 
 
 class _Builder:
-    def __init__(self, context: Path, dockerfile: Path, roots: Path) -> None:
+    def __init__(self, context: Path, dockerfile: Path, roots: Path, arguments: Mapping[str, str]) -> None:
+        self._given = dict(arguments)
+        self._asked_for: set[str] = set()
         self._context = context.resolve()
         self._dockerfile = dockerfile
         self._roots = roots
@@ -181,6 +185,10 @@ class _Builder:
                 problems.append(f"line {instruction.line}: {instruction.keyword}: {refusal}")
         if not self._stages and not problems:
             problems.append("line 1: there is no FROM: start the Dockerfile with one")
+        problems += [
+            f"line 1: the build argument {name!r} has no ARG: add one, or leave it out"
+            for name in sorted(self._given.keys() - self._asked_for)
+        ]
         if problems:
             raise DockerfileError(self._dockerfile, problems)
         return self._stages[-1]
@@ -241,11 +249,14 @@ class _Builder:
         if not self._stages:
             for word in split_words(instruction.text, self._global_arguments):
                 name, _, value = word.partition("=")
-                self._global_arguments[name] = value
+                self._asked_for.add(name)
+                self._global_arguments[name] = self._given.get(name, value)
             return
         for word in split_words(instruction.text, self._stage.variables):
             name, equals, value = word.partition("=")
-            self._stage.arguments[name] = value if equals else self._global_arguments.get(name, "")
+            self._asked_for.add(name)
+            default = value if equals else self._global_arguments.get(name, "")
+            self._stage.arguments[name] = self._given.get(name, default)
 
     def _env(self, instruction: Instruction) -> None:
         self._stage.environment.update(self._pairs(instruction))

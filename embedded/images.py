@@ -150,13 +150,21 @@ class ImageStore:
         for folder in (self._images, self._references):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def register(self, image_uri: str, directory: Path, dockerfile: str = "Dockerfile") -> None:
+    def register(
+        self,
+        image_uri: str,
+        directory: Path,
+        dockerfile: str = "Dockerfile",
+        arguments: Mapping[str, str] | None = None,
+    ) -> None:
         """Make `directory`, the build context, with its Dockerfile the image `image_uri`; an older one is replaced.
+
+        `arguments` are the build's.
 
         Raises DockerfileError, naming every line that cannot be run without Docker.
         """
         with tempfile.TemporaryDirectory(dir=self._images, prefix=".building-") as building:
-            stage = build(directory, directory / dockerfile, Path(building) / "stages")
+            stage = build(directory, directory / dockerfile, Path(building) / "stages", arguments)
             whole = Path(building) / "image"
             whole.mkdir()
             stage.root.rename(whole / "root")

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +22,7 @@ from embedded.certificates import make_certificates
 from embedded.endpoint import Endpoint
 from embedded.images import ImageStore
 from embedded.sagemaker.faults import Faults
+from embedded.interpreters import read_pythons
 from embedded.scheduler import EmbeddedClock
 from embedded.seams.application import switches
 from embedded.server_process import LOCK_FILE, Settings, image_root, sagemaker_root
@@ -43,18 +45,24 @@ class EmbeddedAws:
     """An embedded AWS in a process of its own, for the length of a `with` block.
 
     `root` holds its log, certificates, images and job folders (default: a temporary folder that goes with it); `port`
-    0 takes any free one. `time_scale` multiplies the seconds of Wait states and retries. The server ends with this
-    process, however this one ends.
+    0 takes any free one. `time_scale` multiplies the seconds of Wait states and retries. `pythons` are interpreters by
+    image variant (default: what EMBEDDED_AWS_PYTHONS says). The server ends with this process, however this one ends.
     """
 
     def __init__(
-        self, root: Path | None = None, port: int = 0, time_scale: float = 1.0, enforce_iam: bool = True
+        self,
+        root: Path | None = None,
+        port: int = 0,
+        time_scale: float = 1.0,
+        enforce_iam: bool = True,
+        pythons: Mapping[str, str] | None = None,
     ) -> None:
         self._own_root = root is None
         self.root = Path(tempfile.mkdtemp(prefix="embedded-aws-")) if root is None else root.resolve()
         self._port = port
         self._time_scale = time_scale
         self._enforce_iam = enforce_iam
+        self._pythons = pythons
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._endpoint: Endpoint | None = None
@@ -94,6 +102,7 @@ class EmbeddedAws:
                 port=self._port,
                 time_scale=self._time_scale,
                 enforce_iam=self._enforce_iam,
+                pythons=self._pythons,
                 parent_pipe=read_end,
                 remove_root=self._own_root,
             )
@@ -177,8 +186,19 @@ def stop_detached(state_dir: Path) -> bool:
 
 
 def _launch(
-    root: Path, *, port: int, time_scale: float, enforce_iam: bool, parent_pipe: int, remove_root: bool
+    root: Path,
+    *,
+    port: int,
+    time_scale: float,
+    enforce_iam: bool,
+    parent_pipe: int,
+    remove_root: bool,
+    pythons: Mapping[str, str] | None = None,
 ) -> tuple["subprocess.Popen[bytes]", Endpoint]:
+    try:
+        interpreters = dict(read_pythons() if pythons is None else pythons)
+    except ValueError as failure:
+        raise EmbeddedAwsError(str(failure)) from failure
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     (root / "tmp").mkdir(exist_ok=True)
     tls = make_certificates(root / "tls")
@@ -207,6 +227,7 @@ def _launch(
             parent_pipe=parent_pipe,
             time_scale=time_scale,
             remove_root=remove_root,
+            pythons=interpreters,
         )
         settings_file = root / "settings.json"
         settings_file.touch(mode=0o600)

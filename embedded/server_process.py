@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ class Settings:
     """What the server process is told.
 
     `socket` is the descriptor of the bound, listening socket; `parent_pipe` one that reads end-of-file when the
-    parent is gone (-1: live on without it). `remove_root` deletes `root` at the end.
+    parent is gone (-1: live on without it). `remove_root` deletes `root` at the end. `pythons` are interpreters by image
+    variant.
     """
 
     endpoint: Endpoint
@@ -62,6 +63,7 @@ class Settings:
     parent_pipe: int
     time_scale: float
     remove_root: bool
+    pythons: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "endpoint": self.endpoint.to_json()}, default=str)
@@ -150,6 +152,7 @@ def _add_sagemaker(settings: Settings) -> SageMakerService:
         credentials_for_role=seams.role_credentials,
         may_assume=lambda role_arn: seams.may_assume(role_arn, "sagemaker.amazonaws.com"),
         authorize=seams.authorize,
+        pythons=settings.pythons,
     )
     seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:

@@ -8,6 +8,8 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from contract.images import CORE, ImageVariant
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = "inference_container/Dockerfile"
 
@@ -24,8 +26,16 @@ def lambda_code() -> lambda_.Code:
     return lambda_.Code.from_asset(str(ROOT), exclude=_only(["lambdas", "contract"]), ignore_mode=IgnoreMode.DOCKER)
 
 
-def container_image(scope: Construct, id: str) -> ecr_assets.DockerImageAsset:  # noqa: A002
-    """The image of the scoring container: `inference_container` and `contract`, built when it is deployed."""
+def container_image(
+    scope: Construct,
+    id: str,  # noqa: A002
+    *,
+    variant: ImageVariant = CORE,
+    accelerator: str = "cpu",
+) -> ecr_assets.DockerImageAsset:
+    """A variant of the scoring container: `inference_container` and `contract`, built when it is deployed."""
+    defaults = {"VARIANT": CORE, "ACCELERATOR": "cpu"}
+    arguments = {"VARIANT": variant, "ACCELERATOR": accelerator}
     return ecr_assets.DockerImageAsset(
         scope,
         id,
@@ -33,6 +43,7 @@ def container_image(scope: Construct, id: str) -> ecr_assets.DockerImageAsset:  
         file=DOCKERFILE,
         exclude=_only(["inference_container", "contract"]),
         ignore_mode=IgnoreMode.DOCKER,
+        build_args={name: value for name, value in arguments.items() if value != defaults[name]} or None,
         # SageMaker's instances are x86; a laptop may not be.
         platform=ecr_assets.Platform.LINUX_AMD64,
     )

@@ -18,7 +18,7 @@ def log_streams(log_group: str) -> str:
     return f"{_log_group_arn(log_group)}:log-stream:*"
 
 
-def scoring_role(scope: Construct, storage: Storage, repository_arn: str, *, in_vpc: bool) -> iam.Role:
+def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[str], *, in_vpc: bool) -> iam.Role:
     """Reads datasets, models and a job's spec and manifests; writes what the job makes."""
     results = storage.results_bucket
     job_folder = layout.job_prefix("*", "*")
@@ -46,13 +46,13 @@ def scoring_role(scope: Construct, storage: Storage, repository_arn: str, *, in_
                 storage.objects_arn(results, f"{layout.ledger_prefix('*', '*')}*"),
             ],
         ),
-        *_of_every_job(storage, repository_arn, SCORING_LOG_GROUP, in_vpc=in_vpc),
+        *_of_every_job(storage, repository_arns, SCORING_LOG_GROUP, in_vpc=in_vpc),
     ]
     description = "Reads datasets, models and a job's spec and manifests; writes what the job makes"
     return _role(scope, "JobRole", description, statements)
 
 
-def training_role(scope: Construct, storage: Storage, repository_arn: str, *, in_vpc: bool) -> iam.Role:
+def training_role(scope: Construct, storage: Storage, repository_arns: Sequence[str], *, in_vpc: bool) -> iam.Role:
     """Reads datasets and a job's spec, manifests and script; writes the artifact and checkpoints of jobs.
 
     It reaches no model: what a job made becomes one only when RegisterModelVersion has checked it.
@@ -76,7 +76,7 @@ def training_role(scope: Construct, storage: Storage, repository_arn: str, *, in
             actions=["s3:PutObject", "s3:AbortMultipartUpload"],
             resources=[storage.objects_arn(results, f"{layout.training_output_prefix('*', '*')}*"), checkpoints],
         ),
-        *_of_every_job(storage, repository_arn, TRAINING_LOG_GROUP, in_vpc=in_vpc),
+        *_of_every_job(storage, repository_arns, TRAINING_LOG_GROUP, in_vpc=in_vpc),
     ]
     description = "Reads datasets and a training job's spec, manifests and script; writes artifact and checkpoints"
     return _role(scope, "TrainingRole", description, statements)
@@ -104,8 +104,8 @@ def _list_executions(storage: Storage) -> iam.PolicyStatement:
     )
 
 
-def _of_every_job(storage: Storage, repository_arn: str, log_group: str, *, in_vpc: bool) -> list[iam.PolicyStatement]:
-    """The key, the image, metrics, logs, and with a VPC its network interfaces."""
+def _of_every_job(storage: Storage, repository_arns: Sequence[str], log_group: str, *, in_vpc: bool) -> list[iam.PolicyStatement]:
+    """The key, the images, metrics, logs, and with a VPC its network interfaces."""
     statements = [
         iam.PolicyStatement(
             actions=["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
@@ -113,7 +113,7 @@ def _of_every_job(storage: Storage, repository_arn: str, log_group: str, *, in_v
         ),
         iam.PolicyStatement(
             actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            resources=[repository_arn],
+            resources=list(repository_arns),
         ),
         # These two have no resources that could be named.
         iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),

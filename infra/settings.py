@@ -7,7 +7,7 @@ docs/settings.md describes each.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from constructs import Node
 
 from contract.catalog import Compute, check_range
 from contract.codec import decode_fields
+from contract.images import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.problems import InvalidInputError, Problem
 from contract.request import MAX_CONCURRENCY_LIMIT
 from contract.schedules import Schedule, check_schedules
@@ -36,6 +37,10 @@ _LAYER_ARN = re.compile(
 _IMAGE_URI = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
     r"/(?P<repository>[a-z0-9._/-]+)(:[A-Za-z0-9._-]{1,128}|@sha256:[0-9a-f]{64})"
+)
+_AN_IMAGE = (
+    "an image in Amazon ECR with its tag or digest, such as "
+    "'123456789012.dkr.ecr.eu-central-1.amazonaws.com/fleetscore:1.0.0'"
 )
 _LOG_RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -70,6 +75,22 @@ def _check_retention(name: str, value: int) -> list[Problem]:
     if value in _LOG_RETENTION_DAYS:
         return []
     return [Problem(name, value, "one of CloudWatch's " + ", ".join(map(str, _LOG_RETENTION_DAYS)))]
+
+
+def _check_variants(name: str, value: tuple[ImageVariant, ...]) -> list[Problem]:
+    if CORE in value and len(set(value)) == len(value):
+        return []
+    expected = f"each variant once ({', '.join(IMAGE_VARIANTS)}), {CORE!r} among them, which serves most frameworks"
+    return [Problem(name, list(value), expected)]
+
+
+def _check_image_uris(name: str, value: Mapping[str, str]) -> list[Problem]:
+    others = [variant for variant in IMAGE_VARIANTS if variant != CORE]
+    expected = f"a variant beside {CORE!r}, which image_uri is for: {', '.join(others)}"
+    problems = [Problem(name, variant, expected) for variant in value if variant not in others]
+    for variant, uri in value.items():
+        problems += _check_text(_IMAGE_URI, _AN_IMAGE, f"{name}.{variant}", uri)
+    return problems
 
 
 def _check_schedules(name: str, value: Sequence[Any]) -> list[Problem]:
@@ -128,6 +149,9 @@ class Settings:
     default_tolerated_failure_percentage: float
     provisioning_margin_seconds: int
     image_uri: str | None = None
+    image_variants: tuple[ImageVariant, ...] = (CORE,)
+    image_accelerator: Literal["cpu", "gpu"] = "cpu"
+    image_uris: Mapping[str, str] = field(default_factory=dict)
     vpc: VpcSettings | None = None
     lambda_runtime: str
     powertools_layer_arn: str
@@ -140,10 +164,13 @@ class Settings:
         if problems:
             raise InvalidInputError("settings", problems)
 
-    @property
-    def image_repository_arn(self) -> str | None:
-        """The ARN of the repository that holds `image_uri`."""
-        found = _IMAGE_URI.fullmatch(self.image_uri or "")
+    def named_image(self, variant: ImageVariant) -> str | None:
+        """The image in ECR that the settings name for a variant; None: it is built when the stage is deployed."""
+        return self.image_uri if variant == CORE else self.image_uris.get(variant)
+
+    def image_repository_arn(self, variant: ImageVariant = CORE) -> str | None:
+        """The ARN of the repository that holds the image named for a variant."""
+        found = _IMAGE_URI.fullmatch(self.named_image(variant) or "")
         if found is None:
             return None
         partition = (
@@ -166,12 +193,9 @@ _CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
     "default_max_concurrency": partial(_check_number, 1, MAX_CONCURRENCY_LIMIT, "jobs at once"),
     "default_tolerated_failure_percentage": partial(_check_number, 0, 100, "percent"),
     "provisioning_margin_seconds": partial(_check_number, 60, 86_400, "seconds"),
-    "image_uri": partial(
-        _check_text,
-        _IMAGE_URI,
-        "an image in Amazon ECR with its tag or digest, "
-        "such as '123456789012.dkr.ecr.eu-central-1.amazonaws.com/fleetscore:1.0.0'",
-    ),
+    "image_uri": partial(_check_text, _IMAGE_URI, _AN_IMAGE),
+    "image_variants": _check_variants,
+    "image_uris": _check_image_uris,
     "schedules": _check_schedules,
     "lambda_runtime": partial(_check_text, _RUNTIME, "a Lambda runtime such as 'python3.13'"),
     "powertools_layer_arn": partial(_check_text, _LAYER_ARN, "the ARN of a layer version"),
@@ -186,6 +210,10 @@ def _check_values(values: Mapping[str, Any]) -> list[Problem]:
     if (account is None) != (region is None):
         value = {"account": account, "region": region}
         problems.append(Problem("account", value, "both account and region, or neither"))
+    unused = sorted(set(values.get("image_uris", ())) & set(IMAGE_VARIANTS) - set(values.get("image_variants", (CORE,))))
+    if unused and CORE not in unused:
+        remedy = "Add them to image_variants, or leave them out of image_uris."
+        problems.append(Problem("image_uris", unused, "variants that image_variants names", remedy))
     return problems
 
 

@@ -98,7 +98,7 @@ class TrainingDefinition(Construct):
             comment="Trains. Retried only while the job cannot be created; a job that ran and failed needs a new name.",
             job_name=planned("training_job_name"),
             job_name_prefix=settings.stage,
-            image_uri=self._platform.image_uri,
+            image_uri=planned("image_uri"),
             role=iam.Role.from_role_arn(self, "TrainingRole", self._platform.training_role_arn, mutable=False),
             # Jobs differ in their channels, and only a spot job may say how long it waits for capacity.
             channels=planned("channels"),

@@ -14,6 +14,7 @@ from infra.compute import JobPlatform
 from infra.definition import Definition
 from infra.function_permissions import statements_of
 from infra.functions import FunctionSize, StageFunctions
+from infra.images import scoring_images
 from infra.settings import Settings
 from infra.storage import Storage, export_name
 from infra.training_definition import TrainingDefinition
@@ -131,6 +132,9 @@ class WorkflowStack(Stack):
                 environment.DEFAULT_COMPUTE: json.dumps(codec.to_json(settings.compute)),
                 environment.DEFAULT_MAX_CONCURRENCY: str(settings.default_max_concurrency),
                 environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{tolerated:g}",
+                environment.IMAGE_URIS: json.dumps(
+                    {variant: image.uri for variant, image in scoring_images(self, settings).items()}
+                ),
             }
         return variables
 

@@ -26,6 +26,12 @@ class Commits:
     rows_quarantined: int
     duplicate_keys: int = 0
     null_keys: int = 0
+    notes: tuple[str, ...] = ()
+    """What the markers note of how the models were loaded, each once, as "<model id>: <note>"."""
+
+
+_MOST_NOTES = 20
+"""A job may have many models; its record must stay small."""
 
 
 def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
@@ -58,6 +64,7 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
     missing: list[str] = []
     open_objects: list[str] = []
     committed: list[Marker] = []
+    notes: dict[str, None] = {}
     for item in spec.objects:
         is_open = False
         for model in spec.models:
@@ -68,6 +75,7 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
                 is_open = True
             elif isinstance(marker, Marker):
                 committed.append(marker)
+                notes.update((f"{marker.model_id}: {note}", None) for note in marker.notes)
         if is_open:
             open_objects.append(item.key)
     return Commits(
@@ -79,7 +87,15 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
         rows_quarantined=sum(marker.rows_quarantined for marker in committed),
         duplicate_keys=sum(marker.keys.duplicates for marker in committed if marker.keys),
         null_keys=sum(marker.keys.nulls for marker in committed if marker.keys),
+        notes=_first(sorted(notes)),
     )
+
+
+def _first(notes: list[str]) -> tuple[str, ...]:
+    if len(notes) <= _MOST_NOTES:
+        return tuple(notes)
+    shown = _MOST_NOTES - 1
+    return (*notes[:shown], f"and {len(notes) - shown:,} more notes, see the markers in the ledger")
 
 
 def _fault(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, sizes: Mapping[str, int]) -> str:

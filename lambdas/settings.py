@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from contract import environment
 from contract.catalog import Compute, check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
+from contract.images import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.problems import InvalidInputError, Problem
 from contract.request import MAX_CONCURRENCY_LIMIT
 from contract.uploads import UploadRule, rules_from_text
@@ -39,6 +40,8 @@ class PlanDefaults:
     compute: Compute
     max_concurrency: int
     tolerated_failure_percentage: float
+    image_uris: Mapping[ImageVariant, str] = field(default_factory=dict)
+    """The images that are deployed."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
         tolerated_failure_percentage=_number(
             float, variables, environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, problems, (0, 100, "percent")
         ),
+        image_uris=_image_uris(variables, environment.IMAGE_URIS, problems),
     )
     if problems:
         raise InvalidInputError("environment", problems)
@@ -156,3 +160,17 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
     unset = [field for field, value in vars(compute).items() if value is None]
     problems.extend(Problem(f"{name}.{field}", None, expected, _REMEDY) for field in unset)
     return compute
+
+
+def _image_uris(variables: Mapping[str, str], name: str, problems: list[Problem]) -> dict[ImageVariant, str]:
+    text = variables.get(name, "")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        data = None
+    known = data if isinstance(data, dict) else {}
+    if CORE not in known or set(known) - set(IMAGE_VARIANTS) or not all(isinstance(uri, str) for uri in known.values()):
+        expected = f"JSON of an image's URI a variant ({', '.join(IMAGE_VARIANTS)}), {CORE!r} among them"
+        problems.append(Problem(name, text, expected, _REMEDY))
+        return {}
+    return {variant: known[variant] for variant in IMAGE_VARIANTS if variant in known}

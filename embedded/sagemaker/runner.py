@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from embedded.endpoint import Endpoint
 from embedded.images import Image, ImageNotRegisteredError, ImageStore
+from embedded.interpreters import python_for
 from embedded.sagemaker import inputs
 from embedded.sagemaker.clients import TRANSFERS, ClientFactory, RoleAccess
 from embedded.sagemaker.errors import JobFailure
@@ -41,7 +42,7 @@ class JobTools:
 
     `grace_seconds` is the time between SIGTERM and SIGKILL, `watch_seconds` that between two looks at what a job
     uploads while it runs, and at the faults that it is to suffer. `may_use_key(role_arn, key_id)` says whether a role
-    may encrypt with a key.
+    may encrypt with a key. `pythons` run the image variants that they are named for, `python` all other images.
     """
 
     endpoint: Endpoint
@@ -55,6 +56,7 @@ class JobTools:
     grace_seconds: float
     watch_seconds: float
     python: str = sys.executable
+    pythons: Mapping[str, str] = field(default_factory=dict)
     transfers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(TRANSFERS, "transfer"))
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -193,7 +195,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                     guard=self._tools.guard,
                     variables=self._variables(access),
                     exited=lambda name, code: job.events.put(InstanceExited(name, code)),
-                    python=self._tools.python,
+                    python=python_for(image, self._tools.pythons, self._tools.python),
                 )
             except (ValueError, OSError) as error:
                 raise JobFailure(

@@ -10,7 +10,7 @@ import shutil
 import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,8 @@ class SageMakerService:
     service may act as a role, `authorize(role_arn, action, resource, context)` whether a role's policies allow
     something. `max_running_instances` (default: the number of cores) is how many instances run at once; further jobs
     wait in InProgress, and their runtime has not begun. `own_ml_root=False` makes jobs look for /opt/ml where a
-    variable says, also where they could have their own. Job folders, the orders for faults and
+    variable says, also where they could have their own. `pythons` run the image variants that they are named for,
+    `python` all other images. Job folders, the orders for faults and
     `root/logs/<processing-job or training-job>/<job>/<host>.log` lie under `root`.
     """
 
@@ -83,6 +84,7 @@ class SageMakerService:
         grace_seconds: float = GRACE_SECONDS,
         own_ml_root: bool | None = None,
         python: str = sys.executable,
+        pythons: Mapping[str, str] | None = None,
     ) -> None:
         abilities = probe()
         if own_ml_root is not None:
@@ -111,6 +113,7 @@ class SageMakerService:
             grace_seconds=grace_seconds,
             watch_seconds=_WATCH_SECONDS,
             python=python,
+            pythons=pythons or {},
         )
         (root / "jobs").mkdir(parents=True, exist_ok=True)
         self._tools.guard.watch_folder(root / "jobs")

@@ -28,6 +28,10 @@ class FeatureBatch:
     def rows(self) -> int:
         return len(self.arrays[0])
 
+    def slice(self, start: int, rows: int) -> "FeatureBatch":
+        """`rows` rows from `start`; nothing is copied."""
+        return FeatureBatch(self.names, tuple(array.slice(start, rows) for array in self.arrays), self.with_nulls)
+
     def matrix(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
         """C-contiguous, rows by features; nulls are NaN."""
         block = np.empty((self.rows, len(self.arrays)), dtype=dtype)

@@ -106,6 +106,7 @@ class ModelOutput:
             outputs=tuple(outputs),
             writer=self._writer.name,
             keys=keys,
+            notes=self.run.model.loaded.notes,
         )
         commit(paths.ledger, scratch, marker)
 

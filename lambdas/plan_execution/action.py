@@ -22,6 +22,7 @@ from lambdas.plan_execution.logic import (
     check_artifact,
     check_columns,
     check_commits,
+    check_images,
     check_versions,
     choose_by_id,
     choose_from_catalog,
@@ -103,6 +104,7 @@ def _jobs(
     for dataset, listing in zip(datasets, listings, strict=True):
         objects[dataset], found = pin_objects(dataset, listing, deployment.settings.datasets_bucket, prefix_bytes)
         problems += found
+    problems += check_images(versions, defaults.image_uris)
     problems += _check_artifacts(versions, deployment)
     problems += _check_columns(request, versions, objects, deployment)
     if problems:
@@ -186,7 +188,7 @@ def _write_down(
     deployment.store.add_jobs(execution_id, [job.pointer(execution_id) for job in jobs])
     job_count = len(jobs)
     created_at = deployment.now()
-    deployment.table.add_jobs(job.record(execution_id, created_at) for job in jobs)
+    deployment.table.add_jobs(job.record(execution_id, created_at, defaults.image_uris[job.image]) for job in jobs)
     percentage = request.tolerated_failure_percentage
     plan = ExecutionPlan(
         execution_id=execution_id,

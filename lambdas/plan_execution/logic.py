@@ -5,13 +5,14 @@ Each function returns what it found wrong beside its result, so that one try rep
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from contract import layout
 from contract.catalog import Compute, Model, ModelVersion
 from contract.columns import holds_every_value
+from contract.images import ImageVariant, image_of
 from contract.messages import JobPointer
 from contract.names import check_object_key
 from contract.problems import Problem
@@ -49,10 +50,15 @@ class PlannedJob:
     def input_bytes(self) -> int:
         return sum(item.size for item in self.objects)
 
+    @property
+    def image(self) -> ImageVariant:
+        """The image that serves all of its models."""
+        return image_of(self.models[0].framework, self.models[0].accelerator)
+
     def spec(self, execution_id: str, dataset_bucket: str) -> JobSpec:
         return JobSpec(execution_id, self.job_id, self.dataset, dataset_bucket, self.models, self.objects)
 
-    def record(self, execution_id: str, created_at: str) -> JobRecord:
+    def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
         return JobRecord(
             execution_id=execution_id,
             job_id=self.job_id,
@@ -65,6 +71,7 @@ class PlannedJob:
             compute=self.compute,
             max_attempts=self.max_attempts,
             created_at=created_at,
+            image_uri=image_uri,
         )
 
     def pointer(self, execution_id: str) -> JobPointer:
@@ -211,6 +218,19 @@ def _near(spec: ModelSpec, types: Mapping[str, str | None]) -> str:
     return f"Names must be equal in case too; it has {_listed(near)}. " if near else ""
 
 
+def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVariant]) -> list[Problem]:
+    """Refuse models whose framework is in none of the deployed images: their jobs could only fail."""
+    problems: list[Problem] = []
+    for version in versions:
+        image = image_of(version.spec.framework, version.spec.accelerator)
+        if image not in deployed:
+            expected = f"a framework of the deployed images ({', '.join(deployed)}); it is in {image!r}"
+            remedy = f"Add {image!r} to the setting image_variants and deploy again, or disable the model."
+            field = f"model {version.spec.model_id!r}: framework"
+            problems.append(Problem(field, version.spec.framework, expected, remedy))
+    return problems
+
+
 def pin_objects(
     dataset: str, listing: Iterable[StoredObject], datasets_bucket: str, longest_output_prefix: int
 ) -> tuple[tuple[PinnedObject, ...], list[Problem]]:
@@ -286,22 +306,23 @@ def plan_jobs(
 ) -> list[PlannedJob]:
     """Form the jobs, the one with most work first, so that the longest does not start last.
 
-    Models share a job only when they share dataset, compute and attempts. Compute: the request's wish goes over the
+    Models share a job only when they share dataset, compute, attempts and image. Compute: the request's wish goes over the
     model's, and that over the stage's.
     """
     wish = Compute(instance_type=request.instance_type, instance_count=request.instance_count)
-    alike: dict[tuple[str, Compute, int], list[ModelSpec]] = {}
+    alike: dict[tuple[str, Compute, int, ImageVariant], list[ModelSpec]] = {}
     for version in sorted(versions, key=lambda version: version.spec.model_id):
         dataset = request.dataset or version.dataset
         compute = _fit(wish.over(version.compute).over(stage_default), len(objects[dataset]))
         spec = version.spec
         if request.tolerated_quarantine_fraction is not None:
             spec = replace(spec, tolerated_quarantine_fraction=request.tolerated_quarantine_fraction)
-        alike.setdefault((dataset, compute, version.max_attempts), []).append(spec)
+        image = image_of(spec.framework, spec.accelerator)
+        alike.setdefault((dataset, compute, version.max_attempts, image), []).append(spec)
     size = request.models_per_job or 1
     jobs = [
         PlannedJob(_job_id(group), dataset, group, objects[dataset], compute, max_attempts)
-        for (dataset, compute, max_attempts), models in alike.items()
+        for (dataset, compute, max_attempts, _), models in alike.items()
         for group in (tuple(models[start : start + size]) for start in range(0, len(models), size))
     ]
     return sorted(jobs, key=lambda job: (-job.input_bytes * len(job.models), job.job_id))

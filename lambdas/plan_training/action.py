@@ -15,7 +15,7 @@ from lambdas.deployment import Deployment
 from lambdas.observability import logger, publish_counts
 from lambdas.parallel import in_parallel
 from lambdas.parquet_footer import Column, FooterError, read_columns
-from lambdas.plan_execution.logic import pin_objects
+from lambdas.plan_execution.logic import check_images, pin_objects
 from lambdas.plan_records import open_execution, record_plan, refuse
 from lambdas.plan_training.logic import PlannedTraining, check_code, check_training_columns
 from lambdas.recipe_choice import choose_enabled, choose_named
@@ -67,7 +67,11 @@ def _jobs(
     jobs: list[PlannedTraining] = []
     archives = in_parallel(lambda recipe: _code(recipe, deployment), recipes)
     for recipe, archive in zip(recipes, archives, strict=True):
-        found = [*check_code(recipe, archive), *_check_columns(recipe, datasets)]
+        found = [
+            *check_code(recipe, archive),
+            *_check_columns(recipe, datasets),
+            *check_images([recipe.candidate], defaults.image_uris),
+        ]
         problems += found
         if not found and not problems:
             jobs.append(_job(recipe, archive, record, datasets, defaults))
@@ -146,7 +150,7 @@ def _write_down(
         pass
     deployment.store.add_jobs(execution_id, [job.pointer() for job in jobs])
     created_at = deployment.now()
-    deployment.table.add_jobs(job.record(created_at) for job in jobs)
+    deployment.table.add_jobs(job.record(created_at, defaults.image_uris[job.image]) for job in jobs)
     percentage = request.tolerated_failure_percentage
     plan = ExecutionPlan(
         execution_id=execution_id,

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from contract.catalog import Compute
+from contract.images import ImageVariant, image_of
 from contract.messages import JobPointer
 from contract.problems import Problem
 from contract.recipes import ModelRecipe
 from contract.records import JobRecord
+from contract.spec import FRAMEWORK_OF_FORMAT
 from contract.status import ExecutionKind, JobStatus
 from contract.training import TrainingSpec
 from lambdas.parquet_footer import Column
@@ -25,7 +27,7 @@ class PlannedTraining:
     code: bytes | None = None
     """The training script's archive."""
 
-    def record(self, created_at: str) -> JobRecord:
+    def record(self, created_at: str, image_uri: str) -> JobRecord:
         objects = (*self.spec.objects, *self.spec.validation_objects)
         return JobRecord(
             execution_id=self.spec.execution_id,
@@ -40,7 +42,13 @@ class PlannedTraining:
             max_attempts=self.recipe.max_attempts,
             created_at=created_at,
             kind=ExecutionKind.TRAINING,
+            image_uri=image_uri,
         )
+
+    @property
+    def image(self) -> ImageVariant:
+        """The image that has the framework of the model that is trained."""
+        return image_of(FRAMEWORK_OF_FORMAT[self.spec.format])
 
     def pointer(self) -> JobPointer:
         return JobPointer(self.spec.execution_id, self.spec.job_id, attempt=1)

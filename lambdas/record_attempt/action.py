@@ -95,4 +95,5 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
         instance_count=attempt.instance_count,
         volume_size_gb=job.compute.volume_size_gb or 0,
         max_runtime_seconds=job.compute.max_runtime_seconds or 0,
+        image_uri=job.image_uri,
     )

@@ -32,6 +32,7 @@ def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: De
         spot=recipe.compute.spot,
         stopping_condition=stopping,
         longest_seconds=max(stopping.values()),
+        image_uri=job.image_uri,
     )
 
 

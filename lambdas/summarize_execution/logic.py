@@ -197,6 +197,7 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
         quarantine_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in quarantined),
         duplicate_keys=job.duplicate_keys,
         null_keys=job.null_keys,
+        notes=job.notes,
     )
 
 

@@ -49,6 +49,7 @@ def _verify(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> JobR
         null_keys=commits.null_keys,
         failure_kind=None,
         reason="",
+        notes=commits.notes,
     )
     return deployment.table.end_attempt(job, succeeded, ended_at=ended_at)
 

@@ -19,7 +19,16 @@ from contract.messages import (
     SummaryInput,
 )
 from contract.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
-from contract.spec import ARROW_TYPES, METHODS_OF_FORMAT, Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
+from contract.spec import (
+    ARROW_TYPES,
+    FRAMEWORK_OF_FORMAT,
+    METHODS_OF_FORMAT,
+    Feature,
+    JobSpec,
+    ModelSpec,
+    PinnedObject,
+    ScoringOptions,
+)
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.summary import ExecutionSummary, JobSummary
 from contract.uploads import ObjectVersion, UploadManifest
@@ -68,7 +77,7 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
         "version": draw(versions),
         "artifact_sha256": draw(st.text("0123456789abcdef", min_size=64, max_size=64)),
         "artifact_bytes": draw(counts),
-        "framework": "sklearn" if format_.startswith("sklearn") else "xgboost",
+        "framework": FRAMEWORK_OF_FORMAT[format_],
         "format": format_,
         "model_file": draw(object_keys),
         "method": draw(st.sampled_from(sorted(METHODS_OF_FORMAT[format_]))),
@@ -79,6 +88,8 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
         "framework_version": draw(texts),
         "tolerated_quarantine_fraction": draw(st.floats(0, 1, allow_nan=False)),
         "output_format": draw(st.sampled_from(["parquet", "csv", "jsonl"])),
+        "custom_code": format_ == "custom" or draw(st.booleans()),
+        "trusted_types": tuple(draw(st.lists(texts, max_size=2))) if format_ == "sklearn-skops" else (),
     }
     return ModelSpec(**fields)
 

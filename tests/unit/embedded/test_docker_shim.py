@@ -52,6 +52,21 @@ def test_an_image_is_built_tagged_and_pushed(docker: Docker) -> None:
     assert (image.root / "run.py").read_text() == "print(1)\n"
 
 
+def test_build_arguments_take_effect_and_an_unknown_one_is_refused(docker: Docker) -> None:
+    lines = "ARG KIND=small\nFROM python:3.13-slim AS small\nFROM small AS large\nCOPY run.py /run.py\nFROM ${KIND}\n"
+    (docker.context / "Dockerfile").write_text(f'{lines}ARG KIND\nLABEL kind="$KIND"\nENTRYPOINT ["python"]\n')
+    for kind, arguments in {"small": [], "large": ["--build-arg", "KIND=large"]}.items():
+        built = docker("build", "--tag", kind, *arguments, ".")
+        assert built.returncode == 0, built.stderr
+        image = docker.images.resolve(kind)
+        assert image is not None
+        assert image.labels["kind"] == kind
+        assert (image.root / "run.py").exists() == (kind == "large")
+    refused = docker("build", "--tag", "other", "--build-arg", "SIZE=large", ".")
+    assert refused.returncode == 1
+    assert "the build argument 'SIZE' has no ARG" in refused.stderr
+
+
 def test_an_option_that_it_does_not_know_is_named(docker: Docker) -> None:
     result = docker("build", "--tag", "a", "--secret", "id=x", ".")
     assert result.returncode != 0

@@ -25,6 +25,8 @@ REGION = "eu-central-1"
 STARTED_AT = "2026-01-05T10:00:00.123Z"
 ARTIFACT = b"not read by the functions"
 STAGE_COMPUTE = Compute(instance_type="ml.m5.large", instance_count=2, volume_size_gb=30, max_runtime_seconds=3_600)
+CORE_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scoring:core"
+PYTORCH_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scoring:pytorch"
 VARIABLES = {
     environment.STAGE: "test",
     environment.TABLE_NAME: "fleetscore-test",
@@ -35,6 +37,7 @@ VARIABLES = {
     environment.DEFAULT_COMPUTE: codec.dumps(STAGE_COMPUTE),
     environment.DEFAULT_MAX_CONCURRENCY: "20",
     environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: "100",
+    environment.IMAGE_URIS: json.dumps({"core": CORE_IMAGE, "pytorch": PYTORCH_IMAGE}),
 }
 
 
@@ -62,6 +65,12 @@ def any_model_spec(model_id: str = "delays-ua", version: str = "1", **changes: A
         tolerated_quarantine_fraction=0.1,
     )
     return replace(spec, **changes)
+
+
+def of_framework(framework: str, model_id: str) -> ModelSpec:
+    """A model of one of the heavy frameworks."""
+    declared, file = {"pytorch": ("torchscript", "model.pt"), "tensorflow": ("keras", "model.keras")}[framework]
+    return any_model_spec(model_id, framework=framework, format=declared, model_file=file)
 
 
 def any_job(execution_id: str = "e-1", job_id: str = "delays-ua", **changes: Any) -> JobRecord:
@@ -164,9 +173,11 @@ class Stage:
         tags: Mapping[str, str] | None = None,
         compute: Compute | None = None,
         max_attempts: int = 3,
+        spec: ModelSpec | None = None,
     ) -> ModelVersion:
         """Put a model, its version and its artifact where `fleetscore models register` puts them."""
-        registered = ModelVersion(any_model_spec(model_id, version), dataset, compute or Compute(), max_attempts)
+        spec = spec or any_model_spec(model_id, version)
+        registered = ModelVersion(spec, dataset, compute or Compute(), max_attempts)
         self.table.put_item(Item=records.version_item(registered))
         self.table.put_item(Item=records.model_item(Model(model_id, version, enabled, tags or {})))
         self.s3.put_object(Bucket=self.models, Key=layout.artifact_key(model_id, version), Body=ARTIFACT)

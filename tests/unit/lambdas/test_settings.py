@@ -39,6 +39,10 @@ def test_all_missing_variables_are_named_at_once() -> None:
         (environment.DEFAULT_COMPUTE, '{"instance_count": 0}', "instance_count"),
         (environment.DEFAULT_MAX_CONCURRENCY, "0", environment.DEFAULT_MAX_CONCURRENCY),
         (environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, "101", environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE),
+        (environment.IMAGE_URIS, "", environment.IMAGE_URIS),
+        (environment.IMAGE_URIS, '{"pytorch": "uri"}', environment.IMAGE_URIS),
+        (environment.IMAGE_URIS, '{"core": "uri", "jax": "uri"}', environment.IMAGE_URIS),
+        (environment.IMAGE_URIS, '{"core": null}', environment.IMAGE_URIS),
     ],
 )
 def test_an_ill_formed_default_is_named(name: str, value: str, field: str) -> None:

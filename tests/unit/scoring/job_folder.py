@@ -21,7 +21,7 @@ from contract.codec import dumps, loads
 from contract.environment import ML_ROOT
 from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
 from contract.ledger import Marker
-from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
+from contract.spec import FRAMEWORK_OF_FORMAT, Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
 
 REPOSITORY = Path(__file__).parents[3]
 DEADLINE_SECONDS = 120
@@ -64,7 +64,7 @@ class JobFolder:
     ) -> ModelSpec:
         """Pack what `save` writes to the path that it gets, and declare it in the job spec."""
         folder = self.paths.root / "packing" / model_id
-        folder.mkdir(parents=True)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         save(folder / file)
         archive = self.paths.models / artifact_key(model_id, "v1")
         archive.parent.mkdir(parents=True)
@@ -76,7 +76,7 @@ class JobFolder:
             version="v1",
             artifact_sha256=hashlib.sha256(content).hexdigest(),
             artifact_bytes=len(content),
-            framework="sklearn" if declared.startswith("sklearn") else "xgboost",
+            framework=FRAMEWORK_OF_FORMAT[declared],
             format=declared,  # type: ignore[arg-type]
             model_file=file,
             method=method,  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xgboost
+from sklearn.base import clone
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -19,54 +20,13 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import SVC
 
 from contract.codec import dumps
-from contract.spec import Feature, ModelSpec
+from contract.spec import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.features import FeatureBatch
 from scoring.models import LoadedModel, load_model
-from scoring.predictions import to_columns
+from scoring.models.adaptive import AdaptiveModel
 from tests.unit.scoring.job_folder import REPOSITORY
-
-NAMES = ("distance", "delay", "hour")
-ROWS = 400
-
-
-def spec_of(declared: str, method: str = "predict", **fields: Any) -> ModelSpec:
-    values: dict[str, Any] = {
-        "model_id": "model",
-        "version": "v1",
-        "artifact_sha256": "0" * 64,
-        "artifact_bytes": 1,
-        "framework": declared.split("-", maxsplit=1)[0],
-        "format": declared,
-        "model_file": "model",
-        "method": method,
-        "features": tuple(Feature(name, "double") for name in NAMES),
-    }
-    return ModelSpec(**{**values, **fields})
-
-
-def batch_of(frame: pd.DataFrame) -> FeatureBatch:
-    arrays = tuple(pa.Array.from_pandas(frame[name]) for name in frame.columns)
-    nulls = frozenset(name for name in frame.columns if frame[name].isna().any())
-    return FeatureBatch(tuple(frame.columns), arrays, nulls)
-
-
-@pytest.fixture(scope="module")
-def numbers(training: pd.DataFrame) -> pd.DataFrame:
-    return training[list(NAMES)].astype("float64").head(ROWS)
-
-
-@pytest.fixture(scope="module")
-def classes(training: pd.DataFrame) -> pd.Series:
-    return (training["hour"].head(ROWS) // 8).astype("int64")
-
-
-def columns_of(spec: ModelSpec, model: LoadedModel, frame: pd.DataFrame) -> dict[str, Any]:
-    columns = to_columns(spec, model.outputs, model.predict(batch_of(frame)), len(frame), 0)
-    return {
-        field.name: column.to_numpy(zero_copy_only=False) for field, column in zip(model.outputs, columns, strict=True)
-    }
-
+from tests.unit.scoring.loading import NAMES, ROWS, columns_of, spec_of
 
 WRAPPERS = {
     "binary": xgboost.XGBClassifier(n_estimators=4, max_depth=3),
@@ -185,6 +145,40 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
         check=False,
     )
     assert ended.stdout == "[DataType(int64)]\n[]\n", ended.stderr
+
+
+@pytest.mark.parametrize("name", ["stopped", "dart", "linear"])
+def test_on_a_gpu_xgboost_predicts_the_same_one_batch_at_a_time(
+    name: str, numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of its way but the GPU itself: this XGBoost takes `device` and, without CUDA, stays on the CPU."""
+    target = (numbers["delay"] > 10).astype("int64")
+    frame = numbers.fillna(0)
+    validation = {"eval_set": [(frame, 1 - target)], "verbose": False} if name == "stopped" else {}
+    clone(WRAPPERS[name]).fit(frame, target, **validation).save_model(tmp_path / "model.ubj")
+    spec = spec_of("xgboost-sklearn-ubj", "predict_proba")
+    on_cpu = columns_of(spec, load_model(spec, tmp_path / "model.ubj"), frame)
+    monkeypatch.setattr("scoring.models.xgboost_library._device", lambda: "cuda")
+    loaded = load_model(spec, tmp_path / "model.ubj")
+    assert not loaded.concurrent
+    found = columns_of(spec, loaded, frame)
+    for column, values in on_cpu.items():
+        np.testing.assert_array_equal(found[column], values)
+
+
+def test_an_xgboost_without_cuda_stays_on_the_cpu_and_says_so(
+    numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone(WRAPPERS["regressor"]).fit(numbers, numbers["distance"]).save_model(tmp_path / "model.ubj")
+    for module in ("scoring.models.xgboost_library", "scoring.models"):
+        monkeypatch.setattr(f"{module}.find_device", lambda: "cuda")
+    monkeypatch.setattr(xgboost, "build_info", lambda: {"USE_CUDA": False})
+    spec = spec_of("xgboost-sklearn-ubj")
+    loaded = load_model(spec, tmp_path / "model.ubj")
+    assert isinstance(loaded, AdaptiveModel)
+    assert loaded.concurrent
+    assert "XGBoost is built for the CPU" in capsys.readouterr().err
+    assert len(columns_of(spec, loaded, numbers)["prediction"]) == ROWS
 
 
 def save(model: Any, folder: Path) -> Path:
@@ -307,6 +301,11 @@ def test_text_for_a_model_without_column_names_is_refused(numbers: pd.DataFrame,
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"no model at all")
-    for declared in ("sklearn-joblib", "xgboost-ubj"):
-        with pytest.raises(ModelError, match="'model' cannot be loaded as"):
-            load_model(spec_of(declared, framework_version="1.0"), tmp_path / "model")
+    with pytest.raises(
+        ModelError, match=r"'model' cannot be loaded as .* \(the record says sklearn 1.0, the image has "
+    ):
+        load_model(spec_of("sklearn-joblib", framework_version="1.0"), tmp_path / "model")
+    with pytest.raises(ModelError, match="'model' is not JSON or UBJSON"):
+        load_model(spec_of("xgboost-ubj", framework_version="1.0"), tmp_path / "model")
+    with pytest.raises(ModelError, match="'model' cannot be loaded as onnx"):
+        load_model(spec_of("onnx"), tmp_path / "model")

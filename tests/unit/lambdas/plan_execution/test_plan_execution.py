@@ -10,7 +10,15 @@ from contract.messages import JobPointer
 from contract.records import execution_key, job_key, model_item, model_key
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError, PlanChangedError
-from tests.unit.lambdas.builders import STARTED_AT, Stage, plan_event, summary_event
+from tests.unit.lambdas.builders import (
+    CORE_IMAGE,
+    PYTORCH_IMAGE,
+    STARTED_AT,
+    Stage,
+    of_framework,
+    plan_event,
+    summary_event,
+)
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -312,3 +320,35 @@ def test_records_expire_after_the_days_that_the_stage_sets(planned: Stage) -> No
     # 90 days after 2026-01-05T10:00:00Z.
     assert item["expires_at"] == 1_767_607_200 + 90 * 86_400
     assert STARTED_AT.startswith("2026-01-05T10:00:00")
+
+
+def test_models_share_a_job_only_in_the_image_that_serves_them_all(stage: Stage, plan: Step) -> None:
+    for model_id in ("delays-aa", "delays-ua"):
+        stage.register(model_id)
+    for model_id in ("network-aa", "network-ua"):
+        stage.register(model_id, spec=of_framework("pytorch", model_id))
+    stage.upload()
+
+    plan(plan_event({"models_per_job": 10}))
+
+    jobs = {job.job_id: (job.model_ids, job.image_uri) for job in stage.deployment.table.jobs("e-1")}
+    assert jobs == {
+        "delays-aa.and-1-more": (("delays-aa", "delays-ua"), CORE_IMAGE),
+        "network-aa.and-1-more": (("network-aa", "network-ua"), PYTORCH_IMAGE),
+    }
+
+
+def test_a_model_whose_image_is_not_deployed_is_refused_by_name_with_all_other_problems(
+    stage: Stage, plan: Step
+) -> None:
+    stage.register("network-ua", spec=of_framework("tensorflow", "network-ua"))
+    stage.register("delays-ua", dataset="missing")
+    stage.upload()
+    with pytest.raises(InvalidRequestError) as refused:
+        plan(plan_event({}))
+    text = str(refused.value)
+    assert (
+        "model 'network-ua': framework: got 'tensorflow', expected a framework of the deployed images (core, pytorch); "
+        "it is in 'tensorflow'. Add 'tensorflow' to the setting image_variants and deploy again" in text
+    )
+    assert "dataset 'missing'" in text

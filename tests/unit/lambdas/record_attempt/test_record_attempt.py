@@ -10,6 +10,7 @@ from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, JobStatus
 from lambdas.errors import JobClosedError, JobNotFoundError, StaleEventError
 from tests.unit.lambdas.builders import (
+    CORE_IMAGE,
     STARTED_AT,
     Stage,
     execution_arn,
@@ -45,6 +46,7 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
         instance_count=2,
         volume_size_gb=30,
         max_runtime_seconds=3_600,
+        image_uri=CORE_IMAGE,
     )
     assert manifest(planned, 1) == ["a.parquet", "b.parquet"]
     job, attempt = planned.job(), planned.attempt()

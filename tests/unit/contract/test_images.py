@@ -1,0 +1,13 @@
+from typing import get_args
+
+from contract.images import CORE, IMAGE_OF_FRAMEWORK, IMAGE_VARIANTS, image_of
+from contract.spec import Framework
+
+
+def test_every_framework_is_served_by_one_image() -> None:
+    assert set(IMAGE_OF_FRAMEWORK) <= set(get_args(Framework))
+    assert {image_of(framework) for framework in get_args(Framework)} == set(IMAGE_VARIANTS)
+
+
+def test_what_is_not_heavy_is_in_the_core_image() -> None:
+    assert image_of("sklearn") == image_of("xgboost") == CORE
