@@ -82,7 +82,7 @@ class ModelSpec:
     columns: Literal["all", "keys"] = "all"
     """`all`: every input column and the predictions; `keys`: the key columns and the predictions only."""
     framework_version: str = ""
-    input: InputOptions = InputOptions()
+    input: InputOptions = field(default_factory=InputOptions)
     """How objects of text are read."""
     partition_columns: tuple[str, ...] = ()
     """Names of `name=value` parts of the objects' keys that are columns for this model."""
