@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from contract.catalog import Compute, CurrentChange, Model, ModelVersion
 from contract.codec import decode_fields
+from contract.input_options import InputOptions
 from contract.names import check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
 from contract.spec import (
@@ -46,6 +47,8 @@ class ModelDocument:
     key_columns: tuple[str, ...] = ()
     output_columns: tuple[str, ...] = ()
     columns: Literal["all", "keys"] = "all"
+    input: InputOptions = field(default_factory=InputOptions)
+    partition_columns: tuple[str, ...] = ()
     instance_type: str | None = None
     instance_count: int | None = None
     volume_size_gb: int | None = None
@@ -114,6 +117,8 @@ class ModelDocument:
                 output_types=self.output_types,
                 accelerator=self.accelerator,
                 trusted_types=self.trusted_types,
+                input=self.input,
+                partition_columns=self.partition_columns,
             )
         except InvalidInputError as error:
             problems += error.problems
