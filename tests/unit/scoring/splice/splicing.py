@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 
-from scoring.splice import SplicedSink
+from scoring.splice import SplicedSink, pieces
 
 PREDICTIONS = (
     pa.field("score", pa.float64()),
@@ -23,19 +24,19 @@ def predictions(rows: int) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=pa.schema(PREDICTIONS))
 
 
-def splice(source: Path, path: Path, columns: pa.Table, batch_sizes: Iterable[int] = (1 << 16,)) -> Path:
-    """Splice these columns, in batches of these sizes, again and again."""
-    sink = SplicedSink(path, source, list(columns.schema))
+def splice(
+    source: Path, path: Path, columns: pa.Table, batch_sizes: Iterable[int] = (1 << 16,), piece_rows: int = 1 << 16
+) -> Path:
+    """Splice these columns in batches of these sizes, again and again; pieces are smaller than usual where asked."""
+    with patch.object(pieces, "_MOST_ROWS", piece_rows):
+        sink = SplicedSink(path, source, list(columns.schema))
     try:
         at = 0
         for size in cycle(batch_sizes):
             if at >= columns.num_rows:
                 break
-            batch = columns.slice(at, size).combine_chunks()
-            sink.write(
-                [column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in batch.columns]
-            )
-            at += batch.num_rows
+            sink.write([column.slice(at, size).combine_chunks() for column in columns.columns])
+            at += size
         sink.close()
     except BaseException:
         sink.discard()
