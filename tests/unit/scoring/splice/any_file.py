@@ -114,7 +114,7 @@ def any_files(draw: st.DrawFn, *, nested: bool = True) -> AnyFile:
 @st.composite
 def _options(draw: st.DrawFn, schema: pa.Schema) -> dict[str, Any]:
     flat = [field.name for field in schema if pa.types.is_int64(field.type) or pa.types.is_string(field.type)]
-    filters = dict.fromkeys((name for name in flat if "." not in name), {"ndv": 50, "fpp": 0.1})
+    filters = {name: {"ndv": 50, "fpp": 0.1} for name in flat if "." not in name}
     orders = [pq.SortingColumn(0)] if schema and not pa.types.is_nested(schema.field(0).type) else None
     return {
         "compression": draw(st.sampled_from(["none", "snappy", "gzip", "zstd", "lz4", "brotli"])),

@@ -28,7 +28,7 @@ class Reader:
     def can_read(self, path: Path) -> bool:
         try:
             self.read(path)
-        except BaseException as error:  # noqa: BLE001 - Polars panics with a BaseException of its own
+        except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             return False

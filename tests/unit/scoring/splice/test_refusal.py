@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyarrow.parquet import encryption
 
 from scoring.errors import ScoringError
-from scoring.splice import SpliceError, SplicedSink, refusal
+from scoring.splice import SplicedSink, SpliceError, refusal
 from scoring.splice.footer import read_footer
 from scoring.splice.spans import Struct, Value, i64, write_binary, write_list, write_struct
 from tests.unit.scoring.splice.footers import changed, in_first_chunk, in_first_column, in_first_group, with_footer

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.splice import SpliceError, SplicedSink, assembly, pieces
+from scoring.splice import SplicedSink, SpliceError, assembly, pieces
 from scoring.splice.footer import Footer, read_footer
 from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
 

@@ -61,10 +61,8 @@ def test_footers_by_pyarrow_come_back_to_the_byte(file: AnyFile) -> None:
 
 
 def _by_duckdb(path: Path) -> None:
-    duckdb.sql(
-        f"copy (select i as id, i::varchar as text, [i, i + 1] as list, i::decimal(20, 3) as price from range(5000) t(i)) "
-        f"to '{path}' (format parquet, row_group_size 2048, kv_metadata {{origin: 'test'}})"
-    )
+    query = "select i as id, i::varchar as text, [i, i + 1] as list, i::decimal(20, 3) as price from range(5000) t(i)"
+    duckdb.sql(query).write_parquet(str(path), row_group_size=2048)
 
 
 def _by_polars(path: Path) -> None:
