@@ -101,7 +101,9 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     imported = _add(actions, "import", "register a model of another registry", registration_commands.import_model)
     imported.add_argument("model", metavar="MODEL_ID")
     where = imported.add_mutually_exclusive_group(required=True)
-    where.add_argument("--mlflow", type=Path, metavar="FOLDER", help="a model folder of MLflow: sklearn or xgboost")
+    where.add_argument(
+        "--mlflow", type=Path, metavar="FOLDER", help="a model folder of MLflow, with a flavor that is known"
+    )
     where.add_argument("--model-package", metavar="ARN", help="an approved model package of SageMaker's Model Registry")
     _add_record_flags(imported)
 
@@ -139,8 +141,8 @@ def _add_record_flags(parser: argparse.ArgumentParser) -> None:
     unset = argparse.SUPPRESS
     add = parser.add_argument
     add("--dataset", default=unset, metavar="NAME", help="the dataset that the model scores")
-    add("--framework", default=unset, help="sklearn or xgboost (default: the format's)")
-    add("--framework-version", default=unset, metavar="VERSION", help="the version it was trained with, for the record")
+    add("--framework", default=unset, help="default: the format's")
+    add("--framework-version", default=unset, metavar="VERSION", help="the version that it was trained with")
     add("--format", default=unset, help=", ".join(FRAMEWORK_OF_FORMAT))
     add("--model-file", default=unset, metavar="NAME", help="path of the serialized model in the artifact")
     add("--method", default=unset, help=", ".join(sorted(set().union(*METHODS_OF_FORMAT.values()))))
@@ -154,6 +156,7 @@ def _add_record_flags(parser: argparse.ArgumentParser) -> None:
     add("--key-columns", default=unset, metavar="A,B", type=_words, help="columns that tell a row from all others")
     add("--output-columns", default=unset, metavar="A,B", type=_words, help="names of the prediction columns")
     add("--columns", default=unset, help="all: input and predictions; keys: key columns and predictions")
+    _add_loading_flags(parser)
     add("--instance-type", default=unset, metavar="TYPE", help="SageMaker instance type, for example ml.m5.xlarge")
     add("--instance-count", default=unset, type=int, metavar="N", help="instances of a job")
     add("--volume-size-gb", default=unset, type=int, metavar="GB", help="volume of an instance")
@@ -168,6 +171,26 @@ def _add_record_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SAMPLE.parquet",
         help="features out of the artifact, which is loaded for it, and their types out of this sample",
     )
+
+
+def _add_loading_flags(parser: argparse.ArgumentParser) -> None:
+    """How the container loads the model and predicts with it, where that is not as usual."""
+    unset = argparse.SUPPRESS
+    add = parser.add_argument
+    add(
+        "--custom-code",
+        action="store_const",
+        const=True,
+        default=unset,
+        help="run the artifact's code/inference.py (model_fn, input_fn, predict_fn, output_fn)",
+    )
+    add("--content-type", default=unset, help="what its input_fn gets: text/csv, application/json, application/x-npy")
+    add(
+        "--accept", default=unset, help="what its output_fn is asked for: application/json, text/csv, application/x-npy"
+    )
+    add("--output-types", default=unset, metavar="A,B", type=_words, help="types of what it predicts (default double)")
+    add("--accelerator", default=unset, help="daal4py: predict trees of XGBoost or LightGBM with it, checked")
+    add("--trusted-types", default=unset, metavar="A,B", type=_words, help="types that a skops file may hold")
 
 
 def _add_executions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

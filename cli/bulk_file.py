@@ -10,7 +10,7 @@ from typing import Any
 from cli.model_document import Draft, ModelDocument, read_features, read_tags
 from contract.problems import InvalidInputError, Problem
 
-_LISTS = frozenset({"key_columns", "output_columns"})
+_LISTS = frozenset({"key_columns", "output_columns", "output_types", "trusted_types"})
 _NUMBERS = frozenset({"instance_count", "volume_size_gb", "max_runtime_seconds", "max_attempts"})
 _TRUTH = {"true": True, "false": False}
 
@@ -116,7 +116,7 @@ def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
             value = [word.strip() for word in value.split(",") if word.strip()]
         elif name in _NUMBERS and value.isascii() and value.isdigit():
             value = int(value)
-        elif name == "enabled":
+        elif name in ("enabled", "custom_code"):
             value = _TRUTH.get(value.lower(), value)
         found[name] = value
         problems += more

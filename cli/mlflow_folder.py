@@ -37,7 +37,7 @@ class MlflowModel:
 
 
 def read_mlflow_folder(folder: Path) -> MlflowModel:
-    """Read a folder with an sklearn or xgboost flavor.
+    """Read a folder with a flavor out of `_FLAVORS`.
 
     Raises:
         InvalidInputError: when it is none, with everything that is wrong with it.
@@ -54,12 +54,10 @@ def read_mlflow_folder(folder: Path) -> MlflowModel:
     flavors = described.get("flavors") if isinstance(described, dict) else None
     if not isinstance(flavors, dict):
         raise _refused(str(path), "a description with flavors")
-    if isinstance(flavors.get("sklearn"), dict):
-        fields, file = _sklearn(flavors["sklearn"], folder)
-    elif isinstance(flavors.get("xgboost"), dict):
-        fields, file = _xgboost(flavors["xgboost"], folder)
-    else:
-        raise _refused(sorted(map(str, flavors)), "the flavor sklearn or xgboost")
+    name = next((known for known in _FLAVORS if isinstance(flavors.get(known), dict)), None)
+    if name is None:
+        raise _refused(sorted(map(str, flavors)), f"a flavor out of {', '.join(_FLAVORS)}")
+    fields, file = _FLAVORS[name](flavors[name], folder)
     features, problems = _features(described.get("signature"))
     if features is not None:
         fields["features"] = features
@@ -86,11 +84,15 @@ def packed(model: MlflowModel) -> Iterator[Path]:
 
 def _sklearn(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
     how = flavor.get("serialization_format", "pickle")
-    if how not in _PICKLES:
-        raise _refused(how, f"a serialization_format out of {', '.join(_PICKLES)}")
+    if how not in (*_PICKLES, "skops"):
+        raise _refused(how, f"a serialization_format out of {', '.join(_PICKLES)}, skops")
     file = _file(folder, flavor.get("pickled_model"), "sklearn: pickled_model")
-    version = str(flavor.get("sklearn_version") or "")
-    return {"format": "sklearn-joblib", "model_file": file.name, "framework_version": version}, file
+    fields = {
+        "format": "sklearn-skops" if how == "skops" else "sklearn-joblib",
+        "model_file": file.name,
+        "framework_version": str(flavor.get("sklearn_version") or ""),
+    }
+    return fields, file
 
 
 def _xgboost(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
@@ -109,6 +111,34 @@ def _xgboost(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], P
         "model_file": file.name,
         "framework_version": str(flavor.get("xgb_version") or ""),
     }, file
+
+
+def _lightgbm(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
+    file = _file(folder, flavor.get("data"), "lightgbm: data")
+    if str(flavor.get("model_class") or "").startswith("lightgbm.sklearn."):
+        # A pickle of the wrapper, which is an estimator like scikit-learn's own.
+        return {"format": "sklearn-joblib", "model_file": file.name}, file
+    version = str(flavor.get("lb_version") or "")
+    return {"format": "lightgbm-text", "model_file": file.name, "framework_version": version}, file
+
+
+def _catboost(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
+    file = _file(folder, flavor.get("data"), "catboost: data")
+    if flavor.get("save_format", "cbm") != "cbm":
+        remedy = "Load it in CatBoost, save it as .cbm, and register that file."
+        raise _refused(flavor.get("save_format"), "the save_format cbm", remedy)
+    version = str(flavor.get("catboost_version") or "")
+    return {"format": "catboost-cbm", "model_file": file.name, "framework_version": version}, file
+
+
+def _onnx(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
+    file = _file(folder, flavor.get("data"), "onnx: data")
+    version = str(flavor.get("onnx_version") or "")
+    return {"format": "onnx", "model_file": file.name, "framework_version": version}, file
+
+
+_FLAVORS = {"sklearn": _sklearn, "xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost, "onnx": _onnx}
+"""By the flavor's name; the first of these that a folder has."""
 
 
 def _file(folder: Path, name: object, field: str) -> Path:

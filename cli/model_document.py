@@ -11,7 +11,17 @@ from contract.catalog import Compute, CurrentChange, Model, ModelVersion
 from contract.codec import decode_fields
 from contract.names import check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
-from contract.spec import FRAMEWORK_OF_FORMAT, Feature, Framework, Method, ModelFormat, ModelSpec
+from contract.spec import (
+    FRAMEWORK_OF_FORMAT,
+    Accelerator,
+    CustomAccept,
+    CustomContentType,
+    Feature,
+    Framework,
+    Method,
+    ModelFormat,
+    ModelSpec,
+)
 
 _ANY_SHA256 = "0" * 64
 """Stands in while everything else is checked, before the artifact is there."""
@@ -48,6 +58,12 @@ class ModelDocument:
     """None: as the model is now; else these replace them."""
     source: str = ""
     """Where the model was imported from."""
+    custom_code: bool = False
+    content_type: CustomContentType = "text/csv"
+    accept: CustomAccept = "application/json"
+    output_types: tuple[str, ...] = ()
+    accelerator: Accelerator = ""
+    trusted_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = check_model_id("model_id", self.model_id)
@@ -85,6 +101,12 @@ class ModelDocument:
                 output_columns=self.output_columns,
                 columns=self.columns,
                 framework_version=self.framework_version,
+                custom_code=self.custom_code,
+                content_type=self.content_type,
+                accept=self.accept,
+                output_types=self.output_types,
+                accelerator=self.accelerator,
+                trusted_types=self.trusted_types,
             )
         except InvalidInputError as error:
             problems += error.problems

@@ -200,7 +200,7 @@ def jobs_table(snapshot: Snapshot) -> Table:
 
 
 def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[str]:
-    """Why jobs failed or wait, in full, with the earlier attempts of those that had several."""
+    """Why jobs failed or wait, in full, with the earlier attempts of those that had several, and what jobs note."""
     lines: list[str] = []
     for job in snapshot.jobs:
         if job.reason:
@@ -211,6 +211,7 @@ def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptReco
             f"{job.job_id}, attempt {attempt.attempt}: {_with_kind(attempt.failure_kind, attempt.reason)}"
             for attempt in tried
         ]
+        lines += [f"{job.job_id}, note: {note}" for note in job.notes]
     return lines
 
 

@@ -34,6 +34,8 @@ class Marker:
     rows_scored: int
     rows_quarantined: int
     outputs: tuple[OutputFile, ...]
+    notes: tuple[str, ...] = ()
+    """What people must know of how the model was loaded: its library's warnings, an accelerator, code that ran."""
 
     def __post_init__(self) -> None:
         if self.rows_in != self.rows_scored + self.rows_quarantined or min(self.rows_scored, self.rows_quarantined) < 0:

@@ -98,6 +98,8 @@ class JobRecord:
     rows_quarantined: int = 0
     failure_kind: FailureKind | None = None
     reason: str = ""
+    notes: tuple[str, ...] = ()
+    """What the ledger notes of how the models were loaded, each with its model's id."""
     image_uri: str = ""
     """What its attempts run, as deployed when the execution was planned."""
 

@@ -10,15 +10,24 @@ from contract.problems import InvalidInputError, Problem
 Framework = Literal[
     "sklearn",
     "xgboost",
+    "lightgbm",
+    "catboost",
+    "onnx",
     "tensorflow",
     "pytorch",
+    "custom",
 ]
 ModelFormat = Literal[
     "sklearn-joblib",
+    "sklearn-skops",
     "xgboost-json",
     "xgboost-ubj",
     "xgboost-sklearn-json",
     "xgboost-sklearn-ubj",
+    "lightgbm-text",
+    "catboost-cbm",
+    "onnx",
+    "custom",
     "tensorflow-savedmodel",
     "keras",
     "pytorch-export",
@@ -28,31 +37,49 @@ Method = Literal["predict", "predict_proba", "decision_function", "margin"]
 
 FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
     "sklearn-joblib": "sklearn",
+    "sklearn-skops": "sklearn",
     "xgboost-json": "xgboost",
     "xgboost-ubj": "xgboost",
     "xgboost-sklearn-json": "xgboost",
     "xgboost-sklearn-ubj": "xgboost",
+    "lightgbm-text": "lightgbm",
+    "catboost-cbm": "catboost",
+    "onnx": "onnx",
     "tensorflow-savedmodel": "tensorflow",
     "keras": "tensorflow",
     "pytorch-export": "pytorch",
     "torchscript": "pytorch",
+    "custom": "custom",
 }
 """`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor.
+`custom` is whatever the archive's own `code/inference.py` loads.
 
 Which image serves a framework: `contract/images.py`.
 """
 
 METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
     "sklearn-joblib": frozenset({"predict", "predict_proba", "decision_function"}),
+    "sklearn-skops": frozenset({"predict", "predict_proba", "decision_function"}),
     "xgboost-json": frozenset({"predict", "margin"}),
     "xgboost-ubj": frozenset({"predict", "margin"}),
     "xgboost-sklearn-json": frozenset({"predict", "predict_proba", "margin"}),
     "xgboost-sklearn-ubj": frozenset({"predict", "predict_proba", "margin"}),
+    "lightgbm-text": frozenset({"predict", "predict_proba", "margin"}),
+    "catboost-cbm": frozenset({"predict", "predict_proba", "margin"}),
+    "onnx": frozenset({"predict"}),
+    "custom": frozenset({"predict"}),
     "tensorflow-savedmodel": frozenset({"predict"}),
     "keras": frozenset({"predict"}),
     "pytorch-export": frozenset({"predict"}),
     "torchscript": frozenset({"predict"}),
 }
+
+ACCELERATED_FRAMEWORKS: frozenset[Framework] = frozenset({"xgboost", "lightgbm"})
+"""Whose trees an accelerator can take over."""
+
+CustomContentType = Literal["text/csv", "application/json", "application/x-npy"]
+CustomAccept = Literal["application/json", "text/csv", "application/x-npy"]
+Accelerator = Literal["", "daal4py"]
 
 ARROW_TYPES = frozenset(
     {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "string"}
@@ -108,6 +135,19 @@ class ModelSpec:
     columns: Literal["all", "keys"] = "all"
     """`all`: every input column and the predictions; `keys`: the key columns and the predictions only."""
     framework_version: str = ""
+    """What it was trained with: refused where the framework cannot read it, reported where it warns."""
+    custom_code: bool = False
+    """Whether `code/inference.py` of the artifact is run: it is code, so it is ignored unless the record allows it."""
+    content_type: CustomContentType = "text/csv"
+    """What the custom code's `input_fn` gets."""
+    accept: CustomAccept = "application/json"
+    """What the custom code's `output_fn` is asked for."""
+    output_types: tuple[str, ...] = ()
+    """Arrow types of what custom code predicts, one an output column; empty: `double` each."""
+    accelerator: Accelerator = ""
+    """What predicts in place of the model's own library, checked against it on the first batch."""
+    trusted_types: tuple[str, ...] = ()
+    """Types that a skops file may hold beside those that skops trusts by itself."""
 
     def __post_init__(self) -> None:
         problems = [*check_model_id("model_id", self.model_id), *check_version("version", self.version)]
@@ -129,8 +169,45 @@ class ModelSpec:
         problems.extend(check_object_key("model_file", self.model_file))
         if self.columns == "keys" and not self.key_columns:
             problems.append(Problem("key_columns", [], "at least one key column, because columns is 'keys'"))
+        problems.extend(_custom_code_problems(self))
+        problems.extend(_accelerator_problems(self))
+        if self.trusted_types and self.format != "sklearn-skops":
+            remedy = "Other formats hold no types (or, as joblib, all of them): leave it out."
+            problems.append(Problem("trusted_types", list(self.trusted_types), "format 'sklearn-skops'", remedy))
         if problems:
             raise InvalidInputError("ModelSpec", problems)
+
+
+def _custom_code_problems(spec: ModelSpec) -> list[Problem]:
+    problems: list[Problem] = []
+    if spec.format == "custom" and not spec.custom_code:
+        remedy = "It runs the artifact's code/inference.py: set custom_code if you trust it."
+        problems.append(Problem("custom_code", spec.custom_code, "true for format 'custom'", remedy))
+    if spec.output_types and not spec.custom_code:
+        remedy = "Every other model says its types itself: leave it out."
+        problems.append(Problem("output_types", list(spec.output_types), "custom_code", remedy))
+    unknown = sorted(set(spec.output_types) - ARROW_TYPES)
+    if unknown:
+        problems.append(Problem("output_types", unknown, "Arrow types out of " + ", ".join(sorted(ARROW_TYPES))))
+    columns = len(spec.output_columns) or 1
+    if spec.output_types and len(spec.output_types) != columns:
+        expected = f"{columns}, one an output column"
+        problems.append(Problem("output_types", f"{len(spec.output_types)} types", expected))
+    return problems
+
+
+def _accelerator_problems(spec: ModelSpec) -> list[Problem]:
+    if not spec.accelerator:
+        return []
+    problems: list[Problem] = []
+    if spec.framework not in ACCELERATED_FRAMEWORKS:
+        expected = f"none for framework {spec.framework!r}; it is for {', '.join(sorted(ACCELERATED_FRAMEWORKS))}"
+        problems.append(Problem("accelerator", spec.accelerator, expected))
+    if spec.method == "margin":
+        problems.append(Problem("accelerator", spec.accelerator, "none for method 'margin'"))
+    if spec.custom_code:
+        problems.append(Problem("accelerator", spec.accelerator, "none for a model with custom_code"))
+    return problems
 
 
 def _duplicates(name: str, values: list[str]) -> list[Problem]:

@@ -26,6 +26,8 @@ class JobSummary:
     """One prefix a model; empty unless the job succeeded."""
     failure_kind: FailureKind | None = None
     reason: str = ""
+    notes: tuple[str, ...] = ()
+    """What people must know of how the models were loaded: warnings of their libraries, accelerators, custom code."""
 
 
 @dataclass(frozen=True)

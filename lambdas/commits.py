@@ -24,6 +24,12 @@ class Commits:
     rows_in: int
     rows_scored: int
     rows_quarantined: int
+    notes: tuple[str, ...] = ()
+    """What the markers note of how the models were loaded, each once, as "<model id>: <note>"."""
+
+
+_MOST_NOTES = 20
+"""A job may have many models; its record must stay small."""
 
 
 def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
@@ -56,6 +62,7 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
     missing: list[str] = []
     open_objects: list[str] = []
     rows_in = rows_scored = rows_quarantined = 0
+    notes: dict[str, None] = {}
     for item in spec.objects:
         is_open = False
         for model in spec.models:
@@ -68,6 +75,7 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
                 rows_in += marker.rows_in
                 rows_scored += marker.rows_scored
                 rows_quarantined += marker.rows_quarantined
+                notes.update((f"{marker.model_id}: {note}", None) for note in marker.notes)
         if is_open:
             open_objects.append(item.key)
     return Commits(
@@ -77,7 +85,15 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
         rows_in=rows_in,
         rows_scored=rows_scored,
         rows_quarantined=rows_quarantined,
+        notes=_first(sorted(notes)),
     )
+
+
+def _first(notes: list[str]) -> tuple[str, ...]:
+    if len(notes) <= _MOST_NOTES:
+        return tuple(notes)
+    shown = _MOST_NOTES - 1
+    return (*notes[:shown], f"and {len(notes) - shown:,} more notes, see the markers in the ledger")
 
 
 def _fault(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, sizes: Mapping[str, int]) -> str:

@@ -119,6 +119,7 @@ class Engine:
             rows_scored=run.sink.rows,
             rows_quarantined=0,
             outputs=(output,),
+            notes=run.model.loaded.notes,
         )
         commit(self._paths.ledger, self._scratch, marker)
 

@@ -14,7 +14,7 @@ from typing import Never
 from contract.codec import loads
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
-from contract.spec import JobSpec
+from contract.spec import JobSpec, ModelFormat
 from contract.status import FailureKind
 from scoring import exit_message
 from scoring.artifacts import extract_model, verify_artifacts
@@ -70,7 +70,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     for done in shard.refused:
         _report(done)
     scratch = paths.predictions.parent / ".unfinished"
-    with _empty_folder(scratch), Supervisor([model.format for model in spec.models], cores, workers) as supervisor:
+    with _empty_folder(scratch), Supervisor(_loaders(spec), cores, workers) as supervisor:
         if shard.objects:
             supervisor.start_worker()
         verify_artifacts(paths.models, spec.models)
@@ -91,6 +91,11 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     rows = sum(done.rows for done in ended if not done.failures)
     _print(event="shard_ended", objects=len(ended), failed=len(failed), rows=rows, seconds=round(seconds, 3))
     return (failed, len(ended)) if failed else None
+
+
+def _loaders(spec: JobSpec) -> list[ModelFormat]:
+    """Whose libraries a worker imports while the artifacts are verified."""
+    return ["custom" if model.custom_code else model.format for model in spec.models]
 
 
 def _read_spec(paths: ContainerPaths) -> JobSpec:

@@ -5,34 +5,85 @@ For `fleetscore models register --infer-schema`. A process of its own, because l
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from contract.spec import FRAMEWORK_OF_FORMAT, ModelFormat
 from scoring.errors import one_line
 
+_Known = tuple[Sequence[Any] | None, int | None]
+
 
 def trained_on(declared: ModelFormat, path: Path) -> dict[str, Any]:
     """`names` of the features in their order and their `count`; None for what the artifact does not know."""
-    if FRAMEWORK_OF_FORMAT[declared] in ("tensorflow", "pytorch"):
-        # Most take one matrix and know no names, and their libraries need not be installed here.
-        names = count = None
-    elif FRAMEWORK_OF_FORMAT[declared] == "sklearn":
-        import joblib  # noqa: PLC0415 - only the one library that the artifact needs
-
-        estimator = joblib.load(path)
-        names = getattr(estimator, "feature_names_in_", None)
-        count = getattr(estimator, "n_features_in_", None)
-    else:
-        from scoring.models.xgboost_library import xgboost  # noqa: PLC0415
-
-        booster = xgboost.Booster({"nthread": 1})
-        booster.load_model(bytearray(path.read_bytes()))
-        names, count = booster.feature_names, booster.num_features()
+    reader = _READERS.get(declared) or _READERS.get(FRAMEWORK_OF_FORMAT[declared])
+    # Other formats know no names, and their libraries need not be installed here.
+    names, count = reader(path) if reader is not None else (None, None)
     return {
         "names": None if names is None else [str(name) for name in names],
         "count": None if count is None else int(count),
     }
+
+
+# Each imports the one library that its artifacts need.
+
+
+def _joblib(path: Path) -> _Known:
+    import joblib  # noqa: PLC0415
+
+    return _estimator(joblib.load(path))
+
+
+def _skops(path: Path) -> _Known:
+    from scoring.models.sklearn_skops import read, untrusted_types  # noqa: PLC0415
+
+    if untrusted := untrusted_types(path, ()):
+        raise ValueError(f"it holds types that skops does not trust, {untrusted}, so say --features instead")
+    return _estimator(read(path))
+
+
+def _estimator(estimator: Any) -> _Known:
+    return getattr(estimator, "feature_names_in_", None), getattr(estimator, "n_features_in_", None)
+
+
+def _xgboost(path: Path) -> _Known:
+    from scoring.models.xgboost_library import xgboost  # noqa: PLC0415
+
+    booster = xgboost.Booster({"nthread": 1})
+    booster.load_model(bytearray(path.read_bytes()))
+    return booster.feature_names, booster.num_features()
+
+
+def _lightgbm(path: Path) -> _Known:
+    from scoring.models.lightgbm_booster import names_of, read  # noqa: PLC0415
+
+    booster = read(path)
+    return names_of(booster), booster.num_feature()
+
+
+def _catboost(path: Path) -> _Known:
+    from scoring.models.catboost_model import names_of, read  # noqa: PLC0415
+
+    model, _ = read(path)
+    return names_of(model), len(model.feature_names_)
+
+
+def _onnx(path: Path) -> _Known:
+    from scoring.models.onnx_model import names_of, start  # noqa: PLC0415
+
+    return names_of(start(path))
+
+
+_READERS: dict[str, Callable[[Path], _Known]] = {
+    "sklearn-joblib": _joblib,
+    "sklearn-skops": _skops,
+    "xgboost": _xgboost,
+    "lightgbm": _lightgbm,
+    "catboost": _catboost,
+    "onnx": _onnx,
+}
+"""By format, or by framework where all of its formats are read alike."""
 
 
 def main(declared: ModelFormat, path: Path, answer: Path) -> int:

@@ -174,6 +174,7 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
         predictions_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes) if succeeded else (),
         failure_kind=job.failure_kind,
         reason=job.reason,
+        notes=job.notes,
     )
 
 

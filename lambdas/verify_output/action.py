@@ -47,6 +47,7 @@ def _verify(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> JobR
         rows_quarantined=commits.rows_quarantined,
         failure_kind=None,
         reason="",
+        notes=commits.notes,
     )
     return deployment.table.end_attempt(job, succeeded, ended_at=ended_at)
 

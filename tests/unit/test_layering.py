@@ -10,8 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = frozenset({"contract", "lambdas", "infra", "app", "cli", "embedded", "scoring", "training", "examples", "tests"})
-CONTAINER = frozenset({"joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl", "xgboost"})
-HEAVY = frozenset({"keras", "tensorflow", "torch"})
+CONTAINER = frozenset({"joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl", "xgboost"}) | {
+    "lightgbm",
+    "onnxruntime",
+    "packaging",
+    "skops",
+}
+HEAVY = frozenset({"keras", "tensorflow", "torch", "catboost", "daal4py"})
 """In image variants only; loaders are imported by the format of a job's models."""
 
 ALLOWED: dict[str, frozenset[str]] = {

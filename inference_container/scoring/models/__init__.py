@@ -12,13 +12,20 @@ from contract.spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
 from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
 from scoring.features import FeatureBatch
+from scoring.models.archived_code import note_ignored_code
+from scoring.models.versions import both_versions, check_pinned_version, heard_warnings, sum_up_notes
 
 _LOADERS: dict[ModelFormat, str] = {
     "sklearn-joblib": "scoring.models.sklearn_joblib",
+    "sklearn-skops": "scoring.models.sklearn_skops",
     "xgboost-json": "scoring.models.xgboost_booster",
     "xgboost-ubj": "scoring.models.xgboost_booster",
     "xgboost-sklearn-json": "scoring.models.xgboost_wrapper",
     "xgboost-sklearn-ubj": "scoring.models.xgboost_wrapper",
+    "lightgbm-text": "scoring.models.lightgbm_booster",
+    "catboost-cbm": "scoring.models.catboost_model",
+    "onnx": "scoring.models.onnx_model",
+    "custom": "scoring.models.custom_code",
     "tensorflow-savedmodel": "scoring.models.tensorflow_savedmodel",
     "keras": "scoring.models.keras_file",
     "pytorch-export": "scoring.models.torch_export",
@@ -28,6 +35,13 @@ _LOADERS: dict[ModelFormat, str] = {
 
 class LoadedModel(Protocol):
     """A model that is ready to predict."""
+
+    notes: tuple[str, ...]
+    """What people must know of how it was loaded: its library's warnings, an accelerator. Filled by `load_model`."""
+
+    @property
+    def native(self) -> Any:
+        """The library's own object, for custom code that predicts with what we loaded."""
 
     @property
     def outputs(self) -> tuple[pa.Field, ...]:
@@ -44,22 +58,14 @@ class LoadedModel(Protocol):
 def preload(formats: Iterable[ModelFormat]) -> None:
     """Import the libraries that the formats need and no other: they dominate the start of a job.
 
-    Raises ConfigurationError where one is not installed.
+    Raises ConfigurationError when the image lacks one of them.
     """
-    # scikit-learn first: XGBoost binds to it at import, but only where it is wanted anyway (see xgboost_library).
-    for declared in sorted(set(formats), key=lambda declared: _LOADERS[declared]):
-        _loader(declared)
-
-
-def _loader(declared: ModelFormat) -> Any:
-    try:
-        return importlib.import_module(_LOADERS[declared])
-    except ModuleNotFoundError as error:
-        image = image_of(FRAMEWORK_OF_FORMAT[declared])
-        raise ConfigurationError(
-            f"format {declared!r} needs {error.name}, which is not installed here: it is in the image {image!r}; deploy "
-            "that one (setting image_variants), or install the library where this runs"
-        ) from error
+    # scikit-learn first: XGBoost and LightGBM bind to it at import, but only where it is wanted anyway (see their
+    # libraries' modules). Custom code may want it.
+    for declared in sorted(
+        set(formats), key=lambda declared: (not declared.startswith(("sklearn", "custom")), declared)
+    ):
+        loader_of(declared)
 
 
 def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
@@ -67,17 +73,23 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
 
     Raises ModelError or ConfigurationError.
     """
-    try:
-        loaded: LoadedModel = _loader(spec.format).load(spec, path)
-    except ScoringError:
-        raise
-    # Unpickling runs code of the model, which may even call sys.exit.
-    except BaseException as error:
-        raise ModelError(
-            f"model {spec.model_id!r}: {spec.model_file!r} cannot be loaded as {spec.format} ({one_line(error)}): "
-            f"check the record's format, and that this image reads its version{_trained_with(spec)}"
-        ) from error
-    return fitted(loaded)
+    loader = loader_of(loader_format(spec))
+    pinned = check_pinned_version(spec)
+    with heard_warnings() as heard:
+        try:
+            loaded: LoadedModel = loader.load(spec, path)
+        except ScoringError:
+            raise
+        # Unpickling runs code of the model, which may even call sys.exit.
+        except BaseException as error:
+            raise ModelError(
+                f"model {spec.model_id!r}: {spec.model_file!r} cannot be loaded as {spec.format} ({one_line(error)}): "
+                f"check the record's format, and that this image reads its version{both_versions(spec)}"
+            ) from error
+    notes = [*pinned, *note_ignored_code(spec, path), *getattr(loaded, "notes", ())]
+    model = fitted(loaded)
+    model.notes = sum_up_notes(spec, notes, heard)
+    return model
 
 
 def fitted(model: LoadedModel) -> LoadedModel:
@@ -87,6 +99,31 @@ def fitted(model: LoadedModel) -> LoadedModel:
     from scoring.models.adaptive import AdaptiveModel  # noqa: PLC0415 - it needs what is above
 
     return model if isinstance(model, AdaptiveModel) else AdaptiveModel(model)
+
+
+def loader_format(spec: ModelSpec) -> ModelFormat:
+    """Whose loader a model needs first: custom code's, which asks that of the declared format if it has to."""
+    return "custom" if spec.custom_code else spec.format
+
+
+def loader_of(declared: ModelFormat) -> Any:
+    """The module that loads models of a format.
+
+    Raises ConfigurationError when the image lacks its library.
+    """
+    try:
+        return importlib.import_module(_LOADERS[declared])
+    except ImportError as error:
+        raise ConfigurationError(missing_library(declared, error)) from error
+
+
+def missing_library(declared: ModelFormat, error: ImportError) -> str:
+    """What to do where the image lacks the library of a format."""
+    image = image_of(FRAMEWORK_OF_FORMAT[declared])
+    return (
+        f"format {declared!r} needs {error.name or one_line(error)}, which is not installed here: it is in the image "
+        f"{image!r}; deploy that one (setting image_variants), or install the library where this runs"
+    )
 
 
 def check_features(spec: ModelSpec, trained_names: Sequence[str] | None, trained_count: int | None) -> None:
@@ -118,7 +155,3 @@ def check_features(spec: ModelSpec, trained_names: Sequence[str] | None, trained
             f"model {spec.model_id!r}: its record has {len(names)} features, it was trained on {trained_count}: "
             "correct features in the record"
         )
-
-
-def _trained_with(spec: ModelSpec) -> str:
-    return f" (the record says {spec.framework} {spec.framework_version})" if spec.framework_version else ""

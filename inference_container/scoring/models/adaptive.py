@@ -78,6 +78,11 @@ class AdaptiveModel:
         self._model = model
         self._limit = limit or BatchLimit()
         self._lock = threading.Lock()
+        self.notes: tuple[str, ...] = getattr(model, "notes", ())
+
+    @property
+    def native(self) -> Any:
+        return self._model.native
 
     @property
     def outputs(self) -> tuple[pa.Field, ...]:

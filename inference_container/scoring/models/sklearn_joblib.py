@@ -25,7 +25,10 @@ def load(spec: ModelSpec, path: Path) -> "SklearnModel":
 class SklearnModel:
     """An estimator, and the form in which it takes its input: named columns if it was trained on such."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, spec: ModelSpec, estimator: Any) -> None:
+        self.native = estimator
         if not hasattr(estimator, spec.method):
             raise ModelError(
                 f"model {spec.model_id!r}: its {type(estimator).__name__} has no {spec.method}: choose another method "

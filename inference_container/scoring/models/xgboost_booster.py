@@ -8,19 +8,29 @@ import pyarrow as pa
 
 from contract.spec import ModelSpec
 from scoring.features import FeatureBatch
+from scoring.models import LoadedModel
 from scoring.models.xgboost_library import BoosterFile
 from scoring.predictions import output_fields
 
 
-def load(spec: ModelSpec, path: Path) -> "BoosterModel":
-    return BoosterModel(spec, BoosterFile(spec, path))
+def load(spec: ModelSpec, path: Path) -> LoadedModel:
+    file = BoosterFile(spec, path)
+    native = BoosterModel(spec, file)
+    if not spec.accelerator:
+        return native
+    from scoring.models import accelerated_trees  # noqa: PLC0415 - most models have none
+
+    return accelerated_trees.checked(spec, native, BoosterModel(spec, file.accelerated(spec)))
 
 
 class BoosterModel:
     """`predict` gives what the objective gives (a probability, a value, one column a class); `margin` the raw sums."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         self._file = file
+        self.native = file.booster
         self._margin = spec.method == "margin"
         width = max(file.classes, file.targets, 1)
         if file.objective == "multi:softmax" and not self._margin:

@@ -14,16 +14,30 @@ import pyarrow as pa
 from contract.spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.features import FeatureBatch
+from scoring.models import LoadedModel
 from scoring.models.xgboost_library import BoosterFile
 from scoring.predictions import output_fields
 
 
-def load(spec: ModelSpec, path: Path) -> "WrapperModel":
-    return WrapperModel(spec, BoosterFile(spec, path))
+def load(spec: ModelSpec, path: Path) -> LoadedModel:
+    file = BoosterFile(spec, path)
+    native = WrapperModel(spec, file)
+    if not spec.accelerator:
+        return native
+    if file.objective == "multi:softmax" and spec.method == "predict_proba":
+        raise ModelError(
+            f"model {spec.model_id!r}: {spec.accelerator} gives no probabilities for objective 'multi:softmax': set "
+            "accelerator to '' in the model's record"
+        )
+    from scoring.models import accelerated_trees  # noqa: PLC0415 - most models have none
+
+    return accelerated_trees.checked(spec, native, WrapperModel(spec, file.accelerated(spec, native.trees)))
 
 
 class WrapperModel:
     """`predict` gives labels (classifier) or values; `predict_proba` one column a class; `margin` the raw sums."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         saved = file.booster.attr("scikit_learn")
@@ -36,6 +50,7 @@ class WrapperModel:
         if spec.method == "predict_proba" and not self._classifier:
             raise ModelError(f"model {spec.model_id!r}: predict_proba needs a classifier: use predict in its record")
         self._file = file
+        self.native = file.booster
         self._method = spec.method
         best = file.booster.attr("best_iteration")
         # The wrapper leaves out the trees that early stopping found useless; a Booster by itself does not.
@@ -44,6 +59,11 @@ class WrapperModel:
         self._several_labels = self._classifier and file.targets > 1
         self.outputs = output_fields(spec, *self._describe_outputs())
         self.concurrent = file.concurrent
+
+    @property
+    def trees(self) -> int:
+        """How many boosting rounds it predicts with; 0: all."""
+        return self._trees[1]
 
     def predict(self, batch: FeatureBatch) -> Any:
         matrix = batch.matrix(np.float32)

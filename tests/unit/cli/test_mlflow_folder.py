@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import pytest
 import xgboost
 import yaml
@@ -101,14 +102,65 @@ def test_an_xgboost_folder_says_by_its_class_and_its_bytes_what_it_is(
 
 
 @pytest.mark.parametrize(
+    ("flavors", "expected"),
+    [
+        (
+            {"lightgbm": {"data": "m", "lb_version": "4.7.0", "model_class": "lightgbm.basic.Booster"}},
+            ("lightgbm-text", "4.7.0"),
+        ),
+        (
+            {"lightgbm": {"data": "m", "lb_version": "4.7.0", "model_class": "lightgbm.sklearn.LGBMRegressor"}},
+            ("sklearn-joblib", None),
+        ),
+        ({"catboost": {"data": "m", "catboost_version": "1.2.10", "save_format": "cbm"}}, ("catboost-cbm", "1.2.10")),
+        ({"onnx": {"data": "m", "onnx_version": "1.20.0"}}, ("onnx", "1.20.0")),
+        (
+            {"sklearn": {"pickled_model": "m", "serialization_format": "skops", "sklearn_version": "1.9.1"}},
+            ("sklearn-skops", "1.9.1"),
+        ),
+    ],
+)
+def test_other_flavors_give_their_format_and_version(
+    tmp_path: Path, flavors: dict[str, Any], expected: tuple[str, str | None]
+) -> None:
+    folder = write_folder(tmp_path / "m", flavors)
+    (folder / "m").write_bytes(b"content")
+    fields = read_mlflow_folder(folder).fields
+    assert (fields["format"], fields.get("framework_version")) == expected
+    assert fields["model_file"] == "m"
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_pickled_wrapper_of_lightgbm_scores_as_an_estimator(
+    tmp_path: Path, connection: Connection, *, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = people()
+    model = lightgbm.LGBMClassifier(n_estimators=3, min_child_samples=2, n_jobs=1, verbosity=-1)
+    model.fit(frame, frame["age"] > 40)
+    flavor = {"data": "model.pkl", "model_class": "lightgbm.sklearn.LGBMClassifier"}
+    folder = write_folder(tmp_path / "m", {"lightgbm": flavor})
+    (folder / "model.pkl").write_bytes(pickle.dumps(model))
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    words = ["models", "import", "churn", "--mlflow", str(folder), "--dataset", "customers"]
+    assert entry.main([*words, "--method", "predict_proba", "--output-columns", "no,yes"]) == 0
+    capsys.readouterr()
+    assert entry.main(["models", "test", "churn", str(write_sample(tmp_path / "s.parquet")), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["first_rows"][0]
+    assert first["yes"] == model.predict_proba(frame.head(1))[0, 1]
+
+
+@pytest.mark.parametrize(
     ("flavors", "files", "why"),
     [
-        ({"pytorch": {}}, {}, "expected the flavor sklearn or xgboost"),
+        ({"pytorch": {}}, {}, "expected a flavor out of sklearn, xgboost, lightgbm, catboost, onnx"),
         ({"sklearn": {"pickled_model": "model.pkl"}}, {}, "sklearn: pickled_model: got 'model.pkl', expected a file"),
         ({"sklearn": {"pickled_model": "../model.pkl"}}, {}, "the path of a file in the folder"),
-        ({"sklearn": {"pickled_model": "m", "serialization_format": "skops"}}, {"m": b""}, "got 'skops'"),
+        ({"sklearn": {"pickled_model": "m", "serialization_format": "dill"}}, {"m": b""}, "got 'dill'"),
         ({"xgboost": {"data": "model.xgb"}}, {"model.xgb": b"binf..."}, "not in its old binary format"),
         ({"xgboost": {}}, {}, "xgboost: data: got None"),
+        ({"lightgbm": {"data": "model.lgb"}}, {}, "lightgbm: data: got 'model.lgb', expected a file"),
+        ({"catboost": {"data": "m", "save_format": "json"}}, {"m": b""}, "got 'json', expected the save_format cbm"),
+        ({"onnx": {}}, {}, "onnx: data: got None"),
     ],
 )
 def test_a_folder_that_cannot_be_scored_is_refused(

@@ -1,10 +1,20 @@
 """`--infer-schema`: names from the artifact, types from a sample."""
 
+import operator
+from collections.abc import Callable
 from pathlib import Path
 
+import catboost
+import lightgbm
 import pyarrow as pa
 import pytest
+import skops.io
 import xgboost
+from skl2onnx import to_onnx
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from cli import main as entry
 from cli.catalog import Catalog
@@ -12,7 +22,7 @@ from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.schema_inference import infer_features
 from contract.problems import InvalidInputError
-from contract.spec import Feature
+from contract.spec import Feature, ModelFormat
 from tests.unit.cli.builders import make_archive
 from tests.unit.cli.local_models import classifier, people, sample_table, sklearn_archive, write_sample
 
@@ -46,6 +56,53 @@ def test_a_booster_knows_its_names_too(tmp_path: Path, sample: Path) -> None:
     archive = make_archive(tmp_path / "b.tar.gz", {"model.ubj": (tmp_path / "model.ubj").read_bytes()})
     found = infer_features(archive, "xgboost-ubj", "model.ubj", sample, [])
     assert [item.feature for item in found] == FEATURES
+
+
+def save_skops(path: Path) -> None:
+    skops.io.dump(classifier(), path)
+
+
+def save_lightgbm(path: Path) -> None:
+    data = lightgbm.Dataset(people(), label=people()["age"] > 40)
+    lightgbm.train({"objective": "binary", "verbosity": -1}, data, 2).save_model(path)
+
+
+def save_catboost(path: Path) -> None:
+    model = catboost.CatBoostClassifier(iterations=2, verbose=0, allow_writing_files=False)
+    model.fit(people(), people()["age"] > 40).save_model(str(path))
+
+
+def save_onnx(path: Path) -> None:
+    frame = people().astype("float32")
+    scaler = ColumnTransformer([("numbers", StandardScaler(), ["visits", "age"])])
+    model = make_pipeline(scaler, LogisticRegression()).fit(frame, frame["age"] > 40)
+    path.write_bytes(to_onnx(model, frame.head(1)).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("declared", "save"),
+    [
+        ("sklearn-skops", save_skops),
+        ("lightgbm-text", save_lightgbm),
+        ("catboost-cbm", save_catboost),
+        ("onnx", save_onnx),
+    ],
+)
+def test_other_formats_know_their_names_too(
+    declared: ModelFormat, save: Callable[[Path], None], tmp_path: Path, sample: Path
+) -> None:
+    save(tmp_path / "model")
+    archive = make_archive(tmp_path / "m.tar.gz", {"model": (tmp_path / "model").read_bytes()})
+    found = infer_features(archive, declared, "model", sample, ["id"])
+    assert [item.feature for item in found] == FEATURES
+
+
+def test_a_skops_file_with_types_that_nobody_trusts_is_not_loaded_for_its_names(tmp_path: Path, sample: Path) -> None:
+    model = make_pipeline(FunctionTransformer(operator.neg), LogisticRegression())
+    skops.io.dump(model.fit(people(), people()["age"] > 40), tmp_path / "model")
+    archive = make_archive(tmp_path / "m.tar.gz", {"model": (tmp_path / "model").read_bytes()})
+    with pytest.raises(InvalidInputError, match=r"skops does not trust, \['_operator.neg'\], so say --features"):
+        infer_features(archive, "sklearn-skops", "model", sample, ["id"])
 
 
 def test_an_artifact_without_names_takes_the_samples_columns_when_their_number_is_right(

@@ -19,7 +19,16 @@ from contract.messages import (
     SummaryInput,
 )
 from contract.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
-from contract.spec import ARROW_TYPES, METHODS_OF_FORMAT, Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
+from contract.spec import (
+    ARROW_TYPES,
+    FRAMEWORK_OF_FORMAT,
+    METHODS_OF_FORMAT,
+    Feature,
+    JobSpec,
+    ModelSpec,
+    PinnedObject,
+    ScoringOptions,
+)
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.summary import ExecutionSummary, JobSummary
 from contract.uploads import ObjectVersion, UploadManifest
@@ -77,6 +86,8 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
         "output_columns": tuple(draw(st.lists(texts, unique=True, max_size=2))),
         "columns": draw(st.sampled_from(["all", "keys"])) if key_columns else "all",
         "framework_version": draw(texts),
+        "custom_code": format_ == "custom" or draw(st.booleans()),
+        "trusted_types": tuple(draw(st.lists(texts, max_size=2))) if format_ == "sklearn-skops" else (),
     }
     return ModelSpec(**fields)
 

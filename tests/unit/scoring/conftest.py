@@ -12,6 +12,7 @@ import xgboost  # noqa: F401
 
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.loading import NAMES, ROWS
 
 
 @pytest.fixture
@@ -22,3 +23,13 @@ def job(tmp_path: Path) -> JobFolder:
 @pytest.fixture(scope="session")
 def training() -> pd.DataFrame:
     return make_flights(3_000, seed=99)
+
+
+@pytest.fixture(scope="session")
+def numbers(training: pd.DataFrame) -> pd.DataFrame:
+    return training[list(NAMES)].astype("float64").head(ROWS)
+
+
+@pytest.fixture(scope="session")
+def classes(training: pd.DataFrame) -> pd.Series:
+    return (training["hour"].head(ROWS) // 8).astype("int64")

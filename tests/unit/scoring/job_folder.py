@@ -64,7 +64,7 @@ class JobFolder:
     ) -> ModelSpec:
         """Pack what `save` writes to the path that it gets, and declare it in the job spec."""
         folder = self.paths.root / "packing" / model_id
-        (folder / file).parent.mkdir(parents=True)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         save(folder / file)
         archive = self.paths.models / artifact_key(model_id, "v1")
         archive.parent.mkdir(parents=True)
