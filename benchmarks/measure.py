@@ -18,6 +18,9 @@ from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SAMPLE_SECONDS = 0.05
+_SAMPLING_SHARE = 0.05
+"""Of the time, at most: with dozens of processes a sample takes so long that it would slow down what it watches."""
+_DEADLINE_SECONDS = 1_800
 _SECONDS_FOR_ORPHANS = 20.0
 MARKS = "FLEETSCORE_BENCHMARK_MARKS"
 """Path to which a contender writes the moment at which it was ready, see `mark_ready`."""
@@ -31,7 +34,7 @@ class Usage:
     wall: float
     cpu: float
     peak_bytes: int
-    """Largest sum of the proportional set sizes of all its processes, sampled every 50 ms."""
+    """Largest sum of the proportional set sizes of all its processes, sampled every 50 ms or, of many, less often."""
     ready_wall: float
     ready_cpu: float
 
@@ -78,11 +81,14 @@ class _Sampler(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while not self._ended.wait(_SAMPLE_SECONDS):
+        pause = _SAMPLE_SECONDS
+        while not self._ended.wait(pause):
+            began = time.monotonic()
             tree = _descendants(os.getpid())
             self.peak = max(self.peak, sum(_proportional_bytes(pid) for pid in tree))
             if not self.ready_cpu and self._marks.exists():
                 self.ready_cpu = sum(_cpu_seconds(pid) for pid in tree) + _reaped_cpu()
+            pause = max(_SAMPLE_SECONDS, (time.monotonic() - began) / _SAMPLING_SHARE)
 
     def end(self) -> None:
         self._ended.set()
@@ -91,12 +97,18 @@ class _Sampler(threading.Thread):
 
 def main(report: Path, marks: Path, command: list[str]) -> int:
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "this process cannot become the reaper of orphans: benchmarks need Linux 3.4+")
+        raise OSError(
+            ctypes.get_errno(), "this process cannot become the reaper of orphans: benchmarks need Linux 3.4+"
+        )
     sampler = _Sampler(marks)
     sampler.start()
     began = time.monotonic()
     process = subprocess.Popen(command, env={**os.environ, MARKS: str(marks)})  # noqa: S603
-    code = process.wait()
+    try:
+        code = process.wait(_DEADLINE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
     wall = time.monotonic() - began
     _reap_orphans()
     sampler.end()

@@ -1,7 +1,6 @@
 """What the question scripts share: their arguments, their table, and where results are kept."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from benchmarks.models import KINDS
 from benchmarks.workload import Workload
 
 RESULTS = Path(__file__).parent / "results"
-CACHE = Path("build/benchmarks")
+CACHE = Path("build/benchmarks").resolve()
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,3 @@ def title(workload: Workload) -> str:
 def _spread(ratio: tuple[float, float, float]) -> str:
     middle, least, greatest = ratio
     return f"**{middle:.2f}** ({least:.2f} to {greatest:.2f})"
-
-
-def main(question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]]) -> None:
-    ask(question, doc, cases)
-    sys.stdout.flush()

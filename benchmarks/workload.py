@@ -177,4 +177,3 @@ def _tables(workload: Workload, first_row: int, rows: int, seed: int) -> Iterato
         matrix = random.normal(size=(count, workload.features)).round(6)
         columns |= {name: matrix[:, index] for index, name in enumerate(workload.feature_names)}
         yield pa.table(columns)
-

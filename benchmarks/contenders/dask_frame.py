@@ -4,10 +4,6 @@ Tuned: one worker process a core with one thread each and one library thread; pa
 loaded once a worker; no dashboard. Ready when the workers are there.
 """
 
-import os
-
-os.environ |= {"OMP_NUM_THREADS": "1"}
-
 import functools
 from typing import Any
 

@@ -18,9 +18,14 @@ def main() -> None:
     (job / "processing").mkdir(parents=True)
     (job / "processing" / "input").symlink_to(root / "processing" / "input")
     (job / "config").symlink_to(root / "config")
-    path = os.pathsep.join([str(REPOSITORY / "inference_container"), str(REPOSITORY)])
-    environment = {**os.environ, "PYTHONPATH": path, ML_ROOT: str(job)}
+    environment = {**os.environ, **container_environment(job)}
     os.execve(sys.executable, [sys.executable, "-m", "scoring"], environment)  # noqa: S606 - no shell is wanted
+
+
+def container_environment(job: Path) -> dict[str, str]:
+    """What stands for the image: its modules, and its /opt/ml."""
+    path = os.pathsep.join([str(REPOSITORY / "inference_container"), str(REPOSITORY)])
+    return {"PYTHONPATH": path, ML_ROOT: str(job)}
 
 
 def outputs(output: Path, model: str) -> Path:

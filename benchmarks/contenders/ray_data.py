@@ -1,12 +1,9 @@
 """Ray Data: Parquet objects through actors that have the model loaded, to Parquet.
 
-Tuned: one actor a core, each with one library thread; batches of 65,536 rows as Arrow tables; no dashboard, no usage
+Tuned: one actor a core, each with one library thread, and a place more for reading and writing, without which actors
+on all cores starve the read and nothing ever ends; batches of 65,536 rows as Arrow tables; at least four blocks a core; no dashboard, no usage
 report; the feature columns go to NumPy once. Ready when the cluster is up and the actors' code can be sent.
 """
-
-import os
-
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 
 from pathlib import Path
 from typing import Any
@@ -33,11 +30,11 @@ class Predictor:
 
 def main() -> None:
     root, output = arguments()
-    ray.init(num_cpus=cores(), include_dashboard=False, object_store_memory=2 * 2**30, log_to_driver=False)
+    ray.init(num_cpus=cores() + 1, include_dashboard=False, object_store_memory=2 * 2**30, log_to_driver=False)
     mark_ready()
     for folder in model_folders(root):
         options: dict[str, Any] = {"fn_constructor_args": (folder, features_of(root)), "batch_format": "pyarrow"}
-        data = ray.data.read_parquet(objects_of(root))
+        data = ray.data.read_parquet(objects_of(root), override_num_blocks=4 * cores())
         scored = data.map_batches(Predictor, batch_size=65_536, concurrency=cores(), **options)
         scored.write_parquet(str(output / folder.name))
     ray.shutdown()

@@ -4,12 +4,8 @@ Tuned: local mode on all cores; batches of 65,536 rows; no UI, no adaptive re-pl
 thread a worker. Ready when the session is there. Needs Java 17 or newer.
 """
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-os.environ |= {"OMP_NUM_THREADS": "1", "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
 
 import joblib
 import pandas as pd
