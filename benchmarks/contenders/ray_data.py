@@ -1,8 +1,8 @@
 """Ray Data: Parquet objects through actors that have the model loaded, to Parquet.
 
 Tuned: one actor a core, each with one library thread, and a place more for reading and writing, without which actors
-on all cores starve the read and nothing ever ends; batches of 65,536 rows as Arrow tables; at least four blocks a core; no dashboard, no usage
-report; the feature columns go to NumPy once. Ready when the cluster is up and the actors' code can be sent.
+on all cores starve the read and nothing ever ends; batches of 65,536 rows as Arrow tables; at least four blocks a core;
+no dashboard, no usage report. Ready when the cluster is up and the actors' code can be sent.
 """
 
 from pathlib import Path
