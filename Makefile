@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FRAMEWORKS_VENV := .venv-frameworks
 PACKAGES := contract infra lambdas cli embedded examples
-TYPED := $(PACKAGES) inference_container/scoring inference_container/training inference_container/launcher app.py
+TYPED := $(PACKAGES) inference_container/scoring inference_container/training inference_container/launcher benchmarks app.py
 
 .PHONY: help
 help: ## Show what can be made
@@ -79,6 +79,24 @@ format: $(STAMP)-test ## Put the code into its one format
 synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
 	@PATH="$(CURDIR)/$(BIN):$$PATH" CDK_OUTDIR=cdk.out $(BIN)/python app.py
 
+# Benchmarks have an environment of their own: the peers that they compare with are large.
+BENCH_VENV := .venv-bench
+QUESTIONS := small_files one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers
+$(BENCH_VENV)/.installed: requirements-bench.txt | $(BIN)/python
+	@echo "Installing the benchmarks' dependencies into $(BENCH_VENV) (once) ..."
+	@[ -x $(BENCH_VENV)/bin/python ] || $(BIN)/python -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
+
+.PHONY: bench
+bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with the article's loop, its peers and the limit: a few minutes
+	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.$$question; echo; done
+
+.PHONY: bench-full
+bench-full: $(BENCH_VENV)/.installed ## The same at the sizes of benchmarks/README.md: an hour or more
+	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.$$question --full; echo; done
+	@$(BENCH_VENV)/bin/python -m benchmarks.report
+
 # The locks: `requirements.txt` runs Fleetscore, `-test` adds the tests' tools, the container has a part of the same, and
 # its variants add theirs. An extra's packages, one a line:
 extra = $(shell grep -E '^$(1) = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"')
@@ -91,6 +109,7 @@ lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --output-file requirements.txt
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --extra test --constraint requirements.txt --output-file requirements-test.txt
+	@$(COMPILE) pyproject.toml --extra scoring --extra bench --constraint requirements.txt --output-file requirements-bench.txt
 	@printf 'awscli==1.46.3\n' | $(COMPILE) - --output-file requirements-awscli.txt
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
 	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \

@@ -1,0 +1,32 @@
+"""Fleetscore once a model: as many jobs over the same data as there are models, one after the other."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+from benchmarks.contenders import arguments
+from benchmarks.contenders.fleetscore import container_environment
+from contract.codec import dumps, loads
+from contract.layout import ContainerPaths
+from contract.spec import JobSpec
+
+
+def main() -> None:
+    root, output = arguments()
+    shared = ContainerPaths(root)
+    spec = loads(JobSpec, shared.spec.read_bytes())
+    for model in spec.models:
+        job = ContainerPaths(output / model.model_id / "ml")
+        job.spec.parent.mkdir(parents=True)
+        job.data.symlink_to(shared.data)
+        job.models.symlink_to(shared.models)
+        (job.root / "config").symlink_to(root / "config")
+        job.spec.write_text(dumps(dataclasses.replace(spec, models=(model,))), encoding="utf-8")
+        subprocess.run(
+            [sys.executable, "-m", "scoring"], env={**os.environ, **container_environment(job.root)}, check=True
+        )
+
+
+if __name__ == "__main__":
+    main()

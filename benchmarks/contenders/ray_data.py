@@ -1,0 +1,44 @@
+"""Ray Data: Parquet objects through actors that have the model loaded, to Parquet.
+
+Tuned: one actor a core, each with one library thread, and a place more for reading and writing, without which actors
+on all cores starve the read and nothing ever ends; batches of 65,536 rows as Arrow tables; at least four blocks a core;
+no dashboard, no usage report. Ready when the cluster is up and the actors' code can be sent.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pyarrow as pa
+import ray
+
+from benchmarks.contenders import arguments, cores, features_of, model_folders, objects_of
+from benchmarks.measure import mark_ready
+
+
+class Predictor:
+    """A model in an actor."""
+
+    def __init__(self, folder: Path, features: list[str]) -> None:
+        self._model = joblib.load(folder / "model.joblib")
+        self._features = features
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        frame = batch.select(self._features).to_pandas()
+        return batch.append_column("prediction", pa.array(self._model.predict(frame)))
+
+
+def main() -> None:
+    root, output = arguments()
+    ray.init(num_cpus=cores() + 1, include_dashboard=False, object_store_memory=2 * 2**30, log_to_driver=False)
+    mark_ready()
+    for folder in model_folders(root):
+        options: dict[str, Any] = {"fn_constructor_args": (folder, features_of(root)), "batch_format": "pyarrow"}
+        data = ray.data.read_parquet(objects_of(root), override_num_blocks=4 * cores())
+        scored = data.map_batches(Predictor, batch_size=65_536, concurrency=cores(), **options)
+        scored.write_parquet(str(output / folder.name))
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
