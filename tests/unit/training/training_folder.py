@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -25,6 +26,19 @@ REPOSITORY = Path(__file__).parents[3]
 DEADLINE_SECONDS = 120
 NUMBERS = (Feature("distance", "double"), Feature("delay", "double"), Feature("hour", "int32"))
 MIXED = (*NUMBERS, Feature("carrier", "string"))
+
+
+_SIGNALLED = """
+import os, runpy, sys
+from scoring.models.xgboost_library import xgboost
+update = xgboost.Booster.update
+def signalled(booster, data, iteration):
+    update(booster, data, iteration)
+    if iteration == {iteration}:
+        os.kill(os.getpid(), {number})
+xgboost.Booster.update = signalled
+runpy.run_module("training", run_name="__main__", alter_sys=True)
+"""
 
 
 class TrainingFolder:
@@ -98,6 +112,18 @@ class TrainingFolder:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def signalled(self, number: signal.Signals, iteration: int) -> int:
+        """Train until a signal comes in this very round, counted from 0; the exit code."""
+        code = _SIGNALLED.format(iteration=iteration, number=int(number))
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env=self.environment(),
+            capture_output=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        return ended.returncode
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments) as process:
