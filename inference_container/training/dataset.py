@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.spec import ModelSpec
+from contract.spec import Feature, ModelSpec
 from contract.training import TrainingSpec
 from scoring.columns import declared_array, plan_columns
 from scoring.errors import DataError, ScoringError
 from scoring.features import FeatureBatch
-from scoring.parquet_object import ParquetObject
+from scoring.readers.parquet_object import ParquetObject
 from training.channel import Source
 from training.labels import Survey, label_kind, label_values, survey
 from training.split import held_out
@@ -69,10 +69,10 @@ class Dataset:
         columns = frozenset({spec.label, *(feature.name for feature in spec.features)})
         for source, validation in self._sources:
             with ParquetObject(source.key, source.path) as file:
-                first_row = 0
-                for raw in file.batches(self.batch_rows, columns, use_threads=self._threads):
+                for item in file.batches(self.batch_rows, columns, use_threads=self._threads):
+                    raw, first_row = item.batch, item.first_row
                     arrays = tuple(
-                        declared_array(source.key, feature, _column(raw, feature.name), first_row)
+                        _declared(source.key, feature, _column(raw, feature.name), first_row)
                         for feature in spec.features
                     )
                     names = tuple(feature.name for feature in spec.features)
@@ -80,18 +80,16 @@ class Dataset:
                     labels = label_values(source.key, spec.label, self.label_kind, _column(raw, spec.label), first_row)
                     mask = self._mask(source, first_row, raw.num_rows, validation=validation)
                     yield Batch(source.key, first_row, FeatureBatch(names, arrays, nulls), labels, mask)
-                    first_row += raw.num_rows
 
     def _labels(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]:
         spec = self._spec
         for source, validation in self._sources:
             with ParquetObject(source.key, source.path) as file:
-                first_row = 0
-                for raw in file.batches(_MOST_ROWS, frozenset({spec.label}), use_threads=self._threads):
+                for item in file.batches(_MOST_ROWS, frozenset({spec.label}), use_threads=self._threads):
+                    raw, first_row = item.batch, item.first_row
                     column = _column(raw, spec.label)
                     values = label_values(source.key, spec.label, self.label_kind, column, first_row)
                     yield values, self._mask(source, first_row, raw.num_rows, validation=validation)
-                    first_row += raw.num_rows
 
     def _mask(self, source: Source, first_row: int, rows: int, *, validation: bool) -> npt.NDArray[np.bool_]:
         if validation or self._spec.validation_objects:
@@ -133,6 +131,15 @@ class Dataset:
             more = f"; and {len(problems) - _SHOWN:,} more problems" if len(problems) > _SHOWN else ""
             raise DataError("; ".join(problems[:_SHOWN]) + more)
         return next(iter(kinds))
+
+
+def _declared(key: str, feature: Feature, column: pa.Array, first_row: int) -> pa.Array:
+    """Raises DataError at the first value that is not what the spec declares: training has no quarantine."""
+    array, bad = declared_array(feature, column, 0)
+    if bad:
+        index = min(bad)
+        raise DataError(f"object {key!r}, row {first_row + index:,}: {bad[index]}")
+    return array
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:

@@ -17,7 +17,7 @@ from lambdas.parallel import in_parallel
 from lambdas.parquet_footer import Column, FooterError, read_columns
 from lambdas.plan_execution.logic import check_images, pin_objects
 from lambdas.plan_records import open_execution, record_plan, refuse
-from lambdas.plan_training.logic import PlannedTraining, check_code, check_training_columns
+from lambdas.plan_training.logic import PlannedTraining, check_code, check_formats, check_training_columns
 from lambdas.recipe_choice import choose_enabled, choose_named
 from lambdas.settings import PlanDefaults
 
@@ -92,6 +92,7 @@ def _read_dataset(name: str, deployment: Deployment) -> _Dataset:
     listing = deployment.store.dataset_objects(name)
     # The container finds an object by its key below the channel; nothing is written under it.
     objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
+    problems += check_formats(name, [item.key for item in objects])
     if not objects:
         return _Dataset((), None, problems)
     first = min(objects, key=lambda item: item.key)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from contract.catalog import Compute
+from contract.formats import format_of
 from contract.images import ImageVariant, image_of
 from contract.messages import JobPointer
 from contract.problems import Problem
@@ -64,6 +65,16 @@ def check_training_columns(recipe: ModelRecipe, dataset: str, key: str, columns:
         remedy = "Add it to the dataset, or correct the recipe."
         problems.append(Problem(_field(recipe, dataset, "label"), key, expected, remedy))
     return problems
+
+
+def check_formats(dataset: str, keys: Sequence[str]) -> list[Problem]:
+    """Trainers read Parquet only: text holds no types, and a label must not change its meaning with its form."""
+    text = [key for key in keys if (found := format_of(key)) is not None and found.name != "parquet"]
+    if not text:
+        return []
+    found = f"{len(text):,} of {len(keys):,} objects that are text, the first is {min(text)!r}"
+    remedy = "Convert them, or train on another dataset."
+    return [Problem(f"training dataset {dataset!r}", found, "Parquet objects only", remedy)]
 
 
 def check_code(recipe: ModelRecipe, archive: bytes | None) -> list[Problem]:
