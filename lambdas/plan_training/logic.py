@@ -72,9 +72,9 @@ def check_formats(dataset: str, keys: Sequence[str]) -> list[Problem]:
     text = [key for key in keys if (found := format_of(key)) is not None and found.name != "parquet"]
     if not text:
         return []
-    found = f"{len(text):,} of {len(keys):,} objects that are text, the first is {min(text)!r}"
+    counted = f"{len(text):,} of {len(keys):,} objects that are text, the first is {min(text)!r}"
     remedy = "Convert them, or train on another dataset."
-    return [Problem(f"training dataset {dataset!r}", found, "Parquet objects only", remedy)]
+    return [Problem(f"training dataset {dataset!r}", counted, "Parquet objects only", remedy)]
 
 
 def check_code(recipe: ModelRecipe, archive: bytes | None) -> list[Problem]:
