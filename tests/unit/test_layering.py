@@ -10,7 +10,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = frozenset(
-    {"contract", "lambdas", "infra", "app", "cli", "embedded", "scoring", "training", "launcher", "examples", "benchmarks", "tests"}
+    {
+        "contract",
+        "lambdas",
+        "infra",
+        "app",
+        "cli",
+        "embedded",
+        "scoring",
+        "training",
+        "launcher",
+        "examples",
+        "benchmarks",
+        "tests",
+    }
 )
 CONTAINER = frozenset({"joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl", "xgboost"}) | {
     "lightgbm",
