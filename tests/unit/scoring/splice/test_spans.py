@@ -47,7 +47,8 @@ def _again(kind: int, raw: bytes) -> bytes:
     if kind == STRUCT:
         return put_together(raw)
     if kind == LIST:
-        inner, spans = elements(raw)
+        inner, spans, end = elements(raw)
+        assert end == len(raw)
         return write_list(inner, [_again(inner, raw[start:end]) for start, end in spans])
     return raw
 
