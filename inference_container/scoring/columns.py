@@ -10,6 +10,7 @@ import pyarrow as pa
 from contract.columns import holds_every_value
 from contract.spec import Feature, ModelSpec
 from scoring.errors import ConfigurationError, DataError
+from scoring.foreign_schemas import with_columns
 
 _PANDAS_KEY = b"pandas"
 
@@ -106,8 +107,8 @@ def declared_array(key: str, feature: Feature, column: pa.Array, first_row: int)
 def extended_metadata(
     metadata: Mapping[bytes, bytes], kept: tuple[str, ...], outputs: tuple[pa.Field, ...]
 ) -> dict[bytes, bytes]:
-    """The schema's key-value metadata, with what pandas wrote about its columns kept true for the output."""
-    extended = dict(metadata)
+    """The schema's key-value metadata, with what pandas and others wrote about its columns kept true for the output."""
+    extended = with_columns(metadata, kept, outputs)
     if _PANDAS_KEY not in extended:
         return extended
     try:

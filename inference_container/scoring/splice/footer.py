@@ -25,7 +25,7 @@ from scoring.splice.spans import (
 MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"
 TAIL_BYTES = len(MAGIC) + 4
-_MOST_FOOTER_BYTES = 32 << 20
+_MOST_FOOTER_BYTES = 16 << 20
 """More would cost memory beyond what a job may take, and such files are rare: 100,000 chunks have about 15 MB."""
 
 
@@ -70,6 +70,7 @@ class FooterError(ValueError):
 @dataclass(frozen=True)
 class RowGroup:
     struct: Struct
+    """Without its columns."""
     rows: int
     chunks: tuple[bytes, ...]
     """The ColumnChunk of each leaf."""
@@ -79,8 +80,8 @@ class RowGroup:
 class Footer:
     start: int
     """Where in the file it begins: everything before it is data."""
-    data: bytes
     struct: Struct
+    """FileMetaData without its row groups."""
     rows: int
     schema: tuple[bytes, ...]
     """The SchemaElements, the root first, in the order of a walk."""
@@ -145,7 +146,6 @@ def _parse(start: int, data: bytes) -> Footer:
     pairs = read_list(struct[FileField.METADATA], STRUCT) if FileField.METADATA in struct else []
     return Footer(
         start=start,
-        data=data,
         struct=struct,
         rows=read_integer(struct[FileField.ROWS]),
         schema=schema,
@@ -166,10 +166,11 @@ def _walk_groups(groups: list[RowGroup], data: bytes, at: int) -> int:
 
 def _walk_group(groups: list[RowGroup], data: bytes, at: int) -> int:
     chunks: list[bytes] = []
+    walks = {GroupField.CHUNKS: partial(_walk_chunks, chunks)}
     struct: Struct = {}
     end = at
-    for field, kind, start, end in fields(data, at, {GroupField.CHUNKS: partial(_walk_chunks, chunks)}):
-        struct[field] = Value(kind, data[start:end])
+    for field, kind, start, end in fields(data, at, walks):
+        struct[field] = Value(kind, b"" if field in walks else data[start:end])
     if GroupField.CHUNKS not in struct or GroupField.ROWS not in struct or GroupField.BYTES not in struct:
         raise ThriftError("a row group without columns, rows or size")
     if struct[GroupField.CHUNKS].kind != LIST:

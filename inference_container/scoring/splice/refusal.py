@@ -10,6 +10,7 @@ import pyarrow as pa
 from contract.thrift_compact import STRUCT, ThriftError
 from scoring.splice.descriptions import arrow_schema_problem
 from scoring.splice.footer import ChunkField, ColumnField, FileField, Footer, FooterError, GroupField, read_footer
+from scoring.splice.pieces import piece_rows
 from scoring.splice.spans import fields, integer, read_list
 
 _ENCRYPTED = frozenset({ChunkField.CRYPTO, ChunkField.ENCRYPTED_METADATA})
@@ -17,6 +18,9 @@ _INDEXES = frozenset({ChunkField.OFFSET_INDEX, ChunkField.COLUMN_INDEX})
 _PLACES = frozenset(
     {ColumnField.COMPRESSED_BYTES, ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE, ColumnField.BLOOM_FILTER}
 )
+
+_MOST_PIECES = 100_000
+"""Of single columns; a hundred columns of 10 million rows have as many."""
 
 
 def refusal(source: Path, columns: Sequence[pa.Field]) -> str | None:
@@ -36,6 +40,7 @@ def refusal_of(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
             or _protected(footer)
             or _unknown(footer)
             or _inconsistent(footer)
+            or _too_many_pieces(footer, columns)
             or next(filter(None, (_chunk(raw, footer.start) for group in footer.groups for raw in group.chunks)), None)
             or arrow_schema_problem(footer)
         )
@@ -80,6 +85,15 @@ def _inconsistent(footer: Footer) -> str | None:
     orders = footer.struct.get(FileField.COLUMN_ORDERS)
     if orders is not None and len(read_list(orders, STRUCT)) != leaves:
         return f"its column orders are not {leaves:,}, one a column"
+    return None
+
+
+def _too_many_pieces(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
+    """All pieces are described in memory until the end, which is nothing unless there are very many columns."""
+    rows = piece_rows(columns)
+    count = sum(-(-group.rows // rows) for group in footer.groups) * len(columns)
+    if count > _MOST_PIECES:
+        return f"its {footer.rows:,} rows are too many for {len(columns):,} prediction columns"
     return None
 
 

@@ -100,12 +100,12 @@ def elements(data: bytes, at: int = 0, walk: Walk | None = None) -> tuple[int, l
 
 
 def read_struct(data: bytes, at: int = 0, walks: Mapping[int, Walk] = MappingProxyType({})) -> Struct:
-    """The struct that begins at `at`, its values undecoded."""
+    """The struct that begins at `at`, its values undecoded; those of `walks` are left out."""
     found: Struct = {}
     for field, kind, start, end in fields(data, at, walks):
         if field in found:
             raise ThriftError(f"field {field} is there twice")
-        found[field] = Value(kind, data[start:end])
+        found[field] = Value(kind, b"" if field in walks else data[start:end])
     return found
 
 

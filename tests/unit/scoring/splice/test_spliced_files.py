@@ -13,6 +13,7 @@ from scoring.splice import refusal
 from tests.unit.scoring.splice.any_file import LEAVES, AnyFile, any_files
 from tests.unit.scoring.splice.readers import READERS, Reader
 from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
 _THOROUGH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -74,3 +75,25 @@ def test_arrow_reads_every_type(kind: pa.DataType, values: st.SearchStrategy[obj
         assert pq.read_table(spliced).select(["x"]).equals(pq.read_table(tmp_path / "source.parquet"))
 
     reads()
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_files_by_others_are_read_by_every_library(write: Writer, tmp_path: Path) -> None:
+    source = tmp_path / "source.parquet"
+    write(source)
+    assert refusal(source, PREDICTIONS) is None
+    spliced = splice(source, tmp_path / "spliced.parquet", predictions(ROWS), [999], 600)
+    for reader in READERS:
+        if reader.nested or "list" not in pq.read_schema(source).names:
+            assert reader.can_read(source)
+            check(reader, source, spliced, predictions(ROWS))
+
+
+def test_a_file_without_columns_or_without_row_groups(tmp_path: Path) -> None:
+    for number, table in enumerate((pa.table({}), pa.table({"x": pa.array([], pa.int64())}))):
+        source = tmp_path / f"source{number}.parquet"
+        with pq.ParquetWriter(source, table.schema):
+            pass
+        found = pq.read_table(splice(source, tmp_path / "spliced.parquet", predictions(0)))
+        assert found.schema.equals(pa.schema([*table.schema, *PREDICTIONS]))
+        assert found.num_rows == 0
