@@ -24,6 +24,11 @@ _TEXT_BYTES = 16
 """What a value of no fixed width is taken for."""
 
 
+def piece_rows(columns: Sequence[pa.Field]) -> int:
+    """How many rows a full piece of these columns has."""
+    return min(_MOST_ROWS, max(_FEWEST_ROWS, _PIECE_BYTES // max(1, sum(map(_width, columns)))))
+
+
 @dataclass(frozen=True)
 class FinishedPieces:
     file: BinaryIO
@@ -40,7 +45,7 @@ class Pieces:
         self._counts = [0] * len(group_rows)
         self._schema = pa.schema(list(columns))
         self._group_rows = group_rows
-        self._piece_rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _PIECE_BYTES // max(1, sum(map(_width, columns)))))
+        self._piece_rows = piece_rows(columns)
         self._group = 0
         self._written = 0
         self._waiting: list[pa.RecordBatch] = []
@@ -86,7 +91,7 @@ class Pieces:
         return min(self._piece_rows, rows_left) - self._waiting_rows
 
     def _write_piece(self) -> None:
-        # As one chunk: pages must not follow the limits of the batches.
+        # As one chunk: pyarrow does not promise that pages do not follow the limits of the batches.
         table = pa.Table.from_batches(self._waiting, self._schema).combine_chunks()
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._counts[self._group] += 1

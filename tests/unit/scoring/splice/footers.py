@@ -9,6 +9,11 @@ from scoring.splice.spans import Struct, Value, read_list, read_struct, write_li
 _LIST, _STRUCT = 9, 12
 
 
+def footer_of(file: bytes) -> bytes:
+    length = int.from_bytes(file[-8:-4], "little")
+    return file[-8 - length : -8]
+
+
 def with_footer(path: Path, footer: bytes, magic: bytes = b"PAR1") -> Path:
     """The same file with another footer."""
     with path.open("rb") as file:
@@ -20,8 +25,7 @@ def with_footer(path: Path, footer: bytes, magic: bytes = b"PAR1") -> Path:
 
 def changed(path: Path, change: Callable[[Struct], None]) -> Path:
     """The same file with this change in its FileMetaData."""
-    with path.open("rb") as file:
-        struct = read_struct(read_footer(file).data)
+    struct = read_struct(footer_of(path.read_bytes()))
     change(struct)
     return with_footer(path, write_struct(struct))
 

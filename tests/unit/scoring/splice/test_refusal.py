@@ -15,7 +15,14 @@ from scoring.errors import ScoringError
 from scoring.splice import SplicedSink, SpliceError, refusal
 from scoring.splice.footer import read_footer
 from scoring.splice.spans import Struct, Value, i64, write_binary, write_list, write_struct
-from tests.unit.scoring.splice.footers import changed, in_first_chunk, in_first_column, in_first_group, with_footer
+from tests.unit.scoring.splice.footers import (
+    changed,
+    footer_of,
+    in_first_chunk,
+    in_first_column,
+    in_first_group,
+    with_footer,
+)
 from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
 
 BINARY, LIST, STRUCT = 8, 9, 12
@@ -66,6 +73,13 @@ def test_a_prediction_column_that_is_there_already(source: Path) -> None:
 def test_a_name_that_clashes_below_the_top_is_none(tmp_path: Path) -> None:
     pq.write_table(pa.table({"s": [{"score": 1}]}), tmp_path / "x.parquet")
     assert refused(tmp_path / "x.parquet") is None
+
+
+def test_more_prediction_columns_than_can_be_kept_track_of(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": pa.nulls(1_000_000, pa.int8())}), tmp_path / "x.parquet")
+    columns = tuple(pa.field(f"p{number}", pa.float64()) for number in range(500))
+    assert refused(tmp_path / "x.parquet", columns) == "its 1,000,000 rows are too many for 500 prediction columns"
+    assert refused(tmp_path / "x.parquet", columns[:100]) is None
 
 
 class _Keys(encryption.KmsClient):  # type: ignore[misc]
@@ -131,6 +145,10 @@ def test_footers_that_cannot_be_trusted(change: Callable[[Struct], None], why: s
         (b"not base64!", "the Arrow schema in its footer cannot be read"),
         (base64.b64encode(b"no message"), "the Arrow schema in its footer cannot be read"),
         (
+            base64.b64encode(pa.schema([("name", pa.int64())]).serialize().to_pybytes().replace(b"name", b"na\xdce")),
+            "the Arrow schema in its footer cannot be read (UnicodeDecodeError)",
+        ),
+        (
             base64.b64encode(pa.schema([("other", pa.int64())]).serialize().to_pybytes()),
             "the Arrow schema in its footer has other columns than the file",
         ),
@@ -178,13 +196,15 @@ def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=300, deadline=None)
 def test_a_damaged_footer_is_refused_or_gives_a_clean_error(undamaged: Path, data: st.DataObject) -> None:
     """Never a crash, an endless loop or huge memory; and what is spliced, pyarrow reads with all its rows."""
-    with undamaged.open("rb") as file:
-        footer = bytearray(read_footer(file).data)
-    for at, byte in data.draw(st.lists(st.tuples(st.integers(0, len(footer) - 1), st.integers(0, 255)), max_size=4)):
-        footer[at] = byte
+    footer = bytearray(footer_of(undamaged.read_bytes()))
+    places = st.integers(0, len(footer) - 1)
+    for at, removed, put_in in data.draw(
+        st.lists(st.tuples(places, st.integers(0, 12), st.binary(max_size=6)), min_size=1, max_size=4)
+    ):
+        footer[at : at + removed] = put_in
     damaged = undamaged.with_name("damaged.parquet")
     damaged.write_bytes(undamaged.read_bytes())
-    with_footer(damaged, bytes(footer[: len(footer) - data.draw(st.just(0) | st.integers(0, 30))]))
+    with_footer(damaged, bytes(footer))
     if refusal(damaged, PREDICTIONS) is not None:
         return
     try:

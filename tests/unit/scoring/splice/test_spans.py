@@ -5,9 +5,6 @@ import io
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import duckdb
-import fastparquet
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,11 +28,8 @@ from scoring.splice.spans import (
     write_struct,
 )
 from tests.unit.scoring.splice.any_file import AnyFile, any_files
-
-
-def footer_of(file: bytes) -> bytes:
-    length = int.from_bytes(file[-8:-4], "little")
-    return file[-8 - length : -8]
+from tests.unit.scoring.splice.footers import footer_of
+from tests.unit.scoring.splice.writers import WRITERS, Writer
 
 
 def put_together(data: bytes) -> bytes:
@@ -47,7 +41,8 @@ def _again(kind: int, raw: bytes) -> bytes:
     if kind == STRUCT:
         return put_together(raw)
     if kind == LIST:
-        inner, spans = elements(raw)
+        inner, spans, end = elements(raw)
+        assert end == len(raw)
         return write_list(inner, [_again(inner, raw[start:end]) for start, end in spans])
     return raw
 
@@ -60,27 +55,9 @@ def test_footers_by_pyarrow_come_back_to_the_byte(file: AnyFile) -> None:
     assert put_together(footer) == footer
 
 
-def _by_duckdb(path: Path) -> None:
-    query = "select i as id, i::varchar as text, [i, i + 1] as list, i::decimal(20, 3) as price from range(5000) t(i)"
-    duckdb.sql(query).write_parquet(str(path), row_group_size=2048)
-
-
-def _by_polars(path: Path) -> None:
-    frame = pl.DataFrame({"id": range(500), "text": [f"t{i}" for i in range(500)], "list": [[i] for i in range(500)]})
-    frame.write_parquet(path, statistics="full", row_group_size=200)
-
-
-def _by_fastparquet(path: Path) -> None:
-    frame = pl.DataFrame({"id": range(500), "text": [f"t{i}" for i in range(500)]}).to_pandas()
-    fastparquet.write(str(path), frame, row_group_offsets=[0, 200], stats=True)
-
-
-WRITERS = [_by_duckdb, _by_polars, _by_fastparquet]
-
-
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
-def test_footers_by_others_come_back_to_the_byte(write: object, tmp_path: Path) -> None:
-    write(tmp_path / "x.parquet")  # type: ignore[operator]
+def test_footers_by_others_come_back_to_the_byte(write: Writer, tmp_path: Path) -> None:
+    write(tmp_path / "x.parquet")
     footer = footer_of((tmp_path / "x.parquet").read_bytes())
     assert put_together(footer) == footer
 

@@ -13,9 +13,16 @@ from scoring.splice import refusal
 from tests.unit.scoring.splice.any_file import LEAVES, AnyFile, any_files
 from tests.unit.scoring.splice.readers import READERS, Reader
 from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
-_THOROUGH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_THOROUGH = settings(
+    max_examples=80,
+    deadline=None,
+    # Always the same files: a library that fails at what it reads must not fail a build at random.
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def check(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> None:
@@ -47,9 +54,25 @@ def _splice_and_check(file: AnyFile, batch_sizes: list[int], piece_rows: int, re
         assert refusal(source, PREDICTIONS) is None
         expected = predictions(file.table.num_rows)
         spliced = splice(source, Path(folder) / "spliced.parquet", expected, batch_sizes, piece_rows)
+        _check_footer(pq.read_metadata(source), pq.read_metadata(spliced))
         for reader in readers:
             if reader.can_read(source):
                 check(reader, source, spliced, expected)
+
+
+def _check_footer(before: pq.FileMetaData, after: pq.FileMetaData) -> None:
+    """Whatever the footer said of the input's columns it still says."""
+    assert (after.num_rows, after.num_row_groups) == (before.num_rows, before.num_row_groups)
+    assert (after.created_by, after.format_version) == (before.created_by, before.format_version)
+    for number in range(before.num_row_groups):
+        old, new = before.row_group(number), after.row_group(number)
+        assert new.num_rows == old.num_rows
+        assert new.sorting_columns == old.sorting_columns
+        assert new.total_byte_size == old.total_byte_size + sum(
+            new.column(place).total_uncompressed_size for place in range(old.num_columns, new.num_columns)
+        )
+        for place in range(old.num_columns):
+            assert new.column(place).to_dict() == old.column(place).to_dict()
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
@@ -74,3 +97,25 @@ def test_arrow_reads_every_type(kind: pa.DataType, values: st.SearchStrategy[obj
         assert pq.read_table(spliced).select(["x"]).equals(pq.read_table(tmp_path / "source.parquet"))
 
     reads()
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_files_by_others_are_read_by_every_library(write: Writer, tmp_path: Path) -> None:
+    source = tmp_path / "source.parquet"
+    write(source)
+    assert refusal(source, PREDICTIONS) is None
+    spliced = splice(source, tmp_path / "spliced.parquet", predictions(ROWS), [999], 600)
+    for reader in READERS:
+        if reader.nested or "list" not in pq.read_schema(source).names:
+            assert reader.can_read(source)
+            check(reader, source, spliced, predictions(ROWS))
+
+
+def test_a_file_without_columns_or_without_row_groups(tmp_path: Path) -> None:
+    for number, table in enumerate((pa.table({}), pa.table({"x": pa.array([], pa.int64())}))):
+        source = tmp_path / f"source{number}.parquet"
+        with pq.ParquetWriter(source, table.schema):
+            pass
+        found = pq.read_table(splice(source, tmp_path / "spliced.parquet", predictions(0)))
+        assert found.schema.equals(pa.schema([*table.schema, *PREDICTIONS]))
+        assert found.num_rows == 0
