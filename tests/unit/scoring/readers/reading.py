@@ -71,9 +71,10 @@ def read_object(
             numbers += item.numbers().tolist()
             rejected += item.rejected
             item.batch.validate(full=True)
-            batches.append(item.batch.select([name for name in item.batch.schema.names if name in set(names)]))
+            wide = item.batch if columns is None else item.batch.select(columns)
+            batches.append(wide.replace_schema_metadata())
         assert source.rows == expected
         schema = source.schema
-    fields = [schema.field(place) for place, name in enumerate(schema.names) if name in set(names)]
+    fields = list(schema) if columns is None else [schema.field(name) for name in columns]
     table = pa.Table.from_batches(batches, pa.schema(fields).remove_metadata())
     return Read(schema, table, tuple(numbers), tuple(rejected), expected)
