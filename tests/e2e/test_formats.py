@@ -62,7 +62,7 @@ def test_a_bad_row_of_text_is_shown_and_the_other_objects_are_scored(stage: Stag
     stage.register("on-bad-row", train_xgboost(2), dataset="bad-row")
     snapshot = stage.run({"models": ["on-bad-row"]}, "bad-row")
     [job] = snapshot.jobs
-    assert snapshot.status is ExecutionStatus.FAILED
+    assert snapshot.status == ExecutionStatus.FAILED
     assert "object 'bad.csv': row 3 has 6 cells, expected 5 as the header has" in job.reason
     assert len(stage.predictions("bad-row", "on-bad-row", "bad-row")) == 1
 
@@ -73,7 +73,7 @@ def test_what_keys_and_headers_do_not_have_is_refused_before_a_job_is_made(stage
     stage.put_dataset("other-header", {"a.csv": b"row,spend\n1,2\n"})
     stage.register("other-header", train_xgboost(1), dataset="other-header")
     snapshot = stage.run({"models": ["by-month", "other-header"]}, "formats-refused")
-    assert snapshot.status is ExecutionStatus.FAILED
+    assert snapshot.status == ExecutionStatus.FAILED
     assert "partition_columns: got '3 objects whose keys do not say them: carrier=AA/b.jsonl" in snapshot.reason
     assert "a.csv without age (double), visits (int64)" in snapshot.reason
     assert snapshot.jobs == ()
