@@ -12,6 +12,7 @@ from contract.columns import holds_every_value
 from contract.spec import Feature, ModelSpec
 from scoring.blame import by_halves
 from scoring.errors import ConfigurationError, DataError
+from scoring.foreign_schemas import with_columns
 
 _PANDAS_KEY = b"pandas"
 
@@ -130,8 +131,8 @@ def declared_array(feature: Feature, column: pa.Array, most: int) -> tuple[pa.Ar
 def extended_metadata(
     metadata: Mapping[bytes, bytes], kept: tuple[str, ...], outputs: tuple[pa.Field, ...]
 ) -> dict[bytes, bytes]:
-    """The schema's key-value metadata, with what pandas wrote about its columns kept true for the output."""
-    extended = dict(metadata)
+    """The schema's key-value metadata, with what pandas and others wrote about its columns kept true for the output."""
+    extended = with_columns(metadata, kept, outputs)
     if _PANDAS_KEY not in extended:
         return extended
     try:

@@ -48,7 +48,7 @@ def _chunks(added: Footer, counts: Sequence[int], at: int) -> Iterator[list[Chun
         groups = list(islice(remaining, count))
         chunks = []
         for leaf in range(len(added.leaves)):
-            chunk = Chunk(tuple(Piece(group.chunks[leaf], group.rows) for group in groups), at)
+            chunk = Chunk(tuple(Piece.of(group.chunks[leaf], group.rows) for group in groups), at)
             chunks.append(chunk)
             at += chunk.size
         yield chunks

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from contract.thrift_compact import I32, I64, LIST, STRUCT
 from scoring.splice.footer import ChunkField, ColumnField
@@ -26,38 +25,32 @@ _UNENCODED_BYTES = 1
 _LEVEL_HISTOGRAMS = (2, 3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Piece:
-    """One column of one piece: a ColumnChunk in the file of pieces."""
+    """One column of one piece: a ColumnChunk in the file of pieces. There may be many, so that little is kept."""
 
     raw: bytes
     rows: int
+    start: int
+    size: int
+    uncompressed: int
 
-    @cached_property
-    def chunk(self) -> Struct:
-        return read_struct(self.raw)
-
-    @cached_property
-    def column(self) -> Struct:
-        return read_struct(self.chunk[ChunkField.METADATA].raw)
-
-    @property
-    def start(self) -> int:
-        return read_integer(self.column[ColumnField.DATA_PAGE])
-
-    @property
-    def size(self) -> int:
-        return read_integer(self.column[ColumnField.COMPRESSED_BYTES])
-
-    @property
-    def values(self) -> int:
-        return read_integer(self.column[ColumnField.VALUES])
+    @classmethod
+    def of(cls, raw: bytes, rows: int) -> "Piece":
+        column = _column(raw)
+        wanted = (ColumnField.DATA_PAGE, ColumnField.COMPRESSED_BYTES, ColumnField.BYTES)
+        return cls(raw, rows, *(read_integer(column[field]) for field in wanted))
 
     def index_range(self, field: int) -> tuple[int, int] | None:
         """Where its offset or column index begins, and its size."""
-        if field not in self.chunk:
+        chunk = read_struct(self.raw)
+        if field not in chunk:
             return None
-        return read_integer(self.chunk[field]), read_integer(self.chunk[field + 1])
+        return read_integer(chunk[field]), read_integer(chunk[field + 1])
+
+
+def _column(raw: bytes) -> Struct:
+    return read_struct(read_struct(raw)[ChunkField.METADATA].raw)
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ class Chunk:
 
     @property
     def uncompressed(self) -> int:
-        return sum(read_integer(piece.column[ColumnField.BYTES]) for piece in self.pieces)
+        return sum(piece.uncompressed for piece in self.pieces)
 
     def shifts(self) -> Iterator[int]:
         """By how much each piece's pages move."""
@@ -85,15 +78,16 @@ class Chunk:
 
     def described(self, order: Order | None, indexes: Struct) -> bytes:
         """Its ColumnChunk, with where its page indexes lie."""
-        columns = [piece.column for piece in self.pieces]
+        columns = [_column(piece.raw) for piece in self.pieces]
         column = dict(columns[0])
         if len(columns) > 1:
-            column[ColumnField.VALUES] = i64(sum(piece.values for piece in self.pieces))
+            values = [read_integer(each[ColumnField.VALUES]) for each in columns]
+            column[ColumnField.VALUES] = i64(sum(values))
             column[ColumnField.BYTES] = i64(self.uncompressed)
             column[ColumnField.COMPRESSED_BYTES] = i64(self.size)
             encodings = dict.fromkeys(raw for each in columns for raw in read_list(each[ColumnField.ENCODINGS], I32))
             column[ColumnField.ENCODINGS] = Value(LIST, write_list(I32, list(encodings)))
-            _replace(column, ColumnField.STATISTICS, self._statistics(order))
+            _replace(column, ColumnField.STATISTICS, _statistics(columns, values, order))
             _replace(column, ColumnField.ENCODING_STATS, _encoding_stats(columns))
             _replace(column, ColumnField.SIZE_STATISTICS, _size_statistics(columns))
         # A chunk without pages lies nowhere.
@@ -105,19 +99,20 @@ class Chunk:
         }
         return write_struct(chunk)
 
-    def _statistics(self, order: Order | None) -> Value | None:
-        found = [piece.column.get(ColumnField.STATISTICS) for piece in self.pieces]
-        structs = [read_struct(value.raw) for value in found if value is not None]
-        if len(structs) != len(found):
-            return None
-        return Value(STRUCT, write_struct(merged(structs, [piece.values for piece in self.pieces], order)))
-
 
 def _replace(struct: Struct, field: int, value: Value | None) -> None:
     if value is not None:
         struct[field] = value
     else:
         struct.pop(field, None)
+
+
+def _statistics(columns: Sequence[Struct], values: Sequence[int], order: Order | None) -> Value | None:
+    found = [column.get(ColumnField.STATISTICS) for column in columns]
+    structs = [read_struct(value.raw) for value in found if value is not None]
+    if len(structs) != len(found):
+        return None
+    return Value(STRUCT, write_struct(merged(structs, values, order)))
 
 
 def _encoding_stats(columns: Sequence[Struct]) -> Value | None:

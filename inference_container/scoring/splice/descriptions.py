@@ -6,9 +6,7 @@ and Spark its whole schema. A description that lacks the new columns would hide 
 
 import base64
 import binascii
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -18,32 +16,6 @@ from scoring.splice.footer import Footer
 from scoring.splice.spans import Value, write_binary, write_struct
 
 _ARROW = b"ARROW:schema"
-_SPARK = b"org.apache.spark.sql.parquet.row.metadata"
-_SPARK_TYPES = {
-    "bool": "boolean",
-    "int8": "byte",
-    "int16": "short",
-    "int32": "integer",
-    "int64": "long",
-    "float": "float",
-    "double": "double",
-    "string": "string",
-    "large_string": "string",
-    "binary": "binary",
-    "date32[day]": "date",
-}
-_STALE = frozenset(
-    {
-        b"parquet.avro.schema",
-        b"avro.schema",
-        b"parquet.proto.class",
-        b"parquet.proto.descriptor",
-        b"thrift.class",
-        b"thrift.descriptor",
-        b"iceberg.schema",
-    }
-)
-"""Schemas in languages that have no room for the new columns. Without them readers take Parquet's own."""
 
 
 def arrow_schema_problem(footer: Footer) -> str | None:
@@ -52,7 +24,7 @@ def arrow_schema_problem(footer: Footer) -> str | None:
     if not found:
         return None
     if len(found) > 1 or found[0] is None:
-        return f"its footer has {len(found)} Arrow schemas, one was expected"
+        return "its footer has an empty Arrow schema, or more than one"
     try:
         schema = _arrow_schema(found[0])
         unchanged = pa.ipc.read_schema(schema.serialize()).equals(schema, check_metadata=True)
@@ -82,10 +54,10 @@ def _described(key: bytes, value: bytes | None, names: tuple[str, ...], columns:
         return None
     if key == _ARROW:
         schema = _arrow_schema(value)
-        metadata = _extended(schema.metadata or {}, tuple(schema.names), columns)
+        metadata = extended_metadata(schema.metadata or {}, tuple(schema.names), tuple(columns))
         extended = pa.schema([*schema, *columns], metadata=metadata or None)
         return base64.b64encode(extended.serialize())
-    return _extended({key: value}, names, columns).get(key)
+    return extended_metadata({key: value}, names, tuple(columns)).get(key)
 
 
 def _arrow_schema(value: bytes) -> pa.Schema:
@@ -93,28 +65,3 @@ def _arrow_schema(value: bytes) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(value, validate=True)))
     except binascii.Error as error:
         raise ValueError("not base64") from error
-
-
-def _extended(
-    metadata: Mapping[bytes, bytes], names: tuple[str, ...], columns: Sequence[pa.Field]
-) -> dict[bytes, bytes]:
-    extended = extended_metadata(metadata, names, tuple(columns))
-    for key in _STALE & extended.keys():
-        del extended[key]
-    if _SPARK in extended:
-        spark = _spark_schema(extended.pop(_SPARK), columns)
-        extended |= {} if spark is None else {_SPARK: spark}
-    return extended
-
-
-def _spark_schema(value: bytes, columns: Sequence[pa.Field]) -> bytes | None:
-    """Spark's own schema with the new columns, or None where it cannot name them: Spark then takes Parquet's."""
-    try:
-        schema: dict[str, Any] = json.loads(value)
-        fields = [*schema["fields"]]
-        for field in columns:
-            kind = _SPARK_TYPES[str(field.type)]
-            fields.append({"name": field.name, "type": kind, "nullable": field.nullable, "metadata": {}})
-    except (ValueError, KeyError, TypeError):
-        return None
-    return json.dumps({**schema, "fields": fields}, separators=(",", ":"), ensure_ascii=False).encode()

@@ -5,12 +5,15 @@ Field numbers are those of parquet.thrift in apache/parquet-format.
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
-from contract.thrift_compact import STRUCT, ThriftError
+from contract.thrift_compact import LIST, STRUCT, ThriftError
 from scoring.splice.spans import (
     Struct,
+    Value,
     binary,
+    elements,
     fields,
     integer,
     read_binary,
@@ -22,7 +25,7 @@ from scoring.splice.spans import (
 MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"
 TAIL_BYTES = len(MAGIC) + 4
-_MOST_FOOTER_BYTES = 32 << 20
+_MOST_FOOTER_BYTES = 16 << 20
 """More would cost memory beyond what a job may take, and such files are rare: 100,000 chunks have about 15 MB."""
 
 
@@ -67,6 +70,7 @@ class FooterError(ValueError):
 @dataclass(frozen=True)
 class RowGroup:
     struct: Struct
+    """Without its columns."""
     rows: int
     chunks: tuple[bytes, ...]
     """The ColumnChunk of each leaf."""
@@ -76,8 +80,8 @@ class RowGroup:
 class Footer:
     start: int
     """Where in the file it begins: everything before it is data."""
-    data: bytes
     struct: Struct
+    """FileMetaData without its row groups."""
     rows: int
     schema: tuple[bytes, ...]
     """The SchemaElements, the root first, in the order of a walk."""
@@ -92,7 +96,7 @@ class Footer:
     @property
     def has_page_index(self) -> bool:
         firsts = (group.chunks[0] for group in self.groups if group.chunks)
-        return any(span.field == ChunkField.OFFSET_INDEX for first in firsts for span in fields(first))
+        return any(field == ChunkField.OFFSET_INDEX for first in firsts for field, *_ in fields(first))
 
 
 def read_footer(file: BinaryIO) -> Footer:
@@ -129,31 +133,59 @@ def _footer_bytes(file: BinaryIO) -> tuple[int, bytes]:
 
 
 def _parse(start: int, data: bytes) -> Footer:
-    struct = read_struct(data)
+    groups: list[RowGroup] = []
+    # Of the large part of a footer each byte is looked at once.
+    struct = read_struct(data, walks={FileField.GROUPS: partial(_walk_groups, groups)})
     missing = [name for name in ("SCHEMA", "ROWS", "GROUPS") if getattr(FileField, name) not in struct]
     if missing:
         raise ThriftError(f"without {' and '.join(missing).lower()}")
+    if struct[FileField.GROUPS].kind != LIST:
+        raise ThriftError("no list of row groups")
     schema = tuple(read_list(struct[FileField.SCHEMA], STRUCT))
     names, leaves = _walk(schema)
     pairs = read_list(struct[FileField.METADATA], STRUCT) if FileField.METADATA in struct else []
     return Footer(
         start=start,
-        data=data,
         struct=struct,
         rows=read_integer(struct[FileField.ROWS]),
         schema=schema,
         names=names,
         leaves=leaves,
-        groups=tuple(_row_group(raw) for raw in read_list(struct[FileField.GROUPS], STRUCT)),
+        groups=tuple(groups),
         metadata=tuple(_key_value(raw) for raw in pairs),
     )
 
 
-def _row_group(raw: bytes) -> RowGroup:
-    struct = read_struct(raw)
+def _walk_groups(groups: list[RowGroup], data: bytes, at: int) -> int:
+    """Collect the row groups of the list that begins here; returns where it ends."""
+    kind, spans, end = elements(data, at, walk=partial(_walk_group, groups))
+    if len(groups) != len(spans):
+        raise ThriftError(f"row groups of kind {kind}")
+    return end
+
+
+def _walk_group(groups: list[RowGroup], data: bytes, at: int) -> int:
+    chunks: list[bytes] = []
+    walks = {GroupField.CHUNKS: partial(_walk_chunks, chunks)}
+    struct: Struct = {}
+    end = at
+    for field, kind, start, end in fields(data, at, walks):
+        struct[field] = Value(kind, b"" if field in walks else data[start:end])
     if GroupField.CHUNKS not in struct or GroupField.ROWS not in struct or GroupField.BYTES not in struct:
         raise ThriftError("a row group without columns, rows or size")
-    return RowGroup(struct, read_integer(struct[GroupField.ROWS]), tuple(read_list(struct[GroupField.CHUNKS], STRUCT)))
+    if struct[GroupField.CHUNKS].kind != LIST:
+        raise ThriftError("a row group without a list of columns")
+    groups.append(RowGroup(struct, read_integer(struct[GroupField.ROWS]), tuple(chunks)))
+    # Behind its last field stands the byte that ends it.
+    return end + 1
+
+
+def _walk_chunks(chunks: list[bytes], data: bytes, at: int) -> int:
+    kind, spans, end = elements(data, at)
+    if spans and kind != STRUCT:
+        raise ThriftError(f"columns of kind {kind}")
+    chunks.extend(data[start:stop] for start, stop in spans)
+    return end
 
 
 def _key_value(raw: bytes) -> tuple[bytes, bytes, bytes | None]:

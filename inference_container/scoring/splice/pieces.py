@@ -24,6 +24,11 @@ _TEXT_BYTES = 16
 """What a value of no fixed width is taken for."""
 
 
+def piece_rows(columns: Sequence[pa.Field]) -> int:
+    """How many rows a full piece of these columns has."""
+    return min(_MOST_ROWS, max(_FEWEST_ROWS, _PIECE_BYTES // max(1, sum(map(_width, columns)))))
+
+
 @dataclass(frozen=True)
 class FinishedPieces:
     file: BinaryIO
@@ -40,7 +45,7 @@ class Pieces:
         self._counts = [0] * len(group_rows)
         self._schema = pa.schema(list(columns))
         self._group_rows = group_rows
-        self._piece_rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _PIECE_BYTES // max(1, sum(map(_width, columns)))))
+        self._piece_rows = piece_rows(columns)
         self._group = 0
         self._written = 0
         self._waiting: list[pa.RecordBatch] = []

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,17 @@ import pyarrow as pa
 from contract.thrift_compact import STRUCT, ThriftError
 from scoring.splice.descriptions import arrow_schema_problem
 from scoring.splice.footer import ChunkField, ColumnField, FileField, Footer, FooterError, GroupField, read_footer
+from scoring.splice.pieces import piece_rows
 from scoring.splice.spans import fields, integer, read_list
+
+_ENCRYPTED = frozenset({ChunkField.CRYPTO, ChunkField.ENCRYPTED_METADATA})
+_INDEXES = frozenset({ChunkField.OFFSET_INDEX, ChunkField.COLUMN_INDEX})
+_PLACES = frozenset(
+    {ColumnField.COMPRESSED_BYTES, ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE, ColumnField.BLOOM_FILTER}
+)
+
+_MOST_PIECES = 100_000
+"""Of single columns; a hundred columns of 10 million rows have as many."""
 
 
 def refusal(source: Path, columns: Sequence[pa.Field]) -> str | None:
@@ -29,6 +40,7 @@ def refusal_of(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
             or _protected(footer)
             or _unknown(footer)
             or _inconsistent(footer)
+            or _too_many_pieces(footer, columns)
             or next(filter(None, (_chunk(raw, footer.start) for group in footer.groups for raw in group.chunks)), None)
             or arrow_schema_problem(footer)
         )
@@ -76,34 +88,47 @@ def _inconsistent(footer: Footer) -> str | None:
     return None
 
 
+def _too_many_pieces(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
+    """All pieces are described in memory until the end, which is nothing unless there are very many columns."""
+    rows = piece_rows(columns)
+    count = sum(-(-group.rows // rows) for group in footer.groups) * len(columns)
+    if count > _MOST_PIECES:
+        return f"its {footer.rows:,} rows are too many for {len(columns):,} prediction columns"
+    return None
+
+
 def _chunk(raw: bytes, end: int) -> str | None:
     """What speaks against one column chunk; all data must lie before the footer, which begins at `end`."""
     described = False
-    for field, _, start, stop in fields(raw):
+    pages: dict[int, int] = {}
+    for field, kind, start, stop in fields(raw, walks={ChunkField.METADATA: partial(_walk_pages, pages)}):
         if field == ChunkField.METADATA:
-            described = True
-            if problem := _outside(raw, start, end):
-                return problem
-        elif field in (ChunkField.CRYPTO, ChunkField.ENCRYPTED_METADATA):
+            described = kind == STRUCT
+        elif field in _ENCRYPTED:
             return "it has encrypted columns"
         elif field == ChunkField.FILE_PATH and stop - start > 1:
             return "it has columns that are stored in another file"
-        elif field in (ChunkField.OFFSET_INDEX, ChunkField.COLUMN_INDEX) and not 0 <= integer(raw, start) < end:
+        elif field in _INDEXES and not 0 <= integer(raw, start) < end:
             return "a page index does not lie before the footer"
-    return None if described else "a column chunk has no description"
+    if not described:
+        return "a column chunk has no description"
+    return None if _lie_before(end, pages) else "the pages of a column do not lie before the footer"
 
 
-def _outside(raw: bytes, at: int, end: int) -> str | None:
-    """Whether the pages that a ColumnMetaData tells of do not lie before the footer."""
-    size, first, pages = 0, end, []
-    for field, _, start, _ in fields(raw, at):
-        if field == ColumnField.COMPRESSED_BYTES:
-            size = integer(raw, start)
-        elif field in (ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE, ColumnField.BLOOM_FILTER):
-            pages.append(integer(raw, start))
-            if field != ColumnField.BLOOM_FILTER:
-                first = min(first, pages[-1])
+def _walk_pages(pages: dict[int, int], raw: bytes, at: int) -> int:
+    """Collect where the pages of a ColumnMetaData lie; returns where it ends."""
+    last = at
+    for field, _, start, end in fields(raw, at):
+        if field in _PLACES:
+            pages[field] = integer(raw, start)
+        last = end
+    return last + 1
+
+
+def _lie_before(end: int, pages: dict[int, int]) -> bool:
+    size = pages.pop(ColumnField.COMPRESSED_BYTES, 0)
+    if size < 0 or any(not 0 <= page <= end for page in pages.values()):
+        return False
     # Writers give 0 for a dictionary page that is not there and for a chunk without pages.
-    if size < 0 or any(not 0 <= page <= end for page in pages) or (size and first + size > end):
-        return "the pages of a column do not lie before the footer"
-    return None
+    firsts = [pages.get(field, 0) for field in (ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE)]
+    return not size or min(filter(None, firsts), default=end) + size <= end

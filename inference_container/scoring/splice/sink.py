@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contract.thrift_compact import ThriftError
 from scoring.errors import ScoringError, one_line
 from scoring.splice.assembly import assemble
 from scoring.splice.footer import FooterError, read_footer
@@ -69,11 +70,14 @@ class SplicedSink:
         """Write the file. Raises SpliceError when rows are missing, or when the file reads as anything else."""
         if self.rows != self._footer.rows:
             raise self._wrong_rows(self.rows)
-        pieces = self._pieces.finish()
         now = os.fstat(self._source.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._found.st_size, self._found.st_mtime_ns):
             raise SpliceError(f"file {self._source_path} was changed while it was scored: start a new execution")
-        size = assemble(self.path, self._source, self._footer, self._columns, pieces)
+        try:
+            pieces = self._pieces.finish()
+            size = assemble(self.path, self._source, self._footer, self._columns, pieces)
+        except (FooterError, ThriftError, EOFError) as error:
+            raise self._not_as_expected(one_line(error)) from error
         self._verify(size, len(self._footer.leaves) + len(pieces.footer.leaves))
         self._close_files()
 

@@ -4,7 +4,8 @@ A footer describes each column of each row group, and a splice changes almost no
 stepped over, not turned into objects: unknown fields survive, and time and memory are bounded by the footer's bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from contract.thrift_compact import (
@@ -32,15 +33,6 @@ _SIZES = {TRUE: 1, FALSE: 1, BYTE: 1, DOUBLE: 8, UUID: 16}
 """Bytes of an element of a list; a struct's truth values have none, they lie in their field's header."""
 
 
-class Span(NamedTuple):
-    """Where one field of a struct has its value; `kind` also holds a truth value."""
-
-    field: int
-    kind: int
-    start: int
-    end: int
-
-
 class Value(NamedTuple):
     """A field's value, in the bytes of the protocol."""
 
@@ -51,9 +43,18 @@ class Value(NamedTuple):
 Struct = dict[int, Value]
 """A struct's fields in their order."""
 
+Span = tuple[int, int, int, int]
+"""A field's number, its kind, which also holds a truth value, and where its value begins and ends."""
 
-def fields(data: bytes, at: int = 0) -> Iterator[Span]:
-    """The fields of the struct that begins at `at`. Raises ThriftError when the bytes are no struct."""
+Walk = Callable[[bytes, int], int]
+"""Walks over the value that begins at a place itself; returns where it ends."""
+
+
+def fields(data: bytes, at: int = 0, walks: Mapping[int, Walk] = MappingProxyType({})) -> Iterator[Span]:
+    """The fields of the struct that begins at `at`; a field that is in `walks` is walked over by that.
+
+    Raises ThriftError when the bytes are no struct.
+    """
     try:
         field = 0
         while header := data[at]:
@@ -63,40 +64,48 @@ def fields(data: bytes, at: int = 0) -> Iterator[Span]:
                 field += header >> 4
             else:
                 field, at = _integer(data, at)
-            end = at if kind in (TRUE, FALSE) else _skip(data, at, kind, 0)
+            if kind in (TRUE, FALSE):
+                end = at
+            elif field in walks and kind in (LIST, STRUCT):
+                end = walks[field](data, at)
+            else:
+                end = _skip(data, at, kind, 0)
             if end > len(data):
                 raise ThriftError(f"field {field} goes beyond the end of the data")
-            yield Span(field, kind, at, end)
+            yield field, kind, at, end
             at = end
     except IndexError as error:
         raise ThriftError("the data ends within a struct") from error
 
 
-def elements(data: bytes, at: int = 0) -> tuple[int, list[tuple[int, int]]]:
-    """The kind of a list's elements, and where each of them begins and ends."""
+def elements(data: bytes, at: int = 0, walk: Walk | None = None) -> tuple[int, list[tuple[int, int]], int]:
+    """The kind of a list's elements, where each of them begins and ends, and where the list ends.
+
+    A `walk` goes over elements that are structs itself.
+    """
     try:
         kind, size, at = _list_header(data, at)
         if size > len(data) - at:
             raise ThriftError(f"{size:,} values announced, only {len(data) - at:,} bytes left")
         found = []
         for _ in range(size):
-            end = _skip(data, at, kind, 0)
+            end = walk(data, at) if walk and kind == STRUCT else _skip(data, at, kind, 0)
             found.append((at, end))
             at = end
     except IndexError as error:
         raise ThriftError("the data ends within a list") from error
     if at > len(data):
         raise ThriftError("a list goes beyond the end of the data")
-    return kind, found
+    return kind, found, at
 
 
-def read_struct(data: bytes, at: int = 0) -> Struct:
-    """The struct that begins at `at`, its values undecoded."""
+def read_struct(data: bytes, at: int = 0, walks: Mapping[int, Walk] = MappingProxyType({})) -> Struct:
+    """The struct that begins at `at`, its values undecoded; those of `walks` are left out."""
     found: Struct = {}
-    for field, kind, start, end in fields(data, at):
+    for field, kind, start, end in fields(data, at, walks):
         if field in found:
             raise ThriftError(f"field {field} is there twice")
-        found[field] = Value(kind, data[start:end])
+        found[field] = Value(kind, b"" if field in walks else data[start:end])
     return found
 
 
@@ -104,7 +113,7 @@ def read_list(value: Value, kind: int) -> list[bytes]:
     """The elements of a field that is a list of this kind, undecoded."""
     if value.kind != LIST:
         raise ThriftError(f"a value of kind {value.kind} where a list was expected")
-    found, spans = elements(value.raw)
+    found, spans, _ = elements(value.raw)
     # A list without elements may name any kind.
     if spans and found != kind and not {found, kind} <= {TRUE, FALSE}:
         raise ThriftError(f"a list of kind {found} where one of kind {kind} was expected")
