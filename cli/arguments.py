@@ -123,7 +123,7 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the model's history")
     test = _add(actions, "test", "score a sample on this machine with the container's code", model_commands.test)
     test.add_argument("model", metavar="MODEL_ID")
-    test.add_argument("sample", type=Path, metavar="SAMPLE.parquet")
+    test.add_argument("sample", type=Path, metavar="SAMPLE", help="Parquet, CSV or JSON Lines, by its name's end")
     test.add_argument("--version", metavar="V", help="a version of the catalog (default: the current one)")
     test.add_argument("--record", type=Path, metavar="MODEL.json", help="a record as `register` takes it, without AWS")
     test.add_argument("--artifact", metavar="PATH", help="model.tar.gz, with --record (default: the record's)")
@@ -163,6 +163,31 @@ def _add_record_flags(parser: argparse.ArgumentParser) -> None:
     add("--output-format", default=unset, help="parquet (default), csv or jsonl")
     add("--row-number-column", default=unset, metavar="NAME", help="an output column with each row's number, from 0")
     add("--columns", default=unset, help="all: input and predictions; keys: key columns and predictions")
+    add(
+        "--partition-columns",
+        default=unset,
+        metavar="A,B",
+        type=_words,
+        help="columns out of the objects' keys: name=value/ parts",
+    )
+    add("--csv-delimiter", default=unset, metavar="C", help="delimiter of CSV (default a comma)")
+    add("--csv-quote", default=unset, metavar="C", help='quote of CSV (default "); empty: nothing is quoted')
+    add(
+        "--no-csv-header",
+        action="store_const",
+        const=False,
+        dest="csv_header",
+        default=unset,
+        help="the first line of CSV is a row; the columns are --csv-columns, or the features and then the keys",
+    )
+    add("--csv-columns", default=unset, metavar="A,B", type=_words, help="columns of CSV without a header, in order")
+    add(
+        "--null-values",
+        default=unset,
+        metavar="A,B",
+        type=_cells,
+        help="cells of CSV that are null (default: the empty one, NA, N/A, NULL, NaN, nan, null)",
+    )
     add("--instance-type", default=unset, metavar="TYPE", help="SageMaker instance type, for example ml.m5.xlarge")
     add("--instance-count", default=unset, type=int, metavar="N", help="instances of a job")
     add("--volume-size-gb", default=unset, type=int, metavar="GB", help="volume of an instance")
@@ -174,7 +199,7 @@ def _add_record_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--infer-schema",
         type=Path,
-        metavar="SAMPLE.parquet",
+        metavar="SAMPLE",
         help="features out of the artifact, which is loaded for it, and their types out of this sample",
     )
 
@@ -265,6 +290,10 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
+
+
+def _cells(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _words(text: str) -> list[str]:

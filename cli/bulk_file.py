@@ -10,7 +10,7 @@ from typing import Any
 from cli.model_document import Draft, ModelDocument, read_features, read_tags
 from contract.problems import InvalidInputError, Problem
 
-_LISTS = frozenset({"key_columns", "output_columns"})
+_LISTS = frozenset({"key_columns", "output_columns", "partition_columns"})
 _NUMBERS = frozenset({"instance_count", "volume_size_gb", "max_runtime_seconds", "max_attempts"})
 _TRUTH = {"true": True, "false": False}
 
@@ -118,6 +118,8 @@ def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
             value = int(value)
         elif name == "tolerated_quarantine_fraction":
             value = _number(value)
+        elif name == "input":
+            value, more = _read_input(value)
         elif name == "enabled":
             value = _TRUTH.get(value.lower(), value)
         found[name] = value
@@ -131,6 +133,13 @@ def _number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _read_input(cell: str) -> tuple[Any, list[Problem]]:
+    try:
+        return json.loads(cell), []
+    except ValueError as error:
+        return {}, [Problem("input", cell, f"a JSON object ({error})")]
 
 
 def _refused(problem: Problem) -> Draft:

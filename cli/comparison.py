@@ -56,10 +56,11 @@ def compare_features(first: ModelVersion, second: ModelVersion) -> FeatureChange
 def _flat(version: ModelVersion) -> dict[str, Any]:
     """Every field that can differ for a reason, with tags one by one."""
     record, spec = codec.to_json(version), codec.to_json(version.spec)
-    hidden = {"schema_version", "model_id", "version", "features"}
+    hidden = {"schema_version", "model_id", "version", "features", "input"}
     return {
         **{name: value for name, value in spec.items() if name not in hidden},
         **{name: value for name, value in record.items() if name not in _OF_EVERY_VERSION},
+        **{f"input.{name}": value for name, value in spec["input"].items()},
         **record["compute"],
         **{f"tag {name}": value for name, value in version.tags.items()},
     }

@@ -10,13 +10,13 @@ from cli.failures import CommandError, ExitStatus
 from cli.sample import Preview
 from contract import codec
 from contract.catalog import ModelVersion
-from contract.layout import ContainerPaths, artifact_key, output_key
+from contract.formats import extension_of
+from contract.layout import ContainerPaths, artifact_key
 from contract.problems import InvalidInputError, Problem
-from contract.spec import JobSpec, PinnedObject
+from contract.spec import JobSpec, ModelSpec, PinnedObject
 from contract.status import FailureKind
 
 _EXECUTION = "models-test"
-_OBJECT = "sample.parquet"
 _SHOWN_LOG_LINES = 200
 _EXPLAINED = (f"{FailureKind.DATA.value}:", f"{FailureKind.CONFIGURATION.value}:")
 
@@ -44,11 +44,11 @@ class LocalScore:
 def check_sample(path: Path) -> None:
     """Refuse a sample that is not there, before anything is fetched."""
     if not path.is_file():
-        raise InvalidInputError("sample", [Problem("sample", str(path), "a Parquet file that exists")])
+        raise InvalidInputError("sample", [Problem("sample", str(path), "a file that exists")])
 
 
 def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int) -> LocalScore:
-    """Score a Parquet file with a model version and look at the first `rows` rows.
+    """Score a file with a model version and look at the first `rows` rows.
 
     Raises:
         ScoringFailedError: with the container's own exit message.
@@ -57,18 +57,24 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
     with tempfile.TemporaryDirectory(prefix="fleetscore-test-") as folder:
         root = Path(folder)
         paths = ContainerPaths(root)
-        _lay_out(paths, version, artifact, path)
+        _lay_out(paths, version, artifact, path, object_key(path, version.spec))
         ended = run_container_code("scoring", root=root)
         log = "\n".join(ended.stderr.splitlines()[-_SHOWN_LOG_LINES:])
         if ended.returncode != 0:
             message = _exit_message(paths) or f"The container's code ended with exit code {ended.returncode}."
             text = f"Scoring with {version.spec.model_id}, version {version.spec.version}, failed. {message}"
             raise ScoringFailedError(text, log, explained=message.startswith(_EXPLAINED))
-        made = paths.predictions / output_key(version.dataset, version.spec.model_id, _EXECUTION, _OBJECT)
-        return LocalScore(sample.preview(made, path, rows), log)
+        [made] = [file for file in paths.predictions.rglob("*") if file.is_file()]
+        return LocalScore(sample.preview(made, path, version.spec, rows), log)
 
 
-def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path: Path) -> None:
+def object_key(path: Path, spec: ModelSpec) -> str:
+    """What the sample's object is called: its format is told by its end, and partition columns by its folders."""
+    folders = [part for part in path.resolve().parts[:-1] if part.partition("=")[0] in spec.partition_columns]
+    return "/".join([*folders, "sample" + (extension_of(path.name) or ".parquet")])
+
+
+def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path: Path, key: str) -> None:
     spec = JobSpec(
         execution_id=_EXECUTION,
         job_id=version.spec.model_id,
@@ -76,14 +82,14 @@ def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path:
         dataset_bucket="this-machine",
         # Whatever format it asks for, the preview reads Parquet.
         models=(replace(version.spec, output_format="parquet"),),
-        objects=(PinnedObject(_OBJECT, path.stat().st_size, "this-machine"),),
+        objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
     )
     target = paths.models / artifact_key(version.spec.model_id, version.spec.version)
-    for folder in (paths.spec.parent, paths.data, target.parent):
+    for folder in (paths.spec.parent, (paths.data / key).parent, target.parent):
         folder.mkdir(parents=True)
     paths.spec.write_text(codec.dumps(spec), encoding="utf-8")
     # Links: a sample or an artifact may be large.
-    (paths.data / _OBJECT).symlink_to(path.resolve())
+    (paths.data / key).symlink_to(path.resolve())
     target.symlink_to(artifact.resolve())
 
 

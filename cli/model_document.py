@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from contract.catalog import Compute, CurrentChange, Model, ModelVersion
 from contract.codec import decode_fields
+from contract.input_options import InputOptions
 from contract.names import check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
 from contract.spec import FRAMEWORK_OF_FORMAT, Feature, Framework, Method, ModelFormat, ModelSpec, OutputFormat
@@ -35,6 +36,8 @@ class ModelDocument:
     key_columns: tuple[str, ...] = ()
     output_columns: tuple[str, ...] = ()
     columns: Literal["all", "keys"] = "all"
+    input: InputOptions = field(default_factory=InputOptions)
+    partition_columns: tuple[str, ...] = ()
     instance_type: str | None = None
     instance_count: int | None = None
     volume_size_gb: int | None = None
@@ -91,6 +94,8 @@ class ModelDocument:
                 tolerated_quarantine_fraction=self.tolerated_quarantine_fraction,
                 output_format=self.output_format,
                 row_number_column=self.row_number_column,
+                input=self.input,
+                partition_columns=self.partition_columns,
             )
         except InvalidInputError as error:
             problems += error.problems

@@ -19,9 +19,12 @@ from cli.model_package import read_model_package
 from cli.output import Output
 from cli.schema_inference import InferredFeature, infer_features
 from cli.tables import inferred_view, model_json, plain_json, size_text
+from contract.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
 _DOCUMENT_FLAGS = frozenset(ModelDocument.__dataclass_fields__) - {"model_id", "tags", "source"}
+
+_INPUT_FLAGS = frozenset(InputOptions.__dataclass_fields__)
 
 _STAND_IN = [{"name": "any", "type": "double"}]
 
@@ -35,7 +38,9 @@ def register(options: Namespace, connection: Connection, output: Output) -> Exit
 
 
 def _register_bulk(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    given = [f"--{name.replace('_', '-')}" for name in vars(options) if name in {*_DOCUMENT_FLAGS, "tag"}]
+    given = [
+        f"--{name.replace('_', '-')}" for name in vars(options) if name in {*_DOCUMENT_FLAGS, *_INPUT_FLAGS, "tag"}
+    ]
     given += [name for name, value in (("MODEL_ID", options.model), ("--infer-schema", options.infer_schema)) if value]
     if given:
         raise CommandError(f"--bulk takes every field from the file: leave out {', '.join(sorted(given))}.")
@@ -72,7 +77,12 @@ def draft_of(options: Namespace) -> Draft:
     problems: list[Problem] = []
     if "tag" in options:
         flags["tags"], problems = read_tags(options.tag)
-    return read_draft(options.model, flags).but(*problems)
+    draft = read_draft(options.model, flags).but(*problems)
+    read_as = {name: value for name, value in vars(options).items() if name in _INPUT_FLAGS}
+    if not read_as:
+        return draft
+    before = draft.fields.get("input", {})
+    return draft.but(input={**before, **read_as} if isinstance(before, dict) else before)
 
 
 def register_draft(draft: Draft, options: Namespace, connection: Connection, output: Output) -> ExitStatus:
@@ -100,13 +110,15 @@ def infer_into(draft: Draft, sample: Path, connection: Connection) -> tuple[Draf
     if "features" in draft.fields:
         problems.append(Problem("features", "given", "either features or --infer-schema, not both"))
     if not sample.is_file():
-        problems.append(Problem("--infer-schema", str(sample), "a Parquet file that exists"))
+        problems.append(Problem("--infer-schema", str(sample), "a file that exists"))
     document = draft.but(*problems, features=_STAND_IN).document()
     s3 = connection.client("s3") if document.artifact.startswith("s3://") else None
     with fetch_artifact(document.artifact, draft.folder, s3) as (path, missing):
         if path is None:
             raise InvalidInputError("model", missing)
-        found = infer_features(path, document.format, document.model_file, sample, document.key_columns)
+        found = infer_features(
+            path, document.format, document.model_file, sample, document.key_columns, read_as=document.input
+        )
     return draft.but(features=[plain_json(item.feature) for item in found]), found
 
 

@@ -1,11 +1,17 @@
-"""A Parquet sample on this machine. The only module of the command that needs pyarrow, and imports it when it runs."""
+"""A sample on this machine. The only module of the command that needs pyarrow, and imports it when it runs."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.formats import HEAD_BYTES, ObjectFormat, format_of
+from contract.input_options import InputOptions
+from contract.job_input import input_of
 from contract.problems import InvalidInputError, Problem
+from contract.spec import ModelSpec
+from contract.text_head import head_names
 
 _SHOWN_CHARACTERS = 60
 
@@ -17,28 +23,40 @@ class SampleColumn:
     name: str
     type: str
     nullable: bool
-    """What the Parquet schema says: optional or required."""
+    """What the Parquet schema says, optional or required; text is always optional."""
     nulls: int
 
 
-def read_columns(path: Path) -> list[SampleColumn]:
-    """The columns of a Parquet file, with the nulls that are in them.
+def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
+    """The columns of a file in any format, with the nulls that are in them. Those of text have the types that fit it.
 
     Raises:
         InvalidInputError: when it cannot be read.
     """
     import pyarrow as pa  # noqa: PLC0415
+
+    kind = _kind(path)
+    try:
+        columns = _parquet_columns(path) if kind.name == "parquet" else _text_columns(path, kind, options)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        problem = Problem("sample", str(path), f"a {kind} file that can be read ({error})")
+        raise InvalidInputError("sample", [problem]) from error
+    return columns
+
+
+def _kind(path: Path) -> ObjectFormat:
+    return format_of(path.name) or ObjectFormat("parquet")
+
+
+def _parquet_columns(path: Path) -> list[SampleColumn]:
+    import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    try:
-        file = pq.ParquetFile(path)
-        nulls = dict.fromkeys(file.schema_arrow.names, 0)
-        for batch in file.iter_batches():
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                nulls[name] += column.null_count
-    except (pa.ArrowException, OSError, ValueError) as error:
-        problem = Problem("sample", str(path), f"a Parquet file that can be read ({error})")
-        raise InvalidInputError("sample", [problem]) from error
+    file = pq.ParquetFile(path)
+    nulls = dict.fromkeys(file.schema_arrow.names, 0)
+    for batch in file.iter_batches():
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            nulls[name] += column.null_count
     return [
         SampleColumn(
             field.name,
@@ -47,6 +65,35 @@ def read_columns(path: Path) -> list[SampleColumn]:
             nulls[field.name],
         )
         for field in file.schema_arrow
+    ]
+
+
+def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list[SampleColumn]:
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import csv, json  # noqa: PLC0415
+
+    with pa.input_stream(str(path), compression=kind.compression or None) as stream:
+        if kind.name == "jsonl":
+            table = json.read_json(stream)
+        else:
+            if not options.csv_header and not options.csv_columns:
+                raise ValueError("there is no header: say --csv-columns")
+            table = csv.read_csv(
+                stream,
+                read_options=csv.ReadOptions(column_names=list(options.csv_columns)),
+                parse_options=csv.ParseOptions(
+                    delimiter=kind.delimiter or options.csv_delimiter,
+                    quote_char=options.csv_quote or False,
+                    newlines_in_values=True,
+                ),
+                convert_options=csv.ConvertOptions(null_values=list(options.null_values), strings_can_be_null=True),
+            )
+    # What looks like a time is text to a feature.
+    return [
+        SampleColumn(
+            field.name, "string" if pa.types.is_temporal(field.type) else str(field.type), True, column.null_count
+        )
+        for field, column in zip(table.schema, table.columns, strict=True)
     ]
 
 
@@ -61,11 +108,11 @@ class Preview:
     """Values as JSON has them."""
 
 
-def preview(path: Path, sample: Path, rows: int) -> Preview:
+def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
     """Look at the predictions for a sample: all its rows are counted, the first ones are read."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    file, before = pq.ParquetFile(path), set(pq.read_schema(sample).names)
+    file, before = pq.ParquetFile(path), {*_names(sample, input_of(spec).options), *spec.partition_columns}
     schema = file.schema_arrow
     batch = next(file.iter_batches(batch_size=max(1, rows)), None)
     columns = [column.to_pylist()[:rows] for column in batch.columns] if batch is not None else []
@@ -75,6 +122,19 @@ def preview(path: Path, sample: Path, rows: int) -> Preview:
         columns=tuple(schema.names),
         first=tuple(tuple(_as_json(value) for value in row) for row in zip(*columns, strict=True)),
     )
+
+
+def _names(sample: Path, options: InputOptions) -> Sequence[str]:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    kind = _kind(sample)
+    if kind.name == "parquet":
+        names: list[str] = pq.read_schema(sample).names
+        return names
+    with pa.input_stream(str(sample), compression=kind.compression or None) as stream:
+        head = stream.read(HEAD_BYTES)
+    return head_names(head, kind, options, whole=len(head) < HEAD_BYTES)
 
 
 def _as_json(value: Any) -> Any:

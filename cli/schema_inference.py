@@ -12,6 +12,7 @@ from cli import sample
 from cli.artifact import inspect_artifact
 from cli.container_process import require_container_code, run_container_code
 from cli.sample import SampleColumn
+from contract.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 from contract.spec import ARROW_TYPES, Feature, ModelFormat
 
@@ -29,7 +30,13 @@ class InferredFeature:
 
 
 def infer_features(
-    artifact: Path, declared: ModelFormat, model_file: str, path: Path, key_columns: Sequence[str]
+    artifact: Path,
+    declared: ModelFormat,
+    model_file: str,
+    path: Path,
+    key_columns: Sequence[str],
+    *,
+    read_as: InputOptions | None = None,
 ) -> list[InferredFeature]:
     """Names and order from the artifact, types and nullability from the sample.
 
@@ -39,7 +46,7 @@ def infer_features(
     Raises:
         InvalidInputError: with everything that stands in the way.
     """
-    columns = sample.read_columns(path)
+    columns = sample.read_columns(path, read_as or InputOptions())
     problems = inspect_artifact(artifact, model_file)
     if problems:
         raise InvalidInputError("model", problems)

@@ -7,7 +7,7 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 def partition_values(key: str, names: Sequence[str]) -> dict[str, str | None]:
-    """What the key says of these columns; None is Hive's word for null. Names and values are URL-decoded, as Hive writes.
+    """What the key says of these columns, URL-decoded, as Hive encodes it; None is what Hive's word for null means.
 
     Raises:
         ValueError: when the key does not say each of them exactly once.

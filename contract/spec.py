@@ -89,7 +89,7 @@ class ModelSpec:
     output_format: OutputFormat = "parquet"
     row_number_column: str = ""
     """Name of an output column with each row's number in its input object, from 0; empty: no such column."""
-    input: InputOptions = InputOptions()
+    input: InputOptions = field(default_factory=InputOptions)
     """How objects of text are read."""
     partition_columns: tuple[str, ...] = ()
     """Names of `name=value` parts of the objects' keys that are columns for this model."""

@@ -1,7 +1,5 @@
 """What of a dataset's folder is data."""
 
-SUFFIX = ".parquet"
-
 
 def is_data(key: str) -> bool:
     """Whether an object counts, by its key relative to the dataset.

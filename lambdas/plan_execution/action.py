@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from contract import layout
 from contract.catalog import Model, ModelVersion
+from contract.input_options import InputOptions
+from contract.job_input import input_of
 from contract.messages import ExecutionPlan, PlanInput
 from contract.names import LABEL, check_all, check_execution_name
 from contract.problems import InvalidInputError, Problem
@@ -15,10 +17,11 @@ from contract.spec import PinnedObject
 from contract.status import ExecutionStatus, FailureKind
 from lambdas.deployment import Deployment
 from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError
+from lambdas.object_columns import ColumnsUnknownError, object_columns
 from lambdas.object_store import StoredObject
 from lambdas.observability import logger, publish_counts
 from lambdas.parallel import in_parallel
-from lambdas.parquet_footer import Column, FooterError, read_columns
+from lambdas.parquet_footer import Column
 from lambdas.plan_execution.logic import (
     PlannedJob,
     check_artifact,
@@ -31,6 +34,7 @@ from lambdas.plan_execution.logic import (
     pin_objects,
     plan_jobs,
 )
+from lambdas.plan_execution.reading import check_partitions, without_partitions
 from lambdas.plan_execution.uploaded import Uploaded, read_uploaded
 from lambdas.settings import PlanDefaults
 
@@ -171,22 +175,37 @@ def _check_columns(
     """
     firsts = {dataset: min(found, key=lambda item: item.key) for dataset, found in objects.items() if found}
 
-    def read(dataset: str) -> Sequence[Column] | None:
+    def reading(version: ModelVersion) -> tuple[str, InputOptions]:
+        """What an object's columns depend on; those of Parquet on nothing that a model says."""
+        dataset = request.dataset or version.dataset
+        is_parquet = dataset in firsts and firsts[dataset].key.endswith(".parquet")
+        return dataset, InputOptions() if is_parquet else input_of(version.spec).options
+
+    def read(dataset: str, options: InputOptions) -> Sequence[Column] | None:
         item = firsts[dataset]
         try:
-            return read_columns(lambda start, end: deployment.store.dataset_range(dataset, item, start, end), item.size)
-        except FooterError as error:
+            return object_columns(
+                item, options, lambda start, end: deployment.store.dataset_range(dataset, item, start, end)
+            )
+        except ColumnsUnknownError as error:
             # Not the key, which can tell about the people whose data it holds.
-            logger.debug("an object's footer cannot be read", dataset=dataset, reason=str(error))
+            logger.debug("an object's columns cannot be told", dataset=dataset, reason=str(error))
             return None
 
-    columns = dict(zip(firsts, in_parallel(read, firsts), strict=True))
+    readings = list(dict.fromkeys(found for version in versions if (found := reading(version))[0] in firsts))
+    columns = dict(zip(readings, in_parallel(lambda item: read(*item), readings), strict=True))
+    unsaid: dict[tuple[str, tuple[str, ...]], Mapping[str, str]] = {}
     problems: list[Problem] = []
     for version in versions:
-        dataset = request.dataset or version.dataset
-        found = columns.get(dataset)
-        if found is not None:
-            problems += check_columns(version, dataset, firsts[dataset].key, found)
+        dataset, names = request.dataset or version.dataset, version.spec.partition_columns
+        if (dataset, names) not in unsaid:
+            unsaid[dataset, names] = without_partitions(objects.get(dataset, ()), names)
+        problems += check_partitions(version, dataset, unsaid[dataset, names])
+        own = columns.get(reading(version))
+        if own is not None:
+            # Those that a key does not say have a problem of their own.
+            from_key = [Column(name, None) for name in names]
+            problems += check_columns(version, dataset, firsts[dataset].key, [*own, *from_key])
     return problems
 
 

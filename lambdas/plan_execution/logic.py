@@ -12,6 +12,9 @@ from pathlib import PurePosixPath
 from contract import layout
 from contract.catalog import Compute, Model, ModelVersion
 from contract.columns import holds_every_value
+from contract.formats import EXTENSIONS_TEXT, format_of
+from contract.input_options import InputOptions
+from contract.job_input import input_of
 from contract.messages import JobPointer
 from contract.names import check_object_key
 from contract.problems import Problem
@@ -19,9 +22,10 @@ from contract.records import JobRecord
 from contract.request import ExecutionRequest, ModelFilter
 from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject
 from contract.status import JobStatus
-from lambdas.dataset_objects import SUFFIX, is_data
+from lambdas.dataset_objects import is_data
 from lambdas.object_store import StoredObject
 from lambdas.parquet_footer import Column
+from lambdas.plan_execution.reading import groups_of_one_reading, has_text
 
 _LONGEST_KEY_BYTES = 1_024
 _ENDINGS = (*layout.OUTPUT_SUFFIXES.values(), ".json")
@@ -222,17 +226,17 @@ def pin_objects(
     field = f"dataset {dataset!r}"
     if not data:
         uri = layout.s3_uri(datasets_bucket, layout.dataset_prefix(dataset))
-        expected = f"at least one Parquet object below {uri}"
+        expected = f"at least one object with data below {uri}"
         return (), [Problem(field, "no objects", expected, "Upload the dataset, or name another one.")]
     problems: list[Problem] = []
-    foreign = [entry.key for entry in data if not entry.key.endswith(SUFFIX)]
+    foreign = [entry.key for entry in data if format_of(entry.key) is None]
     if foreign:
         remedy = (
             f"These do not: {_listed(foreign)}. Convert or remove them, or let their names begin with '_', then they "
             "are passed over."
         )
-        found = f"{len(foreign):,} of {len(data):,} objects that are not Parquet"
-        problems.append(Problem(field, found, f"only objects that end in {SUFFIX!r}", remedy))
+        found = f"{len(foreign):,} of {len(data):,} objects in a format that is not known"
+        problems.append(Problem(field, found, f"only objects that end in {EXTENSIONS_TEXT}", remedy))
     pinned: list[PinnedObject] = []
     for entry in data:
         unsafe = check_object_key(f"{field}: object key", entry.key)
@@ -286,23 +290,25 @@ def plan_jobs(
 ) -> list[PlannedJob]:
     """Form the jobs, the one with most work first, so that the longest does not start last.
 
-    Models share a job only when they share dataset, compute and attempts. Compute: the request's wish goes over the
-    model's, and that over the stage's.
+    Models share a job only when they share dataset, compute, attempts and one reading of the objects. Compute: the
+    request's wish goes over the model's, and that over the stage's.
     """
     wish = Compute(instance_type=request.instance_type, instance_count=request.instance_count)
-    alike: dict[tuple[str, Compute, int], list[ModelSpec]] = {}
+    alike: dict[tuple[str, Compute, int, InputOptions, tuple[str, ...]], list[ModelSpec]] = {}
     for version in sorted(versions, key=lambda version: version.spec.model_id):
         dataset = request.dataset or version.dataset
         compute = _fit(wish.over(version.compute).over(stage_default), len(objects[dataset]))
-        spec = version.spec
+        spec, reading = version.spec, input_of(version.spec)
         if request.tolerated_quarantine_fraction is not None:
             spec = replace(spec, tolerated_quarantine_fraction=request.tolerated_quarantine_fraction)
-        alike.setdefault((dataset, compute, version.max_attempts), []).append(spec)
+        alike.setdefault(
+            (dataset, compute, version.max_attempts, reading.options, reading.partition_columns), []
+        ).append(spec)
     size = request.models_per_job or 1
     jobs = [
         PlannedJob(_job_id(group), dataset, group, objects[dataset], compute, max_attempts)
-        for (dataset, compute, max_attempts), models in alike.items()
-        for group in (tuple(models[start : start + size]) for start in range(0, len(models), size))
+        for (dataset, compute, max_attempts, _, partition_columns), models in alike.items()
+        for group in groups_of_one_reading(models, size, is_typed=bool(partition_columns) or has_text(objects[dataset]))
     ]
     return sorted(jobs, key=lambda job: (-job.input_bytes * len(job.models), job.job_id))
 

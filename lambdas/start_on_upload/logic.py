@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
+from contract.formats import format_of
 from contract.names import check_object_key
 from contract.uploads import ObjectVersion, UploadManifest
-from lambdas.dataset_objects import SUFFIX, is_data
+from lambdas.dataset_objects import is_data
 
 _DIGEST_CHARACTERS = 32
 _DATASET_CHARACTERS = 38
@@ -16,7 +17,7 @@ _SHOWN = 10
 
 def is_scored(key: str) -> bool:
     """Whether an upload to a window is gathered. One that is not would have the whole execution refused."""
-    return is_data(key) and key.endswith(SUFFIX) and not check_object_key("key", key)
+    return is_data(key) and format_of(key) is not None and not check_object_key("key", key)
 
 
 def distinct(uploads: Iterable[ObjectVersion]) -> list[ObjectVersion]:

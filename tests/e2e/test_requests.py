@@ -9,7 +9,7 @@ from tests.e2e.stage import Stage, people, train_xgboost
 
 @pytest.fixture(scope="module")
 def catalog(stage: Stage) -> None:
-    stage.put_dataset("mixed", {"a.parquet": people(5, 1), "b.csv": b"row\n1\n", "_SUCCESS": b""})
+    stage.put_dataset("mixed", {"a.parquet": people(5, 1), "b.xlsx": b"PK\x03\x04", "_SUCCESS": b""})
     model = train_xgboost(1)
     for model_id, dataset in {"retired": "mixed", "dry": "nothing-here", "mixed": "mixed", "lost": "mixed"}.items():
         stage.register(model_id, model, dataset=dataset, version="1")
@@ -35,7 +35,7 @@ def test_content_is_refused_with_every_problem(stage: Stage, catalog: None) -> N
     assert "'retierd'" in reason
     assert "'retired'" in reason
     assert "nothing-here" in reason
-    assert "b.csv" in reason
+    assert "b.xlsx" in reason
     assert "_SUCCESS" not in reason
     assert "'lost'" in reason
 

@@ -72,6 +72,28 @@ def test_a_record_and_its_artifact_are_tried_without_aws(record: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("name", ["sample.csv.gz", "sample.jsonl", "sample.tsv"])
+def test_a_sample_of_text_is_tried_as_a_job_would_read_it(
+    record: Path, tmp_path: Path, capsys: Captured, name: str
+) -> None:
+    fields = {**RECORD, "partition_columns": ["day"], "key_columns": ["id", "day"]}
+    record.write_text(json.dumps(fields))
+    sample = tmp_path / "day=2026-01-31" / name
+    sample.parent.mkdir()
+    frame = sample_table().to_pandas()
+    if name.endswith(".jsonl"):
+        frame.to_json(sample, orient="records", lines=True)
+    else:
+        frame.to_csv(sample, index=False, sep="\t" if name.endswith(".tsv") else ",")
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record), "--json", "--rows", "1"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], list(told["columns_added"])) == (ROWS, ["prediction_False", "prediction_True"])
+    [row] = told["first_rows"]
+    assert (row["id"], row["day"], row["visits"]) == ("0", "2026-01-31", int(people()["visits"][0]))
+    assert row["prediction_True"] == pytest.approx(classifier().predict_proba(people())[0][1])
+
+
+@pytest.mark.usefixtures("nowhere")
 def test_the_containers_own_words_say_what_is_wrong(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sample = write_sample(tmp_path / "sample.parquet", sample_table().drop_columns("visits"))
     assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
@@ -98,7 +120,7 @@ def test_what_the_model_wrote_is_shown_where_the_message_alone_does_not_explain_
 def test_what_cannot_be_tried_is_refused_before_anything_is_run(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sample = write_sample(tmp_path / "sample.parquet")
     for words, why in (
-        ([str(tmp_path / "no.parquet"), "--record", str(record)], "a Parquet file that exists"),
+        ([str(tmp_path / "no.parquet"), "--record", str(record)], "expected a file that exists"),
         ([str(sample), "--record", str(record), "--artifact", str(tmp_path / "no")], "a file that exists"),
         ([str(sample), "--record", str(record), "--version", "1"], "Either --version"),
         ([str(sample), "--artifact", "model.tar.gz"], "--artifact goes with --record"),

@@ -11,6 +11,7 @@ from cli.catalog import Catalog
 from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.schema_inference import infer_features
+from contract.input_options import InputOptions
 from contract.problems import InvalidInputError
 from contract.spec import Feature
 from tests.unit.cli.builders import make_archive
@@ -82,10 +83,37 @@ def test_loading_happens_elsewhere_and_without_credentials(
         infer_features(dying, "sklearn-joblib", "model.joblib", sample, [])
 
 
-def test_a_sample_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sample.csv").write_text("a,b\n")
-    with pytest.raises(InvalidInputError, match="a Parquet file that can be read"):
-        infer_features(tmp_path / "model.tar.gz", "sklearn-joblib", "model.joblib", tmp_path / "sample.csv", [])
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("sample.parquet", b"a,b\n", "a Parquet file that can be read"),
+        ("sample.csv.gz", b"a,b\n", "a CSV in gzip file that can be read"),
+        ("sample.csv", b"", "a CSV file that can be read"),
+        ("sample.jsonl", b"{", "a JSON Lines file that can be read"),
+    ],
+)
+def test_a_sample_that_is_not_what_its_name_says_is_refused(
+    tmp_path: Path, name: str, content: bytes, why: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidInputError, match=why):
+        infer_features(tmp_path / "model.tar.gz", "sklearn-joblib", "model.joblib", tmp_path / name, [])
+
+
+def test_types_come_from_text_too(tmp_path: Path) -> None:
+    frame = people()
+    frame["visits"] = frame["visits"].astype("float").where(frame["visits"] > 0)
+    frame.assign(day="2026-01-31").to_csv(tmp_path / "sample.csv.gz", index=False, sep=";", na_rep="-")
+    read_as = InputOptions(csv_delimiter=";", null_values=("-",))
+    archive = sklearn_archive(tmp_path)
+    found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / "sample.csv.gz", [], read_as=read_as)
+    assert [(item.feature, item.nulls) for item in found] == [
+        (Feature("visits", "double"), int(frame["visits"].isna().sum())),
+        (Feature("age", "double"), 0),
+    ]
+    people().to_json(tmp_path / "sample.jsonl", orient="records", lines=True)
+    found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / "sample.jsonl", [])
+    assert [item.feature for item in found] == [Feature("visits", "int64"), Feature("age", "double")]
 
 
 def test_register_shows_what_it_inferred_and_registers_it(

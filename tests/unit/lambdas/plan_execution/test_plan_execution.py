@@ -192,7 +192,7 @@ def test_every_problem_of_a_request_is_refused_at_once_and_by_name(stage: Stage,
     stage.register("delays-b6", dataset="mixed")
     stage.register("delays-ev", dataset="mixed")
     stage.table.put_item(Item=model_item(Model("orphan", "7")))
-    stage.upload("mixed", ["a.parquet", "b.csv", "_SUCCESS", "sub/.hidden", "folder/"])
+    stage.upload("mixed", ["a.parquet", "b.xlsx", "_SUCCESS", "sub/.hidden", "folder/"])
     stage.s3.delete_object(Bucket="models-test", Key="delays-b6/1/model.tar.gz")
     stage.s3.put_object(Bucket="models-test", Key="delays-ev/1/model.tar.gz", Body=b"other")
     wanted = ["delays-ua", "delays-aa", "delays-dl", "delays-b6", "delays-ev", "orphan", "delay-ua"]
@@ -206,9 +206,9 @@ def test_every_problem_of_a_request_is_refused_at_once_and_by_name(stage: Stage,
         "models[2]: got 'delays-dl', expected a model that is enabled. Enable it with `fleetscore models enable",
         "models[6]: got 'delay-ua', expected the id of a registered model. Did you mean 'delays-ua'",
         "model 'orphan': current_version: got '7', expected a version that is registered",
-        "dataset 'empty': got 'no objects', expected at least one Parquet object below s3://datasets-test/empty/",
-        "dataset 'mixed': got '1 of 2 objects that are not Parquet', expected only objects that end in '.parquet'",
-        "These do not: b.csv.",
+        "dataset 'empty': got 'no objects', expected at least one object with data below s3://datasets-test/empty/",
+        "dataset 'mixed': got '1 of 2 objects in a format that is not known', expected only objects that end in",
+        "These do not: b.xlsx.",
         "model 'delays-b6' version '1': artifact: got None, expected an object at s3://models-test/delays-b6/1/model",
         "model 'delays-ev' version '1': artifact: got '5 bytes', expected the 25 bytes that were registered",
     ):
