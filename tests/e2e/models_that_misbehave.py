@@ -36,7 +36,10 @@ class Gate:
 
 
 class KilledOnce:
-    """Its process is killed at the first object that has a visitor of `FATAL_VISITS`, once another one is committed."""
+    """Its instance is killed at the first object that has a visitor of `FATAL_VISITS`, once another one is committed.
+
+    Not its worker alone: the container would try the object again with another one.
+    """
 
     FATAL_VISITS = 999_999
     classes_ = (0, 1)
@@ -50,6 +53,7 @@ class KilledOnce:
             root = Path(os.environ.get("FLEETSCORE_ML_ROOT", "/opt/ml"))
             _wait_for(lambda: any((root / "processing/output/ledger").rglob("*.json")))
             Path(self.killed).touch()
+            os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         return np.full((len(features), 2), 0.5)
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from scoring.errors import DataError, one_line
 from scoring.readers.input_object import InputBatch
 
-_READ_AHEAD_BYTES = 1 << 20
+_READ_AHEAD_BYTES = 1 << 18
 """Of each column while its pages are read; without it a whole row group's column is held at once."""
 
 
