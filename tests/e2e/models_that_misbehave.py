@@ -20,6 +20,19 @@ class Bomb:
         raise ValueError("no such customer segment")
 
 
+class Picky:
+    """Raises when there is a visitor of `REFUSED_VISITS` among its rows."""
+
+    REFUSED_VISITS = 999_999
+    classes_ = (0, 1)
+
+    def predict_proba(self, features: Any) -> Any:
+        visits = np.asarray(features["visits"] if hasattr(features, "columns") else features[:, 1])
+        if (visits == self.REFUSED_VISITS).any():
+            raise ValueError("nobody visits so often")
+        return np.full((len(features), 2), 0.5)
+
+
 class Gate:
     """Scores once a file of the test exists, and says by another file that it waits."""
 
