@@ -153,6 +153,15 @@ def _add_record_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--key-columns", default=unset, metavar="A,B", type=_words, help="columns that tell a row from all others")
     add("--output-columns", default=unset, metavar="A,B", type=_words, help="names of the prediction columns")
+    add(
+        "--tolerated-quarantine-fraction",
+        default=unset,
+        type=float,
+        metavar="FRACTION",
+        help="of an object's rows, how many may go to quarantine before it fails (default 0)",
+    )
+    add("--output-format", default=unset, help="parquet (default), csv or jsonl")
+    add("--row-number-column", default=unset, metavar="NAME", help="an output column with each row's number, from 0")
     add("--columns", default=unset, help="all: input and predictions; keys: key columns and predictions")
     add(
         "--partition-columns",

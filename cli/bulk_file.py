@@ -116,6 +116,8 @@ def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
             value = [word.strip() for word in value.split(",") if word.strip()]
         elif name in _NUMBERS and value.isascii() and value.isdigit():
             value = int(value)
+        elif name == "tolerated_quarantine_fraction":
+            value = _number(value)
         elif name == "input":
             value, more = _read_input(value)
         elif name == "enabled":
@@ -123,6 +125,14 @@ def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
         found[name] = value
         problems += more
     return Draft(found, tuple(problems))
+
+
+def _number(text: str) -> float | str:
+    """The number, or the text for the document to refuse."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _read_input(cell: str) -> tuple[Any, list[Problem]]:

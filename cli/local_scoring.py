@@ -1,7 +1,7 @@
 """Scores a sample on this machine as a job would: the container's code, over a folder laid out as its /opt/ml."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cli import sample
@@ -80,7 +80,8 @@ def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path:
         job_id=version.spec.model_id,
         dataset=version.dataset,
         dataset_bucket="this-machine",
-        models=(version.spec,),
+        # Whatever format it asks for, the preview reads Parquet.
+        models=(replace(version.spec, output_format="parquet"),),
         objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
     )
     target = paths.models / artifact_key(version.spec.model_id, version.spec.version)

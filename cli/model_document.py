@@ -12,7 +12,7 @@ from contract.codec import decode_fields
 from contract.input_options import InputOptions
 from contract.names import check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
-from contract.spec import FRAMEWORK_OF_FORMAT, Feature, Framework, Method, ModelFormat, ModelSpec
+from contract.spec import FRAMEWORK_OF_FORMAT, Feature, Framework, Method, ModelFormat, ModelSpec, OutputFormat
 
 _ANY_SHA256 = "0" * 64
 """Stands in while everything else is checked, before the artifact is there."""
@@ -51,6 +51,9 @@ class ModelDocument:
     """None: as the model is now; else these replace them."""
     source: str = ""
     """Where the model was imported from."""
+    tolerated_quarantine_fraction: float = 0.0
+    output_format: OutputFormat = "parquet"
+    row_number_column: str = ""
 
     def __post_init__(self) -> None:
         problems = check_model_id("model_id", self.model_id)
@@ -88,6 +91,9 @@ class ModelDocument:
                 output_columns=self.output_columns,
                 columns=self.columns,
                 framework_version=self.framework_version,
+                tolerated_quarantine_fraction=self.tolerated_quarantine_fraction,
+                output_format=self.output_format,
+                row_number_column=self.row_number_column,
                 input=self.input,
                 partition_columns=self.partition_columns,
             )

@@ -23,6 +23,16 @@ def artifact_key(model_id: str, version: str) -> str:
     return f"{model_id}/{version}/{ARTIFACT_NAME}"
 
 
+OUTPUT_SUFFIXES = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl"}
+"""By output format. An output has its object's name, with this behind it where the name does not end so already."""
+
+
+def output_name(object_key: str, output_format: str = "parquet") -> str:
+    """What an object's output is called; no two objects of a dataset share one, which the plan makes sure of."""
+    suffix = OUTPUT_SUFFIXES[output_format]
+    return object_key if object_key.endswith(suffix) else object_key + suffix
+
+
 def output_key(dataset: str, model_id: str, execution_id: str, object_key: str) -> str:
     """An output object, relative to `predictions/` or `quarantine/`; Hive partitions, so all read as one table."""
     return f"dataset={dataset}/model_id={model_id}/execution_id={execution_id}/{object_key}"

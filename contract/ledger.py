@@ -22,6 +22,17 @@ class OutputFile:
 
 
 @dataclass(frozen=True)
+class KeyReport:
+    """What an object's key columns are worth for joining: rows that share a key with an earlier one, and nulls."""
+
+    rows: int
+    """Rows that were looked at: all, or the first so many, so that memory stays bounded."""
+    duplicates: int
+    nulls: int
+    """Rows with a null in at least one key column; these are not compared."""
+
+
+@dataclass(frozen=True)
 class Marker:
     """An object's commit for one model. Always `rows_in = rows_scored + rows_quarantined`."""
 
@@ -34,6 +45,10 @@ class Marker:
     rows_scored: int
     rows_quarantined: int
     outputs: tuple[OutputFile, ...]
+    writer: str = ""
+    """How the predictions were written, and why so where there was a choice."""
+    keys: KeyReport | None = None
+    """None: the model's record names no key columns."""
 
     def __post_init__(self) -> None:
         if self.rows_in != self.rows_scored + self.rows_quarantined or min(self.rows_scored, self.rows_quarantined) < 0:

@@ -98,6 +98,8 @@ class JobRecord:
     rows_quarantined: int = 0
     failure_kind: FailureKind | None = None
     reason: str = ""
+    duplicate_keys: int = 0
+    null_keys: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from contract.catalog import check_instance_type, check_range
 from contract.codec import decode_fields
 from contract.names import LABEL, UPLOAD_MANIFEST, check_dataset_name, check_model_id
 from contract.problems import InvalidInputError, Problem
+from contract.spec import check_fraction
 
 MAX_CONCURRENCY_LIMIT = 10_000
 """Child executions of a distributed Map that can be open at once."""
@@ -43,6 +44,7 @@ class ExecutionRequest:
     execution_label: str | None = None
     task_token: str | None = None
     """Of a Step Functions task that waits for this execution (`.waitForTaskToken`); it is answered at the end."""
+    tolerated_quarantine_fraction: float | None = None
     objects_manifest: str | None = None
     """Key of an upload manifest in the results bucket: score exactly the objects that it names."""
 
@@ -63,6 +65,7 @@ class ExecutionRequest:
         if self.task_token is not None and not 1 <= len(self.task_token) <= TASK_TOKEN_CHARACTERS:
             expected = f"the token of a waiting task, 1 to {TASK_TOKEN_CHARACTERS:,} characters"
             problems.append(Problem(TASK_TOKEN_FIELD, self.task_token, expected))
+        problems += check_fraction("tolerated_quarantine_fraction", self.tolerated_quarantine_fraction)
         problems += self._check_manifest()
         if problems:
             raise InvalidInputError("request", problems)

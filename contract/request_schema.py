@@ -50,6 +50,7 @@ def request_schema() -> dict[str, Any]:
             "instance_count": _number("integer", "Instances a job.", 1, 100),
             "models_per_job": _number("integer", "Models over one dataset that share a job.", 1, 1_000),
             "execution_label": _text("Free text for people.", LABEL.pattern),
+            "tolerated_quarantine_fraction": _number("number", "Share of an object's rows that may be bad.", 0, 1),
             "objects_manifest": _text("Key of an upload manifest in the results bucket.", UPLOAD_MANIFEST.pattern),
             "task_token": {
                 "description": "Of a Step Functions task that waits for this execution; answered at its end.",

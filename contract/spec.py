@@ -1,5 +1,6 @@
 """What a job is asked to do: the immutable job spec that the plan writes and the container reads."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,7 @@ from contract.problems import InvalidInputError, Problem, duplicates
 Framework = Literal["sklearn", "xgboost"]
 ModelFormat = Literal["sklearn-joblib", "xgboost-json", "xgboost-ubj", "xgboost-sklearn-json", "xgboost-sklearn-ubj"]
 Method = Literal["predict", "predict_proba", "decision_function", "margin"]
+OutputFormat = Literal["parquet", "csv", "jsonl"]
 
 FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
     "sklearn-joblib": "sklearn",
@@ -82,6 +84,11 @@ class ModelSpec:
     columns: Literal["all", "keys"] = "all"
     """`all`: every input column and the predictions; `keys`: the key columns and the predictions only."""
     framework_version: str = ""
+    tolerated_quarantine_fraction: float = 0.0
+    """Of an object's rows, how many may be quarantined before the object fails; 0: one bad row fails it."""
+    output_format: OutputFormat = "parquet"
+    row_number_column: str = ""
+    """Name of an output column with each row's number in its input object, from 0; empty: no such column."""
     input: InputOptions = field(default_factory=InputOptions)
     """How objects of text are read."""
     partition_columns: tuple[str, ...] = ()
@@ -106,6 +113,10 @@ class ModelSpec:
         if len(self.artifact_sha256) != 64 or set(self.artifact_sha256) - set("0123456789abcdef"):
             problems.append(Problem("artifact_sha256", self.artifact_sha256, "64 lower-case hexadecimal digits"))
         problems.extend(check_object_key("model_file", self.model_file))
+        problems.extend(check_fraction("tolerated_quarantine_fraction", self.tolerated_quarantine_fraction))
+        if self.row_number_column and self.row_number_column in (*self.output_columns, *self.key_columns):
+            expected = "another name than those of output_columns and key_columns"
+            problems.append(Problem("row_number_column", self.row_number_column, expected))
         if self.columns == "keys" and not self.key_columns:
             problems.append(Problem("key_columns", [], "at least one key column, because columns is 'keys'"))
         if problems:
@@ -130,6 +141,18 @@ class ModelSpec:
                 expected = f"every column that the model needs; these are missing: {', '.join(missing)}"
                 problems.append(Problem("input.csv_columns", list(self.input.csv_columns), expected))
         return problems
+
+
+def check_fraction(name: str, value: float | None) -> list[Problem]:
+    if value is None or 0 <= value <= 1:
+        return []
+    return [Problem(name, value, "a fraction from 0 (no row may be bad) to 1", "0.01 tolerates one row in a hundred.")]
+
+
+def tolerated_rows(fraction: float, rows: int) -> int:
+    """How many of an object's rows may be quarantined. The container and VerifyOutput ask the same question here."""
+    # The nudge is for products such as 0.07 * 100, which floating point puts a hair above or below the whole number.
+    return min(rows, math.floor(fraction * rows + 1e-6))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,12 @@ class JobSummary:
     """One prefix a model; empty unless the job succeeded."""
     failure_kind: FailureKind | None = None
     reason: str = ""
+    quarantine_uris: tuple[str, ...] = ()
+    """One prefix a model; empty unless the job succeeded and quarantined rows."""
+    duplicate_keys: int = 0
+    """Rows whose key columns repeat those of an earlier row of the same object, over all models."""
+    null_keys: int = 0
+    """Rows with a null in a key column."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from contract import layout
 from contract.ledger import Marker
-from contract.spec import JobSpec, ModelSpec, PinnedObject
+from contract.spec import JobSpec, ModelSpec, PinnedObject, tolerated_rows
 from lambdas.object_store import ObjectStore
 
 _PREFIX_OF_KIND = {"predictions": layout.PREDICTIONS_PREFIX, "quarantine": layout.QUARANTINE_PREFIX}
@@ -24,6 +24,8 @@ class Commits:
     rows_in: int
     rows_scored: int
     rows_quarantined: int
+    duplicate_keys: int = 0
+    null_keys: int = 0
 
 
 def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
@@ -55,7 +57,7 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
     """Hold every pinned object and model against the markers (by ledger key) and the outputs' bytes (by whole key)."""
     missing: list[str] = []
     open_objects: list[str] = []
-    rows_in = rows_scored = rows_quarantined = 0
+    committed: list[Marker] = []
     for item in spec.objects:
         is_open = False
         for model in spec.models:
@@ -65,18 +67,18 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
                 missing.append(f"{model.model_id}/{item.key}: {fault}")
                 is_open = True
             elif isinstance(marker, Marker):
-                rows_in += marker.rows_in
-                rows_scored += marker.rows_scored
-                rows_quarantined += marker.rows_quarantined
+                committed.append(marker)
         if is_open:
             open_objects.append(item.key)
     return Commits(
         expected=len(spec.objects) * len(spec.models),
         missing=tuple(missing),
         open_objects=tuple(open_objects),
-        rows_in=rows_in,
-        rows_scored=rows_scored,
-        rows_quarantined=rows_quarantined,
+        rows_in=sum(marker.rows_in for marker in committed),
+        rows_scored=sum(marker.rows_scored for marker in committed),
+        rows_quarantined=sum(marker.rows_quarantined for marker in committed),
+        duplicate_keys=sum(marker.keys.duplicates for marker in committed if marker.keys),
+        null_keys=sum(marker.keys.nulls for marker in committed if marker.keys),
     )
 
 
@@ -88,6 +90,12 @@ def _fault(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, 
         return f"the marker is of version {marker.model_version!r}, not {model.version!r}"
     if marker.object != item:
         return f"the marker is of another object ({marker.object.size:,} bytes, ETag {marker.object.etag})"
+    tolerated = tolerated_rows(model.tolerated_quarantine_fraction, marker.rows_in)
+    if marker.rows_quarantined > tolerated:
+        return (
+            f"{marker.rows_quarantined:,} of {marker.rows_in:,} rows are in quarantine, "
+            f"tolerated_quarantine_fraction {model.tolerated_quarantine_fraction:g} allows {tolerated:,}"
+        )
     return _output_fault(marker, sizes)
 
 

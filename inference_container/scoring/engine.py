@@ -1,34 +1,23 @@
 """Scores one object with all models in one pass: each batch is decoded once, predicted, and written in order."""
 
 import errno
+import hashlib
 import os
-import threading
+import shutil
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from contract.job_input import shared_input
-from contract.layout import ContainerPaths, output_key
-from contract.ledger import Marker
-from contract.spec import ModelSpec, PinnedObject
+from contract.layout import ContainerPaths
+from contract.spec import PinnedObject
 from contract.status import FailureKind
-from scoring.columns import ColumnPlan, declared_array, plan_columns
-from scoring.errors import ConfigurationError, DataError, ModelError, ScoringError, TransientError, one_line
-from scoring.features import FeatureBatch
-from scoring.ledger import commit
+from scoring.errors import ConfigurationError, ScoringError, TransientError, one_line
+from scoring.model_run import SharedModel, located
 from scoring.models import LoadedModel
-from scoring.output import ParquetSink, describe, publish
-from scoring.predictions import to_columns
-from scoring.protocol import Failure, ObjectDone, WorkerSetup
-from scoring.readers import InputBatch, InputObject, open_object
-
-_Scored = tuple[pa.RecordBatch, list[list[pa.Array] | ScoringError]]
+from scoring.object_scoring import ObjectScoring, Places
+from scoring.protocol import Failure, JoinParts, ObjectDone, PartDone, ScoreObject, ScorePart, Task, WorkerSetup
+from scoring.readers import open_object
 
 
 class Engine:
@@ -38,157 +27,75 @@ class Engine:
         self, setup: WorkerSetup, models: list[LoadedModel], paths: ContainerPaths, log: Callable[[BaseException], None]
     ) -> None:
         self._setup = setup
-        self._models = [_Model(spec, model, threading.Lock()) for spec, model in zip(setup.models, models, strict=True)]
+        self._models = [SharedModel(spec, model) for spec, model in zip(setup.models, models, strict=True)]
         self._input = shared_input(setup.models)
         self._paths = paths
         # Of this worker's own: another one may score another object under the same names.
         self._scratch = Path(setup.scratch) / f"worker-{os.getpid()}"
         self._log = log
 
-    def score(self, pinned: PinnedObject, threads: int) -> ObjectDone:
-        """Score an object and commit it for every model that could score it; the failures name the others."""
+    def carry_out(self, task: Task) -> ObjectDone | PartDone:
+        if isinstance(task, ScorePart):
+            return self.score_part(task)
+        if isinstance(task, JoinParts):
+            return self.join_parts(task)
+        return self.score(task)
+
+    def score(self, task: ScoreObject) -> ObjectDone:
+        """Score an object and commit it for every model that could score it; the failures name the others.
+
+        `batch_rows` is what memory is known to have room for; it changes no byte of any output.
+        """
         started = time.monotonic()
-        rows = 0
-        failures: list[Failure] = []
-        runs: list[_Run] = []
-        with ExitStack() as stack:
-            try:
-                source = stack.enter_context(open_object(pinned.key, self._paths.data / pinned.key, self._input))
-                for model in self._models:
-                    try:
-                        run = self._open_run(model, pinned, source)
-                    except ScoringError as error:
-                        failures.append(self._failure(model.spec.model_id, error))
-                    else:
-                        stack.callback(run.sink.discard)
-                        runs.append(run)
-                if runs:
-                    rows = self._pass(source, runs, threads)
-                for run in runs:
-                    if run.error is not None:
-                        failures.append(self._failure(run.model.spec.model_id, run.error))
-                    else:
-                        self._commit(run, pinned, rows if source.rows is None else source.rows)
-            except ScoringError as error:
-                failures.append(self._failure("", error))
-            except OSError as error:
-                failures.append(self._failure("", _not_written(pinned.key, error)))
-        return ObjectDone(pinned.key, rows, time.monotonic() - started, tuple(failures))
-
-    def _failure(self, model_id: str, error: ScoringError) -> Failure:
-        self._log(error)
-        return Failure(model_id, FailureKind(error.kind), error.text)
-
-    def _open_run(self, model: "_Model", pinned: PinnedObject, source: InputObject) -> "_Run":
-        nulls = source.null_counts([feature.name for feature in model.spec.features])
-        plan = plan_columns(pinned.key, model.spec, model.loaded.outputs, source.schema, nulls)
-        sink_path = self._scratch / f"{model.spec.model_id}.parquet"
-        texts = [field.name for field in model.loaded.outputs if pa.types.is_string(field.type)]
-        sink = ParquetSink(sink_path, plan.schema, [*source.text_columns(), *texts])
-        with_nulls = frozenset(name for name, count in nulls.items() if count)
-        return _Run(model, pinned.key, plan, sink, with_nulls)
-
-    def _pass(self, source: InputObject, runs: list["_Run"], threads: int) -> int:
-        columns = frozenset().union(*(run.plan.needed for run in runs))
-        batches = _readable(source.key, source.batches(self._setup.batch_rows, columns, use_threads=threads > 1))
-        rows = 0
-        is_small = source.rows is not None and source.rows <= self._setup.batch_rows
-        scored = _predict_in_order(batches, runs, 1 if is_small else threads)
-        for batch, results in scored:
-            rows += batch.num_rows
-            for run, result in zip(runs, results, strict=True):
-                if isinstance(result, ScoringError):
-                    run.error = run.error or result
-                elif run.error is None:
-                    run.sink.write([*(batch.column(name) for name in run.plan.kept), *result])
-            if all(run.error is not None for run in runs):
-                break
-        return rows
-
-    def _commit(self, run: "_Run", pinned: PinnedObject, rows_in: int) -> None:
-        spec = run.model.spec
-        run.sink.close()
-        key = output_key(self._setup.dataset, spec.model_id, self._setup.execution_id, pinned.key)
-        output = describe("predictions", key, run.sink.path)
-        publish(run.sink.path, self._paths.predictions / key)
-        marker = Marker(
-            execution_id=self._setup.execution_id,
-            job_id=self._setup.job_id,
-            model_id=spec.model_id,
-            model_version=spec.version,
-            object=pinned,
-            # What the object's footer says, not what came through: the marker refuses to differ.
-            rows_in=rows_in,
-            rows_scored=run.sink.rows,
-            rows_quarantined=0,
-            outputs=(output,),
+        rows, failures = self._attempt(
+            task.object, lambda scoring: scoring.score(self._models, task.threads, self._batch_rows(task))
         )
-        commit(self._paths.ledger, self._scratch, marker)
+        return ObjectDone(task.object.key, rows, time.monotonic() - started, failures)
 
+    def score_part(self, task: ScorePart) -> PartDone:
+        """Predict a part of an object and set the predictions aside, where every worker finds them."""
+        started = time.monotonic()
+        folder, batch_rows = self._parts_folder(task.object), self._batch_rows(task)
+        _, failures = self._attempt(
+            task.object,
+            lambda scoring: scoring.score_part(self._models, folder, task.part, task.parts, batch_rows),
+        )
+        return PartDone(task.object.key, task.part, time.monotonic() - started, failures)
 
-class _Model:
-    def __init__(self, spec: ModelSpec, loaded: LoadedModel, lock: threading.Lock) -> None:
-        self.spec = spec
-        self.loaded = loaded
-        self._lock = lock
+    def join_parts(self, task: JoinParts) -> ObjectDone:
+        """Write and commit an object whose parts are all predicted."""
+        started = time.monotonic()
+        models = [model for model in self._models if model.spec.model_id not in task.failed_models]
+        folder, batch_rows = self._parts_folder(task.object), self._batch_rows(task)
+        rows, failures = self._attempt(
+            task.object, lambda scoring: scoring.join_parts(models, folder, task.parts, batch_rows)
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        return ObjectDone(task.object.key, rows, time.monotonic() - started, failures)
 
-    def predict(self, batch: FeatureBatch) -> Any:
-        if self.loaded.concurrent:
-            return self.loaded.predict(batch)
-        with self._lock:
-            return self.loaded.predict(batch)
-
-
-class _Run:
-    """One model over one object."""
-
-    def __init__(
-        self, model: _Model, key: str, plan: ColumnPlan, sink: ParquetSink, with_nulls: frozenset[str]
-    ) -> None:
-        self.model = model
-        self.plan = plan
-        self.sink = sink
-        self.error: ScoringError | None = None
-        self._key = key
-        self._names = tuple(feature.name for feature in model.spec.features)
-        self._with_nulls = with_nulls
-
-    def predict(self, batch: pa.RecordBatch, first_row: int) -> list[pa.Array] | ScoringError:
-        spec = self.model.spec
+    def _attempt(self, pinned: PinnedObject, work: Callable[[ObjectScoring], int]) -> tuple[int, tuple[Failure, ...]]:
+        """Open an object and do something with it; how many rows were read, and what failed."""
+        rows = 0
+        errors: Sequence[tuple[str, ScoringError]] = ()
         try:
-            arrays = tuple(
-                declared_array(self._key, feature, batch.column(feature.name), first_row) for feature in spec.features
-            )
-            if batch.num_rows == 0:
-                return [pa.array([], field.type) for field in self.model.loaded.outputs]
-            values = self.model.predict(FeatureBatch(self._names, arrays, self._with_nulls))
-            return to_columns(spec, self.model.loaded.outputs, values, batch.num_rows, first_row)
-        except ModelError as error:
-            return _located(ModelError(f"object {self._key!r}, model {spec.model_id!r}: {error.text}"), error)
+            with open_object(pinned.key, self._paths.data / pinned.key, self._input) as source:
+                scoring = ObjectScoring(self._setup, pinned, source, Places(self._paths, self._scratch))
+                rows = work(scoring)
+                errors = scoring.errors
         except ScoringError as error:
-            return error
-        except MemoryError as error:
-            text = (
-                f"object {self._key!r}, model {spec.model_id!r}: out of memory with batches of {batch.num_rows:,} rows"
-            )
-            return _located(TransientError(text), error)
-        # The model's own code may raise anything, and may even call sys.exit.
-        except BaseException as error:
-            last = first_row + batch.num_rows - 1
-            text = (
-                f"object {self._key!r}, model {spec.model_id!r}: its {spec.method} failed on rows {first_row:,} to "
-                f"{last:,} ({one_line(error)})"
-            )
-            return _located(ModelError(text), error)
+            errors = [("", error)]
+        except OSError as error:
+            errors = [("", _not_written(pinned.key, error))]
+        for _, reason in errors:
+            self._log(reason)
+        return rows, tuple(Failure(model_id, FailureKind(reason.kind), reason.text) for model_id, reason in errors)
 
+    def _batch_rows(self, task: Task) -> int:
+        return task.batch_rows or self._setup.batch_rows
 
-def _readable(key: str, batches: Iterator[InputBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches of an object all of whose rows can be read."""
-    for item in batches:
-        if item.rejected:
-            first = item.rejected[0]
-            raise DataError(f"object {key!r}: row {first.row:,} {first.reason}; it reads {first.raw[:200]!r}")
-        yield item.batch
+    def _parts_folder(self, pinned: PinnedObject) -> Path:
+        # A digest, because a key may be longer than a file's name, and all keys of all objects lie in one folder.
+        return Path(self._setup.scratch) / "parts" / hashlib.sha256(pinned.key.encode()).hexdigest()
 
 
 def _not_written(key: str, error: OSError) -> ScoringError:
@@ -196,35 +103,4 @@ def _not_written(key: str, error: OSError) -> ScoringError:
     cause: ScoringError = TransientError(text)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         cause = ConfigurationError(f"{text}: raise the job's volume size, or score fewer objects an instance")
-    return _located(cause, error)
-
-
-def _located(error: ScoringError, cause: BaseException) -> ScoringError:
-    error.__cause__ = cause
-    return error
-
-
-def _predict_in_order(batches: Iterator[pa.RecordBatch], runs: list[_Run], threads: int) -> Iterator[_Scored]:
-    """Each batch with every run's result, in order; several at a time, but never more than the threads keep busy."""
-
-    def predict(batch: pa.RecordBatch, first_row: int) -> _Scored:
-        return batch, [run.error or run.predict(batch, first_row) for run in runs]
-
-    first_row = 0
-    if threads == 1:
-        for batch in batches:
-            yield predict(batch, first_row)
-            first_row += batch.num_rows
-        return
-    waiting: deque[Future[_Scored]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(predict, batch, first_row))
-            first_row += batch.num_rows
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return located(cause, error)

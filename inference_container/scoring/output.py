@@ -52,25 +52,39 @@ def _sync(path: Path) -> None:
 
 
 class ParquetSink:
-    """One output object while it is written: one row group a batch, so that memory is bounded by batches.
+    """One output object while it is written, in row groups of `group_rows` rows however it is cut into batches.
 
+    So a unit that is tried again with smaller batches gives the same bytes, and memory is bounded by a row group.
     `dictionary_columns` are Parquet column paths. Only text gains from dictionary encoding; for numbers it costs
     more than all other encoding work together.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, dictionary_columns: list[str]) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, dictionary_columns: list[str], group_rows: int) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(path, schema, use_dictionary=dictionary_columns or False, compression="snappy")
         self._schema = schema
+        self._group_rows = group_rows
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
         self.rows = 0
 
     def write(self, columns: list[Any]) -> None:
         table = pa.Table.from_arrays(columns, schema=self._schema)
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self.rows += table.num_rows
+        start = 0
+        while self._waiting_rows + table.num_rows - start >= self._group_rows:
+            stop = start + self._group_rows - self._waiting_rows
+            self._waiting.append(table.slice(start, stop - start))
+            self._write_group()
+            start = stop
+        if start < table.num_rows:
+            self._waiting.append(table.slice(start))
+            self._waiting_rows += table.num_rows - start
 
     def close(self) -> None:
+        if self._waiting:
+            self._write_group()
         self._writer.close()
 
     def discard(self) -> None:
@@ -79,3 +93,11 @@ class ParquetSink:
         with contextlib.suppress(OSError, ValueError):
             self._writer.close()
         self.path.unlink(missing_ok=True)
+
+    def _write_group(self) -> None:
+        table = self._waiting[0]
+        if len(self._waiting) > 1:
+            # In one piece: where pages end would else depend on where the batches did.
+            table = pa.concat_tables(self._waiting).combine_chunks()
+        self._waiting, self._waiting_rows = [], 0
+        self._writer.write_table(table, row_group_size=table.num_rows)

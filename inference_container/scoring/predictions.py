@@ -34,10 +34,24 @@ def output_fields(
 
 
 def to_columns(spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int, first_row: int) -> list[pa.Array]:
-    """Columns of `rows` values each, in the types of `fields`.
+    """As `checked_columns`, for who can do with nothing less than a prediction for every row.
 
-    Raises ModelError when the model gave another number of rows or columns, no value for a row (NaN or None), or
-    values of another kind than its column's type can hold without loss.
+    Raises ModelError for the first row that has none, too.
+    """
+    columns, missing = checked_columns(spec, fields, values, rows)
+    if missing:
+        row, reason = min(missing.items())
+        raise ModelError(f"{reason} for row {first_row + row:,}")
+    return columns
+
+
+def checked_columns(
+    spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int
+) -> tuple[list[pa.Array], dict[int, str]]:
+    """Columns of `rows` values each, in the types of `fields`, and why some rows have no prediction, by index.
+
+    Raises ModelError when the model gave another number of rows or columns, or values of another kind than its
+    column's type can hold without loss.
     """
     try:
         array = np.asarray(values)
@@ -51,21 +65,26 @@ def to_columns(spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows:
             f"{spec.method} gave predictions of shape {shape} for {rows:,} rows, expected {rows:,} x {len(fields)} "
             f"for the columns {[field.name for field in fields]}: check method and output_columns in the record"
         )
-    return [_column(field, array[:, index], first_row) for index, field in enumerate(fields)]
+    missing: dict[int, str] = {}
+    columns = [_column(field, array[:, index], missing) for index, field in enumerate(fields)]
+    return columns, missing
 
 
-def _column(field: pa.Field, values: Any, first_row: int) -> pa.Array:
-    if values.dtype.kind == "f" and (missing := np.isnan(values)).any():
-        row = first_row + int(missing.argmax())
-        raise ModelError(
-            f"gave no prediction (NaN) in column {field.name!r} for {int(missing.sum()):,} rows, the first is row "
-            f"{row:,}: a row without a prediction must not pass as scored"
-        )
+def _column(field: pa.Field, values: Any, missing: dict[int, str]) -> pa.Array:
+    """A row without a prediction must not pass as scored, so it goes to `missing`."""
+    if values.dtype.kind == "O" and not pa.types.is_string(field.type):
+        # NaN is None here: among Python's objects it would be found too late.
+        values = np.array([None if value != value else value for value in values.tolist()], dtype=object)  # noqa: PLR0124
+    if values.dtype.kind == "f" and (unknown := np.isnan(values)).any():
+        for index in np.flatnonzero(unknown).tolist():
+            missing.setdefault(index, f"gave no prediction (NaN) in column {field.name!r}")
+        # Whatever stands for them is taken out with their rows; a whole number's column could not hold NaN.
+        values = np.where(unknown, 0, values)
     try:
         if pa.types.is_string(field.type):
             column = pa.array([_text(value) for value in values.tolist()], pa.string())
         else:
-            column = _numbers(values)
+            column = numbers_column(values)
             column = column if column.type == field.type else column.cast(field.type)
     except (pa.ArrowException, TypeError) as error:
         raise ModelError(
@@ -73,12 +92,14 @@ def _column(field: pa.Field, values: Any, first_row: int) -> pa.Array:
             f"({one_line(error)})"
         ) from error
     if column.null_count:
-        row = first_row + column.is_null().to_pylist().index(True)
-        raise ModelError(f"gave no prediction (None) in column {field.name!r} for row {row:,}")
+        for index, is_null in enumerate(column.is_null().to_pylist()):
+            if is_null:
+                missing.setdefault(index, f"gave no prediction (None) in column {field.name!r}")
     return column
 
 
-def _numbers(values: Any) -> pa.Array:
+def numbers_column(values: Any) -> pa.Array:
+    """A NumPy array as a column, without a copy where that can be."""
     if values.dtype.kind not in "iuf" or values.dtype.itemsize > 8:
         return pa.array(values.tolist() if values.dtype.kind == "O" else np.ascontiguousarray(values))
     values = values.astype(values.dtype.newbyteorder("="), copy=False)

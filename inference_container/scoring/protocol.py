@@ -32,6 +32,33 @@ class ScoreObject:
 
     object: PinnedObject
     threads: int
+    batch_rows: int = 0
+    """Less than the job says after a worker died of it; 0: as the job says."""
+
+
+@dataclass(frozen=True)
+class ScorePart:
+    """Predict one of several row ranges of an object, alone on one thread, and set the predictions aside."""
+
+    object: PinnedObject
+    part: int
+    parts: int
+    batch_rows: int = 0
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class JoinParts:
+    """Put an object's parts together and commit it for every model but these."""
+
+    object: PinnedObject
+    parts: int
+    failed_models: tuple[str, ...]
+    batch_rows: int = 0
+    threads: int = 1
+
+
+Task = ScoreObject | ScorePart | JoinParts
 
 
 @dataclass(frozen=True)
@@ -39,6 +66,8 @@ class WorkerReady:
     """All models are loaded; `seconds` since the worker's interpreter started."""
 
     seconds: float
+    threads_help: bool = True
+    """Whether several threads of one worker score faster than one: not where a model allows one call at a time."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +97,22 @@ class ObjectDone:
     failures: tuple[Failure, ...] = ()
 
 
-Message = WorkerSetup | ScoreObject | WorkerReady | SetupFailed | ObjectDone
+@dataclass(frozen=True)
+class PartDone:
+    """The end of a part; the models that `failures` does not name have their predictions set aside."""
+
+    key: str
+    part: int
+    seconds: float
+    failures: tuple[Failure, ...] = ()
+
+
+Command = WorkerSetup | Task
+Event = WorkerReady | SetupFailed | ObjectDone | PartDone
+Message = Command | Event
 _TYPES: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (WorkerSetup, ScoreObject, WorkerReady, SetupFailed, ObjectDone)
+    cls.__name__: cls
+    for cls in (WorkerSetup, ScoreObject, ScorePart, JoinParts, WorkerReady, SetupFailed, ObjectDone, PartDone)
 }
 
 

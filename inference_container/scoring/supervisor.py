@@ -1,99 +1,40 @@
 """Shares a shard's objects out to workers, within one budget of cores, and survives the death of any of them."""
 
-import contextlib
 import math
-import os
 import selectors
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from contract.spec import ModelFormat, PinnedObject
 from contract.status import FailureKind
-from scoring.errors import ModelError, ScoringError, TransientError, error_of_kind
+from scoring.errors import ScoringError, error_of_kind
 from scoring.protocol import (
     Failure,
-    Message,
+    JoinParts,
     ObjectDone,
+    PartDone,
     ScoreObject,
+    ScorePart,
     SetupFailed,
+    Task,
     WorkerReady,
     WorkerSetup,
-    decode,
-    encode,
 )
+from scoring.sharing import SharedObjects, can_be_shared
+from scoring.worker_process import WorkerProcess, why_it_died
 
 _BYTES_FOR_ANOTHER_WORKER = 64 << 20
 """A shard with this much data for each worker is worth several from the start; otherwise time tells."""
-_MOST_DEATHS = 3
-_SECONDS_TO_DIE = 30
+_TRIES_OF_AN_OBJECT = 3
+_FEWER_ROWS = 8
+"""Batches of an object that took its worker down are so many times smaller each time it is tried again."""
+_FEWEST_ROWS = 256
+_MOST_LOST_IN_A_ROW = 3
+"""Objects given up with none scored in between: then it is not the objects, and the rest would only take time."""
+_DEATHS_BEFORE_CARE = 3
+"""Deaths without an object scored in between, after which units are tried again before any new one is begun."""
 _GROWTH_CHECK_SECONDS = 0.25
-_LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-
-class WorkerDiedError(TransientError):
-    """A worker process ended without a word."""
-
-
-class WorkerProcess:
-    """One worker and its two pipes."""
-
-    def __init__(self, formats: Sequence[ModelFormat]) -> None:
-        # Whole batches run beside each other on the budget's threads, so a library gets one thread a call.
-        environment = {**os.environ, **dict.fromkeys(_LIBRARY_THREADS, "1")}
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "scoring.worker", *formats],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        self.ready = False
-        self.task: ScoreObject | None = None
-        self._received = b""
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def fileno(self) -> int:
-        assert self._process.stdout is not None  # noqa: S101 - asked for above
-        return self._process.stdout.fileno()
-
-    def send(self, message: Message) -> None:
-        assert self._process.stdin is not None  # noqa: S101
-        try:
-            self._process.stdin.write(encode(message))
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            # The end of its events follows and tells what happened.
-            pass
-
-    def receive(self) -> list[Message] | None:
-        """The messages that have arrived, or None after the worker's end. Blocks only when there is nothing yet."""
-        data = os.read(self.fileno(), 1 << 16)
-        if not data:
-            return None
-        *lines, self._received = (self._received + data).split(b"\n")
-        return [decode(line) for line in lines]
-
-    def reap(self) -> int:
-        """Wait for the end of a worker whose pipe has closed; its exit code, negative for a signal."""
-        # Its pipe closes a moment before its exit code is there, which a kill in between would replace.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(_SECONDS_TO_DIE)
-        self.kill()
-        return self._process.wait()
-
-    def kill(self) -> None:
-        """End the worker at once. Nothing is half written by that: its outputs are renamed into place when whole."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None and not pipe.closed:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        if self._process.poll() is None:
-            self._process.kill()
 
 
 class Supervisor:
@@ -111,8 +52,17 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._setup: WorkerSetup | None = None
         self._queue: list[PinnedObject] = []
+        self._parts: list[ScorePart | JoinParts] = []
+        """Of objects that are shared; they go before the queue."""
+        self._shared = SharedObjects(0)
+        self._again: list[Task] = []
+        """Units that took their worker down; tried again when nothing else is left to do."""
+        self._deaths: dict[tuple[str, str], int] = {}
         self._done: list[ObjectDone] = []
-        self._deaths = 0
+        self._lost_in_a_row = 0
+        self._deaths_in_a_row = 0
+        self._most_alive = cores
+        self._threads_help = True
         self._startup_seconds = 1.0
         self._first_dispatch: float | None = None
         self._bytes_done = 0
@@ -144,6 +94,7 @@ class Supervisor:
         Raises ScoringError when no worker can load the models, or when workers keep dying.
         """
         self._setup = setup
+        self._shared = SharedObjects(len(setup.models))
         self._queue = list(objects)
         for worker in self._workers:
             worker.send(setup)
@@ -151,9 +102,9 @@ class Supervisor:
         first = self._fixed or 1 + total // _BYTES_FOR_ANOTHER_WORKER
         for _ in range(len(self._workers), min(first, self._most_workers())):
             self.start_worker()
-        while self._queue or any(worker.task for worker in self._workers):
+        while self._queue or self._parts or self._again or any(worker.task for worker in self._workers):
             self._grow()
-            timeout = _GROWTH_CHECK_SECONDS if self._queue and self._fixed is None else None
+            timeout = _GROWTH_CHECK_SECONDS if (self._queue or self._parts) and self._fixed is None else None
             for key, _ in self._selector.select(timeout):
                 for done in self._hear(key.data):
                     self._done.append(done)
@@ -163,17 +114,17 @@ class Supervisor:
 
     def _most_workers(self) -> int:
         busy = sum(worker.task is not None for worker in self._workers)
-        most = len(self._queue) + busy
-        return max(1, min(self._fixed or self._cores, most))
+        most = len(self._queue) + len(self._parts) + busy
+        return max(1, min(self._fixed or self._cores, most, self._most_alive))
 
     def _grow(self) -> None:
         """Start more workers once the work that is left takes longer than starting them."""
         if not self._workers:
             self.start_worker()
-        if self._fixed is not None or self._first_dispatch is None or not self._queue:
+        if self._fixed is not None or self._first_dispatch is None or not (self._queue or self._parts):
             return
         elapsed = time.monotonic() - self._first_dispatch
-        left = sum(item.size for item in self._queue)
+        left = sum(item.size for item in self._queue) + sum(map(_bytes_of, self._parts))
         seconds_left = elapsed * left / self._bytes_done if self._bytes_done else math.inf
         if elapsed > self._startup_seconds and seconds_left > 2 * self._startup_seconds:
             for _ in range(len(self._workers), self._most_workers()):
@@ -182,21 +133,42 @@ class Supervisor:
     def _dispatch(self) -> None:
         idle = [worker for worker in self._workers if worker.ready and worker.task is None]
         free = self._cores - sum(worker.task.threads for worker in self._workers if worker.task)
-        while idle and self._queue and free > 0:
-            item = self._queue[0]
-            left = sum(other.size for other in self._queue)
-            # By its part of the work that is left, and at least what the other objects in the queue cannot use. A core
-            # for each of those stays free even while no worker is there for it: one may be about to start.
-            part = round(self._cores * item.size / left) if left else 1
-            threads = max(1, min(free, max(part, free // len(self._queue))))
-            worker = idle.pop()
-            worker.task = ScoreObject(self._queue.pop(0), threads)
-            worker.send(worker.task)
-            free -= threads
-            if self._first_dispatch is None:
-                self._first_dispatch = time.monotonic()
+        careful = self._again and self._deaths_in_a_row >= _DEATHS_BEFORE_CARE
+        while idle and (self._queue or self._parts) and free > 0 and not careful:
+            if self._parts:
+                task: Task = self._parts.pop(0)
+            else:
+                share, item = self._share(free), self._queue.pop(0)
+                if not self._threads_help and share > 1 and can_be_shared(item):
+                    self._parts += self._shared.share(item, share)
+                    continue
+                task = ScoreObject(item, share if self._threads_help else 1)
+            self._give(idle.pop(), task)
+            free -= task.threads
+        if idle and self._again and not any(worker.task for worker in self._workers):
+            # Alone: whatever memory the others have is what this one may have lacked.
+            for worker in [other for other in self._workers if other is not idle[-1]]:
+                self._dismiss(worker)
+            self._give(idle[-1], self._again.pop(0))
+
+    def _share(self, free: int) -> int:
+        """Cores for the object that is next: so many threads or, where these do not help, parts."""
+        item = self._queue[0]
+        left = sum(other.size for other in self._queue)
+        # By its part of the work that is left, and at least what the other objects in the queue cannot use. A core
+        # for each of those stays free even while no worker is there for it: one may be about to start.
+        part = round(self._cores * item.size / left) if left else 1
+        return max(1, min(free, max(part, free // len(self._queue))))
+
+    def _give(self, worker: WorkerProcess, task: Task) -> None:
+        worker.task = task
+        worker.send(task)
+        if self._first_dispatch is None:
+            self._first_dispatch = time.monotonic()
 
     def _hear(self, worker: WorkerProcess) -> list[ObjectDone]:
+        if worker not in self._workers:
+            return []
         messages = worker.receive()
         if messages is None:
             return self._bury(worker)
@@ -205,37 +177,79 @@ class Supervisor:
             if isinstance(message, WorkerReady):
                 worker.ready = True
                 self._startup_seconds = message.seconds
+                self._threads_help = message.threads_help
             elif isinstance(message, SetupFailed):
                 raise error_of_kind(message.kind, message.text)
-            elif isinstance(message, ObjectDone):
+            elif isinstance(message, (ObjectDone, PartDone)):
                 if worker.task is not None:
-                    self._bytes_done += worker.task.object.size
+                    self._bytes_done += _bytes_of(worker.task)
                 worker.task = None
-                ended.append(message)
+                self._lost_in_a_row = self._deaths_in_a_row = 0
+                ended += self._note(message)
         return ended
 
-    def _bury(self, worker: WorkerProcess) -> list[ObjectDone]:
-        """A worker died: its object failed, the others are scored by whoever is left or by a new one."""
+    def _note(self, done: ObjectDone | PartDone) -> list[ObjectDone]:
+        """The end of an object, if this is one."""
+        if isinstance(done, ObjectDone):
+            return [self._shared.end(done)]
+        next_step = self._shared.part_done(done)
+        if isinstance(next_step, JoinParts):
+            self._parts.insert(0, next_step)
+        elif next_step is not None:
+            self._forget_parts(done.key)
+            return [next_step]
+        return []
+
+    def _forget_parts(self, key: str) -> None:
+        """Nothing that is still to be done for this object is of use."""
+        self._parts = [task for task in self._parts if task.object.key != key]
+        self._again = [task for task in self._again if task.object.key != key]
+
+    def _dismiss(self, worker: WorkerProcess) -> int:
+        """Take a worker out of service and wait for its end; its exit code."""
         self._selector.unregister(worker)
         self._workers.remove(worker)
-        error = _explain(worker.reap(), worker.task)
-        self._deaths += 1
-        if worker.task is None or self._deaths >= _MOST_DEATHS:
+        worker.kill()
+        return worker.reap()
+
+    def _bury(self, worker: WorkerProcess) -> list[ObjectDone]:
+        """A worker died: its object is tried again alone, the others are scored by whoever is left or by a new one."""
+        self._selector.unregister(worker)
+        self._workers.remove(worker)
+        task = worker.task
+        error = why_it_died(worker.reap(), task)
+        if task is None:
+            self._lost_in_a_row += 1
+            alone = not worker.ready and not any(other.ready for other in self._workers)
+            if alone or self._lost_in_a_row >= _MOST_LOST_IN_A_ROW:
+                raise error
+            # The others have loaded the same models: there was no room for one more.
+            self._most_alive = max(1, len(self._workers))
+            return []
+        self._deaths_in_a_row += 1
+        unit = (task.object.key, f"part {task.part}" if isinstance(task, ScorePart) else type(task).__name__)
+        tries = self._deaths[unit] = self._deaths.get(unit, 0) + 1
+        if tries < _TRIES_OF_AN_OBJECT:
+            self._again.insert(0, self._smaller(task))
+            return []
+        self._lost_in_a_row += 1
+        if self._lost_in_a_row >= _MOST_LOST_IN_A_ROW:
             raise error
-        failure = Failure("", FailureKind(error.kind), error.text)
-        return [ObjectDone(worker.task.object.key, 0, 0.0, (failure,))]
+        self._forget_parts(task.object.key)
+        return [self._shared.end(ObjectDone(task.object.key, 0, 0.0, (self._given_up(task, error),)))]
+
+    def _smaller(self, task: Task) -> Task:
+        assert self._setup is not None  # noqa: S101 - no task without it
+        rows = task.batch_rows or self._setup.batch_rows
+        return replace(task, threads=1, batch_rows=min(rows, max(_FEWEST_ROWS, rows // _FEWER_ROWS)))
+
+    def _given_up(self, task: Task, error: ScoringError) -> Failure:
+        text = f"{error.text}; it was tried {_TRIES_OF_AN_OBJECT} times, at last alone and with batches of "
+        return Failure("", FailureKind(error.kind), f"{text}{task.batch_rows:,} rows")
 
 
-def _explain(code: int, task: ScoreObject | None) -> ScoringError:
-    doing = "loading the models" if task is None else f"scoring object {task.object.key!r}"
-    if code == -signal.SIGKILL:
-        return WorkerDiedError(
-            f"a worker was killed (SIGKILL) while {doing}, most likely out of memory: if it happens again choose an "
-            "instance type with more memory or a smaller batch_rows"
-        )
-    ending = f"exit code {code}"
-    if code < 0:
-        ending = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        if code in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
-            return WorkerDiedError(f"a worker was ended from outside ({ending}) while {doing}")
-    return ModelError(f"a model took its worker process down ({ending}) while {doing}: see the job's log")
+def _bytes_of(task: Task) -> int:
+    """Of the work in a task; what is left when all parts are predicted is little."""
+    if isinstance(task, ScorePart):
+        return task.object.size // task.parts
+    return 0 if isinstance(task, JoinParts) else task.object.size

@@ -16,7 +16,19 @@ from typing import BinaryIO
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
 from scoring.errors import ScoringError, log_error, one_line
-from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode
+from scoring.protocol import (
+    Command,
+    Event,
+    Failure,
+    ObjectDone,
+    PartDone,
+    ScorePart,
+    SetupFailed,
+    WorkerReady,
+    WorkerSetup,
+    decode,
+    encode,
+)
 
 
 def main(formats: list[str]) -> None:
@@ -25,13 +37,13 @@ def main(formats: list[str]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     commands, events = _private_pipes()
-    inbox: queue.SimpleQueue[WorkerSetup | ScoreObject] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
 
     import pyarrow as pa  # noqa: PLC0415 - libraries load while the supervisor verifies the artifacts
 
     from scoring.engine import Engine  # noqa: PLC0415
-    from scoring.models import load_model, preload  # noqa: PLC0415
+    from scoring.models import load_model, preload, threads_help  # noqa: PLC0415
 
     try:
         preload(formats)  # type: ignore[arg-type]
@@ -43,18 +55,23 @@ def main(formats: list[str]) -> None:
         _send(events, SetupFailed(error.kind, error.text))
         os._exit(1)
     engine = Engine(setup, models, ContainerPaths.from_environment(), log_error)
-    _send(events, WorkerReady(time.monotonic() - started))
+    _send(events, WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
     while True:
         command = inbox.get()
-        assert isinstance(command, ScoreObject)  # noqa: S101
+        assert not isinstance(command, WorkerSetup)  # noqa: S101
         pa.set_cpu_count(command.threads)
+        key = command.object.key
+        done: ObjectDone | PartDone
         try:
-            done = engine.score(command.object, command.threads)
+            done = engine.carry_out(command)
         # Whatever nobody foresaw fails this object only; a worker that ends would say nothing of the reason.
         except Exception as error:
             log_error(error)
-            text = f"object {command.object.key!r}: {one_line(error)}"
-            done = ObjectDone(command.object.key, 0, 0.0, (Failure("", FailureKind.UNKNOWN, text),))
+            failures = (Failure("", FailureKind.UNKNOWN, f"object {key!r}: {one_line(error)}"),)
+            if isinstance(command, ScorePart):
+                done = PartDone(key, command.part, 0.0, failures)
+            else:
+                done = ObjectDone(key, 0, 0.0, failures)
         _send(events, done)
 
 
@@ -68,14 +85,14 @@ def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
     return commands, events
 
 
-def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[WorkerSetup | ScoreObject]") -> None:
+def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[Command]") -> None:
     for line in commands:
         inbox.put(decode(line))  # type: ignore[arg-type]
     # Nothing more to do, or the supervisor is dead: either way nothing is lost, as outputs appear whole.
     os._exit(0)
 
 
-def _send(events: BinaryIO, message: WorkerReady | SetupFailed | ObjectDone) -> None:
+def _send(events: BinaryIO, message: Event) -> None:
     events.write(encode(message))
     events.flush()
 

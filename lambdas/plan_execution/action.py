@@ -151,7 +151,8 @@ def _longest_output_prefix(versions: Iterable[ModelVersion]) -> int:
     """An upper bound of the bytes before the object's key in any key that a job writes."""
     longest_id = max((len(version.spec.model_id) for version in versions), default=0)
     names = layout.output_key("d" * 63, "m" * longest_id, "e" * 80, "")
-    return len(layout.PREDICTIONS_PREFIX + names) + len(layout.marker_key("", ""))
+    longest_ending = max(len(layout.marker_key("", "")), *map(len, layout.OUTPUT_SUFFIXES.values()))
+    return len(layout.PREDICTIONS_PREFIX + names) + longest_ending
 
 
 def _check_artifacts(versions: Sequence[ModelVersion], deployment: Deployment) -> list[Problem]:

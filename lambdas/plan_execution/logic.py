@@ -4,8 +4,9 @@ Each function returns what it found wrong beside its result, so that one try rep
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from contract import layout
@@ -27,8 +28,10 @@ from lambdas.parquet_footer import Column
 from lambdas.plan_execution.reading import groups_of_one_reading, has_text
 
 _LONGEST_KEY_BYTES = 1_024
-_LONGEST_NAME_BYTES = 255 - len(".json") - len("..unfinished")
-"""Of one part of a key: it becomes a file name in the container, with an ending for its marker and while written."""
+_ENDINGS = (*layout.OUTPUT_SUFFIXES.values(), ".json")
+"""What an object's outputs and its marker have behind its key."""
+_LONGEST_NAME_BYTES = 255 - max(map(len, _ENDINGS)) - len("..unfinished")
+"""Of one part of a key: it becomes a file name in the container, with one of the endings, and one while written."""
 _SHOWN_KEYS = 10
 MAX_COMMITS = 100_000
 """Of one job: each commit is a marker that VerifyOutput reads, at an estimated 4 ms of CPU."""
@@ -246,14 +249,26 @@ def pin_objects(
 
 
 def _check_folders(field: str, keys: Sequence[str]) -> list[Problem]:
-    """Objects whose keys are also folders of others: as files, or as the files of their markers, both cannot be."""
-    files = {key + ending: key for key in keys for ending in ("", ".json")}
+    """Objects whose names, or those of their outputs and markers, are also folders of others, or others themselves.
+
+    `a.csv` and `a.csv.parquet` in one dataset would both have the output `a.csv.parquet`.
+    """
+    files = {key + ending: key for key in keys for ending in ("", *_ENDINGS)}
     folders = {str(folder) for key in keys for folder in PurePosixPath(key).parents}
-    both = sorted({files[name] for name in folders & files.keys()})
+    twice = {key for output_format in layout.OUTPUT_SUFFIXES for key in _of_one_output(keys, output_format)}
+    both = sorted({files[name] for name in folders & files.keys()} | twice)
     if not both:
         return []
-    expected = "no object whose key, or its key and '.json', is a folder of other objects"
+    expected = (
+        f"no object whose key, alone or with one of {', '.join(_ENDINGS)} behind it, is a folder of other objects, and "
+        "none that would have the same output as another"
+    )
     return [Problem(f"{field}: object key", _listed(both), expected, "Give these objects other names.")]
+
+
+def _of_one_output(keys: Sequence[str], output_format: str) -> list[str]:
+    names = Counter(layout.output_name(key, output_format) for key in keys)
+    return [key for key in keys if names[layout.output_name(key, output_format)] > 1]
 
 
 def _check_length(field: str, key: str, longest: int) -> list[Problem]:
@@ -283,10 +298,12 @@ def plan_jobs(
     for version in sorted(versions, key=lambda version: version.spec.model_id):
         dataset = request.dataset or version.dataset
         compute = _fit(wish.over(version.compute).over(stage_default), len(objects[dataset]))
-        reading = input_of(version.spec)
+        spec, reading = version.spec, input_of(version.spec)
+        if request.tolerated_quarantine_fraction is not None:
+            spec = replace(spec, tolerated_quarantine_fraction=request.tolerated_quarantine_fraction)
         alike.setdefault(
             (dataset, compute, version.max_attempts, reading.options, reading.partition_columns), []
-        ).append(version.spec)
+        ).append(spec)
     size = request.models_per_job or 1
     jobs = [
         PlannedJob(_job_id(group), dataset, group, objects[dataset], compute, max_attempts)

@@ -157,6 +157,12 @@ def _without_token(request: Any) -> Any:
 def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
     succeeded = job.status is JobStatus.SUCCEEDED
     prefixes = [layout.predictions_prefix(job.dataset, model_id, job.execution_id) for model_id in job.model_ids]
+    has_quarantine = succeeded and job.rows_quarantined > 0
+    quarantined = [
+        layout.quarantine_prefix(job.dataset, model_id, job.execution_id)
+        for model_id in job.model_ids
+        if has_quarantine
+    ]
     return JobSummary(
         job_id=job.job_id,
         status=job.status,
@@ -174,6 +180,9 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
         predictions_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes) if succeeded else (),
         failure_kind=job.failure_kind,
         reason=job.reason,
+        quarantine_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in quarantined),
+        duplicate_keys=job.duplicate_keys,
+        null_keys=job.null_keys,
     )
 
 

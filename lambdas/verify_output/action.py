@@ -45,6 +45,8 @@ def _verify(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> JobR
         rows_in=commits.rows_in,
         rows_scored=commits.rows_scored,
         rows_quarantined=commits.rows_quarantined,
+        duplicate_keys=commits.duplicate_keys,
+        null_keys=commits.null_keys,
         failure_kind=None,
         reason="",
     )

@@ -21,7 +21,11 @@ _LOADERS: dict[ModelFormat, str] = {
 
 
 class LoadedModel(Protocol):
-    """A model that is ready to predict."""
+    """A model that is ready to predict.
+
+    It may have one more attribute, `holds_gil` (bool, False where it is missing): its predict keeps Python's global
+    lock, so that threads beside each other gain nothing, and the job gets a worker process a core instead.
+    """
 
     @property
     def outputs(self) -> tuple[pa.Field, ...]:
@@ -33,6 +37,11 @@ class LoadedModel(Protocol):
 
     def predict(self, batch: FeatureBatch) -> Any:
         """An array of rows, or rows by outputs. Raises whatever the model's library raises."""
+
+
+def threads_help(model: LoadedModel) -> bool:
+    """Whether several threads of one process score faster than one."""
+    return model.concurrent and not getattr(model, "holds_gil", False)
 
 
 def preload(formats: Iterable[ModelFormat]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contract.catalog import Compute, CurrentChange, Model, ModelVersion
 from contract.input_options import InputOptions
-from contract.ledger import Marker, OutputFile
+from contract.ledger import KeyReport, Marker, OutputFile
 from contract.messages import (
     AttemptFailure,
     AttemptPlan,
@@ -91,6 +91,8 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
         "framework_version": draw(texts),
         "input": draw(input_options),
         "partition_columns": tuple(draw(st.lists(partition_names, unique=True, max_size=2))),
+        "tolerated_quarantine_fraction": draw(st.floats(0, 1).map(lambda value: round(value, 6))),
+        "output_format": draw(st.sampled_from(["parquet", "csv", "jsonl"])),
     }
     return ModelSpec(**fields)
 
@@ -114,7 +116,17 @@ def markers(draw: st.DrawFn) -> Marker:
     found = tuple(draw(st.lists(outputs, max_size=2)))
     item = draw(pinned_objects)
     return Marker(
-        draw(names), draw(names), draw(names), draw(versions), item, scored + quarantined, scored, quarantined, found
+        draw(names),
+        draw(names),
+        draw(names),
+        draw(versions),
+        item,
+        scored + quarantined,
+        scored,
+        quarantined,
+        found,
+        draw(texts),
+        draw(st.none() | st.builds(KeyReport, counts, counts, counts)),
     )
 
 

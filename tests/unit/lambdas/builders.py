@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from contract import codec, environment, layout, records
 from contract.catalog import Compute, Model, ModelVersion
-from contract.ledger import Marker, OutputFile
+from contract.ledger import KeyReport, Marker, OutputFile
 from contract.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
 from contract.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject
@@ -59,6 +59,7 @@ def any_model_spec(model_id: str = "delays-ua", version: str = "1", **changes: A
         model_file="model.json",
         method="predict",
         features=(Feature("distance", "double"), Feature("hour", "int32", nullable=False)),
+        tolerated_quarantine_fraction=0.1,
     )
     return replace(spec, **changes)
 
@@ -211,6 +212,7 @@ class Stage:
             rows_scored=10 - rows_quarantined,
             rows_quarantined=rows_quarantined,
             outputs=tuple(outputs),
+            keys=KeyReport(rows=10, duplicates=2, nulls=1),
         )
         self.write_marker(marker)
         return marker

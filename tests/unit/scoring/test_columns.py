@@ -81,23 +81,51 @@ def test_keys_alone_need_only_keys_and_features_and_allow_a_prediction_named_as_
     spec = any_spec(Feature("x", "double"), columns="keys", key_columns=("id",))
     plan = plan_columns("a.parquet", spec, PREDICTION, schema, {})
     assert plan.schema.names == ["id", "prediction"]
-    assert plan.needed == {"id", "x"}
+    assert plan.read == {"id", "x"}
     with pytest.raises(ConfigurationError, match="set output_columns"):
         plan_columns("a.parquet", any_spec(Feature("x", "double")), PREDICTION, schema, {})
 
 
 def test_a_value_is_cast_to_the_declared_type_or_named() -> None:
     feature = Feature("x", "float")
-    cast = declared_array("a.parquet", feature, pa.array([1, None, 2**24]), 0)
-    assert cast.equals(pa.array([1, None, 2**24], pa.float32()))
-    with pytest.raises(DataError, match="'x' of type int64 has a value that float cannot hold, in rows 100 to 100"):
-        declared_array("a.parquet", feature, pa.array([2**24 + 1]), 100)
+    cast, bad = declared_array(feature, pa.array([1, None, 2**24]), 0)
+    assert (cast, bad) == (pa.array([1, None, 2**24], pa.float32()), {})
+    values = pa.array([2**24 + 1, 5, None, 7, -(2**40), 9])
+    cast, bad = declared_array(feature, values, 2)
+    assert cast == pa.array([None, 5, None, 7, None, 9], pa.float32())
+    assert list(bad) == [0, 4]
+    assert bad[4].startswith("feature column 'x' of type int64 has a value that float cannot hold (-1099511627776)")
 
 
-def test_a_null_that_the_record_excludes_is_named_by_its_row() -> None:
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_no_more_bad_values_are_looked_for_than_matter(most: int) -> None:
+    _, bad = declared_array(Feature("x", "float"), pa.array([2**40] * 1_000), most)
+    assert len(bad) == most + 1
+
+
+def test_a_null_that_the_record_excludes_is_named() -> None:
     feature = Feature("x", "double", nullable=False)
-    with pytest.raises(DataError, match="'x' is null in row 1,001"):
-        declared_array("a.parquet", feature, pa.array([1.0, None]), 1_000)
+    _, bad = declared_array(feature, pa.array([1.0, None]), 0)
+    assert list(bad) == [1]
+    assert "feature column 'x' is null, the record says that it has no nulls" in bad[1]
+
+
+def test_nulls_where_none_may_be_are_a_matter_of_their_rows_when_bad_rows_are_tolerated() -> None:
+    schema = pa.schema([("x", pa.float64())])
+    feature = Feature("x", "double", nullable=False)
+    with pytest.raises(DataError, match="has 3 nulls"):
+        plan_columns("a.parquet", any_spec(feature), PREDICTION, schema, {"x": 3})
+    tolerant = any_spec(feature, tolerated_quarantine_fraction=0.1)
+    assert plan_columns("a.parquet", tolerant, PREDICTION, schema, {"x": 3}).kept == ("x",)
+
+
+def test_a_row_number_column_stands_behind_the_predictions_and_clashes_with_no_other() -> None:
+    schema = pa.schema([("x", pa.float64())])
+    spec = any_spec(Feature("x", "double"), row_number_column="row")
+    assert plan_columns("a.parquet", spec, PREDICTION, schema, {}).schema.names == ["x", "prediction", "row"]
+    for name, expected in (("x", "also input columns"), ("prediction", "is a prediction column's name")):
+        with pytest.raises(ConfigurationError, match=expected):
+            plan_columns("a.parquet", any_spec(Feature("x", "double"), row_number_column=name), PREDICTION, schema, {})
 
 
 def test_pandas_metadata_stays_true_for_what_is_kept() -> None:

@@ -35,7 +35,7 @@ def test_a_file_moves_to_another_file_system_too(tmp_path: Path) -> None:
 
 
 def test_an_output_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
-    sink = ParquetSink(tmp_path / "a" / "x.parquet", pa.schema([("x", pa.int64())]), [])
+    sink = ParquetSink(tmp_path / "a" / "x.parquet", pa.schema([("x", pa.int64())]), [], 10)
     sink.write([pa.array([1])])
     sink.discard()
     sink.discard()

@@ -179,8 +179,9 @@ def test_one_failing_model_does_not_take_the_others_predictions(job: JobFolder, 
     assert job.run().returncode == 1
 
     assert job.message == (
-        "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': its predict failed on rows 0 to 9 "
-        "(RuntimeError: no such leaf)"
+        "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': row 0 cannot be scored: its "
+        "predict failed on it (RuntimeError: no such leaf): mend the row, or set tolerated_quarantine_fraction to "
+        "quarantine such rows"
     )
     assert job.marker("good", "a.parquet").rows_scored == 10
     assert not (job.paths.ledger / "code").exists()
@@ -209,9 +210,9 @@ def crash(_: Any) -> Any:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (leave, "model 'code': its predict failed on rows 0 to 9 (SystemExit: 0)"),
+        (leave, "model 'code': row 0 cannot be scored: its predict failed on it (SystemExit: 0)"),
         (too_few, "model 'code': predict gave predictions of shape 9 for 10 rows"),
-        (not_a_number, "model 'code': gave no prediction (NaN) in column 'prediction' for 1 rows, the first is row 4"),
+        (not_a_number, "model 'code': row 4 cannot be scored: gave no prediction (NaN) in column 'prediction'"),
         (end_process, "a model took its worker process down (exit code 0) while scoring object 'a.parquet'"),
         (crash, "a model took its worker process down (SIGSEGV) while scoring object 'a.parquet'"),
     ],

@@ -132,3 +132,29 @@ def test_models_that_cannot_share_a_reading_are_named(job: JobFolder, pipeline: 
     assert job.run().returncode == 1
     assert job.message.startswith("CONFIGURATION: 1 of 1 objects failed: object 'a.csv' cannot be read once for all")
     assert "column 'hour' is int32 for model 'late' and int64 for 'other'" in job.message
+
+
+def test_bad_rows_of_text_go_to_quarantine_with_their_text(job: JobFolder, pipeline: Any) -> None:
+    job.add_model("late", joblib_saver(pipeline), features=FEATURES, tolerated_quarantine_fraction=0.5)
+    flights = make_flights(1_000, seed=8)
+    lines = text_of(flights, "a.csv").splitlines(keepends=True)
+    bad = {3: b"not,enough\n", 500: lines[501].replace(b"\n", b"\0\n"), 999: b'8,"open\n'}
+    for row, line in bad.items():
+        lines[row + 1] = line
+    job.add_object("a.csv", b"".join(lines))
+    job.write_spec(batch_rows=64)
+    job.score()
+    marker = job.marker("late", "a.csv")
+    assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (1_000, 997, 3)
+    [table] = outputs(job).values()
+    good = flights.drop(index=list(bad))
+    assert table["prediction"].to_pylist() == pipeline.predict(good[list(TYPES)]).tolist()
+    [file] = [path for path in job.paths.quarantine.rglob("*") if path.is_file()]
+    rows = pq.ParquetFile(file).read().to_pylist()
+    assert [row["row"] for row in rows] == list(bad)
+    assert [row["reason"] for row in rows] == [
+        "has 2 cells, expected 6 as the header has",
+        "holds a NUL byte in column 'late'",
+        "has a quote that opens cell 2 and is never closed",
+    ]
+    assert rows[0]["raw"] == "not,enough"

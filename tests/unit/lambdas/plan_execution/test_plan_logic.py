@@ -4,6 +4,7 @@ from contract.spec import PinnedObject
 from lambdas.object_store import StoredObject
 from lambdas.plan_execution.logic import (
     MAX_COMMITS,
+    _check_folders,
     check_commits,
     choose_by_id,
     choose_from_catalog,
@@ -59,12 +60,33 @@ def test_a_key_whose_predictions_key_would_not_fit_is_refused() -> None:
 
 
 def test_a_name_that_is_too_long_for_a_file_is_refused() -> None:
-    # In the container: `.<name>.json.unfinished`, of at most 255 bytes.
-    longest, too_long = "n" * 230 + ".parquet", "n" * 231 + ".parquet"
+    # In the container: `.<name>.parquet.unfinished`, of at most 255 bytes.
+    longest, too_long = "n" * 227 + ".parquet", "n" * 228 + ".parquet"
     assert pin(longest) == ([longest], "")
     keys, problems = pin(too_long)
     assert keys == []
     assert "becomes a file name" in problems
+
+
+def test_the_requests_tolerance_goes_over_the_models() -> None:
+    version = ModelVersion(any_model_spec(tolerated_quarantine_fraction=0.25), "d")
+    objects = {"d": (PinnedObject("a.parquet", 1, "e"),)}
+
+    def planned(request: ExecutionRequest) -> float:
+        (job,) = plan_jobs(request, [version], objects, STAGE_COMPUTE)
+        return job.models[0].tolerated_quarantine_fraction
+
+    assert planned(ExecutionRequest()) == 0.25
+    assert planned(ExecutionRequest(tolerated_quarantine_fraction=0.0)) == 0.0
+
+
+def test_objects_that_would_share_an_output_are_refused() -> None:
+    assert shared_outputs("a.csv", "b.csv.parquet", "a.parquet", "c.jsonl") == ""
+    assert "a.csv, a.csv.parquet" in shared_outputs("a.csv", "a.csv.parquet", "b.parquet")
+
+
+def shared_outputs(*keys: str) -> str:
+    return "; ".join(map(str, _check_folders("dataset 'd'", keys)))
 
 
 def test_jobs_with_most_work_come_first() -> None:

@@ -17,6 +17,7 @@ def test_a_complete_output_ends_the_job_with_its_rows(opened: Stage, verify: Ste
     job, attempt = opened.job(), opened.attempt()
     assert job.status is JobStatus.SUCCEEDED
     assert (job.rows_in, job.rows_scored, job.rows_quarantined) == (20, 19, 1)
+    assert (job.duplicate_keys, job.null_keys) == (4, 2)
     assert attempt.status is AttemptStatus.SUCCEEDED
     assert job.ended_at == attempt.ended_at != ""
 
@@ -43,6 +44,16 @@ def test_an_output_with_other_bytes_than_its_marker_says_is_found_out(opened: St
     opened.s3.put_object(Bucket="results-test", Key=key, Body=b"short")
     with pytest.raises(OutputIncompleteError, match="has 5 bytes in S3, the marker says 20"):
         verify(pointer_event())
+
+
+def test_more_rows_in_quarantine_than_the_model_tolerates_are_no_commit(opened: Stage, verify: Step) -> None:
+    opened.commit()
+    spec = opened.spec()
+    opened.commit_one(spec, spec.models[0], spec.objects[1], rows_quarantined=2)
+    expected = r"b\.parquet: 2 of 10 rows are in quarantine, tolerated_quarantine_fraction 0\.1 allows 1"
+    with pytest.raises(OutputIncompleteError, match=expected):
+        verify(pointer_event())
+    assert opened.job().status is JobStatus.RUNNING
 
 
 @pytest.mark.parametrize("how", ["replaced", "removed"])

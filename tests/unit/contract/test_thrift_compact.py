@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.thrift_compact import CompactReader, ThriftError
+from contract.thrift_compact import CompactReader, ThriftError
 
 
 def read(data: bytes) -> dict[int, object]:

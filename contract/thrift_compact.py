@@ -8,7 +8,7 @@ _MOST_LEVELS = 16
 _MOST_VALUES = 500_000
 _LONGEST_VARINT = 10
 
-_STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT, _UUID = range(14)
+STOP, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = range(14)
 
 
 class ThriftError(ValueError):
@@ -35,36 +35,36 @@ class CompactReader:
         while True:
             header = self._byte()
             kind = header & 0x0F
-            if kind == _STOP:
+            if kind == STOP:
                 return
             step = header >> 4
             field_id = field_id + step if step else self._zigzag()
             # A field's own header holds its truth value.
-            yield field_id, (kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, level))
+            yield field_id, (kind == TRUE if kind in (TRUE, FALSE) else self._value(kind, level))
 
     def _value(self, kind: int, level: int) -> Any:  # noqa: PLR0911 - one return a kind
         self._values += 1
         if self._values > _MOST_VALUES:
             raise ThriftError(f"more than {_MOST_VALUES:,} values")
-        if kind in (_TRUE, _FALSE):
-            return self._byte() == _TRUE
-        if kind == _BYTE:
+        if kind in (TRUE, FALSE):
+            return self._byte() == TRUE
+        if kind == BYTE:
             return int.from_bytes(self._bytes(1), signed=True)
-        if kind in (_I16, _I32, _I64):
+        if kind in (I16, I32, I64):
             return self._zigzag()
-        if kind == _DOUBLE:
+        if kind == DOUBLE:
             return struct.unpack("<d", self._bytes(8))[0]
-        if kind == _BINARY:
+        if kind == BINARY:
             return self._bytes(self._varint())
-        if kind == _UUID:
+        if kind == UUID:
             return self._bytes(16)
         if level >= _MOST_LEVELS:
             raise ThriftError(f"nested deeper than {_MOST_LEVELS} levels")
-        if kind in (_LIST, _SET):
+        if kind in (LIST, SET):
             return self._list(level + 1)
-        if kind == _MAP:
+        if kind == MAP:
             return self._map(level + 1)
-        if kind == _STRUCT:
+        if kind == STRUCT:
             return dict(self._fields(level + 1))
         raise ThriftError(f"a value of kind {kind}, which there is not")
 

@@ -1,0 +1,95 @@
+"""Whether an object's key columns tell its rows apart, so that its output can be joined by them."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contract.ledger import KeyReport
+
+_MOST_ROWS = 2_000_000
+"""Rows whose keys are compared: 8 bytes each are kept, so 16 MB."""
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+class KeyCheck:
+    """Counts repeated and null keys of one object, batch by batch, in memory that does not grow with the object.
+
+    Keys are compared by 8 bytes each: a single whole-number column by its value, anything else by a hash, of which
+    two that differ are equal once in some million objects.
+    """
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self.columns = columns
+        # Grows in place: two copies of all digests would take twice the memory.
+        self._digests = bytearray()
+        self._seen = 0
+        self._nulls = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Look at more rows, up to the first `_MOST_ROWS` of the object."""
+        arrays = [batch.column(batch.schema.names.index(name)) for name in self.columns]
+        rows = min(batch.num_rows, _MOST_ROWS - self._seen)
+        if rows <= 0:
+            return
+        arrays = [array.slice(0, rows) for array in arrays]
+        self._seen += rows
+        digests = _digest(arrays[0])
+        if len(arrays) > 1:
+            digests = _mixed(digests)
+            for array in arrays[1:]:
+                digests = _mixed(digests ^ _digest(array))
+        if any(array.null_count for array in arrays):
+            complete = np.ones(rows, dtype=bool)
+            for array in arrays:
+                complete &= ~np.array(array.is_null().to_pylist(), dtype=bool)
+            self._nulls += rows - int(complete.sum())
+            digests = digests[complete]
+        self._digests += digests.tobytes()
+
+    def report(self) -> KeyReport:
+        digests = np.frombuffer(self._digests, dtype=np.uint64)
+        # Most keys are written in order, and then there is nothing to sort.
+        if len(digests) < 2 or bool((digests[1:] > digests[:-1]).all()):
+            return KeyReport(self._seen, 0, self._nulls)
+        digests.sort()
+        duplicates = int((digests[1:] == digests[:-1]).sum())
+        return KeyReport(self._seen, duplicates, self._nulls)
+
+
+def _digest(array: Any) -> npt.NDArray[np.uint64]:
+    """Eight bytes a value; whatever for nulls."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_integer(array.type) or pa.types.is_temporal(array.type):
+        return _whole_numbers(array).view(np.uint64)
+    # Equal values have equal hashes within one process, and the numbers never leave it.
+    values = ((repr(value) if isinstance(value, (list, dict)) else value) for value in _python_values(array))
+    return np.fromiter((hash(value) for value in values), dtype=np.int64, count=len(array)).view(np.uint64)
+
+
+def _whole_numbers(array: Any) -> npt.NDArray[np.int64]:
+    width = array.type.bit_width
+    raw = array.view({8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}[width])
+    if raw.null_count:
+        # The bits below a null are undefined, but there; their rows are left out later.
+        raw = pa.Array.from_buffers(raw.type, len(raw), [None, raw.buffers()[1]], offset=raw.offset)
+    return np.from_dlpack(raw).astype(np.int64)
+
+
+def _python_values(array: Any) -> list[Any]:
+    try:
+        values: list[Any] = array.to_pylist()
+    # Dates beyond Python's have no Python value.
+    except (ValueError, OverflowError):
+        values = [str(value) for value in array]
+    return values
+
+
+def _mixed(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Spread neighbouring numbers over all 64 bits (the finalizer of SplitMix64), so that keys can be combined."""
+    mixed = digests + _MIX
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

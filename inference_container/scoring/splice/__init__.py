@@ -1,0 +1,10 @@
+"""Parquet output that keeps its input's bytes: they are copied, and new column chunks and a new footer follow.
+
+`refusal` says by rule when this cannot be done, `SplicedSink` does it. Why and when not: the
+decision "Outputs keep their input's bytes" in docs/adr.
+"""
+
+from scoring.splice.refusal import refusal
+from scoring.splice.sink import SplicedSink, SpliceError
+
+__all__ = ["SpliceError", "SplicedSink", "refusal"]

@@ -1,0 +1,67 @@
+"""What a footer's key-value pairs say about the columns, kept true when columns are added.
+
+Readers believe these descriptions more than Parquet's own schema: Arrow restores its types from one, pandas its index
+and Spark its whole schema. A description that lacks the new columns would hide them or make readers fail.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from contract.thrift_compact import BINARY
+from scoring.columns import extended_metadata
+from scoring.splice.footer import Footer
+from scoring.splice.spans import Value, write_binary, write_struct
+
+_ARROW = b"ARROW:schema"
+
+
+def arrow_schema_problem(footer: Footer) -> str | None:
+    """Why the Arrow schema that the footer carries cannot be extended, or None when it can or there is none."""
+    found = [value for _, key, value in footer.metadata if key == _ARROW]
+    if not found:
+        return None
+    if len(found) > 1 or found[0] is None:
+        return "its footer has an empty Arrow schema, or more than one"
+    try:
+        schema = _arrow_schema(found[0])
+        unchanged = pa.ipc.read_schema(schema.serialize()).equals(schema, check_metadata=True)
+    except (pa.ArrowException, ValueError, OSError, KeyError, NotImplementedError) as error:
+        return f"the Arrow schema in its footer cannot be read ({type(error).__name__})"
+    if [name.encode() for name in schema.names] != list(footer.names):
+        return "the Arrow schema in its footer has other columns than the file"
+    return None if unchanged else "the Arrow schema in its footer cannot be written again without a change"
+
+
+def extended_pairs(footer: Footer, columns: Sequence[pa.Field]) -> list[bytes]:
+    """The footer's key-value pairs with the new columns in what describes columns; the others are untouched."""
+    names = tuple(name.decode() for name in footer.names)
+    pairs = []
+    for raw, key, value in footer.metadata:
+        new = _described(key, value, names, columns)
+        if new == value:
+            pairs.append(raw)
+        elif new is not None:
+            text = {1: Value(BINARY, write_binary(key)), 2: Value(BINARY, write_binary(new))}
+            pairs.append(write_struct(text))
+    return pairs
+
+
+def _described(key: bytes, value: bytes | None, names: tuple[str, ...], columns: Sequence[pa.Field]) -> bytes | None:
+    if value is None:
+        return None
+    if key == _ARROW:
+        schema = _arrow_schema(value)
+        metadata = extended_metadata(schema.metadata or {}, tuple(schema.names), tuple(columns))
+        extended = pa.schema([*schema, *columns], metadata=metadata or None)
+        return base64.b64encode(extended.serialize())
+    return extended_metadata({key: value}, names, tuple(columns)).get(key)
+
+
+def _arrow_schema(value: bytes) -> pa.Schema:
+    try:
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(value, validate=True)))
+    except binascii.Error as error:
+        raise ValueError("not base64") from error

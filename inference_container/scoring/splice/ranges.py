@@ -1,0 +1,46 @@
+"""Bytes of one file into another, by the kernel: they do not pass through this process."""
+
+import errno
+import os
+from collections.abc import Callable
+
+_CANNOT = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
+"""How kernels and file systems say that they cannot do it in this way."""
+_MOST_BYTES = 1 << 30
+_BUFFER_BYTES = 1 << 20
+
+
+def append_range(source: int, target: int, start: int, count: int) -> None:
+    """Copy `count` bytes from `start` of one open file to the place where the other one stands.
+
+    Raises OSError, and EOFError when the source ends before.
+    """
+    end = start + count
+    for way in (_by_the_file_system, _by_the_kernel, _by_a_buffer):
+        start = _copy(way, source, target, start, end)
+        if start == end:
+            return
+    raise EOFError(f"the file ends {end - start:,} bytes before the end of what is to be copied")
+
+
+def _copy(way: Callable[[int, int, int, int], int], source: int, target: int, start: int, end: int) -> int:
+    """Copy as much as can be copied in one way; returns how far it came."""
+    try:
+        while start < end and (copied := way(source, target, start, min(_MOST_BYTES, end - start))):
+            start += copied
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+    return start
+
+
+def _by_the_file_system(source: int, target: int, start: int, count: int) -> int:
+    return os.copy_file_range(source, target, count, offset_src=start)
+
+
+def _by_the_kernel(source: int, target: int, start: int, count: int) -> int:
+    return os.sendfile(target, source, start, count)
+
+
+def _by_a_buffer(source: int, target: int, start: int, count: int) -> int:
+    return os.write(target, os.pread(source, min(_BUFFER_BYTES, count), start))

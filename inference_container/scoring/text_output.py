@@ -1,0 +1,148 @@
+"""Output objects as text, for readers that have no Parquet: CSV and JSON Lines."""
+
+import json
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contract.spec import ModelSpec
+from scoring.bad_rows import json_text
+from scoring.errors import ConfigurationError
+
+_ROWS_AT_ONCE = 4_096
+
+
+class TextSink:
+    """A file of lines, one a row, in UTF-8."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
+        self._schema = schema
+        self.rows = 0
+
+    def write(self, columns: list[Any]) -> None:
+        rows = len(columns[0]) if columns else 0
+        self.rows += rows
+        # In pieces: as text a row takes several times its memory.
+        for start in range(0, rows, _ROWS_AT_ONCE):
+            self._write_rows([column.slice(start, _ROWS_AT_ONCE) for column in columns])
+
+    @abstractmethod
+    def _write_rows(self, columns: list[Any]) -> None:
+        """Write at least one row."""
+
+    def _write_lines(self, parts: list[Any]) -> None:
+        """Write lines that are put together from arrays of strings and from strings that all rows share."""
+        lines = pc.binary_join_element_wise(*parts, "")
+        for line_block in (lines,) if isinstance(lines, pa.Array) else lines.chunks:
+            self._file.write(_bytes_of(line_block))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def discard(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class CsvSink(TextSink):
+    """Comma-separated, with a header, as RFC 4180 says but for line ends, which are a line feed.
+
+    A null is nothing, an empty text is a pair of quotes; NaN and infinities are `nan`, `inf` and `-inf`.
+    """
+
+    def __init__(self, path: Path, spec: ModelSpec, schema: pa.Schema) -> None:
+        unsuited = [f"{field.name!r} ({field.type})" for field in schema if not _is_flat(field.type)]
+        if unsuited:
+            raise ConfigurationError(
+                f"model {spec.model_id!r}: output_format 'csv' has no form for the columns {', '.join(unsuited)}: set "
+                "output_format to 'parquet' or 'jsonl', or columns to 'keys', in the model's record"
+            )
+        super().__init__(path, schema)
+        header = ",".join(_quoted(name) if set(name) & set('",\r\n') else name for name in schema.names)
+        self._file.write(header.encode() + b"\n")
+
+    def _write_rows(self, columns: list[Any]) -> None:
+        parts: list[Any] = []
+        for column in columns:
+            parts += [_csv_texts(column), ","]
+        parts[-1] = "\n"
+        self._write_lines(parts)
+
+
+class JsonlSink(TextSink):
+    """One JSON object a line, keys in the order of the columns, nulls as null.
+
+    NaN and infinities, which JSON lacks, are the texts "NaN", "Infinity" and "-Infinity"; bytes are Base64; dates,
+    times and decimals are texts.
+    """
+
+    def _write_rows(self, columns: list[Any]) -> None:
+        parts: list[Any] = []
+        for index, (name, column) in enumerate(zip(self._schema.names, columns, strict=True)):
+            parts += [("{" if index == 0 else ",") + json.dumps(name, ensure_ascii=False) + ":", _json_texts(column)]
+        parts.append("}\n")
+        self._write_lines(parts)
+
+
+def _csv_texts(column: Any) -> Any:
+    column = _decoded(column)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        texts = column.cast(pa.string())
+        special = pc.match_substring_regex(texts, '[",\r\n]')
+        special = pc.or_(special, pc.equal(texts, ""))
+        if pc.any(special).as_py():
+            quoted = pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
+            texts = pc.if_else(special, quoted, texts)
+    elif pa.types.is_binary(column.type):
+        texts = pa.array([None if value is None else value.hex() for value in column.to_pylist()], pa.string())
+    else:
+        texts = column.cast(pa.string())
+    return pc.fill_null(texts, "")
+
+
+def _json_texts(column: Any) -> Any:
+    column = _decoded(column)
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _is_finite(column):
+        texts = column.cast(pa.string())
+    elif pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, '[\\x00-\\x1f"\\\\]')).as_py():
+        texts = pc.binary_join_element_wise('"', column, '"', "")
+    else:
+        texts = pa.array([None if value is None else json_text(value) for value in column.to_pylist()], pa.string())
+    return pc.fill_null(texts, "null")
+
+
+def _is_finite(column: Any) -> bool:
+    """Whether they are floating-point numbers that JSON has."""
+    if column.type not in (pa.float32(), pa.float64()):
+        return False
+    return not pc.any(pc.invert(pc.is_finite(column))).as_py()
+
+
+def _decoded(column: Any) -> Any:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _is_flat(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return not pa.types.is_nested(kind)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _bytes_of(lines: Any) -> Any:
+    """The text of all lines behind each other, without a copy."""
+    offsets, data = lines.buffers()[1:]
+    wide = pa.types.is_large_string(lines.type)
+    places = pa.Array.from_buffers(pa.int64() if wide else pa.int32(), lines.offset + len(lines) + 1, [None, offsets])
+    start, stop = places[lines.offset].as_py(), places[lines.offset + len(lines)].as_py()
+    return data.slice(start, stop - start)

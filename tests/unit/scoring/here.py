@@ -1,0 +1,56 @@
+"""Scores a job folder in the test's own process, with models that are plain Python objects."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from contract.layout import ContainerPaths
+from contract.spec import Feature, ModelSpec
+from scoring.engine import Engine
+from scoring.features import FeatureBatch
+from scoring.protocol import ObjectDone, ScoreObject, WorkerSetup
+from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.test_columns import any_spec
+
+
+class Code:
+    """A loaded model whose predict is a function of the matrix of its features."""
+
+    concurrent = True
+
+    def __init__(self, code: Callable[[Any], Any], kind: pa.DataType | None = None) -> None:
+        self._code = code
+        self.outputs = (pa.field("prediction", kind or pa.float64()),)
+
+    def predict(self, batch: FeatureBatch) -> Any:
+        return self._code(batch.matrix(np.float64))
+
+
+def code_spec(*features: Feature, model_id: str = "code", **fields: Any) -> ModelSpec:
+    spec = any_spec(*(features or (Feature("flight_id", "double"),)), **fields)
+    object.__setattr__(spec, "model_id", model_id)
+    return spec
+
+
+def engine_here(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> Engine:
+    """An engine for the folder's objects and these models, in this process."""
+    setup = WorkerSetup(
+        execution_id="execution-1",
+        job_id="job-1",
+        dataset="flights",
+        batch_rows=batch_rows,
+        scratch=str(job.paths.root / "scratch"),
+        models=tuple(models),
+        model_files=tuple("" for _ in models),
+    )
+    return Engine(setup, list(models.values()), ContainerPaths(job.paths.root), lambda _: None)
+
+
+def score_here(
+    job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536, threads: int = 1, retried_with: int = 0
+) -> list[ObjectDone]:
+    """Score every object of the folder with these models."""
+    engine = engine_here(job, models, batch_rows=batch_rows)
+    return [engine.score(ScoreObject(item, threads, retried_with)) for item in job.objects]

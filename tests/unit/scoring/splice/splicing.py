@@ -1,0 +1,44 @@
+"""Prediction columns, and splicing them in batches of given sizes."""
+
+from collections.abc import Iterable
+from itertools import cycle
+from pathlib import Path
+from unittest.mock import patch
+
+import pyarrow as pa
+
+from scoring.splice import SplicedSink, pieces
+
+PREDICTIONS = (
+    pa.field("score", pa.float64()),
+    pa.field("label", pa.string()),
+    pa.field("class", pa.int64(), nullable=False),
+)
+
+
+def predictions(rows: int) -> pa.Table:
+    """Values that differ from row to row, with nulls where they may be."""
+    scores = [None if row % 7 == 3 else row / 4 for row in range(rows)]
+    labels = [None if row % 5 == 4 else f"label {row % 3}" for row in range(rows)]
+    arrays = [pa.array(scores, pa.float64()), pa.array(labels, pa.string()), pa.array(range(rows), pa.int64())]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(PREDICTIONS))
+
+
+def splice(
+    source: Path, path: Path, columns: pa.Table, batch_sizes: Iterable[int] = (1 << 16,), piece_rows: int = 1 << 16
+) -> Path:
+    """Splice these columns in batches of these sizes, again and again; pieces are smaller than usual where asked."""
+    with patch.object(pieces, "_MOST_ROWS", piece_rows):
+        sink = SplicedSink(path, source, list(columns.schema))
+    try:
+        at = 0
+        for size in cycle(batch_sizes):
+            if at >= columns.num_rows:
+                break
+            sink.write([column.slice(at, size).combine_chunks() for column in columns.columns])
+            at += size
+        sink.close()
+    except BaseException:
+        sink.discard()
+        raise
+    return path

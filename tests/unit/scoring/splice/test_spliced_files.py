@@ -1,0 +1,99 @@
+"""Whatever the file: every library reads the input's columns as before, and the predictions behind them."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scoring.splice import refusal
+from tests.unit.scoring.splice.any_file import LEAVES, AnyFile, any_files
+from tests.unit.scoring.splice.readers import READERS, Reader
+from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
+
+_BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
+_THOROUGH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def check(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> None:
+    before, after = reader.read(source), reader.read(spliced)
+    names = reader.names(before)
+    assert reader.names(after) == [*names, *expected.column_names]
+    reader.assert_equal(reader.select(after, names), before)
+    for name in expected.column_names:
+        assert reader.values(after, name) == expected.column(name).to_pylist(), (reader.name, name)
+
+
+@given(any_files(), _BATCH_SIZES, st.integers(1, 30))
+@_THOROUGH
+def test_every_library_reads_both(file: AnyFile, batch_sizes: list[int], piece_rows: int) -> None:
+    _splice_and_check(file, batch_sizes, piece_rows, [reader for reader in READERS if reader.nested])
+
+
+@given(any_files(nested=False), _BATCH_SIZES, st.integers(1, 30))
+@_THOROUGH
+def test_every_library_reads_both_where_nothing_is_nested(
+    file: AnyFile, batch_sizes: list[int], piece_rows: int
+) -> None:
+    _splice_and_check(file, batch_sizes, piece_rows, [reader for reader in READERS if not reader.nested])
+
+
+def _splice_and_check(file: AnyFile, batch_sizes: list[int], piece_rows: int, readers: list[Reader]) -> None:
+    with TemporaryDirectory() as folder:
+        source = file.write(Path(folder) / "source.parquet")
+        assert refusal(source, PREDICTIONS) is None
+        expected = predictions(file.table.num_rows)
+        spliced = splice(source, Path(folder) / "spliced.parquet", expected, batch_sizes, piece_rows)
+        for reader in readers:
+            if reader.can_read(source):
+                check(reader, source, spliced, expected)
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_plain_files_are_read_by_every_library(reader: Reader, tmp_path: Path) -> None:
+    """That no library is passed over in the test of all files because it reads nothing."""
+    table = pa.table({"id": range(50), "text": [f"t{i}" for i in range(50)], "flag": [i % 2 == 0 for i in range(50)]})
+    source = AnyFile(table, [20, 20, 10], {"write_page_index": True}).write(tmp_path / "source.parquet")
+    spliced = splice(source, tmp_path / "spliced.parquet", predictions(50), [7], 6)
+    check(reader, source, spliced, predictions(50))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"), LEAVES, ids=lambda value: str(value) if isinstance(value, pa.DataType) else ""
+)
+def test_arrow_reads_every_type(kind: pa.DataType, values: st.SearchStrategy[object], tmp_path: Path) -> None:
+    @given(st.lists(st.none() | values, min_size=3, max_size=9))
+    @settings(max_examples=5, deadline=None)
+    def reads(cells: list[object]) -> None:
+        table = pa.table({"x": pa.array(cells, kind)})
+        pq.write_table(table, tmp_path / "source.parquet", row_group_size=2, write_page_index=True)
+        spliced = splice(tmp_path / "source.parquet", tmp_path / "spliced.parquet", predictions(len(cells)))
+        assert pq.read_table(spliced).select(["x"]).equals(pq.read_table(tmp_path / "source.parquet"))
+
+    reads()
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_files_by_others_are_read_by_every_library(write: Writer, tmp_path: Path) -> None:
+    source = tmp_path / "source.parquet"
+    write(source)
+    assert refusal(source, PREDICTIONS) is None
+    spliced = splice(source, tmp_path / "spliced.parquet", predictions(ROWS), [999], 600)
+    for reader in READERS:
+        if reader.nested or "list" not in pq.read_schema(source).names:
+            assert reader.can_read(source)
+            check(reader, source, spliced, predictions(ROWS))
+
+
+def test_a_file_without_columns_or_without_row_groups(tmp_path: Path) -> None:
+    for number, table in enumerate((pa.table({}), pa.table({"x": pa.array([], pa.int64())}))):
+        source = tmp_path / f"source{number}.parquet"
+        with pq.ParquetWriter(source, table.schema):
+            pass
+        found = pq.read_table(splice(source, tmp_path / "spliced.parquet", predictions(0)))
+        assert found.schema.equals(pa.schema([*table.schema, *PREDICTIONS]))
+        assert found.num_rows == 0

@@ -1,0 +1,91 @@
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contract.spec import Feature
+from scoring.passes import Unit, in_order, rows_a_batch, units
+from scoring.readers import InputBatch, open_object
+
+
+def two_rows(index: int) -> InputBatch:
+    return InputBatch(2 * index, pa.record_batch({"x": pa.array([index, index])}))
+
+
+def parts(count: int, taken: list[int]) -> Iterator[Unit]:
+    def unit(batch: InputBatch) -> Callable[[], tuple[InputBatch]]:
+        return lambda: (batch,)
+
+    for index in range(count):
+        taken.append(index)
+        yield unit(two_rows(index))
+
+
+def test_batches_run_beside_each_other_and_come_back_in_order() -> None:
+    meeting = threading.Barrier(3, timeout=30)
+    later = threading.Event()
+
+    def predict(item: InputBatch) -> int:
+        if item.first_row < 6:
+            meeting.wait()
+        if item.first_row == 0:
+            # The first is the last to be ready: not before the third has ended.
+            assert later.wait(30)
+        if item.first_row == 4:
+            later.set()
+        return item.first_row
+
+    scored = list(in_order(parts(6, []), predict, threads=3))
+
+    assert [result for _, result in scored] == [0, 2, 4, 6, 8, 10]
+    assert [item.batch.column("x")[0].as_py() for item, _ in scored] == list(range(6))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_no_more_batches_are_read_than_the_threads_keep_busy(threads: int) -> None:
+    taken: list[int] = []
+    scored = in_order(parts(50, taken), lambda item: item.first_row, threads)
+    next(scored)
+    assert len(taken) <= threads + 1
+    scored.close()  # type: ignore[attr-defined]
+    assert len(taken) <= threads + 1
+
+
+TABLE = pa.table({"x": pa.array(range(1_000), pa.int64()), "text": ["a"] * 1_000})
+
+
+@pytest.mark.parametrize(("group_rows", "in_threads"), [(100, True), (1_000, False), (350, False)])
+def test_small_row_groups_are_read_by_the_threads_themselves(tmp_path: Path, group_rows: int, in_threads: bool) -> None:
+    pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=group_rows)
+    readers: set[int] = set()
+
+    def rows_of(item: InputBatch) -> list[int]:
+        return item.batch.column("x").to_pylist()  # type: ignore[no-any-return]
+
+    with open_object("a.parquet", tmp_path / "a.parquet") as source:
+        found = list(units(source, 150, frozenset({"x"}), threads=2))
+        decoded = [unit() for unit in found]
+        readers = {type(part) is tuple for part in decoded}
+        scored = list(in_order(units(source, 150, frozenset({"x"}), threads=2), rows_of, threads=2))
+
+    assert readers == {not in_threads}
+    assert [value for _, values in scored for value in values] == list(range(1_000))
+    first = 0
+    for item, _ in scored:
+        assert item.first_row == first
+        first += item.batch.num_rows
+
+
+@pytest.mark.parametrize(
+    ("columns", "most", "least"),
+    [(1, 65_536, 65_536), (30, 36_000, 30_000), (2_000, 600, 450), (10_000, 256, 256)],
+)
+def test_wide_rows_make_smaller_batches(tmp_path: Path, columns: int, most: int, least: int) -> None:
+    names = [f"c{index}" for index in range(columns)]
+    pq.write_table(pa.table({name: pa.array([1.0, 2.0] * 250) for name in names}), tmp_path / "a.parquet")
+    features = [Feature(name, "double") for name in names]
+    with open_object("a.parquet", tmp_path / "a.parquet") as source:
+        assert least <= rows_a_batch(65_536, source, frozenset(names), features) <= most
