@@ -45,7 +45,7 @@ def json_text(value: Any, longest: int | None = None) -> str:
 
 
 def _value(batch: pa.RecordBatch, name: str, index: int) -> Any:
-    column = batch.column(batch.schema.names.index(name))
+    column = batch.column(name)
     try:
         return column[index].as_py()
     # Dates beyond Python's and text that is no UTF-8 have no Python value.

@@ -1,6 +1,7 @@
 """Which columns of an object a model reads and writes, decided from the object's schema before a row is read."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,16 +39,18 @@ def plan_columns(
     Raises DataError with all problems of the object, or ConfigurationError when the output's names cannot be used.
     """
     names: list[str] = list(schema.names)
-    problems = [f"column {name!r} appears more than once" for name in sorted({n for n in names if names.count(n) > 1})]
+    counts = Counter(names)
+    problems = [f"column {name!r} appears more than once" for name in sorted(counts) if counts[name] > 1]
     problems += [
         f"key column {name!r} is missing: add it to the object or drop it from the record's key_columns"
         for name in spec.key_columns
-        if name not in names
+        if name not in counts
     ]
+    types = dict(zip(names, schema.types, strict=True))
     for feature in spec.features:
         # Where bad rows are tolerated a null is a matter of its row.
         nulls = 0 if spec.tolerated_quarantine_fraction else null_counts.get(feature.name, 0)
-        problems += _feature_problems(feature, schema, nulls)
+        problems += _feature_problems(feature, types, nulls)
     if problems:
         raise DataError(f"object {key!r} does not suit model {spec.model_id!r}: " + "; ".join(problems))
     # The output's key says what the object's key says, so that only a key column says it once more.
@@ -56,7 +59,8 @@ def plan_columns(
     added = outputs
     if spec.row_number_column:
         added = (*outputs, pa.field(spec.row_number_column, pa.int64(), nullable=False))
-    clashes = [field.name for field in added if field.name in kept]
+    taken = set(kept)
+    clashes = [field.name for field in added if field.name in taken]
     if clashes:
         raise ConfigurationError(
             f"object {key!r}, model {spec.model_id!r}: the prediction columns {clashes} are also input columns: "
@@ -74,12 +78,12 @@ def plan_columns(
     return ColumnPlan(kept, output_schema, added, read)
 
 
-def _feature_problems(feature: Feature, schema: pa.Schema, nulls: int) -> list[str]:
-    if feature.name not in schema.names:
-        near = next((name for name in schema.names if name.lower() == feature.name.lower()), None)
+def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls: int) -> list[str]:
+    if feature.name not in types:
+        near = next((name for name in types if name.lower() == feature.name.lower()), None)
         hint = f" (it has {near!r}: names must be equal in case too)" if near else ""
         return [f"feature column {feature.name!r} of type {feature.type} is missing{hint}"]
-    found = schema.field(schema.names.index(feature.name)).type
+    found = types[feature.name]
     if not is_safe(found, feature.type):
         found_and_expected = f"is of type {found}, the record says {feature.type}, and not all values of the one fit in"
         return [
@@ -133,8 +137,9 @@ def extended_metadata(
         return extended
     try:
         pandas: dict[str, Any] = json.loads(extended[_PANDAS_KEY])
-        columns = [item for item in pandas["columns"] if (item["field_name"] or item["name"]) in kept]
-        index = [item for item in pandas["index_columns"] if not isinstance(item, str) or item in kept]
+        names = set(kept)
+        columns = [item for item in pandas["columns"] if (item["field_name"] or item["name"]) in names]
+        index = [item for item in pandas["index_columns"] if not isinstance(item, str) or item in names]
     except (ValueError, KeyError, TypeError):
         # Not pandas' own layout: without it readers fall back to the schema, with a wrong one they fail.
         del extended[_PANDAS_KEY]

@@ -64,8 +64,8 @@ class ModelRun:
         self._names = tuple(feature.name for feature in spec.features)
         # A column whose null rows are not scored looks to the model as if it had none.
         self._with_nulls = with_nulls - {feature.name for feature in spec.features if not feature.nullable}
-        self._shown = tuple(name for name in plan.schema.names if name in plan.kept)
-        self._shown += tuple(name for name in self._names if name not in plan.kept)
+        kept = set(plan.kept)
+        self._shown = (*plan.kept, *(name for name in self._names if name not in kept))
         fraction = spec.tolerated_quarantine_fraction
         # While nobody knows how many rows there are, nobody knows how many are too many.
         self.tolerated = sys.maxsize if rows is None and fraction else tolerated_rows(fraction, rows or 0)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 Unit = Callable[[], Iterable[InputBatch]]
 """A part of an object that a thread reads and predicts by itself."""
 
-_BATCH_BYTES = 32 << 20
+_BATCH_BYTES = 16 << 20
 """Of a batch's columns together with the matrix that a model gets of them."""
 _FEWEST_ROWS = 256
 _TEXT_BYTES = 32

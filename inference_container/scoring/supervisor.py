@@ -32,6 +32,8 @@ _FEWER_ROWS = 8
 _FEWEST_ROWS = 256
 _MOST_LOST_IN_A_ROW = 3
 """Objects given up with none scored in between: then it is not the objects, and the rest would only take time."""
+_DEATHS_BEFORE_CARE = 3
+"""Deaths without an object scored in between, after which units are tried again before any new one is begun."""
 _GROWTH_CHECK_SECONDS = 0.25
 
 
@@ -58,6 +60,7 @@ class Supervisor:
         self._deaths: dict[tuple[str, str], int] = {}
         self._done: list[ObjectDone] = []
         self._lost_in_a_row = 0
+        self._deaths_in_a_row = 0
         self._most_alive = cores
         self._threads_help = True
         self._startup_seconds = 1.0
@@ -130,7 +133,8 @@ class Supervisor:
     def _dispatch(self) -> None:
         idle = [worker for worker in self._workers if worker.ready and worker.task is None]
         free = self._cores - sum(worker.task.threads for worker in self._workers if worker.task)
-        while idle and (self._queue or self._parts) and free > 0:
+        careful = self._again and self._deaths_in_a_row >= _DEATHS_BEFORE_CARE
+        while idle and (self._queue or self._parts) and free > 0 and not careful:
             if self._parts:
                 task: Task = self._parts.pop(0)
             else:
@@ -180,7 +184,7 @@ class Supervisor:
                 if worker.task is not None:
                     self._bytes_done += _bytes_of(worker.task)
                 worker.task = None
-                self._lost_in_a_row = 0
+                self._lost_in_a_row = self._deaths_in_a_row = 0
                 ended += self._note(message)
         return ended
 
@@ -222,10 +226,11 @@ class Supervisor:
             # The others have loaded the same models: there was no room for one more.
             self._most_alive = max(1, len(self._workers))
             return []
+        self._deaths_in_a_row += 1
         unit = (task.object.key, f"part {task.part}" if isinstance(task, ScorePart) else type(task).__name__)
         tries = self._deaths[unit] = self._deaths.get(unit, 0) + 1
         if tries < _TRIES_OF_AN_OBJECT:
-            self._again.append(self._smaller(task))
+            self._again.insert(0, self._smaller(task))
             return []
         self._lost_in_a_row += 1
         if self._lost_in_a_row >= _MOST_LOST_IN_A_ROW:

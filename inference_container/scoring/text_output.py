@@ -12,6 +12,8 @@ from contract.spec import ModelSpec
 from scoring.bad_rows import json_text
 from scoring.errors import ConfigurationError
 
+_ROWS_AT_ONCE = 4_096
+
 
 class TextSink:
     """A file of lines, one a row, in UTF-8."""
@@ -26,8 +28,9 @@ class TextSink:
     def write(self, columns: list[Any]) -> None:
         rows = len(columns[0]) if columns else 0
         self.rows += rows
-        if rows:
-            self._write_rows(columns)
+        # In pieces: as text a row takes several times its memory.
+        for start in range(0, rows, _ROWS_AT_ONCE):
+            self._write_rows([column.slice(start, _ROWS_AT_ONCE) for column in columns])
 
     @abstractmethod
     def _write_rows(self, columns: list[Any]) -> None:

@@ -20,6 +20,19 @@ class Bomb:
         raise ValueError("no such customer segment")
 
 
+class Picky:
+    """Raises when there is a visitor of `REFUSED_VISITS` among its rows."""
+
+    REFUSED_VISITS = 999_999
+    classes_ = (0, 1)
+
+    def predict_proba(self, features: Any) -> Any:
+        visits = np.asarray(features["visits"] if hasattr(features, "columns") else features[:, 1])
+        if (visits == self.REFUSED_VISITS).any():
+            raise ValueError("nobody visits so often")
+        return np.full((len(features), 2), 0.5)
+
+
 class Gate:
     """Scores once a file of the test exists, and says by another file that it waits."""
 
@@ -36,7 +49,10 @@ class Gate:
 
 
 class KilledOnce:
-    """Its process is killed at the first object that has a visitor of `FATAL_VISITS`, once another one is committed."""
+    """Its instance is killed at the first object that has a visitor of `FATAL_VISITS`, once another one is committed.
+
+    Not its worker alone: the container would try the object again with another one.
+    """
 
     FATAL_VISITS = 999_999
     classes_ = (0, 1)
@@ -50,6 +66,7 @@ class KilledOnce:
             root = Path(os.environ.get("FLEETSCORE_ML_ROOT", "/opt/ml"))
             _wait_for(lambda: any((root / "processing/output/ledger").rglob("*.json")))
             Path(self.killed).touch()
+            os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         return np.full((len(features), 2), 0.5)
 

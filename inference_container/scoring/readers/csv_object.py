@@ -52,11 +52,12 @@ class CsvObject(TextObject):
             yield self._by_record(block.records, columns)
         elif (batch := parser.parse(block, use_threads=use_threads)) is not None:
             yield Piece(batch.num_rows, batch)
-        elif len(block.data) > 2 * PIECE_BYTES:
-            for piece in block.pieces(PIECE_BYTES):
-                yield from self._parsed(piece, parser, columns, use_threads=False)
         else:
-            yield self._by_record(tuple(self._dialect.records(block.data, is_whole=True)), columns)
+            for piece in block.pieces(PIECE_BYTES):
+                if (batch := parser.parse(piece, use_threads=False)) is not None:
+                    yield Piece(batch.num_rows, batch)
+                else:
+                    yield self._by_record(tuple(self._dialect.records(piece.data, is_whole=True)), columns)
 
     def _by_record(self, records: Sequence[Record], columns: tuple[int, ...]) -> Piece:
         """What Arrow's parser does, with the rows that it could not take as bad rows."""

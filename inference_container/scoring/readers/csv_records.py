@@ -74,7 +74,8 @@ class Dialect:
     def __init__(self, delimiter: str, quote: str) -> None:
         self.delimiter, self.quote = delimiter.encode(), quote.encode()
         self._quote = self.quote[0] if quote else -1
-        escaped = re.escape(self.quote)
+        # One that is never looked for where nothing is quoted.
+        escaped = re.escape(self.quote or b'"')
         self._plain = re.compile(b"[^" + re.escape(self.delimiter) + b"\r\n]*+")
         # Possessive: without a way back, a cell of many megabytes costs no memory for it.
         self._quoted = re.compile(

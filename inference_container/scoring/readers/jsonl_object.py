@@ -83,18 +83,24 @@ class JsonLinesObject(TextObject):
     ) -> Iterator[Piece]:
         if not data:
             return
-        if parser is not None and (arrays := parser.parse(data, use_threads=use_threads)) is not None:
-            batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema_of(columns))
-            yield Piece(batch.num_rows, batch)
-        elif len(data) > 2 * PIECE_BYTES:
-            start = 0
-            while start < len(data):
-                stop = data.find(b"\n", start + PIECE_BYTES) + 1 or len(data)
-                # Without Arrow's parser a piece is only a bound on memory.
-                yield from self._parsed(data[start:stop], parser, columns, use_threads=False)
-                start = stop
-        else:
-            yield self._by_line([line for line in data.split(b"\n") if line.strip()], columns)
+        if (piece := self._by_arrow(data, parser, columns, use_threads=use_threads)) is not None:
+            yield piece
+            return
+        start = 0
+        while start < len(data):
+            stop = data.find(b"\n", start + PIECE_BYTES) + 1 or len(data)
+            part = data[start:stop]
+            start = stop
+            piece = self._by_arrow(part, parser, columns, use_threads=False)
+            yield piece or self._by_line([line for line in part.split(b"\n") if line.strip()], columns)
+
+    def _by_arrow(
+        self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
+    ) -> Piece | None:
+        if parser is None or (arrays := parser.parse(data, use_threads=use_threads)) is None:
+            return None
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema_of(columns))
+        return Piece(batch.num_rows, batch)
 
     def _schema_of(self, columns: tuple[int, ...]) -> pa.Schema:
         return pa.schema([self.schema.field(place) for place in columns])
@@ -134,7 +140,7 @@ class JsonLinesObject(TextObject):
         declared = self._wanted.types.get(name)
         if declared is None:
             return texts([as_text(value) for value in values])
-        cells = [_cell(value, declared) for value in values]
+        cells = _cells(values, declared)
         array, wrong = to_type(texts(cells), declared)
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
         for index in wrong:
@@ -155,13 +161,13 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _cell(value: Any, declared: str) -> str | None:
-    """The text of a value that has the declared kind; None for null and for every other."""
+def _cells(values: list[Any], declared: str) -> list[str | None]:
+    """The texts of those values that are of the declared kind; None for null and for all others."""
     if declared == "string":
-        return value if isinstance(value, str) and not isinstance(value, Number) else None
+        return [value if type(value) is str else None for value in values]
     if declared == "bool":
-        return {True: "true", False: "false"}[value] if isinstance(value, bool) else None
-    return str(value) if isinstance(value, Number) and value.is_in_range else None
+        return [str(value).lower() if type(value) is bool else None for value in values]
+    return [value if type(value) is Number and value.is_in_range else None for value in values]
 
 
 class _ArrowParser:

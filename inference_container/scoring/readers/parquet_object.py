@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from scoring.errors import DataError, one_line
 from scoring.readers.input_object import InputBatch
 
-_READ_AHEAD_BYTES = 1 << 20
+_READ_AHEAD_BYTES = 1 << 18
 """Of each column while its pages are read; without it a whole row group's column is held at once."""
 
 
@@ -88,8 +88,10 @@ class ParquetObject:
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
         """Nulls of each of these columns that the object has: from its statistics, or counted where it has none."""
-        present = [name for name in names if name in self.schema.names]
-        counts = {name: self._recorded_nulls(name) for name in present}
+        known = set(self.schema.names)
+        present = [name for name in names if name in known]
+        places = self._leaves()
+        counts = {name: self._recorded_nulls(places.get(name, [])) for name in present}
         return {name: self._counted_nulls(name) if count is None else count for name, count in counts.items()}
 
     def text_columns(self) -> list[str]:
@@ -107,9 +109,16 @@ class ParquetObject:
             page_checksum_verification=True,
         )
 
-    def _recorded_nulls(self, name: str) -> int | None:
+    def _leaves(self) -> dict[str, list[int]]:
+        """Where the columns of each path lie; looked up once, because files have tens of thousands of them."""
+        schema = self._file.metadata.schema
+        places: dict[str, list[int]] = {}
+        for index in range(len(schema)):
+            places.setdefault(schema.column(index).path, []).append(index)
+        return places
+
+    def _recorded_nulls(self, places: list[int]) -> int | None:
         metadata = self._file.metadata
-        places = [i for i in range(metadata.num_columns) if metadata.schema.column(i).path == name]
         if len(places) != 1:
             return None
         total = 0

@@ -1,0 +1,160 @@
+"""Input as it should not be: each with its message, or scored where nothing is wrong with it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xgboost
+
+from contract.spec import Feature
+from contract.status import FailureKind
+from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.here import Code, code_spec, score_here
+from tests.unit.scoring.job_folder import JobFolder, parquet_bytes
+
+FEATURES = (Feature("distance", "double"), Feature("hour", "int32"))
+
+
+def first_column(matrix: Any) -> Any:
+    return np.nan_to_num(matrix[:, 0])
+
+
+def scored(job: JobFolder, *features: Feature, **fields: Any) -> dict[str, str]:
+    """By object: the kind and text of its failure, or nothing."""
+    done = score_here(job, {code_spec(*(features or FEATURES), **fields): Code(first_column)})
+    return {item.key: "".join(f"{failure.kind}: {failure.text}" for failure in item.failures) for item in done}
+
+
+GOOD = pa.Table.from_pandas(make_flights(20, 1), preserve_index=False)
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "expected"),
+    [
+        ("cut.parquet", parquet_bytes(GOOD)[:-100], "object 'cut.parquet' cannot be read as Parquet"),
+        ("empty.parquet", b"", "object 'empty.parquet' is empty (0 bytes)"),
+        ("text.parquet", b"a,b\n1,2\n", "object 'text.parquet' is not Parquet as its name says"),
+        ("parquet.csv", parquet_bytes(GOOD), "object 'parquet.csv' is not CSV as its name says"),
+        ("zip.parquet", b"PK\x03\x04" + bytes(100), "object 'zip.parquet' is not Parquet"),
+        ("zeros.parquet", bytes(10_000), "'zeros.parquet'"),
+    ],
+)
+def test_what_is_not_its_format_is_named_with_what_to_do(
+    job: JobFolder, key: str, content: bytes, expected: str
+) -> None:
+    job.add_object(key, content)
+    job.add_object("good.parquet", GOOD)
+    found = scored(job)
+    assert found["good.parquet"] == ""
+    assert found[key].startswith(f"{FailureKind.DATA}: ")
+    assert expected in found[key]
+    assert "write it again" in found[key] or "give it the name of what it is" in found[key]
+
+
+def test_each_object_is_held_against_the_record_by_itself(job: JobFolder) -> None:
+    """Columns that came, went, moved or changed their type between objects of one dataset."""
+    names = GOOD.column_names
+    job.add_object("as-is.parquet", GOOD)
+    job.add_object("reordered.parquet", GOOD.select(names[::-1]))
+    job.add_object("extra.parquet", GOOD.append_column("new", pa.array(["x"] * 20)))
+    job.add_object("narrower.parquet", GOOD.set_column(names.index("hour"), "hour", GOOD["hour"].cast(pa.int8())))
+    job.add_object("missing.parquet", GOOD.drop_columns(["distance"]))
+    job.add_object("renamed.parquet", GOOD.rename_columns([name.replace("hour", "Hour") for name in names]))
+    job.add_object("retyped.parquet", GOOD.set_column(names.index("hour"), "hour", GOOD["hour"].cast(pa.string())))
+
+    found = scored(job)
+
+    good = ("as-is.parquet", "reordered.parquet", "extra.parquet", "narrower.parquet")
+    assert [found[key] for key in good] == [""] * 4
+    for key in good:
+        output = job.output("code", key)
+        with pq.ParquetFile(job.paths.data / key) as file:
+            assert output.schema.names == [*file.schema_arrow.names, "prediction"]
+            assert output.drop_columns(["prediction"]).equals(file.read())
+        assert output["prediction"].to_pylist() == GOOD["distance"].to_pylist()
+    assert "feature column 'distance' of type double is missing" in found["missing.parquet"]
+    assert (
+        "'hour' of type int32 is missing (it has 'Hour': names must be equal in case too)" in found["renamed.parquet"]
+    )
+    assert "'hour' is of type string, the record says int32" in found["retyped.parquet"]
+
+
+@pytest.mark.parametrize("kind", [pa.null(), pa.float64()])
+def test_a_column_of_nothing_but_nulls_is_scored_where_nulls_may_be_and_else_refused(
+    job: JobFolder, kind: pa.DataType
+) -> None:
+    table = GOOD.set_column(GOOD.column_names.index("distance"), "distance", pa.nulls(20, kind))
+    job.add_object("a.parquet", table)
+    assert scored(job) == {"a.parquet": ""}
+    assert job.output("code", "a.parquet")["prediction"].to_pylist() == [0.0] * 20
+    strict = scored(job, Feature("distance", "double", nullable=False))["a.parquet"]
+    assert "feature column 'distance' has 20 nulls, the record says that it has none (nullable: false)" in strict or (
+        "has nothing but nulls" in strict
+    )
+
+
+def test_ten_thousand_columns_pass_through(job: JobFolder) -> None:
+    wide = pa.table({f"c{index}": pa.array([float(index), None]) for index in range(10_000)})
+    job.add_object("wide.parquet", wide)
+    models = {
+        code_spec(Feature("c5", "double"), model_id="copies"): Code(first_column),
+        code_spec(Feature("c5", "double"), model_id="lines", output_format="csv"): Code(first_column),
+    }
+    (done,) = score_here(job, models)
+    assert done.failures == ()
+    output = job.output("copies", "wide.parquet")
+    assert output.num_columns == 10_001
+    assert output["prediction"].to_pylist() == [5.0, 0.0]
+    assert output.drop_columns(["prediction"]).equals(wide)
+    header = (job.paths.predictions / job.marker("lines", "wide.parquet").outputs[0].key).read_text().split("\n")[0]
+    assert header.count(",") == 10_000
+
+
+def test_ten_thousand_features_are_scored_in_small_batches(job: JobFolder) -> None:
+    names = [f"c{index}" for index in range(10_000)]
+    job.add_object("wide.parquet", pa.table({name: pa.array(np.full(600, 1.0)) for name in names}))
+    sizes: list[int] = []
+
+    def predict(matrix: Any) -> Any:
+        sizes.append(len(matrix))
+        return matrix.sum(axis=1)
+
+    spec = code_spec(*(Feature(name, "double") for name in names), columns="keys", key_columns=("c0",))
+    (done,) = score_here(job, {spec: Code(predict)})
+    assert done.failures == ()
+    assert sum(sizes) == 600
+    assert max(sizes) <= 256
+    assert job.output("code", "wide.parquet")["prediction"].to_pylist() == [10_000.0] * 600
+
+
+def test_infinities_are_the_models_business(job: JobFolder, tmp_path: Path, training: pd.DataFrame) -> None:
+    """XGBoost scores them; scikit-learn refuses them, which is a matter of their rows (see test_quarantine)."""
+    data = xgboost.DMatrix(training[["distance"]], label=training["late"])
+    booster = xgboost.train({"max_depth": 2, "nthread": 1}, data, num_boost_round=2)
+    features = [Feature("distance", "double")]
+    job.add_model("model", booster.save_model, file="model.json", declared="xgboost-json", features=features)
+    frame = make_flights(10, 1)
+    frame.loc[[2, 3], "distance"] = [np.inf, -np.inf]
+    job.add_object("a.parquet", frame)
+    job.write_spec()
+
+    ended = job.run()
+
+    if ended.returncode:
+        assert "row 2 cannot be scored" in job.message
+    else:
+        assert job.marker("model", "a.parquet").rows_scored == 10
+
+
+def test_a_damaged_page_is_found_by_its_checksum_and_nothing_is_published(job: JobFolder) -> None:
+    table = pa.table({"distance": np.arange(50_000.0), "hour": pa.array([1] * 50_000, pa.int32())})
+    content = bytearray(parquet_bytes(table, use_dictionary=False, compression="none", write_page_checksum=True))
+    content[len(content) // 2] ^= 0xFF
+    job.add_object("damaged.parquet", bytes(content))
+    (text,) = scored(job).values()
+    assert text.startswith("DATA: object 'damaged.parquet' cannot be read as Parquet (")
+    assert job.files() == {}

@@ -1,0 +1,94 @@
+"""One budget of cores: workers, their threads and the libraries' threads together take no more than it."""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pyarrow as pa
+import pytest
+import threadpoolctl
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.job_folder import JobFolder, by_value_saver, doubles
+
+
+class Spy:
+    """Writes down who predicts at the same time, and with which pools of threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, matrix: Any) -> Any:
+        me = self.folder / f"busy-{os.getpid()}-{threading.get_ident()}"
+        me.touch()
+        # Work for others to come meanwhile, were they allowed to.
+        np.linalg.svd(np.ones((150, 150)))
+        seen = {
+            "busy": len(list(self.folder.glob("busy-*"))),
+            "pools": sorted({pool["num_threads"] for pool in threadpoolctl.threadpool_info()}),
+            "arrow": pa.cpu_count(),
+            "process": os.getpid(),
+        }
+        (self.folder / f"seen-{os.getpid()}-{time.monotonic_ns()}-{threading.get_ident()}").write_text(json.dumps(seen))
+        me.unlink()
+        return matrix
+
+
+def spied(job: JobFolder, *arguments: str) -> list[dict[str, Any]]:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    folder = job.paths.root / "spy"
+    folder.mkdir()
+    data = make_flights(50, 0)[["flight_id"]].to_numpy().astype(float)
+    # A pipeline of scikit-learn's own steps: its threads may predict beside each other.
+    model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(data, data[:, 0])
+    model.steps[0][1].func = Spy(folder)
+    job.add_model("spy", by_value_saver(model), features=doubles("flight_id"))
+    job.write_spec(batch_rows=100)
+    job.score(*arguments)
+    return [json.loads(path.read_text()) for path in folder.glob("seen-*")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        (("--cores", "2"), [3_000]),
+        (("--cores", "3", "--workers", "2"), [2_000, 1_000, 400]),
+        (("--cores", "1"), [1_000, 500]),
+    ],
+)
+def test_no_more_predict_at_once_than_there_are_cores_and_each_on_one_thread(
+    job: JobFolder, arguments: tuple[str, ...], rows: list[int]
+) -> None:
+    cores = int(arguments[1])
+    for seed, count in enumerate(rows):
+        job.add_object(f"{seed}.parquet", make_flights(count, seed), row_group_size=100)
+
+    seen = spied(job, *arguments)
+
+    assert len(seen) == sum(rows) // 100
+    assert max(call["busy"] for call in seen) <= cores
+    assert {threads for call in seen for threads in call["pools"]} <= {1}
+    assert max(call["arrow"] for call in seen) <= cores
+    if len(rows) == 1 and cores > 1:
+        assert len({call["process"] for call in seen}) == 1
+
+
+def test_the_cgroup_and_not_the_host_sets_the_budget(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`core_budget` is what `python -m scoring` uses unless it is told otherwise; see test_cores for the files."""
+    from scoring import __main__ as entry  # noqa: PLC0415
+
+    asked: list[int] = []
+    monkeypatch.setattr(sys, "argv", ["scoring"])
+    monkeypatch.setattr(entry, "core_budget", lambda: 3)
+    monkeypatch.setattr(entry, "run", lambda paths, cores, workers: asked.append(cores) or 0)
+    assert entry.main() == 0
+    assert asked == [3]
