@@ -27,10 +27,12 @@ def arrow_schema_problem(footer: Footer) -> str | None:
         return "its footer has an empty Arrow schema, or more than one"
     try:
         schema = _arrow_schema(found[0])
+        names = [name.encode() for name in schema.names]
         unchanged = pa.ipc.read_schema(schema.serialize()).equals(schema, check_metadata=True)
+    # A name that is not UTF-8 is a ValueError.
     except (pa.ArrowException, ValueError, OSError, KeyError, NotImplementedError) as error:
         return f"the Arrow schema in its footer cannot be read ({type(error).__name__})"
-    if [name.encode() for name in schema.names] != list(footer.names):
+    if names != list(footer.names):
         return "the Arrow schema in its footer has other columns than the file"
     return None if unchanged else "the Arrow schema in its footer cannot be written again without a change"
 

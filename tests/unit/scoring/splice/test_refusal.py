@@ -145,6 +145,10 @@ def test_footers_that_cannot_be_trusted(change: Callable[[Struct], None], why: s
         (b"not base64!", "the Arrow schema in its footer cannot be read"),
         (base64.b64encode(b"no message"), "the Arrow schema in its footer cannot be read"),
         (
+            base64.b64encode(pa.schema([("name", pa.int64())]).serialize().to_pybytes().replace(b"name", b"na\xdce")),
+            "the Arrow schema in its footer cannot be read (UnicodeDecodeError)",
+        ),
+        (
             base64.b64encode(pa.schema([("other", pa.int64())]).serialize().to_pybytes()),
             "the Arrow schema in its footer has other columns than the file",
         ),
@@ -193,11 +197,14 @@ def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_damaged_footer_is_refused_or_gives_a_clean_error(undamaged: Path, data: st.DataObject) -> None:
     """Never a crash, an endless loop or huge memory; and what is spliced, pyarrow reads with all its rows."""
     footer = bytearray(footer_of(undamaged.read_bytes()))
-    for at, byte in data.draw(st.lists(st.tuples(st.integers(0, len(footer) - 1), st.integers(0, 255)), max_size=4)):
-        footer[at] = byte
+    places = st.integers(0, len(footer) - 1)
+    for at, removed, put_in in data.draw(
+        st.lists(st.tuples(places, st.integers(0, 12), st.binary(max_size=6)), min_size=1, max_size=4)
+    ):
+        footer[at : at + removed] = put_in
     damaged = undamaged.with_name("damaged.parquet")
     damaged.write_bytes(undamaged.read_bytes())
-    with_footer(damaged, bytes(footer[: len(footer) - data.draw(st.just(0) | st.integers(0, 30))]))
+    with_footer(damaged, bytes(footer))
     if refusal(damaged, PREDICTIONS) is not None:
         return
     try:

@@ -48,9 +48,25 @@ def _splice_and_check(file: AnyFile, batch_sizes: list[int], piece_rows: int, re
         assert refusal(source, PREDICTIONS) is None
         expected = predictions(file.table.num_rows)
         spliced = splice(source, Path(folder) / "spliced.parquet", expected, batch_sizes, piece_rows)
+        _check_footer(pq.read_metadata(source), pq.read_metadata(spliced))
         for reader in readers:
             if reader.can_read(source):
                 check(reader, source, spliced, expected)
+
+
+def _check_footer(before: pq.FileMetaData, after: pq.FileMetaData) -> None:
+    """Whatever the footer said of the input's columns it still says."""
+    assert (after.num_rows, after.num_row_groups) == (before.num_rows, before.num_row_groups)
+    assert (after.created_by, after.format_version) == (before.created_by, before.format_version)
+    for number in range(before.num_row_groups):
+        old, new = before.row_group(number), after.row_group(number)
+        assert new.num_rows == old.num_rows
+        assert new.sorting_columns == old.sorting_columns
+        assert new.total_byte_size == old.total_byte_size + sum(
+            new.column(place).total_uncompressed_size for place in range(old.num_columns, new.num_columns)
+        )
+        for place in range(old.num_columns):
+            assert new.column(place).to_dict() == old.column(place).to_dict()
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
