@@ -59,7 +59,7 @@ def test_a_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys:
 
 @pytest.mark.usefixtures("account")
 def test_how_a_model_quarantines_and_writes_is_part_of_its_record(tmp_path: Path, capsys: Captured) -> None:
-    words = "--tolerated-quarantine-fraction 0.01 --output-format jsonl --row-number-column row".split()
+    words = ["--tolerated-quarantine-fraction", "0.01", "--output-format", "jsonl", "--row-number-column", "row"]
     assert entry.main([*register_words(tmp_path), *words]) == 0
     capsys.readouterr()
     assert entry.main(["--json", "models", "list"]) == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from scoring.splice import SpliceError, SplicedSink
+from scoring.splice import SplicedSink, SpliceError
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.here import Code, code_spec, score_here
 from tests.unit.scoring.job_folder import JobFolder
