@@ -5,6 +5,8 @@ import math
 import re
 from typing import Any
 
+_SURELY_FINITE = 300
+"""Digits of a number without an exponent."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -24,7 +26,8 @@ class Number(str):
     @property
     def is_in_range(self) -> bool:
         """Whether a floating-point number can be as large; the infinities that are written as such are."""
-        return math.isfinite(float(self)) or not self[-1].isdigit()
+        can_be_large = len(self) > _SURELY_FINITE or "e" in self or "E" in self
+        return not can_be_large or math.isfinite(float(self)) or not self[-1].isdigit()
 
 
 class Row(dict[str, Any]):

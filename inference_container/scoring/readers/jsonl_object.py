@@ -140,7 +140,7 @@ class JsonLinesObject(TextObject):
         declared = self._wanted.types.get(name)
         if declared is None:
             return texts([as_text(value) for value in values])
-        cells = [_cell(value, declared) for value in values]
+        cells = _cells(values, declared)
         array, wrong = to_type(texts(cells), declared)
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
         for index in wrong:
@@ -161,13 +161,13 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _cell(value: Any, declared: str) -> str | None:
-    """The text of a value that has the declared kind; None for null and for every other."""
+def _cells(values: list[Any], declared: str) -> list[str | None]:
+    """The texts of those values that are of the declared kind; None for null and for all others."""
     if declared == "string":
-        return value if isinstance(value, str) and not isinstance(value, Number) else None
+        return [value if type(value) is str else None for value in values]
     if declared == "bool":
-        return {True: "true", False: "false"}[value] if isinstance(value, bool) else None
-    return str(value) if isinstance(value, Number) and value.is_in_range else None
+        return [str(value).lower() if type(value) is bool else None for value in values]
+    return [value if type(value) is Number and value.is_in_range else None for value in values]
 
 
 class _ArrowParser:

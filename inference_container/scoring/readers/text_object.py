@@ -54,6 +54,7 @@ class TextObject(ABC):
         self._path = path
         self._kind = kind
         self._wanted = wanted
+        self._nulls_of: dict[str, int] | None = None
         with self._open() as stream:
             head = stream.read(HEAD_BYTES)
         whole = len(head) < HEAD_BYTES
@@ -100,15 +101,18 @@ class TextObject(ABC):
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
         """Counted for integers and booleans alone: their nulls decide a column's dtype, and it costs a reading."""
-        deciding = {
-            name for name in names if self._wanted.types.get(name) not in (None, "string", "float", "double")
-        } & set(self._names)
-        counts = dict.fromkeys(sorted(deciding), 0)
-        if counts:
-            for item in self.batches(_COUNTED_ROWS, frozenset(deciding), use_threads=False):
+        deciding = frozenset(self._names) & {
+            name for name, declared in self._wanted.types.items() if declared not in ("string", "float", "double")
+        }
+        if self._nulls_of is None and deciding.intersection(names):
+            # Of all models' columns at once: each of them will ask.
+            counts = dict.fromkeys(deciding, 0)
+            for item in self.batches(_COUNTED_ROWS, deciding, use_threads=False):
                 for name in counts:
                     counts[name] += item.batch.column(item.batch.schema.names.index(name)).null_count
-        return counts
+            self._nulls_of = counts
+        known = self._nulls_of or {}
+        return {name: known[name] for name in names if name in known}
 
     def text_columns(self) -> list[str]:
         return [field.name for field in self.schema if pa.types.is_string(field.type)]

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from contract.catalog import Compute, CurrentChange, Model, ModelVersion
+from contract.input_options import InputOptions
 from contract.ledger import KeyReport, Marker, OutputFile
 from contract.messages import (
     AttemptFailure,
@@ -59,6 +60,17 @@ pinned_objects = st.builds(PinnedObject, object_keys, counts, texts)
 features = st.builds(Feature, texts, st.sampled_from(sorted(ARROW_TYPES)), st.booleans())
 
 
+marks = st.sampled_from(",;|\t '^")
+input_options = st.builds(
+    InputOptions,
+    csv_delimiter=marks,
+    csv_header=st.booleans(),
+    csv_quote=st.sampled_from(["", '"']),
+    null_values=st.lists(texts, unique=True, max_size=3).map(tuple),
+)
+partition_names = st.text(st.characters(codec="utf-8", exclude_characters="=/"), min_size=1, max_size=10)
+
+
 @st.composite
 def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
     format_ = draw(st.sampled_from(sorted(METHODS_OF_FORMAT)))
@@ -77,7 +89,9 @@ def model_specs(draw: st.DrawFn, model_id: str | None = None) -> ModelSpec:
         "output_columns": tuple(draw(st.lists(texts, unique=True, max_size=2))),
         "columns": draw(st.sampled_from(["all", "keys"])) if key_columns else "all",
         "framework_version": draw(texts),
-        "tolerated_quarantine_fraction": draw(st.floats(0, 1, allow_nan=False)),
+        "input": draw(input_options),
+        "partition_columns": tuple(draw(st.lists(partition_names, unique=True, max_size=2))),
+        "tolerated_quarantine_fraction": draw(st.floats(0, 1).map(lambda value: round(value, 6))),
         "output_format": draw(st.sampled_from(["parquet", "csv", "jsonl"])),
     }
     return ModelSpec(**fields)

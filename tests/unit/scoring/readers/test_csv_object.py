@@ -134,6 +134,15 @@ def test_nulls_are_counted_where_they_decide_a_dtype(tmp_path: Path) -> None:
         assert source.group_rows() == []
 
 
+def test_nulls_are_counted_in_one_reading_for_all_models(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(HEADER + b"1,,,,\n")
+    with open_object("x.csv", path, JobInput(types=TYPES)) as source:
+        assert source.null_counts(["visits"]) == {"visits": 1}
+        path.unlink()
+        assert source.null_counts(["new", "age"]) == {"new": 1}
+
+
 def test_ten_thousand_columns(tmp_path: Path) -> None:
     names = [f"c{place}" for place in range(10_000)]
     lines = [",".join(names), ",".join(map(str, range(10_000))), ",".join(map(str, range(9_999)))]

@@ -26,7 +26,7 @@ from scoring.errors import DataError
 from scoring.readers import csv_object, csv_records, jsonl_object
 from tests.unit.scoring.readers.reading import COMPRESSORS, Read, read_object
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 """Of each test: all of them take less than a minute. A longer hunt: `FUZZ_EXAMPLES=20000 pytest -k fuzz`."""
 SLOW = settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 TYPES = {"a": "double", "n": "int64", "s": "string", "f": "bool", "i": "int8", "r": "float"}
@@ -229,14 +229,15 @@ def test_csv_is_read_as_pythons_module_reads_it(
 ) -> None:
     names = [f"c{place}" for place in range(len(table[0]))]
     content, delimiter = written([tuple(names), *table], *dialect), dialect[0]
-    header, *expected = [
-        row for row in csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter) if row
-    ]
+    reader = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter)
+    header, *expected = [row for row in reader if row]
     with blocks_of(block):
         found = read_object(folder, "x.csv" + end, COMPRESSORS[end](content), csv_delimiter=delimiter, rows=3)
-    assert found.rejected == ()
     assert found.schema.names == header
-    assert [list(row) for row in zip(*found.values.values(), strict=True)] == expected
+    # The writer leaves a return without quotes where lines end in line feeds, and readers end a row there.
+    assert found.reasons.keys() == {index for index, row in enumerate(expected) if len(row) != len(header)}
+    good = [row for row in expected if len(row) == len(header)]
+    assert [list(row) for row in zip(*found.values.values(), strict=True)] == good
 
 
 numbers = st.floats(allow_nan=False) | st.integers(-(2**63), 2**63 - 1)

@@ -1,0 +1,59 @@
+"""How text is read, said with the words of `register`, in model.json, or in a file of many models."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.arguments import build_parser
+from cli.bulk_file import read_bulk
+from cli.registration_commands import draft_of
+from contract.input_options import InputOptions
+from contract.problems import InvalidInputError
+
+FIELDS = {
+    "artifact": "model.tar.gz",
+    "dataset": "customers",
+    "format": "sklearn-joblib",
+    "model_file": "model.joblib",
+    "method": "predict",
+    "features": [{"name": "age", "type": "double"}],
+}
+
+
+def test_flags_go_over_what_the_file_says_option_by_option(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    said = {"csv_delimiter": ";", "null_values": ["-"]}
+    path.write_text(json.dumps({**FIELDS, "model_id": "churn", "input": said, "partition_columns": ["day"]}))
+    words = ["models", "register", f"@{path}", "--null-values", ",x", "--no-csv-header", "--csv-columns", "id,age"]
+    document = draft_of(build_parser().parse_args(words)).document()
+    assert document.input == InputOptions(
+        csv_delimiter=";", csv_header=False, csv_columns=("id", "age"), null_values=("", "x")
+    )
+    assert document.partition_columns == ("day",)
+    version = document.model_version("1", "0" * 64, 1)
+    assert (version.spec.input, version.spec.partition_columns) == (document.input, ("day",))
+
+
+def test_options_that_cannot_be_are_refused_with_all_else(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**FIELDS, "model_id": "churn", "method": "guess"}))
+    words = ["models", "register", f"@{path}", "--csv-delimiter", "||", "--csv-columns", "age"]
+    with pytest.raises(InvalidInputError) as refused:
+        draft_of(build_parser().parse_args(words)).document()
+    text = str(refused.value)
+    for part in ("csv_delimiter: got '||'", "csv_columns: got ['age']", "Say csv_header: false", "method: got 'guess'"):
+        assert part in text
+
+
+def test_a_file_of_many_models_says_it_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "models.csv"
+    header = "model_id,artifact,dataset,format,model_file,method,features,input,partition_columns\n"
+    line = 'churn,m.tar.gz,customers,sklearn-joblib,m.joblib,predict,age:double,"{""csv_quote"": """"}","day,hour"\n'
+    path.write_text(header + line)
+    [found] = read_bulk(path)
+    assert found.document.input == InputOptions(csv_quote="")
+    assert found.document.partition_columns == ("day", "hour")
+    path.write_text(header + line.replace('"{""csv_quote"": """"}"', "quotes"))
+    with pytest.raises(InvalidInputError, match=r"line 2: input: got 'quotes', expected a JSON object"):
+        read_bulk(path)

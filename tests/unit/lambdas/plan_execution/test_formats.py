@@ -1,0 +1,171 @@
+"""The plan over datasets of text: what is accepted, what is looked at, and which models share a job."""
+
+import gzip
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from contract import layout, records
+from contract.catalog import ModelVersion
+from contract.input_options import InputOptions
+from contract.request import ExecutionRequest
+from contract.spec import Feature, PinnedObject
+from lambdas.errors import InvalidRequestError
+from lambdas.object_columns import ColumnsUnknownError, object_columns
+from lambdas.parquet_footer import Column
+from lambdas.plan_execution.logic import plan_jobs
+from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, plan_event
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+CSV = b"distance,hour,more\n1,2,x\n"
+
+
+def columns_of(key: str, content: bytes, **options: Any) -> list[str]:
+    item = PinnedObject(key, len(content), "e")
+    found = object_columns(item, InputOptions(**options), lambda start, end: content[start:end])
+    assert all(column.type is None for column in found)
+    return [column.name for column in found]
+
+
+def register(stage: Stage, model_id: str, dataset: str = "flights", **changes: Any) -> None:
+    stage.register(model_id, dataset=dataset)
+    version = ModelVersion(any_model_spec(model_id, **changes), dataset)
+    stage.table.put_item(Item=records.version_item(version))
+
+
+def put(stage: Stage, key: str, content: bytes, dataset: str = "flights") -> None:
+    stage.s3.put_object(Bucket=stage.datasets, Key=layout.dataset_prefix(dataset) + key, Body=content)
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("a.csv", CSV),
+        ("a.csv.gz", gzip.compress(CSV)),
+        ("a.csv.gz", gzip.compress(CSV[:5]) + gzip.compress(CSV[5:])),
+        ("a.tsv", CSV.replace(b",", b"\t")),
+        ("a.jsonl", b'{"distance":1,"hour":2}\n{"more":"x"}\n'),
+        ("a.ndjson.gz", gzip.compress(b'{"distance":1,"hour":2,"more":"x"}\n')),
+    ],
+)
+def test_columns_of_text_are_read_from_its_beginning(key: str, content: bytes) -> None:
+    assert columns_of(key, content) == ["distance", "hour", "more"]
+
+
+def test_columns_are_read_as_the_record_says() -> None:
+    assert columns_of("a.csv", b"a;b\n", csv_delimiter=";") == ["a", "b"]
+    assert columns_of("a.csv", b"1,2\n", csv_header=False, csv_columns=("a", "b")) == ["a", "b"]
+
+
+def test_only_the_beginning_of_a_large_object_is_read_and_decompressed() -> None:
+    content = gzip.compress(CSV + b"1,2,x\n" * 10_000_000, 1)
+    asked: list[tuple[int, int]] = []
+
+    def read(start: int, end: int) -> bytes:
+        asked.append((start, end))
+        return content[start:end]
+
+    item = PinnedObject("a.csv.gz", len(content), "e")
+    assert object_columns(item, InputOptions(), read)[0] == Column("distance", None)
+    assert asked == [(0, min(len(content), (1 << 20) + (64 << 10)))]
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "why"),
+    [
+        ("a.csv", b"", "it holds no data"),
+        ("a.csv", b"PAR1", "it looks like Parquet"),
+        ("a.csv", b"a\0b\n", "NUL bytes"),
+        ("a.csv.gz", gzip.compress(CSV)[:10] + b"\xff" * 20, "gzip that is damaged"),
+        ("a.csv.zst", b"\x28\xb5\x2f\xfd", "zstd, which Python's standard library cannot read"),
+        ("a.jsonl", b"[1]\n", "no line of its beginning is a JSON object"),
+        ("a.csv", b"x," * (1 << 20), "its first line is longer than 1,048,576 bytes"),
+        ("a.parquet", b"a,b\n" * 10, "no Parquet"),
+    ],
+)
+def test_what_cannot_be_told_here_is_left_to_the_job(key: str, content: bytes, why: str) -> None:
+    with pytest.raises(ColumnsUnknownError, match=why):
+        columns_of(key, content)
+
+
+def test_a_dataset_of_several_formats_is_planned(stage: Stage, plan: Step) -> None:
+    stage.register()
+    put(stage, "a.csv.gz", gzip.compress(CSV))
+    put(stage, "b.jsonl", b'{"distance":1,"hour":2}\n')
+    stage.upload_table(pa.table({"distance": pa.array([1.0]), "hour": pa.array([1], pa.int32())}), key="c.parquet")
+    assert plan(plan_event({}))["job_count"] == 1
+    assert [item.key for item in stage.spec().objects] == ["a.csv.gz", "b.jsonl", "c.parquet"]
+
+
+def test_a_header_without_the_columns_is_refused(stage: Stage, plan: Step) -> None:
+    stage.register()
+    put(stage, "a.csv", b"Distance,minute\n1,2\n")
+    with pytest.raises(InvalidRequestError) as refusal:
+        plan(plan_event({}))
+    reason = str(refusal.value)
+    assert "features: got 'a.csv without distance (double), hour (int32)'" in reason
+    assert "it has Distance for distance" in reason
+
+
+def test_each_model_is_held_against_the_header_as_it_reads_it(stage: Stage, plan: Step) -> None:
+    register(stage, "commas")
+    register(stage, "semicolons", input=InputOptions(csv_delimiter=";"))
+    put(stage, "a.csv", b"distance;hour\n1;2\n")
+    with pytest.raises(InvalidRequestError) as refusal:
+        plan(plan_event({}))
+    assert "with 1 problem" in str(refusal.value)
+    assert "model 'commas' version '1' on dataset 'flights': features: got 'a.csv without" in str(refusal.value)
+
+
+def test_columns_from_the_key_count_as_columns(stage: Stage, plan: Step) -> None:
+    register(stage, "by-key", partition_columns=("hour",))
+    put(stage, "hour=1/a.csv", b"distance\n1\n")
+    assert plan(plan_event({}))["job_count"] == 1
+
+
+def test_keys_that_do_not_say_the_columns_are_named(stage: Stage, plan: Step) -> None:
+    register(stage, "by-key", partition_columns=("hour",))
+    put(stage, "hour=1/a.csv", b"distance\n1\n")
+    put(stage, "b.csv", b"distance\n1\n")
+    put(stage, "hour=1/hour=2/c.csv", b"distance\n1\n")
+    with pytest.raises(InvalidRequestError) as refusal:
+        plan(plan_event({}))
+    reason = str(refusal.value)
+    assert "partition_columns: got '2 objects whose keys do not say them: b.csv, hour=1/hour=2/c.csv'" in reason
+    assert "expected only objects whose keys have the parts 'hour=…/'" in reason
+
+
+def jobs_of(key: str, *versions: ModelVersion) -> list[list[str]]:
+    objects = {"d": (PinnedObject(key, 1, "e"),)}
+    jobs = plan_jobs(ExecutionRequest(models_per_job=10), versions, objects, STAGE_COMPUTE)
+    return sorted([model.model_id for model in job.models] for job in jobs)
+
+
+def version(model_id: str, **changes: Any) -> ModelVersion:
+    return ModelVersion(any_model_spec(model_id, **changes), "d")
+
+
+def test_models_that_read_differently_get_jobs_of_their_own() -> None:
+    tabs = InputOptions(csv_delimiter="\t")
+    versions = [
+        version("a"),
+        version("b", input=tabs),
+        version("c", partition_columns=("day",)),
+        version("d", input=tabs),
+    ]
+    assert jobs_of("a.csv", *versions) == [["a"], ["b", "d"], ["c"]]
+
+
+def test_models_that_type_a_column_differently_share_a_job_over_parquet_alone() -> None:
+    versions = [version("a"), version("b", features=(Feature("distance", "float"),)), version("c")]
+    assert jobs_of("a.parquet", *versions) == [["a", "b", "c"]]
+    assert jobs_of("a.csv", *versions) == [["a", "c"], ["b"]]
+
+
+def test_jobs_of_text_hold_no_more_models_than_asked_for() -> None:
+    objects = {"d": (PinnedObject("a.csv", 1, "e"),)}
+    versions = [version(f"m{number}") for number in range(7)]
+    jobs = plan_jobs(ExecutionRequest(models_per_job=3), versions, objects, STAGE_COMPUTE)
+    assert sorted(len(job.models) for job in jobs) == [1, 3, 3]

@@ -1,0 +1,160 @@
+"""`python -m scoring` over objects of text: the same predictions as over Parquet, and a bad row said in full."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from contract.spec import Feature
+from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.job_folder import JobFolder, joblib_saver
+from tests.unit.scoring.readers.reading import COMPRESSORS
+
+NUMBERS = ["distance", "delay", "hour"]
+TYPES = {"distance": "double", "delay": "double", "hour": "int32", "carrier": "string"}
+FEATURES = [Feature(name, kind) for name, kind in TYPES.items()]
+
+
+@pytest.fixture(scope="module")
+def pipeline(training: pd.DataFrame) -> Any:
+    columns = ColumnTransformer(
+        [("numbers", SimpleImputer(), NUMBERS), ("texts", OneHotEncoder(handle_unknown="ignore"), ["carrier"])]
+    )
+    return make_pipeline(columns, LogisticRegression(C=1e-3)).fit(training[list(TYPES)], training["late"])
+
+
+def outputs(job: JobFolder) -> dict[str, Any]:
+    """Every output of the only model by its path below the execution."""
+    found = (path for path in job.paths.predictions.rglob("*") if path.is_file())
+    return {path.as_posix().split("execution_id=execution-1/")[1]: pq.ParquetFile(path).read() for path in found}
+
+
+def text_of(flights: pd.DataFrame, key: str) -> bytes:
+    if ".jsonl" in key:
+        text = flights.to_json(orient="records", lines=True, double_precision=15)
+    else:
+        text = flights.to_csv(index=False, sep="\t" if ".tsv" in key else ",", float_format="%.17g")
+    end = key[key.rindex(".") :]
+    return COMPRESSORS.get(end, COMPRESSORS[""])(text.encode())
+
+
+KEYS = ["a.csv", "b.csv.gz", "c.tsv.zst", "d.jsonl", "e.jsonl.gz"]
+
+
+def test_text_is_scored_as_parquet_is(job: JobFolder, pipeline: Any) -> None:
+    job.add_model("late", joblib_saver(pipeline), features=FEATURES, key_columns=("flight_id",), method="predict_proba")
+    flights = make_flights(2_000, seed=5)
+    flights["distance"] = flights["distance"].round(3)
+    for key in KEYS:
+        job.add_object(key, text_of(flights, key))
+    job.write_spec(batch_rows=300)
+    job.score()
+    expected = pipeline.predict_proba(flights[list(TYPES)])[:, 1]
+    found = outputs(job)
+    assert len(found) == len(KEYS)
+    for table in found.values():
+        assert table["flight_id"].to_pylist() == flights["flight_id"].astype(str).tolist()
+        assert table["prediction_1"].to_pylist() == pytest.approx(expected.tolist(), rel=1e-12)
+        assert str(table.schema.field("hour").type) == "int32"
+    for key in KEYS:
+        marker = job.marker("late", key)
+        assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (2_000, 2_000, 0)
+
+
+def test_columns_from_the_key_are_features_and_not_written_again(job: JobFolder, pipeline: Any) -> None:
+    job.add_model("late", joblib_saver(pipeline), features=FEATURES, partition_columns=("carrier",))
+    flights = make_flights(100, seed=6)
+    key = "carrier=UA/a.csv"
+    job.add_object(key, text_of(flights.drop(columns="carrier"), key))
+    job.write_spec()
+    job.score()
+    [table] = outputs(job).values()
+    # The output's key says it, as the object's does.
+    assert table.column_names == ["flight_id", *NUMBERS, "late", "prediction"]
+    assert table["prediction"].to_pylist() == pipeline.predict(flights.assign(carrier="UA")).tolist()
+
+
+def test_a_column_from_the_key_that_is_a_key_column_is_written(job: JobFolder, pipeline: Any) -> None:
+    fields = {"key_columns": ("flight_id", "carrier"), "columns": "keys"}
+    job.add_model("late", joblib_saver(pipeline), features=FEATURES, partition_columns=("carrier",), **fields)
+    key = "carrier=UA/a.parquet"
+    job.add_object(key, make_flights(100, seed=6).drop(columns="carrier"))
+    job.write_spec()
+    job.score()
+    [table] = outputs(job).values()
+    assert table.column_names == ["flight_id", "carrier", "prediction"]
+    assert set(table["carrier"].to_pylist()) == {"UA"}
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "why"),
+    [
+        (
+            "a.csv",
+            b"distance,delay,hour,carrier\n1,2,3,UA\n1,2,noon,UA\n",
+            "has 'noon' in column 'hour', expected int32",
+        ),
+        ("a.csv", b"distance,delay,hour\n1,2,3\n", "feature column 'carrier' of type string is missing"),
+        ("a.csv", b"distance,delay,hour,carrier,hour\n1,2,3,x,3\n", "column 'hour' appears more than once"),
+        ("a.csv", b"", "DATA: 1 of 1 objects failed: object 'a.csv' is empty (0 bytes)"),
+        ("a.csv", b"PAR1PAR1", "object 'a.csv' is not CSV as its name says, it looks like Parquet"),
+        (
+            "a.parquet",
+            b"distance\n1\n",
+            "object 'a.parquet' is not Parquet as its name says, it looks like something else",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_object_is_said(
+    job: JobFolder, pipeline: Any, key: str, content: bytes, why: str
+) -> None:
+    job.add_model("late", joblib_saver(pipeline), features=FEATURES)
+    job.add_object(key, content)
+    job.write_spec()
+    assert job.run().returncode == 1
+    assert why in job.message
+    assert not [path for path in Path(job.paths.predictions).rglob("*") if path.is_file()]
+
+
+def test_models_that_cannot_share_a_reading_are_named(job: JobFolder, pipeline: Any) -> None:
+    job.add_model("late", joblib_saver(pipeline), features=FEATURES)
+    other = [*FEATURES[:2], Feature("hour", "int64"), FEATURES[3]]
+    job.add_model("other", joblib_saver(pipeline), features=other)
+    job.add_object("a.csv", b"distance,delay,hour,carrier\n1,2,3,UA\n")
+    job.write_spec()
+    assert job.run().returncode == 1
+    assert job.message.startswith("CONFIGURATION: 1 of 1 objects failed: object 'a.csv' cannot be read once for all")
+    assert "column 'hour' is int32 for model 'late' and int64 for 'other'" in job.message
+
+
+def test_bad_rows_of_text_go_to_quarantine_with_their_text(job: JobFolder, pipeline: Any) -> None:
+    job.add_model("late", joblib_saver(pipeline), features=FEATURES, tolerated_quarantine_fraction=0.5)
+    flights = make_flights(1_000, seed=8)
+    lines = text_of(flights, "a.csv").splitlines(keepends=True)
+    bad = {3: b"not,enough\n", 500: lines[501].replace(b"\n", b"\0\n"), 999: b'8,"open\n'}
+    for row, line in bad.items():
+        lines[row + 1] = line
+    job.add_object("a.csv", b"".join(lines))
+    job.write_spec(batch_rows=64)
+    job.score()
+    marker = job.marker("late", "a.csv")
+    assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (1_000, 997, 3)
+    [table] = outputs(job).values()
+    good = flights.drop(index=list(bad))
+    assert table["prediction"].to_pylist() == pipeline.predict(good[list(TYPES)]).tolist()
+    [file] = [path for path in job.paths.quarantine.rglob("*") if path.is_file()]
+    rows = pq.ParquetFile(file).read().to_pylist()
+    assert [row["row"] for row in rows] == list(bad)
+    assert [row["reason"] for row in rows] == [
+        "has 2 cells, expected 6 as the header has",
+        "holds a NUL byte in column 'late'",
+        "has a quote that opens cell 2 and is never closed",
+    ]
+    assert rows[0]["raw"] == "not,enough"
