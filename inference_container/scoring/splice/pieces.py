@@ -91,7 +91,7 @@ class Pieces:
         return min(self._piece_rows, rows_left) - self._waiting_rows
 
     def _write_piece(self) -> None:
-        # As one chunk: pages must not follow the limits of the batches.
+        # As one chunk: pyarrow does not promise that pages do not follow the limits of the batches.
         table = pa.Table.from_batches(self._waiting, self._schema).combine_chunks()
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._counts[self._group] += 1

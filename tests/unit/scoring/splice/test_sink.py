@@ -91,11 +91,14 @@ def test_a_closed_sink_may_be_discarded_after_its_file_moved(source: Path, out: 
     assert pq.read_metadata(out.with_name("published")).num_rows == ROWS
 
 
-def test_the_bytes_depend_on_the_rows_and_not_on_the_batches(source: Path, out: Path, tmp_path: Path) -> None:
-    """Another attempt may take smaller batches, and must write the same file."""
-    first = splice(source, out, predictions(ROWS), [ROWS], piece_rows=16).read_bytes()
-    for sizes in ([1], [7, 40], [16], [99, 1]):
-        assert splice(source, tmp_path / "again", predictions(ROWS), sizes, piece_rows=16).read_bytes() == first
+def test_the_bytes_depend_on_the_rows_and_not_on_the_batches(tmp_path: Path, out: Path) -> None:
+    """Another attempt may take smaller batches, and must write the same file: the same pieces, and in them pages."""
+    rows = 90_000
+    pq.write_table(pa.table({"id": range(rows)}), tmp_path / "large.parquet", row_group_size=70_000)
+    columns = predictions(rows)
+    first = splice(tmp_path / "large.parquet", out, columns, [rows]).read_bytes()
+    for sizes in ([1_000], [7, 40_000], [65_536], [69_999, 1]):
+        assert splice(tmp_path / "large.parquet", tmp_path / "again", columns, sizes).read_bytes() == first
 
 
 def test_an_input_that_changes_meanwhile_is_an_error(source: Path, out: Path) -> None:

@@ -16,7 +16,13 @@ from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
 from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
-_THOROUGH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_THOROUGH = settings(
+    max_examples=80,
+    deadline=None,
+    # Always the same files: a library that fails at what it reads must not fail a build at random.
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def check(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> None:
