@@ -1,6 +1,5 @@
 """How an object's predictions are written, chosen by rule; the ledger names it, and why where there was a choice."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from contract.spec import ModelSpec
 from scoring.columns import ColumnPlan
 from scoring.output import ParquetSink
 from scoring.readers import InputObject
-from scoring.splice import SplicedSink, refusal
+from scoring.splice import SplicedSink, SpliceError
 from scoring.text_output import CsvSink, JsonlSink
 
 
@@ -60,15 +59,22 @@ def open_writer(
         return Writer(CsvSink(path, spec, plan.schema), plan.kept, "csv")
     if spec.output_format == "jsonl":
         return Writer(JsonlSink(path, plan.schema), plan.kept, "jsonl")
-    reason = why_encode or _why_not_copied(spec, source, file, plan.added)
-    if reason is None:
-        return Writer(SplicedSink(path, file, plan.added), (), "parquet, input copied", copies_input=True)
+    reason = why_encode or _why_not_copied(spec, source)
+    if not reason:
+        try:
+            sink: Sink = SplicedSink(path, file, plan.added)
+        except SpliceError as error:
+            # Not asked before by `refusal`: the answer costs as much as the sink.
+            reason = str(error.__cause__ or error.text)
+        else:
+            return Writer(sink, (), "parquet, input copied", copies_input=True)
     texts = [field.name for field in plan.added if pa.types.is_string(field.type)]
     sink = ParquetSink(path, plan.schema, [*source.text_columns(), *texts], group_rows)
     return Writer(sink, plan.kept, f"parquet, encoded: {reason}")
 
 
-def _why_not_copied(spec: ModelSpec, source: InputObject, file: Path, added: Sequence[pa.Field]) -> str | None:
+def _why_not_copied(spec: ModelSpec, source: InputObject) -> str:
+    """Why the input's bytes cannot be kept, as far as the file need not be looked at; empty when they may be."""
     kind = format_of(source.key)
     if kind is None or kind.name != "parquet":
         return "the input is not Parquet"
@@ -76,4 +82,4 @@ def _why_not_copied(spec: ModelSpec, source: InputObject, file: Path, added: Seq
         return "the record asks for the key columns alone"
     if set(spec.partition_columns) & set(spec.key_columns):
         return "a key column stands in the object's key and not in the file"
-    return refusal(file, added)
+    return ""

@@ -1,5 +1,6 @@
 """One output object: its input's bytes, then the prediction columns, then a new footer."""
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,26 @@ import pyarrow.parquet as pq
 from contract.thrift_compact import ThriftError
 from scoring.errors import ScoringError, one_line
 from scoring.splice.assembly import assemble
-from scoring.splice.footer import FooterError, read_footer
+from scoring.splice.footer import Footer, FooterError, read_footer
 from scoring.splice.pieces import Pieces
 from scoring.splice.refusal import refusal_of
 
 
 class SpliceError(ScoringError):
     """A file that cannot be spliced, or a spliced one that is not what it must be."""
+
+
+@functools.lru_cache(maxsize=1)
+def _footer_of(source: Path, identity: tuple[int, ...]) -> Footer:
+    """The footer of a file, taken apart once for all models of a job; `identity` tells whether it is still the file."""
+    del identity
+    with source.open("rb", buffering=0) as file:
+        return read_footer(file)
+
+
+@functools.lru_cache(maxsize=8)
+def _refusal_of(source: Path, identity: tuple[int, ...], columns: tuple[pa.Field, ...]) -> str | None:
+    return refusal_of(_footer_of(source, identity), columns)
 
 
 class SplicedSink:
@@ -35,8 +49,9 @@ class SplicedSink:
         self._source = source.open("rb", buffering=0)
         try:
             self._found = os.fstat(self._source.fileno())
-            self._footer = read_footer(self._source)
-            if reason := refusal_of(self._footer, self._columns):
+            identity = (self._found.st_dev, self._found.st_ino, self._found.st_size, self._found.st_mtime_ns)
+            self._footer = _footer_of(source, identity)
+            if reason := _refusal_of(source, identity, self._columns):
                 raise FooterError(reason)
             self._pieces = Pieces(
                 path.with_name(f"{path.name}.pieces"),

@@ -173,11 +173,12 @@ def test_a_table_of_comma_separated_values_says_the_same(tmp_path: Path) -> None
     (tmp_path / "features.json").write_text('[{"name": "age", "type": "double"}]')
     path = tmp_path / "models.csv"
     path.write_text(
-        "model_id,artifact,dataset,format,model_file,method,features,key_columns,tags,max_attempts,enabled\n"
+        "model_id,artifact,dataset,format,model_file,method,features,key_columns,tags,max_attempts,enabled,"
+        "tolerated_quarantine_fraction\n"
         'a,a.tar.gz,d,sklearn-joblib,m.joblib,predict,"age:double,plan:string:required","id,day",'
-        '"team=ads,kind=x",5,false\n'
+        '"team=ads,kind=x",5,false,0.01\n'
         "\n"
-        "b,b.tar.gz,d,sklearn-joblib,m.joblib,predict,@features.json,,,,\n"
+        "b,b.tar.gz,d,sklearn-joblib,m.joblib,predict,@features.json,,,,,\n"
     )
     first, second = read_bulk(path)
     assert (first.number, second.number) == (2, 4)
@@ -185,6 +186,7 @@ def test_a_table_of_comma_separated_values_says_the_same(tmp_path: Path) -> None
     assert first.document.key_columns == ("id", "day")
     assert first.document.tags == {"team": "ads", "kind": "x"}
     assert (first.document.max_attempts, first.document.enabled) == (5, False)
+    assert (first.document.tolerated_quarantine_fraction, second.document.tolerated_quarantine_fraction) == (0.01, 0.0)
     assert (second.document.tags, second.document.enabled, second.document.max_attempts) == (None, None, 3)
     assert second.document.features == (Feature("age", "double"),)
 
@@ -196,6 +198,7 @@ def test_a_table_of_comma_separated_values_says_the_same(tmp_path: Path) -> None
         ("model_id,dataset\na\n", "line 2: model: got .* expected 2 cells"),
         ('model_id\n"a', "expected CSV"),
         ("model_id,max_attempts,features,tags\na,many,age,team\n", "line 2: max_attempts: got 'many'"),
+        ("model_id,tolerated_quarantine_fraction\na,few\n", "line 2: tolerated_quarantine_fraction: got 'few'"),
         ("", "at least one model"),
         ("model_id,features\na,@nothing.json\n", "line 2: features: got '@.*nothing.json'"),
     ],

@@ -58,6 +58,25 @@ def test_a_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys:
 
 
 @pytest.mark.usefixtures("account")
+def test_how_a_model_quarantines_and_writes_is_part_of_its_record(tmp_path: Path, capsys: Captured) -> None:
+    words = ["--tolerated-quarantine-fraction", "0.01", "--output-format", "jsonl", "--row-number-column", "row"]
+    assert entry.main([*register_words(tmp_path), *words]) == 0
+    capsys.readouterr()
+    assert entry.main(["--json", "models", "list"]) == 0
+    [model] = json.loads(capsys.readouterr().out)
+    spec = model["version"]["spec"]
+    assert (spec["tolerated_quarantine_fraction"], spec["output_format"], spec["row_number_column"]) == (
+        0.01,
+        "jsonl",
+        "row",
+    )
+    assert entry.main([*register_words(tmp_path), "--tolerated-quarantine-fraction", "2", "--output-format", "x"]) == 2
+    shown = capsys.readouterr().err
+    assert "tolerated_quarantine_fraction: got 2.0, expected a fraction from 0 (no row may be bad) to 1" in shown
+    assert "output_format: got 'x', expected one of 'parquet', 'csv', 'jsonl'" in shown
+
+
+@pytest.mark.usefixtures("account")
 def test_every_problem_of_a_model_is_reported_in_one_try(tmp_path: Path, capsys: Captured) -> None:
     words = [*register_words(tmp_path), "--method", "margin", "--tag", "lonely", "--dataset", "No!"]
     assert entry.main(words) == 2

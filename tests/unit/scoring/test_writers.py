@@ -1,0 +1,66 @@
+"""How an output is written is chosen by rule, and the ledger says how and why."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from scoring.splice import SplicedSink, SpliceError
+from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.here import Code, code_spec, score_here
+from tests.unit.scoring.job_folder import JobFolder
+
+TABLE = pa.Table.from_pandas(make_flights(500, 1))
+
+
+def halves(matrix: Any) -> Any:
+    return matrix[:, 0] / 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, "parquet, input copied"),
+        ({"row_number_column": "row"}, "parquet, input copied"),
+        (
+            {"columns": "keys", "key_columns": ("flight_id",)},
+            "parquet, encoded: the record asks for the key columns alone",
+        ),
+        ({"output_format": "csv"}, "csv"),
+        ({"output_format": "jsonl"}, "jsonl"),
+    ],
+)
+def test_the_marker_names_the_writer(job: JobFolder, fields: dict[str, Any], expected: str) -> None:
+    job.add_object("a.parquet", TABLE)
+    (done,) = score_here(job, {code_spec(**fields): Code(halves)}, batch_rows=64)
+    assert done.failures == ()
+    assert job.marker("code", "a.parquet").writer == expected
+
+
+def test_text_input_is_encoded(job: JobFolder) -> None:
+    job.add_object("a.csv", b"flight_id,x\n1,2\n")
+    score_here(job, {code_spec(): Code(halves)})
+    assert job.marker("code", "a.csv").writer == "parquet, encoded: the input is not Parquet"
+    assert job.output("code", "a.csv.parquet").to_pydict() == {"flight_id": [1.0], "x": ["2"], "prediction": [0.5]}
+
+
+def test_both_ways_give_the_same_table(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a copy that fails its own check at the end is no failure of the object: it is written anew."""
+    spec, code = code_spec(row_number_column="row"), Code(halves)
+    job.add_object("a.parquet", TABLE, row_group_size=90)
+    score_here(job, {spec: code}, batch_rows=64)
+    copied = job.output("code", "a.parquet")
+
+    def fail(_: Any) -> None:
+        raise SpliceError("it does not read as it should")
+
+    monkeypatch.setattr(SplicedSink, "close", fail)
+    (done,) = score_here(job, {spec: code}, batch_rows=64)
+
+    assert done.failures == ()
+    marker = job.marker("code", "a.parquet")
+    assert marker.writer == "parquet, encoded: copying failed (it does not read as it should)"
+    assert job.output("code", "a.parquet").equals(copied, check_metadata=True)
+    assert copied["row"].to_pylist() == list(range(500))
+    np.testing.assert_array_equal(copied["prediction"], np.array(TABLE["flight_id"]) / 2)
