@@ -59,6 +59,8 @@ def flat(value: Any) -> str:
         return str(argument[0]).join(flat(item) for item in argument[1])
     if function == "Fn::ImportValue":
         return f"<{flat(argument)}>"
+    if function == "Fn::Sub":
+        return str(argument)
     if function == "Ref":
         return "aws" if argument == "AWS::Partition" else f"<{_HASH.sub('', argument)}>"
     if function == "Fn::GetAtt":

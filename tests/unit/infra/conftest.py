@@ -54,6 +54,17 @@ def _folder_of_node() -> Path:
 
 
 @pytest.fixture(scope="session")
+def variants(synthesize: Synthesize) -> Assembly:
+    """A stage with every image variant, for GPUs, one of them named."""
+    return synthesize(
+        stage="variants",
+        image_variants=["core", "tensorflow", "pytorch"],
+        image_accelerator="gpu",
+        image_uris={"pytorch": "210987654321.dkr.ecr.eu-central-1.amazonaws.com/torch:2.13"},
+    )
+
+
+@pytest.fixture(scope="session")
 def other(synthesize: Synthesize) -> Assembly:
     """Another stage, with every optional setting set."""
     return synthesize(

@@ -126,7 +126,22 @@ def test_the_image_repository_follows_from_the_image() -> None:
     settings: Settings = settings_from_context(
         context(image_uri="210987654321.dkr.ecr.eu-central-1.amazonaws.com/team/scoring@sha256:" + "0" * 64)
     )
-    assert settings.image_repository_arn == "arn:aws:ecr:eu-central-1:210987654321:repository/team/scoring"
+    assert settings.image_repository_arn() == "arn:aws:ecr:eu-central-1:210987654321:repository/team/scoring"
+
+
+def test_image_variants_are_named_once_and_each_uri_belongs_to_one() -> None:
+    uri = "210987654321.dkr.ecr.eu-central-1.amazonaws.com/torch:2.13"
+    settings = settings_from_context(context(image_variants='["core", "pytorch"]', image_uris={"pytorch": uri}))
+    assert settings.image_variants == ("core", "pytorch")
+    assert settings.named_image("pytorch") == uri
+    assert settings.image_repository_arn("pytorch") == "arn:aws:ecr:eu-central-1:210987654321:repository/torch"
+    assert "'core' among them" in problems(context(image_variants='["pytorch"]'))["image_variants"]
+    assert "each variant once" in problems(context(image_variants='["core", "core"]'))["image_variants"]
+    assert "jax" in problems(context(image_variants='["core", "jax"]'))["image_variants[1]"]
+    assert "Add them to image_variants" in problems(context(image_uris={"pytorch": uri}))["image_uris"]
+    assert "which image_uri is for" in problems(context(image_uris={"core": uri}))["image_uris"]
+    found = problems(context(image_variants='["core", "pytorch"]', image_uris={"pytorch": "torch:latest"}))
+    assert set(found) == {"image_uris.pytorch"}
 
 
 def test_every_problem_of_the_upload_rules_is_named() -> None:

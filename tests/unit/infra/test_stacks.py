@@ -1,5 +1,6 @@
 """What holds for all stacks together: least privilege, names, checks."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ def names_in(assembly: Assembly) -> set[str]:
 
     found = {path.name for path in assembly.directory.glob("*.template.json")}
     for template in assembly.templates.values():
-        found |= {flat(output["Export"]["Name"]) for output in template.get("Outputs", {}).values()}
+        found |= {flat(output["Export"]["Name"]) for output in template.get("Outputs", {}).values() if "Export" in output}
         for item in template["Resources"].values():
             found |= set(explicit(item["Properties"]))
     return found
@@ -193,6 +194,46 @@ def test_an_image_uri_needs_no_image_asset(assembly: Assembly, other: Assembly) 
     assert image == "210987654321.dkr.ecr.eu-central-1.amazonaws.com/scoring:1.0.0"
     pulling = [item for _, item in other.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
     assert [item["Resource"] for item in pulling] == ["arn:aws:ecr:eu-central-1:210987654321:repository/scoring"]
+
+
+def image_uris(assembly: Assembly) -> dict[str, str]:
+    (function,) = [
+        item
+        for name, item in assembly.resources("workflow", "AWS::Lambda::Function").items()
+        if name.startswith("PlanExecution")
+    ]
+    found: dict[str, str] = json.loads(flat(function["Environment"]["Variables"]["FLEETSCORE_IMAGE_URIS"]))
+    return found
+
+
+def test_image_variants_are_built_or_named_and_the_plan_knows_them(variants: Assembly) -> None:
+    uris = image_uris(variants)
+    assert list(uris) == ["core", "tensorflow", "pytorch"]
+    assert uris["pytorch"] == "210987654321.dkr.ecr.eu-central-1.amazonaws.com/torch:2.13"
+    assert len(set(uris.values())) == 3
+    for stack in ("compute", "workflow"):
+        text = (variants.directory / f"fleetscore-{variants.stage}-{stack}.assets.json").read_text(encoding="utf-8")
+        built = [item["source"].get("dockerBuildArgs") for item in json.loads(text)["dockerImages"].values()]
+        assert built == [{"ACCELERATOR": "gpu"}, {"VARIANT": "tensorflow", "ACCELERATOR": "gpu"}]
+    outputs = variants.template("compute")["Outputs"]
+    assert {name for name in outputs if name.startswith("Image")} == {
+        "ImageUri",
+        "ImageUriTensorflow",
+        "ImageUriPytorch",
+    }
+    (pulling,) = [item for _, item in variants.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
+    repositories = [flat(item) for item in listed(pulling["Resource"])]
+    assert len(repositories) == 2
+    assert repositories[1] == "arn:aws:ecr:eu-central-1:210987654321:repository/torch"
+
+
+def test_no_stack_imports_an_image_from_another(assembly: Assembly) -> None:
+    """CloudFormation refuses to change an export that is imported: the first new image could not be deployed."""
+    exported = [
+        name for name, item in assembly.template("compute")["Outputs"].items() if "Export" in item and "Image" in name
+    ]
+    assert exported == []
+    assert image_uris(assembly)["core"] == flat(assembly.template("compute")["Outputs"]["ImageUri"]["Value"])
 
 
 def test_bad_settings_stop_synthesis_before_any_construct(synthesize: Synthesize) -> None:
