@@ -223,8 +223,12 @@ def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVar
         if image not in deployed:
             expected = f"a framework of the deployed images ({', '.join(deployed)}); it is in {image!r}"
             remedy = f"Add {image!r} to the setting image_variants and deploy again, or disable the model."
-            field = f"model {version.spec.model_id!r}: framework"
-            problems.append(Problem(field, version.spec.framework, expected, remedy))
+            name, value = "framework", str(version.spec.framework)
+            if image_of(version.spec.framework) in deployed:
+                name, value = "accelerator", version.spec.accelerator
+                expected = f"one of the deployed images ({', '.join(deployed)}); it is in {image!r}"
+                remedy = f"Add {image!r} to the setting image_variants and deploy again, or register it without."
+            problems.append(Problem(f"model {version.spec.model_id!r}: {name}", value, expected, remedy))
     return problems
 
 

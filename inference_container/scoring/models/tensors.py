@@ -158,6 +158,9 @@ class TensorModel:
     depends on the rows beside it (batch normalization left in training).
     """
 
+    notes: tuple[str, ...] = ()
+    native: Any = None
+
     def __init__(self, spec: ModelSpec, inputs: Inputs, call: Call, *, concurrent: bool) -> None:
         self._spec = spec
         self._inputs = inputs
