@@ -1,4 +1,4 @@
-"""`python -m scoring` over models of every light framework at once: whatever the batches and threads, the same answer."""
+"""`python -m scoring` over models of every light framework at once: always the same answer."""
 
 from collections.abc import Callable
 from pathlib import Path
