@@ -291,8 +291,8 @@ def plan_jobs(
 ) -> list[PlannedJob]:
     """Form the jobs, the one with most work first, so that the longest does not start last.
 
-    Models share a job only when they share dataset, compute, attempts and image. Compute: the request's wish goes over the
-    model's, and that over the stage's.
+    Models share a job only when they share dataset, compute, attempts and image. Compute: the request's wish goes over
+    the model's, and that over the stage's.
     """
     wish = Compute(instance_type=request.instance_type, instance_count=request.instance_count)
     alike: dict[tuple[str, Compute, int, ImageVariant], list[ModelSpec]] = {}

@@ -23,7 +23,7 @@ from contract.codec import dumps
 from contract.spec import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.features import FeatureBatch
-from scoring.models import LoadedModel, load_model
+from scoring.models import load_model
 from scoring.models.adaptive import AdaptiveModel
 from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.loading import NAMES, ROWS, columns_of, spec_of
