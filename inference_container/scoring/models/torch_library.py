@@ -113,7 +113,8 @@ def numpy_dtype(dtype: "torch.dtype") -> "np.dtype[Any]":
     """What NumPy has for it; single precision for the shorter floats, which it partly lacks."""
     if dtype in (torch.float16, torch.bfloat16):
         return np.dtype(np.float32)
-    return np.dtype(torch.empty(0, dtype=dtype).numpy().dtype)
+    found: np.dtype[Any] = torch.empty(0, dtype=dtype).numpy().dtype
+    return found
 
 
 def _outputs(spec: ModelSpec, found: Any) -> dict[str, Array]:
