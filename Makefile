@@ -83,6 +83,8 @@ synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
 # its variants add theirs. An extra's packages, one a line:
 extra = $(shell grep -E '^$(1) = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"')
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+# What CatBoost draws with; it predicts without, and so does the image.
+PLOTTING := matplotlib plotly graphviz contourpy cycler fonttools kiwisolver pillow pyparsing
 RUN_EXTRAS := --extra infra --extra lambdas --extra scoring --extra embedded --extra example
 .PHONY: lock
 lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
@@ -91,6 +93,8 @@ lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --extra test --constraint requirements.txt --output-file requirements-test.txt
 	@printf 'awscli==1.46.3\n' | $(COMPILE) - --output-file requirements-awscli.txt
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
+	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
+	  $(COMPILE) - --constraint requirements-test.txt $(addprefix --no-emit-package ,$(PLOTTING)) --output-file inference_container/requirements-trees.txt
 	@for variant in tensorflow pytorch core-gpu tensorflow-gpu; do \
 	  grep -E "^$$variant = \[" pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
 	  $(COMPILE) - --constraint requirements-test.txt --output-file inference_container/requirements-$$variant.txt; done

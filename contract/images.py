@@ -2,20 +2,23 @@
 
 from typing import Literal, get_args
 
-from contract.spec import Framework
+from contract.spec import Accelerator, Framework
 
-ImageVariant = Literal["core", "tensorflow", "pytorch", "catboost"]
+ImageVariant = Literal["core", "trees", "tensorflow", "pytorch"]
 CORE: ImageVariant = "core"
 IMAGE_VARIANTS: tuple[ImageVariant, ...] = get_args(ImageVariant)
 
 IMAGE_OF_FRAMEWORK: dict[Framework, ImageVariant] = {
     "tensorflow": "tensorflow",
     "pytorch": "pytorch",
-    "catboost": "catboost",
+    "catboost": "trees",
 }
 """Frameworks that are not in the core image. What is not named here is in every variant, as each has all of core."""
 
 
-def image_of(framework: Framework) -> ImageVariant:
-    """The variant that serves a framework."""
-    return IMAGE_OF_FRAMEWORK.get(framework, CORE)
+IMAGE_OF_ACCELERATOR: dict[Accelerator, ImageVariant] = {"daal4py": "trees"}
+
+
+def image_of(framework: Framework, accelerator: Accelerator = "") -> ImageVariant:
+    """The variant that serves a framework, with the accelerator that a model's record asks for."""
+    return IMAGE_OF_ACCELERATOR.get(accelerator) or IMAGE_OF_FRAMEWORK.get(framework, CORE)

@@ -50,7 +50,7 @@ class PlannedJob:
     @property
     def image(self) -> ImageVariant:
         """The image that serves all of its models."""
-        return image_of(self.models[0].framework)
+        return image_of(self.models[0].framework, self.models[0].accelerator)
 
     def spec(self, execution_id: str, dataset_bucket: str) -> JobSpec:
         return JobSpec(execution_id, self.job_id, self.dataset, dataset_bucket, self.models, self.objects)
@@ -219,7 +219,7 @@ def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVar
     """Refuse models whose framework is in none of the deployed images: their jobs could only fail."""
     problems: list[Problem] = []
     for version in versions:
-        image = image_of(version.spec.framework)
+        image = image_of(version.spec.framework, version.spec.accelerator)
         if image not in deployed:
             expected = f"a framework of the deployed images ({', '.join(deployed)}); it is in {image!r}"
             remedy = f"Add {image!r} to the setting image_variants and deploy again, or disable the model."
@@ -299,7 +299,7 @@ def plan_jobs(
     for version in sorted(versions, key=lambda version: version.spec.model_id):
         dataset = request.dataset or version.dataset
         compute = _fit(wish.over(version.compute).over(stage_default), len(objects[dataset]))
-        image = image_of(version.spec.framework)
+        image = image_of(version.spec.framework, version.spec.accelerator)
         alike.setdefault((dataset, compute, version.max_attempts, image), []).append(version.spec)
     size = request.models_per_job or 1
     jobs = [
