@@ -37,8 +37,8 @@ class JobTools:
     """What every job of the service shares.
 
     `grace_seconds` is the time between SIGTERM and SIGKILL, `watch_seconds` that between two looks at the Continuous
-    outputs. `may_use_key(role_arn, key_id)` says whether a role may encrypt with a key. `pythons` run the image variants
-    that they are named for, `python` all other images.
+    outputs. `may_use_key(role_arn, key_id)` says whether a role may encrypt with a key. `pythons` run the image
+    variants that they are named for, `python` all other images.
     """
 
     endpoint: Endpoint

@@ -62,8 +62,8 @@ class SageMakerService:
     service may act as a role, `authorize(role_arn, action, resource, context)` whether a role's policies allow
     something. `max_running_instances` (default: the number of cores) is how many instances run at once; further jobs
     wait in InProgress, and their runtime has not begun. `own_ml_root=False` makes jobs look for /opt/ml where a
-    variable says, also where they could have their own. `pythons` run the image variants that they are named for, `python`
-    all other images. Job folders and `root/logs/<job>/<host>.log` lie under `root`.
+    variable says, also where they could have their own. `pythons` run the image variants that they are named for,
+    `python` all other images. Job folders and `root/logs/<job>/<host>.log` lie under `root`.
     """
 
     def __init__(

@@ -221,14 +221,12 @@ def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVar
     for version in versions:
         image = image_of(version.spec.framework, version.spec.accelerator)
         if image not in deployed:
-            expected = f"a framework of the deployed images ({', '.join(deployed)}); it is in {image!r}"
+            # An accelerator may ask for another image than the framework does.
+            kind = "framework" if image == image_of(version.spec.framework) else "accelerator"
+            expected = f"one that the deployed images have ({', '.join(deployed)}); it is in {image!r}"
             remedy = f"Add {image!r} to the setting image_variants and deploy again, or disable the model."
-            name, value = "framework", str(version.spec.framework)
-            if image_of(version.spec.framework) in deployed:
-                name, value = "accelerator", version.spec.accelerator
-                expected = f"one of the deployed images ({', '.join(deployed)}); it is in {image!r}"
-                remedy = f"Add {image!r} to the setting image_variants and deploy again, or register it without."
-            problems.append(Problem(f"model {version.spec.model_id!r}: {name}", value, expected, remedy))
+            field = f"model {version.spec.model_id!r}: {kind}"
+            problems.append(Problem(field, getattr(version.spec, kind), expected, remedy))
     return problems
 
 
@@ -295,8 +293,8 @@ def plan_jobs(
 ) -> list[PlannedJob]:
     """Form the jobs, the one with most work first, so that the longest does not start last.
 
-    Models share a job only when they share dataset, compute, attempts and image. Compute: the request's wish goes over the
-    model's, and that over the stage's.
+    Models share a job only when they share dataset, compute, attempts and image. Compute: the request's wish goes over
+    the model's, and that over the stage's.
     """
     wish = Compute(instance_type=request.instance_type, instance_count=request.instance_count)
     alike: dict[tuple[str, Compute, int, ImageVariant], list[ModelSpec]] = {}

@@ -171,7 +171,9 @@ def names_in(assembly: Assembly) -> set[str]:
 
     found = {path.name for path in assembly.directory.glob("*.template.json")}
     for template in assembly.templates.values():
-        found |= {flat(output["Export"]["Name"]) for output in template.get("Outputs", {}).values() if "Export" in output}
+        found |= {
+            flat(output["Export"]["Name"]) for output in template.get("Outputs", {}).values() if "Export" in output
+        }
         for item in template["Resources"].values():
             found |= set(explicit(item["Properties"]))
     return found

@@ -349,7 +349,7 @@ def test_a_model_whose_image_is_not_deployed_is_refused_by_name_with_all_other_p
         plan(plan_event({}))
     text = str(refused.value)
     assert (
-        "model 'network-ua': framework: got 'tensorflow', expected a framework of the deployed images (core, pytorch); "
+        "model 'network-ua': framework: got 'tensorflow', expected one that the deployed images have (core, pytorch); "
         "it is in 'tensorflow'. Add 'tensorflow' to the setting image_variants and deploy again" in text
     )
     assert "dataset 'missing'" in text
@@ -362,7 +362,7 @@ def test_a_model_whose_accelerator_is_not_deployed_is_refused_by_name(stage: Sta
     with pytest.raises(InvalidRequestError) as refused:
         plan(plan_event({}))
     assert (
-        "model 'delays-ua': accelerator: got 'daal4py', expected one of the deployed images (core, pytorch); it is in "
-        "'trees'. Add 'trees' to the setting image_variants and deploy again, or register it without."
+        "model 'delays-ua': accelerator: got 'daal4py', expected one that the deployed images have (core, pytorch); "
+        "it is in 'trees'. Add 'trees' to the setting image_variants and deploy again"
         in str(refused.value)
     )
