@@ -135,6 +135,7 @@ from scoring.features import FeatureBatch
 from scoring.models import load_model
 
 random = np.random.default_rng(0)
+pa.set_cpu_count(1)
 for path, text in zip(sys.argv[1::2], sys.argv[2::2]):
     spec = loads(ModelSpec, text)
     model = load_model(spec, Path(path))
