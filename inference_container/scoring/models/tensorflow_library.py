@@ -1,5 +1,6 @@
 """TensorFlow, set up for scoring, and the parts that both of its formats share."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,12 +26,13 @@ if find_device() == "cpu":
 import tensorflow as tf
 
 # Whole batches run beside each other on the budget's threads: one call takes one, and (-1) the caller's own.
-tf.config.threading.set_intra_op_parallelism_threads(1)
-tf.config.threading.set_inter_op_parallelism_threads(-1)
 _GPUS = tf.config.list_physical_devices("GPU")
-for gpu in _GPUS:
-    # Without it the first worker takes all of the GPU's memory.
-    tf.config.experimental.set_memory_growth(gpu, True)
+with contextlib.suppress(RuntimeError):  # custom code of another model has used TensorFlow already, and it is too late
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(-1)
+    for gpu in _GPUS:
+        # Without it the first worker takes all of the GPU's memory.
+        tf.config.experimental.set_memory_growth(gpu, True)
 if find_device() == "cuda" and not _GPUS:
     sys.stderr.write("there is a GPU, but this image's TensorFlow cannot use it: scoring on the CPU\n")
 

@@ -1,5 +1,6 @@
 """PyTorch, set up for scoring, and the parts that both of its formats share."""
 
+import contextlib
 import os
 import sys
 import zipfile
@@ -22,7 +23,8 @@ import torch
 
 # Whole batches run beside each other on the budget's threads, so one call takes one.
 torch.set_num_threads(1)
-torch.set_num_interop_threads(1)
+with contextlib.suppress(RuntimeError):  # custom code of another model has used PyTorch already, and it is too late
+    torch.set_num_interop_threads(1)
 
 _WAYS_OUT = (
     "export it: torch.export.save(torch.export.export(model.eval(), (example,), dynamic_shapes=({0: "
