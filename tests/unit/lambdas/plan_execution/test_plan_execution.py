@@ -363,6 +363,5 @@ def test_a_model_whose_accelerator_is_not_deployed_is_refused_by_name(stage: Sta
         plan(plan_event({}))
     assert (
         "model 'delays-ua': accelerator: got 'daal4py', expected one that the deployed images have (core, pytorch); "
-        "it is in 'trees'. Add 'trees' to the setting image_variants and deploy again"
-        in str(refused.value)
+        "it is in 'trees'. Add 'trees' to the setting image_variants and deploy again" in str(refused.value)
     )
