@@ -224,10 +224,10 @@ def test_image_variants_are_built_or_named_and_the_plan_knows_them(variants: Ass
         "ImageUriPytorch",
     }
     (pulling,) = [item for _, item in variants.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
-    repositories = {flat(item).rpartition(":")[2] for item in listed(pulling["Resource"])}
+    repositories = {flat(item).partition("repository/")[2] for item in listed(pulling["Resource"])}
     assert repositories == {
-        "repository/torch",
-        "repository/cdk-hnb659fds-container-assets-${AWS::AccountId}-${AWS::Region}",
+        "torch",
+        "cdk-hnb659fds-container-assets-${AWS::AccountId}-${AWS::Region}",
     }
 
 
