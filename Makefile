@@ -114,9 +114,11 @@ lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
 	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
 	  $(COMPILE) - --constraint requirements-test.txt $(addprefix --no-emit-package ,$(PLOTTING)) --output-file inference_container/requirements-trees.txt
-	@for variant in tensorflow pytorch core-gpu tensorflow-gpu; do \
+	@for variant in tensorflow pytorch tensorflow-gpu; do \
 	  grep -E "^$$variant = \[" pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
 	  $(COMPILE) - --constraint requirements-test.txt --output-file inference_container/requirements-$$variant.txt; done
+	@grep -E '^core-gpu = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | $(COMPILE) - --constraint requirements-test.txt \
+	  --constraint inference_container/requirements-pytorch.txt --output-file inference_container/requirements-core-gpu.txt
 	@printf '%s\n' $(call extra,scoring) $(call extra,tensorflow) $(call extra,frameworks-test) | \
 	  $(COMPILE) - --constraint requirements-test.txt --constraint inference_container/requirements-tensorflow.txt --output-file requirements-frameworks.txt
 

@@ -12,6 +12,7 @@ from contract import codec
 from contract.catalog import ModelVersion
 from contract.formats import extension_of
 from contract.layout import ContainerPaths, artifact_key
+from contract.ledger import Marker
 from contract.problems import InvalidInputError, Problem
 from contract.spec import JobSpec, ModelSpec, PinnedObject
 from contract.status import FailureKind
@@ -39,6 +40,8 @@ class LocalScore:
 
     preview: Preview
     log: str
+    notes: tuple[str, ...] = ()
+    """What the ledger says of how the model was loaded."""
 
 
 def check_sample(path: Path) -> None:
@@ -65,7 +68,9 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
             text = f"Scoring with {version.spec.model_id}, version {version.spec.version}, failed. {message}"
             raise ScoringFailedError(text, log, explained=message.startswith(_EXPLAINED))
         [made] = [file for file in paths.predictions.rglob("*") if file.is_file()]
-        return LocalScore(sample.preview(made, path, version.spec, rows), log)
+        [marker] = [file for file in paths.ledger.rglob("*.json") if file.is_file()]
+        notes = codec.loads(Marker, marker.read_bytes()).notes
+        return LocalScore(sample.preview(made, path, version.spec, rows), log, notes)
 
 
 def object_key(path: Path, spec: ModelSpec) -> str:

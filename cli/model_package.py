@@ -13,6 +13,8 @@ _FRAMEWORKS = {
     "SCIKIT_LEARN": "sklearn",
     "SKLEARN": "sklearn",
     "XGBOOST": "xgboost",
+    "TENSORFLOW": "tensorflow",
+    "PYTORCH": "pytorch",
 }
 
 

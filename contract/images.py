@@ -15,7 +15,6 @@ IMAGE_OF_FRAMEWORK: dict[Framework, ImageVariant] = {
 }
 """Frameworks that are not in the core image. What is not named here is in every variant, as each has all of core."""
 
-
 IMAGE_OF_ACCELERATOR: dict[Accelerator, ImageVariant] = {"daal4py": "trees"}
 
 

@@ -51,8 +51,8 @@ class Settings:
     """What the server process is told.
 
     `socket` is the descriptor of the bound, listening socket; `parent_pipe` one that reads end-of-file when the
-    parent is gone (-1: live on without it). `remove_root` deletes `root` at the end. `pythons` are interpreters by image
-    variant.
+    parent is gone (-1: live on without it). `remove_root` deletes `root` at the end. `pythons` are interpreters by
+    image variant.
     """
 
     endpoint: Endpoint

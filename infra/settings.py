@@ -210,7 +210,9 @@ def _check_values(values: Mapping[str, Any]) -> list[Problem]:
     if (account is None) != (region is None):
         value = {"account": account, "region": region}
         problems.append(Problem("account", value, "both account and region, or neither"))
-    unused = sorted(set(values.get("image_uris", ())) & set(IMAGE_VARIANTS) - set(values.get("image_variants", (CORE,))))
+    unused = sorted(
+        set(values.get("image_uris", ())) & set(IMAGE_VARIANTS) - set(values.get("image_variants", (CORE,)))
+    )
     if unused and CORE not in unused:
         remedy = "Add them to image_variants, or leave them out of image_uris."
         problems.append(Problem("image_uris", unused, "variants that image_variants names", remedy))

@@ -228,10 +228,12 @@ def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVar
     for version in versions:
         image = image_of(version.spec.framework, version.spec.accelerator)
         if image not in deployed:
-            expected = f"a framework of the deployed images ({', '.join(deployed)}); it is in {image!r}"
+            # An accelerator may ask for another image than the framework does.
+            kind = "framework" if image == image_of(version.spec.framework) else "accelerator"
+            expected = f"one that the deployed images have ({', '.join(deployed)}); it is in {image!r}"
             remedy = f"Add {image!r} to the setting image_variants and deploy again, or disable the model."
-            field = f"model {version.spec.model_id!r}: framework"
-            problems.append(Problem(field, version.spec.framework, expected, remedy))
+            field = f"model {version.spec.model_id!r}: {kind}"
+            problems.append(Problem(field, getattr(version.spec, kind), expected, remedy))
     return problems
 
 

@@ -175,7 +175,7 @@ def test_a_program_for_one_number_of_rows_is_refused_with_the_way_out(tmp_path: 
 
 def test_another_number_of_features_is_refused_by_trial(tmp_path: Path) -> None:
     path = save("torchscript", nn.Linear(5, 1).eval(), tmp_path)
-    with pytest.raises(ModelError, match="failed on a trial of 1 to 4 rows with 3 features.*cannot be multiplied"):
+    with pytest.raises(ModelError, match=r"failed on a trial of 1 to 4 rows with 3 features.*cannot be multiplied"):
         load_model(spec_of("torchscript", path.name), path)
 
 
@@ -226,5 +226,5 @@ def test_text_features_are_refused(tmp_path: Path) -> None:
 
 def test_names_for_another_number_of_outputs_are_refused(tmp_path: Path) -> None:
     path = save("torchscript", network(3), tmp_path)
-    with pytest.raises(ConfigurationError, match="names 2 columns .* gives 3"):
+    with pytest.raises(ConfigurationError, match=r"names 2 columns .* gives 3"):
         load_model(spec_of("torchscript", path.name, output_columns=("a", "b")), path)

@@ -106,7 +106,9 @@ def test_nulls_in_text_are_refused_and_in_numbers_are_nan(tmp_path: Path) -> Non
     loaded = load_model(spec, save("keras", named(), tmp_path))
     with pytest.raises(ModelError, match="1 nulls in feature 'carrier', and the model takes text"):
         loaded.predict(batch_of({"carrier": ["UA", None], "distance": [1.0, 2.0]}))
-    assert np.isnan(np.asarray(loaded.predict(batch_of({"carrier": ["UA"], "distance": pa.array([None], pa.float64())}))))
+    assert np.isnan(
+        np.asarray(loaded.predict(batch_of({"carrier": ["UA"], "distance": pa.array([None], pa.float64())})))
+    )
 
 
 class Served(tf.Module):
@@ -116,8 +118,10 @@ class Served(tf.Module):
         super().__init__()
         self.weight = tf.Variable(2.0, dtype=tf.float64)
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float64, "distance"), tf.TensorSpec((None,), tf.int64, "hour")])
-    def score(self, distance, hour):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 - tf.function reads annotations
+    @tf.function(
+        input_signature=[tf.TensorSpec((None,), tf.float64, "distance"), tf.TensorSpec((None,), tf.int64, "hour")]
+    )
+    def score(self, distance, hour):  # type: ignore[no-untyped-def]
         return {"late": distance * self.weight, "next": hour + 1}
 
 
@@ -156,7 +160,7 @@ def test_another_number_of_features_is_refused(declared: str, tmp_path: Path) ->
 def test_text_where_the_model_takes_numbers_is_refused(tmp_path: Path) -> None:
     path = save("keras", named(), tmp_path)
     features = (Feature("carrier", "int64"), Feature("distance", "double"))
-    with pytest.raises(ModelError, match="its input is carrier: text.*declares 'carrier' as int64"):
+    with pytest.raises(ModelError, match=r"its input is carrier: text.*declares 'carrier' as int64"):
         load_model(spec_of("keras", FILES["keras"], features=features), path)
 
 
@@ -198,7 +202,7 @@ def test_a_file_that_is_no_model_is_refused(declared: str, tmp_path: Path) -> No
 
 class Centred(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32, "rows")])
-    def score(self, rows):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    def score(self, rows):  # type: ignore[no-untyped-def]
         return {"score": rows - tf.reduce_mean(rows, 0)}
 
 
@@ -211,7 +215,7 @@ def test_a_model_whose_rows_depend_on_each_other_is_refused(tmp_path: Path) -> N
 
 def test_names_for_another_number_of_outputs_are_refused(tmp_path: Path) -> None:
     path = save("keras", network(3), tmp_path)
-    with pytest.raises(ConfigurationError, match="names 2 columns .* gives 3"):
+    with pytest.raises(ConfigurationError, match=r"names 2 columns .* gives 3"):
         load_model(spec_of("keras", FILES["keras"], output_columns=("a", "b")), path)
 
 

@@ -45,7 +45,7 @@ class LoadedModel(Protocol):
 
     @property
     def native(self) -> Any:
-        """The library's own object, for custom code that predicts with what we loaded."""
+        """The library's own object, for custom code that predicts with what we loaded; None where there is no one."""
 
     @property
     def outputs(self) -> tuple[pa.Field, ...]:

@@ -39,7 +39,7 @@ def load(spec: ModelSpec, path: Path) -> "CustomModel":
             "it: write model_fn(model_dir), or declare the format that its file has"
         )
     loaded = loader_of(spec.format).load(spec, path)
-    if not hasattr(loaded, "native"):
+    if loaded.native is None:
         raise ModelError(
             f"model {spec.model_id!r}: its {CODE_FILE} has no model_fn, which custom code for format {spec.format!r} "
             "needs: write model_fn(model_dir)"

@@ -44,7 +44,7 @@ def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
             f"Sequential model with keras.Input, or {_WAY_OUT}"
         )
     specs = [tf.TensorSpec(item.shape, item.dtype, _input_name(item)) for item in inputs]
-    return library.tensor_model(spec, specs, _function(model, specs))
+    return library.tensor_model(spec, specs, _function(model, specs), model)
 
 
 def _function(model: Any, specs: list[Any]) -> Any:

@@ -42,7 +42,7 @@ def read(path: Path) -> Any:
     if b"\nend of trees" not in text:
         # LightGBM takes the whole process down when a tree is cut off.
         raise ValueError("ends before its last tree: save it again and register a new version")
-    return lightgbm.Booster(model_str=text.decode("utf-8"), params={"verbosity": -1})
+    return lightgbm.Booster(model_str=text.decode("utf-8"))
 
 
 def names_of(booster: Any) -> list[str] | None:

@@ -46,6 +46,9 @@ def start(path: Path) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     providers = onnx_providers(onnxruntime.get_available_providers(), find_device())
+    if "CUDAExecutionProvider" in providers:
+        # CUDA's libraries lie among the Python packages, where the provider does not look by itself.
+        onnxruntime.preload_dlls()
     return onnxruntime.InferenceSession(str(path), options, providers=providers)
 
 

@@ -1,5 +1,6 @@
 """TensorFlow, set up for scoring, and the parts that both of its formats share."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,21 +23,25 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 if find_device() == "cpu":
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
-import tensorflow as tf  # noqa: E402 - it reads the variables above
+import tensorflow as tf
 
 # Whole batches run beside each other on the budget's threads: one call takes one, and (-1) the caller's own.
-tf.config.threading.set_intra_op_parallelism_threads(1)
-tf.config.threading.set_inter_op_parallelism_threads(-1)
 _GPUS = tf.config.list_physical_devices("GPU")
-for gpu in _GPUS:
-    # Without it the first worker takes all of the GPU's memory.
-    tf.config.experimental.set_memory_growth(gpu, True)
+with contextlib.suppress(RuntimeError):  # custom code of another model has used TensorFlow already, and it is too late
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(-1)
+    for gpu in _GPUS:
+        # Without it the first worker takes all of the GPU's memory.
+        tf.config.experimental.set_memory_growth(gpu, True)
 if find_device() == "cuda" and not _GPUS:
     sys.stderr.write("there is a GPU, but this image's TensorFlow cannot use it: scoring on the CPU\n")
 
 
-def tensor_model(spec: ModelSpec, specs: Sequence[Any], run: Any) -> AdaptiveModel:
-    """A concrete function as a loaded model: `run` takes keyword arguments named like `specs`, its TensorSpecs."""
+def tensor_model(spec: ModelSpec, specs: Sequence[Any], run: Any, native: Any) -> AdaptiveModel:
+    """A concrete function as a loaded model: `run` takes keyword arguments named like `specs`, its TensorSpecs.
+
+    `native` is kept with it: what the library loaded, which owns the function's variables.
+    """
     inputs = [_input(spec, item) for item in specs]
     names = {item.name: item.name for item in inputs}
     kinds = {item.name: item.dtype for item in specs}
@@ -47,7 +52,7 @@ def tensor_model(spec: ModelSpec, specs: Sequence[Any], run: Any) -> AdaptiveMod
         return _outputs(spec, found)
 
     # One batch at a time on a GPU: several would need the memory of several.
-    return AdaptiveModel(TensorModel(spec, Inputs(spec, inputs), call, concurrent=not _GPUS))
+    return AdaptiveModel(TensorModel(spec, Inputs(spec, inputs), call, concurrent=not _GPUS, native=native))
 
 
 def _input(spec: ModelSpec, item: Any) -> TensorInput:
@@ -73,7 +78,7 @@ def _outputs(spec: ModelSpec, found: Any) -> dict[str, Array]:
     if not all(isinstance(item, tf.Tensor) for item in found.values()):
         raise ModelError(f"model {spec.model_id!r}: it gives other things than dense tensors: let it give such")
     arrays = {str(name): _array(item) for name, item in found.items()}
-    return {"": array for array in arrays.values()} if len(arrays) == 1 else arrays
+    return dict(zip([""], arrays.values(), strict=True)) if len(arrays) == 1 else arrays
 
 
 def _array(item: Any) -> Array:

@@ -24,10 +24,7 @@ def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
     saved = tf.saved_model.load(str(path.parent))
     run = _signature(spec, saved.signatures)
     _, named = run.structured_input_signature
-    model = tensor_model(spec, [_named(name, item) for name, item in named.items()], run)
-    # The function holds the variables weakly.
-    model.saved = saved  # type: ignore[attr-defined]
-    return model
+    return tensor_model(spec, [_named(name, item) for name, item in named.items()], run, saved)
 
 
 def _signature(spec: ModelSpec, signatures: Any) -> Any:
@@ -37,8 +34,8 @@ def _signature(spec: ModelSpec, signatures: Any) -> Any:
     if len(names) == 1:
         return signatures[names[0]]
     raise ModelError(
-        f"model {spec.model_id!r}: it has the signatures {names}, expected {_SIGNATURE!r} or a single one: save it with "
-        "Keras's model.export(folder), or tf.saved_model.save(..., signatures={'serving_default': ...})"
+        f"model {spec.model_id!r}: it has the signatures {names}, expected {_SIGNATURE!r} or a single one: save it "
+        "with Keras's model.export(folder), or tf.saved_model.save(..., signatures={'serving_default': ...})"
     )
 
 

@@ -20,7 +20,7 @@ Call = Callable[[Tensors], Mapping[str, Array]]
 """Runs the model. A single output has the name ''."""
 
 _TRIAL_ROWS = 4
-_TOLERANCES = {"rtol": 1e-3, "atol": 1e-5, "equal_nan": True}
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-5
 """Other batches give other last digits; more than that is another prediction."""
 
 
@@ -39,7 +39,9 @@ class TensorInput:
     @property
     def is_column(self) -> bool:
         """One value a row: of shape (rows) or (rows, 1)."""
-        return self.shape is not None and (len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] in (1, None)))
+        return self.shape is not None and (
+            len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] in (1, None))
+        )
 
 
 class Inputs:
@@ -109,8 +111,8 @@ class Inputs:
         texts = [feature.name for feature in self._spec.features if feature.type == "string"]
         if texts or self._matrix.dtype.kind not in "fiub":
             raise ModelError(
-                f"model {self._spec.model_id!r}: it takes {self._matrix}, one matrix of numbers, and its record declares "
-                f"{texts} as string: encode text as numbers before, or give the model one input a feature"
+                f"model {self._spec.model_id!r}: it takes {self._matrix}, one matrix of numbers, and its record "
+                f"declares {texts} as string: encode text as numbers before, or give the model one input a feature"
             )
 
     def _check_kinds(self) -> None:
@@ -158,11 +160,14 @@ class TensorModel:
     depends on the rows beside it (batch normalization left in training).
     """
 
-    def __init__(self, spec: ModelSpec, inputs: Inputs, call: Call, *, concurrent: bool) -> None:
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, spec: ModelSpec, inputs: Inputs, call: Call, *, concurrent: bool, native: Any = None) -> None:
         self._spec = spec
         self._inputs = inputs
         self._call = call
         self.concurrent = concurrent
+        self.native = native
         self.outputs = _output_fields(spec, self._try_out())
 
     def predict(self, batch: FeatureBatch) -> Any:
@@ -181,8 +186,8 @@ class TensorModel:
             raise
         except Exception as error:
             raise ModelError(
-                f"model {spec.model_id!r}: it failed on a trial of 1 to {_TRIAL_ROWS} rows with {len(spec.features)} features "
-                f"({one_line(error)}): check the features in its record, and the model"
+                f"model {spec.model_id!r}: it failed on a trial of 1 to {_TRIAL_ROWS} rows with {len(spec.features)} "
+                f"features ({one_line(error)}): check the features in its record, and the model"
             ) from error
         for name, array in first.items():
             output = f"output {name!r}" if name else "output"
@@ -214,7 +219,7 @@ def _rank(tensor: TensorInput) -> int:
 
 def _same(one: Array, other: Array) -> bool:
     if one.dtype.kind == "f":
-        return bool(np.allclose(one, other, **_TOLERANCES))
+        return bool(np.allclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True))
     return bool(np.array_equal(one, other))
 
 

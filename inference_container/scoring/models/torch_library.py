@@ -1,5 +1,6 @@
 """PyTorch, set up for scoring, and the parts that both of its formats share."""
 
+import contextlib
 import os
 import sys
 import zipfile
@@ -18,11 +19,12 @@ from scoring.models.tensors import Array, Inputs, TensorInput, TensorModel, Tens
 # A .pt2 may hold pickles, and PyTorch would fall back to running them: no code but the model's graph.
 os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
 
-import torch  # noqa: E402 - it reads the variable above
+import torch
 
 # Whole batches run beside each other on the budget's threads, so one call takes one.
 torch.set_num_threads(1)
-torch.set_num_interop_threads(1)
+with contextlib.suppress(RuntimeError):  # custom code of another model has used PyTorch already, and it is too late
+    torch.set_num_interop_threads(1)
 
 _WAYS_OUT = (
     "export it: torch.export.save(torch.export.export(model.eval(), (example,), dynamic_shapes=({0: "
@@ -99,7 +101,7 @@ def tensor_model(
             return _outputs(spec, run(*map(tensor, given)))
 
     # One batch at a time on a GPU: several would need the memory of several.
-    model = TensorModel(spec, Inputs(spec, inputs), call, concurrent=device == "cpu")
+    model = TensorModel(spec, Inputs(spec, inputs), call, concurrent=device == "cpu", native=run)
     limit = None if most_rows is None else BatchLimit(most_rows, too_many=most_rows + 1, fitted=most_rows)
     return _OnGpu(model, limit) if device == "cuda" else AdaptiveModel(model, limit)
 
@@ -113,7 +115,8 @@ def numpy_dtype(dtype: "torch.dtype") -> "np.dtype[Any]":
     """What NumPy has for it; single precision for the shorter floats, which it partly lacks."""
     if dtype in (torch.float16, torch.bfloat16):
         return np.dtype(np.float32)
-    return torch.empty(0, dtype=dtype).numpy().dtype
+    found: np.dtype[Any] = torch.empty(0, dtype=dtype).numpy().dtype
+    return found
 
 
 def _outputs(spec: ModelSpec, found: Any) -> dict[str, Array]:

@@ -18,10 +18,19 @@ _MODULES: dict[Framework, str] = {
     "xgboost": "xgboost",
     "lightgbm": "lightgbm",
     "catboost": "catboost",
+    "tensorflow": "tensorflow",
+    "pytorch": "torch",
 }
 """Frameworks whose version can be compared. An ONNX file names its operators' versions, which the runtime checks."""
 
-_NAMES = {"sklearn": "scikit-learn", "xgboost": "XGBoost", "lightgbm": "LightGBM", "catboost": "CatBoost"}
+_NAMES = {
+    "sklearn": "scikit-learn",
+    "xgboost": "XGBoost",
+    "lightgbm": "LightGBM",
+    "catboost": "CatBoost",
+    "tensorflow": "TensorFlow",
+    "pytorch": "PyTorch",
+}
 _PICKLED: frozenset[Framework] = frozenset({"sklearn"})
 """Saved as the library's own objects: scikit-learn promises nothing for any other version and warns of each. The
 others' files are read by every later version, but not surely by an earlier one."""

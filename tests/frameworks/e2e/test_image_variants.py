@@ -91,7 +91,9 @@ def test_models_of_one_execution_are_scored_in_the_images_of_their_frameworks(st
         (table,) = stage.predictions("people", model_id, "variants-1").values()
         assert table["row"].to_pylist() == list(range(500))
         assert table["prediction"].null_count == 0
-    images = {job["ProcessingJobName"]: job["AppSpecification"]["ImageUri"] for job in stage.processing_jobs("variants-1")}
+    images = {
+        job["ProcessingJobName"]: job["AppSpecification"]["ImageUri"] for job in stage.processing_jobs("variants-1")
+    }
     assert len(images) == len(set(images.values())) == 2
     variants = {stage.aws.images.resolve(uri).labels["fleetscore.variant"] for uri in images.values()}  # type: ignore[union-attr]
     assert variants == {"core", image_of("pytorch")}

@@ -1,4 +1,4 @@
-"""Writes a model.tar.gz of a heavy framework: `python train.py FRAMEWORK FILE`. Runs under the frameworks' own Python."""
+"""Writes a model.tar.gz of a heavy framework: `python train.py FRAMEWORK FILE`. For the frameworks' Python."""
 
 import sys
 import tarfile

@@ -225,3 +225,15 @@ def test_flags_of_one_model_do_not_go_with_a_file_of_many(tmp_path: Path, capsys
     assert "leave out --dataset, --tag, MODEL_ID" in capsys.readouterr().err
     assert entry.main(["models", "register"]) == 2
     assert "Say which model" in capsys.readouterr().err
+
+
+def test_a_csv_file_may_say_how_models_are_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "models.csv"
+    path.write_text(
+        "model_id,artifact,dataset,format,model_file,method,features,custom_code,output_columns,output_types,accelerator\n"
+        'own,m.tar.gz,customers,custom,code/inference.py,predict,age:double,true,"a,b","string,double",\n'
+        "fast,m.tar.gz,customers,xgboost-ubj,model.ubj,predict,age:double,,,,daal4py\n"
+    )
+    own, fast = (line.document for line in read_bulk(path))
+    assert (own.custom_code, own.output_types, own.accelerator) == (True, ("string", "double"), "")
+    assert (fast.custom_code, fast.accelerator) == (False, "daal4py")

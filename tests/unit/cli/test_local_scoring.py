@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sklearn
 
 from cli import main as entry
 from cli.connection import Connection
@@ -91,6 +92,18 @@ def test_a_sample_of_text_is_tried_as_a_job_would_read_it(
     [row] = told["first_rows"]
     assert (row["id"], row["day"], row["visits"]) == ("0", "2026-01-31", int(people()["visits"][0]))
     assert row["prediction_True"] == pytest.approx(classifier().predict_proba(people())[0][1])
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_what_is_special_about_the_model_is_shown(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    fields = json.loads(record.read_text())
+    record.write_text(json.dumps({**fields, "framework_version": "1.0.2"}))
+    sample = write_sample(tmp_path / "sample.parquet")
+    words = ["models", "test", "churn", str(sample), "--record", str(record)]
+    assert entry.main(words) == 0
+    assert f"Note: trained with scikit-learn 1.0.2, scored with {sklearn.__version__}" in capsys.readouterr().out
+    assert entry.main([*words, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 1
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from cli.model_document import read_document, read_features, read_tags
+from cli.arguments import build_parser
+from cli.model_document import ModelDocument, read_document, read_features, read_tags
 from contract.problems import InvalidInputError
 from contract.spec import Feature
 
@@ -95,3 +96,19 @@ def test_a_tag_is_a_key_and_a_value() -> None:
     tags, problems = read_tags(["team=ads", "url=a=b", "lonely"])
     assert tags == {"team": "ads", "url": "a=b"}
     assert [problem.value for problem in problems] == ["lonely"]
+
+
+def test_flags_say_how_a_model_is_loaded() -> None:
+    words = ["models", "register", "own", "--artifact", "m.tar.gz", "--dataset", "customers", "--format", "custom"]
+    words += ["--model-file", "code/inference.py", "--method", "predict", "--features", "age:double", "--custom-code"]
+    words += ["--output-columns", "a,b", "--output-types", "string,double", "--content-type", "application/json"]
+    options = vars(build_parser().parse_args([*words, "--accept", "text/csv"]))
+    flags = {name: value for name, value in options.items() if name in ModelDocument.__dataclass_fields__}
+    read = read_document("own", flags)
+    assert read.problems == ()
+    assert read.document is not None
+    spec = read.document.model_version("1", "a" * 64, 12).spec
+    assert (spec.custom_code, spec.output_types, spec.content_type) == (True, ("string", "double"), "application/json")
+    assert (spec.framework, spec.accept, spec.accelerator, spec.trusted_types) == ("custom", "text/csv", "", ())
+    refused = read_document("own", {**flags, "accelerator": "warp"})
+    assert [problem.field for problem in refused.problems] == ["accelerator"]

@@ -9,7 +9,7 @@ from cli.executions import Executions, Snapshot, WorkflowState
 from cli.failures import CommandError
 from cli.figures import rows_a_second_together
 from cli.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
-from cli.tables import jobs_table
+from cli.tables import jobs_table, reason_lines
 from contract.records import JobRecord
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from tests.unit.cli.builders import NOW, any_execution, any_job, running_job, succeeded_job
@@ -60,6 +60,12 @@ def test_a_failed_job_says_why() -> None:
     assert "FAILED, attempt 1 of 3, 4 objects, DATA: a.parquet [x]" in lines[-1]
     PlainProgress(lines.append).show(snapshot_of(replace(failed, reason="DATA: the container's own words")))
     assert "objects, DATA: the container's own words" in lines[-1]
+
+
+def test_notes_of_a_job_are_shown_although_it_succeeded() -> None:
+    notes = ("churn: predicted by daal4py", "churn: InconsistentVersionWarning: …")
+    lines = reason_lines(snapshot_of(succeeded_job(notes=notes)), {})
+    assert lines == [f"churn, note: {note}" for note in notes]
 
 
 def test_a_line_is_never_broken_and_loses_no_brackets() -> None:

@@ -11,3 +11,8 @@ def test_every_framework_is_served_by_one_image() -> None:
 
 def test_what_is_not_heavy_is_in_the_core_image() -> None:
     assert image_of("sklearn") == image_of("xgboost") == CORE
+
+
+def test_an_accelerator_decides_before_the_framework() -> None:
+    assert image_of("catboost") == image_of("xgboost", "daal4py") == image_of("lightgbm", "daal4py") == "trees"
+    assert image_of("lightgbm") == image_of("onnx") == image_of("custom") == CORE

@@ -57,7 +57,7 @@ class Assembly:
         return parsed
 
 
-def flat(value: Any) -> str:
+def flat(value: Any) -> str:  # noqa: PLR0911 - a line a function
     """A template's text with readable placeholders: nothing of an account, no hash of a logical id."""
     if isinstance(value, str):
         return value

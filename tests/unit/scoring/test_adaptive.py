@@ -129,7 +129,9 @@ def test_the_models_other_attributes_are_there() -> None:
         pa.ArrowMemoryError("malloc of size 8 failed"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried ..."),
         RuntimeError("CUDA error: out of memory"),
-        RuntimeError("[12:00:00] src/common/device_vector.cu: Memory allocation error: std::bad_alloc: cudaErrorMemoryAllocation"),
+        RuntimeError(
+            "[12:00:00] src/common/device_vector.cu: Memory allocation error: std::bad_alloc: cudaErrorMemoryAllocation"
+        ),
         RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 1"),
         type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor with shape[1]"),
     ],

@@ -23,7 +23,7 @@ from contract.codec import dumps
 from contract.spec import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.features import FeatureBatch
-from scoring.models import LoadedModel, load_model
+from scoring.models import load_model
 from scoring.models.adaptive import AdaptiveModel
 from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.loading import NAMES, ROWS, columns_of, spec_of
@@ -147,6 +147,7 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
     assert ended.stdout == "[DataType(int64)]\n[]\n", ended.stderr
 
 
+@pytest.mark.filterwarnings("ignore:.*Device is changed from GPU to CPU")
 @pytest.mark.parametrize("name", ["stopped", "dart", "linear"])
 def test_on_a_gpu_xgboost_predicts_the_same_one_batch_at_a_time(
     name: str, numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -77,7 +77,7 @@ def test_a_signature_that_does_not_fit_the_record_is_named(inputs: list[TensorIn
 def test_text_and_numbers_are_not_taken_for_each_other() -> None:
     with pytest.raises(ModelError, match=r"declares \['b'\] as string: encode text"):
         Inputs(record(Feature("a", "double"), Feature("b", "string")), [TensorInput("x", (None, 2), F32)])
-    with pytest.raises(ModelError, match="its input is a: text.* declares 'a' as double"):
+    with pytest.raises(ModelError, match=r"its input is a: text.* declares 'a' as double"):
         Inputs(record(Feature("a", "double"), Feature("b", "string")), [
             TensorInput("a", (None,), TEXT), TensorInput("b", (None,), TEXT)])  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_a_model_that_cannot_take_a_single_row_is_refused_when_it_is_loaded() ->
             raise ValueError("expected more than 1 value")
         return rows[:, 0]
 
-    with pytest.raises(ModelError, match="failed on a trial of 1 to 4 rows .*ValueError: expected more than 1 value"):
+    with pytest.raises(ModelError, match=r"failed on a trial of 1 to 4 rows .*ValueError: expected more than 1 value"):
         model_of(fails)
 
 

@@ -15,6 +15,7 @@ from tests.unit.lambdas.builders import (
     PYTORCH_IMAGE,
     STARTED_AT,
     Stage,
+    any_model_spec,
     of_framework,
     plan_event,
     summary_event,
@@ -348,7 +349,19 @@ def test_a_model_whose_image_is_not_deployed_is_refused_by_name_with_all_other_p
         plan(plan_event({}))
     text = str(refused.value)
     assert (
-        "model 'network-ua': framework: got 'tensorflow', expected a framework of the deployed images (core, pytorch); "
+        "model 'network-ua': framework: got 'tensorflow', expected one that the deployed images have (core, pytorch); "
         "it is in 'tensorflow'. Add 'tensorflow' to the setting image_variants and deploy again" in text
     )
     assert "dataset 'missing'" in text
+
+
+def test_a_model_whose_accelerator_is_not_deployed_is_refused_by_name(stage: Stage, plan: Step) -> None:
+    fast = any_model_spec("delays-ua", format="xgboost-ubj", accelerator="daal4py")
+    stage.register("delays-ua", spec=fast)
+    stage.upload()
+    with pytest.raises(InvalidRequestError) as refused:
+        plan(plan_event({}))
+    assert (
+        "model 'delays-ua': accelerator: got 'daal4py', expected one that the deployed images have (core, pytorch); "
+        "it is in 'trees'. Add 'trees' to the setting image_variants and deploy again" in str(refused.value)
+    )

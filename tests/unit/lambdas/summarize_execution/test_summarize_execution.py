@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,6 +50,22 @@ def test_an_execution_whose_jobs_all_succeeded_has_succeeded(
     assert metrics[-1]["stage"] == "test"
     counts = {name: metrics[-1][name] for name in ("JobsSucceeded", "JobsFailed", "RowsScored", "RowsQuarantined")}
     assert counts == {"JobsSucceeded": [1.0], "JobsFailed": [0.0], "RowsScored": [19.0], "RowsQuarantined": [1.0]}
+
+
+def test_what_the_markers_note_of_the_models_is_in_the_summary_once(
+    opened: Stage, verify: Step, summarize: Step
+) -> None:
+    opened.commit()
+    spec = opened.spec()
+    for index, item in enumerate(spec.objects):
+        marker = opened.commit_one(spec, spec.models[0], item)
+        notes = ("predicted by daal4py", "a warning") if index == 0 else ("a warning",)
+        opened.write_marker(replace(marker, notes=notes))
+    verify(pointer_event())
+    summarize(summary_event({"execution_id": "e-1"}))
+    (job,) = summary_of(opened).jobs
+    assert job.notes == ("delays-ua: a warning", "delays-ua: predicted by daal4py")
+    assert opened.job().notes == job.notes
 
 
 def test_some_failed_jobs_make_it_partly_failed_and_are_named_with_what_to_do(

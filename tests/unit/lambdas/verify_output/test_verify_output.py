@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,3 +103,15 @@ def test_a_thousand_objects_are_verified_with_listings_and_not_a_look_at_each(
     assert stage.job().rows_in == 10_010
     # Pages of 1,000: two of the dataset, the ledger and the predictions each, one of the quarantine; a read a marker.
     assert {name: calls.count(name) for name in set(calls)} == {"ListObjectsV2": 7, "GetObject": 1_002}
+
+
+def test_the_notes_of_a_job_stay_few(opened: Stage, verify: Step) -> None:
+    opened.commit()
+    spec = opened.spec()
+    marker = opened.commit_one(spec, spec.models[0], spec.objects[0])
+    opened.write_marker(replace(marker, notes=tuple(f"note {index:02}" for index in range(50))))
+    verify(pointer_event())
+    notes = opened.job().notes
+    assert len(notes) == 20
+    assert notes[0] == "delays-ua: note 00"
+    assert notes[-1] == "and 31 more notes, see the markers in the ledger"
