@@ -1,5 +1,6 @@
 """What jobs run on: the scoring images and the role of the jobs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_cdk import Aws, CfnOutput, Environment, Fn, Stack
@@ -7,7 +8,8 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from contract import layout
-from infra.images import output_name, scoring_images
+from contract.images import CORE, ImageVariant
+from infra.images import ScoringImage, output_name, scoring_images
 from infra.settings import Settings
 from infra.storage import Storage, export_name
 
@@ -19,13 +21,19 @@ JOB_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 
 @dataclass(frozen=True)
 class JobPlatform:
-    """The compute stack's outputs as the workflow names them."""
+    """What jobs run on, as the workflow names it."""
 
+    image_uri: str
+    """The core image; which variant a job of scoring runs is the plan's to say."""
     job_role_arn: str
 
     @classmethod
-    def of(cls, stage: str) -> "JobPlatform":
-        return cls(job_role_arn=Fn.import_value(export_name(stage, JOB_ROLE_ARN)))
+    def of(cls, stage: str, images: Mapping[ImageVariant, ScoringImage]) -> "JobPlatform":
+        """`images` are those that the naming stack declares itself (`scoring_images`)."""
+        return cls(
+            image_uri=images[CORE].uri,
+            job_role_arn=Fn.import_value(export_name(stage, JOB_ROLE_ARN)),
+        )
 
 
 class ComputeStack(Stack):

@@ -63,7 +63,7 @@ class WorkflowStack(Stack):
             "Definition",
             settings=settings,
             storage=self._storage,
-            platform=JobPlatform.of(settings.stage),
+            platform=JobPlatform.of(settings.stage, scoring_images(self, settings)),
             functions=self.functions,
         )
         self.state_machine = self._state_machine()
