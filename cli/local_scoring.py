@@ -10,7 +10,8 @@ from cli.failures import CommandError, ExitStatus
 from cli.sample import Preview
 from contract import codec
 from contract.catalog import ModelVersion
-from contract.layout import ContainerPaths, artifact_key, output_key
+from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
+from contract.ledger import Marker
 from contract.problems import InvalidInputError, Problem
 from contract.spec import JobSpec, PinnedObject
 from contract.status import FailureKind
@@ -39,6 +40,8 @@ class LocalScore:
 
     preview: Preview
     log: str
+    notes: tuple[str, ...] = ()
+    """What the ledger says of how the model was loaded."""
 
 
 def check_sample(path: Path) -> None:
@@ -65,7 +68,9 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
             text = f"Scoring with {version.spec.model_id}, version {version.spec.version}, failed. {message}"
             raise ScoringFailedError(text, log, explained=message.startswith(_EXPLAINED))
         made = paths.predictions / output_key(version.dataset, version.spec.model_id, _EXECUTION, _OBJECT)
-        return LocalScore(sample.preview(made, path, rows), log)
+        marker = paths.ledger / marker_key(version.spec.model_id, _OBJECT)
+        notes = codec.loads(Marker, marker.read_bytes()).notes
+        return LocalScore(sample.preview(made, path, rows), log, notes)
 
 
 def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path: Path) -> None:

@@ -99,7 +99,8 @@ def test(options: Namespace, connection: Connection, output: Output) -> ExitStat
             raise
     if done.log:
         output.notice(done.log)
-    output.data(score_json(version, done.preview), *score_view(version, done.preview))
+    shown = (version, done.preview, done.notes)
+    output.data(score_json(*shown), *score_view(*shown))
     return ExitStatus.SUCCEEDED
 
 

@@ -143,7 +143,7 @@ def inferred_view(inferred: Sequence[InferredFeature]) -> list[RenderableType]:
     return [f"Inferred {counted(len(inferred), 'feature')} from the artifact and the sample:", table]
 
 
-def score_view(version: ModelVersion, found: Preview) -> list[RenderableType]:
+def score_view(version: ModelVersion, found: Preview, notes: Sequence[str]) -> list[RenderableType]:
     """All that `fleetscore models test` shows."""
     spec = version.spec
     added = ", ".join(f"{name}:{kind}" for name, kind in found.added.items())
@@ -151,14 +151,15 @@ def score_view(version: ModelVersion, found: Preview) -> list[RenderableType]:
     for row in found.first:
         add_row(table, *("" if value is None else str(value) for value in row))
     title = f"{spec.model_id}, version {spec.version}, scored {counted(found.rows, 'row')} of the sample."
-    return [title, f"Columns added: {added}", table]
+    return [title, *(f"Note: {note}" for note in notes), f"Columns added: {added}", table]
 
 
-def score_json(version: ModelVersion, found: Preview) -> dict[str, Any]:
+def score_json(version: ModelVersion, found: Preview, notes: Sequence[str]) -> dict[str, Any]:
     return {
         "model_id": version.spec.model_id,
         "version": version.spec.version,
         "rows": found.rows,
+        "notes": list(notes),
         "columns_added": found.added,
         "first_rows": [dict(zip(found.columns, row, strict=True)) for row in found.first],
     }

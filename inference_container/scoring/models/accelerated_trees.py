@@ -174,8 +174,8 @@ def _convert(spec: ModelSpec, booster: Any) -> Any:
     except ImportError as error:
         raise ConfigurationError(
             f"model {spec.model_id!r}: its record asks for accelerator {spec.accelerator!r}, which this image "
-            f"lacks ({one_line(error)}): deploy the image 'trees' (setting image_variants), or set accelerator to '' in "
-            "the record"
+            f"lacks ({one_line(error)}): deploy the image 'trees' (setting image_variants), or set accelerator to '' "
+            "in the record"
         ) from error
     # One thread a call: the threads of the budget predict whole batches beside each other.
     daal4py.daalinit(1)

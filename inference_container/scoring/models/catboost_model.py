@@ -74,15 +74,17 @@ class CatBoostModel:
         if not self._categories:
             return self._predict(batch.matrix(np.float32))
         frame = batch.frame()
-        for name in self._categories:
-            if missing := int(frame[name].isna().sum()):
+        for name, array in zip(batch.names, batch.arrays, strict=True):
+            if name not in self._categories:
+                continue
+            if array.null_count:
                 raise ValueError(
-                    f"categorical feature {name!r} is null in {missing:,} rows, and CatBoost takes no nulls there: "
-                    "fill it as it was filled in training"
+                    f"categorical feature {name!r} is null in {array.null_count:,} rows, and CatBoost takes no nulls "
+                    "there: fill it as it was filled in training"
                 )
-            if str(frame[name].dtype).startswith("float"):
-                # A whole-number column with nulls in other rows of its object: CatBoost refuses 3.0 for 3.
-                frame[name] = frame[name].astype(np.int64)
+            if pa.types.is_integer(array.type):
+                # With nulls in other rows of its object the column is floating point, and CatBoost refuses 3.0 for 3.
+                frame[name] = array.to_numpy()
         return self._predict(frame)
 
     def _predict(self, data: Any) -> Any:
@@ -92,7 +94,7 @@ class CatBoostModel:
             return self.native.predict(data, prediction_type="RawFormulaVal", thread_count=1)
         return self.native.predict(data, thread_count=1)
 
-    def _check_categories(self, spec: ModelSpec) -> list[str]:
+    def _check_categories(self, spec: ModelSpec) -> frozenset[str]:
         other = [*self.native.get_text_feature_indices(), *self.native.get_embedding_feature_indices()]
         if other:
             named = [spec.features[index].name for index in other]
@@ -112,7 +114,7 @@ class CatBoostModel:
                 f"model {spec.model_id!r}: its features do not suit the model: {'; '.join(wrong)}: correct features in "
                 "the record"
             )
-        return sorted(categorical)
+        return frozenset(categorical)
 
     def _sample(self, spec: ModelSpec) -> Any:
         if not self._categories:
@@ -128,9 +130,8 @@ class CatBoostModel:
         kind = pa.float64()
         if self._method == "predict" and self._classifier:
             kinds = {"i": pa.int64(), "u": pa.int64(), "f": pa.float64(), "b": pa.bool_()}
-            labels = np.asarray(self.native.classes_)
-            # Labels "True" and "False" are texts to CatBoost, and so is what it predicts.
-            kind = kinds.get(np.asarray(sample.tolist()).dtype.kind, pa.string()) if labels.size else kind
+            # Of the labels themselves: CatBoost gives them as objects. True and False are texts to it.
+            kind = kinds.get(np.asarray(sample.tolist()).dtype.kind, pa.string())
         if width == 1:
             return [kind], None
         labels_of = list(self.native.classes_)

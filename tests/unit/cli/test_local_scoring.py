@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sklearn
 
 from cli import main as entry
 from cli.connection import Connection
@@ -69,6 +70,18 @@ def test_a_record_and_its_artifact_are_tried_without_aws(record: Path, tmp_path:
         assert row["prediction_True"] == pytest.approx(expected[number][1])
     assert told["first_rows"][0]["note"] is None
     assert len(told["first_rows"]) == 2
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_what_is_special_about_the_model_is_shown(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    fields = json.loads(record.read_text())
+    record.write_text(json.dumps({**fields, "framework_version": "1.0.2"}))
+    sample = write_sample(tmp_path / "sample.parquet")
+    words = ["models", "test", "churn", str(sample), "--record", str(record)]
+    assert entry.main(words) == 0
+    assert f"Note: trained with scikit-learn 1.0.2, scored with {sklearn.__version__}" in capsys.readouterr().out
+    assert entry.main([*words, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 1
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -1,5 +1,6 @@
 """daal4py in place of the library: only where it is asked for, as good as the library's own, or not at all."""
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,17 @@ def test_objectives_that_it_predicts_otherwise_are_refused_at_load(
 ) -> None:
     file = xgboost_file(objective, frame, training, tmp_path)
     with pytest.raises(ModelError, match=expected):
+        load_model(spec_of("xgboost-ubj", accelerator="daal4py"), file)
+
+
+def test_an_image_without_it_says_which_one_has_it(
+    monkeypatch: pytest.MonkeyPatch, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    file = xgboost_file("binary", frame, training, tmp_path)
+    monkeypatch.setitem(sys.modules, "daal4py", None)
+    with pytest.raises(
+        ConfigurationError, match=r"this image lacks .*: deploy the image 'trees' \(setting image_variants"
+    ):
         load_model(spec_of("xgboost-ubj", accelerator="daal4py"), file)
 
 

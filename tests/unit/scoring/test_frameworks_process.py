@@ -1,5 +1,7 @@
 """`python -m scoring` over models of every light framework at once: always the same answer."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+import xgboost
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from contract.codec import dumps
 from contract.spec import Feature
 from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.job_folder import JobFolder, joblib_saver
 from tests.unit.scoring.loading import NAMES
 
 FEATURES = [Feature(name, "double") for name in NAMES]
@@ -87,3 +91,70 @@ def test_every_framework_scores_in_one_job_and_batches_and_threads_change_nothin
     for answer in answers[1:]:
         for name, frame in answers[0].items():
             pd.testing.assert_frame_equal(answer[name], frame)
+
+
+def test_pickled_wrappers_work_beside_boosters_of_their_library(job: JobFolder, training_rows: pd.DataFrame) -> None:
+    """A Booster's library is imported without scikit-learn, unless another model of the job needs it: then first."""
+    frame, late = training_rows[list(NAMES)].astype("float64"), training_rows["late"]
+    light = lightgbm.LGBMClassifier(n_estimators=3, n_jobs=1, verbosity=-1).fit(frame, late)
+    extreme = xgboost.XGBClassifier(n_estimators=3, n_jobs=1).fit(frame, late)
+    job.add_model(
+        "a",
+        light.booster_.save_model,
+        features=FEATURES,
+        file="m.txt",
+        declared="lightgbm-text",
+        method="predict_proba",
+    )
+    job.add_model("b", extreme.save_model, features=FEATURES, file="m.ubj", declared="xgboost-ubj")
+    job.add_model("c", joblib_saver(light), features=FEATURES, method="predict_proba")
+    job.add_model("d", joblib_saver(extreme), features=FEATURES, method="predict_proba")
+    job.add_object("a.parquet", frame)
+    job.write_spec()
+
+    job.score()
+
+    found = {name: job.output(name, "a.parquet").to_pandas().iloc[:, 3:].to_numpy() for name in "abcd"}
+    np.testing.assert_array_equal(found["a"], light.predict_proba(frame))
+    np.testing.assert_array_equal(found["c"], light.predict_proba(frame))
+    np.testing.assert_array_equal(found["d"], extreme.predict_proba(frame))
+    np.testing.assert_array_equal(found["b"][:, 0], extreme.predict_proba(frame)[:, 1])
+
+
+def test_a_call_uses_one_thread_whatever_the_library(models: dict[str, Any], tmp_path: Path) -> None:
+    """The threads of the budget predict whole batches beside each other; a library's own would come on top."""
+    job = JobFolder(tmp_path)
+    add_models(job, models)
+    code = """
+import os, sys
+from pathlib import Path
+import numpy as np, pyarrow as pa
+from contract.codec import loads
+from contract.spec import ModelSpec
+from scoring.features import FeatureBatch
+from scoring.models import load_model
+
+random = np.random.default_rng(0)
+pa.set_cpu_count(1)
+for path, text in zip(sys.argv[1::2], sys.argv[2::2]):
+    spec = loads(ModelSpec, text)
+    model = load_model(spec, Path(path))
+    kinds = [pa.float32() if feature.type == "float" else pa.float64() for feature in spec.features]
+    arrays = tuple(pa.array(random.normal(size=50_000)).cast(kind) for kind in kinds)
+    before = len(os.listdir("/proc/self/task"))
+    for _ in range(2):
+        model.predict(FeatureBatch(tuple(feature.name for feature in spec.features), arrays, frozenset()))
+    print(spec.model_id, len(os.listdir("/proc/self/task")) - before)
+"""
+    # scikit-learn has no threads here; pyarrow has one for the DataFrame that its model takes.
+    specs = [model for model in job.models if model.model_id != "skops"]
+    files = [job.paths.root / "packing" / spec.model_id / "model" for spec in specs]
+    words = [word for file, spec in zip(files, specs, strict=True) for word in (str(file), dumps(spec))]
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=job.environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.splitlines() == [f"{model.model_id} 0" for model in specs], ended.stderr

@@ -40,6 +40,11 @@ def trained(name: str, frame: pd.DataFrame, classes: pd.Series) -> Any:
             catboost.CatBoostRegressor(**FAST, loss_function="Tweedie:variance_power=1.5"),
             frame["distance"] / 1_000,
         ),
+        "uncertainty": (
+            catboost.CatBoostRegressor(**FAST, loss_function="RMSEWithUncertainty"),
+            frame["distance"] / 1_000,
+        ),
+        "truth": (catboost.CatBoostClassifier(**FAST), classes > 0),
         "several targets": (catboost.CatBoostRegressor(**FAST, loss_function="MultiRMSE"), both),
         "ranking": (catboost.CatBoostRanker(**FAST, loss_function="YetiRank"), binary),
     }[name]
@@ -55,6 +60,8 @@ NAMES_OF_MODELS = [
     "regression",
     "poisson",
     "tweedie",
+    "uncertainty",
+    "truth",
     "several targets",
     "ranking",
 ]
