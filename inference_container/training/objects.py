@@ -1,0 +1,23 @@
+"""Opening an object to train on, and its rows: the one place where training touches scoring's readers."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from scoring.parquet_object import ParquetObject
+from training.channel import Source
+
+
+def open_source(source: Source) -> ParquetObject:
+    """Use as a context manager. Raises DataError."""
+    return ParquetObject(source.key, source.path)
+
+
+def rows_of(
+    opened: ParquetObject, rows: int, columns: frozenset[str], *, use_threads: bool
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Batches of at most `rows` rows, each with the number of its first. Raises DataError for what cannot be read."""
+    first_row = 0
+    for batch in opened.batches(rows, columns, use_threads=use_threads):
+        yield first_row, batch
+        first_row += batch.num_rows
