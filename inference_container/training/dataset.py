@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from contract.spec import ModelSpec
 from contract.training import TrainingSpec
-from scoring.columns import declared_array, plan_columns
+from scoring.columns import plan_columns
 from scoring.errors import DataError, ScoringError
 from scoring.features import FeatureBatch
 from training.channel import Source
 from training.labels import Survey, label_kind, label_values, survey
-from training.objects import open_source, rows_of
+from training.objects import feature_array, open_source, rows_of
 from training.split import held_out
 
 _BATCH_BYTES = 16 << 20
@@ -72,7 +72,7 @@ class Dataset:
             with open_source(source) as opened:
                 for first_row, raw in rows_of(opened, self.batch_rows, columns, use_threads=self._threads):
                     arrays = tuple(
-                        declared_array(source.key, feature, _column(raw, feature.name), first_row)
+                        feature_array(source.key, feature, _column(raw, feature.name), first_row)
                         for feature in spec.features
                     )
                     nulls = frozenset(name for name, array in zip(names, arrays, strict=True) if array.null_count)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from contract.spec import Feature
+from scoring.columns import declared_array
 from scoring.parquet_object import ParquetObject
 from training.channel import Source
 
@@ -21,3 +23,8 @@ def rows_of(
     for batch in opened.batches(rows, columns, use_threads=use_threads):
         yield first_row, batch
         first_row += batch.num_rows
+
+
+def feature_array(key: str, feature: Feature, column: pa.Array, first_row: int) -> pa.Array:
+    """A batch's column in the declared type. Raises DataError for a value that it cannot hold, or a null too many."""
+    return declared_array(key, feature, column, first_row)
