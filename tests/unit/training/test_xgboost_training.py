@@ -1,6 +1,5 @@
 """`launcher train` with trainer `xgboost` as a process: the model, its report, and how it is scored."""
 
-import gc
 import weakref
 from pathlib import Path
 
@@ -271,7 +270,6 @@ def test_the_data_is_streamed_and_a_batch_is_gone_before_the_next(job: TrainingF
             def count(**fields: object) -> None:
                 nonlocal most
                 living.append(weakref.ref(fields["data"]))
-                gc.collect()
                 most = max(most, sum(reference() is not None for reference in living))
                 input_data(**fields)  # type: ignore[operator]
 
