@@ -14,8 +14,7 @@ from contract.training import TrainingSpec
 from scoring.output import publish
 from training.progress import event
 
-_NAME = "round-{:06d}.checkpoint"
-_PATTERN = "round-*.checkpoint"
+_SUFFIX = ".checkpoint"
 _KEPT = 2
 _NO_PART_OF_THE_MODEL = frozenset({"execution_id", "job_id", "version", "output_columns", "key_columns"})
 
@@ -43,10 +42,16 @@ class CheckpointFolder:
         self._folder = folder
         self._unfinished = unfinished
         self._identity = identity
+        # In the name too: what another training left must not take the place of ours when old ones are removed.
+        self._ending = f"-{identity[:12]}{_SUFFIX}"
 
     def newest(self) -> Checkpoint | None:
         """The latest whole checkpoint of this very training."""
-        for path in sorted(self._folder.glob(_PATTERN), reverse=True):
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            if not path.name.endswith(self._ending):
+                reason = "it is of another training: other data, settings, threads or XGBoost"
+                event("checkpoint_ignored", file=path.name, reason=reason)
+        for path in self._own():
             found = self._read(path)
             if isinstance(found, Checkpoint):
                 return found
@@ -62,12 +67,16 @@ class CheckpointFolder:
             "sha256": hashlib.sha256(checkpoint.model).hexdigest(),
         }
         self._unfinished.mkdir(parents=True, exist_ok=True)
-        name = _NAME.format(checkpoint.rounds)
+        name = f"round-{checkpoint.rounds:06d}{self._ending}"
         beside = self._unfinished / name
         beside.write_bytes(json.dumps(header).encode() + b"\n" + checkpoint.model)
         publish(beside, self._folder / name)
-        for old in sorted(self._folder.glob(_PATTERN), reverse=True)[_KEPT:]:
+        for old in self._own()[_KEPT:]:
             old.unlink(missing_ok=True)
+
+    def _own(self) -> list[Path]:
+        """This training's files, the latest first."""
+        return sorted(self._folder.glob(f"round-*{self._ending}"), reverse=True)
 
     def _read(self, path: Path) -> Checkpoint | str:
         """A checkpoint, or why it cannot be used."""
@@ -81,5 +90,5 @@ class CheckpointFolder:
         if hashlib.sha256(model).hexdigest() != digest:
             return "it is cut off"
         if identity != self._identity:
-            return "it is of another training: other data, settings, cores or XGBoost"
+            return "it is of another training"
         return checkpoint

@@ -26,7 +26,7 @@ from training.memory import refuse_if_too_large
 from training.metrics import evaluate
 from training.progress import event
 from training.sklearn_preparation import copies, make_estimator, make_preparation, matrix_type
-from training.trainer import Assignment, Outcome
+from training.trainer import Assignment, Outcome, threads_for
 
 _TEXT_BYTES = 64
 """Of one text with its bookkeeping in pandas and the encoder."""
@@ -52,10 +52,11 @@ def train(job: Assignment) -> Outcome:
     def stop() -> None:
         raise job.interruption.error()
 
+    threads = threads_for(found.rows_trained, len(spec.features), job.cores)
     with (
         job.interruption.react(stop),
-        threadpool_limits(job.cores),
-        joblib.parallel_config(backend="threading", n_jobs=job.cores),
+        threadpool_limits(threads),
+        joblib.parallel_config(backend="threading", n_jobs=threads),
     ):
         model, best = _fit(spec, table)
         metrics = _measure(spec, model, table)

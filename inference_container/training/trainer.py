@@ -11,6 +11,8 @@ from scoring.features import FeatureBatch
 from training.channel import Source
 from training.interruption import Interruption
 
+_VALUES_A_THREAD = 1_000_000
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -40,3 +42,8 @@ class Outcome:
     resumed_from: int | None = None
     sample: FeatureBatch | None = None
     """Rows that the model must be able to predict."""
+
+
+def threads_for(rows: int, features: int, cores: int) -> int:
+    """Threads that so much data keeps busy. Small trainings run beside many others, where idle threads only spin."""
+    return max(1, min(cores, rows * features // _VALUES_A_THREAD))

@@ -29,7 +29,7 @@ from training.labels import Survey
 from training.memory import refuse_if_too_large
 from training.metrics import evaluate
 from training.progress import event
-from training.trainer import Assignment, Outcome
+from training.trainer import Assignment, Outcome, threads_for
 
 DEFAULT_ROUNDS = 100
 DEFAULT_CHECKPOINT_ROUNDS = 10
@@ -68,8 +68,9 @@ def train(job: Assignment) -> Outcome:
     _refuse_size(spec, found, values)
     event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)
     try:
-        matrices = _Matrices(job, dataset, found, values)
-        rounds = _Rounds(job, matrices, found, values)
+        threads = threads_for(found.rows_trained, len(spec.features), job.cores)
+        matrices = _Matrices(job, dataset, found, values, threads)
+        rounds = _Rounds(job, matrices, found, values, threads)
         booster, best = rounds.run()
         metrics = _measure(spec, booster, matrices.held_out) if matrices.held_out is not None else {}
     except xgboost.core.XGBoostError as error:
@@ -127,7 +128,9 @@ class BatchIterator(xgboost.DataIter):  # type: ignore[misc]
 class _Matrices:
     """The binned data, built by streaming."""
 
-    def __init__(self, job: Assignment, dataset: Dataset, found: Survey, values: dict[str, Value]) -> None:
+    def __init__(
+        self, job: Assignment, dataset: Dataset, found: Survey, values: dict[str, Value], threads: int
+    ) -> None:
         cls, folder = xgboost.QuantileDMatrix, None
         if values.get("external_memory"):
             cls, folder = xgboost.ExtMemQuantileDMatrix, job.paths.unfinished / "bins"
@@ -142,7 +145,7 @@ class _Matrices:
                 held_out=reference is not None,
                 cache_prefix=None if folder is None else str(folder / name),
             )
-            return cls(iterator, max_bin=bins, nthread=job.cores, ref=reference)
+            return cls(iterator, max_bin=bins, nthread=threads, ref=reference)
 
         self.train = build("train", None)
         # The same bins, so that a row falls to the same side of every split as with its true values.
@@ -156,17 +159,19 @@ class _Matrices:
 class _Rounds:
     """The boosting rounds, from the newest checkpoint on."""
 
-    def __init__(self, job: Assignment, matrices: _Matrices, found: Survey, values: dict[str, Value]) -> None:
+    def __init__(
+        self, job: Assignment, matrices: _Matrices, found: Survey, values: dict[str, Value], threads: int
+    ) -> None:
+        spec = job.spec
         self._job = job
         self._matrices = matrices
         self._rounds = int(values.get("num_boost_round") or DEFAULT_ROUNDS)
         self._every = int(values.get("checkpoint_rounds") or DEFAULT_CHECKPOINT_ROUNDS)
         self._sampled = any(values.get(name, 1) != 1 for name in _SAMPLING)
-        self._parameters = _parameters(job, found, values)
+        self._parameters = _parameters(spec, found, values, threads)
         self._greater = self._parameters["eval_metric"] in ("auc", "aucpr")
-        spec = job.spec
         self._patience = spec.early_stopping_rounds
-        identity = fingerprint(spec, xgboost.__version__, job.cores)
+        identity = fingerprint(spec, xgboost.__version__, threads)
         self._folder = CheckpointFolder(job.paths.checkpoints, job.paths.unfinished, identity)
         self.resumed_from: int | None = None
 
@@ -238,15 +243,14 @@ class _Rounds:
         return {self._parameters["eval_metric"]: history[-1]} if history else {}
 
 
-def _parameters(job: Assignment, found: Survey, values: dict[str, Value]) -> dict[str, Any]:
-    spec = job.spec
+def _parameters(spec: TrainingSpec, found: Survey, values: dict[str, Value], threads: int) -> dict[str, Any]:
     metric = spec.metric if spec.metric in EARLY_STOPPING["xgboost"] else "logloss"
     followed = _FOLLOWED[metric]
     parameters: dict[str, Any] = {
         "objective": _OBJECTIVE[spec.task],
         **{name: value for name, value in values.items() if name not in _OWN},
         "tree_method": "hist",
-        "nthread": job.cores,
+        "nthread": threads,
         "seed": spec.seed,
         "eval_metric": followed,
         "verbosity": 1,

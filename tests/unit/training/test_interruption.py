@@ -1,0 +1,148 @@
+"""Training that is cut off, by SIGTERM (a spot instance taken back) or by SIGKILL, and goes on from its checkpoint."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.unit.training.training_folder import DEADLINE_SECONDS, TrainingFolder, doubles, numbers_frame, wait_for
+
+ROUNDS = 40
+SETTINGS = {
+    "num_boost_round": str(ROUNDS),
+    "checkpoint_rounds": "7",
+    "subsample": "0.6",
+    "colsample_bytree": "0.7",
+    "colsample_bynode": "0.7",
+}
+
+
+def prepared(root: Path, **fields: object) -> TrainingFolder:
+    job = TrainingFolder(root)
+    for seed in (1, 2):
+        job.add_object(f"{seed}.parquet", numbers_frame(600, seed))
+    values = {"label": "three", "task": "multiclass", "metric": "logloss", "features": doubles(), "seed": 3}
+    job.write_spec(**{**values, "hyperparameters": SETTINGS, **fields})
+    return job
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> TrainingFolder:
+    job = prepared(tmp_path_factory.mktemp("whole") / "ml")
+    job.train()
+    return job
+
+
+def checkpoint_rounds(job: TrainingFolder) -> list[int]:
+    return [
+        json.loads(path.read_bytes().partition(b"\n")[0])["rounds"] for path in sorted(job.paths.checkpoints.iterdir())
+    ]
+
+
+def test_after_sigterm_the_next_attempt_goes_on_and_gives_the_model_of_an_uninterrupted_one(
+    tmp_path: Path, uninterrupted: TrainingFolder
+) -> None:
+    job = prepared(tmp_path / "ml")
+
+    assert job.signalled(signal.SIGTERM, 17) == 128 + signal.SIGTERM
+
+    assert checkpoint_rounds(job) == [14, 18], "the round in hand is kept too"
+    assert job.failure.startswith("TRANSIENT: the container got SIGTERM before the training was done")
+    assert "18 rounds are in a checkpoint" in job.failure
+    assert list(job.paths.model.iterdir()) == [], "a part of a model must not be packed"
+
+    report = job.train()
+
+    assert report.resumed_from == 18
+    assert job.model == uninterrupted.model
+    whole = uninterrupted.report
+    assert (report.metrics, report.best_iteration) == (whole.metrics, whole.best_iteration)
+
+
+def test_after_sigkill_it_goes_on_from_the_newest_checkpoint(tmp_path: Path, uninterrupted: TrainingFolder) -> None:
+    job = prepared(tmp_path / "ml")
+
+    assert job.signalled(signal.SIGKILL, 9) == -signal.SIGKILL
+    assert checkpoint_rounds(job) == [7]
+    assert job.signalled(signal.SIGKILL, 29) == -signal.SIGKILL
+    assert checkpoint_rounds(job) == [21, 28]
+    report = job.train()
+
+    assert report.resumed_from == 28
+    assert job.model == uninterrupted.model
+
+
+def test_early_stopping_goes_on_counting_where_it_was(tmp_path: Path) -> None:
+    fields = {"early_stopping_rounds": 6, "hyperparameters": {**SETTINGS, "eta": "0.6", "num_boost_round": "500"}}
+    whole = prepared(tmp_path / "whole", **fields)
+    expected = whole.train()
+    assert expected.best_iteration is not None
+    job = prepared(tmp_path / "ml", **fields)
+
+    assert job.signalled(signal.SIGTERM, expected.best_iteration + 2) == 128 + signal.SIGTERM
+    report = job.train()
+
+    assert report.resumed_from == expected.best_iteration + 3
+    assert report.best_iteration == expected.best_iteration < 100
+    assert job.model == whole.model
+
+
+def test_a_checkpoint_that_was_cut_off_or_is_of_another_training_is_not_used(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "num_boost_round": "15"}
+    job = prepared(tmp_path / "ml", hyperparameters=settings)
+    job.train()
+    model = job.model
+    newest, older = sorted(job.paths.checkpoints.iterdir(), reverse=True)
+    newest.write_bytes(newest.read_bytes()[:-100])
+
+    report = job.train()
+    assert (report.resumed_from, job.model) == (7, model)
+    assert older.exists()
+
+    job.set_hyperparameters({"max_depth": "2"})
+    ended = job.run()
+    assert ended.returncode == 0, job.failure
+    assert job.report.resumed_from is None
+    ignored = [json.loads(line) for line in ended.stdout.splitlines() if '"checkpoint_ignored"' in line]
+    assert len(ignored) == 2
+    assert all("another training" in event["reason"] for event in ignored)
+    assert checkpoint_rounds(job) == [7, 7, 14, 14], "each training keeps its own"
+
+
+def test_another_attempt_of_the_job_may_go_on_from_the_checkpoints_of_the_one_before(
+    tmp_path: Path, uninterrupted: TrainingFolder
+) -> None:
+    job = prepared(tmp_path / "ml")
+    job.signalled(signal.SIGTERM, 10)
+    spec = job.paths.spec.read_text().replace("execution-1", "execution-2").replace('"v2"', '"v3"')
+    job.paths.spec.write_text(spec)
+
+    report = job.train()
+
+    assert report.resumed_from == 11
+    assert report.version == "v3"
+    assert job.model == uninterrupted.model
+
+
+def test_sigterm_ends_scikit_learn_at_once_and_nothing_reads_as_done(tmp_path: Path) -> None:
+    job = TrainingFolder(tmp_path / "ml")
+    job.add_object("a.parquet", numbers_frame(4_000, 1))
+    job.write_spec(
+        trainer="sklearn",
+        estimator="random_forest",
+        format="sklearn-joblib",
+        model_file="model.joblib",
+        label="two",
+        features=doubles(),
+        hyperparameters={"n_estimators": "100000"},
+    )
+    with job.start() as process:
+        wait_for(process, "training_started")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert job.failure.startswith("TRANSIENT: the container got SIGTERM")
+    assert "begins anew" in job.failure
+    assert list(job.paths.model.iterdir()) == []

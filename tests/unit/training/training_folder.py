@@ -1,0 +1,191 @@
+"""A /opt/ml of its own for a test: laid out as SageMaker does for training, trained by the image's entry point."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract.codec import dumps, loads
+from contract.environment import ML_ROOT
+from contract.layout import TrainingPaths
+from contract.spec import Feature, PinnedObject
+from contract.training import TrainingReport, TrainingSpec
+
+REPOSITORY = Path(__file__).parents[3]
+DEADLINE_SECONDS = 120
+NUMBERS = (Feature("distance", "double"), Feature("delay", "double"), Feature("hour", "int32"))
+MIXED = (*NUMBERS, Feature("carrier", "string"))
+
+
+_SIGNALLED = """
+import os, runpy, sys
+from scoring.models.xgboost_library import xgboost
+update = xgboost.Booster.update
+def signalled(booster, data, iteration):
+    update(booster, data, iteration)
+    if iteration == {iteration}:
+        os.kill(os.getpid(), {number})
+xgboost.Booster.update = signalled
+runpy.run_module("training", run_name="__main__", alter_sys=True)
+"""
+
+
+class TrainingFolder:
+    """One training job's inputs and outputs. Objects first, then `write_spec`."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = TrainingPaths(root)
+        self.objects: dict[str, list[PinnedObject]] = {"train": [], "validation": []}
+        for folder in (self.paths.train, self.paths.model, self.paths.checkpoints, self.paths.spec.parent):
+            folder.mkdir(parents=True)
+        self.set_hosts("algo-1")
+        self.set_hyperparameters({})
+
+    def set_hosts(self, *hosts: str) -> None:
+        self.paths.resource_config.parent.mkdir(parents=True, exist_ok=True)
+        config = {"current_host": hosts[0], "hosts": list(hosts), "network_interface_name": "eth0"}
+        self.paths.resource_config.write_text(json.dumps(config))
+
+    def set_hyperparameters(self, values: Mapping[str, str]) -> None:
+        self.paths.hyperparameters.write_text(json.dumps(values))
+
+    def add_object(
+        self, key: str, table: pa.Table | pd.DataFrame | bytes, channel: str = "train", **options: Any
+    ) -> Path:
+        path = self.paths.data / channel / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(table, bytes):
+            path.write_bytes(table)
+        elif isinstance(table, pd.DataFrame):
+            table.to_parquet(path, **options)
+        else:
+            pq.write_table(table, path, **options)
+        self.objects[channel].append(PinnedObject(key, path.stat().st_size, f"etag-of-{key}"))
+        return path
+
+    def add_code(self, files: Mapping[str, str]) -> None:
+        self.paths.source.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(self.paths.source, "w:gz") as tar:
+            for name, text in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(text.encode())
+                tar.addfile(entry, io.BytesIO(text.encode()))
+
+    def write_spec(self, **fields: Any) -> TrainingSpec:
+        defaults: dict[str, Any] = {
+            "execution_id": "execution-1",
+            "job_id": "late",
+            "model_id": "late",
+            "version": "v2",
+            "dataset": "flights",
+            "trainer": "xgboost",
+            "label": "late",
+            "features": NUMBERS,
+            "task": "binary",
+            "method": "predict",
+            "format": "xgboost-ubj",
+            "model_file": "model.ubj",
+            "objects": tuple(self.objects["train"]),
+            "validation_objects": tuple(self.objects["validation"]),
+            "metric": "auc",
+        }
+        spec = TrainingSpec(**{**defaults, **fields})
+        self.paths.spec.write_text(dumps(spec), encoding="utf-8")
+        return spec
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "launcher", "train", *arguments],
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def signalled(self, number: signal.Signals, iteration: int) -> int:
+        """Train until a signal comes in this very round, counted from 0; the exit code."""
+        code = _SIGNALLED.format(iteration=iteration, number=int(number))
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env=self.environment(),
+            capture_output=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        return ended.returncode
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments) as process:
+            out, err = process.communicate(timeout=DEADLINE_SECONDS)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def train(self, *arguments: str) -> TrainingReport:
+        """A training that must succeed."""
+        ended = self.run(*arguments)
+        assert ended.returncode == 0, f"{self.failure}\n{ended.stderr}"
+        assert not self.paths.failure.exists()
+        assert not self.paths.unfinished.exists()
+        return self.report
+
+    def refused(self) -> str:
+        """A training that must fail: its failure text. It leaves no report, without which nothing is registered."""
+        ended = self.run()
+        assert ended.returncode == 1, ended.stderr
+        assert not self.paths.report.exists()
+        return self.failure
+
+    def environment(self) -> dict[str, str]:
+        path = os.pathsep.join([str(REPOSITORY / "inference_container"), str(REPOSITORY)])
+        return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", ML_ROOT: str(self.paths.root)}
+
+    @property
+    def report(self) -> TrainingReport:
+        return loads(TrainingReport, self.paths.report.read_bytes())
+
+    @property
+    def failure(self) -> str:
+        return self.paths.failure.read_text(encoding="utf-8") if self.paths.failure.exists() else ""
+
+    @property
+    def model(self) -> bytes:
+        return (self.paths.model / self.report.model_file).read_bytes()
+
+
+def wait_for(process: subprocess.Popen[str], word: str, times: int = 1) -> list[str]:
+    """Read a training's log until an event of that name has come so many times."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        times -= f'"event": "{word}"' in line
+        if not times:
+            return lines
+    raise AssertionError(f"the training ended before {word}: {''.join(lines)}")
+
+
+def numbers_frame(rows: int, seed: int) -> pd.DataFrame:
+    """Rows with three targets: of two classes, of three, and a number."""
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame({name: random.normal(size=rows) for name in ("a", "b", "c")})
+    frame.loc[random.random(rows) < 0.1, "b"] = np.nan
+    signal = frame["a"] + np.nan_to_num(frame["b"]) * frame["c"] + random.normal(0, 0.3, rows)
+    frame["two"] = (signal > 0).astype("int64")
+    frame["three"] = np.digitize(signal, [-0.5, 0.5]).astype("int64")
+    frame["value"] = signal
+    frame["word"] = frame["three"].map({0: "low", 1: "mid", 2: "high"})
+    return frame
+
+
+def doubles(names: Sequence[str] = ("a", "b", "c")) -> tuple[Feature, ...]:
+    return tuple(Feature(name, "double") for name in names)
