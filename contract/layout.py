@@ -212,6 +212,8 @@ CODE_CHANNEL = "code"
 TRAINING_SPEC_NAME = "training.json"
 TRAINING_REPORT_NAME = "fleetscore.json"
 """Beside the model, so that it lies in model.tar.gz."""
+SCRIPT_METRICS_NAME = "metrics.json"
+"""What a training script may write beside its model."""
 SOURCE_NAME = "sourcedir.tar.gz"
 """The training script's archive in the channel `code`, named as SageMaker's own tools name it."""
 
@@ -232,7 +234,7 @@ class TrainingPaths:
         self.source = self.data / CODE_CHANNEL / SOURCE_NAME
         self.model = root / "model"
         self.report = self.model / TRAINING_REPORT_NAME
-        self.script_metrics = self.model / "metrics.json"
+        self.script_metrics = self.model / SCRIPT_METRICS_NAME
         self.output = root / "output"
         self.failure = self.output / "failure"
         self.output_data = self.output / "data"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contract.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse
+from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
 from contract.names import check_dataset_name, check_model_id, check_object_key, check_version
 from contract.problems import InvalidInputError, Problem
 from contract.spec import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT, Feature, Method, ModelFormat, PinnedObject
@@ -149,6 +150,9 @@ class TrainingSpec:
 
     def _model(self) -> list[Problem]:
         problems = []
+        if self.model_file in (TRAINING_REPORT_NAME, SCRIPT_METRICS_NAME):
+            expected = f"another name than {TRAINING_REPORT_NAME} and {SCRIPT_METRICS_NAME}, which lie beside it"
+            problems.append(Problem("model_file", self.model_file, expected))
         formats = FORMATS_OF_TRAINER.get(self.trainer, frozenset())
         if self.format not in formats:
             expected = f"one of {', '.join(sorted(formats))} for trainer {self.trainer!r}"

@@ -34,10 +34,11 @@ def scored(job: TrainingFolder, spec: object, frame: pd.DataFrame) -> np.ndarray
     names = tuple(feature.name for feature in record.features)
     table = pa.Table.from_pandas(frame[list(names)], preserve_index=False)
     nulls = frozenset(name for name in names if table[name].null_count)
-    parts = []
-    for part in (table.slice(0, 7), table.slice(7)):
-        parts.append(model.predict(FeatureBatch(names, tuple(c.combine_chunks() for c in part.columns), nulls)))
-    return np.concatenate(parts)
+    batches = [
+        FeatureBatch(names, tuple(column.combine_chunks() for column in part.columns), nulls)
+        for part in (table.slice(0, 7), table.slice(7))
+    ]
+    return np.concatenate([model.predict(batch) for batch in batches])
 
 
 @pytest.mark.parametrize(

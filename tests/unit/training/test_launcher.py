@@ -1,0 +1,64 @@
+"""One image, two duties: the entry point tells them apart."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from contract.layout import ContainerPaths
+from embedded.images import ImageStore
+from tests.unit.training.training_folder import REPOSITORY, TrainingFolder
+
+
+def launch(job: TrainingFolder, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "launcher", *arguments],
+        env=job.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_train_trains_and_no_argument_scores(job: TrainingFolder) -> None:
+    assert launch(job, "train").returncode == 1
+    assert job.failure.startswith("CONFIGURATION: the training spec cannot be read")
+    scoring = ContainerPaths(job.paths.root)
+    assert not scoring.exit_message.exists()
+
+    assert launch(job).returncode == 1
+    assert scoring.exit_message.read_text().startswith("CONFIGURATION: the job spec cannot be read")
+
+
+def test_the_rest_of_the_arguments_goes_to_the_one_or_the_other(job: TrainingFolder) -> None:
+    assert "usage: training" in launch(job, "train", "--help").stdout
+    assert "usage: scoring" in launch(job, "--help").stdout
+    assert "--cores takes a whole number from 1" in launch(job, "train", "--cores", "0").stderr
+
+
+def test_serve_is_refused_by_name(job: TrainingFolder) -> None:
+    ended = launch(job, "serve")
+    assert ended.returncode == 1
+    assert "it is no endpoint" in ended.stderr
+
+
+def test_the_image_trains_when_sagemaker_starts_it_with_train(tmp_path: Path, job: TrainingFolder) -> None:
+    store = ImageStore(tmp_path / "store")
+    store.register("fleetscore:test", REPOSITORY, "inference_container/Dockerfile")
+    image = store.resolve("fleetscore:test")
+    assert image is not None
+    command = image.command(arguments=["train"], ml_root=job.paths.root)
+    ml_root = {name: value for name, value in job.environment().items() if name.startswith("FLEETSCORE_")}
+
+    ended = subprocess.run(
+        command.argv,
+        cwd=command.working_directory,
+        env={**command.environment, **ml_root},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1, ended.stderr
+    assert job.failure.startswith("CONFIGURATION: the training spec cannot be read")

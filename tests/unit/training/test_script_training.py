@@ -1,0 +1,173 @@
+"""`launcher train` with trainer `script`: the user's own archive, as SageMaker's framework containers run it."""
+
+import json
+import signal
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+
+from tests.unit.training.training_folder import DEADLINE_SECONDS, TrainingFolder, doubles, numbers_frame
+
+TRAIN = """
+import argparse, json, os
+import joblib, pandas as pd
+from sklearn.linear_model import LogisticRegression
+from helper import columns
+
+parser = argparse.ArgumentParser()
+parser.add_argument("-C", type=float)
+#parser.add_argument("-C", type=float)
+parser.add_argument("--note")
+parser.add_argument("--model-dir", default=os.environ["SM_MODEL_DIR"])
+parser.add_argument("--train", default=os.environ["SM_CHANNEL_TRAIN"])
+arguments = parser.parse_args()
+frame = pd.read_parquet(os.path.join(arguments.train, "a.parquet"))
+model = LogisticRegression(C=arguments.C).fit(frame[columns], frame["two"])
+joblib.dump(model, os.path.join(arguments.model_dir, "model.joblib"))
+with open(os.path.join(arguments.model_dir, "metrics.json"), "w") as file:
+    json.dump({"auc": 0.75, "lift": 3}, file)
+with open(os.path.join(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json"), "w") as file:
+    environment = {name: value for name, value in os.environ.items() if name.startswith("SM_")}
+    json.dump({"environment": environment, "note": arguments.note}, file)
+"""
+SPEC: dict[str, Any] = {
+    "trainer": "script",
+    "format": "sklearn-joblib",
+    "model_file": "model.joblib",
+    "label": "two",
+    "features": doubles(),
+    "hyperparameters": {"sagemaker_program": "train.py", "C": "0.5", "note": '"two words"'},
+}
+
+
+@pytest.fixture
+def script(job: TrainingFolder) -> TrainingFolder:
+    job.add_object("a.parquet", numbers_frame(300, 1).dropna())
+    job.write_spec(**SPEC)
+    return job
+
+
+def with_script(job: TrainingFolder, text: str) -> TrainingFolder:
+    job.add_code({"train.py": text})
+    return job
+
+
+def test_a_script_gets_channels_arguments_and_variables_and_its_model_is_proven(script: TrainingFolder) -> None:
+    script.add_code({"train.py": TRAIN, "helper.py": "columns = ['a', 'b', 'c']"})
+    script.add_object("v.parquet", numbers_frame(10, 2), "validation")
+    script.write_spec(**SPEC)
+
+    report = script.train("--cores", "2")
+
+    seen = json.loads((script.paths.output_data / "seen.json").read_text())
+    environment = seen["environment"]
+    assert seen["note"] == "two words"
+    assert environment["SM_CHANNEL_TRAIN"] == str(script.paths.train)
+    assert environment["SM_CHANNEL_VALIDATION"] == str(script.paths.validation)
+    assert json.loads(environment["SM_CHANNELS"]) == ["code", "spec", "train", "validation"]
+    assert environment["SM_MODEL_DIR"] == str(script.paths.model)
+    assert json.loads(environment["SM_HPS"]) == {"C": 0.5, "note": "two words"}
+    assert environment["SM_HP_C"] == "0.5"
+    assert environment["SM_HP_NOTE"] == "two words"
+    assert json.loads(environment["SM_USER_ARGS"]) == ["-C", "0.5", "--note", "two words"]
+    assert (environment["SM_CURRENT_HOST"], json.loads(environment["SM_HOSTS"])) == ("algo-1", ["algo-1"])
+    assert (environment["SM_NUM_CPUS"], environment["SM_NUM_GPUS"]) == ("2", "0")
+    assert environment["SM_USER_ENTRY_POINT"] == "train.py"
+    assert json.loads(environment["SM_TRAINING_ENV"])["channel_input_dirs"]["train"] == str(script.paths.train)
+    assert (report.metrics, report.metric_value) == ({"auc": 0.75, "lift": 3.0}, 0.75)
+    assert (report.rows_total, report.rows_trained, report.best_iteration) == (None, None, None)
+    assert report.output_columns == ("prediction",)
+    assert isinstance(joblib.load(script.paths.model / "model.joblib").coef_, np.ndarray)
+
+
+def test_a_script_without_metrics_has_none(script: TrainingFolder) -> None:
+    text = TRAIN.replace('json.dump({"auc": 0.75, "lift": 3}, file)', "os.remove(file.name)")
+    script.add_code({"train.py": text, "helper.py": "columns = ['a', 'b', 'c']"})
+
+    report = script.train()
+
+    assert (report.metrics, report.metric_value) == ({}, None)
+
+
+NAMED = "the training script 'train.py'"
+OWN_FAILURE = """
+import os, pathlib, sys
+pathlib.Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("DATA: rows lack ages")
+sys.exit(1)
+"""
+NO_PICKLE = "import os; open(os.path.join(os.environ['SM_MODEL_DIR'], 'model.joblib'), 'w').write('no pickle')"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("raise KeyError('no age')", f"MODEL: {NAMED} ended with exit code 1: KeyError: 'no age'"),
+        ("import sys; sys.exit(3)", f"MODEL: {NAMED} ended with exit code 3: it wrote nothing"),
+        (OWN_FAILURE, f"DATA: {NAMED} ended with exit code 1: rows lack ages"),
+        ("import os; os.kill(os.getpid(), 9)", f"TRANSIENT: {NAMED} was killed (SIGKILL)"),
+        ("import os; os.abort()", f"MODEL: {NAMED} ended with signal 6"),
+        ("open('x', 'w')", f"MODEL: {NAMED} ended well but left no 'model.joblib' in SM_MODEL_DIR, it left nothing"),
+        (NO_PICKLE, "MODEL: model 'late': 'model.joblib' cannot be loaded as sklearn-joblib"),
+    ],
+)
+def test_a_script_that_fails_says_why(script: TrainingFolder, text: str, expected: str) -> None:
+    assert with_script(script, text).refused().startswith(expected)
+
+
+@pytest.mark.parametrize("metrics", ["{", "[1]", '{"auc": "0.5"}', '{"auc": NaN}', '{"auc": true}'])
+def test_metrics_that_are_no_numbers_are_refused(script: TrainingFolder, metrics: str) -> None:
+    text = TRAIN.replace('json.dump({"auc": 0.75, "lift": 3}, file)', f"file.write({metrics!r})")
+    script.add_code({"train.py": text, "helper.py": "columns = ['a', 'b', 'c']"})
+    failure = script.refused()
+    assert failure.startswith("MODEL: metrics.json in SM_MODEL_DIR must be one small JSON object of finite numbers")
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "files", "expected"),
+    [
+        ({}, {"train.py": ""}, "hyperparameter sagemaker_program: got None, expected the path of a Python script"),
+        ({"sagemaker_program": "../train.py"}, {"train.py": ""}, "hyperparameter sagemaker_program: got '../train.py'"),
+        ({"sagemaker_program": "main.py"}, {"train.py": ""}, "sourcedir.tar.gz has no 'main.py', it has 'train.py'"),
+        ({"sagemaker_program": "train.py"}, {}, "give the job a channel 'code' with sourcedir.tar.gz"),
+        ({"sagemaker_program": "train.py"}, {"../train.py": ""}, "sourcedir.tar.gz cannot be unpacked"),
+        ({"sagemaker_program": "train.py"}, {"train.py": "", "requirements.txt": ""}, "a training job has no network"),
+    ],
+)
+def test_an_archive_that_cannot_be_run_is_refused(
+    script: TrainingFolder, hyperparameters: dict[str, str], files: dict[str, str], expected: str
+) -> None:
+    script.write_spec(**{**SPEC, "hyperparameters": hyperparameters})
+    if files:
+        script.add_code(files)
+    failure = script.refused()
+    assert failure.startswith("CONFIGURATION: ")
+    assert expected in failure
+
+
+@pytest.mark.parametrize("after", ["sys.exit(0)", "sys.exit(7)"])
+def test_sigterm_is_passed_on_and_never_reads_as_success(script: TrainingFolder, after: str) -> None:
+    text = f"""
+import os, pathlib, signal, subprocess, sys
+def stop(number, frame):
+    pathlib.Path({str(script.paths.checkpoints)!r}, "kept").write_text("state")
+    pathlib.Path(os.environ["SM_MODEL_DIR"], "model.joblib").write_text("half")
+    {after}
+signal.signal(signal.SIGTERM, stop)
+left = subprocess.Popen([sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()"])
+print("ready", flush=True)
+signal.pause()
+"""
+    with with_script(script, text).start() as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("ready"):
+                break
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert script.failure.startswith("TRANSIENT: the container got SIGTERM")
+    assert not script.paths.report.exists()
+    assert (script.paths.checkpoints / "kept").read_text() == "state"
