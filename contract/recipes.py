@@ -16,7 +16,8 @@ _ANY_SHA256 = "0" * 64
 _LONGEST_SECONDS = 28 * 86_400
 """SageMaker's limit for a training job, by its documentation."""
 _DEFAULT_FILE = {"sklearn": "model.joblib", "xgboost": "model"}
-MAX_CODE_BYTES = 100_000_000
+MAX_CODE_BYTES = 20_000_000
+"""Of a training script's archive: the plan reads many of them at once."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ class PlannedTraining:
     recipe: ModelRecipe
     spec: TrainingSpec
     compute: Compute
-    code: bytes | None = None
-    """The training script's archive."""
 
     def record(self, created_at: str) -> JobRecord:
         objects = (*self.spec.objects, *self.spec.validation_objects)

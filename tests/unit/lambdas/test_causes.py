@@ -35,7 +35,9 @@ def test_of_a_training_job_the_secondary_status_says_which_limit_it_met(
 def test_of_a_nested_execution_its_own_error_and_cause_are_said() -> None:
     described = {"ExecutionArn": "arn", "Status": "FAILED", "Error": "Fleetscore.Failed", "Cause": "no recipe"}
     assert read_cause(json.dumps(described)) == Cause(message="Fleetscore.Failed: no recipe")
-    assert read_cause(json.dumps({"ExecutionArn": "arn", "Status": "ABORTED"})).message == "the execution ended as ABORTED"
+    assert (
+        read_cause(json.dumps({"ExecutionArn": "arn", "Status": "ABORTED"})).message == "the execution ended as ABORTED"
+    )
 
 
 @pytest.mark.parametrize(
