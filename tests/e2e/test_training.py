@@ -17,7 +17,7 @@ from cli.recipes import Recipes
 from contract import layout
 from contract.catalog import ModelVersion
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus, VersionState
-from tests.e2e.stage import FEATURES, Stage, people, train_xgboost
+from tests.e2e.stage import FEATURES, Stage, people, train_xgboost, wait_for
 
 NUMBERS = "age:double,visits:int64:required,spend:double"
 
@@ -265,3 +265,44 @@ target = pathlib.Path(os.environ["SM_MODEL_DIR"])
 joblib.dump(model, target / "model.joblib")
 (target / "metrics.json").write_text(json.dumps({{"auc": 0.75}}))
 """
+
+
+WAITING_SCRIPT = """
+import os, pathlib, time
+
+folder = pathlib.Path({folder!r})
+(folder / "waiting").touch()
+while not (folder / "open").exists():
+    time.sleep(0.05)
+"""
+
+
+def test_stopping_a_scoring_execution_stops_its_training_and_closes_all_records(
+    trainable: Stage, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "train.py").write_text(WAITING_SCRIPT.format(folder=str(tmp_path)), encoding="utf-8")
+    path = tmp_path / "recipe.json"
+    code = {"program": "train.py", "source": "source"}
+    path.write_text(json.dumps(sklearn_recipe(trainer="script", estimator=None, code=code)), encoding="utf-8")
+    Recipes(trainable.connection, trainable.deployment).set(read_recipe("endless", path))
+    execution_id = trainable.executions.start('{"train": {"models": ["endless"]}}', "stopped-in-training")
+    wait_for((tmp_path / "waiting").exists, "the training job runs")
+    training = trainable.executions.snapshot(execution_id).training
+    assert training is not None
+    assert job_of(training, "endless").status is JobStatus.RUNNING
+    trainable.client("stepfunctions").stop_execution(executionArn=trainable.executions.execution_arn(execution_id))
+
+    def closed(name: str) -> Snapshot | None:
+        seen = trainable.executions.snapshot(name)
+        return seen if seen.closed and seen.ended else None
+
+    stopped = wait_for(lambda: closed(execution_id), "the scoring execution's records are closed")
+    assert stopped.status == "ABORTED"
+    ended = wait_for(lambda: closed(training.execution_id), "the training execution's records are closed")
+    job = job_of(ended, "endless")
+    assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
+    described = trainable.client("sagemaker").describe_training_job(TrainingJobName=job.processing_job_name)
+    assert described["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert versions(trainable, "endless") == {}
