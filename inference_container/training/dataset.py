@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from contract.spec import ModelSpec
 from contract.training import TrainingSpec
-from scoring.columns import declared_array, plan_columns
+from scoring.columns import plan_columns
 from scoring.errors import DataError, ScoringError
 from scoring.features import FeatureBatch
-from scoring.parquet_object import ParquetObject
 from training.channel import Source
 from training.labels import Survey, label_kind, label_values, survey
+from training.objects import feature_array, open_source, rows_of
 from training.split import held_out
 
 _BATCH_BYTES = 16 << 20
@@ -67,31 +67,28 @@ class Dataset:
         """All rows, in the order of keys, those of the validation objects last."""
         spec = self._spec
         columns = frozenset({spec.label, *(feature.name for feature in spec.features)})
+        names = tuple(feature.name for feature in spec.features)
         for source, validation in self._sources:
-            with ParquetObject(source.key, source.path) as file:
-                first_row = 0
-                for raw in file.batches(self.batch_rows, columns, use_threads=self._threads):
+            with open_source(source) as opened:
+                for first_row, raw in rows_of(opened, self.batch_rows, columns, use_threads=self._threads):
                     arrays = tuple(
-                        declared_array(source.key, feature, _column(raw, feature.name), first_row)
+                        feature_array(source.key, feature, _column(raw, feature.name), first_row)
                         for feature in spec.features
                     )
-                    names = tuple(feature.name for feature in spec.features)
                     nulls = frozenset(name for name, array in zip(names, arrays, strict=True) if array.null_count)
                     labels = label_values(source.key, spec.label, self.label_kind, _column(raw, spec.label), first_row)
                     mask = self._mask(source, first_row, raw.num_rows, validation=validation)
                     yield Batch(source.key, first_row, FeatureBatch(names, arrays, nulls), labels, mask)
-                    first_row += raw.num_rows
 
     def _labels(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]:
         spec = self._spec
+        columns = frozenset({spec.label})
         for source, validation in self._sources:
-            with ParquetObject(source.key, source.path) as file:
-                first_row = 0
-                for raw in file.batches(_MOST_ROWS, frozenset({spec.label}), use_threads=self._threads):
+            with open_source(source) as opened:
+                for first_row, raw in rows_of(opened, _MOST_ROWS, columns, use_threads=self._threads):
                     column = _column(raw, spec.label)
                     values = label_values(source.key, spec.label, self.label_kind, column, first_row)
                     yield values, self._mask(source, first_row, raw.num_rows, validation=validation)
-                    first_row += raw.num_rows
 
     def _mask(self, source: Source, first_row: int, rows: int, *, validation: bool) -> npt.NDArray[np.bool_]:
         if validation or self._spec.validation_objects:
@@ -104,15 +101,17 @@ class Dataset:
         problems: list[str] = []
         kinds: dict[str, str] = {}
         for source, _ in self._sources:
-            with ParquetObject(source.key, source.path) as file:
+            with open_source(source) as opened:
                 try:
-                    plan_columns(source.key, record, (), file.schema, {})
+                    plan_columns(source.key, record, (), opened.schema, {})
                 except ScoringError as error:
                     problems.append(error.text)
-                if spec.label not in file.schema.names:
+                if spec.label not in opened.schema.names:
                     problems.append(f"object {source.key!r} has no label column {spec.label!r}")
                     continue
-                found = file.schema.field(spec.label).type if file.schema.names.count(spec.label) == 1 else pa.null()
+                found = (
+                    opened.schema.field(spec.label).type if opened.schema.names.count(spec.label) == 1 else pa.null()
+                )
                 kind = label_kind(spec.task, found)
                 if kind is None:
                     problems.append(

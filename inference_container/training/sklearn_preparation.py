@@ -91,7 +91,7 @@ def matrix_type(spec: TrainingSpec) -> type[np.floating[Any]]:
 
 def copies(spec: TrainingSpec) -> float:
     """How many times the matrix of numbers is in memory at the peak of a fit, measured and rounded up."""
-    return 5.0 if spec.estimator in _LINEAR else 3.0
+    return 6.0 if spec.estimator in _LINEAR else 3.5
 
 
 def _text_encoder(spec: TrainingSpec) -> Any:

@@ -52,6 +52,7 @@ REPORT: dict[str, Any] = {
     "seconds": 1.5,
     "resumed_from": None,
 }
+WRAPPER = {"format": "xgboost-sklearn-ubj"}
 SKLEARN = {"trainer": "sklearn", "format": "sklearn-joblib", "estimator": "random_forest"}
 
 
@@ -94,7 +95,7 @@ def test_a_report_survives_its_json_with_and_without_metrics() -> None:
         ({"method": "predict_proba"}, "method"),
         ({"metric": "rmse"}, "metric"),
         ({"task": "regression"}, "metric"),
-        ({"task": "regression", "metric": "rmse", "method": "predict_proba", "format": "xgboost-sklearn-ubj"}, "method"),
+        ({**WRAPPER, "task": "regression", "metric": "rmse", "method": "predict_proba"}, "method"),
         ({"holdout_fraction": 0.6}, "holdout_fraction"),
         ({"holdout_fraction": -0.1}, "holdout_fraction"),
         ({"holdout_fraction": float("nan")}, "holdout_fraction"),

@@ -39,7 +39,7 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
         ONE_OF,
         {"features": (Feature("b", "double", nullable=False),)},
         "DATA",
-        "feature column 'b' is null in row",
+        "feature column 'b' is null",
     ),
     ("no rows", ONE_OF.head(0), {}, "DATA", "there is no row to train on"),
     ("one class", changed(two=1), {}, "DATA", "has one class only (1) in the rows to train on"),
