@@ -11,6 +11,7 @@ from lambdas.errors import (
     ArtifactMissingError,
     JobClosedError,
     ModelContendedError,
+    ObjectReplacedError,
     StaleEventError,
     TrainedArtifactError,
 )
@@ -19,6 +20,7 @@ from lambdas.training_objects import MAX_REPORT_BYTES
 from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
+    FLIGHTS,
     MODEL_FILE,
     packed,
     put_current,
@@ -177,6 +179,14 @@ def test_an_artifact_that_is_none_becomes_no_version(
         register(POINTER)
     assert version(running) is None
     assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0
+
+
+def test_a_dataset_that_was_replaced_meanwhile_makes_no_version(running: Stage, register: Step) -> None:
+    train(running)
+    running.upload_table(FLIGHTS.slice(1), "flights-to-learn")
+    with pytest.raises(ObjectReplacedError, match=r"a\.parquet"):
+        register(POINTER)
+    assert version(running) is None
 
 
 def test_the_model_of_somebody_else_becomes_no_version(running: Stage, register: Step) -> None:
