@@ -71,8 +71,9 @@ def run(paths: TrainingPaths, cores: int) -> int:
 
 def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None:
     started = time.monotonic()
-    spec = read_order(paths)
+    # First of all: what is left of a killed training must be packed neither with this one's model nor with its failure.
     _empty(paths.model)
+    spec = read_order(paths)
     shutil.rmtree(paths.unfinished, ignore_errors=True)
     job = Assignment(
         spec=spec,
@@ -158,7 +159,6 @@ def _size(path: Path) -> int:
 
 
 def _empty(folder: Path) -> None:
-    """Whatever a killed training left must not be packed with the new model."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():

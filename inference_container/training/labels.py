@@ -91,7 +91,7 @@ def survey(spec: TrainingSpec, parts: Iterable[tuple[npt.NDArray[Any], npt.NDArr
             continue
         for counter, chosen in ((trained, values[~mask]), (held, values[mask])):
             counter.update(dict(zip(*(part.tolist() for part in np.unique(chosen, return_counts=True)), strict=True)))
-        if len(trained) + len(held) > 2 * MAX_CLASSES:
+        if len(trained.keys() | held.keys()) > MAX_CLASSES:
             raise DataError(
                 f"label column {spec.label!r} has more than {MAX_CLASSES:,} classes: check label, and whether the task "
                 "is 'regression'"

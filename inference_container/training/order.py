@@ -42,8 +42,11 @@ def _hyperparameters(paths: TrainingPaths) -> dict[str, str]:
 
 def _refuse_several_hosts(paths: TrainingPaths, spec: TrainingSpec) -> None:
     """A script may use as many instances as it likes; our trainers would each train the same model, or a part of it."""
-    hosts = _read_json(paths.resource_config, {}).get("hosts", [])
-    if len(hosts) > 1 and spec.trainer != "script":
+    config = _read_json(paths.resource_config, {})
+    hosts = config.get("hosts") if isinstance(config, dict) else None
+    if not isinstance(hosts or [], list):
+        raise ConfigurationError(f"resourceconfig.json: hosts is {hosts!r}, expected a list of names")
+    if hosts and len(hosts) > 1 and spec.trainer != "script":
         raise ConfigurationError(
             f"the job has {len(hosts)} instances, trainer {spec.trainer!r} uses one: set instance_count to 1 and "
             "choose a larger instance type"

@@ -33,6 +33,7 @@ from training.trainer import Assignment, Outcome, threads_for
 
 DEFAULT_ROUNDS = 100
 DEFAULT_CHECKPOINT_ROUNDS = 10
+_FURTHER_APART = 10
 _OWN = frozenset({"num_boost_round", "checkpoint_rounds", "external_memory"})
 _OBJECTIVE = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
 _FOLLOWED = {
@@ -194,7 +195,8 @@ class _Rounds:
             booster.update(self._matrices.train, done)
             history += self._held_out_metric(booster, done)
             done += 1
-            if done % self._every == 0:
+            # Further apart as the model grows: each writes all of it, and so all of them stay a part of the work.
+            if done - saved >= max(self._every, done // _FURTHER_APART):
                 self._save(booster, done, history)
                 saved = done
                 event("checkpoint", rounds=done, **self._shown(history))

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,3 +195,13 @@ def test_texts_become_values_strictly(given_text: tuple[str, str | None, str, st
         assert problems[0].field == f"hyperparameters.{name}"
     else:
         assert list(values.values()) == [value]
+
+
+def test_the_document_names_every_hyperparameter_metric_estimator_and_field() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    names = {*METRICS, *ESTIMATORS, *TrainingSpec.__dataclass_fields__}
+    for task in DEFAULT_METRIC:
+        names |= set(known("xgboost", None, task))
+        for estimator in ESTIMATORS:
+            names |= set(known("sklearn", estimator, task))
+    assert [name for name in sorted(names) if f"`{name}`" not in text and f"`{name}=" not in text] == []

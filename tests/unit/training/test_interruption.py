@@ -1,12 +1,22 @@
 """Training that is cut off, by SIGTERM (a spot instance taken back) or by SIGKILL, and goes on from its checkpoint."""
 
 import json
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import xgboost
 
+from contract.codec import loads
+from contract.training import TrainingSpec
 from tests.unit.training.training_folder import DEADLINE_SECONDS, TrainingFolder, doubles, numbers_frame, wait_for
+from training.channel import find_sources
+from training.dataset import Batch, Dataset
+from training.interruption import InterruptedTrainingError, Interruption
+from training.proof import record_of
+from training.xgboost_trainer import BatchIterator
 
 ROUNDS = 40
 SETTINGS = {
@@ -125,6 +135,24 @@ def test_another_attempt_of_the_job_may_go_on_from_the_checkpoints_of_the_one_be
     assert job.model == uninterrupted.model
 
 
+def test_a_stop_while_the_data_is_read_passes_through_xgboost(tmp_path: Path) -> None:
+    """An exception inside of a C callback is lost unless XGBoost hands it on."""
+    job = prepared(tmp_path / "ml")
+    spec = loads(TrainingSpec, job.paths.spec.read_bytes())
+    sources = find_sources(job.paths.train, spec.objects, "objects")
+    interruption = Interruption()
+
+    class Stopped(Dataset):
+        def batches(self) -> Iterator[Batch]:
+            for batch in super().batches():
+                yield batch
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    dataset = Stopped(spec, record_of(spec), sources, (), threads=1)
+    with interruption.watch(), pytest.raises(InterruptedTrainingError, match="SIGTERM before the training was done"):
+        xgboost.QuantileDMatrix(BatchIterator(dataset, interruption, held_out=False, cache_prefix=None), nthread=1)
+
+
 def test_sigterm_ends_scikit_learn_at_once_and_nothing_reads_as_done(tmp_path: Path) -> None:
     job = TrainingFolder(tmp_path / "ml")
     job.add_object("a.parquet", numbers_frame(4_000, 1))
@@ -146,3 +174,15 @@ def test_sigterm_ends_scikit_learn_at_once_and_nothing_reads_as_done(tmp_path: P
     assert job.failure.startswith("TRANSIENT: the container got SIGTERM")
     assert "begins anew" in job.failure
     assert list(job.paths.model.iterdir()) == []
+
+
+def test_checkpoints_of_a_large_model_are_further_apart(tmp_path: Path) -> None:
+    job = prepared(
+        tmp_path / "ml", hyperparameters={"num_boost_round": "60", "checkpoint_rounds": "1", "max_depth": "2"}
+    )
+    ended = job.run()
+    assert ended.returncode == 0, job.failure
+    events = [json.loads(line) for line in ended.stdout.splitlines()]
+    rounds = [event["rounds"] for event in events if event["event"] == "checkpoint"]
+    assert rounds[:19] == list(range(1, 20))
+    assert rounds[19:] == [21, 23, 25, 27, 29, 32, 35, 38, 42, 46, 51, 56]

@@ -49,7 +49,7 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
     ("a class with a fraction", changed(two=ONE_OF["a"]), {}, "DATA", "that is no class (a whole number)"),
     (
         "a thousand classes and more",
-        pd.DataFrame({"a": np.arange(2_500.0), "two": np.arange(2_500)}),
+        pd.DataFrame({"a": np.arange(1_001.0), "two": np.arange(1_001)}),
         {"features": doubles("a"), "task": "multiclass", "metric": "logloss"},
         "DATA",
         "more than 1,000 classes",
