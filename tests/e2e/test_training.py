@@ -221,10 +221,12 @@ def test_a_training_that_fails_fails_the_request_unless_it_says_otherwise(traina
     assert "versions that were current" in summary.reason
 
 
-def test_an_interrupted_spot_job_goes_on_and_makes_its_version(trainable: Stage) -> None:
+def test_an_interrupted_spot_job_goes_on_from_its_checkpoint_and_makes_its_version(
+    trainable: Stage, tmp_path: Path
+) -> None:
+    """The script waits for ever until it finds what it saved before its instance was taken away."""
     compute = {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 1_200}
-    recipe = any_recipe(compute=compute, hyperparameters={"num_boost_round": "60", "max_depth": "3"})
-    set_recipe(trainable, "spotted", recipe)
+    set_script(trainable, "spotted", HALF_WAY + SCRIPT, tmp_path, compute=compute)
     trainable.aws.faults.interrupt_spot("*-spotted-*", after_checkpoints=1)
     snapshot = train(trainable, "train-on-spot", "spotted")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
@@ -238,20 +240,34 @@ def test_an_interrupted_spot_job_goes_on_and_makes_its_version(trainable: Stage)
 
 
 def test_a_script_is_trained_as_it_was_when_the_recipe_was_set(trainable: Stage, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "train.py").write_text(SCRIPT, encoding="utf-8")
-    path = tmp_path / "recipe.json"
-    code = {"program": "train.py", "source": "source"}
-    recipe = sklearn_recipe(trainer="script", estimator=None, code=code, promotion={"mode": "approval"})
-    path.write_text(json.dumps(recipe), encoding="utf-8")
-    Recipes(trainable.connection, trainable.deployment).set(read_recipe("scripted", path))
+    set_script(trainable, "scripted", SCRIPT, tmp_path, promotion={"mode": "approval"})
     snapshot = train(trainable, "train-script", "scripted")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     (version,) = versions(trainable, "scripted").values()
     assert version.metrics == {"auc": 0.75}
     assert state_of(version) is VersionState.PENDING_APPROVAL
 
+
+def set_script(stage: Stage, model_id: str, script: str, folder: Path, **changes: Any) -> None:
+    """Set a recipe whose training is this script."""
+    source = folder / "source"
+    source.mkdir()
+    (source / "train.py").write_text(script, encoding="utf-8")
+    path = folder / "recipe.json"
+    code = {"program": "train.py", "source": "source"}
+    path.write_text(json.dumps(sklearn_recipe(trainer="script", estimator=None, code=code, **changes)))
+    Recipes(stage.connection, stage.deployment).set(read_recipe(model_id, path))
+
+
+HALF_WAY = """
+import os, pathlib, time
+
+saved = pathlib.Path(os.environ["SM_MODEL_DIR"]).parent / "checkpoints" / "half-way"
+if not saved.exists():
+    saved.write_text("half of it")
+    while True:
+        time.sleep(0.05)
+"""
 
 SCRIPT = f"""
 import json, os, pathlib
@@ -280,13 +296,7 @@ while not (folder / "open").exists():
 def test_stopping_a_scoring_execution_stops_its_training_and_closes_all_records(
     trainable: Stage, tmp_path: Path
 ) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "train.py").write_text(WAITING_SCRIPT.format(folder=str(tmp_path)), encoding="utf-8")
-    path = tmp_path / "recipe.json"
-    code = {"program": "train.py", "source": "source"}
-    path.write_text(json.dumps(sklearn_recipe(trainer="script", estimator=None, code=code)), encoding="utf-8")
-    Recipes(trainable.connection, trainable.deployment).set(read_recipe("endless", path))
+    set_script(trainable, "endless", WAITING_SCRIPT.format(folder=str(tmp_path)), tmp_path)
     execution_id = trainable.executions.start('{"train": {"models": ["endless"]}}', "stopped-in-training")
     wait_for((tmp_path / "waiting").exists, "the training job runs")
     training = trainable.executions.snapshot(execution_id).training
