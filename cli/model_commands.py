@@ -26,7 +26,7 @@ from cli.tables import (
     versions_table,
 )
 from cli.training_tables import decision_line
-from contract.catalog import Model, ModelVersion, check_reason
+from contract.catalog import REASON_CHARACTERS, Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 
 _NO_DATASET = "sample"
@@ -54,7 +54,7 @@ def show(options: Namespace, connection: Connection, output: Output) -> ExitStat
 
 def promote(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
     catalog = Catalog(connection, find_deployment(connection, options.stage))
-    check_reason(options.reason, "decision")
+    check_reason(options.reason)
     model = catalog.promote(options.model, options.version, changed_by=caller(connection), reason=options.reason)
     output.data(plain_json(model), _describe(model))
     return ExitStatus.SUCCEEDED
@@ -62,7 +62,7 @@ def promote(options: Namespace, connection: Connection, output: Output) -> ExitS
 
 def roll_back(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
     catalog = Catalog(connection, find_deployment(connection, options.stage))
-    check_reason(options.reason, "decision")
+    check_reason(options.reason)
     model = catalog.roll_back(options.model, changed_by=caller(connection), reason=options.reason)
     output.data(plain_json(model), _describe(model))
     return ExitStatus.SUCCEEDED
@@ -134,6 +134,12 @@ def _registered(options: Namespace, connection: Connection, stack: ExitStack) ->
     if version is None:
         raise CommandError(f"Model {options.model} names version {name} as current, and has no such version.")
     return version, stack.enter_context(catalog.artifact(version))
+
+
+def check_reason(reason: str) -> None:
+    """Refuse a reason that is too long for the model's history, before anything is asked of AWS."""
+    if len(reason) > REASON_CHARACTERS:
+        raise InvalidInputError("reason", [Problem("--reason", reason, f"at most {REASON_CHARACTERS} characters")])
 
 
 def _describe(model: Model) -> str:

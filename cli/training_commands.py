@@ -12,12 +12,12 @@ from cli.deployment import find_deployment
 from cli.execution_commands import follow, read_request
 from cli.executions import Executions, check_training_request
 from cli.failures import CommandError, ExitStatus
+from cli.model_commands import check_reason
 from cli.output import Output
 from cli.recipe_document import read_recipe
 from cli.recipes import Recipes
 from cli.tables import fields_table, plain_json
 from cli.training_tables import decision_line, recipe_fields, recipes_table
-from contract.catalog import check_reason
 
 
 def train(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
@@ -91,7 +91,7 @@ def reject(options: Namespace, connection: Connection, output: Output) -> ExitSt
 
 
 def _decide(word: str, options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    check_reason(options.reason, "decision")
+    check_reason(options.reason)
     decisions = Decisions(connection, find_deployment(connection, options.stage))
     decide = decisions.approve if word == "approve" else decisions.reject
     _, version = decide(options.model, options.version, changed_by=caller(connection), reason=options.reason)

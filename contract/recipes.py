@@ -1,5 +1,6 @@
 """A recipe: all that a model needs to be trained again, and who or what decides about a version that comes of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -16,7 +17,8 @@ _ANY_SHA256 = "0" * 64
 _LONGEST_SECONDS = 28 * 86_400
 """SageMaker's limit for a training job, by its documentation."""
 _DEFAULT_FILE = {"sklearn": "model.joblib", "xgboost": "model"}
-MAX_CODE_BYTES = 100_000_000
+MAX_CODE_BYTES = 20_000_000
+"""Of a training script's archive: the plan reads many of them at once."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Promotion:
     """The worst value of the recipe's metric that is good enough. None: any."""
     min_improvement: float = 0.0
     """How much better than the current version's the metric must be; below 0: how much worse it may be."""
+
+    def __post_init__(self) -> None:
+        # Nothing is better or worse than what is no number, so such a rule would refuse everything and say why wrongly.
+        values = {"floor": self.floor or 0.0, "min_improvement": self.min_improvement}
+        problems = [
+            Problem(name, value, "a finite number") for name, value in values.items() if not math.isfinite(value)
+        ]
+        if problems:
+            raise InvalidInputError("Promotion", problems)
 
 
 @dataclass(frozen=True)

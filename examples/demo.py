@@ -1,7 +1,7 @@
-"""`make demo`: scores all flights of 2013 with a fleet of 19 models, in an embedded AWS of its own.
+"""`make demo`: trains a fleet of 19 models and scores all flights of 2013 with it, in an embedded AWS of its own.
 
-Everything goes the way it goes on an account: the synthesized templates are deployed, models are registered in the
-catalog, and the state machine is started with `{}`.
+Everything goes the way it goes on an account: the synthesized templates are deployed, the models' recipes are set, the
+training workflow is started with `{}` and promotes what is good enough, then the scoring workflow is started with `{}`.
 """
 
 import os
@@ -26,6 +26,8 @@ from cli.figures import job_seconds, totals
 from cli.local_commands import ended_by_signals
 from cli.output import Output
 from cli.progress import progress_for, watch
+from cli.recipe_document import RecipeDocument
+from cli.recipes import Recipes
 from cli.tables import execution_view, totals_line
 from contract import layout
 from embedded.assembly import AssemblyError
@@ -35,7 +37,7 @@ from embedded.node import NodeNotFoundError
 from embedded.server import LOG_FILE, EmbeddedAws, EmbeddedAwsError
 from embedded.synth import SynthesisError, synthesize
 from examples.flights.data import FlightsDataError, Group, objects_of, read_flights, write_datasets
-from examples.flights.fleet import TrainedModel, train_fleet
+from examples.flights.fleet import Lesson, TrainedModel, trained_model, write_lessons
 from examples.flights.results import (
     PredictionsError,
     check_predictions,
@@ -68,11 +70,11 @@ _EXPLAINED = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """The flights, their objects below `folder`, and the trained fleet."""
+    """The flights, their objects below `folder`, and what each model of the fleet learns from."""
 
     flights: pa.Table
     folder: Path
-    fleet: list[TrainedModel]
+    lessons: list[Lesson]
 
 
 class Demo:
@@ -92,7 +94,7 @@ class Demo:
             shutil.rmtree(self._folder / name, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fleetscore-demo-") as temporary, ThreadPoolExecutor(1) as aside:
-            # The data and the fleet are made while the CDK app is synthesized, which is a process of its own.
+            # The data is made while the CDK app is synthesized, which is a process of its own.
             prepared = aside.submit(self._prepare, Path(temporary))
             with EmbeddedAws() as aws:
                 self.say(f"The embedded AWS listens at {aws.endpoint.url}")
@@ -108,9 +110,9 @@ class Demo:
         counts = write_datasets(flights, temporary / "data")
         objects = sum(1 for _ in objects_of(temporary / "data"))
         self.say(f"{flights.num_rows:,} flights written as {len(counts)} datasets of {objects} Parquet objects")
-        fleet = train_fleet(flights, temporary / "models")
-        self.say(f"{len(fleet)} models trained on the months up to September, judged on the rest")
-        return Prepared(flights, temporary / "data", fleet)
+        lessons = write_lessons(flights, temporary / "data")
+        self.say(f"Known arrivals up to September written to learn from, those after it to judge {len(lessons)} models")
+        return Prepared(flights, temporary / "data", lessons)
 
     def _score(
         self, aws: EmbeddedAws, connection: Connection, preparing: Future[Prepared], temporary: Path
@@ -123,47 +125,64 @@ class Demo:
         prepared = preparing.result()
         self._fill(connection, deployment, prepared)
         executions = Executions(connection, deployment)
-        execution_id = executions.start("{}")
-        self.say(f"Execution {execution_id} started with the input {{}}")
+        trained = self._follow(executions, executions.start_training("{}"), "Training execution")
+        if trained.exit_status is not ExitStatus.SUCCEEDED:
+            return trained.exit_status
+        snapshot = self._follow(executions, executions.start("{}"), "Execution")
+        self._keep_summary(connection, deployment, snapshot.execution_id)
+        if snapshot.exit_status is not ExitStatus.SUCCEEDED:
+            return snapshot.exit_status
+        catalog = Catalog(connection, deployment)
+        versions = {version.spec.model_id: version for _, version in catalog.models() if version is not None}
+        fleet = [trained_model(lesson, versions[lesson.recipe.model_id]) for lesson in prepared.lessons]
+        self._report(connection, deployment, prepared, fleet, snapshot)
+        return ExitStatus.SUCCEEDED
+
+    def _follow(self, executions: Executions, execution_id: str, word: str) -> Snapshot:
+        """Watch an execution to its end, and show all there is to know of one that did not succeed."""
+        self.say(f"{word} {execution_id} started with the input {{}}")
         progress = progress_for(self._output.console)
         snapshot = watch(executions, execution_id, progress, seconds_between_reads=_SECONDS_BETWEEN_READS)
         self.say(f"{snapshot.status}: {totals_line(snapshot)}")
-        self._keep_summary(connection, deployment, execution_id)
         if snapshot.exit_status is not ExitStatus.SUCCEEDED:
             self._output.data(None, *execution_view(snapshot, executions.attempts(execution_id)))
-            return snapshot.exit_status
-        self._report(connection, deployment, prepared, snapshot)
-        return ExitStatus.SUCCEEDED
+        return snapshot
 
     def _fill(self, connection: Connection, deployment: Deployment, prepared: Prepared) -> None:
         s3 = connection.client("s3")
-        catalog, me = Catalog(connection, deployment), caller(connection)
+        recipes, me = Recipes(connection, deployment), caller(connection)
         with ThreadPoolExecutor(_UPLOADS) as pool:
             uploads = [
                 pool.submit(s3.upload_file, str(path), deployment.datasets_bucket, key)
                 for key, path in objects_of(prepared.folder)
             ]
-            registrations = [
-                pool.submit(catalog.register, model.document, registered_by=me) for model in prepared.fleet
+            written = [
+                pool.submit(recipes.set, RecipeDocument(lesson.recipe), updated_by=me) for lesson in prepared.lessons
             ]
-            for done in (*uploads, *registrations):
+            for done in (*uploads, *written):
                 done.result()
-        self.say(f"{len(uploads)} objects uploaded, {len(registrations)} models registered")
+        self.say(f"{len(uploads)} objects uploaded, {len(written)} recipes set")
 
     def _keep_summary(self, connection: Connection, deployment: Deployment, execution_id: str) -> None:
         key = layout.summary_key(execution_id)
         content = connection.client("s3").get_object(Bucket=deployment.results_bucket, Key=key)["Body"].read()
         (self._folder / "summary.json").write_bytes(content)
 
-    def _report(self, connection: Connection, deployment: Deployment, prepared: Prepared, snapshot: Snapshot) -> None:
+    def _report(
+        self,
+        connection: Connection,
+        deployment: Deployment,
+        prepared: Prepared,
+        fleet: list[TrainedModel],
+        snapshot: Snapshot,
+    ) -> None:
         prefixes = [
-            layout.predictions_prefix(model.group.name, model.group.name, snapshot.execution_id)
-            for model in prepared.fleet
+            layout.predictions_prefix(model.group.name, model.group.name, snapshot.execution_id) for model in fleet
         ]
         folder = self._folder / "predictions"
         files = download(connection.client("s3"), deployment.results_bucket, prefixes, folder)
         predictions: dict[Group, pa.Table] = {
-            model.group: read_predictions(folder, model.group, snapshot.execution_id) for model in prepared.fleet
+            model.group: read_predictions(folder, model.group, snapshot.execution_id) for model in fleet
         }
         check_predictions(prepared.flights, predictions)
         total, expected = totals(snapshot), 2 * prepared.flights.num_rows
@@ -173,9 +192,9 @@ class Demo:
             )
         self.say(f"Checked: each of {prepared.flights.num_rows:,} flights was scored by both of its models")
         seconds = {job.job_id: job_seconds(job, snapshot.read_at) for job in snapshot.jobs}
-        self._output.data(None, "", fleet_table(prepared.fleet, predictions, seconds))
-        if any(model.trained_on != "own flights" for model in prepared.fleet):
-            self._output.line("* too few flights of its own: trained on those of all carriers")
+        self._output.data(None, "", fleet_table(fleet, predictions, seconds))
+        if any(model.lesson.borrows for model in fleet):
+            self._output.line("* too few flights of its own: trained on those of all carriers, or judged by them")
         self._output.line("\nSome flights, and the probability to arrive late that both of their models gave:")
         self._output.data(None, sample_table(prepared.flights, predictions, _SHOWN_FLIGHTS), "")
         shown = self._folder.relative_to(Path.cwd()) if self._folder.is_relative_to(Path.cwd()) else self._folder

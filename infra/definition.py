@@ -25,7 +25,6 @@ from infra.compute import JobPlatform
 from infra.sagemaker_tasks import (
     DataType,
     Distribution,
-    JobNetwork,
     ProcessingInput,
     ProcessingOutput,
     SageMakerProcessingJob,
@@ -33,7 +32,18 @@ from infra.sagemaker_tasks import (
 )
 from infra.settings import Settings
 from infra.storage import Storage
-from infra.workflow_states import EXECUTION, FAILURE, JOB, WorkflowStates, fields_of, message, retry_creation
+from infra.workflow_states import (
+    EXECUTION,
+    FAILURE,
+    JOB,
+    WorkflowStates,
+    fields_of,
+    job_network,
+    job_tags,
+    map_statements,
+    message,
+    retry_creation,
+)
 
 MAP_LABEL = "ScoreModels"
 
@@ -101,7 +111,7 @@ class Definition(Construct):
         train_first.otherwise(plan_execution)
         plan_execution.next(score_models).next(summarize_execution)
         self.start = hold_request.next(train_first)
-        self.statements = self._statements()
+        self.statements = map_statements(storage)
 
     def _run_training(self, training: sfn.IStateMachine) -> tasks.StepFunctionsStartExecution:
         run_training = tasks.StepFunctionsStartExecution(
@@ -208,16 +218,8 @@ class Definition(Construct):
                 output("ledger", "ledger_uri"),
             ],
             output_kms_key_id=self._storage.key_arn,
-            network=JobNetwork(
-                isolation=True,
-                subnet_ids=settings.vpc.subnet_ids if settings.vpc else (),
-                security_group_ids=settings.vpc.security_group_ids if settings.vpc else (),
-            ),
-            tags={
-                "fleetscore:stage": settings.stage,
-                "fleetscore:execution-id": path_of(JobPointer, "execution_id"),
-                "fleetscore:job-id": path_of(JobPointer, "job_id"),
-            },
+            network=job_network(settings),
+            tags=job_tags(settings.stage),
             result_path=sfn.JsonPath.DISCARD,
         )
         retry_creation(job)
@@ -230,10 +232,3 @@ class Definition(Construct):
         }
         runtime = sfn.JsonPath.number_at(path_of(AttemptPlan, "max_runtime_seconds"))
         return {**plan, _TIMEOUT_FIELD: sfn.JsonPath.math_add(runtime, self._settings.provisioning_margin_seconds)}
-
-    def _statements(self) -> list[iam.PolicyStatement]:
-        jobs = self._storage.objects_arn(self._storage.results_bucket, layout.jobs_key("*"))
-        return [
-            iam.PolicyStatement(actions=["s3:GetObject"], resources=[jobs]),
-            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[self._storage.key_arn]),
-        ]

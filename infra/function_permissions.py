@@ -74,6 +74,7 @@ def statements_of(function: str, storage: Storage) -> list[iam.PolicyStatement]:
             _table(storage, ["GetItem", "BatchGetItem", "PutItem"], index=True),
         ],
         "register_model_version": [
+            _list(storage.datasets_bucket),
             _list_results(storage, layout.EXECUTIONS_PREFIX),
             _allow(["s3:GetObject"], executions),
             _allow(

@@ -8,13 +8,23 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract import layout
 from contract.messages import REQUEST_FIELD, JobPointer, PlanInput, TrainingAttemptPlan, path_of
 from infra.compute import JobPlatform
-from infra.sagemaker_tasks import JobNetwork, SageMakerTrainingJob
+from infra.sagemaker_tasks import SageMakerTrainingJob
 from infra.settings import Settings
 from infra.storage import Storage
-from infra.workflow_states import EXECUTION, FAILURE, JOB, WorkflowStates, fields_of, message, retry_creation
+from infra.workflow_states import (
+    EXECUTION,
+    FAILURE,
+    JOB,
+    WorkflowStates,
+    fields_of,
+    job_network,
+    job_tags,
+    map_statements,
+    message,
+    retry_creation,
+)
 
 MAP_LABEL = "TrainModels"
 
@@ -60,7 +70,7 @@ class TrainingDefinition(Construct):
         train_models.item_processor(self._job())
         train_models.add_catch(summarize_execution, result_path=FAILURE)
         self.start = hold_request.next(plan_training).next(train_models).next(summarize_execution)
-        self.statements = self._statements()
+        self.statements = map_statements(storage)
 
     def _job(self) -> sfn.IChainable:
         """One job, which trains one version of one model: attempts until one holds or no further one can help."""
@@ -113,16 +123,8 @@ class TrainingDefinition(Construct):
             volume_size_gb=planned("volume_size_gb"),
             # SageMaker enforces the times itself; this only ends a wait for a job whose end is never reported.
             timeout=sfn.Timeout.at(f"{_PLAN}.{_TIMEOUT_FIELD}"),
-            network=JobNetwork(
-                isolation=True,
-                subnet_ids=settings.vpc.subnet_ids if settings.vpc else (),
-                security_group_ids=settings.vpc.security_group_ids if settings.vpc else (),
-            ),
-            tags={
-                "fleetscore:stage": settings.stage,
-                "fleetscore:execution-id": path_of(JobPointer, "execution_id"),
-                "fleetscore:job-id": path_of(JobPointer, "job_id"),
-            },
+            network=job_network(settings),
+            tags=job_tags(settings.stage),
             result_path=sfn.JsonPath.DISCARD,
         )
         retry_creation(job)
@@ -134,10 +136,3 @@ class TrainingDefinition(Construct):
         plan = {name: sfn.JsonPath.object_at(path_of(TrainingAttemptPlan, name)) for name in names}
         longest = sfn.JsonPath.number_at(path_of(TrainingAttemptPlan, "longest_seconds"))
         return {**plan, _TIMEOUT_FIELD: sfn.JsonPath.math_add(longest, self._settings.provisioning_margin_seconds)}
-
-    def _statements(self) -> list[iam.PolicyStatement]:
-        jobs = self._storage.objects_arn(self._storage.results_bucket, layout.jobs_key("*"))
-        return [
-            iam.PolicyStatement(actions=["s3:GetObject"], resources=[jobs]),
-            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[self._storage.key_arn]),
-        ]

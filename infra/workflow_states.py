@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
+from contract import layout
 from contract.codec import SCHEMA_VERSION, SCHEMA_VERSION_FIELD
 from contract.messages import (
     FAILURE_FIELD,
@@ -22,7 +24,9 @@ from contract.messages import (
     path_of,
 )
 from contract.status import ExecutionStatus
-from infra.sagemaker_tasks import SageMakerProcessingJob, SageMakerTrainingJob
+from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
+from infra.settings import Settings
+from infra.storage import Storage
 
 FAILURE = f"$.{FAILURE_FIELD}"
 JOB = {field.name: path_of(JobPointer, field.name) for field in dataclasses.fields(JobPointer)}
@@ -206,6 +210,32 @@ class WorkflowStates:
         )
         try_again.otherwise(job_failed)
         return classify_failure
+
+
+def job_network(settings: Settings) -> JobNetwork:
+    """A job's container has no network; its volumes are filled and emptied through the stage's VPC, if it has one."""
+    return JobNetwork(
+        isolation=True,
+        subnet_ids=settings.vpc.subnet_ids if settings.vpc else (),
+        security_group_ids=settings.vpc.security_group_ids if settings.vpc else (),
+    )
+
+
+def job_tags(stage: str) -> dict[str, str]:
+    return {
+        "fleetscore:stage": stage,
+        "fleetscore:execution-id": path_of(JobPointer, "execution_id"),
+        "fleetscore:job-id": path_of(JobPointer, "job_id"),
+    }
+
+
+def map_statements(storage: Storage) -> list[iam.PolicyStatement]:
+    """What the Map needs to read its jobs."""
+    jobs = storage.objects_arn(storage.results_bucket, layout.jobs_key("*"))
+    return [
+        iam.PolicyStatement(actions=["s3:GetObject"], resources=[jobs]),
+        iam.PolicyStatement(actions=["kms:Decrypt"], resources=[storage.key_arn]),
+    ]
 
 
 def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:

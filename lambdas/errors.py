@@ -112,11 +112,11 @@ class OutputIncompleteError(FleetscoreError):
 
 
 class ObjectReplacedError(FleetscoreError):
-    """Objects of the dataset are not those that the plan pinned any more, so nobody can say which were scored."""
+    """Objects of the dataset are not the pinned ones any more, so nobody can say which were scored or learned from."""
 
     def __init__(self, job_id: str, replaced: Sequence[str]) -> None:
         super().__init__(
-            f"job {job_id!r}: {len(replaced):,} objects of its dataset were replaced or removed while it was scored: "
+            f"job {job_id!r}: {len(replaced):,} objects of its dataset were replaced or removed while it was read: "
             f"{_listed(replaced, '; ')}. Let uploads end, then start a new execution."
         )
 

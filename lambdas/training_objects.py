@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from botocore.exceptions import ClientError
-
 from contract import codec, layout
 from contract.problems import InvalidInputError
 from contract.recipes import ModelRecipe, TrainingCode
@@ -20,7 +18,6 @@ from lambdas.errors import ArtifactMissingError, TrainedArtifactError
 
 MAX_REPORT_BYTES = 1_000_000
 _CHUNK_BYTES = 1 << 20
-_GONE = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
 @dataclass(frozen=True)
@@ -83,17 +80,16 @@ class TrainingObjects(ABC):
 
     def training_code(self, model_id: str, code: TrainingCode) -> bytes | None:
         """The archive of a training script; None when there is none. Whether it is the right one is the caller's."""
-        try:
-            answer = self._s3.get_object(Bucket=self.models_bucket, Key=layout.code_key(model_id, code.sha256))
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
-                return None
-            raise
+        key = layout.code_key(model_id, code.sha256)
+        if not self._is_there(self.models_bucket, key):
+            return None
+        answer = self._s3.get_object(Bucket=self.models_bucket, Key=key)
         # One byte more than there should be is enough to see that it is another one.
         body: bytes = answer["Body"].read(code.bytes + 1)
         return body
 
     def add_training_code(self, execution_id: str, job_id: str, archive: bytes) -> None:
+        """Write the archive where only this job finds it, once."""
         self._put_once(layout.job_code_key(execution_id, job_id), archive)
 
     def checkpointed_since(self, execution_id: str, job_id: str, moment: float) -> bool:
@@ -111,12 +107,9 @@ class TrainingObjects(ABC):
         """
         key = layout.trained_artifact_key(execution_id, job_id, training_job_name)
         uri = layout.s3_uri(self.results_bucket, key)
-        try:
-            answer = self._s3.get_object(Bucket=self.results_bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
-                raise ArtifactMissingError(job_id, uri) from error
-            raise
+        if not self._is_there(self.results_bucket, key):
+            raise ArtifactMissingError(job_id, uri)
+        answer = self._s3.get_object(Bucket=self.results_bucket, Key=key)
         stream = _Hashed(answer["Body"].iter_chunks(_CHUNK_BYTES))
         try:
             files, text = _read_archive(stream)
@@ -131,6 +124,11 @@ class TrainingObjects(ABC):
         except InvalidInputError as error:
             raise TrainedArtifactError(job_id, [str(error)]) from error
         return TrainedArtifact(key, answer["ETag"], stream.digest.hexdigest(), stream.size, files, report)
+
+    def _is_there(self, bucket: str, key: str) -> bool:
+        """By a listing: with the right to list some prefixes only, S3 calls a missing object a denied one."""
+        found = self._s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+        return [entry["Key"] for entry in found.get("Contents", ())] == [key]
 
     def copy_artifact(self, artifact: TrainedArtifact, model_id: str, version: str) -> None:
         """Put exactly the artifact that was read where a version's artifact lies; S3 copies it, in parts if need be."""

@@ -97,10 +97,10 @@ def fleet_table(
         late = float(np.mean(rows[LATE].to_numpy() > _THRESHOLD))
         taken = seconds.get(model.group.name)
         table.add_row(
-            model.group.name + (" *" if model.trained_on != "own flights" else ""),
+            model.group.name + (" *" if model.lesson.borrows else ""),
             f"{rows.num_rows:,}",
             f"{late:.1%}",
-            f"{model.auc:.3f}" if model.auc is not None else "undefined",
+            f"{model.auc:.3f}",
             f"{model.held_out_rows:,}",
             f"{taken:.1f}" if taken is not None else "",
         )

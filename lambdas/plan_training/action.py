@@ -12,6 +12,7 @@ from contract.records import ExecutionRecord
 from contract.spec import PinnedObject
 from contract.training_request import TrainingRequest, parse_training_request
 from lambdas.deployment import Deployment
+from lambdas.errors import PlanChangedError
 from lambdas.observability import logger, publish_counts
 from lambdas.parallel import in_parallel
 from lambdas.parquet_footer import Column, FooterError, read_columns
@@ -65,16 +66,13 @@ def _jobs(
     datasets = dict(zip(names, in_parallel(lambda name: _read_dataset(name, deployment), names), strict=True))
     problems += [problem for dataset in datasets.values() for problem in dataset.problems]
     jobs: list[PlannedTraining] = []
-    archives = in_parallel(lambda recipe: _code(recipe, deployment), recipes)
-    for recipe, archive in zip(recipes, archives, strict=True):
-        found = [
-            *check_code(recipe, archive),
-            *_check_columns(recipe, datasets),
-            *check_images([recipe.candidate], defaults.image_uris),
-        ]
+    checked = in_parallel(lambda recipe: check_code(recipe, _code(recipe, deployment)), recipes)
+    for recipe, code_problems in zip(recipes, checked, strict=True):
+        images = check_images([recipe.candidate], defaults.image_uris)
+        found = [*code_problems, *_check_columns(recipe, datasets), *images]
         problems += found
         if not found and not problems:
-            jobs.append(_job(recipe, archive, record, datasets, defaults))
+            jobs.append(_job(recipe, record, datasets, defaults))
     if problems:
         raise InvalidInputError("request", problems)
     return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
@@ -121,7 +119,6 @@ def _check_columns(recipe: ModelRecipe, datasets: Mapping[str, _Dataset]) -> lis
 
 def _job(
     recipe: ModelRecipe,
-    archive: bytes | None,
     record: ExecutionRecord,
     datasets: Mapping[str, _Dataset],
     defaults: PlanDefaults,
@@ -130,7 +127,7 @@ def _job(
     validation = datasets[recipe.validation_dataset].objects if recipe.validation_dataset else ()
     objects = datasets[recipe.training_dataset].objects
     spec = recipe.training_spec(record.execution_id, recipe.model_id, version, objects, validation)
-    return PlannedTraining(recipe, spec, recipe.compute.over(defaults.compute), archive)
+    return PlannedTraining(recipe, spec, recipe.compute.over(defaults.compute))
 
 
 def _write_down(
@@ -143,8 +140,12 @@ def _write_down(
     execution_id = record.execution_id
 
     def write(job: PlannedTraining) -> None:
-        if job.code is not None:
-            deployment.store.add_training_code(execution_id, job.spec.job_id, job.code)
+        # Read once more, and not kept since it was checked: all scripts together would not fit in memory.
+        archive = _code(job.recipe, deployment)
+        if check_code(job.recipe, archive):
+            raise PlanChangedError(layout.s3_uri(deployment.settings.models_bucket, layout.CODE_PREFIX))
+        if archive is not None:
+            deployment.store.add_training_code(execution_id, job.spec.job_id, archive)
         deployment.store.add_training(job.spec, job.recipe)
 
     for _ in in_parallel(write, jobs):

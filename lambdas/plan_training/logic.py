@@ -25,8 +25,6 @@ class PlannedTraining:
     recipe: ModelRecipe
     spec: TrainingSpec
     compute: Compute
-    code: bytes | None = None
-    """The training script's archive."""
 
     def record(self, created_at: str, image_uri: str) -> JobRecord:
         objects = (*self.spec.objects, *self.spec.validation_objects)

@@ -7,17 +7,19 @@ from contract.messages import JobPointer, JobResult
 from contract.recipes import ModelRecipe
 from contract.records import JobRecord
 from contract.status import FINAL_JOB_STATUSES, JobStatus, VersionState
-from contract.training import TrainingReport
+from contract.training import TrainingReport, TrainingSpec
 from lambdas.deployment import Deployment
 from lambdas.errors import (
     JobClosedError,
     ModelContendedError,
+    ObjectReplacedError,
     StaleEventError,
     TrainedArtifactError,
 )
 from lambdas.observability import publish_counts
 from lambdas.register_model_version.logic import Decided, check_artifact, decide, outcome
 from lambdas.training_objects import TrainedArtifact
+from lambdas.verify_output.logic import replaced_objects
 
 _TRIES = 5
 
@@ -27,6 +29,7 @@ def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobRe
 
     Raises:
         ArtifactMissingError: when the training job left none.
+        ObjectReplacedError: when the datasets' objects are not the pinned ones any more.
         TrainedArtifactError: when the artifact is not what the spec asked for.
         ModelContendedError: when others change the model all the time.
         JobClosedError: when the job has ended otherwise.
@@ -45,12 +48,13 @@ def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobRe
 def _register(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> JobRecord:
     if (job.status, job.attempt) != (JobStatus.RUNNING, pointer.attempt):
         return job
-    artifact = deployment.store.trained_artifact(job.execution_id, job.job_id, job.processing_job_name)
     spec = deployment.store.training_spec(job.execution_id, job.job_id)
+    recipe = deployment.store.recipe_copy(job.execution_id, job.job_id)
+    _check_datasets(spec, recipe, deployment)
+    artifact = deployment.store.trained_artifact(job.execution_id, job.job_id, job.processing_job_name)
     problems = check_artifact(spec, artifact.report, artifact.files)
     if problems:
         raise TrainedArtifactError(job.job_id, problems)
-    recipe = deployment.store.recipe_copy(job.execution_id, job.job_id)
     deployment.store.copy_artifact(artifact, spec.model_id, spec.version)
     arn = deployment.table.execution(job.execution_id).execution_arn
     for _ in range(_TRIES):
@@ -63,6 +67,14 @@ def _register(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> Jo
         if deployment.table.version(spec.model_id, spec.version) is not None:
             raise TrainedArtifactError(job.job_id, [f"model {spec.model_id!r} has a version {spec.version!r} already"])
     raise ModelContendedError(spec.model_id)
+
+
+def _check_datasets(spec: TrainingSpec, recipe: ModelRecipe, deployment: Deployment) -> None:
+    pinned = ((recipe.training_dataset, spec.objects), (recipe.validation_dataset, spec.validation_objects))
+    for dataset, objects in pinned:
+        replaced = replaced_objects(objects, deployment.store.dataset_objects(dataset)) if dataset else ()
+        if replaced:
+            raise ObjectReplacedError(spec.job_id, replaced)
 
 
 def _write(

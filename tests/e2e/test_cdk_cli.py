@@ -54,7 +54,8 @@ class Cli:
 
     def state_machine(self) -> dict[str, Any]:
         client = self.aws.endpoint.client("stepfunctions")
-        (machine,) = client.list_state_machines()["stateMachines"]
+        machines = {machine["name"]: machine for machine in client.list_state_machines()["stateMachines"]}
+        machine = machines["fleetscore-dev"]
         described: dict[str, Any] = client.describe_state_machine(stateMachineArn=machine["stateMachineArn"])
         return described
 
@@ -92,7 +93,7 @@ def test_the_cli_bootstraps_deploys_updates_and_destroys(cli: Cli) -> None:
     assert cli.aws.images.resolve(image_uri) is not None
 
     cli.edit("lambdas/plan_execution/handler.py", '"""', '"""Changed. ')
-    cli.edit("infra/workflow.py", 'comment="', 'comment="Changed. ')
+    cli.edit("infra/workflow.py", '"Scores datasets', '"Changed. Scores datasets')
     cli.run("deploy", "--all", "--require-approval", "never")
     after = cli.state_machine()
     assert after["stateMachineArn"] == before["stateMachineArn"]

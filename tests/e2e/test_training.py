@@ -17,7 +17,7 @@ from cli.recipes import Recipes
 from contract import layout
 from contract.catalog import ModelVersion
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus, VersionState
-from tests.e2e.stage import FEATURES, Stage, people, train_xgboost
+from tests.e2e.stage import FEATURES, Stage, people, train_xgboost, wait_for
 
 NUMBERS = "age:double,visits:int64:required,spend:double"
 
@@ -221,10 +221,12 @@ def test_a_training_that_fails_fails_the_request_unless_it_says_otherwise(traina
     assert "versions that were current" in summary.reason
 
 
-def test_an_interrupted_spot_job_goes_on_and_makes_its_version(trainable: Stage) -> None:
+def test_an_interrupted_spot_job_goes_on_from_its_checkpoint_and_makes_its_version(
+    trainable: Stage, tmp_path: Path
+) -> None:
+    """The script waits for ever until it finds what it saved before its instance was taken away."""
     compute = {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 1_200}
-    recipe = any_recipe(compute=compute, hyperparameters={"num_boost_round": "60", "max_depth": "3"})
-    set_recipe(trainable, "spotted", recipe)
+    set_script(trainable, "spotted", HALF_WAY + SCRIPT, tmp_path, compute=compute)
     trainable.aws.faults.interrupt_spot("*-spotted-*", after_checkpoints=1)
     snapshot = train(trainable, "train-on-spot", "spotted")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
@@ -238,20 +240,34 @@ def test_an_interrupted_spot_job_goes_on_and_makes_its_version(trainable: Stage)
 
 
 def test_a_script_is_trained_as_it_was_when_the_recipe_was_set(trainable: Stage, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "train.py").write_text(SCRIPT, encoding="utf-8")
-    path = tmp_path / "recipe.json"
-    code = {"program": "train.py", "source": "source"}
-    recipe = sklearn_recipe(trainer="script", estimator=None, code=code, promotion={"mode": "approval"})
-    path.write_text(json.dumps(recipe), encoding="utf-8")
-    Recipes(trainable.connection, trainable.deployment).set(read_recipe("scripted", path))
+    set_script(trainable, "scripted", SCRIPT, tmp_path, promotion={"mode": "approval"})
     snapshot = train(trainable, "train-script", "scripted")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     (version,) = versions(trainable, "scripted").values()
     assert version.metrics == {"auc": 0.75}
     assert state_of(version) is VersionState.PENDING_APPROVAL
 
+
+def set_script(stage: Stage, model_id: str, script: str, folder: Path, **changes: Any) -> None:
+    """Set a recipe whose training is this script."""
+    source = folder / "source"
+    source.mkdir()
+    (source / "train.py").write_text(script, encoding="utf-8")
+    path = folder / "recipe.json"
+    code = {"program": "train.py", "source": "source"}
+    path.write_text(json.dumps(sklearn_recipe(trainer="script", estimator=None, code=code, **changes)))
+    Recipes(stage.connection, stage.deployment).set(read_recipe(model_id, path))
+
+
+HALF_WAY = """
+import os, pathlib, time
+
+saved = pathlib.Path(os.environ["SM_MODEL_DIR"]).parent / "checkpoints" / "half-way"
+if not saved.exists():
+    saved.write_text("half of it")
+    while True:
+        time.sleep(0.05)
+"""
 
 SCRIPT = f"""
 import json, os, pathlib
@@ -265,3 +281,38 @@ target = pathlib.Path(os.environ["SM_MODEL_DIR"])
 joblib.dump(model, target / "model.joblib")
 (target / "metrics.json").write_text(json.dumps({{"auc": 0.75}}))
 """
+
+
+WAITING_SCRIPT = """
+import os, pathlib, time
+
+folder = pathlib.Path({folder!r})
+(folder / "waiting").touch()
+while not (folder / "open").exists():
+    time.sleep(0.05)
+"""
+
+
+def test_stopping_a_scoring_execution_stops_its_training_and_closes_all_records(
+    trainable: Stage, tmp_path: Path
+) -> None:
+    set_script(trainable, "endless", WAITING_SCRIPT.format(folder=str(tmp_path)), tmp_path)
+    execution_id = trainable.executions.start('{"train": {"models": ["endless"]}}', "stopped-in-training")
+    wait_for((tmp_path / "waiting").exists, "the training job runs")
+    training = trainable.executions.snapshot(execution_id).training
+    assert training is not None
+    assert job_of(training, "endless").status is JobStatus.RUNNING
+    trainable.client("stepfunctions").stop_execution(executionArn=trainable.executions.execution_arn(execution_id))
+
+    def closed(name: str) -> Snapshot | None:
+        seen = trainable.executions.snapshot(name)
+        return seen if seen.closed and seen.ended else None
+
+    stopped = wait_for(lambda: closed(execution_id), "the scoring execution's records are closed")
+    assert stopped.status == "ABORTED"
+    ended = wait_for(lambda: closed(training.execution_id), "the training execution's records are closed")
+    job = job_of(ended, "endless")
+    assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
+    described = trainable.client("sagemaker").describe_training_job(TrainingJobName=job.processing_job_name)
+    assert described["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert versions(trainable, "endless") == {}

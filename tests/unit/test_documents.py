@@ -15,10 +15,13 @@ from pyarrow import parquet
 from cli.arguments import build_parser
 from cli.artifact import inspect_artifact
 from cli.model_document import ModelDocument, read_document
+from cli.recipe_document import read_recipe
 from contract.catalog import ModelVersion
+from contract.recipes import ModelRecipe, Promotion, TrainingCompute
 from contract.request import ExecutionRequest
 from contract.spec import METHODS_OF_FORMAT, ModelSpec
-from contract.status import ExecutionStatus
+from contract.status import ExecutionStatus, VersionState
+from contract.training_request import TrainingRequest
 
 ROOT = Path(__file__).parents[2]
 FIELDS = frozenset(ModelDocument.__dataclass_fields__) - {"model_id"}
@@ -64,6 +67,31 @@ def test_request_document_names_every_outcome() -> None:
     assert all(f"| `{status.value}` |" in text_of("docs/request.md") for status in final)
 
 
+TRAINING_FIELDS = sorted(
+    {
+        field.name
+        for cls in (ModelRecipe, Promotion, TrainingCompute, TrainingRequest)
+        for field in dataclasses.fields(cls)
+    }
+    - {"model_id", "updated_at", "updated_by"}
+)
+
+
+@pytest.mark.parametrize("field", TRAINING_FIELDS)
+def test_training_document_explains_every_field_of_a_recipe_and_of_a_training_request(field: str) -> None:
+    assert f"`{field}`" in text_of("docs/training-workflow.md")
+
+
+def test_training_document_explains_every_state_of_a_version() -> None:
+    assert [state for state in VersionState if f"| `{state.value}` |" not in text_of("docs/training-workflow.md")] == []
+
+
+def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
+    shown = text_of("docs/training-workflow.md").split("```json\n")[1].split("```")[0]
+    (tmp_path / "recipe.json").write_text(shown)
+    assert read_recipe("churn", tmp_path / "recipe.json").recipe.promotion == Promotion(floor=0.7)
+
+
 @pytest.mark.parametrize(
     "document", ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
 )
@@ -87,7 +115,15 @@ def test_readme_says_what_every_folder_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/embedded-aws.md", "docs/first-model.md", "docs/operating.md"]
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/embedded-aws.md",
+        "docs/first-model.md",
+        "docs/operating.md",
+        "docs/training-workflow.md",
+    ],
 )
 def test_commands_that_documents_show_exist(document: str) -> None:
     parser = build_parser()

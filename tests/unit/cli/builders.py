@@ -107,8 +107,9 @@ def any_attempt(job_id: str = "churn", attempt: int = 1, **changes: Any) -> Atte
 
 def end_in_step_functions(execution_id: str, status: str, cause: str = "") -> None:
     """moto leaves executions running; how one ends is set here."""
-    [machine] = stepfunctions_backends["123456789012"]["eu-central-1"].state_machines
-    [execution] = [execution for execution in machine.executions if execution.name == execution_id]
+    machines = stepfunctions_backends["123456789012"]["eu-central-1"].state_machines
+    executions = [execution for machine in machines for execution in machine.executions]
+    [execution] = [execution for execution in executions if execution.name == execution_id]
     execution.status = status
     execution.stop_date = datetime.now(UTC)
     execution.cause = cause

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from contract.problems import InvalidInputError
-from contract.request import ExecutionRequest, ModelFilter, parse_request
+from contract.request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
 from tests.unit.contract import strategies
 
 
@@ -26,6 +26,14 @@ def test_every_field_can_be_said() -> None:
         "objects_manifest": "uploads/flights/0a1b.json",
     }
     assert parse_request(data) == ExecutionRequest(**{**data, "models": ("delays-ua", "delays-aa")})  # type: ignore[arg-type]
+
+
+def test_training_first_is_said_with_an_object_and_nothing_is_the_same_as_before() -> None:
+    assert parse_request({}).train is None
+    assert parse_request({"train": None}).train is None
+    assert parse_request({"train": {}}).train == TrainFirst(None, continue_on_failure=False)
+    found = parse_request({"train": {"models": ["delays-ua"], "continue_on_failure": True}}).train
+    assert found == TrainFirst(("delays-ua",), continue_on_failure=True)
 
 
 def test_models_can_be_chosen_by_tags() -> None:
@@ -61,6 +69,12 @@ def test_models_can_be_chosen_by_tags() -> None:
         ({"objects_manifest": "uploads/flights/../a.json"}, "objects_manifest"),
         ({"objects_manifest": "uploads/flights/parts/a.json"}, "objects_manifest"),
         ({"execution_label": " "}, "execution_label"),
+        ({"train": True}, "train"),
+        ({"train": {"models": []}}, "train.models"),
+        ({"train": {"models": ["ok", "UPPER"]}}, "train.models[1]"),
+        ({"train": {"models": ["a", "a"]}}, "train.models"),
+        ({"train": {"continue_on_failure": "yes"}}, "train.continue_on_failure"),
+        ({"train": {"always": True}}, "train.always"),
         ({"execution_label": "x" * 65}, "execution_label"),
     ],
 )

@@ -34,6 +34,14 @@ values: dict[str, st.SearchStrategy[Any]] = {
         ["uploads/ok/0a.json", "uploads/ok/parts/0a.json", "uploads//a.json", "a.json"]
     ),
     "task_token": st.sampled_from(["", "AAAA", "x" * 2_048, "x" * 2_049]),
+    "train": st.fixed_dictionaries(
+        {},
+        optional={
+            "models": st.one_of(st.none(), st.lists(names, max_size=3), names),
+            "continue_on_failure": st.one_of(st.booleans(), st.none(), numbers),
+            "always": st.just(True),
+        },
+    ),
 }
 any_value = st.one_of(st.none(), st.booleans(), numbers, names, st.lists(names, max_size=2), st.just({}))
 requests = st.fixed_dictionaries(

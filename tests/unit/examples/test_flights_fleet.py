@@ -1,20 +1,13 @@
-import hashlib
-import io
-import tarfile
 from pathlib import Path
-from typing import Any
 
-import joblib
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
-import xgboost
 
-from cli.artifact import inspect_artifact
-from examples.flights import fleet
-from examples.flights.data import CARRIER, KEY, ORIGIN, Group, read_flights
-from examples.flights.fleet import FEATURES_OF_AIRPORTS, NUMBERS, TrainedModel
+from contract.recipes import Promotion
+from examples.flights.data import CARRIER, KEY, MONTH, ORIGIN, Group, read_flights
+from examples.flights.fleet import FEATURES_OF_AIRPORTS, FLOOR, LABEL, NUMBERS, Lesson, late, write_lessons
 
 KNOWN_AT_THE_GATE = {
     "month", "day", "sched_dep_time", "sched_arr_time", "hour", "minute", "distance", "dep_delay", "carrier", "dest"
@@ -28,101 +21,106 @@ def flights() -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def trained(flights: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedModel]:
-    models = fleet.train_fleet(flights, tmp_path_factory.mktemp("models"))
-    return {model.group.name: model for model in models}
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
 
 
-def unpack(model: TrainedModel) -> bytes:
-    with tarfile.open(model.document.artifact) as archive:
-        member = archive.extractfile(model.document.model_file)
-        assert member is not None
-        return member.read()
+@pytest.fixture(scope="module")
+def lessons(flights: pa.Table, folder: Path) -> dict[str, Lesson]:
+    return {lesson.group.name: lesson for lesson in write_lessons(flights, folder)}
 
 
-def test_there_is_one_model_a_carrier_and_one_an_airport(trained: dict[str, TrainedModel]) -> None:
+def learned(lesson: Lesson, folder: Path) -> pa.Table:
+    return pq.read_table(folder / lesson.recipe.training_dataset)
+
+
+def judged(lesson: Lesson, folder: Path) -> pa.Table:
+    return pq.read_table(folder / str(lesson.recipe.validation_dataset))
+
+
+def months(flights: pa.Table, rows: pa.Table) -> set[int]:
+    ids = rows[KEY].combine_chunks()
+    return set(flights.filter(pc.is_in(flights[KEY], value_set=ids))[MONTH].to_pylist())
+
+
+def test_there_is_one_model_a_carrier_and_one_an_airport(lessons: dict[str, Lesson]) -> None:
     carriers = ["flights-ha", "flights-oo", "flights-vx"]
-    assert list(trained) == [*carriers, "flights-from-ewr", "flights-from-jfk", "flights-from-lga"]
+    assert list(lessons) == [*carriers, "flights-from-ewr", "flights-from-jfk", "flights-from-lga"]
+    trainers = {name: lesson.recipe.trainer for name, lesson in lessons.items()}
+    assert {name for name, trainer in trainers.items() if trainer == "xgboost"} == set(carriers)
 
 
-def test_models_see_only_what_is_known_when_the_aircraft_leaves() -> None:
+def test_models_see_only_what_is_known_when_the_aircraft_leaves(lessons: dict[str, Lesson]) -> None:
     assert set(FEATURES_OF_AIRPORTS) | set(NUMBERS) <= KNOWN_AT_THE_GATE
+    for lesson in lessons.values():
+        assert {feature.name for feature in lesson.recipe.features} <= KNOWN_AT_THE_GATE
 
 
-def test_training_flights_are_of_the_first_nine_months_and_judged_ones_of_the_others(
-    trained: dict[str, TrainedModel], flights: pa.Table
+def test_no_model_is_judged_by_a_month_that_it_learned_from(
+    flights: pa.Table, lessons: dict[str, Lesson], folder: Path
+) -> None:
+    for lesson in lessons.values():
+        assert max(months(flights, learned(lesson, folder))) <= 9
+        assert min(months(flights, judged(lesson, folder))) >= 10
+
+
+def test_every_flight_with_a_known_arrival_is_learned_from_or_judged(
+    flights: pa.Table, lessons: dict[str, Lesson], folder: Path
 ) -> None:
     known = flights.filter(pc.field("arr_delay").is_valid() & (pc.field(CARRIER) == "VX"))
-    early = pc.sum(pc.less_equal(known["month"], 9)).as_py()
-    model = trained["flights-vx"]
-    assert (model.training_rows, model.held_out_rows) == (early, known.num_rows - early)
-    assert model.auc is not None
-    assert model.auc > 0.6
+    lesson = lessons["flights-vx"]
+    ids = {*learned(lesson, folder)[KEY].to_pylist(), *judged(lesson, folder)[KEY].to_pylist()}
+    assert ids == set(known[KEY].to_pylist())
+    assert (lesson.trained_on, lesson.judged_by, lesson.borrows) == ("own flights", "own flights", False)
 
 
-def test_a_carrier_with_few_flights_borrows_those_of_all(trained: dict[str, TrainedModel]) -> None:
-    assert trained["flights-oo"].trained_on == "all carriers"
-    assert trained["flights-oo"].training_rows > 200
-    assert trained["flights-oo"].held_out_rows == 5
-    assert trained["flights-ha"].trained_on == "own flights"
-    assert trained["flights-oo"].document.tags is not None
-    assert trained["flights-oo"].document.tags["trained-on"] == "all carriers"
+def test_the_label_is_a_late_arrival(flights: pa.Table, lessons: dict[str, Lesson], folder: Path) -> None:
+    rows = judged(lessons["flights-vx"], folder)
+    truth = dict(zip(flights[KEY].to_pylist(), flights["arr_delay"].to_pylist(), strict=True))
+    assert [bool(value) for value in rows[LABEL].to_pylist()] == [truth[key] > 15 for key in rows[KEY].to_pylist()]
+
+
+def test_a_carrier_with_few_flights_borrows_those_of_all(lessons: dict[str, Lesson], folder: Path) -> None:
+    lesson = lessons["flights-oo"]
+    assert (lesson.trained_on, lesson.borrows) == ("all carriers", True)
+    assert learned(lesson, folder).num_rows > 200
+    assert judged(lesson, folder).num_rows == 5
+    assert lessons["flights-ha"].trained_on == "own flights"
 
 
 def test_a_carrier_that_was_always_on_time_borrows_too(tmp_path: Path) -> None:
     flights = read_flights().filter(pc.field(CARRIER).isin(["VX", "HA"]))
     punctual = pc.if_else(pc.equal(flights[CARRIER], "HA"), pa.scalar(0, pa.int64()), flights["arr_delay"])
     flights = flights.set_column(flights.schema.get_field_index("arr_delay"), "arr_delay", punctual)
-    [ha, *_] = fleet.train_fleet(flights, tmp_path)
-    assert (ha.group.value, ha.trained_on, ha.auc) == ("HA", "all carriers", None)
-    assert ha.log_loss is not None
-    assert ha.document.tags is not None
-    assert ha.document.tags["held-out-auc"] == "undefined"
+    [ha, *_] = write_lessons(flights, tmp_path)
+    assert (ha.group.value, ha.trained_on, ha.judged_by) == ("HA", "all carriers", "all carriers")
+    for rows in (learned(ha, tmp_path), judged(ha, tmp_path)):
+        assert set(rows[LABEL].to_pylist()) == {0, 1}
 
 
-def test_what_no_flight_was_held_out_for_is_not_judged() -> None:
-    assert fleet.judge(np.empty(0, dtype=np.int64), np.empty(0)) == (None, None)
-
-
-def test_the_packed_model_predicts_what_it_was_judged_by(trained: dict[str, TrainedModel], flights: pa.Table) -> None:
-    held_out = flights.filter((pc.field("month") > 9) & pc.field("arr_delay").is_valid())
-    carrier = trained["flights-vx"]
-    assert inspect_artifact(Path(carrier.document.artifact), carrier.document.model_file) == []
-    booster: Any = xgboost.XGBClassifier()
-    booster.load_model(bytearray(unpack(carrier)))
-    own = held_out.filter(pc.field(CARRIER) == "VX")
-    assert fleet.judge(fleet.late(own), fleet.predict_late(booster, own, NUMBERS)) == pytest.approx(
-        (carrier.auc, carrier.log_loss)
-    )
-    airport = trained["flights-from-jfk"]
-    pipeline: Any = joblib.load(io.BytesIO(unpack(airport)))
-    own = held_out.filter(pc.field(ORIGIN) == "JFK")
-    judged = fleet.judge(fleet.late(own), fleet.predict_late(pipeline, own, FEATURES_OF_AIRPORTS))
-    assert judged == pytest.approx((airport.auc, airport.log_loss))
-
-
-def test_a_flight_without_a_delay_is_not_taken_for_a_late_one(
-    trained: dict[str, TrainedModel], flights: pa.Table
+def test_models_meet_flights_without_a_departure_delay_when_they_learn(
+    lessons: dict[str, Lesson], folder: Path
 ) -> None:
-    cancelled = flights.filter(pc.field("dep_delay").is_null())
-    booster: Any = xgboost.XGBClassifier()
-    booster.load_model(bytearray(unpack(trained["flights-vx"])))
-    assert 0.05 < fleet.predict_late(booster, cancelled, NUMBERS).mean() < 0.6
+    for lesson in lessons.values():
+        rows = learned(lesson, folder)
+        assert rows["dep_delay"].null_count == pytest.approx(rows.num_rows / 6, rel=0.02)
+        assert judged(lesson, folder)["dep_delay"].null_count == 0
 
 
-def test_the_same_flights_give_the_same_digest(
-    trained: dict[str, TrainedModel], flights: pa.Table, tmp_path: Path
-) -> None:
-    def digests(models: list[TrainedModel]) -> list[str]:
-        return [hashlib.sha256(Path(model.document.artifact).read_bytes()).hexdigest() for model in models]
-
-    assert digests(fleet.train_fleet(flights, tmp_path, workers=1)) == digests(list(trained.values()))
+def test_the_same_flights_give_the_same_objects(flights: pa.Table, folder: Path, tmp_path: Path) -> None:
+    write_lessons(flights, tmp_path)
+    for path in tmp_path.rglob("*.parquet"):
+        assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes()
 
 
-def test_documents_name_dataset_key_and_types(trained: dict[str, TrainedModel]) -> None:
-    document = trained["flights-from-jfk"].document
-    assert document.dataset == Group(ORIGIN, "JFK").name == "flights-from-jfk"
-    assert document.key_columns == (KEY,)
-    types = {feature.name: feature.type for feature in document.features}
+def test_recipes_name_dataset_key_and_types(lessons: dict[str, Lesson]) -> None:
+    recipe = lessons["flights-from-jfk"].recipe
+    assert recipe.dataset == Group(ORIGIN, "JFK").name == "flights-from-jfk"
+    assert (recipe.key_columns, recipe.promotion) == ((KEY,), Promotion(floor=FLOOR))
+    types = {feature.name: feature.type for feature in recipe.features}
     assert types["dep_delay"] == "int64"
     assert types["carrier"] == "string"
+
+
+def test_late_is_more_than_a_quarter_of_an_hour() -> None:
+    assert late(pa.table({"arr_delay": pa.array([-3, 15, 16])})).to_pylist() == [0, 0, 1]

@@ -7,7 +7,10 @@ from moto import mock_aws
 from lambdas.classify_failure.handler import handler as classify_failure_handler
 from lambdas.deployment import this_deployment, this_deployments_defaults
 from lambdas.plan_execution.handler import handler as plan_execution_handler
+from lambdas.plan_training.handler import handler as plan_training_handler
+from lambdas.prepare_training.handler import handler as prepare_training_handler
 from lambdas.record_attempt.handler import handler as record_attempt_handler
+from lambdas.register_model_version.handler import handler as register_model_version_handler
 from lambdas.summarize_execution.handler import handler as summarize_execution_handler
 from lambdas.task_tokens import this_task_tokens
 from lambdas.verify_output.handler import handler as verify_output_handler
@@ -61,6 +64,21 @@ def classify(stage: Stage) -> Step:
 @pytest.fixture
 def summarize(stage: Stage) -> Step:
     return _step(summarize_execution_handler)
+
+
+@pytest.fixture
+def prepare_training(stage: Stage) -> Step:
+    return _step(prepare_training_handler)
+
+
+@pytest.fixture
+def plan_training(stage: Stage) -> Step:
+    return _step(plan_training_handler)
+
+
+@pytest.fixture
+def register(stage: Stage) -> Step:
+    return _step(register_model_version_handler)
 
 
 @pytest.fixture

@@ -1,0 +1,329 @@
+"""`fleetscore train`, recipes, and the decisions of people about versions that were trained."""
+
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import main as entry
+from cli.catalog import Catalog
+from cli.connection import Connection
+from cli.decisions import Decisions
+from cli.deployment import Deployment
+from cli.executions import Executions
+from cli.failures import CommandError
+from cli.progress import PlainProgress
+from cli.recipe_document import read_recipe
+from cli.recipes import Recipes
+from contract import layout, records
+from contract.catalog import Model, ModelVersion, TrainedBy, VersionDecision
+from contract.problems import InvalidInputError
+from contract.spec import Feature, ModelSpec
+from contract.status import ExecutionKind, ExecutionStatus, VersionState
+from tests.unit.cli.builders import any_execution, any_job, end_in_step_functions, succeeded_job
+
+Captured = pytest.CaptureFixture[str]
+
+RECIPE: dict[str, Any] = {
+    "trainer": "xgboost",
+    "task": "binary",
+    "training_dataset": "customers-labelled",
+    "dataset": "customers",
+    "label": "left",
+    "features": "age:double,visits:int64",
+    "format": "xgboost-ubj",
+    "method": "predict",
+    "promotion": {"floor": 0.7},
+}
+
+
+@pytest.fixture
+def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """Commands use the connection that knows the stacks."""
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    return deployment
+
+
+@pytest.fixture
+def table(connection: Connection, account: Deployment) -> Any:
+    return connection.resource("dynamodb").Table(account.table_name)
+
+
+def recipe_file(folder: Path, **changes: Any) -> Path:
+    path = folder / "recipe.json"
+    path.write_text(json.dumps({**RECIPE, **changes}), encoding="utf-8")
+    return path
+
+
+def version(name: str, state: VersionState | None, reason: str = "auc 0.6 < floor 0.7") -> ModelVersion:
+    spec = ModelSpec(
+        "churn", name, "0" * 64, 10, "xgboost", "xgboost-ubj", "model.ubj", "predict", (Feature("age", "double"),)
+    )
+    registered = ModelVersion(spec, "customers", registered_at=f"2026-01-0{len(name)}", tags={"team": "risk"})
+    if state is None:
+        return registered
+    return replace(
+        registered,
+        metrics={"auc": 0.6},
+        trained_by=TrainedBy("t-1", "dev-churn-1", "customers-labelled", "auc"),
+        decision=VersionDecision(state, reason, "2026-01-01", "the training"),
+    )
+
+
+def put(table: Any, *versions: ModelVersion, current: str | None = None) -> None:
+    for item in versions:
+        table.put_item(Item=records.version_item(item))
+    if current is not None:
+        table.put_item(Item=records.model_item(Model("churn", current, updated_at="before")))
+
+
+# ---- recipes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("account")
+def test_a_recipe_is_set_listed_shown_and_removed(tmp_path: Path, capsys: Captured) -> None:
+    assert entry.main(["models", "recipe", "set", "churn", f"@{recipe_file(tmp_path)}"]) == 0
+    assert "fleetscore train --models churn" in capsys.readouterr().out
+    assert entry.main(["models", "recipe", "list"]) == 0
+    assert "rule, floor 0.7" in capsys.readouterr().out
+    assert entry.main(["models", "recipe", "show", "churn", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["promotion"]["floor"], shown["features"][1]["name"]) == (0.7, "visits")
+    assert shown["updated_by"].startswith("arn:aws:")
+    assert entry.main(["models", "recipe", "remove", "churn"]) == 0
+    assert entry.main(["models", "recipe", "show", "churn"]) == 2
+    assert "recipe set churn @recipe.json" in capsys.readouterr().err
+    assert entry.main(["models", "recipe", "remove", "churn"]) == 2
+
+
+def test_a_recipes_problems_are_reported_together(tmp_path: Path) -> None:
+    path = recipe_file(
+        tmp_path, model_id="other", metric="rmse", label="age", features="age", updated_by="me", colour="red"
+    )
+    with pytest.raises(InvalidInputError) as raised:
+        read_recipe("churn", path)
+    fields = {problem.field for problem in raised.value.problems}
+    assert {"model_id", "updated_by", "features[0]", "colour"} <= fields
+
+
+def test_a_script_is_uploaded_by_its_digest_and_packs_the_same_twice(
+    connection: Connection, deployment: Deployment, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    (source / "lib").mkdir(parents=True)
+    (source / "train.py").write_text("print('hello')")
+    (source / "lib" / "more.py").write_text("")
+    path = recipe_file(tmp_path, trainer="script", code={"program": "train.py", "source": "source"})
+    document = read_recipe("churn", path)
+    assert read_recipe("churn", path) == document
+    recipe = Recipes(connection, deployment).set(document)
+    assert recipe.code is not None
+    key = layout.code_key("churn", recipe.code.sha256)
+    body = connection.client("s3").get_object(Bucket=deployment.models_bucket, Key=key)["Body"].read()
+    assert len(body) == recipe.code.bytes
+    (tmp_path / "source.tar.gz").write_bytes(body)
+    with tarfile.open(tmp_path / "source.tar.gz") as archive:
+        assert sorted(archive.getnames()) == ["lib/more.py", "train.py"]
+
+
+@pytest.mark.parametrize(
+    ("code", "field", "words"),
+    [
+        ({"program": "other.py", "source": "source"}, "code.program", "which holds train.py"),
+        ({"program": "train.py", "source": "nowhere"}, "code.source", "can be read"),
+        ({"program": "train.py"}, "code.source", "folder or tar.gz"),
+        ({"program": "train.py", "source": "recipe.json"}, "code.source", "gzipped tar archive"),
+    ],
+)
+def test_a_script_that_is_not_there_is_refused(tmp_path: Path, code: dict[str, str], field: str, words: str) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "train.py").write_text("")
+    with pytest.raises(InvalidInputError) as raised:
+        read_recipe("churn", recipe_file(tmp_path, trainer="script", code=code))
+    [problem] = raised.value.problems
+    assert problem.field == field
+    assert words in problem.expected
+
+
+# ---- decisions -----------------------------------------------------------------------------------------------
+
+
+def test_a_version_that_waits_is_approved_and_is_current_then(
+    table: Any, connection: Connection, deployment: Deployment
+) -> None:
+    put(table, version("1", None), version("t", VersionState.PENDING_APPROVAL), current="1")
+    decisions = Decisions(connection, deployment)
+    model, decided = decisions.approve("churn", "t", changed_by="me", reason="looked at it")
+    assert model is not None
+    assert (model.current_version, model.previous_version) == ("t", "1")
+    assert (model.history[-1].reason, model.history[-1].changed_by) == ("looked at it", "me")
+    assert decided.decision is not None
+    assert (decided.decision.state, decided.decision.decided_by) == (VersionState.PROMOTED, "me")
+    assert Catalog(connection, deployment).show("churn")[0] == model
+    with pytest.raises(CommandError, match="promoted already"):
+        decisions.approve("churn", "t", reason="again")
+
+
+def test_the_first_version_of_a_model_is_approved_into_being(
+    table: Any, connection: Connection, deployment: Deployment
+) -> None:
+    put(table, version("t", VersionState.PENDING_APPROVAL))
+    catalog = Catalog(connection, deployment)
+    assert catalog.show("churn")[0] is None
+    assert catalog.models() == []
+    model, _ = Decisions(connection, deployment).approve("churn", "t")
+    assert model is not None
+    assert (model.enabled, model.tags, model.history[-1].reason) == (True, {"team": "risk"}, "approved")
+    assert [found.model_id for found, _ in catalog.models()] == ["churn"]
+
+
+def test_a_rejected_version_becomes_current_only_with_a_reason(
+    table: Any, connection: Connection, deployment: Deployment
+) -> None:
+    put(table, version("1", None), version("t", VersionState.REJECTED), current="1")
+    decisions = Decisions(connection, deployment)
+    with pytest.raises(CommandError, match=r"auc 0\.6 < floor 0\.7.*--reason"):
+        decisions.approve("churn", "t")
+    model, _ = decisions.approve("churn", "t", reason="the floor was wrong")
+    assert model is not None
+    assert model.current_version == "t"
+
+
+def test_a_version_that_waits_is_rejected_and_nothing_else_is(
+    table: Any, connection: Connection, deployment: Deployment
+) -> None:
+    put(table, version("1", None), version("t", VersionState.PENDING_APPROVAL), current="1")
+    decisions = Decisions(connection, deployment)
+    model, decided = decisions.reject("churn", "t", changed_by="me", reason="drifts")
+    assert model is not None
+    assert model.current_version == "1"
+    assert decided.decision is not None
+    assert (decided.decision.state, decided.decision.reason) == (VersionState.REJECTED, "drifts")
+    with pytest.raises(CommandError, match="REJECTED"):
+        decisions.reject("churn", "t")
+    with pytest.raises(CommandError, match="registered and not trained"):
+        decisions.reject("churn", "1")
+    with pytest.raises(CommandError, match="no version 9"):
+        decisions.approve("churn", "9")
+    with pytest.raises(CommandError, match="no model 'nobody'"):
+        decisions.approve("nobody", "9")
+
+
+def test_promoting_by_hand_does_not_go_round_the_decision(
+    table: Any, connection: Connection, deployment: Deployment
+) -> None:
+    put(table, version("1", None), version("t", VersionState.REJECTED), current="1")
+    with pytest.raises(CommandError, match="models approve churn t"):
+        Catalog(connection, deployment).promote("churn", "t")
+    put(table, version("t", VersionState.PROMOTED, "auc 0.8"))
+    assert Catalog(connection, deployment).promote("churn", "t").current_version == "t"
+
+
+def test_a_model_without_a_current_version_is_shown_with_what_waits(table: Any, capsys: Captured) -> None:
+    put(table, version("t", VersionState.PENDING_APPROVAL, "waits for approval: auc 0.6"))
+    assert entry.main(["models", "show", "churn"]) == 0
+    shown = capsys.readouterr().out
+    assert "no current version" in shown
+    assert "PENDING_APPROVAL" in shown
+    assert "waits for approval: auc 0.6" in shown
+    assert entry.main(["models", "show", "churn", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["current_version"] is None
+    assert entry.main(["models", "promote", "churn", "t"]) == 2
+    assert "models approve" in capsys.readouterr().err
+    assert entry.main(["models", "approve", "churn", "t", "--reason", "fine"]) == 0
+    assert "PROMOTED, fine" in capsys.readouterr().out
+
+
+# ---- training executions -------------------------------------------------------------------------------------
+
+
+def test_train_starts_an_execution_of_the_training_workflow(
+    connection: Connection, account: Deployment, capsys: Captured
+) -> None:
+    assert entry.main(["train", "--models", "churn,upsell", "--name", "by-hand", "--json"]) == 0
+    arn = json.loads(capsys.readouterr().out)["execution_arn"]
+    assert arn == Executions(connection, account).training_arn("by-hand")
+    described = connection.client("stepfunctions").describe_execution(executionArn=arn)
+    assert described["stateMachineArn"] == account.training_state_machine_arn
+    assert json.loads(described["input"]) == {"models": ["churn", "upsell"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--input", '{"dataset": "x"}'], "dataset: got 'x', expected no such field"),
+        (["--input", '{"models": ["a"]}', "--models", "b"], "Name the models once"),
+        (["--input", "no json"], "JSON text"),
+        (["--models", "A"], "models[0]: got 'A'"),
+    ],
+)
+def test_a_bad_training_request_starts_nothing(words: list[str], said: str, capsys: Captured) -> None:
+    assert entry.main(["train", "--check", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_training_request_is_checked_without_aws(capsys: Captured) -> None:
+    assert entry.main(["train", "--check"]) == 0
+    assert "valid" in capsys.readouterr().out
+
+
+def test_status_finds_a_training_execution_by_its_id(
+    table: Any, connection: Connection, deployment: Deployment, capsys: Captured
+) -> None:
+    executions = Executions(connection, deployment)
+    executions.start_training("{}", "nightly-1")
+    record = any_execution(
+        execution_arn=executions.training_arn("nightly-1"),
+        kind=ExecutionKind.TRAINING,
+        status=ExecutionStatus.SUCCEEDED,
+    )
+    table.put_item(Item=records.execution_item(record))
+    job = succeeded_job(kind=ExecutionKind.TRAINING, outcome="version t is current now: auc 0.8 >= floor 0.7")
+    table.put_item(Item=records.job_item(job))
+    end_in_step_functions("nightly-1", "SUCCEEDED")
+    assert entry.main(["status", "nightly-1"]) == 0
+    shown = capsys.readouterr().out
+    assert "Training execution nightly-1: SUCCEEDED" in shown
+    assert "churn: version t is current now: auc 0.8 >= floor 0.7" in shown
+    assert executions.find_arn("nightly-1") == executions.training_arn("nightly-1")
+    assert executions.snapshot(executions.training_arn("nightly-1")).kind is ExecutionKind.TRAINING
+
+
+def test_an_execution_that_trains_first_shows_its_training(
+    table: Any, connection: Connection, deployment: Deployment
+) -> None:
+    executions = Executions(connection, deployment)
+    executions.start('{"train": {}}', "nightly-1")
+    record = any_execution(plan=None, training_execution_id="nightly-1-training-0")
+    table.put_item(Item=records.execution_item(record))
+    before = executions.snapshot("nightly-1")
+    assert before.training is None, "it may not have begun"
+    assert "trains first, in execution nightly-1-training-0" in before.note
+    executions.start_training("{}", "nightly-1-training-0")
+    job = any_job(execution_id="nightly-1-training-0", kind=ExecutionKind.TRAINING)
+    table.put_item(Item=records.job_item(job))
+    table.put_item(
+        Item=records.execution_item(
+            any_execution(
+                execution_id="nightly-1-training-0",
+                execution_arn=executions.training_arn("nightly-1-training-0"),
+                kind=ExecutionKind.TRAINING,
+            )
+        )
+    )
+    lines: list[str] = []
+    progress = PlainProgress(lines.append)
+    progress.show(executions.snapshot("nightly-1"))
+    assert lines == ["1 training job planned over 4 objects"]
+    table.put_item(Item=records.execution_item(replace(any_execution(), training_execution_id="nightly-1-training-0")))
+    table.put_item(Item=records.job_item(any_job()))
+    progress.show(executions.snapshot("nightly-1"))
+    assert lines[1:] == ["1 job planned over 4 objects"]
+
+
+def test_resources_list_both_state_machines(account: Deployment, capsys: Captured) -> None:
+    assert entry.main(["resources", "training_state_machine_arn"]) == 0
+    assert capsys.readouterr().out.strip() == account.training_state_machine_arn

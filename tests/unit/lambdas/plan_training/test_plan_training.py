@@ -1,0 +1,165 @@
+import hashlib
+from typing import Any
+
+import pytest
+
+from contract import codec, layout
+from contract.catalog import Compute
+from contract.messages import ExecutionPlan
+from contract.recipes import TrainingCode, TrainingCompute
+from contract.status import ExecutionKind, ExecutionStatus, JobStatus
+from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
+from lambdas.job_table import JobTable
+from tests.unit.lambdas.builders import STAGE_COMPUTE, STARTED_AT, Stage, execution_arn
+from tests.unit.lambdas.conftest import Step
+from tests.unit.lambdas.training_builders import (
+    FLIGHTS,
+    any_recipe,
+    put_current,
+    put_recipe,
+    trainable,
+    training_arn,
+    training_event,
+)
+
+
+def test_one_job_a_recipe_is_written_down_with_everything_that_it_needs(stage: Stage, plan_training: Step) -> None:
+    trainable(stage, any_recipe(), any_recipe("delays-aa"))
+    plan = codec.from_json(ExecutionPlan, plan_training(training_event({})))
+    assert (plan.job_count, plan.max_concurrency, plan.tolerated_failure_percentage) == (2, 20, 100)
+    execution = stage.execution("t-1")
+    assert (execution.kind, execution.status, execution.plan) == (ExecutionKind.TRAINING, ExecutionStatus.RUNNING, plan)
+    job = stage.job("delays-ua", "t-1")
+    version = layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
+    assert (job.kind, job.status, job.model_versions) == (ExecutionKind.TRAINING, JobStatus.PENDING, (version,))
+    assert (job.dataset, job.object_count, job.compute.instance_count) == ("flights-to-learn", 1, 1)
+    assert job.compute.instance_type == STAGE_COMPUTE.instance_type
+    spec = stage.deployment.store.training_spec("t-1", "delays-ua")
+    assert (spec.version, spec.metric, spec.label) == (version, "auc", "late")
+    assert [item.key for item in spec.objects] == ["a.parquet"]
+    assert stage.deployment.store.recipe_copy("t-1", "delays-ua") == any_recipe()
+    assert stage.read_json(layout.training_manifest_key("t-1", "delays-ua", "train")) == [
+        {"prefix": "s3://datasets-test/flights-to-learn/"},
+        "a.parquet",
+    ]
+    pointers = stage.read_json(plan.jobs_key)
+    assert [pointer["job_id"] for pointer in pointers] == ["delays-aa", "delays-ua"]
+
+
+def test_called_twice_it_plans_once(stage: Stage, plan_training: Step) -> None:
+    trainable(stage)
+    first = plan_training(training_event({}))
+    put_recipe(stage, any_recipe(seed=2))
+    assert plan_training(training_event({})) == first
+    assert stage.deployment.store.recipe_copy("t-1", "delays-ua").seed == 0
+
+
+def test_a_recipe_that_changed_since_a_call_that_died_stops_the_plan(
+    stage: Stage, plan_training: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainable(stage)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobTable, "add_jobs", _dies)
+        with pytest.raises(RuntimeError):
+            plan_training(training_event({}))
+    put_recipe(stage, any_recipe(seed=2))
+    with pytest.raises(PlanChangedError):
+        plan_training(training_event({}))
+
+
+def _dies(*_: Any) -> int:
+    raise RuntimeError("the function ran out of time")
+
+
+def test_every_problem_of_every_recipe_is_reported_at_once(stage: Stage, plan_training: Step) -> None:
+    trainable(
+        stage,
+        any_recipe("no-label", label="delayed"),
+        any_recipe("no-data", training_dataset="nowhere"),
+        any_recipe("no-judge", validation_dataset="nobody"),
+    )
+    with pytest.raises(InvalidRequestError) as raised:
+        plan_training(training_event({"models": ["no-label", "no-data", "no-judge", "unknown"]}))
+    for words in ("'delayed'", "'nowhere'", "'nobody'", "models[3]: got 'unknown'", "recipe set"):
+        assert words in str(raised.value)
+    assert stage.execution("t-1").status is ExecutionStatus.FAILED
+    assert stage.execution("t-1").reason == raised.value.reason
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [([], "a JSON object"), ({"dataset": "x"}, "no such field"), ({"models": []}, "at least one model id")],
+)
+def test_a_request_that_is_none_is_refused(stage: Stage, plan_training: Step, request_: Any, words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        plan_training(training_event(request_))
+
+
+def test_without_any_recipe_it_says_how_to_set_one(stage: Stage, plan_training: Step) -> None:
+    with pytest.raises(InvalidRequestError, match="models recipe set"):
+        plan_training(training_event({}))
+
+
+def test_a_disabled_model_is_not_trained_unless_nothing_is_said(stage: Stage, plan_training: Step) -> None:
+    trainable(stage, any_recipe(), any_recipe("delays-aa"))
+    stage.register("delays-aa", enabled=False)
+    assert plan_training(training_event({}))["job_count"] == 1
+    with pytest.raises(InvalidRequestError, match="models enable delays-aa"):
+        plan_training(training_event({"models": ["delays-aa"]}, "t-2"))
+
+
+def test_columns_are_held_against_both_datasets(stage: Stage, plan_training: Step) -> None:
+    trainable(stage, any_recipe(validation_dataset="flights-to-judge"))
+    stage.upload_table(FLIGHTS.drop_columns(["hour"]), "flights-to-judge")
+    with pytest.raises(InvalidRequestError, match=r"flights-to-judge.*hour"):
+        plan_training(training_event({}))
+    stage.upload_table(FLIGHTS, "flights-to-judge")
+    plan_training(training_event({}, "t-2"))
+    spec = stage.deployment.store.training_spec("t-2", "delays-ua")
+    assert [item.key for item in spec.validation_objects] == ["a.parquet"]
+
+
+def test_key_columns_are_for_scoring_and_need_not_be_in_the_training_data(stage: Stage, plan_training: Step) -> None:
+    trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys"))
+    assert plan_training(training_event({}))["job_count"] == 1
+
+
+def test_a_script_is_taken_along_only_when_it_is_the_one_of_the_recipe(stage: Stage, plan_training: Step) -> None:
+    archive = b"an archive"
+    sha256 = hashlib.sha256(archive).hexdigest()
+    trainable(stage, any_recipe(trainer="script", code=TrainingCode("train.py", sha256, len(archive))))
+    key = layout.code_key("delays-ua", sha256)
+    with pytest.raises(InvalidRequestError, match=r"code.*SHA-256"):
+        plan_training(training_event({}, "missing"))
+    stage.s3.put_object(Bucket=stage.models, Key=key, Body=archive + b", changed")
+    with pytest.raises(InvalidRequestError, match="another archive"):
+        plan_training(training_event({}, "another"))
+    stage.s3.put_object(Bucket=stage.models, Key=key, Body=archive)
+    plan_training(training_event({}))
+    copied = stage.s3.get_object(Bucket=stage.results, Key=layout.job_code_key("t-1", "delays-ua"))
+    assert copied["Body"].read() == archive
+
+
+def test_compute_is_the_recipes_over_the_stages_and_one_instance(stage: Stage, plan_training: Step) -> None:
+    trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.c5.xlarge")))
+    plan_training(training_event({}))
+    assert stage.job("delays-ua", "t-1").compute == Compute(
+        "ml.c5.xlarge", 1, STAGE_COMPUTE.volume_size_gb, STAGE_COMPUTE.max_runtime_seconds
+    )
+
+
+def test_a_scoring_execution_of_the_same_name_keeps_its_records(stage: Stage, plan_training: Step, plan: Step) -> None:
+    trainable(stage)
+    put_current(stage)
+    stage.upload()
+    event = training_event({}, "same")
+    with pytest.raises(InvalidRequestError):
+        plan({**event, "execution_arn": execution_arn("same"), "request": {"models": ["nobody"]}})
+    with pytest.raises(ExecutionNameUsedError):
+        plan_training(event)
+
+
+def test_an_object_that_cannot_be_read_is_left_to_its_job(stage: Stage, plan_training: Step) -> None:
+    put_recipe(stage, any_recipe())
+    stage.upload("flights-to-learn", ["damaged.parquet"])
+    assert plan_training(training_event({}))["job_count"] == 1

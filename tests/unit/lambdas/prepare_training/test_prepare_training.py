@@ -1,0 +1,162 @@
+"""A training that a scoring request asks for: what is ordered, and what the plan makes of how it ended."""
+
+import json
+from typing import Any
+
+import pytest
+
+from contract import codec, layout, records
+from contract.messages import ExecutionPlan, TrainingOrder
+from contract.status import ExecutionKind, ExecutionStatus, JobStatus
+from lambdas.errors import InvalidRequestError, TrainingFailedError
+from tests.unit.lambdas.builders import (
+    STARTED_AT,
+    Stage,
+    any_execution,
+    any_job,
+    execution_arn,
+    plan_event,
+    summary_event,
+)
+from tests.unit.lambdas.conftest import Step
+from tests.unit.lambdas.training_builders import any_recipe, plan_after_training, put_recipe, training_arn
+
+TRAINING = layout.training_execution_name(execution_arn("e-1"), STARTED_AT)
+FAILED = {
+    "Error": "States.TaskFailed",
+    "Cause": json.dumps({"ExecutionArn": "x", "Status": "FAILED", "Cause": "no quota"}),
+}
+
+
+def order(prepare: Step, request: Any, execution_id: str = "e-1") -> TrainingOrder:
+    return codec.from_json(TrainingOrder, prepare(plan_event(request, execution_id)))
+
+
+def test_models_of_the_request_that_have_a_recipe_are_trained(stage: Stage, prepare_training: Step) -> None:
+    put_recipe(stage, any_recipe())
+    found = order(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
+    assert found == TrainingOrder(TRAINING, {"models": ["delays-ua"], "execution_label": "nightly"})
+    record = stage.execution()
+    assert (record.kind, record.training_execution_id, record.plan) == (ExecutionKind.SCORING, TRAINING, None)
+    assert (
+        order(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
+        == found
+    )
+
+
+def test_tags_choose_among_models_and_among_recipes_of_models_that_are_not_there_yet(
+    stage: Stage, prepare_training: Step
+) -> None:
+    put_recipe(stage, any_recipe())
+    put_recipe(stage, any_recipe("other", tags={"team": "ads"}))
+    put_recipe(stage, any_recipe("retagged"))
+    stage.register("retagged", tags={"team": "ads"})
+    found = order(prepare_training, {"models": {"tags": {"team": "ads"}}, "train": {}})
+    assert found.input == {"models": ["other", "retagged"]}
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"train": {}, "max_concurrency": 0}, "max_concurrency"),
+        ({"train": {"models": ["by-hand"]}}, r"train\.models\[0\]: got 'by-hand'"),
+        ({"train": {"always": True}}, r"train\.always"),
+        ({"models": ["by-hand"], "train": {}}, "models recipe set"),
+        ({"models": {"tags": {"team": "nobody"}}, "train": {}}, "with a recipe carries"),
+    ],
+)
+def test_a_bad_request_is_refused_before_anything_is_trained(
+    stage: Stage, prepare_training: Step, request_: Any, words: str
+) -> None:
+    put_recipe(stage, any_recipe())
+    with pytest.raises(InvalidRequestError, match=words) as raised:
+        prepare_training(plan_event(request_))
+    assert (stage.execution().status, stage.execution().reason) == (ExecutionStatus.FAILED, raised.value.reason)
+
+
+def test_more_models_than_a_state_holds_are_refused_with_the_way_out(stage: Stage, prepare_training: Step) -> None:
+    ids = [f"model-{number:04d}-{'x' * 45}" for number in range(1_200)]
+    for model_id in ids:
+        put_recipe(stage, any_recipe(model_id))
+    with pytest.raises(InvalidRequestError, match="fleetscore train"):
+        prepare_training(plan_event({"train": {}}))
+
+
+def ended(
+    stage: Stage, status: ExecutionStatus, reason: str = "", *, outcome: str = "version v is current now"
+) -> None:
+    """The training execution's records as its own SummarizeExecution leaves them."""
+    record = any_execution(
+        TRAINING, execution_arn=training_arn(TRAINING), kind=ExecutionKind.TRAINING, status=status, reason=reason
+    )
+    stage.table.put_item(Item=records.execution_item(record))
+    job = any_job(TRAINING, kind=ExecutionKind.TRAINING, status=JobStatus.SUCCEEDED, outcome=outcome)
+    stage.table.put_item(Item=records.job_item(job))
+
+
+def plan_it(stage: Stage, prepare: Step, plan: Step, train: Any, failure: Any = None) -> ExecutionPlan:
+    put_recipe(stage, any_recipe())
+    stage.upload()
+    event = plan_event({"train": train})
+    training = prepare(event)
+    if failure is not None:
+        training = {**training, "failure": failure}
+    return codec.from_json(ExecutionPlan, plan(plan_after_training(event, training)))
+
+
+def test_after_a_training_that_succeeded_the_execution_is_planned_as_any_other(
+    stage: Stage, prepare_training: Step, plan: Step
+) -> None:
+    stage.register()
+    ended(stage, ExecutionStatus.SUCCEEDED)
+    assert plan_it(stage, prepare_training, plan, {}).job_count == 1
+    assert (stage.execution().training_failure, stage.execution().training_execution_id) == ("", TRAINING)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "never started"])
+def test_a_training_that_failed_fails_the_execution_with_its_reason(
+    stage: Stage, prepare_training: Step, plan: Step, recorded: bool
+) -> None:
+    stage.register()
+    if recorded:
+        ended(stage, ExecutionStatus.PARTLY_FAILED, "1 of 2 jobs failed: DATA: label is null")
+    with pytest.raises(TrainingFailedError, match="label is null" if recorded else "no quota") as raised:
+        plan_it(stage, prepare_training, plan, {}, FAILED)
+    assert "continue_on_failure" in str(raised.value)
+    assert (stage.execution().status, stage.execution().reason) == (ExecutionStatus.FAILED, str(raised.value))
+    with pytest.raises(InvalidRequestError, match="did not succeed"):
+        plan(plan_after_training(plan_event({"train": {}}), {"failure": FAILED}))
+
+
+def test_a_record_that_says_no_success_counts_more_than_a_call_that_says_nothing(
+    stage: Stage, prepare_training: Step, plan: Step
+) -> None:
+    stage.register()
+    ended(stage, ExecutionStatus.RUNNING)
+    with pytest.raises(TrainingFailedError, match="RUNNING"):
+        plan_it(stage, prepare_training, plan, {})
+
+
+def test_it_may_score_all_the_same_and_is_never_a_success_then(
+    stage: Stage, prepare_training: Step, plan: Step, summarize: Step
+) -> None:
+    stage.register()
+    ended(stage, ExecutionStatus.FAILED, "DATA: label is null")
+    found = plan_it(stage, prepare_training, plan, {"continue_on_failure": True}, FAILED)
+    job = stage.job()
+    stage.table.put_item(Item=records.job_item(any_job(status=JobStatus.SUCCEEDED, created_at=job.created_at)))
+    outcome = summarize(summary_event(codec.to_json(found)))
+    assert outcome["status"] == "PARTLY_FAILED"
+    assert "label is null" in outcome["cause"]
+    assert "versions that were current" in outcome["cause"]
+    summary = stage.read_json(layout.summary_key("e-1"))
+    assert (summary["training_execution_id"], summary["training_failure"]) == (TRAINING, "DATA: label is null")
+
+
+def test_a_model_that_was_trained_and_never_promoted_cannot_be_scored(
+    stage: Stage, prepare_training: Step, plan: Step
+) -> None:
+    stage.register("another")
+    ended(stage, ExecutionStatus.SUCCEEDED, outcome="version v was refused: auc 0.6 < floor 0.7")
+    with pytest.raises(TrainingFailedError, match=r"delays-ua: version v was refused: auc 0\.6 < floor 0\.7"):
+        plan_it(stage, prepare_training, plan, {})

@@ -1,0 +1,196 @@
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contract import layout, records
+from contract.catalog import Model
+from contract.status import AttemptStatus, FailureKind, JobStatus, VersionState
+from lambdas.errors import (
+    ArtifactMissingError,
+    JobClosedError,
+    ModelContendedError,
+    ObjectReplacedError,
+    StaleEventError,
+    TrainedArtifactError,
+)
+from lambdas.job_table import JobTable
+from lambdas.training_objects import MAX_REPORT_BYTES
+from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event
+from tests.unit.lambdas.conftest import Step
+from tests.unit.lambdas.training_builders import (
+    FLIGHTS,
+    MODEL_FILE,
+    packed,
+    put_current,
+    train,
+    trainable,
+    training_arn,
+    training_event,
+)
+
+POINTER = pointer_event(execution_id="t-1")
+VERSION = layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
+
+
+@pytest.fixture
+def running(stage: Stage, plan_training: Step, record: Step) -> Stage:
+    """A stage with one training job whose first attempt is open."""
+    trainable(stage)
+    plan_training(training_event({}))
+    record(POINTER)
+    return stage
+
+
+def model(stage: Stage) -> Model | None:
+    return stage.deployment.table.models(["delays-ua"]).get("delays-ua")
+
+
+def version(stage: Stage) -> Any:
+    return stage.deployment.table.version("delays-ua", VERSION)
+
+
+def test_version_artifact_promotion_and_the_jobs_end_are_written(running: Stage, register: Step) -> None:
+    artifact = train(running)
+    assert register(POINTER)["job_id"] == "delays-ua"
+    found = version(running)
+    assert found.spec.artifact_sha256 == hashlib.sha256(artifact).hexdigest()
+    assert found.spec.artifact_bytes == len(artifact)
+    assert (found.spec.framework_version, found.metrics) == ("3.0.0", {"auc": 0.81, "accuracy": 0.75})
+    assert (found.dataset, found.tags) == ("flights", {"team": "risk"})
+    assert (found.trained_by.execution_id, found.trained_by.rows_held_out) == ("t-1", 20)
+    key = layout.artifact_key("delays-ua", VERSION)
+    assert running.s3.get_object(Bucket=running.models, Key=key)["Body"].read() == artifact
+    promoted = model(running)
+    assert promoted is not None
+    reason = "auc 0.81 >= floor 0.7 and no current version"
+    assert (promoted.current_version, promoted.history[-1].reason) == (VERSION, reason)
+    assert (promoted.history[-1].changed_by, promoted.tags) == (training_arn(), {"team": "risk"})
+    assert (found.decision.state, found.decision.reason) == (VersionState.PROMOTED, reason)
+    job = running.job("delays-ua", "t-1")
+    assert (job.status, job.rows_in) == (JobStatus.SUCCEEDED, 100)
+    assert job.outcome == f"version {VERSION} is current now: {reason}"
+    assert running.attempt(execution_id="t-1").status is AttemptStatus.SUCCEEDED
+
+
+def test_called_twice_it_registers_once(running: Stage, register: Step) -> None:
+    train(running)
+    first = register(POINTER)
+    before = (version(running), model(running))
+    assert register(POINTER) == first
+    assert (version(running), model(running)) == before
+
+
+def test_a_call_that_died_after_the_copy_is_completed_by_the_next(
+    running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(running)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobTable, "register_trained", _dies)
+        with pytest.raises(RuntimeError):
+            register(POINTER)
+    assert version(running) is None
+    register(POINTER)
+    assert version(running).decision.state is VersionState.PROMOTED
+
+
+def _dies(*_: Any, **__: Any) -> bool:
+    raise RuntimeError("the function ran out of time")
+
+
+def test_a_version_that_is_worse_is_kept_and_not_current(running: Stage, register: Step) -> None:
+    put_current(running, metrics={"auc": 0.9})
+    train(running)
+    register(POINTER)
+    found = model(running)
+    assert found is not None
+    assert found.current_version == "1"
+    assert version(running).decision.state is VersionState.REJECTED
+    assert running.job("delays-ua", "t-1").status is JobStatus.SUCCEEDED
+
+
+def test_somebody_elses_change_in_between_is_seen(
+    running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the rule is applied, a better version becomes current: the decision is made again, against that one."""
+    put_current(running, metrics={"auc": 0.5})
+    train(running)
+    real = JobTable.register_trained
+
+    def late(table: JobTable, *arguments: Any) -> bool:
+        monkeypatch.setattr(JobTable, "register_trained", real)
+        put_current(running, metrics={"auc": 0.95})
+        running.table.put_item(Item=records.model_item(Model("delays-ua", "1", updated_at="meanwhile")))
+        return real(table, *arguments)
+
+    monkeypatch.setattr(JobTable, "register_trained", late)
+    register(POINTER)
+    assert version(running).decision.state is VersionState.REJECTED
+    assert "0.81 < current 0.95" in version(running).decision.reason
+
+
+def test_a_model_that_never_stands_still_is_tried_again_later(
+    running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(running)
+    monkeypatch.setattr(JobTable, "register_trained", lambda *_: False)
+    with pytest.raises(ModelContendedError):
+        register(POINTER)
+    assert running.job("delays-ua", "t-1").status is JobStatus.RUNNING
+
+
+def test_a_job_that_was_closed_meanwhile_leaves_no_version(running: Stage, register: Step) -> None:
+    train(running)
+    job = running.job("delays-ua", "t-1")
+    running.deployment.table.close_job(job, ended_at="now", kind=FailureKind.STOPPED, reason="stopped")
+    with pytest.raises(JobClosedError):
+        register(POINTER)
+    assert (version(running), model(running)) == (None, None)
+
+
+def test_an_event_about_another_attempt_changes_nothing(running: Stage, register: Step) -> None:
+    train(running)
+    with pytest.raises(StaleEventError):
+        register({**POINTER, "attempt": 2})
+    assert version(running) is None
+
+
+def test_a_training_job_that_left_nothing_is_named(running: Stage, register: Step) -> None:
+    with pytest.raises(ArtifactMissingError, match=r"s3://results-test/executions/t-1/.*/output/model\.tar\.gz"):
+        register(POINTER)
+
+
+@pytest.mark.parametrize(
+    ("archive", "words"),
+    [
+        (b"no archive at all", "cannot be read as a gzipped tar archive"),
+        (packed({"model.json": MODEL_FILE})[:-30], "cannot be read as a gzipped tar archive"),
+        (packed({"model.json": MODEL_FILE}), "holds no fleetscore.json"),
+        (packed({"model.json": MODEL_FILE, "fleetscore.json": b" " * (MAX_REPORT_BYTES + 1)}), "at most 1,000,000"),
+        (packed({"model.json": MODEL_FILE, "fleetscore.json": b"{}"}), "schema_version"),
+    ],
+)
+def test_an_artifact_that_is_none_becomes_no_version(
+    running: Stage, register: Step, archive: bytes, words: str
+) -> None:
+    train(running, archive=archive)
+    with pytest.raises(TrainedArtifactError, match=words):
+        register(POINTER)
+    assert version(running) is None
+    assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0
+
+
+def test_a_dataset_that_was_replaced_meanwhile_makes_no_version(running: Stage, register: Step) -> None:
+    train(running)
+    running.upload_table(FLIGHTS.slice(1), "flights-to-learn")
+    with pytest.raises(ObjectReplacedError, match=r"a\.parquet"):
+        register(POINTER)
+    assert version(running) is None
+
+
+def test_the_model_of_somebody_else_becomes_no_version(running: Stage, register: Step) -> None:
+    train(running, change=lambda report: replace(report, model_id="another", version="x"))
+    with pytest.raises(TrainedArtifactError, match="model_id is 'another'"):
+        register(POINTER)
+    assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0

@@ -1,0 +1,133 @@
+"""Recipes, labelled datasets and trained artifacts in a stage, each with defaults that make sense together."""
+
+import io
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from contract import codec, layout, records
+from contract.catalog import Model, ModelVersion
+from contract.messages import ExecutionPlanInput, PlanInput
+from contract.recipes import ModelRecipe, Promotion
+from contract.spec import Feature
+from contract.status import JobStatus
+from contract.training import METRICS, TrainingReport, TrainingSpec
+from tests.unit.lambdas.builders import REGION, STARTED_AT, Stage, any_model_spec
+
+MODEL_FILE = b"a model"
+FLIGHTS = pa.table({"distance": [1.0, 2.0, 3.0], "hour": pa.array([1, 2, 3], pa.int32()), "late": [0, 1, 0]})
+
+
+def training_arn(execution_id: str = "t-1") -> str:
+    return f"arn:aws:states:{REGION}:123456789012:execution:fleetscore-test-training:{execution_id}"
+
+
+def training_event(request: Any, execution_id: str = "t-1", started_at: str = STARTED_AT) -> dict[str, Any]:
+    return codec.to_json(PlanInput(execution_id, training_arn(execution_id), started_at, request))
+
+
+def plan_after_training(event: Mapping[str, Any], training: Any) -> dict[str, Any]:
+    """What PlanExecution gets when RunTraining has ended; `event` is what PrepareTraining got."""
+    given = codec.from_json(PlanInput, event)
+    return codec.to_json(
+        ExecutionPlanInput(given.execution_id, given.execution_arn, given.started_at, given.request, training)
+    )
+
+
+def any_recipe(model_id: str = "delays-ua", **changes: Any) -> ModelRecipe:
+    recipe = ModelRecipe(
+        model_id=model_id,
+        trainer="xgboost",
+        task="binary",
+        training_dataset="flights-to-learn",
+        label="late",
+        features=(Feature("distance", "double"), Feature("hour", "int32")),
+        dataset="flights",
+        format="xgboost-json",
+        method="predict",
+        promotion=Promotion(floor=0.7),
+        tags={"team": "risk"},
+    )
+    return replace(recipe, **changes)
+
+
+def put_recipe(stage: Stage, recipe: ModelRecipe) -> ModelRecipe:
+    stage.table.put_item(Item=records.recipe_item(recipe))
+    return recipe
+
+
+def put_current(stage: Stage, model_id: str = "delays-ua", *, metrics: Mapping[str, float] | None = None) -> None:
+    """A model whose current version, `1`, has these metrics."""
+    version = ModelVersion(any_model_spec(model_id), "flights", metrics=metrics or {})
+    stage.table.put_item(Item=records.version_item(version))
+    stage.table.put_item(Item=records.model_item(Model(model_id, "1", updated_at="before")))
+
+
+def trainable(stage: Stage, *recipes: ModelRecipe) -> None:
+    """Recipes, and the dataset that they are trained on."""
+    for recipe in recipes or (any_recipe(),):
+        put_recipe(stage, recipe)
+    stage.upload_table(FLIGHTS, "flights-to-learn")
+
+
+def any_report(spec: TrainingSpec, auc: float | None = 0.81, **changes: Any) -> TrainingReport:
+    report = TrainingReport(
+        execution_id=spec.execution_id,
+        job_id=spec.job_id,
+        model_id=spec.model_id,
+        version=spec.version,
+        trainer=spec.trainer,
+        task=spec.task,
+        framework="xgboost",
+        framework_version="3.0.0",
+        format=spec.format,
+        model_file=spec.model_file,
+        method=spec.method,
+        features=spec.features,
+        output_columns=("prediction",),
+        metric=spec.metric,
+        greater_is_better=METRICS[spec.metric].greater_is_better,
+        metrics={} if auc is None else {spec.metric: auc, "accuracy": 0.75},
+        metric_value=auc,
+        rows_total=100,
+        rows_trained=80,
+        rows_held_out=20,
+        best_iteration=9,
+        seconds=1.5,
+        resumed_from=None,
+        model_bytes=len(MODEL_FILE),
+    )
+    return replace(report, **changes)
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return sink.getvalue()
+
+
+def train(
+    stage: Stage,
+    *,
+    auc: float | None = 0.81,
+    job_id: str = "delays-ua",
+    execution_id: str = "t-1",
+    change: Callable[[TrainingReport], TrainingReport] = lambda report: report,
+    archive: bytes | None = None,
+) -> bytes:
+    """Leave what the running attempt's training job would leave; returns the artifact."""
+    spec = stage.deployment.store.training_spec(execution_id, job_id)
+    report = codec.dumps(change(any_report(spec, auc))).encode()
+    body = archive or packed({spec.model_file: MODEL_FILE, layout.TRAINING_REPORT_NAME: report})
+    job = stage.job(job_id, execution_id)
+    assert job.status is JobStatus.RUNNING
+    key = layout.trained_artifact_key(execution_id, job_id, job.processing_job_name)
+    stage.s3.put_object(Bucket=stage.results, Key=key, Body=body)
+    return body
