@@ -21,8 +21,8 @@ from types import TracebackType
 from embedded.certificates import make_certificates
 from embedded.endpoint import Endpoint
 from embedded.images import ImageStore
-from embedded.sagemaker.faults import Faults
 from embedded.interpreters import read_pythons
+from embedded.sagemaker.faults import Faults
 from embedded.scheduler import EmbeddedClock
 from embedded.seams.application import switches
 from embedded.server_process import LOCK_FILE, Settings, image_root, sagemaker_root

@@ -104,7 +104,9 @@ def _list_executions(storage: Storage) -> iam.PolicyStatement:
     )
 
 
-def _of_every_job(storage: Storage, repository_arns: Sequence[str], log_group: str, *, in_vpc: bool) -> list[iam.PolicyStatement]:
+def _of_every_job(
+    storage: Storage, repository_arns: Sequence[str], log_group: str, *, in_vpc: bool
+) -> list[iam.PolicyStatement]:
     """The key, the images, metrics, logs, and with a VPC its network interfaces."""
     statements = [
         iam.PolicyStatement(
