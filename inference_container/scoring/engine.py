@@ -16,7 +16,17 @@ from scoring.errors import ConfigurationError, ScoringError, TransientError, one
 from scoring.model_run import SharedModel, located
 from scoring.models import LoadedModel
 from scoring.object_scoring import ObjectScoring, Places
-from scoring.protocol import Failure, JoinParts, ObjectDone, PartDone, ScoreObject, ScorePart, Task, WorkerSetup
+from scoring.protocol import (
+    Failure,
+    JoinParts,
+    ObjectDone,
+    PartDone,
+    ScoreObject,
+    ScorePart,
+    Task,
+    WorkerSetup,
+    worker_scratch,
+)
 from scoring.readers import open_object
 
 
@@ -30,8 +40,7 @@ class Engine:
         self._models = [SharedModel(spec, model) for spec, model in zip(setup.models, models, strict=True)]
         self._input = shared_input(setup.models)
         self._paths = paths
-        # Of this worker's own: another one may score another object under the same names.
-        self._scratch = Path(setup.scratch) / f"worker-{os.getpid()}"
+        self._scratch = worker_scratch(setup, os.getpid())
         self._log = log
 
     def carry_out(self, task: Task) -> ObjectDone | PartDone:

@@ -69,6 +69,13 @@ class ModelOutput:
             self.error = DataError(
                 f"object {self.run.key!r}: {rows_read:,} rows were read, its footer says {self._rows:,}: write it again"
             )
+        elif self._writer.sink.rows + self._quarantine.rows != rows_read:
+            # Whatever this would be a fault of, a row that nobody accounts for must not pass as scored.
+            self.error = ScoringError(
+                f"object {self.run.key!r}, model {self.run.model.spec.model_id!r}: of {rows_read:,} rows "
+                f"{self._writer.sink.rows:,} were scored and {self._quarantine.rows:,} quarantined: this is a fault of "
+                "Fleetscore, report it with the model's record"
+            )
 
     def discard(self) -> None:
         """Remove what is not published; safe to call at any time."""

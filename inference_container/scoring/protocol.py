@@ -6,6 +6,7 @@ which never imports one.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from contract.codec import from_json, to_json
@@ -24,6 +25,11 @@ class WorkerSetup:
     scratch: str
     models: tuple[ModelSpec, ...]
     model_files: tuple[str, ...]
+
+
+def worker_scratch(setup: WorkerSetup, pid: int) -> Path:
+    """A folder of one worker's own: another one may score another object under the same names."""
+    return Path(setup.scratch) / f"worker-{pid}"
 
 
 @dataclass(frozen=True)

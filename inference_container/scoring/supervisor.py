@@ -2,6 +2,7 @@
 
 import math
 import selectors
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from scoring.protocol import (
     Task,
     WorkerReady,
     WorkerSetup,
+    worker_scratch,
 )
 from scoring.sharing import SharedObjects, can_be_shared
 from scoring.worker_process import WorkerProcess, why_it_died
@@ -210,7 +212,14 @@ class Supervisor:
         self._selector.unregister(worker)
         self._workers.remove(worker)
         worker.kill()
-        return worker.reap()
+        code = worker.reap()
+        self._clear_after(worker)
+        return code
+
+    def _clear_after(self, worker: WorkerProcess) -> None:
+        """Remove what a dead worker left half written: the disk has room for the objects in hand, not for all tries."""
+        if self._setup is not None:
+            shutil.rmtree(worker_scratch(self._setup, worker.pid), ignore_errors=True)
 
     def _bury(self, worker: WorkerProcess) -> list[ObjectDone]:
         """A worker died: its object is tried again alone, the others are scored by whoever is left or by a new one."""
@@ -218,6 +227,7 @@ class Supervisor:
         self._workers.remove(worker)
         task = worker.task
         error = why_it_died(worker.reap(), task)
+        self._clear_after(worker)
         if task is None:
             self._lost_in_a_row += 1
             alone = not worker.ready and not any(other.ready for other in self._workers)
