@@ -19,6 +19,8 @@ class Code:
     """A loaded model whose predict is a function of the matrix of its features."""
 
     concurrent = True
+    notes: tuple[str, ...] = ()
+    native = None
 
     def __init__(self, code: Callable[[Any], Any], kind: pa.DataType | None = None) -> None:
         self._code = code
