@@ -49,7 +49,7 @@ def test_the_image_gets_its_code_and_the_contract_and_nothing_else(assembly: Ass
 def test_every_handler_can_be_imported_from_the_staged_folder_alone(assembly: Assembly) -> None:
     folder, _ = staged(assembly, "workflow", "files")
     handlers = {item["Handler"] for item in assembly.resources("workflow", "AWS::Lambda::Function").values()}
-    assert len(handlers) == 6
+    assert len(handlers) == 9
     modules = sorted(handler.rpartition(".")[0] for handler in handlers)
     code = (
         "import importlib, sys\n"
