@@ -44,6 +44,9 @@ def _row(pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
+_DEEPEST = 500
+_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+"""Strings, whose brackets are none, and brackets."""
 _DECODER = json.JSONDecoder(object_pairs_hook=_row, parse_float=Number, parse_int=Number, parse_constant=Number)
 
 
@@ -53,6 +56,8 @@ def read_row(line: bytes) -> Row:
     Raises:
         NotARowError: when it is something else.
     """
+    if _is_too_deep(line):
+        raise NotARowError("is nested too deeply")
     try:
         text = line.decode("utf-8").strip(" \t\r\n")
         value = _DECODER.decode(text)
@@ -69,6 +74,18 @@ def read_row(line: bytes) -> Row:
     if not isinstance(value, Row):
         raise NotARowError("is no JSON object")
     return value
+
+
+def _is_too_deep(line: bytes) -> bool:
+    """A limit of our own: Python's depends on its release and on how deep the caller stands."""
+    if line.count(b"[") + line.count(b"{") <= _DEEPEST:
+        return False
+    depth = 0
+    for mark in _NESTING.findall(line):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(mark, 0)
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 def as_text(value: Any) -> str | None:

@@ -1,7 +1,7 @@
 """Parquet output that keeps its input's bytes: they are copied, and new column chunks and a new footer follow.
 
 `refusal` says by rule when this cannot be done, `SplicedSink` does it. Why, and when not:
-docs/adr/0015-outputs-keep-the-inputs-bytes.md
+docs/adr/0013-outputs-keep-the-inputs-bytes.md
 """
 
 from scoring.splice.refusal import refusal

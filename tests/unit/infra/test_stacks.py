@@ -261,12 +261,14 @@ def test_image_variants_are_built_or_named_and_the_plan_knows_them(variants: Ass
         "ImageUriTensorflow",
         "ImageUriPytorch",
     }
-    (pulling,) = [item for _, item in variants.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
-    repositories = {flat(item).partition("repository/")[2] for item in listed(pulling["Resource"])}
-    assert repositories == {
-        "torch",
-        "cdk-hnb659fds-container-assets-${AWS::AccountId}-${AWS::Region}",
-    }
+    pulling = [item for _, item in variants.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
+    assert len(pulling) == 2  # the roles of scoring and of training
+    for statement in pulling:
+        repositories = {flat(item).partition("repository/")[2] for item in listed(statement["Resource"])}
+        assert repositories == {
+            "torch",
+            "cdk-hnb659fds-container-assets-${AWS::AccountId}-${AWS::Region}",
+        }
 
 
 def test_no_stack_imports_an_image_from_another(assembly: Assembly) -> None:

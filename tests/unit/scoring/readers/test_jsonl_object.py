@@ -66,7 +66,7 @@ BAD_LINES = [
     (b'{"plan":"\\ud800"}', "has half of a surrogate pair, which is no character"),
     (b'{"plan":"\xff"}', "is not UTF-8 (byte 0xff at byte 9)"),
     (b'{"plan":"a\0"}', "is no JSON (Invalid control character at: line 1 column 11 (char 10))"),
-    (b'{"id":' + b"[" * 3_000 + b"]" * 3_000 + b"}", "is nested too deeply"),
+    (b'{"id":' + b"[" * 501 + b"]" * 501 + b"}", "is nested too deeply"),
 ]
 
 
@@ -84,6 +84,14 @@ def test_a_bad_line_is_named_and_all_others_are_read(tmp_path: Path, line: bytes
     assert row.reason.startswith(reason)
     assert row.raw[:900] == line.decode("utf-8", "backslashreplace")[:900]
     assert found.values["visits"] == [*range(around), *range(around)]
+
+
+def test_brackets_in_a_text_are_no_nesting(tmp_path: Path) -> None:
+    text = "[" * 600 + '\\"{'
+    bad = b'{"plan":5}\n'  # sends its block through the slow and exact reading
+    found = read_object(tmp_path, "x.jsonl", bad + GOOD % (1, 1, 1) + b'{"plan":"' + text.encode() + b'"}\n', TYPES)
+    assert [row.row for row in found.rejected] == [0]
+    assert found.values["plan"][-1] == "[" * 600 + '"{'
 
 
 def test_a_field_that_the_output_does_not_carry_may_come_later(tmp_path: Path) -> None:
