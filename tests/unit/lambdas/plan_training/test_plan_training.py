@@ -10,7 +10,7 @@ from contract.recipes import TrainingCode, TrainingCompute
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
 from lambdas.job_table import JobTable
-from tests.unit.lambdas.builders import STAGE_COMPUTE, STARTED_AT, Stage, execution_arn
+from tests.unit.lambdas.builders import PYTORCH_IMAGE, STAGE_COMPUTE, STARTED_AT, Stage, execution_arn, pointer_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
     FLIGHTS,
@@ -163,3 +163,32 @@ def test_an_object_that_cannot_be_read_is_left_to_its_job(stage: Stage, plan_tra
     put_recipe(stage, any_recipe())
     stage.upload("flights-to-learn", ["damaged.parquet"])
     assert plan_training(training_event({}))["job_count"] == 1
+
+
+def test_a_training_dataset_of_text_is_refused_by_name(stage: Stage, plan_training: Step) -> None:
+    trainable(stage)
+    stage.upload("flights-to-learn", ["late.csv", "more.jsonl.gz"])
+    with pytest.raises(InvalidRequestError, match=r"2 of 3 objects that are text, the first is 'late\.csv'.*Convert"):
+        plan_training(training_event({}))
+
+
+def _script(stage: Stage, format_: str) -> None:
+    archive = b"an archive"
+    sha256 = hashlib.sha256(archive).hexdigest()
+    code = TrainingCode("train.py", sha256, len(archive))
+    trainable(stage, any_recipe(trainer="script", code=code, format=format_))
+    stage.s3.put_object(Bucket=stage.models, Key=layout.code_key("delays-ua", sha256), Body=archive)
+
+
+def test_a_job_runs_in_the_image_that_has_its_models_framework(stage: Stage, plan_training: Step, record: Step) -> None:
+    _script(stage, "torchscript")
+    plan_training(training_event({}))
+    assert record(pointer_event(execution_id="t-1"))["image_uri"] == PYTORCH_IMAGE
+
+
+def test_a_framework_that_no_deployed_image_has_is_refused_before_it_is_trained(
+    stage: Stage, plan_training: Step
+) -> None:
+    _script(stage, "keras")
+    with pytest.raises(InvalidRequestError, match="Add 'tensorflow' to the setting image_variants"):
+        plan_training(training_event({}))
