@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contract.input_options import InputOptions
-from contract.names import check_all, check_dataset_name, check_model_id, check_object_key, check_version
+from contract.names import check_all, check_dataset_name, check_model_id, check_object_key, check_sha256, check_version
 from contract.problems import InvalidInputError, Problem, duplicates
 
 Framework = Literal[
@@ -176,8 +176,7 @@ class ModelSpec:
         problems.extend(duplicates("key_columns", list(self.key_columns)))
         problems.extend(duplicates("output_columns", list(self.output_columns)))
         problems.extend(self._check_input())
-        if len(self.artifact_sha256) != 64 or set(self.artifact_sha256) - set("0123456789abcdef"):
-            problems.append(Problem("artifact_sha256", self.artifact_sha256, "64 lower-case hexadecimal digits"))
+        problems.extend(check_sha256("artifact_sha256", self.artifact_sha256))
         problems.extend(check_object_key("model_file", self.model_file))
         problems.extend(check_fraction("tolerated_quarantine_fraction", self.tolerated_quarantine_fraction))
         if self.row_number_column and self.row_number_column in (*self.output_columns, *self.key_columns):
