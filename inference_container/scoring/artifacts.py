@@ -29,8 +29,8 @@ def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
         names = unpack(archive, target)
     except NoRoomError as error:
         raise ConfigurationError(
-            f"model {model.model_id!r}: no room to unpack its artifact ({error}): raise the job's volume size, or lower "
-            "models_per_job"
+            f"model {model.model_id!r}: no room to unpack its artifact ({error}): raise the job's volume size, or "
+            "lower models_per_job"
         ) from error
     except DamagedArchiveError as error:
         raise ModelError(

@@ -77,11 +77,11 @@ def _unpack(job: Assignment, target: Path) -> str:
         raise ConfigurationError(
             f"the training script's archive is not there: give the job a channel 'code' with {archive.name}{where}"
         )
-    found_digest = sha256_of(archive)
-    if found_digest != job.spec.code_sha256:
+    digest = sha256_of(archive)
+    if digest != job.spec.code_sha256:
         raise ConfigurationError(
-            f"{archive.name} has SHA-256 {found_digest}, the training spec says {job.spec.code_sha256}: it was replaced "
-            "after the training was planned, start a new training"
+            f"{archive.name} has SHA-256 {digest}, the training spec says {job.spec.code_sha256}: it was replaced "
+            "after the training was planned, start a new one"
         )
     try:
         unpack(archive, target)
