@@ -6,9 +6,19 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contract.catalog import MAX_ATTEMPTS_LIMIT, Compute, ModelVersion, check_instance_type, check_range
+from contract.input_options import InputOptions
 from contract.names import check_dataset_name, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
-from contract.spec import FRAMEWORK_OF_FORMAT, Feature, Method, ModelFormat, ModelSpec, PinnedObject
+from contract.spec import (
+    FRAMEWORK_OF_FORMAT,
+    Accelerator,
+    Feature,
+    Method,
+    ModelFormat,
+    ModelSpec,
+    OutputFormat,
+    PinnedObject,
+)
 from contract.training import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
 
 _ANY_OBJECT = (PinnedObject("any", 0, ""),)
@@ -118,6 +128,11 @@ class ModelRecipe:
     key_columns: tuple[str, ...] = ()
     output_columns: tuple[str, ...] = ()
     columns: Literal["all", "keys"] = "all"
+    output_format: OutputFormat = "parquet"
+    row_number_column: str = ""
+    tolerated_quarantine_fraction: float = 0.0
+    input: InputOptions = field(default_factory=InputOptions)
+    accelerator: Accelerator = ""
     metric: str = ""
     """What a promotion is decided by; empty: the usual one of the task."""
     estimator: str | None = None
@@ -254,6 +269,11 @@ class ModelRecipe:
             key_columns=self.key_columns,
             output_columns=self.output_columns,
             columns=self.columns,
+            output_format=self.output_format,
+            row_number_column=self.row_number_column,
+            tolerated_quarantine_fraction=self.tolerated_quarantine_fraction,
+            input=self.input,
+            accelerator=self.accelerator,
         )
         return ModelVersion(
             spec, self.dataset, self.scoring_compute, max_attempts=self.scoring_max_attempts, tags=self.tags

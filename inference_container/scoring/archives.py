@@ -1,4 +1,4 @@
-"""Archives of other people, unpacked where they can do no harm; proven by a digest before that, by those who have one."""
+"""Archives of other people: their digest, and how they are unpacked so that they do no harm."""
 
 import errno
 import hashlib
