@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.ledger import OutputFile
+from scoring.archives import sha256_of
 
 
 def publish(finished: Path, target: Path) -> None:
@@ -38,9 +38,7 @@ def publish(finished: Path, target: Path) -> None:
 
 def describe(kind: Literal["predictions", "quarantine"], key: str, path: Path) -> OutputFile:
     """What a marker says about a file of the output, read from the file itself."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return OutputFile(kind=kind, key=key, bytes=path.stat().st_size, sha256=digest)
+    return OutputFile(kind=kind, key=key, bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 def _sync(path: Path) -> None:
