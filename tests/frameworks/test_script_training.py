@@ -91,9 +91,12 @@ def test_what_a_script_trains_is_scored_as_its_own_network_predicts(
     own = np.load(job.paths.output_data / "own.npy").reshape(-1)
     assert own.min() < 0.2
     assert own.max() > 0.8
-    found = scored(JobFolder(tmp_path / "scoring"), job, report, table)
+    scoring = JobFolder(tmp_path / "scoring")
+    found = scored(scoring, job, report, table)
     assert found["row"].to_pylist() == list(range(1_000))
     np.testing.assert_allclose(found["late"], own, rtol=1e-5, atol=1e-6)
+    # The report's version is the one that scoring finds: else it would say so, of every model.
+    assert scoring.marker(report.model_id, "all.parquet").notes == ()
 
 
 def test_a_program_for_one_number_of_rows_ends_the_training_and_is_no_version(job: TrainingFolder) -> None:
@@ -104,3 +107,15 @@ def test_a_program_for_one_number_of_rows_ends_the_training_and_is_no_version(jo
 
     assert failure.startswith("MODEL: model 'late': ")
     assert "takes exactly 2 rows: export it" in failure
+
+
+@pytest.mark.parametrize("framework", MODELS)
+def test_gaps_in_the_data_fail_the_training_instead_of_making_a_network_of_nothing(
+    framework: Framework, job: TrainingFolder
+) -> None:
+    table = people(300)
+    gaps = pa.array([None, *table["spend"].to_pylist()[1:]], pa.float64())
+    table = table.set_column(table.column_names.index("spend"), "spend", gaps)
+    order(job, framework, script(framework), table)
+
+    assert job.refused().startswith("MODEL: the training script 'train.py' ended with exit code 1: ")
