@@ -109,13 +109,13 @@ def test_a_program_for_one_number_of_rows_ends_the_training_and_is_no_version(jo
     assert "takes exactly 2 rows: export it" in failure
 
 
-@pytest.mark.parametrize("framework", MODELS)
-def test_gaps_in_the_data_fail_the_training_instead_of_making_a_network_of_nothing(
-    framework: Framework, job: TrainingFolder
-) -> None:
+def test_gaps_in_the_data_fail_the_training_instead_of_making_a_network_of_nothing(job: TrainingFolder) -> None:
+    """Keras would train on them without a word."""
     table = people(300)
     gaps = pa.array([None, *table["spend"].to_pylist()[1:]], pa.float64())
     table = table.set_column(table.column_names.index("spend"), "spend", gaps)
-    order(job, framework, script(framework), table)
+    order(job, "tensorflow", script("tensorflow"), table)
 
-    assert job.refused().startswith("MODEL: the training script 'train.py' ended with exit code 1: ")
+    assert job.refused().startswith(
+        "DATA: the training script 'train.py' ended with exit code 1: 1 of 300 rows lack a feature or the label: fill"
+    )
