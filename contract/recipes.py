@@ -26,7 +26,16 @@ _ANY_SHA256 = "0" * 64
 """Stand in while a recipe is checked, before there are objects and an artifact."""
 _LONGEST_SECONDS = 28 * 86_400
 """SageMaker's limit for a training job, by its documentation."""
-_DEFAULT_FILE = {"sklearn": "model.joblib", "xgboost": "model"}
+_DEFAULT_FILE = {
+    "sklearn": "model.joblib",
+    "sklearn-skops": "model.skops",
+    "xgboost": "model",
+    "tensorflow-savedmodel": "1/saved_model.pb",
+    "keras": "model.keras",
+    "pytorch-export": "model.pt2",
+    "torchscript": "model.pt",
+}
+"""By format where libraries ask for a name or an ending, else by framework."""
 MAX_CODE_BYTES = 20_000_000
 """Of a training script's archive: the plan reads many of them at once."""
 
@@ -198,7 +207,7 @@ class ModelRecipe:
         """Path of the serialized model inside model.tar.gz."""
         framework = FRAMEWORK_OF_FORMAT.get(self.format, "")
         ending = f".{self.format.rpartition('-')[2]}" if framework == "xgboost" else ""
-        return self.model_file or _DEFAULT_FILE.get(framework, "model") + ending
+        return self.model_file or _DEFAULT_FILE.get(self.format) or _DEFAULT_FILE.get(framework, "model") + ending
 
     @property
     def compared_by(self) -> str:

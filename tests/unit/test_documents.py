@@ -92,6 +92,15 @@ def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
     assert read_recipe("churn", tmp_path / "recipe.json").recipe.promotion == Promotion(floor=0.7)
 
 
+def test_the_recipe_of_a_network_that_is_shown_is_one(tmp_path: Path) -> None:
+    """That its script trains and scores is what tests/frameworks shows."""
+    shown = text_of("docs/training.md").split("```json\n")[1].split("```")[0]
+    (tmp_path / "recipe.json").write_text(shown)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "train.py").touch()
+    assert read_recipe("late", tmp_path / "recipe.json").recipe.saved_as == "model.pt2"
+
+
 @pytest.mark.parametrize(
     "document", ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
 )

@@ -2,12 +2,10 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import pytest
 
 from cli.executions import Snapshot
 from cli.model_document import ModelDocument
@@ -15,46 +13,15 @@ from contract.images import image_of
 from contract.records import ExecutionRecord
 from contract.spec import Feature, Framework
 from contract.status import ExecutionStatus
-from embedded.deploy import deploy
-from embedded.interpreters import PYTHONS_VARIABLE, read_pythons
-from embedded.server import EmbeddedAws
-from embedded.synth import synthesize
-from tests.e2e.stage import Stage, environment, find_stage, people, train_xgboost
+from tests.e2e.stage import Stage, train_xgboost
+from tests.frameworks.e2e.variants import ROWS, deploy_variants
 
-ROOT = Path(__file__).parents[3]
 TRAIN = Path(__file__).parent / "train.py"
 FEATURES = (Feature("age", "double"), Feature("visits", "int64"), Feature("spend", "double"))
 MODELS: dict[Framework, dict[str, Any]] = {
     "pytorch": {"format": "pytorch-export", "model_file": "model.pt2"},
     "tensorflow": {"format": "tensorflow-savedmodel", "model_file": "1/saved_model.pb"},
 }
-
-
-@pytest.fixture(scope="module")
-def pythons() -> dict[str, str]:
-    found = read_pythons()
-    assert set(found) >= set(MODELS), f"name a Python for each in {PYTHONS_VARIABLE}, as `make test-frameworks` does"
-    return found
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, pythons: dict[str, str]) -> Iterator[Stage]:
-    """With the pytorch variant and without the tensorflow one, until a test deploys that."""
-    folder = tmp_path_factory.mktemp("stage")
-    with EmbeddedAws(time_scale=0.01, pythons=pythons) as aws:
-        deploy_variants(aws, folder / "first", ["core", "pytorch"])
-        with environment(aws.endpoint.environment()):
-            stage = find_stage(aws, folder)
-            table = people(500, seed=5)
-            # A network has no word for a missing number: as its data would have been prepared.
-            stage.put_dataset("people", {"a.parquet": table.set_column(2, "spend", table["spend"].fill_null(0.0))})
-            stage.register("boosted", train_xgboost(1), dataset="people", method="predict")
-            register(stage, "pytorch", pythons)
-            yield stage
-
-
-def deploy_variants(aws: EmbeddedAws, folder: Path, variants: list[str]) -> None:
-    deploy(synthesize(ROOT / "app.py", folder, {"fleetscore.image_variants": variants}), aws.endpoint, aws.images)
 
 
 def register(stage: Stage, framework: Framework, pythons: dict[str, str]) -> None:
@@ -83,13 +50,18 @@ def record_of(snapshot: Snapshot) -> ExecutionRecord:
     return snapshot.record
 
 
-def test_models_of_one_execution_are_scored_in_the_images_of_their_frameworks(stage: Stage) -> None:
-    snapshot = stage.run({"models_per_job": 5}, "variants-1")
+def test_models_of_one_execution_are_scored_in_the_images_of_their_frameworks(
+    stage: Stage, pythons: dict[str, str]
+) -> None:
+    stage.register("boosted", train_xgboost(1), dataset="people", method="predict")
+    register(stage, "pytorch", pythons)
+
+    snapshot = stage.run({"models": ["boosted", "network-pytorch"], "models_per_job": 5}, "variants-1")
 
     assert record_of(snapshot).status is ExecutionStatus.SUCCEEDED, record_of(snapshot).reason
     for model_id in ("boosted", "network-pytorch"):
         (table,) = stage.predictions("people", model_id, "variants-1").values()
-        assert table["row"].to_pylist() == list(range(500))
+        assert table["row"].to_pylist() == list(range(ROWS))
         assert table["prediction"].null_count == 0
     images = {
         job["ProcessingJobName"]: job["AppSpecification"]["ImageUri"] for job in stage.processing_jobs("variants-1")
@@ -101,13 +73,13 @@ def test_models_of_one_execution_are_scored_in_the_images_of_their_frameworks(st
 
 def test_a_model_whose_image_is_not_deployed_is_refused_until_it_is(stage: Stage, pythons: dict[str, str]) -> None:
     register(stage, "tensorflow", pythons)
-    refused = stage.run({}, "variants-2")
+    refused = stage.run({"models": ["network-tensorflow"]}, "variants-2")
     assert record_of(refused).status is ExecutionStatus.FAILED
     assert "model 'network-tensorflow': framework: got 'tensorflow'" in record_of(refused).reason
     assert "Add 'tensorflow' to the setting image_variants" in record_of(refused).reason
 
     deploy_variants(stage.aws, stage.folder / "second", ["core", "pytorch", "tensorflow"])
-    snapshot = stage.run({}, "variants-3")
+    snapshot = stage.run({"models": ["network-tensorflow"]}, "variants-3")
 
     assert record_of(snapshot).status is ExecutionStatus.SUCCEEDED, record_of(snapshot).reason
     (table,) = stage.predictions("people", "network-tensorflow", "variants-3").values()

@@ -45,6 +45,24 @@ def test_what_is_not_said_is_the_usual() -> None:
     assert sklearn.saved_as == "model.joblib"
 
 
+@pytest.mark.parametrize(
+    ("format_", "file"),
+    [
+        ("pytorch-export", "model.pt2"),
+        ("torchscript", "model.pt"),
+        ("keras", "model.keras"),
+        ("tensorflow-savedmodel", "1/saved_model.pb"),
+        ("sklearn-skops", "model.skops"),
+        ("xgboost-json", "model.json"),
+    ],
+)
+def test_a_script_saves_under_the_name_that_its_library_asks_for(format_: str, file: str) -> None:
+    code = {"program": "train.py", "sha256": "0" * 64, "bytes": 1}
+    recipe = read(trainer="script", format=format_, code=code)
+    assert recipe.saved_as == recipe.candidate.spec.model_file == file
+    assert read(trainer="script", format=format_, code=code, model_file="own").saved_as == "own"
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "the label among the features": ({"label": "age"}, "label"),
     "a metric of another task": ({"metric": "rmse"}, "metric"),

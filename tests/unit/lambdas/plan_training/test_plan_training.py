@@ -6,11 +6,20 @@ import pytest
 from contract import codec, layout
 from contract.catalog import Compute
 from contract.messages import ExecutionPlan
-from contract.recipes import TrainingCode, TrainingCompute
+from contract.recipes import ModelRecipe, TrainingCode, TrainingCompute
+from contract.spec import ModelFormat
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
 from lambdas.job_table import JobTable
-from tests.unit.lambdas.builders import PYTORCH_IMAGE, STAGE_COMPUTE, STARTED_AT, Stage, execution_arn, pointer_event
+from tests.unit.lambdas.builders import (
+    CORE_IMAGE,
+    PYTORCH_IMAGE,
+    STAGE_COMPUTE,
+    STARTED_AT,
+    Stage,
+    execution_arn,
+    pointer_event,
+)
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
     FLIGHTS,
@@ -138,6 +147,32 @@ def test_a_script_is_taken_along_only_when_it_is_the_one_of_the_recipe(stage: St
     plan_training(training_event({}))
     copied = stage.s3.get_object(Bucket=stage.results, Key=layout.job_code_key("t-1", "delays-ua"))
     assert copied["Body"].read() == archive
+
+
+def script_recipe(stage: Stage, model_id: str, format_: ModelFormat) -> ModelRecipe:
+    """A recipe whose script is there."""
+    archive = b"an archive"
+    code = TrainingCode("train.py", hashlib.sha256(archive).hexdigest(), len(archive))
+    stage.s3.put_object(Bucket=stage.models, Key=layout.code_key(model_id, code.sha256), Body=archive)
+    return any_recipe(model_id, trainer="script", format=format_, code=code)
+
+
+def test_a_script_runs_in_the_image_that_has_the_framework_of_its_format(stage: Stage, plan_training: Step) -> None:
+    trainable(stage, script_recipe(stage, "network", "pytorch-export"), any_recipe())
+    plan_training(training_event({}))
+    images = {job.job_id: job.image_uri for job in stage.deployment.table.jobs("t-1")}
+    assert images == {"network": PYTORCH_IMAGE, "delays-ua": CORE_IMAGE}
+
+
+def test_a_script_whose_image_is_not_deployed_is_refused_before_it_costs_anything(
+    stage: Stage, plan_training: Step
+) -> None:
+    trainable(stage, script_recipe(stage, "network", "tensorflow-savedmodel"))
+    with pytest.raises(InvalidRequestError) as refused:
+        plan_training(training_event({}))
+    text = str(refused.value)
+    assert "model 'network': framework: got 'tensorflow', expected one that the deployed images have" in text
+    assert "Add 'tensorflow' to the setting image_variants and deploy again" in text
 
 
 def test_compute_is_the_recipes_over_the_stages_and_one_instance(stage: Stage, plan_training: Step) -> None:

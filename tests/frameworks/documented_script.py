@@ -1,0 +1,26 @@
+"""The training scripts and the recipe that docs/training.md shows, as they stand there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from contract.spec import Framework
+
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
+LABEL = "late"
+
+
+def script(framework: Framework) -> str:
+    """The data, the framework's own part, and the metrics: a whole `train.py`."""
+    data, pytorch, tensorflow, metrics = _blocks("python")
+    return "\n".join([data, {"pytorch": pytorch, "tensorflow": tensorflow}[framework], metrics])
+
+
+def recipe() -> dict[str, Any]:
+    [shown] = _blocks("json")
+    found: dict[str, Any] = json.loads(shown)
+    return found
+
+
+def _blocks(language: str) -> list[str]:
+    return [part.partition("```")[0] for part in _DOCUMENT.read_text().split(f"```{language}\n")[1:]]

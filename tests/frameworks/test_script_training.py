@@ -1,0 +1,121 @@
+"""A network of the user's own script: trained by the training process, scored by the scoring process."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from contract.spec import Feature, Framework
+from contract.training import TrainingReport
+from tests.frameworks.documented_script import LABEL, recipe, script
+from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.training.training_folder import TrainingFolder
+
+FEATURES = (Feature("age", "double"), Feature("visits", "int64"), Feature("spend", "double"))
+MODELS: dict[Framework, dict[str, Any]] = {
+    "pytorch": {"format": "pytorch-export", "model_file": "model.pt2"},
+    "tensorflow": {"format": "tensorflow-savedmodel", "model_file": "1/saved_model.pb"},
+}
+OWN_PREDICTIONS = """
+import numpy
+numpy.save(Path(os.environ["SM_OUTPUT_DATA_DIR"], "own.npy"), predict(rows[names].to_numpy("float32")))
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> TrainingFolder:
+    return TrainingFolder(tmp_path / "training")
+
+
+def people(rows: int) -> pa.Table:
+    """Rows that a network can learn from, of scales that it must level first."""
+    random = np.random.default_rng(11)
+    age, visits = random.normal(45, 15, rows), random.integers(0, 30, rows)
+    late = visits + random.normal(0, 4, rows) > 15
+    columns = {"row": np.arange(rows), "age": age, "visits": visits, "spend": random.gamma(2.0, 50.0, rows)}
+    return pa.table({**columns, LABEL: late.astype("int64")})
+
+
+def order(job: TrainingFolder, framework: Framework, text: str, table: pa.Table) -> None:
+    """Lay out the job that the documented recipe leads to."""
+    shown = recipe()
+    # In two objects: the script must read every one of them.
+    job.add_object("a.parquet", table.slice(0, 700))
+    job.add_object("deep/b.parquet", table.slice(700))
+    job.add_code({shown["code"]["program"]: text})
+    job.write_spec(
+        **{name: shown[name] for name in ("trainer", "task", "label", "method")},
+        features=FEATURES,
+        output_columns=tuple(shown["output_columns"]),
+        hyperparameters={"sagemaker_program": shown["code"]["program"], **shown["hyperparameters"]},
+        **MODELS[framework],
+    )
+
+
+def scored(folder: JobFolder, trained: TrainingFolder, report: TrainingReport, table: pa.Table) -> pa.Table:
+    """Score all that the training left in the model folder, as SageMaker packs it."""
+    folder.add_object("all.parquet", table.select(["row", "age", "visits", "spend"]), row_group_size=300)
+    folder.add_model(
+        report.model_id,
+        lambda path: shutil.copytree(trained.paths.model, folder.paths.root / "packing" / "late", dirs_exist_ok=True),
+        features=report.features,
+        file=report.model_file,
+        declared=report.format,
+        method=report.method,
+        output_columns=report.output_columns,
+        framework_version=report.framework_version,
+    )
+    # The last batch has one row, where a program may take a vector for a matrix.
+    folder.write_spec(batch_rows=333)
+    folder.score("--cores", "2")
+    return folder.output(report.model_id, "all.parquet")
+
+
+@pytest.mark.parametrize("framework", MODELS)
+def test_what_a_script_trains_is_scored_as_its_own_network_predicts(
+    framework: Framework, job: TrainingFolder, tmp_path: Path
+) -> None:
+    table = people(1_000)
+    order(job, framework, script(framework) + OWN_PREDICTIONS, table)
+
+    report = job.train("--cores", "2")
+
+    assert (report.framework, report.output_columns) == (framework, ("late",))
+    assert report.framework_version
+    assert report.metric_value is not None
+    assert report.metric_value > recipe()["promotion"]["floor"]
+    assert report.model_bytes == (job.paths.model / report.model_file).stat().st_size
+    own = np.load(job.paths.output_data / "own.npy").reshape(-1)
+    assert own.min() < 0.2
+    assert own.max() > 0.8
+    scoring = JobFolder(tmp_path / "scoring")
+    found = scored(scoring, job, report, table)
+    assert found["row"].to_pylist() == list(range(1_000))
+    np.testing.assert_allclose(found["late"], own, rtol=1e-5, atol=1e-6)
+    # The report's version is the one that scoring finds: else it would say so, of every model.
+    assert scoring.marker(report.model_id, "all.parquet").notes == ()
+
+
+def test_a_program_for_one_number_of_rows_ends_the_training_and_is_no_version(job: TrainingFolder) -> None:
+    fixed = script("pytorch").replace("dynamic_shapes=dynamic", "dynamic_shapes=None")
+    order(job, "pytorch", fixed, people(1_000))
+
+    failure = job.refused()
+
+    assert failure.startswith("MODEL: model 'late': ")
+    assert "takes exactly 2 rows: export it" in failure
+
+
+def test_gaps_in_the_data_fail_the_training_instead_of_making_a_network_of_nothing(job: TrainingFolder) -> None:
+    """Keras would train on them without a word."""
+    table = people(300)
+    gaps = pa.array([None, *table["spend"].to_pylist()[1:]], pa.float64())
+    table = table.set_column(table.column_names.index("spend"), "spend", gaps)
+    order(job, "tensorflow", script("tensorflow"), table)
+
+    assert job.refused().startswith(
+        "DATA: the training script 'train.py' ended with exit code 1: 1 of 300 rows lack a feature or the label: fill"
+    )
