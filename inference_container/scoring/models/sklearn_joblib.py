@@ -60,7 +60,7 @@ class SklearnModel:
             if self._without_names:
                 expect_matrix_without_names()
                 return self._predict(batch.block(self._dtype))
-            return self._predict(batch.matrix(self._dtype))
+            return self._predict(batch.matrix(self._dtype, read_only=self.concurrent))
 
 
 def _steps(estimator: Any) -> list[Any]:
