@@ -18,7 +18,6 @@ from tests.unit.lambdas.builders import (
     STARTED_AT,
     Stage,
     execution_arn,
-    pointer_event,
 )
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
@@ -204,26 +203,4 @@ def test_a_training_dataset_of_text_is_refused_by_name(stage: Stage, plan_traini
     trainable(stage)
     stage.upload("flights-to-learn", ["late.csv", "more.jsonl.gz"])
     with pytest.raises(InvalidRequestError, match=r"2 of 3 objects that are text, the first is 'late\.csv'.*Convert"):
-        plan_training(training_event({}))
-
-
-def _script(stage: Stage, format_: str) -> None:
-    archive = b"an archive"
-    sha256 = hashlib.sha256(archive).hexdigest()
-    code = TrainingCode("train.py", sha256, len(archive))
-    trainable(stage, any_recipe(trainer="script", code=code, format=format_))
-    stage.s3.put_object(Bucket=stage.models, Key=layout.code_key("delays-ua", sha256), Body=archive)
-
-
-def test_a_job_runs_in_the_image_that_has_its_models_framework(stage: Stage, plan_training: Step, record: Step) -> None:
-    _script(stage, "torchscript")
-    plan_training(training_event({}))
-    assert record(pointer_event(execution_id="t-1"))["image_uri"] == PYTORCH_IMAGE
-
-
-def test_a_framework_that_no_deployed_image_has_is_refused_before_it_is_trained(
-    stage: Stage, plan_training: Step
-) -> None:
-    _script(stage, "keras")
-    with pytest.raises(InvalidRequestError, match="Add 'tensorflow' to the setting image_variants"):
         plan_training(training_event({}))
