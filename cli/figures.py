@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cli.executions import Snapshot
 from contract.records import JobRecord
-from contract.status import FINAL_JOB_STATUSES, JobStatus
+from contract.status import FINAL_JOB_STATUSES, ExecutionKind, JobStatus
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,15 @@ def job_seconds(job: JobRecord, now: datetime) -> float | None:
     return max(0.0, (end - datetime.fromisoformat(job.started_at)).total_seconds())
 
 
+def rows_counted(job: JobRecord) -> bool:
+    """Whether somebody has counted a job's rows; a training script reads its data itself."""
+    return job.status is JobStatus.SUCCEEDED and (job.rows_in > 0 or job.kind is ExecutionKind.SCORING)
+
+
 def rows_a_second(job: JobRecord, now: datetime) -> float | None:
     """Rows of a succeeded job over its whole duration, start of the instance included; None while it is not known."""
     seconds = job_seconds(job, now)
-    return job.rows_in / seconds if job.status is JobStatus.SUCCEEDED and seconds else None
+    return job.rows_in / seconds if rows_counted(job) and seconds else None
 
 
 def rows_a_second_together(snapshot: Snapshot) -> float | None:

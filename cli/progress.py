@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.executions import Executions, Snapshot
-from cli.figures import counted, rows_a_second, rows_a_second_together
+from cli.figures import counted, rows_a_second, rows_a_second_together, rows_counted
 from cli.output import Output
 from cli.tables import job_cells, job_reason, objects_text, totals_line
 from contract.records import JobRecord
@@ -123,10 +123,10 @@ class PlainProgress:
     @staticmethod
     def _line(job: JobRecord, snapshot: Snapshot, ended: int) -> str:
         words = [f"{job.job_id}: {job.status}, attempt {job.attempt} of {job.max_attempts}"]
-        if job.status is JobStatus.SUCCEEDED:
+        if rows_counted(job):
             rate = rows_a_second(job, snapshot.read_at)
             words.append(f"{counted(job.rows_in, 'row')}" + (f", {rate:,.0f} rows/s" if rate is not None else ""))
-        else:
+        elif job.status is not JobStatus.SUCCEEDED:
             words.append(f"{objects_text(job, snapshot)} {'object' if job.object_count == 1 else 'objects'}")
         if job.reason or job.outcome:
             words.append(job_reason(job) if job.reason else job.outcome)

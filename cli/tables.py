@@ -9,14 +9,14 @@ from rich.text import Text
 
 from cli.comparison import Comparison, FeatureChanges
 from cli.executions import Snapshot
-from cli.figures import counted, job_seconds, objects_done, rows_a_second, totals
+from cli.figures import counted, job_seconds, objects_done, rows_a_second, rows_counted, totals
 from cli.sample import Preview
 from cli.schema_inference import InferredFeature
 from contract import codec
 from contract.catalog import Model, ModelVersion
 from contract.records import AttemptRecord, JobRecord
 from contract.spec import Feature
-from contract.status import ExecutionKind, FailureKind, JobStatus
+from contract.status import ExecutionKind, FailureKind
 
 _STYLES = {
     "SUCCEEDED": "green",
@@ -247,7 +247,7 @@ def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
         status_text(job.status),
         f"{job.attempt}/{job.max_attempts}",
         objects_text(job, snapshot),
-        f"{job.rows_in:,}" if job.status is JobStatus.SUCCEEDED else "",
+        f"{job.rows_in:,}" if rows_counted(job) else "",
         f"{rate:,.0f}" if rate is not None else "",
         f"{seconds:,.1f}" if seconds is not None else "",
     ]

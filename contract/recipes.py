@@ -198,7 +198,8 @@ class ModelRecipe:
         try:
             self._version("any", _ANY_SHA256, 0)
         except InvalidInputError as error:
-            known = {problem.field for problem in problems}
+            # A recipe has no custom_code: the format that would need it is refused already.
+            known = {"custom_code", *(problem.field for problem in problems)}
             problems += [problem for problem in error.problems if problem.field not in known]
         return problems
 

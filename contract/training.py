@@ -22,9 +22,9 @@ Task = Literal["binary", "multiclass", "regression"]
 FORMATS_OF_TRAINER: dict[str, frozenset[str]] = {
     "xgboost": frozenset({"xgboost-ubj", "xgboost-json", "xgboost-sklearn-ubj", "xgboost-sklearn-json"}),
     "sklearn": frozenset({"sklearn-joblib"}),
-    "script": frozenset(FRAMEWORK_OF_FORMAT),
+    "script": frozenset(FRAMEWORK_OF_FORMAT) - {"custom"},
 }
-"""The formats that a trainer can save; a script saves whatever it declares."""
+"""The formats that a trainer can save; a script saves whatever it declares, but no code that scoring would run."""
 
 MAX_OBJECTS = 100_000
 MAX_HYPERPARAMETERS = 100

@@ -54,7 +54,9 @@ def acknowledge(
         compute.job_role,
         {
             names.objects_arn(names.datasets_bucket, "*"): "A job may score any dataset of its stage.",
-            names.objects_arn(names.models_bucket, "*"): "A job may score with any model of its stage.",
+            names.objects_arn(
+                names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
+            ): "A job may score with any model of its stage.",
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}job.json"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.ledger_prefix('*', '*')}*"): _KEYS_UNKNOWN,

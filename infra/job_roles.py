@@ -33,7 +33,7 @@ def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[s
             actions=["s3:GetObject"],
             resources=[
                 storage.objects_arn(storage.datasets_bucket, "*"),
-                storage.objects_arn(storage.models_bucket, "*"),
+                storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
                 storage.objects_arn(results, f"{job_folder}job.json"),
                 storage.objects_arn(results, f"{job_folder}*.manifest"),
             ],

@@ -199,7 +199,7 @@ def check_columns(
     missing = [f"{name} ({kind})" for name, kind in wanted if name not in types]
     if missing:
         found = f"{key} without {_listed(missing)}"
-        expected = "an object with all columns that the model's record names"
+        expected = "an object with all columns that the model needs"
         remedy = f"{_near(spec, types)}Add them to the dataset, or {way_out} for other columns."
         problems.append(Problem(field, found, expected, remedy))
     unsuited = [

@@ -6,28 +6,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.spec import FRAMEWORK_OF_FORMAT, Feature, ModelSpec
+from contract.spec import ModelSpec
 from scoring.features import FeatureBatch
 from scoring.models import LoadedModel
 from scoring.predictions import to_columns
+from tests.unit.scoring import loading
 
-NAMES = ("distance", "delay", "hour")
+NAMES = loading.NAMES
 ROWS = 300
 
 
 def spec_of(declared: str, model_file: str, **fields: Any) -> ModelSpec:
-    values: dict[str, Any] = {
-        "model_id": "model",
-        "version": "v1",
-        "artifact_sha256": "0" * 64,
-        "artifact_bytes": 1,
-        "framework": FRAMEWORK_OF_FORMAT[declared],
-        "format": declared,
-        "model_file": model_file,
-        "method": "predict",
-        "features": tuple(Feature(name, "double") for name in NAMES),
-    }
-    return ModelSpec(**{**values, **fields})
+    return loading.spec_of(declared, model_file=model_file, **fields)
 
 
 def batch_of(columns: dict[str, Any]) -> FeatureBatch:

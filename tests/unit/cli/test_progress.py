@@ -11,7 +11,7 @@ from cli.figures import rows_a_second_together
 from cli.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
 from cli.tables import jobs_table, reason_lines
 from contract.records import JobRecord
-from contract.status import ExecutionStatus, FailureKind, JobStatus
+from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from tests.unit.cli.builders import NOW, any_execution, any_job, running_job, succeeded_job
 
 
@@ -49,6 +49,15 @@ def test_plain_lines_appear_only_when_a_job_changes() -> None:
         "churn: RUNNING, attempt 2 of 3, 4 objects",
         "churn: SUCCEEDED, attempt 2 of 3, 1,000 rows, 50 rows/s, 1 of 1 job ended",
     ]
+
+
+def test_rows_that_nobody_counted_are_not_shown_as_none() -> None:
+    lines: list[str] = []
+    scripted = succeeded_job(kind=ExecutionKind.TRAINING, rows_in=0, outcome="version 2 is current now: auc 0.9")
+    PlainProgress(lines.append).show(snapshot_of(scripted))
+    assert lines[-1] == "churn: SUCCEEDED, attempt 1 of 3, version 2 is current now: auc 0.9, 1 of 1 job ended"
+    PlainProgress(lines.append).show(snapshot_of(succeeded_job(rows_in=0)))
+    assert "0 rows, 0 rows/s" in lines[-1], "an empty dataset of a scoring job has been counted"
 
 
 def test_a_failed_job_says_why() -> None:

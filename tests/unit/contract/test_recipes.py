@@ -23,6 +23,9 @@ RECIPE: dict[str, Any] = {
 }
 
 
+CODE = {"program": "a.py", "sha256": "0" * 64, "bytes": 1}
+
+
 def read(**changes: Any) -> ModelRecipe:
     recipe, problems = decode_fields(ModelRecipe, {**RECIPE, **changes})
     if recipe is None:
@@ -75,8 +78,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "validation_dataset",
     ),
     "keys without key columns": ({"columns": "keys"}, "key_columns"),
-    "code without a script": ({"code": {"program": "a.py", "sha256": "0" * 64, "bytes": 1}}, "code"),
+    "code without a script": ({"code": CODE}, "code"),
     "a script without code": ({"trainer": "script"}, "code"),
+    "a format that is code": ({"trainer": "script", "format": "custom", "code": CODE}, "format"),
     "no attempt": ({"max_attempts": 0}, "max_attempts"),
     "no scoring attempt": ({"scoring_max_attempts": 0}, "max_attempts"),
     "a wait without spot": ({"compute": {"max_wait_seconds": 60}}, "compute.max_wait_seconds"),

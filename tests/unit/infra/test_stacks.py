@@ -116,7 +116,7 @@ def test_a_job_reads_data_and_writes_only_what_jobs_make(assembly: Assembly) -> 
     }
     assert allowed["s3:GetObject"] == {
         "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>/*",
-        "arn:aws:s3:::<fleetscore-dev-ModelsBucket>/*",
+        "arn:aws:s3:::<fleetscore-dev-ModelsBucket>/*/model.tar.gz",
         f"{results}/executions/*/jobs/*/job.json",
         f"{results}/executions/*/jobs/*/*.manifest",
     }

@@ -1,5 +1,6 @@
 """A record, a batch and a loaded model's answer, for the tests of loaders."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -46,3 +47,18 @@ def columns_of(spec: ModelSpec, model: LoadedModel, frame: pd.DataFrame) -> dict
 
 def matrix_of(spec: ModelSpec, model: LoadedModel, frame: pd.DataFrame) -> Any:
     return np.column_stack(list(columns_of(spec, model, frame).values()))
+
+
+def predicted_by_threads(model: LoadedModel, frame: pd.DataFrame) -> list[Any]:
+    """What four threads get that predict the same rows beside each other, ten times each."""
+    found: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: found.extend(model.predict(batch_of(frame)) for _ in range(10)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 40
+    return found

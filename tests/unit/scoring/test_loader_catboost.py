@@ -1,7 +1,6 @@
 """CatBoost models predict as the class that trained them does, row for row and bit for bit."""
 
 import pickle
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from contract.spec import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
-from tests.unit.scoring.loading import ROWS, batch_of, columns_of, matrix_of, spec_of
+from tests.unit.scoring.loading import ROWS, batch_of, columns_of, matrix_of, predicted_by_threads, spec_of
 
 FAST: dict[str, Any] = {
     "iterations": 8,
@@ -183,14 +182,4 @@ def test_threads_that_predict_at_the_same_time_get_the_same(
     loaded = load_model(spec_of("catboost-cbm", "predict_proba"), tmp_path / "model.cbm")
     assert loaded.concurrent
     expected = model.predict_proba(numbers)
-    found: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda: found.extend(loaded.predict(batch_of(numbers)) for _ in range(10)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 40
-    assert all(np.array_equal(values, expected) for values in found)
+    assert all(np.array_equal(values, expected) for values in predicted_by_threads(loaded, numbers))

@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from contract.spec import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
 from tests.unit.scoring.job_folder import REPOSITORY
-from tests.unit.scoring.loading import ROWS, batch_of, columns_of, matrix_of, spec_of
+from tests.unit.scoring.loading import ROWS, columns_of, matrix_of, predicted_by_threads, spec_of
 
 QUIET = {"verbosity": -1, "num_threads": 1, "num_leaves": 7, "seed": 3}
 OBJECTIVES = {
@@ -161,17 +160,7 @@ def test_threads_that_predict_at_the_same_time_get_the_same(
     model = load_model(spec_of("lightgbm-text"), file)
     assert model.concurrent
     expected = booster.predict(numbers)
-    found: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda: found.extend(model.predict(batch_of(numbers)) for _ in range(10)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 40
-    assert all(np.array_equal(values, expected) for values in found)
+    assert all(np.array_equal(values, expected) for values in predicted_by_threads(model, numbers))
 
 
 def test_lightgbm_loads_without_scikit_learn(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:

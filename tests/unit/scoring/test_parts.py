@@ -1,12 +1,8 @@
 """Objects that several worker processes share, because the model lets no two threads predict at once."""
 
-import os
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,7 +13,8 @@ from scoring.protocol import Failure, JoinParts, ObjectDone, PartDone, ScorePart
 from scoring.sharing import SharedObjects, can_be_shared
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.here import Code, code_spec, engine_here, score_here
-from tests.unit.scoring.job_folder import DEADLINE_SECONDS, JobFolder, by_value_saver, doubles
+from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.meeting import add_meeting
 
 FIRST = 1_000_000
 
@@ -57,28 +54,8 @@ def test_an_object_in_parts_gives_the_same_bytes_as_in_one_piece(tmp_path: Path,
     assert not list(jobs[1].paths.root.glob("scratch/parts/*"))
 
 
-class Meeting:
-    """Predicts in pure Python, and only when so many processes have come to do it."""
-
-    def __init__(self, folder: Path, processes: int) -> None:
-        self._folder = folder
-        self._processes = processes
-
-    def predict(self, matrix: Any) -> Any:
-        (self._folder / str(os.getpid())).touch()
-        deadline = time.monotonic() + DEADLINE_SECONDS / 2
-        while len(list(self._folder.iterdir())) < self._processes:
-            if time.monotonic() > deadline:
-                raise TimeoutError("no other process came")
-            time.sleep(0.01)
-        return matrix[:, 0]
-
-
 def test_one_large_object_is_shared_by_the_processes_of_a_model_that_takes_one_call_at_a_time(job: JobFolder) -> None:
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    folder = job.paths.root / "meeting"
-    folder.mkdir()
-    job.add_model("meeting", by_value_saver(Meeting(folder, 2)), features=doubles("flight_id"))
+    folder = add_meeting(job, processes=2)
     table = pa.Table.from_pandas(make_flights(100_000, 1), preserve_index=False)
     filler = pa.array(np.random.default_rng(0).random(100_000))
     job.add_object("a.parquet", table.append_column("filler", filler).append_column("more", filler), compression="none")

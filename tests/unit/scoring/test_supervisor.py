@@ -1,12 +1,9 @@
 """How objects are shared out to workers: seen from models that report which process scores them."""
 
 import os
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import pytest
 
 from contract.spec import Feature, PinnedObject
@@ -15,32 +12,9 @@ from scoring.errors import ModelError
 from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode
 from scoring.supervisor import Supervisor
 from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.job_folder import DEADLINE_SECONDS, REPOSITORY, JobFolder, by_value_saver, doubles
+from tests.unit.scoring.job_folder import REPOSITORY, JobFolder
+from tests.unit.scoring.meeting import add_meeting
 from tests.unit.scoring.test_columns import any_spec
-
-
-class Meeting:
-    """A model whose predict ends only when it has been called in so many processes; tells its process by its value."""
-
-    def __init__(self, folder: Path, processes: int) -> None:
-        self._folder = folder
-        self._processes = processes
-
-    def predict(self, matrix: Any) -> Any:
-        (self._folder / str(os.getpid())).touch()
-        deadline = time.monotonic() + DEADLINE_SECONDS / 2
-        while len(list(self._folder.iterdir())) < self._processes:
-            if time.monotonic() > deadline:
-                raise TimeoutError("no other process came")
-            time.sleep(0.01)
-        return matrix[:, 0] * 0 + os.getpid()
-
-
-def add_meeting(job: JobFolder, processes: int) -> None:
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    folder = job.paths.root / "meeting"
-    folder.mkdir()
-    job.add_model("meeting", by_value_saver(Meeting(folder, processes)), features=doubles("flight_id"))
 
 
 def processes_of(job: JobFolder) -> set[float]:
@@ -48,7 +22,7 @@ def processes_of(job: JobFolder) -> set[float]:
 
 
 def test_a_slow_model_gets_another_worker_though_its_objects_are_small(job: JobFolder) -> None:
-    add_meeting(job, processes=2)
+    add_meeting(job, processes=2, tells_process=True)
     for seed in range(4):
         job.add_object(f"{seed}.parquet", make_flights(10, seed))
     job.write_spec()
@@ -59,7 +33,7 @@ def test_a_slow_model_gets_another_worker_though_its_objects_are_small(job: JobF
 
 
 def test_a_small_quick_job_has_one_worker(job: JobFolder) -> None:
-    add_meeting(job, processes=1)
+    add_meeting(job, processes=1, tells_process=True)
     for seed in range(4):
         job.add_object(f"{seed}.parquet", make_flights(10, seed))
     job.write_spec()
