@@ -150,7 +150,7 @@ def _add_recipes(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     words = recipe.add_subparsers(metavar="ACTION", required=True)
     add = _add(words, "set", "set a model's recipe", training_commands.set_recipe)
     add.add_argument("model", metavar="MODEL_ID")
-    add.add_argument("recipe", metavar="@recipe.json")
+    add.add_argument("recipe", metavar="@recipe.json", help="its trainer, datasets, label, features and more")
     _add(words, "list", "list every recipe", training_commands.list_recipes)
     for word, text, handler in (
         ("show", "show a model's recipe", training_commands.show_recipe),
@@ -197,9 +197,14 @@ def _add_record_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FRACTION",
         help="of an object's rows, how many may go to quarantine before it fails (default 0)",
     )
-    add("--output-format", default=unset, help="parquet (default), csv or jsonl")
+    add("--output-format", default=unset, metavar="NAME", help="parquet (default), csv or jsonl")
     add("--row-number-column", default=unset, metavar="NAME", help="an output column with each row's number, from 0")
-    add("--columns", default=unset, help="all: input and predictions; keys: key columns and predictions")
+    add(
+        "--columns",
+        default=unset,
+        metavar="all|keys",
+        help="all: input and predictions; keys: key columns and predictions",
+    )
     _add_loading_flags(parser)
     add(
         "--partition-columns",
@@ -208,7 +213,7 @@ def _add_record_flags(parser: argparse.ArgumentParser) -> None:
         type=_words,
         help="columns out of the objects' keys: name=value/ parts",
     )
-    add("--csv-delimiter", default=unset, metavar="C", help="delimiter of CSV (default a comma)")
+    add("--csv-delimiter", default=unset, metavar="C", help="delimiter of CSV (default a comma; a tab is $'\\t')")
     add("--csv-quote", default=unset, metavar="C", help='quote of CSV (default "); empty: nothing is quoted')
     add(
         "--no-csv-header",

@@ -127,7 +127,7 @@ class PlainProgress:
             rate = rows_a_second(job, snapshot.read_at)
             words.append(f"{counted(job.rows_in, 'row')}" + (f", {rate:,.0f} rows/s" if rate is not None else ""))
         else:
-            words.append(f"{objects_text(job, snapshot)} objects")
+            words.append(f"{objects_text(job, snapshot)} {'object' if job.object_count == 1 else 'objects'}")
         if job.reason or job.outcome:
             words.append(job_reason(job) if job.reason else job.outcome)
         if job.ended_at:

@@ -26,7 +26,9 @@ class InputOptions:
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         if not _is_mark(self.csv_delimiter):
-            problems.append(Problem("csv_delimiter", self.csv_delimiter, "one ASCII character that ends no line"))
+            expected = "one ASCII character that ends no line"
+            remedy = "A tab is $'\\t' in a shell and \"\\t\" in JSON." if "t" in self.csv_delimiter else ""
+            problems.append(Problem("csv_delimiter", self.csv_delimiter, expected, remedy))
         if self.csv_quote and not (_is_mark(self.csv_quote) and self.csv_quote != self.csv_delimiter):
             expected = "one ASCII character that is not the delimiter, or nothing"
             problems.append(Problem("csv_quote", self.csv_quote, expected))

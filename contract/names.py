@@ -7,6 +7,7 @@ from contract.problems import InvalidInputError, Problem
 MODEL_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 DATASET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 EXECUTION_NAME = re.compile(r"[A-Za-z0-9._=+@-]{1,80}")
 """What both Step Functions takes as a name and SageMaker as a tag; ASCII, so that a character is a byte of a key."""
@@ -41,6 +42,10 @@ def check_version(field: str, value: str) -> list[Problem]:
     if VERSION.fullmatch(value):
         return []
     return [Problem(field, value, "1 to 64 of letters, digits, '.', '-' and '_', with a letter or digit at both ends")]
+
+
+def check_sha256(field: str, value: str) -> list[Problem]:
+    return [] if SHA256.fullmatch(value) else [Problem(field, value, "64 lower-case hexadecimal digits")]
 
 
 def check_object_key(field: str, value: str) -> list[Problem]:

@@ -6,9 +6,19 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contract.catalog import MAX_ATTEMPTS_LIMIT, Compute, ModelVersion, check_instance_type, check_range
-from contract.names import check_dataset_name, check_object_key
+from contract.input_options import InputOptions
+from contract.names import check_dataset_name, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
-from contract.spec import FRAMEWORK_OF_FORMAT, Feature, Method, ModelFormat, ModelSpec, PinnedObject
+from contract.spec import (
+    FRAMEWORK_OF_FORMAT,
+    Accelerator,
+    Feature,
+    Method,
+    ModelFormat,
+    ModelSpec,
+    OutputFormat,
+    PinnedObject,
+)
 from contract.training import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
 
 _ANY_OBJECT = (PinnedObject("any", 0, ""),)
@@ -100,8 +110,7 @@ class TrainingCode:
 
     def __post_init__(self) -> None:
         problems = check_object_key("program", self.program)
-        if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
-            problems.append(Problem("sha256", self.sha256, "64 lower-case hexadecimal digits"))
+        problems += check_sha256("sha256", self.sha256)
         problems += check_range("bytes", self.bytes, 1, MAX_CODE_BYTES, "bytes")
         if problems:
             raise InvalidInputError("TrainingCode", problems)
@@ -128,6 +137,11 @@ class ModelRecipe:
     key_columns: tuple[str, ...] = ()
     output_columns: tuple[str, ...] = ()
     columns: Literal["all", "keys"] = "all"
+    output_format: OutputFormat = "parquet"
+    row_number_column: str = ""
+    tolerated_quarantine_fraction: float = 0.0
+    input: InputOptions = field(default_factory=InputOptions)
+    accelerator: Accelerator = ""
     metric: str = ""
     """What a promotion is decided by; empty: the usual one of the task."""
     estimator: str | None = None
@@ -178,7 +192,9 @@ class ModelRecipe:
         try:
             self.training_spec("any", "any", "any", _ANY_OBJECT, validation)
         except InvalidInputError as error:
-            problems += [replace(problem, field=names.get(problem.field, problem.field)) for problem in error.problems]
+            # Whether there is a script is said of `code`, which people write.
+            found = [problem for problem in error.problems if problem.field != "code_sha256"]
+            problems += [replace(problem, field=names.get(problem.field, problem.field)) for problem in found]
         try:
             self._version("any", _ANY_SHA256, 0)
         except InvalidInputError as error:
@@ -234,6 +250,7 @@ class ModelRecipe:
             early_stopping_rounds=self.early_stopping_rounds,
             estimator=self.estimator,
             hyperparameters=self.hyperparameters,
+            code_sha256=self.code.sha256 if self.code is not None else "",
         )
 
     @property
@@ -261,6 +278,11 @@ class ModelRecipe:
             key_columns=self.key_columns,
             output_columns=self.output_columns,
             columns=self.columns,
+            output_format=self.output_format,
+            row_number_column=self.row_number_column,
+            tolerated_quarantine_fraction=self.tolerated_quarantine_fraction,
+            input=self.input,
+            accelerator=self.accelerator,
         )
         return ModelVersion(
             spec, self.dataset, self.scoring_compute, max_attempts=self.scoring_max_attempts, tags=self.tags

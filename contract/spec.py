@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contract.input_options import InputOptions
-from contract.names import check_all, check_dataset_name, check_model_id, check_object_key, check_version
+from contract.names import check_all, check_dataset_name, check_model_id, check_object_key, check_sha256, check_version
 from contract.problems import InvalidInputError, Problem, duplicates
 
 Framework = Literal[
@@ -176,12 +176,11 @@ class ModelSpec:
         problems.extend(duplicates("key_columns", list(self.key_columns)))
         problems.extend(duplicates("output_columns", list(self.output_columns)))
         problems.extend(self._check_input())
-        if len(self.artifact_sha256) != 64 or set(self.artifact_sha256) - set("0123456789abcdef"):
-            problems.append(Problem("artifact_sha256", self.artifact_sha256, "64 lower-case hexadecimal digits"))
+        problems.extend(check_sha256("artifact_sha256", self.artifact_sha256))
         problems.extend(check_object_key("model_file", self.model_file))
         problems.extend(check_fraction("tolerated_quarantine_fraction", self.tolerated_quarantine_fraction))
-        if self.row_number_column and self.row_number_column in (*self.output_columns, *self.key_columns):
-            expected = "another name than those of output_columns and key_columns"
+        if self.row_number_column and self.row_number_column in self._written_columns():
+            expected = "another name than those of the output's other columns"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
         if self.columns == "keys" and not self.key_columns:
             problems.append(Problem("key_columns", [], "at least one key column, because columns is 'keys'"))
@@ -197,6 +196,11 @@ class ModelSpec:
     def input_columns(self) -> tuple[str, ...]:
         """The columns that the model needs: its features in their order, then its other key columns."""
         return tuple(dict.fromkeys((*(feature.name for feature in self.features), *self.key_columns)))
+
+    def _written_columns(self) -> set[str]:
+        """Columns of the output as far as the record says them; what else an object has is the job's to see."""
+        passed = (feature.name for feature in self.features if feature.name not in self.partition_columns)
+        return {*self.output_columns, *self.key_columns, *(passed if self.columns == "all" else ())}
 
     def _check_input(self) -> list[Problem]:
         problems = duplicates("partition_columns", list(self.partition_columns))

@@ -12,7 +12,7 @@ from typing import Literal
 
 from contract.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse
 from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
-from contract.names import check_dataset_name, check_model_id, check_object_key, check_version
+from contract.names import check_dataset_name, check_model_id, check_object_key, check_sha256, check_version
 from contract.problems import InvalidInputError, Problem
 from contract.spec import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT, Feature, Method, ModelFormat, PinnedObject
 
@@ -108,6 +108,8 @@ class TrainingSpec:
     """For trainer `sklearn` only: one of `hyperparameters.ESTIMATORS`."""
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     """As texts, as SageMaker hands them over; what the job's request says goes before these."""
+    code_sha256: str = ""
+    """For trainer `script` only: lower-case hex SHA-256 of its archive; no other one is unpacked."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -120,6 +122,7 @@ class TrainingSpec:
             *self._objects(),
             *self._holdout(),
             *self._estimator(),
+            *self._code(),
             *_hyperparameter_limits(self.hyperparameters),
         ]
         if self.trainer != "script" and self.task in DEFAULT_METRIC:
@@ -215,6 +218,12 @@ class TrainingSpec:
         if self.method == "decision_function" and self.estimator in ("random_forest", "extra_trees"):
             return [Problem("method", self.method, f"predict or predict_proba for estimator {self.estimator!r}")]
         return []
+
+    def _code(self) -> list[Problem]:
+        if self.trainer != "script":
+            expected = f"none: trainer {self.trainer!r} runs no script"
+            return [Problem("code_sha256", self.code_sha256, expected)] if self.code_sha256 else []
+        return check_sha256("code_sha256", self.code_sha256)
 
 
 @dataclass(frozen=True)

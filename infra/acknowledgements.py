@@ -32,6 +32,7 @@ _JOBS_ANYWHERE = (
     "to name, nor have EC2's network interface actions, which are there with a VPC only."
 )
 _ATTEMPT_NAMES = "Every attempt has a name of its own; the stage's prefix bounds them."
+_FIRST_OBJECTS = "The plan reads the columns of the first object of any dataset of its stage."
 _KEYS_UNKNOWN = "Keys below this prefix are made by each execution, so they cannot be named in advance."
 
 
@@ -93,7 +94,7 @@ def acknowledge(
             names.objects_arn(
                 names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
             ): "The catalog decides which models exist.",
-            names.objects_arn(names.datasets_bucket, "*"): "The plan reads footers of any dataset of its stage.",
+            names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
             uploads: _KEYS_UNKNOWN,
         },
     )
@@ -101,7 +102,7 @@ def acknowledge(
     _accept_wildcards(
         workflow.function_roles["plan_training"],
         {
-            names.objects_arn(names.datasets_bucket, "*"): "The plan reads footers of any dataset of its stage.",
+            names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
             names.objects_arn(names.models_bucket, layout.code_key("*", "*")): "Recipes decide which scripts exist.",
         },
     )

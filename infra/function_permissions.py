@@ -23,7 +23,7 @@ def statements_of(function: str, storage: Storage) -> list[iam.PolicyStatement]:
             _list(storage.datasets_bucket, storage.models_bucket),
             _allow(
                 ["s3:GetObject"],
-                # The footer of a dataset's first object says which columns there are.
+                # The beginning or the end of a dataset's first object says which columns there are.
                 storage.objects_arn(storage.datasets_bucket, "*"),
                 storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
                 executions,

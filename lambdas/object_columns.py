@@ -1,12 +1,14 @@
 """The columns of an object in any format, from a part of it that fits beside the functions."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from contract.formats import HEAD_BYTES, ObjectFormat, contradiction, format_of
 from contract.input_options import InputOptions
 from contract.spec import PinnedObject
 from contract.text_head import HeadError, head_names
+from lambdas.object_store import ObjectStore
+from lambdas.observability import logger
 from lambdas.parquet_footer import Column, FooterError, read_columns
 
 Read = Callable[[int, int], bytes | None]
@@ -18,6 +20,23 @@ _HEAD_AND_HEADERS = HEAD_BYTES + (64 << 10)
 
 class ColumnsUnknownError(ValueError):
     """The columns cannot be told here; the job that reads the object says what is the matter with it."""
+
+
+def first_of(objects: Iterable[PinnedObject]) -> PinnedObject | None:
+    """The object whose columns stand for those of its dataset; None when there is none."""
+    return min(objects, key=lambda item: item.key, default=None)
+
+
+def columns_or_none(
+    dataset: str, item: PinnedObject, options: InputOptions, store: ObjectStore
+) -> tuple[Column, ...] | None:
+    """The columns of an object of a dataset; None when they cannot be told, which is left to the job that reads it."""
+    try:
+        return object_columns(item, options, lambda start, end: store.dataset_range(dataset, item, start, end))
+    except ColumnsUnknownError as error:
+        # Not the key, which can tell about the people whose data it holds.
+        logger.debug("an object's columns cannot be told", dataset=dataset, reason=str(error))
+        return None
 
 
 def object_columns(item: PinnedObject, options: InputOptions, read: Read) -> tuple[Column, ...]:

@@ -4,14 +4,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from contract import layout
 from contract.messages import ExecutionPlan, PlanInput
 from contract.names import LABEL
 from contract.problems import Problem
 from contract.records import ExecutionRecord, JobRecord, execution_kind
+from contract.request import ExecutionRequest
 from contract.status import ExecutionStatus, FailureKind
+from contract.training_request import TrainingRequest
 from lambdas.deployment import Deployment
 from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError
 from lambdas.parallel import in_parallel
+from lambdas.settings import PlanDefaults
 
 
 def open_execution(event: PlanInput, deployment: Deployment, *, training_execution_id: str = "") -> ExecutionRecord:
@@ -58,12 +62,27 @@ def close_refused(record: ExecutionRecord, reason: str, deployment: Deployment) 
     deployment.table.close_execution(closed)
 
 
-def record_plan(record: ExecutionRecord, plan: ExecutionPlan, deployment: Deployment) -> ExecutionPlan:
+def record_plan(
+    record: ExecutionRecord,
+    request: ExecutionRequest | TrainingRequest,
+    job_count: int,
+    deployment: Deployment,
+    defaults: PlanDefaults,
+) -> ExecutionPlan:
     """Add the plan to the record, last of all that is written down; returns the plan that counts.
 
     Raises:
         ExecutionClosedError: when the execution has ended meanwhile; its jobs are closed then.
     """
+    percentage = request.tolerated_failure_percentage
+    plan = ExecutionPlan(
+        execution_id=record.execution_id,
+        jobs_bucket=deployment.settings.results_bucket,
+        jobs_key=layout.jobs_key(record.execution_id),
+        job_count=job_count,
+        max_concurrency=request.max_concurrency or defaults.max_concurrency,
+        tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
+    )
     try:
         return deployment.table.record_plan(record, plan)
     except ExecutionClosedError:

@@ -7,7 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from contract import codec, layout
 from contract.problems import InvalidInputError
@@ -17,6 +17,10 @@ from contract.training import TrainingReport, TrainingSpec
 from lambdas.errors import ArtifactMissingError, TrainedArtifactError
 
 MAX_REPORT_BYTES = 1_000_000
+MAX_FILES = 50_000
+"""In an artifact: their names are all in memory."""
+_MAX_HEADER_BYTES = 1 << 20
+"""Of what an archive says of one file beside its 512 bytes, such as a long name."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -113,7 +117,7 @@ class TrainingObjects(ABC):
         stream = _Hashed(answer["Body"].iter_chunks(_CHUNK_BYTES))
         try:
             files, text = _read_archive(stream)
-        except (tarfile.TarError, zlib.error, EOFError) as error:
+        except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
             raise TrainedArtifactError(job_id, [f"{uri} cannot be read as a gzipped tar archive ({error})"]) from error
         stream.drain()
         if text is None:
@@ -162,12 +166,38 @@ class _Hashed:
             pass
 
 
+class _BoundedInfo(tarfile.TarInfo):
+    """A member whose further headers fit in memory: tarfile reads each at once, whatever size it says it has."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _FURTHER_HEADERS and info.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {info.size:,} bytes, at most {_MAX_HEADER_BYTES:,} are read")
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(f"{info.name!r} is a sparse file, which SageMaker does not pack")
+        return info
+
+
+_FURTHER_HEADERS = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
+
+
 def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
     """Sizes of the regular files by path, and the report's text."""
     files: dict[str, int] = {}
     text: bytes | None = None
-    with tarfile.open(fileobj=cast("Any", stream), mode="r|gz", bufsize=_CHUNK_BYTES) as archive:
-        for member in archive:
+    with tarfile.open(fileobj=cast("Any", stream), mode="r|gz", bufsize=_CHUNK_BYTES, tarinfo=_BoundedInfo) as archive:
+        for count, member in enumerate(archive, start=1):
+            if count > MAX_FILES:
+                raise tarfile.ReadError(f"it holds more than {MAX_FILES:,} files and folders")
             if not member.isfile():
                 continue
             name = member.name.removeprefix("./")

@@ -1,13 +1,11 @@
 """Artifacts: proven by size and SHA-256 first, opened afterwards."""
 
-import errno
-import hashlib
-import tarfile
 from pathlib import Path
 
 from contract.layout import artifact_key
 from contract.spec import ModelSpec
-from scoring.errors import ConfigurationError, ModelError, one_line
+from scoring.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
+from scoring.errors import ConfigurationError, ModelError
 
 
 def verify_artifacts(models_folder: Path, models: tuple[ModelSpec, ...]) -> None:
@@ -27,21 +25,17 @@ def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
     ConfigurationError when the disk is too small for it.
     """
     archive = models_folder / artifact_key(model.model_id, model.version)
-    target.mkdir(parents=True)
     try:
-        with tarfile.open(archive, "r:*") as tar:
-            # "data" refuses absolute paths, links that lead outside, devices, and drops owners and special modes.
-            tar.extractall(target, filter="data")
-            names = sorted(member.name for member in tar.getmembers() if member.isfile())
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ConfigurationError(
-                f"model {model.model_id!r}: no room to unpack its artifact ({one_line(error)}): raise the job's volume "
-                "size, or lower models_per_job"
-            ) from error
+        names = unpack(archive, target)
+    except NoRoomError as error:
+        raise ConfigurationError(
+            f"model {model.model_id!r}: no room to unpack its artifact ({error}): raise the job's volume size, or "
+            "lower models_per_job"
+        ) from error
+    except DamagedArchiveError as error:
         raise ModelError(
-            f"model {model.model_id!r}: its artifact cannot be unpacked ({one_line(error)}): pack it again as a "
-            "model.tar.gz of plain files and register a new version"
+            f"model {model.model_id!r}: its artifact cannot be unpacked ({error}): pack it again as a model.tar.gz of "
+            "plain files and register a new version"
         ) from error
     path = target / model.model_file
     if not path.is_file() or not path.resolve().is_relative_to(target.resolve()):
@@ -62,8 +56,7 @@ def _difference(models_folder: Path, model: ModelSpec) -> str | None:
     remedy = "the artifact was replaced after it was registered; register it as a new version"
     if size != model.artifact_bytes:
         return f"{name}: its artifact has {size:,} bytes, its record says {model.artifact_bytes:,}: {remedy}"
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if digest != model.artifact_sha256:
         return f"{name}: its artifact has SHA-256 {digest}, its record says {model.artifact_sha256}: {remedy}"
     return None

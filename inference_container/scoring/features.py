@@ -1,6 +1,7 @@
 """A batch's feature columns in the shapes that models take: a matrix, or a pandas DataFrame."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class FeatureBatch:
     names: tuple[str, ...]
     arrays: tuple[pa.Array, ...]
     with_nulls: frozenset[str]
+    shared: dict[object, npt.NDArray[Any]] | None = field(default=None, compare=False)
+    """Where the read-only matrices lie that other models were given of the same rows. None: nobody else asks."""
 
     @property
     def rows(self) -> int:
@@ -32,12 +35,40 @@ class FeatureBatch:
         """`rows` rows from `start`; nothing is copied."""
         return FeatureBatch(self.names, tuple(array.slice(start, rows) for array in self.arrays), self.with_nulls)
 
-    def matrix(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
-        """C-contiguous, rows by features; nulls are NaN."""
+    def matrix(self, dtype: type[np.floating[Any]], *, read_only: bool = False) -> npt.NDArray[Any]:
+        """C-contiguous, rows by features; nulls are NaN. `read_only`, it may be one that other models get too."""
+        return self._once("matrix", dtype, self._matrix) if read_only else self._matrix(dtype)
+
+    def block(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
+        """As a read-only `matrix`, but column after column: what lies below a frame of these columns.
+
+        Sums in another order have other last digits, so a model that was given frames is given this.
+        """
+        return self._once("block", dtype, self._block)
+
+    def _once(
+        self, form: str, dtype: type[np.floating[Any]], make: Callable[[type[np.floating[Any]]], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any]:
+        if self.shared is None:
+            return make(dtype)
+        key = (form, dtype, self.names, tuple(array.type for array in self.arrays))
+        found = self.shared.get(key)
+        if found is None:
+            found = self.shared[key] = make(dtype)
+            found.flags.writeable = False
+        return found
+
+    def _matrix(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
         block = np.empty((self.rows, len(self.arrays)), dtype=dtype)
         for index, array in enumerate(self.arrays):
             block[:, index] = _to_numpy(array)
         return block
+
+    def _block(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
+        block = np.empty((len(self.arrays), self.rows), dtype=dtype)
+        for index, array in enumerate(self.arrays):
+            block[index] = _to_numpy(array)
+        return block.T
 
     def frame(self) -> Any:
         """A pandas DataFrame with the dtypes that `pandas.read_parquet` would give the whole object."""

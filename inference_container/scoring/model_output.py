@@ -1,4 +1,4 @@
-"""What one model makes of one object: predictions and quarantine, from the first batch to the commit."""
+"""What one model makes of one object: predictions and quarantine, from the first batch to what is committed."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from contract.spec import PinnedObject, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.errors import DataError, ModelError, ScoringError, log_error
-from scoring.ledger import commit
+from scoring.ledger import Commit, prepare
 from scoring.model_run import MOST_BLAMED_ROWS, BatchResult, ModelRun, failure_of
-from scoring.output import describe, publish
+from scoring.output import Move, describe
 from scoring.predictions import numbers_column
 from scoring.protocol import WorkerSetup
 from scoring.quarantine import QuarantineSink
@@ -82,10 +82,10 @@ class ModelOutput:
         self._writer.sink.discard()
         self._quarantine.discard()
 
-    def commit(
+    def prepare(
         self, setup: WorkerSetup, pinned: PinnedObject, paths: ContainerPaths, scratch: Path, keys: KeyReport | None
-    ) -> None:
-        """Publish the outputs and then, last, the marker; or say in `error` or `why_encode` why not."""
+    ) -> Commit | None:
+        """Finish the outputs and write their marker; None: `error` or `why_encode` says why not."""
         try:
             self._writer.sink.close()
             self._quarantine.close()
@@ -93,13 +93,13 @@ class ModelOutput:
             # Copying is a short cut: an object that cannot take it is still scored, and the ledger says why it was not.
             log_error(error)
             self.why_encode = f"copying failed ({error.text})"
-            return
+            return None
         spec = self.run.model.spec
         name = output_name(pinned.key, spec.output_format)
-        outputs = [self._publish("predictions", paths.predictions, name, setup)]
+        described = [self._finished("predictions", paths.predictions, name, setup)]
         if self._quarantine.rows:
             name = output_name(pinned.key, "parquet")
-            outputs.append(self._publish("quarantine", paths.quarantine, name, setup))
+            described.append(self._finished("quarantine", paths.quarantine, name, setup))
         marker = Marker(
             execution_id=setup.execution_id,
             job_id=setup.job_id,
@@ -110,19 +110,17 @@ class ModelOutput:
             rows_in=self._writer.sink.rows + self._quarantine.rows if self._rows is None else self._rows,
             rows_scored=self._writer.sink.rows,
             rows_quarantined=self._quarantine.rows,
-            outputs=tuple(outputs),
+            outputs=tuple(output for output, _ in described),
             writer=self._writer.name,
             keys=keys,
             notes=self.run.model.loaded.notes,
         )
-        commit(paths.ledger, scratch, marker)
+        return prepare(paths.ledger, scratch, marker, [move for _, move in described])
 
-    def _publish(self, kind: Any, folder: Path, name: str, setup: WorkerSetup) -> OutputFile:
-        sink = self._writer.sink if kind == "predictions" else self._quarantine
+    def _finished(self, kind: Any, folder: Path, name: str, setup: WorkerSetup) -> tuple[OutputFile, Move]:
+        sink: Any = self._writer.sink if kind == "predictions" else self._quarantine
         key = output_key(setup.dataset, self.run.model.spec.model_id, setup.execution_id, name)
-        output = describe(kind, key, sink.path)
-        publish(sink.path, folder / key)
-        return output
+        return describe(kind, key, sink.path, sink.begun_digest()), Move(sink.path, folder / key)
 
     def _with_rejected(self, item: InputBatch, result: BatchResult) -> list[BadRow]:
         rejected = [BadRow(row.row, FailureKind.DATA, row.reason, row.raw) for row in item.rejected]

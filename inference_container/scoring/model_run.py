@@ -102,7 +102,7 @@ class ModelRun:
             good[list(reasons)] = False
             places = np.flatnonzero(good)
             arrays = [array.filter(pa.array(good)) for array in arrays]
-        columns, failed, cause = self._score(arrays, len(arrays[0]))
+        columns, failed, cause = self._score(arrays, len(arrays[0]), None if reasons else item.shared)
         raised: set[int] = set()
         for position, (reason, was_raised) in failed.items():
             index = position if places is None else int(places[position])
@@ -116,7 +116,7 @@ class ModelRun:
         return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause)
 
     def _score(
-        self, arrays: list[pa.Array], rows: int
+        self, arrays: list[pa.Array], rows: int, shared: dict[object, npt.NDArray[Any]] | None
     ) -> tuple[list[pa.Array], dict[int, tuple[str, bool]], BaseException | None]:
         """Predictions of the good ones of these rows; of the others why not, and whether predict raised."""
         spec, outputs = self.model.spec, self.model.loaded.outputs
@@ -124,8 +124,8 @@ class ModelRun:
             return [pa.array([], field.type) for field in outputs], {}, None
 
         def score(start: int, stop: int) -> tuple[list[pa.Array], dict[int, str]]:
-            part = arrays if stop - start == rows else [array.slice(start, stop - start) for array in arrays]
-            values = self.model.predict(FeatureBatch(self._names, tuple(part), self._with_nulls))
+            batch = FeatureBatch(self._names, tuple(arrays), self._with_nulls, shared)
+            values = self.model.predict(batch if stop - start == rows else batch.slice(start, stop - start))
             return checked_columns(spec, outputs, values, stop - start)
 
         halving = by_halves(rows, score, min(self.tolerated, MOST_BLAMED_ROWS))

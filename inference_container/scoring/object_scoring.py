@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.layout import ContainerPaths
@@ -11,6 +11,7 @@ from contract.spec import PinnedObject
 from scoring.columns import plan_columns
 from scoring.errors import ScoringError
 from scoring.keys import KeyCheck
+from scoring.ledger import Commit, commit
 from scoring.model_output import ModelOutput
 from scoring.model_run import BatchResult, ModelRun, SharedModel, failure_of
 from scoring.parts import PartFile, StoredPredictions, batches_of_part
@@ -120,17 +121,21 @@ class ObjectScoring:
                     outputs.append((output, predict_of(run)))
                     columns |= needed
             rows, keys = self._run(outputs, columns, threads, batch_rows) if outputs else (0, {})
+            prepared = []
             for output, _ in outputs:
                 spec = output.run.model.spec
-                if not output.ended:
-                    output.commit(
-                        self._setup, self._pinned, self._places.paths, self._places.scratch, keys.get(spec.key_columns)
-                    )
+                if not output.ended and (ready := self._prepare(output, keys.get(spec.key_columns))):
+                    prepared.append(ready)
                 if output.error is not None:
                     self.errors.append((spec.model_id, output.error))
                 elif output.why_encode:
                     again.append((output.run.model, output.why_encode))
+            if prepared:
+                commit(prepared)
             return rows, again
+
+    def _prepare(self, output: ModelOutput, keys: KeyReport | None) -> Commit | None:
+        return output.prepare(self._setup, self._pinned, self._places.paths, self._places.scratch, keys)
 
     def _open_run(self, model: SharedModel) -> ModelRun:
         spec, source = model.spec, self._source
@@ -167,7 +172,9 @@ class ObjectScoring:
             threads = 1
 
         def predict(item: InputBatch) -> list[BatchResult | ScoringError]:
-            return [_NOTHING if output.ended else predict_one(item) for output, predict_one in outputs]
+            # What is shared is gone when all have predicted, while the batch still waits for its turn.
+            rows = replace(item, shared={}) if len(outputs) > 1 else item
+            return [_NOTHING if output.ended else predict_one(rows) for output, predict_one in outputs]
 
         keys = {output.run.model.spec.key_columns for output, _ in outputs}
         checks = [KeyCheck(names) for names in sorted(keys) if names]

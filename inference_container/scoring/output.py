@@ -2,9 +2,13 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import shutil
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,34 +17,78 @@ import pyarrow.parquet as pq
 
 from contract.ledger import OutputFile
 
+_FILES_AT_ONCE = 8
 
-def publish(finished: Path, target: Path) -> None:
-    """Move a finished file to its place, so that it survives a crash right afterwards.
+
+@dataclass(frozen=True)
+class Move:
+    """A finished file and its place.
 
     Unfinished files lie in a folder of their own and not beside their target, because SageMaker uploads whatever it
     sees in an output folder while the job runs.
     """
-    _sync(finished)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        finished.replace(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        # The output folder is a mount of its own: only a name inside it can be renamed into place.
-        beside = target.with_name(f".{target.name}.unfinished")
-        shutil.copyfile(finished, beside)
-        _sync(beside)
-        beside.replace(target)
-        finished.unlink()
-    _sync(target.parent)
+
+    finished: Path
+    target: Path
 
 
-def describe(kind: Literal["predictions", "quarantine"], key: str, path: Path) -> OutputFile:
-    """What a marker says about a file of the output, read from the file itself."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return OutputFile(kind=kind, key=key, bytes=path.stat().st_size, sha256=digest)
+def publish(finished: Path, target: Path) -> None:
+    """Move a finished file to its place, so that it survives a crash right afterwards."""
+    sync([finished])
+    place([Move(finished, target)])
+
+
+def sync(paths: Collection[Path]) -> None:
+    """Let files or folders survive a crash; together, because the disk's journal is then written once for them all."""
+    if len(paths) == 1:
+        _sync(next(iter(paths)))
+        return
+    for done in [_syncing().submit(_sync, path) for path in paths]:
+        done.result()
+
+
+def place(moves: Sequence[Move]) -> None:
+    """Move files that are safe from a crash to their places, where they are safe from it too."""
+    for move in moves:
+        move.target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            move.finished.replace(move.target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # The output folder is a mount of its own: only a name inside it can be renamed into place.
+            beside = move.target.with_name(f".{move.target.name}.unfinished")
+            shutil.copyfile(move.finished, beside)
+            _sync(beside)
+            beside.replace(move.target)
+            move.finished.unlink()
+    sync({move.target.parent for move in moves})
+
+
+@functools.cache
+def _syncing() -> ThreadPoolExecutor:
+    """Threads that wait for the disk and compute nothing."""
+    return ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="sync")
+
+
+@dataclass(frozen=True)
+class BegunDigest:
+    """The SHA-256 of a file's first bytes, where these are known to be those of another file."""
+
+    state: Any
+    """As hashlib has it; it is never changed, only copied."""
+    bytes: int
+
+
+def describe(
+    kind: Literal["predictions", "quarantine"], key: str, path: Path, begun: BegunDigest | None = None
+) -> OutputFile:
+    """What a marker says about a file of the output, read from the file itself behind what is `begun`."""
+    digest = begun.state.copy() if begun else hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        file.seek(begun.bytes if begun else 0)
+        hashlib.file_digest(file, lambda: digest)
+    return OutputFile(kind=kind, key=key, bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 
 def _sync(path: Path) -> None:
@@ -68,6 +116,9 @@ class ParquetSink:
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self.rows = 0
+
+    def begun_digest(self) -> None:
+        """Nothing of it is known from elsewhere."""
 
     def write(self, columns: list[Any]) -> None:
         table = pa.Table.from_arrays(columns, schema=self._schema)

@@ -40,6 +40,9 @@ class QuarantineSink:
         while len(self._waiting) >= _ROWS_A_GROUP:
             self._write_group()
 
+    def begun_digest(self) -> None:
+        """Nothing of it is known from elsewhere."""
+
     def close(self) -> None:
         if self._waiting:
             self._write_group()

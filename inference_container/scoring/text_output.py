@@ -42,6 +42,9 @@ class TextSink:
         for line_block in (lines,) if isinstance(lines, pa.Array) else lines.chunks:
             self._file.write(_bytes_of(line_block))
 
+    def begun_digest(self) -> None:
+        """Nothing of it is known from elsewhere."""
+
     def close(self) -> None:
         self._file.close()
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from contract.formats import format_of
 from contract.spec import ModelSpec
 from scoring.columns import ColumnPlan
-from scoring.output import ParquetSink
+from scoring.output import BegunDigest, ParquetSink
 from scoring.readers import InputObject
 from scoring.splice import SplicedSink, SpliceError
 from scoring.text_output import CsvSink, JsonlSink
@@ -24,6 +24,9 @@ class Sink(Protocol):
     def write(self, columns: list[Any]) -> None: ...
 
     def close(self) -> None: ...
+
+    def begun_digest(self) -> BegunDigest | None:
+        """The digest of the closed file's beginning, where it need not be read for that."""
 
     def discard(self) -> None:
         """Close and remove the file; safe to call at any time."""

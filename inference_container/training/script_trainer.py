@@ -6,14 +6,12 @@ container may do; it runs only because the spec says trainer `script`.
 """
 
 import contextlib
-import errno
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 from collections import deque
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import IO
 
 from contract.names import check_object_key
 from contract.status import FailureKind
+from scoring.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
 from scoring.errors import ConfigurationError, ModelError, TransientError, error_of_kind, one_line
 from training.progress import event
 from training.script_environment import (
@@ -78,16 +77,19 @@ def _unpack(job: Assignment, target: Path) -> str:
         raise ConfigurationError(
             f"the training script's archive is not there: give the job a channel 'code' with {archive.name}{where}"
         )
-    target.mkdir(parents=True)
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            # "data" refuses absolute paths, links that lead outside, devices, and drops owners and special modes.
-            tar.extractall(target, filter="data")
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ConfigurationError(f"no room to unpack {archive.name}: raise the job's volume size") from error
+    digest = sha256_of(archive)
+    if digest != job.spec.code_sha256:
         raise ConfigurationError(
-            f"{archive.name} cannot be unpacked ({one_line(error)}): pack it again as a tar.gz of plain files"
+            f"{archive.name} has SHA-256 {digest}, the training spec says {job.spec.code_sha256}: it was replaced "
+            "after the training was planned, start a new one"
+        )
+    try:
+        unpack(archive, target)
+    except NoRoomError as error:
+        raise ConfigurationError(f"no room to unpack {archive.name} ({error}): raise the job's volume size") from error
+    except DamagedArchiveError as error:
+        raise ConfigurationError(
+            f"{archive.name} cannot be unpacked ({error}): pack it again as a tar.gz of plain files"
         ) from error
     if not (target / program).is_file():
         found = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.py"))

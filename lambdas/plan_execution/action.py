@@ -15,7 +15,7 @@ from contract.request import ExecutionRequest, ModelFilter, parse_request
 from contract.spec import PinnedObject
 from lambdas.deployment import Deployment
 from lambdas.errors import TrainingFailedError
-from lambdas.object_columns import ColumnsUnknownError, object_columns
+from lambdas.object_columns import columns_or_none, first_of
 from lambdas.object_store import StoredObject
 from lambdas.observability import logger, publish_counts
 from lambdas.parallel import in_parallel
@@ -157,7 +157,7 @@ def _check_columns(
 
     An object that cannot be read is left to the job: it must fail alone, as any other damaged object of the dataset.
     """
-    firsts = {dataset: min(found, key=lambda item: item.key) for dataset, found in objects.items() if found}
+    firsts = {dataset: first for dataset, found in objects.items() if (first := first_of(found)) is not None}
 
     def reading(version: ModelVersion) -> tuple[str, InputOptions]:
         """What an object's columns depend on; those of Parquet on nothing that a model says."""
@@ -166,15 +166,7 @@ def _check_columns(
         return dataset, InputOptions() if is_parquet else input_of(version.spec).options
 
     def read(dataset: str, options: InputOptions) -> Sequence[Column] | None:
-        item = firsts[dataset]
-        try:
-            return object_columns(
-                item, options, lambda start, end: deployment.store.dataset_range(dataset, item, start, end)
-            )
-        except ColumnsUnknownError as error:
-            # Not the key, which can tell about the people whose data it holds.
-            logger.debug("an object's columns cannot be told", dataset=dataset, reason=str(error))
-            return None
+        return columns_or_none(dataset, firsts[dataset], options, deployment.store)
 
     readings = list(dict.fromkeys(found for version in versions if (found := reading(version))[0] in firsts))
     columns = dict(zip(readings, in_parallel(lambda item: read(*item), readings), strict=True))
@@ -208,14 +200,5 @@ def _write_down(
     job_count = len(jobs)
     created_at = deployment.now()
     deployment.table.add_jobs(job.record(execution_id, created_at, defaults.image_uris[job.image]) for job in jobs)
-    percentage = request.tolerated_failure_percentage
-    plan = ExecutionPlan(
-        execution_id=execution_id,
-        jobs_bucket=deployment.settings.results_bucket,
-        jobs_key=layout.jobs_key(execution_id),
-        job_count=job_count,
-        max_concurrency=request.max_concurrency or defaults.max_concurrency,
-        tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
-    )
     publish_counts(deployment.settings.stage, {"JobsPlanned": job_count})
-    return record_plan(record, plan, deployment)
+    return record_plan(record, request, job_count, deployment, defaults)

@@ -182,8 +182,13 @@ def check_artifact(version: ModelVersion, size: int | None, models_bucket: str) 
     return []
 
 
-def check_columns(version: ModelVersion, dataset: str, key: str, columns: Sequence[Column]) -> list[Problem]:
-    """Whether an object has the columns that a model needs, in types that it can be read from."""
+def check_columns(
+    version: ModelVersion, dataset: str, key: str, columns: Sequence[Column], way_out: str = "register a version"
+) -> list[Problem]:
+    """Whether an object has the columns that a model needs, in types that it can be read from.
+
+    `way_out` is how other columns can be said to be needed.
+    """
     spec = version.spec
     field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: features"
     # The job refuses a column that is there twice; which of the two is meant here nobody can tell.
@@ -195,7 +200,7 @@ def check_columns(version: ModelVersion, dataset: str, key: str, columns: Sequen
     if missing:
         found = f"{key} without {_listed(missing)}"
         expected = "an object with all columns that the model's record names"
-        remedy = f"{_near(spec, types)}Add them to the dataset, or register a version for other columns."
+        remedy = f"{_near(spec, types)}Add them to the dataset, or {way_out} for other columns."
         problems.append(Problem(field, found, expected, remedy))
     unsuited = [
         f"{feature.name} is {types[feature.name]}, not {feature.type}{'' if feature.nullable else ' without nulls'}"
@@ -205,7 +210,7 @@ def check_columns(version: ModelVersion, dataset: str, key: str, columns: Sequen
     if unsuited:
         found = f"{key} where {_listed(unsuited)}"
         expected = "types whose every value fits in the type that the model's record says"
-        problems.append(Problem(field, found, expected, "Convert the columns, or register a version with their types."))
+        problems.append(Problem(field, found, expected, f"Convert the columns, or {way_out} with their types."))
     return problems
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from contract import layout
+from contract.input_options import InputOptions
 from contract.messages import ExecutionPlan, PlanInput
 from contract.names import check_all, check_execution_name
 from contract.problems import InvalidInputError, Problem
@@ -13,9 +14,10 @@ from contract.spec import PinnedObject
 from contract.training_request import TrainingRequest, parse_training_request
 from lambdas.deployment import Deployment
 from lambdas.errors import PlanChangedError
-from lambdas.observability import logger, publish_counts
+from lambdas.object_columns import columns_or_none, first_of
+from lambdas.observability import publish_counts
 from lambdas.parallel import in_parallel
-from lambdas.parquet_footer import Column, FooterError, read_columns
+from lambdas.parquet_footer import Column
 from lambdas.plan_execution.logic import check_images, pin_objects
 from lambdas.plan_records import open_execution, record_plan, refuse
 from lambdas.plan_training.logic import PlannedTraining, check_code, check_formats, check_training_columns
@@ -91,15 +93,8 @@ def _read_dataset(name: str, deployment: Deployment) -> _Dataset:
     # The container finds an object by its key below the channel; nothing is written under it.
     objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
     problems += check_formats(name, [item.key for item in objects])
-    if not objects:
-        return _Dataset((), None, problems)
-    first = min(objects, key=lambda item: item.key)
-    try:
-        columns = read_columns(lambda start, end: deployment.store.dataset_range(name, first, start, end), first.size)
-    except FooterError as error:
-        # Not the key, which can tell about the people whose data it holds.
-        logger.debug("an object's footer cannot be read", dataset=name, reason=str(error))
-        return _Dataset(objects, None, problems)
+    first = first_of(objects)
+    columns = None if first is None else columns_or_none(name, first, InputOptions(), deployment.store)
     return _Dataset(objects, columns, problems)
 
 
@@ -153,14 +148,5 @@ def _write_down(
     deployment.store.add_jobs(execution_id, [job.pointer() for job in jobs])
     created_at = deployment.now()
     deployment.table.add_jobs(job.record(created_at, defaults.image_uris[job.image]) for job in jobs)
-    percentage = request.tolerated_failure_percentage
-    plan = ExecutionPlan(
-        execution_id=execution_id,
-        jobs_bucket=deployment.settings.results_bucket,
-        jobs_key=layout.jobs_key(execution_id),
-        job_count=len(jobs),
-        max_concurrency=request.max_concurrency or defaults.max_concurrency,
-        tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
-    )
     publish_counts(deployment.settings.stage, {"TrainingJobsPlanned": len(jobs)})
-    return record_plan(record, plan, deployment)
+    return record_plan(record, request, len(jobs), deployment, defaults)

@@ -6,16 +6,11 @@ from contract.catalog import CurrentChange, Model, ModelVersion, TrainedBy, Vers
 from contract.messages import JobPointer, JobResult
 from contract.recipes import ModelRecipe
 from contract.records import JobRecord
-from contract.status import FINAL_JOB_STATUSES, JobStatus, VersionState
+from contract.status import JobStatus, VersionState
 from contract.training import TrainingReport, TrainingSpec
 from lambdas.deployment import Deployment
-from lambdas.errors import (
-    JobClosedError,
-    ModelContendedError,
-    ObjectReplacedError,
-    StaleEventError,
-    TrainedArtifactError,
-)
+from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
+from lambdas.job_answer import end_job
 from lambdas.observability import publish_counts
 from lambdas.register_model_version.logic import Decided, check_artifact, decide, outcome
 from lambdas.training_objects import TrainedArtifact
@@ -35,19 +30,10 @@ def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobRe
         JobClosedError: when the job has ended otherwise.
         StaleEventError: when the job is in another attempt.
     """
-    job = deployment.table.job(pointer.execution_id, pointer.job_id)
-    if job.status not in FINAL_JOB_STATUSES:
-        job = _register(pointer, job, deployment)
-    if job.status is JobStatus.SUCCEEDED:
-        return JobResult(job.job_id)
-    if job.status is JobStatus.FAILED:
-        raise JobClosedError(job.execution_id, job.job_id, job.status)
-    raise StaleEventError(job.job_id, pointer.attempt, job.status, job.attempt)
+    return end_job(pointer, deployment, lambda job: _register(job, deployment))
 
 
-def _register(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> JobRecord:
-    if (job.status, job.attempt) != (JobStatus.RUNNING, pointer.attempt):
-        return job
+def _register(job: JobRecord, deployment: Deployment) -> JobRecord:
     spec = deployment.store.training_spec(job.execution_id, job.job_id)
     recipe = deployment.store.recipe_copy(job.execution_id, job.job_id)
     _check_datasets(spec, recipe, deployment)

@@ -5,10 +5,11 @@ from dataclasses import replace
 from contract.messages import JobPointer, JobResult
 from contract.records import JobRecord
 from contract.spec import JobSpec
-from contract.status import FINAL_JOB_STATUSES, JobStatus
+from contract.status import JobStatus
 from lambdas.commits import Commits, read_commits
 from lambdas.deployment import Deployment
-from lambdas.errors import JobClosedError, ObjectReplacedError, OutputIncompleteError, StaleEventError
+from lambdas.errors import ObjectReplacedError, OutputIncompleteError
+from lambdas.job_answer import end_job
 from lambdas.verify_output.logic import replaced_objects
 
 
@@ -21,20 +22,11 @@ def verify_output(pointer: JobPointer, deployment: Deployment) -> JobResult:
         JobClosedError: when the job has ended otherwise.
         StaleEventError: when the job is in another attempt.
     """
-    job = deployment.table.job(pointer.execution_id, pointer.job_id)
-    if job.status not in FINAL_JOB_STATUSES:
-        job = _verify(pointer, job, deployment)
-    if job.status is JobStatus.SUCCEEDED:
-        return JobResult(job.job_id)
-    if job.status is JobStatus.FAILED:
-        raise JobClosedError(job.execution_id, job.job_id, job.status)
-    raise StaleEventError(job.job_id, pointer.attempt, job.status, job.attempt)
+    return end_job(pointer, deployment, lambda job: _verify(job, deployment))
 
 
-def _verify(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> JobRecord:
-    if (job.status, job.attempt) != (JobStatus.RUNNING, pointer.attempt):
-        return job
-    spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
+def _verify(job: JobRecord, deployment: Deployment) -> JobRecord:
+    spec = deployment.store.job_spec(job.execution_id, job.job_id)
     _check_dataset(spec, deployment)
     commits = _check_commits(spec, deployment)
     ended_at = deployment.now()

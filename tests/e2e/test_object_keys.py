@@ -10,7 +10,7 @@ DATA = (
     "p%2Fq.parquet",
     "quote'\".parquet",
     "tab\tkey.parquet",
-    f"deep/er/{'n' * 230}.parquet",
+    f"deep/er/{'n' * 227}.parquet",
 )
 NO_DATA = ("folder/", "_SUCCESS", "_temporary/0/task/a.parquet", "x/.staging/a.parquet")
 

@@ -11,8 +11,10 @@ from contract.spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.features import FeatureBatch
 from scoring.models import LoadedModel, accelerated_trees, check_features
-from scoring.models.lightgbm_library import lightgbm
+from scoring.models.without_sklearn import import_without_sklearn
 from scoring.predictions import output_fields
+
+lightgbm = import_without_sklearn("lightgbm")
 
 _PROBABILITIES = ("binary", "multiclass", "multiclassova")
 """Objectives whose predictions are probabilities of classes, as LightGBM names them in the file."""

@@ -6,13 +6,12 @@ from typing import Any
 import joblib
 import numpy as np
 import pyarrow as pa
-import sklearn.base
-import sklearn.pipeline
 
 from contract.spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.features import FeatureBatch
 from scoring.models import check_features
+from scoring.models.sklearn_library import expect_matrix_without_names, sklearn, takes_matrix
 from scoring.predictions import output_fields
 
 _TYPES_BY_KIND = {"i": pa.int64(), "u": pa.uint64(), "f": pa.float64(), "b": pa.bool_()}
@@ -42,7 +41,10 @@ class SklearnModel:
                 f"model {spec.model_id!r}: it was trained without column names and so takes a matrix of numbers, but "
                 f"its record declares {texts} as string: train it on a DataFrame, or encode these columns before"
             )
-        self._named = names is not None
+        types = {feature.type for feature in spec.features}
+        # A frame of one type of float is one block, and what a model makes of it is the block alone.
+        self._without_names = names is not None and types in ({"double"}, {"float"}) and takes_matrix(estimator)
+        self._named = names is not None and not self._without_names
         single = all(feature.type == "float" for feature in spec.features)
         self._dtype: type[np.floating[Any]] = np.float32 if single else np.float64
         self._predict = getattr(estimator, spec.method)
@@ -53,7 +55,12 @@ class SklearnModel:
         # A model may carry n_jobs from its training: cores are shared out by the supervisor, and sums over trees that
         # threads finish in any order would not be the same from run to run.
         with joblib.parallel_config(backend="sequential"):
-            return self._predict(batch.frame() if self._named else batch.matrix(self._dtype))
+            if self._named:
+                return self._predict(batch.frame())
+            if self._without_names:
+                expect_matrix_without_names()
+                return self._predict(batch.block(self._dtype))
+            return self._predict(batch.matrix(self._dtype, read_only=self.concurrent))
 
 
 def _steps(estimator: Any) -> list[Any]:

@@ -10,24 +10,9 @@ from contract.spec import ModelSpec
 from scoring.device import Device, find_device
 from scoring.errors import ModelError
 from scoring.models import check_features
+from scoring.models.without_sklearn import import_without_sklearn
 
-
-def _import_xgboost() -> Any:
-    # xgboost/compat.py imports scikit-learn, which imports pandas, whenever it is installed: four fifths of the
-    # import time, for base classes of wrappers that scoring does not use. A None entry makes that import fail,
-    # which XGBoost provides for. Where a model of the job needs scikit-learn, it is there already.
-    blocked = "sklearn" not in sys.modules
-    if blocked:
-        sys.modules["sklearn"] = None  # type: ignore[assignment]
-    try:
-        import xgboost  # noqa: PLC0415 - the import above all is what this function is about
-    finally:
-        if blocked:
-            del sys.modules["sklearn"]
-    return xgboost
-
-
-xgboost = _import_xgboost()
+xgboost = import_without_sklearn("xgboost")
 
 
 def _device() -> Device:

@@ -66,7 +66,7 @@ class WrapperModel:
         return self._trees[1]
 
     def predict(self, batch: FeatureBatch) -> Any:
-        matrix = batch.matrix(np.float32)
+        matrix = batch.matrix(np.float32, read_only=self._file.predict_accelerated is None)
         if self._method == "margin":
             return self._raw(matrix, margin=True)
         if self._method == "predict_proba":

@@ -1,8 +1,8 @@
 """An input object as the engine sees it, whatever its format: a schema, and rows in batches that know their numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ class InputBatch:
     row_numbers: npt.NDArray[np.int64] | None = None
     """Of the batch's rows; None: one after the other from `first_row`."""
     rejected: tuple[RejectedRow, ...] = ()
+    shared: dict[object, npt.NDArray[Any]] | None = field(default=None, compare=False)
+    """Of a job with several models, the matrices that more than one of them takes; see `FeatureBatch.shared`."""
 
     def numbers(self) -> npt.NDArray[np.int64]:
         if self.row_numbers is not None:

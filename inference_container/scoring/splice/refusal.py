@@ -11,7 +11,7 @@ from contract.thrift_compact import STRUCT, ThriftError
 from scoring.splice.descriptions import arrow_schema_problem
 from scoring.splice.footer import ChunkField, ColumnField, FileField, Footer, FooterError, GroupField, read_footer
 from scoring.splice.pieces import piece_rows
-from scoring.splice.spans import fields, integer, read_list
+from scoring.splice.spans import fields, integer, places, read_list
 
 _ENCRYPTED = frozenset({ChunkField.CRYPTO, ChunkField.ENCRYPTED_METADATA})
 _INDEXES = frozenset({ChunkField.OFFSET_INDEX, ChunkField.COLUMN_INDEX})
@@ -117,12 +117,9 @@ def _chunk(raw: bytes, end: int) -> str | None:
 
 def _walk_pages(pages: dict[int, int], raw: bytes, at: int) -> int:
     """Collect where the pages of a ColumnMetaData lie; returns where it ends."""
-    last = at
-    for field, _, start, end in fields(raw, at):
-        if field in _PLACES:
-            pages[field] = integer(raw, start)
-        last = end
-    return last + 1
+    found, end = places(raw, at, _PLACES)
+    pages.update({field: integer(raw, start) for field, start in found.items()})
+    return end
 
 
 def _lie_before(end: int, pages: dict[int, int]) -> bool:

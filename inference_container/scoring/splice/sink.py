@@ -1,6 +1,7 @@
 """One output object: its input's bytes, then the prediction columns, then a new footer."""
 
 import functools
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 
 from contract.thrift_compact import ThriftError
 from scoring.errors import ScoringError, one_line
+from scoring.output import BegunDigest
 from scoring.splice.assembly import assemble
 from scoring.splice.footer import Footer, FooterError, read_footer
 from scoring.splice.pieces import Pieces
@@ -33,6 +35,26 @@ def _refusal_of(source: Path, identity: tuple[int, ...], columns: tuple[pa.Field
     return refusal_of(_footer_of(source, identity), columns)
 
 
+_DIGEST_STEP = 1 << 18
+
+
+@functools.lru_cache(maxsize=1)
+def _digest_of_data(source: Path, identity: tuple[int, ...], end: int) -> BegunDigest:
+    """Of everything before the footer: all outputs of an object begin with it, whatever their model."""
+    del identity
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_DIGEST_STEP))
+    left = end
+    with source.open("rb", buffering=0) as file:
+        while left:
+            count = file.readinto(buffer[: min(left, _DIGEST_STEP)])
+            if not count:
+                raise EOFError(f"file {source} ends {left:,} bytes before its footer")
+            digest.update(buffer[:count])
+            left -= count
+    return BegunDigest(digest, end)
+
+
 class SplicedSink:
     """Takes prediction columns only, in the input's order. Memory is bounded by the batches and a few megabytes.
 
@@ -49,7 +71,12 @@ class SplicedSink:
         self._source = source.open("rb", buffering=0)
         try:
             self._found = os.fstat(self._source.fileno())
-            identity = (self._found.st_dev, self._found.st_ino, self._found.st_size, self._found.st_mtime_ns)
+            identity = self._identity = (
+                self._found.st_dev,
+                self._found.st_ino,
+                self._found.st_size,
+                self._found.st_mtime_ns,
+            )
             self._footer = _footer_of(source, identity)
             if reason := _refusal_of(source, identity, self._columns):
                 raise FooterError(reason)
@@ -95,6 +122,10 @@ class SplicedSink:
             raise self._not_as_expected(one_line(error)) from error
         self._verify(size, len(self._footer.leaves) + len(pieces.footer.leaves))
         self._close_files()
+
+    def begun_digest(self) -> BegunDigest:
+        """The digest of what was copied, from the input: a copy that went wrong would differ from what it says."""
+        return _digest_of_data(self._source_path, self._identity, self._footer.start)
 
     def discard(self) -> None:
         """Close and remove the file; safe to call at any time."""

@@ -26,6 +26,7 @@ from contract.thrift_compact import (
     ThriftError,
 )
 
+_WHOLE_NUMBERS = frozenset({I16, I32, I64})
 _MOST_LEVELS = 32
 _LONGEST_VARINT = 10
 _SHORT_LIST = 15
@@ -64,7 +65,12 @@ def fields(data: bytes, at: int = 0, walks: Mapping[int, Walk] = MappingProxyTyp
                 field += header >> 4
             else:
                 field, at = _integer(data, at)
-            if kind in (TRUE, FALSE):
+            if kind in _WHOLE_NUMBERS:
+                end = at
+                while data[end] > 0x7F:
+                    end += 1
+                end += 1
+            elif kind in (TRUE, FALSE):
                 end = at
             elif field in walks and kind in (LIST, STRUCT):
                 end = walks[field](data, at)
@@ -76,6 +82,31 @@ def fields(data: bytes, at: int = 0, walks: Mapping[int, Walk] = MappingProxyTyp
             at = end
     except IndexError as error:
         raise ThriftError("the data ends within a struct") from error
+
+
+def places(data: bytes, at: int, wanted: frozenset[int]) -> tuple[dict[int, int], int]:
+    """Where the values of the wanted fields of a struct begin, and where the struct ends.
+
+    As `fields`, which costs several times as much. Raises ThriftError, or IndexError when the data ends before.
+    """
+    found: dict[int, int] = {}
+    field = 0
+    while header := data[at]:
+        at += 1
+        kind = header & 0x0F
+        if header >> 4:
+            field += header >> 4
+        else:
+            field, at = _integer(data, at)
+        if field in wanted:
+            found[field] = at
+        if kind in _WHOLE_NUMBERS:
+            while data[at] > 0x7F:
+                at += 1
+            at += 1
+        elif kind > FALSE:
+            at = _skip(data, at, kind, 0)
+    return found, at + 1
 
 
 def elements(data: bytes, at: int = 0, walk: Walk | None = None) -> tuple[int, list[tuple[int, int]], int]:
@@ -192,7 +223,7 @@ def i64(value: int) -> Value:
 
 def _skip(data: bytes, at: int, kind: int, level: int) -> int:  # noqa: PLR0911, PLR0912 - one branch a kind, for speed
     """Where the value ends that begins at `at`; may be beyond the data's end, where the next look fails."""
-    if kind in (I16, I32, I64):
+    if kind in _WHOLE_NUMBERS:
         while data[at] > 0x7F:
             at += 1
         return at + 1
@@ -209,7 +240,15 @@ def _skip(data: bytes, at: int, kind: int, level: int) -> int:  # noqa: PLR0911,
             if header < 16:
                 at = _skip(data, at, I64, level)
             inner = header & 0x0F
-            if inner > FALSE:
+            if inner in _WHOLE_NUMBERS:
+                # Most of a footer are these: a call for each would take most of the time.
+                while data[at] > 0x7F:
+                    at += 1
+                at += 1
+            elif inner == BINARY:
+                size, at = _varint(data, at)
+                at += size
+            elif inner > FALSE:
                 at = _skip(data, at, inner, level + 1)
             elif inner == STOP:
                 raise ThriftError("a field without a kind")

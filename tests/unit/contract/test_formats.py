@@ -61,6 +61,16 @@ def test_options_that_cannot_be_are_refused_all_at_once() -> None:
     assert fields == ["csv_delimiter", "csv_quote", "csv_columns", "csv_columns", "null_values"]
     with pytest.raises(InvalidInputError, match="one ASCII character that is not the delimiter, or nothing"):
         InputOptions(csv_delimiter="'", csv_quote="'")
+    with pytest.raises(InvalidInputError, match="A tab is"):
+        InputOptions(csv_delimiter=r"\t")
+
+
+def test_a_row_number_column_with_a_features_name_is_refused_where_features_are_written() -> None:
+    with pytest.raises(InvalidInputError, match="row_number_column: got 'distance'"):
+        any_model_spec(row_number_column="distance")
+    keys_only = any_model_spec(row_number_column="distance", columns="keys", key_columns=("id",))
+    assert keys_only.row_number_column == "distance"
+    assert any_model_spec(row_number_column="distance", partition_columns=("distance",))
 
 
 def test_a_record_whose_csv_columns_lack_a_feature_is_refused() -> None:

@@ -5,6 +5,7 @@ import pytest
 from contract import codec, records
 from contract.catalog import Compute
 from contract.codec import decode_fields
+from contract.input_options import InputOptions
 from contract.problems import InvalidInputError
 from contract.recipes import ModelRecipe, Promotion, TrainingCode, TrainingCompute
 from contract.training_request import TrainingRequest, parse_training_request
@@ -129,3 +130,20 @@ def test_a_training_request_says_what_is_wrong_all_at_once() -> None:
     assert {problem.field for problem in raised.value.problems} == {"models", "max_concurrency", "dataset"}
     with pytest.raises(InvalidInputError, match="JSON object"):
         parse_training_request(["churn"])
+
+
+def test_what_a_version_is_scored_by_is_the_recipes_word() -> None:
+    said: dict[str, Any] = {
+        "output_format": "jsonl",
+        "row_number_column": "row",
+        "tolerated_quarantine_fraction": 0.01,
+        "input": {"csv_delimiter": ";"},
+        "accelerator": "daal4py",
+    }
+    spec = read(**said).candidate.spec
+    assert {name: codec.to_json(spec)[name] for name in said if name != "input"} == {
+        name: value for name, value in said.items() if name != "input"
+    }
+    assert spec.input == InputOptions(csv_delimiter=";")
+    with pytest.raises(InvalidInputError, match="tolerated_quarantine_fraction"):
+        read(tolerated_quarantine_fraction=2)

@@ -55,6 +55,7 @@ REPORT: dict[str, Any] = {
 }
 WRAPPER = {"format": "xgboost-sklearn-ubj"}
 SKLEARN = {"trainer": "sklearn", "format": "sklearn-joblib", "estimator": "random_forest"}
+SCRIPT = {"trainer": "script", "code_sha256": "a" * 64}
 
 
 @given(
@@ -114,8 +115,11 @@ def test_a_report_survives_its_json_with_and_without_metrics() -> None:
         ({"hyperparameters": {"eta": "2"}}, "hyperparameters.eta"),
         ({"hyperparameters": {"eta": "0.1", "learning_rate": "0.2"}}, "hyperparameters.learning_rate"),
         ({"hyperparameters": {"objective": "multi:softprob"}}, "hyperparameters.objective"),
-        ({"trainer": "script", "hyperparameters": {"x": "y" * 2_501}}, "hyperparameters.x"),
-        ({"trainer": "script", "hyperparameters": {f"x{i}": "" for i in range(101)}}, "hyperparameters"),
+        ({**SCRIPT, "hyperparameters": {"x": "y" * 2_501}}, "hyperparameters.x"),
+        ({**SCRIPT, "hyperparameters": {f"x{i}": "" for i in range(101)}}, "hyperparameters"),
+        ({"trainer": "script"}, "code_sha256"),
+        ({**SCRIPT, "code_sha256": "A" * 64}, "code_sha256"),
+        ({"code_sha256": "a" * 64}, "code_sha256"),
     ],
 )  # fmt: skip
 def test_a_spec_that_cannot_be_trained_is_refused_by_field(fields: dict[str, Any], named: str) -> None:

@@ -120,10 +120,10 @@ def test_nulls_where_none_may_be_are_a_matter_of_their_rows_when_bad_rows_are_to
 
 
 def test_a_row_number_column_stands_behind_the_predictions_and_clashes_with_no_other() -> None:
-    schema = pa.schema([("x", pa.float64())])
+    schema = pa.schema([("x", pa.float64()), ("y", pa.float64())])
     spec = any_spec(Feature("x", "double"), row_number_column="row")
-    assert plan_columns("a.parquet", spec, PREDICTION, schema, {}).schema.names == ["x", "prediction", "row"]
-    for name, expected in (("x", "also input columns"), ("prediction", "is a prediction column's name")):
+    assert plan_columns("a.parquet", spec, PREDICTION, schema, {}).schema.names == ["x", "y", "prediction", "row"]
+    for name, expected in (("y", "also input columns"), ("prediction", "is a prediction column's name")):
         with pytest.raises(ConfigurationError, match=expected):
             plan_columns("a.parquet", any_spec(Feature("x", "double"), row_number_column=name), PREDICTION, schema, {})
 

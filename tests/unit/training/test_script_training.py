@@ -18,7 +18,6 @@ from helper import columns
 
 parser = argparse.ArgumentParser()
 parser.add_argument("-C", type=float)
-#parser.add_argument("-C", type=float)
 parser.add_argument("--note")
 parser.add_argument("--model-dir", default=os.environ["SM_MODEL_DIR"])
 parser.add_argument("--train", default=os.environ["SM_CHANNEL_TRAIN"])
@@ -144,6 +143,14 @@ def test_an_archive_that_cannot_be_run_is_refused(
     failure = script.refused()
     assert failure.startswith("CONFIGURATION: ")
     assert expected in failure
+
+
+def test_an_archive_that_is_not_the_planned_one_is_not_run(script: TrainingFolder) -> None:
+    script.write_spec(**{**SPEC, "code_sha256": "0" * 64})
+    failure = with_script(script, f"open({str(script.paths.checkpoints / 'ran')!r}, 'w')").refused()
+    assert failure.startswith("CONFIGURATION: sourcedir.tar.gz has SHA-256 ")
+    assert f"the training spec says {'0' * 64}: it was replaced" in failure
+    assert not list(script.paths.checkpoints.iterdir())
 
 
 @pytest.mark.parametrize("after", ["sys.exit(0)", "sys.exit(7)"])

@@ -1,5 +1,6 @@
 """A /opt/ml of its own for a test: laid out as SageMaker does for training, trained by the image's entry point."""
 
+import hashlib
 import io
 import json
 import os
@@ -47,6 +48,7 @@ class TrainingFolder:
     def __init__(self, root: Path) -> None:
         self.paths = TrainingPaths(root)
         self.objects: dict[str, list[PinnedObject]] = {"train": [], "validation": []}
+        self._fields: dict[str, Any] = {}
         for folder in (self.paths.train, self.paths.model, self.paths.checkpoints, self.paths.spec.parent):
             folder.mkdir(parents=True)
         self.set_hosts("algo-1")
@@ -81,8 +83,12 @@ class TrainingFolder:
                 entry = tarfile.TarInfo(name)
                 entry.size = len(text.encode())
                 tar.addfile(entry, io.BytesIO(text.encode()))
+        if self._fields:
+            self.write_spec(**self._fields)
 
     def write_spec(self, **fields: Any) -> TrainingSpec:
+        """The spec with these fields; of a script the digest of the archive that lies there."""
+        self._fields = fields
         defaults: dict[str, Any] = {
             "execution_id": "execution-1",
             "job_id": "late",
@@ -100,6 +106,9 @@ class TrainingFolder:
             "validation_objects": tuple(self.objects["validation"]),
             "metric": "auc",
         }
+        if fields.get("trainer") == "script":
+            code = self.paths.source.read_bytes() if self.paths.source.exists() else b""
+            defaults["code_sha256"] = hashlib.sha256(code).hexdigest()
         spec = TrainingSpec(**{**defaults, **fields})
         self.paths.spec.write_text(dumps(spec), encoding="utf-8")
         return spec

@@ -197,3 +197,10 @@ def test_an_object_that_cannot_be_read_is_left_to_its_job(stage: Stage, plan_tra
     put_recipe(stage, any_recipe())
     stage.upload("flights-to-learn", ["damaged.parquet"])
     assert plan_training(training_event({}))["job_count"] == 1
+
+
+def test_a_training_dataset_of_text_is_refused_by_name(stage: Stage, plan_training: Step) -> None:
+    trainable(stage)
+    stage.upload("flights-to-learn", ["late.csv", "more.jsonl.gz"])
+    with pytest.raises(InvalidRequestError, match=r"2 of 3 objects that are text, the first is 'late\.csv'.*Convert"):
+        plan_training(training_event({}))

@@ -1,4 +1,6 @@
+import gzip
 import hashlib
+import tarfile
 from dataclasses import replace
 from typing import Any
 
@@ -179,6 +181,32 @@ def test_an_artifact_that_is_none_becomes_no_version(
         register(POINTER)
     assert version(running) is None
     assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0
+
+
+def headed(kind: bytes, size: int) -> bytes:
+    """An archive that begins with a header of this kind, which says that so many bytes belong to it."""
+    member = tarfile.TarInfo("long")
+    member.type, member.size = kind, size
+    return gzip.compress(member.tobuf() + bytes(size) + bytes(tarfile.RECORDSIZE))
+
+
+@pytest.mark.parametrize(
+    ("archive", "words"),
+    [
+        (headed(tarfile.XHDTYPE, 2 << 20), "a header of 2,097,152 bytes"),
+        (headed(tarfile.GNUTYPE_LONGNAME, 2 << 20), "a header of 2,097,152 bytes"),
+        (headed(tarfile.GNUTYPE_SPARSE, 0), "sparse"),
+        (packed({str(number): b"" for number in range(4)}), "more than 3 files"),
+    ],
+)
+def test_an_archive_that_has_no_room_in_memory_is_refused_unread(
+    running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
+) -> None:
+    monkeypatch.setattr("lambdas.training_objects.MAX_FILES", 3)
+    train(running, archive=archive)
+    with pytest.raises(TrainedArtifactError, match=words):
+        register(POINTER)
+    assert version(running) is None
 
 
 def test_a_dataset_that_was_replaced_meanwhile_makes_no_version(running: Stage, register: Step) -> None:
