@@ -14,7 +14,11 @@ from tests.frameworks.documented_script import LABEL, recipe, script
 from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.training.training_folder import TrainingFolder
 
-FEATURES = (Feature("age", "double"), Feature("visits", "int64"), Feature("spend", "double"))
+FEATURES = (
+    Feature("age", "double", nullable=False),
+    Feature("visits", "int64", nullable=False),
+    Feature("spend", "double", nullable=False),
+)
 MODELS: dict[Framework, dict[str, Any]] = {
     "pytorch": {"format": "pytorch-export", "model_file": "model.pt2"},
     "tensorflow": {"format": "tensorflow-savedmodel", "model_file": "1/saved_model.pb"},
@@ -39,6 +43,12 @@ def people(rows: int) -> pa.Table:
     return pa.table({**columns, LABEL: late.astype("int64")})
 
 
+def with_a_gap(table: pa.Table) -> pa.Table:
+    """The same with a null in its first row."""
+    gap = pa.array([None, *table["spend"].to_pylist()[1:]], pa.float64())
+    return table.set_column(table.column_names.index("spend"), "spend", gap)
+
+
 def order(job: TrainingFolder, framework: Framework, text: str, table: pa.Table) -> None:
     """Lay out the job that the documented recipe leads to."""
     shown = recipe()
@@ -56,8 +66,10 @@ def order(job: TrainingFolder, framework: Framework, text: str, table: pa.Table)
 
 
 def scored(folder: JobFolder, trained: TrainingFolder, report: TrainingReport, table: pa.Table) -> pa.Table:
-    """Score all that the training left in the model folder, as SageMaker packs it."""
-    folder.add_object("all.parquet", table.select(["row", "age", "visits", "spend"]), row_group_size=300)
+    """Score with all that the training left in the model folder, as SageMaker packs it."""
+    unlabelled = table.drop_columns([LABEL])
+    folder.add_object("all.parquet", unlabelled, row_group_size=300)
+    folder.add_object("gap.parquet", with_a_gap(unlabelled.slice(0, 10)))
     folder.add_model(
         report.model_id,
         lambda path: shutil.copytree(trained.paths.model, folder.paths.root / "packing" / "late", dirs_exist_ok=True),
@@ -67,6 +79,7 @@ def scored(folder: JobFolder, trained: TrainingFolder, report: TrainingReport, t
         method=report.method,
         output_columns=report.output_columns,
         framework_version=report.framework_version,
+        tolerated_quarantine_fraction=0.5,
     )
     # The last batch has one row, where a program may take a vector for a matrix.
     folder.write_spec(batch_rows=333)
@@ -97,6 +110,9 @@ def test_what_a_script_trains_is_scored_as_its_own_network_predicts(
     np.testing.assert_allclose(found["late"], own, rtol=1e-5, atol=1e-6)
     # The report's version is the one that scoring finds: else it would say so, of every model.
     assert scoring.marker(report.model_id, "all.parquet").notes == ()
+    # Keras would predict a number for it.
+    gap = scoring.marker(report.model_id, "gap.parquet")
+    assert (gap.rows_scored, gap.rows_quarantined) == (9, 1)
 
 
 def test_a_program_for_one_number_of_rows_ends_the_training_and_is_no_version(job: TrainingFolder) -> None:
@@ -111,10 +127,7 @@ def test_a_program_for_one_number_of_rows_ends_the_training_and_is_no_version(jo
 
 def test_gaps_in_the_data_fail_the_training_instead_of_making_a_network_of_nothing(job: TrainingFolder) -> None:
     """Keras would train on them without a word."""
-    table = people(300)
-    gaps = pa.array([None, *table["spend"].to_pylist()[1:]], pa.float64())
-    table = table.set_column(table.column_names.index("spend"), "spend", gaps)
-    order(job, "tensorflow", script("tensorflow"), table)
+    order(job, "tensorflow", script("tensorflow"), with_a_gap(people(300)))
 
     assert job.refused().startswith(
         "DATA: the training script 'train.py' ended with exit code 1: 1 of 300 rows lack a feature or the label: fill"

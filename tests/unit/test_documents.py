@@ -98,7 +98,9 @@ def test_the_recipe_of_a_network_that_is_shown_is_one(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text(shown)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "train.py").touch()
-    assert read_recipe("late", tmp_path / "recipe.json").recipe.saved_as == "model.pt2"
+    recipe = read_recipe("late", tmp_path / "recipe.json").recipe
+    assert recipe.saved_as == "model.pt2"
+    assert not any(feature.nullable for feature in recipe.features), "networks make numbers of nulls"
 
 
 @pytest.mark.parametrize(
