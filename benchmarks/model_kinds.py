@@ -16,7 +16,7 @@ _SECONDS_A_MILLION_ROWS = {"light": 0.3, "xgboost": 5, "hist": 12, "lightgbm": 2
 def cases(size: Size) -> Sequence[Case]:
     found = []
     for name in KINDS:
-        seconds = size.of(10, 120)
+        seconds = size.of(10, 60)
         rows = min(int(seconds / _SECONDS_A_MILLION_ROWS[name] * 1e6), size.of(1_000_000, 8_000_000))
         objects = (rows // 8,) * 8
         found.append(Case(Workload(f"kind-{name}", objects, (name,)), ("limit", "article", "fleetscore")))

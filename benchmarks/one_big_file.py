@@ -7,7 +7,7 @@ from benchmarks.workload import Workload
 
 
 def cases(size: Size) -> Sequence[Case]:
-    rows = size.of(600_000, 4_000_000)
+    rows = size.of(600_000, 2_000_000)
     contenders = ("article", "fleetscore", "limit")
     return [
         Case(Workload("many-groups-light", (rows,), ("light",)), contenders),

@@ -15,7 +15,7 @@ def cases(size: Size) -> Sequence[Case]:
     else:
         print("Spark is left out: there is no Java on this machine (17 or newer is needed).", file=sys.stderr)
     small = (5_000,) * size.of(60, 400)
-    big = (size.of(400_000, 4_000_000),)
+    big = (size.of(400_000, 1_000_000),)
     return [
         Case(Workload("peers-small-light", small, ("light",)), contenders),
         Case(Workload("peers-small-xgboost", small, ("xgboost",)), contenders),

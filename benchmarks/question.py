@@ -50,7 +50,8 @@ def ask(question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]])
         cells.append(cell)
         for line in rows(cell, case.contenders):
             print(line, flush=True)
-    save(cells, RESULTS / f"{question}{'' if size.full else '-quick'}.json")
+        # After each: what was measured for minutes is not lost with the one that follows.
+        save(cells, RESULTS / f"{question}{'' if size.full else '-quick'}.json")
     return cells
 
 

@@ -23,6 +23,7 @@ def _import_sklearn() -> Any:
 
 sklearn = _import_sklearn()
 
+_NAMES_WARNING = "X does not have valid feature names"
 _BY_POSITION = frozenset(
     f"sklearn.{package}"
     for package in (
@@ -68,4 +69,6 @@ def takes_matrix(estimator: Any) -> bool:
 
 def expect_matrix_without_names() -> None:
     """No warning for each batch: the names were held against the record's when the model was loaded."""
-    warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
+    # Only where it is not there: a changed list of filters makes Python repeat all warnings that it gave once.
+    if not any(shown is not None and shown.pattern == _NAMES_WARNING for _, shown, *_ in warnings.filters):
+        warnings.filterwarnings("ignore", message=_NAMES_WARNING, category=UserWarning)

@@ -5,7 +5,8 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pytest
 
-from scoring.output import ParquetSink, describe, publish
+from scoring.ledger import Commit, commit
+from scoring.output import BegunDigest, Move, ParquetSink, describe, publish
 
 
 def test_a_file_moves_to_its_place_whole(tmp_path: Path) -> None:
@@ -40,3 +41,36 @@ def test_an_output_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     sink.discard()
     sink.discard()
     assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_a_digest_goes_on_where_another_file_has_the_same_beginning(tmp_path: Path) -> None:
+    (tmp_path / "whole").write_bytes(b"the same, and more")
+    begun = BegunDigest(hashlib.sha256(b"the same"), 8)
+    for _ in range(2):
+        assert describe("predictions", "key", tmp_path / "whole", begun) == describe(
+            "predictions", "key", tmp_path / "whole"
+        )
+
+
+def test_no_marker_stands_without_its_outputs(tmp_path: Path) -> None:
+    """Also where it is another model's output that cannot be put in its place."""
+
+    def finished(name: str, target: str) -> Move:
+        (tmp_path / name).write_text(name)
+        return Move(tmp_path / name, tmp_path / target)
+
+    prepared = [
+        Commit((finished("output-a", "outputs/a/x"),), finished("marker-a", "ledger/a/x")),
+        Commit((finished("output-b", "outputs/b/x"),), finished("marker-b", "ledger/b/x")),
+    ]
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "b").write_text("a file where a folder is to be")
+    with pytest.raises(OSError, match="b"):
+        commit(prepared)
+    assert not (tmp_path / "ledger").exists()
+
+    (tmp_path / "outputs" / "b").unlink()
+    finished("output-a", "outputs/a/x")
+    commit(prepared)
+    placed = [path.read_text() for name in ("outputs", "ledger") for path in sorted((tmp_path / name).rglob("x"))]
+    assert placed == ["output-a", "output-b", "marker-a", "marker-b"]
