@@ -10,6 +10,7 @@ from moto import mock_aws
 from cli.connection import Connection
 from cli.deployment import Deployment
 from contract import records
+from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.cli.builders import Stacks
 
 REGION = "eu-central-1"
@@ -33,7 +34,8 @@ def stacks() -> Stacks:
 
 
 @pytest.fixture
-def connection(stacks: Stacks) -> Iterator[Connection]:
+def connection(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+    one_request_at_a_time(monkeypatch)
     with mock_aws():
         connection = Connection()
         connection.session().events.register("before-call.cloudformation.DescribeStacks", stacks.describe)

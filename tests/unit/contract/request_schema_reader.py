@@ -16,6 +16,7 @@ def _is(kind: str, value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return {
         "null": value is None,
+        "boolean": isinstance(value, bool),
         "string": isinstance(value, str),
         "array": isinstance(value, list),
         "object": isinstance(value, dict),

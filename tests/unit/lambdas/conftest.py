@@ -14,6 +14,7 @@ from lambdas.register_model_version.handler import handler as register_model_ver
 from lambdas.summarize_execution.handler import handler as summarize_execution_handler
 from lambdas.task_tokens import this_task_tokens
 from lambdas.verify_output.handler import handler as verify_output_handler
+from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.lambdas.builders import REGION, VARIABLES, Context, Stage, plan_event, pointer_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -31,6 +32,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     this_deployment.cache_clear()
     this_deployments_defaults.cache_clear()
     this_task_tokens.cache_clear()
+    one_request_at_a_time(monkeypatch)
     with mock_aws():
         yield Stage()
     this_deployment.cache_clear()
