@@ -88,6 +88,20 @@ class Inputs:
             for name, array in zip(batch.names, batch.arrays, strict=True)
         }
 
+    def gaps(self) -> Tensors | None:
+        """One row with a null in every feature where that is NaN; None when there is no such feature."""
+        rows = self.trial(1)
+        names = [feature.name for feature in self._spec.features]
+        nullable = [feature.name for feature in self._spec.features if feature.nullable]
+        if not isinstance(rows, dict):
+            rows = {name: rows[:, index : index + 1] for index, name in enumerate(names)}
+        found = [name for name in nullable if rows[name].dtype.kind == "f"]
+        for name in found:
+            rows[name][:] = np.nan
+        if not found:
+            return None
+        return rows if self._matrix is None else np.concatenate([rows[name] for name in names], axis=1)
+
     def trial(self, rows: int) -> Tensors:
         """Rows that any model should take: small numbers from 0, empty texts."""
         random = np.random.default_rng(0)
@@ -160,8 +174,6 @@ class TensorModel:
     depends on the rows beside it (batch normalization left in training).
     """
 
-    notes: tuple[str, ...] = ()
-
     def __init__(self, spec: ModelSpec, inputs: Inputs, call: Call, *, concurrent: bool, native: Any = None) -> None:
         self._spec = spec
         self._inputs = inputs
@@ -169,12 +181,30 @@ class TensorModel:
         self.concurrent = concurrent
         self.native = native
         self.outputs = _output_fields(spec, self._try_out())
+        self.notes: tuple[str, ...] = self._note_gaps()
 
     def predict(self, batch: FeatureBatch) -> Any:
         outputs = list(self._call(self._inputs.of(batch)).values())
         if len(outputs) == 1:
             return outputs[0]
         return np.column_stack([array.reshape(len(array), -1) for array in outputs])
+
+    def _note_gaps(self) -> tuple[str, ...]:
+        """Whether nulls come out as if they were numbers, which nobody would see in a prediction."""
+        rows = self._inputs.gaps()
+        if rows is None:
+            return ()
+        try:
+            outputs = self._call(rows).values()
+        # A model that refuses NaN is no reason not to load it: rows with nulls are then bad rows.
+        except Exception:
+            return ()
+        if any(array.dtype.kind == "f" and np.isnan(array).any() for array in outputs):
+            return ()
+        note = (
+            "gives predictions also where features are null (NaN): unless it was made for that, declare them nullable: "
+        )
+        return (f"{note}false, so that such rows are kept apart",)
 
     def _try_out(self) -> Mapping[str, Array]:
         spec = self._spec

@@ -120,6 +120,14 @@ def test_a_model_that_would_score_wrongly_without_an_error_is_refused() -> None:
         model_of(lambda rows: rows[:, 0] - rows[:, 0].mean())
 
 
+def test_a_model_that_makes_numbers_of_nulls_is_noted() -> None:
+    def rectified(rows: Any) -> Any:
+        return np.nan_to_num(rows).sum(axis=1)
+
+    assert [note for note in model_of(rectified).notes if "null (NaN)" in note]
+    assert model_of(lambda rows: rows.sum(axis=1)).notes == ()
+
+
 def test_a_model_that_cannot_take_a_single_row_is_refused_when_it_is_loaded() -> None:
     def fails(rows: Any) -> Any:
         if len(rows) == 1:
