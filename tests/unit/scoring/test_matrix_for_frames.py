@@ -62,7 +62,13 @@ def frame(request: pytest.FixtureRequest) -> pd.DataFrame:
     return pd.DataFrame(matrix, columns=list(NAMES)).astype(request.param)
 
 
-@pytest.mark.parametrize("estimator", BY_POSITION, ids=str)
+def named(estimator: Any) -> str:
+    """No address of a function in it: the processes of a run must agree on a test's name."""
+    steps = getattr(estimator, "steps", [("", estimator)])
+    return "+".join(step if isinstance(step, str) else type(step).__name__ for _, step in steps)
+
+
+@pytest.mark.parametrize("estimator", BY_POSITION, ids=named)
 def test_a_matrix_gives_the_very_numbers_that_the_frame_gives(
     estimator: Any, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -80,7 +86,7 @@ def test_a_matrix_gives_the_very_numbers_that_the_frame_gives(
     np.testing.assert_array_equal(found, getattr(estimator, method)(frame))
 
 
-@pytest.mark.parametrize("estimator", BY_NAME, ids=str)
+@pytest.mark.parametrize("estimator", BY_NAME, ids=named)
 def test_whoever_looks_at_names_gets_the_frame(estimator: Any, frame: pd.DataFrame) -> None:
     assert not takes_matrix(estimator.fit(frame, (frame["delay"] > 0).astype("int64")))
 
