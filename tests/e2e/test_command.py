@@ -15,7 +15,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from cli.main import main
-from tests.e2e.stage import Stage
+from contract.spec import Feature
+from tests.e2e.models_that_misbehave import Gate
+from tests.e2e.stage import Stage, wait_for
 from tests.unit.cli.builders import make_archive
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +58,14 @@ def test_a_model_is_registered_run_and_looked_at(
 
 
 def test_a_stopped_execution_is_told_as_it_is(
-    stage: Stage, words: list[str], capsys: pytest.CaptureFixture[str]
+    stage: Stage, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["models", "register", *words]) == 0
-    execution_id = stage.executions.start(json.dumps({"models": ["by-command"]}), "by-command-2")
+    # The gate keeps the execution running until it is stopped, however fast this machine is.
+    stage.register("stopped-by-command", Gate(tmp_path), dataset="by-command", features=(Feature("a", "double"),))
+    execution_id = stage.executions.start(json.dumps({"models": ["stopped-by-command"]}), "by-command-2")
+    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
+    # Other tests of this stage score every enabled model.
+    stage.catalog.set_enabled("stopped-by-command", False)
     arn = stage.executions.execution_arn(execution_id)
     stage.client("stepfunctions").stop_execution(executionArn=arn, cause="enough")
     capsys.readouterr()
