@@ -28,6 +28,7 @@ from scoring.protocol import (
     worker_scratch,
 )
 from scoring.readers import open_object
+from scoring.splice import SpliceSource
 
 
 class Engine:
@@ -87,8 +88,9 @@ class Engine:
         rows = 0
         errors: Sequence[tuple[str, ScoringError]] = ()
         try:
-            with open_object(pinned.key, self._paths.data / pinned.key, self._input) as source:
-                scoring = ObjectScoring(self._setup, pinned, source, Places(self._paths, self._scratch))
+            path = self._paths.data / pinned.key
+            with open_object(pinned.key, path, self._input) as source, SpliceSource(path) as file:
+                scoring = ObjectScoring(self._setup, pinned, source, file, Places(self._paths, self._scratch))
                 rows = work(scoring)
                 errors = scoring.errors
         except ScoringError as error:

@@ -18,6 +18,7 @@ from scoring.parts import PartFile, StoredPredictions, batches_of_part
 from scoring.passes import in_order, rows_a_batch, units
 from scoring.protocol import WorkerSetup
 from scoring.readers import InputBatch, InputObject
+from scoring.splice import SpliceSource
 from scoring.writers import open_writer
 
 _NOTHING = BatchResult([])
@@ -37,10 +38,13 @@ class Places:
 class ObjectScoring:
     """One object, open, and what its scoring came to."""
 
-    def __init__(self, setup: WorkerSetup, pinned: PinnedObject, source: InputObject, places: Places) -> None:
+    def __init__(
+        self, setup: WorkerSetup, pinned: PinnedObject, source: InputObject, file: SpliceSource, places: Places
+    ) -> None:
         self._setup = setup
         self._pinned = pinned
         self._source = source
+        self._file = file
         self._places = places
         self.errors: list[tuple[str, ScoringError]] = []
         """Model id and reason of what could not be committed."""
@@ -151,7 +155,7 @@ class ObjectScoring:
             spec,
             plan,
             self._source,
-            file=self._places.paths.data / self._pinned.key,
+            file=self._file,
             scratch=self._places.scratch,
             group_rows=self._rows_a_batch(self._setup.batch_rows, plan.read | frozenset(plan.kept), [run]),
             why_encode=why_encode,

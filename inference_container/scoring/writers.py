@@ -11,7 +11,7 @@ from contract.spec import ModelSpec
 from scoring.columns import ColumnPlan
 from scoring.output import BegunDigest, ParquetSink
 from scoring.readers import InputObject
-from scoring.splice import SplicedSink, SpliceError
+from scoring.splice import SplicedSink, SpliceError, SpliceSource
 from scoring.text_output import CsvSink, JsonlSink
 
 
@@ -48,7 +48,7 @@ def open_writer(
     plan: ColumnPlan,
     source: InputObject,
     *,
-    file: Path,
+    file: SpliceSource,
     scratch: Path,
     group_rows: int,
     why_encode: str = "",

@@ -1,10 +1,10 @@
 """Parquet output that keeps its input's bytes: they are copied, and new column chunks and a new footer follow.
 
-`refusal` says by rule when this cannot be done, `SplicedSink` does it. Why, and when not:
+`SpliceSource.refusal` says by rule when this cannot be done, `SplicedSink` does it. Why, and when not:
 docs/adr/0013-outputs-keep-the-inputs-bytes.md
 """
 
-from scoring.splice.refusal import refusal
 from scoring.splice.sink import SplicedSink, SpliceError
+from scoring.splice.source import SpliceSource
 
-__all__ = ["SpliceError", "SplicedSink", "refusal"]
+__all__ = ["SpliceError", "SpliceSource", "SplicedSink"]

@@ -1,6 +1,5 @@
 """The output file's bytes: the input up to its footer, the new pages, their indexes, the new footer."""
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from scoring.splice.footer import MAGIC, ChunkField, Footer
 from scoring.splice.new_footer import new_footer
 from scoring.splice.page_index import merged_column_index, merged_offset_index
 from scoring.splice.pieces import FinishedPieces
-from scoring.splice.ranges import append_range
+from scoring.splice.ranges import append, append_range
 from scoring.splice.spans import Struct, i32, i64
 from scoring.splice.statistics import order_of
 
@@ -23,12 +22,8 @@ def assemble(path: Path, source: BinaryIO, footer: Footer, columns: Sequence[pa.
     added = pieces.footer
     groups = list(_chunks(added, pieces.counts, footer.start))
     flat = [chunk for group in groups for chunk in group]
-    with path.open("wb", buffering=0) as out:
-        append_range(source.fileno(), out.fileno(), 0, footer.start)
-        for start, end in _stretches(flat):
-            append_range(pieces.file.fileno(), out.fileno(), start, end - start)
     end_of_pages = footer.start + sum(chunk.size for chunk in flat)
-    indexes, places = _page_indexes(pieces.file, flat, end_of_pages)
+    indexes, places = _page_indexes(pieces, flat, end_of_pages)
     orders = [order_of(leaf) for leaf in added.leaves]
     place = iter(places)
     described = [
@@ -36,8 +31,12 @@ def assemble(path: Path, source: BinaryIO, footer: Footer, columns: Sequence[pa.
         for group in groups
     ]
     data = new_footer(footer, added, columns, described)
-    with path.open("ab") as out:
-        out.write(indexes + data + len(data).to_bytes(4, "little") + MAGIC)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb", buffering=0) as out:
+        append_range(source.fileno(), out.fileno(), 0, footer.start)
+        for start, end in _stretches(flat):
+            pieces.append_to(out, start, end - start)
+        append(out, indexes + data + len(data).to_bytes(4, "little") + MAGIC)
     return end_of_pages + len(indexes) + len(data) + 4 + len(MAGIC)
 
 
@@ -65,14 +64,14 @@ def _stretches(chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
     return found
 
 
-def _page_indexes(pieces: BinaryIO, chunks: Sequence[Chunk], at: int) -> tuple[bytes, list[Struct]]:
+def _page_indexes(pieces: FinishedPieces, chunks: Sequence[Chunk], at: int) -> tuple[bytes, list[Struct]]:
     """The page indexes of all chunks that begin at `at`, and the fields that tell each ColumnChunk of its own."""
     places: list[Struct] = [{} for _ in chunks]
     out = bytearray()
     for field in (ChunkField.COLUMN_INDEX, ChunkField.OFFSET_INDEX):
         for chunk, place in zip(chunks, places, strict=True):
             ranges = [piece.index_range(field) for piece in chunk.pieces]
-            parts = [os.pread(pieces.fileno(), size, start) for start, size in filter(None, ranges)]
+            parts = [pieces.read(start, size) for start, size in filter(None, ranges)]
             if len(parts) != len(ranges):
                 continue
             if field == ChunkField.COLUMN_INDEX:

@@ -4,6 +4,7 @@ Field numbers are those of parquet.thrift in apache/parquet-format.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from scoring.splice.spans import (
     Value,
     binary,
     elements,
+    end_of_struct,
     fields,
     integer,
     read_binary,
@@ -21,6 +23,7 @@ from scoring.splice.spans import (
     read_list,
     read_struct,
 )
+from scoring.splice.usual_chunk import USUAL_CHUNK
 
 MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"
@@ -104,21 +107,25 @@ def read_footer(file: BinaryIO) -> Footer:
 
     Raises FooterError when it is encrypted, too large, or not what a footer may be.
     """
-    start, data = _footer_bytes(file)
+    return parse_footer(os.fstat(file.fileno()).st_size, partial(os.pread, file.fileno()))
+
+
+def parse_footer(size: int, read: Callable[[int, int], bytes]) -> Footer:
+    """The same for a file of `size` bytes; `read` takes a number of bytes and the place where they begin."""
+    start, data = _footer_bytes(size, read)
     try:
         return _parse(start, data)
     except ThriftError as error:
         raise FooterError(f"its footer cannot be understood: {error}") from error
 
 
-def _footer_bytes(file: BinaryIO) -> tuple[int, bytes]:
-    size = os.fstat(file.fileno()).st_size
+def _footer_bytes(size: int, read: Callable[[int, int], bytes]) -> tuple[int, bytes]:
     if size < len(MAGIC) + TAIL_BYTES:
         raise FooterError(f"it is no Parquet file: {size:,} bytes are too few")
-    tail = os.pread(file.fileno(), TAIL_BYTES, size - TAIL_BYTES)
+    tail = read(TAIL_BYTES, size - TAIL_BYTES)
     if tail[4:] == _ENCRYPTED_MAGIC:
         raise FooterError("its footer is encrypted")
-    if tail[4:] != MAGIC or os.pread(file.fileno(), len(MAGIC), 0) != MAGIC:
+    if tail[4:] != MAGIC or read(len(MAGIC), 0) != MAGIC:
         raise FooterError(f"it is no Parquet file: it does not begin and end with {MAGIC.decode()}")
     length = int.from_bytes(tail[:4], "little")
     start = size - TAIL_BYTES - length
@@ -126,7 +133,7 @@ def _footer_bytes(file: BinaryIO) -> tuple[int, bytes]:
         raise FooterError(f"its footer cannot be understood: {length:,} bytes of it in a file of {size:,}")
     if length > _MOST_FOOTER_BYTES:
         raise FooterError(f"its footer has {length:,} bytes, more than {_MOST_FOOTER_BYTES:,}")
-    data = os.pread(file.fileno(), length, start)
+    data = read(length, start)
     if len(data) != length:
         raise FooterError("it became shorter while it was read")
     return start, data
@@ -181,11 +188,16 @@ def _walk_group(groups: list[RowGroup], data: bytes, at: int) -> int:
 
 
 def _walk_chunks(chunks: list[bytes], data: bytes, at: int) -> int:
-    kind, spans, end = elements(data, at)
+    kind, spans, end = elements(data, at, walk=_walk_chunk)
     if spans and kind != STRUCT:
         raise ThriftError(f"columns of kind {kind}")
     chunks.extend(data[start:stop] for start, stop in spans)
     return end
+
+
+def _walk_chunk(data: bytes, at: int) -> int:
+    usual = USUAL_CHUNK.match(data, at)
+    return usual.end() if usual else end_of_struct(data, at)
 
 
 def _key_value(raw: bytes) -> tuple[bytes, bytes, bytes | None]:

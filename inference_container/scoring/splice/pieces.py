@@ -1,4 +1,4 @@
-"""Prediction columns on their way: encoded as pieces of row groups, in a file that vanishes with the process.
+"""Prediction columns on their way: encoded as pieces of row groups, in memory or in a file that vanishes by itself.
 
 A column's pages of one row group must lie in one stretch, but predictions come for all columns together, batch by
 batch. Holding a row group's worth of them would bind memory to the input's row groups, which may have millions of
@@ -7,21 +7,26 @@ need nothing but themselves can be put behind one another later.
 """
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.splice.footer import Footer, read_footer
+from scoring.splice.footer import Footer, parse_footer, read_footer
+from scoring.splice.ranges import append, append_range
 
 _MOST_ROWS = 65_536
 _FEWEST_ROWS = 1_024
 _PIECE_BYTES = 8 << 20
 _TEXT_BYTES = 16
 """What a value of no fixed width is taken for."""
+_BYTES_IN_MEMORY = 1 << 20
+"""Of all pieces of an object: a file for less costs more than all the rest of them."""
 
 
 def piece_rows(columns: Sequence[pa.Field]) -> int:
@@ -31,11 +36,28 @@ def piece_rows(columns: Sequence[pa.Field]) -> int:
 
 @dataclass(frozen=True)
 class FinishedPieces:
-    file: BinaryIO
+    """All pieces as one Parquet file; it lies in `data` or, if that is None, in `file`."""
+
+    file: BinaryIO | None
+    data: memoryview | None
     footer: Footer
     """Of this file: one row group a piece."""
     counts: tuple[int, ...]
     """How many pieces each row group of the input got."""
+
+    def read(self, start: int, size: int) -> bytes:
+        if self.data is not None:
+            return bytes(self.data[start : start + size])
+        assert self.file is not None  # noqa: S101 - one of them is there
+        return os.pread(self.file.fileno(), size, start)
+
+    def append_to(self, target: FileIO, start: int, size: int) -> None:
+        """Copy a range to the place where an unbuffered file stands."""
+        if self.data is not None:
+            append(target, self.data[start : start + size])
+            return
+        assert self.file is not None  # noqa: S101
+        append_range(self.file.fileno(), target.fileno(), start, size)
 
 
 class Pieces:
@@ -50,13 +72,18 @@ class Pieces:
         self._written = 0
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._sink = pa.OSFile(str(path), "wb")
-        try:
-            self._file: BinaryIO = path.open("rb", buffering=0)
-        finally:
-            # Nobody else needs its name, and without one nothing is left behind by a process that is killed.
-            path.unlink()
+        self._sink: Any
+        self._file: BinaryIO | None = None
+        if sum(group_rows) * sum(map(_width, columns)) <= _BYTES_IN_MEMORY:
+            self._sink = pa.BufferOutputStream()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._sink = pa.OSFile(str(path), "wb")
+            try:
+                self._file = path.open("rb", buffering=0)
+            finally:
+                # Nobody else needs its name, and without one nothing is left behind by a process that is killed.
+                path.unlink()
         self._writer = pq.ParquetWriter(
             self._sink, self._schema, use_dictionary=False, compression="snappy", write_page_index=page_index
         )
@@ -75,15 +102,20 @@ class Pieces:
 
     def finish(self) -> FinishedPieces:
         self._writer.close()
-        self._sink.close()
-        return FinishedPieces(self._file, read_footer(self._file), tuple(self._counts))
+        if self._file is not None:
+            self._sink.close()
+            return FinishedPieces(self._file, None, read_footer(self._file), tuple(self._counts))
+        data = memoryview(self._sink.getvalue())
+        footer = parse_footer(len(data), lambda size, start: bytes(data[start : start + size]))
+        return FinishedPieces(None, data, footer, tuple(self._counts))
 
     def discard(self) -> None:
         # A writer that failed half-way cannot write its footer; the file goes away all the same.
         with contextlib.suppress(pa.ArrowException, OSError, ValueError):
             self._writer.close()
         self._sink.close()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _missing_rows(self) -> int:
         """Rows until the piece in hand is full, or its row group at its end."""

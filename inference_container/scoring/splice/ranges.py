@@ -2,7 +2,9 @@
 
 import errno
 import os
+import sys
 from collections.abc import Callable
+from io import FileIO
 
 _CANNOT = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 """How kernels and file systems say that they cannot do it in this way."""
@@ -16,11 +18,18 @@ def append_range(source: int, target: int, start: int, count: int) -> None:
     Raises OSError, and EOFError when the source ends before.
     """
     end = start + count
-    for way in (_by_the_file_system, _by_the_kernel, _by_a_buffer):
+    for way in _WAYS:
         start = _copy(way, source, target, start, end)
         if start == end:
             return
     raise EOFError(f"the file ends {end - start:,} bytes before the end of what is to be copied")
+
+
+def append(target: FileIO, data: bytes | memoryview) -> None:
+    """Write all of it where an unbuffered file stands: such a file may take less at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[target.write(left) :]
 
 
 def _copy(way: Callable[[int, int, int, int], int], source: int, target: int, start: int, end: int) -> int:
@@ -44,3 +53,7 @@ def _by_the_kernel(source: int, target: int, start: int, count: int) -> int:
 
 def _by_a_buffer(source: int, target: int, start: int, count: int) -> int:
     return os.write(target, os.pread(source, min(_BUFFER_BYTES, count), start))
+
+
+# Other systems have neither: their sendfile wants a socket.
+_WAYS = (_by_the_file_system, _by_the_kernel, _by_a_buffer) if sys.platform == "linux" else (_by_a_buffer,)

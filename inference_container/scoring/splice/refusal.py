@@ -1,39 +1,33 @@
 """By which rules an object is written anew instead of spliced, in words for the ledger that follow 'because'."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import pyarrow as pa
 
 from contract.thrift_compact import STRUCT, ThriftError
 from scoring.splice.descriptions import arrow_schema_problem
-from scoring.splice.footer import ChunkField, ColumnField, FileField, Footer, FooterError, GroupField, read_footer
+from scoring.splice.footer import ChunkField, ColumnField, FileField, Footer, GroupField
 from scoring.splice.pieces import piece_rows
 from scoring.splice.spans import fields, integer, places, read_list
+from scoring.splice.usual_chunk import USUAL_CHUNK
 
 _ENCRYPTED = frozenset({ChunkField.CRYPTO, ChunkField.ENCRYPTED_METADATA})
 _INDEXES = frozenset({ChunkField.OFFSET_INDEX, ChunkField.COLUMN_INDEX})
 _PLACES = frozenset(
     {ColumnField.COMPRESSED_BYTES, ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE, ColumnField.BLOOM_FILTER}
 )
+_INDEX_ELSEWHERE = "a page index does not lie before the footer"
+_PAGES_ELSEWHERE = "the pages of a column do not lie before the footer"
 
 _MOST_PIECES = 100_000
 """Of single columns; a hundred columns of 10 million rows have as many."""
 
 
-def refusal(source: Path, columns: Sequence[pa.Field]) -> str | None:
-    """Why this file cannot be spliced with these prediction columns, or None when it can."""
-    try:
-        with source.open("rb", buffering=0) as file:
-            return refusal_of(read_footer(file), columns)
-    except FooterError as error:
-        return str(error)
-
-
 def refusal_of(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
-    """The same, for a footer that is already read."""
+    """Why a file with this footer cannot be spliced with these prediction columns, or None when it can."""
     try:
         return (
             _unfit_columns(footer, columns)
@@ -99,6 +93,8 @@ def _too_many_pieces(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
 
 def _chunk(raw: bytes, end: int) -> str | None:
     """What speaks against one column chunk; all data must lie before the footer, which begins at `end`."""
+    if usual := USUAL_CHUNK.fullmatch(raw):
+        return _usual_chunk(usual, end)
     described = False
     pages: dict[int, int] = {}
     for field, kind, start, stop in fields(raw, walks={ChunkField.METADATA: partial(_walk_pages, pages)}):
@@ -109,10 +105,23 @@ def _chunk(raw: bytes, end: int) -> str | None:
         elif field == ChunkField.FILE_PATH and stop - start > 1:
             return "it has columns that are stored in another file"
         elif field in _INDEXES and not 0 <= integer(raw, start) < end:
-            return "a page index does not lie before the footer"
+            return _INDEX_ELSEWHERE
     if not described:
         return "a column chunk has no description"
-    return None if _lie_before(end, pages) else "the pages of a column do not lie before the footer"
+    return None if _lie_before(end, pages) else _PAGES_ELSEWHERE
+
+
+def _usual_chunk(found: re.Match[bytes], end: int) -> str | None:
+    # Writers give 0 for what is not there.
+    size, data, dictionary, offsets, limits = [0 if raw is None else integer(raw) for raw in found.groups()]
+    if not (0 <= offsets < end and 0 <= limits < end):
+        return _INDEX_ELSEWHERE
+    pages = {
+        ColumnField.COMPRESSED_BYTES: size,
+        ColumnField.DATA_PAGE: data,
+        ColumnField.DICTIONARY_PAGE: dictionary,
+    }
+    return None if _lie_before(end, pages) else _PAGES_ELSEWHERE
 
 
 def _walk_pages(pages: dict[int, int], raw: bytes, at: int) -> int:

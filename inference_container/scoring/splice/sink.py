@@ -1,8 +1,5 @@
 """One output object: its input's bytes, then the prediction columns, then a new footer."""
 
-import functools
-import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,46 +10,13 @@ from contract.thrift_compact import ThriftError
 from scoring.errors import ScoringError, one_line
 from scoring.output import BegunDigest
 from scoring.splice.assembly import assemble
-from scoring.splice.footer import Footer, FooterError, read_footer
+from scoring.splice.footer import FooterError
 from scoring.splice.pieces import Pieces
-from scoring.splice.refusal import refusal_of
+from scoring.splice.source import SpliceSource
 
 
 class SpliceError(ScoringError):
     """A file that cannot be spliced, or a spliced one that is not what it must be."""
-
-
-@functools.lru_cache(maxsize=1)
-def _footer_of(source: Path, identity: tuple[int, ...]) -> Footer:
-    """The footer of a file, taken apart once for all models of a job; `identity` tells whether it is still the file."""
-    del identity
-    with source.open("rb", buffering=0) as file:
-        return read_footer(file)
-
-
-@functools.lru_cache(maxsize=8)
-def _refusal_of(source: Path, identity: tuple[int, ...], columns: tuple[pa.Field, ...]) -> str | None:
-    return refusal_of(_footer_of(source, identity), columns)
-
-
-_DIGEST_STEP = 1 << 18
-
-
-@functools.lru_cache(maxsize=1)
-def _digest_of_data(source: Path, identity: tuple[int, ...], end: int) -> BegunDigest:
-    """Of everything before the footer: all outputs of an object begin with it, whatever their model."""
-    del identity
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(_DIGEST_STEP))
-    left = end
-    with source.open("rb", buffering=0) as file:
-        while left:
-            count = file.readinto(buffer[: min(left, _DIGEST_STEP)])
-            if not count:
-                raise EOFError(f"file {source} ends {left:,} bytes before its footer")
-            digest.update(buffer[:count])
-            left -= count
-    return BegunDigest(digest, end)
 
 
 class SplicedSink:
@@ -63,35 +27,22 @@ class SplicedSink:
     Raises SpliceError when the input cannot be spliced: ask `refusal` before.
     """
 
-    def __init__(self, path: Path, source: Path, columns: Sequence[pa.Field]) -> None:
+    def __init__(self, path: Path, source: SpliceSource, columns: Sequence[pa.Field]) -> None:
         self.path = path
         self.rows = 0
-        self._source_path = source
+        self._source = source
         self._columns = tuple(columns)
-        self._source = source.open("rb", buffering=0)
-        try:
-            self._found = os.fstat(self._source.fileno())
-            identity = self._identity = (
-                self._found.st_dev,
-                self._found.st_ino,
-                self._found.st_size,
-                self._found.st_mtime_ns,
-            )
-            self._footer = _footer_of(source, identity)
-            if reason := _refusal_of(source, identity, self._columns):
-                raise FooterError(reason)
-            self._pieces = Pieces(
-                path.with_name(f"{path.name}.pieces"),
-                self._columns,
-                [group.rows for group in self._footer.groups],
-                page_index=self._footer.has_page_index,
-            )
-        except FooterError as error:
-            self._source.close()
-            raise SpliceError(f"file {source} cannot be spliced, because {error}: write its output anew") from error
-        except BaseException:
-            self._source.close()
-            raise
+        if reason := source.refusal(self._columns):
+            raise SpliceError(
+                f"file {source.path} cannot be spliced, because {reason}: write its output anew"
+            ) from FooterError(reason)
+        self._footer = source.footer
+        self._pieces = Pieces(
+            path.with_name(f"{path.name}.pieces"),
+            self._columns,
+            [group.rows for group in self._footer.groups],
+            page_index=self._footer.has_page_index,
+        )
 
     def write(self, columns: list[pa.Array]) -> None:
         """Add the next rows, one array a prediction column."""
@@ -112,34 +63,29 @@ class SplicedSink:
         """Write the file. Raises SpliceError when rows are missing, or when the file reads as anything else."""
         if self.rows != self._footer.rows:
             raise self._wrong_rows(self.rows)
-        now = os.fstat(self._source.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self._found.st_size, self._found.st_mtime_ns):
-            raise SpliceError(f"file {self._source_path} was changed while it was scored: start a new execution")
+        if not self._source.unchanged:
+            raise SpliceError(f"file {self._source.path} was changed while it was scored: start a new execution")
         try:
             pieces = self._pieces.finish()
-            size = assemble(self.path, self._source, self._footer, self._columns, pieces)
+            size = assemble(self.path, self._source.file, self._footer, self._columns, pieces)
         except (FooterError, ThriftError, EOFError) as error:
             raise self._not_as_expected(one_line(error)) from error
         self._verify(size, len(self._footer.leaves) + len(pieces.footer.leaves))
-        self._close_files()
+        self._pieces.discard()
 
     def begun_digest(self) -> BegunDigest:
-        """The digest of what was copied, from the input: a copy that went wrong would differ from what it says."""
-        return _digest_of_data(self._source_path, self._identity, self._footer.start)
+        """Of what was copied."""
+        return self._source.digest
 
     def discard(self) -> None:
         """Close and remove the file; safe to call at any time."""
-        self._close_files()
-        self.path.unlink(missing_ok=True)
-
-    def _close_files(self) -> None:
         self._pieces.discard()
-        self._source.close()
+        self.path.unlink(missing_ok=True)
 
     def _verify(self, size: int, leaves: int) -> None:
         """Let another implementation read the footer: what it says must be the input and the new columns."""
         try:
-            expected = pq.read_schema(self._source_path)
+            expected = self._source.schema
             found = pq.read_metadata(self.path)
             schema = found.schema.to_arrow_schema()
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -162,12 +108,12 @@ class SplicedSink:
 
     def _wrong_rows(self, rows: int) -> SpliceError:
         return SpliceError(
-            f"{rows:,} rows of predictions for the {self._footer.rows:,} rows that the footer of {self._source_path} "
+            f"{rows:,} rows of predictions for the {self._footer.rows:,} rows that the footer of {self._source.path} "
             "names: the file is damaged, or was not read to its end; write it again and start a new execution"
         )
 
     def _not_as_expected(self, why: str) -> SpliceError:
         return SpliceError(
-            f"the output of {self._source_path} was spliced, but does not read as it should ({why}): nothing of it is "
+            f"the output of {self._source.path} was spliced, but does not read as it should ({why}): nothing of it is "
             "kept; report this with the input file's footer, and write the input again by another library meanwhile"
         )

@@ -130,6 +130,14 @@ def elements(data: bytes, at: int = 0, walk: Walk | None = None) -> tuple[int, l
     return kind, found, at
 
 
+def end_of_struct(data: bytes, at: int) -> int:
+    """Where the struct ends that begins at `at`.
+
+    Raises ThriftError, or IndexError when the data ends before.
+    """
+    return _skip(data, at, STRUCT, 0)
+
+
 def read_struct(data: bytes, at: int = 0, walks: Mapping[int, Walk] = MappingProxyType({})) -> Struct:
     """The struct that begins at `at`, its values undecoded; those of `walks` are left out."""
     found: Struct = {}

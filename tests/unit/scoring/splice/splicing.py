@@ -1,13 +1,13 @@
 """Prediction columns, and splicing them in batches of given sizes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import cycle
 from pathlib import Path
 from unittest.mock import patch
 
 import pyarrow as pa
 
-from scoring.splice import SplicedSink, pieces
+from scoring.splice import SplicedSink, SpliceSource, pieces
 
 PREDICTIONS = (
     pa.field("score", pa.float64()),
@@ -24,12 +24,26 @@ def predictions(rows: int) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=pa.schema(PREDICTIONS))
 
 
+def refusal(source: Path, columns: Sequence[pa.Field]) -> str | None:
+    with SpliceSource(source) as opened:
+        return opened.refusal(columns)
+
+
 def splice(
     source: Path, path: Path, columns: pa.Table, batch_sizes: Iterable[int] = (1 << 16,), piece_rows: int = 1 << 16
 ) -> Path:
-    """Splice these columns in batches of these sizes, again and again; pieces are smaller than usual where asked."""
-    with patch.object(pieces, "_MOST_ROWS", piece_rows):
-        sink = SplicedSink(path, source, list(columns.schema))
+    """Splice these columns in batches of these sizes, again and again; pieces are smaller than usual where asked.
+
+    Of every second number of rows the pieces go through a file, as those of large objects do.
+    """
+    in_memory = pieces._BYTES_IN_MEMORY if columns.num_rows % 2 else -1
+    with SpliceSource(source) as opened:
+        with patch.object(pieces, "_MOST_ROWS", piece_rows), patch.object(pieces, "_BYTES_IN_MEMORY", in_memory):
+            sink = SplicedSink(path, opened, list(columns.schema))
+        return _written(sink, columns, batch_sizes)
+
+
+def _written(sink: SplicedSink, columns: pa.Table, batch_sizes: Iterable[int]) -> Path:
     try:
         at = 0
         for size in cycle(batch_sizes):
@@ -41,4 +55,4 @@ def splice(
     except BaseException:
         sink.discard()
         raise
-    return path
+    return sink.path

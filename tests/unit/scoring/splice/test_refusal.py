@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyarrow.parquet import encryption
 
 from scoring.errors import ScoringError
-from scoring.splice import SplicedSink, SpliceError, refusal
+from scoring.splice import SplicedSink, SpliceError, SpliceSource
 from scoring.splice.footer import read_footer
 from scoring.splice.spans import Struct, Value, i64, write_binary, write_list, write_struct
 from tests.unit.scoring.splice.footers import (
@@ -23,7 +23,7 @@ from tests.unit.scoring.splice.footers import (
     in_first_group,
     with_footer,
 )
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, refusal, splice
 
 BINARY, LIST, STRUCT = 8, 9, 12
 
@@ -37,11 +37,13 @@ def source(tmp_path: Path) -> Path:
 
 def refused(path: Path, columns: tuple[pa.Field, ...] = PREDICTIONS) -> str | None:
     """The refusal, which must also be what a sink says that is made all the same, leaving nothing behind."""
-    why = refusal(path, columns)
-    if why is not None:
+    with SpliceSource(path) as source:
+        why = source.refusal(columns)
+        if why is None:
+            return None
         target = path.parent / "out" / "x.parquet"
         with pytest.raises(SpliceError) as raised:
-            SplicedSink(target, path, columns)
+            SplicedSink(target, source, columns)
         assert why in raised.value.text
         assert not target.parent.exists()
     return why

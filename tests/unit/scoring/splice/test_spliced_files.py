@@ -9,10 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scoring.splice import refusal
 from tests.unit.scoring.splice.any_file import LEAVES, AnyFile, any_files
 from tests.unit.scoring.splice.readers import READERS, Reader
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, refusal, splice
 from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
