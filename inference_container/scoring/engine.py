@@ -2,10 +2,13 @@
 
 import errno
 import hashlib
+import itertools
 import os
+import queue
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from contract.job_input import shared_input
@@ -42,23 +45,30 @@ class Engine:
         self._input = shared_input(setup.models)
         self._paths = paths
         self._scratch = worker_scratch(setup, os.getpid())
+        self._folder_numbers = itertools.count()
+        self._folders: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        """Those of objects that have ended."""
         self._log = log
 
-    def carry_out(self, task: Task) -> ObjectDone | PartDone:
+    def carry_out(self, task: Task, predicted: Callable[[], None]) -> ObjectDone | PartDone:
+        """Do what the task says, on several threads at once if need be.
+
+        `predicted` is called when an object needs no more than the disk; not of one that fails before.
+        """
         if isinstance(task, ScorePart):
             return self.score_part(task)
         if isinstance(task, JoinParts):
-            return self.join_parts(task)
-        return self.score(task)
+            return self.join_parts(task, predicted)
+        return self.score(task, predicted)
 
-    def score(self, task: ScoreObject) -> ObjectDone:
+    def score(self, task: ScoreObject, predicted: Callable[[], None] = lambda: None) -> ObjectDone:
         """Score an object and commit it for every model that could score it; the failures name the others.
 
         `batch_rows` is what memory is known to have room for; it changes no byte of any output.
         """
         started = time.monotonic()
         rows, failures = self._attempt(
-            task.object, lambda scoring: scoring.score(self._models, task.threads, self._batch_rows(task))
+            task.object, lambda scoring: scoring.score(self._models, task.threads, self._batch_rows(task)), predicted
         )
         return ObjectDone(task.object.key, rows, time.monotonic() - started, failures)
 
@@ -69,30 +79,35 @@ class Engine:
         _, failures = self._attempt(
             task.object,
             lambda scoring: scoring.score_part(self._models, folder, task.part, task.parts, batch_rows),
+            lambda: None,
         )
         return PartDone(task.object.key, task.part, time.monotonic() - started, failures)
 
-    def join_parts(self, task: JoinParts) -> ObjectDone:
+    def join_parts(self, task: JoinParts, predicted: Callable[[], None] = lambda: None) -> ObjectDone:
         """Write and commit an object whose parts are all predicted."""
         started = time.monotonic()
         models = [model for model in self._models if model.spec.model_id not in task.failed_models]
         folder, batch_rows = self._parts_folder(task.object), self._batch_rows(task)
         rows, failures = self._attempt(
-            task.object, lambda scoring: scoring.join_parts(models, folder, task.parts, batch_rows)
+            task.object, lambda scoring: scoring.join_parts(models, folder, task.parts, batch_rows), predicted
         )
         shutil.rmtree(folder, ignore_errors=True)
         return ObjectDone(task.object.key, rows, time.monotonic() - started, failures)
 
-    def _attempt(self, pinned: PinnedObject, work: Callable[[ObjectScoring], int]) -> tuple[int, tuple[Failure, ...]]:
+    def _attempt(
+        self, pinned: PinnedObject, work: Callable[[ObjectScoring], int], predicted: Callable[[], None]
+    ) -> tuple[int, tuple[Failure, ...]]:
         """Open an object and do something with it; how many rows were read, and what failed."""
         rows = 0
         errors: Sequence[tuple[str, ScoringError]] = ()
+        path = self._paths.data / pinned.key
         try:
-            path = self._paths.data / pinned.key
-            with open_object(pinned.key, path, self._input) as source, SpliceSource(path) as file:
-                scoring = ObjectScoring(self._setup, pinned, source, file, Places(self._paths, self._scratch))
-                rows = work(scoring)
-                errors = scoring.errors
+            with self._folder() as scratch, open_object(pinned.key, path, self._input) as source:
+                places = Places(self._paths, scratch)
+                with SpliceSource(path) as file:
+                    scoring = ObjectScoring(self._setup, pinned, source, file, places, predicted=predicted)
+                    rows = work(scoring)
+                    errors = scoring.errors
         except ScoringError as error:
             errors = [("", error)]
         except OSError as error:
@@ -100,6 +115,18 @@ class Engine:
         for _, reason in errors:
             self._log(reason)
         return rows, tuple(Failure(model_id, FailureKind(reason.kind), reason.text) for model_id, reason in errors)
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """A folder of one object's own: others are scored at the same time, and their files have the same names."""
+        try:
+            folder = self._folders.get_nowait()
+        except queue.Empty:
+            folder = self._scratch / str(next(self._folder_numbers))
+        try:
+            yield folder
+        finally:
+            self._folders.put(folder)
 
     def _batch_rows(self, task: Task) -> int:
         return task.batch_rows or self._setup.batch_rows

@@ -28,6 +28,17 @@ Predict = Callable[[InputBatch], BatchResult | ScoringError]
 
 
 @dataclass(frozen=True)
+class _Pass:
+    """What one pass came to."""
+
+    rows: int
+    """That were read."""
+    prepared: list[Commit]
+    again: list[tuple[SharedModel, str]]
+    """Models that need another pass, with the reason why they encode then."""
+
+
+@dataclass(frozen=True)
 class Places:
     """Where outputs go, and where they lie until they are whole."""
 
@@ -39,13 +50,22 @@ class ObjectScoring:
     """One object, open, and what its scoring came to."""
 
     def __init__(
-        self, setup: WorkerSetup, pinned: PinnedObject, source: InputObject, file: SpliceSource, places: Places
+        self,
+        setup: WorkerSetup,
+        pinned: PinnedObject,
+        source: InputObject,
+        file: SpliceSource,
+        places: Places,
+        *,
+        predicted: Callable[[], None],
     ) -> None:
+        """`predicted` is called when nothing is left but to wait for the disk."""
         self._setup = setup
         self._pinned = pinned
         self._source = source
         self._file = file
         self._places = places
+        self._predicted = predicted
         self.errors: list[tuple[str, ScoringError]] = []
         """Model id and reason of what could not be committed."""
 
@@ -96,11 +116,18 @@ class ObjectScoring:
     def _passes(
         self, models: Sequence[SharedModel], predict_of: Callable[[ModelRun], Predict], threads: int, batch_rows: int
     ) -> int:
-        rows, again = self._pass([(model, "") for model in models], predict_of, threads, batch_rows)
-        if again:
-            # A file that keeps its input's bytes keeps all its rows; which ones are bad is known only by scoring them.
-            rows, _ = self._pass(again, predict_of, threads, batch_rows)
-        return rows
+        with ExitStack() as stack:
+            first = self._pass([(model, "") for model in models], predict_of, threads, batch_rows, stack)
+            rows, prepared = first.rows, first.prepared
+            if first.again:
+                # A file that keeps its input's bytes keeps all its rows; which ones are bad is known only by scoring
+                # them. The first pass may have ended before the last row.
+                second = self._pass(first.again, predict_of, threads, batch_rows, stack)
+                rows, prepared = second.rows, prepared + second.prepared
+            self._predicted()
+            if prepared:
+                commit(prepared)
+            return rows
 
     def _pass(
         self,
@@ -108,35 +135,33 @@ class ObjectScoring:
         predict_of: Callable[[ModelRun], Predict],
         threads: int,
         batch_rows: int,
-    ) -> tuple[int, list[tuple[SharedModel, str]]]:
-        """The rows that were read, and which models need another pass, with the reason why they encode then."""
-        with ExitStack() as stack:
-            outputs: list[tuple[ModelOutput, Predict]] = []
-            again: list[tuple[SharedModel, str]] = []
-            columns: frozenset[str] = frozenset()
-            for model, why_encode in models:
-                try:
-                    run = self._open_run(model)
-                    output, needed = self._open_output(run, why_encode)
-                except ScoringError as error:
-                    self.errors.append((model.spec.model_id, error))
-                else:
-                    stack.callback(output.discard)
-                    outputs.append((output, predict_of(run)))
-                    columns |= needed
-            rows, keys = self._run(outputs, columns, threads, batch_rows) if outputs else (0, {})
-            prepared = []
-            for output, _ in outputs:
-                spec = output.run.model.spec
-                if not output.ended and (ready := self._prepare(output, keys.get(spec.key_columns))):
-                    prepared.append(ready)
-                if output.error is not None:
-                    self.errors.append((spec.model_id, output.error))
-                elif output.why_encode:
-                    again.append((output.run.model, output.why_encode))
-            if prepared:
-                commit(prepared)
-            return rows, again
+        stack: ExitStack,
+    ) -> _Pass:
+        """Read the object once, for models that each may have a reason to encode; `stack` ends with what is unused."""
+        outputs: list[tuple[ModelOutput, Predict]] = []
+        columns: frozenset[str] = frozenset()
+        for model, why_encode in models:
+            try:
+                run = self._open_run(model)
+                output, needed = self._open_output(run, why_encode)
+            except ScoringError as error:
+                self.errors.append((model.spec.model_id, error))
+            else:
+                stack.callback(output.discard)
+                outputs.append((output, predict_of(run)))
+                columns |= needed
+        rows, keys = self._run(outputs, columns, threads, batch_rows) if outputs else (0, {})
+        found = _Pass(rows, [], [])
+        for output, _ in outputs:
+            spec = output.run.model.spec
+            if not output.ended and (ready := self._prepare(output, keys.get(spec.key_columns))):
+                found.prepared.append(ready)
+            if output.error is not None:
+                self.errors.append((spec.model_id, output.error))
+            elif output.why_encode:
+                output.discard()
+                found.again.append((output.run.model, output.why_encode))
+        return found
 
     def _prepare(self, output: ModelOutput, keys: KeyReport | None) -> Commit | None:
         return output.prepare(self._setup, self._pinned, self._places.paths, self._places.scratch, keys)

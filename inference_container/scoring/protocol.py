@@ -40,6 +40,8 @@ class ScoreObject:
     threads: int
     batch_rows: int = 0
     """Less than the job says after a worker died of it; 0: as the job says."""
+    after: int = 0
+    """Begin when the worker has computed so many tasks since its start: no need to wait for word of what is next."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,16 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """All of an object is predicted and its outputs are finished: from here on it waits for the disk, not for a core.
+
+    Not sent for everything: what has ended without it had no such wait.
+    """
+
+    key: str
+
+
+@dataclass(frozen=True)
 class ObjectDone:
     """An object's end: committed for every model that `failures` does not name. `rows` as read."""
 
@@ -114,11 +126,21 @@ class PartDone:
 
 
 Command = WorkerSetup | Task
-Event = WorkerReady | SetupFailed | ObjectDone | PartDone
+Event = WorkerReady | SetupFailed | Predicted | ObjectDone | PartDone
 Message = Command | Event
 _TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (WorkerSetup, ScoreObject, ScorePart, JoinParts, WorkerReady, SetupFailed, ObjectDone, PartDone)
+    for cls in (
+        WorkerSetup,
+        ScoreObject,
+        ScorePart,
+        JoinParts,
+        WorkerReady,
+        SetupFailed,
+        Predicted,
+        ObjectDone,
+        PartDone,
+    )
 }
 
 

@@ -15,6 +15,7 @@ from scoring.protocol import (
     JoinParts,
     ObjectDone,
     PartDone,
+    Predicted,
     ScoreObject,
     ScorePart,
     SetupFailed,
@@ -37,13 +38,21 @@ _MOST_LOST_IN_A_ROW = 3
 _DEATHS_BEFORE_CARE = 3
 """Deaths without an object scored in between, after which units are tried again before any new one is begun."""
 _GROWTH_CHECK_SECONDS = 0.25
+_AT_ONCE = 2
+"""Objects that a worker's threads score beside each other: more would wait for Python's lock, one at a time would need
+another process, and the libraries in memory once more, for each core."""
+_SMALL_BYTES = 8 << 20
+"""An object of at most so many is scored on one thread, and may be given to a worker ahead of time."""
+_MOST_COMMITTING_BYTES = 256 << 20
+"""Of the objects whose outputs wait for the disk in one worker: they take its room twice."""
 
 
 class Supervisor:
     """Dispatches objects, largest first. Use as a context manager: no worker outlives it.
 
     `cores` is what all workers together may use. With `workers` None their number follows the work: one, more when
-    the shard is large or turns out to take longer than starting another; a number given is used as it is.
+    the shard is large or turns out to take longer than starting another, until there is one for every two cores, or
+    for each core where threads do not help; a number given is used as it is.
     """
 
     def __init__(self, formats: Sequence[ModelFormat], cores: int, workers: int | None = None) -> None:
@@ -64,6 +73,7 @@ class Supervisor:
         self._lost_in_a_row = 0
         self._deaths_in_a_row = 0
         self._most_alive = cores
+        self._wanted = 1
         self._threads_help = True
         self._startup_seconds = 1.0
         self._first_dispatch: float | None = None
@@ -100,11 +110,9 @@ class Supervisor:
         self._queue = list(objects)
         for worker in self._workers:
             worker.send(setup)
-        total = sum(item.size for item in objects)
-        first = self._fixed or 1 + total // _BYTES_FOR_ANOTHER_WORKER
-        for _ in range(len(self._workers), min(first, self._most_workers())):
-            self.start_worker()
-        while self._queue or self._parts or self._again or any(worker.task for worker in self._workers):
+        self._wanted = self._fixed or 1 + sum(item.size for item in objects) // _BYTES_FOR_ANOTHER_WORKER
+        self._start_enough()
+        while self._queue or self._parts or self._again or any(worker.in_hand for worker in self._workers):
             self._grow()
             timeout = _GROWTH_CHECK_SECONDS if (self._queue or self._parts) and self._fixed is None else None
             for key, _ in self._selector.select(timeout):
@@ -114,10 +122,22 @@ class Supervisor:
             self._dispatch()
         return self._done
 
+    def _start_enough(self) -> None:
+        """Start as many workers as the work is known to be worth."""
+        for _ in range(len(self._workers), min(self._wanted, self._most_workers())):
+            self.start_worker()
+
+    def _at_once(self) -> int:
+        """How many tasks a worker may compute beside each other."""
+        return math.ceil(self._cores / self._enough_workers()) if self._threads_help else 1
+
+    def _enough_workers(self) -> int:
+        return self._fixed or (math.ceil(self._cores / _AT_ONCE) if self._threads_help else self._cores)
+
     def _most_workers(self) -> int:
-        busy = sum(worker.task is not None for worker in self._workers)
+        busy = sum(len(worker.computing) for worker in self._workers)
         most = len(self._queue) + len(self._parts) + busy
-        return max(1, min(self._fixed or self._cores, most, self._most_alive))
+        return max(1, min(self._enough_workers(), most, self._most_alive))
 
     def _grow(self) -> None:
         """Start more workers once the work that is left takes longer than starting them."""
@@ -133,25 +153,46 @@ class Supervisor:
                 self.start_worker()
 
     def _dispatch(self) -> None:
-        idle = [worker for worker in self._workers if worker.ready and worker.task is None]
-        free = self._cores - sum(worker.task.threads for worker in self._workers if worker.task)
-        careful = self._again and self._deaths_in_a_row >= _DEATHS_BEFORE_CARE
-        while idle and (self._queue or self._parts) and free > 0 and not careful:
+        careful = bool(self._again) and self._deaths_in_a_row >= _DEATHS_BEFORE_CARE
+        while (self._queue or self._parts) and not careful:
+            free = self._cores - sum(task.threads for worker in self._workers for task in worker.computing)
+            worker = self._least_busy()
+            if worker is None or free <= 0:
+                break
             if self._parts:
-                task: Task = self._parts.pop(0)
-            else:
-                share, item = self._share(free), self._queue.pop(0)
-                if not self._threads_help and share > 1 and can_be_shared(item):
-                    self._parts += self._shared.share(item, share)
-                    continue
-                task = ScoreObject(item, share if self._threads_help else 1)
-            self._give(idle.pop(), task)
-            free -= task.threads
-        if idle and self._again and not any(worker.task for worker in self._workers):
+                self._give(worker, self._parts.pop(0))
+                continue
+            share, item = self._share(free), self._queue.pop(0)
+            if not self._threads_help and share > 1 and can_be_shared(item):
+                self._parts += self._shared.share(item, share)
+                continue
+            self._give(worker, ScoreObject(item, share if self._threads_help else 1))
+        if not careful:
+            self._give_ahead()
+        if self._again and self._workers and not any(worker.in_hand for worker in self._workers):
             # Alone: whatever memory the others have is what this one may have lacked.
-            for worker in [other for other in self._workers if other is not idle[-1]]:
+            ready = [worker for worker in self._workers if worker.ready]
+            for worker in [other for other in self._workers if ready and other is not ready[-1]]:
                 self._dismiss(worker)
-            self._give(idle[-1], self._again.pop(0))
+            if ready:
+                self._give(ready[-1], self._again.pop(0))
+
+    def _least_busy(self) -> WorkerProcess | None:
+        """The ready worker that computes least, if it may begin another task."""
+        able = [worker for worker in self._workers if worker.ready and len(worker.computing) < self._at_once()]
+        able = [worker for worker in able if _bytes_committing(worker) <= _MOST_COMMITTING_BYTES]
+        return min(able, key=lambda worker: len(worker.computing), default=None)
+
+    def _give_ahead(self) -> None:
+        """Busy workers get small objects before they need them: a word from us would come late for each of them."""
+        for worker in self._workers:
+            while (
+                len(worker.waiting) < len(worker.computing)
+                and self._queue
+                and self._queue[0].size <= _SMALL_BYTES
+                and _bytes_committing(worker) <= _MOST_COMMITTING_BYTES
+            ):
+                worker.begin_later(self._queue.pop(0))
 
     def _share(self, free: int) -> int:
         """Cores for the object that is next: so many threads or, where these do not help, parts."""
@@ -163,8 +204,7 @@ class Supervisor:
         return max(1, min(free, max(part, free // len(self._queue))))
 
     def _give(self, worker: WorkerProcess, task: Task) -> None:
-        worker.task = task
-        worker.send(task)
+        worker.begin(task)
         if self._first_dispatch is None:
             self._first_dispatch = time.monotonic()
 
@@ -180,12 +220,13 @@ class Supervisor:
                 worker.ready = True
                 self._startup_seconds = message.seconds
                 self._threads_help = message.threads_help
+                self._start_enough()
             elif isinstance(message, SetupFailed):
                 raise error_of_kind(message.kind, message.text)
+            elif isinstance(message, Predicted):
+                worker.predicted(message.key)
             elif isinstance(message, (ObjectDone, PartDone)):
-                if worker.task is not None:
-                    self._bytes_done += _bytes_of(worker.task)
-                worker.task = None
+                self._bytes_done += _bytes_of(worker.ended(message.key))
                 self._lost_in_a_row = self._deaths_in_a_row = 0
                 ended += self._note(message)
         return ended
@@ -225,10 +266,11 @@ class Supervisor:
         """A worker died: its object is tried again alone, the others are scored by whoever is left or by a new one."""
         self._selector.unregister(worker)
         self._workers.remove(worker)
-        task = worker.task
-        error = why_it_died(worker.reap(), task)
+        tasks = worker.in_hand
+        error = why_it_died(worker.reap(), tasks)
         self._clear_after(worker)
-        if task is None:
+        self._queue[:0] = [task.object for task in worker.waiting]
+        if not tasks:
             self._lost_in_a_row += 1
             alone = not worker.ready and not any(other.ready for other in self._workers)
             if alone or self._lost_in_a_row >= _MOST_LOST_IN_A_ROW:
@@ -237,6 +279,11 @@ class Supervisor:
             self._most_alive = max(1, len(self._workers))
             return []
         self._deaths_in_a_row += 1
+        # Any of them may have been the reason; from now on each is tried alone.
+        return [ended for task in reversed(tasks) for ended in self._try_again(task, error)]
+
+    def _try_again(self, task: Task, error: ScoringError) -> list[ObjectDone]:
+        """Note that a task has taken its worker down; the end of its object if that was once too often."""
         unit = (task.object.key, f"part {task.part}" if isinstance(task, ScorePart) else type(task).__name__)
         tries = self._deaths[unit] = self._deaths.get(unit, 0) + 1
         if tries < _TRIES_OF_AN_OBJECT:
@@ -251,11 +298,16 @@ class Supervisor:
     def _smaller(self, task: Task) -> Task:
         assert self._setup is not None  # noqa: S101 - no task without it
         rows = task.batch_rows or self._setup.batch_rows
-        return replace(task, threads=1, batch_rows=min(rows, max(_FEWEST_ROWS, rows // _FEWER_ROWS)))
+        smaller = replace(task, threads=1, batch_rows=min(rows, max(_FEWEST_ROWS, rows // _FEWER_ROWS)))
+        return replace(smaller, after=0) if isinstance(smaller, ScoreObject) else smaller
 
     def _given_up(self, task: Task, error: ScoringError) -> Failure:
         text = f"{error.text}; it was tried {_TRIES_OF_AN_OBJECT} times, at last alone and with batches of "
         return Failure("", FailureKind(error.kind), f"{text}{task.batch_rows:,} rows")
+
+
+def _bytes_committing(worker: WorkerProcess) -> int:
+    return sum(task.object.size for task in worker.committing)
 
 
 def _bytes_of(task: Task) -> int:

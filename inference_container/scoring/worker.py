@@ -4,6 +4,7 @@ It is a process of its own, so that a model that takes the process down, or all 
 to say so. Started fresh and never forked: forking after a model library is loaded hangs XGBoost and others.
 """
 
+import gc
 import os
 import queue
 import signal
@@ -14,21 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contract.layout import ContainerPaths
-from contract.status import FailureKind
-from scoring.errors import ScoringError, log_error, one_line
-from scoring.protocol import (
-    Command,
-    Event,
-    Failure,
-    ObjectDone,
-    PartDone,
-    ScorePart,
-    SetupFailed,
-    WorkerReady,
-    WorkerSetup,
-    decode,
-    encode,
-)
+from scoring.desk import Desk, Events
+from scoring.errors import ScoringError, log_error
+from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, decode
 
 
 def main(formats: list[str]) -> None:
@@ -40,9 +29,7 @@ def main(formats: list[str]) -> None:
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
 
-    import pyarrow as pa  # noqa: PLC0415 - libraries load while the supervisor verifies the artifacts
-
-    from scoring.engine import Engine  # noqa: PLC0415
+    from scoring.engine import Engine  # noqa: PLC0415 - libraries load while the supervisor verifies the artifacts
     from scoring.models import load_model, preload, threads_help  # noqa: PLC0415
 
     try:
@@ -52,37 +39,29 @@ def main(formats: list[str]) -> None:
         models = [load_model(spec, Path(file)) for spec, file in zip(setup.models, setup.model_files, strict=True)]
     except ScoringError as error:
         log_error(error)
-        _send(events, SetupFailed(error.kind, error.text))
+        events.send(SetupFailed(error.kind, error.text))
         os._exit(1)
+    # What is loaded stays; looking through it for garbage again and again would cost as much as a small object.
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(float(os.environ.get("SWI","0.005")))
     engine = Engine(setup, models, ContainerPaths.from_environment(), log_error)
-    _send(events, WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
+    desk = Desk(engine, events)
+    events.send(WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
     while True:
         command = inbox.get()
         assert not isinstance(command, WorkerSetup)  # noqa: S101
-        pa.set_cpu_count(command.threads)
-        key = command.object.key
-        done: ObjectDone | PartDone
-        try:
-            done = engine.carry_out(command)
-        # Whatever nobody foresaw fails this object only; a worker that ends would say nothing of the reason.
-        except Exception as error:
-            log_error(error)
-            failures = (Failure("", FailureKind.UNKNOWN, f"object {key!r}: {one_line(error)}"),)
-            if isinstance(command, ScorePart):
-                done = PartDone(key, command.part, 0.0, failures)
-            else:
-                done = ObjectDone(key, 0, 0.0, failures)
-        _send(events, done)
+        desk.take(command)
 
 
-def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
+def _private_pipes() -> tuple[BinaryIO, "Events"]:
     """Take the pipes away from the standard streams: what a model prints must not pass for an event."""
     commands = os.fdopen(os.dup(0), "rb")
     events = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    return commands, events
+    return commands, Events(events)
 
 
 def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[Command]") -> None:
@@ -90,11 +69,6 @@ def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[Command]") -> None:
         inbox.put(decode(line))  # type: ignore[arg-type]
     # Nothing more to do, or the supervisor is dead: either way nothing is lost, as outputs appear whole.
     os._exit(0)
-
-
-def _send(events: BinaryIO, message: Event) -> None:
-    events.write(encode(message))
-    events.flush()
 
 
 if __name__ == "__main__":

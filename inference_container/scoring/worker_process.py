@@ -5,13 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Sequence
 
-from contract.spec import ModelFormat
+from contract.spec import ModelFormat, PinnedObject
 from scoring.errors import ModelError, ScoringError, TransientError
-from scoring.protocol import Message, Task, decode, encode
+from scoring.protocol import Message, ScoreObject, Task, decode, encode
 
 _SECONDS_TO_DIE = 30
+_KEEP_FREED_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TOP_PAD_": str(16 << 20),
+}
+"""For the C library (glibc): each batch takes matrices of a few megabytes, and memory that goes back to the system in
+between must be taken and cleared again, which costs a light model more than predicting."""
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -24,7 +32,7 @@ class WorkerProcess:
 
     def __init__(self, formats: Sequence[ModelFormat]) -> None:
         # Whole batches run beside each other on the budget's threads, so a library gets one thread a call.
-        environment = {**os.environ, **dict.fromkeys(_LIBRARY_THREADS, "1")}
+        environment = {**_KEEP_FREED_MEMORY, **os.environ, **dict.fromkeys(_LIBRARY_THREADS, "1")}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "scoring.worker", *formats],
             stdin=subprocess.PIPE,
@@ -32,7 +40,11 @@ class WorkerProcess:
             env=environment,
         )
         self.ready = False
-        self.task: Task | None = None
+        self.computing: list[Task] = []
+        self.waiting: deque[ScoreObject] = deque()
+        """Begin when others have computed."""
+        self.committing: list[Task] = []
+        self._computed = 0
         self._received = b""
 
     @property
@@ -51,6 +63,41 @@ class WorkerProcess:
         except BrokenPipeError:
             # The end of its events follows and tells what happened.
             pass
+
+    @property
+    def in_hand(self) -> list[Task]:
+        """What it has begun."""
+        return [*self.computing, *self.committing]
+
+    def begin(self, task: Task) -> None:
+        self.computing.append(task)
+        self.send(task)
+
+    def begin_later(self, item: PinnedObject) -> None:
+        """Let it score an object on one thread as soon as a task that it has now needs no more of its cores."""
+        task = ScoreObject(item, 1, after=self._computed + len(self.waiting) + 1)
+        self.waiting.append(task)
+        self.send(task)
+
+    def predicted(self, key: str) -> None:
+        task = next(task for task in self.computing if task.object.key == key)
+        self._has_computed(task)
+        self.committing.append(task)
+
+    def ended(self, key: str) -> Task:
+        """The task of this object has ended, and is forgotten."""
+        task = next(task for task in self.in_hand if task.object.key == key)
+        if task in self.committing:
+            self.committing.remove(task)
+        else:
+            self._has_computed(task)
+        return task
+
+    def _has_computed(self, task: Task) -> None:
+        self.computing.remove(task)
+        self._computed += 1
+        while self.waiting and self.waiting[0].after <= self._computed:
+            self.computing.append(self.waiting.popleft())
 
     def receive(self) -> list[Message] | None:
         """The messages that have arrived, or None after the worker's end. Blocks only when there is nothing yet."""
@@ -78,8 +125,10 @@ class WorkerProcess:
             self._process.kill()
 
 
-def why_it_died(code: int, task: Task | None) -> ScoringError:
-    doing = "loading the models" if task is None else f"scoring object {task.object.key!r}"
+def why_it_died(code: int, tasks: Sequence[Task]) -> ScoringError:
+    """What its exit code means; whatever it had begun may have been the reason."""
+    keys = [repr(task.object.key) for task in tasks]
+    doing = f"scoring object{'s' if len(keys) > 1 else ''} {' and '.join(keys)}" if keys else "loading the models"
     if code == -signal.SIGKILL:
         return WorkerDiedError(
             f"a worker was killed (SIGKILL) while {doing}, most likely out of memory: if it happens again choose an "
