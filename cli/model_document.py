@@ -120,6 +120,7 @@ class ModelDocument:
                 input=self.input,
                 partition_columns=self.partition_columns,
             )
+            problems += spec.check_output_columns()
         except InvalidInputError as error:
             problems += error.problems
         try:

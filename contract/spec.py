@@ -83,6 +83,9 @@ CustomContentType = Literal["text/csv", "application/json", "application/x-npy"]
 CustomAccept = Literal["application/json", "text/csv", "application/x-npy"]
 Accelerator = Literal["", "daal4py"]
 
+DEFAULT_OUTPUT_COLUMN = "prediction"
+"""Of a model with one prediction column; several have the label of each behind it, as in `prediction_late`."""
+
 ARROW_TYPES = frozenset(
     {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "string"}
 )
@@ -179,7 +182,7 @@ class ModelSpec:
         problems.extend(check_sha256("artifact_sha256", self.artifact_sha256))
         problems.extend(check_object_key("model_file", self.model_file))
         problems.extend(check_fraction("tolerated_quarantine_fraction", self.tolerated_quarantine_fraction))
-        if self.row_number_column and self.row_number_column in self._written_columns():
+        if self.row_number_column and self.row_number_column in {*self.output_columns, *self._passed_columns()}:
             expected = "another name than those of the output's other columns"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
         if self.columns == "keys" and not self.key_columns:
@@ -190,17 +193,39 @@ class ModelSpec:
             remedy = "Other formats hold no types (or, as joblib, all of them): leave it out."
             problems.append(Problem("trusted_types", list(self.trusted_types), "format 'sklearn-skops'", remedy))
         if problems:
-            raise InvalidInputError("ModelSpec", problems)
+            raise InvalidInputError("ModelSpec", [*problems, *self.check_output_columns()])
 
     @property
     def input_columns(self) -> tuple[str, ...]:
         """The columns that the model needs: its features in their order, then its other key columns."""
         return tuple(dict.fromkeys((*(feature.name for feature in self.features), *self.key_columns)))
 
-    def _written_columns(self) -> set[str]:
-        """Columns of the output as far as the record says them; what else an object has is the job's to see."""
-        passed = (feature.name for feature in self.features if feature.name not in self.partition_columns)
-        return {*self.output_columns, *self.key_columns, *(passed if self.columns == "all" else ())}
+    def check_output_columns(self) -> list[Problem]:
+        """Prediction columns with the name of an input column that the output carries too.
+
+        For who makes a record. Who reads one does not ask: a record from before this check must not hide the others.
+        """
+        passed = self._passed_columns()
+        kept = "every one" if self.columns == "all" else "the key columns"
+        taken = f"input columns of the output (columns {self.columns!r} keeps {kept})"
+        if not self.output_columns:
+            # Probabilities always have a label behind the default; how many columns others have, only the model knows.
+            is_labelled = self.method == "predict_proba" and not self.custom_code
+            if is_labelled or DEFAULT_OUTPUT_COLUMN not in passed:
+                return []
+            expected = f"names, because the default, {DEFAULT_OUTPUT_COLUMN!r}, is one of the {taken}"
+            return [Problem("output_columns", [], expected, "Name every prediction column.")]
+        clashes = [name for name in self.output_columns if name in passed]
+        if not clashes:
+            return []
+        can_drop = self.columns == "all" and not set(clashes) & set(self.key_columns)
+        remedy = "Choose others, or set columns to 'keys'." if can_drop else "Choose others."
+        return [Problem("output_columns", clashes, f"other names than those of the {taken}", remedy)]
+
+    def _passed_columns(self) -> set[str]:
+        """Input columns that the output carries, as far as the record says; what else an object has, the job sees."""
+        features = (feature.name for feature in self.features if feature.name not in self.partition_columns)
+        return {*self.key_columns, *(features if self.columns == "all" else ())}
 
     def _check_input(self) -> list[Problem]:
         problems = duplicates("partition_columns", list(self.partition_columns))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.spec import ModelSpec
+from contract.spec import DEFAULT_OUTPUT_COLUMN, ModelSpec
 from scoring.errors import ConfigurationError, ModelError, one_line
 
 
@@ -19,7 +19,8 @@ def output_fields(
     """
     names = list(spec.output_columns)
     if not names:
-        names = ["prediction"] if labels is None else [f"prediction_{label}" for label in labels]
+        default = DEFAULT_OUTPUT_COLUMN
+        names = [default] if labels is None else [f"{default}_{label}" for label in labels]
     if len(names) != len(types):
         raise ConfigurationError(
             f"model {spec.model_id!r}: output_columns names {len(names)} columns {names}, but {spec.method} gives "

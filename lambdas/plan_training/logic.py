@@ -55,7 +55,7 @@ class PlannedTraining:
 
 def check_training_columns(recipe: ModelRecipe, dataset: str, key: str, columns: Sequence[Column]) -> list[Problem]:
     """Whether an object has the features, in types that they can be read from, and the label. Keys are for scoring."""
-    spec = replace(recipe.candidate.spec, key_columns=(), columns="all")
+    spec = replace(recipe.candidate.spec, key_columns=(), columns="all", row_number_column="")
     found = check_columns(replace(recipe.candidate, spec=spec), dataset, key, columns, "set a recipe")
     problems = [replace(problem, field=_field(recipe, dataset, "features")) for problem in found]
     if recipe.label not in {column.name for column in columns}:

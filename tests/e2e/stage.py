@@ -213,7 +213,7 @@ def join_by_key(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).sort_by("row")
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Wait until the condition gives something, and return that."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

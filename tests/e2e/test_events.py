@@ -105,7 +105,7 @@ def ended(stage: Stage, arn: str) -> dict[str, Any]:
         found: dict[str, Any] = stage.client("stepfunctions").describe_execution(executionArn=arn)
         return None if found["status"] == "RUNNING" else found
 
-    found: dict[str, Any] = wait_for(look, "the waiting workflow has ended", 60)
+    found: dict[str, Any] = wait_for(look, "the waiting workflow has ended")
     return found
 
 

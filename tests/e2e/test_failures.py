@@ -1,33 +1,17 @@
 """What fails, fails alone, is tried again only where that can help, and never reads as a success."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from cli.executions import Snapshot
 from cli.progress import watch
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.models_that_misbehave import Bomb, Gate, KilledOnce
-from tests.e2e.stage import Stage, parquet, people, train_xgboost
-
-T = TypeVar("T")
-
-
-def wait_for(read: Callable[[], T], good: Callable[[T], bool], seconds: float = 60) -> T:
-    """Read until it is as the test wants it."""
-    deadline = time.monotonic() + seconds
-    while not good(value := read()):
-        assert time.monotonic() < deadline, value
-        time.sleep(0.05)
-    return value
-
-
-def wait_for_file(path: Path) -> None:
-    wait_for(path.exists, bool)
+from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
 
 
 @pytest.fixture
@@ -111,7 +95,7 @@ def test_an_object_replaced_while_it_is_scored_fails_the_job(stage: Stage, tmp_p
     stage.put_dataset("replaced", {"a.parquet": people(40, 1)})
     stage.register("gate", Gate(tmp_path), dataset="replaced")
     execution_id = stage.executions.start('{"models": ["gate"]}', "replaced-object")
-    wait_for_file(tmp_path / "waiting")
+    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
     stage.put_dataset("replaced", {"a.parquet": people(41, 2)})
     (tmp_path / "open").touch()
     snapshot = watch(stage.executions, execution_id, None)
@@ -124,20 +108,22 @@ def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stag
     stage.put_dataset("stopped", {"a.parquet": people(40, 1)})
     stage.register("stopped", Gate(tmp_path), dataset="stopped")
     execution_id = stage.executions.start('{"models": ["stopped"]}', "stopped-execution")
-    wait_for_file(tmp_path / "waiting")
+    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
     stage.client("stepfunctions").stop_execution(executionArn=stage.executions.execution_arn(execution_id))
-    (job,) = wait_for(
-        lambda: stage.processing_jobs(execution_id), lambda jobs: jobs[0]["ProcessingJobStatus"] == "Stopped"
-    )
-    assert job["ProcessingJobStatus"] == "Stopped"
-    snapshot = wait_for(
-        lambda: stage.executions.snapshot(execution_id),
-        lambda seen: seen.record is not None and seen.record.status in FINAL_EXECUTION_STATUSES,
-    )
+
+    def statuses() -> list[str]:
+        return [job["ProcessingJobStatus"] for job in stage.processing_jobs(execution_id)]
+
+    def closed() -> Snapshot | None:
+        seen = stage.executions.snapshot(execution_id)
+        return seen if seen.record is not None and seen.record.status in FINAL_EXECUTION_STATUSES else None
+
+    wait_for(lambda: statuses() == ["Stopped"], "its one job is stopped")
+    snapshot = wait_for(closed, "its records are closed")
     assert snapshot.status in ("ABORTED", ExecutionStatus.FAILED)
-    closed = job_of(snapshot, "stopped")
-    assert closed.status is JobStatus.FAILED
-    assert "ABORTED" in closed.reason or "stopped" in closed.reason
+    job = job_of(snapshot, "stopped")
+    assert job.status is JobStatus.FAILED
+    assert "ABORTED" in job.reason or "stopped" in job.reason
     assert stage.summary(execution_id).status is ExecutionStatus.FAILED
 
 

@@ -10,8 +10,7 @@ from cli.progress import watch
 from contract import codec, layout
 from contract.status import ExecutionStatus
 from contract.uploads import MARKER_NAME, UploadManifest
-from tests.e2e.stage import Stage, people, train_xgboost
-from tests.e2e.test_failures import wait_for
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 MODELS = {"gathers": "by-window", "waits-for-marker": "by-marker"}
 
@@ -45,7 +44,7 @@ def wait_for_execution(stage: Stage, dataset: str, good: Callable[[UploadManifes
     def names() -> list[str]:
         return [name for name, manifest in started(stage, dataset).items() if good(manifest)]
 
-    (name,) = wait_for(names, bool)
+    (name,) = wait_for(names, f"uploads to {dataset} start an execution")
     return str(name)
 
 
@@ -74,7 +73,7 @@ def test_uploads_of_a_window_are_scored_by_one_execution_and_nothing_else_is(sta
 
     # A later upload is another intent, over exactly the new object; what is there already is not scored again.
     stage.put_dataset("by-window", {"day=1/1.parquet": people(40, 2)})
-    (again,) = wait_for(lambda: set(started(stage, "by-window")) - {name}, bool)
+    (again,) = wait_for(lambda: set(started(stage, "by-window")) - {name}, "the later upload starts one too")
     assert scored(stage, again) == {"day=1/1.parquet"}
     assert stage.summary(again).rows_in == 40
 
@@ -118,11 +117,11 @@ def test_doubled_events_start_nothing_new_and_poison_goes_to_the_dead_letters_al
 
     dead: list[dict[str, Any]] = []
 
-    def take() -> int:
+    def take() -> bool:
         dead.extend(sqs.receive_message(QueueUrl=dead_letters, WaitTimeSeconds=1).get("Messages", []))
-        return len(dead)
+        return len(dead) == 2
 
-    wait_for(take, lambda count: count == 2)
+    wait_for(take, "two dead letters")
     assert {message["Body"] for message in dead} == {"poison", '{"source": "aws.ec2"}'}
     # The same event once more, after all is done: the queue becomes empty, and nothing has started.
     sqs.send_message(QueueUrl=queue, MessageBody=twice)
@@ -132,7 +131,7 @@ def test_doubled_events_start_nothing_new_and_poison_goes_to_the_dead_letters_al
         found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
         return [found[count] for count in counts]
 
-    wait_for(left, lambda numbers: numbers == ["0", "0"])
+    wait_for(lambda: left() == ["0", "0"], "the queue is empty")
     assert set(started(stage, "by-window")) == before
     assert scored(stage, name) == {"twice.parquet"}
 

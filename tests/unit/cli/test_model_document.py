@@ -67,6 +67,15 @@ def test_every_problem_is_reported_in_one_try() -> None:
     }  # fmt: skip
 
 
+def test_a_prediction_column_with_a_features_name_is_refused_unless_the_output_lacks_the_feature() -> None:
+    read = read_document("churn", {**GOOD, "output_columns": ("plan",)})
+    assert [(problem.field, problem.value) for problem in read.problems] == [("output_columns", ["plan"])]
+    keys = {"columns": "keys", "key_columns": ("id",)}
+    assert read_document("churn", {**GOOD, **keys, "output_columns": ("plan",)}).problems == ()
+    unnamed = read_document("churn", {**GOOD, "features": "prediction:double"})
+    assert [problem.field for problem in unnamed.problems] == ["output_columns"]
+
+
 def test_a_missing_field_is_named() -> None:
     read = read_document("churn", {name: value for name, value in GOOD.items() if name != "dataset"})
     assert [problem.field for problem in read.problems] == ["dataset"]

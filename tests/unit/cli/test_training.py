@@ -109,6 +109,13 @@ def test_a_recipes_problems_are_reported_together(tmp_path: Path) -> None:
     assert {"model_id", "updated_by", "features[0]", "colour"} <= fields
 
 
+def test_a_recipe_whose_prediction_column_has_a_features_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"output_columns: got \['age'\]"):
+        read_recipe("churn", recipe_file(tmp_path, output_columns=["age"]))
+    keys_only = recipe_file(tmp_path, output_columns=["age"], columns="keys", key_columns=["id"])
+    assert read_recipe("churn", keys_only).recipe.output_columns == ("age",)
+
+
 def test_a_script_is_uploaded_by_its_digest_and_packs_the_same_twice(
     connection: Connection, deployment: Deployment, tmp_path: Path
 ) -> None:

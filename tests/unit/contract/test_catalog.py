@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 
+from contract import records
 from contract.catalog import Compute, ModelVersion
 from contract.ledger import Marker
 from contract.problems import InvalidInputError, Problem
 from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject
 from tests.unit.contract.strategies import computes, model_specs
+from tests.unit.lambdas.builders import any_model_spec
 
 
 @given(computes, computes, computes)
@@ -59,6 +63,34 @@ def test_a_model_spec_names_everything_that_is_wrong_with_it() -> None:
         "model_file",
         "key_columns",
     }
+
+
+def test_a_prediction_column_with_an_input_columns_name_is_named_with_a_way_out() -> None:
+    spec = any_model_spec(key_columns=("id",), output_columns=("late", "hour", "distance"))
+    (problem,) = spec.check_output_columns()
+    assert str(problem) == (
+        "output_columns: got ['hour', 'distance'], expected other names than those of the input columns of the output "
+        "(columns 'all' keeps every one). Choose others, or set columns to 'keys'."
+    )
+    (problem,) = replace(spec, columns="keys", output_columns=("id",)).check_output_columns()
+    assert str(problem) == (
+        "output_columns: got ['id'], expected other names than those of the input columns of the output "
+        "(columns 'keys' keeps the key columns). Choose others."
+    )
+    (problem,) = replace(spec, features=(Feature("prediction", "double"),), output_columns=()).check_output_columns()
+    assert str(problem) == (
+        "output_columns: got [], expected names, because the default, 'prediction', is one of the input columns of the "
+        "output (columns 'all' keeps every one). Name every prediction column."
+    )
+
+
+def test_a_record_with_such_a_name_can_still_be_read_and_is_told_with_other_problems() -> None:
+    spec = any_model_spec(output_columns=("hour",))
+    version = ModelVersion(spec, "flights")
+    assert records.read_item(ModelVersion, records.version_item(version)) == version
+    with pytest.raises(InvalidInputError) as refused:
+        replace(spec, method="predict_proba")
+    assert [problem.field for problem in refused.value.problems] == ["method", "output_columns"]
 
 
 @given(model_specs())

@@ -39,48 +39,24 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     this_deployments_defaults.cache_clear()
 
 
-def _step(handler: Callable[[Any, Any], dict[str, Any]]) -> Step:
-    return lambda event: handler(event, Context())
+def _step(handler: Callable[[Any, Any], dict[str, Any]]) -> Any:
+    """A fixture that calls a handler in a stage."""
+
+    @pytest.fixture
+    def step(stage: Stage) -> Step:
+        return lambda event: handler(event, Context())
+
+    return step
 
 
-@pytest.fixture
-def plan(stage: Stage) -> Step:
-    return _step(plan_execution_handler)
-
-
-@pytest.fixture
-def record(stage: Stage) -> Step:
-    return _step(record_attempt_handler)
-
-
-@pytest.fixture
-def verify(stage: Stage) -> Step:
-    return _step(verify_output_handler)
-
-
-@pytest.fixture
-def classify(stage: Stage) -> Step:
-    return _step(classify_failure_handler)
-
-
-@pytest.fixture
-def summarize(stage: Stage) -> Step:
-    return _step(summarize_execution_handler)
-
-
-@pytest.fixture
-def prepare_training(stage: Stage) -> Step:
-    return _step(prepare_training_handler)
-
-
-@pytest.fixture
-def plan_training(stage: Stage) -> Step:
-    return _step(plan_training_handler)
-
-
-@pytest.fixture
-def register(stage: Stage) -> Step:
-    return _step(register_model_version_handler)
+plan = _step(plan_execution_handler)
+record = _step(record_attempt_handler)
+verify = _step(verify_output_handler)
+classify = _step(classify_failure_handler)
+summarize = _step(summarize_execution_handler)
+prepare_training = _step(prepare_training_handler)
+plan_training = _step(plan_training_handler)
+register = _step(register_model_version_handler)
 
 
 @pytest.fixture

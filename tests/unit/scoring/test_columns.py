@@ -5,9 +5,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from contract.spec import Feature, ModelSpec
+from contract.spec import Feature, ModelSpec, OutputFormat
 from scoring.columns import declared_array, extended_metadata, is_safe, plan_columns
 from scoring.errors import ConfigurationError, DataError
+from scoring.predictions import output_fields
 
 PREDICTION = (pa.field("prediction", pa.float64()),)
 
@@ -19,11 +20,9 @@ def any_spec(*features: Feature, **fields: Any) -> ModelSpec:
         artifact_sha256="0" * 64,
         artifact_bytes=1,
         framework="xgboost",
-        format="xgboost-json",
         model_file="model.json",
-        method="predict",
         features=features,
-        **fields,
+        **{"format": "xgboost-json", "method": "predict", **fields},
     )
 
 
@@ -84,6 +83,42 @@ def test_keys_alone_need_only_keys_and_features_and_allow_a_prediction_named_as_
     assert plan.read == {"id", "x"}
     with pytest.raises(ConfigurationError, match="set output_columns"):
         plan_columns("a.parquet", any_spec(Feature("x", "double")), PREDICTION, schema, {})
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("fields", "clash"),
+    [
+        ({"output_columns": ("late",)}, False),
+        ({"output_columns": ("late", "x")}, True),
+        ({"output_columns": ("id",), "key_columns": ("id",)}, True),
+        ({"output_columns": ("x",), "columns": "keys", "key_columns": ("id",)}, False),
+        ({"output_columns": ("id",), "columns": "keys", "key_columns": ("id",)}, True),
+        ({"output_columns": ("x",), "partition_columns": ("x",)}, False),
+        ({"output_columns": ("x",), "partition_columns": ("x",), "key_columns": ("x",)}, True),
+        ({}, True),
+        ({"columns": "keys", "key_columns": ("id",)}, False),
+        ({"columns": "keys", "key_columns": ("prediction",)}, True),
+        ({"partition_columns": ("prediction",)}, False),
+        ({"format": "xgboost-sklearn-json", "method": "predict_proba"}, False),
+        ({"format": "xgboost-sklearn-json", "method": "predict_proba", "custom_code": True}, True),
+        ({"method": "margin", "output_columns": ("margin",)}, False),
+    ],
+)
+def test_registration_refuses_the_prediction_columns_that_a_job_would_refuse(
+    fields: dict[str, Any], clash: bool, output_format: OutputFormat
+) -> None:
+    features = (Feature("x", "double"), Feature("prediction", "double"))
+    spec = any_spec(*features, output_format=output_format, **fields)
+    schema = pa.schema([("id", pa.string()), ("x", pa.float64()), ("prediction", pa.float64())])
+    labels = [0, 1] if spec.method == "predict_proba" and not spec.custom_code else None
+    outputs = output_fields(spec, [pa.float64()] * len(spec.output_columns or labels or [0]), labels)
+    assert [problem.field for problem in spec.check_output_columns()] == ["output_columns"] * clash
+    if clash:
+        with pytest.raises(ConfigurationError, match="are also input columns"):
+            plan_columns("a.parquet", spec, outputs, schema, {})
+    else:
+        plan_columns("a.parquet", spec, outputs, schema, {})
 
 
 def test_a_value_is_cast_to_the_declared_type_or_named() -> None:

@@ -132,6 +132,12 @@ def test_key_columns_are_for_scoring_and_need_not_be_in_the_training_data(stage:
     assert plan_training(training_event({}))["job_count"] == 1
 
 
+def test_names_that_only_the_output_has_matter_to_scoring_alone(stage: Stage, plan_training: Step) -> None:
+    names = {"output_columns": ("hour",), "row_number_column": "distance"}
+    trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys", **names))
+    assert plan_training(training_event({}))["job_count"] == 1
+
+
 def test_a_script_is_taken_along_only_when_it_is_the_one_of_the_recipe(stage: Stage, plan_training: Step) -> None:
     archive = b"an archive"
     sha256 = hashlib.sha256(archive).hexdigest()
