@@ -13,7 +13,7 @@ from contract.spec import ModelSpec, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values
 from scoring.blame import by_halves
-from scoring.columns import ColumnPlan, declared_array
+from scoring.columns import ColumnPlan, declared_array, plan_columns
 from scoring.errors import DataError, ModelError, ScoringError, TransientError, one_line
 from scoring.features import FeatureBatch
 from scoring.models import LoadedModel
@@ -31,6 +31,16 @@ class SharedModel:
         self.spec = spec
         self.loaded = loaded
         self._lock = threading.Lock()
+        self._planned: tuple[pa.Schema, dict[str, int], ColumnPlan] | None = None
+
+    def plan(self, key: str, schema: pa.Schema, nulls: dict[str, int]) -> ColumnPlan:
+        """As `plan_columns`, once for all objects that look alike."""
+        last = self._planned
+        if last is not None and last[1] == nulls and last[0].equals(schema, check_metadata=True):
+            return last[2]
+        plan = plan_columns(key, self.spec, self.loaded.outputs, schema, nulls)
+        self._planned = (schema, nulls, plan)
+        return plan
 
     def predict(self, batch: FeatureBatch) -> Any:
         if self.loaded.concurrent:

@@ -8,7 +8,6 @@ from pathlib import Path
 from contract.layout import ContainerPaths
 from contract.ledger import KeyReport
 from contract.spec import PinnedObject
-from scoring.columns import plan_columns
 from scoring.errors import ScoringError
 from scoring.keys import KeyCheck
 from scoring.ledger import Commit, commit
@@ -169,7 +168,7 @@ class ObjectScoring:
     def _open_run(self, model: SharedModel) -> ModelRun:
         spec, source = model.spec, self._source
         nulls = source.null_counts([feature.name for feature in spec.features])
-        plan = plan_columns(self._pinned.key, spec, model.loaded.outputs, source.schema, nulls)
+        plan = model.plan(self._pinned.key, source.schema, nulls)
         with_nulls = frozenset(name for name, count in nulls.items() if count)
         return ModelRun(model, self._pinned.key, source.rows, plan, with_nulls)
 

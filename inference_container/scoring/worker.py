@@ -44,7 +44,6 @@ def main(formats: list[str]) -> None:
     # What is loaded stays; looking through it for garbage again and again would cost as much as a small object.
     gc.collect()
     gc.freeze()
-    sys.setswitchinterval(float(os.environ.get("SWI","0.005")))
     engine = Engine(setup, models, ContainerPaths.from_environment(), log_error)
     desk = Desk(engine, events)
     events.send(WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))

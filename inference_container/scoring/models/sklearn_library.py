@@ -4,8 +4,15 @@ import sys
 import warnings
 from typing import Any
 
+from scoring.models.late_module import import_late
+
+_LATE_FUNCTIONS = frozenset({"gmean", "rankdata", "spearmanr"})
+"""What scikit-learn takes out of scipy.stats by name; it calls them in training and for metrics."""
+
 
 def _import_sklearn() -> Any:
+    # Half of the import time and 17 MB a process, for a handful of functions that hardly a predict calls.
+    import_late("scipy.stats", _LATE_FUNCTIONS)
     # sklearn/utils/fixes.py imports pandas whenever it is installed, a fifth of the import time, for one helper that
     # gets pandas handed in. A None entry makes that import fail, which scikit-learn provides for. Whoever needs pandas
     # afterwards, such as an estimator that takes a frame, imports it then.

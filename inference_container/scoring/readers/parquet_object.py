@@ -27,12 +27,13 @@ class ParquetObject:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
         self.rows: int | None = self._file.metadata.num_rows
+        self._stored_bytes: dict[str, int] = {}
 
     def __enter__(self) -> "ParquetObject":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._file.close(force=True)
 
     def batches(
         self, rows: int, columns: frozenset[str], *, use_threads: bool, groups: tuple[int, int] | None = None
@@ -54,7 +55,8 @@ class ParquetObject:
         try:
             with ExitStack() as stack:
                 if groups is not None:
-                    file = stack.enter_context(self._open(self._file.metadata))
+                    file = self._open(self._file.metadata)
+                    stack.callback(file.close, force=True)
                 chosen = None if groups is None else list(range(*groups))
                 for batch in file.iter_batches(
                     batch_size=rows, row_groups=chosen, columns=names, use_threads=use_threads
@@ -73,6 +75,10 @@ class ParquetObject:
 
     def stored_bytes(self) -> dict[str, int]:
         """Uncompressed bytes of each top-level column in the whole object."""
+        self._stored_bytes = self._stored_bytes or self._sum_stored_bytes()
+        return self._stored_bytes
+
+    def _sum_stored_bytes(self) -> dict[str, int]:
         metadata = self._file.metadata
         totals = dict.fromkeys(self.schema.names, 0)
         for index in range(metadata.num_columns):
@@ -102,7 +108,8 @@ class ParquetObject:
 
     def _open(self, metadata: Any = None) -> Any:
         return pq.ParquetFile(
-            self._path,
+            # Open already: from a name pyarrow finds out in Python which file system it is on.
+            pa.OSFile(str(self._path)),
             metadata=metadata,
             buffer_size=_READ_AHEAD_BYTES,
             pre_buffer=False,

@@ -63,6 +63,9 @@ def spied(job: JobFolder, *arguments: str) -> list[dict[str, Any]]:
         (("--cores", "2"), [3_000]),
         (("--cores", "3", "--workers", "2"), [2_000, 1_000, 400]),
         (("--cores", "1"), [1_000, 500]),
+        # Small ones, which workers get ahead of time.
+        (("--cores", "2"), [100] * 30),
+        (("--cores", "3", "--workers", "2"), [100] * 30),
     ],
 )
 def test_no_more_predict_at_once_than_there_are_cores_and_each_on_one_thread(

@@ -3,12 +3,17 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.job_folder import JobFolder, by_value_saver, doubles
@@ -110,3 +115,42 @@ def test_a_model_that_prints_a_lot_is_scored_all_the_same(job: JobFolder) -> Non
     (scored, ended) = job.score()
 
     assert (scored["event"], ended["event"]) == ("object_scored", "shard_ended")
+
+
+def die_beside_another(matrix: Any, folder: Path) -> Any:
+    """The object of two rows dies once the one of three rows is predicted beside it, the first time only."""
+    met = folder / "met"
+    if len(matrix) == 3 and not met.exists():
+        (folder / "three").touch()
+        # Until its worker dies; should it not, the test says so by what is missing.
+        time.sleep(20)
+    if len(matrix) == 2 and not met.exists():
+        deadline = time.monotonic() + 20
+        while not (folder / "three").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        met.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return matrix
+
+
+def test_what_was_beside_an_object_that_took_their_worker_down_is_scored_too(job: JobFolder, tmp_path: Path) -> None:
+    """Nobody can tell which of them it was, so that each is tried again alone; neither is lost nor scored twice."""
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    data = make_flights(50, 0)[["flight_id"]].to_numpy().astype(float)
+    # Of scikit-learn's own steps: these may predict beside each other in one worker.
+    model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(data, data[:, 0])
+    model.steps[0][1].func = partial(die_beside_another, folder=folder)
+    job.add_model("code", by_value_saver(model), features=doubles("flight_id"))
+    for rows in (3, 2, 5, 6):
+        job.add_object(f"{rows}.parquet", make_flights(rows, rows))
+    job.write_spec()
+
+    ended = job.score("--cores", "2", "--workers", "1")
+
+    assert [event["objects"] for event in ended if event["event"] == "shard_ended"] == [4]
+    assert sorted(event["object"] for event in ended if event["event"] == "object_scored") == [
+        f"{rows}.parquet" for rows in (2, 3, 5, 6)
+    ]
+    assert (folder / "met").exists()

@@ -310,3 +310,31 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
         load_model(spec_of("xgboost-ubj", framework_version="1.0"), tmp_path / "model")
     with pytest.raises(ModelError, match="'model' cannot be loaded as onnx"):
         load_model(spec_of("onnx"), tmp_path / "model")
+
+
+def test_scikit_learn_loads_without_scipy_stats_which_is_there_when_it_is_asked_for() -> None:
+    """Its import takes as long as all the rest of scikit-learn's; nothing but this test would notice it came back."""
+    code = (
+        "import sys, threading\n"
+        "from scoring.models import sklearn_joblib\n"
+        "import sklearn.isotonic, sklearn.linear_model, sklearn.preprocessing\n"
+        "print('scipy.stats._stats_py' in sys.modules)\n"
+        "import scipy, scipy.stats\n"
+        "from scipy.stats import norm, rankdata\n"
+        "print(sklearn.isotonic.spearmanr([1, 2, 3], [1, 2, 4]).statistic, norm.cdf(0), rankdata([3, 1]).tolist())\n"
+        "print(scipy.stats is sys.modules['scipy.stats'], scipy.stats.rankdata is rankdata)\n"
+        "from sklearn.neighbors import KNeighborsClassifier\n"
+        "model = KNeighborsClassifier(1).fit([[0.0], [1.0]], [0, 1])\n"
+        "found = []\n"
+        "threads = [threading.Thread(target=lambda: found.append(model.predict([[0.9]])[0])) for _ in range(8)]\n"
+        "[thread.start() for thread in threads], [thread.join() for thread in threads]\n"
+        "print(sum(found))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": f"{REPOSITORY / 'inference_container'}:{REPOSITORY}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.splitlines() == ["False", "1.0 0.5 [2.0, 1.0]", "True True", "8"], ended.stderr

@@ -328,7 +328,8 @@ def blocking_job(root: Path) -> tuple[JobFolder, Path, Path]:
 def test_sigterm_drops_the_object_in_hand_and_keeps_what_is_committed(tmp_path: Path) -> None:
     job, _, waiting = blocking_job(tmp_path)
     with job.start("--workers", "1") as process:
-        wait_for(waiting.exists, process)
+        # The first object is committed while the second one is predicted, whichever comes first.
+        wait_for(lambda: waiting.exists() and len(list(job.paths.ledger.rglob("*.json"))) == 1, process)
         worker = int(waiting.read_text())
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=DEADLINE_SECONDS)
@@ -345,7 +346,8 @@ def test_sigterm_drops_the_object_in_hand_and_keeps_what_is_committed(tmp_path: 
 def test_after_kill_9_in_the_middle_a_second_run_gives_the_same_bytes(tmp_path: Path) -> None:
     job, gate, waiting = blocking_job(tmp_path)
     with job.start("--workers", "1") as process:
-        wait_for(waiting.exists, process)
+        # The first object is committed while the second one is predicted, whichever comes first.
+        wait_for(lambda: waiting.exists() and len(list(job.paths.ledger.rglob("*.json"))) == 1, process)
         worker = int(waiting.read_text())
         process.kill()
         process.communicate(timeout=DEADLINE_SECONDS)
