@@ -5,6 +5,7 @@ import os
 import shutil
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +32,13 @@ _ENVIRONMENT = {
     "spark": {**_ONE_LIBRARY_THREAD, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable},
 }
 """What a contender's tuning sets before it starts. The article's loop and Fleetscore get none of it."""
+
+
+_MOST_BYTES_KEPT = 2 << 30
+"""Of a run's outputs until all runs of a workload are over; more would fill the disk."""
+_SECONDS_AFTER_DELETING = 6.0
+"""ext4 does not use an inode again within five seconds, and looks through all that were deleted for each new file:
+whoever is measured right after hundreds of files were deleted pays for it, and more the more files it makes."""
 
 
 class DifferentAnswersError(AssertionError):
@@ -69,7 +77,7 @@ def compare(
     for repetition in range(repetitions):
         order = list(contenders[repetition % len(contenders) :]) + list(contenders[: repetition % len(contenders)])
         for name in order:
-            output = cache / "outputs" / name
+            output = cache / "outputs" / f"{repetition}-{name}"
             shutil.rmtree(output, ignore_errors=True)
             output.mkdir(parents=True)
             usage = _run(name, prepared, output, cache)
@@ -78,10 +86,17 @@ def compare(
                 answers[name] = [_answer(name, output, index, prepared) for index in range(len(workload.models))]
                 if name == "limit":
                     cell.notes["limit_seconds"] = json.loads((output / "seconds.json").read_text(encoding="utf-8"))
-            if not keep:
+            if not keep and _bytes_below(output) > _MOST_BYTES_KEPT:
                 shutil.rmtree(output, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(cache / "outputs", ignore_errors=True)
+        time.sleep(_SECONDS_AFTER_DELETING)
     _hold_against_each_other(workload, answers)
     return cell
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _run(name: str, prepared: Prepared, output: Path, cache: Path) -> Usage:
