@@ -145,6 +145,8 @@ class Supervisor:
             self.start_worker()
         if self._fixed is not None or self._first_dispatch is None or not (self._queue or self._parts):
             return
+        if self._one_is_alone():
+            return
         elapsed = time.monotonic() - self._first_dispatch
         left = sum(item.size for item in self._queue) + sum(map(_bytes_of, self._parts))
         seconds_left = elapsed * left / self._bytes_done if self._bytes_done else math.inf
@@ -153,7 +155,7 @@ class Supervisor:
                 self.start_worker()
 
     def _dispatch(self) -> None:
-        careful = bool(self._again) and self._deaths_in_a_row >= _DEATHS_BEFORE_CARE
+        careful = self._one_is_alone() or (bool(self._again) and self._deaths_in_a_row >= _DEATHS_BEFORE_CARE)
         while (self._queue or self._parts) and not careful:
             free = self._cores - sum(task.threads for worker in self._workers for task in worker.computing)
             worker = self._least_busy()
@@ -176,6 +178,10 @@ class Supervisor:
                 self._dismiss(worker)
             if ready:
                 self._give(ready[-1], self._again.pop(0))
+
+    def _one_is_alone(self) -> bool:
+        """Whether a unit is tried again that took its worker down: nothing else may be there to die with it."""
+        return any(task.batch_rows for worker in self._workers for task in worker.in_hand)
 
     def _least_busy(self) -> WorkerProcess | None:
         """The ready worker that computes least, if it may begin another task."""
