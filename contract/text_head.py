@@ -89,4 +89,6 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
             raise HeadError("it holds no data")
         hint = ": it is a JSON array, write one object a line" if shown.startswith("[") else ""
         raise HeadError(f"no line of its beginning is a JSON object; the first is {shown!r}{hint}")
+    if not names:
+        raise HeadError("the JSON objects of its beginning have no field, so there is no column to score")
     return tuple(names)

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,8 @@ def test_a_job_that_has_ended_cannot_be_stopped(sagemaker: Any, service: SageMak
 def test_jobs_are_listed_by_filter_order_and_page(sagemaker: Any, service: SageMakerService, aws: Aws) -> None:
     names = [f"list-{number:02}" for number in range(12)]
     for name in names:
+        # Requests tell times to the millisecond, and two jobs may be made within one.
+        time.sleep(0.005)
         sagemaker.create_processing_job(**job_request(aws, "none", ProcessingJobName=name))
         assert service.job(name).wait(DEADLINE_SECONDS)
 

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scoring.errors import DataError
@@ -136,6 +136,7 @@ def test_any_bytes_as_json_lines(folder: Path, content: bytes, block: int, rows:
 @given(
     st.binary(max_size=300), st.sampled_from(["x.csv", "x.csv.gz", "x.tsv.zst", "x.jsonl", "x.jsonl.gz", "x.parquet"])
 )
+@example(b"{}", "x.jsonl")
 @SLOW
 def test_any_bytes_under_any_name(folder: Path, content: bytes, key: str) -> None:
     outcome(folder, key, content)
