@@ -11,7 +11,7 @@ from contract.spec import ModelSpec
 from scoring.columns import ColumnPlan
 from scoring.output import BegunDigest, ParquetSink
 from scoring.readers import InputObject
-from scoring.splice import SplicedSink, SpliceError, SpliceSource
+from scoring.splice import SplicedSink, SpliceSource
 from scoring.text_output import CsvSink, JsonlSink
 
 
@@ -62,15 +62,9 @@ def open_writer(
         return Writer(CsvSink(path, spec, plan.schema), plan.kept, "csv")
     if spec.output_format == "jsonl":
         return Writer(JsonlSink(path, plan.schema), plan.kept, "jsonl")
-    reason = why_encode or _why_not_copied(spec, source)
+    reason = why_encode or _why_not_copied(spec, source) or file.refusal(plan.added)
     if not reason:
-        try:
-            sink: Sink = SplicedSink(path, file, plan.added)
-        except SpliceError as error:
-            # Not asked before by `refusal`: the answer costs as much as the sink.
-            reason = str(error.__cause__ or error.text)
-        else:
-            return Writer(sink, (), "parquet, input copied", copies_input=True)
+        return Writer(SplicedSink(path, file, plan.added), (), "parquet, input copied", copies_input=True)
     texts = [field.name for field in plan.added if pa.types.is_string(field.type)]
     sink = ParquetSink(path, plan.schema, [*source.text_columns(), *texts], group_rows)
     return Writer(sink, plan.kept, f"parquet, encoded: {reason}")

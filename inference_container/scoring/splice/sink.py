@@ -33,9 +33,7 @@ class SplicedSink:
         self._source = source
         self._columns = tuple(columns)
         if reason := source.refusal(self._columns):
-            raise SpliceError(
-                f"file {source.path} cannot be spliced, because {reason}: write its output anew"
-            ) from FooterError(reason)
+            raise SpliceError(f"file {source.path} cannot be spliced, because {reason}: write its output anew")
         self._footer = source.footer
         self._pieces = Pieces(
             path.with_name(f"{path.name}.pieces"),
