@@ -36,28 +36,25 @@ def piece_rows(columns: Sequence[pa.Field]) -> int:
 
 @dataclass(frozen=True)
 class FinishedPieces:
-    """All pieces as one Parquet file; it lies in `data` or, if that is None, in `file`."""
+    """All pieces as one Parquet file, in memory or on disk."""
 
-    file: BinaryIO | None
-    data: memoryview | None
+    content: memoryview | BinaryIO
     footer: Footer
     """Of this file: one row group a piece."""
     counts: tuple[int, ...]
     """How many pieces each row group of the input got."""
 
     def read(self, start: int, size: int) -> bytes:
-        if self.data is not None:
-            return bytes(self.data[start : start + size])
-        assert self.file is not None  # noqa: S101 - one of them is there
-        return os.pread(self.file.fileno(), size, start)
+        if isinstance(self.content, memoryview):
+            return bytes(self.content[start : start + size])
+        return os.pread(self.content.fileno(), size, start)
 
     def append_to(self, target: FileIO, start: int, size: int) -> None:
         """Copy a range to the place where an unbuffered file stands."""
-        if self.data is not None:
-            append(target, self.data[start : start + size])
-            return
-        assert self.file is not None  # noqa: S101
-        append_range(self.file.fileno(), target.fileno(), start, size)
+        if isinstance(self.content, memoryview):
+            append(target, self.content[start : start + size])
+        else:
+            append_range(self.content.fileno(), target.fileno(), start, size)
 
 
 class Pieces:
@@ -104,10 +101,10 @@ class Pieces:
         self._writer.close()
         if self._file is not None:
             self._sink.close()
-            return FinishedPieces(self._file, None, read_footer(self._file), tuple(self._counts))
+            return FinishedPieces(self._file, read_footer(self._file), tuple(self._counts))
         data = memoryview(self._sink.getvalue())
         footer = parse_footer(len(data), lambda size, start: bytes(data[start : start + size]))
-        return FinishedPieces(None, data, footer, tuple(self._counts))
+        return FinishedPieces(data, footer, tuple(self._counts))
 
     def discard(self) -> None:
         # A writer that failed half-way cannot write its footer; the file goes away all the same.
