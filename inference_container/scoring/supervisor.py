@@ -146,6 +146,7 @@ class Supervisor:
         if self._fixed is not None or self._first_dispatch is None or not (self._queue or self._parts):
             return
         if self._one_is_alone():
+            # Another one would take memory that this one may lack.
             return
         elapsed = time.monotonic() - self._first_dispatch
         left = sum(item.size for item in self._queue) + sum(map(_bytes_of, self._parts))
@@ -171,13 +172,12 @@ class Supervisor:
             self._give(worker, ScoreObject(item, share if self._threads_help else 1))
         if not careful:
             self._give_ahead()
-        if self._again and self._workers and not any(worker.in_hand for worker in self._workers):
+        ready = [worker for worker in self._workers if worker.ready]
+        if self._again and ready and not any(worker.in_hand for worker in ready):
             # Alone: whatever memory the others have is what this one may have lacked.
-            ready = [worker for worker in self._workers if worker.ready]
-            for worker in [other for other in self._workers if ready and other is not ready[-1]]:
+            for worker in [other for other in self._workers if other is not ready[-1]]:
                 self._dismiss(worker)
-            if ready:
-                self._give(ready[-1], self._again.pop(0))
+            self._give(ready[-1], self._again.pop(0))
 
     def _one_is_alone(self) -> bool:
         """Whether a unit is tried again that took its worker down: nothing else may be there to die with it."""
