@@ -201,11 +201,22 @@ class ModelSpec:
         return tuple(dict.fromkeys((*(feature.name for feature in self.features), *self.key_columns)))
 
     def check_output_columns(self) -> list[Problem]:
-        """Prediction columns with the name of an input column that the output carries too.
+        """Added columns with the name of an input column that the output carries too.
 
         For who makes a record. Who reads one does not ask: a record from before this check must not hide the others.
         """
         passed = self._passed_columns()
+        carried: set[str] = set()
+        """That the model does not read."""
+        if self.columns == "all":
+            carried = set(self.input.csv_columns) - passed - set(self.partition_columns)
+        problems = self._check_prediction_columns(passed | carried)
+        if self.row_number_column in carried:
+            expected = "another name than those of input.csv_columns, which columns 'all' keeps"
+            problems.append(Problem("row_number_column", self.row_number_column, expected))
+        return problems
+
+    def _check_prediction_columns(self, passed: set[str]) -> list[Problem]:
         kept = "every one" if self.columns == "all" else "the key columns"
         taken = f"input columns of the output (columns {self.columns!r} keeps {kept})"
         if not self.output_columns:

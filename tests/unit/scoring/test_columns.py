@@ -1,10 +1,12 @@
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
+from contract.input_options import InputOptions
 from contract.spec import Feature, ModelSpec, OutputFormat
 from scoring.columns import declared_array, extended_metadata, is_safe, plan_columns
 from scoring.errors import ConfigurationError, DataError
@@ -119,6 +121,31 @@ def test_registration_refuses_the_prediction_columns_that_a_job_would_refuse(
             plan_columns("a.parquet", spec, outputs, schema, {})
     else:
         plan_columns("a.parquet", spec, outputs, schema, {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "clashing"),
+    [
+        ({"output_columns": ("late",)}, []),
+        ({"output_columns": ("note",)}, ["output_columns"]),
+        ({"output_columns": ("note",), "columns": "keys", "key_columns": ("id",)}, []),
+        ({"output_columns": ("note",), "partition_columns": ("note",)}, []),
+        ({"output_columns": ("late",), "row_number_column": "id"}, ["row_number_column"]),
+        ({"output_columns": ("id",), "row_number_column": "note"}, ["output_columns", "row_number_column"]),
+        ({"row_number_column": "row"}, ["output_columns"]),
+    ],
+)
+def test_columns_that_only_csv_columns_names_are_known_at_registration_too(
+    fields: dict[str, Any], clashing: list[str]
+) -> None:
+    names = ("id", "x", "note", "prediction")
+    options = InputOptions(csv_header=False, csv_columns=names)
+    spec = any_spec(Feature("x", "double"), input=options, **fields)
+    assert [problem.field for problem in spec.check_output_columns()] == clashing
+    schema = pa.schema([(name, pa.float64() if name == "x" else pa.string()) for name in names])
+    outputs = output_fields(spec, [pa.float64()], None)
+    with pytest.raises(ConfigurationError, match="are also input columns") if clashing else nullcontext():
+        plan_columns("a.csv", spec, outputs, schema, {})
 
 
 def test_a_value_is_cast_to_the_declared_type_or_named() -> None:
