@@ -17,9 +17,11 @@ _KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TOP_PAD_": str(16 << 20),
+    "MALLOC_ARENA_MAX": "2",
 }
 """For the C library (glibc): each batch takes matrices of a few megabytes, and memory that goes back to the system in
-between must be taken and cleared again, which costs a light model more than predicting."""
+between must be taken and cleared again, which costs a light model more than predicting. Not for each thread by itself:
+objects are scored by whichever thread is free."""
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

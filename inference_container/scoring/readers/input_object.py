@@ -1,7 +1,7 @@
 """An input object as the engine sees it, whatever its format: a schema, and rows in batches that know their numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +30,11 @@ class InputBatch:
     rejected: tuple[RejectedRow, ...] = ()
     shared: dict[object, npt.NDArray[Any]] | None = field(default=None, compare=False)
     """Of a job with several models, the matrices that more than one of them takes; see `FeatureBatch.shared`."""
+
+    def only(self, columns: frozenset[str]) -> "InputBatch":
+        """The same rows with no other columns than these; nothing is copied, and what the others took can go."""
+        places = [place for place, name in enumerate(self.batch.schema.names) if name in columns]
+        return self if len(places) == self.batch.num_columns else replace(self, batch=self.batch.select(places))
 
     def numbers(self) -> npt.NDArray[np.int64]:
         if self.row_numbers is not None:

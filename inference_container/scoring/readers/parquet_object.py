@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from scoring.errors import DataError, one_line
 from scoring.readers.input_object import InputBatch
+from scoring.readers.row_groups import RowGroups
 
 _READ_AHEAD_BYTES = 1 << 18
 """Of each column while its pages are read; without it a whole row group's column is held at once."""
@@ -45,7 +46,7 @@ class ParquetObject:
 
         Raises DataError when a page cannot be read.
         """
-        names = None if columns >= set(self.schema.names) else sorted(columns)
+        names = list(dict.fromkeys(name for name in self.schema.names if name in columns))
         first, expected = 0, int(self._file.metadata.num_rows)
         if groups is not None:
             counts = self.group_rows()
@@ -57,10 +58,9 @@ class ParquetObject:
                 if groups is not None:
                     file = self._open(self._file.metadata)
                     stack.callback(file.close, force=True)
-                chosen = None if groups is None else list(range(*groups))
-                for batch in file.iter_batches(
-                    batch_size=rows, row_groups=chosen, columns=names, use_threads=use_threads
-                ):
+                chosen = range(*groups) if groups is not None else range(file.num_row_groups)
+                reading = RowGroups(self.schema, self.group_rows(), self.stored_bytes())
+                for batch in reading.batches(file, chosen, names, rows, use_threads=use_threads):
                     yield InputBatch(first + read, batch)
                     read += batch.num_rows
         except (pa.ArrowException, OSError, ValueError) as error:
