@@ -1,5 +1,6 @@
 """What one model makes of one object: predictions and quarantine, from the first batch to what is committed."""
 
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from scoring.predictions import numbers_column
 from scoring.protocol import WorkerSetup
 from scoring.quarantine import QuarantineSink
 from scoring.readers import InputBatch
-from scoring.splice import SpliceError
+from scoring.splice import SplicedSink, SpliceError
 from scoring.writers import Writer
 
 
@@ -40,9 +41,19 @@ class ModelOutput:
         self._blamed = 0
 
     @property
+    def kept(self) -> tuple[str, ...]:
+        """Columns of a batch that it needs beside the results."""
+        return self._writer.kept
+
+    @property
     def ended(self) -> bool:
         """Nothing that is still to come would be used."""
         return self.error is not None or bool(self.why_encode)
+
+    def copy_on(self, executor: Executor) -> None:
+        """Let threads of the executor do now what can be done before there are results."""
+        if isinstance(self._writer.sink, SplicedSink):
+            self._writer.sink.copy_on(executor)
 
     def take(self, item: InputBatch, result: BatchResult | ScoringError) -> None:
         if self.ended:

@@ -14,7 +14,7 @@ from scoring.ledger import Commit, commit
 from scoring.model_output import ModelOutput
 from scoring.model_run import BatchResult, ModelRun, SharedModel, failure_of
 from scoring.parts import PartFile, StoredPredictions, batches_of_part
-from scoring.passes import in_order, rows_a_batch, units
+from scoring.passes import Hands, in_order, rows_a_batch, units
 from scoring.protocol import WorkerSetup
 from scoring.readers import InputBatch, InputObject
 from scoring.splice import SpliceSource
@@ -26,7 +26,7 @@ _NOTHING = BatchResult([])
 Predict = Callable[[InputBatch], BatchResult | ScoringError]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Pass:
     """What one pass came to."""
 
@@ -137,6 +137,9 @@ class ObjectScoring:
         stack: ExitStack,
     ) -> _Pass:
         """Read the object once, for models that each may have a reason to encode; `stack` ends with what is unused."""
+        # Before the outputs: these go first, so that its threads have nothing left to do.
+        hands = stack.enter_context(Hands(threads))
+        stack.callback(self._file.stop)
         outputs: list[tuple[ModelOutput, Predict]] = []
         columns: frozenset[str] = frozenset()
         for model, why_encode in models:
@@ -149,8 +152,16 @@ class ObjectScoring:
                 stack.callback(output.discard)
                 outputs.append((output, predict_of(run)))
                 columns |= needed
-        rows, keys = self._run(outputs, columns, threads, batch_rows) if outputs else (0, {})
-        found = _Pass(rows, [], [])
+        found = _Pass(0, [], [])
+        if not outputs:
+            return found
+        batch_rows = self._rows_a_batch(batch_rows, columns, [output.run for output, _ in outputs])
+        if self._source.rows is not None and self._source.rows <= batch_rows:
+            hands = Hands(1)
+        if hands.pool is not None:
+            for output, _ in outputs:
+                output.copy_on(hands.pool)
+        found.rows, keys = self._run(outputs, columns, hands, batch_rows)
         for output, _ in outputs:
             spec = output.run.model.spec
             if not output.ended and (ready := self._prepare(output, keys.get(spec.key_columns))):
@@ -158,8 +169,9 @@ class ObjectScoring:
             if output.error is not None:
                 self.errors.append((spec.model_id, output.error))
             elif output.why_encode:
-                output.discard()
                 found.again.append((output.run.model, output.why_encode))
+            if output.ended:
+                output.discard()
         return found
 
     def _prepare(self, output: ModelOutput, keys: KeyReport | None) -> Commit | None:
@@ -192,12 +204,9 @@ class ObjectScoring:
         return rows_a_batch(most, self._source, columns, widest)
 
     def _run(
-        self, outputs: Sequence[tuple[ModelOutput, Predict]], columns: frozenset[str], threads: int, batch_rows: int
+        self, outputs: Sequence[tuple[ModelOutput, Predict]], columns: frozenset[str], hands: Hands, batch_rows: int
     ) -> tuple[int, dict[tuple[str, ...], KeyReport]]:
         """Read, predict and write all batches. The rows that were read, and what was seen of the keys."""
-        batch_rows = self._rows_a_batch(batch_rows, columns, [output.run for output, _ in outputs])
-        if self._source.rows is not None and self._source.rows <= batch_rows:
-            threads = 1
 
         def predict(item: InputBatch) -> list[BatchResult | ScoringError]:
             # What is shared is gone when all have predicted, while the batch still waits for its turn.
@@ -207,7 +216,8 @@ class ObjectScoring:
         keys = {output.run.model.spec.key_columns for output, _ in outputs}
         checks = [KeyCheck(names) for names in sorted(keys) if names]
         rows = 0
-        for item, results in in_order(units(self._source, batch_rows, columns, threads), predict, threads):
+        kept = frozenset(name for output, _ in outputs for name in output.kept).union(*keys)
+        for item, results in in_order(units(self._source, batch_rows, columns, hands.threads), predict, hands, kept):
             rows += item.batch.num_rows + len(item.rejected)
             for check in checks:
                 check.add(item.batch)

@@ -1,9 +1,8 @@
 """The output file's bytes: the input up to its footer, the new pages, their indexes, the new footer."""
 
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from itertools import accumulate, islice
-from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -12,13 +11,13 @@ from scoring.splice.footer import MAGIC, ChunkField, Footer
 from scoring.splice.new_footer import new_footer
 from scoring.splice.page_index import merged_column_index, merged_offset_index
 from scoring.splice.pieces import FinishedPieces
-from scoring.splice.ranges import append, append_range
+from scoring.splice.ranges import append
 from scoring.splice.spans import Struct, i32, i64
 from scoring.splice.statistics import order_of
 
 
-def assemble(path: Path, source: BinaryIO, footer: Footer, columns: Sequence[pa.Field], pieces: FinishedPieces) -> int:
-    """Write the file from the input, whose footer this is, and the pieces; returns how many bytes it must have."""
+def assemble(out: FileIO, footer: Footer, columns: Sequence[pa.Field], pieces: FinishedPieces) -> int:
+    """Write what follows the input's bytes, whose footer this is; returns how many bytes the file must have."""
     added = pieces.footer
     groups = list(_chunks(added, pieces.counts, footer.start))
     flat = [chunk for group in groups for chunk in group]
@@ -31,12 +30,9 @@ def assemble(path: Path, source: BinaryIO, footer: Footer, columns: Sequence[pa.
         for group in groups
     ]
     data = new_footer(footer, added, columns, described)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb", buffering=0) as out:
-        append_range(source.fileno(), out.fileno(), 0, footer.start)
-        for start, end in _stretches(flat):
-            pieces.append_to(out, start, end - start)
-        append(out, indexes + data + len(data).to_bytes(4, "little") + MAGIC)
+    for start, end in _stretches(flat):
+        pieces.append_to(out, start, end - start)
+    append(out, indexes + data + len(data).to_bytes(4, "little") + MAGIC)
     return end_of_pages + len(indexes) + len(data) + 4 + len(MAGIC)
 
 

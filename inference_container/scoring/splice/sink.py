@@ -1,6 +1,7 @@
 """One output object: its input's bytes, then the prediction columns, then a new footer."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from contract.thrift_compact import ThriftError
 from scoring.errors import ScoringError, one_line
 from scoring.output import BegunDigest
 from scoring.splice.assembly import assemble
+from scoring.splice.beginning import Beginning
 from scoring.splice.footer import FooterError
 from scoring.splice.pieces import Pieces
 from scoring.splice.source import SpliceSource
@@ -22,7 +24,7 @@ class SpliceError(ScoringError):
 class SplicedSink:
     """Takes prediction columns only, in the input's order. Memory is bounded by the batches and a few megabytes.
 
-    The input's pages are copied when the sink is closed, by the kernel; they are neither decoded nor looked at.
+    The input's pages are copied by the kernel, when the sink is closed or before, and neither decoded nor looked at.
 
     Raises SpliceError when the input cannot be spliced: ask `refusal` before.
     """
@@ -35,12 +37,17 @@ class SplicedSink:
         if reason := source.refusal(self._columns):
             raise SpliceError(f"file {source.path} cannot be spliced, because {reason}: write its output anew")
         self._footer = source.footer
+        self._beginning = Beginning(path, source)
         self._pieces = Pieces(
             path.with_name(f"{path.name}.pieces"),
             self._columns,
             [group.rows for group in self._footer.groups],
             page_index=self._footer.has_page_index,
         )
+
+    def copy_on(self, executor: Executor) -> None:
+        """Copy and hash the input's bytes on threads of the executor, which else is done at the end."""
+        self._beginning.copy_on(executor)
 
     def write(self, columns: list[pa.Array]) -> None:
         """Add the next rows, one array a prediction column."""
@@ -65,7 +72,8 @@ class SplicedSink:
             raise SpliceError(f"file {self._source.path} was changed while it was scored: start a new execution")
         try:
             pieces = self._pieces.finish()
-            size = assemble(self.path, self._source.file, self._footer, self._columns, pieces)
+            with self._beginning.file() as file:
+                size = assemble(file, self._footer, self._columns, pieces)
         except (FooterError, ThriftError, EOFError) as error:
             raise self._not_as_expected(one_line(error)) from error
         self._verify(size, len(self._footer.leaves) + len(pieces.footer.leaves))
@@ -77,6 +85,7 @@ class SplicedSink:
 
     def discard(self) -> None:
         """Close and remove the file; safe to call at any time."""
+        self._beginning.discard()
         self._pieces.discard()
         self.path.unlink(missing_ok=True)
 

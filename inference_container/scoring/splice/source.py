@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import CancelledError, Executor, Future, wait
 from pathlib import Path
 from types import TracebackType
 
@@ -18,12 +19,14 @@ _DIGEST_STEP = 1 << 18
 
 
 class SpliceSource:
-    """The input of any number of spliced outputs. Use as a context manager; it is for one thread."""
+    """The input of any number of spliced outputs. Use as a context manager, from one thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = path.open("rb", buffering=0)
         self._found = os.fstat(self.file.fileno())
+        self._hashing: Future[BegunDigest] | None = None
+        self._unwanted = False
         self._refusals: dict[tuple[pa.Field, ...], str | None] = {}
 
     def __enter__(self) -> "SpliceSource":
@@ -32,7 +35,14 @@ class SpliceSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
         self.file.close()
+
+    def stop(self) -> None:
+        """End what threads do for outputs that nobody wants any more. Returns when they have."""
+        self._unwanted = True
+        if self._hashing is not None and not self._hashing.cancel():
+            wait([self._hashing])
 
     @functools.cached_property
     def footer(self) -> Footer:
@@ -44,23 +54,36 @@ class SpliceSource:
         """As Arrow reads it."""
         return pq.read_schema(self.path)
 
+    def hash_on(self, executor: Executor) -> None:
+        """Let a thread of the executor find out the digest beforehand; once, however often this is called."""
+        if self._hashing is None:
+            self._hashing = executor.submit(self._hash)
+
     @functools.cached_property
     def digest(self) -> BegunDigest:
         """Of everything before the footer: all outputs begin with it, whatever their model.
 
         A copy that went wrong would differ from what this says.
         """
-        left = self.footer.start
+        if self._hashing is not None:
+            try:
+                return self._hashing.result()
+            except CancelledError:
+                pass
+        return self._hash()
+
+    def _hash(self) -> BegunDigest:
+        end = self.footer.start
         digest = hashlib.sha256()
-        buffer = memoryview(bytearray(min(left, _DIGEST_STEP)))
-        self.file.seek(0)
-        while left:
-            count = self.file.readinto(buffer[: min(left, _DIGEST_STEP)])
-            if not count:
-                raise EOFError(f"file {self.path} ends {left:,} bytes before its footer")
-            digest.update(buffer[:count])
-            left -= count
-        return BegunDigest(digest, self.footer.start)
+        at = 0
+        while at < end and not self._unwanted:
+            # From a place, and not from where the file stands: others copy from it at the same time.
+            data = os.pread(self.file.fileno(), min(end - at, _DIGEST_STEP), at)
+            if not data:
+                raise EOFError(f"file {self.path} ends {end - at:,} bytes before its footer")
+            digest.update(data)
+            at += len(data)
+        return BegunDigest(digest, end)
 
     @property
     def unchanged(self) -> bool:

@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.spec import Feature
-from scoring.passes import Unit, in_order, rows_a_batch, units
+from scoring.passes import Hands, Unit, in_order, rows_a_batch, units
 from scoring.readers import InputBatch, open_object
+
+X = frozenset({"x"})
 
 
 def two_rows(index: int) -> InputBatch:
@@ -38,7 +40,7 @@ def test_batches_run_beside_each_other_and_come_back_in_order() -> None:
             later.set()
         return item.first_row
 
-    scored = list(in_order(parts(6, []), predict, threads=3))
+    scored = list(in_order(parts(6, []), predict, Hands(3), X))
 
     assert [result for _, result in scored] == [0, 2, 4, 6, 8, 10]
     assert [item.batch.column("x")[0].as_py() for item, _ in scored] == list(range(6))
@@ -47,17 +49,31 @@ def test_batches_run_beside_each_other_and_come_back_in_order() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_no_more_batches_are_read_than_the_threads_keep_busy(threads: int) -> None:
     taken: list[int] = []
-    scored = in_order(parts(50, taken), lambda item: item.first_row, threads)
+    scored = in_order(parts(50, taken), lambda item: item.first_row, Hands(threads), X)
     next(scored)
     assert len(taken) <= threads + 1
     scored.close()  # type: ignore[attr-defined]
     assert len(taken) <= threads + 1
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_batch_that_waits_for_its_turn_has_only_what_is_still_needed(threads: int) -> None:
+    def unit() -> tuple[InputBatch, ...]:
+        return (InputBatch(5, pa.record_batch({"x": [1, 2], "key": ["a", "b"], "y": [3, 4]})),)
+
+    seen: list[list[str]] = []
+    predict = lambda item: seen.append(item.batch.schema.names)  # noqa: E731
+    [(item, _)] = in_order(iter([unit]), predict, Hands(threads), frozenset({"key"}))
+    assert seen == [["x", "key", "y"]]
+    assert (item.first_row, item.batch.to_pydict()) == (5, {"key": ["a", "b"]})
+    [(item, _)] = in_order(iter([unit]), predict, Hands(threads), frozenset())
+    assert item.numbers().tolist() == [5, 6]
+
+
 TABLE = pa.table({"x": pa.array(range(1_000), pa.int64()), "text": ["a"] * 1_000})
 
 
-@pytest.mark.parametrize(("group_rows", "in_threads"), [(100, True), (1_000, False), (350, False)])
+@pytest.mark.parametrize(("group_rows", "in_threads"), [(10, True), (100, True), (1_000, False), (250, False)])
 def test_small_row_groups_are_read_by_the_threads_themselves(tmp_path: Path, group_rows: int, in_threads: bool) -> None:
     pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=group_rows)
     readers: set[int] = set()
@@ -66,10 +82,10 @@ def test_small_row_groups_are_read_by_the_threads_themselves(tmp_path: Path, gro
         return item.batch.column("x").to_pylist()  # type: ignore[no-any-return]
 
     with open_object("a.parquet", tmp_path / "a.parquet") as source:
-        found = list(units(source, 150, frozenset({"x"}), threads=2))
+        found = list(units(source, 30, X, threads=2))
         decoded = [unit() for unit in found]
         readers = {type(part) is tuple for part in decoded}
-        scored = list(in_order(units(source, 150, frozenset({"x"}), threads=2), rows_of, threads=2))
+        scored = list(in_order(units(source, 30, X, threads=2), rows_of, Hands(2), X))
 
     assert readers == {not in_threads}
     assert [value for _, values in scored for value in values] == list(range(1_000))
@@ -81,7 +97,7 @@ def test_small_row_groups_are_read_by_the_threads_themselves(tmp_path: Path, gro
 
 @pytest.mark.parametrize(
     ("columns", "most", "least"),
-    [(1, 65_536, 65_536), (30, 36_000, 30_000), (2_000, 600, 450), (10_000, 256, 256)],
+    [(1, 65_536, 65_536), (30, 18_000, 15_000), (2_000, 300, 225), (10_000, 256, 256)],
 )
 def test_wide_rows_make_smaller_batches(tmp_path: Path, columns: int, most: int, least: int) -> None:
     names = [f"c{index}" for index in range(columns)]

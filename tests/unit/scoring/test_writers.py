@@ -64,3 +64,26 @@ def test_both_ways_give_the_same_table(job: JobFolder, monkeypatch: pytest.Monke
     assert job.output("code", "a.parquet").equals(copied, check_metadata=True)
     assert copied["row"].to_pylist() == list(range(500))
     np.testing.assert_array_equal(copied["prediction"], np.array(TABLE["flight_id"]) / 2)
+
+
+def test_threads_change_no_byte_and_leave_nothing_of_a_model_that_fails(job: JobFolder) -> None:
+    """With several, the input is copied while it is scored: also for a model that then fails in the middle."""
+
+    def fails_late(matrix: Any) -> Any:
+        if matrix[-1, 0] > 400:
+            raise ValueError("too far")
+        return matrix[:, 0]
+
+    good, bad = code_spec(model_id="good"), code_spec(model_id="bad")
+    job.add_object("a.parquet", TABLE, row_group_size=90)
+    written = []
+    for threads in (1, 2, 3):
+        (done,) = score_here(job, {bad: Code(fails_late), good: Code(halves)}, batch_rows=30, threads=threads)
+        assert [failure.model_id for failure in done.failures] == ["bad"]
+        files = [
+            path for path in job.paths.root.rglob("*") if path.is_file() and "good" in path.name + str(path.parent)
+        ]
+        written.append({path.name: path.read_bytes() for path in files})
+        assert not [path for path in (job.paths.root / "scratch").rglob("*") if path.is_file()]
+    assert written[0] == written[1] == written[2]
+    assert len(written[0]) == 2
