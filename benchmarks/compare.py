@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import statistics
 import sys
 import time
@@ -34,13 +33,6 @@ _ENVIRONMENT = {
 """What a contender's tuning sets before it starts. The article's loop and Fleetscore get none of it."""
 
 
-_MOST_BYTES_KEPT = 2 << 30
-"""Of a run's outputs until all runs of a workload are over; more would fill the disk."""
-_SECONDS_AFTER_DELETING = 6.0
-"""ext4 does not use an inode again within five seconds, and looks through all that were deleted for each new file:
-whoever is measured right after hundreds of files were deleted pays for it, and more the more files it makes."""
-
-
 class DifferentAnswersError(AssertionError):
     """A contender did not predict what the others did: its times mean nothing."""
 
@@ -63,9 +55,7 @@ class Cell:
         return float(statistics.median(getattr(usage, what) for usage in self.usages[name]))
 
 
-def compare(
-    workload: Workload, contenders: Sequence[str], *, repetitions: int, cache: Path, keep: bool = False
-) -> Cell:
+def compare(workload: Workload, contenders: Sequence[str], *, repetitions: int, cache: Path) -> Cell:
     """Every contender once a repetition, in an order that rotates, so that a slow minute strikes all alike.
 
     Raises DifferentAnswersError, and RuntimeError when a contender fails.
@@ -74,29 +64,34 @@ def compare(
     cell = Cell(workload)
     answers: dict[str, list[Any]] = {}
     _warm_page_cache(prepared)
+    outputs = cache / "outputs" / f"{workload.name}-{time.time_ns()}"
+    outputs.mkdir(parents=True)
     for repetition in range(repetitions):
         order = list(contenders[repetition % len(contenders) :]) + list(contenders[: repetition % len(contenders)])
         for name in order:
-            output = cache / "outputs" / f"{repetition}-{name}"
-            shutil.rmtree(output, ignore_errors=True)
-            output.mkdir(parents=True)
+            output = outputs / f"{repetition}-{name}"
+            output.mkdir()
             usage = _run(name, prepared, output, cache)
             cell.usages.setdefault(name, []).append(usage)
             if repetition == 0:
                 answers[name] = [_answer(name, output, index, prepared) for index in range(len(workload.models))]
                 if name == "limit":
                     cell.notes["limit_seconds"] = json.loads((output / "seconds.json").read_text(encoding="utf-8"))
-            if not keep and _bytes_below(output) > _MOST_BYTES_KEPT:
-                shutil.rmtree(output, ignore_errors=True)
-    if not keep:
-        shutil.rmtree(cache / "outputs", ignore_errors=True)
-        time.sleep(_SECONDS_AFTER_DELETING)
+            _empty(output)
     _hold_against_each_other(workload, answers)
     return cell
 
 
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _empty(folder: Path) -> None:
+    """Give the disk its room back without deleting a file.
+
+    ext4 without a journal does not use an inode again for minutes, and looks through all that were deleted for each
+    new file: a millisecond each after some hundred, for whoever is measured next, and most for who makes most files.
+    """
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            if path.is_file() and not path.is_symlink():
+                os.truncate(path, 0)
 
 
 def _run(name: str, prepared: Prepared, output: Path, cache: Path) -> Usage:

@@ -10,7 +10,7 @@ _BYTES_A_ROW = 280
 
 
 def cases(size: Size) -> Sequence[Case]:
-    megabytes = (10, 100, 1_000) if size.full else (10, 100, 400)
+    megabytes = (10, 100, 1_000, 4_000) if size.full else (10, 100, 400)
     groups = (10_000, 100_000, 1_000_000, 4_000_000) if size.full else (10_000, 1_000_000)
     found = []
     for total in megabytes:
