@@ -28,6 +28,7 @@ class ParquetObject:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
         self.rows: int | None = self._file.metadata.num_rows
+        self._group_rows: list[int] = []
         self._stored_bytes: dict[str, int] = {}
 
     def __enter__(self) -> "ParquetObject":
@@ -70,8 +71,10 @@ class ParquetObject:
 
     def group_rows(self) -> list[int]:
         """Rows of each row group."""
-        metadata = self._file.metadata
-        return [int(metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
+        if not self._group_rows:
+            metadata = self._file.metadata
+            self._group_rows = [int(metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
+        return self._group_rows
 
     def stored_bytes(self) -> dict[str, int]:
         """Uncompressed bytes of each top-level column in the whole object."""
