@@ -118,10 +118,12 @@ def _answer(name: str, output: Path, index: int, prepared: Prepared) -> Any:
         folder = output / model
     files = sorted(str(path) for path in folder.rglob("*.parquet") if not path.name.startswith(("_", ".")))
     table = ds.dataset(files, format="parquet").to_table(columns=["row_id", "amount", "prediction"])
-    order = np.argsort(table["row_id"].to_numpy(), kind="stable")
-    if not np.array_equal(table["row_id"].to_numpy()[order], np.arange(prepared.workload.total_rows)):
+    # Of text input Fleetscore keeps the text of whatever no model reads.
+    ids = table["row_id"].cast(pa.int64()).to_numpy()
+    order = np.argsort(ids, kind="stable")
+    if not np.array_equal(ids[order], np.arange(prepared.workload.total_rows)):
         raise DifferentAnswersError(f"{name} on {prepared.workload.name}: rows were lost or doubled")
-    amount = table["amount"].to_numpy()[order]
+    amount = table["amount"].cast(pa.float64()).to_numpy()[order]
     return table["prediction"].cast(pa.int64()).to_numpy()[order], float(amount.sum())
 
 
