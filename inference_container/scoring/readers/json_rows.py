@@ -56,23 +56,29 @@ def read_row(line: bytes) -> Row:
     Raises:
         NotARowError: when it is something else.
     """
-    if _is_too_deep(line):
+    value = read_value(line)
+    if not isinstance(value, Row):
+        raise NotARowError("is no JSON object")
+    return value
+
+
+def read_value(data: bytes) -> Any:
+    """The JSON value that this is, be there blanks around it. Raises NotARowError when it is none."""
+    if _is_too_deep(data):
         raise NotARowError("is nested too deeply")
     try:
-        text = line.decode("utf-8").strip(" \t\r\n")
+        text = data.decode("utf-8").strip(" \t\r\n")
         value = _DECODER.decode(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
-        raise NotARowError(f"is not UTF-8 (byte {line[error.start]:#04x} at byte {error.start:,})") from error
+        raise NotARowError(f"is not UTF-8 (byte {data[error.start]:#04x} at byte {error.start:,})") from error
     except UnicodeEncodeError as error:
         raise NotARowError("has half of a surrogate pair, which is no character") from error
     except RecursionError as error:
         raise NotARowError("is nested too deeply") from error
     except ValueError as error:
         raise NotARowError(f"is no JSON ({error})") from error
-    if not isinstance(value, Row):
-        raise NotARowError("is no JSON object")
     return value
 
 
@@ -86,6 +92,11 @@ def _is_too_deep(line: bytes) -> bool:
         if depth > _DEEPEST:
             return True
     return False
+
+
+def is_plain(name: str) -> bool:
+    """Whether JSON can write the name in one way only, but for escapes that nobody needs."""
+    return name.isascii() and json.dumps(name) == f'"{name}"'
 
 
 def as_text(value: Any) -> str | None:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from contract.text_head import BYTE_ORDER_MARK
 from scoring.readers.cells import one_chunk, texts, to_type
-from scoring.readers.json_rows import NotARowError, Number, Row, as_text, read_row
+from scoring.readers.json_rows import NotARowError, Number, Row, as_text, is_plain, read_row
+from scoring.readers.raw_fields import RawFields
 from scoring.readers.text_object import (
     BLOCK_BYTES,
     MOST_RECORD_BYTES,
@@ -64,8 +66,9 @@ class JsonLinesObject(TextObject):
             data = data[end:]
 
     def _parser(self, columns: tuple[int, ...]) -> "_ArrowParser | None":
-        """None when Arrow's parser cannot tell the exact text of a column, as of numbers with a fraction."""
+        """None when the exact text of a column can be told only line by line."""
         types: dict[str, pa.DataType] = {}
+        raw: list[str] = []
         for place in columns:
             name = self._names[place]
             kinds = self._kinds.get(name, {"str"})
@@ -73,10 +76,13 @@ class JsonLinesObject(TextObject):
                 types[name] = self.schema.field(place).type
             elif len(kinds) == 1 and kinds <= _EXACT.keys():
                 types[name] = _EXACT[min(kinds)]
+            elif is_plain(name):
+                raw.append(name)
             else:
                 return None
         passed = types.keys() - self._wanted.types.keys()
-        return _ArrowParser(types, passed, only_these=len(columns) == len(self._names))
+        only_these = [self._names[place] for place in columns] if len(columns) == len(self._names) else None
+        return _ArrowParser(types, passed, raw, only_these)
 
     def _parsed(
         self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
@@ -99,7 +105,8 @@ class JsonLinesObject(TextObject):
     ) -> Piece | None:
         if parser is None or (arrays := parser.parse(data, use_threads=use_threads)) is None:
             return None
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema_of(columns))
+        in_order = [arrays[self._names[place]] for place in columns]
+        batch = pa.RecordBatch.from_arrays(in_order, schema=self._schema_of(columns))
         return Piece(batch.num_rows, batch)
 
     def _schema_of(self, columns: tuple[int, ...]) -> pa.Schema:
@@ -170,33 +177,42 @@ def _cells(values: list[Any], declared: str) -> list[str | None]:
     return [value if type(value) is Number and value.is_in_range else None for value in values]
 
 
-class _ArrowParser:
-    """Arrow's parser of JSON for whole lines of one object."""
+def _lines_of_one_object_each(text: bytes) -> int:
+    """How many lines there are; 0 unless each begins and ends as an object does: then as many rows are one a line."""
+    if not text.startswith(b"{") or b"\0" in text:
+        return 0
+    marks = np.frombuffer(text, dtype=np.uint8)
+    ends = np.flatnonzero(marks == ord("\n"))
+    last = marks[ends - 1]
+    last = np.where(last == ord("\r"), marks[ends - 2], last)
+    is_regular = bool((last == ord("}")).all()) and bool((marks[ends[:-1] + 1] == ord("{")).all())
+    return len(ends) if is_regular else 0
 
-    def __init__(self, types: dict[str, pa.DataType], passed: Set[str], *, only_these: bool) -> None:
+
+class _ArrowParser:
+    """Arrow's parser of JSON for whole lines of one object, and another one for what it cannot tell the text of."""
+
+    def __init__(
+        self, types: dict[str, pa.DataType], passed: Set[str], raw: Sequence[str], only_these: Sequence[str] | None
+    ) -> None:
+        """`raw` are fields beside `types` whose text is wanted; `only_these` are given when no line may have others."""
         from pyarrow import json as arrow_json  # noqa: PLC0415
 
         self._json = arrow_json
         self._types = types
         self._passed = passed
+        self._raw = RawFields(raw, only_these) if raw else None
         self._parse = arrow_json.ParseOptions(
             explicit_schema=pa.schema(list(types.items())),
             newlines_in_values=False,
-            unexpected_field_behavior="error" if only_these else "ignore",
+            unexpected_field_behavior="error" if only_these and not raw else "ignore",
         )
 
-    def parse(self, data: bytes, *, use_threads: bool) -> list[pa.Array] | None:
-        """The lines' columns; None when there is anything in them that must be looked at line by line."""
+    def parse(self, data: bytes, *, use_threads: bool) -> dict[str, pa.Array] | None:
+        """The lines' columns by name; None when there is anything in them that must be looked at line by line."""
         text = data if data.endswith(b"\n") else data + b"\n"
-        lines = text.count(b"\n")
-        # Then every line's end is the end of an object, and as many rows as lines means one a line.
-        is_regular = (
-            text.startswith(b"{")
-            and text.count(b"\n{") == lines - 1
-            and text.count(b"}\n") + text.count(b"}\r\n") == lines
-            and b"\0" not in text
-        )
-        if not is_regular or ((b"Inf" in text or b"-NaN" in text) and _ODD_NUMBERS.search(text)):
+        lines = _lines_of_one_object_each(text)
+        if not lines or ((b"Inf" in text or b"-NaN" in text) and _ODD_NUMBERS.search(text)):
             return None
         read = self._json.ReadOptions(use_threads=use_threads, block_size=len(text) + 1)
         try:
@@ -206,7 +222,11 @@ class _ArrowParser:
             return None
         if table.num_rows != lines:
             return None
-        return [self._finished(one_chunk(table.column(name)), name) for name in self._types]
+        columns = {name: self._finished(one_chunk(table.column(name)), name) for name in self._types}
+        if self._raw is None:
+            return columns
+        fields = self._raw.read(text, lines)
+        return None if fields is None else columns | fields
 
     def _finished(self, column: pa.Array, name: str) -> pa.Array:
         return column.cast(pa.string()) if name in self._passed else column

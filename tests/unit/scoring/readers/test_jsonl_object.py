@@ -5,6 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
+from contract.formats import HEAD_BYTES
 from contract.job_input import JobInput
 from scoring.errors import DataError
 from scoring.readers import jsonl_object, open_object, text_object
@@ -33,6 +34,51 @@ def test_other_fields_of_one_kind_are_the_same_text_when_read_at_once(tmp_path: 
     lines = "".join(f'{{"v":{value},"age":1}}\n' for value in values)
     found = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES)
     assert found.values["v"] == [value.strip('"') for value in values]
+
+
+WRITTEN = ["1.50", "15e-1", "-0.0", "1E+5", "7", "null", "true", '"1.5"', '{"a": [1.0, "\\"v\\":"]}', "[]", '"ä"']
+
+
+@pytest.mark.parametrize("others", ["", ',"w":2.50'], ids=["one", "several"])
+def test_numbers_are_text_as_they_are_written_and_need_no_look_at_every_line(tmp_path: Path, others: str) -> None:
+    """A number with a fraction that no model reads is usual, and line by line would take eight times as long."""
+    lines = "".join(f'{{"age":1,"v":{value}{others}}}\n{{"age":2}}\n' for value in WRITTEN)
+    with patch.object(jsonl_object.JsonLinesObject, "_by_line", side_effect=AssertionError("line by line")):
+        found = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES)
+        few = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES, columns=["v", "age"])
+    texts = [None if value == "null" else value.strip('"') for value in WRITTEN]
+    assert found.values["v"] == [text for value in texts for text in (value, None)]
+    assert found.values["age"] == [1.0, 2.0] * len(WRITTEN)
+    assert few.values == {name: found.values[name] for name in ("v", "age")}
+    if others:
+        assert found.values["w"] == ["2.50", None] * len(WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"v":1.50,"age":1,"v":2.5}', "has the field 'v' more than once"),
+        ('{"v":1.50,"age":1,"\\u0076":2.5}', "has the field 'v' more than once"),
+        ('{"v":1.50,"age":1,"z":1}', "has the field 'z', which no line of the object's beginning has"),
+        ('{"v":1.50,"age":1,"d":{"v":2.5}}', "1.50"),
+        ('{"d":{"v":2.5},"age":1}', None),
+        ('{"v": 1.50 ,"age":1,"d":"\\"v\\":7"}', "1.50"),
+        ('{"v":"v","age":1,"d":"v"}', "v"),
+        ('{"v" :1.50,"age":1,"d":{"v\\":":1}}', "1.50"),
+    ],
+)
+def test_a_line_that_could_be_read_in_two_ways_is_read_as_python_reads_it(
+    tmp_path: Path, line: str, expected: str | None
+) -> None:
+    # It lies behind what is looked at to find out the fields.
+    rows = HEAD_BYTES // 20
+    head = '{"v":0.5,"age":0,"d":"x"}\n' * rows
+    found = read_object(tmp_path, "x.jsonl", f"{head}{line}\n{head}".encode(), TYPES)
+    if found.rejected:
+        assert list(found.reasons) == [rows]
+        assert str(expected) in found.reasons[rows]
+    else:
+        assert found.values["v"] == ["0.5"] * rows + [expected] + ["0.5"] * rows
 
 
 @pytest.mark.parametrize("end", sorted(COMPRESSORS))
