@@ -11,7 +11,7 @@ from contract.spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.features import FeatureBatch
 from scoring.models import check_features
-from scoring.models.sklearn_library import expect_matrix_without_names, sklearn, takes_matrix
+from scoring.models.sklearn_library import expect_matrix_without_names, sklearn, takes_matrix, walks_rows
 from scoring.predictions import output_fields
 
 _TYPES_BY_KIND = {"i": pa.int64(), "u": pa.uint64(), "f": pa.float64(), "b": pa.bool_()}
@@ -45,6 +45,7 @@ class SklearnModel:
         # A frame of one type of float is one block, and what a model makes of it is the block alone.
         self._without_names = names is not None and types in ({"double"}, {"float"}) and takes_matrix(estimator)
         self._named = names is not None and not self._without_names
+        self._by_rows = walks_rows(estimator)
         single = all(feature.type == "float" for feature in spec.features)
         self._dtype: type[np.floating[Any]] = np.float32 if single else np.float64
         self._predict = getattr(estimator, spec.method)
@@ -59,7 +60,8 @@ class SklearnModel:
                 return self._predict(batch.frame())
             if self._without_names:
                 expect_matrix_without_names()
-                return self._predict(batch.block(self._dtype))
+                if not self._by_rows:
+                    return self._predict(batch.block(self._dtype))
             return self._predict(batch.matrix(self._dtype, read_only=self.concurrent))
 
 

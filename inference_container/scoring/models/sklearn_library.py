@@ -59,6 +59,17 @@ _ALSO_BY_POSITION = frozenset(
 """Of packages that have others: those pick columns by name, run code of the user, or hand the frame on."""
 
 
+_FORESTS = frozenset({"RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"})
+
+
+def walks_rows(estimator: Any) -> bool:
+    """Whether it looks at row after row and only compares values: then a matrix' order is a matter of time alone.
+
+    Forests take a fourteenth less time where a row's values lie together; boosted histograms rather more.
+    """
+    return type(estimator).__module__.startswith("sklearn.ensemble.") and type(estimator).__qualname__ in _FORESTS
+
+
 def takes_matrix(estimator: Any) -> bool:
     """Whether an estimator that was trained on a frame gives the same for the frame's values without their names.
 
