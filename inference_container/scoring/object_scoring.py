@@ -13,6 +13,7 @@ from scoring.keys import KeyCheck
 from scoring.ledger import Commit, commit
 from scoring.model_output import ModelOutput
 from scoring.model_run import BatchResult, ModelRun, SharedModel, failure_of
+from scoring.models import batches_of_usual_size
 from scoring.parts import PartFile, StoredPredictions, batches_of_part
 from scoring.passes import Hands, in_order, rows_a_batch, units
 from scoring.protocol import WorkerSetup
@@ -201,7 +202,8 @@ class ObjectScoring:
 
     def _rows_a_batch(self, most: int, columns: frozenset[str], runs: Sequence[ModelRun]) -> int:
         widest = max((run.model.spec.features for run in runs), key=len)
-        return rows_a_batch(most, self._source, columns, widest)
+        usual = max(batches_of_usual_size(run.model.loaded) for run in runs)
+        return rows_a_batch(most, self._source, columns, widest, usual)
 
     def _run(
         self, outputs: Sequence[tuple[ModelOutput, Predict]], columns: frozenset[str], hands: Hands, batch_rows: int

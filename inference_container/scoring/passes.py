@@ -40,15 +40,20 @@ class Hands:
             self.pool.shutdown(cancel_futures=True)
 
 
-def rows_a_batch(most: int, source: InputObject, columns: frozenset[str], features: Sequence[Feature]) -> int:
-    """At most `most` rows, and fewer where rows are wide. It depends on the object and the models alone."""
+def rows_a_batch(
+    most: int, source: InputObject, columns: frozenset[str], features: Sequence[Feature], usual: int = 1
+) -> int:
+    """At most `most` rows, and fewer where rows are wide: as many as have room in so many usual batches.
+
+    It depends on the object and the models alone.
+    """
     stored = source.stored_bytes()
     rows = source.rows or 0
     width = 8.0 * len(features)
     for field in source.schema:
         if field.name in columns:
             width += decoded_width(field.type, stored.get(field.name, 0) / rows if rows else 0)
-    return max(min(most, _FEWEST_ROWS), min(most, int(_BATCH_BYTES / max(width, 1))))
+    return max(min(most, _FEWEST_ROWS), min(most, int(usual * _BATCH_BYTES / max(width, 1))))
 
 
 def units(source: InputObject, rows: int, columns: frozenset[str], threads: int) -> Iterator[Unit]:

@@ -36,8 +36,9 @@ _LOADERS: dict[ModelFormat, str] = {
 class LoadedModel(Protocol):
     """A model that is ready to predict.
 
-    It may have one more attribute, `holds_gil` (bool, False where it is missing): its predict keeps Python's global
+    It may have two more attributes (bool, False where they are missing). `holds_gil`: its predict keeps Python's global
     lock, so that threads beside each other gain nothing, and the job gets a worker process a core instead.
+    `dear_calls`: a call costs much beside its rows, so that it gets larger batches.
     """
 
     notes: tuple[str, ...]
@@ -62,6 +63,11 @@ class LoadedModel(Protocol):
 def threads_help(model: LoadedModel) -> bool:
     """Whether several threads of one process score faster than one."""
     return model.concurrent and not getattr(model, "holds_gil", False)
+
+
+def batches_of_usual_size(model: LoadedModel) -> int:
+    """How many of them make one for this model."""
+    return 2 if getattr(model, "dear_calls", False) else 1
 
 
 def preload(formats: Iterable[ModelFormat]) -> None:

@@ -30,7 +30,7 @@ from sklearn.svm import SVC
 
 from contract.spec import Feature
 from scoring.features import FeatureBatch
-from scoring.models import load_model
+from scoring.models import batches_of_usual_size, load_model
 from scoring.models.sklearn_library import takes_matrix
 from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.loading import NAMES, batch_of, spec_of
@@ -84,6 +84,19 @@ def test_a_matrix_gives_the_very_numbers_that_the_frame_gives(
         warnings.simplefilter("error")
         found = loaded.predict(batch_of(frame))
     np.testing.assert_array_equal(found, getattr(estimator, method)(frame))
+
+
+def test_a_forest_gets_rows_that_lie_together_and_more_of_them(frame: pd.DataFrame, tmp_path: Path) -> None:
+    seen: list[Any] = []
+    forest = RandomForestClassifier(5, random_state=1).fit(frame, frame["delay"] > frame["hour"])
+    joblib.dump(forest, tmp_path / "model.joblib")
+    kind = "double" if frame["delay"].dtype == np.float64 else "float"
+    features = tuple(Feature(name, kind) for name in NAMES)
+    model = load_model(spec_of("sklearn-joblib", "predict", features=features), tmp_path / "model.joblib")
+    model._predict = seen.append  # type: ignore[attr-defined]
+    model.predict(batch_of(frame))
+    assert (seen[0].flags.c_contiguous, seen[0].dtype) == (True, frame["delay"].dtype)
+    assert batches_of_usual_size(model) == 2
 
 
 @pytest.mark.parametrize("estimator", BY_NAME, ids=named)

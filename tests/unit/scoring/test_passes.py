@@ -104,4 +104,7 @@ def test_wide_rows_make_smaller_batches(tmp_path: Path, columns: int, most: int,
     pq.write_table(pa.table({name: pa.array([1.0, 2.0] * 250) for name in names}), tmp_path / "a.parquet")
     features = [Feature(name, "double") for name in names]
     with open_object("a.parquet", tmp_path / "a.parquet") as source:
-        assert least <= rows_a_batch(65_536, source, frozenset(names), features) <= most
+        usual = rows_a_batch(65_536, source, frozenset(names), features)
+        assert least <= usual <= most
+        twice = rows_a_batch(65_536, source, frozenset(names), features, usual=2)
+        assert twice == usual if usual in (256, 65_536) else twice in (2 * usual, 2 * usual + 1)
