@@ -93,7 +93,7 @@ bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with the article's loop, i
 	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.$$question; echo; done
 
 .PHONY: bench-full
-bench-full: $(BENCH_VENV)/.installed ## The same at the sizes of benchmarks/README.md: an hour or more
+bench-full: $(BENCH_VENV)/.installed ## The same at the sizes of benchmarks/README.md: up to two hours, 60 GB of disk
 	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.$$question --full; echo; done
 	@$(BENCH_VENV)/bin/python -m benchmarks.report
 
