@@ -29,6 +29,7 @@ CONTAINER = frozenset({"joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn
     "lightgbm",
     "onnxruntime",
     "packaging",
+    "msgspec",
     "skops",
 }
 HEAVY = frozenset({"keras", "tensorflow", "torch", "catboost", "daal4py"})
