@@ -26,8 +26,8 @@ from scoring.errors import DataError
 from scoring.readers import csv_object, csv_records, jsonl_object
 from tests.unit.scoring.readers.reading import COMPRESSORS, Read, read_object
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
-"""Of each test: all of them take less than a minute. A longer hunt: `FUZZ_EXAMPLES=20000 pytest -k fuzz`."""
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1700"))
+"""Of each test: all of them take about a minute. A longer hunt: `FUZZ_EXAMPLES=20000 pytest -k fuzz`."""
 SLOW = settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 TYPES = {"a": "double", "n": "int64", "s": "string", "f": "bool", "i": "int8", "r": "float"}
 NAMES = ("id", *TYPES)
