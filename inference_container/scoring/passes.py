@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from contract.spec import Feature
 from scoring.readers import InputBatch, InputObject
-from scoring.readers.widths import decoded_width
+from scoring.widths import decoded_width
 
 T = TypeVar("T")
 

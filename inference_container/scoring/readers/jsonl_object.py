@@ -81,7 +81,7 @@ class JsonLinesObject(TextObject):
             else:
                 return None
         passed = types.keys() - self._wanted.types.keys()
-        only_these = [self._names[place] for place in columns] if len(columns) == len(self._names) else None
+        only_these = self._names if len(columns) == len(self._names) else None
         return _ArrowParser(types, passed, raw, only_these)
 
     def _parsed(

@@ -1,5 +1,6 @@
 """An object of Parquet: its schema, what is known about its nulls, and its rows, also one row group by itself."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,14 +61,17 @@ class ParquetObject:
                     file = self._open(self._file.metadata)
                     stack.callback(file.close, force=True)
                 chosen = range(*groups) if groups is not None else range(file.num_row_groups)
-                reading = RowGroups(self.schema, self.group_rows(), self.stored_bytes())
-                for batch in reading.batches(file, chosen, names, rows, use_threads=use_threads):
+                for batch in self._row_groups.batches(file, chosen, names, rows, use_threads=use_threads):
                     yield InputBatch(first + read, batch)
                     read += batch.num_rows
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error, after=first + read) from error
         if read != expected:
             raise DataError(f"object {self.key!r} has {read:,} rows, its footer says {expected:,}: write it again")
+
+    @functools.cached_property
+    def _row_groups(self) -> RowGroups:
+        return RowGroups(self.schema, self.group_rows(), self.stored_bytes())
 
     def group_rows(self) -> list[int]:
         """Rows of each row group."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from scoring.readers.widths import decoded_width, has_fixed_width
+from scoring.widths import decoded_width, fixed_width
 
 _LITTLE = 8 << 20
 """Bytes that are not worth to be saved."""
@@ -58,7 +58,7 @@ class RowGroups:
 
     def _column(self, name: str) -> _Column:
         stored, kind = self._stored.get(name, 0) / self._total, self._types[name]
-        return _Column(name, stored, decoded_width(kind, stored), has_fixed_width(kind))
+        return _Column(name, stored, decoded_width(kind, stored), bool(fixed_width(kind)))
 
     def _by_columns(self, columns: Sequence[_Column], rows: int) -> bool:
         """Whether a row group of so many rows is to be decoded a few columns at a time."""

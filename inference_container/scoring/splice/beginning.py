@@ -1,8 +1,6 @@
 """What an output begins with, its input's bytes up to the footer: copied beforehand where a core is free for it."""
 
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor, Future
-from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -27,28 +25,23 @@ class Beginning:
         self._source.hash_on(executor)
         self._copying = executor.submit(self._copy, beforehand=True)
 
-    @contextmanager
-    def file(self) -> Iterator[FileIO]:
-        """The unbuffered file, standing behind the copied bytes.
+    def take(self) -> FileIO:
+        """The unbuffered file, standing behind the copied bytes; the caller closes it.
 
         Raises OSError where they cannot be written, and EOFError where the input has become shorter.
         """
-        with self._copied() as file:
-            yield file
-
-    def discard(self) -> None:
-        """Stop copying. Returns when nothing is written any more."""
-        self._unwanted = True
-        if self._copying is not None and not self._copying.cancel() and self._copying.exception() is None:
-            self._copying.result().close()
-
-    def _copied(self) -> FileIO:
         if self._copying is not None:
             try:
                 return self._copying.result()
             except CancelledError:
                 pass
         return self._copy(beforehand=False)
+
+    def discard(self) -> None:
+        """Stop copying. Returns when nothing is written any more."""
+        self._unwanted = True
+        if self._copying is not None and not self._copying.cancel() and self._copying.exception() is None:
+            self._copying.result().close()
 
     def _copy(self, *, beforehand: bool) -> FileIO:
         size = self._source.footer.start
@@ -57,7 +50,8 @@ class Beginning:
         try:
             for start in range(0, size, _STEP_BYTES):
                 if self._unwanted:
-                    break
+                    # Nobody may take half of it for the whole.
+                    raise CancelledError
                 count = min(_STEP_BYTES, size - start)
                 append_range(self._source.file.fileno(), file.fileno(), start, count)
                 if beforehand:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from scoring.splice.footer import Footer, parse_footer, read_footer
 from scoring.splice.ranges import append, append_range
+from scoring.widths import fixed_width
 
 _MOST_ROWS = 65_536
 _FEWEST_ROWS = 1_024
@@ -140,7 +141,5 @@ class Pieces:
 
 
 def _width(field: pa.Field) -> int:
-    try:
-        return max(1, int(field.type.bit_width) // 8)
-    except ValueError:
-        return _TEXT_BYTES
+    width = fixed_width(field.type)
+    return _TEXT_BYTES if width is None else max(1, int(width))

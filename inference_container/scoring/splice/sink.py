@@ -72,7 +72,7 @@ class SplicedSink:
             raise SpliceError(f"file {self._source.path} was changed while it was scored: start a new execution")
         try:
             pieces = self._pieces.finish()
-            with self._beginning.file() as file:
+            with self._beginning.take() as file:
                 size = assemble(file, self._footer, self._columns, pieces)
         except (FooterError, ThriftError, EOFError) as error:
             raise self._not_as_expected(one_line(error)) from error

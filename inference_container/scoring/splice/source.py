@@ -76,7 +76,10 @@ class SpliceSource:
         end = self.footer.start
         digest = hashlib.sha256()
         at = 0
-        while at < end and not self._unwanted:
+        while at < end:
+            if self._unwanted:
+                # Nobody may take the digest of half of it for that of the whole.
+                raise CancelledError
             # From a place, and not from where the file stands: others copy from it at the same time.
             data = os.pread(self.file.fileno(), min(end - at, _DIGEST_STEP), at)
             if not data:

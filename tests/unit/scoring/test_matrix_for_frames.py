@@ -86,14 +86,16 @@ def test_a_matrix_gives_the_very_numbers_that_the_frame_gives(
     np.testing.assert_array_equal(found, getattr(estimator, method)(frame))
 
 
-def test_a_forest_gets_rows_that_lie_together_and_more_of_them(frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_forest_gets_rows_that_lie_together_and_more_of_them(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Any] = []
     forest = RandomForestClassifier(5, random_state=1).fit(frame, frame["delay"] > frame["hour"])
     joblib.dump(forest, tmp_path / "model.joblib")
     kind = "double" if frame["delay"].dtype == np.float64 else "float"
     features = tuple(Feature(name, kind) for name in NAMES)
     model = load_model(spec_of("sklearn-joblib", "predict", features=features), tmp_path / "model.joblib")
-    model._predict = seen.append  # type: ignore[attr-defined]
+    monkeypatch.setattr(model, "_predict", seen.append)
     model.predict(batch_of(frame))
     assert (seen[0].flags.c_contiguous, seen[0].dtype) == (True, frame["delay"].dtype)
     assert batches_of_usual_size(model) == 2

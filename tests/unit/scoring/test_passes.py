@@ -62,7 +62,10 @@ def test_a_batch_that_waits_for_its_turn_has_only_what_is_still_needed(threads: 
         return (InputBatch(5, pa.record_batch({"x": [1, 2], "key": ["a", "b"], "y": [3, 4]})),)
 
     seen: list[list[str]] = []
-    predict = lambda item: seen.append(item.batch.schema.names)  # noqa: E731
+
+    def predict(item: InputBatch) -> None:
+        seen.append(item.batch.schema.names)
+
     [(item, _)] = in_order(iter([unit]), predict, Hands(threads), frozenset({"key"}))
     assert seen == [["x", "key", "y"]]
     assert (item.first_row, item.batch.to_pydict()) == (5, {"key": ["a", "b"]})
