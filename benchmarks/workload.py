@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.models import KINDS, TRAINING_ROWS, labels_of, train
 from contract.codec import dumps
+from contract.job.scoring_spec import Feature, JobSpec, ModelSpec, PinnedObject
 from contract.layout import ContainerPaths, artifact_key
-from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject
 
 _CHUNK_ROWS = 250_000
 _SEGMENTS = np.array([f"segment-{index:02d}" for index in range(40)])

@@ -16,7 +16,7 @@ from cli import (
 from cli.backfill import STEPS
 from cli.deployment import RESOURCES
 from cli.failures import ExitStatus
-from contract.spec import ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.job.scoring_spec import ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
 
 DEFAULT_STAGE = "dev"
 

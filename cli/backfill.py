@@ -17,13 +17,14 @@ from cli.catalog import query
 from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.executions import EXECUTION_NAME, Executions
-from contract import layout, records
-from contract.catalog import Model
+from contract import layout
+from contract.catalog.models import Model
 from contract.names import check_dataset_name
 from contract.problems import InvalidInputError, Problem
-from contract.records import ExecutionRecord, JobRecord
-from contract.request import parse_request
 from contract.status import JobStatus
+from contract.table import records
+from contract.table.records import ExecutionRecord, JobRecord
+from contract.workflow.scoring_request import parse_request
 
 STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 MOST_DATASETS = 10_000

@@ -12,7 +12,7 @@ from cli.failures import ExitStatus
 from cli.figures import counted
 from cli.output import Output
 from cli.tables import add_row, plain_table
-from contract.catalog import Model
+from contract.catalog.models import Model
 from contract.problems import InvalidInputError, Problem
 
 MOST_AT_ONCE = 100

@@ -10,7 +10,7 @@ from cli.artifact import Artifact, fetch_artifact, hash_artifact, inspect_artifa
 from cli.bulk_file import BulkLine, at_line
 from cli.catalog import Catalog, VersionTakenError
 from cli.failures import CommandError
-from contract.catalog import Model, ModelVersion
+from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 
 _THREADS = 16

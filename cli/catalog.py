@@ -23,10 +23,11 @@ from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.failures import CommandError
 from cli.model_document import ModelDocument
-from contract import layout, records
-from contract.catalog import CurrentChange, Model, ModelVersion
+from contract import layout
+from contract.catalog.models import CurrentChange, Model, ModelVersion
 from contract.problems import InvalidInputError
 from contract.status import VersionState
+from contract.table import records
 
 _TRIES = 5
 _BATCH_GET_ITEMS = 100

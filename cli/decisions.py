@@ -7,9 +7,9 @@ from typing import Any
 
 from cli.catalog import Catalog, VersionTakenError, no_model, no_version
 from cli.failures import CommandError
-from contract import records
-from contract.catalog import CurrentChange, Model, ModelVersion, VersionDecision
+from contract.catalog.models import CurrentChange, Model, ModelVersion, VersionDecision
 from contract.status import VersionState
+from contract.table import records
 
 _TRIES = 5
 _Change = Callable[[Model | None, ModelVersion], tuple[Model | None, ModelVersion]]

@@ -17,12 +17,13 @@ from cli.catalog import query
 from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.failures import CommandError, ExitStatus
-from contract import layout, records
+from contract import layout
 from contract.problems import InvalidInputError, Problem
-from contract.records import AttemptRecord, ExecutionRecord, JobRecord
-from contract.request import parse_request
 from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
-from contract.training_request import parse_training_request
+from contract.table import records
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.workflow.scoring_request import parse_request
+from contract.workflow.training_request import parse_training_request
 
 EXECUTION_NAME = re.compile(r"[0-9A-Za-z_-]{1,80}")
 _COUNTED_JOBS = 32

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cli.executions import Snapshot
-from contract.records import JobRecord
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, JobStatus
+from contract.table.records import JobRecord
 
 
 @dataclass(frozen=True)

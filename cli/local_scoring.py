@@ -9,12 +9,12 @@ from cli.container_process import require_container_code, run_container_code
 from cli.failures import CommandError, ExitStatus
 from cli.sample import Preview
 from contract import codec
-from contract.catalog import ModelVersion
-from contract.formats import extension_of
+from contract.catalog.models import ModelVersion
+from contract.dataset.formats import extension_of
+from contract.job.ledger import Marker
+from contract.job.scoring_spec import JobSpec, ModelSpec, PinnedObject
 from contract.layout import ContainerPaths, artifact_key
-from contract.ledger import Marker
 from contract.problems import InvalidInputError, Problem
-from contract.spec import JobSpec, ModelSpec, PinnedObject
 from contract.status import FailureKind
 
 _EXECUTION = "models-test"

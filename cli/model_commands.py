@@ -26,7 +26,7 @@ from cli.tables import (
     versions_table,
 )
 from cli.training_tables import decision_line
-from contract.catalog import REASON_CHARACTERS, Model, ModelVersion
+from contract.catalog.models import REASON_CHARACTERS, Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 
 _NO_DATASET = "sample"

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from contract.catalog import Compute, CurrentChange, Model, ModelVersion
+from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.codec import decode_fields
-from contract.input_options import InputOptions
-from contract.names import check_model_id, check_version
-from contract.problems import InvalidInputError, Problem
-from contract.spec import (
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import (
     FRAMEWORK_OF_FORMAT,
     Accelerator,
     CustomAccept,
@@ -24,6 +22,8 @@ from contract.spec import (
     ModelSpec,
     OutputFormat,
 )
+from contract.names import check_model_id, check_version
+from contract.problems import InvalidInputError, Problem
 
 _ANY_SHA256 = "0" * 64
 """Stands in while everything else is checked, before the artifact is there."""

@@ -16,8 +16,8 @@ from cli.executions import Executions, Snapshot
 from cli.figures import counted, rows_a_second, rows_a_second_together, rows_counted
 from cli.output import Output
 from cli.tables import job_cells, job_reason, objects_text, totals_line
-from contract.records import JobRecord
 from contract.status import ExecutionKind, JobStatus
+from contract.table.records import JobRecord
 
 SECONDS_BETWEEN_READS = 2.0
 _SECONDS_TO_CLOSE = 20.0

@@ -9,8 +9,9 @@ from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.failures import CommandError
 from cli.recipe_document import RecipeDocument, as_set
-from contract import layout, records
-from contract.recipes import ModelRecipe
+from contract import layout
+from contract.catalog.recipes import ModelRecipe
+from contract.table import records
 
 
 class Recipes:

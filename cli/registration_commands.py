@@ -19,7 +19,7 @@ from cli.model_package import read_model_package
 from cli.output import Output
 from cli.schema_inference import InferredFeature, infer_features
 from cli.tables import inferred_view, model_json, plain_json, size_text
-from contract.input_options import InputOptions
+from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
 _DOCUMENT_FLAGS = frozenset(ModelDocument.__dataclass_fields__) - {"model_id", "tags", "source"}

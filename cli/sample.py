@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.formats import HEAD_BYTES, ObjectFormat, format_of
-from contract.input_options import InputOptions
-from contract.job_input import input_of
+from contract.dataset.formats import HEAD_BYTES, ObjectFormat, format_of
+from contract.dataset.input_options import InputOptions
+from contract.dataset.text_head import head_names
+from contract.job.job_input import input_of
+from contract.job.scoring_spec import ModelSpec
 from contract.problems import InvalidInputError, Problem
-from contract.spec import ModelSpec
-from contract.text_head import head_names
 
 _SHOWN_CHARACTERS = 60
 

@@ -12,7 +12,7 @@ from cli.schedules import ListedSchedule, Schedules
 from cli.tables import add_row, plain_table
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
-from contract.schedules import Schedule
+from contract.triggers.schedules import Schedule
 
 
 def add(options: Namespace, connection: Connection, output: Output) -> ExitStatus:

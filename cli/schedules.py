@@ -11,7 +11,7 @@ from cli.connection import Connection
 from cli.deployment import stack_outputs
 from cli.failures import CommandError
 from contract.problems import InvalidInputError
-from contract.schedules import Schedule, check_it_fires, read_target_input, target_input
+from contract.triggers.schedules import Schedule, check_it_fires, read_target_input, target_input
 
 _STACK = "triggers"
 _OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn")

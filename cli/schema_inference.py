@@ -12,9 +12,9 @@ from cli import sample
 from cli.artifact import inspect_artifact
 from cli.container_process import require_container_code, run_container_code
 from cli.sample import SampleColumn
-from contract.input_options import InputOptions
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import ARROW_TYPES, Feature, ModelFormat
 from contract.problems import InvalidInputError, Problem
-from contract.spec import ARROW_TYPES, Feature, ModelFormat
 
 _SAME_VALUES = {"large_string": "string", "string_view": "string", "halffloat": "float"}
 """Types of a sample's column that a feature has another word for."""

@@ -13,10 +13,10 @@ from cli.figures import counted, job_seconds, objects_done, rows_a_second, rows_
 from cli.sample import Preview
 from cli.schema_inference import InferredFeature
 from contract import codec
-from contract.catalog import Model, ModelVersion
-from contract.records import AttemptRecord, JobRecord
-from contract.spec import Feature
+from contract.catalog.models import Model, ModelVersion
+from contract.job.scoring_spec import Feature
 from contract.status import ExecutionKind, FailureKind
+from contract.table.records import AttemptRecord, JobRecord
 
 _STYLES = {
     "SUCCEEDED": "green",

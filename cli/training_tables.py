@@ -6,8 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from cli.tables import add_row, feature_text, plain_json, plain_table
-from contract.catalog import ModelVersion
-from contract.recipes import ModelRecipe
+from contract.catalog.models import ModelVersion
+from contract.catalog.recipes import ModelRecipe
 
 
 def recipes_table(recipes: Sequence[ModelRecipe]) -> Table:

@@ -12,7 +12,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct, IConstruct
 
 from contract import layout
-from contract.uploads import MARKER_NAME
+from contract.triggers.uploads import MARKER_NAME
 from infra.compute import ComputeStack
 from infra.definition import MAP_LABEL
 from infra.job_roles import SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams

@@ -5,7 +5,8 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from contract import environment, records
+from contract import environment
+from contract.table import records
 from infra.dead_letters import dead_letter_queue
 from infra.function_permissions import announce_statements
 from infra.functions import FunctionSize, StageFunctions

@@ -11,7 +11,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from contract import layout
-from contract.messages import (
+from contract.workflow.messages import (
     REQUEST_FIELD,
     TRAINING_FIELD,
     AttemptPlan,

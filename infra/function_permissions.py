@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from aws_cdk import aws_iam as iam
 
 from contract import layout
-from contract.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
-from contract.uploads import MARKER_NAME
+from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
+from contract.triggers.uploads import MARKER_NAME
 from infra.storage import Storage
 
 _CODE_ARCHIVES = layout.code_key("*", "*")

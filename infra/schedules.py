@@ -10,7 +10,7 @@ from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from contract import environment
-from contract.schedules import Schedule, target_input
+from contract.triggers.schedules import Schedule, target_input
 from infra.dead_letters import dead_letter_queue
 from infra.function_permissions import start_statements
 from infra.functions import FunctionSize, StageFunctions

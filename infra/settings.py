@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 from constructs import Node
 
-from contract.catalog import Compute, check_range
+from contract.catalog.images import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.models import Compute, check_range
 from contract.codec import decode_fields
-from contract.images import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.problems import InvalidInputError, Problem
-from contract.request import MAX_CONCURRENCY_LIMIT
-from contract.schedules import Schedule, check_schedules
-from contract.uploads import UploadRule, check_rules, rules_to_text
+from contract.triggers.schedules import Schedule, check_schedules
+from contract.triggers.uploads import UploadRule, check_rules, rules_to_text
+from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 
 CONTEXT_KEY = "fleetscore"
 COMMENT_KEY = "//"

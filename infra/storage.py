@@ -10,7 +10,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from contract import layout, records
+from contract import layout
+from contract.table import records
 from infra.settings import Settings
 
 DATASETS_BUCKET = "DatasetsBucket"

@@ -8,7 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract.messages import REQUEST_FIELD, JobPointer, PlanInput, TrainingAttemptPlan, path_of
+from contract.workflow.messages import REQUEST_FIELD, JobPointer, PlanInput, TrainingAttemptPlan, path_of
 from infra.compute import JobPlatform
 from infra.sagemaker_tasks import SageMakerTrainingJob
 from infra.settings import Settings

@@ -12,7 +12,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract import environment
-from contract.uploads import UploadRule, rules_to_text
+from contract.triggers.uploads import UploadRule, rules_to_text
 from infra.function_permissions import statements_of
 from infra.functions import FunctionSize, StageFunctions
 from infra.storage import Storage

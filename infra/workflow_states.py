@@ -13,7 +13,8 @@ from constructs import Construct
 
 from contract import layout
 from contract.codec import SCHEMA_VERSION, SCHEMA_VERSION_FIELD
-from contract.messages import (
+from contract.status import ExecutionStatus
+from contract.workflow.messages import (
     FAILURE_FIELD,
     AttemptFailure,
     ExecutionOutcome,
@@ -23,7 +24,6 @@ from contract.messages import (
     SummaryInput,
     path_of,
 )
-from contract.status import ExecutionStatus
 from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
 from infra.settings import Settings
 from infra.storage import Storage

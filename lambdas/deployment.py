@@ -9,7 +9,7 @@ from functools import cache
 import boto3
 from botocore.config import Config
 
-from contract.records import record_time
+from contract.table.records import record_time
 from lambdas.job_table import JobTable
 from lambdas.object_store import ObjectStore
 from lambdas.parallel import THREADS

@@ -3,7 +3,7 @@
 from typing import Any
 
 from contract.codec import SCHEMA_VERSION_FIELD, from_json
-from contract.messages import JobPointer
+from contract.workflow.messages import JobPointer
 
 _FIELDS = (SCHEMA_VERSION_FIELD, "execution_id", "job_id", "attempt")
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from contract.messages import JobPointer, JobResult
-from contract.records import JobRecord
 from contract.status import JobStatus
+from contract.table.records import JobRecord
+from contract.workflow.messages import JobPointer, JobResult
 from lambdas.deployment import Deployment
 from lambdas.errors import JobClosedError, StaleEventError
 

@@ -9,11 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from contract import records
-from contract.catalog import Model, ModelVersion
-from contract.messages import ExecutionPlan
-from contract.recipes import ModelRecipe
-from contract.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.catalog.models import Model, ModelVersion
+from contract.catalog.recipes import ModelRecipe
 from contract.status import (
     ALLOWED_BEFORE,
     FINAL_JOB_STATUSES,
@@ -22,6 +19,9 @@ from contract.status import (
     FailureKind,
     JobStatus,
 )
+from contract.table import records
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import (
     ExecutionClosedError,
     ExecutionNotFoundError,

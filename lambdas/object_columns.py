@@ -3,10 +3,10 @@
 import zlib
 from collections.abc import Callable, Iterable
 
-from contract.formats import HEAD_BYTES, ObjectFormat, contradiction, format_of
-from contract.input_options import InputOptions
-from contract.spec import PinnedObject
-from contract.text_head import HeadError, head_names
+from contract.dataset.formats import HEAD_BYTES, ObjectFormat, contradiction, format_of
+from contract.dataset.input_options import InputOptions
+from contract.dataset.text_head import HeadError, head_names
+from contract.job.scoring_spec import PinnedObject
 from lambdas.object_store import ObjectStore
 from lambdas.observability import logger
 from lambdas.parquet_footer import Column, FooterError, read_columns

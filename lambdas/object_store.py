@@ -8,12 +8,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import codec, layout
-from contract.ledger import Marker
-from contract.messages import JobPointer
+from contract.job.ledger import Marker
+from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.problems import InvalidInputError
-from contract.spec import JobSpec, PinnedObject
-from contract.summary import ExecutionSummary
-from contract.uploads import ObjectVersion, UploadManifest
+from contract.triggers.uploads import ObjectVersion, UploadManifest
+from contract.workflow.messages import JobPointer
+from contract.workflow.summary import ExecutionSummary
 from lambdas.errors import PlanChangedError
 from lambdas.parallel import in_parallel
 from lambdas.training_objects import TrainingObjects

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.thrift_compact import CompactReader, ThriftError
+from contract.dataset.thrift_compact import CompactReader, ThriftError
 
 _MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contract import layout
-from contract.messages import ExecutionPlan, PlanInput
 from contract.names import LABEL
 from contract.problems import Problem
-from contract.records import ExecutionRecord, JobRecord, execution_kind
-from contract.request import ExecutionRequest
 from contract.status import ExecutionStatus, FailureKind
-from contract.training_request import TrainingRequest
+from contract.table.records import ExecutionRecord, JobRecord, execution_kind
+from contract.workflow.messages import ExecutionPlan, PlanInput
+from contract.workflow.scoring_request import ExecutionRequest
+from contract.workflow.training_request import TrainingRequest
 from lambdas.deployment import Deployment
 from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError
 from lambdas.parallel import in_parallel

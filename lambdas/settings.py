@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from contract import environment
-from contract.catalog import Compute, check_range
+from contract.catalog.images import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.models import Compute, check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
-from contract.images import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.problems import InvalidInputError, Problem
-from contract.request import MAX_CONCURRENCY_LIMIT
-from contract.uploads import UploadRule, rules_from_text
+from contract.triggers.uploads import UploadRule, rules_from_text
+from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 
 N = TypeVar("N", int, float)
 _Limits = tuple[float, float, str]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from contract import records
+from contract.table import records
 from lambdas.parallel import in_parallel
 
 NEW = f"attribute_not_exists({records.PARTITION_KEY})"

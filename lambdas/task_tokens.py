@@ -9,9 +9,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.codec import to_json
-from contract.messages import ExecutionOutcome
-from contract.request import TASK_TOKEN_FIELD
 from contract.status import ExecutionStatus
+from contract.workflow.messages import ExecutionOutcome
+from contract.workflow.scoring_request import TASK_TOKEN_FIELD
 from lambdas.observability import logger
 
 ERRORS = {

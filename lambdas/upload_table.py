@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from contract import records
-from contract.records import CurrentWindow, UploadClaim, UploadPart, UploadWindow
 from contract.status import WindowStatus
-from contract.uploads import ObjectVersion
+from contract.table import records
+from contract.table.records import CurrentWindow, UploadClaim, UploadPart, UploadWindow
+from contract.triggers.uploads import ObjectVersion
 from lambdas.errors import UploadsContendedError
 from lambdas.parallel import in_parallel
 from lambdas.table import NEW, Table

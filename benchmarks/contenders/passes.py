@@ -8,8 +8,8 @@ import sys
 from benchmarks.contenders import arguments
 from benchmarks.contenders.fleetscore import container_environment
 from contract.codec import dumps, loads
+from contract.job.scoring_spec import JobSpec
 from contract.layout import ContainerPaths
-from contract.spec import JobSpec
 
 
 def main() -> None:

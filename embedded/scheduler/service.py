@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from botocore.exceptions import ClientError
 
 from contract.problems import InvalidInputError
-from contract.schedule_expression import At, parse_expression
+from contract.triggers.schedule_expression import At, parse_expression
 from embedded.seams.schedules import Record, Refusal
 
 LOOK_EVERY_SECONDS = 0.2

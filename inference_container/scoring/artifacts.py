@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from contract.job.scoring_spec import ModelSpec
 from contract.layout import artifact_key
-from contract.spec import ModelSpec
 from scoring.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
 from scoring.errors import ConfigurationError, ModelError
 

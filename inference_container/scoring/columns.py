@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from contract.columns import holds_every_value
-from contract.spec import Feature, ModelSpec
+from contract.dataset.columns import holds_every_value
+from contract.job.scoring_spec import Feature, ModelSpec
 from scoring.blame import by_halves
 from scoring.errors import ConfigurationError, DataError
 from scoring.foreign_schemas import with_columns

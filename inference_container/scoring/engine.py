@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from contract.job_input import shared_input
+from contract.job.job_input import shared_input
+from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths
-from contract.spec import PinnedObject
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ScoringError, TransientError, one_line
 from scoring.model_run import SharedModel, located

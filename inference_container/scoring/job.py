@@ -12,9 +12,9 @@ from types import FrameType
 from typing import Never
 
 from contract.codec import loads
+from contract.job.scoring_spec import JobSpec, ModelFormat
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
-from contract.spec import JobSpec, ModelFormat
 from contract.status import FailureKind
 from scoring import exit_message
 from scoring.artifacts import extract_model, verify_artifacts

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.ledger import KeyReport
+from contract.job.ledger import KeyReport
 
 _MOST_ROWS = 2_000_000
 """Rows whose keys are compared: 8 bytes each are kept, so 16 MB."""

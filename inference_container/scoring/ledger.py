@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.codec import dumps
+from contract.job.ledger import Marker
 from contract.layout import marker_key
-from contract.ledger import Marker
 from scoring.output import Move, place, sync
 
 

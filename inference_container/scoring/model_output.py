@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from contract.job.ledger import KeyReport, Marker, OutputFile
+from contract.job.scoring_spec import PinnedObject, tolerated_rows
 from contract.layout import ContainerPaths, output_key, output_name
-from contract.ledger import KeyReport, Marker, OutputFile
-from contract.spec import PinnedObject, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.errors import DataError, ModelError, ScoringError, log_error

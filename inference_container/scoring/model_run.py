@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.spec import ModelSpec, tolerated_rows
+from contract.job.scoring_spec import ModelSpec, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values
 from scoring.blame import by_halves

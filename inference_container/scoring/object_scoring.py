@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from contract.job.ledger import KeyReport
+from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths
-from contract.ledger import KeyReport
-from contract.spec import PinnedObject
 from scoring.errors import ScoringError
 from scoring.keys import KeyCheck
 from scoring.ledger import Commit, commit

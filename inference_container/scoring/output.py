@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contract.ledger import OutputFile
+from contract.job.ledger import OutputFile
 
 _FILES_AT_ONCE = 8
 

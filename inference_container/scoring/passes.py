@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from contract.spec import Feature
+from contract.job.scoring_spec import Feature
 from scoring.readers import InputBatch, InputObject
 from scoring.widths import decoded_width
 

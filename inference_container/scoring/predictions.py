@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.spec import DEFAULT_OUTPUT_COLUMN, ModelSpec
+from contract.job.scoring_spec import DEFAULT_OUTPUT_COLUMN, ModelSpec
 from scoring.errors import ConfigurationError, ModelError, one_line
 
 

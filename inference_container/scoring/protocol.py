@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.codec import from_json, to_json
-from contract.spec import ModelSpec, PinnedObject
+from contract.job.scoring_spec import ModelSpec, PinnedObject
 from contract.status import FailureKind
 
 

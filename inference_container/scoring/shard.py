@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.spec import JobSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject
 from scoring.errors import DataError, ScoringError
 from scoring.protocol import Failure, ObjectDone
 

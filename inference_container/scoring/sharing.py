@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from contract.formats import format_of
-from contract.spec import PinnedObject
+from contract.dataset.formats import format_of
+from contract.job.scoring_spec import PinnedObject
 from scoring.protocol import Failure, JoinParts, ObjectDone, PartDone, ScorePart
 
 _FEWEST_BYTES = 4 << 20

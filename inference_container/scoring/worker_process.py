@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 
-from contract.spec import ModelFormat, PinnedObject
+from contract.job.scoring_spec import ModelFormat, PinnedObject
 from scoring.errors import ModelError, ScoringError, TransientError
 from scoring.protocol import Message, ScoreObject, Task, decode, encode
 

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from contract.formats import format_of
-from contract.spec import ModelSpec
+from contract.dataset.formats import format_of
+from contract.job.scoring_spec import ModelSpec
 from scoring.columns import ColumnPlan
 from scoring.output import BegunDigest, ParquetSink
 from scoring.readers import InputObject

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.spec import PinnedObject
+from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ConfigurationError, DataError
 from training.progress import event
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.codec import to_json
-from contract.training import TrainingSpec
+from contract.job.training_spec import TrainingSpec
 from scoring.output import publish
 from training.progress import event
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.spec import ModelSpec
-from contract.training import TrainingSpec
+from contract.job.scoring_spec import ModelSpec
+from contract.job.training_spec import TrainingSpec
 from scoring.columns import plan_columns
 from scoring.errors import DataError, ScoringError
 from scoring.features import FeatureBatch

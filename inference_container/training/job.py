@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contract.codec import dumps
+from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT
+from contract.job.training_spec import TrainingReport
 from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
-from contract.spec import FRAMEWORK_OF_FORMAT
 from contract.status import FailureKind
-from contract.training import TrainingReport
 from scoring.errors import ModelError, ScoringError, log_error, one_line
 from scoring.output import publish
 from training import failure

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from contract.spec import Feature
+from contract.job.scoring_spec import Feature
 from scoring.columns import declared_array
 from scoring.errors import DataError
 from scoring.readers.parquet_object import ParquetObject

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from contract.spec import FRAMEWORK_OF_FORMAT, ModelSpec
-from contract.training import TrainingSpec
+from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelSpec
+from contract.job.training_spec import TrainingSpec
 from scoring.errors import ModelError, ScoringError, one_line
 from scoring.features import FeatureBatch
 from scoring.models import load_model

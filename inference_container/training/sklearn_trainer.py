@@ -14,8 +14,8 @@ import pyarrow as pa
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from contract.hyperparameters import parse
-from contract.training import TrainingSpec
+from contract.catalog.hyperparameters import parse
+from contract.job.training_spec import TrainingSpec
 from scoring.errors import DataError, ModelError, ScoringError, one_line
 from scoring.features import FeatureBatch
 from scoring.output import publish

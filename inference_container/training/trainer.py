@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contract.job.scoring_spec import ModelSpec
+from contract.job.training_spec import TrainingSpec
 from contract.layout import TrainingPaths
-from contract.spec import ModelSpec
-from contract.training import TrainingSpec
 from scoring.features import FeatureBatch
 from training.channel import Source
 from training.interruption import Interruption

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.hyperparameters import EARLY_STOPPING, Value, parse
-from contract.training import TrainingSpec
+from contract.catalog.hyperparameters import EARLY_STOPPING, Value, parse
+from contract.job.training_spec import TrainingSpec
 from scoring.errors import DataError, ScoringError
 from scoring.features import FeatureBatch
 from scoring.models.xgboost_library import xgboost

@@ -6,8 +6,9 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from contract import codec, events, records
-from contract.records import ExecutionRecord, JobRecord
+from contract import codec
+from contract.table import events, records
+from contract.table.records import ExecutionRecord, JobRecord
 
 MOST_ENTRIES = 10
 MOST_BYTES = 200_000

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import datetime
 
-from contract.messages import AttemptFailure, FailureDecision
-from contract.records import AttemptRecord, JobRecord
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
+from contract.table.records import AttemptRecord, JobRecord
+from contract.workflow.messages import AttemptFailure, FailureDecision
 from lambdas.causes import Cause, read_cause
 from lambdas.classify_failure.decision_table import Again, Row
 from lambdas.classify_failure.logic import Decision, decide, find_row

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import from_json, to_json
-from contract.messages import AttemptFailure
+from contract.workflow.messages import AttemptFailure
 from lambdas.classify_failure.action import classify_failure
 from lambdas.deployment import this_deployment
 from lambdas.observability import EXECUTION_ID_PATH, logger, tracer

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from contract import layout
-from contract.catalog import Model, ModelVersion
-from contract.input_options import InputOptions
-from contract.job_input import input_of
-from contract.messages import ExecutionPlan, ExecutionPlanInput
+from contract.catalog.models import Model, ModelVersion
+from contract.dataset.input_options import InputOptions
+from contract.job.job_input import input_of
+from contract.job.scoring_spec import PinnedObject
 from contract.names import check_all, check_execution_name
 from contract.problems import InvalidInputError, Problem
-from contract.records import ExecutionRecord
-from contract.request import ExecutionRequest, ModelFilter, parse_request
-from contract.spec import PinnedObject
+from contract.table.records import ExecutionRecord
+from contract.workflow.messages import ExecutionPlan, ExecutionPlanInput
+from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, parse_request
 from lambdas.deployment import Deployment
 from lambdas.errors import TrainingFailedError
 from lambdas.object_columns import columns_or_none, first_of

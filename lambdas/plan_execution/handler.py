@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import from_json, to_json
-from contract.messages import ExecutionPlanInput
+from contract.workflow.messages import ExecutionPlanInput
 from lambdas.deployment import this_deployment, this_deployments_defaults
 from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
 from lambdas.plan_execution.action import plan_execution

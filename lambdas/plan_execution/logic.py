@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from contract import layout
-from contract.catalog import Compute, Model, ModelVersion
-from contract.columns import holds_every_value
-from contract.formats import EXTENSIONS_TEXT, format_of
-from contract.images import ImageVariant, image_of
-from contract.input_options import InputOptions
-from contract.job_input import input_of
-from contract.messages import JobPointer
+from contract.catalog.images import ImageVariant, image_of
+from contract.catalog.models import Compute, Model, ModelVersion
+from contract.dataset.columns import holds_every_value
+from contract.dataset.formats import EXTENSIONS_TEXT, format_of
+from contract.dataset.input_options import InputOptions
+from contract.job.job_input import input_of
+from contract.job.scoring_spec import Feature, JobSpec, ModelSpec, PinnedObject
 from contract.names import check_object_key
 from contract.problems import Problem
-from contract.records import JobRecord
-from contract.request import ExecutionRequest, ModelFilter
-from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject
 from contract.status import JobStatus
+from contract.table.records import JobRecord
+from contract.workflow.messages import JobPointer
+from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
 from lambdas.dataset_objects import is_data
 from lambdas.object_store import StoredObject
 from lambdas.parquet_footer import Column

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from contract.catalog import ModelVersion
-from contract.formats import format_of
-from contract.job_input import can_share, input_of
-from contract.partitions import partition_values
+from contract.catalog.models import ModelVersion
+from contract.dataset.formats import format_of
+from contract.dataset.partitions import partition_values
+from contract.job.job_input import can_share, input_of
+from contract.job.scoring_spec import ModelSpec, PinnedObject
 from contract.problems import Problem
-from contract.spec import ModelSpec, PinnedObject
 
 _SHOWN_KEYS = 10
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract import layout
-from contract.messages import ExecutionPlanInput
-from contract.records import ExecutionRecord, JobRecord
-from contract.request import TrainFirst
 from contract.status import ExecutionStatus
+from contract.table.records import ExecutionRecord, JobRecord
+from contract.workflow.messages import ExecutionPlanInput
+from contract.workflow.scoring_request import TrainFirst
 from lambdas.causes import read_cause
 from lambdas.deployment import Deployment
 from lambdas.errors import TrainingFailedError, shorten

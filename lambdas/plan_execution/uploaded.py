@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.problems import InvalidInputError, Problem
-from contract.uploads import ObjectVersion, UploadManifest
+from contract.triggers.uploads import ObjectVersion, UploadManifest
 from lambdas.object_store import ObjectStore, StoredObject
 
 _SHOWN = 10

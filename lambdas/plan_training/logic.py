@@ -4,16 +4,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from contract.catalog import Compute
-from contract.formats import format_of
-from contract.images import ImageVariant, image_of
-from contract.messages import JobPointer
+from contract.catalog.images import ImageVariant, image_of
+from contract.catalog.models import Compute
+from contract.catalog.recipes import ModelRecipe
+from contract.dataset.formats import format_of
+from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT
+from contract.job.training_spec import TrainingSpec
 from contract.problems import Problem
-from contract.recipes import ModelRecipe
-from contract.records import JobRecord
-from contract.spec import FRAMEWORK_OF_FORMAT
 from contract.status import ExecutionKind, JobStatus
-from contract.training import TrainingSpec
+from contract.table.records import JobRecord
+from contract.workflow.messages import JobPointer
 from lambdas.parquet_footer import Column
 from lambdas.plan_execution.logic import check_columns
 

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 from contract import layout
-from contract.messages import PlanInput, TrainingOrder
+from contract.catalog.recipes import ModelRecipe
 from contract.names import check_all, check_execution_name
 from contract.problems import InvalidInputError, Problem
-from contract.recipes import ModelRecipe
-from contract.request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
+from contract.workflow.messages import PlanInput, TrainingOrder
+from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
 from lambdas.deployment import Deployment
 from lambdas.plan_records import open_execution, refuse
 from lambdas.recipe_choice import choose_among, choose_enabled, choose_named

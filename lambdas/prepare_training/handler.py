@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import from_json, to_json
-from contract.messages import PlanInput
+from contract.workflow.messages import PlanInput
 from lambdas.deployment import this_deployment
 from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
 from lambdas.prepare_training.action import prepare_training

@@ -1,9 +1,9 @@
 """Open an attempt on the objects that the ledger lacks: a first try, a resubmission and a resume are one path."""
 
 from contract import layout
-from contract.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
-from contract.records import AttemptRecord, JobRecord
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
+from contract.table.records import AttemptRecord, JobRecord
+from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
 from lambdas.commits import read_commits
 from lambdas.deployment import Deployment
 from lambdas.errors import JobClosedError, StaleEventError

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
-from contract.messages import TrainingAttemptPlan
+from contract.workflow.messages import TrainingAttemptPlan
 from lambdas.deployment import this_deployment
 from lambdas.events import job_pointer
 from lambdas.observability import EXECUTION_ID_PATH, logger, tracer

@@ -3,10 +3,10 @@
 from typing import Any
 
 from contract import layout
-from contract.messages import TrainingAttemptPlan
-from contract.recipes import ModelRecipe
-from contract.records import AttemptRecord, JobRecord
-from contract.training import TrainingSpec
+from contract.catalog.recipes import ModelRecipe
+from contract.job.training_spec import TrainingSpec
+from contract.table.records import AttemptRecord, JobRecord
+from contract.workflow.messages import TrainingAttemptPlan
 from lambdas.deployment import Deployment
 
 _PARQUET = "application/x-parquet"

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from contract.catalog import CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
-from contract.messages import JobPointer, JobResult
-from contract.recipes import ModelRecipe
-from contract.records import JobRecord
+from contract.catalog.models import CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
+from contract.catalog.recipes import ModelRecipe
+from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.status import JobStatus, VersionState
-from contract.training import TrainingReport, TrainingSpec
+from contract.table.records import JobRecord
+from contract.workflow.messages import JobPointer, JobResult
 from lambdas.deployment import Deployment
 from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
 from lambdas.job_answer import end_job

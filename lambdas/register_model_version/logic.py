@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contract.catalog import ModelVersion
-from contract.recipes import Promotion
+from contract.catalog.models import ModelVersion
+from contract.catalog.recipes import Promotion
+from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.status import VersionState
-from contract.training import TrainingReport, TrainingSpec
 
 _SAME = ("execution_id", "job_id", "model_id", "version", "trainer", "task", "format", "model_file", "method", "metric")
 

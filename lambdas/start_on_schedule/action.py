@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from contract.schedules import ScheduledStart, execution_name
+from contract.triggers.schedules import ScheduledStart, execution_name
 from lambdas.execution_starter import ExecutionStarter
 
 

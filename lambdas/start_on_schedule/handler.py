@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import from_json
-from contract.schedules import ScheduledStart
+from contract.triggers.schedules import ScheduledStart
 from lambdas.execution_starter import this_starter
 from lambdas.observability import logger, tracer
 from lambdas.start_on_schedule.action import start_on_schedule

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from contract.uploads import ObjectVersion, UploadRule
+from contract.triggers.uploads import ObjectVersion, UploadRule
 from lambdas.deployment import Deployment
 from lambdas.errors import UnreadableMessageError
 from lambdas.observability import logger, publish_counts

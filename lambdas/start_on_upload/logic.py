@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from contract.formats import format_of
+from contract.dataset.formats import format_of
 from contract.names import check_object_key
-from contract.uploads import ObjectVersion, UploadManifest
+from contract.triggers.uploads import ObjectVersion, UploadManifest
 from lambdas.dataset_objects import is_data
 
 _DIGEST_CHARACTERS = 32

@@ -9,7 +9,7 @@ refusal lies where every other one does.
 """
 
 from contract import layout
-from contract.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
+from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
 from lambdas.dataset_objects import is_data
 from lambdas.deployment import Deployment
 from lambdas.object_store import StoredObject

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.uploads import ObjectVersion
+from contract.triggers.uploads import ObjectVersion
 from lambdas.errors import UnreadableMessageError, shorten
 
 _WINDOW_END = "fleetscore.window_end"

@@ -31,9 +31,9 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from contract import layout
-from contract.records import UploadWindow
 from contract.status import WindowStatus
-from contract.uploads import ObjectVersion, UploadRule
+from contract.table.records import UploadWindow
+from contract.triggers.uploads import ObjectVersion, UploadRule
 from lambdas.deployment import Deployment
 from lambdas.errors import UnreadableMessageError
 from lambdas.observability import logger

@@ -4,9 +4,9 @@ import json
 from dataclasses import replace
 
 from contract import layout
-from contract.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
-from contract.records import ExecutionRecord, JobRecord, execution_kind
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
+from contract.table.records import ExecutionRecord, JobRecord, execution_kind
+from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
 from lambdas.deployment import Deployment
 from lambdas.errors import ExecutionNameUsedError, shorten
 from lambdas.observability import publish_counts

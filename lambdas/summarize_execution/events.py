@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contract.codec import from_json
-from contract.messages import FAILURE_FIELD, REQUEST_FIELD, SummaryInput
 from contract.problems import InvalidInputError, Problem
-from contract.records import record_time
+from contract.table.records import record_time
+from contract.workflow.messages import FAILURE_FIELD, REQUEST_FIELD, SummaryInput
 
 BROKEN_OFF_ERRORS = {
     "ABORTED": "Fleetscore.ExecutionStopped",

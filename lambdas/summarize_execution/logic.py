@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from contract import layout
-from contract.messages import FAILURE_FIELD
-from contract.records import ExecutionRecord, JobRecord
-from contract.request import TASK_TOKEN_FIELD
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
-from contract.summary import ExecutionSummary, JobSummary
+from contract.table.records import ExecutionRecord, JobRecord
+from contract.workflow.messages import FAILURE_FIELD
+from contract.workflow.scoring_request import TASK_TOKEN_FIELD
+from contract.workflow.summary import ExecutionSummary, JobSummary
 from lambdas.causes import read_cause
 from lambdas.errors import shorten
 from lambdas.summarize_execution.events import BROKEN_OFF_ERRORS

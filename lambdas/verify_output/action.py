@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from contract.messages import JobPointer, JobResult
-from contract.records import JobRecord
-from contract.spec import JobSpec
+from contract.job.scoring_spec import JobSpec
 from contract.status import JobStatus
+from contract.table.records import JobRecord
+from contract.workflow.messages import JobPointer, JobResult
 from lambdas.commits import Commits, read_commits
 from lambdas.deployment import Deployment
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from contract.spec import PinnedObject
+from contract.job.scoring_spec import PinnedObject
 from lambdas.object_store import StoredObject
 
 

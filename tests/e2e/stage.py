@@ -29,8 +29,8 @@ from cli.executions import Executions, Snapshot
 from cli.model_document import ModelDocument
 from cli.progress import watch
 from contract import codec, layout
-from contract.spec import Feature
-from contract.summary import ExecutionSummary
+from contract.job.scoring_spec import Feature
+from contract.workflow.summary import ExecutionSummary
 from embedded.server import EmbeddedAws
 
 FEATURES = (Feature("age", "double"), Feature("visits", "int64", nullable=False), Feature("spend", "double"))

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from contract.spec import Feature
+from contract.job.scoring_spec import Feature
 from contract.status import ExecutionStatus
 from tests.e2e.stage import FEATURES, Stage, features_of, people, train_xgboost
 

@@ -9,7 +9,7 @@ import pytest
 
 from cli.schedules import Schedules
 from contract import codec
-from contract.schedules import Schedule, ScheduledStart
+from contract.triggers.schedules import Schedule, ScheduledStart
 from tests.e2e.stage import Stage, wait_for
 
 Clock = Callable[[str], None]

@@ -15,7 +15,7 @@ from cli.progress import watch
 from cli.recipe_document import read_recipe
 from cli.recipes import Recipes
 from contract import layout
-from contract.catalog import ModelVersion
+from contract.catalog.models import ModelVersion
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus, VersionState
 from tests.e2e.stage import FEATURES, Stage, people, train_xgboost, wait_for
 

@@ -9,7 +9,7 @@ import pytest
 from cli.progress import watch
 from contract import codec, layout
 from contract.status import ExecutionStatus
-from contract.uploads import MARKER_NAME, UploadManifest
+from contract.triggers.uploads import MARKER_NAME, UploadManifest
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 MODELS = {"gathers": "by-window", "waits-for-marker": "by-marker"}

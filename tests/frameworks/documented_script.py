@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contract.spec import Framework
+from contract.job.scoring_spec import Framework
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
 LABEL = "late"

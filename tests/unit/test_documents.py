@@ -16,12 +16,12 @@ from cli.arguments import build_parser
 from cli.artifact import inspect_artifact
 from cli.model_document import ModelDocument, read_document
 from cli.recipe_document import read_recipe
-from contract.catalog import ModelVersion
-from contract.recipes import ModelRecipe, Promotion, TrainingCompute
-from contract.request import ExecutionRequest
-from contract.spec import METHODS_OF_FORMAT, ModelSpec
+from contract.catalog.models import ModelVersion
+from contract.catalog.recipes import ModelRecipe, Promotion, TrainingCompute
+from contract.job.scoring_spec import METHODS_OF_FORMAT, ModelSpec
 from contract.status import ExecutionStatus, VersionState
-from contract.training_request import TrainingRequest
+from contract.workflow.scoring_request import ExecutionRequest
+from contract.workflow.training_request import TrainingRequest
 
 ROOT = Path(__file__).parents[2]
 FIELDS = frozenset(ModelDocument.__dataclass_fields__) - {"model_id"}

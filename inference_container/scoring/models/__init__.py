@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from contract.images import image_of
-from contract.spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
+from contract.catalog.images import image_of
+from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
 from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
 from scoring.features import FeatureBatch

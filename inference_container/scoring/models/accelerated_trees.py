@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contract.spec import ModelSpec
+from contract.job.scoring_spec import ModelSpec
 from scoring.errors import ConfigurationError, ModelError, one_line
 from scoring.features import FeatureBatch
 from scoring.models import LoadedModel

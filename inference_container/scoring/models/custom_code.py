@@ -13,7 +13,7 @@ import pyarrow as pa
 # wrappers, which custom code is likely to use, do not work.
 import sklearn.base  # noqa: F401
 
-from contract.spec import ModelSpec
+from contract.job.scoring_spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.features import FeatureBatch
 from scoring.models import loader_of

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pyarrow as pa
 
-from contract.spec import ModelSpec
+from contract.job.scoring_spec import ModelSpec
 from scoring.device import find_device, onnx_providers
 from scoring.errors import ModelError, one_line
 from scoring.features import FeatureBatch

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.spec import ModelSpec
+from contract.job.scoring_spec import ModelSpec
 from scoring.errors import ModelError, ScoringError, one_line
 from scoring.features import FeatureBatch
 from scoring.predictions import output_fields

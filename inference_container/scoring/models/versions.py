@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from contract.spec import Framework, ModelSpec
+from contract.job.scoring_spec import Framework, ModelSpec
 from scoring.errors import ModelError
 
 _MODULES: dict[Framework, str] = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.spec import ModelSpec
+from contract.job.scoring_spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.features import FeatureBatch
 from scoring.models import LoadedModel

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from contract.formats import EXTENSIONS_TEXT, contradiction, format_of
-from contract.job_input import JobInput
+from contract.dataset.formats import EXTENSIONS_TEXT, contradiction, format_of
+from contract.job.job_input import JobInput
 from scoring.errors import ConfigurationError, DataError, one_line
 from scoring.readers.input_object import InputBatch, InputObject, RejectedRow
 from scoring.readers.parquet_object import ParquetObject

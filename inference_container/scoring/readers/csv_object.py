@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
-from contract.text_head import BYTE_ORDER_MARK, read_header
+from contract.dataset.text_head import BYTE_ORDER_MARK, read_header
 from scoring.readers.cells import FALSE, TRUE, one_chunk, texts, to_type, without
 from scoring.readers.csv_records import Block, Dialect, Record, blocks
 from scoring.readers.text_object import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.text_head import BYTE_ORDER_MARK
+from contract.dataset.text_head import BYTE_ORDER_MARK
 from scoring.readers.cells import one_chunk, texts, to_type
 from scoring.readers.json_rows import NotARowError, Number, Row, as_text, is_plain, read_row
 from scoring.readers.raw_fields import RawFields

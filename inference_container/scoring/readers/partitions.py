@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from contract.job_input import JobInput
-from contract.partitions import partition_values
+from contract.dataset.partitions import partition_values
+from contract.job.job_input import JobInput
 from scoring.errors import DataError
 from scoring.readers.cells import arrow_type, texts, to_type
 from scoring.readers.input_object import InputBatch, InputObject

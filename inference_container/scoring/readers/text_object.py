@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from contract.formats import HEAD_BYTES, ObjectFormat
-from contract.job_input import JobInput
-from contract.text_head import HeadError, head_names
+from contract.dataset.formats import HEAD_BYTES, ObjectFormat
+from contract.dataset.text_head import HeadError, head_names
+from contract.job.job_input import JobInput
 from scoring.errors import DataError
 from scoring.readers.cells import arrow_type
 from scoring.readers.input_object import InputBatch, RejectedRow

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from contract.formats import ObjectFormat
+from contract.dataset.formats import ObjectFormat
 from scoring.errors import DataError, one_line
 
 

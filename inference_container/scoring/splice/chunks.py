@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from contract.thrift_compact import I32, I64, LIST, STRUCT
+from contract.dataset.thrift_compact import I32, I64, LIST, STRUCT
 from scoring.splice.footer import ChunkField, ColumnField
 from scoring.splice.spans import (
     Struct,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from contract.thrift_compact import BINARY
+from contract.dataset.thrift_compact import BINARY
 from scoring.columns import extended_metadata
 from scoring.splice.footer import Footer
 from scoring.splice.spans import Value, write_binary, write_struct

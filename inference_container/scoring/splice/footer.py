@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from contract.thrift_compact import LIST, STRUCT, ThriftError
+from contract.dataset.thrift_compact import LIST, STRUCT, ThriftError
 from scoring.splice.spans import (
     Struct,
     Value,

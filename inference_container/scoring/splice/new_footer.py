@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from contract.thrift_compact import LIST, STRUCT
+from contract.dataset.thrift_compact import LIST, STRUCT
 from scoring.splice.chunks import Chunk
 from scoring.splice.descriptions import extended_pairs
 from scoring.splice.footer import ElementField, FileField, Footer, GroupField, RowGroup

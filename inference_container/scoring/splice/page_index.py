@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from contract.thrift_compact import BINARY, I64, LIST, STRUCT, TRUE
+from contract.dataset.thrift_compact import BINARY, I64, LIST, STRUCT, TRUE
 from scoring.splice.spans import (
     Struct,
     Value,

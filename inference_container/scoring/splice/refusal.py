@@ -7,7 +7,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from contract.thrift_compact import STRUCT, ThriftError
+from contract.dataset.thrift_compact import STRUCT, ThriftError
 from scoring.splice.descriptions import arrow_schema_problem
 from scoring.splice.footer import ChunkField, ColumnField, FileField, Footer, GroupField
 from scoring.splice.pieces import piece_rows

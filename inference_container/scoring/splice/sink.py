@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contract.thrift_compact import ThriftError
+from contract.dataset.thrift_compact import ThriftError
 from scoring.errors import ScoringError, one_line
 from scoring.output import BegunDigest
 from scoring.splice.assembly import assemble

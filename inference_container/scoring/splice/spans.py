@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from contract.thrift_compact import (
+from contract.dataset.thrift_compact import (
     BINARY,
     BYTE,
     DOUBLE,

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from contract.thrift_compact import BINARY, FALSE, TRUE, CompactReader
+from contract.dataset.thrift_compact import BINARY, FALSE, TRUE, CompactReader
 from scoring.splice.footer import ElementField
 from scoring.splice.spans import Struct, Value, i64, write_binary
 

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from cli.executions import Snapshot
 from cli.model_document import ModelDocument
-from contract.images import image_of
-from contract.records import ExecutionRecord
-from contract.spec import Feature, Framework
+from contract.catalog.images import image_of
+from contract.job.scoring_spec import Feature, Framework
 from contract.status import ExecutionStatus
+from contract.table.records import ExecutionRecord
 from tests.e2e.stage import Stage, train_xgboost
 from tests.frameworks.e2e.variants import ROWS, deploy_variants
 

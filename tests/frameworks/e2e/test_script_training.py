@@ -12,10 +12,10 @@ from cli.executions import Snapshot
 from cli.progress import watch
 from cli.recipe_document import read_recipe
 from cli.recipes import Recipes
-from contract.images import image_of
-from contract.records import JobRecord
-from contract.spec import Framework
+from contract.catalog.images import image_of
+from contract.job.scoring_spec import Framework
 from contract.status import ExecutionStatus, JobStatus, VersionState
+from contract.table.records import JobRecord
 from tests.e2e.stage import Stage
 from tests.frameworks.documented_script import recipe, script
 from tests.frameworks.e2e.variants import HEAVY, ROWS, deploy_variants, labelled

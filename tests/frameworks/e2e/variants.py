@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from contract.images import ImageVariant
+from contract.catalog.images import ImageVariant
 from embedded.deploy import deploy
 from embedded.server import EmbeddedAws
 from embedded.synth import synthesize

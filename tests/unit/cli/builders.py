@@ -10,10 +10,10 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 from moto.stepfunctions.models import stepfunctions_backends
 
-from contract.catalog import Compute
-from contract.messages import ExecutionPlan
-from contract.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.catalog.models import Compute
 from contract.status import AttemptStatus, ExecutionStatus, JobStatus
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.workflow.messages import ExecutionPlan
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 

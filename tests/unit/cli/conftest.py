@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from cli.connection import Connection
 from cli.deployment import Deployment
-from contract import records
+from contract.table import records
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.cli.builders import Stacks
 

@@ -13,8 +13,8 @@ from cli.bulk_file import read_bulk
 from cli.catalog import Catalog
 from cli.connection import Connection
 from cli.deployment import Deployment
+from contract.job.scoring_spec import Feature
 from contract.problems import InvalidInputError
-from contract.spec import Feature
 from tests.unit.cli.builders import make_archive
 
 Captured = pytest.CaptureFixture[str]

@@ -10,8 +10,8 @@ from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.failures import CommandError
 from cli.model_document import ModelDocument
+from contract.job.scoring_spec import Feature
 from contract.problems import InvalidInputError
-from contract.spec import Feature
 from tests.unit.cli.builders import make_archive
 
 

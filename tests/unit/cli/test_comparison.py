@@ -2,8 +2,8 @@ from dataclasses import replace
 
 from cli.comparison import compare
 from cli.tables import comparison_json, feature_lines
-from contract.catalog import Compute, ModelVersion
-from contract.spec import Feature, ModelSpec
+from contract.catalog.models import Compute, ModelVersion
+from contract.job.scoring_spec import Feature, ModelSpec
 
 SPEC = ModelSpec(
     model_id="churn",

@@ -7,9 +7,10 @@ from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.executions import Executions, Snapshot, WorkflowState, new_name
 from cli.failures import CommandError, ExitStatus
-from contract import layout, records
+from contract import layout
 from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus
+from contract.table import records
 from tests.unit.cli.builders import (
     NOW,
     any_attempt,

@@ -8,7 +8,7 @@ import pytest
 from cli.arguments import build_parser
 from cli.bulk_file import read_bulk
 from cli.registration_commands import draft_of
-from contract.input_options import InputOptions
+from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError
 
 FIELDS = {

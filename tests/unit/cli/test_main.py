@@ -8,8 +8,8 @@ from cli import main as entry
 from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.executions import Executions
-from contract import records
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from contract.table import records
 from tests.unit.cli.builders import (
     any_attempt,
     any_execution,

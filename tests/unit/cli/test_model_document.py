@@ -6,8 +6,8 @@ import pytest
 
 from cli.arguments import build_parser
 from cli.model_document import ModelDocument, read_document, read_features, read_tags
+from contract.job.scoring_spec import Feature
 from contract.problems import InvalidInputError
-from contract.spec import Feature
 
 GOOD: dict[str, Any] = {
     "artifact": "model.tar.gz",

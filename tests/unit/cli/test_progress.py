@@ -10,8 +10,8 @@ from cli.failures import CommandError
 from cli.figures import rows_a_second_together
 from cli.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
 from cli.tables import jobs_table, reason_lines
-from contract.records import JobRecord
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.table.records import JobRecord
 from tests.unit.cli.builders import NOW, any_execution, any_job, running_job, succeeded_job
 
 

@@ -11,9 +11,9 @@ from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.failures import CommandError
 from cli.model_document import ModelDocument
-from contract import records
-from contract.catalog import HISTORY_LIMIT, Model
-from contract.spec import Feature
+from contract.catalog.models import HISTORY_LIMIT, Model
+from contract.job.scoring_spec import Feature
+from contract.table import records
 from tests.unit.cli.builders import make_archive
 
 

@@ -6,7 +6,7 @@ from botocore.awsrequest import AWSResponse
 
 from cli.connection import Connection
 from cli.main import main
-from contract.schedules import Schedule, target_input
+from contract.triggers.schedules import Schedule, target_input
 from tests.unit.cli.builders import Stacks
 
 GROUP = "fleetscore-dev"

@@ -21,9 +21,9 @@ from cli.catalog import Catalog
 from cli.connection import Connection
 from cli.deployment import Deployment
 from cli.schema_inference import infer_features
-from contract.input_options import InputOptions
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import Feature, ModelFormat
 from contract.problems import InvalidInputError
-from contract.spec import Feature, ModelFormat
 from tests.unit.cli.builders import make_archive
 from tests.unit.cli.local_models import classifier, people, sample_table, sklearn_archive, write_sample
 

@@ -18,11 +18,12 @@ from cli.failures import CommandError
 from cli.progress import PlainProgress
 from cli.recipe_document import read_recipe
 from cli.recipes import Recipes
-from contract import layout, records
-from contract.catalog import Model, ModelVersion, TrainedBy, VersionDecision
+from contract import layout
+from contract.catalog.models import Model, ModelVersion, TrainedBy, VersionDecision
+from contract.job.scoring_spec import Feature, ModelSpec
 from contract.problems import InvalidInputError
-from contract.spec import Feature, ModelSpec
 from contract.status import ExecutionKind, ExecutionStatus, VersionState
+from contract.table import records
 from tests.unit.cli.builders import any_execution, any_job, end_in_step_functions, succeeded_job
 
 Captured = pytest.CaptureFixture[str]

@@ -5,22 +5,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from contract.catalog import Compute, CurrentChange, Model, ModelVersion
-from contract.input_options import InputOptions
-from contract.ledger import KeyReport, Marker, OutputFile
-from contract.messages import (
-    AttemptFailure,
-    AttemptPlan,
-    ExecutionOutcome,
-    ExecutionPlan,
-    FailureDecision,
-    JobPointer,
-    JobResult,
-    PlanInput,
-    SummaryInput,
-)
-from contract.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
-from contract.spec import (
+from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
+from contract.dataset.input_options import InputOptions
+from contract.job.ledger import KeyReport, Marker, OutputFile
+from contract.job.scoring_spec import (
     ARROW_TYPES,
     FRAMEWORK_OF_FORMAT,
     METHODS_OF_FORMAT,
@@ -31,8 +19,20 @@ from contract.spec import (
     ScoringOptions,
 )
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
-from contract.summary import ExecutionSummary, JobSummary
-from contract.uploads import ObjectVersion, UploadManifest
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
+from contract.triggers.uploads import ObjectVersion, UploadManifest
+from contract.workflow.messages import (
+    AttemptFailure,
+    AttemptPlan,
+    ExecutionOutcome,
+    ExecutionPlan,
+    FailureDecision,
+    JobPointer,
+    JobResult,
+    PlanInput,
+    SummaryInput,
+)
+from contract.workflow.summary import ExecutionSummary, JobSummary
 
 _ENDS = string.ascii_lowercase + string.digits
 

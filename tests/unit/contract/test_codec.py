@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 
 from contract.codec import SCHEMA_VERSION, decode_fields, dumps, from_json, loads, to_json
-from contract.messages import JobPointer
+from contract.job.scoring_spec import JobSpec
 from contract.problems import InvalidInputError
-from contract.spec import JobSpec
+from contract.workflow.messages import JobPointer
 from tests.unit.contract import strategies
 
 

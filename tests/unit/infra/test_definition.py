@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contract import messages
+from contract.workflow import messages
 from infra.workflow_states import message
 from tests.unit.infra.assembly import Assembly, states_of
 

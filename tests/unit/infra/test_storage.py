@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from contract import records
+from contract.table import records
 from tests.unit.infra.assembly import Assembly, flat
 
 BUCKETS = ("AccessLogs", "Datasets", "Models", "Results")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from contract.uploads import UploadRule, rules_from_text
+from contract.triggers.uploads import UploadRule, rules_from_text
 from tests.unit.infra.assembly import Assembly, flat
 from tests.unit.infra.conftest import Synthesize
 

@@ -12,13 +12,14 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contract import codec, environment, layout, records
-from contract.catalog import Compute, Model, ModelVersion
-from contract.ledger import KeyReport, Marker, OutputFile
-from contract.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
-from contract.records import AttemptRecord, ExecutionRecord, JobRecord
-from contract.spec import Feature, JobSpec, ModelSpec, PinnedObject
+from contract import codec, environment, layout
+from contract.catalog.models import Compute, Model, ModelVersion
+from contract.job.ledger import KeyReport, Marker, OutputFile
+from contract.job.scoring_spec import Feature, JobSpec, ModelSpec, PinnedObject
 from contract.status import ExecutionStatus, JobStatus
+from contract.table import records
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
 from lambdas.deployment import Deployment, this_deployment
 
 REGION = "eu-central-1"

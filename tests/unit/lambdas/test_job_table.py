@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from contract import records
-from contract.catalog import Model
-from contract.messages import ExecutionPlan
-from contract.records import AttemptRecord, JobRecord
+from contract.catalog.models import Model
 from contract.status import ALLOWED_BEFORE, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from contract.table import records
+from contract.table.records import AttemptRecord, JobRecord
+from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionClosedError, JobClosedError, StaleEventError
 from lambdas.job_table import JobTable
 from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job

@@ -2,8 +2,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from contract import layout
-from contract.messages import JobPointer
-from contract.spec import JobSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.workflow.messages import JobPointer
 from lambdas.errors import PlanChangedError
 from tests.unit.lambdas.builders import Stage, any_model_spec
 

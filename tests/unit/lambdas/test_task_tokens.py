@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from contract.messages import ExecutionOutcome
 from contract.status import ExecutionStatus
+from contract.workflow.messages import ExecutionOutcome
 from lambdas.task_tokens import TaskTokens, token_of
 
 REQUEST = json.dumps({"models": ["a"], "task_token": "AAAA"})

@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from contract import codec, layout, records
-from contract.catalog import Model, ModelVersion
-from contract.messages import ExecutionPlanInput, PlanInput
-from contract.recipes import ModelRecipe, Promotion
-from contract.spec import Feature
+from contract import codec, layout
+from contract.catalog.models import Model, ModelVersion
+from contract.catalog.recipes import ModelRecipe, Promotion
+from contract.job.scoring_spec import Feature
+from contract.job.training_spec import METRICS, TrainingReport, TrainingSpec
 from contract.status import JobStatus
-from contract.training import METRICS, TrainingReport, TrainingSpec
+from contract.table import records
+from contract.workflow.messages import ExecutionPlanInput, PlanInput
 from tests.unit.lambdas.builders import REGION, STARTED_AT, Stage, any_model_spec
 
 MODEL_FILE = b"a model"

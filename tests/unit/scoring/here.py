@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from contract.job.scoring_spec import Feature, ModelSpec
 from contract.layout import ContainerPaths
-from contract.spec import Feature, ModelSpec
 from scoring.engine import Engine
 from scoring.features import FeatureBatch
 from scoring.protocol import ObjectDone, ScoreObject, WorkerSetup

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from contract.codec import dumps, loads
 from contract.environment import ML_ROOT
+from contract.job.ledger import Marker
+from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
 from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
-from contract.ledger import Marker
-from contract.spec import FRAMEWORK_OF_FORMAT, Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
 
 REPOSITORY = Path(__file__).parents[3]
 DEADLINE_SECONDS = 120

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from contract.spec import FRAMEWORK_OF_FORMAT, Feature, ModelSpec
+from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, Feature, ModelSpec
 from scoring.features import FeatureBatch
 from scoring.models import LoadedModel
 from scoring.predictions import to_columns

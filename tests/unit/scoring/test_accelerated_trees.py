@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import xgboost
 
+from contract.job.scoring_spec import Feature
 from contract.problems import InvalidInputError
-from contract.spec import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.features import FeatureBatch
 from scoring.models import LoadedModel, accelerated_trees, load_model

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from contract.job.scoring_spec import Feature, ModelSpec
 from contract.layout import artifact_key
-from contract.spec import Feature, ModelSpec
 from scoring.artifacts import extract_model, verify_artifacts
 from scoring.errors import ConfigurationError, ModelError
 from tests.unit.scoring.test_columns import any_spec

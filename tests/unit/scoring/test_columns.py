@@ -6,8 +6,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from contract.input_options import InputOptions
-from contract.spec import Feature, ModelSpec, OutputFormat
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import Feature, ModelSpec, OutputFormat
 from scoring.columns import declared_array, extended_metadata, is_safe, plan_columns
 from scoring.errors import ConfigurationError, DataError
 from scoring.predictions import output_fields

@@ -13,8 +13,8 @@ import pytest
 import xgboost
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from contract.job.scoring_spec import Feature, ModelSpec
 from contract.problems import InvalidInputError
-from contract.spec import Feature, ModelSpec
 from contract.status import FailureKind
 from scoring.errors import ModelError
 from scoring.models import load_model

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.spec import PinnedObject
+from contract.job.scoring_spec import PinnedObject
 from scoring.desk import Desk, Events
 from scoring.protocol import ObjectDone, Predicted, ScoreObject, Task, decode
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from contract.codec import dumps
-from contract.spec import Feature
+from contract.job.scoring_spec import Feature
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.job_folder import JobFolder, joblib_saver
 from tests.unit.scoring.loading import NAMES
@@ -134,7 +134,7 @@ import sys, time
 from pathlib import Path
 import numpy as np, pyarrow as pa
 from contract.codec import loads
-from contract.spec import ModelSpec
+from contract.job.scoring_spec import ModelSpec
 from scoring.features import FeatureBatch
 from scoring.models import load_model
 

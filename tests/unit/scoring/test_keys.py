@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.ledger import KeyReport
+from contract.job.ledger import KeyReport
 from scoring import keys
 from scoring.keys import KeyCheck
 from tests.unit.scoring.flights import make_flights

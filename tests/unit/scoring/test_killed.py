@@ -14,8 +14,8 @@ import pytest
 import xgboost
 
 from contract.codec import loads
-from contract.ledger import Marker
-from contract.spec import Feature
+from contract.job.ledger import Marker
+from contract.job.scoring_spec import Feature
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.job_folder import JobFolder
 

@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+from contract.job.scoring_spec import Feature
 from contract.problems import InvalidInputError
-from contract.spec import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
 from tests.unit.scoring.loading import columns_of, matrix_of, spec_of

@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import SVC
 
 from contract.codec import dumps
-from contract.spec import Feature
+from contract.job.scoring_spec import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.features import FeatureBatch
 from scoring.models import load_model
@@ -126,7 +126,7 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
         "import sys, pyarrow as pa, scoring.engine\n"
         "from pathlib import Path\n"
         "from contract.codec import loads\n"
-        "from contract.spec import ModelSpec\n"
+        "from contract.job.scoring_spec import ModelSpec\n"
         "from scoring.features import FeatureBatch\n"
         "from scoring.models import load_model\n"
         "from scoring.predictions import to_columns\n"

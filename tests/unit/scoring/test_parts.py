@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.spec import PinnedObject
+from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 from scoring.protocol import Failure, JoinParts, ObjectDone, PartDone, ScorePart
 from scoring.sharing import SharedObjects, can_be_shared

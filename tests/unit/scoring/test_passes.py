@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contract.spec import Feature
+from contract.job.scoring_spec import Feature
 from scoring.passes import Hands, Unit, in_order, rows_a_batch, units
 from scoring.readers import InputBatch, open_object
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.spec import Feature
+from contract.job.scoring_spec import Feature
 from scoring.errors import ModelError
 from scoring.predictions import checked_columns, to_columns
 from tests.unit.scoring.test_columns import any_spec

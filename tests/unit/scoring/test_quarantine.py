@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from contract.job.scoring_spec import Feature
 from contract.layout import output_key
-from contract.spec import Feature
 from contract.status import FailureKind
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.here import Code, code_spec, score_here

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 import xgboost
 
-from contract.spec import Feature, PinnedObject
+from contract.job.scoring_spec import Feature, PinnedObject
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.job_folder import (
     DEADLINE_SECONDS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contract.spec import Feature, PinnedObject
+from contract.job.scoring_spec import Feature, PinnedObject
 from contract.status import FailureKind
 from scoring.errors import ModelError
 from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode

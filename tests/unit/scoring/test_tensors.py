@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.spec import Feature, ModelSpec
+from contract.job.scoring_spec import Feature, ModelSpec
 from scoring.errors import ConfigurationError, ModelError
 from scoring.features import FeatureBatch
 from scoring.models import load_model, preload

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.spec import PinnedObject
-from contract.training import TrainingSpec
+from contract.job.scoring_spec import PinnedObject
+from contract.job.training_spec import TrainingSpec
 from scoring.errors import ConfigurationError
 from tests.unit.training.training_folder import doubles
 from training import sklearn_trainer, xgboost_trainer

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from contract.spec import Feature, PinnedObject
+from contract.job.scoring_spec import Feature, PinnedObject
 from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame
 
 SKLEARN: dict[str, Any] = {

@@ -12,8 +12,8 @@ import xgboost
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score
 
 from contract.codec import loads
-from contract.spec import Feature
-from contract.training import TrainingSpec
+from contract.job.scoring_spec import Feature
+from contract.job.training_spec import TrainingSpec
 from scoring.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flights import make_flights

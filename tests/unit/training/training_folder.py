@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from contract.codec import dumps, loads
 from contract.environment import ML_ROOT
+from contract.job.scoring_spec import Feature, PinnedObject
+from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.layout import TrainingPaths
-from contract.spec import Feature, PinnedObject
-from contract.training import TrainingReport, TrainingSpec
 
 REPOSITORY = Path(__file__).parents[3]
 DEADLINE_SECONDS = 120

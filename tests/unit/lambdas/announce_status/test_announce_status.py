@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from contract import events, records
-from contract.catalog import Compute
+from contract.catalog.models import Compute
 from contract.problems import InvalidInputError
-from contract.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from contract.table import events, records
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from lambdas.announce_status.action import announce_status
 from lambdas.announce_status.logic import MOST_BYTES, MOST_ENTRIES, in_calls
 from lambdas.errors import EventsRefusedError

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from contract.records import attempt_key
 from contract.status import AttemptStatus, FailureKind, JobStatus
+from contract.table.records import attempt_key
 from lambdas.errors import StaleEventError
 from tests.unit.lambdas.builders import Stage, failure_event, pointer_event
 

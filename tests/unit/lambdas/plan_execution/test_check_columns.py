@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from contract.catalog import ModelVersion
-from contract.spec import Feature
+from contract.catalog.models import ModelVersion
+from contract.job.scoring_spec import Feature
 from lambdas.errors import InvalidRequestError
 from lambdas.parquet_footer import Column
 from lambdas.plan_execution.logic import check_columns

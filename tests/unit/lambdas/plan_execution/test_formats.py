@@ -7,11 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from contract import layout, records
-from contract.catalog import ModelVersion
-from contract.input_options import InputOptions
-from contract.request import ExecutionRequest
-from contract.spec import Feature, PinnedObject
+from contract import layout
+from contract.catalog.models import ModelVersion
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import Feature, PinnedObject
+from contract.table import records
+from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.errors import InvalidRequestError
 from lambdas.object_columns import ColumnsUnknownError, object_columns
 from lambdas.parquet_footer import Column

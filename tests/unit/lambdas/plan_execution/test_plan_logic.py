@@ -1,6 +1,6 @@
-from contract.catalog import Compute, ModelVersion
-from contract.request import ExecutionRequest
-from contract.spec import PinnedObject
+from contract.catalog.models import Compute, ModelVersion
+from contract.job.scoring_spec import PinnedObject
+from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.object_store import StoredObject
 from lambdas.plan_execution.logic import (
     MAX_COMMITS,

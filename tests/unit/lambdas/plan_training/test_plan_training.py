@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from contract import codec, layout
-from contract.catalog import Compute
-from contract.messages import ExecutionPlan
-from contract.recipes import ModelRecipe, TrainingCode, TrainingCompute
-from contract.spec import ModelFormat
+from contract.catalog.models import Compute
+from contract.catalog.recipes import ModelRecipe, TrainingCode, TrainingCompute
+from contract.job.scoring_spec import ModelFormat
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
+from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
 from lambdas.job_table import JobTable
 from tests.unit.lambdas.builders import (

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from contract import codec, layout, records
-from contract.messages import ExecutionPlan, TrainingOrder
+from contract import codec, layout
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
+from contract.table import records
+from contract.workflow.messages import ExecutionPlan, TrainingOrder
 from lambdas.errors import InvalidRequestError, TrainingFailedError
 from tests.unit.lambdas.builders import (
     STARTED_AT,

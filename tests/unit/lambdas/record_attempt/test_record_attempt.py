@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from contract import codec, layout
-from contract.messages import AttemptPlan
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, JobStatus
+from contract.workflow.messages import AttemptPlan
 from lambdas.errors import JobClosedError, JobNotFoundError, StaleEventError
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,

@@ -1,9 +1,9 @@
 import pytest
 
 from contract import codec
-from contract.messages import FailureDecision, TrainingAttemptPlan
-from contract.recipes import TrainingCompute
+from contract.catalog.recipes import TrainingCompute
 from contract.status import AttemptStatus, FailureKind
+from contract.workflow.messages import FailureDecision, TrainingAttemptPlan
 from tests.unit.lambdas.builders import Stage, pointer_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import FLIGHTS, any_recipe, trainable, training_event

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from contract import layout, records
-from contract.catalog import Model
+from contract import layout
+from contract.catalog.models import Model
 from contract.status import AttemptStatus, FailureKind, JobStatus, VersionState
+from contract.table import records
 from lambdas.errors import (
     ArtifactMissingError,
     JobClosedError,

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from contract.problems import InvalidInputError
-from contract.schedules import ScheduledStart
+from contract.triggers.schedules import ScheduledStart
 from lambdas.execution_starter import ExecutionStarter
 from lambdas.start_on_schedule.action import start_on_schedule
 

@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import codec, environment
-from contract.uploads import ObjectVersion, UploadManifest, UploadRule
+from contract.triggers.uploads import ObjectVersion, UploadManifest, UploadRule
 from lambdas.deployment import Deployment
 from lambdas.job_table import JobTable
 from lambdas.object_store import ObjectStore

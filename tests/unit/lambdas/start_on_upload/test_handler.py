@@ -9,7 +9,7 @@ from botocore.stub import Stubber
 
 from contract import environment
 from contract.problems import InvalidInputError
-from contract.uploads import UploadRule, rules_to_text
+from contract.triggers.uploads import UploadRule, rules_to_text
 from lambdas.settings import read_upload_settings
 from lambdas.start_on_upload import handler as module
 from lambdas.start_on_upload.messages import WindowEnd

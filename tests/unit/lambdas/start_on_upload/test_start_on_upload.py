@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contract.uploads import MARKER_NAME, ObjectVersion, UploadRule
+from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadRule
 from lambdas.errors import InvalidRequestError
 from lambdas.start_on_upload.action import Message, start_on_upload
 from tests.unit.lambdas.builders import Stage, plan_event

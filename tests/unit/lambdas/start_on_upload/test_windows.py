@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.uploads import ObjectVersion, UploadRule
+from contract.triggers.uploads import ObjectVersion, UploadRule
 from tests.unit.lambdas.start_on_upload.queue_model import DiedError, Trigger, Waiting, die
 
 WINDOW_SECONDS = 60

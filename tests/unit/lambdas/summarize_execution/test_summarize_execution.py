@@ -7,7 +7,7 @@ import pytest
 
 from contract import codec, layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
-from contract.summary import ExecutionSummary
+from contract.workflow.summary import ExecutionSummary
 from lambdas.errors import InvalidRequestError
 from tests.unit.lambdas.builders import Stage, failure_event, plan_event, pointer_event, summary_event
 

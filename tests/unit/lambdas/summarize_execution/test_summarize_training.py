@@ -1,6 +1,7 @@
-from contract import codec, layout, records
-from contract.messages import ExecutionPlan, SummaryInput
+from contract import codec, layout
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
+from contract.table import records
+from contract.workflow.messages import ExecutionPlan, SummaryInput
 from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job, pointer_event, summary_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import put_current, train, trainable, training_arn, training_event

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from contract.input_options import InputOptions
-from contract.job_input import JobInput
+from contract.dataset.input_options import InputOptions
+from contract.job.job_input import JobInput
 from scoring.readers import RejectedRow, open_object
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {

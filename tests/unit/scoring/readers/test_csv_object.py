@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pyarrow as pa
 import pytest
 
-from contract.job_input import JobInput
+from contract.job.job_input import JobInput
 from scoring.errors import DataError
 from scoring.readers import csv_records, open_object, text_object
 from tests.unit.scoring.readers.reading import COMPRESSORS, read_object
@@ -262,7 +262,7 @@ def test_reading_text_does_not_load_pandas(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from contract.job_input import JobInput
+from contract.job.job_input import JobInput
 from scoring.readers import open_object
 for name in ("x.csv", "x.jsonl"):
     with open_object(name, Path({str(tmp_path)!r}) / name, JobInput(types={TYPES!r})) as source:

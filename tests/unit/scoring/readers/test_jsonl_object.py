@@ -5,8 +5,8 @@ from unittest.mock import patch
 
 import pytest
 
-from contract.formats import HEAD_BYTES
-from contract.job_input import JobInput
+from contract.dataset.formats import HEAD_BYTES
+from contract.job.job_input import JobInput
 from scoring.errors import DataError
 from scoring.readers import jsonl_object, open_object, text_object
 from tests.unit.scoring.readers.reading import COMPRESSORS, read_object

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contract.input_options import InputOptions
-from contract.job_input import JobInput
+from contract.dataset.input_options import InputOptions
+from contract.job.job_input import JobInput
 from scoring.errors import ConfigurationError, DataError
 from scoring.readers import open_object
 from tests.unit.scoring.readers.reading import read_object

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.thrift_compact import CompactReader
+from contract.dataset.thrift_compact import CompactReader
 from scoring.splice.footer import ChunkField, ColumnField, read_footer
 from tests.unit.scoring.splice.any_file import LEAVES
 from tests.unit.scoring.splice.splicing import splice

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.thrift_compact import LIST, STRUCT, CompactReader, ThriftError
+from contract.dataset.thrift_compact import LIST, STRUCT, CompactReader, ThriftError
 from scoring.splice.spans import (
     Value,
     elements,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.thrift_compact import ThriftError
+from contract.dataset.thrift_compact import ThriftError
 from scoring.splice import refusal
 from scoring.splice.footer import read_footer
 from scoring.splice.spans import end_of_struct

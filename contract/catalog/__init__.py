@@ -1,0 +1,1 @@
+"""Models, versions, recipes and hyperparameters: what the catalog holds."""

@@ -1,0 +1,1 @@
+"""How the rows of a dataset's objects are read: formats, columns and partitions."""

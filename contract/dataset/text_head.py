@@ -1,0 +1,94 @@
+"""The column names of an object of text, from its beginning: one rule for the plan, the container and the command."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from contract.dataset.formats import HEAD_BYTES, ObjectFormat
+from contract.dataset.input_options import InputOptions
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_SHOWN_CHARACTERS = 80
+
+
+class HeadError(ValueError):
+    """The names cannot be told; the text says why."""
+
+
+def head_names(head: bytes, kind: ObjectFormat, options: InputOptions, *, whole: bool) -> tuple[str, ...]:
+    """The columns of an object that begins with `head`, decompressed; `whole` when that is all there is.
+
+    Raises:
+        HeadError: when they cannot be told.
+    """
+    text = head.removeprefix(BYTE_ORDER_MARK)
+    if not text:
+        raise HeadError("it holds no data")
+    if kind.name == "jsonl":
+        return _json_names(text, whole=whole)
+    if not options.csv_header:
+        return options.csv_columns
+    return read_header(text, kind.delimiter or options.csv_delimiter, options, whole=whole)[0]
+
+
+def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bool) -> tuple[tuple[str, ...], int]:
+    """The cells of the first line that is not blank, and the bytes up to its end, in text without a byte order mark.
+
+    Raises:
+        HeadError: when there is none in this text, or it cannot be read.
+    """
+    size = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal size
+        for line in _LINE.finditer(text):
+            size = line.end()
+            if b"\x00" in line[0]:
+                raise HeadError("its header holds NUL bytes, so it is no text")
+            yield line[0].decode("utf-8")
+
+    quoting: Any = csv.QUOTE_MINIMAL if options.csv_quote else csv.QUOTE_NONE
+    reader = csv.reader(lines(), delimiter=delimiter, quotechar=options.csv_quote or None, quoting=quoting, strict=True)
+    try:
+        names = next((cells for cells in reader if cells), None)
+    except UnicodeDecodeError as error:
+        raise HeadError(f"its header is not UTF-8 (byte {error.object[error.start]:#04x})") from error
+    except csv.Error as error:
+        raise HeadError(f"its header cannot be read ({error})") from error
+    if size == len(text) and not whole:
+        raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes")
+    if names is None:
+        raise HeadError("it holds no data")
+    return tuple(names), size
+
+
+def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
+    """The fields of the objects in the head, in the order in which they come."""
+    lines = text.split(b"\n")
+    if not whole and lines.pop() == text:
+        raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes")
+    names: dict[str, None] = {}
+    found = False
+    first = next((line for line in lines if line.strip()), b"")
+    for line in lines:
+        try:
+            value = json.loads(line.decode("utf-8"))
+            "".join(value if isinstance(value, dict) else ()).encode()
+        except (ValueError, RecursionError):
+            # A bad line is the reader's to report, by its number.
+            continue
+        if isinstance(value, dict):
+            found = True
+            names.update(dict.fromkeys(value))
+    if not found:
+        shown = first[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace").strip()
+        if not shown:
+            raise HeadError("it holds no data")
+        hint = ": it is a JSON array, write one object a line" if shown.startswith("[") else ""
+        raise HeadError(f"no line of its beginning is a JSON object; the first is {shown!r}{hint}")
+    if not names:
+        raise HeadError("the JSON objects of its beginning have no field, so there is no column to score")
+    return tuple(names)

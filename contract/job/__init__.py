@@ -1,0 +1,1 @@
+"""What a job is asked to do, and the ledger of what it has committed."""

@@ -1,0 +1,55 @@
+"""How the models of a job read its objects: one reading serves them all, so what they say of it must agree."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class JobInput:
+    """What a reader needs to know of the models; `options.csv_columns` is set wherever there is no header."""
+
+    options: InputOptions = field(default_factory=InputOptions)
+    types: Mapping[str, str] = field(default_factory=dict)
+    """The declared Arrow type of every feature."""
+    partition_columns: tuple[str, ...] = ()
+    disputes: tuple[str, ...] = ()
+    """Where the models do not agree; it matters to objects of text, and `partition_columns` to all."""
+
+
+def input_of(spec: ModelSpec) -> JobInput:
+    """How one model reads objects."""
+    options = spec.input
+    if not options.csv_header and not options.csv_columns:
+        names = tuple(name for name in spec.input_columns if name not in spec.partition_columns)
+        options = replace(options, csv_columns=names)
+    types = {feature.name: feature.type for feature in spec.features}
+    return JobInput(options, types, spec.partition_columns)
+
+
+def shared_input(models: Sequence[ModelSpec]) -> JobInput:
+    """How several models read the same objects; `disputes` says where they cannot."""
+    shared, first = input_of(models[0]), models[0].model_id
+    disputes: list[str] = []
+    types: dict[str, str] = dict(shared.types)
+    said_by = dict.fromkeys(types, first)
+    for spec in models[1:]:
+        other = input_of(spec)
+        if other.options != shared.options:
+            disputes.append(f"models {first!r} and {spec.model_id!r} read text in different ways (input)")
+        if other.partition_columns != shared.partition_columns:
+            disputes.append(f"models {first!r} and {spec.model_id!r} have different partition_columns")
+        for name, kind in other.types.items():
+            if types.setdefault(name, kind) != kind:
+                disputes.append(
+                    f"column {name!r} is {types[name]} for model {said_by[name]!r} and {kind} for {spec.model_id!r}"
+                )
+            said_by.setdefault(name, spec.model_id)
+    return replace(shared, types=types, disputes=tuple(disputes))
+
+
+def can_share(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
+    """Whether no column has another type here than there."""
+    return all(theirs.get(name, kind) == kind for name, kind in ours.items())

@@ -1,0 +1,1 @@
+"""The records in DynamoDB, and the events that follow from their changes."""

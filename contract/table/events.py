@@ -1,0 +1,131 @@
+"""What others hear of: an event on the stage's bus for every change of an execution's or a job's status.
+
+Events come at least once and may come late or out of order. `event_id` is the same in every delivery of one change,
+and of two changes of one execution or job the later one has the greater `sequence`.
+"""
+
+from dataclasses import dataclass
+
+from contract.status import (
+    FINAL_EXECUTION_STATUSES,
+    FINAL_JOB_STATUSES,
+    ExecutionKind,
+    ExecutionStatus,
+    FailureKind,
+    JobStatus,
+)
+from contract.table.records import ExecutionRecord, JobRecord
+
+SOURCE = "fleetscore"
+EXECUTION_DETAIL_TYPE = "Fleetscore Execution Status Change"
+JOB_DETAIL_TYPE = "Fleetscore Job Status Change"
+
+_REASON_CHARACTERS = 4_000
+"""The whole reason is in the record; an event holds 256 KB, and so do ten of them in one call."""
+
+
+@dataclass(frozen=True)
+class ExecutionStatusChange:
+    """An execution began or ended."""
+
+    event_id: str
+    sequence: int
+    stage: str
+    execution_id: str
+    execution_arn: str
+    status: ExecutionStatus
+    previous_status: ExecutionStatus | None
+    """None: this is the first one."""
+    label: str
+    started_at: str
+    ended_at: str
+    """Empty while it runs, as are the rest."""
+    reason: str
+    summary_uri: str
+    jobs_succeeded: int
+    jobs_failed: int
+    kind: ExecutionKind = ExecutionKind.SCORING
+
+
+@dataclass(frozen=True)
+class JobStatusChange:
+    """A job moved on."""
+
+    event_id: str
+    sequence: int
+    stage: str
+    execution_id: str
+    job_id: str
+    status: JobStatus
+    previous_status: JobStatus | None
+    attempt: int
+    dataset: str
+    model_ids: tuple[str, ...]
+    model_versions: tuple[str, ...]
+    started_at: str
+    ended_at: str
+    rows_in: int
+    rows_scored: int
+    rows_quarantined: int
+    failure_kind: FailureKind | None
+    reason: str
+    kind: ExecutionKind = ExecutionKind.SCORING
+    outcome: str = ""
+    """What came of a training job that succeeded."""
+
+
+def execution_event(
+    stage: str, record: ExecutionRecord, before: ExecutionRecord | None
+) -> ExecutionStatusChange | None:
+    """The event of a record that was written over `before`; None when its status is the same."""
+    if before is not None and before.status is record.status:
+        return None
+    sequence = 1 if record.status in FINAL_EXECUTION_STATUSES else 0
+    return ExecutionStatusChange(
+        event_id=f"{stage}/{record.execution_id}@{record.started_at}/{sequence}",
+        sequence=sequence,
+        stage=stage,
+        execution_id=record.execution_id,
+        execution_arn=record.execution_arn,
+        status=record.status,
+        previous_status=before.status if before else None,
+        label=record.label,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        reason=record.reason[:_REASON_CHARACTERS],
+        summary_uri=record.summary_uri,
+        jobs_succeeded=record.jobs_succeeded,
+        jobs_failed=record.jobs_failed,
+        kind=record.kind,
+    )
+
+
+def job_event(stage: str, record: JobRecord, before: JobRecord | None) -> JobStatusChange | None:
+    """The event of a record that was written over `before`; None when status and attempt are the same."""
+    if before is not None and (before.status, before.attempt) == (record.status, record.attempt):
+        return None
+    # An attempt runs, then waits or ends: three places each, in the order in which a job comes to them.
+    place = 2 if record.status in FINAL_JOB_STATUSES else 1 if record.status is JobStatus.WAITING else 0
+    sequence = 3 * record.attempt + place
+    return JobStatusChange(
+        event_id=f"{stage}/{record.execution_id}/{record.job_id}@{record.created_at}/{sequence}",
+        sequence=sequence,
+        stage=stage,
+        execution_id=record.execution_id,
+        job_id=record.job_id,
+        status=record.status,
+        previous_status=before.status if before else None,
+        attempt=record.attempt,
+        dataset=record.dataset,
+        model_ids=record.model_ids,
+        model_versions=record.model_versions,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        rows_in=record.rows_in,
+        rows_scored=record.rows_scored,
+        rows_quarantined=record.rows_quarantined,
+        failure_kind=record.failure_kind,
+        reason=record.reason[:_REASON_CHARACTERS],
+        kind=record.kind,
+        outcome=record.outcome,
+    )

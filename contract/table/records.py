@@ -1,0 +1,360 @@
+"""The table: keys, attribute names, and the records as they lie in it.
+
+Access patterns (one table, one index):
+
+| question                              | how                                                      |
+|---------------------------------------|----------------------------------------------------------|
+| an execution by id                    | get  pk=EXECUTION#<id>, sk=EXECUTION                     |
+| the jobs of an execution              | query pk=EXECUTION#<id>, sk begins with JOB#             |
+| the attempts of a job                 | query pk=EXECUTION#<id>, sk begins with ATTEMPT#<job>#   |
+| executions by time                    | index pk=EXECUTIONS, sk=<started_at>#<id>                |
+| jobs of an execution by status        | index pk=EXECUTION#<id>#<status>, sk=<job id>            |
+| every model                           | index pk=MODELS, sk=<model id>                           |
+| a model; its versions                 | query pk=MODEL#<id>, sk=MODEL or begins with VERSION#    |
+| every recipe                          | index pk=RECIPES, sk=<model id>                          |
+| a model's recipe                      | get  pk=MODEL#<id>, sk=RECIPE                            |
+| which part claimed an object version  | get  pk=UPLOAD#<dataset>/<key>, sk=<digest of version>   |
+| the window that gathers uploads       | get  pk=UPLOADS#<dataset>, sk=CURRENT                    |
+| an upload window by number            | get  pk=UPLOADS#<dataset>, sk=WINDOW#<number>            |
+| the window that a part belongs to     | get  pk=UPLOADS#<dataset>, sk=PART#<part>                |
+| the parts of an upload window         | query pk=UPLOADS#<dataset>, sk begins MEMBER#<number>#   |
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from contract import codec
+from contract.catalog.models import Compute, Model, ModelVersion
+from contract.catalog.recipes import ModelRecipe
+from contract.problems import InvalidInputError
+from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
+from contract.triggers.uploads import ObjectVersion
+from contract.workflow.messages import ExecutionPlan
+
+PARTITION_KEY = "pk"
+SORT_KEY = "sk"
+INDEX_NAME = "by-collection"
+INDEX_PARTITION_KEY = "index_pk"
+INDEX_SORT_KEY = "index_sk"
+TIME_TO_LIVE = "expires_at"
+"""Epoch seconds."""
+
+EXECUTION_SORT_KEY = "EXECUTION"
+MODEL_SORT_KEY = "MODEL"
+JOB_SORT_PREFIX = "JOB#"
+ATTEMPT_SORT_PREFIX = "ATTEMPT#"
+VERSION_SORT_PREFIX = "VERSION#"
+EXECUTIONS_COLLECTION = "EXECUTIONS"
+MODELS_COLLECTION = "MODELS"
+RECIPE_SORT_KEY = "RECIPE"
+RECIPES_COLLECTION = "RECIPES"
+
+_KEY_ATTRIBUTES = frozenset({PARTITION_KEY, SORT_KEY, INDEX_PARTITION_KEY, INDEX_SORT_KEY, TIME_TO_LIVE})
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class ExecutionRecord:
+    """One execution. Times are ISO 8601 in UTC."""
+
+    execution_id: str
+    execution_arn: str
+    status: ExecutionStatus
+    started_at: str
+    request_json: str
+    """The execution's input exactly as the caller wrote it."""
+    label: str = ""
+    plan: ExecutionPlan | None = None
+    """Set once PlanExecution has written every job."""
+    ended_at: str = ""
+    reason: str = ""
+    summary_uri: str = ""
+    jobs_succeeded: int = 0
+    jobs_failed: int = 0
+    kind: ExecutionKind = ExecutionKind.SCORING
+    training_execution_id: str = ""
+    """The training execution that this one started first, because its request says `train`."""
+    training_failure: str = ""
+    """Why that training did not succeed, where this one scored all the same. Such an execution never succeeds."""
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job. Rows count row-and-model pairs: a row scored by two models of the job counts twice.
+
+    Of a training job `rows_in` are the rows of its data, `model_versions` is the version that comes of it, and
+    `processing_job_name` is the name of the training job.
+    """
+
+    execution_id: str
+    job_id: str
+    status: JobStatus
+    dataset: str
+    model_ids: tuple[str, ...]
+    model_versions: tuple[str, ...]
+    object_count: int
+    input_bytes: int
+    compute: Compute
+    max_attempts: int
+    attempt: int = 0
+    """The latest attempt that was opened; 0 before the first."""
+    processing_job_name: str = ""
+    created_at: str = ""
+    started_at: str = ""
+    ended_at: str = ""
+    rows_in: int = 0
+    rows_scored: int = 0
+    rows_quarantined: int = 0
+    failure_kind: FailureKind | None = None
+    reason: str = ""
+    kind: ExecutionKind = ExecutionKind.SCORING
+    outcome: str = ""
+    """What came of a training job that succeeded: whether its version was promoted, and why."""
+    duplicate_keys: int = 0
+    null_keys: int = 0
+    notes: tuple[str, ...] = ()
+    """What the ledger notes of how the models were loaded, each with its model's id."""
+    image_uri: str = ""
+    """What its attempts run, as deployed when the execution was planned."""
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """One SageMaker job made for a job: a processing job, or a training job when the job is one of training."""
+
+    execution_id: str
+    job_id: str
+    attempt: int
+    status: AttemptStatus
+    processing_job_name: str
+    object_count: int
+    """Objects that the ledger lacked when the attempt was opened."""
+    instance_type: str
+    instance_count: int
+    started_at: str
+    ended_at: str = ""
+    failure_kind: FailureKind | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class UploadClaim:
+    """An object version belongs to this part, for good."""
+
+    dataset: str
+    key: str
+    version: str
+    """`ObjectVersion.identity`."""
+    part: str
+
+
+@dataclass(frozen=True)
+class UploadPart:
+    """A part of an upload window: the object versions that one call has claimed for it."""
+
+    dataset: str
+    part: str
+    window: int
+
+
+@dataclass(frozen=True)
+class CurrentWindow:
+    """The number of a dataset's newest upload window."""
+
+    dataset: str
+    window: int
+
+
+@dataclass(frozen=True)
+class UploadWindow:
+    """Uploads to one dataset, gathered for one execution."""
+
+    dataset: str
+    window: int
+    """From 1, without gaps."""
+    status: WindowStatus
+    closes_at: str
+    request_json: str
+    """The rest of the execution's input, as the stage's settings had it when the window opened."""
+    execution_id: str = ""
+    objects_manifest: str = ""
+    object_count: int = 0
+
+
+def record_time(moment: datetime) -> str:
+    """A UTC time as records write it: ISO 8601 with milliseconds, which sorts as text and is as Step Functions does."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def execution_kind(execution_arn: str) -> ExecutionKind:
+    """Which workflow an execution is of, by the name of its state machine, `fleetscore-<stage>[-training]`."""
+    machine = execution_arn.split(":")[6] if execution_arn.count(":") >= 6 else ""
+    return ExecutionKind.TRAINING if machine.endswith("-training") else ExecutionKind.SCORING
+
+
+def execution_key(execution_id: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"EXECUTION#{execution_id}", SORT_KEY: EXECUTION_SORT_KEY}
+
+
+def job_key(execution_id: str, job_id: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"EXECUTION#{execution_id}", SORT_KEY: f"{JOB_SORT_PREFIX}{job_id}"}
+
+
+def attempt_key(execution_id: str, job_id: str, attempt: int) -> dict[str, str]:
+    return {
+        PARTITION_KEY: f"EXECUTION#{execution_id}",
+        SORT_KEY: f"{ATTEMPT_SORT_PREFIX}{job_id}#{attempt:03d}",
+    }
+
+
+def model_key(model_id: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: MODEL_SORT_KEY}
+
+
+def version_key(model_id: str, version: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: f"{VERSION_SORT_PREFIX}{version}"}
+
+
+def recipe_key(model_id: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: RECIPE_SORT_KEY}
+
+
+def upload_claim_key(dataset: str, upload: ObjectVersion) -> dict[str, str]:
+    # A partition an object, so that claims spread over the table; a version's id may be longer than a sort key.
+    digest = hashlib.sha256(upload.identity.encode()).hexdigest()
+    return {PARTITION_KEY: f"UPLOAD#{dataset}/{upload.key}", SORT_KEY: digest}
+
+
+def upload_part_key(dataset: str, part: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: f"PART#{part}"}
+
+
+def upload_member_prefix(window: int) -> str:
+    return f"MEMBER#{window:012d}#"
+
+
+def upload_member_key(part: UploadPart) -> dict[str, str]:
+    return {PARTITION_KEY: f"UPLOADS#{part.dataset}", SORT_KEY: upload_member_prefix(part.window) + part.part}
+
+
+def current_window_key(dataset: str) -> dict[str, str]:
+    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: "CURRENT"}
+
+
+def upload_window_key(dataset: str, window: int) -> dict[str, str]:
+    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: f"WINDOW#{window:012d}"}
+
+
+def jobs_by_status(execution_id: str, status: JobStatus) -> str:
+    """The index's partition key of an execution's jobs in one status."""
+    return f"EXECUTION#{execution_id}#{status.value}"
+
+
+def execution_index(record: ExecutionRecord) -> dict[str, str]:
+    return {
+        INDEX_PARTITION_KEY: EXECUTIONS_COLLECTION,
+        INDEX_SORT_KEY: f"{record.started_at}#{record.execution_id}",
+    }
+
+
+def job_index(record: JobRecord) -> dict[str, str]:
+    return {
+        INDEX_PARTITION_KEY: jobs_by_status(record.execution_id, record.status),
+        INDEX_SORT_KEY: record.job_id,
+    }
+
+
+def execution_item(record: ExecutionRecord, expires_at: int | None = None) -> dict[str, Any]:
+    return _item(record, {**execution_key(record.execution_id), **execution_index(record)}, expires_at)
+
+
+def job_item(record: JobRecord, expires_at: int | None = None) -> dict[str, Any]:
+    return _item(record, {**job_key(record.execution_id, record.job_id), **job_index(record)}, expires_at)
+
+
+def attempt_item(record: AttemptRecord, expires_at: int | None = None) -> dict[str, Any]:
+    return _item(record, attempt_key(record.execution_id, record.job_id, record.attempt), expires_at)
+
+
+def model_item(model: Model) -> dict[str, Any]:
+    index = {INDEX_PARTITION_KEY: MODELS_COLLECTION, INDEX_SORT_KEY: model.model_id}
+    return _item(model, {**model_key(model.model_id), **index}, None)
+
+
+def version_item(version: ModelVersion) -> dict[str, Any]:
+    return _item(version, version_key(version.spec.model_id, version.spec.version), None)
+
+
+def recipe_item(recipe: ModelRecipe) -> dict[str, Any]:
+    index = {INDEX_PARTITION_KEY: RECIPES_COLLECTION, INDEX_SORT_KEY: recipe.model_id}
+    return _item(recipe, {**recipe_key(recipe.model_id), **index}, None)
+
+
+def upload_claim_item(claim: UploadClaim, upload: ObjectVersion, expires_at: int | None = None) -> dict[str, Any]:
+    return _item(claim, upload_claim_key(claim.dataset, upload), expires_at)
+
+
+def upload_part_items(part: UploadPart, expires_at: int | None = None) -> list[dict[str, Any]]:
+    """The same record twice: to be found by its part, and by its window."""
+    return [
+        _item(part, keys, expires_at) for keys in (upload_part_key(part.dataset, part.part), upload_member_key(part))
+    ]
+
+
+def current_window_item(current: CurrentWindow) -> dict[str, Any]:
+    """It never expires: a number that is given twice would take a new window for one that has started long ago."""
+    return _item(current, current_window_key(current.dataset), None)
+
+
+def upload_window_item(window: UploadWindow, expires_at: int | None = None) -> dict[str, Any]:
+    return _item(window, upload_window_key(window.dataset, window.window), expires_at)
+
+
+def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
+    """A record from a table item as boto3's resource layer returns it (numbers as Decimal).
+
+    Raises:
+        InvalidInputError: when the item is not of this release or not of this kind.
+    """
+    subject = f"item {item.get(PARTITION_KEY)} / {item.get(SORT_KEY)}"
+    body = {name: _from_attribute(value) for name, value in item.items() if name not in _KEY_ATTRIBUTES}
+    try:
+        return codec.from_json(cls, body, subject=subject)
+    except InvalidInputError as error:
+        named = [replace(problem, field=f"{subject}: {problem.field}") for problem in error.problems]
+        raise InvalidInputError(subject, named) from error
+
+
+def to_attribute(value: Any) -> Any:
+    """A JSON value as boto3's resource layer takes it: no float, and nothing that is None."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return Decimal(str(value))
+    if isinstance(value, Mapping):
+        return {key: to_attribute(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [to_attribute(item) for item in value]
+    return value
+
+
+def _item(record: Any, keys: dict[str, str], expires_at: int | None) -> dict[str, Any]:
+    item = {**to_attribute(codec.to_json(record)), **keys}
+    if expires_at is not None:
+        item[TIME_TO_LIVE] = expires_at
+    return item
+
+
+def _from_attribute(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, Mapping):
+        return {key: _from_attribute(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_from_attribute(item) for item in value]
+    return value

@@ -1,0 +1,153 @@
+"""Schedules: what one says, whether it can ever fire, and the one execution that each of its times starts."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from contract import codec
+from contract.catalog.models import check_range
+from contract.codec import decode_fields
+from contract.problems import InvalidInputError, Problem
+from contract.triggers.schedule_expression import Expression, next_time, parse_expression
+from contract.workflow.scoring_request import parse_request
+
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+"""What EventBridge Scheduler replaces in a target's input by the time that the schedule named, in UTC."""
+
+LONGEST_WINDOW_MINUTES = 1_440
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Starts an execution with `request` at every time that `expression` names in `time_zone`."""
+
+    name: str
+    expression: str
+    time_zone: str = "UTC"
+    flexible_window_minutes: int | None = None
+    """The execution starts within so many minutes after its time; None: within the minute."""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        problems: list[Problem] = []
+        if not _NAME.fullmatch(self.name):
+            expected = "1 to 63 letters, digits, '-' and '_', with a letter or digit at both ends"
+            problems.append(Problem("name", self.name, expected))
+        try:
+            parse_expression("expression", self.expression)
+        except InvalidInputError as error:
+            problems += error.problems
+        problems += _check_zone(self.time_zone)
+        problems += check_range(
+            "flexible_window_minutes", self.flexible_window_minutes, 1, LONGEST_WINDOW_MINUTES, "minutes"
+        )
+        try:
+            parse_request(self.request)
+        except InvalidInputError as error:
+            problems += [Problem(f"request.{p.field}", p.value, p.expected, p.remedy) for p in error.problems]
+        if problems:
+            raise InvalidInputError("schedule", problems)
+
+    @property
+    def parsed(self) -> Expression:
+        return parse_expression("expression", self.expression)
+
+    def next_time(self, after: datetime, created: datetime | None = None) -> datetime | None:
+        """When it fires next, in UTC; None when it never does again."""
+        return next_time(self.parsed, ZoneInfo(self.time_zone), after, created)
+
+
+@dataclass(frozen=True)
+class ScheduledStart:
+    """From EventBridge Scheduler, to start_on_schedule."""
+
+    schedule: str
+    scheduled_time: str
+    """When the schedule was to fire, ISO 8601 in UTC: the same in every delivery of it."""
+    request: Any
+
+
+def target_input(schedule: Schedule) -> str:
+    """The input of the schedule's target, as EventBridge Scheduler keeps it."""
+    return codec.dumps(ScheduledStart(schedule.name, SCHEDULED_TIME, dict(schedule.request)))
+
+
+def read_target_input(text: str) -> ScheduledStart:
+    """What `target_input` wrote.
+
+    Raises:
+        InvalidInputError: when it is of another release or of somebody else.
+    """
+    return codec.loads(ScheduledStart, text, subject="the schedule's input")
+
+
+def execution_name(start: ScheduledStart) -> str:
+    """The execution that a schedule starts at a time: always the same, so that no time starts two.
+
+    Raises:
+        InvalidInputError: when the name or the time is not one.
+    """
+    problems: list[Problem] = []
+    if not _NAME.fullmatch(start.schedule):
+        problems.append(Problem("schedule", start.schedule, "the name of a schedule"))
+    try:
+        moment = datetime.fromisoformat(start.scheduled_time)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        expected = "a time with its zone, such as 2026-03-29T01:30:00Z"
+        remedy = f"The target's input must have {SCHEDULED_TIME} there."
+        problems.append(Problem("scheduled_time", start.scheduled_time, expected, remedy))
+    if problems or moment is None:
+        raise InvalidInputError("ScheduledStart", problems)
+    return f"{start.schedule}-{moment.astimezone(UTC):{_STAMP}}"
+
+
+def check_schedules(where: str, items: Sequence[Any], now: datetime) -> list[Problem]:
+    """Everything that is wrong with a list of schedules: `Schedule`s, or JSON values that are to become some."""
+    problems: list[Problem] = []
+    names: list[str] = []
+    for index, item in enumerate(items):
+        place = f"{where}[{index}]"
+        schedule, found = _read(item)
+        if schedule is not None:
+            names.append(schedule.name)
+            found = check_it_fires(schedule, now)
+        problems += [Problem(f"{place}.{p.field}" if p.field else place, p.value, p.expected, p.remedy) for p in found]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        problems.append(Problem(where, repeated, "each name once"))
+    return problems
+
+
+def check_it_fires(schedule: Schedule, now: datetime) -> list[Problem]:
+    """Refuse a schedule that will never fire."""
+    if schedule.next_time(now) is not None:
+        return []
+    ever = schedule.next_time(datetime(1970, 1, 1, tzinfo=UTC)) is not None
+    expected = f"a time after now ({now:%Y-%m-%dT%H:%MZ})" if ever else "a local time that exists"
+    why = "All its times have passed: it" if ever else f"No date and time in {schedule.time_zone} is like that: it"
+    return [Problem("expression", schedule.expression, expected, f"{why} would never fire. Correct or remove it.")]
+
+
+def _read(item: Any) -> tuple[Schedule | None, list[Problem]]:
+    if isinstance(item, Schedule):
+        return item, []
+    if not isinstance(item, Mapping):
+        return None, [Problem("", item, "a JSON object with name and expression")]
+    return decode_fields(Schedule, item)
+
+
+def _check_zone(name: str) -> list[Problem]:
+    expected = "a time zone of the IANA database, such as 'Europe/Berlin' or 'UTC'"
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return [Problem("time_zone", name, expected)]
+    return []

@@ -1,0 +1,127 @@
+"""Uploads that start executions: the stage's rules, and the manifest that names what one execution scores."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from contract.catalog.models import check_range
+from contract.codec import decode_fields
+from contract.names import check_dataset_name
+from contract.problems import InvalidInputError, Problem
+from contract.workflow.scoring_request import parse_request
+
+MARKER_NAME = "_READY"
+"""The name of an object that says: what lies beside and below me is complete."""
+
+_LONGEST_WINDOW_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class UploadRule:
+    """How uploads to one dataset start executions."""
+
+    dataset: str
+    mode: Literal["marker", "window"]
+    """`marker`: a `_READY` object starts one over what it names. `window`: one over all that came in a window."""
+    window_seconds: int | None = None
+    """From the first upload of a window to its end; with mode `window` only."""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """The rest of the execution's input."""
+
+    def __post_init__(self) -> None:
+        problems = check_dataset_name("dataset", self.dataset)
+        limits = f"1 to {_LONGEST_WINDOW_SECONDS:,} seconds"
+        if self.mode == "window" and self.window_seconds is None:
+            problems.append(Problem("window_seconds", None, f"{limits}, because mode is 'window'"))
+        if self.mode == "marker" and self.window_seconds is not None:
+            problems.append(Problem("window_seconds", self.window_seconds, "no value, because mode is 'marker'"))
+        problems += check_range("window_seconds", self.window_seconds, 1, _LONGEST_WINDOW_SECONDS, "seconds")
+        taken = sorted({"dataset", "objects_manifest"} & set(self.request))
+        problems += [
+            Problem(f"request.{name}", self.request[name], "no value: the upload itself decides it") for name in taken
+        ]
+        try:
+            parse_request({name: value for name, value in self.request.items() if name not in taken})
+        except InvalidInputError as error:
+            problems += [Problem(f"request.{p.field}", p.value, p.expected, p.remedy) for p in error.problems]
+        if problems:
+            raise InvalidInputError("UploadRule", problems)
+
+
+def check_rules(name: str, rules: tuple[UploadRule, ...]) -> list[Problem]:
+    """What is wrong with the rules together: a dataset has one rule at most."""
+    datasets = [rule.dataset for rule in rules]
+    repeated = sorted({dataset for dataset in datasets if datasets.count(dataset) > 1})
+    return [Problem(name, repeated, "one entry a dataset")] if repeated else []
+
+
+def rules_to_text(rules: tuple[UploadRule, ...]) -> str:
+    """The rules as an environment variable carries them."""
+    return json.dumps(
+        [
+            {
+                "dataset": rule.dataset,
+                "mode": rule.mode,
+                **({} if rule.window_seconds is None else {"window_seconds": rule.window_seconds}),
+                **({"request": dict(rule.request)} if rule.request else {}),
+            }
+            for rule in rules
+        ],
+        separators=(",", ":"),
+    )
+
+
+def rules_from_text(text: str) -> tuple[UploadRule, ...]:
+    """Read what `rules_to_text` wrote.
+
+    Raises:
+        InvalidInputError: with every problem there is.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInputError("uploads", [Problem("uploads", text, f"a JSON list ({error})")]) from error
+    rules, problems = decode_fields(_Rules, {"uploads": data})
+    if rules is None or problems:
+        raise InvalidInputError("uploads", problems)
+    return rules.uploads
+
+
+@dataclass(frozen=True)
+class _Rules:
+    uploads: tuple[UploadRule, ...]
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """One upload of one object; `key` is relative to the dataset's prefix, `size` is in bytes."""
+
+    key: str
+    version_id: str
+    """Empty where the bucket gives none, or where a marker named the key and not a version of it."""
+    etag: str
+    size: int
+    sequencer: str = ""
+    """Orders the uploads of one key, as S3 says."""
+
+    @property
+    def identity(self) -> str:
+        """What tells this upload from any other of the same key."""
+        return self.version_id or f"sequencer:{self.sequencer}"
+
+
+@dataclass(frozen=True)
+class UploadManifest:
+    """Exactly what one execution scores, written before it is started and never changed."""
+
+    dataset: str
+    origin: Literal["marker", "window"]
+    objects: tuple[ObjectVersion, ...]
+    """Each key once."""
+    superseded: tuple[ObjectVersion, ...] = ()
+    """Uploads of the same window that a later one of the same key replaced."""
+    marker: str = ""
+    """Key of the marker, relative to the dataset's prefix."""
+    problems: tuple[str, ...] = ()
+    """Why the marker names nothing that could be scored; the plan refuses the execution with these."""

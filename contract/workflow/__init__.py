@@ -1,0 +1,1 @@
+"""Requests, the messages between the workflow's states, and the summary."""

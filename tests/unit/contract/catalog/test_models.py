@@ -1,0 +1,105 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+
+from contract.catalog.models import Compute, ModelVersion
+from contract.job.ledger import Marker
+from contract.job.scoring_spec import Feature, JobSpec, ModelSpec, PinnedObject
+from contract.problems import InvalidInputError, Problem
+from contract.table import records
+from tests.unit.contract.strategies import computes, model_specs
+from tests.unit.lambdas.builders import any_model_spec
+
+
+@given(computes, computes, computes)
+def test_the_first_wish_wins_field_by_field(first: Compute, second: Compute, third: Compute) -> None:
+    result = first.over(second).over(third)
+    for field in vars(result):
+        wishes = [getattr(compute, field) for compute in (first, second, third)]
+        assert getattr(result, field) == next((wish for wish in wishes if wish is not None), None)
+
+
+def test_computes_beyond_the_services_limits_are_refused_all_at_once() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        Compute("m5.large", 0, 16_385, 777_601)
+    fields = [problem.field for problem in refused.value.problems]
+    assert fields == ["instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds"]
+
+
+@given(model_specs())
+def test_a_model_version_needs_one_to_ten_attempts(spec: ModelSpec) -> None:
+    with pytest.raises(InvalidInputError, match="max_attempts: got 11"):
+        ModelVersion(spec, "flights", max_attempts=11)
+
+
+def test_a_marker_whose_rows_do_not_add_up_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"10 != 8 \+ 1"):
+        Marker("e", "j", "m", "1", PinnedObject("a", 1, "e"), 10, 8, 1, ())
+
+
+def test_a_model_spec_names_everything_that_is_wrong_with_it() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        ModelSpec(
+            model_id="UPPER",
+            version="",
+            artifact_sha256="no digest",
+            artifact_bytes=1,
+            framework="sklearn",
+            format="xgboost-json",
+            model_file="../model.json",
+            method="decision_function",
+            features=(Feature("a", "double"), Feature("a", "double")),
+            columns="keys",
+        )
+    fields = {problem.field for problem in refused.value.problems}
+    assert fields == {
+        "model_id",
+        "version",
+        "framework",
+        "method",
+        "features",
+        "artifact_sha256",
+        "model_file",
+        "key_columns",
+    }
+
+
+def test_a_prediction_column_with_an_input_columns_name_is_named_with_a_way_out() -> None:
+    spec = any_model_spec(key_columns=("id",), output_columns=("late", "hour", "distance"))
+    (problem,) = spec.check_output_columns()
+    assert str(problem) == (
+        "output_columns: got ['hour', 'distance'], expected other names than those of the input columns of the output "
+        "(columns 'all' keeps every one). Choose others, or set columns to 'keys'."
+    )
+    (problem,) = replace(spec, columns="keys", output_columns=("id",)).check_output_columns()
+    assert str(problem) == (
+        "output_columns: got ['id'], expected other names than those of the input columns of the output "
+        "(columns 'keys' keeps the key columns). Choose others."
+    )
+    (problem,) = replace(spec, features=(Feature("prediction", "double"),), output_columns=()).check_output_columns()
+    assert str(problem) == (
+        "output_columns: got [], expected names, because the default, 'prediction', is one of the input columns of the "
+        "output (columns 'all' keeps every one). Name every prediction column."
+    )
+
+
+def test_a_record_with_such_a_name_can_still_be_read_and_is_told_with_other_problems() -> None:
+    spec = any_model_spec(output_columns=("hour",))
+    version = ModelVersion(spec, "flights")
+    assert records.read_item(ModelVersion, records.version_item(version)) == version
+    with pytest.raises(InvalidInputError) as refused:
+        replace(spec, method="predict_proba")
+    assert [problem.field for problem in refused.value.problems] == ["method", "output_columns"]
+
+
+@given(model_specs())
+def test_a_job_spec_takes_each_object_and_model_once(spec: ModelSpec) -> None:
+    item = PinnedObject("a.parquet", 1, "e")
+    with pytest.raises(InvalidInputError, match="2 problems"):
+        JobSpec("e", "j", "flights", "bucket", (spec, spec), (item, item))
+
+
+def test_a_problem_says_field_value_expectation_and_remedy_and_cuts_long_values() -> None:
+    assert str(Problem("size", 3, "at least 4", "Ask for more.")) == "size: got 3, expected at least 4. Ask for more."
+    assert len(str(Problem("size", "x" * 1_000, "less"))) < 160

@@ -1,0 +1,154 @@
+"""Which objects are read in which format, and by which options."""
+
+import pytest
+
+from contract.dataset.formats import contradiction, extension_of, format_of
+from contract.dataset.input_options import InputOptions
+from contract.dataset.partitions import partition_values
+from contract.dataset.text_head import HeadError, head_names
+from contract.job.job_input import can_share, input_of, shared_input
+from contract.job.scoring_spec import Feature
+from contract.problems import InvalidInputError
+from tests.unit.lambdas.builders import any_model_spec
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("a/b.parquet", "Parquet"),
+        ("a.csv", "CSV"),
+        ("a.csv.gz", "CSV in gzip"),
+        ("a.tsv.zst", "TSV in zstd"),
+        ("a.jsonl", "JSON Lines"),
+        ("a.ndjson.gz", "JSON Lines in gzip"),
+    ],
+)
+def test_a_format_is_told_by_the_end_of_the_key(key: str, expected: str) -> None:
+    assert str(format_of(key)) == expected
+    assert key.endswith(extension_of(key))
+
+
+@pytest.mark.parametrize("key", ["a", "a.CSV", "a.parquet.gz", "a.gz", "csv", "a.csv/b", "a.json"])
+def test_other_ends_are_not_known(key: str) -> None:
+    assert format_of(key) is None
+    assert extension_of(key) == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "found"),
+    [
+        ("a.parquet", b"PAR1", ""),
+        ("a.parquet", b"PARE", ""),
+        ("a.parquet", b"a,b\n", "something else"),
+        ("a.csv", b"a,b\n", ""),
+        ("a.csv", b"ORC,b\n", ""),
+        ("a.csv", b"ORC\x11\0\0", "ORC"),
+        ("a.csv", b"\x1f\x8b\x08", "gzip"),
+        ("a.csv.gz", b"\x1f\x8b\x08", ""),
+        ("a.jsonl.zst", b"\x1f\x8b\x08", "gzip"),
+    ],
+)
+def test_the_first_bytes_can_speak_against_it(key: str, first: bytes, found: str) -> None:
+    kind = format_of(key)
+    assert kind is not None
+    assert contradiction(first, kind) == found
+
+
+def test_options_that_cannot_be_are_refused_all_at_once() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        InputOptions(csv_delimiter=";;", csv_quote="\n", csv_columns=("a", "a"), null_values=("-", "-"))
+    fields = [problem.field for problem in refused.value.problems]
+    assert fields == ["csv_delimiter", "csv_quote", "csv_columns", "csv_columns", "null_values"]
+    with pytest.raises(InvalidInputError, match="one ASCII character that is not the delimiter, or nothing"):
+        InputOptions(csv_delimiter="'", csv_quote="'")
+    with pytest.raises(InvalidInputError, match="A tab is"):
+        InputOptions(csv_delimiter=r"\t")
+
+
+def test_a_row_number_column_with_a_features_name_is_refused_where_features_are_written() -> None:
+    with pytest.raises(InvalidInputError, match="row_number_column: got 'distance'"):
+        any_model_spec(row_number_column="distance")
+    keys_only = any_model_spec(row_number_column="distance", columns="keys", key_columns=("id",))
+    assert keys_only.row_number_column == "distance"
+    assert any_model_spec(row_number_column="distance", partition_columns=("distance",))
+
+
+def test_a_record_whose_csv_columns_lack_a_feature_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="these are missing: hour"):
+        any_model_spec(input=InputOptions(csv_header=False, csv_columns=("distance", "id")))
+    with pytest.raises(InvalidInputError, match="names without '=' and '/'"):
+        any_model_spec(partition_columns=("day=1",))
+    # What the key says needs no column.
+    options = InputOptions(csv_header=False, csv_columns=("distance",))
+    assert any_model_spec(input=options, partition_columns=("hour",)).input == options
+
+
+def test_without_a_header_columns_are_features_then_keys() -> None:
+    spec = any_model_spec(
+        input=InputOptions(csv_header=False), key_columns=("id", "hour", "day"), partition_columns=("day",)
+    )
+    assert input_of(spec).options.csv_columns == ("distance", "hour", "id")
+
+
+def test_models_that_agree_share_one_reading() -> None:
+    other = any_model_spec("other", features=(Feature("distance", "double"), Feature("carrier", "string")))
+    shared = shared_input([any_model_spec(), other])
+    assert shared.types == {"distance": "double", "hour": "int32", "carrier": "string"}
+    assert shared.disputes == ()
+
+
+def test_models_that_do_not_agree_are_named() -> None:
+    other = any_model_spec(
+        "other",
+        features=(Feature("distance", "float"),),
+        input=InputOptions(csv_delimiter=";"),
+        partition_columns=("day",),
+    )
+    disputes = shared_input([any_model_spec(), other]).disputes
+    assert disputes == (
+        "models 'delays-ua' and 'other' read text in different ways (input)",
+        "models 'delays-ua' and 'other' have different partition_columns",
+        "column 'distance' is double for model 'delays-ua' and float for 'other'",
+    )
+    assert not can_share({"a": "double"}, {"a": "float"})
+    assert can_share({"a": "double"}, {"b": "float"})
+
+
+def test_partition_values_are_decoded_and_the_files_name_is_none() -> None:
+    values = partition_values("x=1/a%3Db=%C3%A9%2F1/__x=2/y=z.csv", ("a=b", "x"))
+    assert values == {"a=b": "é/1", "x": "1"}
+    with pytest.raises(ValueError, match="its key has no part 'y=…/'"):
+        partition_values("x=1/y=z.csv", ("y",))
+
+
+CSV = format_of("a.csv")
+JSON_LINES = format_of("a.jsonl")
+assert CSV is not None
+assert JSON_LINES is not None
+
+
+@pytest.mark.parametrize(
+    ("head", "names"),
+    [
+        (b"a,b\n1,2\n", ("a", "b")),
+        (b"\n\r\na,b", ("a", "b")),
+        (b'\xef\xbb\xbf"a\nx","b, ""c"""\r1,2', ("a\nx", 'b, "c"')),
+        ("Größe,b\n".encode() + b"\xff", ("Größe", "b")),
+        (b'5" pipe,b\n', ('5" pipe', "b")),
+    ],
+)
+def test_names_of_csv_stand_in_its_first_line(head: bytes, names: tuple[str, ...]) -> None:
+    assert head_names(head, CSV, InputOptions(), whole=True) == names  # type: ignore[arg-type]
+
+
+def test_a_head_that_does_not_hold_the_whole_header_is_refused() -> None:
+    with pytest.raises(HeadError, match="its first line is longer than 1,048,576 bytes"):
+        head_names(b"a,b", CSV, InputOptions(), whole=False)  # type: ignore[arg-type]
+    with pytest.raises(HeadError, match="its first line is longer than"):
+        head_names(b'{"a":1', JSON_LINES, InputOptions(), whole=False)  # type: ignore[arg-type]
+
+
+def test_names_of_json_lines_are_those_of_all_whole_lines_of_the_head() -> None:
+    head = b'{"a":1}\nbad\n{"b":1,"a":2}\n{"\\ud800":1}\n{"c":1}'
+    assert head_names(head, JSON_LINES, InputOptions(), whole=False) == ("a", "b")  # type: ignore[arg-type]
+    assert head_names(head, JSON_LINES, InputOptions(), whole=True) == ("a", "b", "c")  # type: ignore[arg-type]

@@ -1,0 +1,67 @@
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from hypothesis import given
+
+from contract.catalog.models import Model, ModelVersion
+from contract.problems import InvalidInputError
+from contract.status import ExecutionStatus, JobStatus
+from contract.table import records
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
+from tests.unit.contract import strategies
+
+ITEM_OF = {
+    JobRecord: records.job_item,
+    AttemptRecord: records.attempt_item,
+    ExecutionRecord: records.execution_item,
+    Model: records.model_item,
+    ModelVersion: records.version_item,
+    UploadWindow: records.upload_window_item,
+}
+
+
+@given(strategies.table_records)
+def test_every_record_survives_the_way_to_dynamodb_and_back(record: Any) -> None:
+    make: Any = ITEM_OF[type(record)]
+    item = make(record)
+    stored = {name: TypeSerializer().serialize(value) for name, value in item.items()}
+    read = {name: TypeDeserializer().deserialize(value) for name, value in stored.items()}
+    assert records.read_item(type(record), read) == record
+
+
+@given(strategies.job_records)
+def test_the_index_finds_a_job_by_its_status(job: JobRecord) -> None:
+    item = records.job_item(job, expires_at=7)
+    assert item[records.INDEX_PARTITION_KEY] == records.jobs_by_status(job.execution_id, job.status)
+    assert item[records.TIME_TO_LIVE] == 7
+
+
+def test_attempts_sort_as_they_were_made() -> None:
+    keys = [records.attempt_key("e", "j", attempt)[records.SORT_KEY] for attempt in range(1, 12)]
+    assert keys == sorted(keys)
+
+
+def test_executions_sort_by_time() -> None:
+    executions = [
+        ExecutionRecord(name, "arn", ExecutionStatus.RUNNING, started_at, "{}")
+        for name, started_at in (("z", "2026-01-01T00:00:00.000Z"), ("a", "2026-01-02T00:00:00.000Z"))
+    ]
+    keys = [records.execution_index(record)[records.INDEX_SORT_KEY] for record in executions]
+    assert keys == sorted(keys)
+
+
+def test_jobs_of_one_execution_never_show_in_another() -> None:
+    assert records.jobs_by_status("e", JobStatus.RUNNING) != records.jobs_by_status("e-1", JobStatus.RUNNING)
+    assert records.job_key("e", "j")[records.PARTITION_KEY] != records.job_key("e-1", "j")[records.PARTITION_KEY]
+
+
+def test_an_item_of_another_kind_is_refused_with_its_key() -> None:
+    item = records.model_item(Model("delays-ua", "1"))
+    with pytest.raises(InvalidInputError, match="item MODEL#delays-ua / MODEL"):
+        records.read_item(JobRecord, item)
+
+
+def test_fractions_become_decimals_without_noise() -> None:
+    assert records.to_attribute({"share": 12.5, "gone": None, "flag": True}) == {"share": Decimal("12.5"), "flag": True}

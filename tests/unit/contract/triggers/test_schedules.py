@@ -1,0 +1,112 @@
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.problems import InvalidInputError
+from contract.triggers.schedules import (
+    SCHEDULED_TIME,
+    Schedule,
+    ScheduledStart,
+    check_schedules,
+    execution_name,
+    read_target_input,
+    target_input,
+)
+
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+NIGHTLY = {"name": "nightly", "expression": "cron(30 2 * * ? *)", "time_zone": "Europe/Berlin"}
+
+
+def fields(*items: Any) -> dict[str, str]:
+    return {problem.field: str(problem) for problem in check_schedules("schedules", items, NOW)}
+
+
+def test_a_good_schedule_has_no_problems() -> None:
+    assert (
+        fields(NIGHTLY, {**NIGHTLY, "name": "ads", "flexible_window_minutes": 15, "request": {"models": ["a"]}}) == {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "part"),
+    [
+        ({"name": "a b"}, "name", "'a b'"),
+        ({"name": "x" * 64}, "name", "1 to 63"),
+        ({"expression": "every day"}, "expression", "cron("),
+        ({"expression": "cron(0 0 30 2 ? *)"}, "expression", "never fire"),
+        ({"expression": "cron(0 0 1 1 ? 2025)"}, "expression", "All its times have passed"),
+        ({"expression": "at(2026-11-23T03:59:00)"}, "expression", "All its times have passed"),
+        ({"expression": "at(2027-03-28T02:30:00)"}, "expression", "Europe/Berlin"),
+        ({"time_zone": "Mars/Olympus"}, "time_zone", "IANA"),
+        ({"time_zone": "../etc/passwd"}, "time_zone", "IANA"),
+        ({"time_zone": ""}, "time_zone", "IANA"),
+        ({"flexible_window_minutes": 0}, "flexible_window_minutes", "1 to 1,440"),
+        ({"flexible_window_minutes": 1441}, "flexible_window_minutes", "1 to 1,440"),
+        ({"request": {"modles": ["a"]}}, "request.modles", "no such field"),
+        ({"request": {"max_concurrency": "3"}}, "request.max_concurrency", "a whole number"),
+        ({"cron": "0"}, "cron", "no such field"),
+        ({"enabled": "yes"}, "enabled", "true or false"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_by_field(change: dict[str, Any], field: str, part: str) -> None:
+    ((named, text),) = fields({**NIGHTLY, **change}).items()
+    assert named == f"schedules[0].{field}"
+    assert part in text
+
+
+def test_all_problems_of_all_schedules_are_told_at_once() -> None:
+    found = fields(
+        {**NIGHTLY, "expression": "rate(0 days)", "time_zone": "Nowhere", "request": {"instance_count": 0}},
+        {**NIGHTLY, "expression": "cron(0 0 31 6 ? *)"},
+        NIGHTLY,
+        "hourly",
+    )
+    assert set(found) == {
+        "schedules[0].expression",
+        "schedules[0].time_zone",
+        "schedules[0].request.instance_count",
+        "schedules[1].expression",
+        "schedules[3]",
+        "schedules",
+    }
+
+
+def test_a_local_time_that_has_not_come_yet_in_its_zone_is_no_past_one() -> None:
+    assert fields({"name": "once", "expression": "at(2026-11-23T02:30:00)", "time_zone": "America/New_York"}) == {}
+
+
+def test_the_targets_input_carries_the_request_and_asks_for_the_time() -> None:
+    schedule = Schedule("nightly", "rate(1 day)", request={"models": ["a"]})
+    assert json.loads(target_input(schedule)) == {
+        "schema_version": 1,
+        "schedule": "nightly",
+        "scheduled_time": SCHEDULED_TIME,
+        "request": {"models": ["a"]},
+    }
+    assert read_target_input(target_input(schedule)).request == {"models": ["a"]}
+
+
+@pytest.mark.parametrize("written", ["2026-03-29T01:30:00Z", "2026-03-29T03:30:00+02:00", "2026-03-29T01:30:00.000Z"])
+def test_a_time_has_one_execution_however_it_is_written(written: str) -> None:
+    assert execution_name(ScheduledStart("nightly", written, {})) == "nightly-20260329T013000Z"
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", fullmatch=True), st.datetimes(timezones=st.just(UTC))
+)
+def test_every_schedule_and_time_gives_a_name_that_step_functions_takes(name: str, moment: datetime) -> None:
+    found = execution_name(ScheduledStart(name, moment.isoformat(), {}))
+    assert len(found) <= 80
+    assert found.replace("-", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"), [("a b", "2026-03-29T01:30:00Z"), ("a", SCHEDULED_TIME), ("a", "2026-03-29")]
+)
+def test_what_cannot_name_an_execution_is_refused(name: str, moment: str) -> None:
+    with pytest.raises(InvalidInputError):
+        execution_name(ScheduledStart(name, moment, {}))

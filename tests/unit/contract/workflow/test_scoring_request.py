@@ -1,0 +1,132 @@
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from contract.problems import InvalidInputError
+from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
+from tests.unit.contract import strategies
+
+
+def test_an_empty_request_says_nothing() -> None:
+    assert parse_request({}) == ExecutionRequest()
+
+
+def test_every_field_can_be_said() -> None:
+    data = {
+        "models": ["delays-ua", "delays-aa"],
+        "dataset": "flights",
+        "max_concurrency": 10,
+        "tolerated_failure_percentage": 12.5,
+        "instance_type": "ml.m5.large",
+        "instance_count": 2,
+        "models_per_job": 3,
+        "execution_label": "nightly",
+        "objects_manifest": "uploads/flights/0a1b.json",
+    }
+    assert parse_request(data) == ExecutionRequest(**{**data, "models": ("delays-ua", "delays-aa")})  # type: ignore[arg-type]
+
+
+def test_training_first_is_said_with_an_object_and_nothing_is_the_same_as_before() -> None:
+    assert parse_request({}).train is None
+    assert parse_request({"train": None}).train is None
+    assert parse_request({"train": {}}).train == TrainFirst(None, continue_on_failure=False)
+    found = parse_request({"train": {"models": ["delays-ua"], "continue_on_failure": True}}).train
+    assert found == TrainFirst(("delays-ua",), continue_on_failure=True)
+
+
+def test_models_can_be_chosen_by_tags() -> None:
+    assert parse_request({"models": {"tags": {"team": "ops"}}}).models == ModelFilter({"team": "ops"})
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"model": "delays-ua"}, "model"),
+        ({"models": "delays-ua"}, "models"),
+        ({"models": []}, "models"),
+        ({"models": ["UPPER"]}, "models[0]"),
+        ({"models": ["ok", "a/b"]}, "models[1]"),
+        ({"models": ["a", "a"]}, "models"),
+        ({"models": [1]}, "models[0]"),
+        ({"models": {"tags": {}}}, "models.tags"),
+        ({"models": {"tags": {"team": 3}}}, "models.tags.team"),
+        ({"dataset": ""}, "dataset"),
+        ({"dataset": "a/b"}, "dataset"),
+        ({"max_concurrency": 0}, "max_concurrency"),
+        ({"max_concurrency": 10_001}, "max_concurrency"),
+        ({"max_concurrency": "10"}, "max_concurrency"),
+        ({"max_concurrency": True}, "max_concurrency"),
+        ({"tolerated_failure_percentage": -1}, "tolerated_failure_percentage"),
+        ({"tolerated_failure_percentage": 100.1}, "tolerated_failure_percentage"),
+        ({"tolerated_failure_percentage": 10**400}, "tolerated_failure_percentage"),
+        ({"instance_type": "m5.large"}, "instance_type"),
+        ({"instance_count": 101}, "instance_count"),
+        ({"models_per_job": 0}, "models_per_job"),
+        ({"objects_manifest": "executions/e/jobs.json"}, "objects_manifest"),
+        ({"objects_manifest": "uploads/UPPER/a.json"}, "objects_manifest"),
+        ({"objects_manifest": "uploads/flights/../a.json"}, "objects_manifest"),
+        ({"objects_manifest": "uploads/flights/parts/a.json"}, "objects_manifest"),
+        ({"execution_label": " "}, "execution_label"),
+        ({"train": True}, "train"),
+        ({"train": {"models": []}}, "train.models"),
+        ({"train": {"models": ["ok", "UPPER"]}}, "train.models[1]"),
+        ({"train": {"models": ["a", "a"]}}, "train.models"),
+        ({"train": {"continue_on_failure": "yes"}}, "train.continue_on_failure"),
+        ({"train": {"always": True}}, "train.always"),
+        ({"execution_label": "x" * 65}, "execution_label"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value(data: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        parse_request(data)
+    (problem,) = refused.value.problems
+    assert problem.field.startswith(field)
+    assert repr(problem.value)[:100] in str(problem)
+    assert problem.expected
+
+
+def test_a_number_beyond_all_others_is_refused_everywhere() -> None:
+    fields = ("max_concurrency", "tolerated_failure_percentage", "instance_count", "models_per_job")
+    with pytest.raises(InvalidInputError) as refused:
+        parse_request(dict.fromkeys(fields, -(10**400)))
+    assert {problem.field for problem in refused.value.problems} == set(fields)
+
+
+def test_a_choice_among_shapes_names_what_is_wrong_in_the_shape_that_was_chosen() -> None:
+    """And not what a list would have needed where an object was written."""
+    with pytest.raises(InvalidInputError) as refused:
+        parse_request({"models": {"tag": {"team": "ads"}}})
+    assert {problem.field for problem in refused.value.problems} == {"models.tag", "models.tags"}
+    with pytest.raises(InvalidInputError, match="models: got 'all', expected a list or a JSON object"):
+        parse_request({"models": "all"})
+
+
+def test_as_many_ids_as_fit_into_an_input_are_checked_at_once() -> None:
+    """40,000 ids are 250 KB; counted one by one they would take the plan's whole time."""
+    ids = [f"m{number}" for number in range(40_000)]
+    started = time.process_time()
+    with pytest.raises(InvalidInputError, match="each model id once"):
+        parse_request({"models": [*ids, *ids[:5]]})
+    assert time.process_time() - started < 5
+
+
+def test_all_wrong_fields_are_named_in_one_try() -> None:
+    data = {"colour": "red", "models": ["A"], "max_concurrency": "x", "instance_count": 0, "dataset": 7}
+    with pytest.raises(InvalidInputError) as refused:
+        parse_request(data)
+    named = {problem.field for problem in refused.value.problems}
+    assert named >= {"colour", "models[0]", "max_concurrency", "instance_count", "dataset"}
+
+
+@given(strategies.json_values)
+def test_any_json_is_either_a_request_or_refused_with_reasons(data: Any) -> None:
+    try:
+        request = parse_request(data)
+    except InvalidInputError as error:
+        reasons = error.problems
+    else:
+        reasons = ()
+        assert isinstance(request, ExecutionRequest)
+    assert reasons or isinstance(data, dict)
