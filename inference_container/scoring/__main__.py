@@ -5,8 +5,8 @@ import os
 import sys
 
 from contract.layout import ContainerPaths
-from scoring.cores import core_budget
-from scoring.job import run
+from scoring.job.job import run
+from scoring.supervision.cores import core_budget
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ import os
 import sys
 
 from contract.layout import TrainingPaths
-from scoring.cores import core_budget
+from scoring.supervision.cores import core_budget
 from training.job import run
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contract.codec import to_json
 from contract.job.training_spec import TrainingSpec
-from scoring.output import publish
+from scoring.outputs.atomic_files import publish
 from training.progress import event
 
 _SUFFIX = ".checkpoint"

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
 from contract.job.training_spec import TrainingSpec
-from scoring.columns import plan_columns
+from scoring.columns.column_plan import plan_columns
+from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
-from scoring.features import FeatureBatch
 from training.channel import Source
 from training.labels import Survey, label_kind, label_values, survey
 from training.objects import feature_array, open_source, rows_of

@@ -14,13 +14,13 @@ from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.errors import ModelError, ScoringError, log_error, one_line
-from scoring.output import publish
+from scoring.outputs.atomic_files import publish
 from training import failure
 from training.channel import find_sources
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
-from training.order import read_order
+from training.load_check import prove, record_of
 from training.progress import event
-from training.proof import prove, record_of
+from training.read_spec import read_order
 from training.trainer import Assignment, Outcome
 
 _TRAINERS = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from contract.job.scoring_spec import Feature
-from scoring.columns import declared_array
+from scoring.columns.column_plan import declared_array
 from scoring.errors import DataError
 from scoring.readers.parquet_object import ParquetObject
 from training.channel import Source

@@ -19,8 +19,8 @@ from typing import IO
 
 from contract.names import check_object_key
 from contract.status import FailureKind
-from scoring.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
 from scoring.errors import ConfigurationError, ModelError, TransientError, error_of_kind, one_line
+from scoring.job.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
 from training.progress import event
 from training.script_environment import (
     PROGRAM,

@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from contract.catalog.hyperparameters import parse
 from contract.job.training_spec import TrainingSpec
+from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ModelError, ScoringError, one_line
-from scoring.features import FeatureBatch
-from scoring.output import publish
+from scoring.outputs.atomic_files import publish
 from training.dataset import Dataset
 from training.interruption import Interruption
 from training.labels import Survey

@@ -7,7 +7,7 @@ from pathlib import Path
 from contract.job.scoring_spec import ModelSpec
 from contract.job.training_spec import TrainingSpec
 from contract.layout import TrainingPaths
-from scoring.features import FeatureBatch
+from scoring.columns.features import FeatureBatch
 from training.channel import Source
 from training.interruption import Interruption
 

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
-from scoring.features import FeatureBatch
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import to_columns
 from scoring.models import LoadedModel
-from scoring.predictions import to_columns
-from tests.unit.scoring import loading
+from tests.unit.scoring.models import loading
 
 NAMES = loading.NAMES
 ROWS = 300

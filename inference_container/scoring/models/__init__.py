@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from contract.catalog.images import image_of
 from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
+from scoring.columns.features import FeatureBatch
 from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
-from scoring.features import FeatureBatch
 from scoring.models.archived_code import note_ignored_code
 from scoring.models.versions import both_versions, check_pinned_version, heard_warnings, sum_up_notes
 

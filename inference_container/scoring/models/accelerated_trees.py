@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.job.scoring_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
 from scoring.errors import ConfigurationError, ModelError, one_line
-from scoring.features import FeatureBatch
 from scoring.models import LoadedModel
 from scoring.models.versions import installed_version
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from scoring.features import FeatureBatch
+from scoring.columns.features import FeatureBatch
 from scoring.models import LoadedModel
 
 FLOOR_ROWS = 64

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
-from scoring.features import FeatureBatch
 from scoring.models import check_features
-from scoring.predictions import output_fields
 
 _CATEGORY_TYPES = frozenset({"string", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 """What CatBoost takes as a category: texts and whole numbers. The number 1 and the text "1" are the same one."""

@@ -14,13 +14,13 @@ import pyarrow as pa
 import sklearn.base  # noqa: F401
 
 from contract.job.scoring_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
-from scoring.features import FeatureBatch
 from scoring.models import loader_of
 from scoring.models.archived_code import CODE_FILE, archive_root
 from scoring.models.custom_module import CustomModule, import_custom_module
 from scoring.models.custom_payloads import read_answer, write_request
-from scoring.predictions import output_fields
 
 
 def load(spec: ModelSpec, path: Path) -> "CustomModel":

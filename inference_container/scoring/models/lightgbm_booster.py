@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
-from scoring.features import FeatureBatch
 from scoring.models import LoadedModel, accelerated_trees, check_features
 from scoring.models.without_sklearn import import_without_sklearn
-from scoring.predictions import output_fields
 
 lightgbm = import_without_sklearn("lightgbm")
 

@@ -13,11 +13,11 @@ import onnxruntime
 import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
 from scoring.device import find_device, onnx_providers
 from scoring.errors import ModelError, one_line
-from scoring.features import FeatureBatch
 from scoring.models import check_features
-from scoring.predictions import output_fields
 
 _DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
-from scoring.features import FeatureBatch
 from scoring.models import check_features
 from scoring.models.sklearn_library import expect_matrix_without_names, sklearn, takes_matrix, walks_rows
-from scoring.predictions import output_fields
 
 _TYPES_BY_KIND = {"i": pa.int64(), "u": pa.uint64(), "f": pa.float64(), "b": pa.bool_()}
 

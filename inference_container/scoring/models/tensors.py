@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError, ScoringError, one_line
-from scoring.features import FeatureBatch
-from scoring.predictions import output_fields
 
 Array = npt.NDArray[Any]
 Tensors = Array | dict[str, Array]

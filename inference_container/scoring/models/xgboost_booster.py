@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
-from scoring.features import FeatureBatch
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
 from scoring.models import LoadedModel
 from scoring.models.xgboost_library import BoosterFile
-from scoring.predictions import output_fields
 
 
 def load(spec: ModelSpec, path: Path) -> LoadedModel:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from scoring.widths import decoded_width, fixed_width
+from scoring.columns.widths import decoded_width, fixed_width
 
 _LITTLE = 8 << 20
 """Bytes that are not worth to be saved."""

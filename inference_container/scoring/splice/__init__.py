@@ -4,7 +4,7 @@
 docs/adr/0013-outputs-keep-the-inputs-bytes.md
 """
 
-from scoring.splice.sink import SplicedSink, SpliceError
 from scoring.splice.source import SpliceSource
+from scoring.splice.spliced_writer import SplicedSink, SpliceError
 
 __all__ = ["SpliceError", "SpliceSource", "SplicedSink"]

@@ -10,7 +10,7 @@ from scoring.splice.chunks import Chunk, Piece
 from scoring.splice.footer import MAGIC, ChunkField, Footer
 from scoring.splice.new_footer import new_footer
 from scoring.splice.page_index import merged_column_index, merged_offset_index
-from scoring.splice.pieces import FinishedPieces
+from scoring.splice.prediction_chunks import FinishedPieces
 from scoring.splice.ranges import append
 from scoring.splice.spans import Struct, i32, i64
 from scoring.splice.statistics import order_of

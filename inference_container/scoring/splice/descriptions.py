@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from contract.dataset.thrift_compact import BINARY
-from scoring.columns import extended_metadata
+from scoring.columns.column_plan import extended_metadata
 from scoring.splice.footer import Footer
 from scoring.splice.spans import Value, write_binary, write_struct
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from contract.dataset.thrift_compact import STRUCT, ThriftError
 from scoring.splice.descriptions import arrow_schema_problem
 from scoring.splice.footer import ChunkField, ColumnField, FileField, Footer, GroupField
-from scoring.splice.pieces import piece_rows
+from scoring.splice.prediction_chunks import piece_rows
 from scoring.splice.spans import fields, integer, places, read_list
 from scoring.splice.usual_chunk import USUAL_CHUNK
 

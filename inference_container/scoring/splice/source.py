@@ -11,7 +11,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.output import BegunDigest
+from scoring.outputs.atomic_files import BegunDigest
 from scoring.splice.footer import Footer, FooterError, read_footer
 from scoring.splice.refusal import refusal_of
 

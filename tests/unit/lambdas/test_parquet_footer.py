@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contract.dataset.columns import holds_every_value
 from contract.job.scoring_spec import ARROW_TYPES
 from lambdas.parquet_footer import Column, FooterError, parse_columns, read_columns
-from scoring.columns import is_safe
+from scoring.columns.column_plan import is_safe
 
 FLAT: list[pa.DataType] = [
     *(pa.float64() if name == "double" else pa.type_for_alias(name) for name in sorted(ARROW_TYPES)),

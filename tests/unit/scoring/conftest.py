@@ -12,7 +12,7 @@ import xgboost  # noqa: F401
 
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.job_folder import JobFolder
-from tests.unit.scoring.loading import NAMES, ROWS
+from tests.unit.scoring.models.loading import NAMES, ROWS
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from contract.job.scoring_spec import Feature, ModelSpec
 from contract.layout import ContainerPaths
-from scoring.engine import Engine
-from scoring.features import FeatureBatch
+from scoring.columns.features import FeatureBatch
 from scoring.protocol import ObjectDone, ScoreObject, WorkerSetup
+from scoring.worker.engine import Engine
+from tests.unit.scoring.columns.test_column_plan import any_spec
 from tests.unit.scoring.job_folder import JobFolder
-from tests.unit.scoring.test_columns import any_spec
 
 
 class Code:

@@ -22,7 +22,7 @@ from contract.codec import dumps
 from contract.job.scoring_spec import Feature
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.job_folder import JobFolder, joblib_saver
-from tests.unit.scoring.loading import NAMES
+from tests.unit.scoring.models.loading import NAMES
 
 FEATURES = [Feature(name, "double") for name in NAMES]
 FLOATS = [Feature(name, "float") for name in NAMES]
@@ -135,7 +135,7 @@ from pathlib import Path
 import numpy as np, pyarrow as pa
 from contract.codec import loads
 from contract.job.scoring_spec import ModelSpec
-from scoring.features import FeatureBatch
+from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 
 random = np.random.default_rng(0)

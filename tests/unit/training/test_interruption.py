@@ -15,7 +15,7 @@ from tests.unit.training.training_folder import DEADLINE_SECONDS, TrainingFolder
 from training.channel import find_sources
 from training.dataset import Batch, Dataset
 from training.interruption import InterruptedTrainingError, Interruption
-from training.proof import record_of
+from training.load_check import record_of
 from training.xgboost_trainer import BatchIterator
 
 ROUNDS = 40

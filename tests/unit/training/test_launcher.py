@@ -24,10 +24,10 @@ def test_train_trains_and_no_argument_scores(job: TrainingFolder) -> None:
     assert launch(job, "train").returncode == 1
     assert job.failure.startswith("CONFIGURATION: the training spec cannot be read")
     scoring = ContainerPaths(job.paths.root)
-    assert not scoring.exit_message.exists()
+    assert not scoring.job.exit_message.exists()
 
     assert launch(job).returncode == 1
-    assert scoring.exit_message.read_text().startswith("CONFIGURATION: the job spec cannot be read")
+    assert scoring.job.exit_message.read_text().startswith("CONFIGURATION: the job spec cannot be read")
 
 
 def test_the_rest_of_the_arguments_goes_to_the_one_or_the_other(job: TrainingFolder) -> None:

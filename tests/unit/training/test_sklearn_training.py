@@ -12,11 +12,11 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, roc_a
 
 from contract.catalog.hyperparameters import ESTIMATORS
 from contract.job.scoring_spec import Feature
-from scoring.features import FeatureBatch
+from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flights import make_flights
 from tests.unit.training.training_folder import MIXED, NUMBERS, TrainingFolder, doubles, numbers_frame
-from training.proof import record_of
+from training.load_check import record_of
 from training.split import held_out
 
 SMALL = {

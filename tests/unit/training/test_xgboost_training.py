@@ -14,14 +14,14 @@ from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_sco
 from contract.codec import loads
 from contract.job.scoring_spec import Feature
 from contract.job.training_spec import TrainingSpec
-from scoring.features import FeatureBatch
+from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flights import make_flights
 from tests.unit.training.training_folder import NUMBERS, TrainingFolder, doubles, numbers_frame
 from training.channel import find_sources
 from training.dataset import Dataset
 from training.interruption import Interruption
-from training.proof import record_of
+from training.load_check import record_of
 from training.split import held_out
 from training.xgboost_trainer import BatchIterator
 

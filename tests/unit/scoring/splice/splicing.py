@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pyarrow as pa
 
-from scoring.splice import SplicedSink, SpliceSource, pieces
+from scoring.splice import SplicedSink, SpliceSource, prediction_chunks
 
 PREDICTIONS = (
     pa.field("score", pa.float64()),
@@ -36,9 +36,12 @@ def splice(
 
     Of every second number of rows the pieces go through a file, as those of large objects do.
     """
-    in_memory = pieces._BYTES_IN_MEMORY if columns.num_rows % 2 else -1
+    in_memory = prediction_chunks._BYTES_IN_MEMORY if columns.num_rows % 2 else -1
     with SpliceSource(source) as opened:
-        with patch.object(pieces, "_MOST_ROWS", piece_rows), patch.object(pieces, "_BYTES_IN_MEMORY", in_memory):
+        with (
+            patch.object(prediction_chunks, "_MOST_ROWS", piece_rows),
+            patch.object(prediction_chunks, "_BYTES_IN_MEMORY", in_memory),
+        ):
             sink = SplicedSink(path, opened, list(columns.schema))
         return _written(sink, columns, batch_sizes)
 

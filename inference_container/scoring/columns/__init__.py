@@ -1,0 +1,1 @@
+"""What a model reads from a batch and what it gives back: features, keys and predictions."""

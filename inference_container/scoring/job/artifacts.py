@@ -1,0 +1,62 @@
+"""Artifacts: proven by size and SHA-256 first, opened afterwards."""
+
+from pathlib import Path
+
+from contract.job.scoring_spec import ModelSpec
+from contract.layout import artifact_key
+from scoring.errors import ConfigurationError, ModelError
+from scoring.job.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
+
+
+def verify_artifacts(models_folder: Path, models: tuple[ModelSpec, ...]) -> None:
+    """Check every model's artifact against its record and report all that differ at once.
+
+    Raises ModelError.
+    """
+    problems = [problem for model in models if (problem := _difference(models_folder, model))]
+    if problems:
+        raise ModelError("; ".join(problems))
+
+
+def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
+    """Unpack a verified artifact below `target` and return the path of its model file.
+
+    Raises ModelError for an archive that is damaged, lacks the file or names paths or links outside of itself, and
+    ConfigurationError when the disk is too small for it.
+    """
+    archive = models_folder / artifact_key(model.model_id, model.version)
+    try:
+        names = unpack(archive, target)
+    except NoRoomError as error:
+        raise ConfigurationError(
+            f"model {model.model_id!r}: no room to unpack its artifact ({error}): raise the job's volume size, or "
+            "lower models_per_job"
+        ) from error
+    except DamagedArchiveError as error:
+        raise ModelError(
+            f"model {model.model_id!r}: its artifact cannot be unpacked ({error}): pack it again as a model.tar.gz of "
+            "plain files and register a new version"
+        ) from error
+    path = target / model.model_file
+    if not path.is_file() or not path.resolve().is_relative_to(target.resolve()):
+        found = ", ".join(map(repr, names[:8])) or "no file"
+        raise ModelError(
+            f"model {model.model_id!r}: its artifact has no file {model.model_file!r}, it has {found}: correct "
+            "model_file in the record"
+        )
+    return path
+
+
+def _difference(models_folder: Path, model: ModelSpec) -> str | None:
+    name = f"model {model.model_id!r} version {model.version!r}"
+    path = models_folder / artifact_key(model.model_id, model.version)
+    if not path.is_file():
+        return f"{name}: its artifact is not among the job's inputs (expected {path}): check the models manifest"
+    size = path.stat().st_size
+    remedy = "the artifact was replaced after it was registered; register it as a new version"
+    if size != model.artifact_bytes:
+        return f"{name}: its artifact has {size:,} bytes, its record says {model.artifact_bytes:,}: {remedy}"
+    digest = sha256_of(path)
+    if digest != model.artifact_sha256:
+        return f"{name}: its artifact has SHA-256 {digest}, its record says {model.artifact_sha256}: {remedy}"
+    return None

@@ -1,0 +1,161 @@
+"""One instance's part of an attempt, from job spec to exit message."""
+
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Never
+
+from contract.codec import loads
+from contract.job.scoring_spec import JobSpec, ModelFormat
+from contract.layout import ContainerPaths
+from contract.problems import InvalidInputError
+from contract.status import FailureKind
+from scoring.errors import ConfigurationError, ScoringError, log_error, one_line
+from scoring.job import exit_message
+from scoring.job.artifacts import extract_model, verify_artifacts
+from scoring.job.shard import find_shard
+from scoring.protocol import ObjectDone, WorkerSetup
+from scoring.supervision.supervisor import Supervisor
+
+_STOPPED_EXIT_CODE = 128 + signal.SIGTERM
+_SHOWN_FAILURES = 3
+_PERMANENT_FIRST = (FailureKind.CONFIGURATION, FailureKind.MODEL, FailureKind.DATA, FailureKind.TRANSIENT)
+"""Which kind speaks for a job that failed in several ways: another attempt cannot help while one is permanent."""
+
+
+class StopRequested(BaseException):
+    """The service asked the container to end."""
+
+
+def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
+    """Score this instance's shard. Returns the exit code; on failure the exit message says why."""
+    paths.exit_message.unlink(missing_ok=True)
+    try:
+        with _stop_on_signals():
+            failures = _score_shard(paths, cores, workers)
+    except StopRequested as stop:
+        exit_message.write(paths, FailureKind.STOPPED, str(stop))
+        return _STOPPED_EXIT_CODE
+    except ScoringError as error:
+        log_error(error)
+        exit_message.write(paths, error.kind, error.text)
+        return 1
+    # The last stop for everything nobody foresaw: an exit without a message would tell an operator nothing.
+    except Exception as error:
+        log_error(error)
+        exit_message.write(paths, FailureKind.UNKNOWN, one_line(error))
+        return 1
+    if failures:
+        kind, text = _sum_up(*failures)
+        exit_message.write(paths, kind, text)
+        _print(event="failed", kind=kind.value, reason=text)
+        return 1
+    return 0
+
+
+def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tuple[list[ObjectDone], int] | None:
+    """Score everything; the objects that failed and the number of all, or None when none did."""
+    started = time.monotonic()
+    spec = _read_spec(paths)
+    shard = find_shard(paths.data, spec)
+    for key in shard.ignored:
+        _print(event="file_ignored", file=key, reason="it is not in the job spec")
+    ended = list(shard.refused)
+    for done in shard.refused:
+        _report(done)
+    scratch = paths.predictions.parent / ".unfinished"
+    with _empty_folder(scratch), Supervisor(_loaders(spec), cores, workers) as supervisor:
+        if shard.objects:
+            supervisor.start_worker()
+        verify_artifacts(paths.models, spec.models)
+        if shard.objects:
+            files = [extract_model(paths.models, model, scratch / "models" / model.model_id) for model in spec.models]
+            setup = WorkerSetup(
+                execution_id=spec.execution_id,
+                job_id=spec.job_id,
+                dataset=spec.dataset,
+                batch_rows=spec.options.batch_rows,
+                scratch=str(scratch),
+                models=spec.models,
+                model_files=tuple(str(file) for file in files),
+            )
+            ended += supervisor.score(setup, shard.objects, _report)
+    failed = [done for done in ended if done.failures]
+    seconds = time.monotonic() - started
+    rows = sum(done.rows for done in ended if not done.failures)
+    _print(event="shard_ended", objects=len(ended), failed=len(failed), rows=rows, seconds=round(seconds, 3))
+    return (failed, len(ended)) if failed else None
+
+
+def _loaders(spec: JobSpec) -> list[ModelFormat]:
+    """Whose libraries a worker imports while the artifacts are verified."""
+    return ["custom" if model.custom_code else model.format for model in spec.models]
+
+
+def _read_spec(paths: ContainerPaths) -> JobSpec:
+    try:
+        return loads(JobSpec, paths.spec.read_bytes(), subject="job.json")
+    except InvalidInputError as error:
+        raise ConfigurationError(str(error)) from error
+    except OSError as error:
+        raise ConfigurationError(f"the job spec cannot be read ({one_line(error)}): check the job's input") from error
+
+
+def _sum_up(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:
+    """The kind and the text that speak for all failed objects."""
+    failures = [failure for done in sorted(failed, key=lambda done: done.key) for failure in done.failures]
+    kind = next((k for k in _PERMANENT_FIRST if any(f.kind == k for f in failures)), FailureKind.UNKNOWN)
+    shown = [failure.text for failure in failures if failure.kind == kind][:_SHOWN_FAILURES]
+    return kind, f"{len(failed)} of {objects} objects failed: " + "; ".join(shown)
+
+
+def _report(done: ObjectDone) -> None:
+    fields: dict[str, object] = {"object": done.key, "rows": done.rows, "seconds": round(done.seconds, 3)}
+    if done.failures:
+        failures = [{"model": f.model_id or None, "kind": f.kind.value, "reason": f.text} for f in done.failures]
+        _print(event="object_failed", **fields, failures=failures)
+    else:
+        _print(event="object_scored", **fields, rows_per_second=round(done.rows / max(done.seconds, 1e-6)))
+
+
+def _print(**fields: object) -> None:
+    sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _empty_folder(folder: Path) -> Iterator[None]:
+    """A folder that is new, also after a container that was killed, and gone at the end."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into StopRequested, once: a second signal must not break the clean-up of the first."""
+
+    def stop(number: int, _: FrameType | None) -> Never:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_IGN)
+        raise StopRequested(
+            f"the container got {signal.Signals(number).name}; what was scored until then is committed, the object in "
+            "hand was dropped"
+        )
+
+    before = {name: signal.signal(name, stop) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            if signal.getsignal(name) is not signal.SIG_IGN:
+                signal.signal(name, handler)

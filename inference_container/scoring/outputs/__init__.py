@@ -1,0 +1,1 @@
+"""What a job writes: predictions, quarantine and ledger markers."""

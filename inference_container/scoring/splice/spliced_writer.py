@@ -1,0 +1,129 @@
+"""One output object: its input's bytes, then the prediction columns, then a new footer."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract.dataset.thrift_compact import ThriftError
+from scoring.errors import ScoringError, one_line
+from scoring.outputs.atomic_files import BegunDigest
+from scoring.splice.assembly import assemble
+from scoring.splice.copied_prefix import Beginning
+from scoring.splice.footer import FooterError
+from scoring.splice.prediction_chunks import Pieces
+from scoring.splice.source import SpliceSource
+
+
+class SpliceError(ScoringError):
+    """A file that cannot be spliced, or a spliced one that is not what it must be."""
+
+
+class SplicedSink:
+    """Takes prediction columns only, in the input's order. Memory is bounded by the batches and a few megabytes.
+
+    The input's pages are copied by the kernel, when the sink is closed or before, and neither decoded nor looked at.
+
+    Raises SpliceError when the input cannot be spliced: ask `refusal` before.
+    """
+
+    def __init__(self, path: Path, source: SpliceSource, columns: Sequence[pa.Field]) -> None:
+        self.path = path
+        self.rows = 0
+        self._source = source
+        self._columns = tuple(columns)
+        if reason := source.refusal(self._columns):
+            raise SpliceError(f"file {source.path} cannot be spliced, because {reason}: write its output anew")
+        self._footer = source.footer
+        self._beginning = Beginning(path, source)
+        self._pieces = Pieces(
+            path.with_name(f"{path.name}.pieces"),
+            self._columns,
+            [group.rows for group in self._footer.groups],
+            page_index=self._footer.has_page_index,
+        )
+
+    def copy_on(self, executor: Executor) -> None:
+        """Copy and hash the input's bytes on threads of the executor, which else is done at the end."""
+        self._beginning.copy_on(executor)
+
+    def write(self, columns: list[pa.Array]) -> None:
+        """Add the next rows, one array a prediction column."""
+        rows = len(columns[0]) if columns else 0
+        if self.rows + rows > self._footer.rows:
+            raise self._wrong_rows(self.rows + rows)
+        try:
+            self._pieces.write(columns)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
+            raise SpliceError(
+                f"prediction columns {[f'{field.name}: {field.type}' for field in self._columns]} were expected, but "
+                f"rows {self.rows:,} to {self.rows + rows - 1:,} do not suit them ({one_line(error)}): this is a fault "
+                "of Fleetscore, report it with the model's record"
+            ) from error
+        self.rows += rows
+
+    def close(self) -> None:
+        """Write the file. Raises SpliceError when rows are missing, or when the file reads as anything else."""
+        if self.rows != self._footer.rows:
+            raise self._wrong_rows(self.rows)
+        if not self._source.unchanged:
+            raise SpliceError(f"file {self._source.path} was changed while it was scored: start a new execution")
+        try:
+            pieces = self._pieces.finish()
+            with self._beginning.take() as file:
+                size = assemble(file, self._footer, self._columns, pieces)
+        except (FooterError, ThriftError, EOFError) as error:
+            raise self._not_as_expected(one_line(error)) from error
+        self._verify(size, len(self._footer.leaves) + len(pieces.footer.leaves))
+        self._pieces.discard()
+
+    def begun_digest(self) -> BegunDigest:
+        """Of what was copied."""
+        return self._source.digest
+
+    def discard(self) -> None:
+        """Close and remove the file; safe to call at any time."""
+        self._beginning.discard()
+        self._pieces.discard()
+        self.path.unlink(missing_ok=True)
+
+    def _verify(self, size: int, leaves: int) -> None:
+        """Let another implementation read the footer: what it says must be the input and the new columns."""
+        try:
+            expected = self._source.schema
+            found = pq.read_metadata(self.path)
+            schema = found.schema.to_arrow_schema()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._not_as_expected(one_line(error)) from error
+        differences = [
+            f"{what} {is_}, {should:,} expected"
+            for what, is_, should in (
+                ("bytes", self.path.stat().st_size, size),
+                ("rows", found.num_rows, self._footer.rows),
+                ("row groups", found.num_row_groups, len(self._footer.groups)),
+                ("columns", found.num_columns, leaves),
+            )
+            if is_ != should
+        ]
+        for index, column in enumerate(self._columns, len(expected)):
+            # How a prediction column's type is read back is a matter of the reader.
+            added = schema.field(index) if index < len(schema) else column
+            expected = expected.append(added if added.name == column.name else column)
+        if not schema.equals(expected):
+            differences.append("another schema than the input's with the prediction columns")
+        if differences:
+            raise self._not_as_expected("; ".join(differences))
+
+    def _wrong_rows(self, rows: int) -> SpliceError:
+        return SpliceError(
+            f"{rows:,} rows of predictions for the {self._footer.rows:,} rows that the footer of {self._source.path} "
+            "names: the file is damaged, or was not read to its end; write it again and start a new execution"
+        )
+
+    def _not_as_expected(self, why: str) -> SpliceError:
+        return SpliceError(
+            f"the output of {self._source.path} was spliced, but does not read as it should ({why}): nothing of it is "
+            "kept; report this with the input file's footer, and write the input again by another library meanwhile"
+        )

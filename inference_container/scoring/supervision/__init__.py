@@ -1,0 +1,1 @@
+"""The supervisor: it shares the shard's objects out to worker processes."""

@@ -1,0 +1,1 @@
+"""A worker process: it scores the objects that the supervisor gives it."""

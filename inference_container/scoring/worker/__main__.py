@@ -1,0 +1,74 @@
+"""A worker: an OS process that loads the models once and scores objects until its command pipe closes.
+
+It is a process of its own, so that a model that takes the process down, or all memory, leaves the supervisor alive
+to say so. Started fresh and never forked: forking after a model library is loaded hangs XGBoost and others.
+"""
+
+import gc
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from contract.layout import ContainerPaths
+from scoring.errors import ScoringError, log_error
+from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, decode
+from scoring.worker.task_runner import Desk, Events
+
+
+def main(formats: list[str]) -> None:
+    started = time.monotonic()
+    # A stop is the supervisor's business; it ends its workers itself.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    commands, events = _private_pipes()
+    inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
+
+    from scoring.models import load_model, preload, threads_help  # noqa: PLC0415
+    from scoring.worker.engine import Engine  # noqa: PLC0415 - libraries load while the supervisor verifies the artifacts
+
+    try:
+        preload(formats)  # type: ignore[arg-type]
+        setup = inbox.get()
+        assert isinstance(setup, WorkerSetup)  # noqa: S101 - the supervisor sends it first
+        models = [load_model(spec, Path(file)) for spec, file in zip(setup.models, setup.model_files, strict=True)]
+    except ScoringError as error:
+        log_error(error)
+        events.send(SetupFailed(error.kind, error.text))
+        os._exit(1)
+    # What is loaded stays; looking through it for garbage again and again would cost as much as a small object.
+    gc.collect()
+    gc.freeze()
+    engine = Engine(setup, models, ContainerPaths.from_environment(), log_error)
+    desk = Desk(engine, events)
+    events.send(WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
+    while True:
+        command = inbox.get()
+        assert not isinstance(command, WorkerSetup)  # noqa: S101
+        desk.take(command)
+
+
+def _private_pipes() -> tuple[BinaryIO, "Events"]:
+    """Take the pipes away from the standard streams: what a model prints must not pass for an event."""
+    commands = os.fdopen(os.dup(0), "rb")
+    events = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return commands, Events(events)
+
+
+def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[Command]") -> None:
+    for line in commands:
+        inbox.put(decode(line))  # type: ignore[arg-type]
+    # Nothing more to do, or the supervisor is dead: either way nothing is lost, as outputs appear whole.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,47 @@
+"""The proof of a trained model: it is loaded as scoring will load it, before anybody may register it."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelSpec
+from contract.job.training_spec import TrainingSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import to_columns
+from scoring.errors import ModelError, ScoringError, one_line
+from scoring.models import load_model
+
+
+def record_of(spec: TrainingSpec) -> ModelSpec:
+    """The record that the version will have, but for its artifact, which is not packed yet."""
+    return ModelSpec(
+        model_id=spec.model_id,
+        version=spec.version,
+        artifact_sha256="0" * 64,
+        artifact_bytes=0,
+        framework=FRAMEWORK_OF_FORMAT[spec.format],
+        format=spec.format,
+        model_file=spec.model_file,
+        method=spec.method,
+        features=spec.features,
+        output_columns=spec.output_columns,
+    )
+
+
+def prove(record: ModelSpec, path: Path, sample: FeatureBatch | None) -> tuple[str, ...]:
+    """Load a model file with scoring's loader, predict a sample, and return the names of the prediction columns.
+
+    Raises ModelError or ConfigurationError with what scoring would say.
+    """
+    model = load_model(record, path)
+    fields: tuple[pa.Field, ...] = model.outputs
+    if sample is not None:
+        try:
+            to_columns(record, fields, model.predict(sample), sample.rows, 0)
+        except ScoringError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the trained model cannot predict the rows it was trained on ({one_line(error)})"
+            ) from error
+    return tuple(field.name for field in fields)

@@ -1,0 +1,199 @@
+import json
+from contextlib import nullcontext
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import Feature, ModelSpec, OutputFormat
+from scoring.columns.column_plan import declared_array, extended_metadata, is_safe, plan_columns
+from scoring.columns.predictions import output_fields
+from scoring.errors import ConfigurationError, DataError
+
+PREDICTION = (pa.field("prediction", pa.float64()),)
+
+
+def any_spec(*features: Feature, **fields: Any) -> ModelSpec:
+    return ModelSpec(
+        model_id="model",
+        version="v1",
+        artifact_sha256="0" * 64,
+        artifact_bytes=1,
+        framework="xgboost",
+        model_file="model.json",
+        features=features,
+        **{"format": "xgboost-json", "method": "predict", **fields},
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "declared", "safe"),
+    [
+        (pa.int32(), "int64", True),
+        (pa.int64(), "int32", False),
+        (pa.uint8(), "int16", True),
+        (pa.uint16(), "int16", False),
+        (pa.int8(), "uint64", False),
+        (pa.bool_(), "double", True),
+        (pa.bool_(), "int8", True),
+        (pa.int64(), "bool", False),
+        (pa.float32(), "double", True),
+        (pa.float64(), "float", False),
+        (pa.int64(), "float", True),
+        (pa.decimal128(9, 2), "double", False),
+        (pa.timestamp("us"), "int64", False),
+        (pa.large_string(), "string", True),
+        (pa.dictionary(pa.int32(), pa.string()), "string", True),
+        (pa.dictionary(pa.int32(), pa.int64()), "string", False),
+        (pa.int64(), "string", False),
+        (pa.string(), "double", False),
+        (pa.null(), "double", True),
+    ],
+)
+def test_only_types_that_lose_nothing_are_taken(found: pa.DataType, declared: str, safe: bool) -> None:
+    assert is_safe(found, declared) is safe
+
+
+def test_all_problems_of_an_object_are_reported_at_once() -> None:
+    schema = pa.schema([("Hour", pa.int64()), ("text", pa.string()), ("solid", pa.int64())])
+    features = (Feature("hour", "double"), Feature("text", "double"), Feature("solid", "int64", nullable=False))
+    with pytest.raises(DataError) as raised:
+        plan_columns("a.parquet", any_spec(*features, key_columns=("id",)), PREDICTION, schema, {"solid": 3})
+    for part in (
+        "object 'a.parquet' does not suit model 'model'",
+        "key column 'id' is missing",
+        "'hour' of type double is missing (it has 'Hour': names must be equal in case too)",
+        "'text' is of type string, the record says double",
+        "'solid' has 3 nulls",
+    ):
+        assert part in raised.value.text
+
+
+def test_a_column_name_that_appears_twice_is_refused() -> None:
+    schema = pa.schema([("x", pa.float64()), ("x", pa.float64())])
+    with pytest.raises(DataError, match="column 'x' appears more than once"):
+        plan_columns("a.parquet", any_spec(Feature("x", "double")), PREDICTION, schema, {})
+
+
+def test_keys_alone_need_only_keys_and_features_and_allow_a_prediction_named_as_an_input() -> None:
+    schema = pa.schema([("prediction", pa.string()), ("id", pa.string()), ("x", pa.float64())])
+    spec = any_spec(Feature("x", "double"), columns="keys", key_columns=("id",))
+    plan = plan_columns("a.parquet", spec, PREDICTION, schema, {})
+    assert plan.schema.names == ["id", "prediction"]
+    assert plan.read == {"id", "x"}
+    with pytest.raises(ConfigurationError, match="set output_columns"):
+        plan_columns("a.parquet", any_spec(Feature("x", "double")), PREDICTION, schema, {})
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("fields", "clash"),
+    [
+        ({"output_columns": ("late",)}, False),
+        ({"output_columns": ("late", "x")}, True),
+        ({"output_columns": ("id",), "key_columns": ("id",)}, True),
+        ({"output_columns": ("x",), "columns": "keys", "key_columns": ("id",)}, False),
+        ({"output_columns": ("id",), "columns": "keys", "key_columns": ("id",)}, True),
+        ({"output_columns": ("x",), "partition_columns": ("x",)}, False),
+        ({"output_columns": ("x",), "partition_columns": ("x",), "key_columns": ("x",)}, True),
+        ({}, True),
+        ({"columns": "keys", "key_columns": ("id",)}, False),
+        ({"columns": "keys", "key_columns": ("prediction",)}, True),
+        ({"partition_columns": ("prediction",)}, False),
+        ({"format": "xgboost-sklearn-json", "method": "predict_proba"}, False),
+        ({"format": "xgboost-sklearn-json", "method": "predict_proba", "custom_code": True}, True),
+        ({"method": "margin", "output_columns": ("margin",)}, False),
+    ],
+)
+def test_registration_refuses_the_prediction_columns_that_a_job_would_refuse(
+    fields: dict[str, Any], clash: bool, output_format: OutputFormat
+) -> None:
+    features = (Feature("x", "double"), Feature("prediction", "double"))
+    spec = any_spec(*features, output_format=output_format, **fields)
+    schema = pa.schema([("id", pa.string()), ("x", pa.float64()), ("prediction", pa.float64())])
+    labels = [0, 1] if spec.method == "predict_proba" and not spec.custom_code else None
+    outputs = output_fields(spec, [pa.float64()] * len(spec.output_columns or labels or [0]), labels)
+    assert [problem.field for problem in spec.check_output_columns()] == ["output_columns"] * clash
+    if clash:
+        with pytest.raises(ConfigurationError, match="are also input columns"):
+            plan_columns("a.parquet", spec, outputs, schema, {})
+    else:
+        plan_columns("a.parquet", spec, outputs, schema, {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "clashing"),
+    [
+        ({"output_columns": ("late",)}, []),
+        ({"output_columns": ("note",)}, ["output_columns"]),
+        ({"output_columns": ("note",), "columns": "keys", "key_columns": ("id",)}, []),
+        ({"output_columns": ("note",), "partition_columns": ("note",)}, []),
+        ({"output_columns": ("late",), "row_number_column": "id"}, ["row_number_column"]),
+        ({"output_columns": ("id",), "row_number_column": "note"}, ["output_columns", "row_number_column"]),
+        ({"row_number_column": "row"}, ["output_columns"]),
+    ],
+)
+def test_columns_that_only_csv_columns_names_are_known_at_registration_too(
+    fields: dict[str, Any], clashing: list[str]
+) -> None:
+    names = ("id", "x", "note", "prediction")
+    options = InputOptions(csv_header=False, csv_columns=names)
+    spec = any_spec(Feature("x", "double"), input=options, **fields)
+    assert [problem.field for problem in spec.check_output_columns()] == clashing
+    schema = pa.schema([(name, pa.float64() if name == "x" else pa.string()) for name in names])
+    outputs = output_fields(spec, [pa.float64()], None)
+    with pytest.raises(ConfigurationError, match="are also input columns") if clashing else nullcontext():
+        plan_columns("a.csv", spec, outputs, schema, {})
+
+
+def test_a_value_is_cast_to_the_declared_type_or_named() -> None:
+    feature = Feature("x", "float")
+    cast, bad = declared_array(feature, pa.array([1, None, 2**24]), 0)
+    assert (cast, bad) == (pa.array([1, None, 2**24], pa.float32()), {})
+    values = pa.array([2**24 + 1, 5, None, 7, -(2**40), 9])
+    cast, bad = declared_array(feature, values, 2)
+    assert cast == pa.array([None, 5, None, 7, None, 9], pa.float32())
+    assert list(bad) == [0, 4]
+    assert bad[4].startswith("feature column 'x' of type int64 has a value that float cannot hold (-1099511627776)")
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_no_more_bad_values_are_looked_for_than_matter(most: int) -> None:
+    _, bad = declared_array(Feature("x", "float"), pa.array([2**40] * 1_000), most)
+    assert len(bad) == most + 1
+
+
+def test_a_null_that_the_record_excludes_is_named() -> None:
+    feature = Feature("x", "double", nullable=False)
+    _, bad = declared_array(feature, pa.array([1.0, None]), 0)
+    assert list(bad) == [1]
+    assert "feature column 'x' is null, the record says that it has no nulls" in bad[1]
+
+
+def test_nulls_where_none_may_be_are_a_matter_of_their_rows_when_bad_rows_are_tolerated() -> None:
+    schema = pa.schema([("x", pa.float64())])
+    feature = Feature("x", "double", nullable=False)
+    with pytest.raises(DataError, match="has 3 nulls"):
+        plan_columns("a.parquet", any_spec(feature), PREDICTION, schema, {"x": 3})
+    tolerant = any_spec(feature, tolerated_quarantine_fraction=0.1)
+    assert plan_columns("a.parquet", tolerant, PREDICTION, schema, {"x": 3}).kept == ("x",)
+
+
+def test_a_row_number_column_stands_behind_the_predictions_and_clashes_with_no_other() -> None:
+    schema = pa.schema([("x", pa.float64()), ("y", pa.float64())])
+    spec = any_spec(Feature("x", "double"), row_number_column="row")
+    assert plan_columns("a.parquet", spec, PREDICTION, schema, {}).schema.names == ["x", "y", "prediction", "row"]
+    for name, expected in (("y", "also input columns"), ("prediction", "is a prediction column's name")):
+        with pytest.raises(ConfigurationError, match=expected):
+            plan_columns("a.parquet", any_spec(Feature("x", "double"), row_number_column=name), PREDICTION, schema, {})
+
+
+def test_pandas_metadata_stays_true_for_what_is_kept() -> None:
+    frame = pd.DataFrame({"x": [1.0], "y": [2]}, index=pd.Index(["a"], name="id"))
+    metadata = pa.Schema.from_pandas(frame).metadata
+    described = json.loads(extended_metadata(metadata, ("y",), PREDICTION)[b"pandas"])
+    assert [column["name"] for column in described["columns"]] == ["y", "prediction"]
+    assert described["index_columns"] == []
+    assert extended_metadata({b"pandas": b"not JSON", b"other": b"1"}, ("y",), PREDICTION) == {b"other": b"1"}

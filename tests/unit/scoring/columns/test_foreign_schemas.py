@@ -1,0 +1,37 @@
+import json
+
+import pyarrow as pa
+import pytest
+
+from scoring.columns.foreign_schemas import with_columns
+
+SPARK = b"org.apache.spark.sql.parquet.row.metadata"
+PREDICTION = pa.field("prediction", pa.float64())
+
+
+def spark(*names: str) -> bytes:
+    fields = [{"name": name, "type": "long", "nullable": True, "metadata": {"comment": "ä"}} for name in names]
+    return json.dumps({"type": "struct", "fields": fields}).encode()
+
+
+def test_spark_reads_the_kept_columns_and_the_new_one() -> None:
+    found = json.loads(with_columns({SPARK: spark("a", "b")}, ["b"], [PREDICTION])[SPARK])
+    assert found["type"] == "struct"
+    assert found["fields"] == [
+        {"name": "b", "type": "long", "nullable": True, "metadata": {"comment": "ä"}},
+        {"name": "prediction", "type": "double", "nullable": True, "metadata": {}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        (SPARK, b"no JSON", pa.float64()),
+        (SPARK, b"[]", pa.float64()),
+        (SPARK, b'{"fields": [1]}', pa.float64()),
+        (SPARK, spark("a"), pa.uint64()),
+        (b"parquet.avro.schema", b'{"type": "record"}', pa.float64()),
+    ],
+)
+def test_what_cannot_be_kept_true_goes(key: bytes, value: bytes, kind: pa.DataType) -> None:
+    assert with_columns({key: value, b"mine": b"kept"}, ["a"], [pa.field("p", kind)]) == {b"mine": b"kept"}

@@ -1,0 +1,78 @@
+"""Whether key columns tell rows apart: counted exactly, against Python's own sets."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.job.ledger import KeyReport
+from scoring.columns import keys
+from scoring.columns.keys import KeyCheck
+from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.here import Code, code_spec, score_here
+from tests.unit.scoring.job_folder import JobFolder
+
+
+def report(columns: dict[str, Any], cut: int = 3) -> KeyReport:
+    check = KeyCheck(tuple(columns))
+    batch = pa.record_batch(columns)
+    for start in range(0, batch.num_rows, cut):
+        check.add(batch.slice(start, cut))
+    return check.report()
+
+
+@given(st.lists(st.tuples(st.none() | st.integers(-3, 3), st.none() | st.sampled_from(["a", "b", ""])), max_size=30))
+def test_repeated_and_null_keys_are_counted_over_all_batches(rows: list[tuple[Any, Any]]) -> None:
+    complete = [row for row in rows if None not in row]
+    numbers = pa.array([row[0] for row in rows], pa.int64())
+    texts = pa.array([row[1] for row in rows], pa.string())
+    assert report({"a": numbers, "b": texts}) == KeyReport(
+        len(rows), len(complete) - len(set(complete)), len(rows) - len(complete)
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([1, 2, 1], pa.uint8()),
+        pa.array([1.5, 2.5, 1.5]),
+        pa.array(["a", "b", "a"]).dictionary_encode(),
+        pa.array([b"a", b"b", b"a"]),
+        pa.array([1, 2, 1], pa.timestamp("ns", "UTC")),
+        pa.array([2**62, 1, 2**62], pa.timestamp("s")),
+        pa.array([True, False, True]),
+        pa.array([[1], [2], [1]]),
+        pa.array([1, 2, 1]).cast(pa.decimal128(30, 2)),
+        pa.array([1, 2, 1], pa.date32()),
+    ],
+)
+def test_a_key_may_have_any_type(values: pa.Array) -> None:
+    assert report({"a": values}) == KeyReport(3, 1, 0)
+    assert report({"a": values.slice(1)}) == KeyReport(2, 0, 0)
+
+
+def test_more_rows_than_memory_is_set_aside_for_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_MOST_ROWS", 4)
+    assert report({"a": pa.array([1, 1, 1, 1, 1, 1])}) == KeyReport(4, 3, 0)
+
+
+def test_the_ledger_says_what_the_keys_are_worth(job: JobFolder) -> None:
+    frame = make_flights(100, 1)
+    frame.loc[[10, 11], "flight_id"] = 1_000_000
+    job.add_object("a.parquet", frame)
+    models = {
+        code_spec(model_id="keyed", key_columns=("flight_id",)): Code(lambda matrix: matrix[:, 0]),
+        code_spec(model_id="other", key_columns=("flight_id", "carrier")): Code(lambda matrix: matrix[:, 0]),
+        code_spec(model_id="none"): Code(lambda matrix: matrix[:, 0]),
+    }
+
+    (done,) = score_here(job, models, batch_rows=16)
+
+    assert done.failures == ()
+    assert job.marker("keyed", "a.parquet").keys == KeyReport(100, 2, 0)
+    other = job.marker("other", "a.parquet").keys
+    assert other is not None
+    assert other.nulls == int(frame["carrier"].isna().sum()) > 0
+    assert job.marker("none", "a.parquet").keys is None

@@ -1,0 +1,104 @@
+import errno
+import hashlib
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.job.scoring_spec import Feature, ModelSpec
+from contract.layout import artifact_key
+from scoring.errors import ConfigurationError, ModelError
+from scoring.job.artifacts import extract_model, verify_artifacts
+from tests.unit.scoring.columns.test_column_plan import any_spec
+
+
+def packed(folder: Path, *members: tarfile.TarInfo | tuple[str, bytes], **fields: Any) -> ModelSpec:
+    archive = folder / artifact_key("model", "v1")
+    archive.parent.mkdir(parents=True)
+    with tarfile.open(archive, "w:gz") as tar:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                tar.addfile(member)
+            else:
+                name, content = member
+                information = tarfile.TarInfo(name)
+                information.size = len(content)
+                tar.addfile(information, io.BytesIO(content))
+    return described(archive, **fields)
+
+
+def described(archive: Path, **fields: Any) -> ModelSpec:
+    content = archive.read_bytes()
+    spec = any_spec(Feature("x", "double"))
+    values = {**vars(spec), "artifact_sha256": hashlib.sha256(content).hexdigest(), "artifact_bytes": len(content)}
+    return ModelSpec(**{**values, **fields})
+
+
+def link(name: str, target: str) -> tarfile.TarInfo:
+    information = tarfile.TarInfo(name)
+    information.type = tarfile.SYMTYPE
+    information.linkname = target
+    return information
+
+
+def test_a_verified_artifact_gives_its_model_file(tmp_path: Path) -> None:
+    spec = packed(tmp_path, ("./sub/model.json", b"{}"), model_file="sub/model.json")
+    verify_artifacts(tmp_path, (spec,))
+    assert extract_model(tmp_path, spec, tmp_path / "out").read_bytes() == b"{}"
+
+
+def test_every_artifact_that_differs_is_reported(tmp_path: Path) -> None:
+    right = packed(tmp_path, ("model.json", b"{}"))
+    wrong_size = ModelSpec(**{**vars(right), "artifact_bytes": 5})
+    wrong_digest = ModelSpec(**{**vars(right), "artifact_sha256": "a" * 64})
+    missing = ModelSpec(**{**vars(right), "model_id": "missing"})
+    with pytest.raises(ModelError) as raised:
+        verify_artifacts(tmp_path, (wrong_size, right, wrong_digest, missing))
+    assert raised.value.text.count("artifact has") == 2
+    assert "its record says 5" in raised.value.text
+    assert "model 'missing' version 'v1': its artifact is not among the job's inputs" in raised.value.text
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        ("../outside", b"x"),
+        ("sub/../../outside", b"x"),
+        link("model.json", "/etc/passwd"),
+        link("a", "../../x"),
+    ],
+)
+def test_nothing_outside_of_the_archive_is_written_or_linked(tmp_path: Path, member: Any) -> None:
+    spec = packed(tmp_path / "models", member)
+    with pytest.raises(ModelError, match="model 'model': its artifact cannot be unpacked"):
+        extract_model(tmp_path / "models", spec, tmp_path / "a" / "out")
+    assert not list(tmp_path.rglob("outside"))
+
+
+def test_an_archive_without_the_model_file_says_what_it_has(tmp_path: Path) -> None:
+    spec = packed(tmp_path, ("other.json", b"{}"))
+    with pytest.raises(ModelError, match=r"no file 'model.json', it has 'other.json'"):
+        extract_model(tmp_path, spec, tmp_path / "out")
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / artifact_key("model", "v1")
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"this is no archive")
+    with pytest.raises(ModelError, match="cannot be unpacked"):
+        extract_model(tmp_path, described(archive), tmp_path / "out")
+
+
+def test_a_full_disk_is_not_the_models_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of many models unpacks all of them; a corrected version of one would not help."""
+    spec = packed(tmp_path, ("model.json", b"{}"), model_file="model.json")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", full)
+    with pytest.raises(ConfigurationError, match="volume size"):
+        extract_model(tmp_path, spec, tmp_path / "out")

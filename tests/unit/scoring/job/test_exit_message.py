@@ -1,0 +1,36 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from contract.layout import ContainerPaths
+from contract.status import FailureKind
+from scoring.job.exit_message import compose, count_hosts, write
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 7, 20, 100])
+@pytest.mark.parametrize("text", ["short", "ü€😀" * 500, "line one\nline two " * 100])
+def test_the_messages_of_all_hosts_fit_in_1024_bytes_and_are_utf8(hosts: int, text: str) -> None:
+    message = compose(FailureKind.DATA, text, hosts)
+    assert len(message.encode("utf-8")) * hosts + (hosts - 1) <= 1_024
+    assert message.startswith("DATA:")
+    assert "\n" not in message
+
+
+def test_a_message_that_fits_is_not_touched() -> None:
+    assert compose(FailureKind.MODEL, "model 'a' is not what its record says", 2) == (
+        "MODEL: model 'a' is not what its record says"
+    )
+
+
+def test_a_name_that_is_not_unicode_does_not_hide_the_message() -> None:
+    assert compose(FailureKind.DATA, "object 'a\udcff'", 1) == "DATA: object 'a?'"
+
+
+def test_the_number_of_hosts_comes_from_the_resource_configuration(tmp_path: Path) -> None:
+    paths = ContainerPaths(tmp_path)
+    assert count_hosts(paths.resource_config) == 1
+    paths.resource_config.parent.mkdir(parents=True)
+    paths.resource_config.write_text(json.dumps({"hosts": ["algo-1", "algo-2", "algo-3", "algo-4"]}))
+    write(paths, FailureKind.DATA, "x" * 2_000)
+    assert len(paths.exit_message.read_bytes()) <= 256

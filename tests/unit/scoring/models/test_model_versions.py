@@ -1,0 +1,169 @@
+"""The version that a model was trained with: refused where its framework cannot read it, reported where it warns."""
+
+import pickle
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import xgboost
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from contract.job.scoring_spec import Feature
+from scoring.errors import ModelError
+from scoring.models import load_model
+from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.models.loading import NAMES, matrix_of, spec_of
+
+OURS = ".".join(sklearn.__version__.split(".")[:2])
+
+
+def saved_by(version: str, model: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that another version of scikit-learn would have written, as far as its version is concerned."""
+    with monkeypatch.context() as patched:
+        patched.setattr("sklearn.base.__version__", version)
+        joblib.dump(model, path)
+    return path
+
+
+@pytest.fixture
+def model(numbers: pd.DataFrame) -> Any:
+    return make_pipeline(StandardScaler(), LinearRegression()).fit(numbers.fillna(0), numbers["hour"])
+
+
+def test_a_model_of_the_version_that_is_here_has_no_notes(model: Any, tmp_path: Path) -> None:
+    joblib.dump(model, tmp_path / "model")
+    for pinned in ("", sklearn.__version__, OURS, f"{OURS}-1"):
+        assert load_model(spec_of("sklearn-joblib", framework_version=pinned), tmp_path / "model").notes == ()
+
+
+def test_what_scikit_learn_warns_of_is_noted_and_the_model_scores(
+    model: Any,
+    numbers: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    file = saved_by("1.0.2", model, tmp_path / "model", monkeypatch)
+    spec = spec_of("sklearn-joblib", framework_version="1.0.2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load_model(spec, file)
+    assert len(loaded.notes) == 3, "one a class of the pipeline, none twice, and not the record's once more"
+    for note, name in zip(loaded.notes, ("StandardScaler", "LinearRegression", "Pipeline"), strict=True):
+        assert re.match(rf"InconsistentVersionWarning: .*{name} from version 1\.0\.2 .*{sklearn.__version__}", note)
+    assert "InconsistentVersionWarning" in capfd.readouterr().err
+    np.testing.assert_array_equal(matrix_of(spec, loaded, numbers.fillna(0))[:, 0], model.predict(numbers.fillna(0)))
+
+
+def test_a_pin_that_the_file_says_nothing_of_is_noted(model: Any, tmp_path: Path) -> None:
+    joblib.dump(model, tmp_path / "model")
+    [note] = load_model(spec_of("sklearn-joblib", framework_version="1.0.2"), tmp_path / "model").notes
+    assert note == f"trained with scikit-learn 1.0.2, scored with {sklearn.__version__}"
+    [note] = load_model(spec_of("sklearn-joblib", framework_version="the new one"), tmp_path / "model").notes
+    assert note.startswith("framework_version 'the new one' is no version number")
+
+
+@pytest.mark.parametrize("pinned", ["0.24.2", "0.23-1", "2.0", "17.1"])
+def test_another_major_version_of_scikit_learn_is_refused_with_both_versions(
+    pinned: str, model: Any, tmp_path: Path
+) -> None:
+    joblib.dump(model, tmp_path / "model")
+    expected = f"scikit-learn {re.escape(pinned)}, this image has {re.escape(sklearn.__version__)}"
+    with pytest.raises(ModelError, match=expected):
+        load_model(spec_of("sklearn-joblib", framework_version=pinned), tmp_path / "model")
+
+
+def test_what_the_framework_cannot_read_is_refused_with_both_versions(tmp_path: Path) -> None:
+    """A class that a later version has moved: the usual end of an old pickle."""
+    (tmp_path / "model").write_bytes(b"\x80\x04csklearn.linear_model.logistic\nLogisticRegression\n.")
+    with pytest.raises(ModelError) as refused:
+        load_model(spec_of("sklearn-joblib", framework_version="1.1"), tmp_path / "model")
+    assert "No module named 'sklearn.linear_model.logistic'" in str(refused.value)
+    assert f"(the record says sklearn 1.1, the image has {sklearn.__version__})" in str(refused.value)
+
+
+@pytest.mark.parametrize(("pinned", "refused"), [("1.7-1", False), ("99.0", True), ("3.99.0", None)])
+def test_files_of_earlier_versions_of_xgboost_are_read_and_those_of_later_ones_are_not(
+    pinned: str, refused: bool | None, numbers: pd.DataFrame, tmp_path: Path
+) -> None:
+    xgboost.train({}, xgboost.DMatrix(numbers, label=numbers["hour"]), 1).save_model(tmp_path / "model.ubj")
+    spec = spec_of("xgboost-ubj", framework_version=pinned)
+    if refused:
+        with pytest.raises(ModelError, match=r"trained with XGBoost 99.0, this image has .* not of later"):
+            load_model(spec, tmp_path / "model.ubj")
+        return
+    noted = (f"trained with XGBoost {pinned}, scored with {xgboost.__version__}",) if refused is None else ()
+    assert load_model(spec, tmp_path / "model.ubj").notes == noted
+
+
+class Chatty(BaseEstimator):  # type: ignore[misc]
+    """An estimator that warns a lot when it is loaded."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for index in range(30):
+            warnings.warn(f"warning {index} " + "x" * 500, UserWarning, stacklevel=1)
+        warnings.warn("of interest to programmers only", DeprecationWarning, stacklevel=1)
+        self.__dict__.update(state)
+
+    def predict(self, matrix: Any) -> Any:
+        return matrix[:, 0]
+
+
+def test_notes_stay_few_and_short(tmp_path: Path) -> None:
+    sys.modules.setdefault(Chatty.__module__, sys.modules[__name__])
+    (tmp_path / "model").write_bytes(pickle.dumps(Chatty()))
+    notes = load_model(spec_of("sklearn-joblib"), tmp_path / "model").notes
+    assert len(notes) == 6
+    assert notes[-1] == "and 25 more warnings, see the job's log"
+    assert max(map(len, notes)) <= 300
+    assert not any("programmers" in note for note in notes)
+
+
+@pytest.mark.parametrize("saved", ["pickle", "joblib", "compressed"])
+def test_a_pickle_of_xgboost_is_refused_with_the_way_out(saved: str, numbers: pd.DataFrame, tmp_path: Path) -> None:
+    booster = xgboost.train({}, xgboost.DMatrix(numbers, label=numbers["hour"]), 1)
+    file = tmp_path / "model.pkl"
+    if saved == "pickle":
+        file.write_bytes(pickle.dumps(booster))
+    else:
+        joblib.dump(booster, file, compress=3 if saved == "compressed" else 0)
+    with pytest.raises(ModelError) as refused:
+        load_model(spec_of("xgboost-ubj", framework_version="0.90-2", model_file="model.pkl"), file)
+    text = str(refused.value)
+    assert "'model.pkl' is a Python pickle, expected xgboost-ubj" in text
+    assert "load it with the version of XGBoost that wrote it (0.90-2, says the record)" in text
+    assert "call save_model('model.ubj') there" in text
+
+
+def test_xgboosts_old_binary_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"binf" + bytes(200))
+    with pytest.raises(ModelError, match="perhaps XGBoost's old binary format, expected xgboost-sklearn-json"):
+        load_model(spec_of("xgboost-sklearn-json", model_file="model.bin"), tmp_path / "model.bin")
+
+
+def test_a_job_notes_the_warnings_in_the_markers_of_that_model_alone(
+    job: JobFolder, training: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = training[list(NAMES)].fillna(0)
+    model = LogisticRegression().fit(frame / 1_000, training["late"])
+    features = [Feature(name, "double") for name in NAMES]
+    job.add_model("old", lambda path: saved_by("1.1.0", model, path, monkeypatch), features=features)
+    job.add_model("new", lambda path: joblib.dump(model, path), features=features)
+    job.add_object("a.parquet", frame)
+    job.write_spec()
+
+    job.score()
+
+    [note] = job.marker("old", "a.parquet").notes
+    assert "LogisticRegression from version 1.1.0" in note
+    assert job.marker("new", "a.parquet").notes == ()

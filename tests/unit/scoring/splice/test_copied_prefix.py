@@ -1,0 +1,151 @@
+"""The input's bytes may be copied and hashed beforehand; nothing but the time changes, and nothing is left behind."""
+
+import errno
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scoring.splice import SplicedSink, SpliceSource, copied_prefix
+from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+
+ROWS = 5_000
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.parquet"
+    pq.write_table(pa.table({"id": range(ROWS)}), path, row_group_size=1_500)
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out" / "spliced.parquet"
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copied_prefix, "_STEP_BYTES", 1_000)
+
+
+def arrays(rows: int) -> list[pa.Array]:
+    return [column.combine_chunks() for column in predictions(rows).columns]
+
+
+class Gate:
+    """Lets copying begin and no more, until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.open = threading.Event(), threading.Event()
+        self.copied = 0
+        real = copied_prefix.append_range
+
+        def append_range(source: int, target: int, start: int, count: int) -> None:
+            real(source, target, start, count)
+            self.copied += count
+            self.begun.set()
+            assert self.open.wait(30)
+
+        monkeypatch.setattr(copied_prefix, "append_range", append_range)
+
+
+def test_the_file_and_its_digest_are_the_same(source: Path, out: Path, pool: ThreadPoolExecutor) -> None:
+    expected = splice(source, out.with_name("expected"), predictions(ROWS)).read_bytes()
+    with SpliceSource(source) as opened:
+        sinks = [SplicedSink(out.with_name(name), opened, PREDICTIONS) for name in ("first", "second")]
+        for sink in sinks:
+            sink.copy_on(pool)
+        for sink in sinks:
+            sink.write(arrays(ROWS))
+            sink.close()
+            assert sink.path.read_bytes() == expected
+            begun = sink.begun_digest()
+            assert begun.state.hexdigest() == hashlib.sha256(expected[: begun.bytes]).hexdigest()
+            assert begun.bytes == opened.footer.start
+            sink.discard()
+
+
+def test_what_no_thread_came_to_is_done_at_the_end(source: Path, out: Path) -> None:
+    expected = splice(source, out.with_name("expected"), predictions(ROWS)).read_bytes()
+    pool, busy = ThreadPoolExecutor(1), threading.Event()
+    pool.submit(busy.wait, 30)
+    with SpliceSource(source) as opened:
+        sink = SplicedSink(out, opened, PREDICTIONS)
+        sink.copy_on(pool)
+        pool.shutdown(wait=False, cancel_futures=True)
+        sink.write(arrays(ROWS))
+        sink.close()
+        assert out.read_bytes() == expected
+        assert opened.digest.state.hexdigest() == hashlib.sha256(expected[: opened.footer.start]).hexdigest()
+    busy.set()
+
+
+def test_what_is_discarded_meanwhile_is_copied_no_further(
+    source: Path, out: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    with SpliceSource(source) as opened:
+        sink = SplicedSink(out, opened, PREDICTIONS)
+        sink.copy_on(pool)
+        assert gate.begun.wait(30)
+        threading.Timer(0.1, gate.open.set).start()
+        sink.discard()
+        assert gate.copied == 1_000
+        assert opened.footer.start > 10_000
+        assert list(out.parent.iterdir()) == []
+        sink.discard()
+
+
+def test_a_source_that_closes_waits_for_its_hash(
+    source: Path, out: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another file could get the number of the one that is read."""
+    begun, go_on, read_closed = threading.Event(), threading.Event(), []
+    real = os.pread
+
+    with SpliceSource(source) as opened:
+        assert opened.footer.start > 0
+
+        def pread(descriptor: int, count: int, offset: int) -> bytes:
+            begun.set()
+            assert go_on.wait(30)
+            read_closed.append(opened.file.closed)
+            return real(descriptor, count, offset)
+
+        monkeypatch.setattr(os, "pread", pread)
+        opened.hash_on(pool)
+        assert begun.wait(30)
+        threading.Timer(0.1, go_on.set).start()
+    assert read_closed == [False]
+    assert opened.file.closed
+
+
+def test_a_full_disk_is_told_when_the_file_is_closed(
+    source: Path, out: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(copied_prefix, "append_range", full)
+    with SpliceSource(source) as opened:
+        sink = SplicedSink(out, opened, PREDICTIONS)
+        sink.copy_on(pool)
+        sink.write(arrays(ROWS))
+        with pytest.raises(OSError, match="No space left"):
+            sink.close()
+        sink.discard()
+    assert list(out.parent.iterdir()) == []

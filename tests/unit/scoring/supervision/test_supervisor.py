@@ -1,0 +1,73 @@
+"""How objects are shared out to workers: seen from models that report which process scores them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.job.scoring_spec import Feature, PinnedObject
+from contract.status import FailureKind
+from scoring.errors import ModelError
+from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode
+from scoring.supervision.supervisor import Supervisor
+from tests.unit.scoring.columns.test_column_plan import any_spec
+from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.job_folder import REPOSITORY, JobFolder
+from tests.unit.scoring.meeting import add_meeting
+
+
+def processes_of(job: JobFolder) -> set[float]:
+    return {job.output("meeting", item.key)["prediction"][0].as_py() for item in job.objects}
+
+
+def test_a_slow_model_gets_another_worker_though_its_objects_are_small(job: JobFolder) -> None:
+    add_meeting(job, processes=2, tells_process=True)
+    for seed in range(4):
+        job.add_object(f"{seed}.parquet", make_flights(10, seed))
+    job.write_spec()
+
+    job.score("--cores", "2")
+
+    assert len(processes_of(job)) == 2
+
+
+def test_a_small_quick_job_has_one_worker(job: JobFolder) -> None:
+    add_meeting(job, processes=1, tells_process=True)
+    for seed in range(4):
+        job.add_object(f"{seed}.parquet", make_flights(10, seed))
+    job.write_spec()
+
+    job.score("--cores", "4")
+
+    assert len(processes_of(job)) == 1
+
+
+def test_no_worker_outlives_a_supervisor_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.json").write_text("no model")
+    spec = any_spec(Feature("x", "double"))
+    setup = WorkerSetup("e", "j", "d", 10, str(tmp_path), (spec,), (str(tmp_path / "model.json"),))
+    monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY / 'inference_container'}{os.pathsep}{REPOSITORY}")
+    with Supervisor([spec.format], 1) as supervisor:
+        supervisor.start_worker()
+        (worker,) = supervisor._workers
+        with pytest.raises(ModelError, match="model 'model'"):
+            supervisor.score(setup, [PinnedObject("a.parquet", 1, "etag")], lambda _: None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker.pid, 0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        WorkerReady(0.5),
+        SetupFailed(FailureKind.MODEL, "why\nand how"),
+        ScoreObject(PinnedObject("ü/a.parquet", 1, "etag"), 2),
+        ObjectDone("a.parquet", 10, 0.25, (Failure("model", FailureKind.DATA, "why"),)),
+        WorkerSetup("e", "j", "d", 10, "/scratch", (any_spec(Feature("x", "double")),), ("/model.json",)),
+    ],
+)
+def test_messages_survive_the_pipe_as_one_line(message: Any) -> None:
+    line = encode(message)
+    assert line.count(b"\n") == 1
+    assert decode(line) == message
