@@ -9,8 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from contract import environment
-from lambdas.announce_status.action import announce_status
-from lambdas.observability import logger, tracer
+from lambdas.announce_status.announce import announce_status
+from lambdas.stage.observability import logger, tracer
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -6,9 +6,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import from_json, to_json
 from contract.workflow.messages import AttemptFailure
-from lambdas.classify_failure.action import classify_failure
-from lambdas.deployment import this_deployment
-from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
+from lambdas.classify_failure.classify import classify_failure
+from lambdas.stage.deployment import this_deployment
+from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
 
 
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)

@@ -8,9 +8,9 @@ from contract.status import ExecutionStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import ExecutionPlanInput
 from contract.workflow.scoring_request import TrainFirst
-from lambdas.causes import read_cause
-from lambdas.deployment import Deployment
+from lambdas.attempts.causes import read_cause
 from lambdas.errors import TrainingFailedError, shorten
+from lambdas.stage.deployment import Deployment
 
 _REASON_CHARACTERS = 4_000
 _SHOWN = 5

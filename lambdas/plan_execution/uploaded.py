@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import ObjectVersion, UploadManifest
-from lambdas.object_store import ObjectStore, StoredObject
+from lambdas.stage.object_store import ObjectStore, StoredObject
 
 _SHOWN = 10
 

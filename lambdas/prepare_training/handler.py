@@ -6,9 +6,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import from_json, to_json
 from contract.workflow.messages import PlanInput
-from lambdas.deployment import this_deployment
-from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
-from lambdas.prepare_training.action import prepare_training
+from lambdas.prepare_training.prepare import prepare_training
+from lambdas.stage.deployment import this_deployment
+from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
 
 
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)

@@ -6,10 +6,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
 from contract.workflow.messages import TrainingAttemptPlan
-from lambdas.deployment import this_deployment
-from lambdas.events import job_pointer
-from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
-from lambdas.record_attempt.action import record_attempt
+from lambdas.attempts.events import job_pointer
+from lambdas.record_attempt.record import record_attempt
+from lambdas.stage.deployment import this_deployment
+from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
 
 
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)

@@ -7,7 +7,7 @@ from contract.catalog.recipes import ModelRecipe
 from contract.job.training_spec import TrainingSpec
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import TrainingAttemptPlan
-from lambdas.deployment import Deployment
+from lambdas.stage.deployment import Deployment
 
 _PARQUET = "application/x-parquet"
 

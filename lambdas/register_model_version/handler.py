@@ -5,10 +5,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
-from lambdas.deployment import this_deployment
-from lambdas.events import job_pointer
-from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
-from lambdas.register_model_version.action import register_model_version
+from lambdas.attempts.events import job_pointer
+from lambdas.register_model_version.register import register_model_version
+from lambdas.stage.deployment import this_deployment
+from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
 
 
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)

@@ -6,9 +6,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import from_json
 from contract.triggers.schedules import ScheduledStart
-from lambdas.execution_starter import this_starter
-from lambdas.observability import logger, tracer
-from lambdas.start_on_schedule.action import start_on_schedule
+from lambdas.stage.execution_starter import this_starter
+from lambdas.stage.observability import logger, tracer
+from lambdas.start_on_schedule.start import start_on_schedule
 
 
 @logger.inject_lambda_context(clear_state=True)

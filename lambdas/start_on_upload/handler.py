@@ -8,12 +8,12 @@ import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from lambdas.deployment import this_deployment
-from lambdas.observability import logger, tracer
-from lambdas.parallel import THREADS
-from lambdas.settings import UploadSettings, read_upload_settings
-from lambdas.start_on_upload.action import read_records, start_on_upload
-from lambdas.start_on_upload.outside import Outside
+from lambdas.stage.deployment import this_deployment
+from lambdas.stage.observability import logger, tracer
+from lambdas.stage.parallel import THREADS
+from lambdas.stage.settings import UploadSettings, read_upload_settings
+from lambdas.start_on_upload.start import read_records, start_on_upload
+from lambdas.start_on_upload.workflow_and_queue import Outside
 
 
 @cache

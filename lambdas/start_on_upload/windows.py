@@ -34,13 +34,13 @@ from contract import layout
 from contract.status import WindowStatus
 from contract.table.records import UploadWindow
 from contract.triggers.uploads import ObjectVersion, UploadRule
-from lambdas.deployment import Deployment
 from lambdas.errors import UnreadableMessageError
-from lambdas.observability import logger
-from lambdas.parallel import in_parallel
-from lambdas.start_on_upload.logic import distinct, execution_name, name_of, window_manifest
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.observability import logger
+from lambdas.stage.parallel import in_parallel
+from lambdas.start_on_upload.decisions import distinct, execution_name, name_of, window_manifest
 from lambdas.start_on_upload.messages import WindowEnd
-from lambdas.start_on_upload.outside import Outside
+from lambdas.start_on_upload.workflow_and_queue import Outside
 
 
 def gather(rule: UploadRule, uploads: Sequence[ObjectVersion], deployment: Deployment, outside: Outside) -> None:

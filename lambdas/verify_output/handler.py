@@ -5,10 +5,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
-from lambdas.deployment import this_deployment
-from lambdas.events import job_pointer
-from lambdas.observability import EXECUTION_ID_PATH, logger, tracer
-from lambdas.verify_output.action import verify_output
+from lambdas.attempts.events import job_pointer
+from lambdas.stage.deployment import this_deployment
+from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
+from lambdas.verify_output.verify import verify_output
 
 
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)

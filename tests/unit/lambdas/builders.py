@@ -20,7 +20,7 @@ from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
-from lambdas.deployment import Deployment, this_deployment
+from lambdas.stage.deployment import Deployment, this_deployment
 
 REGION = "eu-central-1"
 STARTED_AT = "2026-01-05T10:00:00.123Z"

@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from lambdas.attempts.task_tokens import this_task_tokens
 from lambdas.classify_failure.handler import handler as classify_failure_handler
-from lambdas.deployment import this_deployment, this_deployments_defaults
 from lambdas.plan_execution.handler import handler as plan_execution_handler
 from lambdas.plan_training.handler import handler as plan_training_handler
 from lambdas.prepare_training.handler import handler as prepare_training_handler
 from lambdas.record_attempt.handler import handler as record_attempt_handler
 from lambdas.register_model_version.handler import handler as register_model_version_handler
+from lambdas.stage.deployment import this_deployment, this_deployments_defaults
 from lambdas.summarize_execution.handler import handler as summarize_execution_handler
-from lambdas.task_tokens import this_task_tokens
 from lambdas.verify_output.handler import handler as verify_output_handler
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.lambdas.builders import REGION, VARIABLES, Context, Stage, plan_event, pointer_event

@@ -11,8 +11,8 @@ from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.table import events, records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
-from lambdas.announce_status.action import announce_status
-from lambdas.announce_status.logic import MOST_BYTES, MOST_ENTRIES, in_calls
+from lambdas.announce_status.announce import announce_status
+from lambdas.announce_status.decisions import MOST_BYTES, MOST_ENTRIES, in_calls
 from lambdas.errors import EventsRefusedError
 
 EXECUTION = ExecutionRecord(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from contract.status import FailureKind
 from lambdas.classify_failure.decision_table import DECISION_TABLE, Row
-from lambdas.classify_failure.logic import LONGEST_WAIT_SECONDS, REASON_CHARACTERS, Decision, decide, wait_seconds
+from lambdas.classify_failure.decisions import LONGEST_WAIT_SECONDS, REASON_CHARACTERS, Decision, decide, wait_seconds
 
 ROWS = {row.name: row for row in DECISION_TABLE}
 

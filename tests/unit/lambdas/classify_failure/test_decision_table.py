@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from contract.status import FailureKind
-from lambdas.causes import read_cause
+from lambdas.attempts.causes import read_cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE, Again
-from lambdas.classify_failure.logic import find_row
+from lambdas.classify_failure.decisions import find_row
 
 FAILED = "States.TaskFailed"
 API_ERROR = "SageMaker.AmazonSageMakerException"

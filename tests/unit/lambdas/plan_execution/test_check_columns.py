@@ -9,9 +9,9 @@ import pytest
 
 from contract.catalog.models import ModelVersion
 from contract.job.scoring_spec import Feature
+from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
-from lambdas.parquet_footer import Column
-from lambdas.plan_execution.logic import check_columns
+from lambdas.plan_execution.decisions import check_columns
 from tests.unit.lambdas.builders import Stage, any_model_spec, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]

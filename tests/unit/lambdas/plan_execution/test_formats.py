@@ -13,10 +13,10 @@ from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import Feature, PinnedObject
 from contract.table import records
 from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
+from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
-from lambdas.object_columns import ColumnsUnknownError, object_columns
-from lambdas.parquet_footer import Column
-from lambdas.plan_execution.logic import plan_jobs
+from lambdas.plan_execution.decisions import plan_jobs
 from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]

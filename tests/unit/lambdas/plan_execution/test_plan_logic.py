@@ -1,8 +1,7 @@
 from contract.catalog.models import Compute, ModelVersion
 from contract.job.scoring_spec import PinnedObject
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.object_store import StoredObject
-from lambdas.plan_execution.logic import (
+from lambdas.plan_execution.decisions import (
     MAX_COMMITS,
     _check_folders,
     check_commits,
@@ -11,6 +10,7 @@ from lambdas.plan_execution.logic import (
     pin_objects,
     plan_jobs,
 )
+from lambdas.stage.object_store import StoredObject
 from tests.unit.lambdas.builders import STAGE_COMPUTE, any_model_spec
 
 

@@ -10,7 +10,7 @@ from contract.job.scoring_spec import ModelFormat
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
-from lambdas.job_table import JobTable
+from lambdas.stage.job_table import JobTable
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
     PYTORCH_IMAGE,

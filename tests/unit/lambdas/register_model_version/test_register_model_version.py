@@ -18,8 +18,8 @@ from lambdas.errors import (
     StaleEventError,
     TrainedArtifactError,
 )
-from lambdas.job_table import JobTable
-from lambdas.training_objects import MAX_REPORT_BYTES
+from lambdas.stage.job_table import JobTable
+from lambdas.stage.training_objects import MAX_REPORT_BYTES
 from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
@@ -203,7 +203,7 @@ def headed(kind: bytes, size: int) -> bytes:
 def test_an_archive_that_has_no_room_in_memory_is_refused_unread(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
 ) -> None:
-    monkeypatch.setattr("lambdas.training_objects.MAX_FILES", 3)
+    monkeypatch.setattr("lambdas.stage.training_objects.MAX_FILES", 3)
     train(running, archive=archive)
     with pytest.raises(TrainedArtifactError, match=words):
         register(POINTER)

@@ -5,8 +5,8 @@ import pytest
 
 from contract.problems import InvalidInputError
 from contract.triggers.schedules import ScheduledStart
-from lambdas.execution_starter import ExecutionStarter
-from lambdas.start_on_schedule.action import start_on_schedule
+from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.start_on_schedule.start import start_on_schedule
 
 ARN = "arn:aws:states:eu-central-1:123456789012:stateMachine:fleetscore-dev"
 START = ScheduledStart("nightly", "2026-03-29T01:30:00Z", {"models": ["a"]})

@@ -12,13 +12,13 @@ from botocore.exceptions import ClientError
 
 from contract import codec, environment
 from contract.triggers.uploads import ObjectVersion, UploadManifest, UploadRule
-from lambdas.deployment import Deployment
-from lambdas.job_table import JobTable
-from lambdas.object_store import ObjectStore
-from lambdas.settings import read_settings
-from lambdas.start_on_upload.action import Message, start_on_upload
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.job_table import JobTable
+from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.settings import read_settings
+from lambdas.stage.upload_table import UploadTable
 from lambdas.start_on_upload.messages import WindowEnd, window_end_text
-from lambdas.upload_table import UploadTable
+from lambdas.start_on_upload.start import Message, start_on_upload
 from tests.unit.lambdas.builders import VARIABLES
 from tests.unit.lambdas.start_on_upload.storage_model import BucketsModel, TableModel
 

@@ -10,10 +10,10 @@ from botocore.stub import Stubber
 from contract import environment
 from contract.problems import InvalidInputError
 from contract.triggers.uploads import UploadRule, rules_to_text
-from lambdas.settings import read_upload_settings
+from lambdas.stage.settings import read_upload_settings
 from lambdas.start_on_upload import handler as module
 from lambdas.start_on_upload.messages import WindowEnd
-from lambdas.start_on_upload.outside import Outside
+from lambdas.start_on_upload.workflow_and_queue import Outside
 from tests.unit.lambdas.builders import Context, Stage
 
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:fleetscore-test"

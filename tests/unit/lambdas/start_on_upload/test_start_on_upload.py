@@ -10,7 +10,7 @@ import pytest
 
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadRule
 from lambdas.errors import InvalidRequestError
-from lambdas.start_on_upload.action import Message, start_on_upload
+from lambdas.start_on_upload.start import Message, start_on_upload
 from tests.unit.lambdas.builders import Stage, plan_event
 from tests.unit.lambdas.start_on_upload.queue_model import BEGIN, Trigger, event_of
 

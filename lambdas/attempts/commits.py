@@ -1,0 +1,130 @@
+"""What of a job is committed: its pinned objects held against the markers and outputs that lie in S3."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contract import layout
+from contract.job.ledger import Marker
+from contract.job.scoring_spec import JobSpec, ModelSpec, PinnedObject, tolerated_rows
+from lambdas.stage.object_store import ObjectStore
+
+_PREFIX_OF_KIND = {"predictions": layout.PREDICTIONS_PREFIX, "quarantine": layout.QUARANTINE_PREFIX}
+
+
+@dataclass(frozen=True)
+class Commits:
+    """Rows count row-and-model pairs of the commits that hold."""
+
+    expected: int
+    """One commit a pinned object and model."""
+    missing: tuple[str, ...]
+    """Each commit that does not hold, as "<model id>/<object key>: <why>"."""
+    open_objects: tuple[str, ...]
+    """Keys of the pinned objects that not every model has committed, in the spec's order."""
+    rows_in: int
+    rows_scored: int
+    rows_quarantined: int
+    duplicate_keys: int = 0
+    null_keys: int = 0
+    notes: tuple[str, ...] = ()
+    """What the markers note of how the models were loaded, each once, as "<model id>: <note>"."""
+
+
+_MOST_NOTES = 20
+"""A job may have many models; its record must stay small."""
+
+
+def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
+    """Read the job's ledger and list its outputs; thousands of markers are read at once, nothing is looked up twice."""
+    wanted = {layout.marker_key(model.model_id, item.key) for model in spec.models for item in spec.objects}
+    listed = [entry.key for entry in store.ledger_objects(spec.execution_id, spec.job_id) if entry.key in wanted]
+    markers = store.markers(spec.execution_id, spec.job_id, listed)
+    sizes: dict[str, int] = {}
+    for prefix in _output_prefixes(spec, markers):
+        sizes.update(store.output_sizes(prefix))
+    return judge_commits(spec, markers, sizes)
+
+
+def _output_prefixes(spec: JobSpec, markers: Mapping[str, Marker | str]) -> list[str]:
+    """Where the outputs lie that the markers speak of; most jobs quarantine nothing."""
+    claimed = {
+        (marker.model_id, output.kind)
+        for marker in markers.values()
+        if isinstance(marker, Marker)
+        for output in marker.outputs
+    }
+    return [
+        _PREFIX_OF_KIND[kind] + layout.output_key(spec.dataset, model_id, spec.execution_id, "")
+        for model_id, kind in sorted(claimed)
+    ]
+
+
+def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Mapping[str, int]) -> Commits:
+    """Hold every pinned object and model against the markers (by ledger key) and the outputs' bytes (by whole key)."""
+    missing: list[str] = []
+    open_objects: list[str] = []
+    committed: list[Marker] = []
+    notes: dict[str, None] = {}
+    for item in spec.objects:
+        is_open = False
+        for model in spec.models:
+            marker = markers.get(layout.marker_key(model.model_id, item.key), "no marker in the ledger")
+            fault = marker if isinstance(marker, str) else _fault(marker, spec, model, item, sizes)
+            if fault:
+                missing.append(f"{model.model_id}/{item.key}: {fault}")
+                is_open = True
+            elif isinstance(marker, Marker):
+                committed.append(marker)
+                notes.update((f"{marker.model_id}: {note}", None) for note in marker.notes)
+        if is_open:
+            open_objects.append(item.key)
+    return Commits(
+        expected=len(spec.objects) * len(spec.models),
+        missing=tuple(missing),
+        open_objects=tuple(open_objects),
+        rows_in=sum(marker.rows_in for marker in committed),
+        rows_scored=sum(marker.rows_scored for marker in committed),
+        rows_quarantined=sum(marker.rows_quarantined for marker in committed),
+        duplicate_keys=sum(marker.keys.duplicates for marker in committed if marker.keys),
+        null_keys=sum(marker.keys.nulls for marker in committed if marker.keys),
+        notes=_first(sorted(notes)),
+    )
+
+
+def _first(notes: list[str]) -> tuple[str, ...]:
+    if len(notes) <= _MOST_NOTES:
+        return tuple(notes)
+    shown = _MOST_NOTES - 1
+    return (*notes[:shown], f"and {len(notes) - shown:,} more notes, see the markers in the ledger")
+
+
+def _fault(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, sizes: Mapping[str, int]) -> str:
+    """Why a marker does not commit this object for this model; empty when it does."""
+    if (marker.execution_id, marker.job_id, marker.model_id) != (spec.execution_id, spec.job_id, model.model_id):
+        return f"the marker is of job {marker.job_id!r} of execution {marker.execution_id!r}"
+    if marker.model_version != model.version:
+        return f"the marker is of version {marker.model_version!r}, not {model.version!r}"
+    if marker.object != item:
+        return f"the marker is of another object ({marker.object.size:,} bytes, ETag {marker.object.etag})"
+    tolerated = tolerated_rows(model.tolerated_quarantine_fraction, marker.rows_in)
+    if marker.rows_quarantined > tolerated:
+        return (
+            f"{marker.rows_quarantined:,} of {marker.rows_in:,} rows are in quarantine, "
+            f"tolerated_quarantine_fraction {model.tolerated_quarantine_fraction:g} allows {tolerated:,}"
+        )
+    return _output_fault(marker, sizes)
+
+
+def _output_fault(marker: Marker, sizes: Mapping[str, int]) -> str:
+    for output in marker.outputs:
+        found = sizes.get(_PREFIX_OF_KIND[output.kind] + output.key)
+        if found is None:
+            return f"{output.kind}/{output.key} is not in S3"
+        if found != output.bytes:
+            return f"{output.kind}/{output.key} has {found:,} bytes in S3, the marker says {output.bytes:,}"
+    kinds = {output.kind for output in marker.outputs}
+    if marker.rows_scored and "predictions" not in kinds:
+        return f"the marker says {marker.rows_scored:,} rows were scored but names no predictions"
+    if marker.rows_quarantined and "quarantine" not in kinds:
+        return f"the marker says {marker.rows_quarantined:,} rows were quarantined but names no quarantine"
+    return ""

@@ -1,0 +1,99 @@
+"""Open an attempt on the objects that the ledger lacks: a first try, a resubmission and a resume are one path."""
+
+from contract import layout
+from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
+from contract.table.records import AttemptRecord, JobRecord
+from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
+from lambdas.attempts.commits import read_commits
+from lambdas.errors import JobClosedError, StaleEventError
+from lambdas.record_attempt.training import training_attempt_plan
+from lambdas.stage.deployment import Deployment
+
+
+def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan | TrainingAttemptPlan:
+    """Open the attempt that the pointer names, once; called again it gives the same answer.
+
+    The manifest is written before the attempt is opened, so an open attempt always has its input.
+
+    Raises:
+        JobClosedError: when the job has ended.
+        StaleEventError: when the job is in another attempt.
+    """
+    job = deployment.table.job(pointer.execution_id, pointer.job_id)
+    trains = job.kind is ExecutionKind.TRAINING
+    attempt = deployment.table.find_attempt(pointer.execution_id, pointer.job_id, pointer.attempt)
+    if attempt is None:
+        begin = _begin_training if trains else _prepare
+        attempt = deployment.table.open_attempt(job, begin(pointer, job, deployment))
+    elif attempt.status is not AttemptStatus.RUNNING:
+        # A plan for it would start a processing job that nobody waits for any more.
+        if job.status in FINAL_JOB_STATUSES:
+            raise JobClosedError(job.execution_id, job.job_id, job.status)
+        raise StaleEventError(job.job_id, pointer.attempt, job.status, job.attempt)
+    if trains:
+        return training_attempt_plan(job, attempt, deployment)
+    return _attempt_plan(pointer, job, attempt, deployment)
+
+
+def _begin_training(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
+    """Say how the attempt begins; its input was written by the plan, and is the same for all attempts."""
+    return AttemptRecord(
+        execution_id=pointer.execution_id,
+        job_id=pointer.job_id,
+        attempt=pointer.attempt,
+        status=AttemptStatus.RUNNING,
+        processing_job_name=_sagemaker_job_name(pointer, deployment),
+        object_count=job.object_count,
+        instance_type=job.compute.instance_type or "",
+        instance_count=1,
+        started_at=deployment.now(),
+    )
+
+
+def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
+    """Write the manifest of the objects that are left and say how the attempt begins."""
+    spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
+    # A first attempt finds an empty ledger, because the ledger belongs to the execution: no need to look.
+    first = pointer.attempt == 1
+    left = [item.key for item in spec.objects] if first else list(read_commits(spec, deployment.store).open_objects)
+    if left:
+        deployment.store.write_data_manifest(spec, pointer.attempt, left)
+    return AttemptRecord(
+        execution_id=pointer.execution_id,
+        job_id=pointer.job_id,
+        attempt=pointer.attempt,
+        status=AttemptStatus.RUNNING,
+        processing_job_name=_sagemaker_job_name(pointer, deployment) if left else "",
+        object_count=len(left),
+        instance_type=job.compute.instance_type or "",
+        # Objects are sharded whole: an instance beyond their number would idle and cost.
+        instance_count=max(1, min(job.compute.instance_count or 1, len(left))),
+        started_at=deployment.now(),
+    )
+
+
+def _sagemaker_job_name(pointer: JobPointer, deployment: Deployment) -> str:
+    execution = deployment.table.execution(pointer.execution_id)
+    return layout.processing_job_name(
+        deployment.settings.stage, execution.execution_arn, execution.started_at, pointer.job_id, pointer.attempt
+    )
+
+
+def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, deployment: Deployment) -> AttemptPlan:
+    bucket = deployment.settings.results_bucket
+    execution_id, job_id = pointer.execution_id, pointer.job_id
+    return AttemptPlan(
+        nothing_left=attempt.object_count == 0,
+        processing_job_name=attempt.processing_job_name,
+        spec_uri=layout.s3_uri(bucket, layout.job_spec_key(execution_id, job_id)),
+        data_manifest_uri=layout.s3_uri(bucket, layout.data_manifest_key(execution_id, job_id, attempt.attempt)),
+        models_manifest_uri=layout.s3_uri(bucket, layout.models_manifest_key(execution_id, job_id)),
+        predictions_uri=layout.s3_uri(bucket, layout.PREDICTIONS_PREFIX),
+        quarantine_uri=layout.s3_uri(bucket, layout.QUARANTINE_PREFIX),
+        ledger_uri=layout.s3_uri(bucket, layout.ledger_prefix(execution_id, job_id)),
+        instance_type=attempt.instance_type,
+        instance_count=attempt.instance_count,
+        volume_size_gb=job.compute.volume_size_gb or 0,
+        max_runtime_seconds=job.compute.max_runtime_seconds or 0,
+        image_uri=job.image_uri,
+    )

@@ -1,0 +1,133 @@
+"""Check what a training job made, and write its version, what becomes of it, and the job's end, all or nothing."""
+
+from dataclasses import replace
+
+from contract.catalog.models import CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
+from contract.catalog.recipes import ModelRecipe
+from contract.job.training_spec import TrainingReport, TrainingSpec
+from contract.status import JobStatus, VersionState
+from contract.table.records import JobRecord
+from contract.workflow.messages import JobPointer, JobResult
+from lambdas.attempts.complete_job import end_job
+from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
+from lambdas.register_model_version.decisions import Decided, check_artifact, decide, outcome
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.observability import publish_counts
+from lambdas.stage.training_objects import TrainedArtifact
+from lambdas.verify_output.decisions import replaced_objects
+
+_TRIES = 5
+
+
+def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobResult:
+    """Register the version and record the job as succeeded; called again it gives the same answer.
+
+    Raises:
+        ArtifactMissingError: when the training job left none.
+        ObjectReplacedError: when the datasets' objects are not the pinned ones any more.
+        TrainedArtifactError: when the artifact is not what the spec asked for.
+        ModelContendedError: when others change the model all the time.
+        JobClosedError: when the job has ended otherwise.
+        StaleEventError: when the job is in another attempt.
+    """
+    return end_job(pointer, deployment, lambda job: _register(job, deployment))
+
+
+def _register(job: JobRecord, deployment: Deployment) -> JobRecord:
+    spec = deployment.store.training_spec(job.execution_id, job.job_id)
+    recipe = deployment.store.recipe_copy(job.execution_id, job.job_id)
+    _check_datasets(spec, recipe, deployment)
+    artifact = deployment.store.trained_artifact(job.execution_id, job.job_id, job.processing_job_name)
+    problems = check_artifact(spec, artifact.report, artifact.files)
+    if problems:
+        raise TrainedArtifactError(job.job_id, problems)
+    deployment.store.copy_artifact(artifact, spec.model_id, spec.version)
+    arn = deployment.table.execution(job.execution_id).execution_arn
+    for _ in range(_TRIES):
+        succeeded = _write(job, artifact, recipe, arn, deployment)
+        if succeeded is not None:
+            return succeeded
+        now = deployment.table.job(job.execution_id, job.job_id)
+        if (now.status, now.attempt) != (job.status, job.attempt):
+            return now
+        if deployment.table.version(spec.model_id, spec.version) is not None:
+            raise TrainedArtifactError(job.job_id, [f"model {spec.model_id!r} has a version {spec.version!r} already"])
+    raise ModelContendedError(spec.model_id)
+
+
+def _check_datasets(spec: TrainingSpec, recipe: ModelRecipe, deployment: Deployment) -> None:
+    pinned = ((recipe.training_dataset, spec.objects), (recipe.validation_dataset, spec.validation_objects))
+    for dataset, objects in pinned:
+        replaced = replaced_objects(objects, deployment.store.dataset_objects(dataset)) if dataset else ()
+        if replaced:
+            raise ObjectReplacedError(spec.job_id, replaced)
+
+
+def _write(
+    job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, arn: str, deployment: Deployment
+) -> JobRecord | None:
+    """Hold the version against what is current now, and write; None when something changed in between."""
+    table, report, now = deployment.table, artifact.report, deployment.now()
+    before = table.models([recipe.model_id]).get(recipe.model_id)
+    current = table.version(recipe.model_id, before.current_version) if before is not None else None
+    decided = decide(recipe.promotion, report, before.current_version if before is not None else None, current)
+    decision = VersionDecision(decided.state, decided.reason, now, arn)
+    version = _version(job, artifact, recipe, decision)
+    after = _promoted(recipe, before, report.version, decision)
+    succeeded = replace(
+        job,
+        status=JobStatus.SUCCEEDED,
+        ended_at=now,
+        rows_in=report.rows_total or 0,
+        failure_kind=None,
+        reason="",
+        outcome=outcome(report.version, decided),
+    )
+    if not table.register_trained(job, succeeded, version, before, after):
+        return None
+    _publish(decided, deployment)
+    return succeeded
+
+
+def _version(job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, decision: VersionDecision) -> ModelVersion:
+    report = artifact.report
+    return replace(
+        recipe.trained_version(report, artifact.sha256, artifact.bytes),
+        registered_at=decision.decided_at,
+        registered_by=decision.decided_by,
+        source=decision.decided_by,
+        trained_by=_trained_by(job, recipe, report),
+        decision=decision,
+    )
+
+
+def _trained_by(job: JobRecord, recipe: ModelRecipe, report: TrainingReport) -> TrainedBy:
+    return TrainedBy(
+        execution_id=job.execution_id,
+        training_job_name=job.processing_job_name,
+        dataset=recipe.training_dataset,
+        metric=report.metric,
+        rows_trained=report.rows_trained,
+        rows_held_out=report.rows_held_out,
+        seconds=report.seconds,
+    )
+
+
+def _promoted(recipe: ModelRecipe, before: Model | None, version: str, decision: VersionDecision) -> Model | None:
+    """The model after the version became current; None when it does not."""
+    if decision.state is not VersionState.PROMOTED:
+        return None
+    now = decision.decided_at
+    change = CurrentChange(version, now, decision.decided_by, decision.reason)
+    if before is not None:
+        return before.with_current(change)
+    return Model(recipe.model_id, version, tags=recipe.tags, updated_at=now, history=(change,))
+
+
+def _publish(decided: Decided, deployment: Deployment) -> None:
+    names = {
+        VersionState.PROMOTED: "VersionsPromoted",
+        VersionState.REJECTED: "VersionsRejected",
+        VersionState.PENDING_APPROVAL: "VersionsPendingApproval",
+    }
+    publish_counts(deployment.settings.stage, {names[decided.state]: 1})

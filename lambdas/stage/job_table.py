@@ -1,0 +1,357 @@
+"""The table of executions, jobs, attempts and models.
+
+Every write carries a condition, so an event that comes late or twice changes nothing: a job moves only along
+`contract.status.ALLOWED_BEFORE`, an attempt is opened once, and a finished record stays as it is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from contract.catalog.models import Model, ModelVersion
+from contract.catalog.recipes import ModelRecipe
+from contract.status import (
+    ALLOWED_BEFORE,
+    FINAL_JOB_STATUSES,
+    AttemptStatus,
+    ExecutionStatus,
+    FailureKind,
+    JobStatus,
+)
+from contract.table import records
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.workflow.messages import ExecutionPlan
+from lambdas.errors import (
+    ExecutionClosedError,
+    ExecutionNotFoundError,
+    JobClosedError,
+    JobNotFoundError,
+    StaleEventError,
+)
+from lambdas.stage.parallel import in_parallel
+from lambdas.stage.table import NEW, Table
+
+R = TypeVar("R")
+
+
+class JobTable(Table):
+    """Sentences about executions, jobs, attempts and models, each of them safe to say twice."""
+
+    def __init__(self, dynamodb: Any, table_name: str, *, record_days: int) -> None:
+        """`dynamodb` is the client of a boto3 resource: it takes and gives plain Python values."""
+        super().__init__(dynamodb, table_name)
+        self._record_life = timedelta(days=record_days)
+
+    # ---- executions ------------------------------------------------------------------------------------------
+
+    def open_execution(self, record: ExecutionRecord) -> ExecutionRecord:
+        """Write the execution's first record, or return the one that an earlier call wrote."""
+        if self._put(self._execution_item(record), condition=NEW):
+            return record
+        return self.execution(record.execution_id)
+
+    def execution(self, execution_id: str) -> ExecutionRecord:
+        """The execution's record.
+
+        Raises:
+            ExecutionNotFoundError: when there is none.
+        """
+        record = self.find_execution(execution_id)
+        if record is None:
+            raise ExecutionNotFoundError(execution_id)
+        return record
+
+    def find_execution(self, execution_id: str) -> ExecutionRecord | None:
+        return self._get(ExecutionRecord, records.execution_key(execution_id))
+
+    def record_plan(self, record: ExecutionRecord, plan: ExecutionPlan) -> ExecutionPlan:
+        """Add the plan to the running execution, or return the plan that an earlier call added.
+
+        Raises:
+            ExecutionClosedError: when the execution ended in the meantime.
+        """
+        item = self._execution_item(replace(record, plan=plan))
+        condition = "#status = :running AND attribute_not_exists(#plan)"
+        values = {":running": ExecutionStatus.RUNNING.value}
+        if self._put(item, condition=condition, names={"#status": "status", "#plan": "plan"}, values=values):
+            return plan
+        current = self.execution(record.execution_id)
+        if current.plan is None:
+            raise ExecutionClosedError(record.execution_id, current.status)
+        return current.plan
+
+    def close_execution(self, closed: ExecutionRecord) -> bool:
+        """Write the execution's final record. False: it was closed before, and stays as it was closed."""
+        values = {":running": ExecutionStatus.RUNNING.value}
+        item = self._execution_item(closed)
+        return self._put(item, condition="#status = :running", names={"#status": "status"}, values=values)
+
+    def record_summary(self, execution_id: str, summary_uri: str) -> None:
+        """Say where the summary of a closed execution lies; how it ended is not touched."""
+        self._dynamodb.update_item(
+            TableName=self._table_name,
+            Key=records.execution_key(execution_id),
+            UpdateExpression="SET summary_uri = :uri",
+            ConditionExpression=f"attribute_exists({records.PARTITION_KEY})",
+            ExpressionAttributeValues={":uri": summary_uri},
+        )
+
+    # ---- jobs ------------------------------------------------------------------------------------------------
+
+    def add_jobs(self, jobs: Iterable[JobRecord]) -> int:
+        """Write the records of planned jobs; one that is there already stays. Returns how many were new.
+
+        One conditional put a job, in threads: BatchWriteItem takes no conditions, so a second, slower call of the
+        plan would set jobs back that are running by then; a transaction of 100 costs twice the write capacity and
+        is refused as a whole for one record that is there already.
+        """
+        return sum(in_parallel(lambda job: self._put(self._job_item(job), condition=NEW), jobs))
+
+    def job(self, execution_id: str, job_id: str) -> JobRecord:
+        """The job's record.
+
+        Raises:
+            JobNotFoundError: when there is none.
+        """
+        record = self._get(JobRecord, records.job_key(execution_id, job_id))
+        if record is None:
+            raise JobNotFoundError(execution_id, job_id)
+        return record
+
+    def jobs(self, execution_id: str) -> list[JobRecord]:
+        """Every job of the execution, by job id."""
+        return list(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX))
+
+    def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
+        """Fail a job that no event will end any more, together with the attempt that it is in.
+
+        Returns the job's final record: the one written here, or the one that another event wrote first.
+        """
+        while job.status not in FINAL_JOB_STATUSES:
+            closed = replace(job, status=JobStatus.FAILED, ended_at=ended_at, failure_kind=kind, reason=reason)
+            writes = [self._job_move(job, closed)]
+            attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
+            if attempt is not None and attempt.status is AttemptStatus.RUNNING:
+                writes.append(self._attempt_end(_ended(attempt, closed)))
+            if self._write_together(writes):
+                return closed
+            job = self.job(job.execution_id, job.job_id)
+        return job
+
+    # ---- attempts --------------------------------------------------------------------------------------------
+
+    def open_attempt(self, job: JobRecord, attempt: AttemptRecord) -> AttemptRecord:
+        """Open an attempt of a job that waits for one, or return it as an earlier call opened it.
+
+        Raises:
+            JobClosedError: when the job has ended.
+            StaleEventError: when the job is in another attempt.
+        """
+        running = replace(
+            job,
+            status=JobStatus.RUNNING,
+            attempt=attempt.attempt,
+            processing_job_name=attempt.processing_job_name or job.processing_job_name,
+            started_at=job.started_at or attempt.started_at,
+            failure_kind=None,
+            reason="",
+        )
+        if self._write_together([self._new_attempt(attempt), self._job_move(job, running)]):
+            return attempt
+        opened = self.find_attempt(attempt.execution_id, attempt.job_id, attempt.attempt)
+        if opened is not None:
+            return opened
+        raise self._refused(job, attempt.attempt)
+
+    def find_attempt(self, execution_id: str, job_id: str, attempt: int) -> AttemptRecord | None:
+        return self._get(AttemptRecord, records.attempt_key(execution_id, job_id, attempt))
+
+    def attempts(self, execution_id: str, job_id: str) -> list[AttemptRecord]:
+        """The job's attempts, first one first."""
+        return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
+
+    def end_attempt(self, job: JobRecord, moved: JobRecord, *, ended_at: str) -> JobRecord:
+        """End the attempt `moved.attempt` and move its job to SUCCEEDED, FAILED or WAITING, both or neither.
+
+        An attempt whose opening failed has no record yet and gets one. Returns the job's record as it is afterwards:
+        `moved`, or the present one when an earlier event ended this attempt.
+
+        Raises:
+            JobClosedError: when the job has ended without this attempt.
+            StaleEventError: when the job is in another attempt.
+        """
+        opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)
+        if opened is not None and opened.status is not AttemptStatus.RUNNING:
+            return self.job(job.execution_id, job.job_id)
+        if opened is not None:
+            attempt_write = self._attempt_end(_ended(opened, moved, ended_at))
+        else:
+            attempt_write = self._new_attempt(_ended(_never_opened(moved, ended_at), moved, ended_at))
+        follows = moved.attempt in (job.attempt, job.attempt + 1)
+        if follows and self._write_together([attempt_write, self._job_move(job, moved)]):
+            return moved
+        opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)
+        if opened is not None and opened.status is not AttemptStatus.RUNNING:
+            return self.job(job.execution_id, job.job_id)
+        raise self._refused(job, moved.attempt)
+
+    # ---- models ----------------------------------------------------------------------------------------------
+
+    def all_models(self) -> list[Model]:
+        """Every model of the catalog, by model id."""
+        return [records.read_item(Model, item) for item in self._collection(records.MODELS_COLLECTION)]
+
+    def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
+        """The models of these ids by id; one that the catalog lacks is left out."""
+        items = self._get_many([records.model_key(model_id) for model_id in model_ids])
+        return {model.model_id: model for model in (records.read_item(Model, item) for item in items)}
+
+    def version(self, model_id: str, version: str) -> ModelVersion | None:
+        return self._get(ModelVersion, records.version_key(model_id, version))
+
+    def current_versions(self, models: Iterable[Model]) -> dict[str, ModelVersion]:
+        """The current version of each model by model id; a version that the catalog lacks is left out."""
+        keys = [records.version_key(model.model_id, model.current_version) for model in models]
+        versions = (records.read_item(ModelVersion, item) for item in self._get_many(keys))
+        return {version.spec.model_id: version for version in versions}
+
+    def register_trained(
+        self, job: JobRecord, succeeded: JobRecord, version: ModelVersion, before: Model | None, after: Model | None
+    ) -> bool:
+        """Write a version that was trained, make it current where there is an `after`, and end its job: all or nothing.
+
+        False: the version was there, the job or its attempt has moved, or the model is not as it was read.
+        """
+        attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
+        if attempt is None or attempt.status is not AttemptStatus.RUNNING:
+            return False
+        writes = [
+            self._put_action(records.version_item(version), NEW),
+            self._job_move(job, succeeded),
+            self._attempt_end(_ended(attempt, succeeded)),
+        ]
+        if after is not None:
+            unchanged: dict[str, Any] = {"condition": NEW}
+            if before is not None:
+                # The model's place is named in the condition: nobody's change in between is lost.
+                seen = {":seen": before.updated_at, ":current": before.current_version}
+                unchanged = {"condition": "updated_at = :seen AND current_version = :current", "values": seen}
+            writes.append(self._put_action(records.model_item(after), **unchanged))
+        return self._write_together(writes)
+
+    # ---- recipes ---------------------------------------------------------------------------------------------
+
+    def all_recipes(self) -> list[ModelRecipe]:
+        """Every recipe, by model id."""
+        return [records.read_item(ModelRecipe, item) for item in self._collection(records.RECIPES_COLLECTION)]
+
+    def recipes(self, model_ids: Sequence[str]) -> dict[str, ModelRecipe]:
+        """The recipes of these models by model id; one that has none is left out."""
+        items = self._get_many([records.recipe_key(model_id) for model_id in model_ids])
+        return {recipe.model_id: recipe for recipe in (records.read_item(ModelRecipe, item) for item in items)}
+
+    # ---- how it is said to DynamoDB --------------------------------------------------------------------------
+
+    def _collection(self, name: str) -> Iterator[dict[str, Any]]:
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table_name,
+            IndexName=records.INDEX_NAME,
+            KeyConditionExpression=f"{records.INDEX_PARTITION_KEY} = :collection",
+            ExpressionAttributeValues={":collection": name},
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def _put_action(
+        self, item: dict[str, Any], condition: str, values: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        named = {"ExpressionAttributeValues": values} if values else {}
+        return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": condition, **named}}
+
+    def _expires_at(self, created_at: str) -> int:
+        return int((datetime.fromisoformat(created_at) + self._record_life).timestamp())
+
+    def _execution_item(self, record: ExecutionRecord) -> dict[str, Any]:
+        return records.execution_item(record, self._expires_at(record.started_at))
+
+    def _job_item(self, record: JobRecord) -> dict[str, Any]:
+        return records.job_item(record, self._expires_at(record.created_at))
+
+    def _attempt_item(self, record: AttemptRecord) -> dict[str, Any]:
+        return records.attempt_item(record, self._expires_at(record.started_at))
+
+    def _job_move(self, job: JobRecord, moved: JobRecord) -> dict[str, Any]:
+        """A job's move along the allowed ways, which holds only while nobody moved the job since it was read."""
+        allowed = set(ALLOWED_BEFORE[moved.status])
+        if moved.status is JobStatus.WAITING and moved.attempt > job.attempt:
+            allowed.add(JobStatus.WAITING)  # The attempt it waited for could not even be opened: it waits for the next.
+        values = {f":from{index}": status.value for index, status in enumerate(sorted(allowed))}
+        return {
+            "Put": {
+                "TableName": self._table_name,
+                "Item": self._job_item(moved),
+                "ConditionExpression": f"#status = :read AND #status IN ({', '.join(values)}) AND #attempt = :attempt",
+                "ExpressionAttributeNames": {"#status": "status", "#attempt": "attempt"},
+                "ExpressionAttributeValues": {":read": job.status.value, ":attempt": job.attempt, **values},
+            }
+        }
+
+    def _new_attempt(self, attempt: AttemptRecord) -> dict[str, Any]:
+        return self._put_action(self._attempt_item(attempt), NEW)
+
+    def _attempt_end(self, ended: AttemptRecord) -> dict[str, Any]:
+        return {
+            "Put": {
+                "TableName": self._table_name,
+                "Item": self._attempt_item(ended),
+                "ConditionExpression": "#status = :running",
+                "ExpressionAttributeNames": {"#status": "status"},
+                "ExpressionAttributeValues": {":running": AttemptStatus.RUNNING.value},
+            }
+        }
+
+    def _refused(self, job: JobRecord, attempt: int) -> Exception:
+        current = self.job(job.execution_id, job.job_id)
+        if current.status in FINAL_JOB_STATUSES:
+            return JobClosedError(job.execution_id, job.job_id, current.status)
+        return StaleEventError(job.job_id, attempt, current.status, current.attempt)
+
+    def _query_execution(self, cls: type[R], execution_id: str, sort_prefix: str) -> Iterator[R]:
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table_name,
+            KeyConditionExpression=f"{records.PARTITION_KEY} = :execution AND begins_with({records.SORT_KEY}, :prefix)",
+            ExpressionAttributeValues={
+                ":execution": records.execution_key(execution_id)[records.PARTITION_KEY],
+                ":prefix": sort_prefix,
+            },
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from (records.read_item(cls, item) for item in page["Items"])
+
+
+def _ended(attempt: AttemptRecord, job: JobRecord, ended_at: str = "") -> AttemptRecord:
+    """The attempt as it ends when its job moves to `job`."""
+    succeeded = job.status is JobStatus.SUCCEEDED
+    return replace(
+        attempt,
+        status=AttemptStatus.SUCCEEDED if succeeded else AttemptStatus.FAILED,
+        ended_at=ended_at or job.ended_at,
+        failure_kind=job.failure_kind,
+        reason=job.reason,
+    )
+
+
+def _never_opened(job: JobRecord, at: str) -> AttemptRecord:
+    return AttemptRecord(
+        execution_id=job.execution_id,
+        job_id=job.job_id,
+        attempt=job.attempt,
+        status=AttemptStatus.RUNNING,
+        processing_job_name="",
+        object_count=0,
+        instance_type=job.compute.instance_type or "",
+        instance_count=job.compute.instance_count or 0,
+        started_at=at,
+    )

@@ -1,0 +1,280 @@
+"""The buckets: datasets, artifacts, job specs, manifests, the ledger and the summary. The only code that knows S3."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from contract import codec, layout
+from contract.job.ledger import Marker
+from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.problems import InvalidInputError
+from contract.triggers.uploads import ObjectVersion, UploadManifest
+from contract.workflow.messages import JobPointer
+from contract.workflow.summary import ExecutionSummary
+from lambdas.errors import PlanChangedError
+from lambdas.stage.parallel import in_parallel
+from lambdas.stage.training_objects import TrainingObjects
+
+_CONFLICT_TRIES = 3
+_NOT_TO_BE_HAD = frozenset(
+    {
+        "404",
+        "NoSuchKey",
+        "403",
+        "AccessDenied",
+        "412",
+        "PreconditionFailed",
+        "416",
+        "InvalidRange",
+        "InvalidObjectState",
+    }
+)
+"""Gone, denied, replaced or archived since it was listed."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it; `key` is relative to the prefix that was listed, `size` is in bytes."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: float
+    """Epoch seconds; S3 gives whole seconds."""
+
+
+class ObjectStore(TrainingObjects):
+    """What lies in the stage's three buckets."""
+
+    def __init__(self, s3: Any, *, datasets_bucket: str, models_bucket: str, results_bucket: str) -> None:
+        self._s3 = s3
+        self.datasets_bucket = datasets_bucket
+        self.models_bucket = models_bucket
+        self.results_bucket = results_bucket
+
+    # ---- what is scored --------------------------------------------------------------------------------------
+
+    def dataset_objects(self, dataset: str) -> list[StoredObject]:
+        """Everything below the dataset's prefix, data or not, by key."""
+        return list(self._list(self.datasets_bucket, layout.dataset_prefix(dataset)))
+
+    def dataset_range(self, dataset: str, item: PinnedObject, start: int, end: int) -> bytes | None:
+        """Bytes of an object as it was pinned, from `start` to before `end`; None when they cannot be had."""
+        try:
+            answer = self._s3.get_object(
+                Bucket=self.datasets_bucket,
+                Key=layout.dataset_prefix(dataset) + item.key,
+                Range=f"bytes={start}-{end - 1}",
+                IfMatch=f'"{item.etag}"',
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _NOT_TO_BE_HAD:
+                return None
+            raise
+        body: bytes = answer["Body"].read()
+        return body
+
+    def folder_objects(self, dataset: str, folder: str) -> list[StoredObject]:
+        """Everything below a folder of the dataset (empty or ending in "/"), with keys relative to the dataset."""
+        listing = self._list(self.datasets_bucket, layout.dataset_prefix(dataset) + folder)
+        return [replace(entry, key=folder + entry.key) for entry in listing]
+
+    def named_objects(self, dataset: str, keys: Sequence[str]) -> dict[str, StoredObject]:
+        """The dataset's objects of these keys as they are now; one that is not there is left out.
+
+        A look at each, whatever else the dataset holds. It needs no right to read objects: a key is the first of all
+        that begin with it.
+        """
+
+        def look(key: str) -> StoredObject | None:
+            prefix = layout.dataset_prefix(dataset)
+            found = self._s3.list_objects_v2(Bucket=self.datasets_bucket, Prefix=prefix + key, MaxKeys=1)
+            first = [_stored(entry, prefix) for entry in found.get("Contents", ())]
+            return first[0] if first and first[0].key == key else None
+
+        return {entry.key: entry for entry in in_parallel(look, keys) if entry is not None}
+
+    def artifact_bytes(self, model_id: str, version: str) -> int | None:
+        """The size of a model version's artifact; None when there is no such object, or none that may be read."""
+        try:
+            head = self._s3.head_object(Bucket=self.models_bucket, Key=layout.artifact_key(model_id, version))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "403", "NoSuchKey", "NotFound"):
+                return None
+            raise
+        return int(head["ContentLength"])
+
+    # ---- uploads ---------------------------------------------------------------------------------------------
+
+    def marker_text(self, dataset: str, marker: ObjectVersion) -> bytes | None:
+        """What exactly this version of a marker says; None when it is gone."""
+        version = {"VersionId": marker.version_id} if marker.version_id else {}
+        key = layout.dataset_prefix(dataset) + marker.key
+        try:
+            body: bytes = self._s3.get_object(Bucket=self.datasets_bucket, Key=key, **version)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed"):
+                return None
+            raise
+        return body
+
+    def add_upload_part(self, dataset: str, part: str, uploads: Sequence[ObjectVersion]) -> None:
+        self._put_new(layout.upload_part_key(dataset, part), _text([codec.to_json(upload) for upload in uploads]))
+
+    def upload_part(self, dataset: str, part: str) -> list[ObjectVersion]:
+        return self._uploads(layout.upload_part_key(dataset, part))
+
+    def add_upload_share(self, dataset: str, part: str, uploads: Sequence[ObjectVersion]) -> None:
+        self._put_new(layout.upload_share_key(dataset, part), _text([codec.to_json(upload) for upload in uploads]))
+
+    def upload_share(self, dataset: str, part: str) -> list[ObjectVersion]:
+        return self._uploads(layout.upload_share_key(dataset, part))
+
+    def add_upload_manifest(self, key: str, manifest: UploadManifest) -> None:
+        """Write what an execution scores, once: what an earlier call wrote stays."""
+        self._put_new(key, _text(codec.to_json(manifest)))
+
+    def has_upload_manifest(self, key: str) -> bool:
+        found = self._s3.list_objects_v2(Bucket=self.results_bucket, Prefix=key, MaxKeys=1)
+        return [entry["Key"] for entry in found.get("Contents", ())] == [key]
+
+    def upload_manifest(self, key: str) -> UploadManifest | None:
+        """The manifest at this key; None when there is none.
+
+        Raises:
+            InvalidInputError: when it is no manifest of this release.
+        """
+        if not self.has_upload_manifest(key):
+            return None
+        return codec.loads(UploadManifest, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
+
+    def add_skipped(self, execution_id: str, reasons: Mapping[str, str]) -> None:
+        """Write which objects of its upload manifest an execution leaves out, and why, once.
+
+        Raises:
+            PlanChangedError: when an earlier call wrote others.
+        """
+        skipped = [{"key": key, "reason": reason} for key, reason in sorted(reasons.items())]
+        self._put_once(layout.skipped_key(execution_id), _text(skipped))
+
+    def _uploads(self, key: str) -> list[ObjectVersion]:
+        return [codec.from_json(ObjectVersion, item, subject=key) for item in json.loads(self._get(key))]
+
+    # ---- the plan --------------------------------------------------------------------------------------------
+
+    def add_job_spec(self, spec: JobSpec) -> None:
+        """Write a job's spec and its models' manifest, once.
+
+        Raises:
+            PlanChangedError: when an earlier call wrote something else.
+        """
+        self._put_once(layout.job_spec_key(spec.execution_id, spec.job_id), _text(codec.to_json(spec)))
+        keys = [layout.artifact_key(model.model_id, model.version) for model in spec.models]
+        manifest = [{"prefix": layout.s3_uri(self.models_bucket, "")}, *keys]
+        self._put_once(layout.models_manifest_key(spec.execution_id, spec.job_id), _text(manifest))
+
+    def add_jobs(self, execution_id: str, pointers: Sequence[JobPointer]) -> None:
+        """Write the Map's items, once.
+
+        Raises:
+            PlanChangedError: when an earlier call wrote others.
+        """
+        self._put_once(layout.jobs_key(execution_id), _text([codec.to_json(pointer) for pointer in pointers]))
+
+    # ---- a job -----------------------------------------------------------------------------------------------
+
+    def job_spec(self, execution_id: str, job_id: str) -> JobSpec:
+        """The job's spec.
+
+        Raises:
+            InvalidInputError: when it is of another release.
+        """
+        key = layout.job_spec_key(execution_id, job_id)
+        return codec.loads(JobSpec, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
+
+    def write_data_manifest(self, spec: JobSpec, attempt: int, object_keys: Iterable[str]) -> None:
+        """Write which objects of the dataset an attempt scores."""
+        prefix = layout.s3_uri(spec.dataset_bucket, layout.dataset_prefix(spec.dataset))
+        key = layout.data_manifest_key(spec.execution_id, spec.job_id, attempt)
+        self._put(key, _text([{"prefix": prefix}, *object_keys]))
+
+    def ledger_objects(self, execution_id: str, job_id: str) -> list[StoredObject]:
+        """The job's commit markers as the ledger's listing shows them, not read."""
+        return list(self._list(self.results_bucket, layout.ledger_prefix(execution_id, job_id)))
+
+    def markers(self, execution_id: str, job_id: str, keys: Sequence[str]) -> Mapping[str, Marker | str]:
+        """The markers at these keys of the ledger, or why one cannot be read."""
+        prefix = layout.ledger_prefix(execution_id, job_id)
+        read = in_parallel(lambda key: self._marker(prefix + key), keys)
+        return dict(zip(keys, read, strict=True))
+
+    def output_sizes(self, prefix: str) -> dict[str, int]:
+        """Bytes of each output below a prefix of the results bucket, by whole key."""
+        return {prefix + found.key: found.size for found in self._list(self.results_bucket, prefix)}
+
+    # ---- the end ---------------------------------------------------------------------------------------------
+
+    def write_summary(self, summary: ExecutionSummary) -> str:
+        """Write summary.json and return its URI."""
+        key = layout.summary_key(summary.execution_id)
+        self._put(key, json.dumps(codec.to_json(summary), ensure_ascii=False, indent=1).encode())
+        return layout.s3_uri(self.results_bucket, key)
+
+    # ---- how it is said to S3 --------------------------------------------------------------------------------
+
+    def _marker(self, key: str) -> Marker | str:
+        try:
+            return codec.loads(Marker, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
+        except InvalidInputError as error:
+            return str(error)
+
+    def _list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", ()):
+                yield _stored(entry, prefix)
+
+    def _get(self, key: str) -> bytes:
+        body: bytes = self._s3.get_object(Bucket=self.results_bucket, Key=key)["Body"].read()
+        return body
+
+    def _put(self, key: str, body: bytes) -> None:
+        self._s3.put_object(Bucket=self.results_bucket, Key=key, Body=body, ContentType="application/json")
+
+    def _put_once(self, key: str, body: bytes) -> None:
+        """Write an object, unless it is there already and the same."""
+        if not self._put_new(key, body) and self._get(key) != body:
+            raise PlanChangedError(layout.s3_uri(self.results_bucket, key))
+
+    def _put_new(self, key: str, body: bytes) -> bool:
+        """Write an object that is not there yet; says whether it was written."""
+        for last_try in (*[False] * (_CONFLICT_TRIES - 1), True):
+            try:
+                self._s3.put_object(
+                    Bucket=self.results_bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                )
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code == "PreconditionFailed":
+                    return False
+                # Two writers at the same moment: S3 asks the later one to try again.
+                if code != "ConditionalRequestConflict" or last_try:
+                    raise
+            else:
+                return True
+        raise AssertionError("unreachable")
+
+
+def _stored(entry: Mapping[str, Any], prefix: str) -> StoredObject:
+    return StoredObject(
+        key=entry["Key"].removeprefix(prefix),
+        size=entry["Size"],
+        etag=entry["ETag"].strip('"'),
+        last_modified=entry["LastModified"].timestamp(),
+    )
+
+
+def _text(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,73 @@
+"""The table as DynamoDB has it: the only code that writes to it and asks it for single items."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from contract.table import records
+from lambdas.stage.parallel import in_parallel
+
+NEW = f"attribute_not_exists({records.PARTITION_KEY})"
+"""The condition of a write that must not replace anything."""
+
+_BATCH_GET_LIMIT = 100
+
+R = TypeVar("R")
+
+
+class Table:
+    """What every view of the table says to DynamoDB."""
+
+    def __init__(self, dynamodb: Any, table_name: str) -> None:
+        """`dynamodb` is the client of a boto3 resource: it takes and gives plain Python values."""
+        self._dynamodb = dynamodb
+        self._table_name = table_name
+
+    def _get(self, cls: type[R], key: Mapping[str, str]) -> R | None:
+        answer = self._dynamodb.get_item(TableName=self._table_name, Key=dict(key), ConsistentRead=True)
+        return records.read_item(cls, answer["Item"]) if "Item" in answer else None
+
+    def _get_many(self, keys: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
+        batches = [keys[start : start + _BATCH_GET_LIMIT] for start in range(0, len(keys), _BATCH_GET_LIMIT)]
+        for items in in_parallel(self._get_batch, batches):
+            yield from items
+
+    def _get_batch(self, keys: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        asked: Any = {self._table_name: {"Keys": list(keys), "ConsistentRead": True}}
+        while asked:
+            answer = self._dynamodb.batch_get_item(RequestItems=asked)
+            items += answer["Responses"].get(self._table_name, [])
+            asked = answer.get("UnprocessedKeys")
+        return items
+
+    def _put(
+        self,
+        item: dict[str, Any],
+        *,
+        condition: str,
+        names: Mapping[str, str] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Write an item when the condition holds; says whether it did."""
+        extra = {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values} if names else {}
+        try:
+            self._dynamodb.put_item(TableName=self._table_name, Item=item, ConditionExpression=condition, **extra)
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _write_together(self, writes: list[dict[str, Any]]) -> bool:
+        """Do all the writes when all their conditions hold, else none; says which."""
+        for last_try in (False, False, False, True):
+            try:
+                self._dynamodb.transact_write_items(TransactItems=writes)
+            except self._dynamodb.exceptions.TransactionCanceledException as error:
+                codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
+                if "ConditionalCheckFailed" in codes:
+                    return False
+                # A conflict with another transaction on the same records says nothing about their conditions.
+                if last_try or "TransactionConflict" not in codes:
+                    raise
+            else:
+                return True
+        raise AssertionError("unreachable")

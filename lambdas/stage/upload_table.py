@@ -1,0 +1,136 @@
+"""The table of uploads: which part claimed an object version, which window a part belongs to, and what was started.
+
+A claim and a part's window are written once and never changed, a window moves OPEN -> CLOSED -> STARTED only: so
+whoever reads them may act on what it read, however late.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from contract.status import WindowStatus
+from contract.table import records
+from contract.table.records import CurrentWindow, UploadClaim, UploadPart, UploadWindow
+from contract.triggers.uploads import ObjectVersion
+from lambdas.errors import UploadsContendedError
+from lambdas.stage.parallel import in_parallel
+from lambdas.stage.table import NEW, Table
+
+_LEAST_DAYS = 30
+"""A message may come back for the 14 days that the queues keep it at most, and claims must outlive that."""
+_ATTACH_TRIES = 10
+
+
+class UploadTable(Table):
+    """Sentences about uploads, each of them safe to say twice."""
+
+    def __init__(self, dynamodb: Any, table_name: str, *, record_days: int) -> None:
+        super().__init__(dynamodb, table_name)
+        self._record_life = timedelta(days=max(record_days, _LEAST_DAYS))
+
+    # ---- claims ----------------------------------------------------------------------------------------------
+
+    def owners(self, dataset: str, uploads: Sequence[ObjectVersion]) -> dict[tuple[str, str], str]:
+        """The part that has claimed each object version, by key and identity; what nobody has claimed is left out."""
+        keys = [records.upload_claim_key(dataset, upload) for upload in uploads]
+        claims = (records.read_item(UploadClaim, item) for item in self._get_many(keys))
+        return {(claim.key, claim.version): claim.part for claim in claims}
+
+    def claim(
+        self, dataset: str, part: str, uploads: Sequence[ObjectVersion], now: datetime
+    ) -> dict[tuple[str, str], str]:
+        """Claim object versions for a part. Returns the part that each of them belongs to now: this or another."""
+
+        def put(upload: ObjectVersion) -> bool:
+            claim = UploadClaim(dataset, upload.key, upload.identity, part)
+            return self._put(records.upload_claim_item(claim, upload, self._expires_at(now)), condition=NEW)
+
+        won = dict(zip(uploads, in_parallel(put, uploads), strict=True))
+        found = self.owners(dataset, [upload for upload, mine in won.items() if not mine])
+        return found | {(upload.key, upload.identity): part for upload, mine in won.items() if mine}
+
+    # ---- windows ---------------------------------------------------------------------------------------------
+
+    def find_part(self, dataset: str, part: str) -> UploadPart | None:
+        return self._get(UploadPart, records.upload_part_key(dataset, part))
+
+    def find_window(self, dataset: str, window: int) -> UploadWindow | None:
+        return self._get(UploadWindow, records.upload_window_key(dataset, window))
+
+    def attach(self, part: str, fresh: UploadWindow, now: datetime) -> UploadPart:
+        """Add a part to the dataset's open window, or open `fresh` for it when there is none.
+
+        A window takes parts only while it is OPEN, and that in the same transaction: what is attached was there
+        before the window closed. `fresh.window` is ignored. Returns the part as this or an earlier call attached it.
+
+        Raises:
+            UploadsContendedError: when others open and close windows faster than this one can follow.
+        """
+        dataset = fresh.dataset
+        for _ in range(_ATTACH_TRIES):
+            attached = self.find_part(dataset, part)
+            if attached is not None:
+                return attached
+            current = self._get(CurrentWindow, records.current_window_key(dataset))
+            window = self.find_window(dataset, current.window) if current else None
+            if window is not None and window.status is WindowStatus.OPEN:
+                number, writes = window.window, [self._while_open(window)]
+            else:
+                number = current.window + 1 if current else 1
+                writes = self._opening(replace(fresh, window=number), current, now)
+            attached = UploadPart(dataset, part, number)
+            items = records.upload_part_items(attached, self._expires_at(now))
+            writes += [self._put_new(item) for item in items]
+            if self._write_together(writes):
+                return attached
+        raise UploadsContendedError(dataset)
+
+    def parts(self, dataset: str, window: int) -> list[UploadPart]:
+        """The parts of a window; of one that is not OPEN these are all there will ever be."""
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table_name,
+            KeyConditionExpression=f"{records.PARTITION_KEY} = :dataset AND begins_with({records.SORT_KEY}, :prefix)",
+            ExpressionAttributeValues={
+                ":dataset": records.current_window_key(dataset)[records.PARTITION_KEY],
+                ":prefix": records.upload_member_prefix(window),
+            },
+            ConsistentRead=True,
+        )
+        return [records.read_item(UploadPart, item) for page in pages for item in page["Items"]]
+
+    def move_window(self, window: UploadWindow, status: WindowStatus, now: datetime) -> bool:
+        """Write the window in its next status, unless another call moved it. `window` may say more than before."""
+        item = records.upload_window_item(replace(window, status=status), self._expires_at(now))
+        values = {":read": window.status.value}
+        return self._put(item, condition="#status = :read", names={"#status": "status"}, values=values)
+
+    # ---- how it is said to DynamoDB --------------------------------------------------------------------------
+
+    def _expires_at(self, now: datetime) -> int:
+        return int((now + self._record_life).timestamp())
+
+    def _put_new(self, item: dict[str, Any]) -> dict[str, Any]:
+        return {"Put": {"TableName": self._table_name, "Item": item, "ConditionExpression": NEW}}
+
+    def _while_open(self, window: UploadWindow) -> dict[str, Any]:
+        return {
+            "ConditionCheck": {
+                "TableName": self._table_name,
+                "Key": records.upload_window_key(window.dataset, window.window),
+                "ConditionExpression": "#status = :open",
+                "ExpressionAttributeNames": {"#status": "status"},
+                "ExpressionAttributeValues": {":open": WindowStatus.OPEN.value},
+            }
+        }
+
+    def _opening(self, window: UploadWindow, current: CurrentWindow | None, now: datetime) -> list[dict[str, Any]]:
+        item = records.current_window_item(CurrentWindow(window.dataset, window.window))
+        pointer = self._put_new(item)
+        if current is not None:
+            pointer["Put"] |= {
+                "ConditionExpression": "#window = :before",
+                "ExpressionAttributeNames": {"#window": "window"},
+                "ExpressionAttributeValues": {":before": current.window},
+            }
+        return [pointer, self._put_new(records.upload_window_item(window, self._expires_at(now)))]

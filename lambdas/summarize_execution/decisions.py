@@ -1,0 +1,207 @@
+"""How an execution ended, out of its jobs' records: decisions without any I/O."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from contract import layout
+from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.table.records import ExecutionRecord, JobRecord
+from contract.workflow.messages import FAILURE_FIELD
+from contract.workflow.scoring_request import TASK_TOKEN_FIELD
+from contract.workflow.summary import ExecutionSummary, JobSummary
+from lambdas.attempts.causes import read_cause
+from lambdas.errors import shorten
+from lambdas.summarize_execution.events import BROKEN_OFF_ERRORS
+
+_STOPPED = "Somebody stopped the execution"
+_BROKEN_OFF_WORDS = {
+    BROKEN_OFF_ERRORS["ABORTED"]: _STOPPED,
+    BROKEN_OFF_ERRORS["TIMED_OUT"]: "The execution ran out of its time",
+    BROKEN_OFF_ERRORS["FAILED"]: "The execution broke off",
+}
+_THRESHOLD_ERROR = "States.ExceedToleratedFailureThreshold"
+_NAMED_JOBS = 5
+_JOB_REASON_CHARACTERS = 700
+"""Most of what is wrong and all of what to do: the console shows no more than this."""
+_FAILURE_CHARACTERS = 1_500
+_DEEPEST_REQUEST = 100
+
+
+def started_together(recorded: str, told: str) -> bool:
+    """Whether two start times are of one execution: Step Functions and EventBridge may round them differently."""
+    distance = datetime.fromisoformat(recorded) - datetime.fromisoformat(told)
+    return abs(distance.total_seconds()) <= 1
+
+
+def caught_failure(state: Any) -> tuple[str, str]:
+    """Error and Cause of what led here, both empty when the Map ended by itself."""
+    failure = state.get(FAILURE_FIELD) if isinstance(state, dict) else None
+    if not isinstance(failure, dict):
+        return "", ""
+    return str(failure.get("Error", "")), str(failure.get("Cause", ""))
+
+
+def describe_failure(error: str, cause: str) -> str:
+    """One line about what was caught; empty when nothing was."""
+    message = " ".join(read_cause(cause).message.split())
+    said = _BROKEN_OFF_WORDS.get(error, error)
+    return shorten(": ".join(part for part in (said, message) if part), _FAILURE_CHARACTERS)
+
+
+def why_left_open(error: str, cause: str) -> tuple[FailureKind, str]:
+    """What the record of a job says that was still open when the execution ended."""
+    if error == _THRESHOLD_ERROR:
+        reason = "The execution ended early because more jobs had failed than it tolerates"
+        remedy = "Mend the failed jobs or raise tolerated_failure_percentage, then start a new execution."
+        return FailureKind.STOPPED, f"{reason}. {remedy}"
+    if error == BROKEN_OFF_ERRORS["ABORTED"]:
+        reason = f"{_STOPPED} before this job ended"
+        said = f" ({describe_failure('', cause)})" if cause else ""
+        return FailureKind.STOPPED, f"{reason}{said}. Start a new execution for what is missing."
+    if error:
+        reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
+        return FailureKind.UNKNOWN, shorten(reason, 800) + ". Mend that, then start a new execution."
+    reason = "The job's part of the workflow ended without a record of how"
+    return FailureKind.UNKNOWN, f"{reason}. Look into the Map's child executions, then start a new execution."
+
+
+def execution_status(
+    jobs: Sequence[JobRecord], planned: int, error: str = "", training_failure: str = ""
+) -> ExecutionStatus:
+    """SUCCEEDED only when each planned job did. `planned` is 0 when there is no plan.
+
+    An execution that was broken off has not succeeded, even when its jobs had: Step Functions will never say so. Nor
+    has one whose training failed, though it scored all it could.
+    """
+    succeeded = sum(job.status is JobStatus.SUCCEEDED for job in jobs)
+    if succeeded == 0:
+        return ExecutionStatus.FAILED
+    complete = succeeded == len(jobs) == planned and error not in BROKEN_OFF_ERRORS.values()
+    return ExecutionStatus.SUCCEEDED if complete and not training_failure else ExecutionStatus.PARTLY_FAILED
+
+
+def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Sequence[JobRecord], failure: str) -> str:
+    """Why the execution did not succeed and what to do; empty when it did."""
+    if status is ExecutionStatus.SUCCEEDED:
+        return ""
+    failed = [job for job in jobs if job.status is not JobStatus.SUCCEEDED]
+    lines = []
+    if record.training_failure:
+        lines.append(
+            f"The training execution {record.training_execution_id} did not succeed, so models were scored with the "
+            f"versions that were current: {shorten(record.training_failure, _FAILURE_CHARACTERS)}"
+        )
+    if jobs and not failed:
+        if not record.training_failure or failure:
+            lines.append("Every job succeeded, but the execution itself did not")
+    elif not jobs:
+        stopped = failure.startswith(_STOPPED)
+        why = failure if stopped else f"The plan failed: {failure or 'it left no jobs and no error'}"
+        done = "trained" if record.kind is ExecutionKind.TRAINING else "scored"
+        lines.append(f"Nothing was {done}. {why}")
+        lines.append("Start a new execution." if stopped else "Mend what it names, then start a new execution.")
+    else:
+        lines.append(f"{len(failed):,} of {len(jobs):,} jobs failed:")
+        lines += [f"- {job.job_id}: {shorten(job.reason, _JOB_REASON_CHARACTERS)}" for job in failed[:_NAMED_JOBS]]
+        if len(failed) > _NAMED_JOBS:
+            lines.append(f"- and {len(failed) - _NAMED_JOBS:,} more")
+        if failure:
+            lines.append(f"The workflow says: {failure}")
+    lines.append(f"See `fleetscore status {record.execution_id}`.")
+    return "\n".join(lines)
+
+
+def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket: str) -> ExecutionSummary:
+    """The summary of a closed execution; failed jobs first, because they are what a reader looks for."""
+    ordered = sorted(jobs, key=lambda job: (job.status is JobStatus.SUCCEEDED, job.job_id))
+    return ExecutionSummary(
+        execution_id=record.execution_id,
+        execution_arn=record.execution_arn,
+        label=record.label,
+        status=record.status,
+        request=_without_token(_readable(record.request_json)),
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        reason=record.reason,
+        jobs_total=len(jobs),
+        jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
+        jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
+        rows_in=sum(job.rows_in for job in jobs),
+        rows_scored=sum(job.rows_scored for job in jobs),
+        rows_quarantined=sum(job.rows_quarantined for job in jobs),
+        jobs=tuple(_summarize_job(job, results_bucket) for job in ordered),
+        kind=record.kind,
+        training_execution_id=record.training_execution_id,
+        training_failure=record.training_failure,
+    )
+
+
+def _readable(request_json: str) -> Any:
+    """The request as JSON, or as the text that it was where that is no JSON that any reader can take."""
+    try:
+        request = json.loads(request_json, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return request_json
+    level = [request]
+    for _ in range(_DEEPEST_REQUEST):
+        level = [item for value in level for item in _items(value)]
+        if not level:
+            return request
+    return request_json
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _without_token(request: Any) -> Any:
+    """The summary is read by more people than may answer a task."""
+    if isinstance(request, dict) and TASK_TOKEN_FIELD in request:
+        return {**request, TASK_TOKEN_FIELD: "(hidden)"}
+    return request
+
+
+def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
+    scored = job.status is JobStatus.SUCCEEDED and job.kind is ExecutionKind.SCORING
+    prefixes = [layout.predictions_prefix(job.dataset, model_id, job.execution_id) for model_id in job.model_ids]
+    has_quarantine = scored and job.rows_quarantined > 0
+    quarantined = [
+        layout.quarantine_prefix(job.dataset, model_id, job.execution_id)
+        for model_id in job.model_ids
+        if has_quarantine
+    ]
+    return JobSummary(
+        job_id=job.job_id,
+        status=job.status,
+        dataset=job.dataset,
+        model_ids=job.model_ids,
+        model_versions=job.model_versions,
+        attempts=job.attempt,
+        processing_job_name=job.processing_job_name,
+        object_count=job.object_count,
+        input_bytes=job.input_bytes,
+        rows_in=job.rows_in,
+        rows_scored=job.rows_scored,
+        rows_quarantined=job.rows_quarantined,
+        seconds=_seconds(job.started_at, job.ended_at),
+        predictions_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes) if scored else (),
+        failure_kind=job.failure_kind,
+        reason=job.reason,
+        outcome=job.outcome,
+        quarantine_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in quarantined),
+        duplicate_keys=job.duplicate_keys,
+        null_keys=job.null_keys,
+        notes=job.notes,
+    )
+
+
+def _seconds(started_at: str, ended_at: str) -> float:
+    if not started_at or not ended_at:
+        return 0.0
+    return (datetime.fromisoformat(ended_at) - datetime.fromisoformat(started_at)).total_seconds()

@@ -1,0 +1,109 @@
+"""Close everything that an execution left open, and write down how it ended."""
+
+import json
+from dataclasses import replace
+
+from contract import layout
+from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
+from contract.table.records import ExecutionRecord, JobRecord, execution_kind
+from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
+from lambdas.attempts.task_tokens import TaskTokens
+from lambdas.errors import ExecutionNameUsedError, shorten
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.observability import publish_counts
+from lambdas.stage.parallel import in_parallel
+from lambdas.summarize_execution.decisions import (
+    caught_failure,
+    describe_failure,
+    execution_reason,
+    execution_status,
+    started_together,
+    summarize,
+    why_left_open,
+)
+
+_CAUSE_CHARACTERS = 8_000
+"""A state holds 256 KB and a Fail state's Cause 32 KB; a record holds the whole reason."""
+
+
+def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: TaskTokens) -> ExecutionOutcome:
+    """Close the execution, be it planned, refused or broken off; called again it gives the same outcome.
+
+    Whoever waits with a task token is answered last, when everything is written down.
+    """
+    table = deployment.table
+    record = table.open_execution(_unplanned(event))
+    if not started_together(record.started_at, event.started_at):
+        used = ExecutionNameUsedError(event.execution_id, record.started_at, event.started_at)
+        outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
+        tokens.answer(event.execution_id, _unplanned(event).request_json, outcome)
+        return outcome
+    jobs = _close_jobs(event, deployment)
+    is_first = False
+    if record.status is ExecutionStatus.RUNNING:
+        is_first = table.close_execution(_closed(record, event, jobs, deployment))
+        record = table.execution(event.execution_id)
+    uri = deployment.store.write_summary(summarize(record, jobs, deployment.settings.results_bucket))
+    if record.summary_uri != uri:
+        table.record_summary(event.execution_id, uri)
+    if is_first:
+        _publish(record.kind, jobs, deployment)
+    outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _CAUSE_CHARACTERS))
+    tokens.answer(event.execution_id, record.request_json, outcome)
+    return outcome
+
+
+def _unplanned(event: SummaryInput) -> ExecutionRecord:
+    """The record of an execution whose plan could not even write one."""
+    request = event.state.get(REQUEST_FIELD) if isinstance(event.state, dict) else event.state
+    return ExecutionRecord(
+        execution_id=event.execution_id,
+        execution_arn=event.execution_arn,
+        status=ExecutionStatus.RUNNING,
+        started_at=event.started_at,
+        request_json=json.dumps(request, ensure_ascii=False),
+        kind=execution_kind(event.execution_arn),
+    )
+
+
+def _close_jobs(event: SummaryInput, deployment: Deployment) -> list[JobRecord]:
+    """Every job of the execution, closed."""
+    kind, reason = why_left_open(*caught_failure(event.state))
+    ended_at = deployment.now()
+
+    def close(job: JobRecord) -> JobRecord:
+        if job.status in FINAL_JOB_STATUSES:
+            return job
+        return deployment.table.close_job(job, ended_at=ended_at, kind=kind, reason=reason)
+
+    return list(in_parallel(close, deployment.table.jobs(event.execution_id)))
+
+
+def _closed(
+    record: ExecutionRecord, event: SummaryInput, jobs: list[JobRecord], deployment: Deployment
+) -> ExecutionRecord:
+    error, cause = caught_failure(event.state)
+    status = execution_status(jobs, record.plan.job_count if record.plan else 0, error, record.training_failure)
+    failure = describe_failure(error, cause)
+    return replace(
+        record,
+        status=status,
+        ended_at=deployment.now(),
+        reason=execution_reason(record, status, jobs, failure),
+        summary_uri=layout.s3_uri(deployment.settings.results_bucket, layout.summary_key(event.execution_id)),
+        jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
+        jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
+    )
+
+
+def _publish(kind: ExecutionKind, jobs: list[JobRecord], deployment: Deployment) -> None:
+    counts = {
+        "JobsSucceeded": sum(job.status is JobStatus.SUCCEEDED for job in jobs),
+        "JobsFailed": sum(job.status is JobStatus.FAILED for job in jobs),
+        "RowsScored": sum(job.rows_scored for job in jobs),
+        "RowsQuarantined": sum(job.rows_quarantined for job in jobs),
+        "Attempts": sum(job.attempt for job in jobs),
+    }
+    if kind is ExecutionKind.TRAINING:
+        counts = {f"Training{name}": count for name, count in counts.items() if not name.startswith("Rows")}
+    publish_counts(deployment.settings.stage, counts)

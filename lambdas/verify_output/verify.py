@@ -1,0 +1,59 @@
+"""Hold a job's output against the law: every pinned object committed by every model, with its bytes in S3."""
+
+from dataclasses import replace
+
+from contract.job.scoring_spec import JobSpec
+from contract.status import JobStatus
+from contract.table.records import JobRecord
+from contract.workflow.messages import JobPointer, JobResult
+from lambdas.attempts.commits import Commits, read_commits
+from lambdas.attempts.complete_job import end_job
+from lambdas.errors import ObjectReplacedError, OutputIncompleteError
+from lambdas.stage.deployment import Deployment
+from lambdas.verify_output.decisions import replaced_objects
+
+
+def verify_output(pointer: JobPointer, deployment: Deployment) -> JobResult:
+    """Record the job as succeeded when its output is complete; called again it gives the same answer.
+
+    Raises:
+        OutputIncompleteError: when commits are missing, or their outputs.
+        ObjectReplacedError: when the dataset's objects are not the pinned ones any more.
+        JobClosedError: when the job has ended otherwise.
+        StaleEventError: when the job is in another attempt.
+    """
+    return end_job(pointer, deployment, lambda job: _verify(job, deployment))
+
+
+def _verify(job: JobRecord, deployment: Deployment) -> JobRecord:
+    spec = deployment.store.job_spec(job.execution_id, job.job_id)
+    _check_dataset(spec, deployment)
+    commits = _check_commits(spec, deployment)
+    ended_at = deployment.now()
+    succeeded = replace(
+        job,
+        status=JobStatus.SUCCEEDED,
+        ended_at=ended_at,
+        rows_in=commits.rows_in,
+        rows_scored=commits.rows_scored,
+        rows_quarantined=commits.rows_quarantined,
+        duplicate_keys=commits.duplicate_keys,
+        null_keys=commits.null_keys,
+        failure_kind=None,
+        reason="",
+        notes=commits.notes,
+    )
+    return deployment.table.end_attempt(job, succeeded, ended_at=ended_at)
+
+
+def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:
+    replaced = replaced_objects(spec.objects, deployment.store.dataset_objects(spec.dataset))
+    if replaced:
+        raise ObjectReplacedError(spec.job_id, replaced)
+
+
+def _check_commits(spec: JobSpec, deployment: Deployment) -> Commits:
+    commits = read_commits(spec, deployment.store)
+    if commits.missing:
+        raise OutputIncompleteError(spec.job_id, commits.missing, commits.expected)
+    return commits

@@ -1,0 +1,194 @@
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contract.catalog.models import Model
+from contract.status import ALLOWED_BEFORE, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from contract.table import records
+from contract.table.records import AttemptRecord, JobRecord
+from contract.workflow.messages import ExecutionPlan
+from lambdas.errors import ExecutionClosedError, JobClosedError, StaleEventError
+from lambdas.stage.job_table import JobTable
+from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job
+
+MOVES = [(before, after) for before, after in itertools.product(JobStatus, JobStatus) if after is not JobStatus.PENDING]
+
+
+@pytest.fixture
+def table(stage: Stage) -> JobTable:
+    return stage.deployment.table
+
+
+def any_attempt(attempt: int = 1, **changes: Any) -> AttemptRecord:
+    record = AttemptRecord(
+        execution_id="e-1",
+        job_id="delays-ua",
+        attempt=attempt,
+        status=AttemptStatus.RUNNING,
+        processing_job_name=f"test-delays-ua-0-{attempt}",
+        object_count=2,
+        instance_type="ml.m5.large",
+        instance_count=2,
+        started_at=STARTED_AT,
+    )
+    return replace(record, **changes)
+
+
+def put_job(table: JobTable, status: JobStatus, attempt: int) -> JobRecord:
+    job = any_job(status=status, attempt=attempt)
+    table.add_jobs([job])
+    return job
+
+
+@pytest.mark.parametrize(("before", "after"), MOVES, ids=lambda status: status.value)
+def test_a_job_moves_only_along_the_allowed_ways(table: JobTable, before: JobStatus, after: JobStatus) -> None:
+    job = put_job(table, before, attempt=1)
+    allowed = before in ALLOWED_BEFORE[after]
+    move: Callable[[], Any]
+    if after is JobStatus.RUNNING:
+        job_attempt = any_attempt(2)
+        move = lambda: table.open_attempt(job, job_attempt)  # noqa: E731
+    else:
+        moved = replace(job, status=after, attempt=1)
+        move = lambda: table.end_attempt(job, moved, ended_at=STARTED_AT)  # noqa: E731
+    if allowed:
+        move()
+    else:
+        with pytest.raises((StaleEventError, JobClosedError)):
+            move()
+    assert table.job("e-1", "delays-ua").status is (after if allowed else before)
+
+
+def test_of_many_events_at_once_one_opens_the_attempt_and_all_get_it(table: JobTable) -> None:
+    job = put_job(table, JobStatus.PENDING, attempt=0)
+    offers = [any_attempt(processing_job_name=f"offer-{number}") for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        opened = set(threads.map(lambda offer: table.open_attempt(job, offer), offers))
+    assert len(opened) == 1
+    assert table.find_attempt("e-1", "delays-ua", 1) in opened
+
+
+def test_a_job_that_moved_since_it_was_read_is_not_moved(table: JobTable) -> None:
+    read = put_job(table, JobStatus.PENDING, attempt=0)
+    table.open_attempt(read, any_attempt())
+    with pytest.raises(StaleEventError):
+        table.open_attempt(read, any_attempt(2))
+    assert table.job("e-1", "delays-ua").attempt == 1
+
+
+def test_an_attempt_that_has_a_record_is_never_opened_over_it(stage: Stage) -> None:
+    job = put_job(stage.deployment.table, JobStatus.PENDING, attempt=0)
+    there = any_attempt(status=AttemptStatus.FAILED, processing_job_name="earlier")
+    stage.table.put_item(Item=records.attempt_item(there))
+    assert stage.deployment.table.open_attempt(job, any_attempt()) == there
+    assert stage.job() == job
+
+
+def test_an_attempt_and_its_job_end_together_or_not_at_all(table: JobTable) -> None:
+    job = put_job(table, JobStatus.PENDING, attempt=0)
+    table.open_attempt(job, any_attempt())
+    stale = replace(job, status=JobStatus.FAILED, attempt=1)
+    with pytest.raises(StaleEventError):
+        table.end_attempt(job, stale, ended_at=STARTED_AT)
+    attempt = table.find_attempt("e-1", "delays-ua", 1)
+    assert attempt is not None
+    assert attempt.status is AttemptStatus.RUNNING
+
+
+def test_adding_jobs_again_leaves_those_that_are_there(table: JobTable) -> None:
+    assert table.add_jobs([any_job(job_id="a"), any_job(job_id="b")]) == 2
+    assert table.add_jobs([any_job(job_id="b", status=JobStatus.RUNNING), any_job(job_id="c")]) == 1
+    assert table.job("e-1", "b").status is JobStatus.PENDING
+
+
+def test_hundreds_of_jobs_are_added_and_read_back(table: JobTable) -> None:
+    jobs = [any_job(job_id=f"job-{number:04d}") for number in range(200)]
+    assert table.add_jobs(jobs) == 200
+    assert table.jobs("e-1") == jobs
+
+
+def test_jobs_are_found_by_status_in_the_index(stage: Stage) -> None:
+    job = put_job(stage.deployment.table, JobStatus.PENDING, attempt=0)
+    stage.deployment.table.open_attempt(job, any_attempt())
+    found = {
+        status: stage.table.query(
+            IndexName=records.INDEX_NAME,
+            KeyConditionExpression="index_pk = :status",
+            ExpressionAttributeValues={":status": records.jobs_by_status("e-1", status)},
+        )["Count"]
+        for status in JobStatus
+    }
+    assert found[JobStatus.RUNNING] == 1
+    assert sum(found.values()) == 1
+
+
+def test_closing_a_job_closes_its_running_attempt(table: JobTable) -> None:
+    job = put_job(table, JobStatus.PENDING, attempt=0)
+    table.open_attempt(job, any_attempt())
+    # The record as it was read is out of date: the attempt was opened in between.
+    closed = table.close_job(job, ended_at=STARTED_AT, kind=FailureKind.UNKNOWN, reason="the Map died")
+    attempt = table.find_attempt("e-1", "delays-ua", 1)
+    assert attempt is not None
+    assert (closed.status, closed.attempt, attempt.status) == (JobStatus.FAILED, 1, AttemptStatus.FAILED)
+    assert table.job("e-1", "delays-ua") == closed
+
+
+def test_a_job_is_closed_as_it_is_and_not_as_it_was_read(table: JobTable) -> None:
+    present = any_job(status=JobStatus.WAITING, attempt=1, processing_job_name="present")
+    table.add_jobs([present])
+    read = replace(present, status=JobStatus.RUNNING, processing_job_name="out of date")
+    closed = table.close_job(read, ended_at=STARTED_AT, kind=FailureKind.UNKNOWN, reason="the Map died")
+    assert closed.processing_job_name == "present"
+
+
+def test_closing_a_job_that_succeeded_leaves_it_so(table: JobTable) -> None:
+    put_job(table, JobStatus.SUCCEEDED, attempt=1)
+    stale = any_job(status=JobStatus.RUNNING, attempt=1)
+    closed = table.close_job(stale, ended_at=STARTED_AT, kind=FailureKind.UNKNOWN, reason="the Map died")
+    assert closed.status is JobStatus.SUCCEEDED
+
+
+def test_an_execution_is_opened_once_and_closed_once(table: JobTable) -> None:
+    first = any_execution()
+    assert table.open_execution(first) == first
+    assert table.open_execution(any_execution(label="second")) == first
+    failed = replace(first, status=ExecutionStatus.FAILED, reason="refused")
+    assert table.close_execution(failed)
+    assert not table.close_execution(replace(first, status=ExecutionStatus.SUCCEEDED))
+    assert table.execution("e-1") == failed
+
+
+def test_the_first_plan_of_an_execution_stays(table: JobTable) -> None:
+    record = table.open_execution(any_execution())
+    first, second = (ExecutionPlan("e-1", "b", "k", count, 1, 100.0) for count in (1, 2))
+    assert table.record_plan(record, first) == first
+    assert table.record_plan(record, second) == first
+    assert table.execution("e-1").plan == first
+
+
+def test_a_closed_execution_gets_no_plan(table: JobTable) -> None:
+    record = table.open_execution(any_execution())
+    table.close_execution(replace(record, status=ExecutionStatus.FAILED))
+    with pytest.raises(ExecutionClosedError, match="FAILED already"):
+        table.record_plan(record, ExecutionPlan("e-1", "b", "k", 1, 1, 100.0))
+
+
+def test_attempts_of_one_job_are_not_those_of_a_job_whose_id_begins_alike(table: JobTable) -> None:
+    for job_id in ("delays", "delays-ua"):
+        table.add_jobs([any_job(job_id=job_id)])
+        table.open_attempt(table.job("e-1", job_id), any_attempt(job_id=job_id))
+    assert [attempt.job_id for attempt in table.attempts("e-1", "delays")] == ["delays"]
+
+
+def test_hundreds_of_models_are_read_in_batches(stage: Stage) -> None:
+    with stage.table.batch_writer() as batch:
+        for number in range(250):
+            batch.put_item(Item=records.model_item(Model(f"m-{number:03d}", "1")))
+    ids = [f"m-{number:03d}" for number in range(250)]
+    assert sorted(stage.deployment.table.models([*ids, "nobody"])) == ids
+    assert [model.model_id for model in stage.deployment.table.all_models()] == ids
+    assert stage.deployment.table.models([]) == {}

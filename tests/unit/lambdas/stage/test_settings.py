@@ -1,0 +1,51 @@
+import pytest
+
+from contract import environment
+from contract.problems import InvalidInputError
+from lambdas.stage.settings import read_plan_defaults, read_settings
+from tests.unit.lambdas.builders import STAGE_COMPUTE, VARIABLES
+
+
+def test_settings_are_read_from_the_environment() -> None:
+    settings = read_settings(VARIABLES)
+    assert (settings.stage, settings.table_name, settings.record_days) == ("test", "fleetscore-test", 90)
+    defaults = read_plan_defaults(VARIABLES)
+    assert (defaults.compute, defaults.max_concurrency) == (STAGE_COMPUTE, 20)
+
+
+def test_a_compute_without_a_schema_version_is_read_too() -> None:
+    plain = '{"instance_type": "ml.m5.large", "instance_count": 1, "volume_size_gb": 1, "max_runtime_seconds": 60}'
+    assert read_plan_defaults(VARIABLES | {environment.DEFAULT_COMPUTE: plain}).compute.volume_size_gb == 1
+
+
+def test_all_missing_variables_are_named_at_once() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        read_settings({environment.STAGE: "dev"})
+    missing = [problem.field for problem in refused.value.problems]
+    assert missing == [
+        environment.TABLE_NAME,
+        environment.DATASETS_BUCKET,
+        environment.MODELS_BUCKET,
+        environment.RESULTS_BUCKET,
+        environment.RECORD_DAYS,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        (environment.DEFAULT_COMPUTE, "not JSON", environment.DEFAULT_COMPUTE),
+        (environment.DEFAULT_COMPUTE, "{}", f"{environment.DEFAULT_COMPUTE}.instance_type"),
+        (environment.DEFAULT_COMPUTE, '{"instance_count": 0}', "instance_count"),
+        (environment.DEFAULT_MAX_CONCURRENCY, "0", environment.DEFAULT_MAX_CONCURRENCY),
+        (environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, "101", environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE),
+        (environment.IMAGE_URIS, "", environment.IMAGE_URIS),
+        (environment.IMAGE_URIS, '{"pytorch": "uri"}', environment.IMAGE_URIS),
+        (environment.IMAGE_URIS, '{"core": "uri", "jax": "uri"}', environment.IMAGE_URIS),
+        (environment.IMAGE_URIS, '{"core": null}', environment.IMAGE_URIS),
+    ],
+)
+def test_an_ill_formed_default_is_named(name: str, value: str, field: str) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        read_plan_defaults(VARIABLES | {name: value})
+    assert field in [problem.field for problem in refused.value.problems]
