@@ -4,10 +4,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from cli.arguments import build_parser
-from cli.connection import Connection
+from cli.commands.arguments import build_parser
 from cli.failures import ExitStatus, describe
 from cli.output import Output
+from cli.stage.connection import Connection
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,18 +17,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from cli.catalog import Catalog, caller
-from cli.connection import Connection
-from cli.deployment import Deployment, find_deployment
-from cli.executions import Executions, Snapshot
+from cli.commands.local import ended_by_signals
+from cli.commands.progress import progress_for, watch
+from cli.commands.tables import execution_view, totals_line
+from cli.documents.recipe_document import RecipeDocument
 from cli.failures import ExitStatus, describe
-from cli.figures import job_seconds, totals
-from cli.local_commands import ended_by_signals
 from cli.output import Output
-from cli.progress import progress_for, watch
-from cli.recipe_document import RecipeDocument
-from cli.recipes import Recipes
-from cli.tables import execution_view, totals_line
+from cli.stage.catalog import Catalog, caller
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment, find_deployment
+from cli.stage.executions import Executions, Snapshot
+from cli.stage.figures import job_seconds, totals
+from cli.stage.recipes import Recipes
 from contract import layout
 from embedded.assembly import AssemblyError
 from embedded.deploy import DeployError, deploy

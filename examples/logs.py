@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cli.connection import Connection
+from cli.stage.connection import Connection
 
 
 def save_logs(connection: Connection, folder: Path) -> int:

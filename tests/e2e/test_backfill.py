@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cli.backfill import Backfill, Outcome, Slot, expand
-from cli.backfill_commands import choose_models
+from cli.commands.backfill import choose_models
+from cli.stage.backfill import Backfill, Outcome, Slot, expand
 from contract import layout
 from tests.e2e.models_that_misbehave import Gate
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for

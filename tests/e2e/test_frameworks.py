@@ -11,7 +11,7 @@ import pyarrow as pa
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
-from cli.model_document import ModelDocument
+from cli.documents.model_document import ModelDocument
 from contract.job.scoring_spec import Feature
 from contract.status import ExecutionStatus
 from tests.e2e.stage import FEATURES, Stage, features_of, people

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.schedules import Schedules
+from cli.stage.schedules import Schedules
 from contract import codec
 from contract.triggers.schedules import Schedule, ScheduledStart
 from tests.e2e.stage import Stage, wait_for

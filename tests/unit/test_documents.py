@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from cli.arguments import build_parser
-from cli.artifact import inspect_artifact
-from cli.model_document import ModelDocument, read_document
-from cli.recipe_document import read_recipe
+from cli.commands.arguments import build_parser
+from cli.documents.artifact import inspect_artifact
+from cli.documents.model_document import ModelDocument, read_document
+from cli.documents.recipe_document import read_recipe
 from contract.catalog.models import ModelVersion
 from contract.catalog.recipes import ModelRecipe, Promotion, TrainingCompute
 from contract.job.scoring_spec import METHODS_OF_FORMAT, ModelSpec

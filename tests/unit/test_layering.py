@@ -47,10 +47,13 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 """What each room may import besides the standard library. A room that is not named here may import all."""
 
-MAY_IMPORT_EMBEDDED = frozenset({"cli/local_commands.py"})
+MAY_IMPORT_EMBEDDED = frozenset({"cli/commands/local.py"})
 """`fleetscore up` and `fleetscore down`."""
 
-MAY_IMPORT_LATE = {"cli/sample.py": frozenset({"pyarrow"}), "cli/mlflow_folder.py": frozenset({"yaml"})}
+MAY_IMPORT_LATE = {
+    "cli/sample_scoring/sample.py": frozenset({"pyarrow"}),
+    "cli/documents/mlflow_folder.py": frozenset({"yaml"}),
+}
 """What single files may import beside what their room may, inside of functions only."""
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from cli.executions import Snapshot
-from cli.model_document import ModelDocument
+from cli.documents.model_document import ModelDocument
+from cli.stage.executions import Snapshot
 from contract.catalog.images import image_of
 from contract.job.scoring_spec import Feature, Framework
 from contract.status import ExecutionStatus

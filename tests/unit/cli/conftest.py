@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from cli.connection import Connection
-from cli.deployment import Deployment
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
 from contract.table import records
 from tests.unit.atomic_requests import one_request_at_a_time
 from tests.unit.cli.builders import Stacks

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.arguments import build_parser
-from cli.bulk_file import read_bulk
-from cli.registration_commands import draft_of
+from cli.commands.arguments import build_parser
+from cli.commands.registration import draft_of
+from cli.documents.bulk_file import read_bulk
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from cli import main as entry
-from cli.connection import Connection
-from cli.deployment import Deployment
-from cli.executions import Executions
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from cli.stage.executions import Executions
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.table import records
 from tests.unit.cli.builders import (
@@ -192,7 +192,7 @@ def test_an_unknown_execution_is_refused(capsys: Captured) -> None:
 
 
 def test_an_endpoint_where_nobody_listens_is_named(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.connection._ATTEMPTS", 1)
+    monkeypatch.setattr("cli.stage.connection._ATTEMPTS", 1)
     assert entry.main(["models", "list", "--endpoint-url", "http://127.0.0.1:9"]) == 4
     assert "AWS cannot be reached" in capsys.readouterr().err
 

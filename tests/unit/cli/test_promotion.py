@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from cli.catalog import Catalog
-from cli.connection import Connection
-from cli.deployment import Deployment
+from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
-from cli.model_document import ModelDocument
+from cli.stage.catalog import Catalog
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
 from contract.catalog.models import HISTORY_LIMIT, Model
 from contract.job.scoring_spec import Feature
 from contract.table import records

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from cli import main as entry
-from cli.catalog import Catalog
-from cli.connection import Connection
-from cli.decisions import Decisions
-from cli.deployment import Deployment
-from cli.executions import Executions
+from cli.commands.progress import PlainProgress
+from cli.documents.recipe_document import read_recipe
 from cli.failures import CommandError
-from cli.progress import PlainProgress
-from cli.recipe_document import read_recipe
-from cli.recipes import Recipes
+from cli.stage.catalog import Catalog
+from cli.stage.connection import Connection
+from cli.stage.decisions import Decisions
+from cli.stage.deployment import Deployment
+from cli.stage.executions import Executions
+from cli.stage.recipes import Recipes
 from contract import layout
 from contract.catalog.models import Model, ModelVersion, TrainedBy, VersionDecision
 from contract.job.scoring_spec import Feature, ModelSpec

@@ -1,0 +1,152 @@
+"""Thousands of models in one file: JSON Lines with a document a line, or CSV with a field a column."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from cli.documents.model_document import Draft, ModelDocument, read_features, read_tags
+from contract.problems import InvalidInputError, Problem
+
+_LISTS = frozenset({"key_columns", "output_columns", "output_types", "partition_columns", "trusted_types"})
+_NUMBERS = frozenset({"instance_count", "volume_size_gb", "max_runtime_seconds", "max_attempts"})
+_TRUTH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class BulkLine:
+    """One model of the file; `number` is the line's, from 1."""
+
+    number: int
+    document: ModelDocument
+
+
+def read_bulk(path: Path) -> list[BulkLine]:
+    """Every document of a .jsonl or .csv file; a path to an artifact is relative to the file's folder.
+
+    Raises:
+        InvalidInputError: with every problem of every line.
+    """
+    try:
+        text = path.expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError("bulk", [Problem("--bulk", str(path), f"a file that can be read ({error})")]) from error
+    if path.suffix.lower() not in (".jsonl", ".csv"):
+        raise InvalidInputError("bulk", [Problem("--bulk", str(path), "a file that ends in .jsonl or .csv")])
+    drafts = _csv_drafts(text, path.parent) if path.suffix.lower() == ".csv" else _json_drafts(text)
+    problems: list[Problem] = []
+    lines: list[BulkLine] = []
+    numbers: dict[str, int] = {}
+    for number, draft in drafts:
+        read = draft.read()
+        problems += at_line(number, read.problems)
+        if read.document is None:
+            continue
+        first = numbers.setdefault(read.document.model_id, number)
+        if first != number:
+            expected = f"each model once; it is in line {first} too"
+            problems.append(Problem(f"line {number}: model_id", read.document.model_id, expected))
+        lines.append(BulkLine(number, read.document))
+    if not problems and not lines:
+        problems.append(Problem("--bulk", str(path), "at least one model"))
+    if problems:
+        raise InvalidInputError(path.name, problems)
+    return lines
+
+
+def at_line(number: int, problems: Sequence[Problem]) -> list[Problem]:
+    """Problems with the line in front of their field."""
+    return [replace(problem, field=f"line {number}: {problem.field}") for problem in problems]
+
+
+def _json_drafts(text: str) -> Iterator[tuple[int, Draft]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            yield number, _refused(Problem("model", line, f"JSON text ({error})"))
+            continue
+        yield number, Draft(value) if isinstance(value, dict) else _refused(Problem("model", value, "a JSON object"))
+
+
+def _csv_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    known = {item.name for item in fields(ModelDocument)}
+    header: list[str] = []
+    before = 0
+    try:
+        for row in reader:
+            number, before = before + 1, reader.line_num
+            if not any(row):
+                continue
+            if not header:
+                header = [name.strip() for name in row]
+                wrong = [name for name in header if name not in known or header.count(name) > 1]
+                if wrong:
+                    expected = f"a header of fields, each once, out of {', '.join(sorted(known))}"
+                    raise InvalidInputError("bulk", [Problem(f"line {number}", wrong, expected)])
+            elif len(row) != len(header):
+                yield number, _refused(Problem("model", row, f"{len(header)} cells, as the header has"))
+            else:
+                yield number, _csv_draft(dict(zip(header, row, strict=True)), folder)
+    except csv.Error as error:
+        raise InvalidInputError("bulk", [Problem(f"line {reader.line_num}", "", f"CSV ({error})")]) from error
+
+
+def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
+    found: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, cell in cells.items():
+        value: Any = cell.strip()
+        if not value:
+            continue
+        more: list[Problem] = []
+        if name == "features":
+            try:
+                value, more = read_features(value, folder)
+            except InvalidInputError as error:
+                more = list(error.problems)
+        elif name == "tags":
+            value, more = read_tags([pair.strip() for pair in value.split(",")])
+        elif name in _LISTS:
+            value = [word.strip() for word in value.split(",") if word.strip()]
+        elif name in _NUMBERS and value.isascii() and value.isdigit():
+            value = int(value)
+        elif name == "tolerated_quarantine_fraction":
+            value = _number(value)
+        elif name == "input":
+            value, more = _read_input(value)
+        elif name in ("enabled", "custom_code"):
+            value = _TRUTH.get(value.lower(), value)
+        found[name] = value
+        problems += more
+    return Draft(found, tuple(problems))
+
+
+def _number(text: str) -> float | str:
+    """The number, or the text for the document to refuse."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _read_input(cell: str) -> tuple[Any, list[Problem]]:
+    try:
+        return json.loads(cell), []
+    except ValueError as error:
+        return {}, [Problem("input", cell, f"a JSON object ({error})")]
+
+
+def _refused(problem: Problem) -> Draft:
+    # Only this problem: a document that could not even be read lacks nothing else.
+    return _Unreadable({}, (problem,))
+
+
+class _Unreadable(Draft):
+    def read(self) -> Any:
+        return replace(super().read(), problems=self.problems)

@@ -1,0 +1,110 @@
+"""A recipe as a person writes it: `recipe.json`, with the training script as a folder or archive beside it."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cli.documents.model_document import read_features, read_json_file
+from contract.catalog.recipes import MAX_CODE_BYTES, ModelRecipe
+from contract.codec import decode_fields
+from contract.problems import InvalidInputError, Problem
+
+_ANY_SHA256 = "0" * 64
+_NOT_WRITTEN = ("updated_at", "updated_by")
+
+
+@dataclass(frozen=True)
+class RecipeDocument:
+    """A recipe, and the archive of its training script where it has one."""
+
+    recipe: ModelRecipe
+    archive: bytes | None = None
+
+
+def read_recipe(model_id: str, path: Path) -> RecipeDocument:
+    """Read a recipe file. `code.source` in it is a folder or a tar.gz, relative to the file.
+
+    Raises:
+        InvalidInputError: with every problem there is.
+    """
+    fields: dict[str, Any] = read_json_file("recipe", path, dict)
+    problems = [
+        Problem(name, fields[name], "no value: it is written when the recipe is set")
+        for name in _NOT_WRITTEN
+        if name in fields
+    ]
+    if fields.get("model_id", model_id) != model_id:
+        problems.append(Problem("model_id", fields["model_id"], f"{model_id!r}, the model of the command, or no value"))
+    fields = {name: value for name, value in fields.items() if name not in _NOT_WRITTEN} | {"model_id": model_id}
+    if isinstance(fields.get("features"), str):
+        fields["features"], found = read_features(fields["features"], path.parent)
+        problems += found
+    archive = None
+    if isinstance(fields.get("code"), dict):
+        archive, fields["code"], found = _read_code(fields["code"], path.parent)
+        problems += found
+    recipe, found = decode_fields(ModelRecipe, fields)
+    problems += found
+    if recipe is not None:
+        problems += recipe.candidate.spec.check_output_columns()
+    if recipe is None or problems:
+        raise InvalidInputError(f"recipe of model {model_id}", problems)
+    return RecipeDocument(recipe, archive)
+
+
+def _read_code(code: dict[str, Any], folder: Path) -> tuple[bytes | None, dict[str, Any], list[Problem]]:
+    """The archive, `code` as a record has it, and what is wrong."""
+    rest = {name: value for name, value in code.items() if name != "source"}
+    stand_in = {**rest, "sha256": _ANY_SHA256, "bytes": 1}
+    source = code.get("source")
+    if not isinstance(source, str):
+        return None, stand_in, [Problem("code.source", source, "the folder or tar.gz that holds the training script")]
+    path = folder / Path(source).expanduser()
+    try:
+        archive = _pack(path) if path.is_dir() else path.read_bytes()
+    except OSError as error:
+        expected = f"a folder or tar.gz that can be read ({error.strerror})"
+        return None, stand_in, [Problem("code.source", str(path), expected)]
+    problems = _check_archive(path, archive, code.get("program"))
+    found = {**rest, "sha256": hashlib.sha256(archive).hexdigest(), "bytes": len(archive)}
+    return archive, stand_in if problems else found, problems
+
+
+def _check_archive(path: Path, archive: bytes, program: object) -> list[Problem]:
+    if len(archive) > MAX_CODE_BYTES:
+        remedy = "Leave data and environments out of it: the image brings its libraries."
+        expected = f"at most {MAX_CODE_BYTES:,} bytes, packed"
+        return [Problem("code.source", f"{len(archive):,} bytes", expected, remedy)]
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
+            names = {member.name.removeprefix("./") for member in opened if member.isfile()}
+    except (tarfile.TarError, EOFError, OSError) as error:
+        return [Problem("code.source", str(path), f"a folder or a gzipped tar archive ({error})")]
+    if isinstance(program, str) and program not in names:
+        shown = ", ".join(sorted(names)[:10]) or "no files"
+        return [Problem("code.program", program, f"a file of {path}, which holds {shown}")]
+    return []
+
+
+def _pack(folder: Path) -> bytes:
+    """A folder as a tar.gz; the same files give the same bytes, so that a recipe that is set again is the same."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                content = path.read_bytes()
+                member = tarfile.TarInfo(path.relative_to(folder).as_posix())
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def as_set(recipe: ModelRecipe, *, at: str, by: str) -> ModelRecipe:
+    return replace(recipe, updated_at=at, updated_by=by)

@@ -1,0 +1,105 @@
+"""Scores a sample on this machine as a job would: the container's code, over a folder laid out as its /opt/ml."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cli.failures import CommandError, ExitStatus
+from cli.sample_scoring import sample
+from cli.sample_scoring.container_process import require_container_code, run_container_code
+from cli.sample_scoring.sample import Preview
+from contract import codec
+from contract.catalog.models import ModelVersion
+from contract.dataset.formats import extension_of
+from contract.job.ledger import Marker
+from contract.job.scoring_spec import JobSpec, ModelSpec, PinnedObject
+from contract.layout import ContainerPaths, artifact_key
+from contract.problems import InvalidInputError, Problem
+from contract.status import FailureKind
+
+_EXECUTION = "models-test"
+_SHOWN_LOG_LINES = 200
+_EXPLAINED = (f"{FailureKind.DATA.value}:", f"{FailureKind.CONFIGURATION.value}:")
+
+
+class ScoringFailedError(CommandError):
+    """The container's code ended with an error; `log` is what it and the model wrote to standard error.
+
+    `explained`: its message says it all, and tracebacks would only hide it.
+    """
+
+    def __init__(self, text: str, log: str, *, explained: bool) -> None:
+        super().__init__(text, ExitStatus.FAILED)
+        self.log = log
+        self.explained = explained
+
+
+@dataclass(frozen=True)
+class LocalScore:
+    """What came of it, and what the container's code and the model wrote to standard error, such as warnings."""
+
+    preview: Preview
+    log: str
+    notes: tuple[str, ...] = ()
+    """What the ledger says of how the model was loaded."""
+
+
+def check_sample(path: Path) -> None:
+    """Refuse a sample that is not there, before anything is fetched."""
+    if not path.is_file():
+        raise InvalidInputError("sample", [Problem("sample", str(path), "a file that exists")])
+
+
+def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int) -> LocalScore:
+    """Score a file with a model version and look at the first `rows` rows.
+
+    Raises:
+        ScoringFailedError: with the container's own exit message.
+    """
+    require_container_code()
+    with tempfile.TemporaryDirectory(prefix="fleetscore-test-") as folder:
+        root = Path(folder)
+        paths = ContainerPaths(root)
+        _lay_out(paths, version, artifact, path, object_key(path, version.spec))
+        ended = run_container_code("scoring", root=root)
+        log = "\n".join(ended.stderr.splitlines()[-_SHOWN_LOG_LINES:])
+        if ended.returncode != 0:
+            message = _exit_message(paths) or f"The container's code ended with exit code {ended.returncode}."
+            text = f"Scoring with {version.spec.model_id}, version {version.spec.version}, failed. {message}"
+            raise ScoringFailedError(text, log, explained=message.startswith(_EXPLAINED))
+        [made] = [file for file in paths.predictions.rglob("*") if file.is_file()]
+        [marker] = [file for file in paths.ledger.rglob("*.json") if file.is_file()]
+        notes = codec.loads(Marker, marker.read_bytes()).notes
+        return LocalScore(sample.preview(made, path, version.spec, rows), log, notes)
+
+
+def object_key(path: Path, spec: ModelSpec) -> str:
+    """What the sample's object is called: its format is told by its end, and partition columns by its folders."""
+    folders = [part for part in path.resolve().parts[:-1] if part.partition("=")[0] in spec.partition_columns]
+    return "/".join([*folders, "sample" + (extension_of(path.name) or ".parquet")])
+
+
+def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path: Path, key: str) -> None:
+    spec = JobSpec(
+        execution_id=_EXECUTION,
+        job_id=version.spec.model_id,
+        dataset=version.dataset,
+        dataset_bucket="this-machine",
+        # Whatever format it asks for, the preview reads Parquet.
+        models=(replace(version.spec, output_format="parquet"),),
+        objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
+    )
+    target = paths.models / artifact_key(version.spec.model_id, version.spec.version)
+    for folder in (paths.spec.parent, (paths.data / key).parent, target.parent):
+        folder.mkdir(parents=True)
+    paths.spec.write_text(codec.dumps(spec), encoding="utf-8")
+    # Links: a sample or an artifact may be large.
+    (paths.data / key).symlink_to(path.resolve())
+    target.symlink_to(artifact.resolve())
+
+
+def _exit_message(paths: ContainerPaths) -> str:
+    try:
+        return paths.exit_message.read_text(encoding="utf-8")
+    except OSError:
+        return ""

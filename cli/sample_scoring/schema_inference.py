@@ -1,0 +1,120 @@
+"""A model's features, from what its artifact says that it was trained on and from a sample's columns."""
+
+import json
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.documents.artifact import inspect_artifact
+from cli.sample_scoring import sample
+from cli.sample_scoring.container_process import require_container_code, run_container_code
+from cli.sample_scoring.sample import SampleColumn
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import ARROW_TYPES, Feature, ModelFormat
+from contract.problems import InvalidInputError, Problem
+
+_SAME_VALUES = {"large_string": "string", "string_view": "string", "halffloat": "float"}
+"""Types of a sample's column that a feature has another word for."""
+_SHOWN_NAMES = 20
+
+
+@dataclass(frozen=True)
+class InferredFeature:
+    """A feature, and how many nulls its column has in the sample."""
+
+    feature: Feature
+    nulls: int
+
+
+def infer_features(
+    artifact: Path,
+    declared: ModelFormat,
+    model_file: str,
+    path: Path,
+    key_columns: Sequence[str],
+    *,
+    read_as: InputOptions | None = None,
+) -> list[InferredFeature]:
+    """Names and order from the artifact, types and nullability from the sample.
+
+    Loading the artifact runs its code, so it is done in a process of its own that has no credentials. An artifact
+    that does not know its columns' names gets all columns of the sample but the keys, if it wants as many.
+
+    Raises:
+        InvalidInputError: with everything that stands in the way.
+    """
+    columns = sample.read_columns(path, read_as or InputOptions())
+    problems = inspect_artifact(artifact, model_file)
+    if problems:
+        raise InvalidInputError("model", problems)
+    names = _names(_ask(artifact, declared, model_file), columns, key_columns, path)
+    return _combine(names, columns, path)
+
+
+def _ask(artifact: Path, declared: ModelFormat, model_file: str) -> dict[str, Any]:
+    require_container_code()
+    with tempfile.TemporaryDirectory(prefix="fleetscore-infer-") as folder:
+        root = Path(folder)
+        unpacked, answer = root / "model", root / "answer.json"
+        try:
+            with tarfile.open(artifact, "r:gz") as archive:
+                archive.extractall(unpacked, filter="data")
+        except (tarfile.TarError, OSError) as error:
+            problem = Problem("artifact", str(artifact), f"an archive of plain files ({error})")
+            raise InvalidInputError("model", [problem]) from error
+        arguments = [declared, str(unpacked / model_file), str(answer)]
+        ended = run_container_code("scoring.trained_on", arguments, root=root)
+        found: dict[str, Any] = {"error": f"exit code {ended.returncode}: {ended.stderr[-500:]}"}
+        if answer.is_file():
+            found = json.loads(answer.read_text(encoding="utf-8"))
+        if "error" in found:
+            expected = f"a file that can be loaded as {declared} ({found['error']})"
+            raise InvalidInputError("model", [Problem("model_file", model_file, expected)])
+        return found
+
+
+def _names(
+    trained: dict[str, Any], columns: Sequence[SampleColumn], key_columns: Sequence[str], path: Path
+) -> list[str]:
+    if trained["names"] is not None:
+        return list(trained["names"])
+    names = [column.name for column in columns if column.name not in key_columns]
+    if trained["count"] != len(names):
+        wanted = "an unknown number of" if trained["count"] is None else f"{trained['count']:,}"
+        remedy = "Say --features, or leave the other columns out of the sample, or name them in --key-columns."
+        found = f"{path.name} with {len(names):,} columns beside the keys: {_listed(names)}"
+        expected = f"{wanted} columns, because the artifact does not know the names of its features"
+        raise InvalidInputError("sample", [Problem("--infer-schema", found, expected, remedy)])
+    return names
+
+
+def _combine(names: Sequence[str], columns: Sequence[SampleColumn], path: Path) -> list[InferredFeature]:
+    by_name = {column.name: column for column in columns}
+    problems: list[Problem] = []
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        found = f"{path.name} without {_listed(missing)}"
+        remedy = f"It has: {_listed(list(by_name))}. Take a sample of what the model is to score."
+        problems.append(Problem("--infer-schema", found, "a sample with every feature of the artifact", remedy))
+    inferred: list[InferredFeature] = []
+    for name in names:
+        column = by_name.get(name)
+        if column is None:
+            continue
+        kind = _SAME_VALUES.get(column.type, column.type)
+        if kind not in ARROW_TYPES:
+            expected = "a column of a type that features can have: " + ", ".join(sorted(ARROW_TYPES))
+            problems.append(Problem(f"--infer-schema: column {name}", column.type, expected))
+        else:
+            inferred.append(InferredFeature(Feature(name, kind, column.nullable), column.nulls))
+    if problems:
+        raise InvalidInputError("sample", problems)
+    return inferred
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return shown if len(names) <= _SHOWN_NAMES else f"{shown} and {len(names) - _SHOWN_NAMES:,} more"

@@ -1,0 +1,260 @@
+"""Backfill: one execution for every dataset that a template names between two times, a few at once."""
+
+import hashlib
+import json
+import re
+import string
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from boto3.dynamodb.conditions import Key
+
+from cli.stage.catalog import query
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from cli.stage.executions import EXECUTION_NAME, Executions
+from contract import layout
+from contract.catalog.models import Model
+from contract.names import check_dataset_name
+from contract.problems import InvalidInputError, Problem
+from contract.status import JobStatus
+from contract.table import records
+from contract.table.records import ExecutionRecord, JobRecord
+from contract.workflow.scoring_request import parse_request
+
+STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+MOST_DATASETS = 10_000
+SECONDS_BETWEEN_LOOKS = 5.0
+_FORMATS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "week": "%G-w%V"}
+_STAMP = {"hour": "%Y%m%dT%H", "day": "%Y%m%d", "week": "%Y%m%d"}
+_MOST_RETRIES = 99
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One dataset of a backfill, and the name of its execution."""
+
+    dataset: str
+    execution_id: str
+    """Later tries of the same slot add `-2`, `-3`, …"""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left to do for a dataset; `models` None: every enabled model, as the request says without the field."""
+
+    models: tuple[str, ...] | None
+
+
+class Outcome(StrEnum):
+    """How a dataset of a backfill ended."""
+
+    SKIPPED = "SKIPPED"
+    """Every model has scored it in its current version already."""
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    """The execution failed in part or as a whole; run the backfill again to try what is missing."""
+
+
+def expand(template: str, since: datetime, until: datetime, every: str, name: str | None = None) -> list[Slot]:
+    """The datasets between two times, both included, with their executions' names: always the same ones.
+
+    Raises:
+        InvalidInputError: with everything that is wrong with template, times or name.
+    """
+    problems = _check_template(template, every)
+    if until < since:
+        problems.append(Problem("to", f"{until:%Y-%m-%dT%H}", f"{since:%Y-%m-%dT%H}, where it begins, or later"))
+    base = name or _base_name(template)
+    count = (until - since) // STEPS[every] + 1
+    if count > MOST_DATASETS:
+        problems.append(Problem("to", f"{until:%Y-%m-%dT%H}", f"at most {MOST_DATASETS:,} datasets, not {count:,}"))
+    if problems:
+        raise InvalidInputError("backfill", problems)
+    slots = []
+    for moment in (since + index * STEPS[every] for index in range(count)):
+        dataset = template.format(**{field: moment.strftime(form) for field, form in _FORMATS.items()})
+        execution_id = f"{base}-{moment.strftime(_STAMP[every])}"
+        problems += check_dataset_name("dataset", dataset)
+        if not EXECUTION_NAME.fullmatch(f"{execution_id}-{_MOST_RETRIES}"):
+            problems.append(Problem("name", base, "letters, digits, '-' and '_', at most 60"))
+        slots.append(Slot(dataset, execution_id))
+        if problems:
+            raise InvalidInputError("backfill", problems)
+    if len({slot.dataset for slot in slots}) < len(slots):
+        expected = f"a place-holder that tells one {every} from the next, such as {{date}}"
+        raise InvalidInputError("backfill", [Problem("dataset", template, expected)])
+    return slots
+
+
+def read_time(field: str, text: str) -> datetime:
+    """A date, or a date and hour, in UTC.
+
+    Raises:
+        InvalidInputError: when it is neither.
+    """
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:00"):
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    raise InvalidInputError(
+        "backfill", [Problem(field, text, "a date such as 2026-01-31, or 2026-01-31T06 with hours")]
+    )
+
+
+def _check_template(template: str, every: str) -> list[Problem]:
+    known = ", ".join(f"{{{name}}}" for name in _FORMATS)
+    try:
+        fields = [field for _, field, spec, conversion in string.Formatter().parse(template) if field is not None]
+        plain = all(not spec and not conversion for _, _, spec, conversion in string.Formatter().parse(template))
+    except ValueError:
+        return [Problem("dataset", template, f"a dataset's name with {known}")]
+    if not fields or not plain or set(fields) - set(_FORMATS):
+        return [Problem("dataset", template, f"a dataset's name with at least one of {known}")]
+    if every == "hour" and "hour" not in fields:
+        return [Problem("dataset", template, "a name with {hour}, because there is one dataset an hour")]
+    return []
+
+
+def _base_name(template: str) -> str:
+    """A name that tells templates apart also where their words are the same."""
+    words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\{[^}]*\}", "", template.lower())).strip("-")
+    return f"backfill-{words[:30]}-{hashlib.sha256(template.encode()).hexdigest()[:6]}"
+
+
+class Backfill:
+    """Works off slots: looks what is scored already, starts the rest, a few at once, and waits for their ends."""
+
+    def __init__(self, connection: Connection, deployment: Deployment, executions: Executions) -> None:
+        self._deployment = deployment
+        self._executions = executions
+        self._s3 = connection.client("s3")
+        self._table = connection.resource("dynamodb").Table(deployment.table_name)
+
+    def run(
+        self,
+        slots: Sequence[Slot],
+        models: Sequence[Model],
+        *,
+        named: bool,
+        at_once: int,
+        tell: Callable[[Slot, str, str], None],
+        seconds: float = SECONDS_BETWEEN_LOOKS,
+    ) -> dict[Slot, Outcome]:
+        """Bring every slot to its end; at most `at_once` executions of it run at a time.
+
+        `named` says that the caller chose the models; `tell(slot, execution id, what)` hears of every step. May be
+        interrupted at any time and called again: executions that run are followed, not started twice.
+        """
+        outcomes: dict[Slot, Outcome] = {}
+        running: dict[Slot, str] = {}
+        waiting = list(reversed(slots))
+        pause = threading.Event()
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                slot = waiting.pop()
+                execution_id = self._begin(slot, models, named=named, tell=tell)
+                if execution_id is None:
+                    outcomes[slot] = Outcome.SKIPPED
+                    tell(slot, "", "is scored already by the same model versions")
+                else:
+                    running[slot] = execution_id
+            for slot, execution_id in list(running.items()):
+                if self._executions.workflow_status(execution_id) == "RUNNING":
+                    continue
+                del running[slot]
+                status = self._executions.snapshot(execution_id, count_committed=False).status
+                outcomes[slot] = Outcome.SUCCEEDED if status == "SUCCEEDED" else Outcome.FAILED
+                tell(slot, execution_id, status)
+            if len(running) >= at_once or (running and not waiting):
+                pause.wait(seconds)
+        return outcomes
+
+    def _begin(
+        self, slot: Slot, models: Sequence[Model], *, named: bool, tell: Callable[[Slot, str, str], None]
+    ) -> str | None:
+        """Start or find the slot's execution; None when nothing is left to score."""
+        for number in range(1, _MOST_RETRIES + 1):
+            execution_id = slot.execution_id if number == 1 else f"{slot.execution_id}-{number}"
+            state = self._executions.workflow_status(execution_id)
+            if state == "RUNNING":
+                tell(slot, execution_id, "runs already")
+                return execution_id
+            if state is None:
+                work = self.left(slot.dataset, models, named=named)
+                if work is None:
+                    return None
+                request: dict[str, Any] = {"dataset": slot.dataset, "execution_label": "backfill"}
+                if work.models is not None:
+                    request["models"] = list(work.models)
+                parse_request(request)
+                self._executions.start(json.dumps(request), execution_id)
+                tell(slot, execution_id, "started")
+                return execution_id
+        problem = Problem(
+            "name", slot.execution_id, f"a name with fewer than {_MOST_RETRIES} tries", "Give another --name."
+        )
+        raise InvalidInputError("backfill", [problem])
+
+    def left(self, dataset: str, models: Sequence[Model], *, named: bool) -> Work | None:
+        """What is not scored yet; None when every model has scored the dataset in its current version.
+
+        Scored counts what has its output in S3 and whose execution began after the last upload into the dataset.
+        """
+        uploaded = self._last_upload(dataset)
+        missing = [model.model_id for model in models if not self._is_scored(dataset, model, uploaded)]
+        if not missing:
+            return None
+        return Work(tuple(missing) if named or len(missing) < len(models) else None)
+
+    def _is_scored(self, dataset: str, model: Model, uploaded: datetime | None) -> bool:
+        for execution_id in self._executions_with_output(dataset, model.model_id):
+            execution = self._record(execution_id)
+            if execution is None:
+                continue
+            # S3 gives whole seconds: an upload in the second in which the execution began may have come after it.
+            began = datetime.fromisoformat(execution.started_at).replace(microsecond=0)
+            if uploaded is not None and began <= uploaded:
+                continue
+            for job in self._succeeded_jobs(execution_id):
+                pairs = zip(job.model_ids, job.model_versions, strict=True)
+                if job.dataset == dataset and (model.model_id, model.current_version) in pairs:
+                    return True
+        return False
+
+    def _executions_with_output(self, dataset: str, model_id: str) -> Iterator[str]:
+        # A model whose every row went to quarantine has no predictions, but has scored the dataset all the same.
+        for prefix_of in (layout.predictions_prefix, layout.quarantine_prefix):
+            prefix = prefix_of(dataset, model_id, "").removesuffix("/")
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._deployment.results_bucket, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                for entry in page.get("CommonPrefixes", ()):
+                    yield entry["Prefix"].removeprefix(prefix).removesuffix("/")
+
+    def _record(self, execution_id: str) -> ExecutionRecord | None:
+        item = self._table.get_item(Key=records.execution_key(execution_id)).get("Item")
+        return records.read_item(ExecutionRecord, item) if item else None
+
+    def _succeeded_jobs(self, execution_id: str) -> list[JobRecord]:
+        found = query(
+            self._table,
+            IndexName=records.INDEX_NAME,
+            KeyConditionExpression=Key(records.INDEX_PARTITION_KEY).eq(
+                records.jobs_by_status(execution_id, JobStatus.SUCCEEDED)
+            ),
+        )
+        return [records.read_item(JobRecord, item) for item in found]
+
+    def _last_upload(self, dataset: str) -> datetime | None:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._deployment.datasets_bucket, Prefix=layout.dataset_prefix(dataset)
+        )
+        times = [entry["LastModified"] for page in pages for entry in page.get("Contents", ())]
+        return max(times, default=None)

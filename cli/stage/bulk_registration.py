@@ -1,0 +1,152 @@
+"""Registers many models, all or nothing: everything is checked first, and what is current changes last."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cli.documents.artifact import Artifact, fetch_artifact, hash_artifact, inspect_artifact
+from cli.documents.bulk_file import BulkLine, at_line
+from cli.failures import CommandError
+from cli.stage.catalog import Catalog, VersionTakenError
+from contract.catalog.models import Model, ModelVersion
+from contract.problems import InvalidInputError, Problem
+
+_THREADS = 16
+"""As many as a client keeps connections."""
+_TRIES = 5
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A line whose artifact is whole, and the version that an earlier try may have written for it."""
+
+    line: BulkLine
+    sha256: str
+    size: int
+    existing: ModelVersion | None
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """What was done: the models as they are now, and how many of the versions were there before."""
+
+    models: tuple[Model, ...]
+    versions_written: int
+    versions_found: int
+
+
+def register_all(
+    catalog: Catalog,
+    lines: Sequence[BulkLine],
+    folder: Path,
+    *,
+    registered_by: str,
+    notice: Callable[[str], None] = lambda _: None,
+) -> BulkResult:
+    """Register every line and make it current, or change nothing that executions see.
+
+    Artifacts are stored and versions written first; none of them is current yet. Only then do the models change, a
+    hundred in a transaction. When it breaks off, running it again finds what is there by the artifacts' digests.
+
+    Raises:
+        InvalidInputError: with every problem of every line, before anything is written.
+        CommandError: when somebody else keeps changing the same models.
+    """
+    notice(f"Checking {len(lines):,} models ...")
+    checked = _check(catalog, lines, folder)
+    new = [item for item in checked if item.existing is None]
+    notice(f"Storing {len(new):,} artifacts and versions; {len(checked) - len(new):,} are there already ...")
+
+    def store(item: _Checked) -> ModelVersion:
+        if item.existing is not None:
+            return item.existing
+        with fetch_artifact(item.line.document.artifact, folder, catalog.s3) as (path, _):
+            artifact = None if path is None else hash_artifact(path)
+            if artifact is None or artifact.sha256 != item.sha256:
+                raise CommandError(
+                    f"line {item.line.number}: the artifact {item.line.document.artifact} changed while models were "
+                    "being registered. Nothing has become current. Run the command again."
+                )
+            return _store(catalog, item, artifact, registered_by)
+
+    versions = list(_in_threads(store, checked))
+    notice(f"Making {len(versions):,} versions current ...")
+    wanted = [(item.line.document, version) for item, version in zip(checked, versions, strict=True)]
+    models = tuple(catalog.make_all_current(wanted, changed_by=registered_by))
+    return BulkResult(models, len(new), len(checked) - len(new))
+
+
+def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path) -> list[_Checked]:
+    def check(line: BulkLine) -> _Checked | list[Problem]:
+        document = line.document
+        with fetch_artifact(document.artifact, folder, catalog.s3) as (path, missing):
+            problems = missing if path is None else inspect_artifact(path, document.model_file)
+            if path is None or problems:
+                return at_line(line.number, problems)
+            artifact = hash_artifact(path)
+        existing = catalog.versions(document.model_id)
+        wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
+        if document.version is None:
+            alike = [version for version in existing.values() if _same(version, wanted)]
+            found = max(alike, key=lambda version: version.registered_at, default=None)
+            return _Checked(line, artifact.sha256, artifact.size, found)
+        taken = existing.get(document.version)
+        if taken is not None and not _same(taken, wanted):
+            expected = "a version that does not exist yet, or exists with the same artifact and record"
+            return at_line(line.number, [Problem("version", document.version, expected)])
+        if taken is None and (why := catalog.place_problem(document, artifact)):
+            return at_line(line.number, [Problem("version", document.version, f"a version that is free ({why})")])
+        return _Checked(line, artifact.sha256, artifact.size, taken)
+
+    checked: list[_Checked] = []
+    problems: list[Problem] = []
+    for result in _in_threads(check, lines):
+        if isinstance(result, _Checked):
+            checked.append(result)
+        else:
+            problems += result
+    if problems:
+        raise InvalidInputError("bulk", problems)
+    return checked
+
+
+def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
+    """Whether a version is this one, whatever it is called and whoever registered it when."""
+    spec = replace(wanted.spec, version=version.spec.version)
+    when, who = version.registered_at, version.registered_by
+    return version == replace(wanted, spec=spec, registered_at=when, registered_by=who, tags=version.tags)
+
+
+def _store(catalog: Catalog, item: _Checked, artifact: Artifact, registered_by: str) -> ModelVersion:
+    for _ in range(_TRIES):
+        try:
+            return catalog.add_version(item.line.document, artifact, registered_by)
+        except VersionTakenError:
+            continue
+    raise CommandError(
+        f"line {item.line.number}: model {item.line.document.model_id} is being registered by somebody else as well. "
+        "Nothing has become current. Run the command again."
+    )
+
+
+def _in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    with ThreadPoolExecutor(_THREADS) as threads:
+        try:
+            yield from threads.map(function, items)
+        except BaseException:
+            # The first error ends it: what is still queued is not begun.
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def bulk_json(result: BulkResult) -> dict[str, Any]:
+    return {
+        "models": [{"model_id": model.model_id, "current_version": model.current_version} for model in result.models],
+        "versions_written": result.versions_written,
+        "versions_found": result.versions_found,
+    }

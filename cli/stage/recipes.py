@@ -1,0 +1,72 @@
+"""The recipes in the table, and their training scripts in the models bucket."""
+
+from datetime import UTC, datetime
+
+from boto3.dynamodb.conditions import Key
+
+from cli.documents.recipe_document import RecipeDocument, as_set
+from cli.failures import CommandError
+from cli.stage.catalog import query
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from contract import layout
+from contract.catalog.recipes import ModelRecipe
+from contract.table import records
+
+
+class Recipes:
+    """The recipes of one deployment."""
+
+    def __init__(self, connection: Connection, deployment: Deployment) -> None:
+        self._table = connection.resource("dynamodb").Table(deployment.table_name)
+        self._s3 = connection.client("s3")
+        self._bucket = deployment.models_bucket
+
+    def set(self, document: RecipeDocument, *, updated_by: str = "") -> ModelRecipe:
+        """Upload the training script, if there is one, then write the recipe over what was there."""
+        recipe = as_set(document.recipe, at=datetime.now(UTC).isoformat(timespec="microseconds"), by=updated_by)
+        if document.archive is not None and recipe.code is not None:
+            # Its key is its digest: what lies there already is the same.
+            key = layout.code_key(recipe.model_id, recipe.code.sha256)
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=document.archive)
+        self._table.put_item(Item=records.recipe_item(recipe))
+        return recipe
+
+    def all(self) -> list[ModelRecipe]:
+        """Every recipe by model id."""
+        condition = Key(records.INDEX_PARTITION_KEY).eq(records.RECIPES_COLLECTION)
+        items = query(self._table, IndexName=records.INDEX_NAME, KeyConditionExpression=condition)
+        return [records.read_item(ModelRecipe, item) for item in items]
+
+    def find(self, model_id: str) -> ModelRecipe | None:
+        item = self._table.get_item(Key=records.recipe_key(model_id), ConsistentRead=True).get("Item")
+        return records.read_item(ModelRecipe, item) if item else None
+
+    def show(self, model_id: str) -> ModelRecipe:
+        """A model's recipe.
+
+        Raises:
+            CommandError: when it has none.
+        """
+        recipe = self.find(model_id)
+        if recipe is None:
+            raise CommandError(no_recipe(model_id))
+        return recipe
+
+    def remove(self, model_id: str) -> ModelRecipe:
+        """Take a model's recipe away; its versions stay.
+
+        Raises:
+            CommandError: when it has none.
+        """
+        gone = self._table.delete_item(Key=records.recipe_key(model_id), ReturnValues="ALL_OLD").get("Attributes")
+        if not gone:
+            raise CommandError(no_recipe(model_id))
+        return records.read_item(ModelRecipe, gone)
+
+
+def no_recipe(model_id: str) -> str:
+    return (
+        f"Model {model_id!r} has no recipe. `fleetscore models recipe list` shows every one, "
+        f"`fleetscore models recipe set {model_id} @recipe.json` sets one."
+    )

@@ -1,0 +1,160 @@
+"""The stage's schedules in EventBridge Scheduler: those of cdk.json, and those that are made while it runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cli.failures import CommandError
+from cli.stage.connection import Connection
+from cli.stage.deployment import stack_outputs
+from contract.problems import InvalidInputError
+from contract.triggers.schedules import Schedule, check_it_fires, read_target_input, target_input
+
+_STACK = "triggers"
+_OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn")
+_DELIVERY_SECONDS, _TRIES = 86_400, 185
+_DESCRIPTION = "Made with `fleetscore schedules add`"
+# What GetSchedule tells beside what UpdateSchedule takes.
+_NOT_FOR_UPDATE = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
+
+
+@dataclass(frozen=True)
+class ListedSchedule:
+    """A schedule as EventBridge Scheduler has it."""
+
+    name: str
+    expression: str
+    time_zone: str
+    flexible_window_minutes: int | None
+    enabled: bool
+    request: Any
+    """None when somebody else wrote the target's input."""
+    declared: bool
+    """It comes from the settings in cdk.json."""
+    next_time: datetime | None
+    """When it fires next, in UTC; None when it is paused or never fires again."""
+
+
+class Schedules:
+    """The schedules of one stage."""
+
+    def __init__(self, connection: Connection, stage: str) -> None:
+        self._scheduler = connection.client("scheduler")
+        self._cloudformation = connection.client("cloudformation")
+        self._stack_name = f"fleetscore-{stage}-{_STACK}"
+        outputs = stack_outputs(self._cloudformation, stage, _STACK, _OUTPUTS)
+        self._group, self._target_arn, self._role_arn, self._dead_letters_arn = (outputs[name] for name in _OUTPUTS)
+
+    def add(self, schedule: Schedule, now: datetime | None = None) -> None:
+        """Make a schedule that starts executions from now on.
+
+        Raises:
+            InvalidInputError: when it would never fire.
+            CommandError: when the name is taken.
+        """
+        if problems := check_it_fires(schedule, now or datetime.now(UTC)):
+            raise InvalidInputError("schedule", problems)
+        window = schedule.flexible_window_minutes
+        try:
+            self._scheduler.create_schedule(
+                GroupName=self._group,
+                Name=schedule.name,
+                Description=_DESCRIPTION,
+                ScheduleExpression=schedule.expression,
+                ScheduleExpressionTimezone=schedule.time_zone,
+                State=_state(schedule.enabled),
+                FlexibleTimeWindow=(
+                    {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window} if window else {"Mode": "OFF"}
+                ),
+                Target={
+                    "Arn": self._target_arn,
+                    "RoleArn": self._role_arn,
+                    "Input": target_input(schedule),
+                    "DeadLetterConfig": {"Arn": self._dead_letters_arn},
+                    "RetryPolicy": {"MaximumEventAgeInSeconds": _DELIVERY_SECONDS, "MaximumRetryAttempts": _TRIES},
+                },
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConflictException":
+                remedy = "Choose another name, or remove that one first."
+                raise CommandError(f"There is a schedule {schedule.name!r} already. {remedy}") from error
+            raise
+
+    def all(self) -> list[ListedSchedule]:
+        """Every schedule of the stage, by name."""
+        declared = self._declared()
+        now = datetime.now(UTC)
+        return [self._listed(self._get(name), declared, now) for name in sorted(self._names())]
+
+    def switch(self, name: str, *, enabled: bool) -> bool:
+        """Resume or pause a schedule; says whether cdk.json declares it."""
+        found = self._get(name)
+        if (found.get("State", "ENABLED") == "ENABLED") != enabled:
+            fields = {key: value for key, value in found.items() if key not in _NOT_FOR_UPDATE}
+            self._scheduler.update_schedule(**{**fields, "State": _state(enabled)})
+        return name in self._declared()
+
+    def remove(self, name: str) -> None:
+        """Delete a schedule that was made with `add`.
+
+        Raises:
+            CommandError: when there is none of that name, or when cdk.json declares it.
+        """
+        self._get(name)
+        if name in self._declared():
+            raise CommandError(
+                f"Schedule {name!r} comes from the setting `schedules` in cdk.json (stack {self._stack_name}): take "
+                f"it out there and deploy, or pause it with `fleetscore schedules pause {name}`."
+            )
+        self._scheduler.delete_schedule(GroupName=self._group, Name=name)
+
+    def _names(self) -> Iterator[str]:
+        for page in self._scheduler.get_paginator("list_schedules").paginate(GroupName=self._group):
+            yield from (str(item["Name"]) for item in page["Schedules"])
+
+    def _get(self, name: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = self._scheduler.get_schedule(GroupName=self._group, Name=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                raise CommandError(
+                    f"There is no schedule {name!r} in group {self._group}. See `fleetscore schedules list`."
+                ) from error
+            raise
+        return found
+
+    def _declared(self) -> frozenset[str]:
+        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=self._stack_name)
+        return frozenset(
+            str(item["PhysicalResourceId"])
+            for page in pages
+            for item in page["StackResourceSummaries"]
+            if item["ResourceType"] == "AWS::Scheduler::Schedule" and item.get("PhysicalResourceId")
+        )
+
+    def _listed(self, found: dict[str, Any], declared: frozenset[str], now: datetime) -> ListedSchedule:
+        listed = ListedSchedule(
+            name=found["Name"],
+            expression=found["ScheduleExpression"],
+            time_zone=found.get("ScheduleExpressionTimezone") or "UTC",
+            flexible_window_minutes=found["FlexibleTimeWindow"].get("MaximumWindowInMinutes"),
+            enabled=found.get("State", "ENABLED") == "ENABLED",
+            request=None,
+            declared=found["Name"] in declared,
+            next_time=None,
+        )
+        try:
+            request = read_target_input(found["Target"].get("Input", "")).request
+            known = Schedule(listed.name, listed.expression, listed.time_zone, listed.flexible_window_minutes, request)
+        except InvalidInputError:
+            # Somebody made or changed it past this command: it is shown as it is.
+            return listed
+        following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if listed.enabled else None
+        return replace(listed, request=request, next_time=following)
+
+
+def _state(enabled: bool) -> str:
+    return "ENABLED" if enabled else "DISABLED"

@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+from cli.commands.tables import comparison_json, feature_lines
+from cli.documents.comparison import compare
+from contract.catalog.models import Compute, ModelVersion
+from contract.job.scoring_spec import Feature, ModelSpec
+
+SPEC = ModelSpec(
+    model_id="churn",
+    version="1",
+    artifact_sha256="0" * 64,
+    artifact_bytes=10,
+    framework="sklearn",
+    format="sklearn-joblib",
+    model_file="model.joblib",
+    method="predict",
+    features=(Feature("age", "double"), Feature("plan", "string"), Feature("visits", "int32")),
+)
+FIRST = ModelVersion(SPEC, "customers", Compute("ml.m5.large"), registered_at="monday", registered_by="me")
+
+
+def test_versions_that_differ_in_name_and_date_only_have_no_differences() -> None:
+    second = replace(FIRST, spec=replace(SPEC, version="2"), registered_at="tuesday", registered_by="you")
+    found = compare(FIRST, second)
+    assert found.fields == {}
+    assert feature_lines(found.features) == []
+
+
+def test_every_field_that_differs_is_told_with_both_values() -> None:
+    spec = replace(SPEC, version="2", artifact_sha256="1" * 64, artifact_bytes=12, method="predict_proba")
+    second = replace(FIRST, spec=spec, compute=Compute("ml.c5.large"), max_attempts=1, tags={"team": "ads"})
+    assert compare(FIRST, second).fields == {
+        "artifact_sha256": ("0" * 64, "1" * 64),
+        "artifact_bytes": (10, 12),
+        "method": ("predict", "predict_proba"),
+        "instance_type": ("ml.m5.large", "ml.c5.large"),
+        "max_attempts": (3, 1),
+        "tag team": (None, "ads"),
+    }
+
+
+def test_features_are_told_apart_as_added_removed_and_retyped() -> None:
+    features = (Feature("visits", "int64"), Feature("age", "double", nullable=False), Feature("spend", "double"))
+    found = compare(FIRST, replace(FIRST, spec=replace(SPEC, version="2", features=features)))
+    assert found.fields == {}
+    assert feature_lines(found.features) == [
+        "feature added: spend:double",
+        "feature removed: plan:string",
+        "feature retyped: age:double -> age:double:required",
+        "feature retyped: visits:int32 -> visits:int64",
+        "The features stand in another order.",
+    ]
+    assert [item["name"] for item in comparison_json(found)["features"]["added"]] == ["spend"]

@@ -1,0 +1,217 @@
+"""Model folders as MLflow writes them."""
+
+import hashlib
+import json
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import pytest
+import xgboost
+import yaml
+
+from cli import main as entry
+from cli.documents.mlflow_folder import packed, read_mlflow_folder
+from cli.stage.catalog import Catalog
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from contract.problems import InvalidInputError
+from tests.unit.cli.local_models import classifier, people, write_sample
+
+SIGNATURE = {
+    "inputs": json.dumps(
+        [
+            {"type": "integer", "name": "visits", "required": True},
+            {"type": "double", "name": "age", "required": False},
+        ]
+    ),
+    "outputs": json.dumps([{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]),
+}
+
+
+def write_folder(folder: Path, flavors: dict[str, Any], **more: Any) -> Path:
+    described = {
+        "artifact_path": "model",
+        "flavors": {"python_function": {"loader_module": "mlflow.sklearn"}, **flavors},
+        "run_id": "0123abc",
+        "signature": SIGNATURE,
+        **more,
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "MLmodel").write_text(yaml.safe_dump(described))
+    return folder
+
+
+@pytest.fixture
+def sklearn_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "mlflow"
+    folder.mkdir()
+    (folder / "model.pkl").write_bytes(pickle.dumps(classifier()))
+    flavor = {"pickled_model": "model.pkl", "serialization_format": "cloudpickle", "sklearn_version": "1.9.1"}
+    return write_folder(folder, {"sklearn": flavor})
+
+
+def test_an_sklearn_folder_gives_format_features_and_where_it_comes_from(sklearn_folder: Path) -> None:
+    model = read_mlflow_folder(sklearn_folder)
+    assert model.problems == ()
+    assert model.fields == {
+        "format": "sklearn-joblib",
+        "model_file": "model.pkl",
+        "framework_version": "1.9.1",
+        "features": [
+            {"name": "visits", "type": "int32", "nullable": False},
+            {"name": "age", "type": "double", "nullable": True},
+        ],
+        "method": "predict",
+        "source": "mlflow 0123abc",
+    }
+
+
+def test_the_same_folder_gives_the_same_artifact(sklearn_folder: Path) -> None:
+    digests = []
+    for _ in range(2):
+        with packed(read_mlflow_folder(sklearn_folder)) as path:
+            digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
+            with tarfile.open(path) as archive:
+                assert archive.getnames() == ["model.pkl"]
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("model_class", "suffix", "declared"),
+    [
+        ("xgboost.sklearn.XGBClassifier", "ubj", "xgboost-sklearn-ubj"),
+        ("xgboost.core.Booster", "json", "xgboost-json"),
+        (None, "ubj", "xgboost-ubj"),
+    ],
+)
+def test_an_xgboost_folder_says_by_its_class_and_its_bytes_what_it_is(
+    tmp_path: Path, model_class: str | None, suffix: str, declared: str
+) -> None:
+    frame = people()
+    model = xgboost.XGBClassifier(n_estimators=2).fit(frame, frame["age"] > 40)
+    (tmp_path / "m").mkdir()
+    model.save_model(tmp_path / "m" / f"model.{suffix}")
+    # MLflow's default name says nothing.
+    (tmp_path / "m" / f"model.{suffix}").rename(tmp_path / "m" / "model.xgb")
+    flavor = {"data": "model.xgb", "xgb_version": "3.2.0", **({"model_class": model_class} if model_class else {})}
+    fields = read_mlflow_folder(write_folder(tmp_path / "m", {"xgboost": flavor})).fields
+    assert (fields["format"], fields["model_file"]) == (declared, "model.xgb")
+
+
+@pytest.mark.parametrize(
+    ("flavors", "expected"),
+    [
+        (
+            {"lightgbm": {"data": "m", "lb_version": "4.7.0", "model_class": "lightgbm.basic.Booster"}},
+            ("lightgbm-text", "4.7.0"),
+        ),
+        (
+            {"lightgbm": {"data": "m", "lb_version": "4.7.0", "model_class": "lightgbm.sklearn.LGBMRegressor"}},
+            ("sklearn-joblib", None),
+        ),
+        ({"catboost": {"data": "m", "catboost_version": "1.2.10", "save_format": "cbm"}}, ("catboost-cbm", "1.2.10")),
+        ({"onnx": {"data": "m", "onnx_version": "1.20.0"}}, ("onnx", "1.20.0")),
+        (
+            {"sklearn": {"pickled_model": "m", "serialization_format": "skops", "sklearn_version": "1.9.1"}},
+            ("sklearn-skops", "1.9.1"),
+        ),
+    ],
+)
+def test_other_flavors_give_their_format_and_version(
+    tmp_path: Path, flavors: dict[str, Any], expected: tuple[str, str | None]
+) -> None:
+    folder = write_folder(tmp_path / "m", flavors)
+    (folder / "m").write_bytes(b"content")
+    fields = read_mlflow_folder(folder).fields
+    assert (fields["format"], fields.get("framework_version")) == expected
+    assert fields["model_file"] == "m"
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_pickled_wrapper_of_lightgbm_scores_as_an_estimator(
+    tmp_path: Path, connection: Connection, *, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = people()
+    model = lightgbm.LGBMClassifier(n_estimators=3, min_child_samples=2, n_jobs=1, verbosity=-1)
+    model.fit(frame, frame["age"] > 40)
+    flavor = {"data": "model.pkl", "model_class": "lightgbm.sklearn.LGBMClassifier"}
+    folder = write_folder(tmp_path / "m", {"lightgbm": flavor})
+    (folder / "model.pkl").write_bytes(pickle.dumps(model))
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    words = ["models", "import", "churn", "--mlflow", str(folder), "--dataset", "customers"]
+    assert entry.main([*words, "--method", "predict_proba", "--output-columns", "no,yes"]) == 0
+    capsys.readouterr()
+    assert entry.main(["models", "test", "churn", str(write_sample(tmp_path / "s.parquet")), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["first_rows"][0]
+    assert first["yes"] == model.predict_proba(frame.head(1))[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("flavors", "files", "why"),
+    [
+        ({"pytorch": {}}, {}, "expected a flavor out of sklearn, xgboost, lightgbm, catboost, onnx"),
+        ({"sklearn": {"pickled_model": "model.pkl"}}, {}, "sklearn: pickled_model: got 'model.pkl', expected a file"),
+        ({"sklearn": {"pickled_model": "../model.pkl"}}, {}, "the path of a file in the folder"),
+        ({"sklearn": {"pickled_model": "m", "serialization_format": "dill"}}, {"m": b""}, "got 'dill'"),
+        ({"xgboost": {"data": "model.xgb"}}, {"model.xgb": b"binf..."}, "not in its old binary format"),
+        ({"xgboost": {}}, {}, "xgboost: data: got None"),
+        ({"lightgbm": {"data": "model.lgb"}}, {}, "lightgbm: data: got 'model.lgb', expected a file"),
+        ({"catboost": {"data": "m", "save_format": "json"}}, {"m": b""}, "got 'json', expected the save_format cbm"),
+        ({"onnx": {}}, {}, "onnx: data: got None"),
+    ],
+)
+def test_a_folder_that_cannot_be_scored_is_refused(
+    tmp_path: Path, flavors: dict[str, Any], files: dict[str, bytes], why: str
+) -> None:
+    folder = write_folder(tmp_path / "m", flavors)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    with pytest.raises(InvalidInputError, match=why):
+        read_mlflow_folder(folder)
+
+
+@pytest.mark.parametrize(("text", "why"), [("a: [", "expected YAML"), ("[]", "flavors"), ("!!python/name:os", "YAML")])
+def test_a_description_that_is_none_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(InvalidInputError, match="a folder with a file MLmodel"):
+        read_mlflow_folder(tmp_path)
+    (tmp_path / "MLmodel").write_text(text)
+    with pytest.raises(InvalidInputError, match=why):
+        read_mlflow_folder(tmp_path)
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_folder_is_imported_with_words_over_what_it_says(
+    sklearn_folder: Path, connection: Connection, deployment: Deployment, *,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
+    assert entry.main([*words, "--method", "predict_proba", "--tag", "team=ads"]) == 0
+    [(model, version)] = Catalog(connection, deployment).models()
+    assert version is not None
+    assert (version.spec.method, version.source, model.tags) == ("predict_proba", "mlflow 0123abc", {"team": "ads"})
+    sample = write_sample(sklearn_folder / "sample.parquet")
+    assert entry.main(["models", "test", "churn", str(sample)]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_folder_without_named_columns_needs_features(
+    sklearn_folder: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    described = yaml.safe_load((sklearn_folder / "MLmodel").read_text())
+    matrix = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}]
+    words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
+    for inputs, why in (
+        (matrix, "signature: got None, expected named columns in the model's signature. Say --features"),
+        ([{"type": "datetime", "name": "day"}], "signature: day: got 'datetime', expected one of boolean"),
+    ):
+        write_folder(sklearn_folder, described["flavors"], signature={"inputs": json.dumps(inputs)})
+        assert entry.main(words) == 2
+        assert why in capsys.readouterr().err
+        assert entry.main([*words, "--features", "visits:int32,age:double"]) == 0
+        capsys.readouterr()

@@ -1,0 +1,123 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.commands.arguments import build_parser
+from cli.documents.model_document import ModelDocument, read_document, read_features, read_tags
+from contract.job.scoring_spec import Feature
+from contract.problems import InvalidInputError
+
+GOOD: dict[str, Any] = {
+    "artifact": "model.tar.gz",
+    "dataset": "customers",
+    "format": "sklearn-joblib",
+    "model_file": "model.joblib",
+    "method": "predict",
+    "features": "age:double,plan:string:required",
+}
+
+
+def test_flags_make_a_document_with_the_framework_of_the_format() -> None:
+    read = read_document("churn", GOOD)
+    assert read.problems == ()
+    assert read.document is not None
+    assert read.document.features == (Feature("age", "double"), Feature("plan", "string", nullable=False))
+    version = read.document.model_version("7", "a" * 64, 12)
+    assert version.spec.framework == "sklearn"
+    assert version.spec.version == "7"
+    assert version.max_attempts == 3
+
+
+def test_a_file_says_the_same_and_its_artifact_lies_beside_it(tmp_path: Path) -> None:
+    fields = {**GOOD, "model_id": "churn", "features": [{"name": "age", "type": "double"}], "tags": {"team": "ads"}}
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(fields))
+    read = read_document(f"@{path}", {})
+    assert read.folder == tmp_path
+    assert read.document is not None
+    assert read.document.tags == {"team": "ads"}
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**GOOD, "model_id": "churn", "features": [{"name": "age", "type": "double"}]}))
+    read = read_document(f"@{path}", {"dataset": "others", "artifact": "here.tar.gz"})
+    assert read.document is not None
+    assert read.document.dataset == "others"
+    assert read.folder == Path()
+
+
+def test_every_problem_is_reported_in_one_try() -> None:
+    flags = {
+        **GOOD,
+        "dataset": "No Such Name",
+        "method": "margin",
+        "features": "age",
+        "instance_type": "m5.xlarge",
+        "max_attempts": 99,
+        "version": "-1",
+    }
+    read = read_document("Churn!", flags)
+    assert read.document is None
+    fields = {problem.field for problem in read.problems}
+    assert fields == {
+        "model_id", "dataset", "method", "features[0]", "instance_type", "max_attempts", "version"
+    }  # fmt: skip
+
+
+def test_a_prediction_column_with_a_features_name_is_refused_unless_the_output_lacks_the_feature() -> None:
+    read = read_document("churn", {**GOOD, "output_columns": ("plan",)})
+    assert [(problem.field, problem.value) for problem in read.problems] == [("output_columns", ["plan"])]
+    keys = {"columns": "keys", "key_columns": ("id",)}
+    assert read_document("churn", {**GOOD, **keys, "output_columns": ("plan",)}).problems == ()
+    unnamed = read_document("churn", {**GOOD, "features": "prediction:double"})
+    assert [problem.field for problem in unnamed.problems] == ["output_columns"]
+
+
+def test_a_missing_field_is_named() -> None:
+    read = read_document("churn", {name: value for name, value in GOOD.items() if name != "dataset"})
+    assert [problem.field for problem in read.problems] == ["dataset"]
+
+
+@pytest.mark.parametrize("text", ["age", ":double", "age:double:nullable", "age:double,,visits:int64"])
+def test_a_feature_that_is_not_name_and_type_is_refused(text: str) -> None:
+    _, problems = read_features(text)
+    assert len(problems) == 1
+
+
+def test_features_come_from_a_file_of_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "features.json"
+    path.write_text('[{"name": "age", "type": "double"}]')
+    assert read_features(f"@{path}") == ([{"name": "age", "type": "double"}], [])
+    path.write_text('{"name": "age"}')
+    with pytest.raises(InvalidInputError, match="a JSON list"):
+        read_features(f"@{path}")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"@.*nothing\.json.*No such file"):
+        read_document(f"@{tmp_path}/nothing.json", {})
+
+
+def test_a_tag_is_a_key_and_a_value() -> None:
+    tags, problems = read_tags(["team=ads", "url=a=b", "lonely"])
+    assert tags == {"team": "ads", "url": "a=b"}
+    assert [problem.value for problem in problems] == ["lonely"]
+
+
+def test_flags_say_how_a_model_is_loaded() -> None:
+    words = ["models", "register", "own", "--artifact", "m.tar.gz", "--dataset", "customers", "--format", "custom"]
+    words += ["--model-file", "code/inference.py", "--method", "predict", "--features", "age:double", "--custom-code"]
+    words += ["--output-columns", "a,b", "--output-types", "string,double", "--content-type", "application/json"]
+    options = vars(build_parser().parse_args([*words, "--accept", "text/csv"]))
+    flags = {name: value for name, value in options.items() if name in ModelDocument.__dataclass_fields__}
+    read = read_document("own", flags)
+    assert read.problems == ()
+    assert read.document is not None
+    spec = read.document.model_version("1", "a" * 64, 12).spec
+    assert (spec.custom_code, spec.output_types, spec.content_type) == (True, ("string", "double"), "application/json")
+    assert (spec.framework, spec.accept, spec.accelerator, spec.trusted_types) == ("custom", "text/csv", "", ())
+    refused = read_document("own", {**flags, "accelerator": "warp"})
+    assert [problem.field for problem in refused.problems] == ["accelerator"]

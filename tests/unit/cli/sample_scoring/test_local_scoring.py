@@ -1,0 +1,163 @@
+"""`fleetscore models test`: the container's code on this machine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sklearn
+
+from cli import main as entry
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from contract import layout
+from tests.unit.cli.local_models import ROWS, classifier, people, sample_table, sklearn_archive, write_sample
+
+Captured = pytest.CaptureFixture[str]
+
+RECORD = {
+    "model_id": "churn",
+    "artifact": "model.tar.gz",
+    "format": "sklearn-joblib",
+    "model_file": "model.joblib",
+    "method": "predict_proba",
+    "features": [{"name": "visits", "type": "int32"}, {"name": "age", "type": "double"}],
+    "key_columns": ["id"],
+}
+
+
+class NotAModel:
+    """Says something and gives up when it is loaded."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("import sys; sys.stderr.write('last words of the model'); raise ValueError('no')",)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    sklearn_archive(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps(RECORD))
+    return tmp_path / "model.json"
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any call of AWS fails the test."""
+
+    def refuse(*_: object) -> Any:
+        raise AssertionError("AWS was asked for something")
+
+    monkeypatch.setattr(Connection, "session", refuse)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_record_and_its_artifact_are_tried_without_aws(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    sample = write_sample(tmp_path / "sample.parquet")
+    words = ["models", "test", "churn", str(sample), "--record", str(record), "--rows", "2"]
+    assert entry.main(words) == 0
+    shown = capsys.readouterr().out
+    assert f"churn, version unregistered, scored {ROWS} rows of the sample." in shown
+    assert "Columns added: prediction_False:double, prediction_True:double" in shown
+    assert entry.main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["columns_added"]) == (
+        ROWS,
+        {"prediction_False": "double", "prediction_True": "double"},
+    )
+    expected = classifier().predict_proba(people())
+    for number, row in enumerate(told["first_rows"]):
+        assert row["id"] == number
+        assert row["prediction_True"] == pytest.approx(expected[number][1])
+    assert told["first_rows"][0]["note"] is None
+    assert len(told["first_rows"]) == 2
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("name", ["sample.csv.gz", "sample.jsonl", "sample.tsv"])
+def test_a_sample_of_text_is_tried_as_a_job_would_read_it(
+    record: Path, tmp_path: Path, capsys: Captured, name: str
+) -> None:
+    fields = {**RECORD, "partition_columns": ["day"], "key_columns": ["id", "day"]}
+    record.write_text(json.dumps(fields))
+    sample = tmp_path / "day=2026-01-31" / name
+    sample.parent.mkdir()
+    frame = sample_table().to_pandas()
+    if name.endswith(".jsonl"):
+        frame.to_json(sample, orient="records", lines=True)
+    else:
+        frame.to_csv(sample, index=False, sep="\t" if name.endswith(".tsv") else ",")
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record), "--json", "--rows", "1"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], list(told["columns_added"])) == (ROWS, ["prediction_False", "prediction_True"])
+    [row] = told["first_rows"]
+    assert (row["id"], row["day"], row["visits"]) == ("0", "2026-01-31", int(people()["visits"][0]))
+    assert row["prediction_True"] == pytest.approx(classifier().predict_proba(people())[0][1])
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_what_is_special_about_the_model_is_shown(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    fields = json.loads(record.read_text())
+    record.write_text(json.dumps({**fields, "framework_version": "1.0.2"}))
+    sample = write_sample(tmp_path / "sample.parquet")
+    words = ["models", "test", "churn", str(sample), "--record", str(record)]
+    assert entry.main(words) == 0
+    assert f"Note: trained with scikit-learn 1.0.2, scored with {sklearn.__version__}" in capsys.readouterr().out
+    assert entry.main([*words, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 1
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_the_containers_own_words_say_what_is_wrong(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    sample = write_sample(tmp_path / "sample.parquet", sample_table().drop_columns("visits"))
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Scoring with churn, version unregistered, failed. DATA: " in captured.err
+    assert "feature column 'visits' of type int32 is missing" in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_what_the_model_wrote_is_shown_where_the_message_alone_does_not_explain_it(
+    record: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    sklearn_archive(tmp_path, NotAModel())
+    sample = write_sample(tmp_path / "sample.parquet")
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
+    captured = capsys.readouterr().err
+    assert "last words of the model" in captured
+    assert "failed. MODEL: model 'churn': 'model.joblib' cannot be loaded as sklearn-joblib" in captured
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_what_cannot_be_tried_is_refused_before_anything_is_run(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    sample = write_sample(tmp_path / "sample.parquet")
+    for words, why in (
+        ([str(tmp_path / "no.parquet"), "--record", str(record)], "expected a file that exists"),
+        ([str(sample), "--record", str(record), "--artifact", str(tmp_path / "no")], "a file that exists"),
+        ([str(sample), "--record", str(record), "--version", "1"], "Either --version"),
+        ([str(sample), "--artifact", "model.tar.gz"], "--artifact goes with --record"),
+    ):
+        assert entry.main(["models", "test", "churn", *words]) == 2
+        assert why in capsys.readouterr().err
+    assert entry.main(["models", "test", "other", str(sample), "--record", str(record)]) == 2
+    assert "model_id: got 'churn', expected 'other'" in capsys.readouterr().err
+
+
+def test_a_version_of_the_catalog_is_tried_and_its_digest_is_held(
+    record: Path, *, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    sample = write_sample(record.parent / "sample.parquet")
+    assert entry.main(["models", "register", f"@{record}", "--dataset", "customers"]) == 0
+    assert entry.main(["models", "test", "churn", str(sample)]) == 0
+    assert "churn, version 1, scored" in capsys.readouterr().out
+    key = layout.artifact_key("churn", "1")
+    s3 = connection.client("s3")
+    size = s3.head_object(Bucket=deployment.models_bucket, Key=key)["ContentLength"]
+    s3.put_object(Bucket=deployment.models_bucket, Key=key, Body=b"x" * size)
+    assert entry.main(["models", "test", "churn", str(sample), "--version", "1"]) == 1
+    assert "MODEL: " in capsys.readouterr().err
+    s3.delete_object(Bucket=deployment.models_bucket, Key=key)
+    assert entry.main(["models", "test", "churn", str(sample)]) == 2
+    assert "There is no artifact at s3://some-models/churn/1/model.tar.gz" in capsys.readouterr().err

@@ -1,0 +1,195 @@
+"""`--infer-schema`: names from the artifact, types from a sample."""
+
+import operator
+from collections.abc import Callable
+from pathlib import Path
+
+import catboost
+import lightgbm
+import pyarrow as pa
+import pytest
+import skops.io
+import xgboost
+from skl2onnx import to_onnx
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from cli import main as entry
+from cli.sample_scoring.schema_inference import infer_features
+from cli.stage.catalog import Catalog
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import Feature, ModelFormat
+from contract.problems import InvalidInputError
+from tests.unit.cli.builders import make_archive
+from tests.unit.cli.local_models import classifier, people, sample_table, sklearn_archive, write_sample
+
+
+class Malicious:
+    """Runs code when it is loaded."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (self.code,)
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    return write_sample(tmp_path / "sample.parquet")
+
+
+FEATURES = [Feature("visits", "int32", nullable=False), Feature("age", "double")]
+
+
+def test_names_and_order_come_from_the_artifact_and_types_from_the_sample(tmp_path: Path, sample: Path) -> None:
+    found = infer_features(sklearn_archive(tmp_path), "sklearn-joblib", "model.joblib", sample, ["id"])
+    assert [item.feature for item in found] == FEATURES
+
+
+def test_a_booster_knows_its_names_too(tmp_path: Path, sample: Path) -> None:
+    data = xgboost.DMatrix(people(), people()["age"] > 40)
+    xgboost.train({"objective": "binary:logistic"}, data, 2).save_model(tmp_path / "model.ubj")
+    archive = make_archive(tmp_path / "b.tar.gz", {"model.ubj": (tmp_path / "model.ubj").read_bytes()})
+    found = infer_features(archive, "xgboost-ubj", "model.ubj", sample, [])
+    assert [item.feature for item in found] == FEATURES
+
+
+def save_skops(path: Path) -> None:
+    skops.io.dump(classifier(), path)
+
+
+def save_lightgbm(path: Path) -> None:
+    data = lightgbm.Dataset(people(), label=people()["age"] > 40)
+    lightgbm.train({"objective": "binary", "verbosity": -1}, data, 2).save_model(path)
+
+
+def save_catboost(path: Path) -> None:
+    model = catboost.CatBoostClassifier(iterations=2, verbose=0, allow_writing_files=False)
+    model.fit(people(), people()["age"] > 40).save_model(str(path))
+
+
+def save_onnx(path: Path) -> None:
+    frame = people().astype("float32")
+    scaler = ColumnTransformer([("numbers", StandardScaler(), ["visits", "age"])])
+    model = make_pipeline(scaler, LogisticRegression()).fit(frame, frame["age"] > 40)
+    path.write_bytes(to_onnx(model, frame.head(1)).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("declared", "save"),
+    [
+        ("sklearn-skops", save_skops),
+        ("lightgbm-text", save_lightgbm),
+        ("catboost-cbm", save_catboost),
+        ("onnx", save_onnx),
+    ],
+)
+def test_other_formats_know_their_names_too(
+    declared: ModelFormat, save: Callable[[Path], None], tmp_path: Path, sample: Path
+) -> None:
+    save(tmp_path / "model")
+    archive = make_archive(tmp_path / "m.tar.gz", {"model": (tmp_path / "model").read_bytes()})
+    found = infer_features(archive, declared, "model", sample, ["id"])
+    assert [item.feature for item in found] == FEATURES
+
+
+def test_a_skops_file_with_types_that_nobody_trusts_is_not_loaded_for_its_names(tmp_path: Path, sample: Path) -> None:
+    model = make_pipeline(FunctionTransformer(operator.neg), LogisticRegression())
+    skops.io.dump(model.fit(people(), people()["age"] > 40), tmp_path / "model")
+    archive = make_archive(tmp_path / "m.tar.gz", {"model": (tmp_path / "model").read_bytes()})
+    with pytest.raises(InvalidInputError, match=r"skops does not trust, \['_operator.neg'\], so say --features"):
+        infer_features(archive, "sklearn-skops", "model", sample, ["id"])
+
+
+def test_an_artifact_without_names_takes_the_samples_columns_when_their_number_is_right(
+    tmp_path: Path, sample: Path
+) -> None:
+    archive = sklearn_archive(tmp_path, classifier(named=False))
+    with pytest.raises(InvalidInputError, match="with 3 columns beside the keys: age, note, visits', expected 2 col"):
+        infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id"])
+    found = infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id", "note"])
+    assert [item.feature.name for item in found] == ["age", "visits"]
+
+
+def test_what_the_sample_lacks_or_cannot_say_is_named_at_once(tmp_path: Path) -> None:
+    table = sample_table().drop_columns("visits").set_column(1, "age", pa.array([None] * 60, pa.null()))
+    sample = write_sample(tmp_path / "other.parquet", table)
+    with pytest.raises(InvalidInputError) as refused:
+        infer_features(sklearn_archive(tmp_path), "sklearn-joblib", "model.joblib", sample, [])
+    missing, untyped = map(str, refused.value.problems)
+    assert "'other.parquet without visits', expected a sample with every feature of the artifact" in missing
+    assert "It has: id, age, note" in missing
+    assert "column age: got 'null', expected a column of a type that features can have" in untyped
+
+
+def test_loading_happens_elsewhere_and_without_credentials(
+    tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    code = "import os; raise SystemExit(os.environ.get('AWS_SECRET_ACCESS_KEY', 'no credentials'))"
+    archive = sklearn_archive(tmp_path, Malicious(code))
+    with pytest.raises(InvalidInputError, match=r"can be loaded as sklearn-joblib \(SystemExit: no credentials\)"):
+        infer_features(archive, "sklearn-joblib", "model.joblib", sample, [])
+    dying = sklearn_archive(tmp_path, Malicious("import os; os._exit(7)"))
+    with pytest.raises(InvalidInputError, match="exit code 7"):
+        infer_features(dying, "sklearn-joblib", "model.joblib", sample, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("sample.parquet", b"a,b\n", "a Parquet file that can be read"),
+        ("sample.csv.gz", b"a,b\n", "a CSV in gzip file that can be read"),
+        ("sample.csv", b"", "a CSV file that can be read"),
+        ("sample.jsonl", b"{", "a JSON Lines file that can be read"),
+    ],
+)
+def test_a_sample_that_is_not_what_its_name_says_is_refused(
+    tmp_path: Path, name: str, content: bytes, why: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidInputError, match=why):
+        infer_features(tmp_path / "model.tar.gz", "sklearn-joblib", "model.joblib", tmp_path / name, [])
+
+
+def test_types_come_from_text_too(tmp_path: Path) -> None:
+    frame = people()
+    frame["visits"] = frame["visits"].astype("float").where(frame["visits"] > 0)
+    frame.assign(day="2026-01-31").to_csv(tmp_path / "sample.csv.gz", index=False, sep=";", na_rep="-")
+    read_as = InputOptions(csv_delimiter=";", null_values=("-",))
+    archive = sklearn_archive(tmp_path)
+    found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / "sample.csv.gz", [], read_as=read_as)
+    assert [(item.feature, item.nulls) for item in found] == [
+        (Feature("visits", "double"), int(frame["visits"].isna().sum())),
+        (Feature("age", "double"), 0),
+    ]
+    people().to_json(tmp_path / "sample.jsonl", orient="records", lines=True)
+    found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / "sample.jsonl", [])
+    assert [item.feature for item in found] == [Feature("visits", "int64"), Feature("age", "double")]
+
+
+def test_register_shows_what_it_inferred_and_registers_it(
+    sample: Path, *, connection: Connection, deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    tmp_path = sample.parent
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    words = ["models", "register", "churn", "--artifact", str(sklearn_archive(tmp_path)), "--dataset", "customers"]
+    words += ["--format", "sklearn-joblib", "--model-file", "model.joblib", "--infer-schema", str(sample)]
+    assert entry.main(words) == 2
+    assert "method: got None" in capsys.readouterr().err
+    words += ["--method", "predict"]
+    assert entry.main([*words, "--features", "age:double"]) == 2
+    assert "either features or --infer-schema, not both" in capsys.readouterr().err
+    assert entry.main(words) == 0
+    shown = capsys.readouterr().out
+    assert "Inferred 2 features from the artifact and the sample:" in shown
+    assert ["visits", "int32", "no", "0"] in [line.split() for line in shown.splitlines()]
+    [(_, version)] = Catalog(connection, deployment).models()
+    assert version is not None
+    assert list(version.spec.features) == FEATURES

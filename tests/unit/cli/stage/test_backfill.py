@@ -1,0 +1,81 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from cli.main import main
+from cli.stage.backfill import expand, read_time
+from contract.problems import InvalidInputError
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_a_template_names_one_dataset_a_day_both_ends_included() -> None:
+    slots = expand("flights-{date}", moment("2026-02-27"), moment("2026-03-02"), "day", "fill")
+    assert [slot.dataset for slot in slots] == [
+        "flights-2026-02-27",
+        "flights-2026-02-28",
+        "flights-2026-03-01",
+        "flights-2026-03-02",
+    ]
+    assert [slot.execution_id for slot in slots][:2] == ["fill-20260227", "fill-20260228"]
+
+
+def test_hours_and_weeks_have_their_own_places() -> None:
+    hours = expand("f-{date}-{hour}", moment("2026-03-01T22:00"), moment("2026-03-02T01:00"), "hour")
+    assert [slot.dataset for slot in hours] == [
+        "f-2026-03-01-22",
+        "f-2026-03-01-23",
+        "f-2026-03-02-00",
+        "f-2026-03-02-01",
+    ]
+    assert len({slot.execution_id for slot in hours}) == 4
+    weeks = expand("f-{week}", moment("2026-01-01"), moment("2026-01-31"), "week")
+    assert [slot.dataset for slot in weeks] == ["f-2026-w01", "f-2026-w02", "f-2026-w03", "f-2026-w04", "f-2026-w05"]
+
+
+def test_names_are_the_same_every_time_and_differ_between_templates() -> None:
+    first, again, other = (
+        expand(template, moment("2026-01-01"), moment("2026-01-01"), "day")[0].execution_id
+        for template in ("a-{date}", "a-{date}", "a-{year}-{month}-{day}")
+    )
+    assert first == again != other
+    assert len(first) <= 77
+
+
+@pytest.mark.parametrize(
+    ("template", "since", "until", "every", "field"),
+    [
+        ("flights", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("flights-{day", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("flights-{colour}", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("flights-{date.year}", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("flights-{date!r}", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("flights-{}", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("flights-{month}", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("flights-{date}", "2026-01-01", "2026-01-02", "hour", "dataset"),
+        ("Flights-{date}", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("s3/flights/{date}", "2026-01-01", "2026-01-02", "day", "dataset"),
+        ("flights-{date}", "2026-01-02", "2026-01-01", "day", "to"),
+        ("flights-{date}", "1900-01-01", "2026-01-01", "day", "to"),
+    ],
+)
+def test_what_names_no_datasets_is_refused(template: str, since: str, until: str, every: str, field: str) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        expand(template, moment(since), moment(until), every)
+    assert [problem.field for problem in refused.value.problems] == [field]
+
+
+@pytest.mark.parametrize("text", ["today", "2026-02-30", "2026-01-01T06:30"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="from"):
+        read_time("from", text)
+
+
+def test_a_dry_run_needs_no_aws(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--dataset", "f-{date}", "--from", "2026-01-01", "--to", "2026-01-02", "--name", "n", "--dry-run"]
+    assert main(["backfill", *words]) == 0
+    text = capsys.readouterr().out
+    assert "f-2026-01-02" in text
+    assert "n-20260102" in text

@@ -1,0 +1,239 @@
+"""Many models at once: all of them or none, and again without harm."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from cli import main as entry
+from cli.documents.bulk_file import read_bulk
+from cli.stage.catalog import Catalog
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from contract.job.scoring_spec import Feature
+from contract.problems import InvalidInputError
+from tests.unit.cli.builders import make_archive
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    """Commands use the connection that knows the stacks."""
+    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    return Catalog(connection, deployment)
+
+
+def line_of(model_id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "model_id": model_id,
+        "artifact": "model.tar.gz",
+        "dataset": "customers",
+        "format": "sklearn-joblib",
+        "model_file": "model.joblib",
+        "method": "predict",
+        "features": [{"name": "age", "type": "double"}],
+        **fields,
+    }
+
+
+def write_lines(folder: Path, *lines: Mapping[str, Any]) -> Path:
+    make_archive(folder / "model.tar.gz", {"model.joblib": b"some model"})
+    path = folder / "models.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def current_versions(catalog: Catalog) -> dict[str, str]:
+    return {model.model_id: model.current_version for model, _ in catalog.models()}
+
+
+def test_more_models_than_a_transaction_takes_are_registered_from_one_file(
+    account: Catalog, tmp_path: Path, capsys: Captured
+) -> None:
+    names = [f"m-{number:03}" for number in range(105)]
+    path = write_lines(tmp_path, *(line_of(name, tags={"team": "ads"}) for name in names))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    assert "Registered 105 models." in capsys.readouterr().out
+    assert current_versions(account) == dict.fromkeys(names, "1")
+    model, [version] = account.show("m-007")
+    assert (model.tags, len(model.history)) == ({"team": "ads"}, 1)
+    assert version.registered_by == model.history[0].changed_by != ""
+
+
+def test_every_problem_of_every_line_is_told_and_nothing_is_written(
+    account: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
+) -> None:
+    path = write_lines(
+        tmp_path,
+        line_of("good"),
+        line_of("UPPER", method="margin"),
+        line_of("good"),
+        {"model_id": "bare"},
+    )
+    path.write_text(path.read_text() + "not json\n\n[]\n")
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    told = capsys.readouterr().err
+    for part in (
+        "line 2: model_id: got 'UPPER'",
+        "line 2: method: got 'margin'",
+        "line 3: model_id: got 'good', expected each model once; it is in line 1 too",
+        "line 4: artifact: got None",
+        "line 5: model: got 'not json', expected JSON text",
+        "line 7: model: got [], expected a JSON object",
+    ):
+        assert part in told
+    assert "line 5: artifact" not in told
+    lines = [line_of("good"), line_of("lost", artifact="nothing.tar.gz"), line_of("else", model_file="model.pkl")]
+    write_lines(tmp_path, *lines)
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "line 2: artifact: got" in told
+    assert "line 3: model_file: got 'model.pkl'" in told
+    assert account.models() == []
+    assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
+
+
+def test_a_version_that_exists_with_another_artifact_is_refused(
+    account: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
+) -> None:
+    path = write_lines(tmp_path, line_of("churn", version="v1"))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"another model"})
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    assert "line 1: version: got 'v1', expected a version that does not exist yet" in capsys.readouterr().err
+    connection.client("s3").put_object(Bucket="some-models", Key="new/v1/model.tar.gz", Body=b"left behind")
+    path.write_text(json.dumps(line_of("new", version="v1")))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    assert "line 1: version: got 'v1', expected a version that is free" in capsys.readouterr().err
+    assert current_versions(account) == {"churn": "v1"}
+
+
+def test_what_breaks_off_half_way_makes_nothing_current_and_goes_on_when_it_runs_again(
+    account: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    old = write_lines(tmp_path, line_of("a"), line_of("b"))
+    assert entry.main(["models", "register", "--bulk", str(old)]) == 0
+    make_archive(tmp_path / "new.tar.gz", {"model.joblib": b"new model"})
+    path = write_lines(tmp_path, *(line_of(name, artifact="new.tar.gz") for name in ("a", "b", "c", "d")))
+    whole = Catalog.add_version
+    added: list[str] = []
+
+    def break_off(self: Catalog, document: Any, *arguments: Any) -> Any:
+        if document.model_id == "c":
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        added.append(document.model_id)
+        return whole(self, document, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "add_version", break_off)
+        assert entry.main(["models", "register", "--bulk", str(path)]) == 4
+    assert added
+    assert current_versions(account) == {"a": "1", "b": "1"}
+    capsys.readouterr()
+    assert entry.main(["models", "register", "--bulk", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["versions_written"] + told["versions_found"] == 4
+    assert told["versions_found"] == len(added)
+    assert current_versions(account) == {"a": "2", "b": "2", "c": "1", "d": "1"}
+    assert sorted(account.versions("a")) == ["1", "2"]
+    before = account.models()
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    assert "Registered 4 models; 4 of the versions were there already." in capsys.readouterr().out
+    assert account.models() == before
+
+
+def test_a_model_that_somebody_changes_meanwhile_keeps_that_change(
+    account: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_lines(tmp_path, line_of("a"), line_of("b"))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"new model"})
+    read = Catalog._items
+    others = ["a"]
+
+    def read_then_somebody_disables(self: Catalog, keys: Any, **options: Any) -> Any:
+        found = list(read(self, keys, **options))
+        while others:
+            account.set_enabled(others.pop(), False)
+        return iter(found)
+
+    monkeypatch.setattr(Catalog, "_items", read_then_somebody_disables)
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    assert {m.model_id: (m.current_version, m.enabled) for m, _ in account.models()} == {
+        "a": ("2", False),
+        "b": ("2", True),
+    }
+
+
+def test_a_table_of_comma_separated_values_says_the_same(tmp_path: Path) -> None:
+    (tmp_path / "features.json").write_text('[{"name": "age", "type": "double"}]')
+    path = tmp_path / "models.csv"
+    path.write_text(
+        "model_id,artifact,dataset,format,model_file,method,features,key_columns,tags,max_attempts,enabled,"
+        "tolerated_quarantine_fraction\n"
+        'a,a.tar.gz,d,sklearn-joblib,m.joblib,predict,"age:double,plan:string:required","id,day",'
+        '"team=ads,kind=x",5,false,0.01\n'
+        "\n"
+        "b,b.tar.gz,d,sklearn-joblib,m.joblib,predict,@features.json,,,,,\n"
+    )
+    first, second = read_bulk(path)
+    assert (first.number, second.number) == (2, 4)
+    assert first.document.features == (Feature("age", "double"), Feature("plan", "string", nullable=False))
+    assert first.document.key_columns == ("id", "day")
+    assert first.document.tags == {"team": "ads", "kind": "x"}
+    assert (first.document.max_attempts, first.document.enabled) == (5, False)
+    assert (first.document.tolerated_quarantine_fraction, second.document.tolerated_quarantine_fraction) == (0.01, 0.0)
+    assert (second.document.tags, second.document.enabled, second.document.max_attempts) == (None, None, 3)
+    assert second.document.features == (Feature("age", "double"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("model_id,colour\na,red\n", r"line 1: got \['colour'\], expected a header of fields"),
+        ("model_id,dataset\na\n", "line 2: model: got .* expected 2 cells"),
+        ('model_id\n"a', "expected CSV"),
+        ("model_id,max_attempts,features,tags\na,many,age,team\n", "line 2: max_attempts: got 'many'"),
+        ("model_id,tolerated_quarantine_fraction\na,few\n", "line 2: tolerated_quarantine_fraction: got 'few'"),
+        ("", "at least one model"),
+        ("model_id,features\na,@nothing.json\n", "line 2: features: got '@.*nothing.json'"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "models.csv").write_text(text)
+    with pytest.raises(InvalidInputError, match=why):
+        read_bulk(tmp_path / "models.csv")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="a file that can be read"):
+        read_bulk(tmp_path / "models.jsonl")
+    (tmp_path / "models.xlsx").write_text("")
+    with pytest.raises(InvalidInputError, match=r"ends in \.jsonl or \.csv"):
+        read_bulk(tmp_path / "models.xlsx")
+
+
+@pytest.mark.usefixtures("account")
+def test_flags_of_one_model_do_not_go_with_a_file_of_many(tmp_path: Path, capsys: Captured) -> None:
+    path = write_lines(tmp_path, line_of("a"))
+    words = ["models", "register", "churn", "--bulk", str(path), "--dataset", "d", "--tag", "a=b"]
+    assert entry.main(words) == 2
+    assert "leave out --dataset, --tag, MODEL_ID" in capsys.readouterr().err
+    assert entry.main(["models", "register"]) == 2
+    assert "Say which model" in capsys.readouterr().err
+
+
+def test_a_csv_file_may_say_how_models_are_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "models.csv"
+    path.write_text(
+        "model_id,artifact,dataset,format,model_file,method,features,custom_code,output_columns,output_types,accelerator\n"
+        'own,m.tar.gz,customers,custom,code/inference.py,predict,age:double,true,"a,b","string,double",\n'
+        "fast,m.tar.gz,customers,xgboost-ubj,model.ubj,predict,age:double,,,,daal4py\n"
+    )
+    own, fast = (line.document for line in read_bulk(path))
+    assert (own.custom_code, own.output_types, own.accelerator) == (True, ("string", "double"), "")
+    assert (fast.custom_code, fast.accelerator) == (False, "daal4py")

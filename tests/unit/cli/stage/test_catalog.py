@@ -1,0 +1,171 @@
+import hashlib
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli.documents.model_document import ModelDocument
+from cli.failures import CommandError
+from cli.stage.catalog import Catalog
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from contract.job.scoring_spec import Feature
+from contract.problems import InvalidInputError
+from tests.unit.cli.builders import make_archive
+
+
+@pytest.fixture
+def catalog(connection: Connection, deployment: Deployment) -> Catalog:
+    return Catalog(connection, deployment)
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> ModelDocument:
+    make_archive(tmp_path / "model.tar.gz", {"./model.joblib": b"some model"})
+    return ModelDocument(
+        model_id="churn",
+        artifact=str(tmp_path / "model.tar.gz"),
+        dataset="customers",
+        format="sklearn-joblib",
+        model_file="model.joblib",
+        method="predict",
+        features=(Feature("age", "double"),),
+        tags={"team": "ads"},
+    )
+
+
+def test_a_registered_model_is_listed_with_its_digest_and_its_artifact_lies_in_the_bucket(
+    catalog: Catalog, document: ModelDocument, connection: Connection, tmp_path: Path
+) -> None:
+    done = catalog.register(document, registered_by="me")
+    content = (tmp_path / "model.tar.gz").read_bytes()
+    assert done.version.spec.artifact_sha256 == hashlib.sha256(content).hexdigest()
+    assert done.version.spec.artifact_bytes == len(content)
+    assert done.artifact_uri == "s3://some-models/churn/1/model.tar.gz"
+    stored = connection.client("s3").get_object(Bucket="some-models", Key="churn/1/model.tar.gz")["Body"].read()
+    assert stored == content
+    [(model, version)] = catalog.models()
+    assert version == done.version
+    assert (model.enabled, model.current_version, model.tags) == (True, "1", {"team": "ads"})
+    assert done.version.registered_by == "me"
+
+
+def test_the_next_version_is_the_next_whole_number_and_old_ones_stay(catalog: Catalog, document: ModelDocument) -> None:
+    catalog.register(document)
+    catalog.register(replace(document, version="2026-03"))
+    catalog.register(replace(document, version="9"))
+    done = catalog.register(document)
+    assert done.version.spec.version == "10"
+    model, versions = catalog.show("churn")
+    assert model.current_version == "10"
+    assert [version.spec.version for version in versions] == ["1", "2026-03", "9", "10"]
+    assert [version.spec.version for version in catalog.show("churn", "9")[1]] == ["9"]
+
+
+def test_a_version_is_never_overwritten(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
+    first = catalog.register(replace(document, version="1"))
+    make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"another model"})
+    with pytest.raises(CommandError, match=r"has a version 1 already.*with another one.*Choose another --version"):
+        catalog.register(replace(document, version="1"))
+    assert catalog.show("churn", "1")[1] == [first.version]
+
+
+def test_an_artifact_left_behind_is_never_overwritten(
+    catalog: Catalog, document: ModelDocument, connection: Connection
+) -> None:
+    s3 = connection.client("s3")
+    s3.put_object(Bucket="some-models", Key="churn/1/model.tar.gz", Body=b"left behind")
+    with pytest.raises(CommandError, match="holds another artifact already"):
+        catalog.register(replace(document, version="1"))
+    assert catalog.register(document).version.spec.version == "2"
+    assert s3.get_object(Bucket="some-models", Key="churn/1/model.tar.gz")["Body"].read() == b"left behind"
+
+
+def test_a_broken_off_registration_of_the_same_bytes_goes_on(
+    catalog: Catalog, document: ModelDocument, connection: Connection
+) -> None:
+    content = Path(document.artifact).read_bytes()
+    connection.client("s3").put_object(Bucket="some-models", Key="churn/1/model.tar.gz", Body=content)
+    assert catalog.register(document).version.spec.version == "1"
+
+
+def test_an_artifact_in_s3_is_checked_and_copied(
+    catalog: Catalog, document: ModelDocument, connection: Connection
+) -> None:
+    s3 = connection.client("s3")
+    s3.upload_file(document.artifact, "some-results", "training/output/model.tar.gz")
+    done = catalog.register(replace(document, artifact="s3://some-results/training/output/model.tar.gz"))
+    assert done.version.spec.artifact_sha256 == hashlib.sha256(Path(document.artifact).read_bytes()).hexdigest()
+    with pytest.raises(InvalidInputError, match="an object that exists"):
+        catalog.register(replace(document, artifact="s3://some-results/training/nothing.tar.gz"))
+
+
+def test_an_archive_without_the_model_file_is_refused_before_anything_is_written(
+    catalog: Catalog, document: ModelDocument, connection: Connection
+) -> None:
+    with pytest.raises(InvalidInputError, match=r"model_file: got 'model\.pkl'.*which holds: \./model\.joblib"):
+        catalog.register(replace(document, model_file="model.pkl"))
+    assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
+    assert catalog.models() == []
+
+
+def test_a_damaged_archive_is_refused(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
+    whole = (tmp_path / "model.tar.gz").read_bytes()
+    (tmp_path / "model.tar.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InvalidInputError, match="a gzip-compressed tar archive"):
+        catalog.register(document)
+
+
+def test_a_link_is_not_a_model_file(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        link = tarfile.TarInfo("model.joblib")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(InvalidInputError, match="model_file"):
+        catalog.register(document)
+
+
+def test_disabling_keeps_the_version_and_a_new_version_keeps_it_disabled(
+    catalog: Catalog, document: ModelDocument
+) -> None:
+    catalog.register(document)
+    assert catalog.set_enabled("churn", False).enabled is False
+    again = catalog.register(replace(document, tags=None))
+    assert again.model.enabled is False
+    assert again.model.tags == {"team": "ads"}
+    assert catalog.set_enabled("churn", True).current_version == "2"
+
+
+def test_a_model_that_does_not_exist_is_named(catalog: Catalog) -> None:
+    with pytest.raises(CommandError, match="There is no model 'nobody'"):
+        catalog.set_enabled("nobody", False)
+    with pytest.raises(CommandError, match="There is no model 'nobody'"):
+        catalog.show("nobody")
+    assert catalog.models() == []
+
+
+def test_a_version_that_does_not_exist_is_named_with_those_that_do(catalog: Catalog, document: ModelDocument) -> None:
+    catalog.register(document)
+    with pytest.raises(CommandError, match=r"no version 8\. It has: 1"):
+        catalog.show("churn", "8")
+
+
+def test_a_change_in_between_is_not_lost(
+    catalog: Catalog, document: ModelDocument, connection: Connection, deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    catalog.register(document)
+    read = Catalog._read
+    others = [Catalog(connection, deployment)]
+
+    def read_then_somebody_disables(self: Catalog, model_id: str) -> object:
+        answer = read(self, model_id)
+        while others:
+            others.pop().set_enabled(model_id, False)
+        return answer
+
+    monkeypatch.setattr(Catalog, "_read", read_then_somebody_disables)
+    done = catalog.register(document)
+    assert done.version.spec.version == "2"
+    assert done.model.enabled is False

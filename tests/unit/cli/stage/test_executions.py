@@ -1,0 +1,165 @@
+import json
+from typing import Any
+
+import pytest
+
+from cli.failures import CommandError, ExitStatus
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from cli.stage.executions import Executions, Snapshot, WorkflowState, new_name
+from contract import layout
+from contract.problems import InvalidInputError
+from contract.status import ExecutionStatus, JobStatus
+from contract.table import records
+from tests.unit.cli.builders import (
+    NOW,
+    any_attempt,
+    any_execution,
+    any_job,
+    end_in_step_functions,
+    running_job,
+    succeeded_job,
+)
+
+
+@pytest.fixture
+def executions(connection: Connection, deployment: Deployment) -> Executions:
+    return Executions(connection, deployment)
+
+
+@pytest.fixture
+def table(connection: Connection, deployment: Deployment) -> Any:
+    return connection.resource("dynamodb").Table(deployment.table_name)
+
+
+def test_an_execution_starts_with_the_request_as_it_was_written(executions: Executions, connection: Connection) -> None:
+    execution_id = executions.start('{"max_concurrency": 3}', "nightly-1")
+    assert execution_id == "nightly-1"
+    answer = connection.client("stepfunctions").describe_execution(executionArn=executions.execution_arn("nightly-1"))
+    assert json.loads(answer["input"]) == {"max_concurrency": 3}
+
+
+def test_a_request_that_is_not_one_starts_nothing(
+    executions: Executions, connection: Connection, deployment: Deployment
+) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        executions.start('{"modles": [], "max_concurrency": 0}')
+    assert [problem.field for problem in refused.value.problems] == ["modles", "max_concurrency"]
+    with pytest.raises(InvalidInputError, match="JSON text"):
+        executions.start("{models}")
+    with pytest.raises(InvalidInputError, match="name: got 'a b'"):
+        executions.start("{}", "a b")
+    client = connection.client("stepfunctions")
+    assert client.list_executions(stateMachineArn=deployment.state_machine_arn)["executions"] == []
+
+
+def test_a_name_that_is_taken_is_refused_with_what_to_do(executions: Executions) -> None:
+    executions.start("{}", "nightly-1")
+    with pytest.raises(CommandError, match="fleetscore status nightly-1"):
+        executions.start('{"max_concurrency": 2}', "nightly-1")
+
+
+def test_names_sort_by_time_and_differ() -> None:
+    first, second = new_name(NOW), new_name(NOW)
+    assert first.startswith("20260301T120030Z-")
+    assert first != second
+
+
+def test_an_execution_that_nobody_knows_is_named(executions: Executions) -> None:
+    with pytest.raises(CommandError, match="no execution 'nothing' in stage 'dev'"):
+        executions.snapshot("nothing")
+
+
+def test_a_snapshot_before_the_plan_says_so(executions: Executions) -> None:
+    executions.start("{}", "nightly-1")
+    snapshot = executions.snapshot("nightly-1")
+    assert (snapshot.status, snapshot.ended, snapshot.note) == ("RUNNING", False, "The execution is being planned.")
+
+
+def test_a_snapshot_holds_the_records_and_the_objects_committed_by_running_jobs(
+    executions: Executions, table: Any, connection: Connection
+) -> None:
+    executions.start("{}", "nightly-1")
+    two_models = running_job("ads", model_ids=("ads", "ads-2"), model_versions=("1", "1"))
+    jobs = (two_models, any_job("churn"), succeeded_job("offers"))
+    table.put_item(Item=records.execution_item(any_execution()))
+    for job in jobs:
+        table.put_item(Item=records.job_item(job))
+    for key in ("ads/a.parquet", "ads-2/a.parquet", "ads/b.parquet"):
+        marker = f"{layout.ledger_prefix('nightly-1', 'ads')}{key}.json"
+        connection.client("s3").put_object(Bucket="some-results", Key=marker, Body=b"{}")
+    snapshot = executions.snapshot(executions.execution_arn("nightly-1"))
+    assert snapshot.record == any_execution()
+    assert snapshot.jobs == jobs
+    assert snapshot.committed == {"ads": 1}
+    assert snapshot.status == "RUNNING"
+
+
+def test_attempts_come_by_job_and_in_order(executions: Executions, table: Any) -> None:
+    written = [any_attempt("ads", 1), any_attempt("ads", 2), any_attempt("churn", 1)]
+    for attempt in reversed(written):
+        table.put_item(Item=records.attempt_item(attempt))
+    assert executions.attempts("nightly-1") == {"ads": written[:2], "churn": written[2:]}
+
+
+def test_an_execution_that_was_aborted_is_not_reported_as_running(executions: Executions, table: Any) -> None:
+    executions.start("{}", "nightly-1")
+    table.put_item(Item=records.execution_item(any_execution()))
+    table.put_item(Item=records.job_item(running_job()))
+    end_in_step_functions("nightly-1", "ABORTED", "somebody pressed stop")
+    snapshot = executions.snapshot("nightly-1")
+    assert (snapshot.status, snapshot.ended, snapshot.exit_status) == ("ABORTED", True, ExitStatus.FAILED)
+    assert (
+        "ended (ABORTED, somebody pressed stop), but its records are not closed. Jobs that are shown as open (1)"
+        in snapshot.note
+    )
+
+
+def workflow(status: str, **changes: Any) -> WorkflowState:
+    return WorkflowState(status, NOW, stopped_at=None if status == "RUNNING" else NOW, **changes)
+
+
+def test_an_execution_that_step_functions_forgot_is_told_from_its_record(executions: Executions, table: Any) -> None:
+    table.put_item(Item=records.execution_item(any_execution(status=ExecutionStatus.PARTLY_FAILED)))
+    snapshot = executions.snapshot("nightly-1")
+    assert (snapshot.workflow, snapshot.status, snapshot.ended) == (None, "PARTLY_FAILED", True)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "ended_as", "told", "exit_status"),
+    [
+        (ExecutionStatus.SUCCEEDED, "SUCCEEDED", "SUCCEEDED", ExitStatus.SUCCEEDED),
+        (ExecutionStatus.PARTLY_FAILED, "FAILED", "PARTLY_FAILED", ExitStatus.PARTLY_FAILED),
+        (ExecutionStatus.FAILED, "FAILED", "FAILED", ExitStatus.FAILED),
+        (ExecutionStatus.RUNNING, "TIMED_OUT", "TIMED_OUT", ExitStatus.FAILED),
+        (ExecutionStatus.FAILED, "TIMED_OUT", "TIMED_OUT", ExitStatus.FAILED),
+        (ExecutionStatus.PARTLY_FAILED, "ABORTED", "ABORTED", ExitStatus.FAILED),
+        (ExecutionStatus.SUCCEEDED, "FAILED", "FAILED", ExitStatus.FAILED),
+        (ExecutionStatus.RUNNING, "SUCCEEDED", "SUCCEEDED", ExitStatus.FAILED),
+        (None, "FAILED", "FAILED", ExitStatus.FAILED),
+    ],
+)
+def test_the_outcome_is_what_record_and_step_functions_agree_on(
+    recorded: ExecutionStatus | None, ended_as: str, told: str, exit_status: ExitStatus
+) -> None:
+    record = any_execution(status=recorded) if recorded else None
+    snapshot = Snapshot("nightly-1", NOW, workflow(ended_as), record)
+    assert (snapshot.status, snapshot.ended) == (told, True)
+    assert snapshot.exit_status is exit_status
+    is_open = recorded in (None, ExecutionStatus.RUNNING)
+    assert snapshot.closed is not is_open
+    assert bool(snapshot.note) == (is_open or (recorded == "SUCCEEDED") != (ended_as == "SUCCEEDED"))
+
+
+def test_the_reason_is_the_records_own() -> None:
+    failed = workflow("FAILED", error="Fleetscore.Failed", cause="the cause")
+    record = any_execution(status=ExecutionStatus.FAILED, reason="the request was refused")
+    assert Snapshot("nightly-1", NOW, failed, record).reason == "the request was refused"
+    assert Snapshot("nightly-1", NOW, failed, None).reason == "the cause"
+
+
+def test_pending_jobs_have_no_committed_objects(executions: Executions, table: Any) -> None:
+    executions.start("{}", "nightly-1")
+    table.put_item(Item=records.execution_item(any_execution()))
+    table.put_item(Item=records.job_item(any_job(status=JobStatus.PENDING)))
+    assert executions.snapshot("nightly-1").committed == {}

@@ -1,0 +1,125 @@
+import json
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from cli.main import main
+from cli.stage.connection import Connection
+from contract.triggers.schedules import Schedule, target_input
+from tests.unit.cli.builders import Stacks
+
+GROUP = "fleetscore-dev"
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:start"
+ROLE = "arn:aws:iam::123456789012:role/scheduler"
+QUEUE = "arn:aws:sqs:eu-central-1:123456789012:lost"
+
+
+@pytest.fixture(autouse=True)
+def stack(connection: Connection, stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The triggers' stack with one schedule of cdk.json in it, and the command in the same session."""
+    stacks.outputs["fleetscore-dev-triggers"] = {
+        "ScheduleGroup": GROUP,
+        "ScheduleTargetArn": FUNCTION,
+        "ScheduleRoleArn": ROLE,
+        "ScheduleDeadLettersArn": QUEUE,
+    }
+
+    def resources(**_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        found = [{"ResourceType": "AWS::Scheduler::Schedule", "PhysicalResourceId": "declared"}]
+        return AWSResponse("", 200, {}, None), {"StackResourceSummaries": found, "ResponseMetadata": {}}
+
+    connection.session().events.register("before-call.cloudformation.ListStackResources", resources)
+    monkeypatch.setattr("cli.main.Connection", lambda *_: connection)
+    scheduler = connection.client("scheduler")
+    scheduler.create_schedule_group(Name=GROUP)
+    scheduler.create_schedule(
+        GroupName=GROUP,
+        Name="declared",
+        ScheduleExpression="rate(1 day)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": FUNCTION, "RoleArn": ROLE, "Input": target_input(Schedule("declared", "rate(1 day)"))},
+    )
+
+
+def stored(connection: Connection, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = connection.client("scheduler").get_schedule(GroupName=GROUP, Name=name)
+    return found
+
+
+def test_add_makes_a_schedule_like_those_of_the_settings(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--time-zone", "Europe/Berlin", "--flexible-window-minutes", "10", "--input", '{"models": ["a"]}']
+    assert main(["schedules", "add", "nightly", "cron(30 2 * * ? *)", *words]) == 0
+    found = stored(connection, "nightly")
+    assert found["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    assert found["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 10}
+    assert found["Target"]["Arn"] == FUNCTION
+    assert found["Target"]["RoleArn"] == ROLE
+    assert found["Target"]["DeadLetterConfig"] == {"Arn": QUEUE}
+    assert json.loads(found["Target"]["Input"])["request"] == {"models": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["n", "cron(0 0 30 2 ? *)"], ["never fire"]),
+        (["n", "at(2020-01-01T00:00:00)"], ["All its times have passed"]),
+        (["n n", "daily", "--time-zone", "Mars", "--input", '{"x": 1}'], ["'n n'", "daily", "Mars", "request.x"]),
+        (["n", "rate(1 day)", "--input", "{"], ["JSON text"]),
+    ],
+)
+def test_add_refuses_what_the_settings_would_refuse(
+    words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schedules", "add", *words]) == 2
+    text = capsys.readouterr().err
+    assert [part for part in parts if part not in text] == []
+
+
+def test_a_name_that_is_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedules", "add", "declared", "rate(1 day)"]) == 2
+    assert "already" in capsys.readouterr().err
+
+
+def test_list_shows_both_origins_and_the_next_time(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["schedules", "add", "later", "at(2199-12-31T00:00:00)", "--paused"])
+    capsys.readouterr()
+    assert main(["--json", "schedules", "list"]) == 0
+    found = {item["name"]: item for item in json.loads(capsys.readouterr().out)}
+    assert {name: item["declared"] for name, item in found.items()} == {"declared": True, "later": False}
+    assert found["later"]["enabled"] is False
+    assert found["later"]["next_time"] is None
+    assert found["declared"]["next_time"] is not None
+    assert main(["schedules", "list"]) == 0
+    assert "cdk.json" in capsys.readouterr().out
+
+
+def test_pause_and_resume_change_nothing_but_the_state(connection: Connection) -> None:
+    main(["schedules", "add", "nightly", "cron(30 2 * * ? *)", "--time-zone", "Europe/Berlin"])
+    before = stored(connection, "nightly")
+    assert main(["schedules", "pause", "nightly"]) == 0
+    paused = stored(connection, "nightly")
+    assert paused["State"] == "DISABLED"
+    assert paused["Target"] == before["Target"]
+    assert paused["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    assert main(["schedules", "resume", "nightly"]) == 0
+    assert stored(connection, "nightly")["State"] == "ENABLED"
+
+
+def test_pausing_a_declared_schedule_says_what_to_change(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedules", "pause", "declared"]) == 0
+    assert "cdk.json" in capsys.readouterr().err
+
+
+def test_remove_takes_away_what_add_made_and_refuses_the_rest(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["schedules", "add", "nightly", "rate(1 day)"])
+    assert main(["schedules", "remove", "nightly"]) == 0
+    assert main(["schedules", "remove", "nightly"]) == 2
+    assert "no schedule 'nightly'" in capsys.readouterr().err
+    assert main(["schedules", "remove", "declared"]) == 2
+    assert "cdk.json" in capsys.readouterr().err
+    assert stored(connection, "declared")["State"] == "ENABLED"
