@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedded.sagemaker.faults import Faults
-from embedded.server import detached_endpoint, detached_root
-from embedded.server_process import sagemaker_root
+from embedded.server.embedded_aws import detached_endpoint, detached_root
+from embedded.server.process import sagemaker_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

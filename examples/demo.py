@@ -30,12 +30,12 @@ from cli.stage.executions import Executions, Snapshot
 from cli.stage.figures import job_seconds, totals
 from cli.stage.recipes import Recipes
 from contract import layout
-from embedded.assembly import AssemblyError
-from embedded.deploy import DeployError, deploy
-from embedded.dockerfile import DockerfileError
-from embedded.node import NodeNotFoundError
-from embedded.server import LOG_FILE, EmbeddedAws, EmbeddedAwsError
-from embedded.synth import SynthesisError, synthesize
+from embedded.cdk.assembly import AssemblyError
+from embedded.cdk.deploy import DeployError, deploy
+from embedded.cdk.node import NodeNotFoundError
+from embedded.cdk.synth import SynthesisError, synthesize
+from embedded.images.dockerfile import DockerfileError
+from embedded.server.embedded_aws import LOG_FILE, EmbeddedAws, EmbeddedAwsError
 from examples.flights.data import FlightsDataError, Group, objects_of, read_flights, write_datasets
 from examples.flights.fleet import Lesson, TrainedModel, trained_model, write_lessons
 from examples.flights.results import (

@@ -16,8 +16,8 @@ from cli.output import Output
 from cli.stage.connection import Connection
 
 if TYPE_CHECKING:
-    from embedded.endpoint import Endpoint
-    from embedded.images import ImageStore
+    from embedded.images.images import ImageStore
+    from embedded.server.endpoint import Endpoint
 
 _FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 """Left over from a real account, these would be used beside the embedded AWS's own keys."""
@@ -26,15 +26,15 @@ _FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 def up(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
     """Start, deploy, print exports. The exports are all that goes to standard output: `eval "$(fleetscore up)"`."""
     _need_the_checkout()
-    from embedded.images import ImageStore  # noqa: PLC0415
-    from embedded.server import (  # noqa: PLC0415 - on an AWS account nothing may need the embedded AWS
+    from embedded.images.images import ImageStore  # noqa: PLC0415
+    from embedded.server.embedded_aws import (  # noqa: PLC0415 - on an AWS account nothing may need the embedded AWS
         EmbeddedAws,
         detached_endpoint,
         detached_root,
         start_detached,
         stop_detached,
     )
-    from embedded.server_process import image_root  # noqa: PLC0415
+    from embedded.server.process import image_root  # noqa: PLC0415
 
     state_dir: Path = options.state_dir
     with _explained(), ended_by_signals(), _signed_in_to_nothing():
@@ -64,7 +64,7 @@ def up(options: Namespace, connection: Connection, output: Output) -> ExitStatus
 def down(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
     """End the embedded AWS of the state folder and remove what it left there."""
     _need_the_checkout()
-    from embedded.server import detached_endpoint, stop_detached  # noqa: PLC0415
+    from embedded.server.embedded_aws import detached_endpoint, stop_detached  # noqa: PLC0415
 
     with _explained():
         endpoint = detached_endpoint(options.state_dir)
@@ -86,9 +86,9 @@ def _need_the_checkout() -> None:
         ".venv/bin/fleetscore, from whatever folder you like."
     )
     try:
-        import embedded.deploy  # noqa: PLC0415
-        import embedded.server_process  # noqa: PLC0415
-        import embedded.synth  # noqa: F401, PLC0415
+        import embedded.cdk.deploy  # noqa: PLC0415
+        import embedded.cdk.synth  # noqa: PLC0415
+        import embedded.server.process  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise CommandError(f"This installation has no Python package {error.name!r}. {remedy}") from error
     if not _app().is_file():
@@ -102,8 +102,8 @@ def _app() -> Path:
 
 
 def _deploy(options: Namespace, endpoint: "Endpoint", images: "ImageStore", folder: Path, output: Output) -> None:
-    from embedded.deploy import deploy  # noqa: PLC0415
-    from embedded.synth import synthesize  # noqa: PLC0415
+    from embedded.cdk.deploy import deploy  # noqa: PLC0415
+    from embedded.cdk.synth import synthesize  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="assembly-", dir=folder) as assembly:
         output.notice("Synthesizing the CDK app ...")
@@ -128,12 +128,12 @@ def export_lines(environment: Mapping[str, str]) -> list[str]:
 @contextmanager
 def _explained() -> Iterator[None]:
     """What goes wrong in the embedded AWS as a sentence."""
-    from embedded.assembly import AssemblyError  # noqa: PLC0415
-    from embedded.deploy import DeployError  # noqa: PLC0415
-    from embedded.dockerfile import DockerfileError  # noqa: PLC0415
-    from embedded.node import NodeNotFoundError  # noqa: PLC0415
-    from embedded.server import EmbeddedAwsError  # noqa: PLC0415
-    from embedded.synth import SynthesisError  # noqa: PLC0415
+    from embedded.cdk.assembly import AssemblyError  # noqa: PLC0415
+    from embedded.cdk.deploy import DeployError  # noqa: PLC0415
+    from embedded.cdk.node import NodeNotFoundError  # noqa: PLC0415
+    from embedded.cdk.synth import SynthesisError  # noqa: PLC0415
+    from embedded.images.dockerfile import DockerfileError  # noqa: PLC0415
+    from embedded.server.embedded_aws import EmbeddedAwsError  # noqa: PLC0415
 
     try:
         yield

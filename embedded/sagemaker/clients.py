@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from embedded.endpoint import Endpoint
 from embedded.seams import Credentials
+from embedded.server.endpoint import Endpoint
 
 TRANSFERS = 8
 """Threads that move objects for all jobs together."""

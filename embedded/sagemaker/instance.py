@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from embedded.images import Image
+from embedded.images.images import Image
 from embedded.sagemaker.guard import Guard, kill_group, kill_strays
 from embedded.sagemaker.job import Job
 from embedded.sagemaker.sandbox import Sandbox

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from embedded.endpoint import Endpoint
-from embedded.images import Image, ImageNotRegisteredError, ImageStore
-from embedded.interpreters import python_for
+from embedded.images.images import Image, ImageNotRegisteredError, ImageStore
+from embedded.images.interpreters import python_for
 from embedded.sagemaker import inputs
 from embedded.sagemaker.clients import TRANSFERS, ClientFactory, RoleAccess
 from embedded.sagemaker.errors import JobFailure
@@ -29,6 +28,7 @@ from embedded.sagemaker.logs import InstanceLog
 from embedded.sagemaker.outputs import Uploader
 from embedded.sagemaker.sandbox import Sandbox
 from embedded.sagemaker.supervision import Ending, Outcome, Supervision
+from embedded.server.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from embedded.endpoint import Endpoint
-from embedded.images import ImageStore
+from embedded.images.images import ImageStore
 from embedded.sagemaker import api
 from embedded.sagemaker.capacity import Capacity
 from embedded.sagemaker.clients import ClientFactory
@@ -33,6 +32,7 @@ from embedded.sagemaker.sandbox import Abilities, Sandbox, probe
 from embedded.sagemaker.validation import request_problems, service_model
 from embedded.seams import Credentials, TaskCall
 from embedded.seams.services import Response
+from embedded.server.endpoint import Endpoint
 
 TARGET_PREFIX = "SageMaker."
 GRACE_SECONDS = 120.0

@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Any
 
-from embedded.endpoint import Endpoint
+from embedded.server.endpoint import Endpoint
 
 
 def application() -> Any:

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from embedded.deploy import deploy
-from embedded.server import EmbeddedAws
-from embedded.synth import synthesize
+from embedded.cdk.deploy import deploy
+from embedded.cdk.synth import synthesize
+from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.stage import Stage, environment, find_stage
 
 ROOT = Path(__file__).parents[2]

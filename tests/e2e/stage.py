@@ -31,7 +31,7 @@ from cli.stage.executions import Executions, Snapshot
 from contract import codec, layout
 from contract.job.scoring_spec import Feature
 from contract.workflow.summary import ExecutionSummary
-from embedded.server import EmbeddedAws
+from embedded.server.embedded_aws import EmbeddedAws
 
 FEATURES = (Feature("age", "double"), Feature("visits", "int64", nullable=False), Feature("spend", "double"))
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from embedded.docker_shim import cdk_environment
-from embedded.node import find_node
-from embedded.server import EmbeddedAws
-from embedded.server_process import image_root
+from embedded.cdk.node import find_node
+from embedded.images.docker_shim import cdk_environment
+from embedded.server.embedded_aws import EmbeddedAws
+from embedded.server.process import image_root
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = ("app.py", "cdk.json", "contract", "infra", "lambdas", "inference_container")

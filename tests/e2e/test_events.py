@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
-from embedded.deploy import stack_outputs
+from embedded.cdk.deploy import stack_outputs
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 RULE = "everything"

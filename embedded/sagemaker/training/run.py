@@ -7,7 +7,7 @@ import shutil
 import time
 from functools import partial
 
-from embedded.images import Image
+from embedded.images.images import Image
 from embedded.sagemaker import inputs
 from embedded.sagemaker.clients import RoleAccess
 from embedded.sagemaker.faults import InterruptionWatch

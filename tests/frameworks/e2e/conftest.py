@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedded.interpreters import PYTHONS_VARIABLE, read_pythons
-from embedded.server import EmbeddedAws
+from embedded.images.interpreters import PYTHONS_VARIABLE, read_pythons
+from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.stage import Stage, environment, find_stage
 from tests.frameworks.e2e.variants import HEAVY, ROWS, deploy_variants, prepared
 

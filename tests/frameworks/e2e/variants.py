@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from contract.catalog.images import ImageVariant
-from embedded.deploy import deploy
-from embedded.server import EmbeddedAws
-from embedded.synth import synthesize
+from embedded.cdk.deploy import deploy
+from embedded.cdk.synth import synthesize
+from embedded.server.embedded_aws import EmbeddedAws
 from tests.e2e.stage import people
 from tests.frameworks.documented_script import LABEL
 

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedded.server import EmbeddedAws
+from embedded.server.embedded_aws import EmbeddedAws
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import pytest
 import embedded
 from cli.commands import local
 from cli.main import main
-from embedded.endpoint import Endpoint
-from embedded.server import EmbeddedAwsError
+from embedded.server.embedded_aws import EmbeddedAwsError
+from embedded.server.endpoint import Endpoint
 
 
 def test_exports_survive_a_shell_and_forget_the_account_that_was_signed_in_to() -> None:
@@ -30,7 +30,7 @@ def test_what_keeps_the_embedded_aws_from_starting_is_a_sentence(
     def refuse(_: Path) -> None:
         raise EmbeddedAwsError("port 1 of 127.0.0.1 cannot be used")
 
-    monkeypatch.setattr("embedded.server.start_detached", refuse)
+    monkeypatch.setattr("embedded.server.embedded_aws.start_detached", refuse)
     assert main(["up", "--state-dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -61,11 +61,11 @@ def test_an_installation_without_the_embedded_aws_packages_says_what_it_needs(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # None in sys.modules is how the import system says that there is no such package.
-    monkeypatch.setitem(sys.modules, "embedded.server_process", None)
+    monkeypatch.setitem(sys.modules, "embedded.server.process", None)
     assert main([command, "--state-dir", str(tmp_path / "state")]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "no Python package 'embedded.server_process'" in captured.err
+    assert "no Python package 'embedded.server.process'" in captured.err
     assert "run `make setup` there" in captured.err
     assert not (tmp_path / "state").exists()
 
@@ -82,8 +82,8 @@ def test_down_tells_a_shell_that_points_at_what_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = Endpoint("https://localhost:4566", tmp_path / "ca.pem", "us-east-1", "123456789012", "key", "secret")
-    monkeypatch.setattr("embedded.server.detached_endpoint", lambda _: endpoint)
-    monkeypatch.setattr("embedded.server.stop_detached", lambda _: True)
+    monkeypatch.setattr("embedded.server.embedded_aws.detached_endpoint", lambda _: endpoint)
+    monkeypatch.setattr("embedded.server.embedded_aws.stop_detached", lambda _: True)
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.url)
     assert main(["down", "--state-dir", str(tmp_path / "state")]) == 0
     captured = capsys.readouterr()

@@ -10,11 +10,11 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
-from embedded.endpoint import Endpoint
 from embedded.sagemaker import SageMakerService
 from embedded.sagemaker.job import Job
 from embedded.sagemaker.job_types import PROCESSING
 from embedded.seams import Credentials
+from embedded.server.endpoint import Endpoint
 
 DEADLINE_SECONDS = 30
 ACCOUNT = "000000000000"

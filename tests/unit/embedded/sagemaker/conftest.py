@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from embedded.endpoint import Endpoint
-from embedded.images import ImageStore
+from embedded.images.images import ImageStore
 from embedded.sagemaker import SageMakerService
 from embedded.sagemaker.sandbox import probe
+from embedded.server.endpoint import Endpoint
 from tests.unit.embedded.sagemaker.account import ACCOUNT, DEADLINE_SECONDS, PRELUDE, REGION, Aws, allow
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from embedded.server import EmbeddedAws
+from embedded.server.embedded_aws import EmbeddedAws
 from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, allow, job_request, s3_outputs
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/test:1"

@@ -8,7 +8,6 @@ import pytest
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
-from embedded.endpoint import Endpoint
 from embedded.seams.application import application, switches
 from embedded.seams.functions import (
     _ONLY_WHAT_WAS_DEPLOYED,
@@ -16,6 +15,7 @@ from embedded.seams.functions import (
     install_function_errors,
     stop_function_workers,
 )
+from embedded.server.endpoint import Endpoint
 
 
 def test_exceptions_of_functions_keep_their_type(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from embedded.server import EmbeddedAws
+from embedded.server.embedded_aws import EmbeddedAws
 from tests.unit.embedded.step_functions.machines import FUNCTION, Workflows
 
 

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from embedded.server import EmbeddedAws
+from embedded.server.embedded_aws import EmbeddedAws
 
 FUNCTION = """
 import os, time

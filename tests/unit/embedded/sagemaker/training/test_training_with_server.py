@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from embedded.server import EmbeddedAws
+from embedded.server.embedded_aws import EmbeddedAws
 from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, allow
 from tests.unit.embedded.sagemaker.training.requests import TRAINING_PRELUDE, archive, spot, statuses, training_request
 from tests.unit.embedded.step_functions.machines import Workflows, one_state

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.images import Image
-from embedded.interpreters import PYTHONS_VARIABLE, VARIANT_LABEL, python_for, read_pythons
+from embedded.images.images import Image
+from embedded.images.interpreters import PYTHONS_VARIABLE, VARIANT_LABEL, python_for, read_pythons
 
 OWN = "/own/python"
 

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from embedded.dockerfile import (
+from embedded.images.dockerfile import (
     DockerfileError,
     Instruction,
     Refusal,

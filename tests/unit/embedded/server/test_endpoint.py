@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.endpoint import Endpoint
+from embedded.server.endpoint import Endpoint
 
 ENDPOINT = Endpoint("https://localhost:1", Path("/ca.pem"), "eu-west-1", "123456789012", "key", "secret")
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from embedded.endpoint import Endpoint
-from embedded.node import find_node
+from embedded.cdk.node import find_node
+from embedded.server.endpoint import Endpoint
 
 
 class SynthesisError(RuntimeError):

@@ -1,6 +1,6 @@
 """The server's own process: ministack's application with our services and corrections, until it is told to end.
 
-Run as `python -m embedded.server_process SETTINGS_FILE`; `embedded.server` writes the settings and starts it.
+Run as `python -m embedded.server.process SETTINGS_FILE`; `embedded.server.embedded_aws` writes the settings and starts it.
 """
 
 import asyncio
@@ -23,8 +23,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from embedded import seams
-from embedded.endpoint import Endpoint
-from embedded.images import ImageStore
+from embedded.images.images import ImageStore
 from embedded.sagemaker import SageMakerService, resource_arn
 from embedded.sagemaker.service import TARGET_PREFIX
 from embedded.sagemaker.task import RESOURCES
@@ -39,6 +38,7 @@ from embedded.seams.images import install_missing_image_error
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, name_resources
 from embedded.seams.storage import install_bucket_not_empty_error
+from embedded.server.endpoint import Endpoint
 from embedded.step_functions import runs, service
 
 LOCK_FILE = "lock"

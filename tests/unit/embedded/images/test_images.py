@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.dockerfile import DockerfileError, read_instructions, split_words
-from embedded.images import Image, ImageNotRegisteredError, ImageStore, ProcessCommand
+from embedded.images.dockerfile import DockerfileError, read_instructions, split_words
+from embedded.images.images import Image, ImageNotRegisteredError, ImageStore, ProcessCommand
 
 Register = Callable[..., Image]
 URI = "000000000000.dkr.ecr.eu-west-1.amazonaws.com/repository:tag"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.node import NodeNotFoundError, find_node
+from embedded.cdk.node import NodeNotFoundError, find_node
 
 
 def fake_node(folder: Path, version: str) -> Path:
@@ -41,7 +41,7 @@ def test_the_wheel_is_taken_when_the_node_on_path_is_too_old(tmp_path: Path, mon
 def test_without_any_the_error_says_what_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_node(tmp_path, "18.20.0")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr("embedded.node.importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr("embedded.cdk.node.importlib.util.find_spec", lambda _name: None)
     with pytest.raises(NodeNotFoundError) as missing:
         find_node()
     assert "is version 18.20.0" in str(missing.value)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from embedded.docker_shim import IMAGES_VARIABLE, cdk_environment
-from embedded.endpoint import Endpoint
-from embedded.images import ImageStore
-from embedded.node import Node
+from embedded.cdk.node import Node
+from embedded.images.docker_shim import IMAGES_VARIABLE, cdk_environment
+from embedded.images.images import ImageStore
+from embedded.server.endpoint import Endpoint
 
 URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/images:tag"
 

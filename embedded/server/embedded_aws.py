@@ -18,14 +18,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from embedded.certificates import make_certificates
-from embedded.endpoint import Endpoint
-from embedded.images import ImageStore
-from embedded.interpreters import read_pythons
+from embedded.images.images import ImageStore
+from embedded.images.interpreters import read_pythons
 from embedded.sagemaker.faults import Faults
 from embedded.scheduler import EmbeddedClock
 from embedded.seams.application import switches
-from embedded.server_process import LOCK_FILE, Settings, image_root, sagemaker_root
+from embedded.server.certificates import make_certificates
+from embedded.server.endpoint import Endpoint
+from embedded.server.process import LOCK_FILE, Settings, image_root, sagemaker_root
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
@@ -234,7 +234,7 @@ def _launch(
         settings_file.write_text(settings.to_json())
         with (root / LOG_FILE).open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own module under our own interpreter
-                [sys.executable, "-m", "embedded.server_process", str(settings_file)],
+                [sys.executable, "-m", "embedded.server.process", str(settings_file)],
                 env=_process_environment() | switches(endpoint, root, enforce_iam=enforce_iam),
                 cwd=root,
                 stdin=subprocess.DEVNULL,

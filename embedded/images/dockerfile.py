@@ -1,6 +1,6 @@
 """Read a Dockerfile and its .dockerignore: instructions, words, forms, and what the build context leaves out.
 
-`embedded/image_build.py` follows the instructions.
+`embedded/images/image_build.py` follows the instructions.
 """
 
 from __future__ import annotations

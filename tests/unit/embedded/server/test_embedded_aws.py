@@ -18,14 +18,14 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded.endpoint import Endpoint
-from embedded.server import (
+from embedded.server.embedded_aws import (
     EmbeddedAws,
     EmbeddedAwsError,
     detached_endpoint,
     start_detached,
     stop_detached,
 )
+from embedded.server.endpoint import Endpoint
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -33,7 +33,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 STARTER = """
 import io, json, sys, time, zipfile
 sys.path.insert(0, {project!r})
-from embedded.server import EmbeddedAws
+from embedded.server.embedded_aws import EmbeddedAws
 with EmbeddedAws() as aws:
     iam, functions = aws.endpoint.client("iam"), aws.endpoint.client("lambda")
     role = iam.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps({{"Statement": []}}))["Role"]["Arn"]
@@ -187,7 +187,7 @@ def test_the_root_of_the_caller_stays_with_the_log(tmp_path: Path) -> None:
 
 def test_a_detached_one_outlives_its_starter_until_it_is_stopped(tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(PROJECT)!r})\nfrom pathlib import Path\n"
-    code += f"from embedded.server import start_detached\nstart_detached(Path({str(tmp_path)!r}))"
+    code += f"from embedded.server.embedded_aws import start_detached\nstart_detached(Path({str(tmp_path)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     try:
         endpoint = detached_endpoint(tmp_path)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.endpoint import Endpoint
-from embedded.synth import SynthesisError, synthesize
+from embedded.cdk.synth import SynthesisError, synthesize
+from embedded.server.endpoint import Endpoint
 
 # Writes down what it was given, in the place of a manifest; aws_cdk itself is exercised by the end-to-end tests.
 APP = """

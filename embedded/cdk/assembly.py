@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedded.endpoint import Endpoint
+from embedded.server.endpoint import Endpoint
 
 
 class AssemblyError(ValueError):

@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from embedded.assembly import FileAsset, Stack, read_stacks
-from embedded.endpoint import Endpoint
-from embedded.images import ImageStore
+from embedded.cdk.assembly import FileAsset, Stack, read_stacks
+from embedded.images.images import ImageStore
+from embedded.server.endpoint import Endpoint
 
 # The stack's template says which version of the bootstrap stack it needs, and reads it from here.
 _BOOTSTRAP_VERSION = ("/cdk-bootstrap/hnb659fds/version", "99")

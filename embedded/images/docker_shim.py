@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from embedded.dockerfile import DockerfileError
-from embedded.endpoint import Endpoint
-from embedded.images import ImageNotRegisteredError, ImageStore
-from embedded.node import Node
+from embedded.cdk.node import Node
+from embedded.images.dockerfile import DockerfileError
+from embedded.images.images import ImageNotRegisteredError, ImageStore
+from embedded.server.endpoint import Endpoint
 
 IMAGES_VARIABLE = "EMBEDDED_AWS_IMAGES"
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -36,7 +36,7 @@ def cdk_environment(endpoint: Endpoint, image_root: Path, node: Node, folder: Pa
 def _write_program(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "docker"
-    code = f"import sys; sys.path.insert(0, {str(_PROJECT)!r}); from embedded.docker_shim import main; sys.exit(main())"
+    code = f"import sys; sys.path.insert(0, {str(_PROJECT)!r}); from embedded.images.docker_shim import main; sys.exit(main())"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n')
     program.chmod(0o755)
     return program

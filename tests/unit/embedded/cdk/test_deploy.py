@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded.assembly import AssemblyError, read_stacks
-from embedded.deploy import DeployError, deploy
-from embedded.server import EmbeddedAws
+from embedded.cdk.assembly import AssemblyError, read_stacks
+from embedded.cdk.deploy import DeployError, deploy
+from embedded.server.embedded_aws import EmbeddedAws
 
 
 class Assembly:
