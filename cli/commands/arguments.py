@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from cli.commands import backfill, executions, local, registration, resources, training
+from cli.commands import backfill as backfill_commands
+from cli.commands import executions as execution_commands
+from cli.commands import local as local_commands
+from cli.commands import models as model_commands
+from cli.commands import registration as registration_commands
+from cli.commands import resources as resource_commands
+from cli.commands import schedules as schedule_commands
+from cli.commands import training as training_commands
 from cli.failures import ExitStatus
 from cli.stage.backfill import STEPS
 from cli.stage.deployment import RESOURCES
@@ -78,7 +85,7 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         None,
     )
     actions = models.add_subparsers(metavar="ACTION", required=True)
-    register = _add(actions, "register", "register a new version of a model", registration.register)
+    register = _add(actions, "register", "register a new version of a model", registration_commands.register)
     register.add_argument(
         "model",
         nargs="?",
@@ -92,7 +99,7 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--bulk", type=Path, metavar="FILE.jsonl|FILE.csv", help="many models, all or nothing, instead of one"
     )
     _add_record_flags(register)
-    imported = _add(actions, "import", "register a model of another registry", registration.import_model)
+    imported = _add(actions, "import", "register a model of another registry", registration_commands.import_model)
     imported.add_argument("model", metavar="MODEL_ID")
     where = imported.add_mutually_exclusive_group(required=True)
     where.add_argument(
@@ -101,36 +108,36 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     where.add_argument("--model-package", metavar="ARN", help="an approved model package of SageMaker's Model Registry")
     _add_record_flags(imported)
 
-    _add(actions, "list", "list every model", models.list_models)
-    show = _add(actions, "show", "show a model and its versions", models.show)
+    _add(actions, "list", "list every model", model_commands.list_models)
+    show = _add(actions, "show", "show a model and its versions", model_commands.show)
     show.add_argument("model", metavar="MODEL_ID")
     show.add_argument("--version", metavar="V", help="show every field of this version")
     for name, enabled in (("enable", True), ("disable", False)):
         text = "let executions score a model" if enabled else "keep a model out of executions"
-        switch = _add(actions, name, text, models.switch)
+        switch = _add(actions, name, text, model_commands.switch)
         switch.add_argument("model", metavar="MODEL_ID")
         switch.set_defaults(enabled=enabled)
-    promote = _add(actions, "promote", "make a version the current one", models.promote)
+    promote = _add(actions, "promote", "make a version the current one", model_commands.promote)
     promote.add_argument("model", metavar="MODEL_ID")
     promote.add_argument("version", metavar="VERSION")
-    rollback = _add(actions, "rollback", "make the version current again that was before", models.roll_back)
+    rollback = _add(actions, "rollback", "make the version current again that was before", model_commands.roll_back)
     rollback.add_argument("model", metavar="MODEL_ID")
-    approve = _add(actions, "approve", "make a version that was trained the current one", training.approve)
-    reject = _add(actions, "reject", "refuse a trained version that waits for approval", training.reject)
+    approve = _add(actions, "approve", "make a version that was trained the current one", training_commands.approve)
+    reject = _add(actions, "reject", "refuse a trained version that waits for approval", training_commands.reject)
     for parser in (approve, reject):
         parser.add_argument("model", metavar="MODEL_ID")
         parser.add_argument("version", metavar="VERSION")
     _add_recipes(actions)
     for parser in (promote, rollback, approve, reject):
         parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the model's history")
-    test = _add(actions, "test", "score a sample on this machine with the container's code", models.test)
+    test = _add(actions, "test", "score a sample on this machine with the container's code", model_commands.test)
     test.add_argument("model", metavar="MODEL_ID")
     test.add_argument("sample", type=Path, metavar="SAMPLE", help="Parquet, CSV or JSON Lines, by its name's end")
     test.add_argument("--version", metavar="V", help="a version of the catalog (default: the current one)")
     test.add_argument("--record", type=Path, metavar="MODEL.json", help="a record as `register` takes it, without AWS")
     test.add_argument("--artifact", metavar="PATH", help="model.tar.gz, with --record (default: the record's)")
     test.add_argument("--rows", type=_count, default=5, metavar="N", help="first rows to show (default 5)")
-    compare = _add(actions, "compare", "show what differs between two versions", models.compare_versions)
+    compare = _add(actions, "compare", "show what differs between two versions", model_commands.compare_versions)
     compare.add_argument("model", metavar="MODEL_ID")
     compare.add_argument("first", metavar="VERSION")
     compare.add_argument("second", metavar="VERSION")
@@ -139,19 +146,21 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _add_recipes(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     recipe = _add(actions, "recipe", "set, list, show or remove how models are trained", None)
     words = recipe.add_subparsers(metavar="ACTION", required=True)
-    add = _add(words, "set", "set a model's recipe", training.set_recipe)
+    add = _add(words, "set", "set a model's recipe", training_commands.set_recipe)
     add.add_argument("model", metavar="MODEL_ID")
     add.add_argument("recipe", metavar="@recipe.json", help="its trainer, datasets, label, features and more")
-    _add(words, "list", "list every recipe", training.list_recipes)
+    _add(words, "list", "list every recipe", training_commands.list_recipes)
     for word, text, handler in (
-        ("show", "show a model's recipe", training.show_recipe),
-        ("remove", "remove a model's recipe; its versions stay", training.remove_recipe),
+        ("show", "show a model's recipe", training_commands.show_recipe),
+        ("remove", "remove a model's recipe; its versions stay", training_commands.remove_recipe),
     ):
         _add(words, word, text, handler).add_argument("model", metavar="MODEL_ID")
 
 
 def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    train = _add(commands, "train", "train models by their recipes, and promote what is good enough", training.train)
+    train = _add(
+        commands, "train", "train models by their recipes, and promote what is good enough", training_commands.train
+    )
     add = train.add_argument
     add("--models", metavar="A,B", type=_words, help="models to train (default: every enabled model with a recipe)")
     add("--input", default="{}", metavar="JSON|@file", help="the request (default {})")
@@ -257,7 +266,7 @@ def _add_loading_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_executions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    run = _add(commands, "run", "start an execution", executions.run)
+    run = _add(commands, "run", "start an execution", execution_commands.run)
     run.add_argument(
         "--input", default="{}", metavar="JSON|@file", help="the request (default {}: every enabled model)"
     )
@@ -266,22 +275,22 @@ def _add_executions(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     run.add_argument(
         "--check", action="store_true", help="check the request's form without AWS; exit status 0 or 2, starts nothing"
     )
-    status = _add(commands, "status", "show an execution and its jobs", executions.status)
-    watch = _add(commands, "watch", "follow an execution until it ends", executions.watch_execution)
+    status = _add(commands, "status", "show an execution and its jobs", execution_commands.status)
+    watch = _add(commands, "watch", "follow an execution until it ends", execution_commands.watch_execution)
     for parser in (status, watch):
         parser.add_argument("execution", metavar="EXECUTION", help="id or ARN")
 
 
 def _add_resources(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     text = "show the stage's buckets, table and state machines"
-    resources = _add(commands, "resources", text, resources.resources)
+    resources = _add(commands, "resources", text, resource_commands.resources)
     known = ", ".join(RESOURCES)
     resources.add_argument("name", nargs="?", metavar="NAME", choices=RESOURCES, help=f"print this one alone: {known}")
 
 
 def _add_backfill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     backfill = _add(
-        commands, "backfill", "score every dataset that a template names between two times", backfill.backfill
+        commands, "backfill", "score every dataset that a template names between two times", backfill_commands.backfill
     )
     add = backfill.add_argument
     add(
@@ -302,7 +311,7 @@ def _add_backfill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def _add_schedules(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     schedules = _add(commands, "schedules", "start executions on schedule", None)
     actions = schedules.add_subparsers(metavar="ACTION", required=True)
-    add = _add(actions, "add", "add a schedule", schedules.add)
+    add = _add(actions, "add", "add a schedule", schedule_commands.add)
     add.add_argument("name", metavar="NAME", help="also how the names of its executions begin")
     add.add_argument("expression", metavar="EXPRESSION", help='"cron(30 2 * * ? *)", "rate(6 hours)" or "at(…)"')
     add.add_argument("--time-zone", default="UTC", metavar="ZONE", help="such as Europe/Berlin (default UTC)")
@@ -313,13 +322,13 @@ def _add_schedules(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "--input", default="{}", metavar="JSON|@file", help="the request (default {}: every enabled model)"
     )
     add.add_argument("--paused", action="store_true", help="add it without starting executions yet")
-    _add(actions, "list", "list every schedule of the stage", schedules.list_schedules)
+    _add(actions, "list", "list every schedule of the stage", schedule_commands.list_schedules)
     for word, enabled in (("pause", False), ("resume", True)):
         text = "let a schedule start executions again" if enabled else "keep a schedule from starting executions"
-        switch = _add(actions, word, text, schedules.switch)
+        switch = _add(actions, word, text, schedule_commands.switch)
         switch.add_argument("name", metavar="NAME")
         switch.set_defaults(enabled=enabled)
-    remove = _add(actions, "remove", "remove a schedule that was added with this command", schedules.remove)
+    remove = _add(actions, "remove", "remove a schedule that was added with this command", schedule_commands.remove)
     remove.add_argument("name", metavar="NAME")
 
 
@@ -328,10 +337,10 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         commands,
         "up",
         "start the embedded AWS, deploy, and print exports for this shell's AWS clients",
-        local.up,
+        local_commands.up,
     )
     up.add_argument("--foreground", action="store_true", help="stay until Ctrl-C instead of going to the background")
-    down = _add(commands, "down", "end the embedded AWS and remove its files", local.down)
+    down = _add(commands, "down", "end the embedded AWS and remove its files", local_commands.down)
     for parser in (up, down):
         parser.add_argument(
             "--state-dir", type=Path, default=Path(".fleetscore"), metavar="FOLDER", help="default .fleetscore"

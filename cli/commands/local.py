@@ -88,7 +88,7 @@ def _need_the_checkout() -> None:
     try:
         import embedded.cdk.deploy  # noqa: PLC0415
         import embedded.cdk.synth  # noqa: PLC0415
-        import embedded.server.process  # noqa: PLC0415
+        import embedded.server.process  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:
         raise CommandError(f"This installation has no Python package {error.name!r}. {remedy}") from error
     if not _app().is_file():

@@ -1,0 +1,1 @@
+"""Synthesizing the CDK app and deploying what it wrote."""

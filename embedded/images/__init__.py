@@ -1,0 +1,1 @@
+"""Container images without Docker: a Dockerfile's folder and entry point."""

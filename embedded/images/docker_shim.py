@@ -17,7 +17,7 @@ from embedded.images.images import ImageNotRegisteredError, ImageStore
 from embedded.server.endpoint import Endpoint
 
 IMAGES_VARIABLE = "EMBEDDED_AWS_IMAGES"
-_PROJECT = Path(__file__).resolve().parent.parent
+_PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 def cdk_environment(endpoint: Endpoint, image_root: Path, node: Node, folder: Path) -> dict[str, str]:
@@ -36,7 +36,8 @@ def cdk_environment(endpoint: Endpoint, image_root: Path, node: Node, folder: Pa
 def _write_program(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "docker"
-    code = f"import sys; sys.path.insert(0, {str(_PROJECT)!r}); from embedded.images.docker_shim import main; sys.exit(main())"
+    path = f"import sys; sys.path.insert(0, {str(_PROJECT)!r})"
+    code = f"{path}; from embedded.images.docker_shim import main; sys.exit(main())"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n')
     program.chmod(0o755)
     return program

@@ -1,0 +1,1 @@
+"""The server process: where it listens, and how it is started and stopped."""

@@ -34,7 +34,7 @@ STATE_FILE = "embedded-aws.json"
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
-_PROJECT = Path(__file__).resolve().parent.parent
+_PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 class EmbeddedAwsError(RuntimeError):

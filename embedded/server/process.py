@@ -1,6 +1,6 @@
 """The server's own process: ministack's application with our services and corrections, until it is told to end.
 
-Run as `python -m embedded.server.process SETTINGS_FILE`; `embedded.server.embedded_aws` writes the settings and starts it.
+Run as `python -m embedded.server.process SETTINGS_FILE`; `embedded_aws.py` writes the settings and starts it.
 """
 
 import asyncio

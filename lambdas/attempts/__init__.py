@@ -1,0 +1,1 @@
+"""What the steps of an attempt share: commits, causes, events and task tokens."""

@@ -1,0 +1,1 @@
+"""A dataset's objects and their columns, read from S3."""

@@ -1,0 +1,1 @@
+"""What both plans share: execution records and the choice of recipes."""

@@ -1,0 +1,1 @@
+"""The stage that a function works in: settings, tables, buckets and logs."""

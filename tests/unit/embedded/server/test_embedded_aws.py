@@ -27,7 +27,7 @@ from embedded.server.embedded_aws import (
 )
 from embedded.server.endpoint import Endpoint
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[4]
 
 # Starts an embedded AWS, runs a function in it (so that a worker process is there), says where, and waits.
 STARTER = """
