@@ -125,7 +125,7 @@ def s3_uri(bucket: str, key: str) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def processing_job_name(stage: str, execution_arn: str, started_at: str, job_id: str, attempt: int) -> str:
+def sagemaker_job_name(stage: str, execution_arn: str, started_at: str, job_id: str, attempt: int) -> str:
     """A SageMaker job name of at most 63 characters that no other attempt ever gets.
 
     The start time is part of the digest because an execution name may be used again after 90 days, a

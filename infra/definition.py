@@ -197,7 +197,7 @@ class Definition(Construct):
             self,
             "RunProcessingJob",
             comment="Scores. Retried only while the job cannot be created; a job that ran and failed needs a new name.",
-            job_name=planned("processing_job_name"),
+            job_name=planned("sagemaker_job_name"),
             job_name_prefix=settings.stage,
             image_uri=planned("image_uri"),
             role=iam.Role.from_role_arn(self, "JobRole", self._platform.job_role_arn, mutable=False),

@@ -88,7 +88,7 @@ class JobRecord:
     """One job. Rows count row-and-model pairs: a row scored by two models of the job counts twice.
 
     Of a training job `rows_in` are the rows of its data, `model_versions` is the version that comes of it, and
-    `processing_job_name` is the name of the training job.
+    `sagemaker_job_name` is the name of the training job.
     """
 
     execution_id: str
@@ -103,7 +103,7 @@ class JobRecord:
     max_attempts: int
     attempt: int = 0
     """The latest attempt that was opened; 0 before the first."""
-    processing_job_name: str = ""
+    sagemaker_job_name: str = ""
     created_at: str = ""
     started_at: str = ""
     ended_at: str = ""
@@ -131,7 +131,7 @@ class AttemptRecord:
     job_id: str
     attempt: int
     status: AttemptStatus
-    processing_job_name: str
+    sagemaker_job_name: str
     object_count: int
     """Objects that the ledger lacked when the attempt was opened."""
     instance_type: str

@@ -75,7 +75,7 @@ class AttemptPlan:
 
     nothing_left: bool
     """Every pinned object is committed already, so no processing job is needed (one without input would fail)."""
-    processing_job_name: str
+    sagemaker_job_name: str
     spec_uri: str
     data_manifest_uri: str
     models_manifest_uri: str

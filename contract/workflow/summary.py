@@ -14,7 +14,7 @@ class JobSummary:
     model_ids: tuple[str, ...]
     model_versions: tuple[str, ...]
     attempts: int
-    processing_job_name: str
+    sagemaker_job_name: str
     object_count: int
     input_bytes: int
     rows_in: int

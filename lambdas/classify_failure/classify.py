@@ -70,7 +70,7 @@ def _decide(failure: AttemptFailure, job: JobRecord, deployment: Deployment) -> 
         earlier_kinds=tuple(attempt.failure_kind for attempt in attempts if attempt.attempt < failure.attempt),
         committed=row.again is Again.WITH_PROGRESS and _got_on(job, current, deployment),
         job_key=f"{failure.execution_id}\n{failure.job_id}",
-        processing_job_name=current.processing_job_name if current else "",
+        sagemaker_job_name=current.sagemaker_job_name if current else "",
         job_kind=job.kind,
     )
 

@@ -68,7 +68,7 @@ def decide(
     earlier_kinds: tuple[FailureKind | None, ...],
     committed: bool,
     job_key: str,
-    processing_job_name: str,
+    sagemaker_job_name: str,
     job_kind: ExecutionKind = ExecutionKind.SCORING,
 ) -> Decision:
     """Decide about a job whose attempt failed in the way of `row`.
@@ -93,7 +93,7 @@ def decide(
         try_again=try_again,
         wait_seconds=wait_seconds(row.base_seconds, attempt, job_key) if try_again else 0,
         kind=kind,
-        reason=_reason(said, row, tried, processing_job_name, LOG_GROUPS[job_kind]),
+        reason=_reason(said, row, tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
     )
 
 

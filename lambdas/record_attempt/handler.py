@@ -21,5 +21,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if isinstance(plan, TrainingAttemptPlan):
         logger.info("opened the attempt", training_job_name=plan.training_job_name, spot=plan.spot)
     else:
-        logger.info("opened the attempt", processing_job_name=plan.processing_job_name, nothing_left=plan.nothing_left)
+        logger.info("opened the attempt", sagemaker_job_name=plan.sagemaker_job_name, nothing_left=plan.nothing_left)
     return to_json(plan)

@@ -42,7 +42,7 @@ def _begin_training(pointer: JobPointer, job: JobRecord, deployment: Deployment)
         job_id=pointer.job_id,
         attempt=pointer.attempt,
         status=AttemptStatus.RUNNING,
-        processing_job_name=_sagemaker_job_name(pointer, deployment),
+        sagemaker_job_name=_sagemaker_job_name(pointer, deployment),
         object_count=job.object_count,
         instance_type=job.compute.instance_type or "",
         instance_count=1,
@@ -63,7 +63,7 @@ def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> Att
         job_id=pointer.job_id,
         attempt=pointer.attempt,
         status=AttemptStatus.RUNNING,
-        processing_job_name=_sagemaker_job_name(pointer, deployment) if left else "",
+        sagemaker_job_name=_sagemaker_job_name(pointer, deployment) if left else "",
         object_count=len(left),
         instance_type=job.compute.instance_type or "",
         # Objects are sharded whole: an instance beyond their number would idle and cost.
@@ -74,7 +74,7 @@ def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> Att
 
 def _sagemaker_job_name(pointer: JobPointer, deployment: Deployment) -> str:
     execution = deployment.table.execution(pointer.execution_id)
-    return layout.processing_job_name(
+    return layout.sagemaker_job_name(
         deployment.settings.stage, execution.execution_arn, execution.started_at, pointer.job_id, pointer.attempt
     )
 
@@ -84,7 +84,7 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
     execution_id, job_id = pointer.execution_id, pointer.job_id
     return AttemptPlan(
         nothing_left=attempt.object_count == 0,
-        processing_job_name=attempt.processing_job_name,
+        sagemaker_job_name=attempt.sagemaker_job_name,
         spec_uri=layout.s3_uri(bucket, layout.job_spec_key(execution_id, job_id)),
         data_manifest_uri=layout.s3_uri(bucket, layout.data_manifest_key(execution_id, job_id, attempt.attempt)),
         models_manifest_uri=layout.s3_uri(bucket, layout.models_manifest_key(execution_id, job_id)),

@@ -22,7 +22,7 @@ def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: De
     wait = recipe.compute.wait_seconds(runtime)
     stopping = {"MaxRuntimeInSeconds": runtime} | ({} if wait is None else {"MaxWaitTimeInSeconds": wait})
     return TrainingAttemptPlan(
-        training_job_name=attempt.processing_job_name,
+        training_job_name=attempt.sagemaker_job_name,
         channels=tuple(_channels(spec, recipe, bucket)),
         hyperparameters=_script_convention(recipe),
         output_uri=layout.s3_uri(bucket, layout.training_output_prefix(execution_id, job_id)),

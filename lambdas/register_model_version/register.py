@@ -37,7 +37,7 @@ def _register(job: JobRecord, deployment: Deployment) -> JobRecord:
     spec = deployment.store.training_spec(job.execution_id, job.job_id)
     recipe = deployment.store.recipe_copy(job.execution_id, job.job_id)
     _check_datasets(spec, recipe, deployment)
-    artifact = deployment.store.trained_artifact(job.execution_id, job.job_id, job.processing_job_name)
+    artifact = deployment.store.trained_artifact(job.execution_id, job.job_id, job.sagemaker_job_name)
     problems = check_artifact(spec, artifact.report, artifact.files)
     if problems:
         raise TrainedArtifactError(job.job_id, problems)
@@ -104,7 +104,7 @@ def _version(job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, dec
 def _trained_by(job: JobRecord, recipe: ModelRecipe, report: TrainingReport) -> TrainedBy:
     return TrainedBy(
         execution_id=job.execution_id,
-        training_job_name=job.processing_job_name,
+        training_job_name=job.sagemaker_job_name,
         dataset=recipe.training_dataset,
         metric=report.metric,
         rows_trained=report.rows_trained,

@@ -183,7 +183,7 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
         model_ids=job.model_ids,
         model_versions=job.model_versions,
         attempts=job.attempt,
-        processing_job_name=job.processing_job_name,
+        sagemaker_job_name=job.sagemaker_job_name,
         object_count=job.object_count,
         input_bytes=job.input_bytes,
         rows_in=job.rows_in,

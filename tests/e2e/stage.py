@@ -124,10 +124,10 @@ class Stage:
         attempts = self.executions.attempts(execution_id)
         sagemaker = self.client("sagemaker")
         return [
-            sagemaker.describe_processing_job(ProcessingJobName=attempt.processing_job_name)
+            sagemaker.describe_processing_job(ProcessingJobName=attempt.sagemaker_job_name)
             for of_job in attempts.values()
             for attempt in of_job
-            if attempt.processing_job_name
+            if attempt.sagemaker_job_name
         ]
 
 

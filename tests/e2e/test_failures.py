@@ -85,7 +85,7 @@ def test_a_killed_instance_is_tried_again_on_what_is_left(stage: Stage, tmp_path
     first, second = stage.executions.attempts("killed-once")["mortal"]
     assert (first.status, first.failure_kind, first.object_count) == (AttemptStatus.FAILED, FailureKind.TRANSIENT, 2)
     assert (second.status, second.object_count) == (AttemptStatus.SUCCEEDED, 1)
-    assert first.processing_job_name != second.processing_job_name
+    assert first.sagemaker_job_name != second.sagemaker_job_name
     outputs = stage.predictions("killed", "mortal", "killed-once")
     assert {key: table.num_rows for key, table in outputs.items()} == {"a.parquet": 6_000, "b.parquet": 70}
     assert job_of(snapshot, "mortal").rows_scored == 6_070

@@ -232,7 +232,7 @@ def test_an_interrupted_spot_job_goes_on_from_its_checkpoint_and_makes_its_versi
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     job = job_of(snapshot, "spotted")
     assert job.attempt == 1, "the interruption is SageMaker's to survive, not the workflow's"
-    described = trainable.client("sagemaker").describe_training_job(TrainingJobName=job.processing_job_name)
+    described = trainable.client("sagemaker").describe_training_job(TrainingJobName=job.sagemaker_job_name)
     assert described["EnableManagedSpotTraining"] is True
     assert described["StoppingCondition"] == {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1_200}
     assert "Interrupted" in [item["Status"] for item in described["SecondaryStatusTransitions"]]
@@ -313,6 +313,6 @@ def test_stopping_a_scoring_execution_stops_its_training_and_closes_all_records(
     ended = wait_for(lambda: closed(training.execution_id), "the training execution's records are closed")
     job = job_of(ended, "endless")
     assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
-    described = trainable.client("sagemaker").describe_training_job(TrainingJobName=job.processing_job_name)
+    described = trainable.client("sagemaker").describe_training_job(TrainingJobName=job.sagemaker_job_name)
     assert described["TrainingJobStatus"] in ("Stopping", "Stopped")
     assert versions(trainable, "endless") == {}

@@ -71,7 +71,7 @@ def test_a_network_is_trained_promoted_and_scored_in_the_image_of_its_framework(
     assert (trained.status, trained.reason) == (ExecutionStatus.SUCCEEDED, "")
     job = only_job(trained)
     sagemaker = trainable.client("sagemaker")
-    described = sagemaker.describe_training_job(TrainingJobName=job.processing_job_name)
+    described = sagemaker.describe_training_job(TrainingJobName=job.sagemaker_job_name)
     assert variant_of(trainable, described["AlgorithmSpecification"]["TrainingImage"]) == image_of("pytorch")
     model, [version] = trainable.catalog.show("late-people")
     assert model is not None

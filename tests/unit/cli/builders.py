@@ -96,7 +96,7 @@ def any_attempt(job_id: str = "churn", attempt: int = 1, **changes: Any) -> Atte
         job_id=job_id,
         attempt=attempt,
         status=AttemptStatus.RUNNING,
-        processing_job_name=f"dev-{job_id}-0123456789abcdef-{attempt}",
+        sagemaker_job_name=f"dev-{job_id}-0123456789abcdef-{attempt}",
         object_count=4,
         instance_type="ml.m5.xlarge",
         instance_count=1,

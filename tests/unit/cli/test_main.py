@@ -135,7 +135,7 @@ def partly_failed(account: Connection, deployment: Deployment) -> str:
     table: Any = account.resource("dynamodb").Table(deployment.table_name)
     failure: dict[str, Any] = {"failure_kind": FailureKind.DATA, "reason": "b.parquet lacks the column 'age'"}
     failed = running_job(
-        "ads", status=JobStatus.FAILED, attempt=2, ended_at="2026-03-01T12:00:20Z", processing_job_name="p", **failure
+        "ads", status=JobStatus.FAILED, attempt=2, ended_at="2026-03-01T12:00:20Z", sagemaker_job_name="p", **failure
     )
     ended = {"status": AttemptStatus.FAILED, "ended_at": "2026-03-01T12:00:20Z"}
     transient = {"failure_kind": FailureKind.TRANSIENT, "reason": "a host was lost"}

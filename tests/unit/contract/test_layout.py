@@ -17,24 +17,24 @@ stages = st.from_regex(r"[a-z][a-z0-9-]{0,15}", fullmatch=True)
 
 
 @given(stages, texts, texts, job_ids, st.integers(1, 10))
-def test_a_processing_job_name_is_one_that_sagemaker_takes(
+def test_a_sagemaker_job_name_is_one_that_sagemaker_takes(
     stage: str, arn: str, started_at: str, job_id: str, attempt: int
 ) -> None:
-    name = layout.processing_job_name(stage, arn, started_at, job_id, attempt)
+    name = layout.sagemaker_job_name(stage, arn, started_at, job_id, attempt)
     assert PROCESSING_JOB_NAME.fullmatch(name)
     assert len(name) <= 63
 
 
 @given(st.lists(st.tuples(texts, texts, job_ids, st.integers(1, 10)), min_size=2, max_size=4, unique=True))
-def test_no_two_attempts_share_a_processing_job_name(attempts: list[tuple[str, str, str, int]]) -> None:
+def test_no_two_attempts_share_a_sagemaker_job_name(attempts: list[tuple[str, str, str, int]]) -> None:
     assume(not any("\n" in arn + started for arn, started, _, _ in attempts))
-    found = [layout.processing_job_name("dev", *attempt) for attempt in attempts]
+    found = [layout.sagemaker_job_name("dev", *attempt) for attempt in attempts]
     assert len(set(found)) == len(found)
 
 
 def test_the_same_execution_name_at_another_time_gives_other_job_names() -> None:
-    first = layout.processing_job_name("dev", "arn", "2026-01-01T00:00:00Z", "delays-ua", 1)
-    again = layout.processing_job_name("dev", "arn", "2026-06-01T00:00:00Z", "delays-ua", 1)
+    first = layout.sagemaker_job_name("dev", "arn", "2026-01-01T00:00:00Z", "delays-ua", 1)
+    again = layout.sagemaker_job_name("dev", "arn", "2026-06-01T00:00:00Z", "delays-ua", 1)
     assert first != again
 
 

@@ -129,6 +129,6 @@ def train(
     body = archive or packed({spec.model_file: MODEL_FILE, layout.TRAINING_REPORT_NAME: report})
     job = stage.job(job_id, execution_id)
     assert job.status is JobStatus.RUNNING
-    key = layout.trained_artifact_key(execution_id, job_id, job.processing_job_name)
+    key = layout.trained_artifact_key(execution_id, job_id, job.sagemaker_job_name)
     stage.s3.put_object(Bucket=stage.results, Key=key, Body=body)
     return body

@@ -27,7 +27,7 @@ def test_a_failure_that_may_pass_leaves_the_job_waiting_for_the_next_attempt(ope
     assert (job.status, job.failure_kind, job.ended_at) == (JobStatus.WAITING, FailureKind.TRANSIENT, "")
     assert (attempt.status, attempt.failure_kind) == (AttemptStatus.FAILED, FailureKind.TRANSIENT)
     assert attempt.reason == decision["reason"]
-    assert f"streams {attempt.processing_job_name}/*" in attempt.reason
+    assert f"streams {attempt.sagemaker_job_name}/*" in attempt.reason
 
 
 def test_a_failure_of_the_model_ends_the_job(opened: Stage, classify: Step) -> None:

@@ -19,7 +19,7 @@ def decision(row: str | Row, **changes: Any) -> Decision:
         "earlier_kinds": (),
         "committed": False,
         "job_key": "e-1\ndelays-ua",
-        "processing_job_name": "test-delays-ua-0-1",
+        "sagemaker_job_name": "test-delays-ua-0-1",
     }
     return decide(ROWS[row] if isinstance(row, str) else row, **(arguments | changes))
 
@@ -60,7 +60,7 @@ def test_the_reason_says_what_happened_what_to_do_and_where_to_look() -> None:
 
 @pytest.mark.parametrize("row", DECISION_TABLE, ids=lambda row: row.name)
 def test_a_reason_is_never_longer_than_a_record_should_hold(row: Row) -> None:
-    long = decision(row, message="x" * 10_000, processing_job_name="n" * 63)
+    long = decision(row, message="x" * 10_000, sagemaker_job_name="n" * 63)
     assert len(long.reason) <= REASON_CHARACTERS
     assert long.reason.endswith("/*.")
 

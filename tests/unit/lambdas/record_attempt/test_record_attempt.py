@@ -32,10 +32,10 @@ def manifest(stage: Stage, attempt: int) -> list[str]:
 def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step) -> None:
     result = codec.from_json(AttemptPlan, record(pointer_event()))
 
-    name = layout.processing_job_name("test", execution_arn("e-1"), STARTED_AT, "delays-ua", 1)
+    name = layout.sagemaker_job_name("test", execution_arn("e-1"), STARTED_AT, "delays-ua", 1)
     assert result == AttemptPlan(
         nothing_left=False,
-        processing_job_name=name,
+        sagemaker_job_name=name,
         spec_uri="s3://results-test/executions/e-1/jobs/delays-ua/job.json",
         data_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/attempt-1.manifest",
         models_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/models.manifest",
@@ -50,7 +50,7 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
     )
     assert manifest(planned, 1) == ["a.parquet", "b.parquet"]
     job, attempt = planned.job(), planned.attempt()
-    assert (job.status, job.attempt, job.processing_job_name) == (JobStatus.RUNNING, 1, name)
+    assert (job.status, job.attempt, job.sagemaker_job_name) == (JobStatus.RUNNING, 1, name)
     assert job.started_at == attempt.started_at
     assert (attempt.status, attempt.object_count) == (AttemptStatus.RUNNING, 2)
 
@@ -81,7 +81,7 @@ def test_the_decision_of_the_last_failure_is_taken_for_a_pointer(opened: Stage, 
     result = record(decision)
 
     assert manifest(opened, 2) == ["b.parquet"]
-    assert result["processing_job_name"].endswith("-2")
+    assert result["sagemaker_job_name"].endswith("-2")
     assert result["instance_count"] == 1
     assert (opened.job().attempt, opened.attempt(2).object_count) == (2, 1)
     assert opened.job().started_at == opened.attempt(1).started_at
@@ -93,9 +93,9 @@ def test_nothing_is_left_when_every_object_is_committed(
     opened.commit()
     decision = classify(failure_event("States.Timeout"))
     result = record(decision)
-    assert (result["nothing_left"], result["processing_job_name"]) == (True, "")
+    assert (result["nothing_left"], result["sagemaker_job_name"]) == (True, "")
     # The job keeps the name of the processing job that did the work.
-    assert opened.job().processing_job_name == opened.attempt(1).processing_job_name
+    assert opened.job().sagemaker_job_name == opened.attempt(1).sagemaker_job_name
     assert verify(decision) == {"schema_version": 1, "job_id": "delays-ua"}
     assert opened.job().rows_in == 20
 

@@ -31,7 +31,7 @@ def test_an_attempt_says_all_that_its_training_job_needs(stage: Stage, plan_trai
     assert (plan.output_uri, plan.checkpoints_uri) == (f"{FOLDER}/training/", f"{FOLDER}/checkpoints/")
     assert (plan.spot, plan.stopping_condition, plan.longest_seconds) == (False, {"MaxRuntimeInSeconds": 3_600}, 3_600)
     attempt = stage.attempt(execution_id="t-1")
-    assert (attempt.status, attempt.processing_job_name) == (AttemptStatus.RUNNING, plan.training_job_name)
+    assert (attempt.status, attempt.sagemaker_job_name) == (AttemptStatus.RUNNING, plan.training_job_name)
     assert record(pointer_event(execution_id="t-1")) == codec.to_json(plan), "called again it gives the same answer"
 
 

@@ -29,7 +29,7 @@ def any_attempt(attempt: int = 1, **changes: Any) -> AttemptRecord:
         job_id="delays-ua",
         attempt=attempt,
         status=AttemptStatus.RUNNING,
-        processing_job_name=f"test-delays-ua-0-{attempt}",
+        sagemaker_job_name=f"test-delays-ua-0-{attempt}",
         object_count=2,
         instance_type="ml.m5.large",
         instance_count=2,
@@ -65,7 +65,7 @@ def test_a_job_moves_only_along_the_allowed_ways(table: JobTable, before: JobSta
 
 def test_of_many_events_at_once_one_opens_the_attempt_and_all_get_it(table: JobTable) -> None:
     job = put_job(table, JobStatus.PENDING, attempt=0)
-    offers = [any_attempt(processing_job_name=f"offer-{number}") for number in range(8)]
+    offers = [any_attempt(sagemaker_job_name=f"offer-{number}") for number in range(8)]
     with ThreadPoolExecutor(8) as threads:
         opened = set(threads.map(lambda offer: table.open_attempt(job, offer), offers))
     assert len(opened) == 1
@@ -82,7 +82,7 @@ def test_a_job_that_moved_since_it_was_read_is_not_moved(table: JobTable) -> Non
 
 def test_an_attempt_that_has_a_record_is_never_opened_over_it(stage: Stage) -> None:
     job = put_job(stage.deployment.table, JobStatus.PENDING, attempt=0)
-    there = any_attempt(status=AttemptStatus.FAILED, processing_job_name="earlier")
+    there = any_attempt(status=AttemptStatus.FAILED, sagemaker_job_name="earlier")
     stage.table.put_item(Item=records.attempt_item(there))
     assert stage.deployment.table.open_attempt(job, any_attempt()) == there
     assert stage.job() == job
@@ -138,11 +138,11 @@ def test_closing_a_job_closes_its_running_attempt(table: JobTable) -> None:
 
 
 def test_a_job_is_closed_as_it_is_and_not_as_it_was_read(table: JobTable) -> None:
-    present = any_job(status=JobStatus.WAITING, attempt=1, processing_job_name="present")
+    present = any_job(status=JobStatus.WAITING, attempt=1, sagemaker_job_name="present")
     table.add_jobs([present])
-    read = replace(present, status=JobStatus.RUNNING, processing_job_name="out of date")
+    read = replace(present, status=JobStatus.RUNNING, sagemaker_job_name="out of date")
     closed = table.close_job(read, ended_at=STARTED_AT, kind=FailureKind.UNKNOWN, reason="the Map died")
-    assert closed.processing_job_name == "present"
+    assert closed.sagemaker_job_name == "present"
 
 
 def test_closing_a_job_that_succeeded_leaves_it_so(table: JobTable) -> None:
