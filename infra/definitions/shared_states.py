@@ -26,7 +26,7 @@ from contract.workflow.messages import (
 )
 from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
 from infra.settings import Settings
-from infra.storage import Storage
+from infra.stacks.storage import Storage
 
 FAILURE = f"$.{FAILURE_FIELD}"
 JOB = {field.name: path_of(JobPointer, field.name) for field in dataclasses.fields(JobPointer)}

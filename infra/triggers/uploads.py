@@ -13,9 +13,9 @@ from constructs import Construct
 
 from contract import environment
 from contract.triggers.uploads import UploadRule, rules_to_text
-from infra.function_permissions import statements_of
-from infra.functions import FunctionSize, StageFunctions
-from infra.storage import Storage
+from infra.functions.function_permissions import statements_of
+from infra.functions.stage_functions import FunctionSize, StageFunctions
+from infra.stacks.storage import Storage
 
 _TIMEOUT = Duration.minutes(5)
 

@@ -14,7 +14,7 @@ from constructs import Construct
 from contract import environment
 from infra.assets import lambda_code
 from infra.settings import Settings
-from infra.storage import Storage
+from infra.stacks.storage import Storage
 
 METRICS_NAMESPACE = "Fleetscore"
 

@@ -12,9 +12,9 @@ from constructs import Construct
 from contract import environment
 from contract.triggers.schedules import Schedule, target_input
 from infra.dead_letters import dead_letter_queue
-from infra.function_permissions import start_statements
-from infra.functions import FunctionSize, StageFunctions
-from infra.storage import export_name
+from infra.functions.function_permissions import start_statements
+from infra.functions.stage_functions import FunctionSize, StageFunctions
+from infra.stacks.storage import export_name
 
 FUNCTION = "start_on_schedule"
 SCHEDULE_GROUP = "ScheduleGroup"

@@ -8,16 +8,16 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from contract import codec, environment
-from infra.announcements import Announcements
-from infra.closing import ClosingRule
-from infra.compute import JobPlatform
-from infra.definition import Definition
-from infra.function_permissions import statements_of
-from infra.functions import FunctionSize, StageFunctions
-from infra.images import scoring_images
+from infra.compute.images import scoring_images
+from infra.definitions.scoring_definition import Definition
+from infra.definitions.training_definition import TrainingDefinition
+from infra.functions.function_permissions import statements_of
+from infra.functions.record_closing_rule import ClosingRule
+from infra.functions.stage_functions import FunctionSize, StageFunctions
+from infra.functions.status_events import Announcements
 from infra.settings import Settings
-from infra.storage import Storage, export_name
-from infra.training_definition import TrainingDefinition
+from infra.stacks.compute import JobPlatform
+from infra.stacks.storage import Storage, export_name
 
 STATE_MACHINE_ARN = "StateMachineArn"
 TRAINING_STATE_MACHINE_ARN = "TrainingStateMachineArn"

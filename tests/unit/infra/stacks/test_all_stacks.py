@@ -11,8 +11,8 @@ from aws_cdk import aws_s3 as s3
 
 from app import build_app
 from contract.problems import InvalidInputError
-from infra.functions import construct_id
-from infra.workflow import FUNCTIONS
+from infra.functions.stage_functions import construct_id
+from infra.stacks.workflow import FUNCTIONS
 from tests.unit.infra.assembly import Assembly, flat
 from tests.unit.infra.conftest import Synthesize
 

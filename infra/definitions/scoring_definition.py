@@ -21,18 +21,7 @@ from contract.workflow.messages import (
     TrainingOrder,
     path_of,
 )
-from infra.compute import JobPlatform
-from infra.sagemaker_tasks import (
-    DataType,
-    Distribution,
-    ProcessingInput,
-    ProcessingOutput,
-    SageMakerProcessingJob,
-    UploadMode,
-)
-from infra.settings import Settings
-from infra.storage import Storage
-from infra.workflow_states import (
+from infra.definitions.shared_states import (
     EXECUTION,
     FAILURE,
     JOB,
@@ -44,6 +33,17 @@ from infra.workflow_states import (
     message,
     retry_creation,
 )
+from infra.sagemaker_tasks import (
+    DataType,
+    Distribution,
+    ProcessingInput,
+    ProcessingOutput,
+    SageMakerProcessingJob,
+    UploadMode,
+)
+from infra.settings import Settings
+from infra.stacks.compute import JobPlatform
+from infra.stacks.storage import Storage
 
 MAP_LABEL = "ScoreModels"
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from aws_cdk import CfnOutput, Environment, Fn, Stack
 from constructs import Construct
 
-from infra.images import output_name, scoring_images
-from infra.job_roles import scoring_role, training_role
+from infra.compute.images import output_name, scoring_images
+from infra.compute.job_roles import scoring_role, training_role
 from infra.settings import Settings
-from infra.storage import Storage, export_name
+from infra.stacks.storage import Storage, export_name
 
 JOB_ROLE_ARN = "JobRoleArn"
 TRAINING_ROLE_ARN = "TrainingRoleArn"

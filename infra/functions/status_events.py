@@ -8,9 +8,9 @@ from constructs import Construct
 from contract import environment
 from contract.table import records
 from infra.dead_letters import dead_letter_queue
-from infra.function_permissions import announce_statements
-from infra.functions import FunctionSize, StageFunctions
-from infra.storage import TABLE_STREAM_ARN, Storage, export_name
+from infra.functions.function_permissions import announce_statements
+from infra.functions.stage_functions import FunctionSize, StageFunctions
+from infra.stacks.storage import TABLE_STREAM_ARN, Storage, export_name
 
 EVENT_BUS_NAME = "EventBusName"
 EVENT_BUS_ARN = "EventBusArn"

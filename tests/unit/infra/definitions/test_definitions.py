@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from contract.workflow import messages
-from infra.workflow_states import message
+from infra.definitions.shared_states import message
 from tests.unit.infra.assembly import Assembly, states_of
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 GOLDEN = Path(__file__).parent / "golden"
-GOLDEN_FILES = {"scoring": GOLDEN / "workflow.asl.json", "training": GOLDEN / "training.asl.json"}
+GOLDEN_FILES = {"scoring": GOLDEN / "scoring.asl.json", "training": GOLDEN / "training.asl.json"}
 TASKS = {"scoring": 8, "training": 6}
 
 
@@ -26,7 +26,7 @@ def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
 def test_the_definition_is_the_reviewed_one(assembly: Assembly, workflow: str) -> None:
-    """After a change on purpose: UPDATE_GOLDEN=1 pytest tests/unit/infra/test_definition.py, then read the diff."""
+    """After a change on purpose: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions/test_definitions.py, then read the diff."""
     golden = GOLDEN_FILES[workflow]
     text = json.dumps(definition(assembly, workflow), indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):

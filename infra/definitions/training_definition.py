@@ -9,11 +9,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from contract.workflow.messages import REQUEST_FIELD, JobPointer, PlanInput, TrainingAttemptPlan, path_of
-from infra.compute import JobPlatform
-from infra.sagemaker_tasks import SageMakerTrainingJob
-from infra.settings import Settings
-from infra.storage import Storage
-from infra.workflow_states import (
+from infra.definitions.shared_states import (
     EXECUTION,
     FAILURE,
     JOB,
@@ -25,6 +21,10 @@ from infra.workflow_states import (
     message,
     retry_creation,
 )
+from infra.sagemaker_tasks import SageMakerTrainingJob
+from infra.settings import Settings
+from infra.stacks.compute import JobPlatform
+from infra.stacks.storage import Storage
 
 MAP_LABEL = "TrainModels"
 

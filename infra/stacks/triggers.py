@@ -3,12 +3,12 @@
 from aws_cdk import Environment, Fn, Stack
 from constructs import Construct
 
-from infra.functions import StageFunctions
-from infra.schedules import Schedules
+from infra.functions.stage_functions import StageFunctions
 from infra.settings import Settings
-from infra.storage import export_name
-from infra.uploads import UploadTrigger
-from infra.workflow import STATE_MACHINE_ARN
+from infra.stacks.storage import export_name
+from infra.stacks.workflow import STATE_MACHINE_ARN
+from infra.triggers.schedules import Schedules
+from infra.triggers.uploads import UploadTrigger
 
 
 class TriggersStack(Stack):

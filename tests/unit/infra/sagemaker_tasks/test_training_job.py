@@ -19,7 +19,7 @@ from infra.sagemaker_tasks import (
     TrainingInputMode,
 )
 from tests.unit.infra.assembly import flat
-from tests.unit.infra.test_sagemaker_tasks import JOB_ROLE, any_stack, definition_of, template_of
+from tests.unit.infra.sagemaker_tasks.test_processing_job import JOB_ROLE, any_stack, definition_of, template_of
 
 
 def any_channel(**changes: Any) -> TrainingChannel:

@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from contract import layout
 from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
 from contract.triggers.uploads import MARKER_NAME
-from infra.storage import Storage
+from infra.stacks.storage import Storage
 
 _CODE_ARCHIVES = layout.code_key("*", "*")
 _ALL_RESULTS = (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.QUARANTINE_PREFIX)
@@ -83,7 +83,7 @@ def statements_of(function: str, storage: Storage) -> list[iam.PolicyStatement]:
             ),
             _table(storage, ["GetItem", "BatchGetItem", "PutItem"]),
         ],
-        # What the queue and the state machine take is in infra/uploads.py, where they are.
+        # What the queue and the state machine take is in infra/triggers/uploads.py, where they are.
         "start_on_upload": [
             _list(storage.datasets_bucket),
             _list_results(storage, layout.UPLOADS_PREFIX),
