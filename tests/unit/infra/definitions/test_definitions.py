@@ -26,7 +26,7 @@ def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
 def test_the_definition_is_the_reviewed_one(assembly: Assembly, workflow: str) -> None:
-    """After a change on purpose: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions/test_definitions.py, then read the diff."""
+    """To accept an intended change: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions, then read the diff."""
     golden = GOLDEN_FILES[workflow]
     text = json.dumps(definition(assembly, workflow), indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):

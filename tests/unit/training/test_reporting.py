@@ -3,15 +3,15 @@ from hypothesis import strategies as st
 
 from contract.layout import TrainingPaths
 from contract.status import FailureKind
-from training import failure
 from training.job import installed_version
+from training.reporting import failure_line, write_failure
 
 
 @given(st.sampled_from(FailureKind), st.text(max_size=2_000))
 def test_a_failure_is_one_line_that_sagemaker_keeps_whole_and_begins_with_its_kind(
     kind: FailureKind, text: str
 ) -> None:
-    line = failure.compose(kind, text)
+    line = failure_line(kind, text)
     assert line.startswith(f"{kind.value}:")
     assert len(line) <= 1_024
     assert "\n" not in line
@@ -19,11 +19,11 @@ def test_a_failure_is_one_line_that_sagemaker_keeps_whole_and_begins_with_its_ki
 
 
 def test_a_long_text_is_cut_with_a_sign_of_it() -> None:
-    assert failure.compose(FailureKind.DATA, "x" * 5_000) == "DATA: " + "x" * 1_017 + "…"
+    assert failure_line(FailureKind.DATA, "x" * 5_000) == "DATA: " + "x" * 1_017 + "…"
 
 
 def test_it_lies_where_sagemaker_reads_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    failure.write(TrainingPaths(tmp_path), FailureKind.MODEL, "bad")
+    write_failure(TrainingPaths(tmp_path), FailureKind.MODEL, "bad")
     assert (tmp_path / "output" / "failure").read_text() == "MODEL: bad"
 
 

@@ -18,12 +18,12 @@ from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flights import make_flights
 from tests.unit.training.training_folder import NUMBERS, TrainingFolder, doubles, numbers_frame
-from training.channel import find_sources
-from training.dataset import Dataset
+from training.data.channel_files import find_sources
+from training.data.holdout import held_out
+from training.data.training_data import Dataset
 from training.interruption import Interruption
 from training.load_check import record_of
-from training.split import held_out
-from training.xgboost_trainer import BatchIterator
+from training.trainers.xgboost_trainer import BatchIterator
 
 
 def scored(job: TrainingFolder, spec: object, frame: pd.DataFrame) -> np.ndarray:

@@ -8,7 +8,7 @@ from contract.job.scoring_spec import Feature
 from scoring.columns.column_plan import declared_array
 from scoring.errors import DataError
 from scoring.readers.parquet_object import ParquetObject
-from training.channel import Source
+from training.data.channel_files import Source
 
 
 def open_source(source: Source) -> ParquetObject:

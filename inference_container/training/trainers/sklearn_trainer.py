@@ -19,14 +19,14 @@ from contract.job.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ModelError, ScoringError, one_line
 from scoring.outputs.atomic_files import publish
-from training.dataset import Dataset
+from training.data.labels import Survey
+from training.data.training_data import Dataset
 from training.interruption import Interruption
-from training.labels import Survey
-from training.memory import refuse_if_too_large
-from training.metrics import evaluate
-from training.progress import event
-from training.sklearn_preparation import copies, make_estimator, make_preparation, matrix_type
-from training.trainer import Assignment, Outcome, threads_for
+from training.reporting import log_event
+from training.trainers.memory import refuse_if_too_large
+from training.trainers.metrics import evaluate
+from training.trainers.sklearn_preparation import copies, make_estimator, make_preparation, matrix_type
+from training.trainers.trainer import Assignment, Outcome, threads_for
 
 _TEXT_BYTES = 64
 """Of one text with its bookkeeping in pandas and the encoder."""
@@ -46,7 +46,7 @@ def train(job: Assignment) -> Outcome:
         f"training {spec.estimator} on {rows:,} rows with {len(spec.features)} features",
         "choose an instance type with more memory, fewer features or objects, or trainer 'xgboost', which streams them",
     )
-    event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)
+    log_event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)
     table = _Table(spec, dataset, found, job.interruption)
 
     def stop() -> None:

@@ -8,7 +8,7 @@ from contract.job.scoring_spec import ModelSpec
 from contract.job.training_spec import TrainingSpec
 from contract.layout import TrainingPaths
 from scoring.columns.features import FeatureBatch
-from training.channel import Source
+from training.data.channel_files import Source
 from training.interruption import Interruption
 
 _VALUES_A_THREAD = 1_000_000

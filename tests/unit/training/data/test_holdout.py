@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.split import held_out
+from training.data.holdout import held_out
 
 keys = st.text(min_size=1, max_size=30)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from contract.codec import to_json
 from contract.job.training_spec import TrainingSpec
 from scoring.outputs.atomic_files import publish
-from training.progress import event
+from training.reporting import log_event
 
 _SUFFIX = ".checkpoint"
 _KEPT = 2
@@ -50,12 +50,12 @@ class CheckpointFolder:
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             if not path.name.endswith(self._ending):
                 reason = "it is of another training: other data, settings, threads or XGBoost"
-                event("checkpoint_ignored", file=path.name, reason=reason)
+                log_event("checkpoint_ignored", file=path.name, reason=reason)
         for path in self._own():
             found = self._read(path)
             if isinstance(found, Checkpoint):
                 return found
-            event("checkpoint_ignored", file=path.name, reason=found)
+            log_event("checkpoint_ignored", file=path.name, reason=found)
         return None
 
     def save(self, checkpoint: Checkpoint) -> None:

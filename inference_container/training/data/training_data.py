@@ -16,10 +16,10 @@ from contract.job.training_spec import TrainingSpec
 from scoring.columns.column_plan import plan_columns
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
-from training.channel import Source
-from training.labels import Survey, label_kind, label_values, survey
-from training.objects import feature_array, open_source, rows_of
-from training.split import held_out
+from training.data.channel_files import Source
+from training.data.holdout import held_out
+from training.data.labels import Survey, label_kind, label_values, survey
+from training.data.object_rows import feature_array, open_source, rows_of
 
 _BATCH_BYTES = 16 << 20
 """Of a batch's features as 32-bit floats; so a batch is as small for a thousand columns as for ten."""

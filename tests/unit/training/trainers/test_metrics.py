@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 
 from contract.job.training_spec import METRICS, metrics_of
 from scoring.errors import DataError
-from training.metrics import evaluate
+from training.trainers.metrics import evaluate
 
 
 @settings(max_examples=50, deadline=None)

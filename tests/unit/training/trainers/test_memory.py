@@ -6,10 +6,10 @@ from contract.job.scoring_spec import PinnedObject
 from contract.job.training_spec import TrainingSpec
 from scoring.errors import ConfigurationError
 from tests.unit.training.training_folder import doubles
-from training import sklearn_trainer, xgboost_trainer
-from training.labels import Survey
-from training.memory import memory_budget, refuse_if_too_large
-from training.trainer import threads_for
+from training.data.labels import Survey
+from training.trainers import sklearn_trainer, xgboost_trainer
+from training.trainers.memory import memory_budget, refuse_if_too_large
+from training.trainers.trainer import threads_for
 
 GIB = 2**30
 

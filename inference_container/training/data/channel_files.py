@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ConfigurationError, DataError
-from training.progress import event
+from training.reporting import log_event
 
 _SHOWN = 5
 
@@ -44,7 +44,7 @@ def find_sources(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> 
             problems.append(f"object {item.key!r} has {size:,} bytes, the plan pinned {item.size:,}")
         sources.append(Source(item.key, path, size))
     for key in files:
-        event("file_ignored", channel=channel, file=key, reason="it is not in the training spec")
+        log_event("file_ignored", channel=channel, file=key, reason="it is not in the training spec")
     if problems:
         more = f" and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
         raise DataError(

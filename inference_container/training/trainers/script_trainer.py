@@ -21,8 +21,8 @@ from contract.names import check_object_key
 from contract.status import FailureKind
 from scoring.errors import ConfigurationError, ModelError, TransientError, error_of_kind, one_line
 from scoring.job.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
-from training.progress import event
-from training.script_environment import (
+from training.reporting import log_event
+from training.trainers.script_environment import (
     PROGRAM,
     SUBMIT_DIRECTORY,
     arguments,
@@ -31,7 +31,7 @@ from training.script_environment import (
     of_the_user,
     variables,
 )
-from training.trainer import Assignment, Outcome
+from training.trainers.trainer import Assignment, Outcome
 
 _LAST_LINES = 12
 _LINE_CHARACTERS = 400
@@ -109,7 +109,7 @@ def _run(job: Assignment, code: Path, program: str) -> tuple[int, list[str]]:
     """The script's exit code, negative for a signal, and its last lines on stderr, which also go to the log."""
     values = of_the_user(decoded(job.spec.hyperparameters))
     given = variables(job.paths, program, code, job.spec.hyperparameters, cores=job.cores, gpus=count_gpus())
-    event("script_started", program=program, arguments=arguments(values))
+    log_event("script_started", program=program, arguments=arguments(values))
     last: deque[str] = deque(maxlen=_LAST_LINES)
     with subprocess.Popen(  # noqa: S603 - the user's script is what this trainer is for
         [sys.executable, program, *arguments(values)],

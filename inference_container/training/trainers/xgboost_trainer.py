@@ -22,14 +22,14 @@ from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
 from scoring.models.xgboost_library import xgboost
 from scoring.outputs.atomic_files import publish
-from training.checkpoint import Checkpoint, CheckpointFolder, fingerprint
-from training.dataset import Batch, Dataset
+from training.data.labels import Survey
+from training.data.training_data import Batch, Dataset
 from training.interruption import Interruption
-from training.labels import Survey
-from training.memory import refuse_if_too_large
-from training.metrics import evaluate
-from training.progress import event
-from training.trainer import Assignment, Outcome, threads_for
+from training.reporting import log_event
+from training.trainers.checkpoints import Checkpoint, CheckpointFolder, fingerprint
+from training.trainers.memory import refuse_if_too_large
+from training.trainers.metrics import evaluate
+from training.trainers.trainer import Assignment, Outcome, threads_for
 
 DEFAULT_ROUNDS = 100
 DEFAULT_CHECKPOINT_ROUNDS = 10
@@ -67,7 +67,7 @@ def train(job: Assignment) -> Outcome:
     values, _ = parse("xgboost", None, spec.task, spec.hyperparameters)
     _refuse_labels(spec, found, values)
     _refuse_size(spec, found, values)
-    event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)
+    log_event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)
     try:
         threads = threads_for(found.rows_trained, len(spec.features), job.cores)
         matrices = _Matrices(job, dataset, found, values, threads)
@@ -187,7 +187,7 @@ class _Rounds:
             booster.set_param(self._parameters)
             history, done, saved = list(checkpoint.history), checkpoint.rounds, checkpoint.rounds
             self.resumed_from = done
-            event("resumed", rounds=done)
+            log_event("resumed", rounds=done)
         while done < self._rounds and not self._exhausted(history):
             if self._job.interruption.requested:
                 break
@@ -199,14 +199,14 @@ class _Rounds:
             if done - saved >= max(self._every, done // _FURTHER_APART):
                 self._save(booster, done, history)
                 saved = done
-                event("checkpoint", rounds=done, **self._shown(history))
+                log_event("checkpoint", rounds=done, **self._shown(history))
         if self._job.interruption.requested:
             if done > saved:
                 self._save(booster, done, history)
             self._job.interruption.saved = f"{done} rounds are in a checkpoint, from which the next attempt goes on"
             self._job.interruption.check()
         best = self._best(history) if self._patience else done - 1
-        event("rounds_ended", rounds=done, best_iteration=best, **self._shown(history))
+        log_event("rounds_ended", rounds=done, best_iteration=best, **self._shown(history))
         return (booster[: best + 1] if best + 1 < done else booster), best
 
     def _reseed(self, booster: Any, done: int) -> None:

@@ -16,8 +16,8 @@ from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flights import make_flights
 from tests.unit.training.training_folder import MIXED, NUMBERS, TrainingFolder, doubles, numbers_frame
+from training.data.holdout import held_out
 from training.load_check import record_of
-from training.split import held_out
 
 SMALL = {
     "hist_gradient_boosting": {"max_iter": "10"},
