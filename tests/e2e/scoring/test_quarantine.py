@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from contract import layout
 from contract.status import ExecutionStatus, FailureKind
-from tests.e2e.models_that_misbehave import Picky
+from tests.e2e.failing_models import Picky
 from tests.e2e.stage import Stage, people
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from benchmarks.question import Case, Size, ask
-from benchmarks.workload import Workload
+from benchmarks.comparison.question import Case, Size, ask
+from benchmarks.workloads.workload import Workload
 
 
 def cases(size: Size) -> Sequence[Case]:
     rows = size.of(600_000, 2_000_000)
-    contenders = ("article", "fleetscore", "limit")
+    contenders = ("article", "fleetscore", "in_memory")
     return [
         Case(Workload("many-groups-light", (rows,), ("light",)), contenders),
         Case(Workload("one-group-light", (rows,), ("light",), group_rows=rows), contenders),

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.compare import Cell, compare, save
-from benchmarks.models import KINDS
-from benchmarks.workload import Workload
+from benchmarks.comparison.compare import Cell, compare, save
+from benchmarks.workloads.models import KINDS
+from benchmarks.workloads.workload import Workload
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 CACHE = Path("build/benchmarks").resolve()
 
 

@@ -1,8 +1,8 @@
-"""Wall time, CPU time and peak memory of a command with all the processes that it starts.
+"""Measure wall time, CPU time and peak memory of a command with all the processes that it starts.
 
-`python -m benchmarks.measure REPORT MARKS -- COMMAND…` runs the command and writes a `Usage` as JSON. A process of its
-own for each run: it is the reaper of every orphan below it (Linux: PR_SET_CHILD_SUBREAPER), so the CPU time of daemons
-that a framework leaves behind (raylets, JVMs) is counted with the rest.
+`python -m benchmarks.comparison.measure REPORT MARKS -- COMMAND…` runs the command and writes a `Usage` as JSON.
+Each measurement runs in a process of its own that adopts and reaps every orphan (Linux: PR_SET_CHILD_SUBREAPER).
+So the CPU time of daemons that a framework leaves behind (raylets, JVMs) is counted too.
 """
 
 import ctypes
@@ -61,7 +61,7 @@ def measure(command: list[str], environment: dict[str, str], folder: Path, log: 
     marks.unlink(missing_ok=True)
     with log.open("wb") as output:
         subprocess.run(  # noqa: S603 - our own interpreter and modules
-            [sys.executable, "-m", "benchmarks.measure", str(report), str(marks), "--", *command],
+            [sys.executable, "-m", "benchmarks.comparison.measure", str(report), str(marks), "--", *command],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -10,7 +10,7 @@ from cli.commands.progress import watch
 from cli.stage.executions import Snapshot
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
-from tests.e2e.models_that_misbehave import Bomb, Gate, KilledOnce
+from tests.e2e.failing_models import Bomb, Gate, KilledOnce
 from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
 
 

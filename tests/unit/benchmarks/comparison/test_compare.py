@@ -6,18 +6,23 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.compare import Cell, DifferentAnswersError, _answer, _hold_against_each_other, compare
-from benchmarks.measure import Usage
-from benchmarks.question import rows
-from benchmarks.workload import Workload, prepare
+from benchmarks.comparison.compare import Cell, DifferentAnswersError, _answer, _hold_against_each_other, compare
+from benchmarks.comparison.measure import Usage
+from benchmarks.comparison.question import rows
+from benchmarks.workloads.workload import Workload, prepare
 
 TINY = Workload("tiny", (300, 200), ("light", "light"), features=5, group_rows=100)
 
 
-def test_the_articles_loop_fleetscore_and_the_limit_agree(tmp_path: Path) -> None:
-    cell = compare(TINY, ("article", "fleetscore", "limit"), repetitions=1, cache=tmp_path)
-    assert {name: len(usages) for name, usages in cell.usages.items()} == {"article": 1, "fleetscore": 1, "limit": 1}
-    assert len(rows(cell, ("article", "fleetscore", "limit"))) == 3
+def test_contenders_that_give_the_same_answer_are_compared(tmp_path: Path) -> None:
+    contenders = ("article", "fleetscore", "in_memory")
+    cell = compare(TINY, contenders, repetitions=1, cache=tmp_path)
+    assert {name: len(usages) for name, usages in cell.usages.items()} == {
+        "article": 1,
+        "fleetscore": 1,
+        "in_memory": 1,
+    }
+    assert len(rows(cell, ("article", "fleetscore", "in_memory"))) == 3
 
 
 @pytest.mark.parametrize("kept", [slice(0, 299), slice(1, 300)])

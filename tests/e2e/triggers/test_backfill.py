@@ -10,7 +10,7 @@ import pytest
 from cli.commands.backfill import choose_models
 from cli.stage.backfill import Backfill, Outcome, Slot, expand
 from contract import layout
-from tests.e2e.models_that_misbehave import Gate
+from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
 
 DAYS = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from benchmarks.question import Case, Size, ask
-from benchmarks.workload import Workload
+from benchmarks.comparison.question import Case, Size, ask
+from benchmarks.workloads.workload import Workload
 
 
 def cases(size: Size) -> Sequence[Case]:

@@ -16,11 +16,11 @@ from sklearn.linear_model import LogisticRegression
 
 from cli.main import main
 from contract.job.scoring_spec import Feature
-from tests.e2e.models_that_misbehave import Gate
+from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, wait_for
 from tests.unit.cli.builders import make_archive
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROWS = 200
 
 

@@ -17,7 +17,7 @@ from embedded.images.docker_shim import cdk_environment
 from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.process import image_root
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 SOURCES = ("app.py", "cdk.json", "contract", "infra", "lambdas", "inference_container")
 
 

@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare import Cell
-from benchmarks.measure import Usage
-from benchmarks.question import HEADER, RESULTS, rows
-from benchmarks.workload import Workload
+from benchmarks.comparison.compare import Cell
+from benchmarks.comparison.measure import Usage
+from benchmarks.comparison.question import HEADER, RESULTS, rows
+from benchmarks.workloads.workload import Workload
 
-README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- results: made by `python -m benchmarks.report` -->", "<!-- end of results -->"
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- results: made by `python -m benchmarks.comparison.report` -->", "<!-- end of results -->"
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.comparison.measure import Usage, measure
 from benchmarks.contenders.fleetscore import REPOSITORY
-from benchmarks.measure import Usage, measure
 
 BURN = "import time\nwhile time.process_time() < 0.5: pass\n"
 ORPHAN = f"""
@@ -20,7 +20,7 @@ while not burned.exists():
     time.sleep(0.01)
 """
 HOLD = "import time\nheld = bytearray(b'x') * 200_000_000\ntime.sleep(0.5)\n"
-READY = "from benchmarks.measure import mark_ready\nmark_ready()\n"
+READY = "from benchmarks.comparison.measure import mark_ready\nmark_ready()\n"
 
 
 def run(tmp_path: Path, program: str) -> Usage:

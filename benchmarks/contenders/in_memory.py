@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.comparison.measure import mark_ready
 from benchmarks.contenders import arguments, cores, features_of, model_folders, objects_of
-from benchmarks.measure import mark_ready
 
 BATCH_ROWS = 65_536
 

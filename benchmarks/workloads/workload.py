@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from benchmarks.models import KINDS, TRAINING_ROWS, labels_of, train
+from benchmarks.workloads.models import KINDS, TRAINING_ROWS, labels_of, train
 from contract.codec import dumps
 from contract.job.scoring_spec import Feature, JobSpec, ModelSpec, PinnedObject
 from contract.layout import ContainerPaths, artifact_key

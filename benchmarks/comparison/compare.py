@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from benchmarks.comparison.measure import Usage, measure
 from benchmarks.contenders.fleetscore import REPOSITORY
 from benchmarks.contenders.fleetscore import outputs as fleetscore_outputs
-from benchmarks.measure import Usage, measure
-from benchmarks.workload import Prepared, Workload, prepare
+from benchmarks.workloads.workload import Prepared, Workload, prepare
 
 # The machine that measures may have set a kernel for old libraries; a benchmark takes the library's own choice.
 _NOT_INHERITED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -25,7 +25,7 @@ _NOT_INHERITED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "O
 _ONE_LIBRARY_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _ENVIRONMENT = {
     # One thread a call and whole batches beside each other: measured faster than one call with all threads.
-    "limit": _ONE_LIBRARY_THREAD,
+    "in_memory": _ONE_LIBRARY_THREAD,
     "dask_frame": _ONE_LIBRARY_THREAD,
     "ray_data": {**_ONE_LIBRARY_THREAD, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"},
     "spark": {**_ONE_LIBRARY_THREAD, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable},
@@ -75,8 +75,8 @@ def compare(workload: Workload, contenders: Sequence[str], *, repetitions: int, 
             cell.usages.setdefault(name, []).append(usage)
             if repetition == 0:
                 answers[name] = [_answer(name, output, index, prepared) for index in range(len(workload.models))]
-                if name == "limit":
-                    cell.notes["limit_seconds"] = json.loads((output / "seconds.json").read_text(encoding="utf-8"))
+                if name == "in_memory":
+                    cell.notes["in_memory_seconds"] = json.loads((output / "seconds.json").read_text(encoding="utf-8"))
             _empty(output)
     _hold_against_each_other(workload, answers)
     return cell
@@ -110,7 +110,7 @@ def _run(name: str, prepared: Prepared, output: Path, cache: Path) -> Usage:
 def _answer(name: str, output: Path, index: int, prepared: Prepared) -> Any:
     """A model's predictions by `row_id`, and proof that the other columns came through."""
     model = prepared.model_folders[index].name
-    if name == "limit":
+    if name == "in_memory":
         return np.load(output / f"{model}.npy")
     if name in ("fleetscore", "passes"):
         folder = fleetscore_outputs(output / model if name == "passes" else output, model)
