@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from cli.commands.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
-from cli.commands.tables import jobs_table, reason_lines
 from cli.failures import CommandError
 from cli.stage.executions import Executions, Snapshot, WorkflowState
-from cli.stage.figures import rows_a_second_together
+from cli.views.execution_figures import rows_a_second_together
+from cli.views.executions import jobs_table, reason_lines
+from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import JobRecord
 from tests.unit.cli.builders import NOW, any_execution, any_job, running_job, succeeded_job
@@ -102,7 +102,7 @@ def test_watching_waits_for_the_records_of_a_stopped_execution() -> None:
 
 
 def test_watching_does_not_wait_for_ever_for_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.commands.progress._SECONDS_TO_CLOSE", -1)
+    monkeypatch.setattr("cli.views.progress._SECONDS_TO_CLOSE", -1)
     still_open = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
     assert watch(Recorded(still_open), "nightly-1", None, seconds_between_reads=0) is still_open
 

@@ -71,8 +71,3 @@ def objects_done(job: JobRecord, snapshot: Snapshot) -> int | None:
     if job.status is JobStatus.SUCCEEDED:
         return job.object_count
     return snapshot.committed.get(job.job_id)
-
-
-def counted(number: int, word: str) -> str:
-    """`1 job`, `2,000 jobs`."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

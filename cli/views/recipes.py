@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from cli.commands.tables import add_row, feature_text, plain_json, plain_table
+from cli.views.models import feature_text
+from cli.views.tables import add_row, plain_json, plain_table
 from contract.catalog.models import ModelVersion
 from contract.catalog.recipes import ModelRecipe
 

@@ -12,10 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.commands.tables import job_cells, job_reason, objects_text, totals_line
 from cli.output import Output
 from cli.stage.executions import Executions, Snapshot
-from cli.stage.figures import counted, rows_a_second, rows_a_second_together, rows_counted
+from cli.views.execution_figures import rows_a_second, rows_a_second_together, rows_counted
+from cli.views.executions import job_cells, job_reason, objects_text, totals_line
+from cli.views.tables import counted
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
 
