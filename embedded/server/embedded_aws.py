@@ -21,7 +21,7 @@ from types import TracebackType
 from embedded.images.images import ImageStore
 from embedded.images.interpreters import read_pythons
 from embedded.sagemaker.faults import Faults
-from embedded.scheduler import EmbeddedClock
+from embedded.scheduler.clock import EmbeddedClock
 from embedded.seams.application import switches
 from embedded.server.certificates import make_certificates
 from embedded.server.endpoint import Endpoint

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,10 @@ from hypercorn.config import Config
 
 from embedded import seams
 from embedded.images.images import ImageStore
-from embedded.sagemaker import SageMakerService, resource_arn
-from embedded.sagemaker.service import TARGET_PREFIX
-from embedded.sagemaker.task import RESOURCES
-from embedded.scheduler import EmbeddedClock, SchedulerService
-from embedded.scheduler.service import LOOK_EVERY_SECONDS
+from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
+from embedded.sagemaker.task_integration import RESOURCES, run_job
+from embedded.scheduler.clock import EmbeddedClock
+from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.application import application, enforces_iam
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
 from embedded.seams.events import install_event_conditions
@@ -39,7 +39,8 @@ from embedded.seams.schedules import all_schedules, install_schedule_check, inst
 from embedded.seams.services import ecr_resource_arn, name_resources
 from embedded.seams.storage import install_bucket_not_empty_error
 from embedded.server.endpoint import Endpoint
-from embedded.step_functions import runs, service
+from embedded.step_functions import service
+from embedded.step_functions.executions import running
 
 LOCK_FILE = "lock"
 _GRACE_SECONDS = 0.5
@@ -140,7 +141,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def _close(sagemaker: SageMakerService) -> None:
-    runs.stop_all()
+    running.stop_all()
     sagemaker.close()
 
 
@@ -156,7 +157,7 @@ def _add_sagemaker(settings: Settings) -> SageMakerService:
     )
     seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:
-        seams.add_task_integration(resource, sagemaker.run_job)
+        seams.add_task_integration(resource, partial(run_job, sagemaker))
     return sagemaker
 
 
