@@ -48,7 +48,7 @@ _REUSE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """What the server process is told.
 
     `socket` is the descriptor of the bound, listening socket; `parent_pipe` one that reads end-of-file when the
@@ -70,7 +70,7 @@ class Settings:
         return json.dumps({**asdict(self), "endpoint": self.endpoint.to_json()}, default=str)
 
     @classmethod
-    def from_json(cls, text: str) -> "Settings":
+    def from_json(cls, text: str) -> "ServerSettings":
         fields = json.loads(text)
         paths = {name: Path(fields[name]) for name in ("root", "certificate", "private_key")}
         return cls(**{**fields, **paths, "endpoint": Endpoint.from_json(fields["endpoint"])})
@@ -86,7 +86,7 @@ def sagemaker_root(root: Path) -> Path:
 
 
 def main(settings_file: Path) -> None:
-    settings = Settings.from_json(settings_file.read_text())
+    settings = ServerSettings.from_json(settings_file.read_text())
     # Functions and jobs run as children of this process; the path by which it finds itself is not for them.
     os.environ.pop("PYTHONPATH", None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
@@ -104,7 +104,7 @@ def main(settings_file: Path) -> None:
     os._exit(0)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: ServerSettings) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -145,7 +145,7 @@ def _close(sagemaker: SageMakerService) -> None:
     sagemaker.close()
 
 
-def _add_sagemaker(settings: Settings) -> SageMakerService:
+def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
     sagemaker = SageMakerService(
         endpoint=settings.endpoint,
         images=ImageStore(image_root(settings.root)),
@@ -161,7 +161,7 @@ def _add_sagemaker(settings: Settings) -> SageMakerService:
     return sagemaker
 
 
-def _install_scheduler(settings: Settings) -> None:
+def _install_scheduler(settings: ServerSettings) -> None:
     clients: dict[tuple[str, str], tuple[Any, float]] = {}
 
     def client_for_role(role_arn: str, service: str) -> Any:
