@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from scoring.errors import ConfigurationError
 from scoring.outputs.text_output import CsvSink, JsonlSink
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.here import Code, code_spec, score_here
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
 
 TYPES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
@@ -53,7 +53,7 @@ def written(sink: Any, table: pa.Table) -> str:
 @given(tables())
 def test_csv_reads_back(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
     path = tmp_path_factory.mktemp("csv") / "a.csv"
-    content = written(CsvSink(path, code_spec(), table.schema), table)
+    content = written(CsvSink(path, model_spec(), table.schema), table)
     header, *rows = csv.reader(io.StringIO(content, newline=""), strict=True)
     assert header == table.column_names
     assert len(rows) == table.num_rows
@@ -64,7 +64,7 @@ def test_csv_reads_back(tmp_path_factory: pytest.TempPathFactory, table: Any) ->
 
 def test_csv_tells_nulls_from_empty_texts(tmp_path: Path) -> None:
     table = pa.table({"a": ["", None, "x"], "b": [None, "", "y"]})
-    assert written(CsvSink(tmp_path / "a", code_spec(), table.schema), table) == 'a,b\n"",\n,""\nx,y\n'
+    assert written(CsvSink(tmp_path / "a", model_spec(), table.schema), table) == 'a,b\n"",\n,""\nx,y\n'
 
 
 def _same(cell: str, value: Any) -> bool:
@@ -119,7 +119,7 @@ def test_other_types_have_one_form_each(tmp_path: Path) -> None:
         "kind": "a",
     }
     assert second == {**dict.fromkeys(OTHERS.column_names), "nan": 1.0}
-    lines = written(CsvSink(tmp_path / "b", code_spec(), OTHERS.schema), OTHERS).splitlines()
+    lines = written(CsvSink(tmp_path / "b", model_spec(), OTHERS.schema), OTHERS).splitlines()
     assert lines[1:] == ["0.1,nan,2026-02-03,2026-02-03 04:05:00.000000Z,1.10,00ff,a", ",1,,,,,"]
 
 
@@ -128,15 +128,15 @@ def test_json_lines_take_nested_columns_and_csv_refuses_them_by_name(tmp_path: P
     line = json.loads(written(JsonlSink(tmp_path / "a", table.schema), table))
     assert line == {"id": 1, "tags": ["a", "b"], "place": {"x": "Infinity", "y": None}}
     with pytest.raises(ConfigurationError, match=r"'csv' has no form for the columns 'tags' \(list.*'place' \(struct"):
-        CsvSink(tmp_path / "b", code_spec(), table.schema)
+        CsvSink(tmp_path / "b", model_spec(), table.schema)
 
 
 @pytest.mark.parametrize("output_format", ["csv", "jsonl"])
 def test_the_record_chooses_the_format_and_the_key_says_it(job: JobFolder, output_format: Any) -> None:
     job.add_object("2026/a.parquet", make_flights(100, 1))
-    spec = code_spec(output_format=output_format, columns="keys", key_columns=("flight_id",), row_number_column="row")
+    spec = model_spec(output_format=output_format, columns="keys", key_columns=("flight_id",), row_number_column="row")
 
-    (done,) = score_here(job, {spec: Code(lambda matrix: matrix[:, 0] / 2)}, batch_rows=7)
+    (done,) = score_in_process(job, {spec: FunctionModel(lambda matrix: matrix[:, 0] / 2)}, batch_rows=7)
 
     assert done.failures == ()
     marker = job.marker("code", "2026/a.parquet")
