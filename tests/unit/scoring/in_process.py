@@ -56,8 +56,8 @@ def score_in_process(
     *,
     batch_rows: int = 65_536,
     threads: int = 1,
-    retry_batch_rows: int = 0,
+    retry_rows: int = 0,
 ) -> list[ObjectDone]:
-    """Score every object of the folder with these models. `retry_batch_rows` 0 means a first try."""
+    """Score every object of the folder with these models. `retry_rows` 0 means a first try."""
     engine = engine_in_process(job, models, batch_rows=batch_rows)
-    return [engine.score(ScoreObject(item, threads, retry_batch_rows)) for item in job.objects]
+    return [engine.score(ScoreObject(item, threads, retry_rows)) for item in job.objects]

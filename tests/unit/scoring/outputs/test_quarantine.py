@@ -73,7 +73,7 @@ def test_bad_rows_are_kept_with_reason_and_values_and_all_others_are_scored(job:
 
 def test_neither_batches_nor_threads_change_which_rows_are_bad_nor_any_prediction(tmp_path: Path) -> None:
     tables = []
-    for name, batch_rows, threads, retry_batch_rows in (
+    for name, batch_rows, threads, retry_rows in (
         ("one", 1_000, 1, 0),
         ("single rows", 1, 1, 0),
         ("threads", 16, 3, 0),
@@ -87,7 +87,7 @@ def test_neither_batches_nor_threads_change_which_rows_are_bad_nor_any_predictio
             {spec: FunctionModel(fails_on_some)},
             batch_rows=batch_rows,
             threads=threads,
-            retry_batch_rows=retry_batch_rows,
+            retry_rows=retry_rows,
         )
         assert done.failures == ()
         tables.append((job.output("code", "a.parquet"), quarantine(job, "code", "a.parquet"), job.files()))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.errors import ConfigurationError
-from scoring.outputs.text_output import CsvSink, JsonlSink
+from scoring.outputs.text_output import CsvWriter, JsonlWriter
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
@@ -40,20 +40,20 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns)
 
 
-def written(sink: Any, table: pa.Table) -> str:
+def written(writer: Any, table: pa.Table) -> str:
     half = table.num_rows // 2
     for part in (table.slice(0, half), table.slice(half)):
-        sink.write([column.combine_chunks() for column in part.columns])
-    sink.close()
-    assert sink.rows == table.num_rows
-    content: str = sink.path.read_bytes().decode()
+        writer.write([column.combine_chunks() for column in part.columns])
+    writer.close()
+    assert writer.rows == table.num_rows
+    content: str = writer.path.read_bytes().decode()
     return content
 
 
 @given(tables())
 def test_csv_reads_back(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
     path = tmp_path_factory.mktemp("csv") / "a.csv"
-    content = written(CsvSink(path, model_spec(), table.schema), table)
+    content = written(CsvWriter(path, model_spec(), table.schema), table)
     header, *rows = csv.reader(io.StringIO(content, newline=""), strict=True)
     assert header == table.column_names
     assert len(rows) == table.num_rows
@@ -64,7 +64,7 @@ def test_csv_reads_back(tmp_path_factory: pytest.TempPathFactory, table: Any) ->
 
 def test_csv_tells_nulls_from_empty_texts(tmp_path: Path) -> None:
     table = pa.table({"a": ["", None, "x"], "b": [None, "", "y"]})
-    assert written(CsvSink(tmp_path / "a", model_spec(), table.schema), table) == 'a,b\n"",\n,""\nx,y\n'
+    assert written(CsvWriter(tmp_path / "a", model_spec(), table.schema), table) == 'a,b\n"",\n,""\nx,y\n'
 
 
 def _same(cell: str, value: Any) -> bool:
@@ -80,7 +80,7 @@ def _same(cell: str, value: Any) -> bool:
 @given(tables())
 def test_json_lines_read_back(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
     path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
-    content = written(JsonlSink(path, table.schema), table)
+    content = written(JsonlWriter(path, table.schema), table)
     rows = [json.loads(line) for line in content.split("\n")[:-1]]
     expected = [
         {name: str(value).replace("inf", "Infinity") if _is_infinite(value) else value for name, value in row.items()}
@@ -108,7 +108,7 @@ OTHERS = pa.table(
 
 
 def test_other_types_have_one_form_each(tmp_path: Path) -> None:
-    (first, second) = map(json.loads, written(JsonlSink(tmp_path / "a", OTHERS.schema), OTHERS).splitlines())
+    (first, second) = map(json.loads, written(JsonlWriter(tmp_path / "a", OTHERS.schema), OTHERS).splitlines())
     assert first == {
         "float": 0.1,
         "nan": "NaN",
@@ -119,16 +119,16 @@ def test_other_types_have_one_form_each(tmp_path: Path) -> None:
         "kind": "a",
     }
     assert second == {**dict.fromkeys(OTHERS.column_names), "nan": 1.0}
-    lines = written(CsvSink(tmp_path / "b", model_spec(), OTHERS.schema), OTHERS).splitlines()
+    lines = written(CsvWriter(tmp_path / "b", model_spec(), OTHERS.schema), OTHERS).splitlines()
     assert lines[1:] == ["0.1,nan,2026-02-03,2026-02-03 04:05:00.000000Z,1.10,00ff,a", ",1,,,,,"]
 
 
 def test_json_lines_take_nested_columns_and_csv_refuses_them_by_name(tmp_path: Path) -> None:
     table = pa.table({"id": [1], "tags": [["a", "b"]], "place": [{"x": float("inf"), "y": None}]})
-    line = json.loads(written(JsonlSink(tmp_path / "a", table.schema), table))
+    line = json.loads(written(JsonlWriter(tmp_path / "a", table.schema), table))
     assert line == {"id": 1, "tags": ["a", "b"], "place": {"x": "Infinity", "y": None}}
     with pytest.raises(ConfigurationError, match=r"'csv' has no form for the columns 'tags' \(list.*'place' \(struct"):
-        CsvSink(tmp_path / "b", model_spec(), table.schema)
+        CsvWriter(tmp_path / "b", model_spec(), table.schema)
 
 
 @pytest.mark.parametrize("output_format", ["csv", "jsonl"])

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from scoring.splice import SplicedSink, SpliceError
+from scoring.splice import SplicedWriter, SpliceError
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
@@ -55,7 +55,7 @@ def test_both_ways_give_the_same_table(job: JobFolder, monkeypatch: pytest.Monke
     def fail(_: Any) -> None:
         raise SpliceError("it does not read as it should")
 
-    monkeypatch.setattr(SplicedSink, "close", fail)
+    monkeypatch.setattr(SplicedWriter, "close", fail)
     (done,) = score_in_process(job, {spec: code}, batch_rows=64)
 
     assert done.failures == ()
