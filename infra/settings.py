@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from constructs import Node
 
-from contract.catalog.images import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.catalog.models import Compute, check_range
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from cli.commands.tables import add_row, feature_text, plain_json, plain_table
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import ModelRecipe
+from contract.training.recipes import ModelRecipe
 
 
 def recipes_table(recipes: Sequence[ModelRecipe]) -> Table:

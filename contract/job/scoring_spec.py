@@ -56,7 +56,7 @@ FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
 """`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor.
 `custom` is whatever the archive's own `code/inference.py` loads.
 
-Which image serves a framework: `contract/catalog/images.py`.
+Which image serves a framework: `contract/catalog/image_variants.py`.
 """
 
 METHODS_OF_FORMAT: dict[str, frozenset[str]] = {

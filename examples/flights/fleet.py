@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import ModelRecipe, Promotion
 from contract.job.scoring_spec import Feature
+from contract.training.recipes import ModelRecipe, Promotion
 from examples.flights.data import CARRIER, KEY, MONTH, ORIGIN, Group, groups, rows_of
 
 LATE_MINUTES = 15

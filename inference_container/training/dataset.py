@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contract.job.scoring_spec import ModelSpec
-from contract.job.training_spec import TrainingSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.column_plan import plan_columns
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelSpec
-from contract.job.training_spec import TrainingSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import to_columns
 from scoring.errors import ModelError, ScoringError, one_line

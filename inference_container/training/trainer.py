@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.job.scoring_spec import ModelSpec
-from contract.job.training_spec import TrainingSpec
 from contract.layout import TrainingPaths
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from training.channel import Source
 from training.interruption import Interruption

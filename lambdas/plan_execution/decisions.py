@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from contract import layout
-from contract.catalog.images import ImageVariant, image_of
+from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.models import Compute, Model, ModelVersion
 from contract.dataset.columns import holds_every_value
 from contract.dataset.formats import EXTENSIONS_TEXT, format_of

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from contract import layout
-from contract.catalog.recipes import ModelRecipe
 from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
 from contract.names import check_all, check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import ExecutionRecord
+from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan, PlanInput
 from contract.workflow.training_request import TrainingRequest, parse_training_request
 from lambdas.dataset.object_columns import columns_or_none, first_of

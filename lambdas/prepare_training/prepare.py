@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from contract import layout
-from contract.catalog.recipes import ModelRecipe
 from contract.names import check_all, check_execution_name
 from contract.problems import InvalidInputError, Problem
+from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput, TrainingOrder
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
 from lambdas.planning.plan_records import open_execution, refuse

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from contract import environment
-from contract.catalog.images import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.catalog.models import Compute, check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
 from contract.problems import InvalidInputError, Problem

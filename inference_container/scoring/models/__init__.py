@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from contract.catalog.images import image_of
+from contract.catalog.image_variants import image_of
 from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.device import find_device

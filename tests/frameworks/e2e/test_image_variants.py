@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from cli.documents.model_document import ModelDocument
 from cli.stage.executions import Snapshot
-from contract.catalog.images import image_of
+from contract.catalog.image_variants import image_of
 from contract.job.scoring_spec import Feature, Framework
 from contract.status import ExecutionStatus
 from contract.table.records import ExecutionRecord

@@ -12,7 +12,7 @@ from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
 from cli.stage.executions import Snapshot
 from cli.stage.recipes import Recipes
-from contract.catalog.images import image_of
+from contract.catalog.image_variants import image_of
 from contract.job.scoring_spec import Framework
 from contract.status import ExecutionStatus, JobStatus, VersionState
 from contract.table.records import JobRecord

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_sco
 
 from contract.codec import loads
 from contract.job.scoring_spec import Feature
-from contract.job.training_spec import TrainingSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flights import make_flights

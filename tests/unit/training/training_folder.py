@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from contract.codec import dumps, loads
 from contract.environment import ML_ROOT
 from contract.job.scoring_spec import Feature, PinnedObject
-from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.layout import TrainingPaths
+from contract.training.training_spec import TrainingReport, TrainingSpec
 
 REPOSITORY = Path(__file__).parents[3]
 DEADLINE_SECONDS = 120

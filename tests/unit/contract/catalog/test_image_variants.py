@@ -1,6 +1,6 @@
 from typing import get_args
 
-from contract.catalog.images import CORE, IMAGE_OF_FRAMEWORK, IMAGE_VARIANTS, image_of
+from contract.catalog.image_variants import CORE, IMAGE_OF_FRAMEWORK, IMAGE_VARIANTS, image_of
 from contract.job.scoring_spec import Framework
 
 

@@ -17,9 +17,9 @@ from contract.job.scoring_spec import (
     OutputFormat,
     PinnedObject,
 )
-from contract.job.training_spec import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
 from contract.names import check_dataset_name, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
+from contract.training.training_spec import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
 
 _ANY_OBJECT = (PinnedObject("any", 0, ""),)
 _ANY_SHA256 = "0" * 64

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from contract.catalog.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse
 from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT, Feature, Method, ModelFormat, PinnedObject
 from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
 from contract.names import check_dataset_name, check_model_id, check_object_key, check_sha256, check_version
 from contract.problems import InvalidInputError, Problem
+from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse
 
 Trainer = Literal["xgboost", "sklearn", "script"]
 Task = Literal["binary", "multiclass", "regression"]
