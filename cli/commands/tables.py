@@ -13,8 +13,8 @@ from cli.sample_scoring.schema_inference import InferredFeature
 from cli.stage.executions import Snapshot
 from cli.stage.figures import counted, job_seconds, objects_done, rows_a_second, rows_counted, totals
 from contract import codec
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
-from contract.job.scoring_spec import Feature
 from contract.status import ExecutionKind, FailureKind
 from contract.table.records import AttemptRecord, JobRecord
 

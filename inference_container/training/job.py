@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.codec import dumps
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT
 from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT
 from contract.problems import Problem
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.formats import format_of
-from contract.job.scoring_spec import ModelSpec
 from scoring.columns.column_plan import ColumnPlan
 from scoring.outputs.atomic_files import BegunDigest, ParquetSink
 from scoring.outputs.text_output import CsvSink, JsonlSink

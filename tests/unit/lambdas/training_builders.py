@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from contract import codec, layout
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
-from contract.job.scoring_spec import Feature
 from contract.status import JobStatus
 from contract.table import records
 from contract.training.recipes import ModelRecipe, Promotion

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.status import FailureKind
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.here import Code, code_spec, score_here

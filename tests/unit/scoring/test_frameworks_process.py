@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from contract.catalog.model_fields import Feature
 from contract.codec import dumps
-from contract.job.scoring_spec import Feature
 from tests.unit.scoring.flights import make_flights
 from tests.unit.scoring.job_folder import JobFolder, joblib_saver
 from tests.unit.scoring.models.loading import NAMES

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import codec
-from contract.job.scoring_spec import Feature, PinnedObject
+from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import PinnedObject
 from contract.problems import InvalidInputError
 from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, known, parse
 from contract.training.training_spec import (

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from contract import codec, layout
+from contract.catalog.model_formats import ModelFormat
 from contract.catalog.models import Compute
-from contract.job.scoring_spec import ModelFormat
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contract.catalog.model_fields import Feature
 from contract.codec import dumps
-from contract.job.scoring_spec import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
 from tests.unit.scoring.job_folder import REPOSITORY
