@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cli.commands.progress import watch
 from cli.stage.executions import Snapshot
+from cli.views.progress import watch
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from tests.e2e.models_that_misbehave import Bomb, Gate, KilledOnce

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.commands.progress import watch
+from cli.views.progress import watch
 from tests.e2e.stage import Stage, people, train_xgboost
 
 AWS_CLI = Path(sys.prefix) / "awscli" / "bin" / "aws"

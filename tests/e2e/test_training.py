@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cli.commands.progress import watch
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
 from cli.stage.executions import Snapshot
 from cli.stage.recipes import Recipes
+from cli.views.progress import watch
 from contract import layout
 from contract.catalog.models import ModelVersion
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus, VersionState

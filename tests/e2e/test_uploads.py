@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.commands.progress import watch
+from cli.views.progress import watch
 from contract import codec, layout
 from contract.status import ExecutionStatus
 from contract.triggers.uploads import MARKER_NAME, UploadManifest

@@ -170,7 +170,7 @@ def test_lightgbm_loads_without_scikit_learn(numbers: pd.DataFrame, classes: pd.
         "import sys\n"
         "from pathlib import Path\n"
         "from contract.codec import loads\n"
-        "from contract.job.scoring_spec import ModelSpec\n"
+        "from contract.catalog.model_spec import ModelSpec\n"
         "from scoring.models import load_model\n"
         "model = load_model(loads(ModelSpec, sys.argv[2]), Path(sys.argv[1]))\n"
         "print(len(model.outputs), [name for name in ('sklearn', 'joblib', 'matplotlib') if name in sys.modules])\n"
