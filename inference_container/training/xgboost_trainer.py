@@ -20,7 +20,7 @@ from contract.catalog.hyperparameters import EARLY_STOPPING, Value, parse
 from contract.job.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
-from scoring.models.xgboost_library import xgboost
+from scoring.models.trees.xgboost_library import xgboost
 from scoring.outputs.atomic_files import publish
 from training.checkpoint import Checkpoint, CheckpointFolder, fingerprint
 from training.dataset import Batch, Dataset
