@@ -316,7 +316,7 @@ def test_scikit_learn_loads_without_scipy_stats_which_is_there_when_it_is_asked_
     """Its import takes as long as all the rest of scikit-learn's; nothing but this test would notice it came back."""
     code = (
         "import sys, threading\n"
-        "from scoring.models import sklearn_joblib\n"
+        "from scoring.models.scikit_learn import joblib_file\n"
         "import sklearn.isotonic, sklearn.linear_model, sklearn.preprocessing\n"
         "print('scipy.stats._stats_py' in sys.modules)\n"
         "import scipy, scipy.stats\n"
