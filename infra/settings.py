@@ -1,7 +1,7 @@
 """Deployment settings: typed, checked all at once, and read from CDK context in this module only.
 
 They lie in cdk.json under the context key `fleetscore`; `-c fleetscore.<name>=<value>` replaces single ones.
-docs/settings.md describes each.
+docs/reference/settings.md describes each.
 """
 
 import json

@@ -86,7 +86,7 @@ class UploadTrigger(Construct):
         ).create_alarm(
             self,
             "DeadLettersAlarm",
-            alarm_description="Messages about uploads that nothing was started for: see docs/operating.md",
+            alarm_description="Messages about uploads that nothing was started for: see docs/operate/failures.md",
             threshold=1,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,

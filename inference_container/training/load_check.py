@@ -7,7 +7,7 @@ import pyarrow as pa
 from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelSpec
 from contract.job.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
-from scoring.columns.predictions import to_columns
+from scoring.columns.predictions import complete_columns
 from scoring.errors import ModelError, ScoringError, one_line
 from scoring.models import load_model
 
@@ -37,7 +37,7 @@ def prove(record: ModelSpec, path: Path, sample: FeatureBatch | None) -> tuple[s
     fields: tuple[pa.Field, ...] = model.outputs
     if sample is not None:
         try:
-            to_columns(record, fields, model.predict(sample), sample.rows, 0)
+            complete_columns(record, fields, model.predict(sample), sample.rows, 0)
         except ScoringError:
             raise
         except Exception as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from contract.job.scoring_spec import Feature
-from scoring.columns.column_plan import declared_array
+from scoring.columns.column_plan import cast_to_declared
 from scoring.errors import DataError
 from scoring.readers.parquet_object import ParquetObject
 from training.channel import Source
@@ -29,7 +29,7 @@ def feature_array(key: str, feature: Feature, column: pa.Array, first_row: int) 
 
     Raises DataError for the first value that it cannot hold, or a null where none may be: training has no quarantine.
     """
-    array, bad = declared_array(feature, column, 0)
+    array, bad = cast_to_declared(feature, column, 0)
     if bad:
         index = min(bad)
         raise DataError(f"object {key!r}, row {first_row + index:,}: {bad[index]}")

@@ -34,17 +34,17 @@ def text_of(name: str) -> str:
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ExecutionRequest)])
 def test_request_document_explains_every_field(field: str) -> None:
-    assert f"| `{field}` |" in text_of("docs/request.md")
+    assert f"| `{field}` |" in text_of("docs/reference/request.md")
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelSpec)])
 def test_contract_document_explains_every_field_of_a_models_record(field: str) -> None:
-    assert f"`{field}`" in text_of("docs/contract.md")
+    assert f"`{field}`" in text_of("docs/reference/scoring-container.md")
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelVersion)])
 def test_contract_document_explains_every_field_of_a_version(field: str) -> None:
-    assert field == "spec" or f"`{field}`" in text_of("docs/contract.md")
+    assert field == "spec" or f"`{field}`" in text_of("docs/reference/scoring-container.md")
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,19 @@ def test_contract_document_explains_every_field_of_a_version(field: str) -> None
     ["test", "register", "import", "list", "compare", "promote", "rollback", "disable", "infer-schema", "bulk"],
 )
 def test_models_document_names_every_command(command: str) -> None:
-    assert re.search(rf"fleetscore models {command}\b|--{command}\b", text_of("docs/models.md"))
+    assert re.search(rf"fleetscore models {command}\b|--{command}\b", text_of("docs/learn/models.md"))
 
 
 @pytest.mark.parametrize("format_", METHODS_OF_FORMAT)
 def test_contract_document_names_every_format_and_its_methods(format_: str) -> None:
-    document = text_of("docs/contract.md")
+    document = text_of("docs/reference/scoring-container.md")
     assert f"`{format_}`" in document
     assert all(f"`{method}`" in document for method in METHODS_OF_FORMAT[format_])
 
 
 def test_request_document_names_every_outcome() -> None:
     final = set(ExecutionStatus) - {ExecutionStatus.RUNNING}
-    assert all(f"| `{status.value}` |" in text_of("docs/request.md") for status in final)
+    assert all(f"| `{status.value}` |" in text_of("docs/reference/request.md") for status in final)
 
 
 TRAINING_FIELDS = sorted(
@@ -79,22 +79,24 @@ TRAINING_FIELDS = sorted(
 
 @pytest.mark.parametrize("field", TRAINING_FIELDS)
 def test_training_document_explains_every_field_of_a_recipe_and_of_a_training_request(field: str) -> None:
-    assert f"`{field}`" in text_of("docs/training-workflow.md")
+    assert f"`{field}`" in text_of("docs/learn/train-models.md")
 
 
 def test_training_document_explains_every_state_of_a_version() -> None:
-    assert [state for state in VersionState if f"| `{state.value}` |" not in text_of("docs/training-workflow.md")] == []
+    assert [
+        state for state in VersionState if f"| `{state.value}` |" not in text_of("docs/learn/train-models.md")
+    ] == []
 
 
 def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
-    shown = text_of("docs/training-workflow.md").split("```json\n")[1].split("```")[0]
+    shown = text_of("docs/learn/train-models.md").split("```json\n")[1].split("```")[0]
     (tmp_path / "recipe.json").write_text(shown)
     assert read_recipe("churn", tmp_path / "recipe.json").recipe.promotion == Promotion(floor=0.7)
 
 
 def test_the_recipe_of_a_network_that_is_shown_is_one(tmp_path: Path) -> None:
     """That its script trains and scores is what tests/frameworks shows."""
-    shown = text_of("docs/training.md").split("```json\n")[1].split("```")[0]
+    shown = text_of("docs/reference/training-container.md").split("```json\n")[1].split("```")[0]
     (tmp_path / "recipe.json").write_text(shown)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "train.py").touch()
@@ -103,13 +105,28 @@ def test_the_recipe_of_a_network_that_is_shown_is_one(tmp_path: Path) -> None:
     assert not any(feature.nullable for feature in recipe.features), "networks make numbers of nulls"
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
+MARKDOWN = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/**/*.md")
+    for path in ROOT.glob(pattern)
 )
-def test_links_between_documents_lead_somewhere(document: str) -> None:
-    links = re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", text_of(document))
-    missing = [link for link in links if not ((ROOT / document).parent / link).exists()]
+
+
+@pytest.mark.parametrize("document", MARKDOWN)
+def test_links_between_documents_lead_to_a_file_and_a_heading(document: str) -> None:
+    prose = re.sub(r"```.*?```", "", text_of(document), flags=re.DOTALL)
+    missing = []
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)", prose):
+        path = (ROOT / document).parent / target if target else ROOT / document
+        if not path.exists() or (anchor and anchor not in anchors_of(path)):
+            missing.append(f"{target}#{anchor}")
     assert missing == []
+
+
+def anchors_of(document: Path) -> set[str]:
+    """Return the anchors that GitHub gives to a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
@@ -130,10 +147,10 @@ def test_readme_says_what_every_folder_holds() -> None:
     [
         "README.md",
         "CONTRIBUTING.md",
-        "docs/embedded-aws.md",
-        "docs/first-model.md",
-        "docs/operating.md",
-        "docs/training-workflow.md",
+        "docs/reference/embedded-aws.md",
+        "docs/learn/first-model.md",
+        "docs/operate/failures.md",
+        "docs/learn/train-models.md",
     ],
 )
 def test_commands_that_documents_show_exist(document: str) -> None:
@@ -153,7 +170,7 @@ def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 
 def test_the_first_model_can_be_typed_as_it_stands(tmp_path: Path) -> None:
-    text = text_of("docs/first-model.md")
+    text = text_of("docs/learn/first-model.md")
     script = textwrap.dedent(text.split("```python\n")[1].split("```")[0])
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     subprocess.run(["tar", "czf", "model.tar.gz", "model.joblib"], cwd=tmp_path, check=True)

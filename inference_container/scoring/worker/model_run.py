@@ -13,9 +13,9 @@ from contract.job.scoring_spec import ModelSpec, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values
 from scoring.columns.bisection import by_halves
-from scoring.columns.column_plan import ColumnPlan, declared_array, plan_columns
+from scoring.columns.column_plan import ColumnPlan, cast_to_declared, plan_columns
 from scoring.columns.features import FeatureBatch
-from scoring.columns.predictions import checked_columns
+from scoring.columns.predictions import prediction_columns
 from scoring.errors import DataError, ModelError, ScoringError, TransientError, one_line
 from scoring.models import LoadedModel
 from scoring.readers import InputBatch
@@ -98,7 +98,7 @@ class ModelRun:
         reasons: dict[int, str] = {}
         arrays: list[pa.Array] = []
         for feature in self.model.spec.features:
-            array, found = declared_array(feature, batch.column(feature.name), self.tolerated)
+            array, found = cast_to_declared(feature, batch.column(feature.name), self.tolerated)
             arrays.append(array)
             for index, reason in found.items():
                 reasons.setdefault(index, reason)
@@ -136,7 +136,7 @@ class ModelRun:
         def score(start: int, stop: int) -> tuple[list[pa.Array], dict[int, str]]:
             batch = FeatureBatch(self._names, tuple(arrays), self._with_nulls, shared)
             values = self.model.predict(batch if stop - start == rows else batch.slice(start, stop - start))
-            return checked_columns(spec, outputs, values, stop - start)
+            return prediction_columns(spec, outputs, values, stop - start)
 
         halving = by_halves(rows, score, min(self.tolerated, MOST_BLAMED_ROWS))
         cause = next(iter(halving.failed.values()), None)

@@ -11,7 +11,7 @@ from contract.layout import ContainerPaths
 from scoring.columns.keys import KeyCheck
 from scoring.errors import ScoringError
 from scoring.models import batches_of_usual_size
-from scoring.outputs.ledger import Commit, commit
+from scoring.outputs.ledger import PreparedCommit, commit
 from scoring.outputs.writers import open_writer
 from scoring.protocol import WorkerSetup
 from scoring.readers import InputBatch, InputObject
@@ -33,7 +33,7 @@ class _Pass:
 
     rows: int
     """That were read."""
-    prepared: list[Commit]
+    prepared: list[PreparedCommit]
     again: list[tuple[SharedModel, str]]
     """Models that need another pass, with the reason why they encode then."""
 
@@ -143,10 +143,10 @@ class ObjectScoring:
         stack.callback(self._file.stop)
         outputs: list[tuple[ModelOutput, Predict]] = []
         columns: frozenset[str] = frozenset()
-        for model, why_encode in models:
+        for model, reencode_reason in models:
             try:
                 run = self._open_run(model)
-                output, needed = self._open_output(run, why_encode)
+                output, needed = self._open_output(run, reencode_reason)
             except ScoringError as error:
                 self.errors.append((model.spec.model_id, error))
             else:
@@ -161,7 +161,7 @@ class ObjectScoring:
             hands = Hands(1)
         if hands.pool is not None:
             for output, _ in outputs:
-                output.copy_on(hands.pool)
+                output.start_copying(hands.pool)
         found.rows, keys = self._run(outputs, columns, hands, batch_rows)
         for output, _ in outputs:
             spec = output.run.model.spec
@@ -169,13 +169,13 @@ class ObjectScoring:
                 found.prepared.append(ready)
             if output.error is not None:
                 self.errors.append((spec.model_id, output.error))
-            elif output.why_encode:
-                found.again.append((output.run.model, output.why_encode))
+            elif output.reencode_reason:
+                found.again.append((output.run.model, output.reencode_reason))
             if output.ended:
                 output.discard()
         return found
 
-    def _prepare(self, output: ModelOutput, keys: KeyReport | None) -> Commit | None:
+    def _prepare(self, output: ModelOutput, keys: KeyReport | None) -> PreparedCommit | None:
         return output.prepare(self._setup, self._pinned, self._places.paths, self._places.scratch, keys)
 
     def _open_run(self, model: SharedModel) -> ModelRun:
@@ -185,7 +185,7 @@ class ObjectScoring:
         with_nulls = frozenset(name for name, count in nulls.items() if count)
         return ModelRun(model, self._pinned.key, source.rows, plan, with_nulls)
 
-    def _open_output(self, run: ModelRun, why_encode: str) -> tuple[ModelOutput, frozenset[str]]:
+    def _open_output(self, run: ModelRun, reencode_reason: str) -> tuple[ModelOutput, frozenset[str]]:
         """A model's output, and the columns that it has to be given."""
         spec, plan = run.model.spec, run.plan
         writer = open_writer(
@@ -195,7 +195,7 @@ class ObjectScoring:
             file=self._file,
             scratch=self._places.scratch,
             group_rows=self._rows_a_batch(self._setup.batch_rows, plan.read | frozenset(plan.kept), [run]),
-            why_encode=why_encode,
+            reencode_reason=reencode_reason,
         )
         output = ModelOutput(run, writer, self._places.scratch, self._source.rows)
         return output, plan.read | frozenset(writer.kept)

@@ -30,7 +30,7 @@ def test_the_settings_in_cdk_json_are_complete_and_valid() -> None:
 
 
 def test_every_setting_has_its_section_in_the_documentation() -> None:
-    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([a-z_.]+)`", text, flags=re.MULTILINE))
     settings = context()[CONTEXT_KEY]
     wanted = {name for name in settings if name not in ("//", "compute", "vpc")}

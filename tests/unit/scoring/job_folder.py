@@ -151,7 +151,7 @@ def joblib_saver(model: object) -> Callable[[Path], object]:
     return lambda path: joblib.dump(model, path)
 
 
-def by_value_saver(model: object) -> Callable[[Path], object]:
+def cloudpickle_saver(model: object) -> Callable[[Path], object]:
     """For models whose class lives in a test: the scoring process cannot import it."""
     return lambda path: path.write_bytes(cloudpickle.dumps(model))
 

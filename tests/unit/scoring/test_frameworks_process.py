@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from contract.codec import dumps
 from contract.job.scoring_spec import Feature
-from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import JobFolder, joblib_saver
 from tests.unit.scoring.models.loading import NAMES
 

@@ -18,11 +18,11 @@ import pytest
 import xgboost
 
 from contract.job.scoring_spec import Feature, PinnedObject
-from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import (
     DEADLINE_SECONDS,
     JobFolder,
-    by_value_saver,
+    cloudpickle_saver,
     doubles,
     joblib_saver,
     parquet_bytes,
@@ -54,7 +54,7 @@ def add_code(job: JobFolder, code: Callable[[Any], Any], model_id: str = "code")
         def predict(self, matrix: Any) -> Any:
             return code(matrix)
 
-    job.add_model(model_id, by_value_saver(Code()), features=doubles("flight_id"))
+    job.add_model(model_id, cloudpickle_saver(Code()), features=doubles("flight_id"))
 
 
 def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:

@@ -14,7 +14,7 @@ from contract.catalog.hyperparameters import ESTIMATORS
 from contract.job.scoring_spec import Feature
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
-from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.training.training_folder import MIXED, NUMBERS, TrainingFolder, doubles, numbers_frame
 from training.load_check import record_of
 from training.split import held_out

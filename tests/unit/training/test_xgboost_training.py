@@ -16,7 +16,7 @@ from contract.job.scoring_spec import Feature
 from contract.job.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
-from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.training.training_folder import NUMBERS, TrainingFolder, doubles, numbers_frame
 from training.channel import find_sources
 from training.dataset import Dataset

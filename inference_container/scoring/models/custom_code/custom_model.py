@@ -1,7 +1,7 @@
 """Custom code of an artifact: `code/inference.py`, by SageMaker's convention, where the model's record allows it.
 
 Any of `model_fn`, `input_fn`, `predict_fn` and `output_fn` may be there; what is not there is done as for every other
-model. docs/custom-code.md says what each of them gets.
+model. docs/learn/custom-code.md says what each of them gets.
 """
 
 from pathlib import Path

@@ -11,9 +11,9 @@ from scoring.readers.text.cell_types import FALSE, TRUE, one_chunk, texts, to_ty
 from scoring.readers.text.csv_records import Block, Dialect, Record, blocks
 from scoring.readers.text.text_object import (
     PIECE_BYTES,
-    BadRow,
     Piece,
     TextObject,
+    UnreadableRow,
     good_rows,
     not_utf8,
     shown_raw,
@@ -63,7 +63,7 @@ class CsvObject(TextObject):
         """What Arrow's parser does, with the rows that it could not take as bad rows."""
         rows = [record for record in records if not record.is_blank]
         bad = {
-            index: BadRow(index, problem, shown_raw(record.raw))
+            index: UnreadableRow(index, problem, shown_raw(record.raw))
             for index, record in enumerate(rows)
             if (problem := self._problem(record))
         }
@@ -75,7 +75,7 @@ class CsvObject(TextObject):
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         return Piece(len(rows), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)))
 
-    def _column(self, place: int, cells: pa.Array, rows: Sequence[Record], bad: dict[int, BadRow]) -> pa.Array:
+    def _column(self, place: int, cells: pa.Array, rows: Sequence[Record], bad: dict[int, UnreadableRow]) -> pa.Array:
         name = self._names[place]
         declared = self._wanted.types.get(name)
         if declared is None:
@@ -85,7 +85,7 @@ class CsvObject(TextObject):
             # Stand-ins for the cells of rows that are bad already may be wrong too.
             if index not in bad:
                 reason = f"has {shown_value(cells[index].as_py())} in column {name!r}, expected {declared}"
-                bad[index] = BadRow(index, reason, shown_raw(rows[index].raw))
+                bad[index] = UnreadableRow(index, reason, shown_raw(rows[index].raw))
         return array
 
     def _problem(self, record: Record) -> str:

@@ -17,9 +17,9 @@ from scoring.readers.text.text_object import (
     BLOCK_BYTES,
     MOST_RECORD_BYTES,
     PIECE_BYTES,
-    BadRow,
     Piece,
     TextObject,
+    UnreadableRow,
     good_rows,
     shown_raw,
     shown_text,
@@ -113,7 +113,7 @@ class JsonLinesObject(TextObject):
         return pa.schema([self.schema.field(place) for place in columns])
 
     def _by_line(self, lines: Sequence[bytes], columns: tuple[int, ...]) -> Piece:
-        bad: dict[int, BadRow] = {}
+        bad: dict[int, UnreadableRow] = {}
         rows: list[Row] = []
         names = frozenset(self._names[place] for place in columns)
         is_all = len(columns) == len(self._names)
@@ -122,7 +122,7 @@ class JsonLinesObject(TextObject):
                 rows.append(self._row(line, names, is_all=is_all))
             except NotARowError as error:
                 rows.append(Row())
-                bad[index] = BadRow(index, str(error), shown_raw(line))
+                bad[index] = UnreadableRow(index, str(error), shown_raw(line))
         arrays = []
         for place in columns:
             name = self._names[place]
@@ -143,7 +143,7 @@ class JsonLinesObject(TextObject):
             )
         return row
 
-    def _column(self, name: str, values: list[Any], lines: Sequence[bytes], bad: dict[int, BadRow]) -> pa.Array:
+    def _column(self, name: str, values: list[Any], lines: Sequence[bytes], bad: dict[int, UnreadableRow]) -> pa.Array:
         declared = self._wanted.types.get(name)
         if declared is None:
             return texts([as_text(value) for value in values])
@@ -152,7 +152,7 @@ class JsonLinesObject(TextObject):
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
         for index in wrong:
             reason = f"has {_shown(values[index])} in field {name!r}, expected {declared}"
-            bad.setdefault(index, BadRow(index, reason, shown_raw(lines[index])))
+            bad.setdefault(index, UnreadableRow(index, reason, shown_raw(lines[index])))
         return array
 
 

@@ -28,7 +28,7 @@ _SHOWN_VALUE_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class BadRow:
+class UnreadableRow:
     """A row of a piece, by its place in it."""
 
     index: int
@@ -42,7 +42,7 @@ class Piece:
 
     total: int
     batch: pa.RecordBatch
-    bad: tuple[BadRow, ...] = field(default=())
+    bad: tuple[UnreadableRow, ...] = field(default=())
 
 
 class TextObject(ABC):
@@ -175,7 +175,7 @@ def not_utf8(raw: bytes) -> str:
     return ""
 
 
-def good_rows(batch: pa.RecordBatch, bad: Mapping[int, BadRow]) -> pa.RecordBatch:
+def good_rows(batch: pa.RecordBatch, bad: Mapping[int, UnreadableRow]) -> pa.RecordBatch:
     """The batch without its bad rows."""
     if not bad:
         return batch

@@ -209,7 +209,7 @@ def test_texts_become_values_strictly(given_text: tuple[str, str | None, str, st
 
 
 def test_the_document_names_every_hyperparameter_metric_estimator_and_field() -> None:
-    text = (Path(__file__).parents[4] / "docs" / "training.md").read_text()
+    text = (Path(__file__).parents[4] / "docs/reference/training-container.md").read_text()
     names = {*METRICS, *ESTIMATORS, *TrainingSpec.__dataclass_fields__}
     for task in DEFAULT_METRIC:
         names |= set(known("xgboost", None, task))

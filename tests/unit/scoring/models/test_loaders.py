@@ -129,12 +129,12 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
         "from contract.job.scoring_spec import ModelSpec\n"
         "from scoring.columns.features import FeatureBatch\n"
         "from scoring.models import load_model\n"
-        "from scoring.columns.predictions import to_columns\n"
+        "from scoring.columns.predictions import complete_columns\n"
         "spec = loads(ModelSpec, sys.argv[2])\n"
         "model = load_model(spec, Path(sys.argv[1]))\n"
         "arrays = [pa.nulls(2, kind) for kind in (pa.float64(), pa.int64(), pa.bool_())]\n"
         "values = model.predict(FeatureBatch(('distance', 'delay', 'hour'), tuple(arrays), frozenset()))\n"
-        "print([column.type for column in to_columns(spec, model.outputs, values, 2, 0)])\n"
+        "print([column.type for column in complete_columns(spec, model.outputs, values, 2, 0)])\n"
         "print([name for name in ('sklearn', 'pandas', 'joblib') if name in sys.modules])\n"
     )
     ended = subprocess.run(

@@ -16,7 +16,7 @@ import xgboost
 from contract.codec import loads
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import Feature
-from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import JobFolder
 
 KILLS = 8

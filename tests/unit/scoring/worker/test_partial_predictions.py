@@ -11,10 +11,10 @@ from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 from scoring.protocol import Failure, JoinParts, ObjectDone, PartDone, ScorePart
 from scoring.supervision.split_objects import SharedObjects, can_be_shared
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.here import Code, code_spec, engine_here, score_here
+from tests.unit.scoring.barrier_model import add_barrier_model
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.in_process import FunctionModel, engine_in_process, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
-from tests.unit.scoring.meeting import add_meeting
 
 FIRST = 1_000_000
 
@@ -31,15 +31,17 @@ def fails_on_some(matrix: Any) -> Any:
 def test_an_object_in_parts_gives_the_same_bytes_as_in_one_piece(tmp_path: Path, parts: int, group_rows: int) -> None:
     jobs = [JobFolder(tmp_path / name) for name in ("whole", "parts")]
     models = {
-        code_spec(model_id="tolerant", tolerated_quarantine_fraction=0.1): Code(fails_on_some),
-        code_spec(model_id="good", key_columns=("flight_id",), columns="keys"): Code(lambda matrix: matrix[:, 0]),
-        code_spec(model_id="strict"): Code(fails_on_some),
+        model_spec(model_id="tolerant", tolerated_quarantine_fraction=0.1): FunctionModel(fails_on_some),
+        model_spec(model_id="good", key_columns=("flight_id",), columns="keys"): FunctionModel(
+            lambda matrix: matrix[:, 0]
+        ),
+        model_spec(model_id="strict"): FunctionModel(fails_on_some),
     }
     for job in jobs:
         job.add_object("a.parquet", make_flights(1_000, 1), row_group_size=group_rows)
-    (whole,) = score_here(jobs[0], models, batch_rows=64)
+    (whole,) = score_in_process(jobs[0], models, batch_rows=64)
 
-    engine, item = engine_here(jobs[1], models, batch_rows=64), jobs[1].objects[0]
+    engine, item = engine_in_process(jobs[1], models, batch_rows=64), jobs[1].objects[0]
     failed: set[str] = set()
     for part in reversed(range(parts)):
         done = engine.score_part(ScorePart(item, part, parts))
@@ -55,7 +57,7 @@ def test_an_object_in_parts_gives_the_same_bytes_as_in_one_piece(tmp_path: Path,
 
 
 def test_one_large_object_is_shared_by_the_processes_of_a_model_that_takes_one_call_at_a_time(job: JobFolder) -> None:
-    folder = add_meeting(job, processes=2)
+    folder = add_barrier_model(job, processes=2)
     table = pa.Table.from_pandas(make_flights(100_000, 1), preserve_index=False)
     filler = pa.array(np.random.default_rng(0).random(100_000))
     job.add_object("a.parquet", table.append_column("filler", filler).append_column("more", filler), compression="none")
@@ -66,10 +68,10 @@ def test_one_large_object_is_shared_by_the_processes_of_a_model_that_takes_one_c
     job.score("--cores", "2")
 
     assert len(list(folder.iterdir())) == 2
-    marker = job.marker("meeting", "a.parquet")
+    marker = job.marker("barrier", "a.parquet")
     assert marker.rows_scored == 100_000
-    assert job.output("meeting", "a.parquet")["prediction"].to_pylist() == [FIRST + row for row in range(100_000)]
-    assert job.output("meeting", "small.parquet").num_rows == 10
+    assert job.output("barrier", "a.parquet")["prediction"].to_pylist() == [FIRST + row for row in range(100_000)]
+    assert job.output("barrier", "small.parquet").num_rows == 10
 
 
 ITEM = PinnedObject("a.parquet", 1 << 30, "etag")

@@ -27,12 +27,12 @@ def parts(count: int, taken: list[int]) -> Iterator[Unit]:
 
 
 def test_batches_run_beside_each_other_and_come_back_in_order() -> None:
-    meeting = threading.Barrier(3, timeout=30)
+    barrier = threading.Barrier(3, timeout=30)
     later = threading.Event()
 
     def predict(item: InputBatch) -> int:
         if item.first_row < 6:
-            meeting.wait()
+            barrier.wait()
         if item.first_row == 0:
             # The first is the last to be ready: not before the third has ended.
             assert later.wait(30)

@@ -1,11 +1,11 @@
-"""Rows to train on and to score."""
+"""Synthetic flights to train on and to score."""
 
 import numpy as np
 import pandas as pd
 
 
 def make_flights(rows: int, seed: int) -> pd.DataFrame:
-    """Rows with a key, numbers with nulls, text with nulls, and a target in it."""
+    """Return rows with a key, numeric and text features that contain nulls, and a target."""
     random = np.random.default_rng(seed)
     delay = random.normal(10, 30, rows).round()
     delay[random.random(rows) < 0.1] = np.nan
