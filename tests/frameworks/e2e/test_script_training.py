@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from cli.commands.progress import watch
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
 from cli.stage.executions import Snapshot
 from cli.stage.recipes import Recipes
+from cli.views.progress import watch
 from contract.catalog.images import image_of
 from contract.job.scoring_spec import Framework
 from contract.status import ExecutionStatus, JobStatus, VersionState
