@@ -51,9 +51,7 @@ def test_entrypoint_and_arguments_are_replaced_as_docker_run_does(register: Regi
         register("FROM x").command()
 
 
-def test_an_image_cannot_import_an_editable_project(
-    register: RegisterImage, context: Path, tmp_path: Path
-) -> None:
+def test_an_image_cannot_import_an_editable_project(register: RegisterImage, context: Path, tmp_path: Path) -> None:
     """An editable install puts a project's folder on the path, or a finder before it; both must be gone."""
     venv.create(tmp_path / "venv", symlinks=True)
     python = tmp_path / "venv/bin/python"
