@@ -37,7 +37,7 @@ def torch_model(declared: str) -> tuple[Saver, Predict]:
 
 
 def keras_model(declared: str) -> tuple[Saver, Predict]:
-    import scoring.models.tensorflow_library  # noqa: F401, PLC0415 - it chooses Keras's backend
+    import scoring.models.tensors.tensorflow_library  # noqa: F401, PLC0415 - it chooses Keras's backend
 
     import keras  # isort: skip  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 # Before Keras: it chooses the backend and the threads, as in a job.
-import scoring.models.tensorflow_library  # noqa: F401
+import scoring.models.tensors.tensorflow_library  # noqa: F401
 
 import keras  # isort: skip
 import tensorflow as tf

@@ -32,7 +32,7 @@ MIXED = (*NUMBERS, Feature("carrier", "string"))
 
 _SIGNALLED = """
 import os, runpy, sys
-from scoring.models.xgboost_library import xgboost
+from scoring.models.trees.xgboost_library import xgboost
 update = xgboost.Booster.update
 def signalled(booster, data, iteration):
     update(booster, data, iteration)
