@@ -6,7 +6,7 @@ from typing import Any
 
 from embedded.seams import authorize
 from embedded.seams.tasks import TaskError
-from embedded.step_functions.execution import Run
+from embedded.step_functions.executions.execution import Run
 
 _STATES = "arn:aws:states:::"
 

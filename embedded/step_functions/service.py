@@ -7,11 +7,12 @@ from typing import Any
 
 from embedded.seams import workflows
 from embedded.seams.tasks import TaskError
-from embedded.step_functions import definition, runs
-from embedded.step_functions.cancellation import Cancellation, CancelledError
+from embedded.step_functions import definition
 from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
-from embedded.step_functions.execution import Branch, Run
-from embedded.step_functions.execution_log import ExecutionLog
+from embedded.step_functions.executions import running
+from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
+from embedded.step_functions.executions.execution import Branch, Run
+from embedded.step_functions.executions.execution_log import ExecutionLog
 from embedded.step_functions.states import run_states
 
 _logger = logging.getLogger("embedded.step_functions")
@@ -19,7 +20,7 @@ _logger = logging.getLogger("embedded.step_functions")
 
 def install(time_scale: float) -> None:
     """`time_scale` multiplies the seconds of Wait states and of retries; time-outs keep their length."""
-    workflows.install_interpreter(lambda arn: execute(arn, time_scale), runs.stopped)
+    workflows.install_interpreter(lambda arn: execute(arn, time_scale), running.stopped)
     workflows.install_start_check(_check_start)
     workflows.install_definition_check(definition.problems)
 
@@ -37,7 +38,7 @@ def execute(execution_arn: str, time_scale: float) -> None:
     cancellation = Cancellation()
     log = ExecutionLog.of(machine_record.get("loggingConfiguration") or {})
     run = Run(record, role_arn=machine_record["roleArn"], cancellation=cancellation, log=log)
-    runs.add(run)
+    running.add(run)
     if record["status"] != "RUNNING":
         # StopExecution came before this thread.
         cancellation.cancel()
@@ -63,7 +64,7 @@ def execute(execution_arn: str, time_scale: float) -> None:
     finally:
         if timer is not None:
             timer.cancel()
-        runs.remove(run)
+        running.remove(run)
 
 
 def _time_limit(run: Run, machine: dict[str, Any]) -> threading.Timer | None:

@@ -5,12 +5,13 @@ from typing import Any
 
 from embedded.seams import language, workflows
 from embedded.seams.tasks import TaskError
-from embedded.step_functions import data_flow, maps, parallel
-from embedded.step_functions.cancellation import CancelledError
+from embedded.step_functions import data_flow
 from embedded.step_functions.data_flow import State, limited
-from embedded.step_functions.execution import Branch, state_details
+from embedded.step_functions.executions.cancellation import CancelledError
+from embedded.step_functions.executions.execution import Branch, state_details
+from embedded.step_functions.fan_out import map_state, parallel_state
 from embedded.step_functions.retrying import Retries, catcher
-from embedded.step_functions.tasks import run_task
+from embedded.step_functions.tasks.task_state import run_task
 
 Following = str | None
 
@@ -91,9 +92,9 @@ def _execute(branch: Branch, state: State, raw: Any) -> tuple[Any, Following]:
         case "Task":
             result = run_task(branch, state, raw)
         case "Parallel":
-            result = parallel.run_parallel(branch, state, raw, run_states)
+            result = parallel_state.run_parallel(branch, state, raw, run_states)
         case "Map":
-            result = maps.run_map(branch, state, raw, run_states)
+            result = map_state.run_map(branch, state, raw, run_states)
         case other:
             raise TaskError("States.Runtime", f"Type: {other!r} is not a state type")
     return _result(branch, state, raw, result), following

@@ -4,7 +4,8 @@ import selectors
 import shutil
 from collections.abc import Callable, Sequence
 
-from contract.job.scoring_spec import ModelFormat, PinnedObject
+from contract.catalog.model_formats import ModelFormat
+from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ScoringError, error_of_kind
 from scoring.protocol import (
     MergeParts,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.columns.widths import decoded_width
 from scoring.readers import InputObject
 

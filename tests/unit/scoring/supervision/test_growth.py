@@ -21,7 +21,7 @@ MIB = 1 << 20
         (8, 3, 1, 100, True, 3),
     ],
 )
-def test_initial_workers_follow_the_data_the_cores_and_the_tasks(
+def test_initial_workers_follow_data_cores_and_tasks(  # noqa: PLR0917
     cores: int, fixed: int | None, shard_mib: int, open_tasks: int, threads_help: bool, workers: int
 ) -> None:
     rule = GrowthRule(cores, fixed)

@@ -1,0 +1,56 @@
+"""Many pieces of work side by side, never more than a limit that may change meanwhile."""
+
+import threading
+from collections.abc import Callable
+
+from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
+from embedded.step_functions.executions.execution import start_thread
+
+# How soon a limit that was changed from outside (UpdateMapRun) is noticed when nothing else happens.
+_LOOK_AGAIN_SECONDS = 1.0
+
+
+def run_bounded(count: int, work: Callable[[int], None], *, limit: Callable[[], int], token: Cancellation) -> None:
+    """Call `work(0)` … `work(count - 1)`, at most `limit()` at once, and wait for all that were started.
+
+    When `token` is cancelled no further one is started. `work` handles its own failures; of what it raises only
+    `CancelledError` is expected, anything else is raised here after the others have ended.
+    """
+    changed = threading.Condition()
+    running = 0
+    unexpected: list[Exception] = []
+
+    def run_one(index: int) -> None:
+        nonlocal running
+        try:
+            work(index)
+        except CancelledError:
+            pass
+        except Exception as failure:
+            unexpected.append(failure)
+            token.cancel()
+        finally:
+            with changed:
+                running -= 1
+                changed.notify_all()
+
+    def wake() -> None:
+        with changed:
+            changed.notify_all()
+
+    take_back = token.on_cancel(wake)
+    try:
+        for index in range(count):
+            with changed:
+                while running >= max(1, limit()) and not token.is_set:
+                    changed.wait(_LOOK_AGAIN_SECONDS)
+                if token.is_set:
+                    break
+                running += 1
+            start_thread(run_one, index, name=f"branch-{index}")
+        with changed:
+            changed.wait_for(lambda: running == 0)
+    finally:
+        take_back()
+    if unexpected:
+        raise unexpected[0]
