@@ -9,11 +9,11 @@ from aws_cdk import App, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.acknowledgements import acknowledge, acknowledge_triggers
-from infra.compute import ComputeStack
 from infra.settings import read_settings
-from infra.storage import StorageStack
-from infra.triggers import TriggersStack
-from infra.workflow import WorkflowStack
+from infra.stacks.compute import ComputeStack
+from infra.stacks.storage import StorageStack
+from infra.stacks.triggers import TriggersStack
+from infra.stacks.workflow import WorkflowStack
 
 CDK_JSON = Path(__file__).resolve().parent / "cdk.json"
 

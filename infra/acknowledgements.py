@@ -13,14 +13,14 @@ from constructs import Construct, IConstruct
 
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME
-from infra.compute import ComputeStack
-from infra.definition import MAP_LABEL
-from infra.job_roles import SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
+from infra.compute.job_roles import SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
+from infra.definitions.scoring_definition import MAP_LABEL
+from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
 from infra.settings import Settings
-from infra.storage import Storage, StorageStack
-from infra.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
-from infra.triggers import TriggersStack
-from infra.workflow import WorkflowStack
+from infra.stacks.compute import ComputeStack
+from infra.stacks.storage import Storage, StorageStack
+from infra.stacks.triggers import TriggersStack
+from infra.stacks.workflow import WorkflowStack
 
 _WILDCARD = "AwsSolutions-IAM5[Resource::{}]"
 

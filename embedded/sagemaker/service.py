@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.faults import Faults

@@ -8,7 +8,7 @@ JSONPath state machines only: with JSONata the constructs refuse to render.
 """
 
 from infra.sagemaker_tasks.checks import InvalidJobError
-from infra.sagemaker_tasks.processing import (
+from infra.sagemaker_tasks.processing_job import (
     Compression,
     InputMode,
     ProcessingInput,
@@ -17,7 +17,7 @@ from infra.sagemaker_tasks.processing import (
     UploadMode,
 )
 from infra.sagemaker_tasks.request_parts import DataType, Distribution, JobNetwork
-from infra.sagemaker_tasks.training import (
+from infra.sagemaker_tasks.training_job import (
     SageMakerTrainingJob,
     TrainingChannel,
     TrainingInputMode,

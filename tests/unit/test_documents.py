@@ -16,10 +16,11 @@ from cli.commands.arguments import build_parser
 from cli.documents.artifact import inspect_artifact
 from cli.documents.model_document import ModelDocument, read_document
 from cli.documents.recipe_document import read_recipe
+from contract.catalog.model_formats import METHODS_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import ModelRecipe, Promotion, TrainingCompute
-from contract.job.scoring_spec import METHODS_OF_FORMAT, ModelSpec
 from contract.status import ExecutionStatus, VersionState
+from contract.training.recipes import ModelRecipe, Promotion, TrainingCompute
 from contract.workflow.scoring_request import ExecutionRequest
 from contract.workflow.training_request import TrainingRequest
 

@@ -93,7 +93,7 @@ def test_the_cli_bootstraps_deploys_updates_and_destroys(cli: Cli) -> None:
     assert cli.aws.images.resolve(image_uri) is not None
 
     cli.edit("lambdas/plan_execution/handler.py", '"""', '"""Changed. ')
-    cli.edit("infra/workflow.py", '"Scores datasets', '"Changed. Scores datasets')
+    cli.edit("infra/stacks/workflow.py", '"Scores datasets', '"Changed. Scores datasets')
     cli.run("deploy", "--all", "--require-approval", "never")
     after = cli.state_machine()
     assert after["stateMachineArn"] == before["stateMachineArn"]
