@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.catalog.model_spec import ModelSpec
 from contract.codec import from_json, to_json
-from contract.job.scoring_spec import ModelSpec, PinnedObject
+from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 
 

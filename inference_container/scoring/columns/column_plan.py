@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.columns import holds_every_value
-from contract.job.scoring_spec import Feature, ModelSpec
 from scoring.columns.bisection import by_halves
 from scoring.columns.foreign_schemas import update_foreign_schemas
 from scoring.errors import ConfigurationError, DataError

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from contract.job.scoring_spec import ModelFormat, PinnedObject
+from contract.catalog.model_formats import ModelFormat
+from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 from scoring.errors import ScoringError, error_of_kind
 from scoring.protocol import (

@@ -8,7 +8,8 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 
-from contract.job.scoring_spec import ModelFormat, PinnedObject
+from contract.catalog.model_formats import ModelFormat
+from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ModelError, ScoringError, TransientError
 from scoring.protocol import Message, ScoreObject, Task, decode, encode
 

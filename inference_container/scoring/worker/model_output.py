@@ -6,8 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from contract.catalog.model_spec import tolerated_rows
 from contract.job.ledger import KeyReport, Marker, OutputFile
-from contract.job.scoring_spec import PinnedObject, tolerated_rows
+from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths, output_key, output_name
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.job.scoring_spec import ModelSpec, tolerated_rows
+from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values
 from scoring.columns.bisection import by_halves

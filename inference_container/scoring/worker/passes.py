@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.columns.widths import decoded_width
 from scoring.readers import InputBatch, InputObject
 

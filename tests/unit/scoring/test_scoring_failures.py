@@ -17,7 +17,8 @@ import pyarrow as pa
 import pytest
 import xgboost
 
-from contract.job.scoring_spec import Feature, PinnedObject
+from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import PinnedObject
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import (
     DEADLINE_SECONDS,

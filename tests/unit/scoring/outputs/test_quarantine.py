@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.layout import output_key
 from contract.status import FailureKind
 from tests.unit.scoring.flight_data import make_flights

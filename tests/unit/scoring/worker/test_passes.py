@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.readers import InputBatch, open_object
 from scoring.worker.passes import Hands, Unit, in_order, rows_a_batch, units
 
