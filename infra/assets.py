@@ -8,7 +8,7 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from contract.catalog.images import CORE, ImageVariant
+from contract.catalog.image_variants import CORE, ImageVariant
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = "inference_container/Dockerfile"

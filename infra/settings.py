@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from constructs import Node
 
-from contract.catalog.images import CORE, IMAGE_VARIANTS, ImageVariant
-from contract.catalog.models import Compute, check_range
+from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.models import Compute
+from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules

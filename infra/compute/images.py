@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aws_cdk import Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 
-from contract.catalog.images import CORE, ImageVariant
+from contract.catalog.image_variants import CORE, ImageVariant
 from infra.assets import container_image
 from infra.settings import AppSettings
 
