@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from aws_cdk import Duration
 
 from contract import codec, environment, layout
-from contract.catalog.images import ImageVariant
+from contract.catalog.image_variants import ImageVariant
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionSpec
 from infra.permissions import allow, allow_key, allow_listing, allow_listing_below, allow_table
 from infra.settings import AppSettings
