@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from cli.options import cells, words
-from contract.job.scoring_spec import ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.catalog.model_fields import ARROW_TYPES
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
 
 F = TypeVar("F", bound=Callable[..., Any])
 

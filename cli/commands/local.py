@@ -18,7 +18,7 @@ from cli.invocation import Invocation
 from cli.options import FILE
 
 if TYPE_CHECKING:
-    from embedded.images.images import ImageStore
+    from embedded.images.image_store import ImageStore
     from embedded.server.endpoint import Endpoint
 
 _ACCOUNT_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
@@ -50,7 +50,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS.
     """
     _require_checkout()
-    from embedded.images.images import ImageStore  # noqa: PLC0415
+    from embedded.images.image_store import ImageStore  # noqa: PLC0415
     from embedded.server.embedded_aws import (  # noqa: PLC0415 - on an AWS account nothing may need the embedded AWS
         EmbeddedAws,
         detached_endpoint,

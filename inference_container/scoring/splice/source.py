@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.outputs.atomic_files import PrefixDigest
-from scoring.splice.footer import Footer, FooterError, read_footer
+from scoring.splice.footer.parsed_footer import Footer, FooterError, read_footer
 from scoring.splice.refusal import refusal_of
 
 _DIGEST_STEP = 1 << 18

@@ -12,7 +12,7 @@ from scoring.errors import ScoringError, one_line
 from scoring.outputs.atomic_files import PrefixDigest
 from scoring.splice.assembly import assemble
 from scoring.splice.copied_prefix import Beginning
-from scoring.splice.footer import FooterError
+from scoring.splice.footer.parsed_footer import FooterError
 from scoring.splice.prediction_chunks import Pieces
 from scoring.splice.source import SpliceSource
 

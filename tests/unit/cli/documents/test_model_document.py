@@ -7,7 +7,7 @@ import pytest
 from cli.commands.registration import register
 from cli.documents.model_document import read_document, read_features, read_tags
 from cli.record_options import given_fields
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError
 
 GOOD: dict[str, Any] = {

@@ -13,7 +13,7 @@ from pyarrow.parquet import encryption
 
 from scoring.errors import ScoringError
 from scoring.splice import SplicedWriter, SpliceError, SpliceSource
-from scoring.splice.footer import read_footer
+from scoring.splice.footer.parsed_footer import read_footer
 from scoring.splice.spans import Struct, Value, i64, write_binary, write_list, write_struct
 from tests.unit.scoring.splice.footers import (
     changed,

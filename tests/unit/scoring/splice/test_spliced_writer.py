@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring.splice import SplicedWriter, SpliceError, SpliceSource, assembly, prediction_chunks
-from scoring.splice.footer import Footer, read_footer
+from scoring.splice.footer.parsed_footer import Footer, read_footer
 from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 100
