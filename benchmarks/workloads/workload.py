@@ -18,8 +18,10 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from benchmarks.workloads.models import KINDS, TRAINING_ROWS, labels_of, train
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps
-from contract.job.scoring_spec import Feature, JobSpec, ModelSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.layout import ContainerPaths, artifact_key
 
 _CHUNK_ROWS = 250_000

@@ -10,8 +10,8 @@ from cli.documents.comparison import Comparison, FeatureChanges
 from cli.sample_scoring.sample import Preview
 from cli.sample_scoring.schema_inference import InferredFeature
 from cli.views.tables import add_row, cell_text, counted, fields_table, plain_json, plain_table, size_text
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
-from contract.job.scoring_spec import Feature
 
 
 def models_table(models: Sequence[tuple[Model, ModelVersion | None]]) -> Table:

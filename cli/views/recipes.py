@@ -8,7 +8,7 @@ from rich.table import Table
 from cli.views.models import feature_text
 from cli.views.tables import add_row, plain_json, plain_table
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import ModelRecipe
+from contract.training.recipes import ModelRecipe
 
 
 def recipes_table(recipes: Sequence[ModelRecipe]) -> Table:

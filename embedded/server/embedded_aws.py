@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from embedded.images.interpreters import read_pythons
 from embedded.sagemaker.faults import Faults
 from embedded.scheduler.clock import EmbeddedClock

@@ -24,7 +24,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from embedded import seams
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelFormat
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, ModelFormat
 from scoring.errors import one_line
 
 _Known = tuple[Sequence[Any] | None, int | None]

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.codec import dumps
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT
-from contract.job.training_spec import TrainingReport
 from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
+from contract.training.training_spec import TrainingReport
 from scoring.errors import ModelError, ScoringError, log_error, one_line
 from scoring.outputs.atomic_files import publish
 from training.data.channel_files import find_sources

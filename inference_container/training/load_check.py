@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelSpec
-from contract.job.training_spec import TrainingSpec
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import complete_columns
 from scoring.errors import ModelError, ScoringError, one_line

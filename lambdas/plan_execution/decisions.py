@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from contract import layout
-from contract.catalog.images import ImageVariant, image_of
+from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, Model, ModelVersion
 from contract.dataset.columns import holds_every_value
 from contract.dataset.formats import EXTENSIONS_TEXT, format_of
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import input_of
-from contract.job.scoring_spec import Feature, JobSpec, ModelSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.names import check_object_key
 from contract.problems import Problem
 from contract.status import JobStatus

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from contract import layout
 from contract.catalog.models import Model, ModelVersion
+from contract.checks import raise_if_any
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import input_of
 from contract.job.scoring_spec import PinnedObject
-from contract.names import check_all, check_execution_name
+from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import ExecutionRecord
 from contract.workflow.messages import ExecutionPlan, ExecutionPlanInput
@@ -58,7 +59,7 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
     if record.plan is not None:
         return record.plan
     try:
-        check_all(check_execution_name("execution name", event.execution_id))
+        raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_request(event.request)
         record = replace(record, training_failure=training_failure(event, request.train, deployment))
         uploaded = _uploaded(request, deployment)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
 from contract.dataset.formats import format_of
 from contract.dataset.partitions import partition_values
 from contract.job.job_input import can_share, input_of
-from contract.job.scoring_spec import ModelSpec, PinnedObject
+from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 
 _SHOWN_KEYS = 10

@@ -4,15 +4,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from contract.catalog.images import ImageVariant, image_of
+from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.models import Compute
-from contract.catalog.recipes import ModelRecipe
 from contract.dataset.formats import format_of
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT
-from contract.job.training_spec import TrainingSpec
 from contract.problems import Problem
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
+from contract.training.recipes import ModelRecipe
+from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import JobPointer
 from lambdas.dataset.parquet_footer import Column
 from lambdas.plan_execution.decisions import check_columns

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from contract import layout
-from contract.catalog.recipes import ModelRecipe
+from contract.checks import raise_if_any
 from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
-from contract.names import check_all, check_execution_name
+from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import ExecutionRecord
+from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan, PlanInput
 from contract.workflow.training_request import TrainingRequest, parse_training_request
 from lambdas.dataset.object_columns import columns_or_none, first_of
@@ -45,7 +46,7 @@ def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaul
     if record.plan is not None:
         return record.plan
     try:
-        check_all(check_execution_name("execution name", event.execution_id))
+        raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_training_request(event.request)
         jobs = _jobs(request, record, deployment, defaults)
     except InvalidInputError as error:

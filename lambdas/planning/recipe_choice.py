@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from contract.catalog.models import Model
-from contract.catalog.recipes import ModelRecipe
 from contract.problems import Problem
+from contract.training.recipes import ModelRecipe
 
 _SHOWN = 10
 _SET_ONE = "Set one with `fleetscore models recipe set`"

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from contract.catalog.models import CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
-from contract.catalog.recipes import ModelRecipe
-from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.status import JobStatus, VersionState
 from contract.table.records import JobRecord
+from contract.training.recipes import ModelRecipe
+from contract.training.training_spec import TrainingReport, TrainingSpec
 from contract.workflow.messages import JobPointer, JobResult
 from lambdas.attempts.complete_job import end_job
 from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError

@@ -29,7 +29,7 @@ from cli.stage.deployment import Deployment, find_deployment
 from cli.stage.executions import Executions, Snapshot
 from cli.views.progress import watch
 from contract import codec, layout
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.workflow.summary import ExecutionSummary
 from embedded.server.embedded_aws import EmbeddedAws
 

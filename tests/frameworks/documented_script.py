@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contract.job.scoring_spec import Framework
+from contract.catalog.model_formats import Framework
 
 _DOCUMENT = Path(__file__).parents[2] / "docs/learn/training-script.md"
 LABEL = "late"

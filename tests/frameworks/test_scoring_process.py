@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from tests.frameworks.records import NAMES, matrix, numbers
 from tests.unit.scoring.job_folder import JobFolder, doubles
 

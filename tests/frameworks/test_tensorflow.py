@@ -14,7 +14,7 @@ import scoring.models.tensors.tensorflow_library  # noqa: F401
 import keras  # isort: skip
 import tensorflow as tf
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.models import load_model
 from tests.frameworks.records import NAMES, ROWS, batch_of, column, matrix, numbers, predicted, spec_of

@@ -16,10 +16,11 @@ from cli.commands.arguments import build_parser
 from cli.documents.artifact import inspect_artifact
 from cli.documents.model_document import ModelDocument, read_document
 from cli.documents.recipe_document import read_recipe
+from contract.catalog.model_formats import METHODS_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import ModelRecipe, Promotion, TrainingCompute
-from contract.job.scoring_spec import METHODS_OF_FORMAT, ModelSpec
 from contract.status import ExecutionStatus, VersionState
+from contract.training.recipes import ModelRecipe, Promotion, TrainingCompute
 from contract.workflow.scoring_request import ExecutionRequest
 from contract.workflow.training_request import TrainingRequest
 
@@ -135,8 +136,8 @@ def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
         assert re.search(rf"^{command.removeprefix('make ')}:", text_of("Makefile"), re.MULTILINE)
 
 
-def test_readme_says_what_every_folder_holds() -> None:
-    table = text_of("README.md").split("## What is where")[1].split("\n## ")[0]
+def test_architecture_document_lists_every_folder() -> None:
+    table = text_of("docs/architecture.md").split("## Folders")[1].split("\n## ")[0]
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("**/*.py"))}
     ours = {name for name in folders if not name.startswith(".") and name not in _MADE}
     assert sorted(name for name in ours if f"`{name}/`" not in table) == []
@@ -149,7 +150,9 @@ def test_readme_says_what_every_folder_holds() -> None:
         "CONTRIBUTING.md",
         "docs/reference/embedded-aws.md",
         "docs/learn/first-model.md",
+        "docs/operate/deploy.md",
         "docs/operate/failures.md",
+        "docs/operate/triggers.md",
         "docs/learn/train-models.md",
     ],
 )

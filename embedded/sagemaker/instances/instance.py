@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from embedded.images.images import Image
+from embedded.images.image import Image
 from embedded.sagemaker.instances.guard import Guard, kill_group, kill_strays
 from embedded.sagemaker.instances.sandbox import Sandbox
 from embedded.sagemaker.jobs.job import Job

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from embedded.images.images import Image, ImageNotRegisteredError, ImageStore
+from embedded.images.image import Image
+from embedded.images.image_store import ImageNotRegisteredError, ImageStore
 from embedded.images.interpreters import python_for
 from embedded.sagemaker.clients import TRANSFERS, ClientFactory, RoleAccess
 from embedded.sagemaker.errors import JobFailure

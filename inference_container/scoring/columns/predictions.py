@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.job.scoring_spec import DEFAULT_OUTPUT_COLUMN, ModelSpec
+from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ConfigurationError, ModelError, one_line
 
 

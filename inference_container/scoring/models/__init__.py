@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from contract.catalog.images import image_of
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
+from contract.catalog.image_variants import image_of
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, ModelFormat
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.formats import format_of
-from contract.job.scoring_spec import ModelSpec
 from scoring.columns.column_plan import ColumnPlan
 from scoring.outputs.atomic_files import PrefixDigest
 from scoring.outputs.parquet_output import EncodedParquetWriter

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.job.training_spec import Task, TrainingSpec
+from contract.training.training_spec import Task, TrainingSpec
 from scoring.errors import DataError, one_line
 
 MAX_CLASSES = 1_000

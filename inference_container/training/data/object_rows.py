@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.columns.column_plan import cast_to_declared
 from scoring.errors import DataError
 from scoring.readers.parquet_object import ParquetObject

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contract.job.scoring_spec import ModelSpec
-from contract.job.training_spec import TrainingSpec
+from contract.catalog.model_spec import ModelSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.column_plan import plan_columns
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError

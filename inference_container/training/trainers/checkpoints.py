@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.codec import to_json
-from contract.job.training_spec import TrainingSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.outputs.atomic_files import publish
 from training.reporting import log_event
 

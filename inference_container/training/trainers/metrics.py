@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contract.job.training_spec import Task, metrics_of
+from contract.training.training_spec import Task, metrics_of
 from scoring.errors import DataError
 
 Array = npt.NDArray[Any]

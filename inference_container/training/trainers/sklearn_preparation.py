@@ -21,8 +21,8 @@ from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegressio
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from contract.catalog.hyperparameters import Value
-from contract.job.training_spec import TrainingSpec
+from contract.training.hyperparameters import Value
+from contract.training.training_spec import TrainingSpec
 
 _MOST_CATEGORIES = 254
 """Of a text column: the bins of histogram gradient boosting, less one for what is rare. Others are more generous

@@ -14,8 +14,8 @@ import pyarrow as pa
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from contract.catalog.hyperparameters import parse
-from contract.job.training_spec import TrainingSpec
+from contract.training.hyperparameters import parse
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ModelError, ScoringError, one_line
 from scoring.outputs.atomic_files import publish

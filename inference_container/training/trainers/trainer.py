@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.job.scoring_spec import ModelSpec
-from contract.job.training_spec import TrainingSpec
+from contract.catalog.model_spec import ModelSpec
 from contract.layout import TrainingPaths
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from training.data.channel_files import Source
 from training.interruption import Interruption

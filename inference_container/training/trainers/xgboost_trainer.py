@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.catalog.hyperparameters import EARLY_STOPPING, Value, parse
-from contract.job.training_spec import TrainingSpec
+from contract.training.hyperparameters import EARLY_STOPPING, Value, parse
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
 from scoring.models.trees.xgboost_library import xgboost

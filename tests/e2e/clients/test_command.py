@@ -15,7 +15,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from cli.main import main
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, wait_for
 from tests.unit.cli.builders import make_archive

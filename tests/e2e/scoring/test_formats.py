@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus
 from tests.e2e.stage import FEATURES, Stage, features_of, people, train_xgboost
 

@@ -12,7 +12,7 @@ from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
 from cli.documents.model_document import ModelDocument
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus
 from tests.e2e.stage import FEATURES, Stage, features_of, people
 

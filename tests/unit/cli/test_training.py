@@ -19,8 +19,9 @@ from cli.stage.executions import Executions
 from cli.stage.recipes import Recipes
 from cli.views.progress import PlainProgress
 from contract import layout
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Model, ModelVersion, TrainedBy, VersionDecision
-from contract.job.scoring_spec import Feature, ModelSpec
 from contract.problems import InvalidInputError
 from contract.status import ExecutionKind, ExecutionStatus, VersionState
 from contract.table import records

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.job.scoring_spec import Feature, ModelSpec
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.layout import ContainerPaths
 from scoring.columns.features import FeatureBatch
 from scoring.protocol import ObjectDone, ScoreObject, WorkerSetup

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.status import FailureKind
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process

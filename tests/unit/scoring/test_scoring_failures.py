@@ -17,7 +17,8 @@ import pyarrow as pa
 import pytest
 import xgboost
 
-from contract.job.scoring_spec import Feature, PinnedObject
+from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import PinnedObject
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import (
     DEADLINE_SECONDS,
@@ -180,7 +181,7 @@ def test_one_failing_model_does_not_take_the_others_predictions(job: JobFolder, 
 
     assert job.message == (
         "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': row 0 cannot be scored: its "
-        "predict failed on it (RuntimeError: no such leaf): mend the row, or set tolerated_quarantine_fraction to "
+        "predict failed on it (RuntimeError: no such leaf): fix the row, or set tolerated_quarantine_fraction to "
         "quarantine such rows"
     )
     assert job.marker("good", "a.parquet").rows_scored == 10

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import JobFolder, joblib_saver
 

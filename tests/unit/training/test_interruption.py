@@ -10,7 +10,7 @@ import pytest
 import xgboost
 
 from contract.codec import loads
-from contract.job.training_spec import TrainingSpec
+from contract.training.training_spec import TrainingSpec
 from tests.unit.training.training_folder import DEADLINE_SECONDS, TrainingFolder, doubles, numbers_frame, wait_for
 from training.data.channel_files import find_sources
 from training.data.training_data import Batch, Dataset

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from contract.layout import ContainerPaths
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from tests.unit.training.training_folder import REPOSITORY, TrainingFolder
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from functools import partial
 
-from embedded.images.images import Image
+from embedded.images.image import Image
 from embedded.sagemaker.clients import RoleAccess
 from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.instances.supervision import Ending, Outcome

@@ -7,7 +7,7 @@ import shutil
 import time
 from functools import partial
 
-from embedded.images.images import Image
+from embedded.images.image import Image
 from embedded.sagemaker.clients import RoleAccess
 from embedded.sagemaker.faults import InterruptionWatch
 from embedded.sagemaker.instances.supervision import NEVER, Ending, Outcome

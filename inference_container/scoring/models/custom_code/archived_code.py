@@ -2,7 +2,7 @@
 
 from pathlib import Path, PurePosixPath
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 
 CODE_FILE = "code/inference.py"
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 # wrappers, which custom code is likely to use, do not work.
 import sklearn.base  # noqa: F401
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError, ScoringError, one_line
 
 _FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn")

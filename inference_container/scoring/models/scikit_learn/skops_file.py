@@ -10,7 +10,7 @@ from typing import Any
 
 import skops.io
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.models.scikit_learn.joblib_file import SklearnModel
 

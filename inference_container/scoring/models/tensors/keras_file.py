@@ -9,7 +9,7 @@ import scoring.models.tensors.tensorflow_library as library
 import keras  # isort: skip
 import tensorflow as tf
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError, one_line
 from scoring.models.adaptive_batches import AdaptiveModel
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.device import find_device
 from scoring.errors import ModelError
 from scoring.models.adaptive_batches import AdaptiveModel

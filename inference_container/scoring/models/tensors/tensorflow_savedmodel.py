@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.models.adaptive_batches import AdaptiveModel
 from scoring.models.tensors.tensorflow_library import tensor_model

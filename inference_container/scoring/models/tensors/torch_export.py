@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.export.passes import move_to_device_pass
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.models.adaptive_batches import AdaptiveModel
 from scoring.models.tensors.tensor_model import TensorInput

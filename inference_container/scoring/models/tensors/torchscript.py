@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError
 from scoring.models.adaptive_batches import AdaptiveModel
 from scoring.models.tensors.tensor_model import TensorInput

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.device import Device, find_device
 from scoring.errors import ModelError
 from scoring.models import check_features

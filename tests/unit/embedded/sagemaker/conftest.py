@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from embedded.sagemaker.instances.sandbox import probe
 from embedded.sagemaker.service import SageMakerService
 from embedded.server.endpoint import Endpoint

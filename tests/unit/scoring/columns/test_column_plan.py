@@ -6,8 +6,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import OutputFormat
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import Feature, ModelSpec, OutputFormat
 from scoring.columns.column_plan import cast_to_declared, casts_without_loss, extended_metadata, plan_columns
 from scoring.columns.predictions import output_fields
 from scoring.errors import ConfigurationError, DataError

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.columns.predictions import complete_columns, prediction_columns
 from scoring.errors import ModelError
 from tests.unit.scoring.columns.test_column_plan import any_spec

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, Feature, ModelSpec
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import complete_columns
 from scoring.models import LoadedModel

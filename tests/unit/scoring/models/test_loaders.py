@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import SVC
 
+from contract.catalog.model_fields import Feature
 from contract.codec import dumps
-from contract.job.scoring_spec import Feature
 from scoring.columns.features import FeatureBatch
 from scoring.errors import ConfigurationError, ModelError
 from scoring.models import load_model
@@ -126,7 +126,7 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
         "import sys, pyarrow as pa, scoring.worker.engine\n"
         "from pathlib import Path\n"
         "from contract.codec import loads\n"
-        "from contract.job.scoring_spec import ModelSpec\n"
+        "from contract.catalog.model_spec import ModelSpec\n"
         "from scoring.columns.features import FeatureBatch\n"
         "from scoring.models import load_model\n"
         "from scoring.columns.predictions import complete_columns\n"

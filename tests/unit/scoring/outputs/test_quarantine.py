@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.layout import output_key
 from contract.status import FailureKind
 from tests.unit.scoring.flight_data import make_flights
@@ -151,7 +151,7 @@ def test_without_tolerance_the_first_bad_row_fails_the_object_and_is_named(job: 
     assert failure.kind is FailureKind.MODEL
     assert failure.text == (
         "object 'a.parquet', model 'code': row 3 cannot be scored: its predict failed on it (ValueError: no such "
-        "customer segment): mend the row, or set tolerated_quarantine_fraction to quarantine such rows"
+        "customer segment): fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
     )
     assert job.files() == {}
     assert sum(calls) <= 3 * 100, "the search costs little more than the batch itself"

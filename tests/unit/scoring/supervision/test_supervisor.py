@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from contract.job.scoring_spec import Feature, PinnedObject
+from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 from scoring.errors import ModelError
 from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from contract.job.scoring_spec import PinnedObject
-from contract.job.training_spec import TrainingSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.errors import ConfigurationError
 from tests.unit.training.training_folder import doubles
 from training.data.labels import Survey

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from contract.job.training_spec import METRICS, metrics_of
+from contract.training.training_spec import METRICS, metrics_of
 from scoring.errors import DataError
 from training.trainers.metrics import evaluate
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, roc_auc_score
 
-from contract.catalog.hyperparameters import ESTIMATORS
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
+from contract.training.hyperparameters import ESTIMATORS
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flight_data import make_flights

@@ -11,9 +11,9 @@ import pytest
 import xgboost
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score
 
+from contract.catalog.model_fields import Feature
 from contract.codec import loads
-from contract.job.scoring_spec import Feature
-from contract.job.training_spec import TrainingSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flight_data import make_flights

@@ -13,7 +13,8 @@ import pytest
 import xgboost
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from contract.job.scoring_spec import Feature, ModelSpec
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.errors import ModelError

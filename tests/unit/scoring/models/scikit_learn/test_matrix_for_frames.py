@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.columns.features import FeatureBatch
 from scoring.models import batches_of_usual_size, load_model
 from scoring.models.scikit_learn.library import takes_matrix

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError
 from scoring.errors import ModelError
 from scoring.models import load_model

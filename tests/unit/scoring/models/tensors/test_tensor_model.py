@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.job.scoring_spec import Feature, ModelSpec
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import ConfigurationError, ModelError
 from scoring.models import load_model, preload

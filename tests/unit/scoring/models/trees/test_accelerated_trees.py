@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import xgboost
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError
 from scoring.columns.features import FeatureBatch
 from scoring.errors import ConfigurationError, ModelError

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
 from tests.unit.scoring.models.loading import ROWS, batch_of, columns_of, matrix_of, predicted_by_threads, spec_of

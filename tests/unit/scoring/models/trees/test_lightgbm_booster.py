@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contract.catalog.model_fields import Feature
 from contract.codec import dumps
-from contract.job.scoring_spec import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
 from tests.unit.scoring.job_folder import REPOSITORY
@@ -170,7 +170,7 @@ def test_lightgbm_loads_without_scikit_learn(numbers: pd.DataFrame, classes: pd.
         "import sys\n"
         "from pathlib import Path\n"
         "from contract.codec import loads\n"
-        "from contract.job.scoring_spec import ModelSpec\n"
+        "from contract.catalog.model_spec import ModelSpec\n"
         "from scoring.models import load_model\n"
         "model = load_model(loads(ModelSpec, sys.argv[2]), Path(sys.argv[1]))\n"
         "print(len(model.outputs), [name for name in ('sklearn', 'joblib', 'matplotlib') if name in sys.modules])\n"

@@ -1,7 +1,7 @@
 from typing import get_args
 
-from contract.catalog.images import CORE, IMAGE_OF_FRAMEWORK, IMAGE_VARIANTS, image_of
-from contract.job.scoring_spec import Framework
+from contract.catalog.image_variants import CORE, IMAGE_OF_FRAMEWORK, IMAGE_VARIANTS, image_of
+from contract.catalog.model_formats import Framework
 
 
 def test_every_framework_is_served_by_one_image() -> None:

@@ -4,11 +4,11 @@ import pytest
 
 from contract import codec
 from contract.catalog.models import Compute
-from contract.catalog.recipes import ModelRecipe, Promotion, TrainingCode, TrainingCompute
 from contract.codec import decode_fields
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError
 from contract.table import records
+from contract.training.recipes import ModelRecipe, Promotion, TrainingCode, TrainingCompute
 from contract.workflow.training_request import TrainingRequest, parse_training_request
 
 RECIPE: dict[str, Any] = {

@@ -5,16 +5,18 @@ registers the version reads that report: nothing else is known about a model tha
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from contract.catalog.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT, Feature, Method, ModelFormat, PinnedObject
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT, Method, ModelFormat
+from contract.checks import check_unique
+from contract.job.scoring_spec import PinnedObject
 from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
 from contract.names import check_dataset_name, check_model_id, check_object_key, check_sha256, check_version
 from contract.problems import InvalidInputError, Problem
+from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse
 
 Trainer = Literal["xgboost", "sklearn", "script"]
 Task = Literal["binary", "multiclass", "regression"]
@@ -137,9 +139,9 @@ class TrainingSpec:
     def _columns(self) -> list[Problem]:
         names = [feature.name for feature in self.features]
         problems = [] if names else [Problem("features", [], "at least one feature column")]
-        problems += _repeated("features", names)
-        problems += _repeated("key_columns", list(self.key_columns))
-        problems += _repeated("output_columns", list(self.output_columns))
+        problems += check_unique("features", names)
+        problems += check_unique("key_columns", list(self.key_columns))
+        problems += check_unique("output_columns", list(self.output_columns))
         if not self.label:
             problems.append(Problem("label", self.label, "the name of the column to predict"))
         if self.label in names:
@@ -284,11 +286,6 @@ class TrainingReport:
 
 def _finite(value: float) -> bool:
     return math.isfinite(value)
-
-
-def _repeated(name: str, values: list[str]) -> list[Problem]:
-    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
-    return [Problem(name, repeated, "each name once")] if repeated else []
 
 
 def _hyperparameter_limits(values: Mapping[str, str]) -> list[Problem]:

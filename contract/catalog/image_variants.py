@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from contract.job.scoring_spec import Accelerator, Framework
+from contract.catalog.model_formats import Accelerator, Framework
 
 ImageVariant = Literal["core", "trees", "tensorflow", "pytorch"]
 CORE: ImageVariant = "core"

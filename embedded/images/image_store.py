@@ -1,4 +1,4 @@
-"""Container images that run without Docker: a folder tree and start settings, found by image URI.
+"""Container images of one embedded AWS, by image URI.
 
 The store is a folder, so that the server, the deployer and the stand-in for the `docker` command, which are separate
 processes, see the same images. Every change is one rename: a reader sees a whole image or none.
@@ -11,18 +11,13 @@ import dataclasses
 import hashlib
 import json
 import os
-import posixpath
 import re
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from embedded.images.image_build import Stage, build
-
-_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
-_ML_ROOT = "/opt/ml"
+from embedded.images.dockerfile import build
+from embedded.images.image import Image
 
 # Runs in every Python process of an image. An editable install of this project would let the image's code import
 # modules that the Dockerfile did not copy, and such an image would fail only on AWS.
@@ -65,82 +60,6 @@ class ImageNotRegisteredError(LookupError):
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class ProcessCommand:
-    """What to hand to the operating system to start a container of an image as a process."""
-
-    argv: tuple[str, ...]
-    environment: dict[str, str]
-    working_directory: Path
-
-
-@dataclasses.dataclass(frozen=True)
-class Image:
-    """An image as its Dockerfile describes it; paths in it are the image's own until `command` maps them.
-
-    `root` is the folder that stands for `/` and is shared by all containers of the image. `user` is kept for
-    description: processes run as the user who runs the embedded AWS. `not_executed` lists the RUN lines.
-    """
-
-    uri: str
-    root: Path
-    entrypoint: tuple[str, ...]
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    working_directory: str
-    user: str | None
-    labels: Mapping[str, str]
-    not_executed: tuple[str, ...]
-
-    def host_path(self, value: str, ml_root: Path | None = None) -> str:
-        """The path on this machine for an absolute path of the image; any other text comes back as it is."""
-        if not value.startswith("/"):
-            return value
-        if value == "/":
-            return str(self.root)
-        inner = self.root / posixpath.normpath(value).lstrip("/")
-        if os.path.lexists(inner):
-            return str(inner)
-        if ml_root is not None and (value == _ML_ROOT or value.startswith(_ML_ROOT + "/")):
-            return str(ml_root) + value[len(_ML_ROOT) :]
-        return value
-
-    def command(
-        self,
-        *,
-        entrypoint: Sequence[str] | None = None,
-        arguments: Sequence[str] | None = None,
-        environment: Mapping[str, str] | None = None,
-        ml_root: Path | None = None,
-        python: str = sys.executable,
-    ) -> ProcessCommand:
-        """How to start a container: `entrypoint` and `arguments` replace the image's as `docker run` would.
-
-        `ml_root` is where `/opt/ml` lies when it has been moved. Raises ValueError when there is nothing to start.
-        """
-        if entrypoint is not None:
-            argv = [*entrypoint, *(arguments or ())]
-        else:
-            argv = [*self.entrypoint, *(self.arguments if arguments is None else arguments)]
-        if not argv:
-            raise ValueError(f"image {self.uri!r} has neither ENTRYPOINT nor CMD: add one, or pass ContainerEntrypoint")
-        mapped = [self.host_path(word, ml_root) for word in argv]
-        if _PYTHON.fullmatch(argv[0]):
-            mapped[0] = python
-        variables = {**self.environment, **(environment or {})}
-        variables = {name: self._map_list(value, ml_root) for name, value in variables.items()}
-        variables["PATH"] = os.pathsep.join(
-            [str(Path(python).parent), variables.get("PATH", ""), os.environ.get("PATH", "")]
-        )
-        own_modules = [p for p in variables.get("PYTHONPATH", "").split(os.pathsep) if p]
-        variables["PYTHONPATH"] = os.pathsep.join([*own_modules, str(self.root.parent / "site")])
-        working_directory = Path(self.host_path(self.working_directory, ml_root))
-        return ProcessCommand(tuple(mapped), variables, working_directory)
-
-    def _map_list(self, value: str, ml_root: Path | None) -> str:
-        return ":".join(self.host_path(part, ml_root) for part in value.split(":"))
-
-
 class ImageStore:
     """All images of one embedded AWS, in the folder `root`."""
 
@@ -164,13 +83,11 @@ class ImageStore:
         Raises DockerfileError, naming every line that cannot be run without Docker.
         """
         with tempfile.TemporaryDirectory(dir=self._images, prefix=".building-") as building:
-            stage = build(directory, directory / dockerfile, Path(building) / "stages", arguments)
             whole = Path(building) / "image"
-            whole.mkdir()
-            stage.root.rename(whole / "root")
+            settings = build(directory, directory / dockerfile, whole / "root", arguments)
             (whole / "site").mkdir()
             (whole / "site" / "sitecustomize.py").write_text(_SITE_CUSTOMIZE, encoding="utf-8")
-            (whole / "image.json").write_text(json.dumps(_settings(stage)), encoding="utf-8")
+            (whole / "image.json").write_text(json.dumps(dataclasses.asdict(settings)), encoding="utf-8")
             identity = _digest(whole)
             # The RUN that compiles bytecode in a real build does not run here, and without it each job compiles anew.
             compileall.compile_dir(whole, quiet=2, stripdir=str(whole), prependdir=str(self._images / identity))
@@ -203,9 +120,7 @@ class ImageStore:
             arguments=tuple(settings["command"]),
             environment=settings["environment"],
             working_directory=settings["working_directory"],
-            user=settings["user"],
             labels=settings["labels"],
-            not_executed=tuple(settings["not_executed"]),
         )
 
     def _identity(self, image_uri: str) -> str | None:
@@ -224,18 +139,6 @@ class ImageStore:
     def _reference(self, image_uri: str) -> Path:
         name = image_uri if re.search(r"[:@][^/]*$", image_uri) else f"{image_uri}:latest"
         return self._references / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
-
-
-def _settings(stage: Stage) -> dict[str, Any]:
-    return {
-        "entrypoint": stage.entrypoint,
-        "command": stage.command,
-        "environment": stage.environment,
-        "working_directory": stage.working_directory,
-        "user": stage.user,
-        "labels": stage.labels,
-        "not_executed": stage.not_executed,
-    }
 
 
 def _digest(folder: Path) -> str:

@@ -5,21 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from contract.catalog.models import MAX_ATTEMPTS_LIMIT, Compute, ModelVersion, check_instance_type, check_range
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, Accelerator, Method, ModelFormat, OutputFormat
+from contract.catalog.model_spec import ModelSpec
+from contract.catalog.models import MAX_ATTEMPTS_LIMIT, Compute, ModelVersion
+from contract.checks import check_range
 from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import (
-    FRAMEWORK_OF_FORMAT,
-    Accelerator,
-    Feature,
-    Method,
-    ModelFormat,
-    ModelSpec,
-    OutputFormat,
-    PinnedObject,
-)
-from contract.job.training_spec import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
-from contract.names import check_dataset_name, check_object_key, check_sha256
+from contract.job.scoring_spec import PinnedObject
+from contract.names import check_dataset_name, check_instance_type, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
+from contract.training.training_spec import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
 
 _ANY_OBJECT = (PinnedObject("any", 0, ""),)
 _ANY_SHA256 = "0" * 64

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import codec
-from contract.catalog.hyperparameters import EARLY_STOPPING, ESTIMATORS, known, parse
-from contract.job.scoring_spec import Feature, PinnedObject
-from contract.job.training_spec import (
+from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import PinnedObject
+from contract.problems import InvalidInputError
+from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, known, parse
+from contract.training.training_spec import (
     DEFAULT_METRIC,
     FORMATS_OF_TRAINER,
     METRICS,
@@ -17,7 +19,6 @@ from contract.job.training_spec import (
     TrainingSpec,
     metrics_of,
 )
-from contract.problems import InvalidInputError
 
 SPEC: dict[str, Any] = {
     "execution_id": "execution-1",
