@@ -1,4 +1,4 @@
-"""One model over one object: each batch's predictions, and the rows that cannot be scored, each with its reason."""
+"""Predicts the batches of one object with one model; finds the rows that cannot be scored and why."""
 
 import sys
 import threading
@@ -12,7 +12,7 @@ import pyarrow as pa
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values
-from scoring.columns.bisection import by_halves
+from scoring.columns.bisection import bisect_failures
 from scoring.columns.column_plan import ColumnPlan, cast_to_declared, plan_columns
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import prediction_columns
@@ -20,26 +20,27 @@ from scoring.errors import DataError, ModelError, ScoringError, TransientError, 
 from scoring.models import LoadedModel
 from scoring.readers import InputBatch
 
-MOST_BLAMED_ROWS = 10_000
-"""Rows of an object that are found one by one because predict raises on them: past these it is the model's fault."""
+MAX_RAISING_ROWS = 10_000
+"""Most rows per object for which predict may raise. Each is found by bisection; with more, the model
+is at fault and not the rows."""
 
 
-class SharedModel:
-    """A loaded model; one whose library allows one call at a time gets no more."""
+class ThreadSafeModel:
+    """A loaded model and its spec. A lock protects models whose library allows one call at a time."""
 
     def __init__(self, spec: ModelSpec, loaded: LoadedModel) -> None:
         self.spec = spec
         self.loaded = loaded
         self._lock = threading.Lock()
-        self._planned: tuple[pa.Schema, dict[str, int], ColumnPlan] | None = None
+        self._last_plan: tuple[pa.Schema, dict[str, int], ColumnPlan] | None = None
 
     def plan(self, key: str, schema: pa.Schema, nulls: dict[str, int]) -> ColumnPlan:
-        """As `plan_columns`, once for all objects that look alike."""
-        last = self._planned
+        """Return `plan_columns`, cached while the schema and the null counts stay the same."""
+        last = self._last_plan
         if last is not None and last[1] == nulls and last[0].equals(schema, check_metadata=True):
             return last[2]
         plan = plan_columns(key, self.spec, self.loaded.outputs, schema, nulls)
-        self._planned = (schema, nulls, plan)
+        self._last_plan = (schema, nulls, plan)
         return plan
 
     def predict(self, batch: FeatureBatch) -> Any:
@@ -55,43 +56,44 @@ class BatchResult:
 
     columns: list[pa.Array]
     good: npt.NDArray[np.bool_] | None = None
-    """Which rows of the batch have a prediction; None: all."""
+    """Mask of the rows that have a prediction; None means all rows."""
     bad: tuple[BadRow, ...] = ()
     cause: BaseException | None = None
-    """What was raised on the first of them, for the log."""
+    """The exception that predict raised on the first bad row, for the log."""
 
 
-class ModelRun:
-    """Predicts batches, in any order and on several threads at once: it keeps nothing from one to the next."""
+class ObjectPredictor:
+    """Predicts batches of one object with one model. Thread-safe: it keeps no state between batches."""
 
     def __init__(
-        self, model: SharedModel, key: str, rows: int | None, plan: ColumnPlan, with_nulls: frozenset[str]
+        self, model: ThreadSafeModel, key: str, rows: int | None, plan: ColumnPlan, with_nulls: frozenset[str]
     ) -> None:
         self.model = model
         self.plan = plan
         self.key = key
         spec = model.spec
         self._names = tuple(feature.name for feature in spec.features)
-        # A column whose null rows are not scored looks to the model as if it had none.
+        # Null rows of a non-nullable feature are not scored, so the model sees a column without nulls.
         self._with_nulls = with_nulls - {feature.name for feature in spec.features if not feature.nullable}
         kept = set(plan.kept)
-        self._shown = (*plan.kept, *(name for name in self._names if name not in kept))
+        self._raw_names = (*plan.kept, *(name for name in self._names if name not in kept))
         fraction = spec.tolerated_quarantine_fraction
-        # While nobody knows how many rows there are, nobody knows how many are too many.
+        # The tolerated number is unknown until the number of rows is known.
         self.tolerated = sys.maxsize if rows is None and fraction else tolerated_rows(fraction, rows or 0)
 
     def predict(self, item: InputBatch) -> BatchResult | ScoringError:
+        """Predict a batch. Returns the error, instead of raising it, that fails the object."""
         spec = self.model.spec
         name = f"object {self.key!r}, model {spec.model_id!r}"
         try:
             return self._predict(item)
         except ModelError as error:
-            return located(ModelError(f"{name}: {error.text}"), error)
+            return with_cause(ModelError(f"{name}: {error.text}"), error)
         except ScoringError as error:
             return error
         except MemoryError as error:
-            text = f"{name}: out of memory, with few rows a batch too: choose an instance type with more memory"
-            return located(TransientError(text), error)
+            text = f"{name}: out of memory, with few rows per batch too: choose an instance type with more memory"
+            return with_cause(TransientError(text), error)
 
     def _predict(self, item: InputBatch) -> BatchResult:
         batch = item.batch
@@ -104,18 +106,18 @@ class ModelRun:
                 reasons.setdefault(index, reason)
         kinds = dict.fromkeys(reasons, FailureKind.DATA)
         if len(reasons) > self.tolerated:
-            # The object fails for these: nothing is gained by a look at its other rows.
+            # These rows already fail the object, so its other rows are not predicted.
             return BatchResult([], bad=self._bad_rows(item, reasons, kinds, set()))
-        places = None
+        positions = None
         if reasons:
             good = np.ones(batch.num_rows, dtype=bool)
             good[list(reasons)] = False
-            places = np.flatnonzero(good)
+            positions = np.flatnonzero(good)
             arrays = [array.filter(pa.array(good)) for array in arrays]
         columns, failed, cause = self._score(arrays, len(arrays[0]), None if reasons else item.shared)
         raised: set[int] = set()
         for position, (reason, was_raised) in failed.items():
-            index = position if places is None else int(places[position])
+            index = position if positions is None else int(positions[position])
             reasons[index], kinds[index] = reason, FailureKind.MODEL
             if was_raised:
                 raised.add(index)
@@ -128,7 +130,11 @@ class ModelRun:
     def _score(
         self, arrays: list[pa.Array], rows: int, shared: dict[object, npt.NDArray[Any]] | None
     ) -> tuple[list[pa.Array], dict[int, tuple[str, bool]], BaseException | None]:
-        """Predictions of the good ones of these rows; of the others why not, and whether predict raised."""
+        """Predict these rows.
+
+        Returns the predictions of the good rows; for each other row the reason and whether predict
+        raised on it; and the first exception raised.
+        """
         spec, outputs = self.model.spec, self.model.loaded.outputs
         if rows == 0:
             return [pa.array([], field.type) for field in outputs], {}, None
@@ -138,19 +144,19 @@ class ModelRun:
             values = self.model.predict(batch if stop - start == rows else batch.slice(start, stop - start))
             return prediction_columns(spec, outputs, values, stop - start)
 
-        halving = by_halves(rows, score, min(self.tolerated, MOST_BLAMED_ROWS))
-        cause = next(iter(halving.failed.values()), None)
+        found = bisect_failures(rows, score, min(self.tolerated, MAX_RAISING_ROWS))
+        cause = next(iter(found.failures.values()), None)
         failed = {
-            row: (f"its {spec.method} failed on it ({one_line(error)})", True) for row, error in halving.failed.items()
+            row: (f"its {spec.method} failed on it ({one_line(error)})", True) for row, error in found.failures.items()
         }
-        pieces: list[list[pa.Array]] = []
-        for start, (columns, missing) in halving.pieces:
+        chunks: list[list[pa.Array]] = []
+        for start, (columns, missing) in found.results:
             failed.update({start + index: (reason, False) for index, reason in missing.items()})
-            pieces.append(_without(columns, missing))
-        if len(pieces) == 1:
-            return pieces[0], failed, cause
+            chunks.append(_without(columns, missing))
+        if len(chunks) == 1:
+            return chunks[0], failed, cause
         joined = [
-            pa.concat_arrays([piece[index] for piece in pieces]) if pieces else pa.array([], field.type)
+            pa.concat_arrays([chunk[index] for chunk in chunks]) if chunks else pa.array([], field.type)
             for index, field in enumerate(outputs)
         ]
         return joined, failed, cause
@@ -158,40 +164,45 @@ class ModelRun:
     def _bad_rows(
         self, item: InputBatch, reasons: dict[int, str], kinds: dict[int, FailureKind], raised: set[int]
     ) -> tuple[BadRow, ...]:
-        # Past what is tolerated the object fails, and only the first is shown.
+        # With more than the tolerated rows the object fails, and only the first row is shown.
         shown = sorted(reasons) if len(reasons) <= self.tolerated else sorted(reasons)[:1]
-        raw = {index: raw_values(item.batch, index, self._names_in(item.batch)) for index in shown}
+        raw = {index: raw_values(item.batch, index, self._raw_names_in(item.batch)) for index in shown}
         return tuple(
             BadRow(item.number(index), kinds[index], reasons[index], raw.get(index, ""), index in raised)
             for index in sorted(reasons)
         )
 
-    def _names_in(self, batch: pa.RecordBatch) -> list[str]:
-        """Columns to show: kept ones are not decoded where their bytes are copied."""
+    def _raw_names_in(self, batch: pa.RecordBatch) -> list[str]:
+        """Return the columns to show; kept columns are not decoded if their bytes are copied."""
         present = set(batch.schema.names)
-        return [name for name in self._shown if name in present]
+        return [name for name in self._raw_names if name in present]
 
 
-def failure_of(run: ModelRun, bad: BadRow, count: int, rows: int | None, cause: BaseException | None) -> ScoringError:
-    """Why an object fails whose bad rows, `count` so far, are more than its model tolerates; `bad` is the first."""
-    spec = run.model.spec
-    name = f"object {run.key!r}, model {spec.model_id!r}"
+def too_many_bad_rows(
+    predictor: ObjectPredictor, first: BadRow, count: int, rows: int | None, cause: BaseException | None
+) -> ScoringError:
+    """Return the error of an object with more bad rows than its model tolerates.
+
+    `count` is the number found so far, `rows` the object's rows or None if unknown.
+    """
+    spec = predictor.model.spec
+    name = f"object {predictor.key!r}, model {spec.model_id!r}"
     fraction = spec.tolerated_quarantine_fraction
     if not fraction:
-        text = f"{name}: row {bad.row:,} cannot be scored: {bad.reason}"
-        remedy = "mend the row, or set tolerated_quarantine_fraction to quarantine such rows"
+        text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
+        remedy = "fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
     else:
         of = "" if rows is None else f" of {rows:,}"
         text = (
             f"{name}: at least {count:,}{of} rows cannot be scored, more than tolerated_quarantine_fraction "
-            f"{fraction:g} allows; the first is row {bad.row:,}: {bad.reason}"
+            f"{fraction:g} allows; the first is row {first.row:,}: {first.reason}"
         )
-        remedy = "mend the rows, or raise the fraction"
-    cls = ModelError if bad.kind is FailureKind.MODEL else DataError
-    return located(cls(f"{text}: {remedy}"), cause)
+        remedy = "fix the rows, or raise the fraction"
+    cls = ModelError if first.kind is FailureKind.MODEL else DataError
+    return with_cause(cls(f"{text}: {remedy}"), cause)
 
 
-def located(error: ScoringError, cause: BaseException | None) -> ScoringError:
+def with_cause(error: ScoringError, cause: BaseException | None) -> ScoringError:
     error.__cause__ = cause
     return error
 

@@ -6,9 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contract.catalog.model_fields import Feature
 from scoring.readers import InputBatch, open_object
-from scoring.worker.passes import Hands, Unit, in_order, rows_a_batch, units
+from scoring.worker.batch_pipeline import PredictionThreads, ReadUnit, predict_in_order, split_into_units
 
 X = frozenset({"x"})
 
@@ -17,7 +16,7 @@ def two_rows(index: int) -> InputBatch:
     return InputBatch(2 * index, pa.record_batch({"x": pa.array([index, index])}))
 
 
-def parts(count: int, taken: list[int]) -> Iterator[Unit]:
+def parts(count: int, taken: list[int]) -> Iterator[ReadUnit]:
     def unit(batch: InputBatch) -> Callable[[], tuple[InputBatch]]:
         return lambda: (batch,)
 
@@ -40,7 +39,7 @@ def test_batches_run_beside_each_other_and_come_back_in_order() -> None:
             later.set()
         return item.first_row
 
-    scored = list(in_order(parts(6, []), predict, Hands(3), X))
+    scored = list(predict_in_order(parts(6, []), predict, PredictionThreads(3), X))
 
     assert [result for _, result in scored] == [0, 2, 4, 6, 8, 10]
     assert [item.batch.column("x")[0].as_py() for item, _ in scored] == list(range(6))
@@ -49,7 +48,7 @@ def test_batches_run_beside_each_other_and_come_back_in_order() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_no_more_batches_are_read_than_the_threads_keep_busy(threads: int) -> None:
     taken: list[int] = []
-    scored = in_order(parts(50, taken), lambda item: item.first_row, Hands(threads), X)
+    scored = predict_in_order(parts(50, taken), lambda item: item.first_row, PredictionThreads(threads), X)
     next(scored)
     assert len(taken) <= threads + 1
     scored.close()  # type: ignore[attr-defined]
@@ -66,10 +65,10 @@ def test_a_batch_that_waits_for_its_turn_has_only_what_is_still_needed(threads: 
     def predict(item: InputBatch) -> None:
         seen.append(item.batch.schema.names)
 
-    [(item, _)] = in_order(iter([unit]), predict, Hands(threads), frozenset({"key"}))
+    [(item, _)] = predict_in_order(iter([unit]), predict, PredictionThreads(threads), frozenset({"key"}))
     assert seen == [["x", "key", "y"]]
     assert (item.first_row, item.batch.to_pydict()) == (5, {"key": ["a", "b"]})
-    [(item, _)] = in_order(iter([unit]), predict, Hands(threads), frozenset())
+    [(item, _)] = predict_in_order(iter([unit]), predict, PredictionThreads(threads), frozenset())
     assert item.numbers().tolist() == [5, 6]
 
 
@@ -85,10 +84,10 @@ def test_small_row_groups_are_read_by_the_threads_themselves(tmp_path: Path, gro
         return item.batch.column("x").to_pylist()  # type: ignore[no-any-return]
 
     with open_object("a.parquet", tmp_path / "a.parquet") as source:
-        found = list(units(source, 30, X, threads=2))
+        found = list(split_into_units(source, 30, X, threads=2))
         decoded = [unit() for unit in found]
         readers = {type(part) is tuple for part in decoded}
-        scored = list(in_order(units(source, 30, X, threads=2), rows_of, Hands(2), X))
+        scored = list(predict_in_order(split_into_units(source, 30, X, threads=2), rows_of, PredictionThreads(2), X))
 
     assert readers == {not in_threads}
     assert [value for _, values in scored for value in values] == list(range(1_000))
@@ -96,18 +95,3 @@ def test_small_row_groups_are_read_by_the_threads_themselves(tmp_path: Path, gro
     for item, _ in scored:
         assert item.first_row == first
         first += item.batch.num_rows
-
-
-@pytest.mark.parametrize(
-    ("columns", "most", "least"),
-    [(1, 65_536, 65_536), (30, 18_000, 15_000), (2_000, 300, 225), (10_000, 256, 256)],
-)
-def test_wide_rows_make_smaller_batches(tmp_path: Path, columns: int, most: int, least: int) -> None:
-    names = [f"c{index}" for index in range(columns)]
-    pq.write_table(pa.table({name: pa.array([1.0, 2.0] * 250) for name in names}), tmp_path / "a.parquet")
-    features = [Feature(name, "double") for name in names]
-    with open_object("a.parquet", tmp_path / "a.parquet") as source:
-        usual = rows_a_batch(65_536, source, frozenset(names), features)
-        assert least <= usual <= most
-        twice = rows_a_batch(65_536, source, frozenset(names), features, usual=2)
-        assert twice == usual if usual in (256, 65_536) else twice in (2 * usual, 2 * usual + 1)

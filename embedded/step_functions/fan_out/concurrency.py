@@ -1,4 +1,4 @@
-"""Many pieces of work side by side, never more than a limit that may change meanwhile."""
+"""Concurrent work with a limit that may change while it runs."""
 
 import threading
 from collections.abc import Callable
@@ -6,15 +6,17 @@ from collections.abc import Callable
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
 from embedded.step_functions.executions.execution import start_thread
 
-# How soon a limit that was changed from outside (UpdateMapRun) is noticed when nothing else happens.
 _LOOK_AGAIN_SECONDS = 1.0
+"""Longest time until a limit changed by UpdateMapRun takes effect."""
 
 
-def run_bounded(count: int, work: Callable[[int], None], *, limit: Callable[[], int], token: Cancellation) -> None:
-    """Call `work(0)` … `work(count - 1)`, at most `limit()` at once, and wait for all that were started.
+def run_concurrently(count: int, work: Callable[[int], None], *, limit: Callable[[], int], token: Cancellation) -> None:
+    """Call `work(0)` to `work(count - 1)` concurrently, at most `limit()` at once, and wait for all
+    of them.
 
-    When `token` is cancelled no further one is started. `work` handles its own failures; of what it raises only
-    `CancelledError` is expected, anything else is raised here after the others have ended.
+    Once `token` is cancelled, no further call starts. `work` must handle its own failures, except
+    for `CancelledError`. Any other exception cancels `token` and is raised after the running calls
+    have ended.
     """
     changed = threading.Condition()
     running = 0

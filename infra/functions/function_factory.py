@@ -1,4 +1,4 @@
-"""How every function of a stage is made: a role and a log group of its own, the same code, traced."""
+"""How every function of a stage is created: its own role and log group, shared code, tracing on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,77 +13,78 @@ from constructs import Construct
 
 from contract import environment
 from infra.assets import lambda_code
-from infra.settings import Settings
-from infra.stacks.storage import Storage
+from infra.settings import AppSettings
+from infra.stack_outputs import Storage
 
 METRICS_NAMESPACE = "Fleetscore"
+ONE_VCPU_MB = 1_769
+"""Memory at which Lambda gives a function one whole vCPU, in MB; less memory means less CPU."""
 
 
-@dataclass(frozen=True)
-class FunctionSize:
-    """Memory is also CPU: Lambda gives a whole vCPU at 1,769 MB."""
+@dataclass(frozen=True, kw_only=True)
+class FunctionSpec:
+    """One function: what runs it, and everything that it may do."""
 
+    name: str
+    """Folder of the code below `lambdas`, such as `plan_execution`."""
     memory_mb: int
     timeout: Duration
+    permissions: Sequence[iam.PolicyStatement]
+    """All that its role may do, besides writing its own logs and traces."""
+    variables: Mapping[str, str]
+    """Environment variables, besides those that every function has."""
+
+    @property
+    def construct_id(self) -> str:
+        """The name in CamelCase; in the workflows also the name of the function's state."""
+        return "".join(word.capitalize() for word in self.name.split("_"))
 
 
 @dataclass(frozen=True)
 class StageFunction:
-    """A function and the role that is its alone."""
+    """A function and the role that no other function shares."""
 
     function: lambda_.Function
     role: iam.Role
 
 
-class StageFunctions:
-    """Makes the functions of one stack."""
+class FunctionFactory:
+    """Creates the functions of one stack."""
 
-    def __init__(self, stack: Stack, settings: Settings) -> None:
-        self._stack = stack
+    def __init__(self, stack: Stack, settings: AppSettings) -> None:
         self._settings = settings
-        self._storage = Storage.of(settings.stage)
-        self._key = kms.Key.from_key_arn(stack, "Key", self._storage.key_arn)
+        self._key = kms.Key.from_key_arn(stack, "Key", Storage.of(settings.stage).key_arn)
         self._code = lambda_code()
         self._powertools = lambda_.LayerVersion.from_layer_version_arn(stack, "Powertools", self._layer_arn())
 
-    def make(
-        self,
-        scope: Construct,
-        name: str,
-        size: FunctionSize,
-        *,
-        statements: Sequence[iam.PolicyStatement],
-        variables: Mapping[str, str],
-    ) -> StageFunction:
-        """The function whose code is `lambdas/<name>`."""
-        id = construct_id(name)  # noqa: A001
+    def create(self, scope: Construct, spec: FunctionSpec) -> StageFunction:
         role = iam.Role(
             scope,
-            f"{id}Role",
+            f"{spec.construct_id}Role",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            description=f"What {name} needs and nothing else",
+            description=f"What {spec.name} needs and nothing else",
         )
-        for statement in statements:
+        for statement in spec.permissions:
             role.add_to_policy(statement)
-        log_group = self.log_group(scope, f"{id}Logs")
+        log_group = self.log_group(scope, f"{spec.construct_id}Logs")
         log_group.grant_write(role)
         function = lambda_.Function(
             scope,
-            id,
-            description=f"Fleetscore {self._settings.stage}: {name}",
+            spec.construct_id,
+            description=f"Fleetscore {self._settings.stage}: {spec.name}",
             runtime=lambda_.Runtime(self._settings.lambda_runtime, lambda_.RuntimeFamily.PYTHON),
             architecture=lambda_.Architecture.ARM_64,
             code=self._code,
-            handler=f"lambdas.{name}.handler.handler",
+            handler=f"lambdas.{spec.name}.handler.handler",
             layers=[self._powertools],
             role=role,
-            memory_size=size.memory_mb,
-            timeout=size.timeout,
+            memory_size=spec.memory_mb,
+            timeout=spec.timeout,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
             environment={
                 environment.STAGE: self._settings.stage,
-                **variables,
+                **spec.variables,
                 "POWERTOOLS_SERVICE_NAME": "fleetscore",
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": self._settings.log_level,
@@ -92,6 +93,7 @@ class StageFunctions:
         return StageFunction(function, role)
 
     def log_group(self, scope: Construct, id: str, name: str | None = None) -> logs.LogGroup:  # noqa: A002
+        """Create an encrypted log group that expires as the settings say."""
         group = logs.LogGroup(
             scope,
             id,
@@ -99,7 +101,7 @@ class StageFunctions:
             encryption_key=self._key,
             removal_policy=RemovalPolicy.DESTROY if self._settings.removal == "destroy" else RemovalPolicy.RETAIN,
         )
-        # RetentionDays names periods in words; the settings have CloudWatch's numbers.
+        # The RetentionDays enum names periods in words; the settings use CloudWatch's numbers.
         cast("logs.CfnLogGroup", group.node.default_child).retention_in_days = self._settings.log_retention_days
         return group
 
@@ -109,8 +111,3 @@ class StageFunctions:
             .replace("{region}", Aws.REGION)
             .replace("{runtime}", self._settings.lambda_runtime.replace(".", ""))
         )
-
-
-def construct_id(function: str) -> str:
-    """`plan_execution` -> `PlanExecution`, also the name of its state."""
-    return "".join(word.capitalize() for word in function.split("_"))
