@@ -47,7 +47,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
         )
 
     return [
-        option("--stage", metavar="STAGE", help=f"Deployment stage (default {DEFAULT_STAGE})."),
+        option("--stage", metavar="STAGE", help=f"Deployment stage. Default: {DEFAULT_STAGE}."),
         option("--profile", metavar="NAME", help="Profile of the AWS configuration."),
         option("--region", metavar="REGION", help="AWS Region."),
         option("--endpoint-url", metavar="URL", help="Address of the AWS APIs."),

@@ -45,8 +45,8 @@ def reason_option(handler: F) -> F:
 
 def request_option(handler: F) -> F:
     option = click.option(
-        "--input", "request", default="{}", metavar="JSON|@FILE",
-        help="The request (default {}: every enabled model).",
+        "--input", "request", default="{}", metavar="JSON|@file",
+        help="The request. Default: {}: every enabled model.",
     )  # fmt: skip
     return option(handler)
 
@@ -60,7 +60,7 @@ def start_options(handler: F) -> F:
             help="Validate the request without calling AWS (exit status 0 or 2); start nothing.",
         ),
         click.option("--wait", is_flag=True, help="Follow it until it ends; its outcome is the exit status."),
-        click.option("--name", metavar="NAME", help="The execution's id (default: the time and a random suffix)."),
+        click.option("--name", metavar="NAME", help="The execution's id. Default: the time and a random suffix."),
     ):
         handler = option(handler)
     return handler

@@ -48,11 +48,11 @@ MAX_EXECUTIONS = 100
     type=click.Choice(sorted(STEPS)),
     default="day",
     metavar="|".join(sorted(STEPS)),
-    help="Period of one dataset (default day).",
+    help="Period of one dataset. Default: day.",
 )
-@click.option("--models", type=words, metavar="A,B", help="Models to score with (default: every enabled model).")
-@click.option("--max-executions", type=int, default=1, metavar="N", help="Executions that run in parallel (default 1).")
-@click.option("--name", metavar="NAME", help="Beginning of the executions' names (default: made from the template).")
+@click.option("--models", type=words, metavar="A,B", help="Models to score with. Default: every enabled model.")
+@click.option("--max-executions", type=int, default=1, metavar="N", help="Executions that run in parallel. Default: 1.")
+@click.option("--name", metavar="NAME", help="Beginning of the executions' names. Default: made from the template.")
 @click.option("--dry-run", is_flag=True, help="List datasets and executions; start nothing.")
 @click.pass_obj
 def backfill(

@@ -29,7 +29,7 @@ state_dir_option = click.option(
     type=FILE,
     default=Path(".fleetscore"),
     metavar="FOLDER",
-    help="Folder of the embedded AWS's files (default .fleetscore).",
+    help="Folder of the embedded AWS's files. Default: .fleetscore.",
 )
 
 

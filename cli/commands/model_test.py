@@ -36,12 +36,12 @@ _ANY_DATASET = "sample"
     metavar="SAMPLE",
     help="A Parquet, CSV or JSON Lines file; the end of its name tells its format.",
 )
-@click.option("--version", metavar="V", help="A version of the catalog (default: the current one).")
+@click.option("--version", metavar="V", help="A version of the catalog. Default: the current one.")
 @click.option(
-    "--record", type=FILE, metavar="MODEL.JSON", help="A record as `register` takes it, instead of the catalog's."
+    "--record", type=FILE, metavar="MODEL.json", help="A record as `register` takes it, instead of the catalog's."
 )
-@click.option("--artifact", metavar="PATH", help="Its model.tar.gz, with --record (default: the record's).")
-@click.option("--rows", type=count, default="5", metavar="N", help="First rows to show (default 5).")
+@click.option("--artifact", metavar="PATH", help="Its model.tar.gz, with --record. Default: the record's.")
+@click.option("--rows", type=count, default="5", metavar="N", help="First rows to show. Default: 5.")
 @click.pass_obj
 def test(
     invocation: Invocation,

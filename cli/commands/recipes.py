@@ -22,7 +22,7 @@ def recipe() -> None:
 
 @recipe.command("set", examples="fleetscore models recipe set churn @churn/recipe.json")
 @model_argument
-@argument("document", metavar="@RECIPE.JSON", help="File with trainer, datasets, label, features and more.")
+@argument("document", metavar="@recipe.json", help="File with trainer, datasets, label, features and more.")
 @click.pass_obj
 def set_recipe(invocation: Invocation, *, model_id: str, document: str) -> ExitStatus:
     """Set a model's recipe."""

@@ -15,7 +15,7 @@ from cli.documents.model_package import read_model_package
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
-from cli.record_options import REQUIRED, given_fields, given_flags, record_options
+from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, record_options
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features
 from cli.stage.bulk_registration import bulk_json, register_all
 from cli.stage.catalog import Catalog, Registered, caller
@@ -33,7 +33,7 @@ infer_schema_option = click.option(
     "--infer-schema",
     type=FILE,
     metavar="SAMPLE",
-    panel=REQUIRED,
+    panel=REQUIRED_PANEL,
     help="Instead of --features: take their names from the artifact, which is loaded for this, and their types from "
     "this sample.",
 )
@@ -52,7 +52,7 @@ infer_schema_option = click.option(
 @argument(
     "model",
     required=False,
-    metavar="[MODEL_ID|@MODEL.JSON]",
+    metavar="[MODEL_ID|@model.json]",
     help="The model's id, or a JSON file with the fields below; options take precedence over the file.",
 )
 @record_options(artifact=True)
@@ -60,7 +60,7 @@ infer_schema_option = click.option(
 @click.option(
     "--bulk",
     type=FILE,
-    metavar="FILE.JSONL|FILE.CSV",
+    metavar="FILE.jsonl|FILE.csv",
     panel="Many models",
     help="Register every model of this file, or none when one has a problem.",
 )
@@ -151,10 +151,10 @@ def import_model(
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
     """Return the draft of a model id or `@model.json`, with these fields of the command line on top."""
-    document = {name: value for name, value in fields.items() if name not in _INPUT_FIELDS and name != "tag"}
+    document = {name: value for name, value in fields.items() if name not in _INPUT_FIELDS}
     problems: list[Problem] = []
-    if "tag" in fields:
-        document["tags"], problems = read_tags(fields["tag"])
+    if "tags" in fields:
+        document["tags"], problems = read_tags(fields["tags"])
     draft = read_draft(model, document).but(*problems)
     read_as = {name: value for name, value in fields.items() if name in _INPUT_FIELDS}
     if not read_as:

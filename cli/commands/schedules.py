@@ -33,7 +33,7 @@ def schedules() -> None:
 )
 @argument("name", metavar="NAME", help="The schedule's name; its executions' names begin with it.")
 @argument("expression", metavar="EXPRESSION", help='"cron(30 2 * * ? *)", "rate(6 hours)" or "at(…)".')
-@click.option("--time-zone", default="UTC", metavar="ZONE", help="Time zone, such as Europe/Berlin (default UTC).")
+@click.option("--time-zone", default="UTC", metavar="ZONE", help="Time zone, such as Europe/Berlin. Default: UTC.")
 @click.option(
     "--flexible-window-minutes",
     type=int,

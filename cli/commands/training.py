@@ -22,9 +22,9 @@ from cli.stage.executions import Executions, check_training_request
     """,
 )
 @click.option(
-    "--models", type=words, metavar="A,B", help="Models to train (default: every enabled model with a recipe)."
+    "--models", type=words, metavar="A,B", help="Models to train. Default: every enabled model with a recipe."
 )
-@click.option("--input", "request", default="{}", metavar="JSON|@FILE", help="The request (default {}).")
+@click.option("--input", "request", default="{}", metavar="JSON|@file", help="The request. Default: {}.")
 @start_options
 @click.pass_obj
 def train(
