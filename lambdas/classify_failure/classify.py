@@ -6,9 +6,9 @@ from datetime import datetime
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
-from lambdas.attempts.causes import Cause, read_cause
-from lambdas.classify_failure.decision_table import Again, Row
-from lambdas.classify_failure.decisions import Decision, decide, find_row
+from lambdas.attempts.failure_cause import Cause, read_cause
+from lambdas.classify_failure.decision_table import Retry, FailureRule
+from lambdas.classify_failure.decisions import Decision, decide, find_rule
 from lambdas.stage.deployment import Deployment
 
 
@@ -59,7 +59,7 @@ def _as_recorded(failure: AttemptFailure, job: JobRecord) -> FailureDecision:
 
 def _decide(failure: AttemptFailure, job: JobRecord, deployment: Deployment) -> Decision:
     cause = read_cause(failure.cause)
-    row = find_row(failure.error, cause)
+    row = find_rule(failure.error, cause)
     attempts = deployment.table.attempts(failure.execution_id, failure.job_id)
     current = next((attempt for attempt in attempts if attempt.attempt == failure.attempt), None)
     return decide(
@@ -68,14 +68,14 @@ def _decide(failure: AttemptFailure, job: JobRecord, deployment: Deployment) -> 
         attempt=failure.attempt,
         max_attempts=job.max_attempts,
         earlier_kinds=tuple(attempt.failure_kind for attempt in attempts if attempt.attempt < failure.attempt),
-        committed=row.again is Again.WITH_PROGRESS and _got_on(job, current, deployment),
+        committed=row.again is Retry.WITH_PROGRESS and _got_on(job, current, deployment),
         job_key=f"{failure.execution_id}\n{failure.job_id}",
         sagemaker_job_name=current.sagemaker_job_name if current else "",
         job_kind=job.kind,
     )
 
 
-def _message(failure: AttemptFailure, cause: Cause, row: Row) -> str:
+def _message(failure: AttemptFailure, cause: Cause, row: FailureRule) -> str:
     if cause.exit_message:
         return cause.exit_message
     if cause.status:

@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 
 from contract.status import ExecutionKind, FailureKind
-from lambdas.attempts.causes import Cause
-from lambdas.classify_failure.decision_table import DECISION_TABLE, Again, Row
+from lambdas.attempts.failure_cause import Cause
+from lambdas.classify_failure.decision_table import DECISION_TABLE, Retry, FailureRule
 from lambdas.errors import shorten
 
 LONGEST_WAIT_SECONDS = 900
@@ -33,7 +33,7 @@ class Decision:
     reason: str
 
 
-def find_row(error: str, cause: Cause) -> Row:
+def find_rule(error: str, cause: Cause) -> FailureRule:
     """The first row of the decision table that fits."""
     text = "\n".join((error, cause.exit_message, cause.failure_reason, cause.message))
     prefixes = _exit_prefixes(cause)
@@ -48,7 +48,7 @@ def _exit_prefixes(cause: Cause) -> frozenset[str]:
     return frozenset()
 
 
-def _fits(row: Row, error: str, cause: Cause, text: str, prefixes: frozenset[str]) -> bool:
+def _fits(row: FailureRule, error: str, cause: Cause, text: str, prefixes: frozenset[str]) -> bool:
     return (
         (not row.errors or error in row.errors)
         and (not row.statuses or cause.status in row.statuses)
@@ -60,7 +60,7 @@ def _fits(row: Row, error: str, cause: Cause, text: str, prefixes: frozenset[str
 
 
 def decide(
-    row: Row,
+    row: FailureRule,
     *,
     message: str,
     attempt: int,
@@ -77,13 +77,13 @@ def decide(
     and `job_key` spreads the waits of jobs that failed at the same moment; the same call gives the same answer.
     """
     can_help = {
-        Again.NO: False,
-        Again.YES: True,
-        Again.ONCE: row.kind not in earlier_kinds,
-        Again.WITH_PROGRESS: committed,
+        Retry.NO: False,
+        Retry.YES: True,
+        Retry.ONCE: row.kind not in earlier_kinds,
+        Retry.WITH_PROGRESS: committed,
     }[row.again]
     kind = row.kind
-    if row.again is Again.WITH_PROGRESS and not committed:
+    if row.again is Retry.WITH_PROGRESS and not committed:
         kind = FailureKind.CONFIGURATION
         message = f"{message}; {_NO_PROGRESS[job_kind]}, so another attempt would get no further"
     try_again = can_help and attempt < max_attempts
@@ -108,7 +108,7 @@ def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
     return max(1, round(whole * (0.5 + 0.5 * share)))
 
 
-def _reason(said: str, row: Row, tried: str, job_name: str, log_group: str) -> str:
+def _reason(said: str, row: FailureRule, tried: str, job_name: str, log_group: str) -> str:
     what = shorten(" ".join(said.split()), _MESSAGE_CHARACTERS).rstrip(".")
     where = f" Logs: log group {log_group}, streams {job_name}/*." if job_name else ""
     return shorten(f"{what}. {row.remedy}. {tried}.{where}", REASON_CHARACTERS)

@@ -23,7 +23,7 @@ from contract.status import JobStatus
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
-from lambdas.dataset.dataset_objects import is_data
+from lambdas.dataset.pinning import is_data
 from lambdas.dataset.parquet_footer import Column
 from lambdas.plan_execution.reading import groups_of_one_reading, has_text
 from lambdas.stage.object_store import StoredObject

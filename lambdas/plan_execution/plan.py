@@ -30,9 +30,9 @@ from lambdas.plan_execution.decisions import (
     plan_jobs,
 )
 from lambdas.plan_execution.reading import check_partitions, without_partitions
-from lambdas.plan_execution.trained import training_failure
-from lambdas.plan_execution.uploaded import Uploaded, read_uploaded
-from lambdas.planning.plan_records import close_refused, open_execution, record_plan, refuse
+from lambdas.plan_execution.training_outcome import training_failure
+from lambdas.plan_execution.upload_manifest import Uploaded, read_uploaded
+from lambdas.planning.execution_record import close_refused, open_execution, record_plan, refuse
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.object_store import StoredObject
 from lambdas.stage.observability import logger, publish_counts

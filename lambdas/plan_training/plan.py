@@ -17,7 +17,7 @@ from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import PlanChangedError
 from lambdas.plan_execution.decisions import check_images, pin_objects
 from lambdas.plan_training.decisions import PlannedTraining, check_code, check_formats, check_training_columns
-from lambdas.planning.plan_records import open_execution, record_plan, refuse
+from lambdas.planning.execution_record import open_execution, record_plan, refuse
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts

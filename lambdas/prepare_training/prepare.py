@@ -9,7 +9,7 @@ from contract.names import check_all, check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.workflow.messages import PlanInput, TrainingOrder
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
-from lambdas.planning.plan_records import open_execution, refuse
+from lambdas.planning.execution_record import open_execution, refuse
 from lambdas.planning.recipe_choice import choose_among, choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
 

@@ -6,7 +6,7 @@ from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
 from lambdas.attempts.commits import read_commits
 from lambdas.errors import JobClosedError, StaleEventError
-from lambdas.record_attempt.training import training_attempt_plan
+from lambdas.record_attempt.training_attempt import training_attempt_plan
 from lambdas.stage.deployment import Deployment
 
 

@@ -8,7 +8,7 @@ from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.status import JobStatus, VersionState
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer, JobResult
-from lambdas.attempts.complete_job import end_job
+from lambdas.attempts.job_events import end_job
 from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
 from lambdas.register_model_version.decisions import Decided, check_artifact, decide, outcome
 from lambdas.stage.deployment import Deployment

@@ -13,7 +13,7 @@ from contract.table.records import record_time
 from lambdas.stage.job_table import JobTable
 from lambdas.stage.object_store import ObjectStore
 from lambdas.stage.parallel import THREADS
-from lambdas.stage.settings import PlanDefaults, Settings, read_plan_defaults, read_settings
+from lambdas.stage.settings import PlanDefaults, StageSettings, read_plan_defaults, read_settings
 from lambdas.stage.upload_table import UploadTable
 
 
@@ -21,7 +21,7 @@ from lambdas.stage.upload_table import UploadTable
 class Deployment:
     """The functions' view of their stage. `clock` gives the time in UTC."""
 
-    settings: Settings
+    settings: StageSettings
     table: JobTable
     uploads: UploadTable
     store: ObjectStore

@@ -21,7 +21,7 @@ _REMEDY = "The stack of the workflow sets it: deploy that stack again."
 
 
 @dataclass(frozen=True)
-class Settings:
+class StageSettings:
     """What every function needs."""
 
     stage: str
@@ -53,14 +53,14 @@ class UploadSettings:
     state_machine_arn: str
 
 
-def read_settings(variables: Mapping[str, str]) -> Settings:
+def read_settings(variables: Mapping[str, str]) -> StageSettings:
     """Read what every function needs.
 
     Raises:
         InvalidInputError: with every variable that is missing or ill-formed.
     """
     problems: list[Problem] = []
-    settings = Settings(
+    settings = StageSettings(
         stage=_text(variables, environment.STAGE, problems),
         table_name=_text(variables, environment.TABLE_NAME, problems),
         datasets_bucket=_text(variables, environment.DATASETS_BUCKET, problems),

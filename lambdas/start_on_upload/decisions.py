@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contract.dataset.formats import format_of
 from contract.names import check_object_key
 from contract.triggers.uploads import ObjectVersion, UploadManifest
-from lambdas.dataset.dataset_objects import is_data
+from lambdas.dataset.pinning import is_data
 
 _DIGEST_CHARACTERS = 32
 _DATASET_CHARACTERS = 38

@@ -13,7 +13,7 @@ from lambdas.stage.observability import logger, tracer
 from lambdas.stage.parallel import THREADS
 from lambdas.stage.settings import UploadSettings, read_upload_settings
 from lambdas.start_on_upload.start import read_records, start_on_upload
-from lambdas.start_on_upload.workflow_and_queue import Outside
+from lambdas.stage.upload_queue import Outside
 
 
 @cache

@@ -10,12 +10,12 @@ refusal lies where every other one does.
 
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
-from lambdas.dataset.dataset_objects import is_data
+from lambdas.dataset.pinning import is_data
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.object_store import StoredObject
 from lambdas.stage.observability import logger
 from lambdas.start_on_upload.decisions import execution_name, listed, name_of, read_marker
-from lambdas.start_on_upload.workflow_and_queue import Outside
+from lambdas.stage.upload_queue import Outside
 
 _LONGEST_MARKER_BYTES = 16 * 1024 * 1024
 

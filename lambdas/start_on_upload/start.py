@@ -14,7 +14,7 @@ from lambdas.start_on_upload.decisions import is_scored, listed
 from lambdas.start_on_upload.markers import is_marker, start_marked
 from lambdas.start_on_upload.messages import Upload, WindowEnd, read_message
 from lambdas.start_on_upload.windows import end_window, gather
-from lambdas.start_on_upload.workflow_and_queue import Outside
+from lambdas.stage.upload_queue import Outside
 
 _FIRST_WAIT_SECONDS = 30
 _LONGEST_WAIT_SECONDS = 3_600

@@ -40,7 +40,7 @@ from lambdas.stage.observability import logger
 from lambdas.stage.parallel import in_parallel
 from lambdas.start_on_upload.decisions import distinct, execution_name, name_of, window_manifest
 from lambdas.start_on_upload.messages import WindowEnd
-from lambdas.start_on_upload.workflow_and_queue import Outside
+from lambdas.stage.upload_queue import Outside
 
 
 def gather(rule: UploadRule, uploads: Sequence[ObjectVersion], deployment: Deployment, outside: Outside) -> None:

@@ -11,9 +11,9 @@ from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
 from contract.workflow.scoring_request import TASK_TOKEN_FIELD
 from contract.workflow.summary import ExecutionSummary, JobSummary
-from lambdas.attempts.causes import read_cause
+from lambdas.attempts.failure_cause import read_cause
 from lambdas.errors import shorten
-from lambdas.summarize_execution.events import BROKEN_OFF_ERRORS
+from lambdas.summarize_execution.summary_input import BROKEN_OFF_ERRORS
 
 _STOPPED = "Somebody stopped the execution"
 _BROKEN_OFF_WORDS = {

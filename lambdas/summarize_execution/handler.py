@@ -5,10 +5,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
-from lambdas.attempts.task_tokens import this_task_tokens
+from lambdas.stage.task_tokens import this_task_tokens
 from lambdas.stage.deployment import this_deployment
 from lambdas.stage.observability import logger, tracer
-from lambdas.summarize_execution.events import read_event
+from lambdas.summarize_execution.summary_input import read_event
 from lambdas.summarize_execution.summarize import summarize_execution
 
 _EXECUTION_ID_PATH = "execution_id || detail.name"

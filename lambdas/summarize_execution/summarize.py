@@ -7,7 +7,7 @@ from contract import layout
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
-from lambdas.attempts.task_tokens import TaskTokens
+from lambdas.stage.task_tokens import TaskTokens
 from lambdas.errors import ExecutionNameUsedError, shorten
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts

@@ -7,7 +7,7 @@ from contract.status import JobStatus
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer, JobResult
 from lambdas.attempts.commits import Commits, read_commits
-from lambdas.attempts.complete_job import end_job
+from lambdas.attempts.job_events import end_job
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError
 from lambdas.stage.deployment import Deployment
 from lambdas.verify_output.decisions import replaced_objects

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from lambdas.attempts.task_tokens import this_task_tokens
+from lambdas.stage.task_tokens import this_task_tokens
 from lambdas.classify_failure.handler import handler as classify_failure_handler
 from lambdas.plan_execution.handler import handler as plan_execution_handler
 from lambdas.plan_training.handler import handler as plan_training_handler

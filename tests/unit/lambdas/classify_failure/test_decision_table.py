@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.status import FailureKind
-from lambdas.attempts.causes import read_cause
+from lambdas.attempts.failure_cause import read_cause
 from lambdas.classify_failure.decision_table import DECISION_TABLE, Again
 from lambdas.classify_failure.decisions import find_row
 

@@ -13,7 +13,7 @@ from contract.triggers.uploads import UploadRule, rules_to_text
 from lambdas.stage.settings import read_upload_settings
 from lambdas.start_on_upload import handler as module
 from lambdas.start_on_upload.messages import WindowEnd
-from lambdas.start_on_upload.workflow_and_queue import Outside
+from lambdas.stage.upload_queue import Outside
 from tests.unit.lambdas.builders import Context, Stage
 
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:fleetscore-test"

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.status import FailureKind
-from lambdas.classify_failure.decision_table import DECISION_TABLE, Row
+from lambdas.classify_failure.decision_table import DECISION_TABLE, FailureRule
 from lambdas.classify_failure.decisions import LONGEST_WAIT_SECONDS, REASON_CHARACTERS, Decision, decide, wait_seconds
 
 ROWS = {row.name: row for row in DECISION_TABLE}
 
 
-def decision(row: str | Row, **changes: Any) -> Decision:
+def decision(row: str | FailureRule, **changes: Any) -> Decision:
     arguments: dict[str, Any] = {
         "message": "it broke",
         "attempt": 1,
@@ -59,7 +59,7 @@ def test_the_reason_says_what_happened_what_to_do_and_where_to_look() -> None:
 
 
 @pytest.mark.parametrize("row", DECISION_TABLE, ids=lambda row: row.name)
-def test_a_reason_is_never_longer_than_a_record_should_hold(row: Row) -> None:
+def test_a_reason_is_never_longer_than_a_record_should_hold(row: FailureRule) -> None:
     long = decision(row, message="x" * 10_000, sagemaker_job_name="n" * 63)
     assert len(long.reason) <= REASON_CHARACTERS
     assert long.reason.endswith("/*.")

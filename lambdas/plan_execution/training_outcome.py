@@ -8,7 +8,7 @@ from contract.status import ExecutionStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import ExecutionPlanInput
 from contract.workflow.scoring_request import TrainFirst
-from lambdas.attempts.causes import read_cause
+from lambdas.attempts.failure_cause import read_cause
 from lambdas.errors import TrainingFailedError, shorten
 from lambdas.stage.deployment import Deployment
 
