@@ -1,6 +1,7 @@
-"""The decision table: what each kind of failure looks like, and what is done about it. The first row that fits counts.
+"""The decision table: what each kind of failure looks like, and whether the job is retried.
 
-Texts and error names are those of Step Functions and SageMaker as their public documentation and logs show them.
+The first rule that matches is used. Texts and error names are those of Step Functions and SageMaker, as their public
+documentation and logs show them.
 """
 
 import re
@@ -16,37 +17,37 @@ class Retry(Enum):
     NO = "no"
     YES = "yes"
     ONCE = "once"
-    """Unless an earlier attempt of the job failed in the same way."""
+    """Yes, unless an earlier attempt of the job failed with the same kind of failure."""
     WITH_PROGRESS = "with progress"
-    """When this attempt committed at least one object, or wrote a checkpoint: the next one goes on from there."""
+    """Yes, if this attempt committed at least one object or wrote a checkpoint, so that the next continues there."""
 
 
 @dataclass(frozen=True)
 class FailureRule:
-    """One kind of failure. A row fits when each of its matchers that is set fits."""
+    """How one kind of failure is recognized and handled. A rule matches when all its conditions that are set match."""
 
     name: str
     kind: FailureKind
-    again: Retry
+    retry: Retry
     remedy: str
-    """What to do, for the people who read the record once no attempt is left."""
+    """What a person can do once no attempt is left."""
     base_seconds: int = 0
-    """The wait before the second attempt; it doubles with each further one."""
+    """Wait before the second attempt, in seconds. It doubles with each further attempt."""
     errors: frozenset[str] = frozenset()
-    """Names of errors as a Catch gives them."""
+    """Error names, as a Catch reports them."""
     statuses: frozenset[str] = frozenset()
-    """ProcessingJobStatus or TrainingJobStatus."""
+    """Values of ProcessingJobStatus or TrainingJobStatus."""
     exit_prefix: str = ""
-    """What the container's exit message says its failure is, up to the colon."""
+    """Failure kind at the beginning of the container's exit message, up to the colon."""
     pattern: re.Pattern[str] | None = None
-    """Is searched in the whole text of the failure."""
+    """Pattern to search for in the whole text of the failure."""
     ran_out_of_time: bool = False
     waited_too_long: bool = False
 
 
 _TRANSIENT_SECONDS = 5
 _CAPACITY_SECONDS = 60
-_LOGS_REMEDY = "Read the logs, mend what they show, then start a new execution"
+_LOGS_REMEDY = "Read the logs, fix the cause, then start a new execution"
 
 
 def _any(*words: str) -> re.Pattern[str]:
@@ -62,7 +63,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         errors=frozenset({"ObjectReplacedError"}),
     ),
     FailureRule(
-        "artifact is not the one that was asked for",
+        "artifact does not match its spec",
         FailureKind.MODEL,
         Retry.NO,
         "Correct the recipe or the training script, then train again",
@@ -107,7 +108,8 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "Deploy all stacks and the image of one release, then start a new execution",
         errors=frozenset({"InvalidInputError", "ExecutionNotFoundError", "JobNotFoundError"}),
     ),
-    # Out of time before the statuses: the service calls a job that used up its time Stopped, as if somebody had.
+    # Out of time before the statuses: the service calls a job that used up its time Stopped, as if
+    # somebody had.
     FailureRule(
         "out of time, by its run time",
         FailureKind.TRANSIENT,
@@ -137,10 +139,11 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "stopped",
         FailureKind.STOPPED,
         Retry.NO,
-        "Somebody stopped the job: start a new execution when it may run",
+        "The job was stopped by hand: start a new execution when it may run",
         statuses=frozenset({"Stopped", "Stopping"}),
     ),
-    # What the container says about itself counts more than what the service says about the container.
+    # What the container says about itself counts more than what the service says about the
+    # container.
     FailureRule(
         "container: configuration",
         FailureKind.CONFIGURATION,
@@ -246,8 +249,9 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"SageMaker.ResourceInUseException", "SageMaker.ResourceInUse"}),
     ),
-    # Killed: the instance may be gone, or the container's memory was too small. The next attempt shows which, and
-    # needs less of it when objects were committed, so this is bounded by max_attempts and not decided here.
+    # Killed: the instance may be gone, or the container's memory was too small. The next attempt
+    # shows which, and needs less of it when objects were committed, so this is bounded by
+    # max_attempts and not decided here.
     FailureRule(
         "killed",
         FailureKind.TRANSIENT,

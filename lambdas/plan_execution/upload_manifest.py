@@ -1,82 +1,87 @@
-"""What an upload manifest leaves to score: exactly the objects that it names, as long as they are still those."""
+"""Read an upload manifest: the execution scores exactly the objects in it that have not changed
+since."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import ObjectVersion, UploadManifest
+from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.shown_text import list_first
 from lambdas.stage.object_store import ObjectStore, StoredObject
-
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """The objects that are scored, and why others of the manifest are not, by key."""
+class Uploads:
+    """The uploaded objects that an execution scores."""
 
     dataset: str
     objects: tuple[StoredObject, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    """Objects of the manifest that are not scored, by key, each with the reason."""
 
 
-def read_uploaded(key: str, dataset: str | None, store: ObjectStore) -> Uploaded:
-    """Read a manifest and hold it against the dataset as it is now. `dataset` is what the request calls it, if it does.
+def read_uploads(request: ExecutionRequest, store: ObjectStore) -> Uploads | None:
+    """Read the manifest that the request names and compare it with the dataset's objects; None when
+    it names none.
 
     Raises:
         InvalidInputError: with every problem of the manifest.
     """
+    key, dataset = request.objects_manifest, request.dataset
+    if key is None:
+        return None
     manifest = store.upload_manifest(key)
     if manifest is None:
         expected = f"an upload manifest in the bucket {store.results_bucket}"
-        raise InvalidInputError("request", [Problem("objects_manifest", key, expected, "Name one that is there.")])
+        raise InvalidInputError("request", [Problem("objects_manifest", key, expected, "Name an existing one.")])
     if dataset not in (None, manifest.dataset):
         expected = f"{manifest.dataset!r}, the dataset of the objects_manifest, or none"
         raise InvalidInputError("request", [Problem("dataset", dataset, expected)])
-    now = store.named_objects(manifest.dataset, [item.key for item in manifest.objects])
-    uploaded, problems = compare(key, manifest, now)
+    current = store.named_objects(manifest.dataset, [item.key for item in manifest.objects])
+    uploads, problems = compare(key, manifest, current)
     if problems:
         raise InvalidInputError("request", problems)
-    return uploaded
+    return uploads
 
 
-def compare(key: str, manifest: UploadManifest, now: Mapping[str, StoredObject]) -> tuple[Uploaded, list[Problem]]:
-    """Which of the manifest's objects are still there as they were.
+def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObject]) -> tuple[Uploads, list[Problem]]:
+    """Return the manifest's objects that have not changed since, and why it cannot be scored, if it
+    cannot.
 
-    One that is another by now is skipped when its manifest comes from a window: the later upload is in a window of its
-    own, whose execution scores it. A marker spoke for a whole that is not there any more, and nothing else will start
-    for the rest of it, so that is refused.
+    In a manifest from a window, an object that changed is skipped: the later upload is in a later
+    window, whose execution scores it. In a manifest from a marker, a change is refused: the marker
+    stands for all its objects, and no other execution will score the rest.
     """
-    changed = {item.key: why for item in manifest.objects if (why := _change(item, now.get(item.key)))}
-    still = tuple(now[item.key] for item in manifest.objects if item.key not in changed)
+    changed = {item.key: why for item in manifest.objects if (why := _change(item, current.get(item.key)))}
+    unchanged = tuple(current[item.key] for item in manifest.objects if item.key not in changed)
+    field_name = f"objects_manifest {key}"
     problems = [
-        Problem(f"objects_manifest {key}", manifest.marker, "a marker over objects that are there", text)
-        for text in manifest.problems
+        Problem(field_name, manifest.marker, "a marker over existing objects", text) for text in manifest.problems
     ]
     if manifest.origin == "marker" and changed:
-        remedy = f"{_listed(changed)}. Let uploads end before you write the marker, then write it again."
-        problems.append(Problem(f"objects_manifest {key}", f"{len(changed):,} objects", "none that changed", remedy))
+        remedy = f"{_list_changes(changed)}. Let uploads end before you write the marker, then write it again."
+        problems.append(Problem(field_name, f"{len(changed):,} objects", "none that changed", remedy))
     elif not manifest.objects and not manifest.problems:
         remedy = "Upload the data first and the marker last."
-        problems.append(Problem(f"objects_manifest {key}", "no objects", "a marker with data in its folder", remedy))
-    elif manifest.objects and not still:
-        remedy = f"{_listed(changed)}. Nothing is left to do here: later uploads have executions of their own."
-        problems.append(Problem(f"objects_manifest {key}", "no objects", "at least one that is unchanged", remedy))
+        problems.append(Problem(field_name, "no objects", "a marker with data in its folder", remedy))
+    elif manifest.objects and not unchanged:
+        remedy = f"{_list_changes(changed)}. Nothing to do: later uploads have their own executions."
+        problems.append(Problem(field_name, "no objects", "at least one that is unchanged", remedy))
     superseded = {item.key: "a later upload of the same window replaced an earlier one" for item in manifest.superseded}
-    return Uploaded(manifest.dataset, still, superseded | changed), problems
+    return Uploads(manifest.dataset, unchanged, superseded | changed), problems
 
 
-def _change(item: ObjectVersion, now: StoredObject | None) -> str:
-    if now is None:
+def _change(item: ObjectVersion, current: StoredObject | None) -> str:
+    if current is None:
         return "removed since it was uploaded"
-    if (now.etag, now.size) != (item.etag, item.size):
+    if (current.etag, current.size) != (item.etag, item.size):
         return (
             f"replaced since it was uploaded ({item.size:,} bytes and ETag {item.etag}, "
-            f"now {now.size:,} and {now.etag}); the later upload starts an execution of its own"
+            f"now {current.size:,} and {current.etag}); the later upload starts its own execution"
         )
     return ""
 
 
-def _listed(changed: Mapping[str, str]) -> str:
-    shown: Sequence[str] = [f"{name}: {why.partition(' (')[0]}" for name, why in list(changed.items())[:_SHOWN]]
-    more = f" and {len(changed) - _SHOWN:,} more" if len(changed) > _SHOWN else ""
-    return "; ".join(shown) + more
+def _list_changes(changed: Mapping[str, str]) -> str:
+    return list_first([f"{name}: {why.partition(' (')[0]}" for name, why in changed.items()], separator="; ")

@@ -1,4 +1,5 @@
-"""Refuse a bad request before training costs anything, and say which training execution is to be started."""
+"""Refuse a bad request before training costs anything, and say which training execution is to be
+started."""
 
 import json
 from typing import Any
@@ -21,7 +22,8 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:
     """Open the execution's record and order its training; called again it orders the same one.
 
     Raises:
-        InvalidRequestError: with every problem of the request; the execution's record says the same.
+        InvalidRequestError: with every problem of the request; the execution's record says the
+            same.
         ExecutionNameUsedError: when the records of another execution bear this name.
         ExecutionClosedError: when the execution has ended.
     """
