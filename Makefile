@@ -90,12 +90,12 @@ $(BENCH_VENV)/.installed: requirements-bench.txt | $(BIN)/python
 
 .PHONY: bench
 bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with the article's loop, its peers and the limit: a few minutes
-	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.$$question; echo; done
+	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.questions.$$question; echo; done
 
 .PHONY: bench-full
 bench-full: $(BENCH_VENV)/.installed ## The same at the sizes of benchmarks/README.md: up to two hours, 60 GB of disk
-	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.$$question --full; echo; done
-	@$(BENCH_VENV)/bin/python -m benchmarks.report
+	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.questions.$$question --full; echo; done
+	@$(BENCH_VENV)/bin/python -m benchmarks.comparison.report
 
 # The locks: `requirements.txt` runs Fleetscore, `-test` adds the tests' tools, the container has a part of the same, and
 # its variants add theirs. An extra's packages, one a line:

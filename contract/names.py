@@ -2,7 +2,7 @@
 
 import re
 
-from contract.problems import InvalidInputError, Problem
+from contract.problems import Problem
 
 MODEL_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
@@ -15,12 +15,6 @@ UPLOAD_MANIFEST = re.compile(rf"uploads/{DATASET_NAME.pattern}/[A-Za-z0-9][A-Za-
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=+@-]{0,63}")
 
 _LETTERS = "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
-
-
-def check_all(problems: list[Problem], subject: str = "value") -> None:
-    """Raise InvalidInputError when there is any problem."""
-    if problems:
-        raise InvalidInputError(subject, problems)
 
 
 def check_model_id(field: str, value: str) -> list[Problem]:
@@ -53,3 +47,9 @@ def check_object_key(field: str, value: str) -> list[Problem]:
     parts = value.split("/")
     safe = bool(value) and "\x00" not in value and all(part not in ("", ".", "..") for part in parts)
     return [] if safe else [Problem(field, value, "a relative path without empty, '.' or '..' parts")]
+
+
+def check_instance_type(name: str, value: str | None) -> list[Problem]:
+    if value is None or INSTANCE_TYPE.fullmatch(value):
+        return []
+    return [Problem(name, value, "a SageMaker instance type such as 'ml.m5.xlarge'")]

@@ -1,6 +1,5 @@
 """Findings about bad input: each names the field, its value, what was expected and what to do."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -32,9 +31,3 @@ class InvalidInputError(ValueError):
         self.problems = tuple(problems)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__(f"{subject} has {count}: " + "; ".join(str(problem) for problem in self.problems))
-
-
-def duplicates(field: str, values: list[str]) -> list[Problem]:
-    """A problem that names what stands in a list more than once."""
-    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
-    return [Problem(field, repeated, "each name once")] if repeated else []

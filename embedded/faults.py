@@ -1,4 +1,7 @@
-"""Gives the embedded AWS that `fleetscore up` has started an order for a fault: `python -m embedded.faults --help`."""
+"""Order faults from a running embedded AWS: `python -m embedded.faults --help`.
+
+The embedded AWS is the one that `fleetscore up` has started.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,31 @@ from embedded.server.process import sagemaker_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m embedded.faults", description=__doc__.partition(":")[0])
-    parser.add_argument("--state-dir", type=Path, default=Path(".fleetscore"), help="that of `fleetscore up`")
+    parser = argparse.ArgumentParser(
+        prog="python -m embedded.faults",
+        description="Order faults from the embedded AWS that `fleetscore up` has started.",
+    )
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=Path(".fleetscore"),
+        help="the --state-dir of `fleetscore up` (default: .fleetscore)",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    spot = commands.add_parser("interrupt-spot", help="take the spot instances of training jobs away")
-    spot.add_argument("job_name", help="name of the training job; * and ? stand for any letters and one")
-    spot.add_argument("--after-checkpoints", type=int, default=0, help="uploads to its checkpoint prefix before")
-    spot.add_argument("--after-log", help="a regular expression that must have been found in a printed line before")
-    spot.add_argument("--times", type=int, default=1, help="how often, each time in another attempt")
-    commands.add_parser("pending", help="show the orders that have not happened yet")
-    commands.add_parser("cancel", help="take back all orders")
+    spot = commands.add_parser("interrupt-spot", help="interrupt the spot instances of training jobs")
+    spot.add_argument("job_name", help="name of the training job, with the wildcards * and ?")
+    spot.add_argument(
+        "--after-checkpoints", type=int, default=0, help="interrupt after this many checkpoint uploads (default: 0)"
+    )
+    spot.add_argument("--after-log", help="interrupt after a log line matches this regular expression")
+    spot.add_argument("--times", type=int, default=1, help="number of attempts to interrupt (default: 1)")
+    commands.add_parser("pending", help="show the faults that have not happened yet")
+    commands.add_parser("cancel", help="cancel all pending faults")
     options = parser.parse_args(arguments)
     if detached_endpoint(options.state_dir) is None:
-        text = f"no embedded AWS runs with its files in {options.state_dir}: start one with `fleetscore up`"
+        text = (
+            f"--state-dir {options.state_dir}: no embedded AWS runs with this folder. Start one with `fleetscore up`."
+        )
         print(text, file=sys.stderr)
         return 1
     faults = Faults(sagemaker_root(detached_root(options.state_dir)))
@@ -41,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return 2
     elif options.command == "cancel":
-        print(f"{faults.cancel()} taken back")
+        print(f"{faults.cancel()} cancelled")
     for order in faults.pending():
         print(order)
     return 0

@@ -18,8 +18,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from cli.commands.local import ended_by_signals
-from cli.commands.progress import progress_for, watch
-from cli.commands.tables import execution_view, totals_line
 from cli.documents.recipe_document import RecipeDocument
 from cli.failures import ExitStatus, describe
 from cli.output import Output
@@ -27,8 +25,10 @@ from cli.stage.catalog import Catalog, caller
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
 from cli.stage.executions import Executions, Snapshot
-from cli.stage.figures import job_seconds, totals
 from cli.stage.recipes import Recipes
+from cli.views.execution_figures import job_seconds, totals
+from cli.views.executions import execution_view, totals_line
+from cli.views.progress import progress_for, watch
 from contract import layout
 from embedded.cdk.assembly import AssemblyError
 from embedded.cdk.deploy import DeployError, deploy

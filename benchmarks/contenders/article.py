@@ -12,8 +12,8 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
+from benchmarks.comparison.measure import mark_ready
 from benchmarks.contenders import arguments, features_of, model_folders, objects_of
-from benchmarks.measure import mark_ready
 
 
 def read_object(path: Path) -> pd.DataFrame:

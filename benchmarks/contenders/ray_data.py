@@ -12,8 +12,8 @@ import joblib
 import pyarrow as pa
 import ray
 
+from benchmarks.comparison.measure import mark_ready
 from benchmarks.contenders import arguments, cores, features_of, model_folders, objects_of
-from benchmarks.measure import mark_ready
 
 
 class Predictor:

@@ -12,8 +12,8 @@ import pandas as pd
 from pyspark.sql import SparkSession
 from pyspark.sql.types import LongType, StructType
 
+from benchmarks.comparison.measure import mark_ready
 from benchmarks.contenders import arguments, cores, features_of, model_folders, objects_of
-from benchmarks.measure import mark_ready
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from argparse import Namespace
 from collections.abc import Mapping
 
-from cli.commands.tables import add_row, plain_table
 from cli.failures import ExitStatus
 from cli.output import Output
 from cli.stage.backfill import Backfill, Outcome, Slot, expand, read_time
@@ -11,7 +10,7 @@ from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
 from cli.stage.executions import Executions
-from cli.stage.figures import counted
+from cli.views.tables import add_row, counted, plain_table
 from contract.catalog.models import Model
 from contract.problems import InvalidInputError, Problem
 

@@ -3,13 +3,13 @@
 from argparse import Namespace
 from pathlib import Path
 
-from cli.commands.progress import progress_for, watch
-from cli.commands.tables import execution_view, snapshot_json
 from cli.failures import CommandError, ExitStatus
 from cli.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
 from cli.stage.executions import Executions, Snapshot, check_request
+from cli.views.executions import execution_view, snapshot_json
+from cli.views.progress import progress_for, watch
 
 
 def run(options: Namespace, connection: Connection, output: Output) -> ExitStatus:

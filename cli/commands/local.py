@@ -16,7 +16,7 @@ from cli.output import Output
 from cli.stage.connection import Connection
 
 if TYPE_CHECKING:
-    from embedded.images.images import ImageStore
+    from embedded.images.image_store import ImageStore
     from embedded.server.endpoint import Endpoint
 
 _FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
@@ -26,7 +26,7 @@ _FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 def up(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
     """Start, deploy, print exports. The exports are all that goes to standard output: `eval "$(fleetscore up)"`."""
     _need_the_checkout()
-    from embedded.images.images import ImageStore  # noqa: PLC0415
+    from embedded.images.image_store import ImageStore  # noqa: PLC0415
     from embedded.server.embedded_aws import (  # noqa: PLC0415 - on an AWS account nothing may need the embedded AWS
         EmbeddedAws,
         detached_endpoint,

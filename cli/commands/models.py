@@ -4,19 +4,6 @@ from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
 
-from cli.commands.tables import (
-    comparison_json,
-    comparison_view,
-    history_table,
-    model_json,
-    models_table,
-    plain_json,
-    score_json,
-    score_view,
-    version_table,
-    versions_table,
-)
-from cli.commands.training_tables import decision_line
 from cli.documents.artifact import fetch_artifact, hash_artifact
 from cli.documents.comparison import compare
 from cli.documents.model_document import read_draft
@@ -26,6 +13,19 @@ from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, s
 from cli.stage.catalog import Catalog, caller, no_current
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
+from cli.views.models import (
+    comparison_json,
+    comparison_view,
+    history_table,
+    model_json,
+    models_table,
+    score_json,
+    score_view,
+    version_table,
+    versions_table,
+)
+from cli.views.recipes import decision_line
+from cli.views.tables import plain_json
 from contract.catalog.models import REASON_CHARACTERS, Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 

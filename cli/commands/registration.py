@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.commands.tables import inferred_view, model_json, plain_json, size_text
 from cli.documents.artifact import fetch_artifact
 from cli.documents.bulk_file import read_bulk
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
@@ -18,7 +17,8 @@ from cli.stage.bulk_registration import bulk_json, register_all
 from cli.stage.catalog import Catalog, Registered, caller
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
-from cli.stage.figures import counted
+from cli.views.models import inferred_view, model_json
+from cli.views.tables import counted, plain_json, size_text
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 

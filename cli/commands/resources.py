@@ -2,11 +2,11 @@
 
 from argparse import Namespace
 
-from cli.commands.tables import fields_table
 from cli.failures import ExitStatus
 from cli.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
+from cli.views.tables import fields_table
 
 
 def resources(options: Namespace, connection: Connection, output: Output) -> ExitStatus:

@@ -5,11 +5,11 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from cli.commands.executions import read_request
-from cli.commands.tables import add_row, plain_table
 from cli.failures import ExitStatus
 from cli.output import Output
 from cli.stage.connection import Connection
 from cli.stage.schedules import ListedSchedule, Schedules
+from cli.views.tables import add_row, plain_table
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule

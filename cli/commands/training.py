@@ -7,8 +7,6 @@ from typing import Any
 
 from cli.commands.executions import follow, read_request
 from cli.commands.models import check_reason
-from cli.commands.tables import fields_table, plain_json
-from cli.commands.training_tables import decision_line, recipe_fields, recipes_table
 from cli.documents.recipe_document import read_recipe
 from cli.failures import CommandError, ExitStatus
 from cli.output import Output
@@ -18,6 +16,8 @@ from cli.stage.decisions import Decisions
 from cli.stage.deployment import find_deployment
 from cli.stage.executions import Executions, check_training_request
 from cli.stage.recipes import Recipes
+from cli.views.recipes import decision_line, recipe_fields, recipes_table
+from cli.views.tables import fields_table, plain_json
 
 
 def train(options: Namespace, connection: Connection, output: Output) -> ExitStatus:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract import codec
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
-from contract.job.scoring_spec import Feature
 
 _OF_EVERY_VERSION = frozenset({"schema_version", "spec", "compute", "tags", "registered_at", "registered_by"})
 """Always different, or compared part by part."""

@@ -7,21 +7,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
-from contract.codec import decode_fields
-from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import (
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import (
     FRAMEWORK_OF_FORMAT,
     Accelerator,
     CustomAccept,
     CustomContentType,
-    Feature,
     Framework,
     Method,
     ModelFormat,
-    ModelSpec,
     OutputFormat,
 )
+from contract.catalog.model_spec import ModelSpec
+from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
+from contract.codec import decode_fields
+from contract.dataset.input_options import InputOptions
 from contract.names import check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cli.documents.model_document import read_features, read_json_file
-from contract.catalog.recipes import MAX_CODE_BYTES, ModelRecipe
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
+from contract.training.recipes import MAX_CODE_BYTES, ModelRecipe
 
 _ANY_SHA256 = "0" * 64
 _NOT_WRITTEN = ("updated_at", "updated_by")

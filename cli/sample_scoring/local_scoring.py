@@ -9,10 +9,11 @@ from cli.sample_scoring import sample
 from cli.sample_scoring.container_process import require_container_code, run_container_code
 from cli.sample_scoring.sample import Preview
 from contract import codec
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
 from contract.dataset.formats import extension_of
 from contract.job.ledger import Marker
-from contract.job.scoring_spec import JobSpec, ModelSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.layout import ContainerPaths, artifact_key
 from contract.problems import InvalidInputError, Problem
 from contract.status import FailureKind

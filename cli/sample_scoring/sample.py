@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.formats import HEAD_BYTES, ObjectFormat, format_of
 from contract.dataset.input_options import InputOptions
 from contract.dataset.text_head import head_names
 from contract.job.job_input import input_of
-from contract.job.scoring_spec import ModelSpec
 from contract.problems import InvalidInputError, Problem
 
 _SHOWN_CHARACTERS = 60

@@ -12,8 +12,9 @@ from cli.documents.artifact import inspect_artifact
 from cli.sample_scoring import sample
 from cli.sample_scoring.container_process import require_container_code, run_container_code
 from cli.sample_scoring.sample import SampleColumn
+from contract.catalog.model_fields import ARROW_TYPES, Feature
+from contract.catalog.model_formats import ModelFormat
 from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import ARROW_TYPES, Feature, ModelFormat
 from contract.problems import InvalidInputError, Problem
 
 _SAME_VALUES = {"large_string": "string", "string_view": "string", "halffloat": "float"}

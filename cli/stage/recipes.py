@@ -10,8 +10,8 @@ from cli.stage.catalog import query
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
-from contract.catalog.recipes import ModelRecipe
 from contract.table import records
+from contract.training.recipes import ModelRecipe
 
 
 class Recipes:

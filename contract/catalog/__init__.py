@@ -1,1 +1,1 @@
-"""Models, versions, recipes and hyperparameters: what the catalog holds."""
+"""The model catalog: models, their versions, and the formats and images that serve them."""

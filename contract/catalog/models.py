@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from contract.job.scoring_spec import ModelSpec
-from contract.names import INSTANCE_TYPE, check_dataset_name
+from contract.catalog.model_spec import ModelSpec
+from contract.checks import check_range
+from contract.names import check_dataset_name, check_instance_type
 from contract.problems import InvalidInputError, Problem
 from contract.status import VersionState
 
@@ -40,18 +41,6 @@ class Compute:
             volume_size_gb=self.volume_size_gb or fallback.volume_size_gb,
             max_runtime_seconds=self.max_runtime_seconds or fallback.max_runtime_seconds,
         )
-
-
-def check_instance_type(name: str, value: str | None) -> list[Problem]:
-    if value is None or INSTANCE_TYPE.fullmatch(value):
-        return []
-    return [Problem(name, value, "a SageMaker instance type such as 'ml.m5.xlarge'")]
-
-
-def check_range(name: str, value: float | None, low: float, high: float, unit: str) -> list[Problem]:
-    if value is None or low <= value <= high:
-        return []
-    return [Problem(name, value, f"{low:,} to {high:,} {unit}")]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from contract.problems import InvalidInputError, Problem, duplicates
+from contract.checks import check_unique
+from contract.problems import InvalidInputError, Problem
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class InputOptions:
             expected = "no names, because the header names the columns"
             remedy = "Say csv_header: false if there is no header."
             problems.append(Problem("csv_columns", list(self.csv_columns), expected, remedy))
-        problems.extend(duplicates("csv_columns", list(self.csv_columns)))
-        problems.extend(duplicates("null_values", list(self.null_values)))
+        problems.extend(check_unique("csv_columns", list(self.csv_columns)))
+        problems.extend(check_unique("null_values", list(self.null_values)))
         if problems:
             raise InvalidInputError("InputOptions", problems)
 

@@ -1,1 +1,1 @@
-"""What a job is asked to do, and the ledger of what it has committed."""
+"""The spec of a scoring job, its input channels, and the ledger of what it has committed."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import ModelSpec
 
 
 @dataclass(frozen=True)

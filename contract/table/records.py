@@ -29,9 +29,9 @@ from typing import Any, TypeVar
 
 from contract import codec
 from contract.catalog.models import Compute, Model, ModelVersion
-from contract.catalog.recipes import ModelRecipe
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
+from contract.training.recipes import ModelRecipe
 from contract.triggers.uploads import ObjectVersion
 from contract.workflow.messages import ExecutionPlan
 

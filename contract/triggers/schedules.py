@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from contract import codec
-from contract.catalog.models import check_range
+from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedule_expression import Expression, next_time, parse_expression

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from contract.catalog.models import check_range
+from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.names import check_dataset_name
 from contract.problems import InvalidInputError, Problem

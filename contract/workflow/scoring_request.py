@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.catalog.models import check_instance_type, check_range
+from contract.checks import check_fraction, check_range
 from contract.codec import decode_fields
-from contract.job.scoring_spec import check_fraction
-from contract.names import LABEL, UPLOAD_MANIFEST, check_dataset_name, check_model_id
+from contract.names import LABEL, UPLOAD_MANIFEST, check_dataset_name, check_instance_type, check_model_id
 from contract.problems import InvalidInputError, Problem
 
 MAX_CONCURRENCY_LIMIT = 10_000

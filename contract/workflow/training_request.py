@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.catalog.models import check_range
+from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT, check_label, check_model_ids, check_task_token

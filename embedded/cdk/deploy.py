@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from embedded.cdk.assembly import FileAsset, Stack, read_stacks
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from embedded.server.endpoint import Endpoint
 
 # The stack's template says which version of the bootstrap stack it needs, and reads it from here.

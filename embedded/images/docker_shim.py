@@ -13,7 +13,7 @@ from pathlib import Path
 
 from embedded.cdk.node import Node
 from embedded.images.dockerfile import DockerfileError
-from embedded.images.images import ImageNotRegisteredError, ImageStore
+from embedded.images.image_store import ImageNotRegisteredError, ImageStore
 from embedded.server.endpoint import Endpoint
 
 IMAGES_VARIABLE = "EMBEDDED_AWS_IMAGES"

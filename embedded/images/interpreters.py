@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from embedded.images.images import Image
+from embedded.images.image import Image
 
 PYTHONS_VARIABLE = "EMBEDDED_AWS_PYTHONS"
 """`tensorflow=/path/to/python,pytorch=/path/to/python`: one interpreter an image variant."""

@@ -1,5 +1,1 @@
-"""SageMaker in the embedded AWS: jobs run as processes on this machine, behind the service's own API."""
-
-from embedded.sagemaker.service import SageMakerService, resource_arn
-
-__all__ = ["SageMakerService", "resource_arn"]
+"""SageMaker in the embedded AWS: the service's API, with jobs as processes on this machine."""

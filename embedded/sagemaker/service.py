@@ -18,19 +18,19 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from embedded.images.images import ImageStore
-from embedded.sagemaker import api
-from embedded.sagemaker.capacity import Capacity
+from embedded.images.image_store import ImageStore
 from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.faults import Faults
-from embedded.sagemaker.guard import Guard, hold_mount_point
-from embedded.sagemaker.job import Job, Status
-from embedded.sagemaker.job_types import JOB_TYPES, PROCESSING, JobType
-from embedded.sagemaker.runner import JobTools
-from embedded.sagemaker.sandbox import Abilities, Sandbox, probe
-from embedded.sagemaker.validation import request_problems, service_model
-from embedded.seams import Credentials, TaskCall
+from embedded.sagemaker.instances.capacity import Capacity
+from embedded.sagemaker.instances.guard import Guard, hold_mount_point
+from embedded.sagemaker.instances.sandbox import Abilities, Sandbox, probe
+from embedded.sagemaker.jobs.job import Job, Status
+from embedded.sagemaker.jobs.job_run import JobTools
+from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
+from embedded.sagemaker.requests import listing
+from embedded.sagemaker.requests.validation import request_problems, service_model
+from embedded.seams import Credentials
 from embedded.seams.services import Response
 from embedded.server.endpoint import Endpoint
 
@@ -209,7 +209,7 @@ class SageMakerService:
     def _list(self, job_type: JobType, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             jobs = [job for job in self._jobs.values() if isinstance(job, job_type.job)]
-        return api.list_jobs(job_type.kind, jobs, request)
+        return listing.list_jobs(job_type.kind, jobs, request)
 
     def _stop(self, job_type: JobType, request: dict[str, Any]) -> None:
         job = self.job(request[job_type.kind.member("Name")], job_type)
@@ -222,13 +222,13 @@ class SageMakerService:
     def _add_tags(self, request: dict[str, Any]) -> dict[str, Any]:
         job = self._job_of_arn(request["ResourceArn"])
         with self._lock:
-            api.add_tags(job.tags, request["Tags"])
-            return {"Tags": api.as_tag_list(job.tags)}
+            listing.add_tags(job.tags, request["Tags"])
+            return {"Tags": listing.as_tag_list(job.tags)}
 
     def _list_tags(self, request: dict[str, Any]) -> dict[str, Any]:
         job = self._job_of_arn(request["ResourceArn"])
         with self._lock:
-            return api.list_tags(job.tags, request)
+            return listing.list_tags(job.tags, request)
 
     def _delete_tags(self, request: dict[str, Any]) -> dict[str, Any]:
         job = self._job_of_arn(request["ResourceArn"])
@@ -302,13 +302,7 @@ class SageMakerService:
     def _may_use_key(self, role_arn: str, key_id: str) -> bool:
         return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), {})
 
-    # ---- Step Functions and the end ------------------------------------------------------------------------------
-
-    def run_job(self, call: TaskCall) -> dict[str, Any]:
-        """Serve the Task resources `task.RESOURCES`, with and without `.sync`."""
-        from embedded.sagemaker.task import run_job  # noqa: PLC0415 - it needs this class
-
-        return run_job(self, self._authorize, call)
+    # ---- the end -------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End all jobs at once, wait until nothing of them is left, and remove their folders; logs stay."""

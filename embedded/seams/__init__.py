@@ -1,8 +1,9 @@
-"""Everything that touches ministack's inside.
+"""The only code that reaches into ministack's private parts.
 
-ministack is pinned to one version; each function here leans on one private thing of it, and tests/unit/embedded has
-a test for each that fails loudly when a new version moves that thing. Nothing else in this project may import
-ministack. ministack reads its switches from the environment at import, so these functions import it when called.
+ministack is pinned to one version. Each function here depends on one private name of it, and
+tests/unit/embedded has a test per function that fails when a new version moves that name. No other
+package may import ministack. ministack reads its environment variables at import, so these
+functions import it when they are called.
 """
 
 from embedded.seams.identity import Credentials, authorize, may_assume, role_credentials

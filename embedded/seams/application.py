@@ -1,6 +1,6 @@
-"""ministack as an application, and the switches that it reads from the environment."""
+"""ministack's ASGI application, and the environment variables that configure it."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from embedded.server.endpoint import Endpoint
 
 
 def application() -> Any:
-    """The ASGI application that serves all APIs."""
+    """Return the ASGI application that serves all APIs."""
     import ministack.app
 
     return ministack.app.app
@@ -23,7 +23,7 @@ def enforces_iam() -> bool:
 
 
 def switches(endpoint: Endpoint, root: Path, *, enforce_iam: bool) -> dict[str, str]:
-    """The environment of the server process: what ministack and the functions that it starts read."""
+    """Return the server process's environment variables, which ministack and its functions read."""
     port = endpoint.url.rpartition(":")[2]
     temporary = root / "tmp"
     return {
@@ -39,7 +39,7 @@ def switches(endpoint: Endpoint, root: Path, *, enforce_iam: bool) -> dict[str, 
         "LAMBDA_EXECUTOR": "local",
         "DOCKER_HOST": f"unix://{root / 'no-docker.sock'}",
         "LOG_LEVEL": "INFO",
-        # Whatever ministack and its workers leave behind goes with the root folder.
+        # Files that ministack and its workers leave behind are deleted with the root folder.
         "TMPDIR": str(temporary),
         "STATE_DIR": str(temporary / "state"),
         "S3_DATA_DIR": str(temporary / "s3"),

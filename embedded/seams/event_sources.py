@@ -1,6 +1,6 @@
-"""How queues feed functions, and what S3 tells EventBridge: ministack's pollers and events with the rules of AWS."""
+"""Lambda's polling of SQS queues and S3's events to EventBridge, with the rules of AWS."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 import contextvars
@@ -12,16 +12,16 @@ from typing import Any
 from embedded.seams.identity import authorize
 
 POLLING_ACTIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
-"""What Lambda does to a queue on its own, as the function's role."""
+"""SQS actions that Lambda's poller performs with the function's role."""
 
 _LARGEST_BATCH_BYTES = 6 * 1024 * 1024
 _RECORD_BYTES = 1_000
-"""About what a record of the event has around its body."""
+"""Estimated size of an event record without its body, in bytes."""
 _LARGEST_PLAIN_BATCH = 10
 
 
 def install_object_versions() -> None:
-    """Let S3's events in EventBridge tell the object's version, as they do for a bucket with versions."""
+    """Add the object's version to S3's events in EventBridge, as AWS does for a versioned bucket."""
     from ministack.services import eventbridge, s3
 
     version: contextvars.ContextVar[str | None] = contextvars.ContextVar("version", default=None)
@@ -47,7 +47,7 @@ def install_object_versions() -> None:
 
 
 def install_batch_actions() -> None:
-    """Let a batch operation of SQS ask for the action of the single one: IAM knows no `sqs:SendMessageBatch`."""
+    """Authorize an SQS batch operation by its single action: IAM has no `sqs:SendMessageBatch`."""
     from ministack.core import iam_actions
 
     ministack_action = iam_actions.extract_iam_action
@@ -60,10 +60,10 @@ def install_batch_actions() -> None:
 
 
 def install_queue_polling(time_scale: float) -> None:
-    """Let event source mappings of queues wait for their batching window, take whole batches, and ask the role.
+    """Make event source mappings of queues honor the batching window, batch size and role.
 
-    ministack takes what is there at once, ten messages at most, whatever the role may do. `time_scale` multiplies the
-    seconds of the window.
+    ministack itself takes at most ten messages as soon as there are any, and does not check the
+    role. `time_scale` multiplies the seconds of the window.
     """
     from ministack.services import lambda_svc, sqs
     from ministack.services.cloudformation import provisioners
@@ -126,7 +126,7 @@ def install_queue_polling(time_scale: float) -> None:
 
 
 def _problem(mapping: dict[str, Any]) -> str:
-    """Why Lambda would refuse the mapping of a queue; empty when it would not."""
+    """Return why Lambda would refuse the mapping of a queue; empty when it would accept it."""
     from ministack.services import lambda_svc
 
     source = str(mapping.get("EventSourceArn", ""))

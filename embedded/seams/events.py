@@ -1,6 +1,6 @@
-"""EventBridge's condition keys: ministack authorizes PutEvents without saying what is put."""
+"""EventBridge's IAM condition keys, which ministack leaves out when it authorizes PutEvents."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415
 
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def install_event_conditions() -> None:
-    """Let policies decide by `events:source` and `events:detail-type` of the events that a request puts."""
+    """Give policies the condition keys `events:source` and `events:detail-type` of a PutEvents request."""
     from ministack.core import iam_actions
 
     ministack_context = iam_actions.request_tag_context

@@ -1,23 +1,22 @@
-"""How Lambda functions run: ministack's warm local workers, with errors and imports as on AWS."""
+"""Lambda functions in ministack's warm local workers, with errors and imports as on AWS."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 from typing import Any
 
 _FAILED = "embedded-aws:function-error"
 
-_MINISTACK_REPORT = (
-    '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'  # what the worker says of an exception
-)
-# An in-band answer instead of an error: ministack would drop the exception's type and end the worker.
+# How ministack's worker reports an exception.
+_MINISTACK_REPORT = '{"status": "error", "error": str(e), "trace": traceback.format_exc()}'
+# The error travels as a result, because ministack drops an exception's type and ends the worker.
 _REPORT = (
     '{"status": "ok", "result": {"' + _FAILED + '": {"errorMessage": str(e), "errorType": type(e).__name__, '
     '"requestId": getattr(context, "aws_request_id", ""), '
     '"stackTrace": traceback.format_tb(e.__traceback__)}}}'
 )
-# On AWS a function sees its package, its layers and the runtime. An editable install of this project in the server's
-# environment would let it import modules that were not packaged.
+# On AWS a function sees its package, its layers and the runtime. Without this, an editable install of
+# this project in the server's environment would let it import modules that were not packaged.
 _ONLY_WHAT_WAS_DEPLOYED = """
 import os as _os, sys as _sys
 _roots = (_sys.prefix, _sys.base_prefix, _os.path.dirname(_os.__file__))
@@ -27,11 +26,11 @@ _sys.meta_path[:] = [f for f in _sys.meta_path if not getattr(f, "__module__", "
 
 
 class MinistackChangedError(RuntimeError):
-    """A pinned detail of ministack is not where this version of Fleetscore looks for it."""
+    """A private name of ministack is missing: its version is not the pinned one."""
 
 
 def install_function_errors() -> None:
-    """Let a function's exception reach the caller with its type, as `errorType`, message and stack trace."""
+    """Report a function's exception to its caller with `errorType`, message and stack trace."""
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 
@@ -39,7 +38,9 @@ def install_function_errors() -> None:
     if _FAILED in script:
         return
     if script.count(_MINISTACK_REPORT) != 1:
-        raise MinistackChangedError("the Python worker of ministack reports exceptions in another way than expected")
+        raise MinistackChangedError(
+            "ministack's Python worker does not report exceptions in the expected way: install the pinned version"
+        )
     lambda_runtime._PYTHON_WORKER_SCRIPT = _ONLY_WHAT_WAS_DEPLOYED + script.replace(_MINISTACK_REPORT, _REPORT)
     ministack_execute = lambda_svc._execute_function_warm
 
@@ -57,7 +58,7 @@ def install_function_errors() -> None:
 
 
 def stop_function_workers() -> None:
-    """End all worker processes and remove their folders."""
+    """Stop all worker processes and remove their folders."""
     from ministack.core import lambda_runtime
 
     lambda_runtime.reset()

@@ -1,6 +1,6 @@
-"""Roles: their temporary credentials, and what their policies allow."""
+"""IAM roles: their temporary credentials and the permissions of their policies."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 import json
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SESSION_SECONDS = 12 * 3600
+"""Lifetime of a role's temporary credentials, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Credentials:
 
 
 def role_credentials(role_arn: str, session_name: str) -> Credentials:
-    """Temporary credentials that act as `role_arn`, as a service gets them when it assumes a role.
+    """Return temporary credentials for `role_arn`, as a service gets them when it assumes a role.
 
-    Each call makes a new session; the role's trust policy is for the caller to check (`may_assume`).
+    Each call makes a new session. The caller checks the role's trust policy with `may_assume`.
     """
     from ministack.services import sts
 
@@ -54,7 +55,7 @@ def role_credentials(role_arn: str, session_name: str) -> Credentials:
 
 
 def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:
-    """Whether the role's own policies allow `action` on `resource`; always true when IAM is not enforced.
+    """Tell whether the role's policies allow `action` on `resource`; true when IAM is not enforced.
 
     `context` holds condition keys, e.g. `{"iam:PassedToService": "sagemaker.amazonaws.com"}`.
     """
@@ -71,7 +72,7 @@ def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]
         action=action,
         resource_arn=resource,
         region=_region_of(resource),
-        # A service calls from inside AWS, always over TLS.
+        # AWS services call each other over TLS.
         source_ip="127.0.0.1",
         secure_transport=True,
         service_context={key.lower(): value for key, value in (context or {}).items()},
@@ -87,7 +88,10 @@ def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]
 
 
 def may_assume(role_arn: str, service: str) -> bool:
-    """Whether the role exists and trusts `service`, e.g. `sagemaker.amazonaws.com`; true when IAM is not enforced."""
+    """Tell whether the role exists and trusts `service`, e.g. `sagemaker.amazonaws.com`.
+
+    True when IAM is not enforced.
+    """
     import ministack.app
     from ministack.core import iam_evaluator
 
@@ -127,17 +131,17 @@ def _region_of(arn: str) -> str:
 
 
 def current_region() -> str:
-    """The Region of the request that is being served."""
+    """Return the Region of the current request."""
     from ministack.core.responses import get_region
 
     return str(get_region())
 
 
 def install_administrator(access_key_id: str, secret_access_key: str) -> None:
-    """Make the one key that the server hands out, and end ministack's root keys.
+    """Create the only administrator key, and disable ministack's root keys.
 
-    ministack takes `test`, the configured key and every account id as root without looking at the signature. With
-    those, any client would be let in, and a job with the wrong keys would seem to have all rights.
+    ministack accepts `test`, the configured key and every account id as root without checking the
+    signature. Any client would be let in, and a job with the wrong keys would have all permissions.
     """
     from ministack.core import iam_evaluator
     from ministack.services import iam, sts
@@ -155,7 +159,7 @@ def install_administrator(access_key_id: str, secret_access_key: str) -> None:
     }
 
     def is_root(key: str) -> bool:
-        # Without any key a request is anonymous, which is decided elsewhere.
+        # A request without a key is anonymous; ministack handles it elsewhere.
         return not key
 
     iam_evaluator.is_root_access_key = is_root

@@ -1,6 +1,6 @@
 """Corrections to ministack's container registry."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def install_missing_image_error() -> None:
-    """Let DescribeImages refuse an image that is not there; ministack lists nothing, which the CDK takes as found."""
+    """Make DescribeImages fail for a missing image: the CDK takes ministack's empty list as found."""
     from ministack.services import ecr
 
     ministack_describe = ecr._describe_images

@@ -1,6 +1,6 @@
-"""The parts of the Amazon States Language that ministack evaluates well: paths, intrinsics, choice rules, JSONata."""
+"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsics, choices, JSONata."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 from collections.abc import Callable, Iterator
@@ -13,19 +13,22 @@ Context = dict[str, Any]
 
 
 def path_tokens(path: str) -> list[tuple[str, Any]] | None:
-    """The steps of a JSONPath as ("field", name), ("index", n) or ("wildcard", None); None for one it cannot read."""
+    """Return a JSONPath's steps: ("field", name), ("index", n) or ("wildcard", None).
+
+    None means that ministack cannot parse the path.
+    """
     tokens = _engine()._parse_jsonpath_tokens(path)
     return None if tokens is None else list(tokens)
 
 
 def intrinsic(expression: str, data: Any, context: Context) -> Any:
-    """The value of an intrinsic function such as `States.Format('{}', $.name)`."""
+    """Evaluate an intrinsic function such as `States.Format('{}', $.name)`."""
     with _translated_errors():
         return _engine()._evaluate_intrinsic(expression, data, context)
 
 
 def comparison_holds(rule: dict[str, Any], data: Any, context: Context) -> bool:
-    """Whether one data-test expression of a Choice state (no And, Or, Not) holds."""
+    """Evaluate one comparison of a Choice state (without And, Or, Not)."""
     with _translated_errors():
         return bool(_engine()._evaluate_rule(rule, data, context))
 
@@ -45,33 +48,33 @@ def jsonata_assign(
 
 
 def jsonata_choice(state: dict[str, Any], raw_input: Any, context: Context) -> tuple[Any, str]:
-    """Output and next state of a Choice state that is written in JSONata."""
+    """Return the output and the next state of a Choice state in JSONata."""
     with _translated_errors():
         output, following = _engine()._execute_choice(state, raw_input, context)
         return output, following
 
 
 def jsonata_error(definition: str) -> str | None:
-    """What is wrong with the first malformed JSONata expression of a definition."""
+    """Return the error of a definition's first malformed JSONata expression; None if there is none."""
     problem = _engine()._validate_definition_jsonata(definition)
     return None if problem is None else str(problem)
 
 
 def fail_reason(state: dict[str, Any], raw_input: Any, context: Context) -> tuple[str, str]:
-    """Error and cause of a Fail state."""
+    """Return the error and cause of a Fail state."""
     with _translated_errors():
         error, cause = _engine()._fail_state_error(state, raw_input, context)
         return error, cause
 
 
 def read_items(reader: dict[str, Any], data: Any, context: Context) -> Any:
-    """The items of an ItemReader whose Parameters are resolved."""
+    """Read the items of an ItemReader whose Parameters are resolved."""
     with _translated_errors():
         return _engine()._read_map_items(reader, data, context)
 
 
 def call_integration(resource: str, parameters: Any) -> Any:
-    """Call an integration that ministack serves and wait for its result; it cannot be interrupted."""
+    """Call an integration that ministack serves, and wait for its result. It cannot be interrupted."""
     with _translated_errors():
         return _engine()._invoke_resource(resource, parameters)
 
@@ -79,7 +82,10 @@ def call_integration(resource: str, parameters: Any) -> Any:
 def call_with_token(
     resource: str, parameters: Any, token: str, state: dict[str, Any]
 ) -> tuple[Callable[[], Any], Callable[[], None]]:
-    """A `.waitForTaskToken` call as (call, abandon): `call` blocks until the token comes back or is abandoned."""
+    """Return a `.waitForTaskToken` call as (call, abandon).
+
+    `call` blocks until the token comes back or `abandon` is called.
+    """
 
     def call() -> Any:
         with _translated_errors():
@@ -95,7 +101,7 @@ def call_with_token(
 
 
 def integration_prefixes() -> list[str]:
-    """The optimized integrations that ministack serves from its table."""
+    """Return the resource prefixes of the optimized integrations that ministack serves."""
     return list(_engine()._SERVICE_DISPATCH)
 
 

@@ -1,6 +1,6 @@
-"""CloudWatch Logs as a service writes to it: past the API, for a log group that the account has named."""
+"""Writing to CloudWatch Logs the way AWS services do, without the public API."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 import time
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def append_log(log_group_arn: str, stream: str, messages: Sequence[str]) -> bool:
-    """Write messages to a stream, which is made when it is missing; false when the log group does not exist."""
+    """Append messages to a stream, creating it if needed; false when the log group does not exist."""
     from ministack.services import cloudwatch_logs
 
     group = log_group_arn.partition(":log-group:")[2].removesuffix(":*")

@@ -1,6 +1,6 @@
-"""EventBridge Scheduler: where ministack keeps schedules, and the places at which it hands them to our scheduler."""
+"""EventBridge Scheduler: ministack's stored schedules, and hooks for our own scheduler."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 import json
@@ -15,12 +15,12 @@ Refusal = tuple[str, str]
 
 
 def all_schedules() -> list[Record]:
-    """Every schedule, as CreateSchedule was told; the records are ministack's own."""
+    """Return ministack's record of every schedule, as CreateSchedule received it."""
     return list(_scheduler()._schedules._data.values())
 
 
 def remove_schedule(record: Record) -> None:
-    """Take a schedule away that has deleted itself."""
+    """Delete a schedule whose ActionAfterCompletion is DELETE."""
     stored = _scheduler()._schedules._data
     for key, value in list(stored.items()):
         if value is record:
@@ -28,19 +28,23 @@ def remove_schedule(record: Record) -> None:
 
 
 def install_scheduler(sweep: Callable[[], None], seconds: float) -> None:
-    """Let `sweep()` fire schedules, every so many seconds, where ministack would.
+    """Call `sweep()` every `seconds` to fire schedules, instead of ministack's own loop.
 
-    ministack's own takes cron expressions in UTC only, and knows no windows, context attributes or dead letters.
+    ministack evaluates cron expressions in UTC only, and supports no flexible time windows, context
+    attributes or dead-letter queues.
     """
     scheduler = _scheduler()
     if not callable(getattr(scheduler, "_tick_schedules", None)) or not scheduler._SCHEDULE_TICK_INTERVAL:
-        raise MinistackChangedError("ministack's scheduler has no _tick_schedules any more")
+        raise MinistackChangedError("ministack's scheduler has no _tick_schedules: install the pinned version")
     scheduler._tick_schedules = sweep
     scheduler._SCHEDULE_TICK_INTERVAL = seconds
 
 
 def install_schedule_check(check: Callable[[Record], Refusal | None]) -> None:
-    """Let `check(request)` refuse schedules, in the API and in stacks, which then also keep time zone and dates."""
+    """Let `check(request)` refuse schedules, in the API and in stacks.
+
+    Stacks then also keep a schedule's time zone and dates, which ministack drops.
+    """
     from ministack.services.cloudformation import provisioners
 
     scheduler = _scheduler()
@@ -78,7 +82,7 @@ def _arn_or_error(response: Any) -> str:
 
 
 def _numbers(value: Any) -> Any:
-    """Properties as the API has them: a template may write a number as text."""
+    """Convert a template's properties to the API's types: a template may write a number as text."""
     if not isinstance(value, dict):
         return value
     named = ("MaximumWindowInMinutes", "MaximumEventAgeInSeconds", "MaximumRetryAttempts")
@@ -92,7 +96,7 @@ def _scheduler() -> Any:
 
 
 def ministack_next_time(expression: str, after: Any) -> Any:
-    """The next time of a cron expression in UTC as ministack reads it; None when there is none within four years."""
+    """Return ministack's next time of a UTC cron expression; None when it has none in four years."""
     from ministack.services import eventbridge
 
     fields = eventbridge._parse_cron_fields(expression)

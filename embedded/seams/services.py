@@ -1,6 +1,6 @@
-"""How a service of our own joins the AWS APIs that ministack serves."""
+"""Registration of our own services beside the AWS APIs that ministack serves."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415
 
 import json
@@ -17,8 +17,8 @@ def add_service(
 ) -> None:
     """Route requests with `X-Amz-Target: <target_prefix>*` to `handler(method, path, headers, body, query)`.
 
-    The IAM action of a request is `<name>:<operation>`. `resource_arn(operation, body, region, account_id)` gives the
-    ARN that policies are matched against; without it every operation acts on `*`.
+    The IAM action of a request is `<name>:<operation>`. Policies are matched against the ARN that
+    `resource_arn(operation, body, region, account_id)` returns, or against `*` without it.
     """
     import ministack.app
     from ministack.core import iam_actions, router
@@ -32,9 +32,9 @@ def add_service(
 
 
 def name_resources(service: str, resource_arn: ResourceArn) -> None:
-    """Let `resource_arn(operation, body, region, account_id)` name what a JSON request of `service` acts on.
+    """Use `resource_arn(operation, body, region, account_id)` as the resource of `service`'s requests.
 
-    An empty name leaves the request to ministack.
+    An empty ARN leaves the decision to ministack.
     """
     from ministack.core import iam_actions
 
@@ -52,7 +52,10 @@ def name_resources(service: str, resource_arn: ResourceArn) -> None:
 
 
 def ecr_resource_arn(_operation: str, body: bytes, region: str, account_id: str) -> str:
-    """The repository that an ECR request lists; ministack takes a list as `*`, which no role may."""
+    """Return the ARN of the repository in an ECR request's list.
+
+    ministack authorizes such a list against `*`, which no role of ours allows.
+    """
     try:
         names = json.loads(body or b"{}").get("repositoryNames") or []
     except ValueError:

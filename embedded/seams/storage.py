@@ -1,13 +1,13 @@
-"""How ministack's S3 keeps objects."""
+"""S3: the encryption of stored objects, and buckets that are not empty."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 from typing import Any
 
 
 def encryption_key(bucket: str, key: str) -> str:
-    """ARN of the KMS key that encrypts the object; empty when none does or the object does not exist."""
+    """Return the ARN of the object's KMS key; empty when there is no key or no such object."""
     from ministack.services import s3
 
     _status, headers, _body = s3._head_object(bucket, key, {})
@@ -16,7 +16,10 @@ def encryption_key(bucket: str, key: str) -> str:
 
 
 def install_bucket_not_empty_error() -> None:
-    """Let a stack keep a bucket that still holds something, as AWS does; ministack deletes it with all objects."""
+    """Refuse to delete a stack's bucket that is not empty, as AWS does.
+
+    ministack deletes it with all its objects.
+    """
     from ministack.services import s3
     from ministack.services.cloudformation import provisioners
 

@@ -1,4 +1,4 @@
-"""How a service of our own becomes a Task resource of the state machines."""
+"""Registration of our own services as Task resources of state machines."""
 
 import threading
 from collections.abc import Callable
@@ -8,11 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TaskCall:
-    """One call that a Task state makes to an integration.
+    """One call of a Task state to an integration.
 
-    `resource` is the state's Resource with its suffix (`….sync`), `parameters` the resolved parameters, `role_arn` the
-    state machine's role. `cancelled` is set when the state has timed out or its execution was stopped: the handler
-    must then undo or stop what it has started and return soon; what it returns is ignored.
+    `resource` is the state's Resource with its suffix (`….sync`). `parameters` are the resolved
+    parameters, and `role_arn` is the state machine's role. `cancelled` is set when the state has
+    timed out or its execution was stopped. The handler must then undo or stop its work and return
+    soon; its result is ignored.
     """
 
     resource: str
@@ -23,7 +24,7 @@ class TaskCall:
 
 
 class TaskError(Exception):
-    """The integration failed: `error` is what Retry and Catch match, `cause` the text that Step Functions reports."""
+    """An integration failed. Retry and Catch match `error`; `cause` is the reported text."""
 
     def __init__(self, error: str, cause: str) -> None:
         super().__init__(f"{error}: {cause}")
@@ -39,11 +40,11 @@ _integrations: dict[str, TaskHandler] = {}
 def add_task_integration(resource_prefix: str, handler: TaskHandler) -> None:
     """Serve Task states whose Resource is `resource_prefix`, with or without a suffix such as `.sync`.
 
-    The handler runs in a worker thread and may block until its work ends; it raises `TaskError` to fail the state.
+    The handler runs in a worker thread and may block. It raises `TaskError` to fail the state.
     """
     _integrations[resource_prefix] = handler
 
 
 def task_integration(resource: str) -> TaskHandler | None:
-    """The handler that serves `resource`, or None when ministack is to serve it."""
+    """Return the handler of `resource`; None means that ministack serves it."""
     return _integrations.get(resource.removesuffix(".sync").removesuffix(".waitForTaskToken"))

@@ -1,6 +1,6 @@
-"""Where ministack keeps state machines and executions, and the places at which it hands them to our interpreter."""
+"""ministack's stored state machines and executions, and hooks for our own interpreter."""
 
-# ministack reads its switches at import, and its private names are this package's very subject.
+# ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
 import contextvars
@@ -13,7 +13,7 @@ Record = dict[str, Any]
 DefinitionCheck = Callable[[str, str, Record], Sequence[str]]
 
 EVENT_LOCK = threading.RLock()
-"""Held while a record's history or status changes: several threads write to one execution."""
+"""Guards every change of a record's history or status: several threads write to one execution."""
 
 
 def execution_record(execution_arn: str) -> Record | None:
@@ -31,12 +31,12 @@ def state_machine_record(state_machine_arn: str) -> Record | None:
 
 
 def store_map_run(record: Record) -> None:
-    """Keep a Map Run; UpdateMapRun changes the stored record in place."""
+    """Store a Map Run. UpdateMapRun changes the stored record in place."""
     _engine()._map_runs[record["mapRunArn"]] = record
 
 
 def add_event(record: Record, kind: str, details: dict[str, Any], previous: int) -> int:
-    """Append one history event and return its id; `previous` is the id of the event that led to it."""
+    """Append a history event and return its id. `previous` is the id of the event that caused it."""
     with EVENT_LOCK:
         event = _engine()._add_event(record, kind, {"previousEventId": previous, **details})
         return int(event["id"])
@@ -52,14 +52,14 @@ def timestamp() -> str:
 
 
 def start_execution(request: dict[str, Any]) -> dict[str, Any]:
-    """StartExecution from inside; a refusal is `{"__type": …, "message": …}`."""
+    """Call StartExecution without HTTP. A refusal is `{"__type": …, "message": …}`."""
     _status, _headers, body = _engine()._start_execution(request)
     answer: dict[str, Any] = json.loads(body)
     return answer
 
 
 def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], None]) -> None:
-    """Let `run(execution_arn)` execute every execution, in a thread that has the caller's account and Region.
+    """Run every execution with `run(execution_arn)`, in a thread with the caller's account and Region.
 
     `stopped(execution_arn)` is called after StopExecution has marked a record ABORTED.
     """
@@ -78,9 +78,10 @@ def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], Non
 
 
 def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, str] | None]) -> None:
-    """Let `check(request)` answer a StartExecution request before ministack does.
+    """Call `check(request)` before ministack handles a StartExecution request.
 
-    It returns None to go on, (error code, message) to refuse, or the record of the execution that the request names.
+    The check returns None to accept, (error code, message) to refuse, or the record of an execution
+    that exists already and becomes the response.
     """
     engine = _engine()
     ministack_start = engine._start_execution
@@ -99,7 +100,8 @@ def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, st
 def install_definition_check(check: DefinitionCheck) -> None:
     """Let `check(definition, role_arn, logging)` refuse state machines in the API and in stacks.
 
-    It returns problems; the first says `<error code>: <text>`, or just the text for InvalidDefinition.
+    The check returns problems. The first is `<error code>: <text>`, or the text alone for
+    InvalidDefinition.
     """
     from ministack.services.cloudformation import provisioners
 
@@ -123,7 +125,7 @@ def install_definition_check(check: DefinitionCheck) -> None:
         stored = engine._state_machines.get(request.get("stateMachineArn")) or {}
         definition = request.get("definition", stored.get("definition", "{}"))
         if "loggingConfiguration" in request:
-            # Stacks update through here, with the names of the template.
+            # Updates of stacks arrive here with the template's property names.
             request = {**request, "loggingConfiguration": _api_names(request["loggingConfiguration"])}
         logging = request.get("loggingConfiguration", stored.get("loggingConfiguration", {}))
         problems = check(definition, request.get("roleArn", stored.get("roleArn", "")), logging) if stored else []
@@ -152,7 +154,7 @@ def _engine() -> Any:
 
 
 def _api_names(settings: Any) -> Any:
-    """Settings of a template as the API names them: `LogGroupArn` is `logGroupArn`, and "true" is true."""
+    """Convert a template's settings to the API's: `LogGroupArn` to `logGroupArn`, "true" to true."""
     if isinstance(settings, dict):
         return {key[:1].lower() + key[1:]: _api_names(value) for key, value in settings.items()}
     if isinstance(settings, list):
@@ -161,7 +163,7 @@ def _api_names(settings: Any) -> Any:
 
 
 def in_this_scope(call: Callable[[], object]) -> Callable[[], None]:
-    """`call` with the account and Region of the present request, for another thread."""
+    """Return `call` bound to the current request's account and Region, for another thread."""
     scope = contextvars.copy_context()
 
     def scoped() -> None:

@@ -18,14 +18,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from embedded.images.interpreters import read_pythons
 from embedded.sagemaker.faults import Faults
-from embedded.scheduler import EmbeddedClock
+from embedded.scheduler.clock import EmbeddedClock
 from embedded.seams.application import switches
 from embedded.server.certificates import make_certificates
 from embedded.server.endpoint import Endpoint
-from embedded.server.process import LOCK_FILE, Settings, image_root, sagemaker_root
+from embedded.server.process import LOCK_FILE, ServerSettings, image_root, sagemaker_root
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
@@ -218,7 +218,7 @@ def _launch(
             access_key_id="AKIAFLEETSCORELOCAL1",
             secret_access_key=secrets.token_hex(20),
         )
-        settings = Settings(
+        settings = ServerSettings(
             endpoint=endpoint,
             root=root,
             certificate=tls.certificate,

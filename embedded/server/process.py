@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,11 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from embedded import seams
-from embedded.images.images import ImageStore
-from embedded.sagemaker import SageMakerService, resource_arn
-from embedded.sagemaker.service import TARGET_PREFIX
-from embedded.sagemaker.task import RESOURCES
-from embedded.scheduler import EmbeddedClock, SchedulerService
-from embedded.scheduler.service import LOOK_EVERY_SECONDS
+from embedded.images.image_store import ImageStore
+from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
+from embedded.sagemaker.task_integration import RESOURCES, run_job
+from embedded.scheduler.clock import EmbeddedClock
+from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.application import application, enforces_iam
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
 from embedded.seams.events import install_event_conditions
@@ -39,7 +39,8 @@ from embedded.seams.schedules import all_schedules, install_schedule_check, inst
 from embedded.seams.services import ecr_resource_arn, name_resources
 from embedded.seams.storage import install_bucket_not_empty_error
 from embedded.server.endpoint import Endpoint
-from embedded.step_functions import runs, service
+from embedded.step_functions import service
+from embedded.step_functions.executions import running
 
 LOCK_FILE = "lock"
 _GRACE_SECONDS = 0.5
@@ -47,7 +48,7 @@ _REUSE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """What the server process is told.
 
     `socket` is the descriptor of the bound, listening socket; `parent_pipe` one that reads end-of-file when the
@@ -69,7 +70,7 @@ class Settings:
         return json.dumps({**asdict(self), "endpoint": self.endpoint.to_json()}, default=str)
 
     @classmethod
-    def from_json(cls, text: str) -> "Settings":
+    def from_json(cls, text: str) -> "ServerSettings":
         fields = json.loads(text)
         paths = {name: Path(fields[name]) for name in ("root", "certificate", "private_key")}
         return cls(**{**fields, **paths, "endpoint": Endpoint.from_json(fields["endpoint"])})
@@ -85,7 +86,7 @@ def sagemaker_root(root: Path) -> Path:
 
 
 def main(settings_file: Path) -> None:
-    settings = Settings.from_json(settings_file.read_text())
+    settings = ServerSettings.from_json(settings_file.read_text())
     # Functions and jobs run as children of this process; the path by which it finds itself is not for them.
     os.environ.pop("PYTHONPATH", None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
@@ -103,7 +104,7 @@ def main(settings_file: Path) -> None:
     os._exit(0)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: ServerSettings) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -140,11 +141,11 @@ async def _serve(settings: Settings) -> None:
 
 
 def _close(sagemaker: SageMakerService) -> None:
-    runs.stop_all()
+    running.stop_all()
     sagemaker.close()
 
 
-def _add_sagemaker(settings: Settings) -> SageMakerService:
+def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
     sagemaker = SageMakerService(
         endpoint=settings.endpoint,
         images=ImageStore(image_root(settings.root)),
@@ -156,11 +157,11 @@ def _add_sagemaker(settings: Settings) -> SageMakerService:
     )
     seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:
-        seams.add_task_integration(resource, sagemaker.run_job)
+        seams.add_task_integration(resource, partial(run_job, sagemaker))
     return sagemaker
 
 
-def _install_scheduler(settings: Settings) -> None:
+def _install_scheduler(settings: ServerSettings) -> None:
     clients: dict[tuple[str, str], tuple[Any, float]] = {}
 
     def client_for_role(role_arn: str, service: str) -> Any:

@@ -1,22 +1,29 @@
-"""The interpreter: visits states from StartAt until one ends the branch."""
+"""The interpreter: runs states from StartAt until one ends the branch."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from embedded.seams import language, workflows
 from embedded.seams.tasks import TaskError
-from embedded.step_functions import data_flow, maps, parallel
-from embedded.step_functions.cancellation import CancelledError
+from embedded.step_functions import data_flow
 from embedded.step_functions.data_flow import State, limited
-from embedded.step_functions.execution import Branch, state_details
+from embedded.step_functions.executions.cancellation import CancelledError
+from embedded.step_functions.executions.execution import Branch, state_details
+from embedded.step_functions.fan_out import map_state, parallel_state
 from embedded.step_functions.retrying import Retries, catcher
-from embedded.step_functions.tasks import run_task
+from embedded.step_functions.tasks.task_state import run_task
 
 Following = str | None
+"""Name of the next state; None ends the branch."""
 
 
 def run_states(branch: Branch, machine: dict[str, Any], data: Any) -> Any:
-    """Execute a machine (`StartAt`, `States`) on `data`; its output, or `TaskError` or `CancelledError`."""
+    """Run a machine (`StartAt`, `States`) on `data` and return its output.
+
+    Raises:
+        TaskError: A state failed and nothing caught it.
+        CancelledError: The branch was cancelled.
+    """
     name: Following = machine["StartAt"]
     while name is not None:
         branch.cancellation.check()
@@ -58,7 +65,7 @@ def _with_retry_and_catch(branch: Branch, name: str, state: State, raw: Any) -> 
             if delay is None:
                 return _catch(branch, state, raw, failure)
         branch.sleep(delay)
-        # Branches and iterations leave their own State behind; a retry starts from this state's.
+        # Branches and iterations have overwritten `$$.State`; restore it for the retry.
         branch.context["State"] = {**branch.context["State"], "Name": name, "RetryCount": retries.count}
 
 
@@ -91,9 +98,9 @@ def _execute(branch: Branch, state: State, raw: Any) -> tuple[Any, Following]:
         case "Task":
             result = run_task(branch, state, raw)
         case "Parallel":
-            result = parallel.run_parallel(branch, state, raw, run_states)
+            result = parallel_state.run_parallel(branch, state, raw, run_states)
         case "Map":
-            result = maps.run_map(branch, state, raw, run_states)
+            result = map_state.run_map(branch, state, raw, run_states)
         case other:
             raise TaskError("States.Runtime", f"Type: {other!r} is not a state type")
     return _result(branch, state, raw, result), following
@@ -150,7 +157,7 @@ def _holds(branch: Branch, rule: dict[str, Any], data: Any) -> bool:
         except TaskError:
             return not rule["IsPresent"]
         return bool(rule["IsPresent"])
-    # AWS fails the execution when a rule reads what is not there.
+    # AWS fails the execution when a rule reads a missing value.
     data_flow.resolve(rule["Variable"], data, branch.context, "Variable")
     return language.comparison_holds(rule, data, branch.context)
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import ModelRecipe, Promotion
-from contract.job.scoring_spec import Feature
+from contract.training.recipes import ModelRecipe, Promotion
 from examples.flights.data import CARRIER, KEY, MONTH, ORIGIN, Group, groups, rows_of
 
 LATE_MINUTES = 15

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelFormat
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, ModelFormat
 from scoring.errors import one_line
 
 _Known = tuple[Sequence[Any] | None, int | None]
@@ -36,7 +36,7 @@ def _joblib(path: Path) -> _Known:
 
 
 def _skops(path: Path) -> _Known:
-    from scoring.models.sklearn_skops import read, untrusted_types  # noqa: PLC0415
+    from scoring.models.scikit_learn.skops_file import read, untrusted_types  # noqa: PLC0415
 
     if untrusted := untrusted_types(path, ()):
         raise ValueError(f"it holds types that skops does not trust, {untrusted}, so say --features instead")
@@ -48,7 +48,7 @@ def _estimator(estimator: Any) -> _Known:
 
 
 def _xgboost(path: Path) -> _Known:
-    from scoring.models.xgboost_library import xgboost  # noqa: PLC0415
+    from scoring.models.trees.xgboost_library import xgboost  # noqa: PLC0415
 
     booster = xgboost.Booster({"nthread": 1})
     booster.load_model(bytearray(path.read_bytes()))
@@ -56,14 +56,14 @@ def _xgboost(path: Path) -> _Known:
 
 
 def _lightgbm(path: Path) -> _Known:
-    from scoring.models.lightgbm_booster import names_of, read  # noqa: PLC0415
+    from scoring.models.trees.lightgbm_booster import names_of, read  # noqa: PLC0415
 
     booster = read(path)
     return names_of(booster), booster.num_feature()
 
 
 def _catboost(path: Path) -> _Known:
-    from scoring.models.catboost_model import names_of, read  # noqa: PLC0415
+    from scoring.models.trees.catboost_model import names_of, read  # noqa: PLC0415
 
     model, _ = read(path)
     return names_of(model), len(model.feature_names_)

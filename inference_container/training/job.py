@@ -7,26 +7,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.codec import dumps
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT
-from contract.job.training_spec import TrainingReport
 from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
+from contract.training.training_spec import TrainingReport
 from scoring.errors import ModelError, ScoringError, log_error, one_line
 from scoring.outputs.atomic_files import publish
-from training import failure
-from training.channel import find_sources
+from training.data.channel_files import find_sources
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
 from training.load_check import prove, record_of
-from training.progress import event
 from training.read_spec import read_order
-from training.trainer import Assignment, Outcome
+from training.reporting import log_event, write_failure
+from training.trainers.trainer import Assignment, Outcome
 
 _TRAINERS = {
-    "xgboost": "training.xgboost_trainer",
-    "sklearn": "training.sklearn_trainer",
-    "script": "training.script_trainer",
+    "xgboost": "training.trainers.xgboost_trainer",
+    "sklearn": "training.trainers.sklearn_trainer",
+    "script": "training.trainers.script_trainer",
 }
 """Imported when the spec asks for one: the libraries take longer to start than a small training."""
 _DISTRIBUTIONS = {
@@ -94,7 +93,7 @@ def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None
     beside.write_text(dumps(report), encoding="utf-8")
     interruption.check()
     publish(beside, paths.report)
-    event(
+    log_event(
         "training_ended",
         model=spec.model_id,
         version=spec.version,
@@ -168,5 +167,5 @@ def _empty(folder: Path) -> None:
 
 
 def _fail(paths: TrainingPaths, kind: FailureKind, text: str) -> None:
-    failure.write(paths, kind, text)
-    event("failed", kind=kind.value, reason=text)
+    write_failure(paths, kind, text)
+    log_event("failed", kind=kind.value, reason=text)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelSpec
-from contract.job.training_spec import TrainingSpec
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
+from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
-from scoring.columns.predictions import to_columns
+from scoring.columns.predictions import complete_columns
 from scoring.errors import ModelError, ScoringError, one_line
 from scoring.models import load_model
 
@@ -37,7 +38,7 @@ def prove(record: ModelSpec, path: Path, sample: FeatureBatch | None) -> tuple[s
     fields: tuple[pa.Field, ...] = model.outputs
     if sample is not None:
         try:
-            to_columns(record, fields, model.predict(sample), sample.rows, 0)
+            complete_columns(record, fields, model.predict(sample), sample.rows, 0)
         except ScoringError:
             raise
         except Exception as error:

@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 from contract.codec import loads
-from contract.job.training_spec import TrainingSpec
 from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
+from contract.training.training_spec import TrainingSpec
 from scoring.errors import ConfigurationError, one_line
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract import layout
+from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.job.ledger import Marker
-from contract.job.scoring_spec import JobSpec, ModelSpec, PinnedObject, tolerated_rows
+from contract.job.scoring_spec import JobSpec, PinnedObject
 from lambdas.stage.object_store import ObjectStore
 
 _PREFIX_OF_KIND = {"predictions": layout.PREDICTIONS_PREFIX, "quarantine": layout.QUARANTINE_PREFIX}

@@ -4,7 +4,7 @@ it scores."""
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from contract import layout
-from contract.catalog.images import ImageVariant
+from contract.catalog.image_variants import ImageVariant
 from contract.catalog.models import ModelVersion
 from contract.dataset.input_options import InputOptions
 from contract.dataset.partitions import partition_values

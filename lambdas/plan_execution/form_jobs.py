@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from contract.catalog.images import ImageVariant, image_of
+from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import can_share, input_of
-from contract.job.scoring_spec import JobSpec, ModelSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.problems import Problem
 from contract.status import JobStatus
 from contract.table.records import JobRecord

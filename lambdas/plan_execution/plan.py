@@ -3,8 +3,9 @@ the plan down."""
 
 from dataclasses import replace
 
-from contract.names import check_all, check_execution_name
-from contract.problems import InvalidInputError, Problem
+from contract.checks import raise_if_any
+from contract.names import check_execution_name
+from contract.problems import InvalidInputError
 from contract.workflow.messages import ExecutionPlan, ExecutionPlanInput
 from contract.workflow.scoring_request import parse_request
 from lambdas.errors import TrainingFailedError
@@ -40,7 +41,7 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
     if record.plan is not None:
         return record.plan
     try:
-        check_all(check_execution_name("execution name", event.execution_id))
+        raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_request(event.request)
         record = replace(record, training_failure=training_failure(event, request.train, deployment))
         uploads = read_uploads(request, deployment.store)
@@ -49,9 +50,9 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
         snapshots = pin_datasets(choice, uploads, deployment)
         problems = [*choice.problems, *snapshots.problems]
         problems += check_models(choice.assignments, snapshots, defaults.image_uris, deployment)
-        _refuse_if_any(problems)
+        raise_if_any(problems, "request")
         jobs = form_jobs(request, choice.assignments, snapshots.objects, defaults.compute)
-        _refuse_if_any(check_commit_counts(jobs))
+        raise_if_any(check_commit_counts(jobs), "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     except TrainingFailedError as error:
@@ -59,8 +60,3 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
         raise
     skipped = uploads.skipped if uploads is not None else {}
     return write_plan(record, request, jobs, skipped=skipped, deployment=deployment, defaults=defaults)
-
-
-def _refuse_if_any(problems: list[Problem]) -> None:
-    if problems:
-        raise InvalidInputError("request", problems)

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contract import layout
-from contract.catalog.images import ImageVariant, image_of
+from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.models import Compute
-from contract.catalog.recipes import ModelRecipe
 from contract.dataset.formats import format_of
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, PinnedObject
-from contract.job.training_spec import TrainingSpec
+from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
+from contract.training.recipes import ModelRecipe
+from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import JobPointer
 from lambdas.dataset.parquet_footer import Column
 from lambdas.planning.model_checks import check_columns

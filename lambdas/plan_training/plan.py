@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contract import layout
-from contract.catalog.images import ImageVariant
-from contract.catalog.recipes import ModelRecipe
+from contract.catalog.image_variants import ImageVariant
+from contract.checks import raise_if_any
 from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
-from contract.names import check_all, check_execution_name
+from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import ExecutionRecord
+from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan, PlanInput
 from contract.workflow.training_request import TrainingRequest, parse_training_request
 from lambdas.dataset.object_columns import columns_or_none, first_of
@@ -61,15 +62,14 @@ def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaul
     if record.plan is not None:
         return record.plan
     try:
-        check_all(check_execution_name("execution name", event.execution_id))
+        raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_training_request(event.request)
 
         recipes, problems = _choose_recipes(request, deployment.table)
         datasets = _read_datasets(recipes, deployment)
         problems += [problem for data in datasets.values() for problem in data.problems]
         problems += _check_recipes(recipes, datasets, defaults.image_uris, deployment)
-        if problems:
-            raise InvalidInputError("request", problems)
+        raise_if_any(problems, "request")
         objects = {name: data.objects for name, data in datasets.items()}
         jobs = form_trainings(recipes, record, objects, defaults.compute)
     except InvalidInputError as error:

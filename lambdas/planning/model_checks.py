@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from contract.catalog.images import ImageVariant, image_of
+from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.model_spec import Feature, ModelSpec
 from contract.catalog.models import ModelVersion
 from contract.dataset.columns import holds_every_value
-from contract.job.scoring_spec import Feature, ModelSpec
 from contract.problems import Problem
 from lambdas.dataset.parquet_footer import Column
 from lambdas.shown_text import list_first

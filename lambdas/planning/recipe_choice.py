@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from contract.catalog.models import Model
-from contract.catalog.recipes import ModelRecipe
 from contract.problems import Problem
+from contract.training.recipes import ModelRecipe
 from lambdas.shown_text import list_first
 
 _SET_ONE = "Set one with `fleetscore models recipe set`"

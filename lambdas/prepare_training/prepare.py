@@ -5,9 +5,10 @@ import json
 from typing import Any
 
 from contract import layout
-from contract.catalog.recipes import ModelRecipe
-from contract.names import check_all, check_execution_name
+from contract.checks import raise_if_any
+from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
+from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput, TrainingOrder
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
 from lambdas.planning.execution_record import open_execution, refuse
@@ -30,7 +31,7 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:
     name = layout.training_execution_name(event.execution_arn, event.started_at)
     record = open_execution(event, deployment, training_execution_id=name)
     try:
-        check_all(check_execution_name("execution name", event.execution_id))
+        raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_request(event.request)
         training_input = _input(request, deployment)
     except InvalidInputError as error:

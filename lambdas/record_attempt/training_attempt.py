@@ -3,9 +3,9 @@
 from typing import Any
 
 from contract import layout
-from contract.catalog.recipes import ModelRecipe
-from contract.job.training_spec import TrainingSpec
 from contract.table.records import AttemptRecord, JobRecord
+from contract.training.recipes import ModelRecipe
+from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import TrainingAttemptPlan
 from lambdas.stage.deployment import Deployment
 

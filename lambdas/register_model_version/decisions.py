@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import Promotion
-from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.status import VersionState
+from contract.training.recipes import Promotion
+from contract.training.training_spec import TrainingReport, TrainingSpec
 
 _SAME = ("execution_id", "job_id", "model_id", "version", "trainer", "task", "format", "model_file", "method", "metric")
 

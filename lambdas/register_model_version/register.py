@@ -4,10 +4,10 @@ or nothing."""
 from dataclasses import replace
 
 from contract.catalog.models import CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
-from contract.catalog.recipes import ModelRecipe
-from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.status import JobStatus, VersionState
 from contract.table.records import JobRecord
+from contract.training.recipes import ModelRecipe
+from contract.training.training_spec import TrainingReport, TrainingSpec
 from contract.workflow.messages import JobPointer, JobResult
 from lambdas.attempts.job_events import complete_job
 from lambdas.dataset.pinning import replaced_objects

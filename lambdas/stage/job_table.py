@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from contract.catalog.models import Model, ModelVersion
-from contract.catalog.recipes import ModelRecipe
 from contract.status import (
     ALLOWED_BEFORE,
     FINAL_JOB_STATUSES,
@@ -22,6 +21,7 @@ from contract.status import (
 )
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import (
     ExecutionClosedError,

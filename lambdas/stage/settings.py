@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from contract import environment
-from contract.catalog.images import CORE, IMAGE_VARIANTS, ImageVariant
-from contract.catalog.models import Compute, check_range
+from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.models import Compute
+from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import UploadRule, rules_from_text

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from contract import codec, layout
-from contract.catalog.recipes import ModelRecipe, TrainingCode
 from contract.job.scoring_spec import PinnedObject
-from contract.job.training_spec import TrainingReport, TrainingSpec
 from contract.problems import InvalidInputError
+from contract.training.recipes import ModelRecipe, TrainingCode
+from contract.training.training_spec import TrainingReport, TrainingSpec
 from lambdas.errors import ArtifactMissingError, TrainedArtifactError
 
 MAX_REPORT_BYTES = 1_000_000

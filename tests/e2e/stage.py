@@ -22,14 +22,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cli.commands.progress import watch
 from cli.documents.model_document import ModelDocument
 from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
 from cli.stage.executions import Executions, Snapshot
+from cli.views.progress import watch
 from contract import codec, layout
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.workflow.summary import ExecutionSummary
 from embedded.server.embedded_aws import EmbeddedAws
 

@@ -1,12 +1,12 @@
-"""The training scripts and the recipe that docs/reference/training-container.md shows, as they stand there."""
+"""The training scripts and the recipe that docs/learn/training-script.md shows, as they stand there."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from contract.job.scoring_spec import Framework
+from contract.catalog.model_formats import Framework
 
-_DOCUMENT = Path(__file__).parents[2] / "docs/reference/training-container.md"
+_DOCUMENT = Path(__file__).parents[2] / "docs/learn/training-script.md"
 LABEL = "late"
 
 

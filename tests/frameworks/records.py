@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
-from scoring.columns.predictions import to_columns
+from scoring.columns.predictions import complete_columns
 from scoring.models import LoadedModel
 from tests.unit.scoring.models import loading
 
@@ -36,7 +36,7 @@ def matrix(columns: dict[str, Any]) -> Any:
 
 def predicted(spec: ModelSpec, model: LoadedModel, batch: FeatureBatch) -> dict[str, Any]:
     """Prediction columns by name, as the engine would write them."""
-    columns = to_columns(spec, model.outputs, model.predict(batch), batch.rows, 0)
+    columns = complete_columns(spec, model.outputs, model.predict(batch), batch.rows, 0)
     return {field.name: column.to_pylist() for field, column in zip(model.outputs, columns, strict=True)}
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.models import load_model
 from tests.frameworks.records import NAMES, ROWS, batch_of, column, matrix, numbers, predicted, spec_of

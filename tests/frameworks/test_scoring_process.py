@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from tests.frameworks.records import NAMES, matrix, numbers
 from tests.unit.scoring.job_folder import JobFolder, doubles
 
@@ -37,7 +37,7 @@ def torch_model(declared: str) -> tuple[Saver, Predict]:
 
 
 def keras_model(declared: str) -> tuple[Saver, Predict]:
-    import scoring.models.tensorflow_library  # noqa: F401, PLC0415 - it chooses Keras's backend
+    import scoring.models.tensors.tensorflow_library  # noqa: F401, PLC0415 - it chooses Keras's backend
 
     import keras  # isort: skip  # noqa: PLC0415
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.job.scoring_spec import Feature, Framework
-from contract.job.training_spec import TrainingReport
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import Framework
+from contract.training.training_spec import TrainingReport
 from tests.frameworks.documented_script import LABEL, recipe, script
 from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.training.training_folder import TrainingFolder

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 # Before Keras: it chooses the backend and the threads, as in a job.
-import scoring.models.tensorflow_library  # noqa: F401
+import scoring.models.tensors.tensorflow_library  # noqa: F401
 
 import keras  # isort: skip
 import tensorflow as tf
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.errors import ConfigurationError, ModelError
 from scoring.models import load_model
 from tests.frameworks.records import NAMES, ROWS, batch_of, column, matrix, numbers, predicted, spec_of

@@ -16,10 +16,11 @@ from cli.commands.arguments import build_parser
 from cli.documents.artifact import inspect_artifact
 from cli.documents.model_document import ModelDocument, read_document
 from cli.documents.recipe_document import read_recipe
+from contract.catalog.model_formats import METHODS_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import ModelRecipe, Promotion, TrainingCompute
-from contract.job.scoring_spec import METHODS_OF_FORMAT, ModelSpec
 from contract.status import ExecutionStatus, VersionState
+from contract.training.recipes import ModelRecipe, Promotion, TrainingCompute
 from contract.workflow.scoring_request import ExecutionRequest
 from contract.workflow.training_request import TrainingRequest
 
@@ -38,13 +39,13 @@ def test_request_document_explains_every_field(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelSpec)])
-def test_contract_document_explains_every_field_of_a_models_record(field: str) -> None:
-    assert f"`{field}`" in text_of("docs/reference/scoring-container.md")
+def test_record_reference_explains_every_field_of_a_model(field: str) -> None:
+    assert f"`{field}`" in text_of("docs/reference/model-record.md")
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelVersion)])
-def test_contract_document_explains_every_field_of_a_version(field: str) -> None:
-    assert field == "spec" or f"`{field}`" in text_of("docs/reference/scoring-container.md")
+def test_record_reference_explains_every_field_of_a_version(field: str) -> None:
+    assert field == "spec" or f"`{field}`" in text_of("docs/reference/model-record.md")
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,8 @@ def test_models_document_names_every_command(command: str) -> None:
 
 
 @pytest.mark.parametrize("format_", METHODS_OF_FORMAT)
-def test_contract_document_names_every_format_and_its_methods(format_: str) -> None:
-    document = text_of("docs/reference/scoring-container.md")
+def test_format_reference_names_every_format_and_its_methods(format_: str) -> None:
+    document = text_of("docs/reference/model-formats.md")
     assert f"`{format_}`" in document
     assert all(f"`{method}`" in document for method in METHODS_OF_FORMAT[format_])
 
@@ -78,8 +79,8 @@ TRAINING_FIELDS = sorted(
 
 
 @pytest.mark.parametrize("field", TRAINING_FIELDS)
-def test_training_document_explains_every_field_of_a_recipe_and_of_a_training_request(field: str) -> None:
-    assert f"`{field}`" in text_of("docs/learn/train-models.md")
+def test_docs_explain_every_field_of_recipes_and_training_requests(field: str) -> None:
+    assert f"`{field}`" in text_of("docs/learn/train-models.md") + text_of("docs/reference/recipe.md")
 
 
 def test_training_document_explains_every_state_of_a_version() -> None:
@@ -96,7 +97,7 @@ def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
 
 def test_the_recipe_of_a_network_that_is_shown_is_one(tmp_path: Path) -> None:
     """That its script trains and scores is what tests/frameworks shows."""
-    shown = text_of("docs/reference/training-container.md").split("```json\n")[1].split("```")[0]
+    shown = text_of("docs/learn/training-script.md").split("```json\n")[1].split("```")[0]
     (tmp_path / "recipe.json").write_text(shown)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "train.py").touch()
@@ -135,8 +136,8 @@ def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
         assert re.search(rf"^{command.removeprefix('make ')}:", text_of("Makefile"), re.MULTILINE)
 
 
-def test_readme_says_what_every_folder_holds() -> None:
-    table = text_of("README.md").split("## What is where")[1].split("\n## ")[0]
+def test_architecture_document_lists_every_folder() -> None:
+    table = text_of("docs/architecture.md").split("## Folders")[1].split("\n## ")[0]
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("**/*.py"))}
     ours = {name for name in folders if not name.startswith(".") and name not in _MADE}
     assert sorted(name for name in ours if f"`{name}/`" not in table) == []
@@ -149,7 +150,9 @@ def test_readme_says_what_every_folder_holds() -> None:
         "CONTRIBUTING.md",
         "docs/reference/embedded-aws.md",
         "docs/learn/first-model.md",
+        "docs/operate/deploy.md",
         "docs/operate/failures.md",
+        "docs/operate/triggers.md",
         "docs/learn/train-models.md",
     ],
 )

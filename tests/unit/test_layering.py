@@ -164,3 +164,55 @@ def test_only_one_module_of_the_functions_makes_aws_clients_and_reads_the_enviro
 def test_the_rooms_that_are_there_are_known() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages <= OURS
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    circle = import_circle(module_imports())
+    assert circle == [], "an import circle: " + " -> ".join(circle)
+
+
+def module_imports() -> dict[str, set[str]]:
+    """Our modules that each of our modules imports when it is loaded, type checking included."""
+    modules = {}
+    for room in sorted(OURS - {"app", "tests"}):
+        parent = ROOT / "inference_container" if room in ("scoring", "training", "launcher") else ROOT
+        for path in (parent / room).rglob("*.py"):
+            parts = path.relative_to(parent).with_suffix("").parts
+            modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return {name: {*top_level_imports(path)} & modules.keys() for name, path in modules.items()}
+
+
+def top_level_imports(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports outside of functions; `from a import b` gives `a.b` and `a`."""
+    ahead: list[ast.AST] = [ast.parse(path.read_text(), str(path))]
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield str(node.module)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            ahead.extend(ast.iter_child_nodes(node))
+
+
+def import_circle(imported: dict[str, set[str]]) -> list[str]:
+    """One circle of modules, its first module repeated at the end; empty when there is none."""
+    finished: set[str] = set()
+
+    def visit(name: str, trail: list[str]) -> list[str]:
+        if name in trail:
+            return [*trail[trail.index(name) :], name]
+        if name not in finished:
+            for other in sorted(imported[name]):
+                if circle := visit(other, [*trail, name]):
+                    return circle
+            finished.add(name)
+        return []
+
+    return next((circle for name in sorted(imported) if (circle := visit(name, []))), [])
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    assert import_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert import_circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []

@@ -8,10 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.columns import holds_every_value
-from contract.job.scoring_spec import Feature, ModelSpec
-from scoring.columns.bisection import by_halves
-from scoring.columns.foreign_schemas import with_columns
+from scoring.columns.bisection import bisect_failures
+from scoring.columns.foreign_schemas import update_foreign_schemas
 from scoring.errors import ConfigurationError, DataError
 
 _PANDAS_KEY = b"pandas"
@@ -84,7 +85,7 @@ def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls:
         hint = f" (it has {near!r}: names must be equal in case too)" if near else ""
         return [f"feature column {feature.name!r} of type {feature.type} is missing{hint}"]
     found = types[feature.name]
-    if not is_safe(found, feature.type):
+    if not casts_without_loss(found, feature.type):
         found_and_expected = f"is of type {found}, the record says {feature.type}, and not all values of the one fit in"
         return [
             f"feature column {feature.name!r} {found_and_expected} the other: convert the column or mend the record"
@@ -95,12 +96,12 @@ def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls:
     return []
 
 
-def is_safe(found: pa.DataType, declared: str) -> bool:
+def casts_without_loss(found: pa.DataType, declared: str) -> bool:
     """Whether values can go from one type to the other without loss."""
     return holds_every_value(declared, str(found.value_type if pa.types.is_dictionary(found) else found))
 
 
-def declared_array(feature: Feature, column: pa.Array, most: int) -> tuple[pa.Array, dict[int, str]]:
+def cast_to_declared(feature: Feature, column: pa.Array, most: int) -> tuple[pa.Array, dict[int, str]]:
     """A batch's column in the type that the record declares, null where that cannot be, and why not, by index.
 
     When more than `most` values cannot be, only so many and one more are found.
@@ -116,23 +117,23 @@ def declared_array(feature: Feature, column: pa.Array, most: int) -> tuple[pa.Ar
     try:
         return column.cast(declared), bad
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        halving = by_halves(len(column), lambda start, stop: column.slice(start, stop - start).cast(declared), most)
-    for index in halving.failed:
+        found = bisect_failures(len(column), lambda start, stop: column.slice(start, stop - start).cast(declared), most)
+    for index in found.failures:
         # A null can be cast to anything, so that no row has both reasons.
         bad[index] = (
             f"feature column {feature.name!r} of type {column.type} has a value that {feature.type} cannot hold "
             f"({column[index]}): convert the column"
         )
-    pieces = dict(halving.pieces)
-    pieces.update({index: pa.nulls(1, declared) for index in halving.failed})
-    return pa.concat_arrays([pieces[start] for start in sorted(pieces)]), bad
+    chunks = dict(found.results)
+    chunks.update({index: pa.nulls(1, declared) for index in found.failures})
+    return pa.concat_arrays([chunks[start] for start in sorted(chunks)]), bad
 
 
 def extended_metadata(
     metadata: Mapping[bytes, bytes], kept: tuple[str, ...], outputs: tuple[pa.Field, ...]
 ) -> dict[bytes, bytes]:
     """The schema's key-value metadata, with what pandas and others wrote about its columns kept true for the output."""
-    extended = with_columns(metadata, kept, outputs)
+    extended = update_foreign_schemas(metadata, kept, outputs)
     if _PANDAS_KEY not in extended:
         return extended
     try:

@@ -38,7 +38,9 @@ _WITHOUT_ROOM = frozenset(
 """In languages that nothing can be added to from here."""
 
 
-def with_columns(metadata: Mapping[bytes, bytes], kept: Sequence[str], added: Sequence[pa.Field]) -> dict[bytes, bytes]:
+def update_foreign_schemas(
+    metadata: Mapping[bytes, bytes], kept: Sequence[str], added: Sequence[pa.Field]
+) -> dict[bytes, bytes]:
     """The key-value pairs of an output that has these columns of the input, and these new ones."""
     extended = {key: value for key, value in metadata.items() if key not in _WITHOUT_ROOM}
     if _SPARK in extended:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.job.scoring_spec import DEFAULT_OUTPUT_COLUMN, ModelSpec
+from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ConfigurationError, ModelError, one_line
 
 
@@ -34,19 +35,21 @@ def output_fields(
     return tuple(pa.field(name, kind) for name, kind in zip(names, types, strict=True))
 
 
-def to_columns(spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int, first_row: int) -> list[pa.Array]:
-    """As `checked_columns`, for who can do with nothing less than a prediction for every row.
+def complete_columns(
+    spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int, first_row: int
+) -> list[pa.Array]:
+    """As `prediction_columns`, for who can do with nothing less than a prediction for every row.
 
     Raises ModelError for the first row that has none, too.
     """
-    columns, missing = checked_columns(spec, fields, values, rows)
+    columns, missing = prediction_columns(spec, fields, values, rows)
     if missing:
         row, reason = min(missing.items())
         raise ModelError(f"{reason} for row {first_row + row:,}")
     return columns
 
 
-def checked_columns(
+def prediction_columns(
     spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int
 ) -> tuple[list[pa.Array], dict[int, str]]:
     """Columns of `rows` values each, in the types of `fields`, and why some rows have no prediction, by index.
@@ -85,7 +88,7 @@ def _column(field: pa.Field, values: Any, missing: dict[int, str]) -> pa.Array:
         if pa.types.is_string(field.type):
             column = pa.array([_text(value) for value in values.tolist()], pa.string())
         else:
-            column = numbers_column(values)
+            column = numeric_column(values)
             column = column if column.type == field.type else column.cast(field.type)
     except (pa.ArrowException, TypeError) as error:
         raise ModelError(
@@ -99,7 +102,7 @@ def _column(field: pa.Field, values: Any, missing: dict[int, str]) -> pa.Array:
     return column
 
 
-def numbers_column(values: Any) -> pa.Array:
+def numeric_column(values: Any) -> pa.Array:
     """A NumPy array as a column, without a copy where that can be."""
     if values.dtype.kind not in "iuf" or values.dtype.itemsize > 8:
         return pa.array(values.tolist() if values.dtype.kind == "O" else np.ascontiguousarray(values))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
 from scoring.errors import ConfigurationError, ModelError
 from scoring.job.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Never
 
+from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
-from contract.job.scoring_spec import JobSpec, ModelFormat
+from contract.job.scoring_spec import JobSpec
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind

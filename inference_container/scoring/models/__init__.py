@@ -7,29 +7,30 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from contract.catalog.images import image_of
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, ModelFormat, ModelSpec
+from contract.catalog.image_variants import image_of
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, ModelFormat
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
-from scoring.models.archived_code import note_ignored_code
+from scoring.models.custom_code.archived_code import note_ignored_code
 from scoring.models.versions import both_versions, check_pinned_version, heard_warnings, sum_up_notes
 
 _LOADERS: dict[ModelFormat, str] = {
-    "sklearn-joblib": "scoring.models.sklearn_joblib",
-    "sklearn-skops": "scoring.models.sklearn_skops",
-    "xgboost-json": "scoring.models.xgboost_booster",
-    "xgboost-ubj": "scoring.models.xgboost_booster",
-    "xgboost-sklearn-json": "scoring.models.xgboost_wrapper",
-    "xgboost-sklearn-ubj": "scoring.models.xgboost_wrapper",
-    "lightgbm-text": "scoring.models.lightgbm_booster",
-    "catboost-cbm": "scoring.models.catboost_model",
+    "sklearn-joblib": "scoring.models.scikit_learn.joblib_file",
+    "sklearn-skops": "scoring.models.scikit_learn.skops_file",
+    "xgboost-json": "scoring.models.trees.xgboost_booster",
+    "xgboost-ubj": "scoring.models.trees.xgboost_booster",
+    "xgboost-sklearn-json": "scoring.models.trees.xgboost_wrapper",
+    "xgboost-sklearn-ubj": "scoring.models.trees.xgboost_wrapper",
+    "lightgbm-text": "scoring.models.trees.lightgbm_booster",
+    "catboost-cbm": "scoring.models.trees.catboost_model",
     "onnx": "scoring.models.onnx_model",
-    "custom": "scoring.models.custom_code",
-    "tensorflow-savedmodel": "scoring.models.tensorflow_savedmodel",
-    "keras": "scoring.models.keras_file",
-    "pytorch-export": "scoring.models.torch_export",
-    "torchscript": "scoring.models.torchscript",
+    "custom": "scoring.models.custom_code.custom_model",
+    "tensorflow-savedmodel": "scoring.models.tensors.tensorflow_savedmodel",
+    "keras": "scoring.models.tensors.keras_file",
+    "pytorch-export": "scoring.models.tensors.torch_export",
+    "torchscript": "scoring.models.tensors.torchscript",
 }
 
 
@@ -111,7 +112,7 @@ def fitted(model: LoadedModel) -> LoadedModel:
     """The model with batches that fit into a GPU's memory, where there is one: it is smaller, and nobody's own."""
     if find_device() == "cpu":
         return model
-    from scoring.models.adaptive import AdaptiveModel  # noqa: PLC0415 - it needs what is above
+    from scoring.models.adaptive_batches import AdaptiveModel  # noqa: PLC0415 - it needs what is above
 
     return model if isinstance(model, AdaptiveModel) else AdaptiveModel(model)
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pyarrow as pa
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.device import find_device, onnx_providers

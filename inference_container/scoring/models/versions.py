@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from contract.job.scoring_spec import Framework, ModelSpec
+from contract.catalog.model_formats import Framework
+from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError
 
 _MODULES: dict[Framework, str] = {

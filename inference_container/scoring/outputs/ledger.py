@@ -1,4 +1,4 @@
-"""The ledger's markers: put in place after all outputs of an object and model are."""
+"""Commits to the ledger: markers, put in place after all outputs that they name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,32 +7,32 @@ from pathlib import Path
 from contract.codec import dumps
 from contract.job.ledger import Marker
 from contract.layout import marker_key
-from scoring.outputs.atomic_files import Move, place, sync
+from scoring.outputs.atomic_files import FileMove, fsync_all, move_into_place
 
 
 @dataclass(frozen=True)
-class Commit:
-    """One model's outputs of an object and the marker that names them, finished and not yet in their places."""
+class PreparedCommit:
+    """The finished outputs of one object and model, and their marker, before they are in place."""
 
-    outputs: tuple[Move, ...]
-    marker: Move
+    outputs: tuple[FileMove, ...]
+    marker: FileMove
 
 
-def prepare(ledger: Path, scratch: Path, marker: Marker, outputs: Sequence[Move]) -> Commit:
-    """Write the marker of outputs that are finished."""
+def prepare_commit(ledger: Path, scratch: Path, marker: Marker, outputs: Sequence[FileMove]) -> PreparedCommit:
+    """Write the marker of finished outputs to `scratch`."""
     unfinished = scratch / f"{marker.model_id}.marker"
     unfinished.write_text(dumps(marker), encoding="utf-8")
-    return Commit(tuple(outputs), Move(unfinished, ledger / marker_key(marker.model_id, marker.object.key)))
+    return PreparedCommit(tuple(outputs), FileMove(unfinished, ledger / marker_key(marker.model_id, marker.object.key)))
 
 
-def commit(prepared: Sequence[Commit]) -> None:
-    """Put outputs in their places and then the markers, each complete or not at all.
+def commit(prepared: Sequence[PreparedCommit]) -> None:
+    """Move outputs and then markers into place, each complete or not at all.
 
-    Whatever moment the machine goes down at, a marker that is there has its outputs. For all models of an object
-    together: the disk is waited for three times, however many they are.
+    If the machine crashes at any moment, every marker that exists has its outputs. Committing all
+    models of an object together waits for the disk three times, whatever the number of models.
     """
     outputs = [move for each in prepared for move in each.outputs]
     markers = [each.marker for each in prepared]
-    sync([move.finished for move in (*outputs, *markers)])
-    place(outputs)
-    place(markers)
+    fsync_all([move.finished for move in (*outputs, *markers)])
+    move_into_place(outputs)
+    move_into_place(markers)

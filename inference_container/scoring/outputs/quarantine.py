@@ -23,7 +23,7 @@ SCHEMA = pa.schema(
 _ROWS_A_GROUP = 10_000
 
 
-class QuarantineSink:
+class QuarantineWriter:
     """A Parquet file that is only made when there is a row for it; row groups do not depend on the batches."""
 
     def __init__(self, path: Path, key: str, model_id: str, model_version: str) -> None:
@@ -40,7 +40,7 @@ class QuarantineSink:
         while len(self._waiting) >= _ROWS_A_GROUP:
             self._write_group()
 
-    def begun_digest(self) -> None:
+    def prefix_digest(self) -> None:
         """Nothing of it is known from elsewhere."""
 
     def close(self) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.bad_rows import json_text
 from scoring.errors import ConfigurationError
 
 _ROWS_AT_ONCE = 4_096
 
 
-class TextSink:
+class TextWriter:
     """A file of lines, one a row, in UTF-8."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
@@ -42,7 +42,7 @@ class TextSink:
         for line_block in (lines,) if isinstance(lines, pa.Array) else lines.chunks:
             self._file.write(_bytes_of(line_block))
 
-    def begun_digest(self) -> None:
+    def prefix_digest(self) -> None:
         """Nothing of it is known from elsewhere."""
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class TextSink:
         self.path.unlink(missing_ok=True)
 
 
-class CsvSink(TextSink):
+class CsvWriter(TextWriter):
     """Comma-separated, with a header, as RFC 4180 says but for line ends, which are a line feed.
 
     A null is nothing, an empty text is a pair of quotes; NaN and infinities are `nan`, `inf` and `-inf`.
@@ -78,7 +78,7 @@ class CsvSink(TextSink):
         self._write_lines(parts)
 
 
-class JsonlSink(TextSink):
+class JsonlWriter(TextWriter):
     """One JSON object a line, keys in the order of the columns, nulls as null.
 
     NaN and infinities, which JSON lacks, are the texts "NaN", "Infinity" and "-Infinity"; bytes are Base64; dates,

@@ -1,4 +1,4 @@
-"""How an object's predictions are written, chosen by rule; the ledger names it, and why where there was a choice."""
+"""Chooses how an object's predictions are written; the ledger records the choice and its reason."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,17 +6,18 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.formats import format_of
-from contract.job.scoring_spec import ModelSpec
 from scoring.columns.column_plan import ColumnPlan
-from scoring.outputs.atomic_files import BegunDigest, ParquetSink
-from scoring.outputs.text_output import CsvSink, JsonlSink
+from scoring.outputs.atomic_files import PrefixDigest
+from scoring.outputs.parquet_output import EncodedParquetWriter
+from scoring.outputs.text_output import CsvWriter, JsonlWriter
 from scoring.readers import InputObject
-from scoring.splice import SplicedSink, SpliceSource
+from scoring.splice import SplicedWriter, SpliceSource
 
 
-class Sink(Protocol):
-    """An output object while it is written; it takes columns of rows in the input's order."""
+class OutputWriter(Protocol):
+    """Writes one output object; takes columns of rows in the input's order."""
 
     path: Path
     rows: int
@@ -25,22 +26,23 @@ class Sink(Protocol):
 
     def close(self) -> None: ...
 
-    def begun_digest(self) -> BegunDigest | None:
-        """The digest of the closed file's beginning, where it need not be read for that."""
+    def prefix_digest(self) -> PrefixDigest | None:
+        """Return the digest of the closed file's start where that is already known."""
 
     def discard(self) -> None:
-        """Close and remove the file; safe to call at any time."""
+        """Close and delete the file. Idempotent."""
 
 
 @dataclass(frozen=True)
-class Writer:
-    """A sink and the input columns that it wants before the added ones."""
+class ChosenWriter:
+    """A writer, and the input columns that it takes before the added columns."""
 
-    sink: Sink
+    writer: OutputWriter
     kept: tuple[str, ...]
     name: str
+    """How the output is written, with the reason for re-encoding, for the ledger."""
     copies_input: bool = False
-    """It keeps the input's bytes, so that every row of the input must be in the output."""
+    """Whether the input's bytes are copied, so that the output must contain every input row."""
 
 
 def open_writer(
@@ -51,27 +53,27 @@ def open_writer(
     file: SpliceSource,
     scratch: Path,
     group_rows: int,
-    why_encode: str = "",
-) -> Writer:
-    """Open the output of one object; `why_encode` forbids copying, `file` is the object's own.
+    reencode_reason: str = "",
+) -> ChosenWriter:
+    """Open the output of one object; `file` is the input's file, a `reencode_reason` rules out copying.
 
-    Raises ConfigurationError when the format that the record asks for has no form for a column.
+    Raises ConfigurationError when the record's output format cannot represent a column.
     """
     path = scratch / f"{spec.model_id}.{spec.output_format}"
     if spec.output_format == "csv":
-        return Writer(CsvSink(path, spec, plan.schema), plan.kept, "csv")
+        return ChosenWriter(CsvWriter(path, spec, plan.schema), plan.kept, "csv")
     if spec.output_format == "jsonl":
-        return Writer(JsonlSink(path, plan.schema), plan.kept, "jsonl")
-    reason = why_encode or _why_not_copied(spec, source) or file.refusal(plan.added)
+        return ChosenWriter(JsonlWriter(path, plan.schema), plan.kept, "jsonl")
+    reason = reencode_reason or _copy_refusal(spec, source) or file.refusal(plan.added)
     if not reason:
-        return Writer(SplicedSink(path, file, plan.added), (), "parquet, input copied", copies_input=True)
+        return ChosenWriter(SplicedWriter(path, file, plan.added), (), "parquet, input copied", copies_input=True)
     texts = [field.name for field in plan.added if pa.types.is_string(field.type)]
-    sink = ParquetSink(path, plan.schema, [*source.text_columns(), *texts], group_rows)
-    return Writer(sink, plan.kept, f"parquet, encoded: {reason}")
+    writer = EncodedParquetWriter(path, plan.schema, [*source.text_columns(), *texts], group_rows)
+    return ChosenWriter(writer, plan.kept, f"parquet, encoded: {reason}")
 
 
-def _why_not_copied(spec: ModelSpec, source: InputObject) -> str:
-    """Why the input's bytes cannot be kept, as far as the file need not be looked at; empty when they may be."""
+def _copy_refusal(spec: ModelSpec, source: InputObject) -> str:
+    """Return why the input's bytes cannot be copied, without opening the file; empty if they may be."""
     kind = format_of(source.key)
     if kind is None or kind.name != "parquet":
         return "the input is not Parquet"

@@ -47,11 +47,11 @@ def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputOb
         opened = ParquetObject(key, path)
     elif kind.name == "csv":
         # Late: what only text needs would cost every job of Parquet its time.
-        from scoring.readers.csv_object import CsvObject  # noqa: PLC0415
+        from scoring.readers.text.csv_object import CsvObject  # noqa: PLC0415
 
         opened = CsvObject(key, path, kind, wanted)
     else:
-        from scoring.readers.jsonl_object import JsonLinesObject  # noqa: PLC0415
+        from scoring.readers.text.jsonl_object import JsonLinesObject  # noqa: PLC0415
 
         opened = JsonLinesObject(key, path, kind, wanted)
     return PartitionedObject(opened, wanted) if wanted.partition_columns else opened

@@ -8,8 +8,8 @@ import pyarrow as pa
 from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput
 from scoring.errors import DataError
-from scoring.readers.cells import arrow_type, texts, to_type
 from scoring.readers.input_object import InputBatch, InputObject
+from scoring.readers.text.cell_types import arrow_type, texts, to_type
 
 
 class PartitionedObject:

@@ -6,14 +6,14 @@ from itertools import accumulate, islice
 
 import pyarrow as pa
 
-from scoring.splice.chunks import Chunk, Piece
-from scoring.splice.footer import MAGIC, ChunkField, Footer
-from scoring.splice.new_footer import new_footer
-from scoring.splice.page_index import merged_column_index, merged_offset_index
+from scoring.splice.footer.column_chunks import Chunk, Piece
+from scoring.splice.footer.new_footer import new_footer
+from scoring.splice.footer.page_index import merged_column_index, merged_offset_index
+from scoring.splice.footer.parsed_footer import MAGIC, ChunkField, Footer
+from scoring.splice.footer.statistics import order_of
 from scoring.splice.prediction_chunks import FinishedPieces
 from scoring.splice.ranges import append
 from scoring.splice.spans import Struct, i32, i64
-from scoring.splice.statistics import order_of
 
 
 def assemble(out: FileIO, footer: Footer, columns: Sequence[pa.Field], pieces: FinishedPieces) -> int:

@@ -20,7 +20,7 @@ class Beginning:
         self._copying: Future[FileIO] | None = None
         self._unwanted = False
 
-    def copy_on(self, executor: Executor) -> None:
+    def start_copying(self, executor: Executor) -> None:
         """Let a thread of the executor copy it, and another one hash it."""
         self._source.hash_on(executor)
         self._copying = executor.submit(self._copy, beforehand=True)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.columns.widths import fixed_width
-from scoring.splice.footer import Footer, parse_footer, read_footer
+from scoring.splice.footer.parsed_footer import Footer, parse_footer, read_footer
 from scoring.splice.ranges import append, append_range
 
 _MOST_ROWS = 65_536

@@ -8,11 +8,11 @@ from functools import partial
 import pyarrow as pa
 
 from contract.dataset.thrift_compact import STRUCT, ThriftError
-from scoring.splice.descriptions import arrow_schema_problem
-from scoring.splice.footer import ChunkField, ColumnField, FileField, Footer, GroupField
+from scoring.splice.footer.chunk_pattern import USUAL_CHUNK
+from scoring.splice.footer.descriptions import arrow_schema_problem
+from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, FileField, Footer, GroupField
 from scoring.splice.prediction_chunks import piece_rows
 from scoring.splice.spans import fields, integer, places, read_list
-from scoring.splice.usual_chunk import USUAL_CHUNK
 
 _ENCRYPTED = frozenset({ChunkField.CRYPTO, ChunkField.ENCRYPTED_METADATA})
 _INDEXES = frozenset({ChunkField.OFFSET_INDEX, ChunkField.COLUMN_INDEX})

@@ -11,8 +11,8 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.outputs.atomic_files import BegunDigest
-from scoring.splice.footer import Footer, FooterError, read_footer
+from scoring.outputs.atomic_files import PrefixDigest
+from scoring.splice.footer.parsed_footer import Footer, FooterError, read_footer
 from scoring.splice.refusal import refusal_of
 
 _DIGEST_STEP = 1 << 18
@@ -25,7 +25,7 @@ class SpliceSource:
         self.path = path
         self.file = path.open("rb", buffering=0)
         self._found = os.fstat(self.file.fileno())
-        self._hashing: Future[BegunDigest] | None = None
+        self._hashing: Future[PrefixDigest] | None = None
         self._unwanted = False
         self._refusals: dict[tuple[pa.Field, ...], str | None] = {}
 
@@ -60,7 +60,7 @@ class SpliceSource:
             self._hashing = executor.submit(self._hash)
 
     @functools.cached_property
-    def digest(self) -> BegunDigest:
+    def digest(self) -> PrefixDigest:
         """Of everything before the footer: all outputs begin with it, whatever their model.
 
         A copy that went wrong would differ from what this says.
@@ -72,7 +72,7 @@ class SpliceSource:
                 pass
         return self._hash()
 
-    def _hash(self) -> BegunDigest:
+    def _hash(self) -> PrefixDigest:
         end = self.footer.start
         digest = hashlib.sha256()
         at = 0
@@ -86,7 +86,7 @@ class SpliceSource:
                 raise EOFError(f"file {self.path} ends {end - at:,} bytes before its footer")
             digest.update(data)
             at += len(data)
-        return BegunDigest(digest, end)
+        return PrefixDigest(digest, end)
 
     @property
     def unchanged(self) -> bool:

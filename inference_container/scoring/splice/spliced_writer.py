@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from contract.dataset.thrift_compact import ThriftError
 from scoring.errors import ScoringError, one_line
-from scoring.outputs.atomic_files import BegunDigest
+from scoring.outputs.atomic_files import PrefixDigest
 from scoring.splice.assembly import assemble
 from scoring.splice.copied_prefix import Beginning
-from scoring.splice.footer import FooterError
+from scoring.splice.footer.parsed_footer import FooterError
 from scoring.splice.prediction_chunks import Pieces
 from scoring.splice.source import SpliceSource
 
@@ -21,7 +21,7 @@ class SpliceError(ScoringError):
     """A file that cannot be spliced, or a spliced one that is not what it must be."""
 
 
-class SplicedSink:
+class SplicedWriter:
     """Takes prediction columns only, in the input's order. Memory is bounded by the batches and a few megabytes.
 
     The input's pages are copied by the kernel, when the sink is closed or before, and neither decoded nor looked at.
@@ -45,9 +45,9 @@ class SplicedSink:
             page_index=self._footer.has_page_index,
         )
 
-    def copy_on(self, executor: Executor) -> None:
+    def start_copying(self, executor: Executor) -> None:
         """Copy and hash the input's bytes on threads of the executor, which else is done at the end."""
-        self._beginning.copy_on(executor)
+        self._beginning.start_copying(executor)
 
     def write(self, columns: list[pa.Array]) -> None:
         """Add the next rows, one array a prediction column."""
@@ -79,7 +79,7 @@ class SplicedSink:
         self._verify(size, len(self._footer.leaves) + len(pieces.footer.leaves))
         self._pieces.discard()
 
-    def begun_digest(self) -> BegunDigest:
+    def prefix_digest(self) -> PrefixDigest:
         """Of what was copied."""
         return self._source.digest
 

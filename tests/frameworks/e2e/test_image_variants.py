@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from cli.documents.model_document import ModelDocument
 from cli.stage.executions import Snapshot
-from contract.catalog.images import image_of
-from contract.job.scoring_spec import Feature, Framework
+from contract.catalog.image_variants import image_of
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import Framework
 from contract.status import ExecutionStatus
 from contract.table.records import ExecutionRecord
 from tests.e2e.stage import Stage, train_xgboost

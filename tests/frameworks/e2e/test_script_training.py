@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from cli.commands.progress import watch
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
 from cli.stage.executions import Snapshot
 from cli.stage.recipes import Recipes
-from contract.catalog.images import image_of
-from contract.job.scoring_spec import Framework
+from cli.views.progress import watch
+from contract.catalog.image_variants import image_of
+from contract.catalog.model_formats import Framework
 from contract.status import ExecutionStatus, JobStatus, VersionState
 from contract.table.records import JobRecord
 from tests.e2e.stage import Stage

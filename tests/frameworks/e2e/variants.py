@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from contract.catalog.images import ImageVariant
+from contract.catalog.image_variants import ImageVariant
 from embedded.cdk.deploy import deploy
 from embedded.cdk.synth import synthesize
 from embedded.server.embedded_aws import EmbeddedAws

@@ -11,8 +11,8 @@ from cli.failures import CommandError
 from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import HISTORY_LIMIT, Model
-from contract.job.scoring_spec import Feature
 from contract.table import records
 from tests.unit.cli.builders import make_archive
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from cli import main as entry
-from cli.commands.progress import PlainProgress
 from cli.documents.recipe_document import read_recipe
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog
@@ -18,9 +17,11 @@ from cli.stage.decisions import Decisions
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from cli.stage.recipes import Recipes
+from cli.views.progress import PlainProgress
 from contract import layout
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Model, ModelVersion, TrainedBy, VersionDecision
-from contract.job.scoring_spec import Feature, ModelSpec
 from contract.problems import InvalidInputError
 from contract.status import ExecutionKind, ExecutionStatus, VersionState
 from contract.table import records

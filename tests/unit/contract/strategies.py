@@ -5,19 +5,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from contract.catalog.model_fields import ARROW_TYPES, Feature
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.dataset.input_options import InputOptions
 from contract.job.ledger import KeyReport, Marker, OutputFile
-from contract.job.scoring_spec import (
-    ARROW_TYPES,
-    FRAMEWORK_OF_FORMAT,
-    METHODS_OF_FORMAT,
-    Feature,
-    JobSpec,
-    ModelSpec,
-    PinnedObject,
-    ScoringOptions,
-)
+from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
 from contract.triggers.uploads import ObjectVersion, UploadManifest

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from contract.catalog.recipes import Promotion
+from contract.training.recipes import Promotion
 from examples.flights.data import CARRIER, KEY, MONTH, ORIGIN, Group, read_flights
 from examples.flights.fleet import FEATURES_OF_AIRPORTS, FLOOR, LABEL, NUMBERS, Lesson, late, write_lessons
 

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract import codec, environment, layout
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, Model, ModelVersion
 from contract.job.ledger import KeyReport, Marker, OutputFile
-from contract.job.scoring_spec import Feature, JobSpec, ModelSpec, PinnedObject
+from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord

@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from contract import codec, layout
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
-from contract.catalog.recipes import ModelRecipe, Promotion
-from contract.job.scoring_spec import Feature
-from contract.job.training_spec import METRICS, TrainingReport, TrainingSpec
 from contract.status import JobStatus
 from contract.table import records
+from contract.training.recipes import ModelRecipe, Promotion
+from contract.training.training_spec import METRICS, TrainingReport, TrainingSpec
 from contract.workflow.messages import ExecutionPlanInput, PlanInput
 from tests.unit.lambdas.builders import REGION, STARTED_AT, Stage, any_model_spec
 

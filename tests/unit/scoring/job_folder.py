@@ -17,10 +17,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps, loads
 from contract.environment import ML_ROOT
 from contract.job.ledger import Marker
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, Feature, JobSpec, ModelSpec, PinnedObject, ScoringOptions
+from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
 
 REPOSITORY = Path(__file__).parents[3]
@@ -151,7 +154,7 @@ def joblib_saver(model: object) -> Callable[[Path], object]:
     return lambda path: joblib.dump(model, path)
 
 
-def by_value_saver(model: object) -> Callable[[Path], object]:
+def cloudpickle_saver(model: object) -> Callable[[Path], object]:
     """For models whose class lives in a test: the scoring process cannot import it."""
     return lambda path: path.write_bytes(cloudpickle.dumps(model))
 

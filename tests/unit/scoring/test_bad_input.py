@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.status import FailureKind
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.here import Code, code_spec, score_here
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder, parquet_bytes
 
 FEATURES = (Feature("distance", "double"), Feature("hour", "int32"))
@@ -25,7 +25,7 @@ def first_column(matrix: Any) -> Any:
 
 def scored(job: JobFolder, *features: Feature, **fields: Any) -> dict[str, str]:
     """By object: the kind and text of its failure, or nothing."""
-    done = score_here(job, {code_spec(*(features or FEATURES), **fields): Code(first_column)})
+    done = score_in_process(job, {model_spec(*(features or FEATURES), **fields): FunctionModel(first_column)})
     return {item.key: "".join(f"{failure.kind}: {failure.text}" for failure in item.failures) for item in done}
 
 
@@ -101,10 +101,10 @@ def test_ten_thousand_columns_pass_through(job: JobFolder) -> None:
     wide = pa.table({f"c{index}": pa.array([float(index), None]) for index in range(10_000)})
     job.add_object("wide.parquet", wide)
     models = {
-        code_spec(Feature("c5", "double"), model_id="copies"): Code(first_column),
-        code_spec(Feature("c5", "double"), model_id="lines", output_format="csv"): Code(first_column),
+        model_spec(Feature("c5", "double"), model_id="copies"): FunctionModel(first_column),
+        model_spec(Feature("c5", "double"), model_id="lines", output_format="csv"): FunctionModel(first_column),
     }
-    (done,) = score_here(job, models)
+    (done,) = score_in_process(job, models)
     assert done.failures == ()
     output = job.output("copies", "wide.parquet")
     assert output.num_columns == 10_001
@@ -123,8 +123,8 @@ def test_ten_thousand_features_are_scored_in_small_batches(job: JobFolder) -> No
         sizes.append(len(matrix))
         return matrix.sum(axis=1)
 
-    spec = code_spec(*(Feature(name, "double") for name in names), columns="keys", key_columns=("c0",))
-    (done,) = score_here(job, {spec: Code(predict)})
+    spec = model_spec(*(Feature(name, "double") for name in names), columns="keys", key_columns=("c0",))
+    (done,) = score_in_process(job, {spec: FunctionModel(predict)})
     assert done.failures == ()
     assert sum(sizes) == 600
     assert max(sizes) <= 256

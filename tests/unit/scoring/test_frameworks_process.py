@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from contract.catalog.model_fields import Feature
 from contract.codec import dumps
-from contract.job.scoring_spec import Feature
-from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import JobFolder, joblib_saver
 from tests.unit.scoring.models.loading import NAMES
 
@@ -134,7 +134,7 @@ import sys, time
 from pathlib import Path
 import numpy as np, pyarrow as pa
 from contract.codec import loads
-from contract.job.scoring_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 

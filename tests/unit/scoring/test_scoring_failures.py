@@ -17,12 +17,13 @@ import pyarrow as pa
 import pytest
 import xgboost
 
-from contract.job.scoring_spec import Feature, PinnedObject
-from tests.unit.scoring.flights import make_flights
+from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import PinnedObject
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import (
     DEADLINE_SECONDS,
     JobFolder,
-    by_value_saver,
+    cloudpickle_saver,
     doubles,
     joblib_saver,
     parquet_bytes,
@@ -54,7 +55,7 @@ def add_code(job: JobFolder, code: Callable[[Any], Any], model_id: str = "code")
         def predict(self, matrix: Any) -> Any:
             return code(matrix)
 
-    job.add_model(model_id, by_value_saver(Code()), features=doubles("flight_id"))
+    job.add_model(model_id, cloudpickle_saver(Code()), features=doubles("flight_id"))
 
 
 def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
@@ -180,7 +181,7 @@ def test_one_failing_model_does_not_take_the_others_predictions(job: JobFolder, 
 
     assert job.message == (
         "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': row 0 cannot be scored: its "
-        "predict failed on it (RuntimeError: no such leaf): mend the row, or set tolerated_quarantine_fraction to "
+        "predict failed on it (RuntimeError: no such leaf): fix the row, or set tolerated_quarantine_fraction to "
         "quarantine such rows"
     )
     assert job.marker("good", "a.parquet").rows_scored == 10

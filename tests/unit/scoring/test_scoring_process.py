@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from contract.job.scoring_spec import Feature
-from tests.unit.scoring.flights import make_flights
+from contract.catalog.model_fields import Feature
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import JobFolder, joblib_saver
 
 NUMBERS = ["distance", "delay", "hour"]

@@ -10,13 +10,13 @@ import pytest
 import xgboost
 
 from contract.codec import loads
-from contract.job.training_spec import TrainingSpec
+from contract.training.training_spec import TrainingSpec
 from tests.unit.training.training_folder import DEADLINE_SECONDS, TrainingFolder, doubles, numbers_frame, wait_for
-from training.channel import find_sources
-from training.dataset import Batch, Dataset
+from training.data.channel_files import find_sources
+from training.data.training_data import Batch, Dataset
 from training.interruption import InterruptedTrainingError, Interruption
 from training.load_check import record_of
-from training.xgboost_trainer import BatchIterator
+from training.trainers.xgboost_trainer import BatchIterator
 
 ROUNDS = 40
 SETTINGS = {

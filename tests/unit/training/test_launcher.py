@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from contract.layout import ContainerPaths
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from tests.unit.training.training_folder import REPOSITORY, TrainingFolder
 
 
@@ -23,11 +23,11 @@ def launch(job: TrainingFolder, *arguments: str) -> subprocess.CompletedProcess[
 def test_train_trains_and_no_argument_scores(job: TrainingFolder) -> None:
     assert launch(job, "train").returncode == 1
     assert job.failure.startswith("CONFIGURATION: the training spec cannot be read")
-    scoring = ContainerPaths(job.paths.root)
-    assert not scoring.job.exit_message.exists()
+    scoring_paths = ContainerPaths(job.paths.root)
+    assert not scoring_paths.exit_message.exists()
 
     assert launch(job).returncode == 1
-    assert scoring.job.exit_message.read_text().startswith("CONFIGURATION: the job spec cannot be read")
+    assert scoring_paths.exit_message.read_text().startswith("CONFIGURATION: the job spec cannot be read")
 
 
 def test_the_rest_of_the_arguments_goes_to_the_one_or_the_other(job: TrainingFolder) -> None:

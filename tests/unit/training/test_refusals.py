@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from contract.job.scoring_spec import Feature, PinnedObject
+from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import PinnedObject
 from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame
 
 SKLEARN: dict[str, Any] = {

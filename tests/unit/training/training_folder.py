@@ -17,11 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contract.catalog.model_fields import Feature
 from contract.codec import dumps, loads
 from contract.environment import ML_ROOT
-from contract.job.scoring_spec import Feature, PinnedObject
-from contract.job.training_spec import TrainingReport, TrainingSpec
+from contract.job.scoring_spec import PinnedObject
 from contract.layout import TrainingPaths
+from contract.training.training_spec import TrainingReport, TrainingSpec
 
 REPOSITORY = Path(__file__).parents[3]
 DEADLINE_SECONDS = 120
@@ -31,7 +32,7 @@ MIXED = (*NUMBERS, Feature("carrier", "string"))
 
 _SIGNALLED = """
 import os, runpy, sys
-from scoring.models.xgboost_library import xgboost
+from scoring.models.trees.xgboost_library import xgboost
 update = xgboost.Booster.update
 def signalled(booster, data, iteration):
     update(booster, data, iteration)

@@ -1,9 +1,10 @@
 from dataclasses import replace
 
-from cli.commands.tables import comparison_json, feature_lines
 from cli.documents.comparison import compare
+from cli.views.models import comparison_json, feature_lines
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
-from contract.job.scoring_spec import Feature, ModelSpec
 
 SPEC = ModelSpec(
     model_id="churn",

@@ -6,7 +6,7 @@ import pytest
 
 from cli.commands.arguments import build_parser
 from cli.documents.model_document import ModelDocument, read_document, read_features, read_tags
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError
 
 GOOD: dict[str, Any] = {

@@ -21,8 +21,9 @@ from cli.sample_scoring.schema_inference import infer_features
 from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import ModelFormat
 from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import Feature, ModelFormat
 from contract.problems import InvalidInputError
 from tests.unit.cli.builders import make_archive
 from tests.unit.cli.local_models import classifier, people, sample_table, sklearn_archive, write_sample

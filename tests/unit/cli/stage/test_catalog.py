@@ -10,7 +10,7 @@ from cli.failures import CommandError
 from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError
 from tests.unit.cli.builders import make_archive
 

@@ -2,12 +2,12 @@
 
 import pytest
 
+from contract.catalog.model_fields import Feature
 from contract.dataset.formats import contradiction, extension_of, format_of
 from contract.dataset.input_options import InputOptions
 from contract.dataset.partitions import partition_values
 from contract.dataset.text_head import HeadError, head_names
 from contract.job.job_input import can_share, input_of, shared_input
-from contract.job.scoring_spec import Feature
 from contract.problems import InvalidInputError
 from tests.unit.lambdas.builders import any_model_spec
 

@@ -6,7 +6,7 @@ import pytest
 
 from embedded.cdk.node import Node
 from embedded.images.docker_shim import IMAGES_VARIABLE, cdk_environment
-from embedded.images.images import ImageStore
+from embedded.images.image_store import ImageStore
 from embedded.server.endpoint import Endpoint
 
 URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/images:tag"

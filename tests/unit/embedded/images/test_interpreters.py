@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from embedded.images.images import Image
+from embedded.images.image import Image
 from embedded.images.interpreters import PYTHONS_VARIABLE, VARIANT_LABEL, python_for, read_pythons
 
 OWN = "/own/python"
 
 
 def image(**labels: str) -> Image:
-    return Image("uri", Path("/"), ("python",), (), {}, "/", None, labels, ())
+    return Image("uri", Path("/"), ("python",), (), {}, "/", labels)
 
 
 def test_a_variant_runs_under_the_python_that_is_named_for_it() -> None:

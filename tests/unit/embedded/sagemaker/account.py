@@ -10,9 +10,9 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
-from embedded.sagemaker import SageMakerService
-from embedded.sagemaker.job import Job
-from embedded.sagemaker.job_types import PROCESSING
+from embedded.sagemaker.jobs.job import Job
+from embedded.sagemaker.jobs.job_types import PROCESSING
+from embedded.sagemaker.service import SageMakerService
 from embedded.seams import Credentials
 from embedded.server.endpoint import Endpoint
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from embedded.images.images import ImageStore
-from embedded.sagemaker import SageMakerService
-from embedded.sagemaker.sandbox import probe
+from embedded.images.image_store import ImageStore
+from embedded.sagemaker.instances.sandbox import probe
+from embedded.sagemaker.service import SageMakerService
 from embedded.server.endpoint import Endpoint
 from tests.unit.embedded.sagemaker.account import ACCOUNT, DEADLINE_SECONDS, PRELUDE, REGION, Aws, allow
 

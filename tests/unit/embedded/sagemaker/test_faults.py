@@ -53,7 +53,7 @@ def test_an_order_that_makes_no_sense_is_refused_with_all_that_is_wrong(tmp_path
 
 def test_the_command_needs_an_embedded_aws_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--state-dir", str(tmp_path), "interrupt-spot", "*"]) == 1
-    assert "start one with `fleetscore up`" in capsys.readouterr().err
+    assert "Start one with `fleetscore up`" in capsys.readouterr().err
 
 
 def test_the_command_gives_orders_and_takes_them_back(
@@ -73,4 +73,4 @@ def test_the_command_gives_orders_and_takes_them_back(
     assert call("pending") == (0, "")
     assert call("interrupt-spot", "*", "--times", "0")[0] == 2
     call("interrupt-spot", "*", "--times", "2")
-    assert call("cancel") == (0, "2 taken back\n")
+    assert call("cancel") == (0, "2 cancelled\n")

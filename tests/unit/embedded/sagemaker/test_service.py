@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded.sagemaker import SageMakerService, resource_arn
+from embedded.sagemaker.service import SageMakerService, resource_arn
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws, client_of, code, job_request
 from tests.unit.embedded.sagemaker.conftest import ServiceMaker
 

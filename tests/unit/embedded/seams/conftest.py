@@ -1,4 +1,4 @@
-"""ministack in this process: small requests to single services, without a server."""
+"""Fixtures that call ministack's services in this process, without a server."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ Call = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """ministack's Step Functions with all names restored and all records removed afterwards."""
+    """ministack's Step Functions; names and records are restored after the test."""
     names = (
         "_run_execution", "_stop_execution", "_start_execution", "_create_state_machine", "_update_state_machine",
     )  # fmt: skip
@@ -32,7 +32,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def call() -> Call:
-    """Send one JSON request to a service's module: `call(module, "Operation", **fields)`."""
+    """Send a JSON request to a service's module: `call(module, "Operation", **fields)`."""
 
     def send(module: Any, operation: str, **fields: Any) -> dict[str, Any]:
         headers = {"x-amz-target": f"Service.{operation}"}
@@ -47,7 +47,7 @@ def call() -> Call:
 
 @pytest.fixture
 def role() -> Iterator[Callable[..., str]]:
-    """Makes roles in ministack's IAM: `role("name", trusted service, *statements)` gives the ARN."""
+    """Create a role in ministack's IAM: `role("name", trusted service, *statements)` returns the ARN."""
 
     def send(action: str, **fields: str) -> None:
         body = urlencode({"Action": action, "Version": "2010-05-08", **fields}).encode()

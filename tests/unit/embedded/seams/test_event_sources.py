@@ -16,7 +16,7 @@ Mapping = dict[str, Any]
 
 @pytest.fixture
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """ministack with all names restored afterwards. A name that is gone fails here."""
+    """ministack with its names restored after the test; a missing name fails here."""
     places = [
         (s3, "_fire_s3_event"),
         (eventbridge, "_dispatch_event"),
@@ -33,7 +33,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     sqs.reset()
 
 
-def test_an_event_tells_the_objects_version(restored: pytest.MonkeyPatch) -> None:
+def test_s3_event_carries_the_object_version(restored: pytest.MonkeyPatch) -> None:
     heard: list[dict[str, Any]] = []
     restored.setattr(eventbridge, "_dispatch_event", heard.append)
     restored.setitem(s3._bucket_notifications, "b", "<x><EventBridgeConfiguration/></x>")
@@ -45,7 +45,7 @@ def test_an_event_tells_the_objects_version(restored: pytest.MonkeyPatch) -> Non
     assert [found["sequencer"] for found in objects] == ["0A", "0B"]
 
 
-def test_other_events_pass_as_they_are(restored: pytest.MonkeyPatch, call: Callable[..., dict[str, Any]]) -> None:
+def test_other_events_are_unchanged(restored: pytest.MonkeyPatch, call: Callable[..., dict[str, Any]]) -> None:
     heard: list[dict[str, Any]] = []
     restored.setattr(eventbridge, "_dispatch_event", lambda event, *_, **__: heard.append(event) or 0)
     install_object_versions()
@@ -54,7 +54,7 @@ def test_other_events_pass_as_they_are(restored: pytest.MonkeyPatch, call: Calla
     assert [(event["Source"], event["Detail"]) for event in heard] == [("ours", "{}")]
 
 
-def test_a_batch_operation_asks_for_the_action_of_the_single_one(restored: pytest.MonkeyPatch) -> None:
+def test_sqs_batch_operation_needs_the_single_action(restored: pytest.MonkeyPatch) -> None:
     def action(operation: str) -> Any:
         headers = {"x-amz-target": f"AmazonSQS.{operation}"}
         return iam_actions.extract_iam_action("sqs", "POST", "/", headers, b"{}", {})
@@ -67,7 +67,7 @@ def test_a_batch_operation_asks_for_the_action_of_the_single_one(restored: pytes
 
 @pytest.fixture
 def queue(restored: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Makes a queue with so many messages; gives its URL."""
+    """Create a queue with the given number of messages; return its URL."""
 
     def make(*bodies: str) -> str:
         url = sqs._act_create_queue({"QueueName": "q"}, "")["QueueUrl"]
@@ -83,11 +83,11 @@ def mapping(**fields: Any) -> Mapping:
 
 
 def places(esm: Mapping, url: str) -> int:
-    """How many batches the poller may take now."""
+    """Return how many batches the poller may take now."""
     return int(lambda_svc._sqs_esm_concurrency(esm, {}, {}, sqs._queues[url]))
 
 
-def test_a_batch_holds_up_to_its_size_and_what_an_event_can(queue: Callable[..., str]) -> None:
+def test_batch_is_limited_by_count_and_by_bytes(queue: Callable[..., str]) -> None:
     install_queue_polling(1)
     url = queue(*["small"] * 25, *["x" * 250_000] * 30)
     assert len(sqs._receive_messages_for_esm(url, 20)) == 20
@@ -96,7 +96,7 @@ def test_a_batch_holds_up_to_its_size_and_what_an_event_can(queue: Callable[...,
     assert sum(len(message["body"]) for message in large) <= 6 * 1024 * 1024
 
 
-def test_messages_wait_for_the_window_unless_the_batch_is_full(queue: Callable[..., str]) -> None:
+def test_poller_waits_for_window_or_full_batch(queue: Callable[..., str]) -> None:
     install_queue_polling(0.01)
     url = queue("a", "b")
     waits, full = mapping(MaximumBatchingWindowInSeconds=20), mapping(MaximumBatchingWindowInSeconds=20, BatchSize=2)
@@ -107,7 +107,7 @@ def test_messages_wait_for_the_window_unless_the_batch_is_full(queue: Callable[.
         assert time.monotonic() < deadline
 
 
-def test_a_role_that_may_not_read_the_queue_is_refused_and_polls_nothing(
+def test_role_without_queue_permissions_is_refused_and_polls_nothing(
     restored: pytest.MonkeyPatch, queue: Callable[..., str]
 ) -> None:
     restored.setattr(event_sources, "authorize", lambda _role, action, _queue: action != "sqs:DeleteMessage")
@@ -126,7 +126,7 @@ def test_a_role_that_may_not_read_the_queue_is_refused_and_polls_nothing(
     assert esm["LastProcessingResult"].startswith("PROBLEM: ")
 
 
-def test_a_large_batch_needs_a_window(restored: pytest.MonkeyPatch) -> None:
+def test_batch_over_ten_needs_a_window(restored: pytest.MonkeyPatch) -> None:
     install_queue_polling(1)
     _status, _headers, body = lambda_svc._create_esm({**mapping(BatchSize=11), "FunctionName": "f"})
     assert "Maximum batch window" in json.loads(body)["message"]

@@ -20,7 +20,7 @@ def context(action: str, *entries: dict[str, str]) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("installed")
-def test_policies_see_source_and_detail_type_of_what_is_put() -> None:
+def test_policies_see_source_and_detail_type_of_put_events() -> None:
     one = {"Source": "fleetscore", "DetailType": "a"}
     assert context("events:PutEvents", one) == {"events:source": "fleetscore", "events:detail-type": "a"}
     both = context("events:PutEvents", one, {"Source": "other", "DetailType": "a"})
@@ -28,5 +28,5 @@ def test_policies_see_source_and_detail_type_of_what_is_put() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_other_requests_have_no_such_conditions() -> None:
+def test_other_requests_get_no_event_conditions() -> None:
     assert context("events:PutRule") == {}

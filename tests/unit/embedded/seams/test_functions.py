@@ -18,7 +18,7 @@ from embedded.seams.functions import (
 from embedded.server.endpoint import Endpoint
 
 
-def test_exceptions_of_functions_keep_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_function_exception_keeps_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_runtime, "_PYTHON_WORKER_SCRIPT", lambda_runtime._PYTHON_WORKER_SCRIPT)
     failure = {"errorType": "NoSeats", "errorMessage": "full", "stackTrace": ["  line\n"], "requestId": "r"}
 
@@ -34,22 +34,22 @@ def test_exceptions_of_functions_keep_their_type(monkeypatch: pytest.MonkeyPatch
     assert "type(e).__name__" in lambda_runtime._PYTHON_WORKER_SCRIPT
 
 
-def test_a_worker_that_reports_in_another_way_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_worker_script_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_runtime, "_PYTHON_WORKER_SCRIPT", "print('new')")
     with pytest.raises(MinistackChangedError):
         install_function_errors()
 
 
-def test_ministack_still_runs_functions_in_warm_workers_of_this_interpreter() -> None:
+def test_ministack_runs_functions_in_warm_workers_of_this_interpreter() -> None:
     assert lambda_runtime._detect_runtime_binary("python3.13")[0] == sys.executable
     stop_function_workers()
 
 
-def test_the_application_speaks_asgi() -> None:
+def test_application_is_asgi() -> None:
     assert callable(application())
 
 
-def test_every_switch_is_read_by_ministack() -> None:
+def test_ministack_reads_every_environment_variable_we_set() -> None:
     endpoint = Endpoint("https://localhost:1", Path("/ca"), "us-east-1", "123456789012", "a", "s")
     text = "".join(path.read_text() for path in Path(ministack.__path__[0]).rglob("*.py"))
     ours = switches(endpoint, Path("/root"), enforce_iam=True).keys() - endpoint.environment().keys()
@@ -58,7 +58,7 @@ def test_every_switch_is_read_by_ministack() -> None:
     assert [name for name in sorted(ours) if f'"{name}"' not in text] == []
 
 
-def test_a_function_sees_only_what_was_deployed_and_the_runtime(tmp_path: Path) -> None:
+def test_function_imports_only_its_package_and_the_runtime(tmp_path: Path) -> None:
     (tmp_path / "not_packaged.py").touch()
     code = f"import not_packaged, boto3\n{_ONLY_WHAT_WAS_DEPLOYED}\ndel sys.modules['not_packaged']\n"
     code = f"import sys\n{code}import json, botocore\nimport not_packaged\n"

@@ -26,7 +26,7 @@ def test_credentials_act_as_their_role(role: Role) -> None:
     assert [statement.actions for statements in principal.policies for statement in statements] == [["s3:GetObject"]]
 
 
-def test_credentials_hold_with_their_secret_and_token_only(role: Role) -> None:
+def test_credentials_need_their_secret_and_token(role: Role) -> None:
     credentials = seams.role_credentials(role("reader", "lambda.amazonaws.com", READ), "s")
     resolved = resolve_credential(credentials.access_key_id, "000000000000", credentials.session_token)
     assert resolved.secret_access_key == credentials.secret_access_key
@@ -34,7 +34,7 @@ def test_credentials_hold_with_their_secret_and_token_only(role: Role) -> None:
     assert not hasattr(refused, "secret_access_key")
 
 
-def test_a_role_may_do_what_its_policies_allow(role: Role) -> None:
+def test_role_policies_decide_what_is_allowed(role: Role) -> None:
     arn = role("reader", "states.amazonaws.com", READ)
 
     assert seams.authorize(arn, "s3:GetObject", "arn:aws:s3:::b/key")
@@ -42,7 +42,7 @@ def test_a_role_may_do_what_its_policies_allow(role: Role) -> None:
     assert not seams.authorize(arn, "s3:PutObject", "arn:aws:s3:::b/key")
 
 
-def test_conditions_count(role: Role) -> None:
+def test_policy_conditions_are_evaluated(role: Role) -> None:
     passing = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
     arn = role("p", "states.amazonaws.com", {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": passing})
 
@@ -51,12 +51,12 @@ def test_conditions_count(role: Role) -> None:
     assert not seams.authorize(arn, "iam:PassRole", "*")
 
 
-def test_a_deny_wins(role: Role) -> None:
+def test_explicit_deny_overrides_allow(role: Role) -> None:
     deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}
     assert not seams.authorize(role("d", "states.amazonaws.com", READ, deny), "s3:GetObject", "arn:aws:s3:::b/key")
 
 
-def test_a_key_policy_is_asked_too(role: Role, call: Call) -> None:
+def test_kms_key_policy_is_evaluated_too(role: Role, call: Call) -> None:
     arn = role("k", "states.amazonaws.com", {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"})
 
     def key(*principals: str) -> str:
@@ -70,7 +70,7 @@ def test_a_key_policy_is_asked_too(role: Role, call: Call) -> None:
     kms.reset()
 
 
-def test_a_service_may_assume_the_roles_that_trust_it(role: Role) -> None:
+def test_service_assumes_only_roles_that_trust_it(role: Role) -> None:
     arn = role("job", "sagemaker.amazonaws.com", READ)
 
     assert seams.may_assume(arn, "sagemaker.amazonaws.com")
@@ -78,11 +78,11 @@ def test_a_service_may_assume_the_roles_that_trust_it(role: Role) -> None:
     assert not seams.may_assume("arn:aws:iam::000000000000:role/missing", "sagemaker.amazonaws.com")
 
 
-def test_without_enforcement_all_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_allowed_without_iam_enforcement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ministack.app, "AUTH", False)
     assert seams.authorize("arn:aws:iam::000000000000:role/missing", "s3:GetObject", "*")
 
 
-def test_what_is_no_role_is_named() -> None:
+def test_arn_that_is_not_a_role_is_named_in_the_error() -> None:
     with pytest.raises(ValueError, match="role_arn: 'reader' is not the ARN of an IAM role"):
         seams.role_credentials("reader", "s")

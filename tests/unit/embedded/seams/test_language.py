@@ -3,7 +3,7 @@ import pytest
 from embedded.seams import TaskError, language
 
 
-def test_paths_are_read_as_steps() -> None:
+def test_jsonpath_is_split_into_steps() -> None:
     assert language.path_tokens("$.a['b c'][0][*]") == [
         ("field", "a"),
         ("field", "b c"),
@@ -17,7 +17,7 @@ def test_intrinsics_are_evaluated() -> None:
     assert language.intrinsic("States.Format('{}-{}', $.a, $$.n)", {"a": 1}, {"n": 2}) == "1-2"
 
 
-def test_comparisons_hold_or_not() -> None:
+def test_comparisons_are_evaluated() -> None:
     assert language.comparison_holds({"Variable": "$.n", "NumericGreaterThan": 1}, {"n": 2}, {})
     assert not language.comparison_holds({"Variable": "$.n", "NumericGreaterThan": 2}, {"n": 2}, {})
 
@@ -26,13 +26,13 @@ def test_jsonata_is_evaluated() -> None:
     assert language.jsonata_template({"a": "{% $states.input.n + 1 %}"}, {"n": 1}, {}) == {"a": 2}
 
 
-def test_a_failing_expression_is_an_error_of_the_state() -> None:
+def test_failing_expression_raises_the_states_error() -> None:
     with pytest.raises(TaskError) as failed:
         language.jsonata_template("{% $number('x') %}", {}, {})
     assert failed.value.error == "States.QueryEvaluationError"
 
 
-def test_malformed_jsonata_is_found_in_a_definition() -> None:
+def test_malformed_jsonata_in_a_definition_is_found() -> None:
     assert "INVALID_JSONATA_EXPRESSION" in str(language.jsonata_error('{"a": "{% ( %}"}'))
     assert language.jsonata_error('{"a": "{% 1 %}"}') is None
 
@@ -44,21 +44,21 @@ def test_jsonata_choices_and_variables() -> None:
     assert language.jsonata_choice(choice, {"a": 1}, context) == ({"a": 1}, "Three")
 
 
-def test_fail_states_give_error_and_cause() -> None:
+def test_fail_state_returns_error_and_cause() -> None:
     assert language.fail_reason({"Error": "E", "CausePath": "$.why"}, {"why": "W"}, {}) == ("E", "W")
 
 
-def test_what_ministack_does_not_serve_is_refused() -> None:
+def test_unknown_integration_is_refused() -> None:
     with pytest.raises(TaskError, match="not yet implemented"):
         language.call_integration("arn:aws:states:::glue:startJobRun", {})
 
 
-def test_ministack_serves_the_integrations_whose_permissions_are_known() -> None:
+def test_every_integration_with_known_permissions_is_served() -> None:
     prefixes = set(language.integration_prefixes())
     assert {"arn:aws:states:::sqs:sendMessage", "arn:aws:states:::dynamodb:updateItem"} <= prefixes
 
 
-def test_a_task_token_can_be_abandoned() -> None:
+def test_call_with_task_token_can_be_abandoned() -> None:
     resource = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
     call, abandon = language.call_with_token(resource, {"QueueUrl": "http://localhost/1/none"}, "token", {})
     abandon()

@@ -44,7 +44,7 @@ def post(name: str, **fields: Any) -> tuple[int, dict[str, Any]]:
     return status, json.loads(answer)
 
 
-def test_our_sweep_takes_the_place_of_ministacks() -> None:
+def test_our_scheduler_loop_replaces_ministacks() -> None:
     looked: list[int] = []
     install_scheduler(lambda: looked.append(1), 0.25)
     scheduler._tick_schedules()
@@ -52,7 +52,7 @@ def test_our_sweep_takes_the_place_of_ministacks() -> None:
     assert scheduler._SCHEDULE_TICK_INTERVAL == 0.25
 
 
-def test_schedules_of_the_api_are_checked_kept_and_removed() -> None:
+def test_api_schedules_are_checked_stored_and_removed() -> None:
     assert post("night")[0] == 200
     (record,) = all_schedules()
     assert (record["Name"], record["ScheduleExpressionTimezone"]) == ("night", "Europe/Berlin")
@@ -62,7 +62,7 @@ def test_schedules_of_the_api_are_checked_kept_and_removed() -> None:
     assert all_schedules() == []
 
 
-def test_schedules_of_stacks_keep_their_time_zone_and_are_checked_too() -> None:
+def test_stack_schedules_are_checked_and_keep_their_time_zone() -> None:
     name, attributes = HANDLERS["create"]("Night", {**FIELDS, "Name": "night"}, "stack")
     assert name == "night"
     assert attributes["Arn"].endswith(":schedule/default/night")
@@ -77,5 +77,5 @@ def test_schedules_of_stacks_keep_their_time_zone_and_are_checked_too() -> None:
         HANDLERS["create"]("Wrong", {**FIELDS, "ScheduleExpressionTimezone": "Mars"}, "stack")
 
 
-def test_what_ministack_cannot_read_has_no_next_time() -> None:
+def test_unreadable_cron_expression_has_no_next_time() -> None:
     assert ministack_next_time("cron(0 0 * *)", None) is None

@@ -30,7 +30,7 @@ async def sky(_method: str, _path: str, _headers: dict[str, str], body: bytes, _
     return 200, {}, b"seen " + body
 
 
-def test_a_service_is_reached_by_its_target() -> None:
+def test_service_is_routed_by_its_target_prefix() -> None:
     seams.add_service("weather", "Weather.", sky)
 
     assert detect_service("POST", "/", HEADERS, {}) == "weather"
@@ -38,7 +38,7 @@ def test_a_service_is_reached_by_its_target() -> None:
     assert asyncio.run(handler("POST", "/", HEADERS, b"x", {})) == (200, {}, b"seen x")
 
 
-def test_a_request_is_an_iam_action_on_the_named_resource() -> None:
+def test_request_is_authorized_against_the_named_resource() -> None:
     def arn(operation: str, body: bytes, region: str, account_id: str) -> str:
         return f"arn:aws:weather:{region}:{account_id}:{operation}/{json.loads(body)['name']}"
 
@@ -50,13 +50,13 @@ def test_a_request_is_an_iam_action_on_the_named_resource() -> None:
     assert named == "arn:aws:weather:us-east-1:000000000000:DescribeSky/n"
 
 
-def test_requests_of_other_services_keep_their_resource() -> None:
+def test_other_services_keep_their_resource() -> None:
     seams.add_service("weather", "Weather.", sky, lambda *_arguments: "arn:weather")
     arn = iam_actions.extract_resource_arn("s3", "GET", "/bucket/key", {}, b"", {}, "us-east-1", "000000000000")
     assert arn == "arn:aws:s3:::bucket/key"
 
 
-def test_a_listed_repository_is_named() -> None:
+def test_ecr_list_is_authorized_against_its_repository() -> None:
     def named(body: str) -> str:
         arguments: tuple[Any, ...] = (
             "ecr",
@@ -77,7 +77,7 @@ def test_a_listed_repository_is_named() -> None:
     assert named("{}") == "*"
 
 
-def test_an_image_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+def test_describing_a_missing_image_fails(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     monkeypatch.setattr(ecr, "_describe_images", ecr._describe_images)
     call(ecr, "CreateRepository", repositoryName="images")
     asked = {"repositoryName": "images", "imageIds": [{"imageTag": "missing"}]}

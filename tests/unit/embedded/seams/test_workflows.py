@@ -21,7 +21,7 @@ def machine(engine: Any, call: Call, name: str = "m") -> str:
     return str(call(engine, "CreateStateMachine", name=name, definition=DEFINITION, roleArn=ROLE)["stateMachineArn"])
 
 
-def test_every_execution_is_handed_to_the_interpreter(engine: Any, call: Call) -> None:
+def test_every_execution_runs_in_our_interpreter(engine: Any, call: Call) -> None:
     handed = threading.Event()
     stopped: list[str] = []
     seen: list[dict[str, Any] | None] = []
@@ -44,7 +44,7 @@ def test_every_execution_is_handed_to_the_interpreter(engine: Any, call: Call) -
     assert record["events"][-1]["type"] == "ExecutionAborted"
 
 
-def test_a_start_can_be_refused_or_answered(engine: Any, call: Call) -> None:
+def test_start_check_can_refuse_or_answer(engine: Any, call: Call) -> None:
     workflows.install_interpreter(lambda _arn: None, lambda _arn: None)
     arn = machine(engine, call)
     first = call(engine, "StartExecution", stateMachineArn=arn, name="one")
@@ -59,7 +59,7 @@ def test_a_start_can_be_refused_or_answered(engine: Any, call: Call) -> None:
     assert workflows.start_execution({"stateMachineArn": arn, "name": "two"})["__type"] == "ValidationException"
 
 
-def test_events_get_ids_and_follow_one_another(engine: Any) -> None:
+def test_history_events_get_ids_and_predecessors(engine: Any) -> None:
     record: dict[str, Any] = {"executionArn": "e", "events": []}
     assert workflows.add_event(record, "ExecutionStarted", {}, 0) == 1
     assert workflows.add_event(record, "PassStateEntered", {"stateEnteredEventDetails": {"name": "A"}}, 1) == 2
@@ -67,7 +67,7 @@ def test_events_get_ids_and_follow_one_another(engine: Any) -> None:
     assert record["events"][1]["stateEnteredEventDetails"] == {"name": "A"}
 
 
-def test_stored_executions_and_map_runs_are_what_the_api_shows(engine: Any, call: Call) -> None:
+def test_api_shows_stored_executions_and_map_runs(engine: Any, call: Call) -> None:
     workflows.install_interpreter(lambda _arn: None, lambda _arn: None)
     parent = call(engine, "StartExecution", stateMachineArn=machine(engine, call))["executionArn"]
     now = workflows.timestamp()
@@ -94,7 +94,7 @@ def test_stored_executions_and_map_runs_are_what_the_api_shows(engine: Any, call
     assert "_stateMachineArn" not in described
 
 
-def test_status_changes_go_to_the_event_bus(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_changes_reach_the_event_bus(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(eventbridge, "_put_events", lambda request, **_options: sent.append(request))
     workflows.announce_status(
@@ -110,7 +110,7 @@ def test_status_changes_go_to_the_event_bus(engine: Any, monkeypatch: pytest.Mon
     assert json.loads(entry["Detail"])["status"] == "TIMED_OUT"
 
 
-def test_definitions_are_checked_everywhere(engine: Any, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definitions_are_checked_in_api_and_stacks(engine: Any, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
     monkeypatch.setitem(handlers, "create", handlers["create"])
     monkeypatch.setattr(provisioners, "_sfn_state_machine_create", provisioners._sfn_state_machine_create)
@@ -139,7 +139,7 @@ def test_definitions_are_checked_everywhere(engine: Any, call: Call, monkeypatch
     assert record["loggingConfiguration"]["level"] == "ALL"
 
 
-def test_another_thread_keeps_the_account_of_the_request() -> None:
+def test_another_thread_keeps_the_requests_account() -> None:
     seen: list[str] = []
     before = get_account_id()
     set_request_account_id("222222222222")
@@ -151,7 +151,7 @@ def test_another_thread_keeps_the_account_of_the_request() -> None:
     assert seen == ["222222222222"]
 
 
-def test_logs_are_written_to_a_group_by_its_arn(call: Call) -> None:
+def test_logs_are_appended_by_log_group_arn(call: Call) -> None:
     call(cloudwatch_logs, "CreateLogGroup", logGroupName="/group")
     arn = "arn:aws:logs:us-east-1:000000000000:log-group:/group:*"
     assert append_log(arn, "stream", ["one"])
@@ -162,7 +162,7 @@ def test_logs_are_written_to_a_group_by_its_arn(call: Call) -> None:
     cloudwatch_logs.reset()
 
 
-def test_the_key_of_an_encrypted_object_is_known() -> None:
+def test_encryption_key_of_an_object_is_returned() -> None:
     def put(path: str, headers: dict[str, str]) -> None:
         assert asyncio.run(s3.handle_request("PUT", path, headers, b"body", {}))[0] == 200
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.catalog.model_fields import ARROW_TYPES
 from contract.dataset.columns import holds_every_value
-from contract.job.scoring_spec import ARROW_TYPES
 from lambdas.dataset.parquet_footer import Column, FooterError, parse_columns, read_columns
-from scoring.columns.column_plan import is_safe
+from scoring.columns.column_plan import casts_without_loss
 
 FLAT: list[pa.DataType] = [
     *(pa.float64() if name == "double" else pa.type_for_alias(name) for name in sorted(ARROW_TYPES)),
@@ -93,7 +93,11 @@ def test_plan_and_container_say_the_same_of_every_column_and_declared_type(
     for column, field in zip(found, read, strict=True):
         assert column.type is not None
         for declared in ARROW_TYPES:
-            assert holds_every_value(declared, column.type) == is_safe(field.type, declared), (column, field, declared)
+            assert holds_every_value(declared, column.type) == casts_without_loss(field.type, declared), (
+                column,
+                field,
+                declared,
+            )
 
 
 @pytest.mark.parametrize("kind", FLAT, ids=str)
@@ -114,7 +118,7 @@ def test_nobody_is_refused_for_a_type_that_only_the_data_tells(kind: pa.DataType
     read = pq.ParquetFile(io.BytesIO(content)).schema_arrow.field("x").type
     [column] = columns_of(content)
     for declared in ARROW_TYPES:
-        assert column.type is None or holds_every_value(declared, column.type) or not is_safe(read, declared)
+        assert column.type is None or holds_every_value(declared, column.type) or not casts_without_loss(read, declared)
 
 
 def test_old_writers_types_are_read_from_their_converted_types() -> None:

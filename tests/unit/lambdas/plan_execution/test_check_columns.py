@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
-from contract.job.scoring_spec import Feature
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
 from lambdas.planning.model_checks import check_columns

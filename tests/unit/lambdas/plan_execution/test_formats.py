@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 
 from contract import layout
+from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
 from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import Feature, PinnedObject
+from contract.job.scoring_spec import PinnedObject
 from contract.table import records
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns

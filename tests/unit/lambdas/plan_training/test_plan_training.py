@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from contract import codec, layout
+from contract.catalog.model_formats import ModelFormat
 from contract.catalog.models import Compute
-from contract.catalog.recipes import ModelRecipe, TrainingCode, TrainingCompute
-from contract.job.scoring_spec import ModelFormat
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
+from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
 from lambdas.stage.job_table import JobTable

@@ -1,8 +1,8 @@
 import pytest
 
 from contract import codec
-from contract.catalog.recipes import TrainingCompute
 from contract.status import AttemptStatus, FailureKind
+from contract.training.recipes import TrainingCompute
 from contract.workflow.messages import FailureDecision, TrainingAttemptPlan
 from tests.unit.lambdas.builders import Stage, pointer_event
 from tests.unit.lambdas.conftest import Step

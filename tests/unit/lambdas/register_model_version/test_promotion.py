@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 
 from contract.catalog.models import ModelVersion
-from contract.catalog.recipes import Promotion
 from contract.job.scoring_spec import PinnedObject
-from contract.job.training_spec import TrainingSpec
 from contract.status import VersionState
+from contract.training.recipes import Promotion
+from contract.training.training_spec import TrainingSpec
 from lambdas.register_model_version.decisions import check_artifact, decide
 from tests.unit.lambdas.builders import any_model_spec
 from tests.unit.lambdas.training_builders import MODEL_FILE, any_recipe, any_report

@@ -6,9 +6,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import OutputFormat
+from contract.catalog.model_spec import ModelSpec
 from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import Feature, ModelSpec, OutputFormat
-from scoring.columns.column_plan import declared_array, extended_metadata, is_safe, plan_columns
+from scoring.columns.column_plan import cast_to_declared, casts_without_loss, extended_metadata, plan_columns
 from scoring.columns.predictions import output_fields
 from scoring.errors import ConfigurationError, DataError
 
@@ -53,7 +55,7 @@ def any_spec(*features: Feature, **fields: Any) -> ModelSpec:
     ],
 )
 def test_only_types_that_lose_nothing_are_taken(found: pa.DataType, declared: str, safe: bool) -> None:
-    assert is_safe(found, declared) is safe
+    assert casts_without_loss(found, declared) is safe
 
 
 def test_all_problems_of_an_object_are_reported_at_once() -> None:
@@ -150,10 +152,10 @@ def test_columns_that_only_csv_columns_names_are_known_at_registration_too(
 
 def test_a_value_is_cast_to_the_declared_type_or_named() -> None:
     feature = Feature("x", "float")
-    cast, bad = declared_array(feature, pa.array([1, None, 2**24]), 0)
+    cast, bad = cast_to_declared(feature, pa.array([1, None, 2**24]), 0)
     assert (cast, bad) == (pa.array([1, None, 2**24], pa.float32()), {})
     values = pa.array([2**24 + 1, 5, None, 7, -(2**40), 9])
-    cast, bad = declared_array(feature, values, 2)
+    cast, bad = cast_to_declared(feature, values, 2)
     assert cast == pa.array([None, 5, None, 7, None, 9], pa.float32())
     assert list(bad) == [0, 4]
     assert bad[4].startswith("feature column 'x' of type int64 has a value that float cannot hold (-1099511627776)")
@@ -161,13 +163,13 @@ def test_a_value_is_cast_to_the_declared_type_or_named() -> None:
 
 @pytest.mark.parametrize("most", [0, 1, 3])
 def test_no_more_bad_values_are_looked_for_than_matter(most: int) -> None:
-    _, bad = declared_array(Feature("x", "float"), pa.array([2**40] * 1_000), most)
+    _, bad = cast_to_declared(Feature("x", "float"), pa.array([2**40] * 1_000), most)
     assert len(bad) == most + 1
 
 
 def test_a_null_that_the_record_excludes_is_named() -> None:
     feature = Feature("x", "double", nullable=False)
-    _, bad = declared_array(feature, pa.array([1.0, None]), 0)
+    _, bad = cast_to_declared(feature, pa.array([1.0, None]), 0)
     assert list(bad) == [1]
     assert "feature column 'x' is null, the record says that it has no nulls" in bad[1]
 

@@ -3,7 +3,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from scoring.columns.foreign_schemas import with_columns
+from scoring.columns.foreign_schemas import update_foreign_schemas
 
 SPARK = b"org.apache.spark.sql.parquet.row.metadata"
 PREDICTION = pa.field("prediction", pa.float64())
@@ -15,7 +15,7 @@ def spark(*names: str) -> bytes:
 
 
 def test_spark_reads_the_kept_columns_and_the_new_one() -> None:
-    found = json.loads(with_columns({SPARK: spark("a", "b")}, ["b"], [PREDICTION])[SPARK])
+    found = json.loads(update_foreign_schemas({SPARK: spark("a", "b")}, ["b"], [PREDICTION])[SPARK])
     assert found["type"] == "struct"
     assert found["fields"] == [
         {"name": "b", "type": "long", "nullable": True, "metadata": {"comment": "ä"}},
@@ -34,4 +34,4 @@ def test_spark_reads_the_kept_columns_and_the_new_one() -> None:
     ],
 )
 def test_what_cannot_be_kept_true_goes(key: bytes, value: bytes, kind: pa.DataType) -> None:
-    assert with_columns({key: value, b"mine": b"kept"}, ["a"], [pa.field("p", kind)]) == {b"mine": b"kept"}
+    assert update_foreign_schemas({key: value, b"mine": b"kept"}, ["a"], [pa.field("p", kind)]) == {b"mine": b"kept"}

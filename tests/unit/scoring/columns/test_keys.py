@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from contract.job.ledger import KeyReport
 from scoring.columns import keys
 from scoring.columns.keys import KeyCheck
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.here import Code, code_spec, score_here
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
 
 
@@ -63,12 +63,12 @@ def test_the_ledger_says_what_the_keys_are_worth(job: JobFolder) -> None:
     frame.loc[[10, 11], "flight_id"] = 1_000_000
     job.add_object("a.parquet", frame)
     models = {
-        code_spec(model_id="keyed", key_columns=("flight_id",)): Code(lambda matrix: matrix[:, 0]),
-        code_spec(model_id="other", key_columns=("flight_id", "carrier")): Code(lambda matrix: matrix[:, 0]),
-        code_spec(model_id="none"): Code(lambda matrix: matrix[:, 0]),
+        model_spec(model_id="keyed", key_columns=("flight_id",)): FunctionModel(lambda matrix: matrix[:, 0]),
+        model_spec(model_id="other", key_columns=("flight_id", "carrier")): FunctionModel(lambda matrix: matrix[:, 0]),
+        model_spec(model_id="none"): FunctionModel(lambda matrix: matrix[:, 0]),
     }
 
-    (done,) = score_here(job, models, batch_rows=16)
+    (done,) = score_in_process(job, models, batch_rows=16)
 
     assert done.failures == ()
     assert job.marker("keyed", "a.parquet").keys == KeyReport(100, 2, 0)

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contract.job.scoring_spec import Feature
-from scoring.columns.predictions import checked_columns, to_columns
+from contract.catalog.model_fields import Feature
+from scoring.columns.predictions import complete_columns, prediction_columns
 from scoring.errors import ModelError
 from tests.unit.scoring.columns.test_column_plan import any_spec
 
@@ -14,12 +14,12 @@ SPEC = any_spec(Feature("x", "double"))
 
 def columns_of(values: Any, *types: pa.DataType, rows: int = 2) -> list[pa.Array]:
     fields = tuple(pa.field(f"p{index}", kind) for index, kind in enumerate(types))
-    return to_columns(SPEC, fields, values, rows, 100)
+    return complete_columns(SPEC, fields, values, rows, 100)
 
 
 def columns_and_missing(values: Any, *types: pa.DataType, rows: int = 2) -> tuple[list[pa.Array], dict[int, str]]:
     fields = tuple(pa.field(f"p{index}", kind) for index, kind in enumerate(types))
-    return checked_columns(SPEC, fields, values, rows)
+    return prediction_columns(SPEC, fields, values, rows)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from contract.job.scoring_spec import Feature, ModelSpec
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
 from scoring.errors import ConfigurationError, ModelError
 from scoring.job.artifacts import extract_model, verify_artifacts

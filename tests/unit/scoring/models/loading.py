@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from contract.job.scoring_spec import FRAMEWORK_OF_FORMAT, Feature, ModelSpec
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
+from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
-from scoring.columns.predictions import to_columns
+from scoring.columns.predictions import complete_columns
 from scoring.models import LoadedModel
 
 NAMES = ("distance", "delay", "hour")
@@ -39,7 +41,7 @@ def batch_of(frame: pd.DataFrame) -> FeatureBatch:
 
 def columns_of(spec: ModelSpec, model: LoadedModel, frame: pd.DataFrame) -> dict[str, Any]:
     """The prediction columns for the rows of a frame, as the engine writes them."""
-    columns = to_columns(spec, model.outputs, model.predict(batch_of(frame)), len(frame), 0)
+    columns = complete_columns(spec, model.outputs, model.predict(batch_of(frame)), len(frame), 0)
     return {
         field.name: column.to_numpy(zero_copy_only=False) for field, column in zip(model.outputs, columns, strict=True)
     }

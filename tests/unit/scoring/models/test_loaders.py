@@ -19,12 +19,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import SVC
 
+from contract.catalog.model_fields import Feature
 from contract.codec import dumps
-from contract.job.scoring_spec import Feature
 from scoring.columns.features import FeatureBatch
 from scoring.errors import ConfigurationError, ModelError
 from scoring.models import load_model
-from scoring.models.adaptive import AdaptiveModel
+from scoring.models.adaptive_batches import AdaptiveModel
 from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.models.loading import NAMES, ROWS, columns_of, spec_of
 
@@ -126,15 +126,15 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
         "import sys, pyarrow as pa, scoring.worker.engine\n"
         "from pathlib import Path\n"
         "from contract.codec import loads\n"
-        "from contract.job.scoring_spec import ModelSpec\n"
+        "from contract.catalog.model_spec import ModelSpec\n"
         "from scoring.columns.features import FeatureBatch\n"
         "from scoring.models import load_model\n"
-        "from scoring.columns.predictions import to_columns\n"
+        "from scoring.columns.predictions import complete_columns\n"
         "spec = loads(ModelSpec, sys.argv[2])\n"
         "model = load_model(spec, Path(sys.argv[1]))\n"
         "arrays = [pa.nulls(2, kind) for kind in (pa.float64(), pa.int64(), pa.bool_())]\n"
         "values = model.predict(FeatureBatch(('distance', 'delay', 'hour'), tuple(arrays), frozenset()))\n"
-        "print([column.type for column in to_columns(spec, model.outputs, values, 2, 0)])\n"
+        "print([column.type for column in complete_columns(spec, model.outputs, values, 2, 0)])\n"
         "print([name for name in ('sklearn', 'pandas', 'joblib') if name in sys.modules])\n"
     )
     ended = subprocess.run(
@@ -159,7 +159,7 @@ def test_on_a_gpu_xgboost_predicts_the_same_one_batch_at_a_time(
     clone(WRAPPERS[name]).fit(frame, target, **validation).save_model(tmp_path / "model.ubj")
     spec = spec_of("xgboost-sklearn-ubj", "predict_proba")
     on_cpu = columns_of(spec, load_model(spec, tmp_path / "model.ubj"), frame)
-    monkeypatch.setattr("scoring.models.xgboost_library._device", lambda: "cuda")
+    monkeypatch.setattr("scoring.models.trees.xgboost_library._device", lambda: "cuda")
     loaded = load_model(spec, tmp_path / "model.ubj")
     assert not loaded.concurrent
     found = columns_of(spec, loaded, frame)
@@ -171,7 +171,7 @@ def test_an_xgboost_without_cuda_stays_on_the_cpu_and_says_so(
     numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clone(WRAPPERS["regressor"]).fit(numbers, numbers["distance"]).save_model(tmp_path / "model.ubj")
-    for module in ("scoring.models.xgboost_library", "scoring.models"):
+    for module in ("scoring.models.trees.xgboost_library", "scoring.models"):
         monkeypatch.setattr(f"{module}.find_device", lambda: "cuda")
     monkeypatch.setattr(xgboost, "build_info", lambda: {"USE_CUDA": False})
     spec = spec_of("xgboost-sklearn-ubj")
@@ -316,7 +316,7 @@ def test_scikit_learn_loads_without_scipy_stats_which_is_there_when_it_is_asked_
     """Its import takes as long as all the rest of scikit-learn's; nothing but this test would notice it came back."""
     code = (
         "import sys, threading\n"
-        "from scoring.models import sklearn_joblib\n"
+        "from scoring.models.scikit_learn import joblib_file\n"
         "import sklearn.isotonic, sklearn.linear_model, sklearn.preprocessing\n"
         "print('scipy.stats._stats_py' in sys.modules)\n"
         "import scipy, scipy.stats\n"

@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
 from tests.unit.scoring.job_folder import JobFolder

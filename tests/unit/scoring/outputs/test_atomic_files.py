@@ -5,23 +5,24 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pytest
 
-from scoring.outputs.atomic_files import BegunDigest, Move, ParquetSink, describe, publish
-from scoring.outputs.ledger import Commit, commit
+from scoring.outputs.atomic_files import FileMove, PrefixDigest, describe_output, publish
+from scoring.outputs.ledger import PreparedCommit, commit
+from scoring.outputs.parquet_output import EncodedParquetWriter
 
 
-def test_a_file_moves_to_its_place_whole(tmp_path: Path) -> None:
+def test_publish_moves_a_whole_file(tmp_path: Path) -> None:
     finished = tmp_path / "finished"
     finished.write_bytes(b"content")
     target = tmp_path / "a" / "b" / "target"
     publish(finished, target)
     assert target.read_bytes() == b"content"
     assert not finished.exists()
-    output = describe("predictions", "b/target", target)
+    output = describe_output("predictions", "b/target", target)
     assert (output.bytes, output.sha256) == (7, hashlib.sha256(b"content").hexdigest())
 
 
-def test_a_file_moves_to_another_file_system_too(tmp_path: Path) -> None:
-    """As where SageMaker mounts each output folder by itself."""
+def test_publish_moves_a_file_to_another_file_system(tmp_path: Path) -> None:
+    """SageMaker may mount each output folder separately."""
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("this machine has no second file system to write to")
@@ -35,36 +36,36 @@ def test_a_file_moves_to_another_file_system_too(tmp_path: Path) -> None:
         assert not finished.exists()
 
 
-def test_an_output_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
-    sink = ParquetSink(tmp_path / "a" / "x.parquet", pa.schema([("x", pa.int64())]), [], 10)
-    sink.write([pa.array([1])])
-    sink.discard()
-    sink.discard()
+def test_discarded_output_leaves_no_file(tmp_path: Path) -> None:
+    writer = EncodedParquetWriter(tmp_path / "a" / "x.parquet", pa.schema([("x", pa.int64())]), [], 10)
+    writer.write([pa.array([1])])
+    writer.discard()
+    writer.discard()
     assert list((tmp_path / "a").iterdir()) == []
 
 
-def test_a_digest_goes_on_where_another_file_has_the_same_beginning(tmp_path: Path) -> None:
+def test_digest_continues_from_the_known_prefix(tmp_path: Path) -> None:
     (tmp_path / "whole").write_bytes(b"the same, and more")
-    begun = BegunDigest(hashlib.sha256(b"the same"), 8)
+    prefix = PrefixDigest(hashlib.sha256(b"the same"), 8)
     for _ in range(2):
-        assert describe("predictions", "key", tmp_path / "whole", begun) == describe(
+        assert describe_output("predictions", "key", tmp_path / "whole", prefix) == describe_output(
             "predictions", "key", tmp_path / "whole"
         )
 
 
-def test_no_marker_stands_without_its_outputs(tmp_path: Path) -> None:
-    """Also where it is another model's output that cannot be put in its place."""
+def test_no_marker_exists_without_its_outputs(tmp_path: Path) -> None:
+    """Not even if the output that cannot be moved into place belongs to another model."""
 
-    def finished(name: str, target: str) -> Move:
+    def finished(name: str, target: str) -> FileMove:
         (tmp_path / name).write_text(name)
-        return Move(tmp_path / name, tmp_path / target)
+        return FileMove(tmp_path / name, tmp_path / target)
 
     prepared = [
-        Commit((finished("output-a", "outputs/a/x"),), finished("marker-a", "ledger/a/x")),
-        Commit((finished("output-b", "outputs/b/x"),), finished("marker-b", "ledger/b/x")),
+        PreparedCommit((finished("output-a", "outputs/a/x"),), finished("marker-a", "ledger/a/x")),
+        PreparedCommit((finished("output-b", "outputs/b/x"),), finished("marker-b", "ledger/b/x")),
     ]
     (tmp_path / "outputs").mkdir()
-    (tmp_path / "outputs" / "b").write_text("a file where a folder is to be")
+    (tmp_path / "outputs" / "b").write_text("a file where a folder should be")
     with pytest.raises(OSError, match="b"):
         commit(prepared)
     assert not (tmp_path / "ledger").exists()

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from contract.job.scoring_spec import Feature
+from contract.catalog.model_fields import Feature
 from contract.layout import output_key
 from contract.status import FailureKind
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.here import Code, code_spec, score_here
-from tests.unit.scoring.job_folder import JobFolder, by_value_saver, doubles, joblib_saver
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles, joblib_saver
 
 FIRST = 1_000_000
 """The flight_id of row 0 of flights with seed 1."""
@@ -43,11 +43,11 @@ def quarantine(job: JobFolder, model_id: str, key: str) -> list[dict[str, Any]]:
 def test_bad_rows_are_kept_with_reason_and_values_and_all_others_are_scored(job: JobFolder, columns: Any) -> None:
     frame = make_flights(100, 1)
     job.add_object("a.parquet", frame)
-    spec = code_spec(
+    spec = model_spec(
         columns=columns, key_columns=("flight_id",), tolerated_quarantine_fraction=0.1, row_number_column="row"
     )
 
-    (done,) = score_here(job, {spec: Code(fails_on_some)}, batch_rows=30)
+    (done,) = score_in_process(job, {spec: FunctionModel(fails_on_some)}, batch_rows=30)
 
     assert (done.failures, done.rows) == ((), 100)
     bad = sorted(BAD_ROWS + UNKNOWN_ROWS)
@@ -73,7 +73,7 @@ def test_bad_rows_are_kept_with_reason_and_values_and_all_others_are_scored(job:
 
 def test_neither_batches_nor_threads_change_which_rows_are_bad_nor_any_prediction(tmp_path: Path) -> None:
     tables = []
-    for name, batch_rows, threads, retried_with in (
+    for name, batch_rows, threads, retry_rows in (
         ("one", 1_000, 1, 0),
         ("single rows", 1, 1, 0),
         ("threads", 16, 3, 0),
@@ -81,9 +81,13 @@ def test_neither_batches_nor_threads_change_which_rows_are_bad_nor_any_predictio
     ):
         job = JobFolder(tmp_path / name)
         job.add_object("a.parquet", make_flights(100, 1), row_group_size=20)
-        spec = code_spec(tolerated_quarantine_fraction=0.06)
-        (done,) = score_here(
-            job, {spec: Code(fails_on_some)}, batch_rows=batch_rows, threads=threads, retried_with=retried_with
+        spec = model_spec(tolerated_quarantine_fraction=0.06)
+        (done,) = score_in_process(
+            job,
+            {spec: FunctionModel(fails_on_some)},
+            batch_rows=batch_rows,
+            threads=threads,
+            retry_rows=retry_rows,
         )
         assert done.failures == ()
         tables.append((job.output("code", "a.parquet"), quarantine(job, "code", "a.parquet"), job.files()))
@@ -110,9 +114,9 @@ def test_a_value_that_a_feature_cannot_have_is_a_matter_of_its_row(
 ) -> None:
     feature, column, reason = make()
     job.add_object("a.parquet", pa.table({"x": column, "y": list(range(10))}), write_statistics=False)
-    spec = code_spec(feature, tolerated_quarantine_fraction=fraction)
+    spec = model_spec(feature, tolerated_quarantine_fraction=fraction)
 
-    (done,) = score_here(job, {spec: Code(lambda matrix: matrix[:, 0])})
+    (done,) = score_in_process(job, {spec: FunctionModel(lambda matrix: matrix[:, 0])})
 
     if fraction == 0.1:
         assert done.failures == ()
@@ -141,13 +145,13 @@ def test_without_tolerance_the_first_bad_row_fails_the_object_and_is_named(job: 
         calls.append(len(matrix))
         return fails_on_some(matrix)
 
-    (done,) = score_here(job, {code_spec(): Code(count)})
+    (done,) = score_in_process(job, {model_spec(): FunctionModel(count)})
 
     (failure,) = done.failures
     assert failure.kind is FailureKind.MODEL
     assert failure.text == (
         "object 'a.parquet', model 'code': row 3 cannot be scored: its predict failed on it (ValueError: no such "
-        "customer segment): mend the row, or set tolerated_quarantine_fraction to quarantine such rows"
+        "customer segment): fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
     )
     assert job.files() == {}
     assert sum(calls) <= 3 * 100, "the search costs little more than the batch itself"
@@ -161,7 +165,7 @@ def test_a_model_that_fails_on_everything_is_not_asked_for_every_row(job: JobFol
         calls.append(len(matrix))
         raise RuntimeError("not today")
 
-    (done,) = score_here(job, {code_spec(tolerated_quarantine_fraction=0.001): Code(fail)})
+    (done,) = score_in_process(job, {model_spec(tolerated_quarantine_fraction=0.001): FunctionModel(fail)})
 
     assert "at least 11 of 10,000 rows cannot be scored" in done.failures[0].text
     assert len(calls) < 100
@@ -169,8 +173,8 @@ def test_a_model_that_fails_on_everything_is_not_asked_for_every_row(job: JobFol
 
 def test_all_rows_may_be_bad_when_the_record_says_so(job: JobFolder) -> None:
     job.add_object("a.parquet", make_flights(20, 1))
-    (done,) = score_here(
-        job, {code_spec(tolerated_quarantine_fraction=1.0): Code(lambda matrix: np.full(len(matrix), np.nan))}
+    (done,) = score_in_process(
+        job, {model_spec(tolerated_quarantine_fraction=1.0): FunctionModel(lambda matrix: np.full(len(matrix), np.nan))}
     )
     assert done.failures == ()
     assert job.output("code", "a.parquet").num_rows == 0
@@ -181,12 +185,12 @@ def test_one_models_bad_rows_are_not_the_others(job: JobFolder) -> None:
     """The other one's output is made in the same pass, and stays a copy of its input."""
     job.add_object("a.parquet", make_flights(100, 1))
     models = {
-        code_spec(model_id="fails", tolerated_quarantine_fraction=0.1): Code(fails_on_some),
-        code_spec(model_id="strict"): Code(fails_on_some),
-        code_spec(model_id="good"): Code(lambda matrix: matrix[:, 0]),
+        model_spec(model_id="fails", tolerated_quarantine_fraction=0.1): FunctionModel(fails_on_some),
+        model_spec(model_id="strict"): FunctionModel(fails_on_some),
+        model_spec(model_id="good"): FunctionModel(lambda matrix: matrix[:, 0]),
     }
 
-    (done,) = score_here(job, models)
+    (done,) = score_in_process(job, models)
 
     assert [failure.model_id for failure in done.failures] == ["strict"]
     assert job.marker("fails", "a.parquet").rows_quarantined == 6
@@ -198,8 +202,8 @@ def test_one_models_bad_rows_are_not_the_others(job: JobFolder) -> None:
 
 def test_what_is_wrong_with_a_whole_batch_is_no_matter_of_its_rows(job: JobFolder) -> None:
     job.add_object("a.parquet", make_flights(10, 1))
-    (done,) = score_here(
-        job, {code_spec(tolerated_quarantine_fraction=1.0): Code(lambda matrix: np.ones(len(matrix) - 1))}
+    (done,) = score_in_process(
+        job, {model_spec(tolerated_quarantine_fraction=1.0): FunctionModel(lambda matrix: np.ones(len(matrix) - 1))}
     )
     assert "predict gave predictions of shape 9 for 10 rows" in done.failures[0].text
 
@@ -211,7 +215,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_cut_and_gives_the_same(job: JobF
         return matrix[:, 0]
 
     job.add_object("a.parquet", make_flights(1_000, 1))
-    (done,) = score_here(job, {code_spec(): Code(predict)})
+    (done,) = score_in_process(job, {model_spec(): FunctionModel(predict)})
     assert done.failures == ()
     assert job.output("code", "a.parquet")["prediction"].to_pylist() == [FIRST + row for row in range(1_000)]
 
@@ -221,7 +225,7 @@ def test_no_memory_for_a_few_rows_either_is_transient(job: JobFolder) -> None:
         raise MemoryError
 
     job.add_object("a.parquet", make_flights(1_000, 1))
-    (done,) = score_here(job, {code_spec(tolerated_quarantine_fraction=1.0): Code(predict)})
+    (done,) = score_in_process(job, {model_spec(tolerated_quarantine_fraction=1.0): FunctionModel(predict)})
     assert done.failures[0].kind is FailureKind.TRANSIENT
     assert "out of memory" in done.failures[0].text
 
@@ -230,9 +234,9 @@ def test_rows_of_text_that_cannot_be_read_are_quarantined_as_they_stand(job: Job
     text = "flight_id,note\n" + "".join(f"{FIRST + row},n{row}\n" for row in range(10))
     text = text.replace(f"{FIRST + 4},n4\n", "four,n4\n")
     job.add_object("a.csv", text.encode())
-    spec = code_spec(tolerated_quarantine_fraction=0.1, row_number_column="row", key_columns=("flight_id",))
+    spec = model_spec(tolerated_quarantine_fraction=0.1, row_number_column="row", key_columns=("flight_id",))
 
-    (done,) = score_here(job, {spec: Code(lambda matrix: matrix[:, 0])})
+    (done,) = score_in_process(job, {spec: FunctionModel(lambda matrix: matrix[:, 0])})
 
     assert done.failures == ()
     scored = job.output("code", "a.csv.parquet").to_pydict()
@@ -275,7 +279,9 @@ def test_a_model_that_leaves_on_some_rows_loses_only_these(job: JobFolder) -> No
                 raise SystemExit(1)
             return matrix[:, 0]
 
-    job.add_model("leaves", by_value_saver(Leaves()), features=doubles("flight_id"), tolerated_quarantine_fraction=0.2)
+    job.add_model(
+        "leaves", cloudpickle_saver(Leaves()), features=doubles("flight_id"), tolerated_quarantine_fraction=0.2
+    )
     job.add_object("a.parquet", make_flights(10, 1))
     job.write_spec()
 

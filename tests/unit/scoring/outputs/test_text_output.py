@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.errors import ConfigurationError
-from scoring.outputs.text_output import CsvSink, JsonlSink
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.here import Code, code_spec, score_here
+from scoring.outputs.text_output import CsvWriter, JsonlWriter
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
 
 TYPES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
@@ -40,20 +40,20 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns)
 
 
-def written(sink: Any, table: pa.Table) -> str:
+def written(writer: Any, table: pa.Table) -> str:
     half = table.num_rows // 2
     for part in (table.slice(0, half), table.slice(half)):
-        sink.write([column.combine_chunks() for column in part.columns])
-    sink.close()
-    assert sink.rows == table.num_rows
-    content: str = sink.path.read_bytes().decode()
+        writer.write([column.combine_chunks() for column in part.columns])
+    writer.close()
+    assert writer.rows == table.num_rows
+    content: str = writer.path.read_bytes().decode()
     return content
 
 
 @given(tables())
 def test_csv_reads_back(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
     path = tmp_path_factory.mktemp("csv") / "a.csv"
-    content = written(CsvSink(path, code_spec(), table.schema), table)
+    content = written(CsvWriter(path, model_spec(), table.schema), table)
     header, *rows = csv.reader(io.StringIO(content, newline=""), strict=True)
     assert header == table.column_names
     assert len(rows) == table.num_rows
@@ -64,7 +64,7 @@ def test_csv_reads_back(tmp_path_factory: pytest.TempPathFactory, table: Any) ->
 
 def test_csv_tells_nulls_from_empty_texts(tmp_path: Path) -> None:
     table = pa.table({"a": ["", None, "x"], "b": [None, "", "y"]})
-    assert written(CsvSink(tmp_path / "a", code_spec(), table.schema), table) == 'a,b\n"",\n,""\nx,y\n'
+    assert written(CsvWriter(tmp_path / "a", model_spec(), table.schema), table) == 'a,b\n"",\n,""\nx,y\n'
 
 
 def _same(cell: str, value: Any) -> bool:
@@ -80,7 +80,7 @@ def _same(cell: str, value: Any) -> bool:
 @given(tables())
 def test_json_lines_read_back(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
     path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
-    content = written(JsonlSink(path, table.schema), table)
+    content = written(JsonlWriter(path, table.schema), table)
     rows = [json.loads(line) for line in content.split("\n")[:-1]]
     expected = [
         {name: str(value).replace("inf", "Infinity") if _is_infinite(value) else value for name, value in row.items()}
@@ -108,7 +108,7 @@ OTHERS = pa.table(
 
 
 def test_other_types_have_one_form_each(tmp_path: Path) -> None:
-    (first, second) = map(json.loads, written(JsonlSink(tmp_path / "a", OTHERS.schema), OTHERS).splitlines())
+    (first, second) = map(json.loads, written(JsonlWriter(tmp_path / "a", OTHERS.schema), OTHERS).splitlines())
     assert first == {
         "float": 0.1,
         "nan": "NaN",
@@ -119,24 +119,24 @@ def test_other_types_have_one_form_each(tmp_path: Path) -> None:
         "kind": "a",
     }
     assert second == {**dict.fromkeys(OTHERS.column_names), "nan": 1.0}
-    lines = written(CsvSink(tmp_path / "b", code_spec(), OTHERS.schema), OTHERS).splitlines()
+    lines = written(CsvWriter(tmp_path / "b", model_spec(), OTHERS.schema), OTHERS).splitlines()
     assert lines[1:] == ["0.1,nan,2026-02-03,2026-02-03 04:05:00.000000Z,1.10,00ff,a", ",1,,,,,"]
 
 
 def test_json_lines_take_nested_columns_and_csv_refuses_them_by_name(tmp_path: Path) -> None:
     table = pa.table({"id": [1], "tags": [["a", "b"]], "place": [{"x": float("inf"), "y": None}]})
-    line = json.loads(written(JsonlSink(tmp_path / "a", table.schema), table))
+    line = json.loads(written(JsonlWriter(tmp_path / "a", table.schema), table))
     assert line == {"id": 1, "tags": ["a", "b"], "place": {"x": "Infinity", "y": None}}
     with pytest.raises(ConfigurationError, match=r"'csv' has no form for the columns 'tags' \(list.*'place' \(struct"):
-        CsvSink(tmp_path / "b", code_spec(), table.schema)
+        CsvWriter(tmp_path / "b", model_spec(), table.schema)
 
 
 @pytest.mark.parametrize("output_format", ["csv", "jsonl"])
 def test_the_record_chooses_the_format_and_the_key_says_it(job: JobFolder, output_format: Any) -> None:
     job.add_object("2026/a.parquet", make_flights(100, 1))
-    spec = code_spec(output_format=output_format, columns="keys", key_columns=("flight_id",), row_number_column="row")
+    spec = model_spec(output_format=output_format, columns="keys", key_columns=("flight_id",), row_number_column="row")
 
-    (done,) = score_here(job, {spec: Code(lambda matrix: matrix[:, 0] / 2)}, batch_rows=7)
+    (done,) = score_in_process(job, {spec: FunctionModel(lambda matrix: matrix[:, 0] / 2)}, batch_rows=7)
 
     assert done.failures == ()
     marker = job.marker("code", "2026/a.parquet")

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from scoring.splice import SplicedSink, SpliceError
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.here import Code, code_spec, score_here
+from scoring.splice import SplicedWriter, SpliceError
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
 
 TABLE = pa.Table.from_pandas(make_flights(500, 1))
@@ -33,30 +33,30 @@ def halves(matrix: Any) -> Any:
 )
 def test_the_marker_names_the_writer(job: JobFolder, fields: dict[str, Any], expected: str) -> None:
     job.add_object("a.parquet", TABLE)
-    (done,) = score_here(job, {code_spec(**fields): Code(halves)}, batch_rows=64)
+    (done,) = score_in_process(job, {model_spec(**fields): FunctionModel(halves)}, batch_rows=64)
     assert done.failures == ()
     assert job.marker("code", "a.parquet").writer == expected
 
 
 def test_text_input_is_encoded(job: JobFolder) -> None:
     job.add_object("a.csv", b"flight_id,x\n1,2\n")
-    score_here(job, {code_spec(): Code(halves)})
+    score_in_process(job, {model_spec(): FunctionModel(halves)})
     assert job.marker("code", "a.csv").writer == "parquet, encoded: the input is not Parquet"
     assert job.output("code", "a.csv.parquet").to_pydict() == {"flight_id": [1.0], "x": ["2"], "prediction": [0.5]}
 
 
 def test_both_ways_give_the_same_table(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a copy that fails its own check at the end is no failure of the object: it is written anew."""
-    spec, code = code_spec(row_number_column="row"), Code(halves)
+    spec, code = model_spec(row_number_column="row"), FunctionModel(halves)
     job.add_object("a.parquet", TABLE, row_group_size=90)
-    score_here(job, {spec: code}, batch_rows=64)
+    score_in_process(job, {spec: code}, batch_rows=64)
     copied = job.output("code", "a.parquet")
 
     def fail(_: Any) -> None:
         raise SpliceError("it does not read as it should")
 
-    monkeypatch.setattr(SplicedSink, "close", fail)
-    (done,) = score_here(job, {spec: code}, batch_rows=64)
+    monkeypatch.setattr(SplicedWriter, "close", fail)
+    (done,) = score_in_process(job, {spec: code}, batch_rows=64)
 
     assert done.failures == ()
     marker = job.marker("code", "a.parquet")
@@ -74,11 +74,13 @@ def test_threads_change_no_byte_and_leave_nothing_of_a_model_that_fails(job: Job
             raise ValueError("too far")
         return matrix[:, 0]
 
-    good, bad = code_spec(model_id="good"), code_spec(model_id="bad")
+    good, bad = model_spec(model_id="good"), model_spec(model_id="bad")
     job.add_object("a.parquet", TABLE, row_group_size=90)
     written = []
     for threads in (1, 2, 3):
-        (done,) = score_here(job, {bad: Code(fails_late), good: Code(halves)}, batch_rows=30, threads=threads)
+        (done,) = score_in_process(
+            job, {bad: FunctionModel(fails_late), good: FunctionModel(halves)}, batch_rows=30, threads=threads
+        )
         assert [failure.model_id for failure in done.failures] == ["bad"]
         files = [
             path for path in job.paths.root.rglob("*") if path.is_file() and "good" in path.name + str(path.parent)

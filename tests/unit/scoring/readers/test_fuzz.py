@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scoring.errors import DataError
-from scoring.readers import csv_object, csv_records, jsonl_object
+from scoring.readers.text import csv_object, csv_records, jsonl_object
 from tests.unit.scoring.readers.reading import COMPRESSORS, Read, read_object
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1700"))

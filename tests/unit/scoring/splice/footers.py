@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from scoring.splice.footer import FileField, GroupField, read_footer
+from scoring.splice.footer.parsed_footer import FileField, GroupField, read_footer
 from scoring.splice.spans import Struct, Value, read_list, read_struct, write_list, write_struct
 
 _LIST, _STRUCT = 9, 12

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pyarrow as pa
 
-from scoring.splice import SplicedSink, SpliceSource, prediction_chunks
+from scoring.splice import SplicedWriter, SpliceSource, prediction_chunks
 
 PREDICTIONS = (
     pa.field("score", pa.float64()),
@@ -42,11 +42,11 @@ def splice(
             patch.object(prediction_chunks, "_MOST_ROWS", piece_rows),
             patch.object(prediction_chunks, "_BYTES_IN_MEMORY", in_memory),
         ):
-            sink = SplicedSink(path, opened, list(columns.schema))
+            sink = SplicedWriter(path, opened, list(columns.schema))
         return _written(sink, columns, batch_sizes)
 
 
-def _written(sink: SplicedSink, columns: pa.Table, batch_sizes: Iterable[int]) -> Path:
+def _written(sink: SplicedWriter, columns: pa.Table, batch_sizes: Iterable[int]) -> Path:
     try:
         at = 0
         for size in cycle(batch_sizes):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.splice import SplicedSink, SpliceSource, copied_prefix
+from scoring.splice import SplicedWriter, SpliceSource, copied_prefix
 from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 5_000
@@ -66,14 +66,14 @@ class Gate:
 def test_the_file_and_its_digest_are_the_same(source: Path, out: Path, pool: ThreadPoolExecutor) -> None:
     expected = splice(source, out.with_name("expected"), predictions(ROWS)).read_bytes()
     with SpliceSource(source) as opened:
-        sinks = [SplicedSink(out.with_name(name), opened, PREDICTIONS) for name in ("first", "second")]
+        sinks = [SplicedWriter(out.with_name(name), opened, PREDICTIONS) for name in ("first", "second")]
         for sink in sinks:
-            sink.copy_on(pool)
+            sink.start_copying(pool)
         for sink in sinks:
             sink.write(arrays(ROWS))
             sink.close()
             assert sink.path.read_bytes() == expected
-            begun = sink.begun_digest()
+            begun = sink.prefix_digest()
             assert begun.state.hexdigest() == hashlib.sha256(expected[: begun.bytes]).hexdigest()
             assert begun.bytes == opened.footer.start
             sink.discard()
@@ -84,8 +84,8 @@ def test_what_no_thread_came_to_is_done_at_the_end(source: Path, out: Path) -> N
     pool, busy = ThreadPoolExecutor(1), threading.Event()
     pool.submit(busy.wait, 30)
     with SpliceSource(source) as opened:
-        sink = SplicedSink(out, opened, PREDICTIONS)
-        sink.copy_on(pool)
+        sink = SplicedWriter(out, opened, PREDICTIONS)
+        sink.start_copying(pool)
         pool.shutdown(wait=False, cancel_futures=True)
         sink.write(arrays(ROWS))
         sink.close()
@@ -99,8 +99,8 @@ def test_what_is_discarded_meanwhile_is_copied_no_further(
 ) -> None:
     gate = Gate(monkeypatch)
     with SpliceSource(source) as opened:
-        sink = SplicedSink(out, opened, PREDICTIONS)
-        sink.copy_on(pool)
+        sink = SplicedWriter(out, opened, PREDICTIONS)
+        sink.start_copying(pool)
         assert gate.begun.wait(30)
         threading.Timer(0.1, gate.open.set).start()
         sink.discard()
@@ -142,8 +142,8 @@ def test_a_full_disk_is_told_when_the_file_is_closed(
 
     monkeypatch.setattr(copied_prefix, "append_range", full)
     with SpliceSource(source) as opened:
-        sink = SplicedSink(out, opened, PREDICTIONS)
-        sink.copy_on(pool)
+        sink = SplicedWriter(out, opened, PREDICTIONS)
+        sink.start_copying(pool)
         sink.write(arrays(ROWS))
         with pytest.raises(OSError, match="No space left"):
             sink.close()

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.dataset.thrift_compact import CompactReader
-from scoring.splice.footer import ChunkField, ColumnField, read_footer
+from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, read_footer
 from tests.unit.scoring.splice.any_file import LEAVES
 from tests.unit.scoring.splice.splicing import splice
 

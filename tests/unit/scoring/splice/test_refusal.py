@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pyarrow.parquet import encryption
 
 from scoring.errors import ScoringError
-from scoring.splice import SplicedSink, SpliceError, SpliceSource
-from scoring.splice.footer import read_footer
+from scoring.splice import SplicedWriter, SpliceError, SpliceSource
+from scoring.splice.footer.parsed_footer import read_footer
 from scoring.splice.spans import Struct, Value, i64, write_binary, write_list, write_struct
 from tests.unit.scoring.splice.footers import (
     changed,
@@ -43,7 +43,7 @@ def refused(path: Path, columns: tuple[pa.Field, ...] = PREDICTIONS) -> str | No
             return None
         target = path.parent / "out" / "x.parquet"
         with pytest.raises(SpliceError) as raised:
-            SplicedSink(target, source, columns)
+            SplicedWriter(target, source, columns)
         assert why in raised.value.text
         assert not target.parent.exists()
     return why

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.splice import SplicedSink, SpliceError, SpliceSource, assembly, prediction_chunks
-from scoring.splice.footer import Footer, read_footer
+from scoring.splice import SplicedWriter, SpliceError, SpliceSource, assembly, prediction_chunks
+from scoring.splice.footer.parsed_footer import Footer, read_footer
 from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 100
@@ -56,7 +56,7 @@ def test_the_input_is_there_to_the_byte(source: Path, out: Path) -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, ROWS - 1])
 def test_missing_rows_are_an_error_and_leave_nothing(rows: int, opened: SpliceSource, out: Path) -> None:
-    sink = SplicedSink(out, opened, PREDICTIONS)
+    sink = SplicedWriter(out, opened, PREDICTIONS)
     sink.write(arrays(predictions(rows)))
     assert sink.rows == rows
     with pytest.raises(SpliceError, match=f"{rows} rows of predictions for the 100 rows"):
@@ -67,7 +67,7 @@ def test_missing_rows_are_an_error_and_leave_nothing(rows: int, opened: SpliceSo
 
 
 def test_rows_too_many_are_an_error_at_once(opened: SpliceSource, out: Path) -> None:
-    sink = SplicedSink(out, opened, PREDICTIONS)
+    sink = SplicedWriter(out, opened, PREDICTIONS)
     sink.write(arrays(predictions(ROWS)))
     with pytest.raises(SpliceError, match="101 rows of predictions for the 100 rows"):
         sink.write(arrays(predictions(1)))
@@ -83,7 +83,7 @@ def test_rows_too_many_are_an_error_at_once(opened: SpliceSource, out: Path) -> 
     ],
 )
 def test_columns_of_another_kind_are_an_error(columns: list[pa.Array], opened: SpliceSource, out: Path) -> None:
-    sink = SplicedSink(out, opened, PREDICTIONS)
+    sink = SplicedWriter(out, opened, PREDICTIONS)
     with pytest.raises(
         SpliceError, match=r"'score: double', 'label: string', 'class: int64'\] were expected, but rows 0 to 0"
     ):
@@ -92,7 +92,7 @@ def test_columns_of_another_kind_are_an_error(columns: list[pa.Array], opened: S
 
 
 def test_a_closed_sink_may_be_discarded_after_its_file_moved(opened: SpliceSource, out: Path) -> None:
-    sink = SplicedSink(out, opened, PREDICTIONS)
+    sink = SplicedWriter(out, opened, PREDICTIONS)
     sink.write(arrays(predictions(ROWS)))
     sink.close()
     out.rename(out.with_name("published"))
@@ -111,7 +111,7 @@ def test_the_bytes_depend_on_the_rows_and_not_on_the_batches(tmp_path: Path, out
 
 
 def test_an_input_that_changes_meanwhile_is_an_error(opened: SpliceSource, out: Path) -> None:
-    sink = SplicedSink(out, opened, PREDICTIONS)
+    sink = SplicedWriter(out, opened, PREDICTIONS)
     sink.write(arrays(predictions(ROWS)))
     with opened.path.open("ab") as file:
         file.write(b"more")
@@ -130,7 +130,7 @@ def test_an_output_that_reads_as_something_else_is_an_error(
         return real(replace(footer, groups=footer.groups[:-1]), added, columns, chunks[:-1])
 
     monkeypatch.setattr(assembly, "new_footer", forgetful)
-    sink = SplicedSink(out, opened, PREDICTIONS)
+    sink = SplicedWriter(out, opened, PREDICTIONS)
     sink.write(arrays(predictions(ROWS)))
     with pytest.raises(SpliceError, match="does not read as it should"):
         sink.close()
@@ -142,9 +142,9 @@ def test_a_killed_process_leaves_no_pieces(source: Path, out: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from scoring.splice import SplicedSink, SpliceSource\n"
+        "from scoring.splice import SplicedWriter, SpliceSource\n"
         "from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions\n"
-        "sink = SplicedSink(Path(sys.argv[2]), SpliceSource(Path(sys.argv[1])), PREDICTIONS)\n"
+        "sink = SplicedWriter(Path(sys.argv[2]), SpliceSource(Path(sys.argv[1])), PREDICTIONS)\n"
         "sink.write([column.combine_chunks() for column in predictions(50).columns])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -160,7 +160,7 @@ def test_what_is_held_does_not_depend_on_the_row_groups(tmp_path: Path, out: Pat
     pq.write_table(pa.table({"id": pa.array(range(rows), pa.int32())}), tmp_path / "big.parquet", row_group_size=rows)
     names = [pa.field(f"p{i}", pa.float64()) for i in range(20)]
     with SpliceSource(tmp_path / "big.parquet") as opened:
-        sink = SplicedSink(out, opened, names)
+        sink = SplicedWriter(out, opened, names)
         batch = [pa.array([float(row) for row in range(10_000)])] * len(names)
         before, most = pa.total_allocated_bytes(), 0
         for _ in range(rows // 10_000):

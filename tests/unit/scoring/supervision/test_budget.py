@@ -17,8 +17,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.job_folder import JobFolder, by_value_saver, doubles
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles
 
 
 class Spy:
@@ -51,7 +51,7 @@ def spied(job: JobFolder, *arguments: str) -> list[dict[str, Any]]:
     # A pipeline of scikit-learn's own steps: its threads may predict beside each other.
     model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(data, data[:, 0])
     model.steps[0][1].func = Spy(folder)
-    job.add_model("spy", by_value_saver(model), features=doubles("flight_id"))
+    job.add_model("spy", cloudpickle_saver(model), features=doubles("flight_id"))
     job.write_spec(batch_rows=100)
     job.score(*arguments)
     return [json.loads(path.read_text()) for path in folder.glob("seen-*")]

@@ -15,8 +15,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from tests.unit.scoring.flights import make_flights
-from tests.unit.scoring.job_folder import JobFolder, by_value_saver, doubles
+from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles
 
 
 class Code:
@@ -30,7 +30,7 @@ class Code:
 
 def add_code(job: JobFolder, code: Callable[..., Any], *arguments: Any, model_id: str = "code") -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    job.add_model(model_id, by_value_saver(Code(code, *arguments)), features=doubles("flight_id"))
+    job.add_model(model_id, cloudpickle_saver(Code(code, *arguments)), features=doubles("flight_id"))
 
 
 def die_of_large_batches(matrix: Any, largest: int) -> Any:
@@ -142,7 +142,7 @@ def test_what_was_beside_an_object_that_took_their_worker_down_is_scored_too(job
     # Of scikit-learn's own steps: these may predict beside each other in one worker.
     model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(data, data[:, 0])
     model.steps[0][1].func = partial(die_beside_another, folder=folder)
-    job.add_model("code", by_value_saver(model), features=doubles("flight_id"))
+    job.add_model("code", cloudpickle_saver(model), features=doubles("flight_id"))
     for rows in (3, 2, 5, 6):
         job.add_object(f"{rows}.parquet", make_flights(rows, rows))
     job.write_spec()

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost
 
+from contract.catalog.model_fields import Feature
 from contract.codec import loads
 from contract.job.ledger import Marker
-from contract.job.scoring_spec import Feature
-from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import JobFolder
 
 KILLS = 8

@@ -6,23 +6,24 @@ from typing import Any
 
 import pytest
 
-from contract.job.scoring_spec import Feature, PinnedObject
+from contract.catalog.model_fields import Feature
+from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 from scoring.errors import ModelError
 from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode
 from scoring.supervision.supervisor import Supervisor
+from tests.unit.scoring.barrier_model import add_barrier_model
 from tests.unit.scoring.columns.test_column_plan import any_spec
-from tests.unit.scoring.flights import make_flights
+from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.job_folder import REPOSITORY, JobFolder
-from tests.unit.scoring.meeting import add_meeting
 
 
 def processes_of(job: JobFolder) -> set[float]:
-    return {job.output("meeting", item.key)["prediction"][0].as_py() for item in job.objects}
+    return {job.output("barrier", item.key)["prediction"][0].as_py() for item in job.objects}
 
 
 def test_a_slow_model_gets_another_worker_though_its_objects_are_small(job: JobFolder) -> None:
-    add_meeting(job, processes=2, tells_process=True)
+    add_barrier_model(job, processes=2, predicts_process_id=True)
     for seed in range(4):
         job.add_object(f"{seed}.parquet", make_flights(10, seed))
     job.write_spec()
@@ -33,7 +34,7 @@ def test_a_slow_model_gets_another_worker_though_its_objects_are_small(job: JobF
 
 
 def test_a_small_quick_job_has_one_worker(job: JobFolder) -> None:
-    add_meeting(job, processes=1, tells_process=True)
+    add_barrier_model(job, processes=1, predicts_process_id=True)
     for seed in range(4):
         job.add_object(f"{seed}.parquet", make_flights(10, seed))
     job.write_spec()

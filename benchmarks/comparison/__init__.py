@@ -1,0 +1,1 @@
+"""Run contenders over workloads, compare their answers and report paired ratios."""

@@ -1,0 +1,86 @@
+"""What the question scripts share: their arguments, their table, and where results are kept."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.comparison.compare import Cell, compare, save
+from benchmarks.workloads.models import KINDS
+from benchmarks.workloads.workload import Workload
+
+RESULTS = Path(__file__).parents[1] / "results"
+CACHE = Path("build/benchmarks").resolve()
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much to measure: a few minutes for all questions together, or as long as it takes."""
+
+    full: bool
+    repetitions: int
+
+    def of(self, quick: int, full: int) -> int:
+        return full if self.full else quick
+
+
+@dataclass(frozen=True)
+class Case:
+    """One workload and who is measured on it; the first contender is what the others are compared with."""
+
+    workload: Workload
+    contenders: Sequence[str] = ("article", "fleetscore")
+
+
+def ask(question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]]) -> list[Cell]:
+    """Measure every case, print the table, and keep the numbers in `benchmarks/results/<question>.json`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the sizes of the README's table, not the quick ones")
+    parser.add_argument("--repetitions", type=int, help="runs of each contender (default: 3, full: 5)")
+    parser.add_argument("--only", nargs="*", help="names of workloads")
+    options = parser.parse_args()
+    size = Size(options.full, options.repetitions or (5 if options.full else 3))
+    cells = []
+    print(f"# {question}: {(doc or '').strip().splitlines()[0]}\n")
+    print(HEADER)
+    for case in cases(size):
+        if options.only and case.workload.name not in options.only:
+            continue
+        cell = compare(case.workload, case.contenders, repetitions=size.repetitions, cache=CACHE)
+        cells.append(cell)
+        for line in rows(cell, case.contenders):
+            print(line, flush=True)
+        # After each: what was measured for minutes is not lost with the one that follows.
+        save(cells, RESULTS / f"{question}{'' if size.full else '-quick'}.json")
+    return cells
+
+
+HEADER = (
+    "| workload | contender | wall s | CPU s | peak MB | wall ratio | CPU ratio | memory ratio | warm wall ratio |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def rows(cell: Cell, contenders: Sequence[str]) -> list[str]:
+    """A table row a contender. A ratio says how many times more the first contender takes: above 1 is better."""
+    first = contenders[0]
+    lines = []
+    for name in contenders:
+        ratios = ["", "", "", ""]
+        if name != first:
+            ratios = [_spread(cell.ratio(first, name, what)) for what in ("wall", "cpu", "peak_bytes", "warm_wall")]
+        measured = f"{cell.median(name, 'wall'):.2f} | {cell.median(name, 'cpu'):.2f} | "
+        measured += f"{cell.median(name, 'peak_bytes') / 1e6:.0f}"
+        lines.append(f"| {title(cell.workload)} | {name} | {measured} | {' | '.join(ratios)} |")
+    return lines
+
+
+def title(workload: Workload) -> str:
+    kinds = ", ".join(KINDS[name].title for name in dict.fromkeys(workload.models))
+    count = f"{len(workload.models)} x " if len(workload.models) > 1 else ""
+    return f"{workload.name}: {workload.total_rows:,} rows in {len(workload.rows):,} objects; {count}{kinds}"
+
+
+def _spread(ratio: tuple[float, float, float]) -> str:
+    middle, least, greatest = ratio
+    return f"**{middle:.2f}** ({least:.2f} to {greatest:.2f})"

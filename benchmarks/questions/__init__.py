@@ -1,0 +1,1 @@
+"""One program per benchmark question: `python -m benchmarks.questions.<name>`."""

@@ -1,0 +1,18 @@
+"""How fast are CSV and JSON Lines scored? The article reads Parquet only: its loop reads them with pandas here."""
+
+from collections.abc import Sequence
+
+from benchmarks.comparison.question import Case, Size, ask
+from benchmarks.workloads.workload import Workload
+
+
+def cases(size: Size) -> Sequence[Case]:
+    rows = (size.of(10_000, 50_000),) * 16
+    return [
+        Case(Workload("csv-light", rows, ("light",), form="csv")),
+        Case(Workload("jsonl-light", rows, ("light",), form="jsonl")),
+    ]
+
+
+if __name__ == "__main__":
+    ask("text_formats", __doc__, cases)

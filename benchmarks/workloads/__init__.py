@@ -1,0 +1,1 @@
+"""Generated data sets and models, laid out as a scoring job finds them."""

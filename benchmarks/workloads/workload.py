@@ -1,0 +1,181 @@
+"""Workloads: data by seed and models, laid out as SageMaker Processing lays out a job, made once and kept.
+
+Rows have a unique `row_id`, float64 features, and three columns that no model reads (two texts and a number).
+"""
+
+import hashlib
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from benchmarks.workloads.models import KINDS, TRAINING_ROWS, labels_of, train
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
+from contract.codec import dumps
+from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.layout import ContainerPaths, artifact_key
+
+_CHUNK_ROWS = 250_000
+_SEGMENTS = np.array([f"segment-{index:02d}" for index in range(40)])
+Form = Literal["parquet", "csv", "jsonl"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`rows` are the rows of each object; `group_rows` those of a Parquet row group."""
+
+    name: str
+    rows: tuple[int, ...]
+    models: tuple[str, ...] = ("light",)
+    """Names of `KINDS`; the same one may be there several times, each is trained with a seed of its own."""
+    features: int = 30
+    group_rows: int = 100_000
+    form: Form = "parquet"
+
+    @property
+    def total_rows(self) -> int:
+        return sum(self.rows)
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [f"feature_{index:03d}" for index in range(self.features)]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps([3, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A workload on disk."""
+
+    workload: Workload
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return ContainerPaths(self.root).data
+
+    @property
+    def objects(self) -> list[Path]:
+        return sorted(path for path in self.data.iterdir() if path.is_file())
+
+    @property
+    def model_folders(self) -> list[Path]:
+        return [self.root / "trained" / _model_id(index) for index in range(len(self.workload.models))]
+
+
+def prepare(workload: Workload, cache: Path) -> Prepared:
+    """Make a workload below `cache`, or find it there."""
+    root = cache / f"{workload.name}-{workload.digest}"
+    if not root.exists():
+        unfinished = root.with_name(f"{root.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _make(workload, ContainerPaths(unfinished))
+        unfinished.rename(root)
+    return Prepared(workload, root)
+
+
+def _make(workload: Workload, paths: ContainerPaths) -> None:
+    paths.data.mkdir(parents=True)
+    objects = []
+    for index, rows in enumerate(workload.rows):
+        path = paths.data / f"part-{index:05d}.{workload.form}"
+        _write(workload, path, first_row=sum(workload.rows[:index]), rows=rows, seed=index)
+        objects.append(PinnedObject(path.name, path.stat().st_size, f"etag-{index}"))
+    sample = next(_tables(workload, 0, TRAINING_ROWS, seed=10_000_019)).select(workload.feature_names).to_pandas()
+    models = []
+    for index, name in enumerate(workload.models):
+        kind = KINDS[name]
+        folder = paths.root / "trained" / _model_id(index)
+        train(kind, index, sample, labels_of(sample.to_numpy(), index), folder)
+        models.append(_pack(workload, paths, index, folder))
+    spec = JobSpec("execution-1", "job-1", "benchmark", "datasets", tuple(models), tuple(objects))
+    paths.spec.parent.mkdir(parents=True)
+    paths.spec.write_text(dumps(spec), encoding="utf-8")
+    paths.resource_config.parent.mkdir(parents=True)
+    paths.resource_config.write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}), encoding="utf-8")
+
+
+def _pack(workload: Workload, paths: ContainerPaths, index: int, folder: Path) -> ModelSpec:
+    kind = KINDS[workload.models[index]]
+    model_id = _model_id(index)
+    archive = paths.models / artifact_key(model_id, "1")
+    archive.parent.mkdir(parents=True)
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder / kind.file, arcname=kind.file)
+    content = archive.read_bytes()
+    return ModelSpec(
+        model_id=model_id,
+        version="1",
+        artifact_sha256=hashlib.sha256(content).hexdigest(),
+        artifact_bytes=len(content),
+        framework="xgboost" if kind.format.startswith("xgboost") else "sklearn",
+        format=kind.format,  # type: ignore[arg-type]
+        model_file=kind.file,
+        method="predict",
+        features=tuple(Feature(name, "double") for name in workload.feature_names),
+        key_columns=("row_id",),
+    )
+
+
+def _model_id(index: int) -> str:
+    return f"model-{index:02d}"
+
+
+def _write(workload: Workload, path: Path, *, first_row: int, rows: int, seed: int) -> None:
+    tables = _tables(workload, first_row, rows, seed)
+    if workload.form == "parquet":
+        _write_parquet(path, tables, workload.group_rows)
+    elif workload.form == "csv":
+        schema = _schema(workload)
+        with pacsv.CSVWriter(path, schema, write_options=pacsv.WriteOptions(quoting_style="needed")) as writer:
+            for table in tables:
+                writer.write_table(table)
+    else:
+        with path.open("w", encoding="utf-8") as file:
+            for table in tables:
+                table.to_pandas().to_json(file, orient="records", lines=True, double_precision=15)
+
+
+def _write_parquet(path: Path, tables: Iterator[pa.Table], group_rows: int) -> None:
+    writer: pq.ParquetWriter | None = None
+    held: list[pa.Table] = []
+    for table in tables:
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        held.append(table)
+        while sum(part.num_rows for part in held) >= group_rows:
+            joined = pa.concat_tables(held)
+            writer.write_table(joined.slice(0, group_rows), row_group_size=group_rows)
+            held = [joined.slice(group_rows)] if joined.num_rows > group_rows else []
+    if writer is not None:
+        if held:
+            writer.write_table(pa.concat_tables(held), row_group_size=group_rows)
+        writer.close()
+
+
+def _schema(workload: Workload) -> pa.Schema:
+    return next(_tables(workload, 0, 1, 0)).schema
+
+
+def _tables(workload: Workload, first_row: int, rows: int, seed: int) -> Iterator[pa.Table]:
+    random = np.random.default_rng([seed, workload.features])
+    for start in range(0, rows, _CHUNK_ROWS):
+        count = min(_CHUNK_ROWS, rows - start)
+        columns: dict[str, Any] = {"row_id": np.arange(first_row + start, first_row + start + count)}
+        columns["customer"] = pa.array(np.char.add("customer-", random.integers(0, 10**9, count).astype(str)))
+        columns["segment"] = pa.array(_SEGMENTS[random.integers(0, len(_SEGMENTS), count)])
+        columns["amount"] = random.gamma(2.0, 50.0, count)
+        # Six digits, as measurements have, so that text formats hold the same numbers.
+        matrix = random.normal(size=(count, workload.features)).round(6)
+        columns |= {name: matrix[:, index] for index, name in enumerate(workload.feature_names)}
+        yield pa.table(columns)

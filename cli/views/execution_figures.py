@@ -1,0 +1,73 @@
+"""Figures that are worked out of records: durations, rates, totals."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cli.stage.executions import Snapshot
+from contract.status import FINAL_JOB_STATUSES, ExecutionKind, JobStatus
+from contract.table.records import JobRecord
+
+
+@dataclass(frozen=True)
+class Totals:
+    """An execution's jobs added up. Rows are row-and-model pairs of jobs that succeeded."""
+
+    jobs: int
+    jobs_ended: int
+    jobs_succeeded: int
+    jobs_failed: int
+    jobs_running: int
+    rows_in: int
+    rows_scored: int
+    rows_quarantined: int
+
+
+def totals(snapshot: Snapshot) -> Totals:
+    jobs = snapshot.jobs
+    return Totals(
+        jobs=len(jobs),
+        jobs_ended=sum(job.status in FINAL_JOB_STATUSES for job in jobs),
+        jobs_succeeded=sum(job.status is JobStatus.SUCCEEDED for job in jobs),
+        jobs_failed=sum(job.status is JobStatus.FAILED for job in jobs),
+        jobs_running=sum(job.status is JobStatus.RUNNING for job in jobs),
+        rows_in=sum(job.rows_in for job in jobs),
+        rows_scored=sum(job.rows_scored for job in jobs),
+        rows_quarantined=sum(job.rows_quarantined for job in jobs),
+    )
+
+
+def job_seconds(job: JobRecord, now: datetime) -> float | None:
+    """From the opening of the first attempt to the job's end, or to `now`; None before the first attempt."""
+    if not job.started_at:
+        return None
+    end = datetime.fromisoformat(job.ended_at) if job.ended_at else now
+    return max(0.0, (end - datetime.fromisoformat(job.started_at)).total_seconds())
+
+
+def rows_counted(job: JobRecord) -> bool:
+    """Whether somebody has counted a job's rows; a training script reads its data itself."""
+    return job.status is JobStatus.SUCCEEDED and (job.rows_in > 0 or job.kind is ExecutionKind.SCORING)
+
+
+def rows_a_second(job: JobRecord, now: datetime) -> float | None:
+    """Rows of a succeeded job over its whole duration, start of the instance included; None while it is not known."""
+    seconds = job_seconds(job, now)
+    return job.rows_in / seconds if rows_counted(job) and seconds else None
+
+
+def rows_a_second_together(snapshot: Snapshot) -> float | None:
+    """Rows of all succeeded jobs from the start of the first job to the end of the last, or to now."""
+    started = [datetime.fromisoformat(job.started_at) for job in snapshot.jobs if job.started_at]
+    if not started:
+        return None
+    open_jobs = any(job.status not in FINAL_JOB_STATUSES for job in snapshot.jobs)
+    ends = [datetime.fromisoformat(job.ended_at) for job in snapshot.jobs if job.ended_at]
+    seconds = ((snapshot.read_at if open_jobs else max(ends)) - min(started)).total_seconds()
+    return totals(snapshot).rows_in / seconds if seconds > 0 else None
+
+
+def objects_done(job: JobRecord, snapshot: Snapshot) -> int | None:
+    """Objects committed: all of a succeeded job, those in the ledger of a running one, None where nobody counted."""
+    if job.status is JobStatus.SUCCEEDED:
+        return job.object_count
+    return snapshot.committed.get(job.job_id)

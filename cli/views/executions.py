@@ -1,0 +1,162 @@
+"""Executions and their jobs as tables for people and as JSON values for programs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.stage.executions import Snapshot
+from cli.views.execution_figures import job_seconds, objects_done, rows_a_second, rows_counted, totals
+from cli.views.tables import add_row, counted, plain_json, plain_table
+from contract.status import ExecutionKind, FailureKind
+from contract.table.records import AttemptRecord, JobRecord
+
+_STYLES = {
+    "SUCCEEDED": "green",
+    "RUNNING": "cyan",
+    "WAITING": "yellow",
+    "PENDING": "dim",
+    "PARTLY_FAILED": "yellow",
+    "FAILED": "red",
+    "ABORTED": "red",
+    "TIMED_OUT": "red",
+}
+
+
+def execution_view(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[RenderableType]:
+    """All that `fleetscore status` shows."""
+    status_line, *details = heading_lines(snapshot)
+    if not snapshot.jobs:
+        return [status_line, *details]
+    return [status_line, jobs_table(snapshot), totals_line(snapshot), *reason_lines(snapshot, attempts), *details]
+
+
+def jobs_table(snapshot: Snapshot) -> Table:
+    """One line a job. Reasons are too long for a column: `reason_lines` has them."""
+    numbers = ("attempt", "objects", "rows", "rows/s", "seconds")
+    table = plain_table("job", "status", *numbers, right=numbers)
+    for job in snapshot.jobs:
+        add_row(table, *job_cells(job, snapshot))
+    return table
+
+
+def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[str]:
+    """Why jobs failed or wait, in full, with the earlier attempts of those that had several, and what jobs note."""
+    lines: list[str] = []
+    for job in snapshot.jobs:
+        if job.reason or job.outcome:
+            lines.append(f"{job.job_id}: {job_reason(job) if job.reason else job.outcome}")
+        # The last attempt's reason is the job's, where the job has not succeeded.
+        tried = [attempt for attempt in attempts.get(job.job_id, []) if attempt.reason and attempt.reason != job.reason]
+        lines += [
+            f"{job.job_id}, attempt {attempt.attempt}: {_with_kind(attempt.failure_kind, attempt.reason)}"
+            for attempt in tried
+        ]
+        lines += [f"{job.job_id}, note: {note}" for note in job.notes]
+    return lines
+
+
+def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
+    """Job, status, attempt, objects, rows, rows a second, seconds."""
+    seconds = job_seconds(job, snapshot.read_at) if job.ended_at or not snapshot.ended else None
+    rate = rows_a_second(job, snapshot.read_at)
+    return [
+        job.job_id,
+        status_text(job.status),
+        f"{job.attempt}/{job.max_attempts}",
+        objects_text(job, snapshot),
+        f"{job.rows_in:,}" if rows_counted(job) else "",
+        f"{rate:,.0f}" if rate is not None else "",
+        f"{seconds:,.1f}" if seconds is not None else "",
+    ]
+
+
+def objects_text(job: JobRecord, snapshot: Snapshot) -> str:
+    done = objects_done(job, snapshot)
+    return f"{job.object_count:,}" if done is None else f"{done:,}/{job.object_count:,}"
+
+
+def job_reason(job: JobRecord) -> str:
+    return _with_kind(job.failure_kind, job.reason)
+
+
+def _with_kind(kind: FailureKind | None, reason: str) -> str:
+    # A container's own message begins with its kind already.
+    return f"{kind}: {reason}" if kind and not reason.startswith(f"{kind}:") else reason
+
+
+def totals_line(snapshot: Snapshot) -> str:
+    """One sentence about all jobs."""
+    total = totals(snapshot)
+    parts = [f"{total.jobs_ended:,} of {counted(total.jobs, 'job')} ended"]
+    if total.jobs_failed:
+        parts.append(f"{total.jobs_failed:,} failed")
+    if total.jobs_running and not snapshot.ended:
+        parts.append(f"{total.jobs_running:,} running")
+    parts.append(counted(total.rows_in, "row"))
+    if total.rows_quarantined:
+        parts.append(f"{total.rows_quarantined:,} of them in quarantine")
+    return ", ".join(parts)
+
+
+def heading_lines(snapshot: Snapshot) -> list[str]:
+    """What stands above and below the jobs: status, label, note, reason, where the summary lies."""
+    record = snapshot.record
+    label = f" ({record.label})" if record is not None and record.label else ""
+    word = "Training execution" if snapshot.kind is ExecutionKind.TRAINING else "Execution"
+    lines = [f"{word} {snapshot.execution_id}{label}: {snapshot.status}"]
+    if record is not None and record.training_execution_id:
+        lines.append(f"It trained first, in execution {record.training_execution_id}.")
+    if snapshot.note:
+        lines.append(snapshot.note)
+    # Where jobs failed, their own reasons say it in full.
+    explained = any(job.reason for job in snapshot.jobs)
+    # A training that failed is the reason of no job.
+    explained = explained and not (record is not None and record.training_failure)
+    if snapshot.ended and snapshot.reason and not explained and snapshot.reason not in snapshot.note:
+        lines.append(f"Reason: {snapshot.reason}")
+    if record is not None and record.summary_uri:
+        lines.append(f"Summary: {record.summary_uri}")
+    return lines
+
+
+def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]] | None = None) -> dict[str, Any]:
+    """An execution for programs. `status` is the truth where record and Step Functions disagree; `note` says how."""
+    workflow = snapshot.workflow
+    jobs = []
+    for job in snapshot.jobs:
+        seconds = job_seconds(job, snapshot.read_at) if job.ended_at or not snapshot.ended else None
+        figures = {
+            "objects_committed": objects_done(job, snapshot),
+            "seconds": seconds,
+            "rows_a_second": rows_a_second(job, snapshot.read_at),
+        }
+        tried = {"attempts": [plain_json(attempt) for attempt in attempts.get(job.job_id, [])]} if attempts else {}
+        jobs.append({**plain_json(job), **figures, **tried})
+    return {
+        "execution_id": snapshot.execution_id,
+        "kind": snapshot.kind.value,
+        "status": snapshot.status,
+        "ended": snapshot.ended,
+        "note": snapshot.note,
+        "reason": snapshot.reason if snapshot.ended else "",
+        "read_at": snapshot.read_at.isoformat(),
+        "step_functions": None
+        if workflow is None
+        else {
+            "status": workflow.status,
+            "started_at": workflow.started_at.isoformat(),
+            "stopped_at": workflow.stopped_at.isoformat() if workflow.stopped_at else None,
+            "error": workflow.error,
+            "cause": workflow.cause,
+        },
+        "record": plain_json(snapshot.record) if snapshot.record is not None else None,
+        "totals": vars(totals(snapshot)),
+        "jobs": jobs,
+    }
+
+
+def status_text(status: str) -> Text:
+    return Text(str(status), style=_STYLES.get(str(status), ""))

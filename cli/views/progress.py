@@ -1,0 +1,195 @@
+"""Follows an execution until it ends: a live table on a terminal, a line a change anywhere else."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cli.output import Output
+from cli.stage.executions import Executions, Snapshot
+from cli.views.execution_figures import rows_a_second, rows_a_second_together, rows_counted
+from cli.views.executions import job_cells, job_reason, objects_text, totals_line
+from cli.views.tables import counted
+from contract.status import ExecutionKind, JobStatus
+from contract.table.records import JobRecord
+
+SECONDS_BETWEEN_READS = 2.0
+_SECONDS_TO_CLOSE = 20.0
+"""How long to wait for the records of an execution that was stopped: the news of its end takes a few seconds."""
+_JOBS_A_SECOND = 500
+"""Large fleets are read more seldom: a read of n jobs costs about n/8 DynamoDB read units."""
+_LIVE_READS_A_SECOND = 4
+_LINES_BESIDE_JOBS = 8
+_BAR_WIDTH = 78
+_ORDER = {
+    JobStatus.RUNNING: 0,
+    JobStatus.WAITING: 1,
+    JobStatus.FAILED: 2,
+    JobStatus.PENDING: 3,
+    JobStatus.SUCCEEDED: 4,
+}
+"""Which jobs are shown when not all fit: those that somebody may want to do something about."""
+
+
+class Progress(Protocol):
+    """Shows snapshots as they come."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    def show(self, snapshot: Snapshot) -> None: ...
+
+
+def progress_for(console: Console) -> Progress:
+    return LiveProgress(console) if console.is_terminal else PlainProgress(Output(console=console).line)
+
+
+def watch(
+    executions: Executions,
+    execution: str,
+    progress: Progress | None,
+    *,
+    seconds_between_reads: float = SECONDS_BETWEEN_READS,
+    stop: threading.Event | None = None,
+) -> Snapshot:
+    """Read the execution again and again until it has ended, or until `stop` is set; returns the last snapshot.
+
+    Raises:
+        CommandError: when there is no such execution.
+    """
+    waiting = stop or threading.Event()
+    if progress is None:
+        return _watch(executions, execution, lambda _: None, seconds_between_reads, waiting)
+    with progress:
+        return _watch(executions, execution, progress.show, seconds_between_reads, waiting)
+
+
+def _watch(
+    executions: Executions, execution: str, show: Callable[[Snapshot], None], seconds: float, stop: threading.Event
+) -> Snapshot:
+    ended_at: float | None = None
+    while True:
+        snapshot = executions.snapshot(execution)
+        show(snapshot)
+        if snapshot.ended and ended_at is None:
+            ended_at = time.monotonic()
+        settled = snapshot.closed or (ended_at is not None and time.monotonic() - ended_at > _SECONDS_TO_CLOSE)
+        if snapshot.ended and settled:
+            return snapshot
+        if stop.wait(max(seconds, len(snapshot.jobs) / _JOBS_A_SECOND)):
+            return snapshot
+
+
+class PlainProgress:
+    """One line whenever a job changes its status or attempt, for logs and pipes."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._seen: dict[tuple[str, str], tuple[JobStatus, int]] = {}
+        self._announced: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to put back."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        if snapshot.training is not None:
+            self.show(snapshot.training)
+        execution_id = snapshot.execution_id
+        if snapshot.jobs and execution_id not in self._announced:
+            self._announced.add(execution_id)
+            objects = sum(job.object_count for job in snapshot.jobs)
+            kind = "training job" if snapshot.kind is ExecutionKind.TRAINING else "job"
+            self._write(f"{counted(len(snapshot.jobs), kind)} planned over {counted(objects, 'object')}")
+        ended = sum(job.ended_at != "" for job in snapshot.jobs)
+        for job in snapshot.jobs:
+            state = (job.status, job.attempt)
+            before = self._seen.get((execution_id, job.job_id), (JobStatus.PENDING, 0))
+            if state != before:
+                self._seen[(execution_id, job.job_id)] = state
+                self._write(self._line(job, snapshot, ended))
+
+    @staticmethod
+    def _line(job: JobRecord, snapshot: Snapshot, ended: int) -> str:
+        words = [f"{job.job_id}: {job.status}, attempt {job.attempt} of {job.max_attempts}"]
+        if rows_counted(job):
+            rate = rows_a_second(job, snapshot.read_at)
+            words.append(f"{counted(job.rows_in, 'row')}" + (f", {rate:,.0f} rows/s" if rate is not None else ""))
+        elif job.status is not JobStatus.SUCCEEDED:
+            words.append(f"{objects_text(job, snapshot)} {'object' if job.object_count == 1 else 'objects'}")
+        if job.reason or job.outcome:
+            words.append(job_reason(job) if job.reason else job.outcome)
+        if job.ended_at:
+            words.append(f"{ended:,} of {counted(len(snapshot.jobs), 'job')} ended")
+        return ", ".join(words)
+
+
+class LiveProgress:
+    """A table that is drawn anew on the terminal: one line a job, and a bar for all of them."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=_LIVE_READS_A_SECOND, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._live.update(live_view(snapshot.training or snapshot, max(3, self._console.height - _LINES_BESIDE_JOBS)))
+
+
+def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
+    """At most `lines` jobs, the ones in work first, with a line for the rest and the total bar."""
+    if not snapshot.jobs:
+        return Text(snapshot.note or f"{snapshot.status}", style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    # On a narrow terminal the job's id gives way and the figures stay whole.
+    table.add_column("job", overflow="ellipsis")
+    table.add_column("status", no_wrap=True)
+    for name in ("attempt", "objects", "rows", "rows/s", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = list(snapshot.jobs)
+    if len(shown) > lines:
+        shown = sorted(shown, key=lambda job: (_ORDER[job.status], job.job_id))[:lines]
+    for job in shown:
+        table.add_row(*job_cells(job, snapshot))
+    parts: list[RenderableType] = [table]
+    hidden = len(snapshot.jobs) - len(shown)
+    if hidden:
+        parts.append(Text(f"… and {hidden:,} more jobs", style="dim"))
+    speed = rows_a_second_together(snapshot)
+    rate = f", {speed:,.0f} rows/s" if speed else ""
+    done, all_work = work(snapshot)
+    # In a grid, because a bar alone does not end its line.
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=all_work, completed=done, width=_BAR_WIDTH))
+    return Group(*parts, bar, Text(totals_line(snapshot) + rate))
+
+
+def work(snapshot: Snapshot) -> tuple[float, float]:
+    """Bytes of input done and in all; running jobs count by their committed objects, failed ones as done."""
+    done = 0.0
+    for job in snapshot.jobs:
+        if job.ended_at:
+            done += job.input_bytes
+        elif job.object_count:
+            done += job.input_bytes * snapshot.committed.get(job.job_id, 0) / job.object_count
+    return done, float(sum(job.input_bytes for job in snapshot.jobs))

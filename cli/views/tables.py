@@ -1,0 +1,60 @@
+"""Plain tables, and values as people and programs read them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from contract import codec
+
+
+def plain_json(record: Any) -> dict[str, Any]:
+    """A record as JSON without the schema version, which belongs to messages."""
+    return {name: value for name, value in codec.to_json(record).items() if name != codec.SCHEMA_VERSION_FIELD}
+
+
+def fields_table(fields: Mapping[str, Any]) -> Table:
+    """One line a field; nothing is cut, however long a value is."""
+    table = plain_table("field", "value")
+    for name, value in fields.items():
+        add_row(table, name, cell_text(value))
+    return table
+
+
+def cell_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={item}" for key, item in sorted(value.items()))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+
+
+def add_row(table: Table, *cells: Text | str) -> None:
+    """Add cells as they are."""
+    # As Text, because a plain string is read as rich's markup: a reason or a tag may hold brackets.
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
+def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table without lines, for columns of these names."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for column in columns:
+        # On a narrow terminal these go on in the next line, so that figures and statuses stay whole.
+        long = column in ("job", "model", "value", "by", "tags", "request")
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=not long)
+    return table
+
+
+def counted(number: int, word: str) -> str:
+    """`1 job`, `2,000 jobs`."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

@@ -1,0 +1,1 @@
+"""How models are trained: recipes, training job specs and reports, and hyperparameters."""

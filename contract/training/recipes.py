@@ -1,0 +1,285 @@
+"""A recipe: all that a model needs to be trained again, and who or what decides about a version that comes of it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, Accelerator, Method, ModelFormat, OutputFormat
+from contract.catalog.model_spec import ModelSpec
+from contract.catalog.models import MAX_ATTEMPTS_LIMIT, Compute, ModelVersion
+from contract.checks import check_range
+from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import PinnedObject
+from contract.names import check_dataset_name, check_instance_type, check_object_key, check_sha256
+from contract.problems import InvalidInputError, Problem
+from contract.training.training_spec import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
+
+_ANY_OBJECT = (PinnedObject("any", 0, ""),)
+_ANY_SHA256 = "0" * 64
+"""Stand in while a recipe is checked, before there are objects and an artifact."""
+_LONGEST_SECONDS = 28 * 86_400
+"""SageMaker's limit for a training job, by its documentation."""
+_DEFAULT_FILE = {
+    "sklearn": "model.joblib",
+    "sklearn-skops": "model.skops",
+    "xgboost": "model",
+    "tensorflow-savedmodel": "1/saved_model.pb",
+    "keras": "model.keras",
+    "pytorch-export": "model.pt2",
+    "torchscript": "model.pt",
+}
+"""By format where libraries ask for a name or an ending, else by framework."""
+MAX_CODE_BYTES = 20_000_000
+"""Of a training script's archive: the plan reads many of them at once."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """How a version that was trained becomes the current one."""
+
+    mode: Literal["rule", "approval"] = "rule"
+    """`rule`: by its metric, at once. `approval`: it waits for a person, who sees what the rule would have said."""
+    floor: float | None = None
+    """The worst value of the recipe's metric that is good enough. None: any."""
+    min_improvement: float = 0.0
+    """How much better than the current version's the metric must be; below 0: how much worse it may be."""
+
+    def __post_init__(self) -> None:
+        # Nothing is better or worse than what is no number, so such a rule would refuse everything and say why wrongly.
+        values = {"floor": self.floor or 0.0, "min_improvement": self.min_improvement}
+        problems = [
+            Problem(name, value, "a finite number") for name, value in values.items() if not math.isfinite(value)
+        ]
+        if problems:
+            raise InvalidInputError("Promotion", problems)
+
+
+@dataclass(frozen=True)
+class TrainingCompute:
+    """What a training job runs on: always one instance. None: as the stage's settings say."""
+
+    instance_type: str | None = None
+    volume_size_gb: int | None = None
+    max_runtime_seconds: int | None = None
+    spot: bool = False
+    """Managed spot training: cheaper; an interrupted job goes on from its last checkpoint."""
+    max_wait_seconds: int | None = None
+    """With `spot`: for the run and the waits for capacity together. None: twice the run time."""
+
+    def __post_init__(self) -> None:
+        problems = check_instance_type("instance_type", self.instance_type)
+        problems += check_range("volume_size_gb", self.volume_size_gb, 1, 16_384, "GB")
+        problems += check_range("max_runtime_seconds", self.max_runtime_seconds, 1, _LONGEST_SECONDS, "seconds")
+        problems += check_range("max_wait_seconds", self.max_wait_seconds, 1, _LONGEST_SECONDS, "seconds")
+        if self.max_wait_seconds is not None and not self.spot:
+            problems.append(Problem("max_wait_seconds", self.max_wait_seconds, "no value, because spot is false"))
+        runtime = self.max_runtime_seconds
+        if runtime is not None and self.max_wait_seconds is not None and self.max_wait_seconds < runtime:
+            expected = f"at least max_runtime_seconds, {runtime:,}: the run counts in"
+            problems.append(Problem("max_wait_seconds", self.max_wait_seconds, expected))
+        if problems:
+            raise InvalidInputError("TrainingCompute", problems)
+
+    def over(self, fallback: Compute) -> Compute:
+        """This one's wishes where it has any, else the stage's."""
+        wish = Compute(self.instance_type, 1, self.volume_size_gb, self.max_runtime_seconds)
+        return wish.over(fallback)
+
+    def wait_seconds(self, max_runtime_seconds: int) -> int | None:
+        """MaxWaitTimeInSeconds for a job with this run time; None without spot."""
+        if not self.spot:
+            return None
+        return max(self.max_wait_seconds or min(2 * max_runtime_seconds, _LONGEST_SECONDS), max_runtime_seconds)
+
+
+@dataclass(frozen=True)
+class TrainingCode:
+    """A training script: an archive in the models bucket that is found by its digest, and the script in it."""
+
+    program: str
+    """Path of the script inside the archive."""
+    sha256: str
+    bytes: int
+
+    def __post_init__(self) -> None:
+        problems = check_object_key("program", self.program)
+        problems += check_sha256("sha256", self.sha256)
+        problems += check_range("bytes", self.bytes, 1, MAX_CODE_BYTES, "bytes")
+        if problems:
+            raise InvalidInputError("TrainingCode", problems)
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """How a model is trained, how its versions are called, and what they score."""
+
+    model_id: str
+    trainer: Trainer
+    task: Task
+    training_dataset: str
+    label: str
+    features: tuple[Feature, ...]
+    dataset: str
+    """The dataset that a version scores."""
+    format: ModelFormat
+    method: Method
+    validation_dataset: str | None = None
+    """The metrics are of its rows; None: of rows that are held out of the training dataset."""
+    model_file: str = ""
+    """Path of the serialized model inside model.tar.gz; empty: a name after the format."""
+    key_columns: tuple[str, ...] = ()
+    output_columns: tuple[str, ...] = ()
+    columns: Literal["all", "keys"] = "all"
+    output_format: OutputFormat = "parquet"
+    row_number_column: str = ""
+    tolerated_quarantine_fraction: float = 0.0
+    input: InputOptions = field(default_factory=InputOptions)
+    accelerator: Accelerator = ""
+    metric: str = ""
+    """What a promotion is decided by; empty: the usual one of the task."""
+    estimator: str | None = None
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    holdout_fraction: float = 0.2
+    seed: int = 0
+    early_stopping_rounds: int | None = None
+    promotion: Promotion = field(default_factory=Promotion)
+    compute: TrainingCompute = field(default_factory=TrainingCompute)
+    max_attempts: int = 3
+    """Of a training job."""
+    scoring_compute: Compute = field(default_factory=Compute)
+    """What the versions' scoring jobs run on, and how often one is tried."""
+    scoring_max_attempts: int = 3
+    code: TrainingCode | None = None
+    """For trainer `script`."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Of the versions; a model that is new in the catalog gets them too."""
+    updated_at: str = ""
+    updated_by: str = ""
+
+    def __post_init__(self) -> None:
+        problems = check_dataset_name("training_dataset", self.training_dataset)
+        if self.validation_dataset is not None:
+            problems += check_dataset_name("validation_dataset", self.validation_dataset)
+            if self.validation_dataset == self.training_dataset:
+                expected = f"another dataset than training_dataset, {self.training_dataset!r}"
+                remedy = "Leave it out to hold a part of the training dataset out."
+                problems.append(Problem("validation_dataset", self.validation_dataset, expected, remedy))
+        problems += check_range("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS_LIMIT, "attempts")
+        problems += self._check_code()
+        problems += self._check_parts()
+        if problems:
+            raise InvalidInputError("recipe", problems)
+
+    def _check_code(self) -> list[Problem]:
+        if self.trainer == "script" and self.code is None:
+            return [Problem("code", None, "the archive and the script in it, because trainer is 'script'")]
+        if self.trainer != "script" and self.code is not None:
+            return [Problem("code", self.code.program, f"no value, because trainer is {self.trainer!r}")]
+        return []
+
+    def _check_parts(self) -> list[Problem]:
+        """What the training's spec and the version's record would refuse, under the recipe's names."""
+        problems: list[Problem] = []
+        validation = _ANY_OBJECT if self.validation_dataset else ()
+        names = {"dataset": "training_dataset"}
+        try:
+            self.training_spec("any", "any", "any", _ANY_OBJECT, validation)
+        except InvalidInputError as error:
+            # Whether there is a script is said of `code`, which people write.
+            found = [problem for problem in error.problems if problem.field != "code_sha256"]
+            problems += [replace(problem, field=names.get(problem.field, problem.field)) for problem in found]
+        try:
+            self._version("any", _ANY_SHA256, 0)
+        except InvalidInputError as error:
+            # A recipe has no custom_code: the format that would need it is refused already.
+            known = {"custom_code", *(problem.field for problem in problems)}
+            problems += [problem for problem in error.problems if problem.field not in known]
+        return problems
+
+    @property
+    def saved_as(self) -> str:
+        """Path of the serialized model inside model.tar.gz."""
+        framework = FRAMEWORK_OF_FORMAT.get(self.format, "")
+        ending = f".{self.format.rpartition('-')[2]}" if framework == "xgboost" else ""
+        return self.model_file or _DEFAULT_FILE.get(self.format) or _DEFAULT_FILE.get(framework, "model") + ending
+
+    @property
+    def compared_by(self) -> str:
+        """The name of the metric that decides."""
+        return self.metric or DEFAULT_METRIC.get(self.task, "")
+
+    def training_spec(
+        self,
+        execution_id: str,
+        job_id: str,
+        version: str,
+        objects: tuple[PinnedObject, ...],
+        validation_objects: tuple[PinnedObject, ...],
+    ) -> TrainingSpec:
+        """What the training job is asked to do.
+
+        Raises:
+            InvalidInputError: with everything that no training can do.
+        """
+        return TrainingSpec(
+            execution_id=execution_id,
+            job_id=job_id,
+            model_id=self.model_id,
+            version=version,
+            dataset=self.training_dataset,
+            trainer=self.trainer,
+            label=self.label,
+            features=self.features,
+            task=self.task,
+            method=self.method,
+            format=self.format,
+            model_file=self.saved_as,
+            objects=objects,
+            metric=self.compared_by,
+            key_columns=self.key_columns,
+            output_columns=self.output_columns,
+            validation_objects=validation_objects,
+            holdout_fraction=self.holdout_fraction,
+            seed=self.seed,
+            early_stopping_rounds=self.early_stopping_rounds,
+            estimator=self.estimator,
+            hyperparameters=self.hyperparameters,
+            code_sha256=self.code.sha256 if self.code is not None else "",
+        )
+
+    @property
+    def candidate(self) -> ModelVersion:
+        """A version of this recipe as far as it is known before there is an artifact."""
+        return self._version("any", _ANY_SHA256, 0)
+
+    def trained_version(self, report: TrainingReport, sha256: str, size: int) -> ModelVersion:
+        """The catalog's record of an artifact that was trained by this recipe."""
+        version = self._version(report.version, sha256, size)
+        spec = replace(version.spec, framework_version=report.framework_version)
+        return replace(version, spec=spec, metrics=dict(report.metrics))
+
+    def _version(self, version: str, sha256: str, size: int) -> ModelVersion:
+        spec = ModelSpec(
+            model_id=self.model_id,
+            version=version,
+            artifact_sha256=sha256,
+            artifact_bytes=size,
+            framework=FRAMEWORK_OF_FORMAT[self.format],
+            format=self.format,
+            model_file=self.saved_as,
+            method=self.method,
+            features=self.features,
+            key_columns=self.key_columns,
+            output_columns=self.output_columns,
+            columns=self.columns,
+            output_format=self.output_format,
+            row_number_column=self.row_number_column,
+            tolerated_quarantine_fraction=self.tolerated_quarantine_fraction,
+            input=self.input,
+            accelerator=self.accelerator,
+        )
+        return ModelVersion(
+            spec, self.dataset, self.scoring_compute, max_attempts=self.scoring_max_attempts, tags=self.tags
+        )

@@ -1,0 +1,300 @@
+"""What a training job is asked to do, and what it says about the model that it made.
+
+The plan writes a `TrainingSpec`, the container reads it and packs a `TrainingReport` beside the model, and whoever
+registers the version reads that report: nothing else is known about a model that was trained.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT, Method, ModelFormat
+from contract.checks import check_unique
+from contract.job.scoring_spec import PinnedObject
+from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
+from contract.names import check_dataset_name, check_model_id, check_object_key, check_sha256, check_version
+from contract.problems import InvalidInputError, Problem
+from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse
+
+Trainer = Literal["xgboost", "sklearn", "script"]
+Task = Literal["binary", "multiclass", "regression"]
+
+FORMATS_OF_TRAINER: dict[str, frozenset[str]] = {
+    "xgboost": frozenset({"xgboost-ubj", "xgboost-json", "xgboost-sklearn-ubj", "xgboost-sklearn-json"}),
+    "sklearn": frozenset({"sklearn-joblib"}),
+    "script": frozenset(FRAMEWORK_OF_FORMAT) - {"custom"},
+}
+"""The formats that a trainer can save; a script saves whatever it declares, but no code that scoring would run."""
+
+MAX_OBJECTS = 100_000
+MAX_HYPERPARAMETERS = 100
+"""SageMaker's own limit, as botocore's service model has it; also the limits of a key and a value below."""
+HYPERPARAMETER_KEY_CHARACTERS = 256
+HYPERPARAMETER_VALUE_CHARACTERS = 2_500
+LARGEST_HOLDOUT = 0.5
+_LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of a model on rows that it was not trained on."""
+
+    tasks: frozenset[Task]
+    greater_is_better: bool
+    meaning: str
+
+
+_BINARY: frozenset[Task] = frozenset({"binary"})
+_MULTICLASS: frozenset[Task] = frozenset({"multiclass"})
+_CLASSES: frozenset[Task] = frozenset({"binary", "multiclass"})
+_REGRESSION: frozenset[Task] = frozenset({"regression"})
+
+METRICS: dict[str, Metric] = {
+    "auc": Metric(_BINARY, True, "area under the ROC curve"),
+    "average_precision": Metric(_BINARY, True, "average precision: the area under precision and recall, in steps"),
+    "f1": Metric(_BINARY, True, "F1 of the second class, at probability 0.5"),
+    "f1_macro": Metric(_MULTICLASS, True, "unweighted mean of F1 over the classes"),
+    "logloss": Metric(_CLASSES, False, "mean negative logarithm of the true class's probability"),
+    "accuracy": Metric(_CLASSES, True, "share of rows with the right class"),
+    "balanced_accuracy": Metric(_CLASSES, True, "unweighted mean of recall over the classes"),
+    "rmse": Metric(_REGRESSION, False, "root of the mean squared error"),
+    "mae": Metric(_REGRESSION, False, "mean absolute error"),
+    "r2": Metric(_REGRESSION, True, "coefficient of determination"),
+}
+"""Every metric's tasks and direction; a promotion rule compares by `greater_is_better`."""
+
+DEFAULT_METRIC: dict[Task, str] = {"binary": "auc", "multiclass": "logloss", "regression": "rmse"}
+
+
+def metrics_of(task: str) -> tuple[str, ...]:
+    """The names of the metrics that a task has."""
+    return tuple(name for name, metric in METRICS.items() if task in metric.tasks)
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """The immutable input of a training job: one version of one model, from pinned objects of one dataset."""
+
+    execution_id: str
+    job_id: str
+    model_id: str
+    version: str
+    """The version that comes of it."""
+    dataset: str
+    """The dataset to train on; keys of `objects` are relative to its prefix."""
+    trainer: Trainer
+    label: str
+    """The column to predict."""
+    features: tuple[Feature, ...]
+    task: Task
+    method: Method
+    format: ModelFormat
+    model_file: str
+    """Path of the serialized model inside model.tar.gz."""
+    objects: tuple[PinnedObject, ...]
+    metric: str
+    """One of `METRICS`: early stopping follows it, and the promotion rule compares it."""
+    key_columns: tuple[str, ...] = ()
+    """Of the version's record; training does not read them."""
+    output_columns: tuple[str, ...] = ()
+    """Of the version's record; empty: the default names."""
+    validation_objects: tuple[PinnedObject, ...] = ()
+    """Objects of the channel `validation`: the metrics are of these rows, and nothing is held out of `objects`."""
+    holdout_fraction: float = 0.2
+    """The share of rows that is held out of training for the metrics; 0: none, and then no metrics."""
+    seed: int = 0
+    early_stopping_rounds: int | None = None
+    estimator: str | None = None
+    """For trainer `sklearn` only: one of `hyperparameters.ESTIMATORS`."""
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    """As texts, as SageMaker hands them over; what the job's request says goes before these."""
+    code_sha256: str = ""
+    """For trainer `script` only: lower-case hex SHA-256 of its archive; no other one is unpacked."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            *check_model_id("model_id", self.model_id),
+            *check_version("version", self.version),
+            *check_dataset_name("dataset", self.dataset),
+            *check_object_key("model_file", self.model_file),
+            *self._columns(),
+            *self._model(),
+            *self._objects(),
+            *self._holdout(),
+            *self._estimator(),
+            *self._code(),
+            *_hyperparameter_limits(self.hyperparameters),
+        ]
+        if self.trainer != "script" and self.task in DEFAULT_METRIC:
+            problems += parse(self.trainer, self.estimator, self.task, self.hyperparameters)[1]
+        if problems:
+            raise InvalidInputError("TrainingSpec", problems)
+
+    @property
+    def greater_is_better(self) -> bool:
+        return METRICS[self.metric].greater_is_better
+
+    def _columns(self) -> list[Problem]:
+        names = [feature.name for feature in self.features]
+        problems = [] if names else [Problem("features", [], "at least one feature column")]
+        problems += check_unique("features", names)
+        problems += check_unique("key_columns", list(self.key_columns))
+        problems += check_unique("output_columns", list(self.output_columns))
+        if not self.label:
+            problems.append(Problem("label", self.label, "the name of the column to predict"))
+        if self.label in names:
+            remedy = "A model that sees the answer learns nothing else: take the label out of features."
+            problems.append(Problem("label", self.label, "a column that is no feature", remedy))
+        texts = [feature.name for feature in self.features if feature.type == "string"]
+        if self.trainer == "xgboost" and texts:
+            remedy = "Encode them as numbers in the dataset, or use trainer 'sklearn', which encodes text itself."
+            problems.append(Problem("features", texts, "numbers or booleans for trainer 'xgboost'", remedy))
+        return problems
+
+    def _model(self) -> list[Problem]:
+        problems = []
+        if self.model_file in (TRAINING_REPORT_NAME, SCRIPT_METRICS_NAME):
+            expected = f"another name than {TRAINING_REPORT_NAME} and {SCRIPT_METRICS_NAME}, which lie beside it"
+            problems.append(Problem("model_file", self.model_file, expected))
+        formats = FORMATS_OF_TRAINER.get(self.trainer, frozenset())
+        if self.format not in formats:
+            expected = f"one of {', '.join(sorted(formats))} for trainer {self.trainer!r}"
+            problems.append(Problem("format", self.format, expected))
+        methods = METHODS_OF_FORMAT.get(self.format, frozenset())
+        if self.task == "regression":
+            methods -= {"predict_proba", "decision_function"}
+        if self.method not in methods:
+            expected = f"one of {', '.join(sorted(methods))} for format {self.format!r} and task {self.task!r}"
+            problems.append(Problem("method", self.method, expected))
+        if self.metric not in metrics_of(self.task):
+            problems.append(
+                Problem("metric", self.metric, f"one of {', '.join(metrics_of(self.task))} for task {self.task!r}")
+            )
+        return problems
+
+    def _objects(self) -> list[Problem]:
+        problems = [] if self.objects else [Problem("objects", [], "at least one object")]
+        for name, objects in (("objects", self.objects), ("validation_objects", self.validation_objects)):
+            if len({item.key for item in objects}) != len(objects):
+                problems.append(Problem(name, f"{len(objects)} objects", "each key once"))
+            if len(objects) > MAX_OBJECTS:
+                problems.append(Problem(name, f"{len(objects):,} objects", f"at most {MAX_OBJECTS:,}"))
+        return problems
+
+    def _holdout(self) -> list[Problem]:
+        problems = []
+        if not 0 <= self.holdout_fraction <= LARGEST_HOLDOUT:
+            expected = f"0 to {LARGEST_HOLDOUT}, the share of rows that is held out"
+            problems.append(Problem("holdout_fraction", self.holdout_fraction, expected))
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            problems.append(Problem("seed", self.seed, f"0 to {_LARGEST_SEED:,}"))
+        rounds = self.early_stopping_rounds
+        if rounds is None or self.trainer == "script":
+            return problems
+        if not 1 <= rounds <= 10_000:
+            problems.append(Problem("early_stopping_rounds", rounds, "1 to 10,000 rounds without improvement"))
+        if not self.holdout_fraction and not self.validation_objects:
+            expected = "no early stopping when nothing is held out"
+            remedy = "Set holdout_fraction above 0, or give validation objects."
+            problems.append(Problem("early_stopping_rounds", rounds, expected, remedy))
+        followed = EARLY_STOPPING.get(self.estimator or "" if self.trainer == "sklearn" else self.trainer)
+        if followed is None:
+            remedy = "Only trainer 'xgboost' and estimator 'hist_gradient_boosting' grow in rounds."
+            problems.append(Problem("early_stopping_rounds", rounds, f"none for estimator {self.estimator!r}", remedy))
+        elif self.metric not in followed:
+            expected = (
+                f"no early stopping by metric {self.metric!r}; one of {', '.join(sorted(followed))} can be followed"
+            )
+            problems.append(Problem("early_stopping_rounds", rounds, expected))
+        return problems
+
+    def _estimator(self) -> list[Problem]:
+        if self.trainer != "sklearn":
+            expected = f"none: trainer {self.trainer!r} has no choice of estimators"
+            return [] if self.estimator is None else [Problem("estimator", self.estimator, expected)]
+        known = [name for name, tasks in ESTIMATORS.items() if self.task in tasks]
+        if self.estimator not in known:
+            return [Problem("estimator", self.estimator, f"one of {', '.join(known)} for task {self.task!r}")]
+        if self.method == "decision_function" and self.estimator in ("random_forest", "extra_trees"):
+            return [Problem("method", self.method, f"predict or predict_proba for estimator {self.estimator!r}")]
+        return []
+
+    def _code(self) -> list[Problem]:
+        if self.trainer != "script":
+            expected = f"none: trainer {self.trainer!r} runs no script"
+            return [Problem("code_sha256", self.code_sha256, expected)] if self.code_sha256 else []
+        return check_sha256("code_sha256", self.code_sha256)
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training job says about the model beside it, in `fleetscore.json`."""
+
+    execution_id: str
+    job_id: str
+    model_id: str
+    version: str
+    trainer: Trainer
+    task: Task
+    framework: str
+    framework_version: str
+    format: ModelFormat
+    model_file: str
+    method: Method
+    features: tuple[Feature, ...]
+    output_columns: tuple[str, ...]
+    """The prediction columns as scoring will name them."""
+    metric: str
+    greater_is_better: bool
+    metrics: Mapping[str, float]
+    """Every metric of the task, on the rows that were held out; empty when none were."""
+    metric_value: float | None
+    """The value of `metric`; None when nothing was held out or a script measured nothing."""
+    rows_total: int | None
+    """None for a script, which reads its data itself; also the next two."""
+    rows_trained: int | None
+    rows_held_out: int | None
+    best_iteration: int | None
+    """Counted from 0; None for estimators that do not grow in rounds, and for scripts."""
+    seconds: float
+    resumed_from: int | None
+    """How many rounds the checkpoint had that this training went on from; None: it began anew."""
+    estimator: str | None = None
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    """All that was given, the spec's and the request's; defaults are not repeated."""
+    model_bytes: int = 0
+    """Size of `model_file`."""
+
+    def __post_init__(self) -> None:
+        problems = [*check_model_id("model_id", self.model_id), *check_version("version", self.version)]
+        problems += check_object_key("model_file", self.model_file)
+        metric = METRICS.get(self.metric)
+        if metric is None or metric.greater_is_better != self.greater_is_better:
+            problems.append(Problem("metric", self.metric, f"one of {', '.join(METRICS)}, with its own direction"))
+        values = {**self.metrics, self.metric: 0.0 if self.metric_value is None else self.metric_value}
+        problems += [
+            Problem(f"metrics.{name}", value, "a finite number") for name, value in values.items() if not _finite(value)
+        ]
+        if self.metrics.get(self.metric) != self.metric_value:
+            expected = f"{self.metrics.get(self.metric)!r}, what metrics says of {self.metric!r}"
+            problems.append(Problem("metric_value", self.metric_value, expected))
+        if problems:
+            raise InvalidInputError("TrainingReport", problems)
+
+
+def _finite(value: float) -> bool:
+    return math.isfinite(value)
+
+
+def _hyperparameter_limits(values: Mapping[str, str]) -> list[Problem]:
+    problems = []
+    if len(values) > MAX_HYPERPARAMETERS:
+        problems.append(Problem("hyperparameters", f"{len(values)} of them", f"at most {MAX_HYPERPARAMETERS}"))
+    longest, most = HYPERPARAMETER_KEY_CHARACTERS, HYPERPARAMETER_VALUE_CHARACTERS
+    for name, value in values.items():
+        if len(name) > longest or len(value) > most:
+            expected = f"at most {longest} characters of name and {most:,} of value"
+            problems.append(Problem(f"hyperparameters.{name[:40]}", value, expected))
+    return problems

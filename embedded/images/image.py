@@ -1,0 +1,87 @@
+"""A container image that runs without Docker: its files, its settings, and how a container of it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import posixpath
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
+_ML_ROOT = "/opt/ml"
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcessCommand:
+    """What to hand to the operating system to start a container of an image as a process."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    working_directory: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image as its Dockerfile describes it; paths in it are the image's own until `command` maps them.
+
+    `root` is the folder that stands for `/`. All containers of the image share it.
+    """
+
+    uri: str
+    root: Path
+    entrypoint: tuple[str, ...]
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    working_directory: str
+    labels: Mapping[str, str]
+
+    def host_path(self, value: str, ml_root: Path | None = None) -> str:
+        """The path on this machine for an absolute path of the image; any other text comes back as it is."""
+        if not value.startswith("/"):
+            return value
+        if value == "/":
+            return str(self.root)
+        inner = self.root / posixpath.normpath(value).lstrip("/")
+        if os.path.lexists(inner):
+            return str(inner)
+        if ml_root is not None and (value == _ML_ROOT or value.startswith(_ML_ROOT + "/")):
+            return str(ml_root) + value[len(_ML_ROOT) :]
+        return value
+
+    def command(
+        self,
+        *,
+        entrypoint: Sequence[str] | None = None,
+        arguments: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        ml_root: Path | None = None,
+        python: str = sys.executable,
+    ) -> ProcessCommand:
+        """How to start a container: `entrypoint` and `arguments` replace the image's as `docker run` would.
+
+        `ml_root` is where `/opt/ml` lies when it has been moved. Raises ValueError when there is nothing to start.
+        """
+        if entrypoint is not None:
+            argv = [*entrypoint, *(arguments or ())]
+        else:
+            argv = [*self.entrypoint, *(self.arguments if arguments is None else arguments)]
+        if not argv:
+            raise ValueError(f"image {self.uri!r} has neither ENTRYPOINT nor CMD: add one, or pass ContainerEntrypoint")
+        mapped = [self.host_path(word, ml_root) for word in argv]
+        if _PYTHON.fullmatch(argv[0]):
+            mapped[0] = python
+        variables = {**self.environment, **(environment or {})}
+        variables = {name: self._map_list(value, ml_root) for name, value in variables.items()}
+        variables["PATH"] = os.pathsep.join(
+            [str(Path(python).parent), variables.get("PATH", ""), os.environ.get("PATH", "")]
+        )
+        own_modules = [p for p in variables.get("PYTHONPATH", "").split(os.pathsep) if p]
+        variables["PYTHONPATH"] = os.pathsep.join([*own_modules, str(self.root.parent / "site")])
+        working_directory = Path(self.host_path(self.working_directory, ml_root))
+        return ProcessCommand(tuple(mapped), variables, working_directory)
+
+    def _map_list(self, value: str, ml_root: Path | None) -> str:
+        return ":".join(self.host_path(part, ml_root) for part in value.split(":"))

@@ -1,0 +1,152 @@
+"""Container images of one embedded AWS, by image URI.
+
+The store is a folder, so that the server, the deployer and the stand-in for the `docker` command, which are separate
+processes, see the same images. Every change is one rename: a reader sees a whole image or none.
+"""
+
+from __future__ import annotations
+
+import compileall
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from embedded.images.dockerfile import build
+from embedded.images.image import Image
+
+# Runs in every Python process of an image. An editable install of this project would let the image's code import
+# modules that the Dockerfile did not copy, and such an image would fail only on AWS.
+_SITE_CUSTOMIZE = """\
+import os
+import site
+import sys
+
+
+def _hide_editable_installs():
+    keep = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, *site.getsitepackages()}
+    keep.add(site.getusersitepackages())
+    own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    roots = tuple(os.path.realpath(p) for p in [*keep, *own, os.getcwd()] if p)
+
+    def inside(path):
+        real = os.path.realpath(path)
+        return any(real == root or real.startswith(root + os.sep) for root in roots)
+
+    stdlib = {os.path.dirname(os.__file__)}
+    sys.path[:] = [p for p in sys.path if not p or p in stdlib or p.endswith(".zip") or inside(p)]
+    editable = ("__editable__", "_editable")
+    sys.meta_path[:] = [
+        f for f in sys.meta_path if not (getattr(f, "__module__", "") or "").startswith(editable)
+    ]
+    sys.path_hooks[:] = [h for h in sys.path_hooks if not getattr(h, "__module__", "").startswith(editable)]
+
+
+_hide_editable_installs()
+"""
+
+
+class ImageNotRegisteredError(LookupError):
+    """No image has the URI; the text says how to register one."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"no image is registered as {uri!r}: deploy the app that has it as an asset, or call "
+            "ImageStore.register(image_uri, directory, dockerfile)"
+        )
+
+
+class ImageStore:
+    """All images of one embedded AWS, in the folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._images = root / "images"
+        self._references = root / "references"
+        for folder in (self._images, self._references):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def register(
+        self,
+        image_uri: str,
+        directory: Path,
+        dockerfile: str = "Dockerfile",
+        arguments: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make `directory`, the build context, with its Dockerfile the image `image_uri`; an older one is replaced.
+
+        `arguments` are the build's.
+
+        Raises DockerfileError, naming every line that cannot be run without Docker.
+        """
+        with tempfile.TemporaryDirectory(dir=self._images, prefix=".building-") as building:
+            whole = Path(building) / "image"
+            settings = build(directory, directory / dockerfile, whole / "root", arguments)
+            (whole / "site").mkdir()
+            (whole / "site" / "sitecustomize.py").write_text(_SITE_CUSTOMIZE, encoding="utf-8")
+            (whole / "image.json").write_text(json.dumps(dataclasses.asdict(settings)), encoding="utf-8")
+            identity = _digest(whole)
+            # The RUN that compiles bytecode in a real build does not run here, and without it each job compiles anew.
+            compileall.compile_dir(whole, quiet=2, stripdir=str(whole), prependdir=str(self._images / identity))
+            if not (self._images / identity).exists():
+                try:
+                    whole.rename(self._images / identity)
+                except OSError:  # another process was first with the same image
+                    if not (self._images / identity).exists():
+                        raise
+        self._point(image_uri, identity)
+
+    def tag(self, source: str, target: str) -> None:
+        """Give the image `source` the further name `target`. Raises ImageNotRegisteredError."""
+        identity = self._identity(source)
+        if identity is None:
+            raise ImageNotRegisteredError(source)
+        self._point(target, identity)
+
+    def resolve(self, image_uri: str) -> Image | None:
+        """The image of that URI (`:latest` where it has no tag), or None."""
+        identity = self._identity(image_uri)
+        if identity is None:
+            return None
+        folder = self._images / identity
+        settings = json.loads((folder / "image.json").read_text(encoding="utf-8"))
+        return Image(
+            uri=image_uri,
+            root=folder / "root",
+            entrypoint=tuple(settings["entrypoint"]),
+            arguments=tuple(settings["command"]),
+            environment=settings["environment"],
+            working_directory=settings["working_directory"],
+            labels=settings["labels"],
+        )
+
+    def _identity(self, image_uri: str) -> str | None:
+        try:
+            reference = json.loads(self._reference(image_uri).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return str(reference["image"])
+
+    def _point(self, image_uri: str, identity: str) -> None:
+        handle, name = tempfile.mkstemp(dir=self._references, prefix=".writing-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"uri": image_uri, "image": identity}, file)
+        Path(name).replace(self._reference(image_uri))
+
+    def _reference(self, image_uri: str) -> Path:
+        name = image_uri if re.search(r"[:@][^/]*$", image_uri) else f"{image_uri}:latest"
+        return self._references / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.lstat().st_mode:o}\0".encode())
+        if path.is_symlink():
+            digest.update(str(path.readlink()).encode())
+        elif path.is_file():
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,147 @@
+"""One instance of a job: a folder that becomes its /opt/ml, and a process group."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import posixpath
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from embedded.images.image import Image
+from embedded.sagemaker.instances.guard import Guard, kill_group, kill_strays
+from embedded.sagemaker.instances.sandbox import Sandbox
+from embedded.sagemaker.jobs.job import Job
+
+_LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+_KILLED_BY_SIGNAL = 128
+
+
+class Instance:
+    """An instance that has not started, runs or has ended; `host` is its name within the job, such as algo-1."""
+
+    def __init__(self, host: str, folder: Path) -> None:
+        self.host = host
+        self._folder = folder
+        self.ml_root = folder / "ml"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
+        self._waiter: threading.Thread | None = None
+
+    def local(self, path: str) -> Path:
+        """Where a path of the request, below /opt/ml, lies on this machine."""
+        return self.ml_root / posixpath.relpath(posixpath.normpath(path), "/opt/ml")
+
+    def lay_out(self, job: Job) -> None:
+        """Make the folders and files that the service makes before a container starts."""
+        for place in job.folders():
+            self.local(place).mkdir(parents=True, exist_ok=True)
+        for own in (self._folder / "home", self._folder / "tmp"):
+            own.mkdir(parents=True, exist_ok=True)
+        for path, content in job.files(self.host).items():
+            file = self.local(path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+    def start(
+        self,
+        image: Image,
+        job: Job,
+        *,
+        sandbox: Sandbox,
+        guard: Guard,
+        variables: dict[str, str],
+        exited: Callable[[str, int], None],
+        python: str = sys.executable,
+    ) -> int:
+        """Start the container's process and return the file descriptor of its output.
+
+        `variables` come from the service; the image's are below them and the request's above. `exited` is called with
+        host and exit code from a thread of its own. Raises ValueError when the image has nothing to start, and OSError.
+        """
+        container = job.container
+        own = {"HOME": str(self._folder / "home"), "TMPDIR": str(self._folder / "tmp")}
+        own["LANG"] = os.environ.get("LANG", "C.UTF-8")
+        command = image.command(
+            entrypoint=container.entrypoint,
+            arguments=container.arguments,
+            environment={**own, **variables, **container.environment},
+            ml_root=sandbox.ml_root_seen(self.ml_root),
+            python=python,
+        )
+        reading, writing = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - starting what the image says is the purpose
+                sandbox.wrap(command.argv, self.ml_root, isolate_network=container.is_network_isolated),
+                stdin=subprocess.PIPE,
+                stdout=writing,
+                stderr=writing,
+                cwd=command.working_directory,
+                env={**command.environment, **sandbox.variables(self.ml_root)},
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        self._guard = guard
+        guard.group_begins(self._process.pid)
+        with contextlib.suppress(BrokenPipeError), contextlib.closing(self._process.stdin or io.BytesIO()) as gate:
+            gate.write(b"go\n")
+        self._waiter = threading.Thread(
+            target=self._wait, args=(exited,), name=f"wait-{job.name}-{self.host}", daemon=True
+        )
+        self._waiter.start()
+        return reading
+
+    def join(self) -> None:
+        """Wait until no process of the instance is left; at once when none was started."""
+        if self._waiter is not None:
+            self._waiter.join()
+
+    def terminate(self) -> None:
+        """SIGTERM to the container's first process, as `docker stop` does."""
+        # Popen.send_signal would reap a process that has just ended, and leave nothing for the thread that waits.
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to all of the container's processes."""
+        if self._process is not None and self._process.returncode is None:
+            kill_group(self._process.pid)
+
+    def _wait(self, exited: Callable[[str, int], None]) -> None:
+        process, guard = self._process, self._guard
+        if process is None or guard is None:
+            return
+        # A container ends with its first process. The rest of the group goes while that one is not yet reaped, so
+        # that its id cannot have become another group's; Python below 3.13 cannot wait so on macOS.
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            kill_group(process.pid)
+        code = process.wait()
+        kill_strays(self._folder)
+        guard.group_ended(process.pid)
+        exited(self.host, code if code >= 0 else _KILLED_BY_SIGNAL - code)
+
+
+def resource_config(job: Job, host: str) -> dict[str, Any]:
+    """What resourceconfig.json says; all hosts are this machine, so the network interface is loopback."""
+    group = "homogeneousCluster"
+    return {
+        "current_host": host,
+        "current_instance_type": job.instance_type,
+        "current_group_name": group,
+        "hosts": job.hosts,
+        "instance_groups": [{"instance_group_name": group, "instance_type": job.instance_type, "hosts": job.hosts}],
+        "network_interface_name": _LOOPBACK,
+    }

@@ -1,0 +1,125 @@
+"""What a container prints: to a file, and to CloudWatch Logs with the job role's permissions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from embedded.sagemaker.transfer.inputs import error_text
+
+_DELIVERY_SECONDS = 0.5
+_READ_BYTES = 1 << 16
+_EVENT_BYTES = 250_000
+_BATCH_EVENTS = 1_000
+_BATCH_BYTES = 900_000
+
+
+class InstanceLog:
+    """Reads the output of one instance until its end, in a thread of its own.
+
+    As on the service a job whose role may not write logs runs on without them; the file then says why. `on_line` is
+    called in that thread with each line.
+    """
+
+    def __init__(
+        self,
+        output: int,
+        file: Path,
+        client: Any,
+        *,
+        group: str,
+        stream: str,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        self._output = output
+        self._file = file
+        self._client = client
+        self._group = group
+        self._stream = stream
+        self._on_line = on_line or (lambda _line: None)
+        self._has_stream = False
+        self._refused = False
+        self._partial = b""
+        self._events: list[dict[str, Any]] = []
+        self._closing = threading.Event()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._read, name=f"log-{stream}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Deliver what has been printed so far and stop; call it when the instance has ended."""
+        self._closing.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        due = 0.0
+        with self._file.open("ab", buffering=0) as file:
+            while True:
+                # A process that has left the group may hold the pipe open, so its end is not waited for.
+                wait = 0.0 if self._closing.is_set() else _DELIVERY_SECONDS
+                readable, _, _ = select.select([self._output], [], [], wait)
+                data = os.read(self._output, _READ_BYTES) if readable else b""
+                if data:
+                    file.write(data)
+                    self._take(data)
+                is_over = not data and (bool(readable) or self._closing.is_set())
+                if is_over:
+                    self._take(b"\n" if self._partial else b"")
+                if is_over or time.monotonic() >= due or len(self._events) >= _BATCH_EVENTS:
+                    self._deliver(file)
+                    due = time.monotonic() + _DELIVERY_SECONDS
+                if is_over:
+                    break
+        os.close(self._output)
+
+    def _take(self, data: bytes) -> None:
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        moment = int(time.time() * 1000)
+        for line in lines:
+            self._on_line(line.decode("utf-8", "replace"))
+            for start in range(0, len(line), _EVENT_BYTES):
+                text = line[start : start + _EVENT_BYTES].decode("utf-8", "replace")
+                self._events.append({"timestamp": moment, "message": text})
+
+    def _deliver(self, file: Any) -> None:
+        while self._events and not self._refused:
+            batch = self._batch()
+            try:
+                self._put(batch)
+            except (ClientError, BotoCoreError) as error:
+                self._refused = True
+                file.write(f"[embedded AWS] no logs in {self._group}: {error_text(error)}\n".encode())
+        self._events.clear()
+
+    def _batch(self) -> list[dict[str, Any]]:
+        size = count = 0
+        for event in self._events[:_BATCH_EVENTS]:
+            size += len(event["message"].encode()) + 26
+            if size > _BATCH_BYTES:
+                break
+            count += 1
+        batch, self._events = self._events[:count], self._events[count:]
+        return batch
+
+    def _put(self, batch: list[dict[str, Any]]) -> None:
+        if not self._has_stream:
+            self._create_stream()
+            self._has_stream = True
+        self._client.put_log_events(logGroupName=self._group, logStreamName=self._stream, logEvents=batch)
+
+    def _create_stream(self) -> None:
+        try:
+            self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
+        except self._client.exceptions.ResourceNotFoundException:
+            # Another instance may be first.
+            with contextlib.suppress(self._client.exceptions.ResourceAlreadyExistsException):
+                self._client.create_log_group(logGroupName=self._group)
+            self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)

@@ -1,0 +1,236 @@
+"""What the course of every job has in common: image, inputs, one process an instance, their logs, and the end."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from embedded.images.image import Image
+from embedded.images.image_store import ImageNotRegisteredError, ImageStore
+from embedded.images.interpreters import python_for
+from embedded.sagemaker.clients import TRANSFERS, ClientFactory, RoleAccess
+from embedded.sagemaker.errors import JobFailure
+from embedded.sagemaker.faults import Faults
+from embedded.sagemaker.instances.guard import Guard
+from embedded.sagemaker.instances.instance import Instance
+from embedded.sagemaker.instances.logs import InstanceLog
+from embedded.sagemaker.instances.sandbox import Sandbox
+from embedded.sagemaker.instances.supervision import Ending, Outcome, Supervision
+from embedded.sagemaker.jobs.job import InstanceExited, Job
+from embedded.sagemaker.transfer import inputs
+from embedded.sagemaker.transfer.outputs import Uploader
+from embedded.server.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+Instances = Mapping[str, Instance]
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+@dataclass(frozen=True)
+class JobTools:
+    """What every job of the service shares.
+
+    `grace_seconds` is the time between SIGTERM and SIGKILL, `watch_seconds` that between two looks at what a job
+    uploads while it runs, and at the faults that it is to suffer. `may_use_key(role_arn, key_id)` says whether a role
+    may encrypt with a key. `pythons` run the image variants that they are named for, `python` all other images.
+    """
+
+    endpoint: Endpoint
+    images: ImageStore
+    root: Path
+    may_use_key: Callable[[str, str], bool]
+    clients: ClientFactory
+    sandbox: Sandbox
+    guard: Guard
+    faults: Faults
+    grace_seconds: float
+    watch_seconds: float
+    python: str = sys.executable
+    pythons: Mapping[str, str] = field(default_factory=dict)
+    transfers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(TRANSFERS, "transfer"))
+    closing: threading.Event = field(default_factory=threading.Event)
+
+
+class JobRun(abc.ABC, Generic[AnyJob]):
+    """Runs one job in the calling thread, to its final status."""
+
+    def __init__(self, job: AnyJob, tools: JobTools) -> None:
+        self._job = job
+        self._tools = tools
+        self._folder = tools.root / "jobs" / job.kind.arn_type / job.name
+        self._log_epoch = 0
+
+    def run(self) -> None:
+        try:
+            self._folder.mkdir(parents=True)
+            outcome = self._course(self._image(), self._tools.clients.for_role(self._job.role_arn))
+        except inputs.DownloadAborted:
+            outcome = Outcome(Ending.STOPPED)
+        except JobFailure as failure:
+            outcome = Outcome(Ending.FAILED, failure.reason)
+        except Exception as error:
+            logger.exception("the embedded AWS could not run %s %s", self._job.kind.noun, self._job.name)
+            outcome = Outcome(Ending.FAILED, f"InternalServerError: the embedded AWS failed: {error!r}")
+        try:
+            self._end(outcome)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @abc.abstractmethod
+    def _course(self, image: Image, access: RoleAccess) -> Outcome:
+        """All from the inputs to the last upload. Raises JobFailure and DownloadAborted."""
+
+    @abc.abstractmethod
+    def _end(self, outcome: Outcome) -> None:
+        """Give the job its final status."""
+
+    def _image(self) -> Image:
+        uri = self._job.container.image_uri
+        image = self._tools.images.resolve(uri)
+        if image is None:
+            raise JobFailure(
+                f"ClientError: API error (404): manifest for {uri} not found: manifest unknown: Requested image not "
+                f"found. (Embedded AWS: {ImageNotRegisteredError(uri)})"
+            )
+        return image
+
+    def _make_instances(self, folder: Path) -> Instances:
+        instances = {host: Instance(host, folder / host) for host in self._job.hosts}
+        for instance in instances.values():
+            instance.lay_out(self._job)
+        return instances
+
+    def _shares(
+        self, access: RoleAccess, instances: Instances, source: dict[str, Any], local_path: str
+    ) -> Iterator[tuple[Path, Sequence[inputs.RemoteObject]]]:
+        """What each instance gets of one S3 source, and where."""
+        objects = inputs.list_input(access.s3, source, self._job.role_arn)
+        distribution = source.get("S3DataDistributionType", "FullyReplicated")
+        for index, instance in enumerate(instances.values()):
+            yield instance.local(local_path), inputs.shard(objects, len(instances), index, distribution)
+
+    def _download(self, access: RoleAccess, folders: Sequence[tuple[Path, Sequence[inputs.RemoteObject]]]) -> None:
+        stop, pool = self._job.stop_requested, self._tools.transfers
+        inputs.download(access.s3, folders, role_arn=self._job.role_arn, pool=pool, stop=stop)
+        if stop.is_set():
+            raise inputs.DownloadAborted
+
+    def _uploader(self, access: RoleAccess, key_id: str | None) -> Uploader:
+        return Uploader(
+            access.s3,
+            role_arn=self._job.role_arn,
+            kms_key_id=key_id,
+            may_use_key=lambda: self._tools.may_use_key(self._job.role_arn, str(key_id)),
+        )
+
+    def _run_instances(
+        self,
+        image: Image,
+        access: RoleAccess,
+        instances: Instances,
+        *,
+        limits: Mapping[Ending, float],
+        meanwhile: Sequence[Callable[[threading.Event], None]],
+        on_line: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """From the start of the processes until none is left and all that they printed is delivered.
+
+        Each of `meanwhile` runs in a thread of its own until the event that it is given is set. `on_line` is called
+        with each line that is printed, from several threads.
+        """
+        is_over = threading.Event()
+        watchers = [
+            threading.Thread(target=watch, args=(is_over,), name=f"watch-{self._job.name}", daemon=True)
+            for watch in meanwhile
+        ]
+        logs: list[InstanceLog] = []
+        try:
+            for watcher in watchers:
+                watcher.start()
+            self._start(image, access, instances, logs, on_line)
+            return Supervision(
+                self._job,
+                instances,
+                limits=limits,
+                grace_seconds=self._tools.grace_seconds,
+                closing=self._tools.closing,
+            ).wait()
+        finally:
+            for instance in instances.values():
+                instance.kill()
+                instance.join()
+            is_over.set()
+            for watcher in watchers:
+                watcher.join()
+            for log in logs:
+                log.close()
+
+    def _start(
+        self,
+        image: Image,
+        access: RoleAccess,
+        instances: Instances,
+        logs: list[InstanceLog],
+        on_line: Callable[[str], None] | None,
+    ) -> None:
+        job = self._job
+        # A stream is an instance's own, also when the next one starts within the same second.
+        self._log_epoch = max(int(time.time()), self._log_epoch + 1)
+        for host, instance in instances.items():
+            try:
+                output = instance.start(
+                    image,
+                    job,
+                    sandbox=self._tools.sandbox,
+                    guard=self._tools.guard,
+                    variables=self._variables(access),
+                    exited=lambda name, code: job.events.put(InstanceExited(name, code)),
+                    python=python_for(image, self._tools.pythons, self._tools.python),
+                )
+            except (ValueError, OSError) as error:
+                raise JobFailure(
+                    f"ClientError: CannotStartContainerError. Please make sure that the image can be run: {error}"
+                ) from error
+            file = self._tools.root / "logs" / job.kind.arn_type / job.name / f"{host}.log"
+            stream = f"{job.name}/{host}-{self._log_epoch}"
+            logs.append(
+                InstanceLog(output, file, access.logs, group=job.kind.log_group, stream=stream, on_line=on_line)
+            )
+
+    def _variables(self, access: RoleAccess) -> dict[str, str]:
+        """What the service itself puts into a container's environment; under isolation nothing that leads to AWS."""
+        job, endpoint = self._job, self._tools.endpoint
+        prefix = f"{job.kind.word.upper()}_JOB"
+        variables = {f"{prefix}_NAME": job.name, f"{prefix}_ARN": job.arn}
+        if job.container.is_network_isolated:
+            return variables
+        return {
+            **variables,
+            **access.credentials.environment(),
+            "AWS_REGION": endpoint.region,
+            "AWS_DEFAULT_REGION": endpoint.region,
+            "AWS_ENDPOINT_URL": endpoint.url,
+            "AWS_CA_BUNDLE": str(endpoint.ca_bundle),
+        }
+
+
+@contextlib.contextmanager
+def tolerated(job: Job, outcome: Outcome) -> Iterator[None]:
+    """An upload that fails is the end of a job that completed or goes on; another one keeps its own reason."""
+    try:
+        yield
+    except JobFailure:
+        if outcome.ending in {Ending.COMPLETED, Ending.INTERRUPTED}:
+            raise
+        logger.warning("%s %s: not all output is in S3", job.kind.noun, job.name, exc_info=True)

@@ -1,0 +1,88 @@
+"""A processing job as the API describes it and as its containers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from embedded.sagemaker.instances.instance import resource_config
+from embedded.sagemaker.jobs.job import Container, Job, JobKind, Timestamp
+
+KIND = JobKind("Processing")
+_CONFIG_MEMBERS = (
+    "AppSpecification",
+    "Environment",
+    "NetworkConfig",
+    "ProcessingInputs",
+    "ProcessingJobArn",
+    "ProcessingJobName",
+    "ProcessingOutputConfig",
+    "ProcessingResources",
+    "RoleArn",
+    "StoppingCondition",
+)
+
+
+@dataclass(eq=False)
+class ProcessingJob(Job):
+    kind = KIND
+
+    exit_message: str | None = None
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        return [item["S3Input"] for item in self.request.get("ProcessingInputs") or []]
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        config = self.request.get("ProcessingOutputConfig") or {}
+        return [item["S3Output"] for item in config.get("Outputs") or []]
+
+    @property
+    def instance_count(self) -> int:
+        return int(self.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
+
+    @property
+    def instance_type(self) -> str:
+        return str(self.request["ProcessingResources"]["ClusterConfig"]["InstanceType"])
+
+    @property
+    def container(self) -> Container:
+        specification = self.request["AppSpecification"]
+        return Container(
+            image_uri=specification["ImageUri"],
+            entrypoint=specification.get("ContainerEntrypoint"),
+            arguments=specification.get("ContainerArguments"),
+            environment=self.request.get("Environment") or {},
+            is_network_isolated=bool((self.request.get("NetworkConfig") or {}).get("EnableNetworkIsolation", False)),
+        )
+
+    def folders(self) -> list[str]:
+        places = [item["LocalPath"] for item in [*self.inputs, *self.outputs]]
+        return [*places, "/opt/ml/processing/input", "/opt/ml/processing/output", "/opt/ml/output", "/opt/ml/config"]
+
+    def files(self, host: str) -> Mapping[str, dict[str, Any]]:
+        described = self.describe()
+        return {
+            "/opt/ml/config/resourceconfig.json": resource_config(self, host),
+            "/opt/ml/config/processingjobconfig.json": {
+                name: described[name] for name in _CONFIG_MEMBERS if name in described
+            },
+        }
+
+    def leave_message(self, exit_message: str) -> None:
+        """Keep what the containers wrote for whoever asks about the job."""
+        with self._changed:
+            self.exit_message = exit_message or None
+
+    def _add_defaults(self, described: dict[str, Any]) -> None:
+        outputs = (described.get("ProcessingOutputConfig") or {}).get("Outputs") or []
+        for item in [*(described.get("ProcessingInputs") or []), *outputs]:
+            item.setdefault("AppManaged", False)
+
+    def _progress(self, timestamp: Timestamp) -> dict[str, Any]:
+        return {"ExitMessage": self.exit_message, "FailureReason": self.failure_reason}
+
+    def _details(self, timestamp: Timestamp) -> dict[str, Any]:
+        return {"ProcessingStartTime": timestamp(self.started_at) if self.started_at else None}

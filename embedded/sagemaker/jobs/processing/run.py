@@ -1,0 +1,78 @@
+"""The course of a processing job: inputs in, one process an instance, outputs out, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from functools import partial
+
+from embedded.images.image import Image
+from embedded.sagemaker.clients import RoleAccess
+from embedded.sagemaker.errors import JobFailure
+from embedded.sagemaker.instances.supervision import Ending, Outcome
+from embedded.sagemaker.jobs.job_run import Instances, JobRun, tolerated
+from embedded.sagemaker.jobs.processing.job import ProcessingJob
+from embedded.sagemaker.transfer.outputs import OutputFolder, OutputUpload
+
+_EXIT_MESSAGE = "/opt/ml/output/message"
+_EXIT_MESSAGE_BYTES = 1_024
+
+
+class ProcessingRun(JobRun[ProcessingJob]):
+    _instances: Instances
+
+    def _course(self, image: Image, access: RoleAccess) -> Outcome:
+        self._instances = self._make_instances(self._folder)
+        shares = [
+            share
+            for source in self._job.inputs
+            for share in self._shares(access, self._instances, source, source["LocalPath"])
+        ]
+        self._download(access, shares)
+        upload = self._upload(access)
+        outcome = self._run_instances(
+            image,
+            access,
+            self._instances,
+            limits={Ending.OUT_OF_RUNTIME: time.monotonic() + self._job.max_runtime_seconds},
+            meanwhile=[partial(upload.watch, interval_seconds=self._tools.watch_seconds)],
+        )
+        if outcome.ending is Ending.FAILED:
+            reason = f"AlgorithmError: See job logs for more information, exit code: {outcome.exit_code}"
+            outcome = dataclasses.replace(outcome, reason=reason)
+        if not self._tools.closing.is_set():
+            with tolerated(self._job, outcome):
+                upload.finish(only_continuous=outcome.ending is not Ending.COMPLETED)
+            self._check_exit_messages()
+        return outcome
+
+    def _end(self, outcome: Outcome) -> None:
+        self._job.leave_message(self._exit_message())
+        self._job.end(outcome.ending.status, failure_reason=outcome.reason)
+
+    def _upload(self, access: RoleAccess) -> OutputUpload:
+        folders = [
+            OutputFolder(instance.local(output["LocalPath"]), output["S3Uri"], output["S3UploadMode"] == "Continuous")
+            for output in self._job.outputs
+            for instance in self._instances.values()
+        ]
+        key_id = (self._job.request.get("ProcessingOutputConfig") or {}).get("KmsKeyId") or None
+        return OutputUpload(self._uploader(access, key_id), folders, pool=self._tools.transfers)
+
+    def _exit_message(self) -> str:
+        """What all hosts wrote, one after the other, cut at 1 KB."""
+        files = [self._folder / host / "ml/output/message" for host in self._job.hosts]
+        message = b"".join(file.read_bytes() for file in files if file.is_file())
+        return message[:_EXIT_MESSAGE_BYTES].decode("utf-8", "ignore")
+
+    def _check_exit_messages(self) -> None:
+        for instance in self._instances.values():
+            file = instance.local(_EXIT_MESSAGE)
+            try:
+                if file.is_file():
+                    file.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise JobFailure(
+                    f"ClientError: The exit message of {instance.host} in {_EXIT_MESSAGE} is not UTF-8: "
+                    f"{error.reason} at byte {error.start}"
+                ) from error

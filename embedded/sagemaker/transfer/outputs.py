@@ -1,0 +1,151 @@
+"""What a job writes: its output folders' way to S3."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from embedded.sagemaker.errors import JobFailure
+from embedded.sagemaker.transfer.inputs import error_text, split_s3_uri
+
+_MULTIPART_BYTES = 64 << 20
+
+Signature = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder of one instance and the S3 prefix that it is uploaded to."""
+
+    path: Path
+    s3_uri: str
+    is_continuous: bool
+
+
+class Uploader:
+    """Puts files into S3 with a job role's credentials, encrypted with a key where the request names one."""
+
+    def __init__(
+        self,
+        s3: Any,
+        *,
+        role_arn: str,
+        kms_key_id: str | None = None,
+        may_use_key: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._s3 = s3
+        self._role_arn = role_arn
+        self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
+        self._may_use_key = may_use_key
+
+    def put(self, path: Path, uri: str) -> None:
+        """Upload one file. Raises JobFailure, and FileNotFoundError when the job has removed it meanwhile."""
+        bucket, key = split_s3_uri(uri)
+        if self._encryption and not self._may_use_key():
+            raise self._failure(uri, f"the key {self._encryption['SSEKMSKeyId']} may not be used")
+        try:
+            if path.stat().st_size > _MULTIPART_BYTES:
+                self._s3.upload_file(str(path), bucket, key, ExtraArgs=self._encryption)
+            else:
+                with path.open("rb") as body:
+                    self._s3.put_object(Bucket=bucket, Key=key, Body=body, **self._encryption)
+        except (ClientError, BotoCoreError) as error:
+            raise self._failure(uri, error_text(error)) from error
+
+    def _failure(self, uri: str, why: str) -> JobFailure:
+        return JobFailure(
+            f"ClientError: Failed to upload data. PutObject failed for {uri}: {why}. Please ensure that the bucket "
+            f'exists and that the role "{self._role_arn}" has "s3:PutObject" permissions on it and may use its key.'
+        )
+
+
+def below(uri: str, relative: str) -> str:
+    """The URI of what lies at `relative` below an S3 prefix."""
+    bucket, prefix = split_s3_uri(uri)
+    return f"s3://{bucket}/{prefix.rstrip('/')}/{relative}" if prefix else f"s3://{bucket}/{relative}"
+
+
+class OutputUpload:
+    """Uploads files of output folders, each again whenever it has changed.
+
+    A file counts as complete when two looks find it alike, in size, time of change and inode, and at the end. Links
+    are not followed, as on the service.
+    """
+
+    def __init__(self, uploader: Uploader, folders: Sequence[OutputFolder], *, pool: Executor) -> None:
+        self._uploader = uploader
+        self._folders = folders
+        self._pool = pool
+        self._seen: dict[Path, Signature] = {}
+        self._uploaded: dict[Path, Signature] = {}
+        self._lock = threading.Lock()
+        self.count = 0
+        """Uploads so far."""
+
+    def leave_out_what_is_there(self) -> None:
+        """What lies in the folders now has come from where they are uploaded to: only changes are new."""
+        with self._lock:
+            for folder in self._folders:
+                self._uploaded.update(_files(folder.path))
+
+    def watch(self, stop: threading.Event, interval_seconds: float) -> None:
+        """Upload what becomes complete in the Continuous folders until `stop` is set; errors wait for `finish`."""
+        folders = [folder for folder in self._folders if folder.is_continuous]
+        while folders and not stop.wait(interval_seconds):
+            self._look(folders, is_final=False)
+
+    def finish(self, *, only_continuous: bool) -> None:
+        """Upload all that is not in S3 yet. Raises JobFailure, naming the first file that cannot be uploaded."""
+        folders = [folder for folder in self._folders if folder.is_continuous or not only_continuous]
+        errors = self._look(folders, is_final=True)
+        if errors:
+            raise errors[0]
+
+    def _look(self, folders: Sequence[OutputFolder], *, is_final: bool) -> list[JobFailure]:
+        with self._lock:
+            ready = []
+            for folder in folders:
+                for path, signature in _files(folder.path):
+                    if self._uploaded.get(path) == signature:
+                        continue
+                    if is_final or self._seen.get(path) == signature:
+                        ready.append((folder, path, signature))
+                    self._seen[path] = signature
+            futures = [self._pool.submit(self._upload, folder, path) for folder, path, _ in ready]
+            errors = []
+            for (_, path, signature), future in zip(ready, futures, strict=True):
+                error = future.exception()
+                if error is None:
+                    self._uploaded[path] = signature
+                    self.count += 1
+                elif isinstance(error, JobFailure):
+                    errors.append(error)
+                elif not isinstance(error, FileNotFoundError):  # the job may remove a file while we look
+                    raise error
+            return errors
+
+    def _upload(self, folder: OutputFolder, path: Path) -> None:
+        self._uploader.put(path, below(folder.s3_uri, path.relative_to(folder.path).as_posix()))
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, Signature]]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                yield Path(entry.path), (status.st_size, status.st_mtime_ns, status.st_ino)
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,1 @@
+"""Executions while they run: their records, history, logs and cancellation."""

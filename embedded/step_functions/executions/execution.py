@@ -1,0 +1,136 @@
+"""One running execution: its record, its history and its branches."""
+
+import contextvars
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from embedded.seams import workflows
+from embedded.seams.language import Context
+from embedded.seams.tasks import TaskError
+from embedded.step_functions.data_flow import dump
+from embedded.step_functions.executions.cancellation import Cancellation
+from embedded.step_functions.executions.execution_log import ExecutionLog
+
+HISTORY_LIMIT_EVENTS = 25_000
+"""Longest history of an execution on AWS."""
+
+_FINISHED_EVENTS = {
+    "FAILED": ("ExecutionFailed", "executionFailedEventDetails"),
+    "TIMED_OUT": ("ExecutionTimedOut", "executionTimedOutEventDetails"),
+    "ABORTED": ("ExecutionAborted", "executionAbortedEventDetails"),
+}
+
+
+class Execution:
+    """A running execution of a state machine, or the child execution of one item of a distributed
+    Map.
+    """
+
+    def __init__(
+        self, record: workflows.Record, *, role_arn: str, cancellation: Cancellation, log: ExecutionLog
+    ) -> None:
+        self.record = record
+        self.log = log
+        self.role_arn = role_arn
+        self.cancellation = cancellation
+        self.done = threading.Event()
+        parts = record["executionArn"].split(":")
+        self.region, self.account_id = parts[3], parts[4]
+
+    @property
+    def arn(self) -> str:
+        return str(self.record["executionArn"])
+
+    def add_event(self, kind: str, details: dict[str, Any], previous: int) -> int:
+        """Append an event to the history and return its id.
+
+        Raises:
+            TaskError: The history is full.
+        """
+        with workflows.EVENT_LOCK:
+            if len(self.record["events"]) >= HISTORY_LIMIT_EVENTS - 1:
+                text = f"The execution reached the maximum number of history events ({HISTORY_LIMIT_EVENTS})."
+                raise TaskError("States.Runtime", text)
+            event = workflows.add_event(self.record, kind, details, previous)
+            if self.record["status"] != "RUNNING":
+                # StopExecution and the time limit end the record before the states have ended: keep
+                # the end as the last event.
+                events = self.record["events"]
+                events[-2:] = events[-1], events[-2]
+                events[-2]["id"], events[-1]["id"] = events[-1]["id"], event
+                event = int(events[-2]["id"])
+            return event
+
+    def succeed(self, output: Any, previous: int) -> None:
+        text = dump(output)
+        self._finish("SUCCEEDED", {"output": text}, "ExecutionSucceeded", previous)
+
+    def fail(self, status: str, error: str | None, cause: str | None, previous: int = 0) -> bool:
+        """End as FAILED, TIMED_OUT or ABORTED. Return False if the execution had already ended."""
+        return self._finish(status, {"error": error, "cause": cause}, "", previous)
+
+    def _finish(self, status: str, result: dict[str, Any], kind: str, previous: int) -> bool:
+        kind, details = _FINISHED_EVENTS.get(status, (kind, "executionSucceededEventDetails"))
+        with workflows.EVENT_LOCK:
+            if self.record["status"] != "RUNNING":
+                return False
+            shown = {name: value for name, value in result.items() if value is not None}
+            workflows.add_event(self.record, kind, {details: shown}, previous or len(self.record["events"]))
+            self.record.update(result, stopDate=workflows.timestamp(), status=status)
+        if "mapRunArn" not in self.record:
+            workflows.announce_status(self.record)
+        return True
+
+
+@dataclass
+class Branch:
+    """One sequence of states: the execution itself, a Parallel branch, or an iteration of an inline
+    Map.
+
+    `time_scale` multiplies the seconds of Wait states and of retries.
+    """
+
+    execution: Execution
+    context: Context
+    cancellation: Cancellation
+    last_event: int = 1
+    time_scale: float = 1.0
+    query_language: str = field(default="JSONPath")
+
+    def add_event(self, kind: str, details: dict[str, Any] | None = None) -> int:
+        self.last_event = self.execution.add_event(kind, details or {}, self.last_event)
+        return self.last_event
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for scaled seconds, and raise CancelledError as soon as the branch is cancelled."""
+        self.cancellation.sleep(seconds * self.time_scale)
+
+    def fork(self, context: Context, cancellation: Cancellation) -> "Branch":
+        """Return a branch of the same execution that continues from this one's last event."""
+        return Branch(
+            execution=self.execution,
+            context=context,
+            cancellation=cancellation,
+            last_event=self.last_event,
+            time_scale=self.time_scale,
+            query_language=self.query_language,
+        )
+
+
+def start_thread(target: Callable[..., object], *arguments: object, name: str) -> threading.Thread:
+    """Start a daemon thread with the caller's context variables, which hold the request's account
+    and Region.
+    """
+    scope = contextvars.copy_context()
+    thread = threading.Thread(target=scope.run, args=(target, *arguments), name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def state_details(name: str, field_name: str, data: Any) -> dict[str, Any]:
+    """Return the details of a StateEntered or StateExited event; `field_name` is `input` or
+    `output`.
+    """
+    return {"name": name, field_name: dump(data), f"{field_name}Details": {"truncated": False}}

@@ -1,0 +1,58 @@
+"""Logging of executions to the log group that the state machine names."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from embedded.seams import workflows
+from embedded.seams.logs import append_log
+
+_FATAL = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+_ERROR_ENDINGS = ("Failed", "TimedOut", "Aborted")
+_DATA_FIELDS = ("input", "output", "parameters", "inputDetails", "outputDetails")
+
+
+@dataclass(frozen=True)
+class ExecutionLog:
+    """The logging configuration of a state machine. `level` is ALL, ERROR, FATAL or OFF."""
+
+    level: str
+    with_data: bool
+    log_group_arns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, configuration: dict[str, Any]) -> "ExecutionLog":
+        """Read a `loggingConfiguration` of the API."""
+        groups = [entry.get("cloudWatchLogsLogGroup", {}) for entry in configuration.get("destinations", [])]
+        return cls(
+            level=configuration.get("level", "OFF"),
+            with_data=bool(configuration.get("includeExecutionData", False)),
+            log_group_arns=tuple(group["logGroupArn"] for group in groups if "logGroupArn" in group),
+        )
+
+    def write(self, record: workflows.Record) -> None:
+        """Log the whole history of an ended execution. AWS logs events while the execution runs."""
+        messages = [json.dumps(message) for message in self._messages(record)]
+        stream = f"states/{str(record['stateMachineArn']).rpartition(':')[2]}/{record['startDate'][:13]}"
+        for arn in self.log_group_arns if messages else ():
+            append_log(arn, stream.replace(":", "-"), messages)
+
+    def _messages(self, record: workflows.Record) -> Iterator[dict[str, Any]]:
+        for event in record["events"]:
+            kind = str(event["type"])
+            wanted = {"ALL": True, "ERROR": kind.endswith(_ERROR_ENDINGS), "FATAL": kind in _FATAL}.get(
+                self.level, False
+            )
+            if not wanted:
+                continue
+            details: dict[str, Any] = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
+            hidden = () if self.with_data else _DATA_FIELDS
+            yield {
+                "id": str(event["id"]),
+                "type": kind,
+                "details": {key: value for key, value in details.items() if key not in hidden},
+                "previous_event_id": str(event.get("previousEventId", 0)),
+                "event_timestamp": event["timestamp"],
+                "execution_arn": record["executionArn"],
+            }

@@ -1,0 +1,1 @@
+"""States that run several branches concurrently: Parallel, inline Map and distributed Map."""

@@ -1,0 +1,38 @@
+"""ItemReader: reads the items of a distributed Map from S3 with the state machine's role."""
+
+from typing import Any
+
+from embedded.seams import language, storage
+from embedded.seams.tasks import TaskError
+from embedded.step_functions import authorization, data_flow
+from embedded.step_functions.authorization import Permission
+from embedded.step_functions.executions.execution import Branch
+
+ERROR = "States.ItemReaderFailed"
+
+
+def read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
+    """Return the items of an ItemReader; `effective` is the state's input after InputPath.
+
+    Raises:
+        TaskError: The role lacks a permission, or the source cannot be read.
+    """
+    if branch.query_language == "JSONata":
+        parameters = language.jsonata_template(reader.get("Arguments", {}), effective, branch.context)
+    else:
+        parameters = data_flow.fill(reader.get("Parameters", {}), effective, branch.context)
+    bucket = str(parameters.get("Bucket", ""))
+    if reader["Resource"].endswith("s3:listObjectsV2"):
+        listing = Permission("s3:ListBucket", f"arn:aws:s3:::{bucket}")
+        authorization.check(branch.execution, listing, ERROR)
+    else:
+        key = str(parameters.get("Key", ""))
+        authorization.check(branch.execution, Permission("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"), ERROR)
+        kms_key = storage.encryption_key(bucket, key)
+        if kms_key:
+            authorization.check(branch.execution, Permission("kms:Decrypt", kms_key), ERROR)
+    try:
+        return language.read_items({**reader, "Parameters": parameters}, effective, branch.context)
+    except ValueError as failure:
+        text = f"Attempting to parse the item source s3://{bucket}/{parameters.get('Key')} failed: {failure}"
+        raise TaskError(ERROR, text) from failure

@@ -1,0 +1,1 @@
+"""Task states: calls to integrations and nested executions."""

@@ -1,0 +1,151 @@
+"""Task states: call an integration in a thread, so that the call can time out or be stopped."""
+
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from embedded.seams import language
+from embedded.seams.tasks import TaskCall, TaskError, task_integration
+from embedded.step_functions import authorization, data_flow
+from embedded.step_functions.data_flow import State, dump, limited
+from embedded.step_functions.executions.cancellation import Cancellation
+from embedded.step_functions.executions.execution import Branch, start_thread
+from embedded.step_functions.tasks import nested_execution
+
+NO_TIMEOUT_SECONDS = 99_999_999
+"""Timeout of a Task that sets none, as on AWS."""
+
+
+def run_task(branch: Branch, state: State, raw: Any) -> Any:
+    """Return the task's result, before ResultSelector.
+
+    Raises:
+        TaskError: The role lacks a permission, the call failed or timed out, or its data is too
+            large.
+        CancelledError: The branch was cancelled.
+    """
+    resource = state["Resource"]
+    token = secrets.token_hex(32) if resource.endswith(".waitForTaskToken") else ""
+    if token:
+        branch.context["Task"] = {"Token": token}
+    parameters = limited(_parameters(branch, state, raw), f"The input of the task in state {_name(branch)!r}")
+    kind, action = _resource_type(resource)
+    shown = {"resourceType": kind, "resource": action}
+    branch.add_event(
+        "TaskScheduled",
+        {"taskScheduledEventDetails": {**shown, "region": branch.execution.region, "parameters": dump(parameters)}},
+    )
+    branch.add_event("TaskStarted", {"taskStartedEventDetails": shown})
+    try:
+        timeout = _timeout(branch, state, raw)
+        authorization.check_task(branch.execution, resource, parameters)
+        result = _call(branch, state, resource, parameters, token=token, timeout=timeout)
+        limited(result, f"The result of the task in state {_name(branch)!r}")
+    except TaskError as failure:
+        outcome = "TaskTimedOut" if failure.error == "States.Timeout" else "TaskFailed"
+        details = {**shown, "error": failure.error, "cause": failure.cause}
+        branch.add_event(outcome, {f"{outcome[0].lower()}{outcome[1:]}EventDetails": details})
+        raise
+    branch.add_event("TaskSucceeded", {"taskSucceededEventDetails": {**shown, "output": dump(result)}})
+    return result
+
+
+def interruptible(
+    call: Callable[[Cancellation], Any], cancellation: Cancellation, timeout_seconds: float = NO_TIMEOUT_SECONDS
+) -> Any:
+    """Run `call` in a thread and return its result.
+
+    `call` gets a token that is cancelled when it must stop. If it ignores the token, it continues
+    in its thread and its result is dropped.
+
+    Raises:
+        TaskError: `call` raised it, or States.Timeout after `timeout_seconds`.
+        CancelledError: `cancellation` was cancelled.
+    """
+    token = cancellation.child()
+    woken = threading.Event()
+    outcome: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            outcome["result"] = call(token)
+        except Exception as failure:
+            outcome["failure"] = failure
+        woken.set()
+
+    take_back = cancellation.on_cancel(woken.set)
+    start_thread(work, name="task")
+    try:
+        in_time = woken.wait(min(timeout_seconds, threading.TIMEOUT_MAX))
+        cancellation.check()
+        if not in_time:
+            token.cancel()
+            text = f"The task did not end within TimeoutSeconds, {timeout_seconds:g}"
+            raise TaskError("States.Timeout", text)
+        if "failure" in outcome:
+            raise outcome["failure"]
+        return outcome["result"]
+    finally:
+        take_back()
+        token.close()
+
+
+def _call(branch: Branch, state: State, resource: str, parameters: Any, *, token: str, timeout: float) -> Any:
+    own = task_integration(resource)
+    execution = branch.execution
+    if own is not None:
+
+        def call_own(token: Cancellation) -> Any:
+            return own(TaskCall(resource, parameters, execution.arn, execution.role_arn, token.event))
+
+        return interruptible(call_own, branch.cancellation, timeout)
+    if nested_execution.serves(resource):
+        return interruptible(
+            lambda token: nested_execution.start(resource, parameters, execution.arn, token),
+            branch.cancellation,
+            timeout,
+        )
+    if token:
+        call, abandon = language.call_with_token(resource, parameters, token, state)
+        take_back = branch.cancellation.on_cancel(abandon)
+        try:
+            return interruptible(lambda _token: call(), branch.cancellation, timeout)
+        finally:
+            take_back()
+            abandon()
+    return interruptible(lambda _token: language.call_integration(resource, parameters), branch.cancellation, timeout)
+
+
+def _parameters(branch: Branch, state: State, raw: Any) -> Any:
+    if branch.query_language == "JSONata":
+        if "Arguments" not in state:
+            return raw
+        return language.jsonata_template(state["Arguments"], raw, branch.context)
+    effective = data_flow.state_input(state, raw, branch.context)
+    if "Parameters" in state:
+        return data_flow.fill(state["Parameters"], effective, branch.context)
+    return effective
+
+
+def _timeout(branch: Branch, state: State, raw: Any) -> float:
+    if branch.query_language == "JSONata" and "TimeoutSeconds" in state:
+        state = {"TimeoutSeconds": language.jsonata_template(state["TimeoutSeconds"], raw, branch.context)}
+    effective = raw if branch.query_language == "JSONata" else data_flow.state_input(state, raw, branch.context)
+    seconds = data_flow.number(state, "TimeoutSeconds", effective, branch.context, default=NO_TIMEOUT_SECONDS)
+    if seconds < 1:
+        raise TaskError("States.Runtime", f"TimeoutSeconds: expected at least 1, but it is {seconds:g}")
+    return seconds
+
+
+def _resource_type(resource: str) -> tuple[str, str]:
+    """Return a Resource as the history names it: ("sagemaker", "createProcessingJob.sync")."""
+    prefix = "arn:aws:states:::"
+    if not resource.startswith(prefix):
+        return resource.split(":")[2] if resource.count(":") > 2 else "states", resource
+    service, _, action = resource.removeprefix(prefix).rpartition(":")
+    return service, action
+
+
+def _name(branch: Branch) -> str:
+    return str(branch.context.get("State", {}).get("Name", ""))

@@ -1,0 +1,1 @@
+"""Models that score with code from their artifact: `code/inference.py`, by SageMaker's convention."""

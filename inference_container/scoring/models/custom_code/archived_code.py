@@ -1,0 +1,19 @@
+"""Code that an artifact brings along, by SageMaker's convention: where it lies, and that it was not run."""
+
+from pathlib import Path, PurePosixPath
+
+from contract.catalog.model_spec import ModelSpec
+
+CODE_FILE = "code/inference.py"
+
+
+def archive_root(spec: ModelSpec, path: Path) -> Path:
+    """The folder that the artifact was unpacked into, SageMaker's `model_dir`, from the path of its model file."""
+    return path.parents[len(PurePosixPath(spec.model_file).parts) - 1]
+
+
+def note_ignored_code(spec: ModelSpec, path: Path) -> list[str]:
+    """A note about custom code that is there and was not run."""
+    if spec.custom_code or not (archive_root(spec, path) / CODE_FILE).is_file():
+        return []
+    return [f"its artifact has {CODE_FILE}, which was not run: custom_code is false in its record"]

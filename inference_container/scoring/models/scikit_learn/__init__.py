@@ -1,0 +1,1 @@
+"""scikit-learn models, saved by joblib or skops."""

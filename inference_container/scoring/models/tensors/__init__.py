@@ -1,0 +1,1 @@
+"""TensorFlow, Keras and PyTorch models, whose inputs and outputs are tensors."""

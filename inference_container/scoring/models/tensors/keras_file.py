@@ -1,0 +1,73 @@
+"""Models of Keras 3 in its own `.keras` file: predictions are what the model gives for inference."""
+
+from pathlib import Path
+from typing import Any
+
+# First, because it chooses Keras's backend.
+import scoring.models.tensors.tensorflow_library as library
+
+import keras  # isort: skip
+import tensorflow as tf
+
+from contract.catalog.model_spec import ModelSpec
+from scoring.errors import ModelError, one_line
+from scoring.models.adaptive_batches import AdaptiveModel
+
+_WAY_OUT = (
+    "save it as a SavedModel, which holds the computation and not the classes: model.export(folder), then register it "
+    "with format 'tensorflow-savedmodel'"
+)
+
+
+def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
+    try:
+        # Safe mode: no Lambda layer and nothing else that is Python code gets run.
+        model = keras.saving.load_model(_with_ending(path), compile=False, safe_mode=True)
+    except (ValueError, TypeError) as error:
+        text = str(error)
+        if "safe_mode" in text or "unsafe_deserialization" in text:
+            raise ModelError(
+                f"model {spec.model_id!r}: {spec.model_file!r} has a Lambda layer or other Python code in it, which is "
+                f"not run: {_WAY_OUT}"
+            ) from error
+        if "Could not locate" in text or "could not be deserialized" in text:
+            reason = text[text.rfind("Could not locate") :].partition(". ")[0] if "Could not locate" in text else ""
+            raise ModelError(
+                f"model {spec.model_id!r}: {spec.model_file!r} has layers or functions of its own "
+                f"({reason or one_line(error)[:200]}), whose code is not in the file: {_WAY_OUT}"
+            ) from error
+        raise
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        raise ModelError(
+            f"model {spec.model_id!r}: {spec.model_file!r} does not know its inputs: build it as a functional or "
+            f"Sequential model with keras.Input, or {_WAY_OUT}"
+        )
+    specs = [tf.TensorSpec(item.shape, item.dtype, _input_name(item)) for item in inputs]
+    return library.tensor_model(spec, specs, _function(model, specs), model)
+
+
+def _function(model: Any, specs: list[Any]) -> Any:
+    """The model as one graph: layer by layer from Python it would hold the interpreter for most of the time."""
+    structure = model.input if len(specs) > 1 else None
+
+    def predict(**tensors: Any) -> Any:
+        ordered = [tensors[item.name] for item in specs]
+        given: Any = ordered[0] if structure is None else tf.nest.pack_sequence_as(structure, ordered)
+        return model(given, training=False)
+
+    return tf.function(predict, autograph=False).get_concrete_function(**{item.name: item for item in specs})
+
+
+def _input_name(item: Any) -> str:
+    return str(item.name)
+
+
+def _with_ending(path: Path) -> Path:
+    """The file under a name that Keras reads: it goes by the ending."""
+    if path.suffix == ".keras":
+        return path
+    named = path.with_name(f"{path.name}.keras")
+    if not named.exists():
+        named.symlink_to(path.name)
+    return named

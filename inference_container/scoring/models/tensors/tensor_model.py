@@ -1,0 +1,272 @@
+"""What models of tensors take and give: decided by their own signature and by a trial, and held against the record."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contract.catalog.model_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
+from scoring.errors import ModelError, ScoringError, one_line
+
+Array = npt.NDArray[Any]
+Tensors = Array | dict[str, Array]
+"""One matrix of rows by features, or a tensor a feature by name."""
+Call = Callable[[Tensors], Mapping[str, Array]]
+"""Runs the model. A single output has the name ''."""
+
+_TRIAL_ROWS = 4
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-5
+"""Other batches give other last digits; more than that is another prediction."""
+
+
+@dataclass(frozen=True)
+class TensorInput:
+    """One input as the model's signature has it. None: not known, or any number; `object` stands for text."""
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: "np.dtype[Any]"
+
+    def __str__(self) -> str:
+        sizes = "?" if self.shape is None else ", ".join("any" if size is None else str(size) for size in self.shape)
+        return f"{self.name}: {'text' if self.dtype.kind == 'O' else self.dtype}[{sizes}]"
+
+    @property
+    def is_column(self) -> bool:
+        """One value a row: of shape (rows) or (rows, 1)."""
+        return self.shape is not None and (
+            len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] in (1, None))
+        )
+
+
+class Inputs:
+    """How a batch becomes the model's tensors.
+
+    A single input of two dimensions takes the features as one matrix, in the record's order; otherwise each input is
+    the feature of the same name. Raises ModelError when the signature and the record do not fit.
+    """
+
+    def __init__(self, spec: ModelSpec, inputs: Sequence[TensorInput]) -> None:
+        self._spec = spec
+        names = [feature.name for feature in spec.features]
+        for tensor in inputs:
+            if tensor.shape and tensor.shape[0] is not None:
+                raise ModelError(
+                    f"model {spec.model_id!r}: its input {tensor} takes exactly {tensor.shape[0]} rows: export it with "
+                    "a first dimension of any size (torch.export: dynamic_shapes; Keras and TensorFlow: None)"
+                )
+        self._matrix = self._columns = None
+        if len(inputs) == 1 and self._takes_matrix(inputs[0], len(names)):
+            self._matrix = inputs[0]
+            self._refuse_texts()
+        elif sorted(tensor.name for tensor in inputs) == sorted(names) and all(item.is_column for item in inputs):
+            self._columns = {tensor.name: tensor for tensor in inputs}
+            self._check_kinds()
+        else:
+            raise ModelError(
+                f"model {spec.model_id!r}: it takes {', '.join(map(str, inputs)) or 'nothing'}, its record has "
+                f"{len(names)} features {names}: expected one input of two dimensions (rows by features), or one input "
+                "a feature by its name; correct features in the record, or export the model so"
+            )
+
+    def of(self, batch: FeatureBatch) -> Tensors:
+        """The batch as tensors. Raises ModelError for nulls where the model takes whole numbers or text."""
+        if self._matrix is not None:
+            dtype = self._matrix.dtype
+            if dtype.kind == "f":
+                return batch.matrix(np.float64 if dtype == np.float64 else np.float32).astype(dtype, copy=False)
+            columns = [self._numbers(*pair, dtype) for pair in zip(batch.names, batch.arrays, strict=True)]
+            return np.column_stack(columns)
+        assert self._columns is not None  # noqa: S101 - one of the two
+        return {
+            name: self._column(name, array, self._columns[name])
+            for name, array in zip(batch.names, batch.arrays, strict=True)
+        }
+
+    def gaps(self) -> Tensors | None:
+        """One row with a null in every feature where that is NaN; None when there is no such feature."""
+        rows = self.trial(1)
+        names = [feature.name for feature in self._spec.features]
+        nullable = [feature.name for feature in self._spec.features if feature.nullable]
+        if not isinstance(rows, dict):
+            rows = {name: rows[:, index : index + 1] for index, name in enumerate(names)}
+        found = [name for name in nullable if rows[name].dtype.kind == "f"]
+        for name in found:
+            rows[name][:] = np.nan
+        if not found:
+            return None
+        return rows if self._matrix is None else np.concatenate([rows[name] for name in names], axis=1)
+
+    def trial(self, rows: int) -> Tensors:
+        """Rows that any model should take: small numbers from 0, empty texts."""
+        random = np.random.default_rng(0)
+
+        def values(dtype: "np.dtype[Any]", *shape: int) -> Array:
+            if dtype.kind == "O":
+                return np.full(shape, "", dtype=object)
+            return random.random(shape).astype(dtype) if dtype.kind == "f" else np.zeros(shape, dtype)
+
+        if self._matrix is not None:
+            return values(self._matrix.dtype, rows, len(self._spec.features))
+        assert self._columns is not None  # noqa: S101
+        return {name: values(item.dtype, rows, *[1] * (_rank(item) - 1)) for name, item in self._columns.items()}
+
+    @staticmethod
+    def _takes_matrix(tensor: TensorInput, features: int) -> bool:
+        return tensor.shape is None or (len(tensor.shape) == 2 and tensor.shape[1] in (features, None))
+
+    def _refuse_texts(self) -> None:
+        assert self._matrix is not None  # noqa: S101
+        texts = [feature.name for feature in self._spec.features if feature.type == "string"]
+        if texts or self._matrix.dtype.kind not in "fiub":
+            raise ModelError(
+                f"model {self._spec.model_id!r}: it takes {self._matrix}, one matrix of numbers, and its record "
+                f"declares {texts} as string: encode text as numbers before, or give the model one input a feature"
+            )
+
+    def _check_kinds(self) -> None:
+        assert self._columns is not None  # noqa: S101
+        for feature in self._spec.features:
+            tensor = self._columns[feature.name]
+            if (feature.type == "string") != (tensor.dtype.kind == "O"):
+                raise ModelError(
+                    f"model {self._spec.model_id!r}: its input is {tensor}, its record declares {feature.name!r} as "
+                    f"{feature.type}: correct the feature's type in the record, or export the model with another"
+                )
+
+    def _column(self, name: str, array: pa.Array, tensor: TensorInput) -> Array:
+        if tensor.dtype.kind == "f":
+            values = FeatureBatch((name,), (array,), frozenset()).matrix(np.float64).reshape(-1)
+            values = values.astype(tensor.dtype, copy=False)
+        elif tensor.dtype.kind == "O":
+            self._refuse_nulls(name, array, tensor.dtype)
+            values = np.array(array.to_pylist(), dtype=object)
+        else:
+            values = self._numbers(name, array, tensor.dtype)
+        return values.reshape(-1, 1) if _rank(tensor) == 2 else values
+
+    def _numbers(self, name: str, array: pa.Array, dtype: "np.dtype[Any]") -> Array:
+        """Whole numbers or booleans, each as it is: a value that does not fit is refused by Arrow's cast."""
+        self._refuse_nulls(name, array, dtype)
+        if dtype.kind == "b":
+            return np.array(array.to_pylist(), dtype=bool)
+        return np.asarray(array.cast(pa.from_numpy_dtype(dtype)).to_numpy(zero_copy_only=False))
+
+    def _refuse_nulls(self, name: str, array: pa.Array, dtype: "np.dtype[Any]") -> None:
+        if array.null_count:
+            kind = "text" if dtype.kind == "O" else str(dtype)
+            raise ModelError(
+                f"has {array.null_count:,} nulls in feature {name!r}, and the model takes {kind}, which has none: "
+                "fill them in the data"
+            )
+
+
+class TensorModel:
+    """A model that takes and gives tensors, tried out when it is loaded.
+
+    The trial tells the outputs, also where a file does not say them, and refuses a model that would score wrongly
+    without an error: one that gives other predictions each time (dropout left on), or whose prediction of a row
+    depends on the rows beside it (batch normalization left in training).
+    """
+
+    def __init__(self, spec: ModelSpec, inputs: Inputs, call: Call, *, concurrent: bool, native: Any = None) -> None:
+        self._spec = spec
+        self._inputs = inputs
+        self._call = call
+        self.concurrent = concurrent
+        self.native = native
+        self.outputs = _output_fields(spec, self._try_out())
+        self.notes: tuple[str, ...] = self._note_gaps()
+
+    def predict(self, batch: FeatureBatch) -> Any:
+        outputs = list(self._call(self._inputs.of(batch)).values())
+        if len(outputs) == 1:
+            return outputs[0]
+        return np.column_stack([array.reshape(len(array), -1) for array in outputs])
+
+    def _note_gaps(self) -> tuple[str, ...]:
+        """Whether nulls come out as if they were numbers, which nobody would see in a prediction."""
+        rows = self._inputs.gaps()
+        if rows is None:
+            return ()
+        try:
+            outputs = self._call(rows).values()
+        # A model that refuses NaN is no reason not to load it: rows with nulls are then bad rows.
+        except Exception:
+            return ()
+        if any(array.dtype.kind == "f" and np.isnan(array).any() for array in outputs):
+            return ()
+        note = (
+            "gives predictions also where features are null (NaN): unless it was made for that, declare them nullable: "
+        )
+        return (f"{note}false, so that such rows are kept apart",)
+
+    def _try_out(self) -> Mapping[str, Array]:
+        spec = self._spec
+        rows = self._inputs.trial(_TRIAL_ROWS)
+        try:
+            first, again = self._call(rows), self._call(rows)
+            part, _ = self._call(_first(2, rows)), self._call(_first(1, rows))
+        except ScoringError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"model {spec.model_id!r}: it failed on a trial of 1 to {_TRIAL_ROWS} rows with {len(spec.features)} "
+                f"features ({one_line(error)}): check the features in its record, and the model"
+            ) from error
+        for name, array in first.items():
+            output = f"output {name!r}" if name else "output"
+            if array.ndim not in (1, 2) or len(array) != _TRIAL_ROWS:
+                raise ModelError(
+                    f"model {spec.model_id!r}: its {output} has the shape {list(array.shape)} for {_TRIAL_ROWS} rows, "
+                    "expected one value or one list of values a row: let the model flatten it"
+                )
+            if not _same(array, again[name]):
+                raise ModelError(
+                    f"model {spec.model_id!r}: its {output} is another one each time for the same rows: export it for "
+                    "inference (PyTorch: model.eval() first), without dropout or other random parts"
+                )
+            if not _same(array[:2], part[name]):
+                raise ModelError(
+                    f"model {spec.model_id!r}: its {output} for a row depends on the rows beside it: export it for "
+                    "inference (PyTorch: model.eval() first; Keras: training=False), so that batches do not matter"
+                )
+        return first
+
+
+def _first(count: int, rows: Tensors) -> Tensors:
+    return {name: array[:count] for name, array in rows.items()} if isinstance(rows, dict) else rows[:count]
+
+
+def _rank(tensor: TensorInput) -> int:
+    return len(tensor.shape or ())
+
+
+def _same(one: Array, other: Array) -> bool:
+    if one.dtype.kind == "f":
+        return bool(np.allclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True))
+    return bool(np.array_equal(one, other))
+
+
+def _output_fields(spec: ModelSpec, outputs: Mapping[str, Array]) -> tuple[pa.Field, ...]:
+    """A column for each value of a row: `prediction`, or `prediction_<output>`, and `_<i>` for the i-th of several."""
+    if len({array.dtype.kind == "O" for array in outputs.values()}) > 1:
+        raise ModelError(
+            f"model {spec.model_id!r}: it gives text beside numbers ({sorted(outputs)}): export it with one of them"
+        )
+    labels: list[str] = []
+    for name, array in outputs.items():
+        width = 1 if array.ndim == 1 else array.shape[1]
+        numbers = [""] if width == 1 else [str(number) for number in range(width)]
+        labels += ["_".join(filter(None, (name, number))) for number in numbers]
+    arrays = list(outputs.values())
+    if arrays[0].dtype.kind == "O":
+        kind = pa.string()
+    else:
+        kind = pa.from_numpy_dtype(np.result_type(*(array.dtype for array in arrays)))
+    return output_fields(spec, [kind] * len(labels), None if labels == [""] else labels)

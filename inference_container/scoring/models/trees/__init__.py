@@ -1,0 +1,1 @@
+"""Tree ensembles: XGBoost, LightGBM and CatBoost models."""

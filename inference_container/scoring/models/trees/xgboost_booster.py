@@ -1,0 +1,42 @@
+"""XGBoost's native model, as `Booster.save_model` writes it: predictions are those of `Booster.predict`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from contract.catalog.model_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
+from scoring.models import LoadedModel
+from scoring.models.trees.xgboost_library import BoosterFile
+
+
+def load(spec: ModelSpec, path: Path) -> LoadedModel:
+    file = BoosterFile(spec, path)
+    native = BoosterModel(spec, file)
+    if not spec.accelerator:
+        return native
+    from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - most models have none
+
+    return accelerated_trees.checked(spec, native, BoosterModel(spec, file.accelerated(spec)))
+
+
+class BoosterModel:
+    """`predict` gives what the objective gives (a probability, a value, one column a class); `margin` the raw sums."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
+        self._file = file
+        self.native = file.booster
+        self._margin = spec.method == "margin"
+        width = max(file.classes, file.targets, 1)
+        if file.objective == "multi:softmax" and not self._margin:
+            width = 1
+        self.outputs = output_fields(spec, [pa.float32()] * width, range(width) if width > 1 else None)
+        self.concurrent = file.concurrent
+
+    def predict(self, batch: FeatureBatch) -> Any:
+        return self._file.predict(batch.matrix(np.float32), margin=self._margin)

@@ -1,0 +1,113 @@
+"""XGBoost, imported without what scoring does not use, and the parts that both of its formats share."""
+
+import copy
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from contract.catalog.model_spec import ModelSpec
+from scoring.device import Device, find_device
+from scoring.errors import ModelError
+from scoring.models import check_features
+from scoring.models.without_sklearn import import_without_sklearn
+
+xgboost = import_without_sklearn("xgboost")
+
+
+def _device() -> Device:
+    """The GPU where there is one and this XGBoost is built for it, else the CPU."""
+    if find_device() == "cuda" and not xgboost.build_info().get("USE_CUDA"):
+        sys.stderr.write("there is a GPU, but this image's XGBoost is built for the CPU: scoring on the CPU\n")
+        return "cpu"
+    return find_device()
+
+
+class BoosterFile:
+    """A Booster read from a file of the declared format, checked against its record."""
+
+    def __init__(self, spec: ModelSpec, path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        _refuse_legacy(spec, content)
+        # Both begin with a brace; UBJSON goes on with the length of a name, JSON with its quote.
+        found = "json" if content[1:].lstrip().startswith(b'"') else "ubj"
+        if not spec.format.endswith(found):
+            raise ModelError(
+                f"model {spec.model_id!r}: {spec.model_file!r} is not {spec.format}, it looks like {found}: correct "
+                "format in the model's record"
+            )
+        # One thread a call: the threads of the budget predict whole batches beside each other.
+        self.booster = xgboost.Booster({"nthread": 1})
+        self.booster.load_model(content)
+        self._refuse_texts(spec)
+        check_features(spec, self.booster.feature_names, int(self.booster.num_features()))
+        learner = json.loads(self.booster.save_config())["learner"]
+        parameters = learner["learner_model_param"]
+        self.objective = str(learner["objective"]["name"])
+        self.classes = int(parameters.get("num_class", 0))
+        self.targets = int(parameters.get("num_target", 1))
+        self.linear = learner["gradient_booster"]["name"] == "gblinear"
+        self.predict_accelerated: Any = None
+        self.device = _device()
+        if self.device == "cuda":
+            self.booster.set_param({"device": "cuda"})
+        # XGBoost promises thread-safe prediction for trees only, and several batches would need the GPU's memory of
+        # several.
+        self.concurrent = not self.linear and self.device == "cpu"
+
+    def accelerated(self, spec: ModelSpec, trees: int = 0) -> "BoosterFile":
+        """The same file, predicted by the accelerator that the record asks for."""
+        from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - most models have none
+
+        other = copy.copy(self)
+        other.predict_accelerated = accelerated_trees.xgboost_predict(spec, self.booster, self.objective, trees)
+        return other
+
+    def predict(self, matrix: Any, *, margin: bool, trees: tuple[int, int] = (0, 0)) -> Any:
+        """Predictions in float32: one a row, or rows by classes or targets. `trees` (0, 0) are all of them."""
+        if self.predict_accelerated is not None:
+            return self.predict_accelerated(matrix)
+        # In place it would predict a matrix that lies in another memory than the model with a warning for each call.
+        if self.linear or self.device == "cuda":
+            data = xgboost.DMatrix(matrix, nthread=1)
+            return self.booster.predict(data, output_margin=margin, iteration_range=trees, validate_features=False)
+        kind = "margin" if margin else "value"
+        return self.booster.inplace_predict(matrix, iteration_range=trees, predict_type=kind)
+
+    def _refuse_texts(self, spec: ModelSpec) -> None:
+        texts = [feature.name for feature in spec.features if feature.type == "string"]
+        categories = [
+            name
+            for name, kind in zip(
+                self.booster.feature_names or range(self.booster.num_features()),
+                self.booster.feature_types or [],
+                strict=False,
+            )
+            if kind == "c"
+        ]
+        if texts or categories:
+            raise ModelError(
+                f"model {spec.model_id!r}: categorical features of XGBoost are not supported (string features in the "
+                f"record: {texts}; categorical in the model: {categories}): encode them as numbers in training"
+            )
+
+
+def _refuse_legacy(spec: ModelSpec, content: bytes | bytearray) -> None:
+    """A pickle ties a model to the XGBoost that wrote it, and the old binary format left the library in 3.1."""
+    if content.startswith(b"{"):
+        return
+    pickled = content.startswith(_PICKLE_STARTS)
+    kind = "a Python pickle" if pickled else "not JSON or UBJSON, perhaps XGBoost's old binary format"
+    raise ModelError(
+        f"model {spec.model_id!r}: {spec.model_file!r} is {kind}, expected {spec.format}: load it with the version of "
+        f"XGBoost that wrote it{_written_by(spec)}, call save_model('model.ubj') there, and register that file as "
+        "xgboost-ubj (a Booster) or xgboost-sklearn-ubj (XGBClassifier, XGBRegressor)"
+    )
+
+
+_PICKLE_STARTS = (b"\x80", b"(", b"c__", b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda", b"BZh", b"\xfd7zXZ")
+"""Of pickles, and of the ways in which joblib compresses them."""
+
+
+def _written_by(spec: ModelSpec) -> str:
+    return f" ({spec.framework_version}, says the record)" if spec.framework_version else ""

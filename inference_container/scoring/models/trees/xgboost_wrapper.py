@@ -1,0 +1,108 @@
+"""Models saved by XGBClassifier, XGBRegressor and their kin: predictions are those of the wrapper.
+
+The wrapper's last step from the Booster's numbers to labels and probabilities is done here, because importing the
+wrapper with scikit-learn and pandas takes longer than scoring a small job. A test holds it against the wrapper.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from contract.catalog.model_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import output_fields
+from scoring.errors import ModelError
+from scoring.models import LoadedModel
+from scoring.models.trees.xgboost_library import BoosterFile
+
+
+def load(spec: ModelSpec, path: Path) -> LoadedModel:
+    file = BoosterFile(spec, path)
+    native = WrapperModel(spec, file)
+    if not spec.accelerator:
+        return native
+    if file.objective == "multi:softmax" and spec.method == "predict_proba":
+        raise ModelError(
+            f"model {spec.model_id!r}: {spec.accelerator} gives no probabilities for objective 'multi:softmax': set "
+            "accelerator to '' in the model's record"
+        )
+    from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - most models have none
+
+    return accelerated_trees.checked(spec, native, WrapperModel(spec, file.accelerated(spec, native.trees)))
+
+
+class WrapperModel:
+    """`predict` gives labels (classifier) or values; `predict_proba` one column a class; `margin` the raw sums."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
+        saved = file.booster.attr("scikit_learn")
+        if saved is None:
+            raise ModelError(
+                f"model {spec.model_id!r}: {spec.model_file!r} was not saved by XGBClassifier or XGBRegressor: use "
+                f"format {spec.format.replace('-sklearn', '')!r} in its record"
+            )
+        self._classifier = json.loads(saved).get("_estimator_type") == "classifier"
+        if spec.method == "predict_proba" and not self._classifier:
+            raise ModelError(f"model {spec.model_id!r}: predict_proba needs a classifier: use predict in its record")
+        self._file = file
+        self.native = file.booster
+        self._method = spec.method
+        best = file.booster.attr("best_iteration")
+        # The wrapper leaves out the trees that early stopping found useless; a Booster by itself does not.
+        self._trees = (0, 0) if best is None or file.linear else (0, int(best) + 1)
+        self._classes = max(2, file.classes)
+        self._several_labels = self._classifier and file.targets > 1
+        self.outputs = output_fields(spec, *self._describe_outputs())
+        self.concurrent = file.concurrent
+
+    @property
+    def trees(self) -> int:
+        """How many boosting rounds it predicts with; 0: all."""
+        return self._trees[1]
+
+    def predict(self, batch: FeatureBatch) -> Any:
+        matrix = batch.matrix(np.float32, read_only=self._file.predict_accelerated is None)
+        if self._method == "margin":
+            return self._raw(matrix, margin=True)
+        if self._method == "predict_proba":
+            return self._probabilities(matrix)
+        values = self._raw(matrix)
+        return self._labels(values) if self._classifier else values
+
+    def _describe_outputs(self) -> tuple[list[pa.DataType], range | None]:
+        width = max(self._file.classes, self._file.targets, 1)
+        if self._method == "predict_proba" and not self._several_labels:
+            width = self._classes
+        elif self._method == "predict" and self._classifier and not self._several_labels:
+            width = 1
+        labels = self._method == "predict" and self._classifier
+        kind = (pa.float64() if self._several_labels else pa.int64()) if labels else pa.float32()
+        return [kind] * width, range(width) if width > 1 else None
+
+    def _raw(self, matrix: Any, *, margin: bool = False) -> Any:
+        return self._file.predict(matrix, margin=margin, trees=self._trees)
+
+    def _labels(self, values: Any) -> Any:
+        if self._several_labels:
+            return (values > 0.5).astype(np.float64)
+        if values.ndim > 1 and self._classes != 2:
+            return np.argmax(values, axis=1)
+        if self._file.objective == "multi:softmax":
+            return values.astype(np.int32)
+        return (values.reshape(-1) > 0.5).astype(np.int64)
+
+    def _probabilities(self, matrix: Any) -> Any:
+        if self._file.objective == "multi:softmax":
+            from scipy.special import softmax  # noqa: PLC0415 - no other model needs it
+
+            return softmax(self._raw(matrix, margin=True), axis=1)
+        values = self._raw(matrix)
+        if values.ndim == 2 and values.shape[1] >= self._classes:
+            return values
+        second = values.reshape(-1)
+        return np.vstack((1.0 - second, second)).transpose()

@@ -1,0 +1,1 @@
+"""Parquet footers: parse an input's footer, describe new column chunks, write the output's footer."""

@@ -1,0 +1,149 @@
+"""Column chunks of the output, put together from pieces: where their pages go, and what the footer says of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from contract.dataset.thrift_compact import I32, I64, LIST, STRUCT
+from scoring.splice.footer.parsed_footer import ChunkField, ColumnField
+from scoring.splice.footer.statistics import Order, merged
+from scoring.splice.spans import (
+    Struct,
+    Value,
+    i32,
+    i64,
+    integer,
+    read_integer,
+    read_list,
+    read_struct,
+    write_integer,
+    write_list,
+    write_struct,
+)
+
+_PAGE_KIND, _ENCODING, _PAGE_COUNT = 1, 2, 3
+_UNENCODED_BYTES = 1
+_LEVEL_HISTOGRAMS = (2, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One column of one piece: a ColumnChunk in the file of pieces. There may be many, so that little is kept."""
+
+    raw: bytes
+    rows: int
+    start: int
+    size: int
+    uncompressed: int
+
+    @classmethod
+    def of(cls, raw: bytes, rows: int) -> "Piece":
+        column = _column(raw)
+        wanted = (ColumnField.DATA_PAGE, ColumnField.COMPRESSED_BYTES, ColumnField.BYTES)
+        return cls(raw, rows, *(read_integer(column[field]) for field in wanted))
+
+    def index_range(self, field: int) -> tuple[int, int] | None:
+        """Where its offset or column index begins, and its size."""
+        chunk = read_struct(self.raw)
+        if field not in chunk:
+            return None
+        return read_integer(chunk[field]), read_integer(chunk[field + 1])
+
+
+def _column(raw: bytes) -> Struct:
+    return read_struct(read_struct(raw)[ChunkField.METADATA].raw)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A column chunk of the output: all its pieces, in order."""
+
+    pieces: tuple[Piece, ...]
+    start: int
+    """Where its first page lies in the output."""
+
+    @property
+    def size(self) -> int:
+        return sum(piece.size for piece in self.pieces)
+
+    @property
+    def uncompressed(self) -> int:
+        return sum(piece.uncompressed for piece in self.pieces)
+
+    def shifts(self) -> Iterator[int]:
+        """By how much each piece's pages move."""
+        at = self.start
+        for piece in self.pieces:
+            yield at - piece.start
+            at += piece.size
+
+    def described(self, order: Order | None, indexes: Struct) -> bytes:
+        """Its ColumnChunk, with where its page indexes lie."""
+        columns = [_column(piece.raw) for piece in self.pieces]
+        column = dict(columns[0])
+        if len(columns) > 1:
+            values = [read_integer(each[ColumnField.VALUES]) for each in columns]
+            column[ColumnField.VALUES] = i64(sum(values))
+            column[ColumnField.BYTES] = i64(self.uncompressed)
+            column[ColumnField.COMPRESSED_BYTES] = i64(self.size)
+            encodings = dict.fromkeys(raw for each in columns for raw in read_list(each[ColumnField.ENCODINGS], I32))
+            column[ColumnField.ENCODINGS] = Value(LIST, write_list(I32, list(encodings)))
+            _replace(column, ColumnField.STATISTICS, _statistics(columns, values, order))
+            _replace(column, ColumnField.ENCODING_STATS, _encoding_stats(columns))
+            _replace(column, ColumnField.SIZE_STATISTICS, _size_statistics(columns))
+        # A chunk without pages lies nowhere.
+        column[ColumnField.DATA_PAGE] = i64(self.start if self.size else 0)
+        chunk = {
+            ChunkField.FILE_OFFSET: i64(0),
+            ChunkField.METADATA: Value(STRUCT, write_struct(column)),
+            **indexes,
+        }
+        return write_struct(chunk)
+
+
+def _replace(struct: Struct, field: int, value: Value | None) -> None:
+    if value is not None:
+        struct[field] = value
+    else:
+        struct.pop(field, None)
+
+
+def _statistics(columns: Sequence[Struct], values: Sequence[int], order: Order | None) -> Value | None:
+    found = [column.get(ColumnField.STATISTICS) for column in columns]
+    structs = [read_struct(value.raw) for value in found if value is not None]
+    if len(structs) != len(found):
+        return None
+    return Value(STRUCT, write_struct(merged(structs, values, order)))
+
+
+def _encoding_stats(columns: Sequence[Struct]) -> Value | None:
+    """How many pages there are of each kind and encoding."""
+    counts: dict[tuple[int, int], int] = {}
+    for column in columns:
+        if ColumnField.ENCODING_STATS not in column:
+            return None
+        for raw in read_list(column[ColumnField.ENCODING_STATS], STRUCT):
+            struct = read_struct(raw)
+            kind = read_integer(struct[_PAGE_KIND]), read_integer(struct[_ENCODING])
+            counts[kind] = counts.get(kind, 0) + read_integer(struct[_PAGE_COUNT])
+    stats = [
+        write_struct({field: i32(value) for field, value in enumerate((*kind, count), 1)})
+        for kind, count in counts.items()
+    ]
+    return Value(LIST, write_list(STRUCT, stats))
+
+
+def _size_statistics(columns: Sequence[Struct]) -> Value | None:
+    """Bytes of text before encoding, and how often each level occurs: all of them add up."""
+    found = [column.get(ColumnField.SIZE_STATISTICS) for column in columns]
+    structs = [read_struct(value.raw) for value in found if value is not None]
+    if len(structs) != len(found):
+        return None
+    out: Struct = {}
+    if all(_UNENCODED_BYTES in struct for struct in structs):
+        out[_UNENCODED_BYTES] = i64(sum(read_integer(struct[_UNENCODED_BYTES]) for struct in structs))
+    for field in _LEVEL_HISTOGRAMS:
+        if all(field in struct for struct in structs):
+            counts = [[integer(raw) for raw in read_list(struct[field], I64)] for struct in structs]
+            sums = [write_integer(sum(level)) for level in zip(*counts, strict=True)]
+            out[field] = Value(LIST, write_list(I64, sums))
+    return Value(STRUCT, write_struct(out))

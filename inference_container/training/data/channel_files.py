@@ -1,0 +1,59 @@
+"""The files of a data channel, held against the objects that the plan pinned."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.job.scoring_spec import PinnedObject
+from scoring.errors import ConfigurationError, DataError
+from training.reporting import log_event
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """One object of the training data on this instance's disk."""
+
+    key: str
+    path: Path
+    size: int
+
+
+def find_sources(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> tuple[Source, ...]:
+    """Every pinned object of a channel, by key. Files that are none are only mentioned in the log.
+
+    Raises DataError when one is missing or has changed: a model of a part of the data would pass for one of all of it.
+    """
+    channel = folder.name
+    files = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    if files and not pinned:
+        raise ConfigurationError(
+            f"channel {channel!r} has {len(files)} files, but the training spec names no {field}: name them, or leave "
+            "the channel out"
+        )
+    problems = []
+    sources = []
+    for item in sorted(pinned, key=lambda item: item.key):
+        path = files.pop(item.key, None)
+        if path is None:
+            problems.append(f"object {item.key!r} is not there")
+            continue
+        size = path.stat().st_size
+        if size != item.size:
+            problems.append(f"object {item.key!r} has {size:,} bytes, the plan pinned {item.size:,}")
+        sources.append(Source(item.key, path, size))
+    for key in files:
+        log_event("file_ignored", channel=channel, file=key, reason="it is not in the training spec")
+    if problems:
+        more = f" and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
+        raise DataError(
+            f"channel {channel!r} is not what was planned: {'; '.join(problems[:_SHOWN])}{more}. Objects were replaced "
+            "or removed after the execution started, or the channel is sharded over instances: start a new execution "
+            "with FullyReplicated data"
+        )
+    return tuple(sources)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(Path(parent) / name for parent, _, names in os.walk(folder) for name in names)

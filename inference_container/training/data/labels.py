@@ -1,0 +1,133 @@
+"""The label column: its values in one kind over all objects, and what they say about the training before it starts."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contract.training.training_spec import Task, TrainingSpec
+from scoring.errors import DataError, one_line
+
+MAX_CLASSES = 1_000
+_SHOWN = 8
+
+
+def label_kind(task: Task, kind: pa.DataType) -> str | None:
+    """`number`, `whole`, `bool` or `text`: in what the labels of such a column are trained on; None: it cannot be."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if task == "regression":
+        numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        return "number" if numeric or pa.types.is_boolean(kind) else None
+    if pa.types.is_boolean(kind):
+        return "bool"
+    # Whole numbers with nulls among them often come as floating point; with a fraction they are refused as met.
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "whole"
+    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
+
+
+def label_values(key: str, name: str, kind: str, column: pa.Array, first_row: int) -> npt.NDArray[Any]:
+    """A batch's labels as NumPy values. Raises DataError for a null, a NaN, an infinity, or what is no class."""
+    if column.null_count:
+        row = first_row + column.is_null().to_pylist().index(True)
+        raise DataError(
+            f"object {key!r}: label column {name!r} is null in row {row:,}: fill these labels or drop their rows from "
+            "the dataset"
+        )
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        if kind == "text":
+            return np.array(column.to_pylist(), dtype=object)
+        if kind == "bool":
+            return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.bool_)
+        target = pa.float64() if kind == "number" else pa.int64()
+        # A boolean goes to a number only over an integer.
+        column = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+        values: npt.NDArray[Any] = column.cast(target).to_numpy(zero_copy_only=False)
+    except pa.ArrowException as error:
+        raise DataError(
+            f"object {key!r}: label column {name!r} of type {column.type} has a value that is no "
+            f"{'number' if kind == 'number' else 'class (a whole number)'}, in rows {first_row:,} to "
+            f"{first_row + len(column) - 1:,} ({one_line(error)}): mend the labels, or the task in the recipe"
+        ) from error
+    if kind == "number" and not np.isfinite(values).all():
+        row = first_row + int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(
+            f"object {key!r}: label column {name!r} is not finite (NaN or infinite) in row {row:,}: mend the labels"
+        )
+    return values
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over the labels tells. `classes` are the training rows' own, sorted; empty for a regression."""
+
+    rows_trained: int
+    rows_held_out: int
+    classes: tuple[Any, ...]
+    smallest: float
+    """Of all labels of a regression."""
+
+
+def survey(spec: TrainingSpec, parts: Iterable[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]) -> Survey:
+    """Read all labels with their held-out masks, and refuse what cannot be trained on.
+
+    Raises DataError.
+    """
+    trained: Counter[Any] = Counter()
+    held: Counter[Any] = Counter()
+    rows = held_rows = 0
+    smallest = float("inf")
+    for values, mask in parts:
+        rows += len(values)
+        held_rows += int(mask.sum())
+        if spec.task == "regression":
+            smallest = min(smallest, float(values.min())) if len(values) else smallest
+            continue
+        for counter, chosen in ((trained, values[~mask]), (held, values[mask])):
+            counter.update(dict(zip(*(part.tolist() for part in np.unique(chosen, return_counts=True)), strict=True)))
+        if len(trained.keys() | held.keys()) > MAX_CLASSES:
+            raise DataError(
+                f"label column {spec.label!r} has more than {MAX_CLASSES:,} classes: check label, and whether the task "
+                "is 'regression'"
+            )
+    found = Survey(rows - held_rows, held_rows, tuple(sorted(trained)), smallest)
+    _refuse(spec, found, set(held))
+    return found
+
+
+def _refuse(spec: TrainingSpec, found: Survey, held: set[Any]) -> None:
+    if not found.rows_trained:
+        raise DataError(f"there is no row to train on: the {len(spec.objects)} objects of the training have none")
+    if (spec.holdout_fraction or spec.validation_objects) and not found.rows_held_out:
+        raise DataError(
+            f"no row is held out of {found.rows_trained:,}, so nothing can be measured: give more rows, raise "
+            f"holdout_fraction ({spec.holdout_fraction:g}), or set it to 0 to train without metrics"
+        )
+    if spec.task == "regression":
+        return
+    column = f"label column {spec.label!r}"
+    shown = ", ".join(repr(value) for value in found.classes[:_SHOWN]) + (", …" if len(found.classes) > _SHOWN else "")
+    if len(found.classes) < 2:
+        raise DataError(f"{column} has one class only ({shown}) in the rows to train on: a model needs two or more")
+    if spec.task == "binary" and len(found.classes) > 2:
+        raise DataError(
+            f"{column} has {len(found.classes):,} classes ({shown}), task 'binary' takes two: use 'multiclass', or "
+            "mend the labels"
+        )
+    unknown = sorted(held - set(found.classes))
+    if unknown:
+        raise DataError(
+            f"{column} has classes that only the held-out rows have ({', '.join(map(repr, unknown[:_SHOWN]))}): give "
+            "more rows of them, another seed, or drop them"
+        )
+    if found.rows_held_out and len(held) < 2:
+        raise DataError(
+            f"the {found.rows_held_out:,} held-out rows have one class only ({next(iter(held))!r}), so nothing can be "
+            "measured: give more rows, raise holdout_fraction, or choose another seed"
+        )

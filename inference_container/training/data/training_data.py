@@ -1,0 +1,138 @@
+"""The training data as batches: Parquet objects read row group by row group, features and labels in declared types.
+
+Nothing here holds more than one batch; a trainer that wants more keeps it itself. Each call reads anew.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contract.catalog.model_spec import ModelSpec
+from contract.training.training_spec import TrainingSpec
+from scoring.columns.column_plan import plan_columns
+from scoring.columns.features import FeatureBatch
+from scoring.errors import DataError, ScoringError
+from training.data.channel_files import Source
+from training.data.holdout import held_out
+from training.data.labels import Survey, label_kind, label_values, survey
+from training.data.object_rows import feature_array, open_source, rows_of
+
+_BATCH_BYTES = 16 << 20
+"""Of a batch's features as 32-bit floats; so a batch is as small for a thousand columns as for ten."""
+_MOST_ROWS = 65_536
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of one object."""
+
+    key: str
+    first_row: int
+    features: FeatureBatch
+    labels: npt.NDArray[Any]
+    held_out: npt.NDArray[np.bool_]
+
+
+class Dataset:
+    """The rows to train on and those to measure with, told apart row by row.
+
+    With validation objects, theirs are the held-out rows, and nothing is held out of the others.
+    """
+
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        record: ModelSpec,
+        train: tuple[Source, ...],
+        validation: tuple[Source, ...],
+        *,
+        threads: int,
+    ) -> None:
+        self._spec = spec
+        self._sources = [(source, False) for source in train] + [(source, True) for source in validation]
+        self._threads = threads > 1
+        self.batch_rows = max(1_024, min(_MOST_ROWS, _BATCH_BYTES // (4 * len(spec.features))))
+        self.label_kind = self._check_columns(record)
+
+    def survey(self) -> Survey:
+        """One pass over the label column alone. Raises DataError for labels that cannot be trained on."""
+        return survey(self._spec, self._labels())
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows, in the order of keys, those of the validation objects last."""
+        spec = self._spec
+        columns = frozenset({spec.label, *(feature.name for feature in spec.features)})
+        names = tuple(feature.name for feature in spec.features)
+        for source, validation in self._sources:
+            with open_source(source) as opened:
+                for first_row, raw in rows_of(opened, self.batch_rows, columns, use_threads=self._threads):
+                    arrays = tuple(
+                        feature_array(source.key, feature, _column(raw, feature.name), first_row)
+                        for feature in spec.features
+                    )
+                    nulls = frozenset(name for name, array in zip(names, arrays, strict=True) if array.null_count)
+                    labels = label_values(source.key, spec.label, self.label_kind, _column(raw, spec.label), first_row)
+                    mask = self._mask(source, first_row, raw.num_rows, validation=validation)
+                    yield Batch(source.key, first_row, FeatureBatch(names, arrays, nulls), labels, mask)
+
+    def _labels(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]:
+        spec = self._spec
+        columns = frozenset({spec.label})
+        for source, validation in self._sources:
+            with open_source(source) as opened:
+                for first_row, raw in rows_of(opened, _MOST_ROWS, columns, use_threads=self._threads):
+                    column = _column(raw, spec.label)
+                    values = label_values(source.key, spec.label, self.label_kind, column, first_row)
+                    yield values, self._mask(source, first_row, raw.num_rows, validation=validation)
+
+    def _mask(self, source: Source, first_row: int, rows: int, *, validation: bool) -> npt.NDArray[np.bool_]:
+        if validation or self._spec.validation_objects:
+            return np.full(rows, validation)
+        return held_out(self._spec.seed, source.key, first_row, rows, self._spec.holdout_fraction)
+
+    def _check_columns(self, record: ModelSpec) -> str:
+        """Hold every object's schema against the spec before a row is read; the labels' kind."""
+        spec = self._spec
+        problems: list[str] = []
+        kinds: dict[str, str] = {}
+        for source, _ in self._sources:
+            with open_source(source) as opened:
+                try:
+                    plan_columns(source.key, record, (), opened.schema, {})
+                except ScoringError as error:
+                    problems.append(error.text)
+                if spec.label not in opened.schema.names:
+                    problems.append(f"object {source.key!r} has no label column {spec.label!r}")
+                    continue
+                found = (
+                    opened.schema.field(spec.label).type if opened.schema.names.count(spec.label) == 1 else pa.null()
+                )
+                kind = label_kind(spec.task, found)
+                if kind is None:
+                    problems.append(
+                        f"object {source.key!r}: label column {spec.label!r} of type {found} cannot be the label of "
+                        f"task {spec.task!r}"
+                    )
+                else:
+                    kinds.setdefault(kind, source.key)
+        if len(kinds) > 1:
+            where = ", ".join(f"{kind} in {key!r}" for kind, key in kinds.items())
+            problems.append(f"label column {spec.label!r} is not of one kind in all objects: {where}")
+        if "text" in kinds and spec.trainer == "xgboost":
+            problems.append(
+                f"label column {spec.label!r} is text: trainer 'xgboost' takes classes numbered from 0; number them in "
+                "the dataset, or use trainer 'sklearn'"
+            )
+        if problems:
+            more = f"; and {len(problems) - _SHOWN:,} more problems" if len(problems) > _SHOWN else ""
+            raise DataError("; ".join(problems[:_SHOWN]) + more)
+        return next(iter(kinds))
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    return batch.column(batch.schema.names.index(name))

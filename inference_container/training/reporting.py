@@ -1,0 +1,29 @@
+"""What a training job reports: log events while it runs, and a failure file that SageMaker passes on."""
+
+import json
+import sys
+
+from contract.layout import TrainingPaths
+from contract.status import FailureKind
+
+_CHARACTERS = 1_024
+"""What SageMaker keeps of the failure file, in characters."""
+_ELLIPSIS = "…"
+
+
+def log_event(name: str, **fields: object) -> None:
+    """Write one JSON object as one line of the job's log."""
+    sys.stdout.write(json.dumps({"event": name, **fields}, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def failure_line(kind: FailureKind, text: str) -> str:
+    """Return `KIND: text` as one line, short enough for SageMaker to keep all of it."""
+    line = f"{kind.value}: {' '.join(text.split())}".encode("utf-8", "replace").decode("utf-8")
+    return line if len(line) <= _CHARACTERS else line[: _CHARACTERS - len(_ELLIPSIS)].rstrip() + _ELLIPSIS
+
+
+def write_failure(paths: TrainingPaths, kind: FailureKind, text: str) -> None:
+    """Write the failure file, which becomes the job's FailureReason: the first thing that people read."""
+    paths.failure.parent.mkdir(parents=True, exist_ok=True)
+    paths.failure.write_text(failure_line(kind, text), encoding="utf-8")

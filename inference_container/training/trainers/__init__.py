@@ -1,0 +1,1 @@
+"""The trainers (XGBoost, scikit-learn, the user's script) and what they share."""

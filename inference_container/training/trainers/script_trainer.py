@@ -1,0 +1,190 @@
+"""The user's own training script, in the archive convention of SageMaker's framework containers.
+
+`sourcedir.tar.gz` lies in the channel `code`, the hyperparameter `sagemaker_program` names the script in it. The script
+saves the model into SM_MODEL_DIR, and may write its metrics beside it. It is the user's code with all that this
+container may do; it runs only because the spec says trainer `script`.
+"""
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from typing import IO
+
+from contract.names import check_object_key
+from contract.status import FailureKind
+from scoring.errors import ConfigurationError, ModelError, TransientError, error_of_kind, one_line
+from scoring.job.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
+from training.reporting import log_event
+from training.trainers.script_environment import (
+    PROGRAM,
+    SUBMIT_DIRECTORY,
+    arguments,
+    count_gpus,
+    decoded,
+    of_the_user,
+    variables,
+)
+from training.trainers.trainer import Assignment, Outcome
+
+_LAST_LINES = 12
+_LINE_CHARACTERS = 400
+_SECONDS_TO_CLOSE = 10
+_METRICS_BYTES = 64 << 10
+_SHOWN_FILES = 8
+_KINDS = frozenset({"DATA", "MODEL", "CONFIGURATION", "TRANSIENT"})
+
+
+def train(job: Assignment) -> Outcome:
+    """Run the script to its end. Raises ScoringError with what it said last when it fails."""
+    code = job.paths.unfinished / "code"
+    program = _unpack(job, code)
+    job.paths.output_data.mkdir(parents=True, exist_ok=True)
+    job.interruption.saved = "what the script wrote to the checkpoint folder is kept, the next attempt finds it there"
+    job.interruption.check()
+    ending, last = _run(job, code, program)
+    # Whatever it made after it was asked to end is not known to be whole.
+    job.interruption.check()
+    if ending:
+        raise _failed(job, program, ending, last)
+    if not job.model_path.exists():
+        found = sorted(p.relative_to(job.paths.model).as_posix() for p in job.paths.model.rglob("*") if p.is_file())
+        raise ModelError(
+            f"the training script {program!r} ended well but left no {job.spec.model_file!r} in SM_MODEL_DIR, it left "
+            f"{', '.join(map(repr, found[:_SHOWN_FILES])) or 'nothing'}: save the model there, or correct model_file"
+        )
+    return Outcome(metrics=_metrics(job))
+
+
+def _unpack(job: Assignment, target: Path) -> str:
+    """Unpack the script's archive; the script's path in it."""
+    values = decoded(job.spec.hyperparameters)
+    program, submitted = values.get(PROGRAM), values.get(SUBMIT_DIRECTORY)
+    if not isinstance(program, str) or not program.endswith(".py") or check_object_key(PROGRAM, program):
+        raise ConfigurationError(
+            f"hyperparameter {PROGRAM}: got {program!r}, expected the path of a Python script in sourcedir.tar.gz, "
+            "such as 'train.py'"
+        )
+    archive = job.paths.source
+    if not archive.is_file():
+        where = f" (it cannot be loaded from {submitted!r}: the job has no network)" if submitted else ""
+        raise ConfigurationError(
+            f"the training script's archive is not there: give the job a channel 'code' with {archive.name}{where}"
+        )
+    digest = sha256_of(archive)
+    if digest != job.spec.code_sha256:
+        raise ConfigurationError(
+            f"{archive.name} has SHA-256 {digest}, the training spec says {job.spec.code_sha256}: it was replaced "
+            "after the training was planned, start a new one"
+        )
+    try:
+        unpack(archive, target)
+    except NoRoomError as error:
+        raise ConfigurationError(f"no room to unpack {archive.name} ({error}): raise the job's volume size") from error
+    except DamagedArchiveError as error:
+        raise ConfigurationError(
+            f"{archive.name} cannot be unpacked ({error}): pack it again as a tar.gz of plain files"
+        ) from error
+    if not (target / program).is_file():
+        found = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.py"))
+        raise ConfigurationError(
+            f"hyperparameter {PROGRAM}: {archive.name} has no {program!r}, it has "
+            f"{', '.join(map(repr, found[:_SHOWN_FILES])) or 'no Python file'}"
+        )
+    if (target / "requirements.txt").is_file():
+        raise ConfigurationError(
+            f"{archive.name} has a requirements.txt, but a training job has no network to install from: build what it "
+            "needs into an image of your own and leave the file out"
+        )
+    return program
+
+
+def _run(job: Assignment, code: Path, program: str) -> tuple[int, list[str]]:
+    """The script's exit code, negative for a signal, and its last lines on stderr, which also go to the log."""
+    values = of_the_user(decoded(job.spec.hyperparameters))
+    given = variables(job.paths, program, code, job.spec.hyperparameters, cores=job.cores, gpus=count_gpus())
+    log_event("script_started", program=program, arguments=arguments(values))
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    with subprocess.Popen(  # noqa: S603 - the user's script is what this trainer is for
+        [sys.executable, program, *arguments(values)],
+        cwd=code,
+        env={**os.environ, **given},
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        # A group of its own, so that a signal reaches what the script has started too.
+        start_new_session=True,
+    ) as process:
+        # In a thread, because a process that the script left behind may keep its stderr open for ever.
+        reader = threading.Thread(target=_pass_on, args=(process.stderr, last), daemon=True)
+        reader.start()
+        try:
+            with job.interruption.react(lambda: _signal(process.pid, signal.SIGTERM)):
+                ending = process.wait()
+        finally:
+            _signal(process.pid, signal.SIGKILL)
+        reader.join(_SECONDS_TO_CLOSE)
+    return ending, list(last)
+
+
+def _pass_on(stream: IO[str] | None, last: deque[str]) -> None:
+    for line in stream or ():
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        if line.strip():
+            last.append(line.strip()[:_LINE_CHARACTERS])
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _failed(job: Assignment, program: str, ending: int, last: list[str]) -> Exception:
+    name = f"the training script {program!r}"
+    if ending == -signal.SIGKILL:
+        return TransientError(
+            f"{name} was killed (SIGKILL), most likely out of memory: if it happens again choose an instance type with "
+            "more memory"
+        )
+    how = f"exit code {ending}" if ending > 0 else f"signal {-ending}"
+    try:
+        own = job.paths.failure.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        own = ""
+    kind, separator, text = own.partition(":")
+    if separator and kind in _KINDS:
+        return error_of_kind(FailureKind(kind), f"{name} ended with {how}: {text.strip()}")
+    # The last line first: it names the error, and what SageMaker keeps of the text is short.
+    said = own or " <- ".join(reversed(last)) or "it wrote nothing to stderr, see the job's log"
+    return ModelError(f"{name} ended with {how}: {said}")
+
+
+def _metrics(job: Assignment) -> dict[str, float]:
+    path = job.paths.script_metrics
+    if not path.is_file():
+        return {}
+    problem = f'{path.name} in SM_MODEL_DIR must be one small JSON object of finite numbers, such as {{"auc": 0.81}}'
+    if path.stat().st_size > _METRICS_BYTES:
+        raise ModelError(f"{problem}; it has {path.stat().st_size:,} bytes")
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelError(f"{problem} ({one_line(error)})") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{problem}; it is a {type(values).__name__}")
+    wrong = [name for name, value in values.items() if not _is_number(value)]
+    if wrong:
+        raise ModelError(f"{problem}; these are no finite numbers: {', '.join(map(repr, wrong))}")
+    return {name: float(value) for name, value in values.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

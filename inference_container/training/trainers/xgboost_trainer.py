@@ -1,0 +1,337 @@
+"""XGBoost over Parquet batches: the data is in memory once, as XGBoost's own bins, and never as a table.
+
+What is held: the bins of all rows (about a byte a value, up to five where values are missing), a label, a gradient
+and a prediction a row, and one batch. Objects are decoded again for each of XGBoost's four passes. With
+`external_memory` the bins lie on disk too.
+
+Each round depends on the model before it and on its number alone, so that a training which goes on from a checkpoint
+gives the model, byte for byte, of one that was never interrupted.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from contract.training.hyperparameters import EARLY_STOPPING, Value, parse
+from contract.training.training_spec import TrainingSpec
+from scoring.columns.features import FeatureBatch
+from scoring.errors import DataError, ScoringError
+from scoring.models.trees.xgboost_library import xgboost
+from scoring.outputs.atomic_files import publish
+from training.data.labels import Survey
+from training.data.training_data import Batch, Dataset
+from training.interruption import Interruption
+from training.reporting import log_event
+from training.trainers.checkpoints import Checkpoint, CheckpointFolder, fingerprint
+from training.trainers.memory import refuse_if_too_large
+from training.trainers.metrics import evaluate
+from training.trainers.trainer import Assignment, Outcome, threads_for
+
+DEFAULT_ROUNDS = 100
+DEFAULT_CHECKPOINT_ROUNDS = 10
+_FURTHER_APART = 10
+_OWN = frozenset({"num_boost_round", "checkpoint_rounds", "external_memory"})
+_OBJECTIVE = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
+_FOLLOWED = {
+    "auc": "auc",
+    "average_precision": "aucpr",
+    "accuracy": "error",
+    "mae": "mae",
+    "rmse": "rmse",
+    "r2": "rmse",
+    "logloss": "logloss",
+}
+"""What XGBoost measures each round for a metric of the contract: itself, or what orders models in the same way."""
+_OF_SEVERAL_CLASSES = {"error": "merror", "logloss": "mlogloss"}
+_SMALLEST_LABEL = {
+    "reg:gamma": (0.0, "above 0", False),
+    "reg:tweedie": (0.0, "from 0", True),
+    "count:poisson": (0.0, "from 0", True),
+    "reg:squaredlogerror": (-1.0, "above -1", False),
+}
+_SAMPLING = ("subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode")
+_SAMPLE_ROWS = 256
+_SEED_LIMIT = 2**31
+
+
+def train(job: Assignment) -> Outcome:
+    """Train, save and measure. Raises ScoringError, and InterruptedTrainingError after a checkpoint."""
+    spec = job.spec
+    dataset = Dataset(spec, job.record, job.train, job.validation, threads=job.cores)
+    found = dataset.survey()
+    job.interruption.check()
+    values, _ = parse("xgboost", None, spec.task, spec.hyperparameters)
+    _refuse_labels(spec, found, values)
+    _refuse_size(spec, found, values)
+    log_event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)
+    try:
+        threads = threads_for(found.rows_trained, len(spec.features), job.cores)
+        matrices = _Matrices(job, dataset, found, values, threads)
+        rounds = _Rounds(job, matrices, found, values, threads)
+        booster, best = rounds.run()
+        metrics = _measure(spec, booster, matrices.held_out) if matrices.held_out is not None else {}
+    except xgboost.core.XGBoostError as error:
+        # Its text goes on with a stack trace of C++.
+        raise ScoringError(f"XGBoost failed: {str(error).partition('Stack trace')[0].strip()}") from error
+    _save(job, booster)
+    return Outcome(
+        metrics=metrics,
+        rows_trained=found.rows_trained,
+        rows_held_out=found.rows_held_out,
+        best_iteration=best,
+        resumed_from=rounds.resumed_from,
+        sample=_sample(dataset),
+    )
+
+
+def needed_bytes(spec: TrainingSpec, found: Survey, values: dict[str, Value]) -> int:
+    """Memory for the whole training, when values are missing: an upper bound."""
+    rows = found.rows_trained + found.rows_held_out
+    groups = max(1, len(found.classes)) if spec.task == "multiclass" else 1
+    bins = 0 if values.get("external_memory") else rows * len(spec.features) * 5
+    return bins + rows * (16 + 12 * groups)
+
+
+class BatchIterator(xgboost.DataIter):  # type: ignore[misc]
+    """Hands XGBoost one batch after the other of the rows to train on, or of the held-out ones."""
+
+    def __init__(
+        self, dataset: Dataset, interruption: Interruption, *, held_out: bool, cache_prefix: str | None
+    ) -> None:
+        self._dataset = dataset
+        self._interruption = interruption
+        self._held_out = held_out
+        self._batches: Iterator[Batch] = iter(())
+        super().__init__(cache_prefix=cache_prefix, release_data=True)
+
+    def reset(self) -> None:
+        self._batches = self._dataset.batches()
+
+    def next(self, input_data: Any) -> bool:
+        for batch in self._batches:
+            # Raised inside of XGBoost's callback, which passes exceptions on.
+            self._interruption.check()
+            chosen = batch.held_out if self._held_out else ~batch.held_out
+            if not chosen.any():
+                continue
+            matrix = _finite(batch)[chosen]
+            input_data(
+                data=matrix, label=batch.labels[chosen].astype(np.float32), feature_names=list(batch.features.names)
+            )
+            return True
+        return False
+
+
+class _Matrices:
+    """The binned data, built by streaming."""
+
+    def __init__(
+        self, job: Assignment, dataset: Dataset, found: Survey, values: dict[str, Value], threads: int
+    ) -> None:
+        cls, folder = xgboost.QuantileDMatrix, None
+        if values.get("external_memory"):
+            cls, folder = xgboost.ExtMemQuantileDMatrix, job.paths.unfinished / "bins"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        bins = values.get("max_bin", 256)
+
+        def build(name: str, reference: Any) -> Any:
+            iterator = BatchIterator(
+                dataset,
+                job.interruption,
+                held_out=reference is not None,
+                cache_prefix=None if folder is None else str(folder / name),
+            )
+            return cls(iterator, max_bin=bins, nthread=threads, ref=reference)
+
+        self.train = build("train", None)
+        # The same bins, so that a row falls to the same side of every split as with its true values.
+        self.held_out = build("held-out", self.train) if found.rows_held_out else None
+
+    @property
+    def all(self) -> list[Any]:
+        return [self.train] if self.held_out is None else [self.train, self.held_out]
+
+
+class _Rounds:
+    """The boosting rounds, from the newest checkpoint on."""
+
+    def __init__(
+        self, job: Assignment, matrices: _Matrices, found: Survey, values: dict[str, Value], threads: int
+    ) -> None:
+        spec = job.spec
+        self._job = job
+        self._matrices = matrices
+        self._rounds = int(values.get("num_boost_round") or DEFAULT_ROUNDS)
+        self._every = int(values.get("checkpoint_rounds") or DEFAULT_CHECKPOINT_ROUNDS)
+        self._sampled = any(values.get(name, 1) != 1 for name in _SAMPLING)
+        self._parameters = _parameters(spec, found, values, threads)
+        self._greater = self._parameters["eval_metric"] in ("auc", "aucpr")
+        self._patience = spec.early_stopping_rounds
+        identity = fingerprint(spec, xgboost.__version__, threads)
+        self._folder = CheckpointFolder(job.paths.checkpoints, job.paths.unfinished, identity)
+        self.resumed_from: int | None = None
+
+    def run(self) -> tuple[Any, int]:
+        """The booster with its best rounds alone, and the best of them, from 0."""
+        booster = xgboost.Booster(self._parameters, self._matrices.all)
+        history: list[float] = []
+        checkpoint = self._folder.newest()
+        done = saved = 0
+        if checkpoint is not None:
+            booster.load_model(bytearray(checkpoint.model))
+            booster.set_param(self._parameters)
+            history, done, saved = list(checkpoint.history), checkpoint.rounds, checkpoint.rounds
+            self.resumed_from = done
+            log_event("resumed", rounds=done)
+        while done < self._rounds and not self._exhausted(history):
+            if self._job.interruption.requested:
+                break
+            self._reseed(booster, done)
+            booster.update(self._matrices.train, done)
+            history += self._held_out_metric(booster, done)
+            done += 1
+            # Further apart as the model grows: each writes all of it, and so all of them stay a part of the work.
+            if done - saved >= max(self._every, done // _FURTHER_APART):
+                self._save(booster, done, history)
+                saved = done
+                log_event("checkpoint", rounds=done, **self._shown(history))
+        if self._job.interruption.requested:
+            if done > saved:
+                self._save(booster, done, history)
+            self._job.interruption.saved = f"{done} rounds are in a checkpoint, from which the next attempt goes on"
+            self._job.interruption.check()
+        best = self._best(history) if self._patience else done - 1
+        log_event("rounds_ended", rounds=done, best_iteration=best, **self._shown(history))
+        return (booster[: best + 1] if best + 1 < done else booster), best
+
+    def _reseed(self, booster: Any, done: int) -> None:
+        """Make the random choices of a round follow from its number.
+
+        XGBoost's generators go on from round to round and are in no model file, `seed_per_iteration` or not: that of
+        the columns lives in the tree updater. Another tree method and back makes a new updater.
+        """
+        if self._sampled:
+            booster.set_param({"tree_method": "approx"})
+            booster.num_features()  # applies the parameters
+            booster.set_param({"tree_method": "hist", "seed": (self._job.spec.seed + done) % _SEED_LIMIT})
+
+    def _held_out_metric(self, booster: Any, done: int) -> list[float]:
+        if self._matrices.held_out is None:
+            return []
+        text = booster.eval_set([(self._matrices.held_out, "held_out")], done)
+        value = float(text.rpartition(":")[2])
+        if not np.isfinite(value):
+            raise DataError(
+                f"round {done}: the held-out {self._parameters['eval_metric']} is {value}: the training diverged; "
+                "lower eta, or look for extreme labels"
+            )
+        return [value]
+
+    def _save(self, booster: Any, done: int, history: list[float]) -> None:
+        self._folder.save(Checkpoint(tuple(history), bytes(booster.save_raw("ubj")), done))
+
+    def _best(self, history: list[float]) -> int:
+        return int(np.argmax(history) if self._greater else np.argmin(history))
+
+    def _exhausted(self, history: list[float]) -> bool:
+        return bool(self._patience and history and len(history) - 1 - self._best(history) >= self._patience)
+
+    def _shown(self, history: list[float]) -> dict[str, float]:
+        return {self._parameters["eval_metric"]: history[-1]} if history else {}
+
+
+def _parameters(spec: TrainingSpec, found: Survey, values: dict[str, Value], threads: int) -> dict[str, Any]:
+    metric = spec.metric if spec.metric in EARLY_STOPPING["xgboost"] else "logloss"
+    followed = _FOLLOWED[metric]
+    parameters: dict[str, Any] = {
+        "objective": _OBJECTIVE[spec.task],
+        **{name: value for name, value in values.items() if name not in _OWN},
+        "tree_method": "hist",
+        "nthread": threads,
+        "seed": spec.seed,
+        "eval_metric": followed,
+        "verbosity": 1,
+    }
+    if spec.task == "multiclass":
+        parameters["num_class"] = len(found.classes)
+        parameters["eval_metric"] = _OF_SEVERAL_CLASSES.get(followed, followed)
+    return parameters
+
+
+def _refuse_labels(spec: TrainingSpec, found: Survey, values: dict[str, Value]) -> None:
+    if spec.task != "regression":
+        numbers = [int(value) for value in found.classes]
+        if numbers != list(range(len(numbers))):
+            raise DataError(
+                f"label column {spec.label!r} has the classes {numbers[:8]}, trainer 'xgboost' takes them numbered "
+                "from 0 without gaps: number them in the dataset, or use trainer 'sklearn'"
+            )
+        return
+    objective = values.get("objective")
+    low, words, inclusive = _SMALLEST_LABEL.get(str(objective), (-np.inf, "", True))
+    if found.smallest < low or (found.smallest == low and not inclusive):
+        raise DataError(
+            f"label column {spec.label!r} goes down to {found.smallest:g}, objective {objective!r} takes labels "
+            f"{words}: choose another objective, or mend the labels"
+        )
+
+
+def _refuse_size(spec: TrainingSpec, found: Survey, values: dict[str, Value]) -> None:
+    rows = found.rows_trained + found.rows_held_out
+    refuse_if_too_large(
+        needed_bytes(spec, found, values),
+        f"training XGBoost on {rows:,} rows with {len(spec.features)} features",
+        "choose an instance type with more memory, fewer features or objects, or the hyperparameter "
+        "external_memory=true",
+    )
+
+
+def _finite(batch: Batch) -> Any:
+    """The batch as 32-bit floats, missing values as NaN. Raises DataError for an infinity, which XGBoost refuses."""
+    with np.errstate(over="ignore"):
+        matrix = batch.features.matrix(np.float32)
+    infinite = np.isinf(matrix)
+    if infinite.any():
+        row, column = np.argwhere(infinite)[0]
+        raise DataError(
+            f"object {batch.key!r}: feature column {batch.features.names[column]!r} is infinite, or too large for a "
+            f"32-bit float, in row {batch.first_row + int(row):,}: XGBoost takes finite values and nulls only"
+        )
+    return matrix
+
+
+def _measure(spec: TrainingSpec, booster: Any, held_out: Any) -> dict[str, float]:
+    truth = held_out.get_label()
+    if spec.task == "regression":
+        return evaluate(spec.task, truth, booster.predict(held_out))
+    if spec.task == "binary":
+        second = booster.predict(held_out)
+        return evaluate(spec.task, truth, np.column_stack((1 - second, second)))
+    margins = booster.predict(held_out, output_margin=True).astype(np.float64)
+    powers = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return evaluate(spec.task, truth, powers / powers.sum(axis=1, keepdims=True))
+
+
+def _save(job: Assignment, booster: Any) -> None:
+    spec = job.spec
+    if spec.format.startswith("xgboost-sklearn-"):
+        # What XGBClassifier and XGBRegressor write beside the trees, and all that they need to be loaded again.
+        kind = "regressor" if spec.task == "regression" else "classifier"
+        booster.set_attr(scikit_learn=json.dumps({"_estimator_type": kind}))
+    job.paths.unfinished.mkdir(parents=True, exist_ok=True)
+    beside = job.paths.unfinished / "model"
+    beside.write_bytes(booster.save_raw("json" if spec.format.endswith("json") else "ubj"))
+    publish(beside, job.model_path)
+
+
+def _sample(dataset: Dataset) -> FeatureBatch | None:
+    batch = next((batch for batch in dataset.batches() if batch.features.rows), None)
+    if batch is None:
+        return None
+    arrays: tuple[pa.Array, ...] = tuple(array.slice(0, _SAMPLE_ROWS) for array in batch.features.arrays)
+    return FeatureBatch(batch.features.names, arrays, batch.features.with_nulls)

@@ -1,0 +1,1 @@
+"""What SageMaker jobs run on: container images and IAM roles."""

@@ -1,0 +1,243 @@
+"""The scoring workflow, top to bottom: the execution first, then one job."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+
+from contract import layout
+from contract.workflow.messages import (
+    REQUEST_FIELD,
+    TRAINING_FIELD,
+    AttemptPlan,
+    ExecutionPlanInput,
+    JobPointer,
+    PlanInput,
+    TrainingOrder,
+    path_of,
+)
+from infra.definitions.shared_states import (
+    EXECUTION,
+    FAILURE,
+    JOB,
+    WorkflowStates,
+    fields_of,
+    job_network,
+    job_tags,
+    map_permissions,
+    message,
+    retry_creation,
+)
+from infra.sagemaker_tasks import (
+    DataType,
+    Distribution,
+    ProcessingInput,
+    ProcessingOutput,
+    SageMakerProcessingJob,
+    UploadMode,
+)
+from infra.settings import AppSettings
+from infra.stack_outputs import JobRoles, Storage
+
+MAP_LABEL = "ScoreModels"
+
+_PLAN = "$.plan"
+_REQUEST = f"$.{REQUEST_FIELD}"
+_TRAINING = f"$.{TRAINING_FIELD}"
+_TIMEOUT_FIELD = "timeout_seconds"
+
+
+class ScoringDefinition(Construct):
+    """The states of the scoring workflow.
+
+    `start` is the first state; `permissions` is what the role needs beyond what the tasks add.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002
+        *,
+        settings: AppSettings,
+        storage: Storage,
+        job_roles: JobRoles,
+        functions: Mapping[str, lambda_.IFunction],
+        training: sfn.IStateMachine,
+    ) -> None:
+        super().__init__(scope, id)
+        self._settings = settings
+        self._storage = storage
+        self._job_roles = job_roles
+        self._states = WorkflowStates(self, functions)
+
+        hold_request = sfn.Pass(
+            self,
+            "HoldRequest",
+            comment="Wraps the input, which may be any JSON: a Catch can add a failure to an object only.",
+            parameters={REQUEST_FIELD: sfn.JsonPath.object_at("$"), TRAINING_FIELD: {}},
+        )
+        train_first = sfn.Choice(
+            self, "TrainFirst?", comment="Trains only if the request asks for it; `{}` goes straight to planning."
+        )
+        prepare_training = self._states.call(
+            "PrepareTraining",
+            "prepare_training",
+            "Refuses an invalid request before training costs anything, and names the training after this execution.",
+            message(PlanInput, **EXECUTION, request=_REQUEST),
+            result_path=_TRAINING,
+        )
+        run_training = self._run_training(training)
+        plan_execution = self._states.call(
+            "PlanExecution",
+            "plan_execution",
+            "Checks the whole request before anything is created. Pins models and objects, so that later changes do "
+            "not affect this execution.",
+            message(ExecutionPlanInput, **EXECUTION, request=_REQUEST, training=_TRAINING),
+        )
+        score_models = self._states.fan_out(MAP_LABEL)
+        summarize_execution = self._states.summarize_execution()
+
+        prepare_training.add_catch(summarize_execution, result_path=FAILURE)
+        # PlanExecution decides, because the request says whether to score after a failed training.
+        run_training.add_catch(plan_execution, result_path=f"{_TRAINING}.failure")
+        plan_execution.add_catch(summarize_execution, result_path=FAILURE)
+        score_models.item_processor(self._job())
+        score_models.add_catch(summarize_execution, result_path=FAILURE)
+        train = f"{_REQUEST}.train"
+        requested = sfn.Condition.and_(sfn.Condition.is_present(train), sfn.Condition.is_not_null(train))
+        train_first.when(requested, prepare_training.next(run_training).next(plan_execution))
+        train_first.otherwise(plan_execution)
+        plan_execution.next(score_models).next(summarize_execution)
+        self.start = hold_request.next(train_first)
+        self.permissions = map_permissions(storage)
+
+    def _run_training(self, training: sfn.IStateMachine) -> tasks.StepFunctionsStartExecution:
+        run_training = tasks.StepFunctionsStartExecution(
+            self,
+            "RunTraining",
+            comment="Trains in a separate execution, which can be watched and stopped on its own.",
+            state_machine=training,
+            name=sfn.JsonPath.string_at(path_of(TrainingOrder, "name", at=_TRAINING)),
+            input=sfn.TaskInput.from_json_path_at(path_of(TrainingOrder, "input", at=_TRAINING)),
+            integration_pattern=sfn.IntegrationPattern.RUN_JOB,
+            result_path=sfn.JsonPath.DISCARD,
+        )
+        # Safe to retry: the same name and input never start a second execution.
+        run_training.add_retry(
+            errors=["StepFunctions.ExecutionLimitExceededException", "StepFunctions.SfnException"],
+            interval=Duration.seconds(5),
+            backoff_rate=2,
+            max_attempts=6,
+            max_delay=Duration.minutes(2),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        return run_training
+
+    def _job(self) -> sfn.IChainable:
+        """Return the first state of a job, which makes attempts until one succeeds or none can
+        help.
+        """
+        record_attempt = self._states.call(
+            "RecordAttempt",
+            "record_attempt",
+            "Opens an attempt with a new job name, for the objects that are not committed yet.",
+            message(JobPointer, **JOB),
+            result_selector=self._attempt_plan(),
+            result_path=_PLAN,
+        )
+        nothing_left = sfn.Choice(
+            self,
+            "NothingLeft?",
+            comment="Skips the job if earlier attempts committed every object: SageMaker fails a job without input.",
+        )
+        run_processing_job = self.run_processing_job = self._processing_job()
+        verify_output = self._states.call(
+            "VerifyOutput",
+            "verify_output",
+            "Checks that every input row was scored or quarantined and that the outputs are in S3: a completed job may "
+            "still have missed some.",
+            message(JobPointer, **JOB),
+        )
+        classify_failure = self._states.classify_failure(record_attempt)
+
+        record_attempt.add_catch(classify_failure, result_path=FAILURE)
+        run_processing_job.add_catch(classify_failure, result_path=FAILURE)
+        verify_output.add_catch(classify_failure, result_path=FAILURE)
+        run_processing_job.next(verify_output)
+        nothing_left.when(
+            sfn.Condition.boolean_equals(path_of(AttemptPlan, "nothing_left", at=_PLAN), True),
+            verify_output,
+        )
+        nothing_left.otherwise(run_processing_job)
+        return record_attempt.next(nothing_left)
+
+    def _processing_job(self) -> SageMakerProcessingJob:
+        def planned(field: str) -> str:
+            return path_of(AttemptPlan, field, at=_PLAN)
+
+        def channel(name: str, uri: str, data_type: DataType, distribution: Distribution) -> ProcessingInput:
+            return ProcessingInput(
+                name=name,
+                s3_uri=planned(uri),
+                local_path=layout.container_path("input", name),
+                data_type=data_type,
+                distribution=distribution,
+            )
+
+        def output(name: str, uri: str) -> ProcessingOutput:
+            # Continuous upload keeps the finished files of a killed attempt for the next one.
+            return ProcessingOutput(
+                name=name,
+                s3_uri=planned(uri),
+                local_path=layout.container_path("output", name),
+                upload_mode=UploadMode.CONTINUOUS,
+            )
+
+        settings = self._settings
+        job = SageMakerProcessingJob(
+            self,
+            "RunProcessingJob",
+            comment="Scores the data. Retries only the job's creation: a job that ran and failed needs a new name.",
+            job_name=planned("sagemaker_job_name"),
+            job_name_prefix=settings.stage,
+            image_uri=planned("image_uri"),
+            role=iam.Role.from_role_arn(self, "JobRole", self._job_roles.scoring_role_arn, mutable=False),
+            instance_type=planned("instance_type"),
+            instance_count=planned("instance_count"),
+            volume_size_gb=planned("volume_size_gb"),
+            max_runtime_seconds=planned("max_runtime_seconds"),
+            # SageMaker enforces the run time. This timeout only ends the wait for a job whose end
+            # is never reported.
+            timeout=sfn.Timeout.at(f"{_PLAN}.{_TIMEOUT_FIELD}"),
+            inputs=[
+                channel("spec", "spec_uri", DataType.S3_PREFIX, Distribution.FULLY_REPLICATED),
+                channel("data", "data_manifest_uri", DataType.MANIFEST_FILE, Distribution.SHARDED_BY_S3_KEY),
+                channel("models", "models_manifest_uri", DataType.MANIFEST_FILE, Distribution.FULLY_REPLICATED),
+            ],
+            outputs=[
+                output("predictions", "predictions_uri"),
+                output("quarantine", "quarantine_uri"),
+                output("ledger", "ledger_uri"),
+            ],
+            output_kms_key_id=self._storage.key_arn,
+            network=job_network(settings),
+            tags=job_tags(settings.stage),
+            result_path=sfn.JsonPath.DISCARD,
+        )
+        retry_creation(job)
+        return job
+
+    def _attempt_plan(self) -> dict[str, Any]:
+        """Return the attempt's plan with the state's timeout, because a model may allow more time
+        than the stage.
+        """
+        plan = {
+            field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)
+        }
+        runtime = sfn.JsonPath.number_at(path_of(AttemptPlan, "max_runtime_seconds"))
+        return {**plan, _TIMEOUT_FIELD: sfn.JsonPath.math_add(runtime, self._settings.provisioning_margin_seconds)}

@@ -1,0 +1,292 @@
+"""The states that both workflows share: function calls, failure handling, and the end of an
+execution.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+
+from contract import layout
+from contract.codec import SCHEMA_VERSION, SCHEMA_VERSION_FIELD
+from contract.status import ExecutionStatus
+from contract.workflow.messages import (
+    FAILURE_FIELD,
+    AttemptFailure,
+    ExecutionOutcome,
+    ExecutionPlan,
+    FailureDecision,
+    JobPointer,
+    SummaryInput,
+    path_of,
+)
+from infra.permissions import allow
+from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
+from infra.settings import AppSettings
+from infra.stack_outputs import Storage
+
+FAILURE = f"$.{FAILURE_FIELD}"
+JOB = {field.name: path_of(JobPointer, field.name) for field in dataclasses.fields(JobPointer)}
+"""JSONPath of each field of a job pointer, in the input of a Map's child."""
+EXECUTION = {
+    "execution_id": "$$.Execution.Name",
+    "execution_arn": "$$.Execution.Id",
+    "started_at": "$$.Execution.StartTime",
+}
+
+_LAMBDA_ERRORS = (
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.ClientExecutionTimeoutException",
+)
+_CRASHES = ("Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown")
+"""Errors of a function that ran out of time or memory."""
+_QUOTA_ERRORS = ("SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded")
+
+
+class WorkflowStates:
+    """Creates the states of one definition, which is their scope: a state's name is its construct
+    id.
+    """
+
+    def __init__(self, scope: Construct, functions: Mapping[str, lambda_.IFunction]) -> None:
+        self._scope = scope
+        self._functions = functions
+
+    def call(
+        self,
+        name: str,
+        function: str,
+        comment: str,
+        payload: Mapping[str, Any],
+        *,
+        result_selector: Mapping[str, Any] | None = None,
+        result_path: str | None = None,
+    ) -> tasks.LambdaInvoke:
+        """Create a state that calls a function.
+
+        An exception of the function reaches Retry and Catch under its class name. Failures of
+        Lambda itself are retried.
+        """
+        task = tasks.LambdaInvoke(
+            self._scope,
+            name,
+            comment=comment,
+            lambda_function=self._functions[function],
+            payload=sfn.TaskInput.from_object(dict(payload)),
+            payload_response_only=True,
+            retry_on_service_exceptions=False,
+            result_selector=result_selector,
+            result_path=result_path,
+        )
+        task.add_retry(
+            errors=list(_LAMBDA_ERRORS),
+            interval=Duration.seconds(1),
+            backoff_rate=2,
+            max_attempts=8,
+            max_delay=Duration.seconds(30),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        # The function may have finished its work before it crashed; called again, it returns the
+        # missing answer. Without this retry, a job recorded as SUCCEEDED would count as a failed
+        # item of the Map and, at zero tolerated failures, stop all other jobs.
+        task.add_retry(
+            errors=list(_CRASHES),
+            interval=Duration.seconds(2),
+            backoff_rate=2,
+            max_attempts=2,
+            max_delay=Duration.seconds(30),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        return task
+
+    def fan_out(self, name: str) -> sfn.DistributedMap:
+        """Create the distributed Map over the plan's jobs; its label is its name."""
+        return sfn.DistributedMap(
+            self._scope,
+            name,
+            comment=(
+                "Runs one child execution per job. Jobs are read from S3 and results stay there, because a state holds "
+                "at most 256 KB. By default a failed job does not stop the others."
+            ),
+            label=name,
+            # Express children cannot wait for a SageMaker job.
+            map_execution_type=sfn.StateMachineType.STANDARD,
+            item_reader=sfn.S3JsonItemReader(
+                bucket_name_path=sfn.JsonPath.string_at(path_of(ExecutionPlan, "jobs_bucket")),
+                key=sfn.JsonPath.string_at(path_of(ExecutionPlan, "jobs_key")),
+            ),
+            max_concurrency_path=path_of(ExecutionPlan, "max_concurrency"),
+            tolerated_failure_percentage_path=path_of(ExecutionPlan, "tolerated_failure_percentage"),
+            result_path=sfn.JsonPath.DISCARD,
+        )
+
+    def summarize_execution(self) -> tasks.LambdaInvoke:
+        """Create the last function call, and the end states that it leads to."""
+        summarize = self.call(
+            "SummarizeExecution",
+            "summarize_execution",
+            "Always runs, even after a failure, so that every record is closed and every execution has a summary.",
+            message(SummaryInput, **EXECUTION, state="$"),
+        )
+        outcome = sfn.Choice(
+            self._scope,
+            "Outcome?",
+            comment="Follows the records, because a Map that tolerates failures succeeds even if every job failed.",
+        )
+        succeeded = sfn.Succeed(self._scope, "Succeeded", comment="Every job succeeded.")
+        partly_failed = sfn.Fail(
+            self._scope,
+            "PartlyFailed",
+            comment="Some jobs failed. A Fail state, because an incomplete result must never look like a success.",
+            error="Fleetscore.PartlyFailed",
+            cause_path=path_of(ExecutionOutcome, "cause"),
+        )
+        failed = sfn.Fail(
+            self._scope,
+            "Failed",
+            comment="The request was refused, or no job succeeded. The cause says which, and what to do next.",
+            error="Fleetscore.Failed",
+            cause_path=path_of(ExecutionOutcome, "cause"),
+        )
+        not_recorded = sfn.Fail(
+            self._scope,
+            "ExecutionNotRecorded",
+            comment="The outcome could not be recorded. The only path on which records may stay open.",
+            error="Fleetscore.ExecutionNotRecorded",
+            cause_path=f"{FAILURE}.Cause",
+        )
+        # Idempotent, and nothing else would close the records.
+        summarize.add_retry(
+            errors=["States.ALL"],
+            interval=Duration.seconds(5),
+            backoff_rate=2,
+            max_attempts=6,
+            max_delay=Duration.minutes(2),
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        summarize.add_catch(not_recorded, result_path=FAILURE)
+        status = path_of(ExecutionOutcome, "status")
+        outcome.when(sfn.Condition.string_equals(status, ExecutionStatus.SUCCEEDED.value), succeeded)
+        outcome.when(sfn.Condition.string_equals(status, ExecutionStatus.PARTLY_FAILED.value), partly_failed)
+        outcome.otherwise(failed)
+        summarize.next(outcome)
+        return summarize
+
+    def classify_failure(self, record_attempt: sfn.IChainable) -> tasks.LambdaInvoke:
+        """Create failure handling: another attempt, from `record_attempt` on, or the end of the
+        job.
+        """
+        classify_failure = self.call(
+            "ClassifyFailure",
+            "classify_failure",
+            "Records the failure and decides by its cause whether another attempt can help, which a Retry cannot do.",
+            message(AttemptFailure, **JOB, failure=FAILURE),
+        )
+        try_again = sfn.Choice(self._scope, "TryAgain?", comment="Follows the decision of ClassifyFailure.")
+        wait_before_retry = sfn.Wait(
+            self._scope,
+            "WaitBeforeRetry",
+            comment="Gives a temporary problem time to pass, and spreads out jobs that failed at the same moment.",
+            time=sfn.WaitTime.seconds_path(path_of(FailureDecision, "wait_seconds")),
+        )
+        job_failed = sfn.Fail(
+            self._scope,
+            "JobFailed",
+            comment="Counts as a failed item of the Map. Its error and cause show kind and reason to the operator.",
+            error_path=path_of(FailureDecision, "kind"),
+            cause_path=path_of(FailureDecision, "reason"),
+        )
+        job_not_recorded = sfn.Fail(
+            self._scope,
+            "JobNotRecorded",
+            comment="The failure could not be recorded. SummarizeExecution closes the open records.",
+            error="Fleetscore.JobNotRecorded",
+            cause_path=f"{FAILURE}.Cause",
+        )
+        classify_failure.add_catch(job_not_recorded, result_path=FAILURE)
+        classify_failure.next(try_again)
+        try_again.when(
+            sfn.Condition.boolean_equals(path_of(FailureDecision, "try_again"), True),
+            wait_before_retry.next(record_attempt),
+        )
+        try_again.otherwise(job_failed)
+        return classify_failure
+
+
+def job_network(settings: AppSettings) -> JobNetwork:
+    """Return the network of a job: isolated, with SageMaker copying data through the stage's VPC if
+    it has one.
+    """
+    return JobNetwork(
+        isolation=True,
+        subnet_ids=settings.vpc.subnet_ids if settings.vpc else (),
+        security_group_ids=settings.vpc.security_group_ids if settings.vpc else (),
+    )
+
+
+def job_tags(stage: str) -> dict[str, str]:
+    return {
+        "fleetscore:stage": stage,
+        "fleetscore:execution-id": path_of(JobPointer, "execution_id"),
+        "fleetscore:job-id": path_of(JobPointer, "job_id"),
+    }
+
+
+def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
+    """Return what the Map needs to read its jobs."""
+    jobs = storage.objects_arn(storage.results_bucket, layout.jobs_key("*"))
+    return [
+        allow(["s3:GetObject"], jobs),
+        allow(["kms:Decrypt"], storage.key_arn),
+    ]
+
+
+def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
+    """Retry the creation of a job. A job that ran and failed needs a new name, which a Retry cannot
+    give.
+    """
+    # A quota frees up when another job ends, after minutes rather than seconds.
+    job.add_retry(
+        errors=list(_QUOTA_ERRORS),
+        interval=Duration.seconds(30),
+        backoff_rate=2,
+        max_attempts=8,
+        max_delay=Duration.minutes(5),
+        jitter_strategy=sfn.JitterType.FULL,
+    )
+    job.add_retry(
+        errors=[error for error in job.RETRYABLE_ERRORS if error not in _QUOTA_ERRORS],
+        interval=Duration.seconds(2),
+        backoff_rate=2,
+        max_attempts=10,
+        max_delay=Duration.minutes(1),
+        jitter_strategy=sfn.JitterType.FULL,
+    )
+
+
+def message(message: type, **paths: str) -> dict[str, Any]:
+    """Build a message's payload from one JSONPath per field.
+
+    Raises:
+        TypeError: when a field is missing or unknown.
+    """
+    names = {field.name for field in fields_of(message)}
+    if names != set(paths):
+        raise TypeError(f"{message.__name__} has the fields {sorted(names)}, got {sorted(paths)}")
+    return {
+        SCHEMA_VERSION_FIELD: SCHEMA_VERSION,
+        **{name: sfn.JsonPath.object_at(path) for name, path in paths.items()},
+    }
+
+
+def fields_of(message: type) -> Sequence["dataclasses.Field[Any]"]:
+    return dataclasses.fields(message)

@@ -1,0 +1,69 @@
+"""The rule that closes the records of executions that end abnormally."""
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.dead_letters import DeadLetters
+
+
+class RecordClosingRule(Construct):
+    """Calls SummarizeExecution's function for each execution that was stopped, timed out or failed.
+
+    Such an execution may never reach its SummarizeExecution state. Step Functions reports its end
+    to EventBridge, and the same function then closes the records. The call changes nothing when the
+    execution closed its records itself.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002
+        *,
+        state_machines: Sequence[sfn.IStateMachine],
+        function: lambda_.IFunction,
+    ) -> None:
+        super().__init__(scope, id)
+        self.dead_letters = DeadLetters(
+            self,
+            "DeadLetters",
+            alarm_description=(
+                "The records of an execution that ended abnormally may still be open: its event is in the dead-letter "
+                "queue"
+            ),
+        )
+        # EventBridge counts an event as delivered once Lambda has queued it. Without a destination,
+        # Lambda would try a failing event three times and drop it without a trace.
+        function.configure_async_invoke(
+            max_event_age=Duration.hours(6),
+            retry_attempts=2,
+            on_failure=destinations.SqsDestination(self.dead_letters.queue),
+        )
+        self.rule = events.Rule(
+            self,
+            "Rule",
+            description="Executions that ended without closing their records",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                # Children of a Map do not match: their state machine ARN ends with the Map's label.
+                detail={
+                    "stateMachineArn": [machine.state_machine_arn for machine in state_machines],
+                    "status": ["ABORTED", "FAILED", "TIMED_OUT"],
+                },
+            ),
+            targets=[
+                targets.LambdaFunction(
+                    function,
+                    dead_letter_queue=self.dead_letters.queue,
+                    max_event_age=Duration.hours(24),
+                    retry_attempts=185,
+                )
+            ],
+        )

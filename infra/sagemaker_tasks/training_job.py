@@ -1,0 +1,244 @@
+"""A Step Functions task that runs a SageMaker training job to its end.
+
+aws-cdk-lib's SageMakerCreateTrainingJob takes no JSONPath for most of a request: which channels
+there are, whether the instances are spot instances and how long to wait for them could not differ
+between the items of a Map.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.sagemaker_tasks.checks import Checks, InvalidJobError, is_literal, is_path
+from infra.sagemaker_tasks.request_parts import (
+    KMS_KEY,
+    S3_URI,
+    DataType,
+    Distribution,
+    JobNetwork,
+    check_job_name,
+    command,
+    instances,
+    network_fields,
+    tag_list,
+    variables,
+)
+from infra.sagemaker_tasks.sync_task import SageMakerSyncTask
+
+_CHANNEL_NAME = re.compile(r"[A-Za-z0-9.\-_]+")
+_LONGEST_SECONDS = 28 * 86_400
+"""By the documentation of StoppingCondition; the service's model says no upper limit."""
+
+
+class TrainingInputMode(StrEnum):
+    """FILE: objects are copied before the container starts. FAST_FILE and PIPE: they are streamed."""
+
+    FILE = "File"
+    FAST_FILE = "FastFile"
+    PIPE = "Pipe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingChannel:
+    """An S3 input, found by the container in /opt/ml/input/data/<name>. `s3_uri` may be JSONPath."""
+
+    name: str
+    s3_uri: str
+    data_type: DataType = DataType.S3_PREFIX
+    distribution: Distribution = Distribution.FULLY_REPLICATED
+    content_type: str | None = None
+
+
+class SageMakerTrainingJob(SageMakerSyncTask):
+    """Creates a training job and waits for its end (`.sync`); the result is DescribeTrainingJob's.
+
+    The job's own `role` is the caller's to fill. Example:
+
+        job = SageMakerTrainingJob(
+            self, "Train",
+            job_name="$.job_name", job_name_prefix="nightly",
+            image_uri=image.image_uri, role=role,
+            channels=[TrainingChannel(name="train", s3_uri="$.data")],
+            output_uri="s3://bucket/models/",
+            instance_type="ml.m5.xlarge", instance_count=1, volume_size_gb=50,
+            max_runtime_seconds=3600, spot=True, max_wait_seconds=7200, checkpoints_uri="$.checkpoints",
+        )
+        job.add_retry(errors=SageMakerTrainingJob.RETRYABLE_ERRORS).add_catch(handler).next(done)
+
+    Args:
+        job_name: unique for all time in the account and Region; nearly always JSONPath.
+        job_name_prefix: what every name begins with, without the hyphen after it. It bounds the
+            permissions.
+        channels: or the JSONPath of a whole InputDataConfig, when jobs differ in their channels.
+        hyperparameters: strings by name, or the JSONPath of such an object.
+        output_uri: below it SageMaker writes <job name>/output/model.tar.gz.
+        volume_size_gb: per instance.
+        spot: managed spot training, or the JSONPath of a truth value.
+        max_runtime_seconds: after it SageMaker stops the job. Provisioning is not counted.
+        max_wait_seconds: with spot only: for the run time and the waits for capacity together.
+        stopping_condition_path: of a whole StoppingCondition, instead of the two:
+            MaxWaitTimeInSeconds must not be there without spot, and a path cannot leave a field
+            out.
+        checkpoints_uri: what the container writes to /opt/ml/checkpoints lies there, and is
+            restored from there.
+        timeout: how long the state waits, provisioning and queueing included; then the job is
+            stopped.
+        entrypoint, arguments: replace the image's ENTRYPOINT and its argument `train`.
+        environment, tags: literal keys; values may be JSONPath.
+
+    Raises:
+        InvalidJobError: with every literal that breaks a limit of the service.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - the name that every construct uses
+        *,
+        job_name: str,
+        job_name_prefix: str,
+        image_uri: str,
+        role: iam.IRole,
+        channels: Sequence[TrainingChannel] | str,
+        output_uri: str,
+        instance_type: str,
+        instance_count: int | str,
+        volume_size_gb: int | str,
+        max_runtime_seconds: int | str | None = None,
+        max_wait_seconds: int | str | None = None,
+        stopping_condition_path: str | None = None,
+        spot: bool | str = False,
+        hyperparameters: Mapping[str, str] | str | None = None,
+        input_mode: TrainingInputMode = TrainingInputMode.FILE,
+        checkpoints_uri: str | None = None,
+        timeout: sfn.Timeout | Duration | None = None,
+        entrypoint: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        network: JobNetwork | None = None,
+        output_kms_key_id: str | None = None,
+        volume_kms_key_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        comment: str | None = None,
+        result_path: str | None = None,
+        result_selector: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            scope, id, timeout=timeout, comment=comment, result_path=result_path, result_selector=result_selector
+        )
+        checks = Checks()
+        check_job_name(checks, job_name, job_name_prefix)
+        checks.text("image_uri", image_uri, None, 255, least=1)
+        checks.text("output_uri", output_uri, S3_URI, 1_024)
+        parameters: dict[str, Any] = {
+            "TrainingJobName": job_name,
+            "RoleArn": role.role_arn,
+            "AlgorithmSpecification": {
+                "TrainingImage": image_uri,
+                "TrainingInputMode": input_mode.value,
+                **command(checks, entrypoint, arguments),
+            },
+            "InputDataConfig": _channels(checks, channels),
+            "OutputDataConfig": {"S3OutputPath": output_uri, **_output_key(checks, output_kms_key_id)},
+            "ResourceConfig": instances(checks, instance_type, instance_count, volume_size_gb, volume_kms_key_id),
+            "StoppingCondition": _stopping_condition(
+                checks, spot, max_runtime_seconds, max_wait_seconds, stopping_condition_path
+            ),
+            "EnableManagedSpotTraining": spot,
+        }
+        if hyperparameters:
+            parameters["HyperParameters"] = _hyperparameters(checks, hyperparameters)
+        if checkpoints_uri is not None:
+            checks.text("checkpoints_uri", checkpoints_uri, S3_URI, 1_024)
+            parameters["CheckpointConfig"] = {"S3Uri": checkpoints_uri}
+        if environment:
+            parameters["Environment"] = variables(checks, environment, 512)
+        if network is not None:
+            parameters |= network_fields(checks, network)
+        if tags:
+            parameters["Tags"] = tag_list(checks, tags)
+        if checks.problems:
+            raise InvalidJobError(self.node.path, checks.problems)
+        self._runs("Training", parameters, job_name_prefix, role)
+
+
+def _channels(checks: Checks, channels: Sequence[TrainingChannel] | str) -> list[dict[str, Any]] | str:
+    if isinstance(channels, str):
+        if not is_path(channels):
+            checks.add("channels", channels, "TrainingChannel objects, or the JSONPath of an InputDataConfig")
+        return channels
+    checks.count("channels", channels, 20)
+    if not channels:
+        checks.add("channels", [], "at least one channel")
+    checks.unique("channels", [channel.name for channel in channels])
+    for channel in channels:
+        checks.text("channels", channel.name, _CHANNEL_NAME, 64, least=1)
+        checks.text(f"channels[{channel.name}].s3_uri", channel.s3_uri, S3_URI, 1_024)
+        checks.text(f"channels[{channel.name}].content_type", channel.content_type or "", None, 256)
+    return [
+        {
+            "ChannelName": channel.name,
+            "DataSource": {
+                "S3DataSource": {
+                    "S3DataType": channel.data_type.value,
+                    "S3Uri": channel.s3_uri,
+                    "S3DataDistributionType": channel.distribution.value,
+                }
+            },
+            **({"ContentType": channel.content_type} if channel.content_type else {}),
+        }
+        for channel in channels
+    ]
+
+
+def _output_key(checks: Checks, key: str | None) -> dict[str, str]:
+    if key is None:
+        return {}
+    checks.text("output_kms_key_id", key, KMS_KEY, 2_048)
+    return {"KmsKeyId": key}
+
+
+def _stopping_condition(
+    checks: Checks, spot: bool | str, runtime: int | str | None, wait: int | str | None, path: str | None
+) -> dict[str, int | str] | str:
+    if path is not None:
+        if not is_path(path):
+            checks.add("stopping_condition_path", path, "the JSONPath of a StoppingCondition")
+        if runtime is not None or wait is not None:
+            checks.add("stopping_condition_path", path, "None, or neither max_runtime_seconds nor max_wait_seconds")
+        return path
+    condition: dict[str, int | str] = {}
+    if runtime is not None:
+        checks.number("max_runtime_seconds", runtime, 1, _LONGEST_SECONDS)
+        condition["MaxRuntimeInSeconds"] = runtime
+    else:
+        checks.add("max_runtime_seconds", None, "a value, or stopping_condition_path: a job must end some day")
+    if wait is not None:
+        checks.number("max_wait_seconds", wait, 1, _LONGEST_SECONDS)
+        condition["MaxWaitTimeInSeconds"] = wait
+        if spot is False:
+            checks.add("max_wait_seconds", wait, "None, because spot is False")
+        if isinstance(wait, int) and isinstance(runtime, int) and wait < runtime:
+            checks.add("max_wait_seconds", wait, f"at least max_runtime_seconds, {runtime:,}: it counts in")
+    elif spot is True:
+        checks.add("max_wait_seconds", None, "a value, because spot is True")
+    return condition
+
+
+def _hyperparameters(checks: Checks, values: Mapping[str, str] | str) -> dict[str, str] | str:
+    if isinstance(values, str):
+        if is_literal(values):
+            checks.add("hyperparameters", values, "strings by name, or the JSONPath of such an object")
+        return values
+    checks.count("hyperparameters", list(values), 100)
+    for name, value in values.items():
+        checks.text("hyperparameters", name, None, 256, least=1)
+        checks.text(f"hyperparameters[{name}]", value, None, 2_500)
+    return dict(values)

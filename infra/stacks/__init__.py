@@ -1,0 +1,1 @@
+"""The four CloudFormation stacks of a stage: storage, compute, workflow and triggers."""

@@ -1,0 +1,186 @@
+"""The storage stack: what outlives executions."""
+
+from typing import cast
+
+from aws_cdk import Aws, CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from contract import layout
+from contract.table import records
+from infra.settings import AppSettings
+from infra.stack_outputs import (
+    DATASETS_BUCKET,
+    KEY_ARN,
+    MODELS_BUCKET,
+    RESULTS_BUCKET,
+    TABLE_NAME,
+    TABLE_STREAM_ARN,
+    export_name,
+)
+
+
+class StorageStack(Stack):
+    """The key, four buckets and the table.
+
+    The app never empties a bucket. With `removal: destroy`, CloudFormation deletes an empty bucket
+    and fails on any other, so data is only ever deleted by hand.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, settings: AppSettings) -> None:  # noqa: A002
+        super().__init__(
+            scope,
+            id,
+            env=Environment(account=settings.account, region=settings.region),
+            description="Fleetscore: key, buckets and table",
+        )
+        self._settings = settings
+        self._removal = RemovalPolicy.DESTROY if settings.removal == "destroy" else RemovalPolicy.RETAIN
+        self.key = self._key()
+        self.access_logs = self._access_log_bucket()
+        self.datasets = self._bucket("Datasets", [])
+        # Set on the CloudFormation resource: the construct's own option adds a function that
+        # reconfigures the bucket.
+        cast(
+            "s3.CfnBucket", self.datasets.node.default_child
+        ).notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
+        self.models = self._bucket("Models", [])
+        self.results = self._bucket("Results", self._result_rules())
+        self.table = self._table()
+        self._output(DATASETS_BUCKET, self.datasets.bucket_name, "Datasets, one prefix each")
+        self._output(MODELS_BUCKET, self.models.bucket_name, "Model artifacts")
+        self._output(RESULTS_BUCKET, self.results.bucket_name, "Predictions, quarantine and execution records")
+        self._output(TABLE_NAME, self.table.table_name, "Catalog, and records of executions and jobs")
+        self._output(TABLE_STREAM_ARN, str(self.table.table_stream_arn), "Stream of the table's changes")
+        self._output(KEY_ARN, self.key.key_arn, "Key that encrypts buckets, table and logs")
+
+    def _key(self) -> kms.Key:
+        key = kms.Key(
+            self,
+            "Key",
+            description=f"Fleetscore {self._settings.stage}: buckets, table and logs",
+            enable_key_rotation=True,
+            removal_policy=self._removal,
+        )
+        # CloudWatch Logs may use the key for the log groups of this stage's stacks only.
+        groups = [f"fleetscore-{self._settings.stage}-*", f"/aws/vendedlogs/states/fleetscore-{self._settings.stage}-*"]
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"logs.{Aws.REGION}.{Aws.URL_SUFFIX}")],
+                actions=[
+                    "kms:Encrypt",
+                    "kms:Decrypt",
+                    "kms:ReEncryptFrom",
+                    "kms:ReEncryptTo",
+                    "kms:GenerateDataKey",
+                    "kms:GenerateDataKeyWithoutPlaintext",
+                    "kms:DescribeKey",
+                ],
+                resources=["*"],
+                conditions={
+                    "ArnLike": {
+                        "kms:EncryptionContext:aws:logs:arn": [
+                            f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:{group}"
+                            for group in groups
+                        ]
+                    }
+                },
+            )
+        )
+        return key
+
+    def _access_log_bucket(self) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            "AccessLogs",
+            # S3 does not deliver access logs to a bucket that is encrypted with a customer-managed
+            # key.
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="expire",
+                    expiration=Duration.days(self._settings.access_log_days),
+                    noncurrent_version_expiration=Duration.days(1),
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                )
+            ],
+            removal_policy=self._removal,
+        )
+
+    def _bucket(self, name: str, rules: list[s3.LifecycleRule]) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            name,
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self.key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            versioned=True,
+            server_access_logs_bucket=self.access_logs,
+            server_access_logs_prefix=f"{name.lower()}/",
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="tidy",
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                    noncurrent_version_expiration=Duration.days(self._settings.noncurrent_version_days),
+                    expired_object_delete_marker=True,
+                ),
+                *rules,
+            ],
+            removal_policy=self._removal,
+        )
+
+    def _result_rules(self) -> list[s3.LifecycleRule]:
+        lifetimes = {
+            layout.PREDICTIONS_PREFIX: self._settings.predictions_expiry_days,
+            layout.QUARANTINE_PREFIX: self._settings.predictions_expiry_days,
+            layout.EXECUTIONS_PREFIX: self._settings.executions_expiry_days,
+            layout.UPLOADS_PREFIX: self._settings.executions_expiry_days,
+        }
+        return [
+            s3.LifecycleRule(id=f"expire-{prefix.rstrip('/')}", prefix=prefix, expiration=Duration.days(days))
+            for prefix, days in lifetimes.items()
+            if days is not None
+        ]
+
+    def _table(self) -> dynamodb.Table:
+        table = dynamodb.Table(
+            self,
+            "Table",
+            partition_key=_text(records.PARTITION_KEY),
+            sort_key=_text(records.SORT_KEY),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            time_to_live_attribute=records.TIME_TO_LIVE,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self.key,
+            stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
+            deletion_protection=self._settings.removal == "retain",
+            removal_policy=self._removal,
+        )
+        table.add_global_secondary_index(
+            index_name=records.INDEX_NAME,
+            partition_key=_text(records.INDEX_PARTITION_KEY),
+            sort_key=_text(records.INDEX_SORT_KEY),
+        )
+        return table
+
+    def _output(self, name: str, value: str, description: str) -> None:
+        CfnOutput(self, name, value=value, description=description, export_name=export_name(self._settings.stage, name))
+
+
+def _text(name: str) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)

@@ -1,0 +1,127 @@
+"""The workflow stack: the functions, the two state machines, and the events around them."""
+
+from aws_cdk import Aws, CfnOutput, Environment, Fn, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.compute.images import scoring_images
+from infra.definitions.scoring_definition import ScoringDefinition
+from infra.definitions.training_definition import TrainingDefinition
+from infra.functions.function_factory import FunctionFactory
+from infra.functions.record_closing_rule import RecordClosingRule
+from infra.functions.status_events import StatusEvents
+from infra.functions.workflow_functions import workflow_functions
+from infra.settings import AppSettings
+from infra.stack_outputs import STATE_MACHINE_ARN, TRAINING_STATE_MACHINE_ARN, JobRoles, Storage, export_name
+
+
+class WorkflowStack(Stack):
+    """The functions, each with its own role, the state machines that call them, and their logs."""
+
+    def __init__(self, scope: Construct, id: str, *, settings: AppSettings) -> None:  # noqa: A002
+        super().__init__(
+            scope,
+            id,
+            env=Environment(account=settings.account, region=settings.region),
+            description="Fleetscore: functions and state machines",
+        )
+        self.stage = settings.stage
+        storage, job_roles = Storage.of(settings.stage), JobRoles.of(settings.stage)
+        self._factory = FunctionFactory(self, settings)
+        image_uris = {variant: image.uri for variant, image in scoring_images(self, settings).items()}
+        created = {
+            spec.name: self._factory.create(self, spec) for spec in workflow_functions(settings, storage, image_uris)
+        }
+        self.function_roles = {name: stage_function.role for name, stage_function in created.items()}
+        self.functions = {name: stage_function.function for name, stage_function in created.items()}
+
+        self.training_state_machine_role = self._state_machine_role(
+            "TrainingStateMachineRole", "Calls this stage's functions and runs its training jobs"
+        )
+        self.training_definition = TrainingDefinition(
+            self,
+            "TrainingDefinition",
+            settings=settings,
+            storage=storage,
+            job_roles=job_roles,
+            functions=self.functions,
+        )
+        self.training_state_machine = self._state_machine(
+            "Training",
+            f"fleetscore-{settings.stage}-training",
+            "Trains a fleet of models and promotes those that pass their rule",
+            self.training_definition,
+            self.training_state_machine_role,
+        )
+        self.state_machine_role = self._state_machine_role(
+            "StateMachineRole", "Calls this stage's functions and runs its processing jobs"
+        )
+        self.scoring_definition = ScoringDefinition(
+            self,
+            "Definition",
+            settings=settings,
+            storage=storage,
+            job_roles=job_roles,
+            functions=self.functions,
+            training=self.training_state_machine,
+        )
+        self.state_machine = self._state_machine(
+            "",
+            f"fleetscore-{settings.stage}",
+            "Scores datasets with a fleet of models",
+            self.scoring_definition,
+            self.state_machine_role,
+        )
+
+        self.record_closing = RecordClosingRule(
+            self,
+            "Closing",
+            state_machines=[self.state_machine, self.training_state_machine],
+            function=self.functions["summarize_execution"],
+        )
+        self.status_events = StatusEvents(
+            self, "Announcements", stage=settings.stage, storage=storage, functions=self._factory
+        )
+        for name, machine, description in (
+            (STATE_MACHINE_ARN, self.state_machine, "State machine of scoring executions"),
+            (TRAINING_STATE_MACHINE_ARN, self.training_state_machine, "State machine of training executions"),
+        ):
+            exported = export_name(settings.stage, name)
+            CfnOutput(self, name, value=machine.state_machine_arn, description=description, export_name=exported)
+
+    def _state_machine_role(self, id: str, description: str) -> iam.Role:  # noqa: A002
+        return iam.Role(
+            self,
+            id,
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+            description=description,
+        )
+
+    def _state_machine(
+        self, prefix: str, name: str, comment: str, definition: ScoringDefinition | TrainingDefinition, role: iam.Role
+    ) -> sfn.StateMachine:
+        """Create a state machine and its log group, whose construct ids begin with `prefix`."""
+        # The path below /aws/vendedlogs keeps the account's log resource policy short. The stack's
+        # unique id keeps a new deployment from colliding with the log group that an earlier one
+        # left behind.
+        stack_uid = Fn.select(2, Fn.split("/", Aws.STACK_ID))
+        log_group = self._factory.log_group(self, f"{prefix}Logs", f"/aws/vendedlogs/states/{name}-{stack_uid}")
+        for statement in definition.permissions:
+            role.add_to_policy(statement)
+        return sfn.StateMachine(
+            self,
+            f"{prefix}StateMachine",
+            state_machine_name=name,
+            state_machine_type=sfn.StateMachineType.STANDARD,
+            definition_body=sfn.DefinitionBody.from_chainable(definition.start),
+            comment=comment,
+            role=role,
+            tracing_enabled=True,
+            # Every event, but never the data that passes between states. Requests, failure texts
+            # and object keys can reveal something about the people whose data is scored; records
+            # and ledger have what operators need.
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
+        )

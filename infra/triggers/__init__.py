@@ -1,0 +1,1 @@
+"""What starts executions automatically: schedules and uploads."""

@@ -1,0 +1,86 @@
+"""Clients that know nothing of Fleetscore: the AWS CLI, and plain boto3 in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.views.progress import watch
+from tests.e2e.stage import Stage, people, train_xgboost
+
+AWS_CLI = Path(sys.prefix) / "awscli" / "bin" / "aws"
+
+
+def aws(stage: Stage, *arguments: str) -> Any:
+    """Run the AWS CLI and read its JSON."""
+    assert AWS_CLI.exists(), "`make test` installs the AWS CLI beside the tests"
+    done = subprocess.run(
+        [AWS_CLI, "--output", "json", *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": str(stage.folder), **stage.aws.endpoint.environment()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+@pytest.fixture(scope="module")
+def outsider(stage: Stage) -> Any:
+    stage.put_dataset("outside", {"a.parquet": people(25, 1)})
+    stage.register("outsider", train_xgboost(1), dataset="outside")
+    yield "outsider"
+    stage.catalog.set_enabled("outsider", enabled=False)
+
+
+def test_the_aws_cli_starts_an_execution_and_reads_its_results(stage: Stage, outsider: str) -> None:
+    arn = stage.deployment.state_machine_arn
+    request = json.dumps({"models": [outsider]})
+    started = aws(
+        stage,
+        "stepfunctions",
+        "start-execution",
+        "--state-machine-arn",
+        arn,
+        "--name",
+        "by-aws-cli",
+        "--input",
+        request,
+    )
+    watch(stage.executions, "by-aws-cli", None)
+    described = aws(stage, "stepfunctions", "describe-execution", "--execution-arn", started["executionArn"])
+    assert described["status"] == "SUCCEEDED"
+    jobs = aws(stage, "sagemaker", "list-processing-jobs", "--name-contains", outsider)["ProcessingJobSummaries"]
+    assert {job["ProcessingJobStatus"] for job in jobs} == {"Completed"}
+    listing = aws(
+        stage,
+        "s3api",
+        "list-objects-v2",
+        "--bucket",
+        stage.deployment.results_bucket,
+        "--prefix",
+        "predictions/dataset=outside/",
+    )
+    assert any("execution_id=by-aws-cli/a.parquet" in entry["Key"] for entry in listing["Contents"])
+
+
+def test_plain_boto3_in_another_process_sees_the_same(stage: Stage, outsider: str) -> None:
+    script = (
+        "import boto3, json\n"
+        "names = [m['name'] for m in boto3.client('stepfunctions').list_state_machines()['stateMachines']]\n"
+        "print(json.dumps(names))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PATH": os.environ["PATH"], **stage.aws.endpoint.environment()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "fleetscore-dev" in json.loads(done.stdout)

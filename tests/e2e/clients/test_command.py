@@ -1,0 +1,102 @@
+"""The command itself, from the shell's side."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from cli.main import main
+from contract.catalog.model_fields import Feature
+from tests.e2e.failing_models import Gate
+from tests.e2e.stage import Stage, wait_for
+from tests.unit.cli.builders import make_archive
+
+ROOT = Path(__file__).parents[3]
+ROWS = 200
+
+
+@pytest.fixture(scope="module")
+def words(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Words that register the model `by-command`, whose dataset is there."""
+    rows = np.random.default_rng(7)
+    table = pa.table({"row": np.arange(ROWS), "a": rows.normal(size=ROWS), "b": rows.normal(size=ROWS)})
+    stage.put_dataset("by-command", {"part-0.parquet": table, "part-1.parquet": table})
+    features = pd.DataFrame({"a": table["a"].to_numpy(), "b": table["b"].to_numpy()})
+    folder = tmp_path_factory.mktemp("by-command")
+    joblib.dump(LogisticRegression().fit(features, features["a"] > 0), folder / "model.joblib")
+    archive = make_archive(folder / "model.tar.gz", {"model.joblib": (folder / "model.joblib").read_bytes()})
+    how = "--dataset by-command --format sklearn-joblib --model-file model.joblib --method predict_proba"
+    yield ["by-command", "--artifact", str(archive), *how.split(), "--features", "a:double,b:double"]
+    # Other tests of this stage score every enabled model.
+    stage.catalog.set_enabled("by-command", False)
+
+
+def test_a_model_is_registered_run_and_looked_at(
+    stage: Stage, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "register", *words]) == 0
+    capsys.readouterr()
+    request = json.dumps({"models": ["by-command"]})
+    assert main(["run", "--wait", "--input", request, "--name", "by-command-1"]) == 0
+    shown = capsys.readouterr().out
+    assert "by-command: SUCCEEDED, attempt 1 of 3, 400 rows" in shown
+    assert "Execution by-command-1: SUCCEEDED" in shown
+    assert main(["--json", "status", stage.executions.execution_arn("by-command-1")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["status"], told["note"], told["step_functions"]["status"]) == ("SUCCEEDED", "", "SUCCEEDED")
+    [job] = told["jobs"]
+    assert (job["rows_in"], job["objects_committed"], len(job["attempts"])) == (2 * ROWS, 2, 1)
+
+
+def test_a_stopped_execution_is_told_as_it_is(
+    stage: Stage, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The gate keeps the execution running until it is stopped, however fast this machine is.
+    stage.register("stopped-by-command", Gate(tmp_path), dataset="by-command", features=(Feature("a", "double"),))
+    execution_id = stage.executions.start(json.dumps({"models": ["stopped-by-command"]}), "by-command-2")
+    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
+    # Other tests of this stage score every enabled model.
+    stage.catalog.set_enabled("stopped-by-command", False)
+    arn = stage.executions.execution_arn(execution_id)
+    stage.client("stepfunctions").stop_execution(executionArn=arn, cause="enough")
+    capsys.readouterr()
+    assert main(["watch", "--json", execution_id]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["status"], told["ended"], told["record"]["status"]) == ("ABORTED", True, "FAILED")
+    assert "Somebody stopped the execution" in told["reason"]
+    assert {job["status"] for job in told["jobs"]} <= {"FAILED"}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A shell's environment that is signed in to nothing, and whose embedded AWS ends with the test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "AWS_PROFILE": "somebody-elses", "HOME": str(tmp_path)}
+    environment["fleetscore"] = f"{sys.executable} -m cli.main"
+    yield environment
+    run_shell("$fleetscore down", environment)
+
+
+def run_shell(script: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["bash", "-uc", script], env=environment, cwd=environment["HOME"], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_embedded_aws_comes_up_serves_the_shell_and_leaves_nothing(shell: dict[str, str]) -> None:
+    done = run_shell('eval "$($fleetscore up)" && $fleetscore models list && $fleetscore down', shell)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "No models. Register one with `fleetscore models register`.",
+        "The embedded AWS has ended.",
+    ]
+    assert not (Path(shell["HOME"]) / ".fleetscore").exists()

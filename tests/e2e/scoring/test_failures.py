@@ -1,0 +1,134 @@
+"""What fails, fails alone, is tried again only where that can help, and never reads as a success."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from cli.stage.executions import Snapshot
+from cli.views.progress import watch
+from contract import layout
+from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
+from tests.e2e.failing_models import Bomb, Gate, KilledOnce
+from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
+
+
+@pytest.fixture
+def good(stage: Stage) -> Any:
+    """A model that scores its dataset."""
+    stage.put_dataset("good", {"a.parquet": people(100, 7)})
+    stage.register("good", train_xgboost(1), dataset="good")
+    yield "good"
+    stage.catalog.set_enabled("good", enabled=False)
+
+
+def job_of(snapshot: Any, job_id: str) -> Any:
+    (job,) = [job for job in snapshot.jobs if job.job_id == job_id]
+    return job
+
+
+def test_a_model_that_raises_does_not_stop_the_others(stage: Stage, good: str) -> None:
+    stage.put_dataset("bomb", {"a.parquet": people(50, 1), "b.parquet": people(50, 2)})
+    stage.register("bomb", Bomb(), dataset="bomb")
+    snapshot = stage.run({"models": ["bomb", good]}, "one-bomb")
+    assert snapshot.status == ExecutionStatus.PARTLY_FAILED
+    assert snapshot.workflow is not None
+    assert (snapshot.workflow.status, snapshot.workflow.error) == ("FAILED", "Fleetscore.PartlyFailed")
+    assert "bomb" in snapshot.workflow.cause
+    assert job_of(snapshot, good).status is JobStatus.SUCCEEDED
+    failed = job_of(snapshot, "bomb")
+    assert (failed.status, failed.failure_kind, failed.attempt) == (JobStatus.FAILED, FailureKind.MODEL, 1)
+    assert "no such customer segment" in failed.reason
+    summary = stage.summary("one-bomb")
+    assert (summary.status, summary.jobs_succeeded, summary.jobs_failed) == (ExecutionStatus.PARTLY_FAILED, 1, 1)
+    assert {job.job_id: bool(job.predictions_uris) for job in summary.jobs} == {"bomb": False, good: True}
+
+
+def test_a_corrupt_object_fails_its_job_and_keeps_what_was_scored(stage: Stage) -> None:
+    whole = parquet(people(400, 3))
+    stage.put_dataset("corrupt", {"good.parquet": people(80, 1), "cut.parquet": whole[: len(whole) // 2]})
+    stage.register("on-corrupt", train_xgboost(1), dataset="corrupt")
+    snapshot = stage.run({"models": ["on-corrupt"]}, "corrupt-object")
+    assert snapshot.status == ExecutionStatus.FAILED
+    failed = job_of(snapshot, "on-corrupt")
+    assert (failed.failure_kind, failed.attempt) == (FailureKind.DATA, 1)
+    assert "cut.parquet" in failed.reason
+    assert list(stage.predictions("corrupt", "on-corrupt", "corrupt-object")) == ["good.parquet"]
+    markers = stage.result_keys(layout.ledger_prefix("corrupt-object", "on-corrupt"))
+    assert [key.rpartition("/")[2] for key in markers] == ["good.parquet.json"]
+
+
+def test_an_artifact_that_was_exchanged_is_never_loaded(stage: Stage) -> None:
+    stage.put_dataset("digest", {"a.parquet": people(10, 1)})
+    stage.register("exchanged", train_xgboost(1), dataset="digest", version="v1")
+    s3, bucket = stage.client("s3"), stage.deployment.models_bucket
+    key = layout.artifact_key("exchanged", "v1")
+    artifact = bytearray(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    artifact[-1] ^= 1
+    s3.put_object(Bucket=bucket, Key=key, Body=bytes(artifact))
+    snapshot = stage.run({"models": ["exchanged"]}, "wrong-digest")
+    failed = job_of(snapshot, "exchanged")
+    assert (snapshot.status, failed.failure_kind, failed.attempt) == (ExecutionStatus.FAILED, FailureKind.MODEL, 1)
+    assert "SHA-256" in failed.reason
+    assert stage.predictions("digest", "exchanged", "wrong-digest") == {}
+
+
+def test_a_killed_instance_is_tried_again_on_what_is_left(stage: Stage, tmp_path: Path) -> None:
+    """The first attempt commits one object and is then killed; the second scores the other one only."""
+    fatal = people(70, 2).to_pandas()
+    fatal.loc[3, "visits"] = KilledOnce.FATAL_VISITS
+    stage.put_dataset("killed", {"a.parquet": people(6_000, 1), "b.parquet": pa.Table.from_pandas(fatal)})
+    stage.register("mortal", KilledOnce(tmp_path), dataset="killed")
+    snapshot = stage.run({"models": ["mortal"]}, "killed-once")
+    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
+    first, second = stage.executions.attempts("killed-once")["mortal"]
+    assert (first.status, first.failure_kind, first.object_count) == (AttemptStatus.FAILED, FailureKind.TRANSIENT, 2)
+    assert (second.status, second.object_count) == (AttemptStatus.SUCCEEDED, 1)
+    assert first.sagemaker_job_name != second.sagemaker_job_name
+    outputs = stage.predictions("killed", "mortal", "killed-once")
+    assert {key: table.num_rows for key, table in outputs.items()} == {"a.parquet": 6_000, "b.parquet": 70}
+    assert job_of(snapshot, "mortal").rows_scored == 6_070
+
+
+def test_an_object_replaced_while_it_is_scored_fails_the_job(stage: Stage, tmp_path: Path) -> None:
+    stage.put_dataset("replaced", {"a.parquet": people(40, 1)})
+    stage.register("gate", Gate(tmp_path), dataset="replaced")
+    execution_id = stage.executions.start('{"models": ["gate"]}', "replaced-object")
+    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
+    stage.put_dataset("replaced", {"a.parquet": people(41, 2)})
+    (tmp_path / "open").touch()
+    snapshot = watch(stage.executions, execution_id, None)
+    failed = job_of(snapshot, "gate")
+    assert (snapshot.status, failed.failure_kind, failed.attempt) == (ExecutionStatus.FAILED, FailureKind.DATA, 1)
+    assert "a.parquet" in failed.reason
+
+
+def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stage, tmp_path: Path) -> None:
+    stage.put_dataset("stopped", {"a.parquet": people(40, 1)})
+    stage.register("stopped", Gate(tmp_path), dataset="stopped")
+    execution_id = stage.executions.start('{"models": ["stopped"]}', "stopped-execution")
+    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
+    stage.client("stepfunctions").stop_execution(executionArn=stage.executions.execution_arn(execution_id))
+
+    def statuses() -> list[str]:
+        return [job["ProcessingJobStatus"] for job in stage.processing_jobs(execution_id)]
+
+    def closed() -> Snapshot | None:
+        seen = stage.executions.snapshot(execution_id)
+        return seen if seen.record is not None and seen.record.status in FINAL_EXECUTION_STATUSES else None
+
+    wait_for(lambda: statuses() == ["Stopped"], "its one job is stopped")
+    snapshot = wait_for(closed, "its records are closed")
+    assert snapshot.status in ("ABORTED", ExecutionStatus.FAILED)
+    job = job_of(snapshot, "stopped")
+    assert job.status is JobStatus.FAILED
+    assert "ABORTED" in job.reason or "stopped" in job.reason
+    assert stage.summary(execution_id).status is ExecutionStatus.FAILED
+
+
+def test_attempts_are_recorded_with_reason_and_end(stage: Stage) -> None:
+    attempts = stage.executions.attempts("one-bomb")["bomb"]
+    assert [(attempt.attempt, attempt.status) for attempt in attempts] == [(1, AttemptStatus.FAILED)]
+    assert attempts[0].reason
+    assert attempts[0].ended_at > attempts[0].started_at

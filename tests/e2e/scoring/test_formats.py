@@ -1,0 +1,80 @@
+"""A dataset of several formats, with a column in its keys, through every real part."""
+
+import gzip
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from contract.catalog.model_fields import Feature
+from contract.status import ExecutionStatus
+from tests.e2e.stage import FEATURES, Stage, features_of, people, train_xgboost
+
+CARRIERS = ("UA", "AA", "DL")
+
+
+def text(table: pa.Table) -> pd.DataFrame:
+    # Exactly as many digits as make the number.
+    return table.drop_columns("notes").to_pandas()
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pa.Table]:
+    return {carrier: people(400, seed, first_row=1_000 * seed) for seed, carrier in enumerate(CARRIERS)}
+
+
+@pytest.fixture(scope="module")
+def dataset(stage: Stage, tables: dict[str, pa.Table]) -> str:
+    united, american, delta = tables.values()
+    lines = text(american).to_json(orient="records", lines=True, double_precision=15)
+    stage.put_dataset(
+        "formats",
+        {
+            "carrier=UA/a.csv.gz": gzip.compress(text(united).to_csv(index=False, float_format="%.17g").encode()),
+            "carrier=AA/b.jsonl": lines.encode(),
+            "carrier=DL/c.parquet": delta,
+        },
+    )
+    return "formats"
+
+
+def test_every_format_is_scored_by_the_same_model(stage: Stage, dataset: str, tables: dict[str, pa.Table]) -> None:
+    model = train_xgboost(1)
+    stage.register("by-format", model, dataset=dataset, key_columns=("row", "carrier"), partition_columns=("carrier",))
+    snapshot = stage.run({"models": ["by-format"]}, "formats")
+    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
+    outputs = stage.predictions(dataset, "by-format", "formats")
+    assert len(outputs) == 3
+    for carrier, table in tables.items():
+        [output] = [found for key, found in outputs.items() if key.startswith(f"carrier={carrier}/")]
+        assert set(output["carrier"].to_pylist()) == {carrier}
+        assert [int(row) for row in output["row"].to_pylist()] == table["row"].to_pylist()
+        expected: Any = model.predict_proba(features_of(table))[:, 1]
+        assert np.allclose(np.asarray(output["prediction_1"]), expected, rtol=1e-6)
+
+
+def test_a_bad_row_of_text_is_shown_and_the_other_objects_are_scored(stage: Stage) -> None:
+    good = text(people(50, 3)).to_csv(index=False)
+    bad = good.replace("\n", ",\n", 5).replace(",\n", "\n", 4)
+    stage.put_dataset("bad-row", {"good.csv": good.encode(), "bad.csv": bad.encode()})
+    stage.register("on-bad-row", train_xgboost(2), dataset="bad-row")
+    snapshot = stage.run({"models": ["on-bad-row"]}, "bad-row")
+    [job] = snapshot.jobs
+    assert snapshot.status == ExecutionStatus.FAILED
+    assert "object 'bad.csv'" in job.reason
+    assert "has 6 cells, expected 5 as the header has" in job.reason
+    assert len(stage.predictions("bad-row", "on-bad-row", "bad-row")) == 1
+
+
+def test_what_keys_and_headers_do_not_have_is_refused_before_a_job_is_made(stage: Stage, dataset: str) -> None:
+    features = (*FEATURES, Feature("month", "int32"))
+    stage.register("by-month", train_xgboost(1), dataset=dataset, features=features, partition_columns=("month",))
+    stage.put_dataset("other-header", {"a.csv": b"row,spend\n1,2\n"})
+    stage.register("other-header", train_xgboost(1), dataset="other-header")
+    snapshot = stage.run({"models": ["by-month", "other-header"]}, "formats-refused")
+    assert snapshot.status == ExecutionStatus.FAILED
+    assert "partition_columns: got '3 objects whose keys lack them: carrier=AA/b.jsonl" in snapshot.reason
+    assert "a.csv without age (double), visits (int64)" in snapshot.reason
+    assert snapshot.jobs == ()

@@ -1,0 +1,42 @@
+"""Rows that cannot be scored fail their job by default, and go to quarantine where the request tolerates them."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract import layout
+from contract.status import ExecutionStatus, FailureKind
+from tests.e2e.failing_models import Picky
+from tests.e2e.stage import Stage, people
+
+
+def test_a_bad_row_fails_the_job_unless_the_request_tolerates_it(stage: Stage) -> None:
+    frame = people(50, 1).to_pandas()
+    frame.loc[7, "visits"] = Picky.REFUSED_VISITS
+    stage.put_dataset("picky", {"a.parquet": pa.Table.from_pandas(frame), "b.parquet": people(30, 2)})
+    stage.register("picky", Picky(), dataset="picky")
+
+    refused = stage.run({"models": ["picky"]}, "picky-strict")
+
+    assert refused.status == ExecutionStatus.FAILED
+    (job,) = refused.jobs
+    assert (job.failure_kind, job.attempt) == (FailureKind.MODEL, 1)
+    assert "row 7 cannot be scored" in job.reason
+    assert "nobody visits so often" in job.reason
+
+    tolerated = stage.run({"models": ["picky"], "tolerated_quarantine_fraction": 0.02}, "picky-tolerant")
+
+    assert (tolerated.status, tolerated.reason) == (ExecutionStatus.SUCCEEDED, "")
+    (summary,) = stage.summary("picky-tolerant").jobs
+    assert (summary.rows_in, summary.rows_scored, summary.rows_quarantined) == (80, 79, 1)
+    bucket = stage.deployment.results_bucket
+    prefix = layout.quarantine_prefix("picky", "picky", "picky-tolerant")
+    assert summary.quarantine_uris == (layout.s3_uri(bucket, prefix),)
+    (key,) = stage.result_keys(prefix)
+    body = stage.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    (row,) = pq.read_table(pa.BufferReader(body)).to_pylist()
+    assert (row["object"], row["row"], row["model"]) == ("a.parquet", 7, "picky")
+    assert json.loads(row["raw"])["visits"] == Picky.REFUSED_VISITS
+    outputs = stage.predictions("picky", "picky", "picky-tolerant")
+    assert {name: table.num_rows for name, table in outputs.items()} == {"a.parquet": 49, "b.parquet": 30}

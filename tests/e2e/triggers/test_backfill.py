@@ -1,0 +1,109 @@
+"""A backfill scores what is missing, a few executions at once, and may be interrupted and run again."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.commands.backfill import choose_models
+from cli.stage.backfill import Backfill, Outcome, Slot, expand
+from contract import layout
+from tests.e2e.failing_models import Gate
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
+
+DAYS = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+SLOTS = expand("visits-{date}", DAYS[0], DAYS[-1], "day", "fill")
+
+
+@pytest.fixture(scope="module")
+def catalog(stage: Stage) -> None:
+    for index, slot in enumerate(SLOTS):
+        stage.put_dataset(slot.dataset, {"a.parquet": people(10, index)})
+    for model_id in ("fill-a", "fill-b"):
+        stage.register(model_id, train_xgboost(1), dataset=SLOTS[0].dataset, version="1")
+    uploaded = datetime.now(UTC)
+    # An execution that began in the second of an upload may have missed it: it does not count as having scored it.
+    wait_for(lambda: datetime.now(UTC) > uploaded + timedelta(seconds=1), "the next second")
+
+
+def backfill(stage: Stage, *models: str, at_once: int = 2) -> tuple[dict[str, Outcome], list[tuple[str, str]], int]:
+    """Outcomes by dataset, what was told as (execution, what), and how many executions ran at once."""
+    told: list[tuple[str, str]] = []
+    running: set[str] = set()
+    most = 0
+
+    def tell(slot: Slot, execution_id: str, what: str) -> None:
+        nonlocal most
+        told.append((execution_id, what))
+        (running.add if what in ("started", "runs already") else running.discard)(execution_id)
+        most = max(most, len(running))
+
+    work = Backfill(stage.connection, stage.deployment, stage.executions)
+    chosen = choose_models(stage.catalog, list(models))
+    found = work.run(SLOTS, chosen, named=True, at_once=at_once, tell=tell, seconds=0.2)
+    return {slot.dataset: outcome for slot, outcome in found.items()}, told, most
+
+
+def started(told: list[tuple[str, str]]) -> list[str]:
+    return [execution_id for execution_id, what in told if what == "started"]
+
+
+def test_a_backfill_scores_what_is_missing_and_nothing_twice(stage: Stage, catalog: None) -> None:
+    outcomes, told, most = backfill(stage, "fill-a")
+    assert set(outcomes.values()) == {Outcome.SUCCEEDED}
+    assert started(told) == ["fill-20260101", "fill-20260102", "fill-20260103"]
+    assert most == 2
+
+    outcomes, told, _ = backfill(stage, "fill-a")
+    assert set(outcomes.values()) == {Outcome.SKIPPED}
+    assert started(told) == []
+
+    # Another upload into one of the datasets, and another model: only what they ask for is scored.
+    stage.put_dataset(SLOTS[1].dataset, {"b.parquet": people(10, 9)})
+    outcomes, told, _ = backfill(stage, "fill-a", "fill-b")
+    assert set(outcomes.values()) == {Outcome.SUCCEEDED}
+    models = {name: request_of(stage, name)["models"] for name in started(told)}
+    assert models == {
+        "fill-20260101-2": ["fill-b"],
+        "fill-20260102-2": ["fill-a", "fill-b"],
+        "fill-20260103-2": ["fill-b"],
+    }
+
+
+def request_of(stage: Stage, execution_id: str) -> dict[str, Any]:
+    request: dict[str, Any] = stage.summary(execution_id).request
+    return request
+
+
+def test_a_failed_day_is_reported_and_tried_again_under_the_next_name(stage: Stage, catalog: None) -> None:
+    s3, bucket = stage.client("s3"), stage.deployment.datasets_bucket
+    key = layout.dataset_prefix(SLOTS[2].dataset) + "broken.parquet"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"no parquet")
+    outcomes, told, _ = backfill(stage, "fill-a")
+    assert outcomes[SLOTS[2].dataset] is Outcome.FAILED
+    assert outcomes[SLOTS[0].dataset] is Outcome.SKIPPED
+    s3.delete_object(Bucket=bucket, Key=key)
+    outcomes, again, _ = backfill(stage, "fill-a")
+    assert set(started(told)).isdisjoint(started(again))
+
+
+def test_an_execution_that_runs_already_is_followed_and_not_started_again(
+    stage: Stage, catalog: None, tmp_path: Path
+) -> None:
+    # The gate keeps the execution running until the backfill has met it, however fast this machine is.
+    stage.register("fill-gate", Gate(tmp_path), dataset=SLOTS[0].dataset, version="1")
+    work = Backfill(stage.connection, stage.deployment, stage.executions)
+    slot = expand("visits-{date}", DAYS[0], DAYS[0], "day", "follow")[0]
+    stage.executions.start(json.dumps({"dataset": slot.dataset, "models": ["fill-gate"]}), slot.execution_id)
+    told: list[str] = []
+
+    def tell(_slot: Slot, execution_id: str, what: str) -> None:
+        told.append(f"{execution_id} {what}")
+        (tmp_path / "open").touch()
+
+    models = choose_models(stage.catalog, ["fill-gate"])
+    found = work.run([slot], models, named=True, at_once=1, tell=tell, seconds=0.1)
+    assert found == {slot: Outcome.SUCCEEDED}
+    assert told == [f"{slot.execution_id} runs already", f"{slot.execution_id} SUCCEEDED"]

@@ -1,0 +1,143 @@
+"""Uploads start executions by themselves, each object version in exactly one."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cli.views.progress import watch
+from contract import codec, layout
+from contract.status import ExecutionStatus
+from contract.triggers.uploads import MARKER_NAME, UploadManifest
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
+
+MODELS = {"gathers": "by-window", "waits-for-marker": "by-marker"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models(stage: Stage) -> Iterator[None]:
+    for model_id, dataset in MODELS.items():
+        stage.register(model_id, train_xgboost(1), dataset=dataset)
+    yield
+    for model_id in MODELS:
+        stage.catalog.set_enabled(model_id, enabled=False)
+
+
+def started(stage: Stage, dataset: str) -> dict[str, UploadManifest]:
+    """What uploads to a dataset have started so far: the manifest of each execution."""
+    states, arn = stage.client("stepfunctions"), stage.deployment.state_machine_arn
+    found: dict[str, UploadManifest] = {}
+    for execution in states.list_executions(stateMachineArn=arn)["executions"]:
+        if execution["name"].startswith(f"upload-{dataset}-"):
+            given = json.loads(states.describe_execution(executionArn=execution["executionArn"])["input"])
+            found[execution["name"]] = read_manifest(stage, given["objects_manifest"])
+    return found
+
+
+def read_manifest(stage: Stage, key: str) -> UploadManifest:
+    body = stage.client("s3").get_object(Bucket=stage.deployment.results_bucket, Key=key)["Body"].read()
+    return codec.loads(UploadManifest, body)
+
+
+def wait_for_execution(stage: Stage, dataset: str, good: Callable[[UploadManifest], bool]) -> str:
+    def names() -> list[str]:
+        return [name for name, manifest in started(stage, dataset).items() if good(manifest)]
+
+    (name,) = wait_for(names, f"uploads to {dataset} start an execution")
+    return str(name)
+
+
+def queue_url(stage: Stage, name: str) -> str:
+    (found,) = [url for url in stage.client("sqs").list_queues()["QueueUrls"] if f"triggers-Uploads{name}" in url]
+    return str(found)
+
+
+def scored(stage: Stage, execution_id: str) -> set[str]:
+    (job,) = watch(stage.executions, execution_id, None).jobs
+    (model_id,) = job.model_ids
+    return set(stage.predictions(job.dataset, model_id, execution_id))
+
+
+def test_uploads_of_a_window_are_scored_by_one_execution_and_nothing_else_is(stage: Stage) -> None:
+    # Not below the rule's dataset, and not data: counted, and nothing more.
+    stage.put_dataset("by-nobody", {"a.parquet": people(5, 1)})
+    stage.put_dataset("by-window", {"notes.txt": b"no data", "_tmp/a.parquet": b"not committed yet"})
+    keys = {f"day=1/{number}.parquet" for number in range(3)}
+    stage.put_dataset("by-window", {key: people(30, 1) for key in keys})
+    name = wait_for_execution(stage, "by-window", lambda manifest: keys <= {item.key for item in manifest.objects})
+    snapshot = watch(stage.executions, name, None)
+    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
+    assert [job.model_ids for job in snapshot.jobs] == [("gathers",)]
+    assert scored(stage, name) == keys
+
+    # A later upload is another intent, over exactly the new object; what is there already is not scored again.
+    stage.put_dataset("by-window", {"day=1/1.parquet": people(40, 2)})
+    (again,) = wait_for(lambda: set(started(stage, "by-window")) - {name}, "the later upload starts one too")
+    assert scored(stage, again) == {"day=1/1.parquet"}
+    assert stage.summary(again).rows_in == 40
+
+
+def test_a_marker_starts_one_execution_over_what_it_names(stage: Stage) -> None:
+    data = {"day=1/a.parquet": people(10, 1), "day=1/b.parquet": people(10, 2), "day=2/c.parquet": people(10, 3)}
+    stage.put_dataset("by-marker", data)
+    stage.put_dataset("by-marker", {f"day=1/{MARKER_NAME}": b""})
+    first = wait_for_execution(stage, "by-marker", lambda manifest: manifest.marker.startswith("day=1/"))
+    assert scored(stage, first) == {"day=1/a.parquet", "day=1/b.parquet"}
+    stage.put_dataset("by-marker", {f"day=2/{MARKER_NAME}": json.dumps(["c.parquet", "d.parquet"]).encode()})
+    second = wait_for_execution(stage, "by-marker", lambda manifest: manifest.marker.startswith("day=2/"))
+    snapshot = watch(stage.executions, second, None)
+    assert snapshot.status == ExecutionStatus.FAILED
+    assert "the marker names missing objects: 'day=2/d.parquet'" in snapshot.reason
+    assert set(started(stage, "by-marker")) == {first, second}
+
+
+def event_of(stage: Stage, dataset: str, key: str) -> str:
+    bucket = stage.deployment.datasets_bucket
+    head = stage.client("s3").head_object(Bucket=bucket, Key=layout.dataset_prefix(dataset) + key)
+    found = {
+        "key": layout.dataset_prefix(dataset) + key,
+        "size": head["ContentLength"],
+        "etag": head["ETag"].strip('"'),
+        "version-id": head["VersionId"],
+        "sequencer": "0",
+    }
+    detail = {"version": "0", "bucket": {"name": bucket}, "object": found}
+    return json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": detail})
+
+
+def test_doubled_events_start_nothing_new_and_poison_goes_to_the_dead_letters_alone(stage: Stage) -> None:
+    sqs, queue, dead_letters = stage.client("sqs"), queue_url(stage, "Queue"), queue_url(stage, "DeadLetters")
+    stage.put_dataset("by-window", {"twice.parquet": people(10, 1)})
+    twice = event_of(stage, "by-window", "twice.parquet")
+    for body in (twice, "poison", twice, '{"source": "aws.ec2"}'):
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    name = wait_for_execution(stage, "by-window", lambda m: {item.key for item in m.objects} == {"twice.parquet"})
+    before = set(started(stage, "by-window"))
+
+    dead: list[dict[str, Any]] = []
+
+    def take() -> bool:
+        dead.extend(sqs.receive_message(QueueUrl=dead_letters, WaitTimeSeconds=1).get("Messages", []))
+        return len(dead) == 2
+
+    wait_for(take, "two dead letters")
+    assert {message["Body"] for message in dead} == {"poison", '{"source": "aws.ec2"}'}
+    # The same event once more, after all is done: the queue becomes empty, and nothing has started.
+    sqs.send_message(QueueUrl=queue, MessageBody=twice)
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+    def left() -> list[str]:
+        found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
+        return [found[count] for count in counts]
+
+    wait_for(lambda: left() == ["0", "0"], "the queue is empty")
+    assert set(started(stage, "by-window")) == before
+    assert scored(stage, name) == {"twice.parquet"}
+
+
+def test_the_queues_poller_reports_no_problem(stage: Stage) -> None:
+    mappings = stage.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    (mapping,) = [mapping for mapping in mappings if ":sqs:" in mapping["EventSourceArn"]]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["LastProcessingResult"].startswith(("OK", "No records"))

@@ -1,0 +1,57 @@
+"""Times count only while every contender gives the same answer."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.comparison.compare import Cell, DifferentAnswersError, _answer, _hold_against_each_other, compare
+from benchmarks.comparison.measure import Usage
+from benchmarks.comparison.question import rows
+from benchmarks.workloads.workload import Workload, prepare
+
+TINY = Workload("tiny", (300, 200), ("light", "light"), features=5, group_rows=100)
+
+
+def test_contenders_that_give_the_same_answer_are_compared(tmp_path: Path) -> None:
+    contenders = ("article", "fleetscore", "in_memory")
+    cell = compare(TINY, contenders, repetitions=1, cache=tmp_path)
+    assert {name: len(usages) for name, usages in cell.usages.items()} == {
+        "article": 1,
+        "fleetscore": 1,
+        "in_memory": 1,
+    }
+    assert len(rows(cell, ("article", "fleetscore", "in_memory"))) == 3
+
+
+@pytest.mark.parametrize("kept", [slice(0, 299), slice(1, 300)])
+def test_a_row_that_is_lost_is_found_out(tmp_path: Path, kept: slice) -> None:
+    prepared = prepare(TINY, tmp_path / "cache")
+    target = tmp_path / "output" / "model-00"
+    target.mkdir(parents=True)
+    for path in prepared.objects:
+        table = pq.read_table(path).append_column("prediction", [np.zeros(pq.read_metadata(path).num_rows, "int64")])
+        pq.write_table(table.slice(kept.start, kept.stop - kept.start), target / path.name)
+    with pytest.raises(DifferentAnswersError, match="lost or doubled"):
+        _answer("article", tmp_path / "output", 0, prepared)
+
+
+def test_a_prediction_that_differs_is_found_out() -> None:
+    right, wrong = np.array([0, 1, 1]), np.array([0, 1, 0])
+    with pytest.raises(DifferentAnswersError, match="fleetscore on tiny, model 0: 1 predictions differ"):
+        _hold_against_each_other(TINY, {"article": [(right, 1.0)], "fleetscore": [(wrong, 1.0)]})
+
+
+def test_a_column_that_changed_on_its_way_is_found_out() -> None:
+    same = np.array([0, 1, 1])
+    with pytest.raises(DifferentAnswersError, match="a column that no model reads has changed"):
+        _hold_against_each_other(TINY, {"article": [(same, 1.0)], "fleetscore": [(same, 2.0)]})
+
+
+def test_ratios_are_paired() -> None:
+    def usage(wall: float) -> Usage:
+        return Usage(0, wall, wall, 100, 0.0, 0.0)
+
+    cell = Cell(TINY, {"article": [usage(2.0), usage(40.0)], "fleetscore": [usage(1.0), usage(10.0)]})
+    assert cell.ratio("article", "fleetscore", "wall") == (3.0, 2.0, 4.0)

@@ -1,0 +1,52 @@
+"""What a run is said to have taken is what all of its processes took."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.comparison.measure import Usage, measure
+from benchmarks.contenders.fleetscore import REPOSITORY
+
+BURN = "import time\nwhile time.process_time() < 0.5: pass\n"
+ORPHAN = f"""
+import subprocess, sys, time
+from pathlib import Path
+burned = Path("burned")
+child = {BURN!r} + "open('burned', 'w').close()\\ntime.sleep(3600)\\n"
+subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+while not burned.exists():
+    time.sleep(0.01)
+"""
+HOLD = "import time\nheld = bytearray(b'x') * 200_000_000\ntime.sleep(0.5)\n"
+READY = "from benchmarks.comparison.measure import mark_ready\nmark_ready()\n"
+
+
+def run(tmp_path: Path, program: str) -> Usage:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return measure([sys.executable, "-c", program], environment, tmp_path, tmp_path / "log")
+
+
+def test_the_work_of_a_child_is_counted(tmp_path: Path) -> None:
+    usage = run(tmp_path, f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN!r}])")
+    assert usage.cpu >= 0.5
+    assert usage.exit_code == 0
+
+
+def test_an_orphan_is_ended_and_what_it_did_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(tmp_path, ORPHAN).cpu >= 0.5
+
+
+def test_peak_memory_is_seen(tmp_path: Path) -> None:
+    assert run(tmp_path, HOLD).peak_bytes > 200_000_000
+
+
+def test_a_failure_keeps_its_exit_status(tmp_path: Path) -> None:
+    assert run(tmp_path, "raise SystemExit(7)").exit_code == 7
+
+
+def test_start_up_is_told_apart(tmp_path: Path) -> None:
+    usage = run(tmp_path, f"{BURN}{READY}")
+    assert 0.4 < usage.ready_wall <= usage.wall

@@ -1,0 +1,191 @@
+import io
+import threading
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from cli.failures import CommandError
+from cli.stage.executions import Executions, Snapshot, WorkflowState
+from cli.views.execution_figures import rows_a_second_together
+from cli.views.executions import jobs_table, reason_lines
+from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
+from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
+from contract.table.records import JobRecord
+from tests.unit.cli.builders import NOW, any_execution, any_job, running_job, succeeded_job
+
+
+def snapshot_of(
+    *jobs: JobRecord, status: str = "RUNNING", recorded: str = "", committed: dict[str, int] | None = None
+) -> Snapshot:
+    record = any_execution(status=ExecutionStatus(recorded or status))
+    return Snapshot("nightly-1", NOW, WorkflowState(status, NOW), record, jobs, committed or {})
+
+
+class Recorded(Executions):
+    """An execution whose snapshots are known beforehand."""
+
+    def __init__(self, *snapshots: Snapshot) -> None:
+        self.snapshots = list(snapshots)
+
+    def snapshot(self, execution: str, *, count_committed: bool = True) -> Snapshot:
+        if not self.snapshots:
+            raise CommandError(execution)
+        return self.snapshots.pop(0)
+
+
+def test_plain_lines_appear_only_when_a_job_changes() -> None:
+    lines: list[str] = []
+    progress = PlainProgress(lines.append)
+    waiting = running_job(status=JobStatus.WAITING, failure_kind=FailureKind.CAPACITY, reason="no instance was free")
+    states = [any_job(), any_job(), running_job(), running_job(), waiting, running_job(attempt=2)]
+    with progress:
+        for job in [*states, succeeded_job(attempt=2), succeeded_job(attempt=2)]:
+            progress.show(snapshot_of(job))
+    assert lines == [
+        "1 job planned over 4 objects",
+        "churn: RUNNING, attempt 1 of 3, 4 objects",
+        "churn: WAITING, attempt 1 of 3, 4 objects, CAPACITY: no instance was free",
+        "churn: RUNNING, attempt 2 of 3, 4 objects",
+        "churn: SUCCEEDED, attempt 2 of 3, 1,000 rows, 50 rows/s, 1 of 1 job ended",
+    ]
+
+
+def test_rows_that_nobody_counted_are_not_shown_as_none() -> None:
+    lines: list[str] = []
+    scripted = succeeded_job(kind=ExecutionKind.TRAINING, rows_in=0, outcome="version 2 is current now: auc 0.9")
+    PlainProgress(lines.append).show(snapshot_of(scripted))
+    assert lines[-1] == "churn: SUCCEEDED, attempt 1 of 3, version 2 is current now: auc 0.9, 1 of 1 job ended"
+    PlainProgress(lines.append).show(snapshot_of(succeeded_job(rows_in=0)))
+    assert "0 rows, 0 rows/s" in lines[-1], "an empty dataset of a scoring job has been counted"
+
+
+def test_a_failed_job_says_why() -> None:
+    lines: list[str] = []
+    failed = running_job(
+        status=JobStatus.FAILED, ended_at="2026-03-01T12:00:25Z", failure_kind=FailureKind.DATA, reason="a.parquet [x]"
+    )
+    PlainProgress(lines.append).show(snapshot_of(failed))
+    assert "FAILED, attempt 1 of 3, 4 objects, DATA: a.parquet [x]" in lines[-1]
+    PlainProgress(lines.append).show(snapshot_of(replace(failed, reason="DATA: the container's own words")))
+    assert "objects, DATA: the container's own words" in lines[-1]
+
+
+def test_notes_of_a_job_are_shown_although_it_succeeded() -> None:
+    notes = ("churn: predicted by daal4py", "churn: InconsistentVersionWarning: …")
+    lines = reason_lines(snapshot_of(succeeded_job(notes=notes)), {})
+    assert lines == [f"churn, note: {note}" for note in notes]
+
+
+def test_a_line_is_never_broken_and_loses_no_brackets() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    failed = running_job(status=JobStatus.FAILED, ended_at="2026-03-01T12:00:25Z", reason="[bold] " + "word " * 100)
+    progress_for(console).show(snapshot_of(failed))
+    assert isinstance(console.file, io.StringIO)
+    [_, line] = console.file.getvalue().splitlines()
+    assert "[bold] word" in line
+
+
+def test_watching_ends_when_the_execution_has_ended() -> None:
+    lines: list[str] = []
+    executions = Recorded(snapshot_of(running_job()), snapshot_of(succeeded_job(), status="SUCCEEDED"))
+    last = watch(executions, "nightly-1", PlainProgress(lines.append), seconds_between_reads=0)
+    assert last.ended
+    assert executions.snapshots == []
+    assert len(lines) == 3
+
+
+def test_watching_waits_for_the_records_of_a_stopped_execution() -> None:
+    still_open = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
+    closed = snapshot_of(running_job(status=JobStatus.FAILED), status="ABORTED", recorded="FAILED")
+    assert watch(Recorded(still_open, still_open, closed), "nightly-1", None, seconds_between_reads=0) is closed
+
+
+def test_watching_does_not_wait_for_ever_for_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.views.progress._SECONDS_TO_CLOSE", -1)
+    still_open = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
+    assert watch(Recorded(still_open), "nightly-1", None, seconds_between_reads=0) is still_open
+
+
+def test_watching_ends_when_it_is_told_to() -> None:
+    stop = threading.Event()
+    stop.set()
+    last = watch(Recorded(snapshot_of(running_job())), "nightly-1", None, seconds_between_reads=600, stop=stop)
+    assert not last.ended
+
+
+def test_watching_what_does_not_exist_is_refused() -> None:
+    with pytest.raises(CommandError):
+        watch(Recorded(), "nothing", None)
+
+
+def render(snapshot: Snapshot, lines: int, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(live_view(snapshot, lines))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def test_the_live_view_has_one_line_a_job_and_a_total() -> None:
+    text = render(snapshot_of(running_job("ads"), succeeded_job("offers"), committed={"ads": 3}), 20)
+    [running] = [line for line in text.splitlines() if line.startswith("ads")]
+    [succeeded] = [line for line in text.splitlines() if line.startswith("offers")]
+    assert running.split() == ["ads", "RUNNING", "1/3", "3/4", "25.0"]
+    assert succeeded.split() == ["offers", "SUCCEEDED", "1/3", "4/4", "1,000", "50", "20.0"]
+    assert "1 of 2 jobs ended, 1 running, 1,000 rows" in text
+
+
+def test_statuses_and_figures_stay_whole_on_a_terminal_of_80_columns() -> None:
+    big = {"object_count": 1_000, "rows_in": 120_000_835, "rows_scored": 120_000_835}
+    long_id = "flights-from-the-airport-with-the-longest-name-of-all-and-more"
+    snapshot = snapshot_of(succeeded_job(long_id, **big), succeeded_job("ads"))
+    text = render(snapshot, 20, width=80)
+    assert text.splitlines()[-2].startswith("━━━━")
+    assert text.splitlines()[-1].startswith("2 of 2 jobs ended, 120,001,835 rows")
+    figures = ["SUCCEEDED", "1/3", "1,000/1,000", "120,000,835", "6,000,042", "20.0"]
+    [line] = [line for line in text.splitlines() if line.startswith("flights")]
+    assert line.split()[1:] == figures
+    console = Console(file=io.StringIO(), width=80)
+    console.print(jobs_table(snapshot))
+    assert isinstance(console.file, io.StringIO)
+    [line] = [line for line in console.file.getvalue().splitlines() if line.startswith("flights")]
+    assert line.split()[1:] == figures
+
+
+def test_a_fleet_larger_than_the_terminal_shows_the_jobs_in_work_first() -> None:
+    jobs = [*(succeeded_job(f"done-{index:03}") for index in range(300)), running_job("zebra")]
+    text = render(snapshot_of(*jobs), 3)
+    assert "zebra" in text
+    assert "done-000" in text
+    assert "done-002" not in text
+    assert "and 298 more jobs" in text
+
+
+def test_before_the_plan_the_live_view_says_so() -> None:
+    snapshot = Snapshot("nightly-1", NOW, WorkflowState("RUNNING", NOW), None)
+    assert "being planned" in render(snapshot, 5)
+
+
+def test_work_counts_committed_objects_of_running_jobs() -> None:
+    jobs = (running_job("ads"), succeeded_job("offers"), any_job("churn"))
+    assert work(snapshot_of(*jobs, committed={"ads": 1})) == (5_000, 12_000)
+
+
+def test_lines_where_there_is_no_terminal_and_a_table_where_there_is_one() -> None:
+    assert isinstance(progress_for(Console(file=io.StringIO())), PlainProgress)
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=20)
+    progress = progress_for(terminal)
+    assert isinstance(progress, LiveProgress)
+    with progress:
+        progress.show(snapshot_of(running_job("ads")))
+    assert isinstance(terminal.file, io.StringIO)
+    assert "ads" in terminal.file.getvalue()
+
+
+def test_the_speed_of_all_jobs_counts_from_the_first_start() -> None:
+    first = succeeded_job("ads", started_at="2026-03-01T12:00:05Z", ended_at="2026-03-01T12:00:10Z")
+    second = succeeded_job("churn", started_at="2026-03-01T12:00:10Z", ended_at="2026-03-01T12:00:15Z")
+    assert rows_a_second_together(snapshot_of(first, second)) == 200
+    assert rows_a_second_together(snapshot_of(first, running_job())) == 40
+    assert rows_a_second_together(snapshot_of(any_job())) is None

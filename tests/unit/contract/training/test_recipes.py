@@ -1,0 +1,154 @@
+from typing import Any
+
+import pytest
+
+from contract import codec
+from contract.catalog.models import Compute
+from contract.codec import decode_fields
+from contract.dataset.input_options import InputOptions
+from contract.problems import InvalidInputError
+from contract.table import records
+from contract.training.recipes import ModelRecipe, Promotion, TrainingCode, TrainingCompute
+from contract.workflow.training_request import TrainingRequest, parse_training_request
+
+RECIPE: dict[str, Any] = {
+    "model_id": "churn",
+    "trainer": "xgboost",
+    "task": "binary",
+    "training_dataset": "customers-labelled",
+    "dataset": "customers",
+    "label": "left",
+    "features": [{"name": "age", "type": "double"}],
+    "format": "xgboost-ubj",
+    "method": "predict",
+}
+
+
+CODE = {"program": "a.py", "sha256": "0" * 64, "bytes": 1}
+
+
+def read(**changes: Any) -> ModelRecipe:
+    recipe, problems = decode_fields(ModelRecipe, {**RECIPE, **changes})
+    if recipe is None:
+        raise InvalidInputError("recipe", problems)
+    return recipe
+
+
+def test_a_recipe_comes_out_of_the_table_as_it_went_in() -> None:
+    recipe = read(promotion={"floor": 0.7}, compute={"spot": True}, hyperparameters={"max_depth": "3"})
+    assert records.read_item(ModelRecipe, records.recipe_item(recipe)) == recipe
+    assert codec.from_json(ModelRecipe, codec.to_json(recipe)) == recipe
+
+
+def test_what_is_not_said_is_the_usual() -> None:
+    recipe = read()
+    assert (recipe.compared_by, recipe.saved_as) == ("auc", "model.ubj")
+    assert recipe.promotion == Promotion("rule", None, 0.0)
+    assert read(task="regression").compared_by == "rmse"
+    sklearn = read(trainer="sklearn", estimator="ridge", task="regression", format="sklearn-joblib")
+    assert sklearn.saved_as == "model.joblib"
+
+
+@pytest.mark.parametrize(
+    ("format_", "file"),
+    [
+        ("pytorch-export", "model.pt2"),
+        ("torchscript", "model.pt"),
+        ("keras", "model.keras"),
+        ("tensorflow-savedmodel", "1/saved_model.pb"),
+        ("sklearn-skops", "model.skops"),
+        ("xgboost-json", "model.json"),
+    ],
+)
+def test_a_script_saves_under_the_name_that_its_library_asks_for(format_: str, file: str) -> None:
+    code = {"program": "train.py", "sha256": "0" * 64, "bytes": 1}
+    recipe = read(trainer="script", format=format_, code=code)
+    assert recipe.saved_as == recipe.candidate.spec.model_file == file
+    assert read(trainer="script", format=format_, code=code, model_file="own").saved_as == "own"
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "the label among the features": ({"label": "age"}, "label"),
+    "a metric of another task": ({"metric": "rmse"}, "metric"),
+    "a format that the trainer cannot write": ({"format": "sklearn-joblib"}, "format"),
+    "an unknown hyperparameter": ({"hyperparameters": {"depth": "3"}}, "hyperparameters.depth"),
+    "an ill-formed training dataset": ({"training_dataset": "A b"}, "training_dataset"),
+    "an ill-formed dataset": ({"dataset": "A b"}, "dataset"),
+    "a validation dataset that is the training dataset": (
+        {"validation_dataset": "customers-labelled"},
+        "validation_dataset",
+    ),
+    "keys without key columns": ({"columns": "keys"}, "key_columns"),
+    "code without a script": ({"code": CODE}, "code"),
+    "a script without code": ({"trainer": "script"}, "code"),
+    "a format that is code": ({"trainer": "script", "format": "custom", "code": CODE}, "format"),
+    "no attempt": ({"max_attempts": 0}, "max_attempts"),
+    "no scoring attempt": ({"scoring_max_attempts": 0}, "max_attempts"),
+    "a wait without spot": ({"compute": {"max_wait_seconds": 60}}, "compute.max_wait_seconds"),
+    "a wait that is shorter than the run": (
+        {"compute": {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 60}},
+        "compute.max_wait_seconds",
+    ),
+    "a floor that is no number": ({"promotion": {"floor": float("nan")}}, "promotion.floor"),
+    "promotion by chance": ({"promotion": {"mode": "chance"}}, "promotion.mode"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_trained_is_refused_when_the_recipe_is_written(case: str) -> None:
+    changes, field = REFUSED[case]
+    with pytest.raises(InvalidInputError) as raised:
+        read(**changes)
+    assert field in {problem.field for problem in raised.value.problems}
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        read(label="age", metric="rmse", max_attempts=11, validation_dataset="A b")
+    assert {"label", "metric", "max_attempts", "validation_dataset"} <= {p.field for p in raised.value.problems}
+
+
+def test_a_spot_job_waits_as_long_as_said_or_twice_its_run() -> None:
+    assert TrainingCompute().wait_seconds(600) is None
+    assert TrainingCompute(spot=True).wait_seconds(600) == 1_200
+    assert TrainingCompute(spot=True, max_wait_seconds=900).wait_seconds(600) == 900
+    # The stage's run time may be longer than the recipe's wait: SageMaker refuses a wait below the run.
+    assert TrainingCompute(spot=True, max_wait_seconds=300).wait_seconds(600) == 600
+    assert TrainingCompute(spot=True).wait_seconds(28 * 86_400) == 28 * 86_400
+
+
+def test_a_training_runs_on_one_instance_whatever_the_stage_says() -> None:
+    stage = Compute("ml.m5.xlarge", 4, 30, 3_600)
+    assert TrainingCompute(volume_size_gb=99).over(stage) == Compute("ml.m5.xlarge", 1, 99, 3_600)
+
+
+def test_the_digest_of_a_script_is_one() -> None:
+    with pytest.raises(InvalidInputError, match="sha256"):
+        TrainingCode("train.py", "ABC", 10)
+
+
+def test_a_training_request_says_what_is_wrong_all_at_once() -> None:
+    assert parse_training_request({}) == TrainingRequest()
+    assert parse_training_request({"models": ["churn"], "max_concurrency": 3}) == TrainingRequest(("churn",), 3)
+    with pytest.raises(InvalidInputError) as raised:
+        parse_training_request({"models": ["a", "a"], "max_concurrency": 0, "dataset": "x"})
+    assert {problem.field for problem in raised.value.problems} == {"models", "max_concurrency", "dataset"}
+    with pytest.raises(InvalidInputError, match="JSON object"):
+        parse_training_request(["churn"])
+
+
+def test_what_a_version_is_scored_by_is_the_recipes_word() -> None:
+    said: dict[str, Any] = {
+        "output_format": "jsonl",
+        "row_number_column": "row",
+        "tolerated_quarantine_fraction": 0.01,
+        "input": {"csv_delimiter": ";"},
+        "accelerator": "daal4py",
+    }
+    spec = read(**said).candidate.spec
+    assert {name: codec.to_json(spec)[name] for name in said if name != "input"} == {
+        name: value for name, value in said.items() if name != "input"
+    }
+    assert spec.input == InputOptions(csv_delimiter=";")
+    with pytest.raises(InvalidInputError, match="tolerated_quarantine_fraction"):
+        read(tolerated_quarantine_fraction=2)

@@ -1,0 +1,171 @@
+"""How jobs end: by themselves, late, on request, with the service, and what they say then."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from embedded.sagemaker.jobs.job import Status
+from embedded.sagemaker.service import SageMakerService
+from tests.unit.embedded.sagemaker.account import (
+    DEADLINE_SECONDS,
+    Aws,
+    instances,
+    job_request,
+    outputs_to,
+    results,
+    run,
+    start,
+)
+from tests.unit.embedded.sagemaker.conftest import ServiceMaker
+
+BuildImage = Callable[..., str]
+
+
+def test_one_failing_instance_ends_the_others_and_fails_the_job(
+    service: SageMakerService, aws: Aws, build_image: BuildImage
+) -> None:
+    image = build_image("""
+host = json.loads((ML / "config/resourceconfig.json").read_text())["current_host"]
+if host == "algo-2":
+    (ML / "output/message").write_text(host)
+    sys.exit(4)
+signal.pause()
+""")
+    described = run(service, job_request(aws, image, ProcessingResources=instances(2)))
+    assert described["ProcessingJobStatus"] == "Failed"
+    assert described["FailureReason"].endswith("exit code: 4")
+    assert described["ExitMessage"] == "algo-2"
+
+
+def test_exit_messages_of_all_hosts_are_cut_at_one_kilobyte(
+    service: SageMakerService, aws: Aws, build_image: BuildImage
+) -> None:
+    image = build_image('(ML / "output/message").write_text("é" * 300, encoding="utf-8")')
+    described = run(service, job_request(aws, image, ProcessingResources=instances(2)))
+    assert described["ProcessingJobStatus"] == "Completed"
+    assert described["ExitMessage"] == "é" * 512
+
+
+def test_an_exit_message_that_is_not_utf_8_fails_the_job(
+    service: SageMakerService, aws: Aws, build_image: BuildImage
+) -> None:
+    described = run(service, job_request(aws, build_image('(ML / "output/message").write_bytes(b"\\xff")')))
+    assert described["ProcessingJobStatus"] == "Failed"
+    assert "algo-1 in /opt/ml/output/message is not UTF-8" in described["FailureReason"]
+
+
+def test_a_job_over_its_time_gets_sigterm_and_is_stopped(
+    service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
+) -> None:
+    image = build_image("""
+def finish(*_):
+    (OUTPUT / "result/partial").write_text("kept")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, finish)
+while True:
+    signal.pause()
+""")
+    request = job_request(
+        aws,
+        image,
+        StoppingCondition={"MaxRuntimeInSeconds": 1},
+        ProcessingOutputConfig=outputs_to(aws, prefix, mode="Continuous"),
+    )
+    described = run(service, request)
+    assert described["ProcessingJobStatus"] == "Stopped"
+    assert described["ProcessingEndTime"] - described["ProcessingStartTime"] >= 1
+    assert results(aws, prefix) == {"partial": b"kept"}
+
+
+DEAF = """
+import subprocess
+signal.signal(signal.SIGTERM, lambda *_: (ML / "output/message").write_text("heard"))
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+(OUTPUT / "result/pid").write_text(str(child.pid))
+while True:
+    signal.pause()
+"""
+
+
+def test_a_job_that_ignores_sigterm_is_killed_with_all_its_processes(
+    make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str
+) -> None:
+    service = make_service(grace_seconds=0.3)
+    request = job_request(aws, build_image(DEAF), ProcessingOutputConfig=outputs_to(aws, prefix, mode="Continuous"))
+    job = start(service, request)
+    child = await_pid(aws, prefix)
+    service.call("StopProcessingJob", {"ProcessingJobName": job.name})
+    assert job.describe()["ProcessingJobStatus"] in {"Stopping", "Stopped"}
+    assert job.wait(DEADLINE_SECONDS)
+    assert (job.status, job.exit_message) == (Status.STOPPED, "heard")
+    assert not is_alive(child)
+
+
+def await_pid(aws: Aws, prefix: str) -> int:
+    key = f"{prefix}result/pid"
+    aws.client("s3").get_waiter("object_exists").wait(
+        Bucket=aws.bucket, Key=key, WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
+    )
+    return int(aws.get(key))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A killed orphan stays a zombie where the machine's first process reaps nothing.
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").is_dir() else True
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes that leave their group are found through /proc")
+def test_a_process_that_leaves_the_containers_group_ends_with_it_too(
+    service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
+) -> None:
+    image = build_image("""
+import subprocess
+child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+(OUTPUT / "result/pid").write_text(str(child.pid))
+""")
+    described = run(service, job_request(aws, image, ProcessingOutputConfig=outputs_to(aws, prefix)))
+    assert described["ProcessingJobStatus"] == "Completed"
+    assert not is_alive(int(aws.get(f"{prefix}result/pid")))
+
+
+def test_close_ends_running_and_waiting_jobs_and_leaves_nothing(
+    make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str, tmp_path: Path
+) -> None:
+    service = make_service(max_running_instances=1)
+    image = build_image(DEAF)
+    outputs = outputs_to(aws, prefix, mode="Continuous")
+    running = start(service, job_request(aws, image, ProcessingOutputConfig=outputs))
+    waiting = start(service, job_request(aws, image))
+    child = await_pid(aws, prefix)
+    service.close()
+    assert {running.status, waiting.status} == {Status.STOPPED}
+    assert waiting.started_at is None
+    assert not is_alive(child)
+    assert not (tmp_path / "sagemaker-0/jobs").exists()
+
+
+def test_waiting_for_a_place_does_not_count_as_runtime(
+    make_service: ServiceMaker, aws: Aws, build_image: BuildImage
+) -> None:
+    service = make_service(max_running_instances=1)
+    first = start(service, job_request(aws, build_image("time.sleep(1.2)")))
+    second = start(service, job_request(aws, build_image(""), StoppingCondition={"MaxRuntimeInSeconds": 1}))
+    assert "ProcessingStartTime" not in second.describe()
+    assert first.wait(DEADLINE_SECONDS)
+    assert second.wait(DEADLINE_SECONDS)
+    assert second.status is Status.COMPLETED
+    assert first.ended_at is not None
+    assert second.started_at is not None
+    assert second.started_at >= first.ended_at
+
+
+def test_a_job_wider_than_the_machine_runs_alone(make_service: ServiceMaker, aws: Aws, build_image: BuildImage) -> None:
+    service = make_service(max_running_instances=1)
+    described = run(service, job_request(aws, build_image(""), ProcessingResources=instances(3)))
+    assert described["ProcessingJobStatus"] == "Completed"

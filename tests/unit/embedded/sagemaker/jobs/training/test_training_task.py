@@ -1,0 +1,105 @@
+"""createTrainingJob as Step Functions calls it."""
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from embedded.sagemaker.jobs.job import Status
+from embedded.sagemaker.jobs.job_types import TRAINING
+from embedded.sagemaker.service import SageMakerService
+from embedded.sagemaker.task_integration import run_job
+from embedded.seams import TaskCall, TaskError
+from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws
+from tests.unit.embedded.sagemaker.jobs.training.requests import training_request
+
+Trainer = Callable[..., str]
+
+
+def a_call(parameters: dict[str, Any], suffix: str = ".sync", cancelled: threading.Event | None = None) -> TaskCall:
+    return TaskCall(
+        resource=f"arn:aws:states:::sagemaker:createTrainingJob{suffix}",
+        parameters=parameters,
+        execution_arn="arn:aws:states:eu-west-1:000000000000:execution:machine:one",
+        role_arn="arn:aws:iam::000000000000:role/path/machine",
+        cancelled=cancelled or threading.Event(),
+    )
+
+
+def test_sync_returns_the_description_of_the_completed_job(
+    service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
+) -> None:
+    request = training_request(aws, trainer('print("auc=1")'), prefix, Tags=[{"Key": "mine", "Value": "1"}])
+    request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "auc", "Regex": "auc=([0-9]+)"}]
+    result = run_job(service, a_call(request))
+    assert result["TrainingJobStatus"] == "Completed"
+    assert result["ModelArtifacts"]["S3ModelArtifacts"].endswith("/output/model.tar.gz")
+    moments = [
+        result["TrainingEndTime"],
+        result["SecondaryStatusTransitions"][0]["StartTime"],
+        result["SecondaryStatusTransitions"][-1]["EndTime"],
+        result["FinalMetricDataList"][0]["Timestamp"],
+    ]
+    assert all(isinstance(moment, int) and moment > 1_000_000_000_000 for moment in moments)
+    assert result["Tags"] == {"mine": "1", "MANAGED_BY_AWS": "STARTED_BY_STEP_FUNCTIONS"}
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_sync_fails_with_the_description_as_cause(
+    service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
+) -> None:
+    image = trainer('(ML / "output/failure").write_text("DATA: why")\nsys.exit(1)')
+    request = training_request(aws, image, prefix)
+    with pytest.raises(TaskError) as error:
+        run_job(service, a_call(request))
+    assert error.value.error == "States.TaskFailed"
+    cause = json.loads(error.value.cause)
+    assert (cause["TrainingJobStatus"], cause["TrainingJobName"]) == ("Failed", request["TrainingJobName"])
+    assert cause["FailureReason"] == "AlgorithmError: DATA: why, exit code: 1"
+
+
+def test_a_job_that_was_stopped_or_ran_out_of_time_is_a_failure(
+    service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
+) -> None:
+    request = training_request(aws, trainer("signal.pause()"), prefix, StoppingCondition={"MaxRuntimeInSeconds": 1})
+    with pytest.raises(TaskError) as error:
+        run_job(service, a_call(request))
+    assert error.value.error == "States.TaskFailed"
+    assert json.loads(error.value.cause)["SecondaryStatus"] == "MaxRuntimeExceeded"
+
+
+def test_errors_of_the_api_have_the_names_of_step_functions(service: SageMakerService, aws: Aws, prefix: str) -> None:
+    request = training_request(aws, "none", prefix)
+    run_job(service, a_call(request, suffix=""))
+    with pytest.raises(TaskError) as in_use:
+        run_job(service, a_call(request))
+    assert in_use.value.error == "SageMaker.ResourceInUseException"
+    with pytest.raises(TaskError) as invalid:
+        run_job(service, a_call({**request, "TrainingJobName": "a_b"}))
+    assert invalid.value.error == "SageMaker.AmazonSageMakerException"
+    assert "Error Code: ValidationException" in invalid.value.cause
+
+
+def test_without_sync_the_arn_comes_back_at_once(
+    service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
+) -> None:
+    request = training_request(aws, trainer("signal.pause()"), prefix)
+    result = run_job(service, a_call(request, suffix=""))
+    job = service.job(request["TrainingJobName"], TRAINING)
+    assert result == {"TrainingJobArn": job.arn}
+    assert (job.tags, job.status) == ({}, Status.IN_PROGRESS)
+
+
+def test_a_cancelled_call_stops_its_job(service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str) -> None:
+    request = training_request(aws, trainer("signal.pause()"), prefix)
+    cancelled = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(run_job, service, a_call(request, cancelled=cancelled))
+        cancelled.set()
+        result.result(DEADLINE_SECONDS)
+    job = service.job(request["TrainingJobName"], TRAINING)
+    assert job.wait(DEADLINE_SECONDS)
+    assert job.status is Status.STOPPED

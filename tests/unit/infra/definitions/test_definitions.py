@@ -1,0 +1,216 @@
+"""The definitions of the workflows: golden files to review changes with, and the rules that every version keeps."""
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.workflow import messages
+from infra.definitions.shared_states import message
+from tests.unit.infra.assembly import Assembly, states_of
+
+ROOT = Path(__file__).parents[4]
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_FILES = {"scoring": GOLDEN / "scoring.asl.json", "training": GOLDEN / "training.asl.json"}
+TASKS = {"scoring": 8, "training": 6}
+
+
+def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
+    return assembly.definition if workflow == "scoring" else assembly.training_definition
+
+
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_the_definition_is_the_reviewed_one(assembly: Assembly, workflow: str) -> None:
+    """To accept an intended change: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions, then read the diff."""
+    golden = GOLDEN_FILES[workflow]
+    text = json.dumps(definition(assembly, workflow), indent=2) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+def tasks(assembly: Assembly, workflow: str = "scoring") -> dict[str, dict[str, Any]]:
+    states = states_of(definition(assembly, workflow))
+    return {name: state for name, state in states.items() if state["Type"] == "Task"}
+
+
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_every_state_says_why_it_is_there(assembly: Assembly, workflow: str) -> None:
+    states = states_of(definition(assembly, workflow))
+    assert not [name for name, state in states.items() if not state.get("Comment")]
+
+
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_every_task_catches_everything_and_retries_with_full_jitter(assembly: Assembly, workflow: str) -> None:
+    assert len(tasks(assembly, workflow)) == TASKS[workflow]
+    for name, state in tasks(assembly, workflow).items():
+        assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
+        place = "$.training.failure" if name == "RunTraining" else "$.failure"
+        assert state["Catch"][-1]["ResultPath"] == place, name
+        for retrier in state["Retry"]:
+            assert retrier["JitterStrategy"] == "FULL", name
+            assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"], name
+            assert retrier["BackoffRate"] > 1, name
+
+
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_every_function_that_dies_is_called_again_because_it_may_have_done_its_work(
+    assembly: Assembly, workflow: str
+) -> None:
+    functions = {name: state for name, state in tasks(assembly, workflow).items() if "Lambda" in str(state["Retry"])}
+    assert len(functions) == TASKS[workflow] - (2 if workflow == "scoring" else 1)
+    for name, state in functions.items():
+        retried = {error for retrier in state["Retry"] for error in retrier["ErrorEquals"]}
+        assert retried >= {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"}, name
+
+
+def test_every_failure_of_the_plan_or_the_map_still_leads_to_the_summary(assembly: Assembly) -> None:
+    states = assembly.definition["States"]
+    for name in ("PlanExecution", "ScoreModels"):
+        assert [catcher["Next"] for catcher in states[name]["Catch"]] == ["SummarizeExecution"]
+        assert states["ScoreModels"]["Next"] == "SummarizeExecution"
+
+
+def test_a_request_that_is_no_object_leaves_room_for_the_failure(assembly: Assembly) -> None:
+    first = assembly.definition["States"][assembly.definition["StartAt"]]
+    assert first["Parameters"] == {"request.$": "$", "training": {}}
+    training = assembly.training_definition
+    assert training["States"][training["StartAt"]]["Parameters"] == {"request.$": "$"}
+    assert assembly.definition["States"]["PlanExecution"]["Parameters"]["request.$"] == "$.request"
+
+
+def test_only_a_request_that_says_so_trains_first(assembly: Assembly) -> None:
+    states = assembly.definition["States"]
+    choice = states["TrainFirst?"]
+    assert states["HoldRequest"]["Next"] == "TrainFirst?"
+    assert choice["Default"] == "PlanExecution"
+    (wanted,) = choice["Choices"]
+    assert wanted["Next"] == "PrepareTraining"
+    assert {rule["Variable"] for rule in wanted["And"]} == {"$.request.train"}
+
+
+def test_a_training_that_fails_leads_to_the_plan_which_decides(assembly: Assembly) -> None:
+    state = assembly.definition["States"]["RunTraining"]
+    assert state["Resource"] == "arn:aws:states:::states:startExecution.sync:2"
+    assert state["Parameters"]["Name.$"] == "$.training.name"
+    assert [catcher["Next"] for catcher in state["Catch"]] == ["PlanExecution"]
+    assert state["Next"] == "PlanExecution"
+    assert "States.TaskFailed" not in [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
+    prepare = assembly.definition["States"]["PrepareTraining"]
+    assert [catcher["Next"] for catcher in prepare["Catch"]] == ["SummarizeExecution"]
+
+
+def test_every_failure_of_a_training_job_is_classified(assembly: Assembly) -> None:
+    for name in ("RecordAttempt", "RunTrainingJob", "RegisterModelVersion"):
+        assert [catcher["Next"] for catcher in tasks(assembly, "training")[name]["Catch"]] == ["ClassifyFailure"]
+    states = assembly.training_definition["States"]
+    for name in ("PlanTraining", "TrainModels"):
+        assert [catcher["Next"] for catcher in states[name]["Catch"]] == ["SummarizeExecution"]
+
+
+def test_a_training_job_is_isolated_and_may_differ_where_jobs_do(assembly: Assembly, other: Assembly) -> None:
+    request = tasks(assembly, "training")["RunTrainingJob"]["Parameters"]
+    assert request["EnableNetworkIsolation"] is True
+    assert "VpcConfig" not in request
+    assert request["InputDataConfig.$"] == "$.plan.channels"
+    assert request["StoppingCondition.$"] == "$.plan.stopping_condition"
+    assert request["EnableManagedSpotTraining.$"] == "$.plan.spot"
+    assert tasks(other, "training")["RunTrainingJob"]["Parameters"]["VpcConfig"]["Subnets"] == [
+        "subnet-0123456789abcdef0"
+    ]
+
+
+def test_the_wait_for_a_training_job_outlasts_its_run_and_its_waits(assembly: Assembly) -> None:
+    selector = tasks(assembly, "training")["RecordAttempt"]["ResultSelector"]
+    assert selector["timeout_seconds.$"] == "States.MathAdd($.longest_seconds, 3600)"
+    assert tasks(assembly, "training")["RunTrainingJob"]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
+    assert {name.removesuffix(".$") for name in selector} == {
+        "timeout_seconds",
+        *[field.name for field in dataclasses.fields(messages.TrainingAttemptPlan)],
+    }
+
+
+def test_every_failure_in_a_job_is_classified(assembly: Assembly) -> None:
+    for name in ("RecordAttempt", "RunProcessingJob", "VerifyOutput"):
+        assert [catcher["Next"] for catcher in tasks(assembly)[name]["Catch"]] == ["ClassifyFailure"]
+
+
+def test_no_retry_of_the_processing_job_outlives_its_creation(assembly: Assembly) -> None:
+    """A job that ran and failed raises States.TaskFailed; trying again under the same name would hide why."""
+    errors = [error for retrier in tasks(assembly)["RunProcessingJob"]["Retry"] for error in retrier["ErrorEquals"]]
+    assert "SageMaker.AmazonSageMakerException" in errors
+    assert "SageMaker.ResourceLimitExceededException" in errors
+    assert all(error.startswith("SageMaker.") for error in errors)
+
+
+def test_the_map_takes_its_settings_from_the_plan_and_keeps_no_results(assembly: Assembly) -> None:
+    score = assembly.definition["States"]["ScoreModels"]
+    assert score["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    assert score["MaxConcurrencyPath"] == "$.max_concurrency"
+    assert score["ToleratedFailurePercentagePath"] == "$.tolerated_failure_percentage"
+    assert score["ItemReader"]["Parameters"] == {"Bucket.$": "$.jobs_bucket", "Key.$": "$.jobs_key"}
+    assert score["ResultPath"] is None
+
+
+def test_a_jobs_container_has_no_network(assembly: Assembly, other: Assembly) -> None:
+    for found in (assembly, other):
+        network = tasks(found)["RunProcessingJob"]["Parameters"]["NetworkConfig"]
+        assert network["EnableNetworkIsolation"] is True
+
+
+def test_the_vpc_reaches_the_job(assembly: Assembly, other: Assembly) -> None:
+    assert "VpcConfig" not in tasks(assembly)["RunProcessingJob"]["Parameters"]["NetworkConfig"]
+    assert tasks(other)["RunProcessingJob"]["Parameters"]["NetworkConfig"]["VpcConfig"] == {
+        "SecurityGroupIds": ["sg-0123456789abcdef0"],
+        "Subnets": ["subnet-0123456789abcdef0"],
+    }
+
+
+def test_a_job_that_succeeds_costs_two_function_calls(assembly: Assembly) -> None:
+    states = states_of(assembly.definition)
+    path, name = [], assembly.definition["States"]["ScoreModels"]["ItemProcessor"]["StartAt"]
+    while True:
+        path.append(name)
+        if states[name].get("End"):
+            break
+        name = states[name].get("Next") or states[name]["Default"]
+    assert path == ["RecordAttempt", "NothingLeft?", "RunProcessingJob", "VerifyOutput"]
+
+
+def test_the_wait_for_a_job_outlasts_its_run_time(assembly: Assembly) -> None:
+    selector = tasks(assembly)["RecordAttempt"]["ResultSelector"]
+    assert selector["timeout_seconds.$"] == "States.MathAdd($.max_runtime_seconds, 3600)"
+    assert tasks(assembly)["RunProcessingJob"]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
+    assert {name.removesuffix(".$") for name in selector} == {
+        "timeout_seconds",
+        *[field.name for field in dataclasses.fields(messages.AttemptPlan)],
+    }
+
+
+def test_partly_failed_never_reads_as_success(assembly: Assembly) -> None:
+    states = assembly.definition["States"]
+    assert states["PartlyFailed"]["Type"] == "Fail"
+    assert [name for name, state in states.items() if state["Type"] == "Succeed"] == ["Succeeded"]
+
+
+def test_a_message_with_a_field_too_many_or_too_few_stops_synthesis() -> None:
+    with pytest.raises(TypeError, match="JobPointer has the fields"):
+        message(messages.JobPointer, execution_id="$.execution_id", job_id="$.job_id")
+    with pytest.raises(TypeError, match="colour"):
+        message(messages.JobPointer, execution_id="$.a", job_id="$.b", attempt="$.c", colour="$.d")
+
+
+@pytest.mark.parametrize("golden", GOLDEN_FILES.values(), ids=GOLDEN_FILES)
+def test_another_validator_finds_nothing_wrong(tmp_path: Path, golden: Path) -> None:
+    """npm's asl-validator checks the states language's schema and every JSONPath in it."""
+    validator = ROOT / "node_modules" / ".bin" / "asl-validator"
+    assert validator.exists(), "`make test` installs it"
+    definition = tmp_path / "workflow.asl.json"
+    definition.write_text(re.sub("<[^>]*>", "arn:aws:lambda:us-east-1:123456789012:function:any", golden.read_text()))
+    done = subprocess.run([validator, "--json-path", definition], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,177 @@
+"""SageMakerTrainingJob: the request, the permissions, and what is refused when the construct is made."""
+
+from typing import Any
+
+import botocore.session
+import pytest
+from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
+from botocore.validate import ParamValidator
+
+from infra.sagemaker_tasks import (
+    DataType,
+    Distribution,
+    InvalidJobError,
+    JobNetwork,
+    SageMakerTrainingJob,
+    TrainingChannel,
+    TrainingInputMode,
+)
+from tests.unit.infra.assembly import flat
+from tests.unit.infra.sagemaker_tasks.test_processing_job import JOB_ROLE, any_stack, definition_of, template_of
+
+
+def any_channel(**changes: Any) -> TrainingChannel:
+    return TrainingChannel(**{"name": "train", "s3_uri": "s3://bucket/data/", **changes})
+
+
+def any_job(stack: Stack, **changes: Any) -> SageMakerTrainingJob:
+    properties: dict[str, Any] = {
+        "job_name": "$.job_name",
+        "job_name_prefix": "nightly",
+        "image_uri": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/training:1",
+        "role": iam.Role.from_role_arn(stack, "Job", JOB_ROLE),
+        "channels": [any_channel()],
+        "output_uri": "s3://bucket/models/",
+        "instance_type": "ml.m5.xlarge",
+        "instance_count": 1,
+        "volume_size_gb": 30,
+        "max_runtime_seconds": 3_600,
+        **changes,
+    }
+    return SageMakerTrainingJob(stack, "Train", **properties)
+
+
+def request_of(stack: Stack, job: SageMakerTrainingJob) -> dict[str, Any]:
+    found: dict[str, Any] = definition_of(stack, job)["States"]["Train"]["Parameters"]
+    return found
+
+
+def test_the_request_is_one_that_the_services_model_accepts() -> None:
+    stack = any_stack()
+    job = any_job(
+        stack,
+        job_name="nightly-1",
+        channels=[
+            any_channel(data_type=DataType.MANIFEST_FILE, distribution=Distribution.SHARDED_BY_S3_KEY),
+            any_channel(name="code", content_type="application/gzip"),
+        ],
+        spot=True,
+        max_wait_seconds=7_200,
+        hyperparameters={"max_depth": "4"},
+        input_mode=TrainingInputMode.FAST_FILE,
+        checkpoints_uri="s3://bucket/checkpoints/",
+        entrypoint=["python", "train.py"],
+        arguments=["--fast"],
+        environment={"LEVEL": "INFO"},
+        network=JobNetwork(isolation=True, subnet_ids=["subnet-1"], security_group_ids=["sg-1"]),
+        output_kms_key_id="arn:aws:kms:eu-central-1:123456789012:key/1",
+        volume_kms_key_id="alias/volumes",
+        tags={"team": "risk"},
+    )
+    request = request_of(stack, job)
+    model = botocore.session.get_session().get_service_model("sagemaker").operation_model("CreateTrainingJob")
+    report = ParamValidator().validate(request, model.input_shape)
+    assert not report.has_errors(), report.generate_report()
+    assert set(request) == {
+        "TrainingJobName", "RoleArn", "AlgorithmSpecification", "InputDataConfig", "OutputDataConfig", "ResourceConfig",
+        "StoppingCondition", "EnableManagedSpotTraining", "HyperParameters", "CheckpointConfig", "Environment",
+        "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "VpcConfig", "Tags",
+    }  # fmt: skip
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3_600, "MaxWaitTimeInSeconds": 7_200}
+
+
+def test_what_differs_between_jobs_may_be_a_path_to_the_whole() -> None:
+    stack = any_stack()
+    job = any_job(
+        stack,
+        channels="$.plan.channels",
+        hyperparameters="$.plan.hyperparameters",
+        max_runtime_seconds=None,
+        stopping_condition_path="$.plan.stopping_condition",
+        spot="$.plan.spot",
+        output_uri="$.plan.output",
+    )
+    request = request_of(stack, job)
+    assert request["InputDataConfig.$"] == "$.plan.channels"
+    assert request["HyperParameters.$"] == "$.plan.hyperparameters"
+    assert request["StoppingCondition.$"] == "$.plan.stopping_condition"
+    assert request["EnableManagedSpotTraining.$"] == "$.plan.spot"
+    assert request["OutputDataConfig"] == {"S3OutputPath.$": "$.plan.output"}
+
+
+def test_it_waits_for_the_job_like_any_task() -> None:
+    stack = any_stack()
+    job = any_job(stack, comment="why", timeout=Duration.hours(2), result_path=sfn.JsonPath.DISCARD)
+    job.add_retry(errors=SageMakerTrainingJob.RETRYABLE_ERRORS)
+    state = definition_of(stack, job.next(sfn.Succeed(stack, "Done")))["States"]["Train"]
+    assert state["Resource"] == "arn:aws:states:::sagemaker:createTrainingJob.sync"
+    assert (state["Comment"], state["TimeoutSeconds"], state["Next"]) == ("why", 7_200, "Done")
+    assert state["ResultPath"] is None
+    assert "SageMaker.ResourceLimitExceededException" in state["Retry"][0]["ErrorEquals"]
+
+
+def test_the_state_machines_role_may_do_what_sync_needs_and_no_more() -> None:
+    stack = any_stack()
+    (policy,) = [item for item in template_of(stack, any_job(stack)).values() if item["Type"] == "AWS::IAM::Policy"]
+    jobs, passing, events = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert sorted(jobs["Action"]) == [
+        "sagemaker:AddTags",
+        "sagemaker:CreateTrainingJob",
+        "sagemaker:DescribeTrainingJob",
+        "sagemaker:ListTags",
+        "sagemaker:StopTrainingJob",
+    ]
+    assert flat(jobs["Resource"]).endswith(":training-job/nightly-*")
+    assert passing["Resource"] == JOB_ROLE
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    assert flat(events["Resource"]).endswith(":rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule")
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a name with an underscore": ({"job_name": "nightly-a_b"}, "job_name"),
+    "a name outside of the prefix": ({"job_name": "daily-1"}, "job_name"),
+    "no channel": ({"channels": []}, "channels"),
+    "21 channels": ({"channels": [any_channel(name=f"c{index}") for index in range(21)]}, "channels"),
+    "two channels of one name": ({"channels": [any_channel(), any_channel()]}, "channels"),
+    "a channel with a slash": ({"channels": [any_channel(name="a/b")]}, "channels"),
+    "channels as text that is no path": ({"channels": "s3://bucket/data/"}, "channels"),
+    "a channel outside of S3": ({"channels": [any_channel(s3_uri="file:///data")]}, "channels[train].s3_uri"),
+    "an output outside of S3": ({"output_uri": "models/"}, "output_uri"),
+    "checkpoints outside of S3": ({"checkpoints_uri": "models/"}, "checkpoints_uri"),
+    "no run time": ({"max_runtime_seconds": None}, "max_runtime_seconds"),
+    "29 days": ({"max_runtime_seconds": 29 * 86_400}, "max_runtime_seconds"),
+    "a wait without spot": ({"max_wait_seconds": 7_200}, "max_wait_seconds"),
+    "spot without a wait": ({"spot": True}, "max_wait_seconds"),
+    "a wait that is shorter than the run": ({"spot": True, "max_wait_seconds": 60}, "max_wait_seconds"),
+    "two ways to say when to stop": ({"stopping_condition_path": "$.stop"}, "stopping_condition_path"),
+    "101 hyperparameters": ({"hyperparameters": {f"h{index}": "" for index in range(101)}}, "hyperparameters"),
+    "a hyperparameter of 2,501 characters": ({"hyperparameters": {"a": "b" * 2_501}}, "hyperparameters[a]"),
+    "hyperparameters as text that is no path": ({"hyperparameters": "max_depth=4"}, "hyperparameters"),
+    "a variable of 513 characters": ({"environment": {"A": "a" * 513}}, "environment[A]"),
+    "subnets without security groups": ({"network": JobNetwork(subnet_ids=["subnet-1"])}, "network"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_literal_that_breaks_a_limit_is_refused_by_name(case: str) -> None:
+    changes, field = REFUSED[case]
+    with pytest.raises(InvalidJobError) as raised:
+        any_job(Stack(App(), "stack"), **changes)
+    assert {problem.split(": got ")[0] for problem in raised.value.problems} == {field}
+
+
+def test_the_limits_are_those_of_the_services_model() -> None:
+    shapes = botocore.session.get_session().get_service_model("sagemaker")
+
+    def limits(shape: str) -> tuple[Any, Any]:
+        found = shapes.shape_for(shape).metadata
+        return found.get("min"), found.get("max")
+
+    assert limits("InputDataConfig") == (1, 20)
+    assert limits("HyperParameters")[1] == 100
+    assert (limits("HyperParameterKey")[1], limits("HyperParameterValue")[1]) == (256, 2_500)
+    assert limits("TrainingEnvironmentMap")[1] == 100
+    assert limits("TrainingEnvironmentValue")[1] == 512
+    assert {mode.value for mode in TrainingInputMode} == set(shapes.shape_for("TrainingInputMode").enum)

@@ -1,0 +1,307 @@
+"""What holds for all stacks together: least privilege, names, checks."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import Stack
+from aws_cdk import aws_s3 as s3
+
+from app import build_app
+from contract.problems import InvalidInputError
+from tests.unit.infra.assembly import Assembly, flat
+from tests.unit.infra.conftest import Synthesize
+
+OUTPUTS = {
+    "storage": {"DatasetsBucket", "ModelsBucket", "ResultsBucket", "TableName", "KeyArn", "TableStreamArn"},
+    "compute": {"ImageUri", "JobRoleArn", "TrainingRoleArn"},
+    "workflow": {"StateMachineArn", "TrainingStateMachineArn", "EventBusName", "EventBusArn"},
+    "triggers": {"ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn"},
+}
+
+# Construct ids of the functions in the workflow stack.
+WORKFLOW_FUNCTIONS = {
+    "PlanExecution",
+    "RecordAttempt",
+    "VerifyOutput",
+    "ClassifyFailure",
+    "SummarizeExecution",
+    "PrepareTraining",
+    "PlanTraining",
+    "RegisterModelVersion",
+    "AnnouncementsAnnounceStatus",
+}
+
+# Actions for which AWS defines no resources, so their resource can only be "*".
+WITHOUT_RESOURCE = {
+    "cloudwatch:PutMetricData", "dynamodb:ListStreams",
+    "ecr:GetAuthorizationToken", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy", "logs:UpdateLogDelivery", "states:SendTaskFailure", "states:SendTaskSuccess",
+    "xray:GetSamplingRules", "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+}  # fmt: skip
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("stack", OUTPUTS)
+def test_the_outputs_are_those_that_the_command_line_reads(assembly: Assembly, stack: str) -> None:
+    assert set(assembly.template(stack).get("Outputs", {})) == OUTPUTS[stack]
+
+
+def test_no_role_may_do_any_action_of_a_service(assembly: Assembly, other: Assembly) -> None:
+    for found in (assembly, other):
+        actions = [action for _, item in found.statements() for action in listed(item["Action"])]
+        assert len(actions) > 50
+        assert not [action for action in actions if "*" in action]
+
+
+def test_only_actions_without_resources_are_allowed_on_everything(assembly: Assembly) -> None:
+    anywhere = {
+        action
+        for _, item in assembly.statements()
+        if "*" in listed(item["Resource"])
+        for action in listed(item["Action"])
+    }
+    assert anywhere == WITHOUT_RESOURCE
+
+
+def test_network_interfaces_may_be_made_with_a_vpc_only(assembly: Assembly, other: Assembly) -> None:
+    def ec2(found: Assembly) -> list[str]:
+        actions = [action for _, item in found.statements() for action in listed(item["Action"])]
+        return [action for action in actions if action.startswith("ec2:")]
+
+    assert not ec2(assembly)
+    assert "ec2:CreateNetworkInterface" in ec2(other)
+
+
+def test_no_role_has_a_managed_policy(assembly: Assembly) -> None:
+    for stack in assembly.templates:
+        for role in assembly.resources(stack, "AWS::IAM::Role").values():
+            assert "ManagedPolicyArns" not in role
+
+
+def test_every_function_has_a_role_of_its_own_with_only_its_own_table_actions(assembly: Assembly) -> None:
+    functions = assembly.resources("workflow", "AWS::Lambda::Function")
+    assert {name: flat(item["Role"]) for name, item in functions.items()} == {
+        name: f"<{name}Role.Arn>" for name in WORKFLOW_FUNCTIONS
+    }
+    table_actions: dict[str, set[str]] = {}
+    for name, item in assembly.statements():
+        actions = {
+            action.removeprefix("dynamodb:") for action in listed(item["Action"]) if action.startswith("dynamodb:")
+        }
+        if actions:
+            role = name.partition("/")[2].removesuffix("RoleDefaultPolicy")
+            table_actions.setdefault(role, set()).update(actions)
+    assert table_actions == {
+        "PlanExecution": {"GetItem", "BatchGetItem", "PutItem", "Query"},
+        "RecordAttempt": {"GetItem", "PutItem"},
+        "VerifyOutput": {"GetItem", "PutItem"},
+        "ClassifyFailure": {"GetItem", "PutItem", "Query"},
+        "PrepareTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
+        "PlanTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
+        "RegisterModelVersion": {"GetItem", "BatchGetItem", "PutItem"},
+        "SummarizeExecution": {"GetItem", "PutItem", "Query", "UpdateItem"},
+        "AnnouncementsAnnounceStatus": {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"},
+        "UploadsStartOnUpload": {"GetItem", "BatchGetItem", "ConditionCheckItem", "PutItem", "Query"},
+    }
+
+
+def test_a_job_reads_data_and_writes_only_what_jobs_make(assembly: Assembly) -> None:
+    allowed: dict[str, set[str]] = {}
+    for name, item in assembly.statements():
+        if name.startswith("compute/JobRole"):
+            for action in listed(item["Action"]):
+                allowed.setdefault(action, set()).update(flat(arn) for arn in listed(item["Resource"]))
+    results = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>"
+    assert allowed["s3:PutObject"] == {
+        f"{results}/predictions/*",
+        f"{results}/quarantine/*",
+        f"{results}/executions/*/jobs/*/ledger/*",
+    }
+    assert allowed["s3:GetObject"] == {
+        "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>/*",
+        "arn:aws:s3:::<fleetscore-dev-ModelsBucket>/*/model.tar.gz",
+        f"{results}/executions/*/jobs/*/job.json",
+        f"{results}/executions/*/jobs/*/*.manifest",
+    }
+    assert not [action for action in allowed if action.startswith(("dynamodb:", "s3:Delete", "iam:"))]
+
+
+def test_a_training_job_reads_data_and_its_own_input_and_reaches_no_model(assembly: Assembly) -> None:
+    allowed: dict[str, set[str]] = {}
+    for name, item in assembly.statements():
+        if name.startswith("compute/TrainingRole"):
+            for action in listed(item["Action"]):
+                allowed.setdefault(action, set()).update(flat(arn) for arn in listed(item["Resource"]))
+    results = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>"
+    assert allowed["s3:PutObject"] == {
+        f"{results}/executions/*/jobs/*/training/*",
+        f"{results}/executions/*/jobs/*/checkpoints/*",
+    }
+    assert allowed["s3:GetObject"] == {
+        "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>/*",
+        f"{results}/executions/*/jobs/*/spec/training.json",
+        f"{results}/executions/*/jobs/*/*.manifest",
+        f"{results}/executions/*/jobs/*/code/sourcedir.tar.gz",
+        f"{results}/executions/*/jobs/*/checkpoints/*",
+    }
+    assert not [arn for arns in allowed.values() for arn in arns if "ModelsBucket" in arn]
+    assert not [action for action in allowed if action.startswith(("dynamodb:", "s3:Delete", "iam:"))]
+
+
+def test_only_the_registration_among_the_functions_writes_models(assembly: Assembly) -> None:
+    found = {
+        (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), flat(arn))
+        for name, item in assembly.statements()
+        for arn in listed(item["Resource"])
+        if "s3:PutObject" in listed(item["Action"]) and "ModelsBucket" in flat(arn)
+    }
+    assert found == {("RegisterModelVersion", "arn:aws:s3:::<fleetscore-dev-ModelsBucket>/*/model.tar.gz")}
+
+
+def test_only_the_plans_among_the_functions_reads_data_and_only_reads_it(assembly: Assembly) -> None:
+    datasets = "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>/*"
+    found = {
+        (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), action)
+        for name, item in assembly.statements()
+        for action in listed(item["Action"])
+        if name.startswith("workflow/") and datasets in map(flat, listed(item["Resource"]))
+    }
+    assert found == {("PlanExecution", "s3:GetObject"), ("PlanTraining", "s3:GetObject")}
+
+
+def test_logs_are_encrypted_and_expire(assembly: Assembly) -> None:
+    groups = assembly.resources("workflow", "AWS::Logs::LogGroup")
+    assert set(groups) == {*[f"{name}Logs" for name in WORKFLOW_FUNCTIONS], "Logs", "TrainingLogs"}
+    for group in groups.values():
+        assert group["RetentionInDays"] == 90
+        assert flat(group["KmsKeyId"]) == "<fleetscore-dev-KeyArn>"
+
+
+def test_functions_are_traced_and_use_their_own_log_group(assembly: Assembly) -> None:
+    for name, function in assembly.resources("workflow", "AWS::Lambda::Function").items():
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert flat(function["LoggingConfig"]["LogGroup"]) == f"<{name}Logs>"
+        assert len(function["Layers"]) == 1
+
+
+def test_the_state_machines_are_traced_and_log_everything_but_data(assembly: Assembly) -> None:
+    machines = assembly.resources("workflow", "AWS::StepFunctions::StateMachine")
+    assert set(machines) == {"StateMachine", "TrainingStateMachine"}
+    for machine in machines.values():
+        assert machine["TracingConfiguration"] == {"Enabled": True}
+        assert machine["LoggingConfiguration"]["Level"] == "ALL"
+        assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
+
+
+def names_in(assembly: Assembly) -> set[str]:
+    """Every name that an account and Region can have only once: explicit names, exports and stacks."""
+
+    def explicit(properties: dict[str, Any]) -> Iterator[str]:
+        for key, value in properties.items():
+            # An index is named within its table, a policy within its role, and a metric is named by its service.
+            if (
+                key.endswith("Name")
+                and key not in ("IndexName", "PolicyName", "MetricName")
+                and isinstance(value, (str, dict))
+            ):
+                text = flat(value)
+                if not text.startswith("<"):
+                    yield f"{key}: {text}"
+
+    found = {path.name for path in assembly.directory.glob("*.template.json")}
+    for template in assembly.templates.values():
+        found |= {
+            flat(output["Export"]["Name"]) for output in template.get("Outputs", {}).values() if "Export" in output
+        }
+        for item in template["Resources"].values():
+            found |= set(explicit(item["Properties"]))
+    return found
+
+
+def test_two_stages_have_no_name_in_common(assembly: Assembly, other: Assembly) -> None:
+    assert "StateMachineName: fleetscore-dev" in names_in(assembly)
+    assert "StateMachineName: fleetscore-prod" in names_in(other)
+    assert not names_in(assembly) & names_in(other)
+
+
+def test_an_image_uri_needs_no_image_asset(assembly: Assembly, other: Assembly) -> None:
+    def asks_for_docker(found: Assembly) -> bool:
+        text = (found.directory / f"fleetscore-{found.stage}-compute.assets.json").read_text(encoding="utf-8")
+        return '"dockerFile"' in text
+
+    assert asks_for_docker(assembly)
+    assert not asks_for_docker(other)
+    image = other.template("compute")["Outputs"]["ImageUri"]["Value"]
+    assert image == "210987654321.dkr.ecr.eu-central-1.amazonaws.com/scoring:1.0.0"
+    pulling = [item for _, item in other.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
+    repository = "arn:aws:ecr:eu-central-1:210987654321:repository/scoring"
+    assert [item["Resource"] for item in pulling] == [repository, repository], "scoring and training"
+
+
+def image_uris(assembly: Assembly) -> dict[str, str]:
+    (function,) = [
+        item
+        for name, item in assembly.resources("workflow", "AWS::Lambda::Function").items()
+        if name.startswith("PlanExecution")
+    ]
+    found: dict[str, str] = json.loads(flat(function["Environment"]["Variables"]["FLEETSCORE_IMAGE_URIS"]))
+    return found
+
+
+def test_image_variants_are_built_or_named_and_the_plan_knows_them(variants: Assembly) -> None:
+    uris = image_uris(variants)
+    assert list(uris) == ["core", "tensorflow", "pytorch"]
+    assert uris["pytorch"] == "210987654321.dkr.ecr.eu-central-1.amazonaws.com/torch:2.13"
+    assert len(set(uris.values())) == 3
+    for stack in ("compute", "workflow"):
+        text = (variants.directory / f"fleetscore-{variants.stage}-{stack}.assets.json").read_text(encoding="utf-8")
+        built = [item["source"].get("dockerBuildArgs") for item in json.loads(text)["dockerImages"].values()]
+        assert built == [{"ACCELERATOR": "gpu"}, {"VARIANT": "tensorflow", "ACCELERATOR": "gpu"}]
+    outputs = variants.template("compute")["Outputs"]
+    assert {name for name in outputs if name.startswith("Image")} == {
+        "ImageUri",
+        "ImageUriTensorflow",
+        "ImageUriPytorch",
+    }
+    pulling = [item for _, item in variants.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
+    assert len(pulling) == 2  # the roles of scoring and of training
+    for statement in pulling:
+        repositories = {flat(item).partition("repository/")[2] for item in listed(statement["Resource"])}
+        assert repositories == {
+            "torch",
+            "cdk-hnb659fds-container-assets-${AWS::AccountId}-${AWS::Region}",
+        }
+
+
+def test_no_stack_imports_an_image_from_another(assembly: Assembly) -> None:
+    """CloudFormation refuses to change an export that is imported: the first new image could not be deployed."""
+    exported = [
+        name for name, item in assembly.template("compute")["Outputs"].items() if "Export" in item and "Image" in name
+    ]
+    assert exported == []
+    assert image_uris(assembly)["core"] == flat(assembly.template("compute")["Outputs"]["ImageUri"]["Value"])
+
+
+def test_bad_settings_stop_synthesis_before_any_construct(synthesize: Synthesize) -> None:
+    with pytest.raises(InvalidInputError, match=r"2 problems.*removal.*record_days"):
+        synthesize(removal="keep", record_days=0)
+
+
+def test_a_finding_that_nobody_acknowledged_fails_synthesis(tmp_path: Path) -> None:
+    app = build_app(outdir=tmp_path)
+    s3.Bucket(Stack(app, "careless"), "Open")
+    with pytest.raises(RuntimeError, match="AwsSolutions-S10"):
+        app.synth()
+
+
+def test_synthesis_depends_on_nothing_but_the_repository(assembly: Assembly, synthesize: Synthesize) -> None:
+    """`assembly` comes from a bare environment in another process and folder; this one from here and now."""
+    assert synthesize().templates == assembly.templates

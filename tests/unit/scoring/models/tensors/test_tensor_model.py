@@ -1,0 +1,154 @@
+"""What models of tensors take and give, with NumPy in their libraries' place; tests/frameworks has the libraries."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
+from scoring.errors import ConfigurationError, ModelError
+from scoring.models import load_model, preload
+from scoring.models.tensors.tensor_model import Inputs, TensorInput, TensorModel
+from tests.unit.scoring.models.test_loaders import spec_of
+
+F32, F64, I64 = np.dtype("float32"), np.dtype("float64"), np.dtype("int64")
+TEXT = np.dtype(object)
+MATRIX = TensorInput("x", (None, 3), F32)
+
+
+def record(*features: Feature) -> ModelSpec:
+    return spec_of("torchscript", framework="pytorch", **({"features": features} if features else {}))
+
+
+def batch(**columns: Any) -> FeatureBatch:
+    return FeatureBatch(tuple(columns), tuple(map(pa.array, columns.values())), frozenset())
+
+
+def test_one_input_of_two_dimensions_takes_the_features_in_the_records_order() -> None:
+    found = Inputs(record(), [MATRIX]).of(batch(distance=[1, 2], delay=[3.5, None], hour=[True, False]))
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == F32
+    np.testing.assert_array_equal(found, np.array([[1, 3.5, 1], [2, np.nan, 0]], F32))
+
+
+def test_a_matrix_of_whole_numbers_takes_them_as_they_are_or_not_at_all() -> None:
+    inputs = Inputs(record(), [TensorInput("x", (None, 3), I64)])
+    found = inputs.of(batch(distance=[2**60 + 1], delay=[2.0], hour=[3]))
+    np.testing.assert_array_equal(found, [[2**60 + 1, 2, 3]])
+    with pytest.raises(pa.ArrowInvalid, match="truncated"):
+        inputs.of(batch(distance=[1], delay=[2.5], hour=[3]))
+    with pytest.raises(ModelError, match="has 1 nulls in feature 'delay', and the model takes int64"):
+        inputs.of(batch(distance=[1], delay=pa.array([None], pa.int64()), hour=[3]))
+
+
+def test_an_input_a_feature_is_filled_by_name_in_its_own_shape() -> None:
+    spec = record(Feature("a", "int64"), Feature("b", "string"), Feature("c", "bool"))
+    inputs = [
+        TensorInput("c", (None,), np.dtype(bool)),
+        TensorInput("b", (None, 1), TEXT),
+        TensorInput("a", (None, None), F64),
+    ]
+    found = Inputs(spec, inputs).of(batch(a=[1, None], b=["x", "y"], c=[True, False]))
+    assert isinstance(found, dict)
+    assert {name: array.shape for name, array in found.items()} == {"a": (2, 1), "b": (2, 1), "c": (2,)}
+    np.testing.assert_array_equal(found["a"], [[1.0], [np.nan]])
+    assert found["b"].tolist() == [["x"], ["y"]]
+    assert found["c"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ([TensorInput("x", (None, 4), F32)], r"takes x: float32\[any, 4\], its record has 3 features"),
+        ([TensorInput("x", (8, 3), F32)], "takes exactly 8 rows"),
+        ([TensorInput("x", (None, 3, 1), F32)], r"takes x: float32\[any, 3, 1\]"),
+        ([TensorInput("a", (None,), F32), TensorInput("b", (None,), F32)], r"takes a: float32\[any\], b: float32"),
+        ([], "takes nothing"),
+    ],
+)
+def test_a_signature_that_does_not_fit_the_record_is_named(inputs: list[TensorInput], expected: str) -> None:
+    with pytest.raises(ModelError, match=expected):
+        Inputs(record(), inputs)
+
+
+def test_text_and_numbers_are_not_taken_for_each_other() -> None:
+    with pytest.raises(ModelError, match=r"declares \['b'\] as string: encode text"):
+        Inputs(record(Feature("a", "double"), Feature("b", "string")), [TensorInput("x", (None, 2), F32)])
+    with pytest.raises(ModelError, match=r"its input is a: text.* declares 'a' as double"):
+        Inputs(record(Feature("a", "double"), Feature("b", "string")), [
+            TensorInput("a", (None,), TEXT), TensorInput("b", (None,), TEXT)])  # fmt: skip
+
+
+def model_of(call: Callable[[Any], Any]) -> TensorModel:
+    def run(rows: Any) -> Mapping[str, Any]:
+        found = call(rows)
+        return found if isinstance(found, dict) else {"": found}
+
+    return TensorModel(record(), Inputs(record(), [MATRIX]), run, concurrent=True)
+
+
+def test_outputs_become_columns_by_their_shape() -> None:
+    def columns(call: Callable[[Any], Any]) -> dict[str, str]:
+        return {field.name: str(field.type) for field in model_of(call).outputs}
+
+    assert columns(lambda rows: rows.sum(1)) == {"prediction": "float"}
+    assert columns(lambda rows: rows[:, :1].astype("float64")) == {"prediction": "double"}
+    assert columns(lambda rows: rows[:, :2]) == {"prediction_0": "float", "prediction_1": "float"}
+    assert columns(lambda rows: {"p": rows[:, :2], "label": rows.argmax(1)}) == {
+        "prediction_p_0": "double",
+        "prediction_p_1": "double",
+        "prediction_label": "double",
+    }
+    assert columns(lambda rows: np.full(len(rows), "late", object)) == {"prediction": "string"}
+
+
+def test_an_output_that_is_no_row_each_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"shape \[4, 3, 1\] for 4 rows"):
+        model_of(lambda rows: rows[:, :, None])
+    with pytest.raises(ModelError, match=r"text beside numbers \(\['a', 'b'\]\)"):
+        model_of(lambda rows: {"a": rows[:, 0], "b": np.full(len(rows), "x", object)})
+
+
+def test_a_model_that_would_score_wrongly_without_an_error_is_refused() -> None:
+    random = np.random.default_rng(1)
+    with pytest.raises(ModelError, match="another one each time for the same rows"):
+        model_of(lambda rows: random.random(len(rows)))
+    with pytest.raises(ModelError, match="depends on the rows beside it"):
+        model_of(lambda rows: rows[:, 0] - rows[:, 0].mean())
+
+
+def test_a_model_that_makes_numbers_of_nulls_is_noted() -> None:
+    def rectified(rows: Any) -> Any:
+        return np.nan_to_num(rows).sum(axis=1)
+
+    assert [note for note in model_of(rectified).notes if "null (NaN)" in note]
+    assert model_of(lambda rows: rows.sum(axis=1)).notes == ()
+
+
+def test_a_model_that_cannot_take_a_single_row_is_refused_when_it_is_loaded() -> None:
+    def fails(rows: Any) -> Any:
+        if len(rows) == 1:
+            raise ValueError("expected more than 1 value")
+        return rows[:, 0]
+
+    with pytest.raises(ModelError, match=r"failed on a trial of 1 to 4 rows .*ValueError: expected more than 1 value"):
+        model_of(fails)
+
+
+@pytest.mark.parametrize(
+    ("declared", "library", "image"),
+    [("torchscript", "torch", "pytorch"), ("keras", "tensorflow", "tensorflow")],
+)
+def test_a_library_that_is_not_in_the_image_is_named_with_the_image_that_has_it(
+    declared: Any, library: str, image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, library, None)
+    expected = f"format {declared!r} needs {library}, which is not installed here: it is in the image {image!r}"
+    with pytest.raises(ConfigurationError, match=expected):
+        preload([declared])
+    with pytest.raises(ConfigurationError, match="setting image_variants"):
+        load_model(spec_of(declared, framework=image), tmp_path / "model")

@@ -1,0 +1,280 @@
+"""daal4py in place of the library: only where it is asked for, as good as the library's own, or not at all."""
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+
+from contract.catalog.model_fields import Feature
+from contract.problems import InvalidInputError
+from scoring.columns.features import FeatureBatch
+from scoring.errors import ConfigurationError, ModelError
+from scoring.models import LoadedModel, load_model
+from scoring.models.trees import accelerated_trees
+from scoring.models.trees.accelerated_trees import TOLERANCE
+from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.models.loading import NAMES, batch_of, matrix_of, spec_of
+
+pytest.importorskip("daal4py")
+
+XGBOOST = {
+    "binary": {"objective": "binary:logistic"},
+    "classes": {"objective": "multi:softprob", "num_class": 3},
+    "labels": {"objective": "multi:softmax", "num_class": 3},
+    "squares": {"objective": "reg:squarederror"},
+    "absolute": {"objective": "reg:absoluteerror"},
+}
+LIGHTGBM = {
+    "binary": {"objective": "binary"},
+    "classes": {"objective": "multiclass", "num_class": 3},
+    "squares": {"objective": "regression"},
+    "absolute": {"objective": "regression_l1"},
+}
+
+
+@pytest.fixture(scope="module")
+def frame(training: pd.DataFrame) -> pd.DataFrame:
+    return training[list(NAMES)].astype("float64")
+
+
+def target_of(name: str, training: pd.DataFrame) -> pd.Series:
+    if name in ("squares", "absolute"):
+        return training["distance"]
+    return (training["hour"] // 8).astype("int64") if name in ("classes", "labels") else training["late"]
+
+
+def xgboost_file(name: str, frame: pd.DataFrame, training: pd.DataFrame, folder: Path) -> Path:
+    data = xgboost.DMatrix(frame, label=target_of(name, training))
+    settings = {"max_depth": 5, "nthread": 1, **XGBOOST.get(name, {"objective": name})}
+    xgboost.train(settings, data, num_boost_round=20).save_model(folder / "model.ubj")
+    return folder / "model.ubj"
+
+
+def in_place_of(native: LoadedModel, predict: Callable[[FeatureBatch], Any]) -> Any:
+    """A model like the native one that predicts otherwise."""
+    return SimpleNamespace(outputs=native.outputs, concurrent=True, native=native.native, notes=(), predict=predict)
+
+
+@pytest.mark.parametrize("name", sorted(XGBOOST))
+def test_boosters_of_xgboost_predict_within_the_tolerance(
+    name: str, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    file = xgboost_file(name, frame, training, tmp_path)
+    native = load_model(spec_of("xgboost-ubj"), file)
+    fast = load_model(spec_of("xgboost-ubj", accelerator="daal4py"), file)
+
+    expected, found = (matrix_of(spec_of("xgboost-ubj"), model, frame) for model in (native, fast))
+
+    assert fast.outputs == native.outputs
+    np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    if name == "labels":
+        np.testing.assert_array_equal(found, expected)
+    assert native.notes == ()
+    assert len(fast.notes) == 1
+    assert fast.notes[0].startswith("predicted by daal4py 20")
+    assert f"in place of xgboost {xgboost.__version__}" in fast.notes[0]
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+@pytest.mark.parametrize("name", ["binary", "classes", "stopped early"])
+def test_wrappers_of_xgboost_give_equal_labels(
+    name: str, method: str, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    early = {"early_stopping_rounds": 2} if name == "stopped early" else {}
+    model = xgboost.XGBClassifier(n_estimators=40, max_depth=4, learning_rate=0.8, n_jobs=1, **early)
+    target = target_of(name, training)
+    model.fit(frame, target, **({"eval_set": [(frame, 1 - target)], "verbose": False} if early else {}))
+    model.save_model(tmp_path / "model.ubj")
+    spec = spec_of("xgboost-sklearn-ubj", method, accelerator="daal4py")
+
+    found = matrix_of(spec, load_model(spec, tmp_path / "model.ubj"), frame)
+
+    expected = getattr(model, method)(frame).reshape(len(frame), -1)
+    if method == "predict":
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_a_booster_that_was_stopped_early_keeps_all_its_trees_as_booster_predict_does(
+    frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    """daal4py by itself takes as many trees as the best iteration has."""
+    data = xgboost.DMatrix(frame, label=training["late"])
+    worse = xgboost.DMatrix(frame, label=1 - training["late"])
+    settings = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}
+    booster = xgboost.train(settings, data, 30, evals=[(worse, "worse")], early_stopping_rounds=4, verbose_eval=False)
+    assert booster.best_iteration < booster.num_boosted_rounds() - 1
+    booster.save_model(tmp_path / "model.ubj")
+    spec = spec_of("xgboost-ubj", accelerator="daal4py")
+    found = matrix_of(spec, load_model(spec, tmp_path / "model.ubj"), frame)[:, 0]
+    np.testing.assert_allclose(found, booster.predict(xgboost.DMatrix(frame)), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+@pytest.mark.parametrize("name", sorted(LIGHTGBM))
+def test_boosters_of_lightgbm_predict_within_the_tolerance(
+    name: str, method: str, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    data = lightgbm.Dataset(frame, label=target_of(name, training))
+    booster = lightgbm.train({"verbosity": -1, "num_threads": 1, **LIGHTGBM[name]}, data, 20)
+    booster.save_model(tmp_path / "model.txt")
+    if method == "predict_proba" and name in ("squares", "absolute"):
+        return
+    spec = spec_of("lightgbm-text", method, accelerator="daal4py")
+
+    found = matrix_of(spec, load_model(spec, tmp_path / "model.txt"), frame)
+
+    native = matrix_of(spec, load_model(spec_of("lightgbm-text", method), tmp_path / "model.txt"), frame)
+    np.testing.assert_allclose(found, native, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ("count:poisson", "does not predict objective 'count:poisson' as xgboost does, only"),
+        ("rank:pairwise", "does not predict objective 'rank:pairwise' as xgboost does, only"),
+        ("binary:logitraw", "does not predict objective 'binary:logitraw'"),
+    ],
+)
+def test_objectives_that_it_predicts_otherwise_are_refused_at_load(
+    objective: str, expected: str, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    file = xgboost_file(objective, frame, training, tmp_path)
+    with pytest.raises(ModelError, match=expected):
+        load_model(spec_of("xgboost-ubj", accelerator="daal4py"), file)
+
+
+def test_an_image_without_it_says_which_one_has_it(
+    monkeypatch: pytest.MonkeyPatch, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    file = xgboost_file("binary", frame, training, tmp_path)
+    monkeypatch.setitem(sys.modules, "daal4py", None)
+    with pytest.raises(
+        ConfigurationError, match=r"this image lacks .*: deploy the image 'trees' \(setting image_variants"
+    ):
+        load_model(spec_of("xgboost-ubj", accelerator="daal4py"), file)
+
+
+def test_trees_that_it_cannot_take_over_are_refused_at_load(
+    frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    data = xgboost.DMatrix(frame, label=training["late"])
+    settings = {"objective": "binary:logistic", "booster": "dart", "nthread": 1}
+    xgboost.train(settings, data, 3).save_model(tmp_path / "model.ubj")
+    with pytest.raises(ModelError, match=r"cannot take over its trees .* set accelerator to ''"):
+        load_model(spec_of("xgboost-ubj", accelerator="daal4py"), tmp_path / "model.ubj")
+
+
+def test_a_first_batch_beyond_the_tolerance_is_refused_and_so_is_every_other(
+    monkeypatch: pytest.MonkeyPatch, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Poisson for real: oneDAL leaves out the exponential. Only the list of objectives is put aside."""
+    file = xgboost_file("count:poisson", frame, training, tmp_path)
+    known = accelerated_trees.XGBOOST_OBJECTIVES | {"count:poisson"}
+    monkeypatch.setattr(accelerated_trees, "XGBOOST_OBJECTIVES", known)
+    model = load_model(spec_of("xgboost-ubj", accelerator="daal4py"), file)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"numbers differ by more than 1e-05, such as .* instead of"):
+            model.predict(batch_of(frame.head(100)))
+
+
+def test_what_differs_only_where_values_are_missing_is_found_on_a_batch_without_any(
+    frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    """The accelerator sends missing values the wrong way; the first batch has none, a later one would."""
+    file = xgboost_file("squares", frame, training, tmp_path)
+    spec = spec_of("xgboost-ubj")
+    native = load_model(spec, file)
+
+    def wrong_for_missing_values(batch: FeatureBatch) -> Any:
+        values = native.predict(batch)
+        missing = np.isnan(batch.matrix(np.float64)).any(axis=1)
+        return np.where(missing, values + 1, values)
+
+    full = batch_of(frame.dropna().head(300).reset_index(drop=True))
+    with pytest.raises(ConfigurationError, match="numbers differ by more than 1e-05"):
+        accelerated_trees.checked(spec, native, in_place_of(native, wrong_for_missing_values)).predict(full)
+
+    # Where the record says that nothing may be missing there is nothing to find.
+    required = spec_of("xgboost-ubj", features=tuple(Feature(name, "double", nullable=False) for name in NAMES))
+    accelerated_trees.checked(required, native, in_place_of(native, wrong_for_missing_values)).predict(full)
+
+
+def test_a_label_that_differs_is_refused(frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path) -> None:
+    model = xgboost.XGBClassifier(n_estimators=3, n_jobs=1).fit(frame, training["late"])
+    model.save_model(tmp_path / "model.ubj")
+    spec = spec_of("xgboost-sklearn-ubj")
+    native = load_model(spec, tmp_path / "model.ubj")
+
+    def one_other(batch: FeatureBatch) -> Any:
+        values = native.predict(batch).copy()
+        values[7] = 1 - values[7]
+        return values
+
+    with pytest.raises(ConfigurationError, match="1 of 100 labels differ"):
+        accelerated_trees.checked(spec, native, in_place_of(native, one_other)).predict(batch_of(frame.head(100)))
+
+
+def test_threads_that_predict_at_the_same_time_get_the_same(
+    frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    model = load_model(
+        spec_of("xgboost-ubj", accelerator="daal4py"), xgboost_file("classes", frame, training, tmp_path)
+    )
+    assert model.concurrent
+    found: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: found.extend(model.predict(batch_of(frame)) for _ in range(5)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 20
+    assert all(np.array_equal(values, found[0]) for values in found)
+
+
+@pytest.mark.parametrize(
+    ("declared", "fields"),
+    [("sklearn-joblib", {}), ("catboost-cbm", {}), ("xgboost-ubj", {"method": "margin"}), ("onnx", {})],
+)
+def test_records_for_which_there_is_no_accelerator_are_refused_when_they_are_written(
+    declared: str, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidInputError, match="accelerator"):
+        spec_of(declared, accelerator="daal4py", **fields)
+
+
+def test_a_job_names_the_accelerator_in_its_ledger(
+    job: JobFolder, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
+) -> None:
+    content = xgboost_file("binary", frame, training, tmp_path).read_bytes()
+    features = [Feature(name, "double") for name in NAMES]
+    for model_id, fields in (("plain", {}), ("fast", {"accelerator": "daal4py"})):
+        job.add_model(
+            model_id,
+            lambda path: path.write_bytes(content),
+            features=features,
+            file="model.ubj",
+            declared="xgboost-ubj",
+            **fields,
+        )
+    job.add_object("a.parquet", frame)
+    job.write_spec()
+
+    job.score()
+
+    assert job.marker("plain", "a.parquet").notes == ()
+    [note] = job.marker("fast", "a.parquet").notes
+    assert note.startswith("predicted by daal4py")
+    native, fast = (job.output(name, "a.parquet")["prediction"].to_numpy() for name in ("plain", "fast"))
+    np.testing.assert_allclose(fast, native, rtol=TOLERANCE, atol=TOLERANCE)

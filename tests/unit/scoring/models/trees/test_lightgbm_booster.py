@@ -1,0 +1,185 @@
+"""LightGBM models predict as LightGBM itself does, row for row and bit for bit."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+
+from contract.catalog.model_fields import Feature
+from contract.codec import dumps
+from scoring.errors import ModelError
+from scoring.models import load_model
+from tests.unit.scoring.job_folder import REPOSITORY
+from tests.unit.scoring.models.loading import ROWS, columns_of, matrix_of, predicted_by_threads, spec_of
+
+QUIET = {"verbosity": -1, "num_threads": 1, "num_leaves": 7, "seed": 3}
+OBJECTIVES = {
+    "binary": {"objective": "binary"},
+    "multiclass": {"objective": "multiclass", "num_class": 3},
+    "one against all": {"objective": "multiclassova", "num_class": 3},
+    "regression": {"objective": "regression"},
+    "poisson": {"objective": "poisson"},
+    "ranking": {"objective": "lambdarank"},
+    "forest": {"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.6},
+    "linear trees": {"objective": "regression", "linear_tree": True},
+    "cross entropy": {"objective": "cross_entropy"},
+}
+
+
+def train(name: str, frame: pd.DataFrame, classes: pd.Series, folder: Path) -> tuple[Any, Path]:
+    several = "multiclass" in str(OBJECTIVES[name])
+    target = classes if several else classes > 0
+    target = frame["distance"] if name in ("regression", "linear trees", "poisson") else target.astype("int64")
+    group = [20] * (len(frame) // 20) if name == "ranking" else None
+    data = lightgbm.Dataset(frame, label=target, group=group)
+    booster = lightgbm.train({**QUIET, **OBJECTIVES[name]}, data, num_boost_round=6)
+    booster.save_model(folder / "model.txt")
+    return booster, folder / "model.txt"
+
+
+@pytest.mark.parametrize("method", ["predict", "margin"])
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_predictions_are_those_of_booster_predict(
+    name: str, method: str, numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
+) -> None:
+    assert numbers.isna().any().any(), "the rows must have missing values"
+    booster, file = train(name, numbers, classes, tmp_path)
+    spec = spec_of("lightgbm-text", method)
+
+    found = columns_of(spec, load_model(spec, file), numbers)
+
+    expected = booster.predict(numbers, raw_score=method == "margin").reshape(ROWS, -1)
+    several = expected.shape[1] > 1
+    assert list(found) == ([f"prediction_{i}" for i in range(3)] if several else ["prediction"])
+    np.testing.assert_array_equal(np.column_stack(list(found.values())), expected)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_probabilities_are_those_of_the_wrapper_that_trained_it(
+    several: bool, numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
+) -> None:
+    target = classes if several else (classes > 0).astype("int64")
+    wrapper = lightgbm.LGBMClassifier(n_estimators=5, num_leaves=7, n_jobs=1, verbosity=-1).fit(numbers, target)
+    wrapper.booster_.save_model(tmp_path / "model.txt")
+    spec = spec_of("lightgbm-text", "predict_proba")
+
+    found = columns_of(spec, load_model(spec, tmp_path / "model.txt"), numbers)
+
+    expected = wrapper.predict_proba(numbers)
+    assert list(found) == [f"prediction_{i}" for i in range(expected.shape[1])]
+    np.testing.assert_array_equal(np.column_stack(list(found.values())), expected)
+
+
+def test_categories_of_pandas_are_those_of_the_training(training: pd.DataFrame, tmp_path: Path) -> None:
+    """The scored rows have other categories in another order, one that is unknown, and missing ones."""
+    frame = training[["distance", "carrier", "hour"]].head(800)
+    frame = frame.assign(carrier=frame["carrier"].astype("category"))
+    target = (training["late"].head(800) + (training["carrier"].head(800) == "UA")).clip(upper=1)
+    booster = lightgbm.train({**QUIET, "objective": "binary"}, lightgbm.Dataset(frame, label=target), 8)
+    booster.save_model(tmp_path / "model.txt")
+    features = (Feature("distance", "double"), Feature("carrier", "string"), Feature("hour", "int32"))
+    spec = spec_of("lightgbm-text", features=features)
+    rows = training[["distance", "carrier", "hour"]].iloc[1_000:1_200].reset_index(drop=True)
+    rows.loc[5, "carrier"] = "ZZ"
+    rows.loc[6, "carrier"] = None
+
+    found = columns_of(spec, load_model(spec, tmp_path / "model.txt"), rows)["prediction"]
+
+    expected = booster.predict(rows.assign(carrier=rows["carrier"].astype("category")))
+    np.testing.assert_array_equal(found, expected)
+    assert len(set(booster.predict(frame.assign(distance=1_000.0, hour=5)))) > 1, "the category must count"
+
+
+@pytest.mark.parametrize("features", [("double", "double"), ("double", "string")])
+def test_records_that_do_not_declare_the_categories_are_refused(
+    features: tuple[str, ...], training: pd.DataFrame, tmp_path: Path
+) -> None:
+    whole = training["hour"].astype("category") if features[1] == "string" else training["carrier"].astype("category")
+    frame = pd.DataFrame({"distance": training["distance"], "kind": whole})
+    booster = lightgbm.train({**QUIET, "objective": "binary"}, lightgbm.Dataset(frame, label=training["late"]), 2)
+    booster.save_model(tmp_path / "model.txt")
+    declared = tuple(Feature(name, kind) for name, kind in zip(frame.columns, features, strict=True))
+    with pytest.raises(ModelError, match="declare exactly the categorical columns as string"):
+        load_model(spec_of("lightgbm-text", features=declared), tmp_path / "model.txt")
+
+
+def test_blanks_in_names_are_matched_with_the_underscores_that_lightgbm_makes_of_them(
+    numbers: pd.DataFrame, tmp_path: Path
+) -> None:
+    frame = numbers.rename(columns={"hour": "hour of day"})
+    booster = lightgbm.train({**QUIET, "objective": "regression"}, lightgbm.Dataset(frame, label=numbers["hour"]), 3)
+    booster.save_model(tmp_path / "model.txt")
+    spec = spec_of("lightgbm-text", features=tuple(Feature(name, "double") for name in frame.columns))
+    np.testing.assert_array_equal(
+        matrix_of(spec, load_model(spec, tmp_path / "model.txt"), frame)[:, 0], booster.predict(frame)
+    )
+
+
+def test_a_model_that_was_trained_on_a_matrix_knows_how_many_features_only(
+    numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
+) -> None:
+    data = lightgbm.Dataset(numbers.to_numpy(), label=classes > 0)
+    booster = lightgbm.train({**QUIET, "objective": "binary"}, data, 2)
+    booster.save_model(tmp_path / "model.txt")
+    spec = spec_of("lightgbm-text")
+    np.testing.assert_array_equal(
+        matrix_of(spec, load_model(spec, tmp_path / "model.txt"), numbers)[:, 0], booster.predict(numbers.to_numpy())
+    )
+    with pytest.raises(ModelError, match="has 1 features, it was trained on 3"):
+        load_model(spec_of("lightgbm-text", features=(Feature("a", "double"),)), tmp_path / "model.txt")
+
+
+def test_what_does_not_fit_is_refused_with_the_way_out(
+    numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
+) -> None:
+    booster, file = train("regression", numbers, classes, tmp_path)
+    with pytest.raises(ModelError, match="predict_proba needs a classifier, its objective is regression"):
+        load_model(spec_of("lightgbm-text", "predict_proba"), file)
+    with pytest.raises(ModelError, match="position 0 is 'hour' in the record"):
+        load_model(
+            spec_of("lightgbm-text", features=tuple(Feature(n, "double") for n in reversed(numbers.columns))), file
+        )
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(booster))
+    with pytest.raises(ModelError, match=r"is a pickle, not LightGBM's text: save it with booster_.save_model"):
+        load_model(spec_of("lightgbm-text"), tmp_path / "model.pkl")
+    (tmp_path / "cut.txt").write_text(file.read_text()[:700])
+    with pytest.raises(ModelError, match="ends before its last tree"):
+        load_model(spec_of("lightgbm-text"), tmp_path / "cut.txt")
+
+
+def test_threads_that_predict_at_the_same_time_get_the_same(
+    numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
+) -> None:
+    booster, file = train("multiclass", numbers, classes, tmp_path)
+    model = load_model(spec_of("lightgbm-text"), file)
+    assert model.concurrent
+    expected = booster.predict(numbers)
+    assert all(np.array_equal(values, expected) for values in predicted_by_threads(model, numbers))
+
+
+def test_lightgbm_loads_without_scikit_learn(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
+    """Its import takes longer than a small job; nothing but this test would notice that it came back."""
+    _, file = train("binary", numbers, classes, tmp_path)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from contract.codec import loads\n"
+        "from contract.catalog.model_spec import ModelSpec\n"
+        "from scoring.models import load_model\n"
+        "model = load_model(loads(ModelSpec, sys.argv[2]), Path(sys.argv[1]))\n"
+        "print(len(model.outputs), [name for name in ('sklearn', 'joblib', 'matplotlib') if name in sys.modules])\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(file), dumps(spec_of("lightgbm-text"))],
+        env={"PYTHONPATH": f"{REPOSITORY / 'inference_container'}:{REPOSITORY}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "1 []\n", ended.stderr

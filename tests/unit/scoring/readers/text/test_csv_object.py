@@ -1,0 +1,276 @@
+"""CSV: types where a model declares them, exact text elsewhere, and every bad row named."""
+
+import gzip
+import os
+import subprocess
+import sys
+import tracemalloc
+import zlib
+from pathlib import Path
+from unittest.mock import patch
+
+import pyarrow as pa
+import pytest
+
+from contract.job.job_input import JobInput
+from scoring.errors import DataError
+from scoring.readers import open_object
+from scoring.readers.text import csv_records, text_object
+from tests.unit.scoring.readers.reading import COMPRESSORS, read_object
+
+TYPES = {"age": "double", "visits": "int64", "plan": "string", "new": "bool"}
+HEADER = b"id,age,visits,plan,new\n"
+
+
+def test_features_take_their_types_and_all_else_its_text(tmp_path: Path) -> None:
+    found = read_object(tmp_path, "x.csv", HEADER + b'007, 1.50 ,3,"a,b",true\n"",NA,,NA,0\n', TYPES)
+    assert [str(field.type) for field in found.schema] == ["string", "double", "int64", "string", "bool"]
+    assert found.values == {
+        "id": ["007", ""],
+        "age": [1.5, None],
+        "visits": [3, None],
+        "plan": ["a,b", None],
+        "new": [True, False],
+    }
+    assert found.rejected == ()
+
+
+def test_null_values_are_the_records_and_for_features_only(tmp_path: Path) -> None:
+    found = read_object(tmp_path, "x.csv", b"id,age,plan\n-,-,NA\n", TYPES, null_values=("-",))
+    assert found.values == {"id": ["-"], "age": [None], "plan": ["NA"]}
+    # Without any, an empty cell of text is empty text.
+    assert read_object(tmp_path, "x.csv", b"id,plan\n1,\n", TYPES, null_values=()).values["plan"] == [""]
+
+
+@pytest.mark.parametrize("end", sorted(COMPRESSORS))
+def test_compressed_or_not_it_is_the_same(tmp_path: Path, end: str) -> None:
+    content = HEADER + b"".join(b"%d,%d.5,%d,p,1\n" % (row, row, row) for row in range(1_000))
+    found = read_object(tmp_path, f"x.csv{end}", COMPRESSORS[end](content), TYPES, rows=64)
+    assert found.values["visits"] == list(range(1_000))
+    assert found.rows == 1_000
+
+
+def test_delimiter_quote_and_byte_order_mark(tmp_path: Path) -> None:
+    content = b"\xef\xbb\xbfid;plan\r\n1;'a;''b'\r\n"
+    found = read_object(tmp_path, "x.csv", content, csv_delimiter=";", csv_quote="'")
+    assert found.values == {"id": ["1"], "plan": ["a;'b"]}
+    # The extension says the delimiter of .tsv; and with no quote, quotes are letters.
+    assert read_object(tmp_path, "x.tsv", b'id\tplan\n1\t"x\n', csv_quote="").values == {"id": ["1"], "plan": ['"x']}
+
+
+def test_without_a_header_the_columns_have_the_names_of_the_record(tmp_path: Path) -> None:
+    found = read_object(tmp_path, "x.csv", b"1,2.5\n3,4\n", TYPES, csv_header=False, csv_columns=("id", "age"))
+    assert found.values == {"id": ["1", "3"], "age": [2.5, 4.0]}
+
+
+def test_lines_may_end_in_every_way_and_lie_in_quotes(tmp_path: Path) -> None:
+    content = b'id,plan\n1,"two\r\nlines"\r\n\n\r\n2,"a\rb"\r3,c'
+    assert read_object(tmp_path, "x.csv", content).values == {
+        "id": ["1", "2", "3"],
+        "plan": ["two\r\nlines", "a\rb", "c"],
+    }
+
+
+def test_names_that_need_quotes_and_columns_without_a_name(tmp_path: Path) -> None:
+    found = read_object(tmp_path, "x.csv", b',"a ""b"", c","two\nlines"\n1,2,3\n')
+    assert found.values == {"": ["1"], 'a "b", c': ["2"], "two\nlines": ["3"]}
+
+
+BAD_ROWS = [
+    (b"1,x,3,p,1", "has 'x' in column 'age', expected double"),
+    (b"1,1,3.5,p,1", "has '3.5' in column 'visits', expected int64"),
+    (b"1,1,9223372036854775808,p,1", "has '9223372036854775808' in column 'visits', expected int64"),
+    (b"1,1,3,p,yes", "has 'yes' in column 'new', expected bool"),
+    (b"1,1,3,p", "has 4 cells, expected 5 as the header has"),
+    (b"1,1,3,p,1,,", "has 7 cells, expected 5 as the header has"),
+    (b"   ", "has 1 cells, expected 5 as the header has"),
+    (b"1,1,3,p\0q,1", "holds a NUL byte in column 'plan'"),
+    (b"1,1,3,p\xc3,1", "is not UTF-8 (byte 0xc3 at byte 7 of the row)"),
+    (b"\xff,1,3,p,1", "is not UTF-8 (byte 0xff at byte 0 of the row)"),
+    (b'1,1,3,"p"q,1', "has text behind the closing quote of cell 4"),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), BAD_ROWS, ids=[reason for _, reason in BAD_ROWS])
+@pytest.mark.parametrize("around", [3, 3_000])
+def test_a_bad_row_is_named_and_all_others_are_read(tmp_path: Path, line: bytes, reason: str, around: int) -> None:
+    good = b"".join(b'%d,%d.5,%d,"p",1\n' % (row, row, row) for row in range(around))
+    found = read_object(tmp_path, "x.csv", HEADER + good + line + b"\n" + good, TYPES)
+    [row] = found.rejected
+    assert (row.row, row.reason) == (around, reason)
+    assert row.raw == line.decode("utf-8", "backslashreplace")
+    assert found.values["visits"] == [*range(around), *range(around)]
+    assert found.numbers == (*range(around), *range(around + 1, 2 * around + 1))
+
+
+def test_a_quote_that_is_never_closed_spoils_its_own_line_alone(tmp_path: Path) -> None:
+    content = b'id,plan\n1,"a"\n2,"open\n3,c\n4,d\n'
+    found = read_object(tmp_path, "x.csv", content)
+    assert found.reasons == {1: "has a quote that opens cell 2 and is never closed"}
+    assert found.values == {"id": ["1", "3", "4"], "plan": ["a", "c", "d"]}
+    assert found.rejected[0].raw == '2,"open'
+
+
+def test_a_quote_inside_of_a_cell_is_a_letter(tmp_path: Path) -> None:
+    rows = [f'{row},{row}" pipe,"x"' for row in range(500)]
+    found = read_object(tmp_path, "x.csv", b"id,plan,more\n" + "\n".join(rows).encode())
+    assert found.values["plan"] == [f'{row}" pipe' for row in range(500)]
+
+
+def test_raw_text_of_a_bad_row_is_cut(tmp_path: Path) -> None:
+    found = read_object(tmp_path, "x.csv", b"id,plan\n" + b"x" * 5_000 + b"\n")
+    assert found.rejected[0].raw == "x" * 1_000 + "…"
+
+
+def test_the_same_rows_are_bad_whichever_columns_are_asked_for(tmp_path: Path) -> None:
+    content = HEADER + b"1,1,3,p\xff,1\n1,1\n2,2,2,p,1\n"
+    assert read_object(tmp_path, "x.csv", content, TYPES, columns=["age"]).reasons.keys() == {0, 1}
+
+
+def test_nulls_are_counted_where_they_decide_a_dtype(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(HEADER + b"1,,,,\n2,1,2,p,1\n3,,,,0\n")
+    with open_object("x.csv", tmp_path / "x.csv", JobInput(types=TYPES)) as source:
+        assert source.null_counts(["age", "visits", "plan", "new", "absent"]) == {"visits": 2, "new": 1}
+        assert source.text_columns() == ["id", "plan"]
+        assert source.group_rows() == []
+
+
+def test_nulls_are_counted_in_one_reading_for_all_models(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(HEADER + b"1,,,,\n")
+    with open_object("x.csv", path, JobInput(types=TYPES)) as source:
+        assert source.null_counts(["visits"]) == {"visits": 1}
+        path.unlink()
+        assert source.null_counts(["new", "age"]) == {"new": 1}
+
+
+def test_ten_thousand_columns(tmp_path: Path) -> None:
+    names = [f"c{place}" for place in range(10_000)]
+    lines = [",".join(names), ",".join(map(str, range(10_000))), ",".join(map(str, range(9_999)))]
+    found = read_object(tmp_path, "x.csv", "\n".join(lines).encode(), {"c7": "int64"})
+    assert found.values["c7"] == [7]
+    assert found.values["c9999"] == ["9999"]
+    assert found.reasons == {1: "has 9,999 cells, expected 10,000 as the header has"}
+
+
+def test_columns_of_one_name_are_kept_apart_for_whoever_refuses_them(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"age,age\n1,2\n")
+    with open_object("x.csv", tmp_path / "x.csv", JobInput(types=TYPES)) as source:
+        assert source.schema.names == ["age", "age"]
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "why"),
+    [
+        ("x.csv", b"", r"object 'x\.csv' is empty \(0 bytes\), and CSV has at least its columns: write it again"),
+        ("x.csv", b"\n \n"[:1], r"cannot be read as CSV: it holds no data"),
+        ("x.csv.gz", gzip.compress(b""), r"cannot be read as CSV in gzip: it holds no data"),
+        ("x.csv", b"a\0b,c\n", r"its header holds NUL bytes, so it is no text"),
+        ("x.csv", b"a\xff,c\n", r"its header is not UTF-8 \(byte 0xff\)"),
+        ("x.csv", b'"a"b,c\n', r"its header cannot be read \(',' expected after '\"'\)"),
+        ("x.csv", b"\xff\xfea\0", r"is not CSV as its name says, it looks like text in UTF-16"),
+        ("x.csv", b"PK\x03\x04....", r"it looks like a zip archive or a spreadsheet \(first bytes 50 4b 03 04"),
+        ("x.csv", gzip.compress(b"a,b\n"), r"is not CSV as its name says, it looks like gzip"),
+        ("x.csv.gz", b"a,b\n1,2\n", r"is not CSV in gzip as its name says, it looks like something else"),
+        ("x.csv.zst", gzip.compress(b"a,b\n"), r"is not CSV in zstd as its name says, it looks like gzip"),
+        ("x.txt", b"a,b\n1,2\n", r"has no known format: its key must end in \.parquet, or \.csv"),
+    ],
+)
+def test_what_is_no_csv_is_refused(tmp_path: Path, key: str, content: bytes, why: str) -> None:
+    with pytest.raises(DataError, match=why):
+        read_object(tmp_path, key, content)
+
+
+@pytest.mark.parametrize("end", [".gz", ".zst"])
+def test_compressed_data_that_was_cut_off_is_refused_after_what_could_be_read(tmp_path: Path, end: str) -> None:
+    content = b"id,plan\n" + b"".join(b"%d,%d\n" % (row, row * 7919) for row in range(600_000))
+    compressed = COMPRESSORS[end](content)
+    path = tmp_path / f"x.csv{end}"
+    path.write_bytes(compressed[: len(compressed) * 3 // 4])
+    read: list[int] = []
+    with (
+        open_object(path.name, path) as source,
+        pytest.raises(DataError, match=r"cannot be read as (gzip|zstd) after row [\d,]+ \(OSError: Truncated") as error,
+    ):
+        read.extend(item.batch.num_rows for item in source.batches(65_536, frozenset({"id"}), use_threads=False))
+    assert f"after row {sum(read) - 1:,}" in error.value.text
+    path.write_bytes(compressed[:50])
+    with pytest.raises(DataError, match="it is damaged or was cut off; write it again"):
+        open_object(path.name, path)
+
+
+def test_a_row_without_an_end_is_refused_and_never_held_whole(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"id\n1\n" + b"x" * 60_000)
+    with (
+        patch.object(csv_records, "MOST_RECORD_BYTES", 20_000),
+        patch.object(text_object, "MOST_RECORD_BYTES", 20_000),
+        patch.object(csv_records, "BLOCK_BYTES", 1_000),
+        open_object("x.csv", tmp_path / "x.csv") as source,
+        pytest.raises(DataError, match=r"row 1 is longer than 20,000 bytes, the most that a row may have"),
+    ):
+        list(source.batches(10, frozenset({"id"}), use_threads=False))
+
+
+def test_a_quote_that_stays_open_for_too_long_spoils_its_own_line_alone(tmp_path: Path) -> None:
+    content = b'id,plan\n1,"a\n' + b"2,b\n" * 20_000
+    with patch.object(csv_records, "MOST_RECORD_BYTES", 20_000), patch.object(csv_records, "BLOCK_BYTES", 1_000):
+        found = read_object(tmp_path, "x.csv", content)
+    assert found.reasons == {0: "has a quote that opens cell 2 and is never closed"}
+    assert found.rows == 20_001
+
+
+def bomb(path: Path, line: bytes) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    lines = line * ((1 << 20) // len(line))
+    path.write_bytes(
+        packer.compress(b"id,plan\n") + b"".join(packer.compress(lines) for _ in range(100)) + packer.flush()
+    )
+
+
+def test_a_bomb_of_one_row_does_not_burst(tmp_path: Path) -> None:
+    bomb(tmp_path / "x.csv.gz", b"x")
+    tracemalloc.start()
+    with (
+        open_object("x.csv.gz", tmp_path / "x.csv.gz") as source,
+        pytest.raises(DataError, match="row 0 is longer than 16,777,216 bytes"),
+    ):
+        list(source.batches(65_536, frozenset({"id"}), use_threads=False))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+
+
+def test_a_bomb_of_many_rows_does_not_burst(tmp_path: Path) -> None:
+    bomb(tmp_path / "x.csv.gz", b"1,2\n")
+    tracemalloc.start()
+    before = pa.total_allocated_bytes()
+    rows = most = 0
+    with open_object("x.csv.gz", tmp_path / "x.csv.gz") as source:
+        for item in source.batches(65_536, frozenset({"id"}), use_threads=False):
+            rows += item.batch.num_rows
+            most = max(most, pa.total_allocated_bytes() - before)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows == 100 << 18
+    assert peak < 100 << 20
+    assert most < 100 << 20
+
+
+def test_reading_text_does_not_load_pandas(tmp_path: Path) -> None:
+    """It costs every worker a third of a second."""
+    (tmp_path / "x.csv").write_bytes(HEADER + b"1,2,3,,1\n")
+    (tmp_path / "x.jsonl").write_bytes(b'{"id":"x","age":1,"plan":null}\n')
+    code = f"""
+import sys
+from pathlib import Path
+from contract.job.job_input import JobInput
+from scoring.readers import open_object
+for name in ("x.csv", "x.jsonl"):
+    with open_object(name, Path({str(tmp_path)!r}) / name, JobInput(types={TYPES!r})) as source:
+        [item] = source.batches(9, frozenset(source.schema.names), use_threads=False)
+        assert item.batch.num_rows == 1
+sys.exit("pandas" in sys.modules)
+"""
+    root = Path(__file__).parents[5]
+    search = os.pathsep.join([str(root), str(root / "inference_container")])
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": search})

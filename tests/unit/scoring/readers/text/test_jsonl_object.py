@@ -1,0 +1,181 @@
+"""JSON Lines: types where a model declares them, text elsewhere, and every bad line named."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from contract.dataset.formats import HEAD_BYTES
+from contract.job.job_input import JobInput
+from scoring.errors import DataError
+from scoring.readers import open_object
+from scoring.readers.text import jsonl_object, text_object
+from tests.unit.scoring.readers.reading import COMPRESSORS, read_object
+
+TYPES = {"age": "double", "visits": "int64", "plan": "string", "new": "bool"}
+GOOD = b'{"id":"%d","age":%d.5,"visits":%d,"plan":"p","new":true}\n'
+
+
+def test_features_take_their_types_and_a_field_that_is_not_there_is_null(tmp_path: Path) -> None:
+    content = b'{"plan":"a","visits":3,"age":2,"new":false}\n{"age":null}\n'
+    found = read_object(tmp_path, "x.jsonl", content, TYPES)
+    assert found.schema.names == ["plan", "visits", "age", "new"]
+    assert found.values == {"plan": ["a", None], "visits": [3, None], "age": [2.0, None], "new": [False, None]}
+
+
+def test_other_fields_are_text_with_no_digit_lost(tmp_path: Path) -> None:
+    values = ['"x"', "12345678901234567890123", "1.10", "true", "null", '{"a": [1.0, "é"]}', "[]"]
+    lines = "".join(f'{{"v":{value},"age":1}}\n' for value in values)
+    found = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES)
+    assert found.values["v"] == ["x", *values[1:4], None, *values[5:]]
+
+
+@pytest.mark.parametrize("values", [["1", "2"], ["true", "false"], ['"a"', '"b"']], ids=["int", "bool", "text"])
+def test_other_fields_of_one_kind_are_the_same_text_when_read_at_once(tmp_path: Path, values: list[str]) -> None:
+    lines = "".join(f'{{"v":{value},"age":1}}\n' for value in values)
+    found = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES)
+    assert found.values["v"] == [value.strip('"') for value in values]
+
+
+WRITTEN = ["1.50", "15e-1", "-0.0", "1E+5", "7", "null", "true", '"1.5"', '{"a": [1.0, "\\"v\\":"]}', "[]", '"ä"']
+
+
+@pytest.mark.parametrize("others", ["", ',"w":2.50'], ids=["one", "several"])
+def test_numbers_are_text_as_they_are_written_and_need_no_look_at_every_line(tmp_path: Path, others: str) -> None:
+    """A number with a fraction that no model reads is usual, and line by line would take eight times as long."""
+    lines = "".join(f'{{"age":1,"v":{value}{others}}}\n{{"age":2}}\n' for value in WRITTEN)
+    with patch.object(jsonl_object.JsonLinesObject, "_by_line", side_effect=AssertionError("line by line")):
+        found = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES)
+        few = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES, columns=["v", "age"])
+    texts = [None if value == "null" else value.strip('"') for value in WRITTEN]
+    assert found.values["v"] == [text for value in texts for text in (value, None)]
+    assert found.values["age"] == [1.0, 2.0] * len(WRITTEN)
+    assert few.values == {name: found.values[name] for name in ("v", "age")}
+    if others:
+        assert found.values["w"] == ["2.50", None] * len(WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"v":1.50,"age":1,"v":2.5}', "has the field 'v' more than once"),
+        ('{"v":1.50,"age":1,"\\u0076":2.5}', "has the field 'v' more than once"),
+        ('{"v":1.50,"age":1,"z":1}', "has the field 'z', which no line of the object's beginning has"),
+        ('{"v":1.50,"age":1,"d":{"v":2.5}}', "1.50"),
+        ('{"d":{"v":2.5},"age":1}', None),
+        ('{"v": 1.50 ,"age":1,"d":"\\"v\\":7"}', "1.50"),
+        ('{"v":"v","age":1,"d":"v"}', "v"),
+        ('{"v" :1.50,"age":1,"d":{"v\\":":1}}', "1.50"),
+    ],
+)
+def test_a_line_that_could_be_read_in_two_ways_is_read_as_python_reads_it(
+    tmp_path: Path, line: str, expected: str | None
+) -> None:
+    # It lies behind what is looked at to find out the fields.
+    rows = HEAD_BYTES // 20
+    head = '{"v":0.5,"age":0,"d":"x"}\n' * rows
+    found = read_object(tmp_path, "x.jsonl", f"{head}{line}\n{head}".encode(), TYPES)
+    if found.rejected:
+        assert list(found.reasons) == [rows]
+        assert str(expected) in found.reasons[rows]
+    else:
+        assert found.values["v"] == ["0.5"] * rows + [expected] + ["0.5"] * rows
+
+
+@pytest.mark.parametrize("end", sorted(COMPRESSORS))
+@pytest.mark.parametrize("name", ["x.jsonl", "x.ndjson"])
+def test_compressed_or_not_it_is_the_same(tmp_path: Path, name: str, end: str) -> None:
+    content = b"".join(GOOD % (row, row, row) for row in range(1_000))
+    found = read_object(tmp_path, name + end, COMPRESSORS[end](content), TYPES, rows=64)
+    assert found.values["visits"] == list(range(1_000))
+
+
+def test_blank_lines_and_blanks_around_objects_do_not_count(tmp_path: Path) -> None:
+    found = read_object(tmp_path, "x.jsonl", b'\xef\xbb\xbf\n {"age":1} \r\n\n\r\n\t{"age":2}', TYPES)
+    assert (found.values["age"], found.rows) == ([1.0, 2.0], 2)
+
+
+BAD_LINES = [
+    (b"nope", "is no JSON (Expecting value: line 1 column 1 (char 0))"),
+    (b'{"age":1', "is no JSON (Expecting ',' delimiter: line 1 column 9 (char 8))"),
+    (b'{"age":1}{"age":2}', "is no JSON (Extra data: line 1 column 10 (char 9))"),
+    (b"[1]", "is no JSON object"),
+    (b'{"age":"1"}', "has '1' in field 'age', expected double"),
+    (b'{"age":true}', "has true in field 'age', expected double"),
+    (b'{"age":1e999}', "has 1e999 in field 'age', expected double"),
+    (b'{"visits":1.0}', "has 1.0 in field 'visits', expected int64"),
+    (b'{"visits":99999999999999999999}', "has 99999999999999999999 in field 'visits', expected int64"),
+    (b'{"plan":{"a":1}}', "has {\"a\": 1} in field 'plan', expected string"),
+    (b'{"plan":5}', "has 5 in field 'plan', expected string"),
+    (b'{"new":1}', "has 1 in field 'new', expected bool"),
+    (b'{"age":1,"age":2}', "has the field 'age' more than once"),
+    (b'{"later":1}', "has the field 'later', which no line of the object's beginning has, so the output has no column"),
+    (b'{"plan":"\\ud800"}', "has half of a surrogate pair, which is no character"),
+    (b'{"plan":"\xff"}', "is not UTF-8 (byte 0xff at byte 9)"),
+    (b'{"plan":"a\0"}', "is no JSON (Invalid control character at: line 1 column 11 (char 10))"),
+    (b'{"id":' + b"[" * 501 + b"]" * 501 + b"}", "is nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), BAD_LINES, ids=[reason[:40] for _, reason in BAD_LINES])
+@pytest.mark.parametrize("around", [3, 30_000])
+def test_a_bad_line_is_named_and_all_others_are_read(tmp_path: Path, line: bytes, reason: str, around: int) -> None:
+    good = b"".join(GOOD % (row, row, row) for row in range(around))
+    found = read_object(tmp_path, "x.jsonl", good + line + b"\n" + good, TYPES)
+    if b"later" in line and around == 3:
+        # All of it is the beginning.
+        assert found.rejected == ()
+        return
+    [row] = found.rejected
+    assert row.row == around
+    assert row.reason.startswith(reason)
+    assert row.raw[:900] == line.decode("utf-8", "backslashreplace")[:900]
+    assert found.values["visits"] == [*range(around), *range(around)]
+
+
+def test_brackets_in_a_text_are_no_nesting(tmp_path: Path) -> None:
+    text = "[" * 600 + '\\"{'
+    bad = b'{"plan":5}\n'  # sends its block through the slow and exact reading
+    found = read_object(tmp_path, "x.jsonl", bad + GOOD % (1, 1, 1) + b'{"plan":"' + text.encode() + b'"}\n', TYPES)
+    assert [row.row for row in found.rejected] == [0]
+    assert found.values["plan"][-1] == "[" * 600 + '"{'
+
+
+def test_a_field_that_the_output_does_not_carry_may_come_later(tmp_path: Path) -> None:
+    good = b"".join(GOOD % (row, row, row) for row in range(30_000))
+    found = read_object(tmp_path, "x.jsonl", good + b'{"later":1}\n', TYPES, columns=["age"])
+    assert (found.rows, found.rejected) == (30_001, ())
+
+
+def test_nulls_are_counted_where_they_decide_a_dtype(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(b'{"age":1,"visits":1,"new":true}\n{"new":null}\n{}\n')
+    with open_object("x.jsonl", tmp_path / "x.jsonl", JobInput(types=TYPES)) as source:
+        assert source.null_counts(["age", "visits", "new", "plan"]) == {"visits": 2, "new": 2}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", r"is empty \(0 bytes\), and JSON Lines has at least its columns"),
+        (b"\n\n", "cannot be read as JSON Lines: it holds no data"),
+        (b'[{"a":1},\n{"a":2}]', r"the first is '\[\{\"a\":1\},': it is a JSON array, write one object a line"),
+        (b"{}\n{}\n", "the JSON objects of its beginning have no field, so there is no column to score"),
+        (b"a,b\n1,2\n", "no line of its beginning is a JSON object; the first is 'a,b'"),
+        (b"PAR1....", "is not JSON Lines as its name says, it looks like Parquet"),
+    ],
+)
+def test_what_is_no_json_lines_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
+    with pytest.raises(DataError, match=why):
+        read_object(tmp_path, "x.jsonl", content)
+
+
+def test_a_line_without_an_end_is_refused_and_never_held_whole(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(b'{"age":1}\n{"age":' + b" " * 60_000)
+    with (
+        patch.object(jsonl_object, "MOST_RECORD_BYTES", 20_000),
+        patch.object(text_object, "MOST_RECORD_BYTES", 20_000),
+        patch.object(jsonl_object, "BLOCK_BYTES", 1_000),
+        open_object("x.jsonl", tmp_path / "x.jsonl") as source,
+        pytest.raises(DataError, match=r"row 1 is longer than 20,000 bytes, the most that a row may have"),
+    ):
+        list(source.batches(10, frozenset({"age"}), use_threads=False))

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from contract.job.scoring_spec import PinnedObject
+from contract.training.training_spec import TrainingSpec
+from scoring.errors import ConfigurationError
+from tests.unit.training.training_folder import doubles
+from training.data.labels import Survey
+from training.trainers import sklearn_trainer, xgboost_trainer
+from training.trainers.memory import memory_budget, refuse_if_too_large
+from training.trainers.trainer import threads_for
+
+GIB = 2**30
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal:  16777216 kB\nMemAvailable:   8388608 kB\n")
+    return tmp_path / "proc"
+
+
+def test_the_budget_is_what_the_machine_has_left(tmp_path: Path, proc: Path) -> None:
+    assert memory_budget(tmp_path / "none", proc) == 8 * GIB
+
+
+def test_the_least_limit_of_all_control_groups_above_counts(tmp_path: Path, proc: Path) -> None:
+    (proc / "self" / "cgroup").write_text("0::/docker/abc\n")
+    root = tmp_path / "cgroup"
+    (root / "docker" / "abc").mkdir(parents=True)
+    (root / "docker" / "memory.max").write_text(f"{4 * GIB}\n")
+    (root / "docker" / "memory.current").write_text(f"{2 * GIB}\n")
+    (root / "docker" / "abc" / "memory.max").write_text("max\n")
+    assert memory_budget(root, proc) == 3 * GIB
+
+
+def test_the_first_version_of_control_groups_is_read_too(tmp_path: Path, proc: Path) -> None:
+    (proc / "self" / "cgroup").write_text("4:memory:/docker/abc\n")
+    (tmp_path / "cgroup" / "memory").mkdir(parents=True)
+    (tmp_path / "cgroup" / "memory" / "memory.limit_in_bytes").write_text(f"{GIB}\n")
+    assert memory_budget(tmp_path / "cgroup", proc) == GIB
+
+
+def test_what_does_not_fit_is_refused_with_the_way_out() -> None:
+    refuse_if_too_large(84, "it", "none", budget=100)
+    with pytest.raises(
+        ConfigurationError, match=r"needs about 2\.00 GiB of memory, this instance has 0\.85 GiB for it: go"
+    ):
+        refuse_if_too_large(2 * GIB, "it", "go elsewhere", budget=GIB)
+
+
+def spec(**fields: object) -> TrainingSpec:
+    values = {
+        "execution_id": "e",
+        "job_id": "j",
+        "model_id": "m",
+        "version": "v",
+        "dataset": "d",
+        "trainer": "xgboost",
+        "label": "y",
+        "features": doubles(),
+        "task": "binary",
+        "method": "predict",
+        "format": "xgboost-ubj",
+        "model_file": "m",
+        "objects": (PinnedObject("a", 1, "e"),),
+        "metric": "auc",
+    }
+    return TrainingSpec(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def test_the_need_grows_with_rows_and_columns_and_external_memory_keeps_the_columns_out_of_it() -> None:
+    found = Survey(800, 200, (0, 1), 0.0)
+    small = xgboost_trainer.needed_bytes(spec(), found, {})
+    large = xgboost_trainer.needed_bytes(spec(features=doubles("abcdef")), found, {})
+    assert large - small == 1_000 * 3 * 5
+    outside = {"external_memory": True}
+    assert xgboost_trainer.needed_bytes(spec(), found, outside) == xgboost_trainer.needed_bytes(
+        spec(features=doubles("abcdef")), found, outside
+    )
+    trees = spec(trainer="sklearn", estimator="random_forest", format="sklearn-joblib")
+    linear = spec(trainer="sklearn", estimator="logistic_regression", format="sklearn-joblib")
+    assert 1_000 * 3 * 4 < sklearn_trainer.needed_bytes(trees, found) < sklearn_trainer.needed_bytes(linear, found)
+
+
+def test_small_data_gets_one_thread_and_large_data_all_cores() -> None:
+    assert [threads_for(rows, 10, 8) for rows in (1, 250_000, 10_000_000)] == [1, 2, 8]
