@@ -109,4 +109,4 @@ def _close_jobs(execution_id: str, deployment: Deployment) -> None:
 
 def _label(request: object) -> str:
     label = request.get("execution_label") if isinstance(request, dict) else None
-    return label if isinstance(label, str) and LABEL.fullmatch(label) else ""
+    return label if isinstance(label, str) and LABEL.accepts(label) else ""

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from contract.catalog.image_variants import ImageVariant, image_of
-from contract.catalog.model_spec import Feature, ModelSpec
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
 from contract.dataset.columns import holds_every_value
 from contract.problems import Problem

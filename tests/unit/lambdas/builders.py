@@ -181,7 +181,7 @@ class Stage:
     ) -> ModelVersion:
         """Put a model, its version and its artifact where `fleetscore models register` puts them."""
         spec = spec or any_model_spec(model_id, version)
-        registered = ModelVersion(spec, dataset, compute or Compute(), max_attempts)
+        registered = ModelVersion(spec=spec, dataset=dataset, compute=compute or Compute(), max_attempts=max_attempts)
         self.table.put_item(Item=records.version_item(registered))
         self.table.put_item(Item=records.model_item(Model(model_id, version, enabled, tags or {})))
         self.s3.put_object(Bucket=self.models, Key=layout.artifact_key(model_id, version), Body=ARTIFACT)

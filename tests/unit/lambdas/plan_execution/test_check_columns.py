@@ -19,7 +19,7 @@ GOOD = pa.table({"distance": pa.array([1.0]), "hour": pa.array([1], pa.int32()),
 
 
 def problems_of(*columns: Column, **changes: Any) -> list[str]:
-    version = ModelVersion(any_model_spec(**changes), "flights")
+    version = ModelVersion(spec=any_model_spec(**changes), dataset="flights")
     return [str(problem) for problem in check_columns(version, "flights", "a.parquet", columns)]
 
 

@@ -34,7 +34,7 @@ def columns_of(key: str, content: bytes, **options: Any) -> list[str]:
 
 def register(stage: Stage, model_id: str, dataset: str = "flights", **changes: Any) -> None:
     stage.register(model_id, dataset=dataset)
-    version = ModelVersion(any_model_spec(model_id, **changes), dataset)
+    version = ModelVersion(spec=any_model_spec(model_id, **changes), dataset=dataset)
     stage.table.put_item(Item=records.version_item(version))
 
 
@@ -151,7 +151,7 @@ def jobs_of(key: str, *versions: ModelVersion) -> list[list[str]]:
 
 
 def version(model_id: str, **changes: Any) -> ModelVersion:
-    return ModelVersion(any_model_spec(model_id, **changes), "d")
+    return ModelVersion(spec=any_model_spec(model_id, **changes), dataset="d")
 
 
 def test_models_that_read_differently_get_jobs_of_their_own() -> None:

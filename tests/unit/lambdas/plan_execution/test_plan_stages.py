@@ -67,7 +67,7 @@ def test_a_name_that_is_too_long_for_a_file_is_refused() -> None:
 
 
 def test_the_requests_tolerance_goes_over_the_models() -> None:
-    version = ModelVersion(any_model_spec(tolerated_quarantine_fraction=0.25), "d")
+    version = ModelVersion(spec=any_model_spec(tolerated_quarantine_fraction=0.25), dataset="d")
     objects = {"d": (PinnedObject("a.parquet", 1, "e"),)}
 
     def planned(request: ExecutionRequest) -> float:
@@ -86,7 +86,7 @@ def test_objects_that_would_share_an_output_are_refused() -> None:
 
 
 def test_jobs_with_most_work_come_first() -> None:
-    versions = [ModelVersion(any_model_spec(name), name) for name in ("a", "b", "c", "d")]
+    versions = [ModelVersion(spec=any_model_spec(name), dataset=name) for name in ("a", "b", "c", "d")]
     sizes = {"a": 1, "b": 9, "c": 5, "d": 9}
     objects = {name: (PinnedObject("a.parquet", size, "e"),) for name, size in sizes.items()}
     jobs = form_jobs(ExecutionRequest(), assigned(*versions), objects, STAGE_COMPUTE)
@@ -95,7 +95,7 @@ def test_jobs_with_most_work_come_first() -> None:
 
 def test_a_job_never_gets_more_instances_than_objects() -> None:
     objects = {"d": tuple(PinnedObject(f"{number}.parquet", 1, "e") for number in range(3))}
-    version = ModelVersion(any_model_spec(), "d", Compute(instance_count=50))
+    version = ModelVersion(spec=any_model_spec(), dataset="d", compute=Compute(instance_count=50))
     (job,) = form_jobs(ExecutionRequest(), assigned(version), objects, STAGE_COMPUTE)
     assert job.compute.instance_count == 3
 
@@ -118,7 +118,7 @@ def test_an_empty_catalog_says_how_to_register() -> None:
 
 def test_a_job_with_a_ledger_too_long_to_verify_is_refused_before_it_is_scored() -> None:
     objects = {"d": tuple(PinnedObject(f"{number}.parquet", 1, "e") for number in range(MAX_COMMITS // 2 + 1))}
-    versions = [ModelVersion(any_model_spec(name), "d") for name in ("a", "b")]
+    versions = [ModelVersion(spec=any_model_spec(name), dataset="d") for name in ("a", "b")]
     apart = form_jobs(ExecutionRequest(), assigned(*versions), objects, STAGE_COMPUTE)
     together = form_jobs(ExecutionRequest(models_per_job=2), assigned(*versions), objects, STAGE_COMPUTE)
     assert check_commit_counts(apart) == []
