@@ -14,8 +14,7 @@ from cli.commands import training as training_commands
 from cli.failures import ExitStatus
 from cli.stage.backfill import STEPS
 from cli.stage.deployment import RESOURCES
-from contract.catalog.model_fields import ARROW_TYPES
-from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.catalog.model_formats import ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
 
 DEFAULT_STAGE = "dev"
 

@@ -91,7 +91,7 @@ class SageMakerService:
             abilities = Abilities(own_ml_root and abilities.own_ml_root, abilities.own_network)
         self._endpoint = endpoint
         self._may_assume = may_assume
-        self.authorize = authorize
+        self._authorize = authorize
         self.faults = Faults(root)
         # By ARN, as the next two: jobs of different kinds may have the same name.
         self._jobs: dict[str, Job] = {}
@@ -300,7 +300,7 @@ class SageMakerService:
         return self._known_keys[key_id]
 
     def _may_use_key(self, role_arn: str, key_id: str) -> bool:
-        return self.authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), {})
+        return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), {})
 
     # ---- the end -------------------------------------------------------------------------------------------------
 

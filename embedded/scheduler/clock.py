@@ -1,4 +1,4 @@
-"""The scheduler's clock: the real one, or set to another time from where it goes on."""
+"""The scheduler's clock, which tests and demos can set."""
 
 import json
 import os
@@ -8,7 +8,17 @@ from pathlib import Path
 
 
 class EmbeddedClock:
-    """Shared by processes through a file; nothing but the scheduler reads it, so moving it disturbs no other part."""
+    """A clock shared by processes through a file.
+
+    Only the scheduler reads it, so setting it affects no other service.
+
+    Example:
+        Fire a daily schedule without waiting for it::
+
+            with EmbeddedAws() as aws:
+                ...  # create the schedule
+                aws.clock.set(aws.clock.now() + timedelta(days=1))
+    """
 
     def __init__(self, root: Path) -> None:
         self._file = root / "clock.json"
@@ -17,16 +27,16 @@ class EmbeddedClock:
         return datetime.fromtimestamp(time.time() + self._offset(), UTC)
 
     def set(self, now: datetime) -> None:
-        """Let the clock show this time, from where it goes on at its pace.
+        """Set the clock, which continues at its normal pace.
 
         Raises:
-            ValueError: when the time has no time zone.
+            ValueError: The time has no time zone.
         """
         if now.tzinfo is None:
-            raise ValueError(f"now: {now!r} has no time zone, so it is no moment")
+            raise ValueError(f"now: {now!r} has no time zone: expected an aware datetime, such as datetime.now(UTC)")
         written = self._file.with_suffix(".new")
         written.write_text(json.dumps({"offset_seconds": now.timestamp() - time.time()}))
-        os.replace(written, self._file)  # noqa: PTH105 - another process reads it: whole or not at all
+        os.replace(written, self._file)  # noqa: PTH105 - atomic, for readers in other processes
 
     def _offset(self) -> float:
         try:

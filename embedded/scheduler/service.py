@@ -1,4 +1,4 @@
-"""Fires schedules: when each is due, as EventBridge Scheduler documents it, and the delivery to its target."""
+"""The schedules of EventBridge Scheduler: when each is due, and the delivery to its target."""
 
 import hashlib
 import json
@@ -17,6 +17,7 @@ from contract.triggers.schedule_expression import At, parse_expression
 from embedded.seams.schedules import Record, Refusal
 
 LOOK_EVERY_SECONDS = 0.2
+"""Time between two sweeps over all schedules."""
 _SERVICE = "scheduler.amazonaws.com"
 _VALIDATION = "ValidationException"
 
@@ -24,20 +25,20 @@ logger = logging.getLogger("embedded.scheduler")
 
 
 class RoleClients(Protocol):
-    """Gives an AWS client that acts as a role: `(role ARN, service name)`."""
+    """Returns an AWS client of a service that acts as a role."""
 
     def __call__(self, role_arn: str, service: str, /) -> Any: ...
 
 
 @dataclass
 class _Progress:
-    """How far a schedule has come. `seen` is the last moment up to which its times have been looked at."""
+    """Progress of a schedule. All of its times up to `seen` are handled or in `due`."""
 
     created: datetime
     seen: datetime
     expression: str
     due: list[tuple[datetime, datetime]] = field(default_factory=list)
-    """Times that wait in their flexible window: (when to fire, scheduled time)."""
+    """Times that wait for their delivery in a flexible window: (when to fire, scheduled time)."""
 
 
 class SchedulerService:
@@ -63,7 +64,10 @@ class SchedulerService:
         self._last_look: datetime | None = None
 
     def check(self, request: Record) -> Refusal | None:
-        """What CreateSchedule and UpdateSchedule refuse beside missing fields."""
+        """Return why CreateSchedule or UpdateSchedule refuses a request; None if it is accepted.
+
+        ministack has already checked for missing fields.
+        """
         expression, zone = request.get("ScheduleExpression") or "", request.get("ScheduleExpressionTimezone") or "UTC"
         try:
             parse_expression("ScheduleExpression", expression)
@@ -89,10 +93,10 @@ class SchedulerService:
         return None
 
     def sweep(self) -> None:
-        """Fire everything that has become due since the last look."""
+        """Fire all times that have become due since the last sweep."""
         now = self._now()
         if self._last_look is not None and now < self._last_look:
-            # The clock was set back: what lies ahead is to come again.
+            # The clock was set back, so times after `now` fire again.
             self._progress.clear()
         self._last_look = now
         records = {record["Arn"]: record for record in self._schedules()}
@@ -104,7 +108,7 @@ class SchedulerService:
     def _look(self, arn: str, record: Record, now: datetime) -> None:
         progress = self._progress.get(arn)
         if progress is None or progress.expression != record["ScheduleExpression"]:
-            # A rate fires at once, as the service documents it: its first time is not behind.
+            # As AWS documents it, a rate fires at once: include its first time.
             at_once = timedelta(microseconds=1 if record["ScheduleExpression"].startswith("rate") else 0)
             progress = _Progress(now, now - at_once, record["ScheduleExpression"])
             self._progress[arn] = progress
@@ -115,7 +119,7 @@ class SchedulerService:
         for scheduled in expression.times_after(since, zone, start or progress.created):
             if scheduled > now or (end is not None and scheduled > end):
                 break
-            # A schedule that is paused skips its times; it does not make up for them later.
+            # A paused schedule skips its times and does not catch up later.
             if record.get("State") == "ENABLED" and (start is None or scheduled >= start):
                 progress.due.append((scheduled + _delay(record, scheduled), scheduled))
         ready = [times for times in progress.due if times[0] <= now]
@@ -137,7 +141,9 @@ class SchedulerService:
             self._keep(record, body, failure.response["Error"])
 
     def _keep(self, record: Record, body: str, error: dict[str, str]) -> None:
-        """Put what could not be delivered into the dead-letter queue. A refusal here would not pass by waiting."""
+        """Send an undelivered message to the dead-letter queue, without a retry: a local refusal is
+        permanent.
+        """
         target = record["Target"]
         queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn")
         if not queue_arn:
@@ -158,11 +164,11 @@ class SchedulerService:
                 },
             )
         except ClientError:
-            logger.exception("schedule %s: its dead-letter queue takes nothing", record["Arn"])
+            logger.exception("schedule %s: its dead-letter queue refused the message", record["Arn"])
 
 
 def _filled_in(text: str, arn: str, scheduled: datetime) -> str:
-    """The target's input with the context attributes replaced."""
+    """Return the target's input with its context attributes replaced."""
     values = {
         "<aws.scheduler.schedule-arn>": arn,
         "<aws.scheduler.scheduled-time>": f"{scheduled.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -175,7 +181,7 @@ def _filled_in(text: str, arn: str, scheduled: datetime) -> str:
 
 
 def _delay(record: Record, scheduled: datetime) -> timedelta:
-    """Where in its flexible window a time fires: somewhere, but the same for the same schedule and time."""
+    """Return the delay within the flexible window, always the same for the same schedule and time."""
     window = record.get("FlexibleTimeWindow") or {}
     if window.get("Mode") != "FLEXIBLE":
         return timedelta()
@@ -185,7 +191,7 @@ def _delay(record: Record, scheduled: datetime) -> timedelta:
 
 
 def _moment(value: Any) -> datetime | None:
-    """StartDate or EndDate: epoch seconds, or ISO 8601 in a template."""
+    """Parse a StartDate or EndDate: epoch seconds in the API, ISO 8601 in a template."""
     if value is None:
         return None
     if isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""What the state machine's role must allow before Step Functions calls another service for it."""
+"""Checks of the state machine's role before Step Functions calls another service with it."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -6,15 +6,12 @@ from typing import Any
 
 from embedded.seams import authorize
 from embedded.seams.tasks import TaskError
-from embedded.step_functions.executions.execution import Run
+from embedded.step_functions.executions.execution import Execution
 
 _STATES = "arn:aws:states:::"
 
-# createXJob -> what the job's ARN is called, and which parameter is its name
-_SAGEMAKER_JOBS = {
-    "createProcessingJob": ("CreateProcessingJob", "DescribeProcessingJob", "processing-job", "ProcessingJobName"),
-    "createTrainingJob": ("CreateTrainingJob", "DescribeTrainingJob", "training-job", "TrainingJobName"),
-}
+_SAGEMAKER_JOBS = {"createProcessingJob": "Processing", "createTrainingJob": "Training"}
+"""Kind of job per integration."""
 SAGEMAKER_EVENT_RULES = {
     "createProcessingJob": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
     "createTrainingJob": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
@@ -25,16 +22,16 @@ _DYNAMODB_ACTIONS = {"getItem": "GetItem", "putItem": "PutItem", "updateItem": "
 
 @dataclass(frozen=True)
 class Permission:
+    """An action on a resource; `context` holds the condition keys of the call."""
+
     action: str
     resource: str
     context: dict[str, str] = field(default_factory=dict)
 
 
 def checkable(resource: str) -> bool:
-    """Whether this module knows which permissions a Task resource needs."""
+    """Return whether this module knows which permissions a Task resource needs."""
     if resource.startswith("arn:") and ":lambda:" in resource and ":function:" in resource:
-        return True
-    if ":activity:" in resource:
         return True
     service, _, action = _base(resource).partition(":")
     return (
@@ -46,23 +43,31 @@ def checkable(resource: str) -> bool:
     )
 
 
-def check_task(run: Run, resource: str, parameters: Any) -> None:
-    """Raise the error that AWS reports when the role may not make this call."""
-    error, permissions = _needed(run, resource, parameters if isinstance(parameters, dict) else {})
+def check_task(execution: Execution, resource: str, parameters: Any) -> None:
+    """Check every permission that a Task needs.
+
+    Raises:
+        TaskError: The role lacks a permission; error and cause read as on AWS.
+    """
+    error, permissions = _needed(execution, resource, parameters if isinstance(parameters, dict) else {})
     for permission in permissions:
-        if not authorize(run.role_arn, permission.action, permission.resource, permission.context):
-            raise TaskError(error, denial(run, permission, error))
+        check(execution, permission, error)
 
 
-def check(run: Run, permission: Permission, error: str) -> None:
-    if not authorize(run.role_arn, permission.action, permission.resource, permission.context):
-        raise TaskError(error, denial(run, permission, error))
+def check(execution: Execution, permission: Permission, error: str) -> None:
+    """Check one permission of the role.
+
+    Raises:
+        TaskError: Named `error`, if the role lacks the permission.
+    """
+    if not authorize(execution.role_arn, permission.action, permission.resource, permission.context):
+        raise TaskError(error, denial(execution, permission, error))
 
 
-def denial(run: Run, permission: Permission, error: str) -> str:
-    """The Cause, in the words that AWS uses."""
-    role = run.role_arn.rpartition("/")[2]
-    session = f"arn:aws:sts::{run.account_id}:assumed-role/{role}/{secrets.token_hex(16)}"
+def denial(execution: Execution, permission: Permission, error: str) -> str:
+    """Return the Cause of a denied call, worded as on AWS."""
+    role = execution.role_arn.rpartition("/")[2]
+    session = f"arn:aws:sts::{execution.account_id}:assumed-role/{role}/{secrets.token_hex(16)}"
     names = {"Lambda": "AWSLambda", "SageMaker": "AmazonSageMaker", "StepFunctions": "AWSStepFunctions"}
     service = names.get(error.partition(".")[0], "")
     status = 403 if service == "AWSLambda" else 400
@@ -76,9 +81,9 @@ def denial(run: Run, permission: Permission, error: str) -> str:
     return f"{text} (Service: {service}; Status Code: {status}; {request})"
 
 
-def _needed(run: Run, resource: str, parameters: dict[str, Any]) -> tuple[str, list[Permission]]:
+def _needed(execution: Execution, resource: str, parameters: dict[str, Any]) -> tuple[str, list[Permission]]:
     base = _base(resource)
-    here = f"{run.region}:{run.account_id}"
+    here = f"{execution.region}:{execution.account_id}"
     service, _, action = base.partition(":")
     if ":function:" in resource or base == "lambda:invoke":
         function = parameters.get("FunctionName", "") if base == "lambda:invoke" else resource
@@ -128,12 +133,18 @@ def _nested(machine: str, *, sync: bool) -> list[Permission]:
 
 
 def _sagemaker(here: str, action: str, parameters: dict[str, Any], *, sync: bool) -> list[Permission]:
-    create, describe, kind, name_field = _SAGEMAKER_JOBS[action]
-    job = f"arn:aws:sagemaker:{here}:{kind}/{str(parameters.get(name_field, '')).lower()}"
-    permissions = [Permission(f"sagemaker:{create}", job)]
+    kind = _SAGEMAKER_JOBS[action]
+    name = str(parameters.get(f"{kind}JobName", ""))
+    job = f"arn:aws:sagemaker:{here}:{kind.lower()}-job/{name.lower()}"
+    permissions = [Permission(f"sagemaker:Create{kind}Job", job)]
     if sync:
-        # Step Functions tags the jobs that it waits for, and asks for their state when an event is late.
-        permissions += [Permission("sagemaker:AddTags", job), Permission(f"sagemaker:{describe}", job)]
+        # Step Functions tags the jobs that it waits for, polls them when an event is late, and
+        # stops them when the execution is stopped.
+        permissions += [
+            Permission("sagemaker:AddTags", job),
+            Permission(f"sagemaker:Describe{kind}Job", job),
+            Permission(f"sagemaker:Stop{kind}Job", job),
+        ]
     if "RoleArn" in parameters:
         passed_to = {"iam:PassedToService": "sagemaker.amazonaws.com"}
         permissions.append(Permission("iam:PassRole", str(parameters["RoleArn"]), passed_to))
@@ -141,5 +152,7 @@ def _sagemaker(here: str, action: str, parameters: dict[str, Any], *, sync: bool
 
 
 def _base(resource: str) -> str:
-    """`sagemaker:createProcessingJob` of `arn:aws:states:::sagemaker:createProcessingJob.sync`."""
+    """Return `sagemaker:createProcessingJob` for
+    `arn:aws:states:::sagemaker:createProcessingJob.sync`.
+    """
     return resource.removeprefix(_STATES).partition(".")[0] if resource.startswith(_STATES) else ""

@@ -1,6 +1,6 @@
-"""How data enters and leaves a state: paths, templates, size limits.
+"""Input and output of a state: paths, templates and size limits.
 
-ministack resolves a path that leads nowhere to null; AWS fails the execution, and so does this.
+A path without a match fails the execution, as on AWS; ministack resolves it to null.
 """
 
 import copy
@@ -11,16 +11,22 @@ from embedded.seams.language import Context, intrinsic, path_tokens
 from embedded.seams.tasks import TaskError
 
 PAYLOAD_LIMIT_BYTES = 262_144
+"""Largest input or output of a state, as UTF-8 JSON."""
 
 State = dict[str, Any]
 
 
 def dump(data: Any) -> str:
+    """Return `data` as compact JSON."""
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
 def limited(data: Any, what: str) -> Any:
-    """`data` itself, if as JSON it is no longer than a state's input or output may be."""
+    """Return `data` if its JSON is within the payload limit.
+
+    Raises:
+        TaskError: States.DataLimitExceeded, with `what` as its subject.
+    """
     size = len(dump(data).encode())
     if size > PAYLOAD_LIMIT_BYTES:
         text = f"{what} has a size of {size} bytes, which exceeds the maximum of {PAYLOAD_LIMIT_BYTES} bytes"
@@ -29,7 +35,14 @@ def limited(data: Any, what: str) -> Any:
 
 
 def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
-    """The value that a path (`$.a[0].b`), context path (`$$.Execution.Id`) or intrinsic (`States.…`) stands for."""
+    """Return the value of a path, a context path (`$$.Execution.Id`) or an intrinsic (`States.…`).
+
+    >>> resolve("$.a[0].b", {"a": [{"b": 1}]}, {})
+    1
+
+    Raises:
+        TaskError: States.Runtime, naming `field`, if the path has no match or cannot be parsed.
+    """
     if path.startswith("States."):
         return intrinsic(path, data, context)
     if path == "$":
@@ -62,12 +75,12 @@ def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
 
 
 def public_context(context: Context) -> Context:
-    """The context object as `$$` shows it, without the interpreter's own entries."""
+    """Return the context object as `$$` shows it, without the interpreter's own entries."""
     return {key: value for key, value in context.items() if key not in ("QueryLanguage", "variables")}
 
 
 def fill(template: Any, data: Any, context: Context) -> Any:
-    """A payload template with each `"name.$": path` replaced by what the path stands for."""
+    """Return a payload template with each `"name.$": path` replaced by the path's value."""
     if isinstance(template, list):
         return [fill(item, data, context) for item in template]
     if not isinstance(template, dict):
@@ -81,25 +94,32 @@ def fill(template: Any, data: Any, context: Context) -> Any:
 
 
 def state_input(state: State, raw: Any, context: Context) -> Any:
-    """What InputPath lets in."""
+    """Apply InputPath."""
     path = state.get("InputPath", "$")
     return {} if path is None else resolve(path, raw, context, "InputPath")
 
 
 def state_output(state: State, raw: Any, result: Any, context: Context) -> Any:
-    """What ResultSelector, ResultPath and OutputPath make of a result."""
+    """Apply ResultSelector, ResultPath and OutputPath to a result."""
     if "ResultSelector" in state:
         result = fill(state["ResultSelector"], result, context)
     return output_path(state, place(state.get("ResultPath", "$"), raw, result), context)
 
 
 def output_path(state: State, data: Any, context: Context) -> Any:
+    """Apply OutputPath."""
     path = state.get("OutputPath", "$")
     return {} if path is None else resolve(path, data, context, "OutputPath")
 
 
 def place(path: str | None, original: Any, result: Any) -> Any:
-    """`original` with `result` at the reference path; null keeps the original, `$` replaces it."""
+    """Return a copy of `original` with `result` at a reference path.
+
+    The path None (null) drops the result, and `$` replaces the original.
+
+    >>> place("$.a.b", {"a": {"c": 1}}, 2)
+    {'a': {'c': 1, 'b': 2}}
+    """
     if path is None:
         return original
     if path == "$":
@@ -122,7 +142,11 @@ def place(path: str | None, original: Any, result: Any) -> Any:
 
 
 def number(state: State, field: str, data: Any, context: Context, *, default: float) -> float:
-    """A numeric field, from `field` itself or from its `…Path` form."""
+    """Return a numeric field, given as `field` or as `fieldPath`.
+
+    Raises:
+        TaskError: States.Runtime, if the value is not a number of at least 0.
+    """
     value = state.get(field, default)
     if f"{field}Path" in state:
         value = resolve(state[f"{field}Path"], data, context, f"{field}Path")

@@ -1,4 +1,7 @@
-"""Reads a definition as CreateStateMachine does, and refuses by name what would otherwise be ignored silently."""
+"""Validation of definitions, as CreateStateMachine does it.
+
+Unsupported fields are refused by name, never ignored.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,7 +33,7 @@ _FIELDS = {
     "Succeed": {"Output"} | _PATHS,
     "Fail": {"Error", "Cause", "ErrorPath", "CausePath"},
     "Parallel": {"Branches", "Parameters", "Arguments"} | _PATHS | _RESULT | _GO_ON | _ON_ERROR | _JSONATA,
-    "Map": {"ItemProcessor", "Iterator", "ItemsPath", "Items", "ItemSelector", "Parameters", "ItemReader", "Label"}
+    "Map": {"ItemProcessor", "ItemsPath", "Items", "ItemSelector", "ItemReader", "Label"}
     | _TOLERANCE | _PATHS | _RESULT | _GO_ON | _ON_ERROR | _JSONATA,
 }  # fmt: skip
 _JSONPATH_ONLY = {"InputPath", "OutputPath", "ResultPath", "ResultSelector", "Parameters", "ItemsPath"}
@@ -47,14 +50,13 @@ _CATCH = {"ErrorEquals", "Next", "ResultPath", "Assign", "Output", "Comment"}
 _READERS = {"arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2"}
 _READER_CONFIG = {
     "InputType", "MaxItems", "MaxItemsPath", "ItemsPointer", "CSVHeaderLocation", "CSVHeaders", "CSVDelimiter",
-    "Transformation",
 }  # fmt: skip
 
 UNSUPPORTED = "is not supported by the embedded AWS"
 
 
 def problems(definition: str, role_arn: str, logging: dict[str, Any]) -> list[str]:
-    """All that is wrong with a state machine; empty when it can be created."""
+    """Return every problem of a state machine; empty if it can be created."""
     try:
         machine = json.loads(definition)
     except ValueError as failure:
@@ -137,7 +139,7 @@ def _parallel(state: State, here: str, query: str) -> Iterator[str]:
 
 
 def _map(state: State, here: str, query: str) -> Iterator[str]:
-    processor = state.get("ItemProcessor") or state.get("Iterator")
+    processor = state.get("ItemProcessor")
     if not processor:
         yield f"SCHEMA_VALIDATION_FAILED: ItemProcessor is missing at {here}"
         return
@@ -198,7 +200,9 @@ def _unknown(fields: dict[str, Any], known: set[str], where: str) -> Iterator[st
 
 
 def _role(role_arn: str, machine: dict[str, Any], logging: dict[str, Any]) -> Iterator[str]:
-    """What AWS checks of the role when a state machine is created: who may assume it, and the managed rules."""
+    """Check the role as AWS does when a state machine is created: its trust policy, logging, and
+    managed rules.
+    """
     if not may_assume(role_arn, "states.amazonaws.com"):
         yield (
             "AccessDeniedException: Neither the global service principal states.amazonaws.com, nor the regional one "
@@ -206,7 +210,7 @@ def _role(role_arn: str, machine: dict[str, Any], logging: dict[str, Any]) -> It
         )
         return
     if logging.get("level", "OFF") != "OFF":
-        # These act on no resource that can be named, so policies allow them on `*`.
+        # These actions have no resource, so policies allow them on `*`.
         for action in ("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "ListLogDeliveries"):
             if not authorize(role_arn, f"logs:{action}", "*"):
                 reason = "is not authorized to access the Log Destination"
@@ -231,6 +235,6 @@ def _managed_rules(machine: dict[str, Any]) -> Iterator[str]:
                 yield authorization.SAGEMAKER_EVENT_RULES[action]
             elif action == "startExecution":
                 yield authorization.EXECUTION_EVENT_RULE
-        for inner in [state.get("ItemProcessor"), state.get("Iterator"), *state.get("Branches", [])]:
+        for inner in [state.get("ItemProcessor"), *state.get("Branches", [])]:
             if inner:
                 yield from _managed_rules(inner)

@@ -1,15 +1,25 @@
-"""Which Retry or Catch entry applies to an error, and how long a retry waits."""
+"""Retry and Catch: which entry applies to an error, and how long a retry waits."""
 
 import random
 from typing import Any
 
 from embedded.seams.tasks import TaskError
 
-# States.ALL and States.TaskFailed do not catch these; States.Runtime is never caught at all.
 _TERMINAL = frozenset({"States.DataLimitExceeded", "States.Runtime"})
+"""Errors that States.ALL and States.TaskFailed do not match.
+
+States.Runtime is not even matched by its name.
+"""
 
 
 def matches(error_equals: list[str], error: str) -> bool:
+    """Return whether an entry's ErrorEquals matches an error.
+
+    >>> matches(["States.TaskFailed"], "Lambda.Unknown")
+    True
+    >>> matches(["States.TaskFailed"], "States.Timeout")
+    False
+    """
     if error == "States.Runtime":
         return False
     if error in error_equals:
@@ -20,7 +30,7 @@ def matches(error_equals: list[str], error: str) -> bool:
 
 
 class Retries:
-    """The retry count of one visit to a state; each Retry entry counts for itself."""
+    """The retries of one visit to a state. Each Retry entry has its own count."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self._entries: list[dict[str, Any]] = state.get("Retry", [])
@@ -31,7 +41,10 @@ class Retries:
         return sum(self._used)
 
     def next_delay(self, failure: TaskError) -> float | None:
-        """Seconds until the state is tried again, or None when no entry applies or its attempts are used up."""
+        """Count a retry and return the seconds until it starts.
+
+        None means that no entry applies or that its attempts are used up.
+        """
         for index, entry in enumerate(self._entries):
             if not matches(entry.get("ErrorEquals", []), failure.error):
                 continue
@@ -48,6 +61,6 @@ class Retries:
 
 
 def catcher(state: dict[str, Any], failure: TaskError) -> dict[str, Any] | None:
-    """The first Catch entry that applies."""
+    """Return the first Catch entry that applies to a failure; None if none does."""
     entries: list[dict[str, Any]] = state.get("Catch", [])
     return next((entry for entry in entries if matches(entry.get("ErrorEquals", []), failure.error)), None)

@@ -1,4 +1,4 @@
-"""Installs the interpreter in ministack's Step Functions and runs executions with it."""
+"""Installation of the interpreter in ministack's Step Functions, and the life of one execution."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from embedded.step_functions import definition
 from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
-from embedded.step_functions.executions.execution import Branch, Run
+from embedded.step_functions.executions.execution import Branch, Execution
 from embedded.step_functions.executions.execution_log import ExecutionLog
 from embedded.step_functions.states import run_states
 
@@ -19,33 +19,36 @@ _logger = logging.getLogger("embedded.step_functions")
 
 
 def install(time_scale: float) -> None:
-    """`time_scale` multiplies the seconds of Wait states and of retries; time-outs keep their length."""
+    """Let the interpreter run every execution.
+
+    `time_scale` multiplies the seconds of Wait states and of retries. Timeouts keep their length.
+    """
     workflows.install_interpreter(lambda arn: execute(arn, time_scale), running.stopped)
     workflows.install_start_check(_check_start)
     workflows.install_definition_check(definition.problems)
 
 
 def execute(execution_arn: str, time_scale: float) -> None:
-    """Run a stored execution to its end, in the calling thread."""
+    """Run a stored execution to its end in the calling thread."""
     record = workflows.execution_record(execution_arn)
     if record is None:
         return
     machine_record = workflows.state_machine_record(record["stateMachineArn"])
     if machine_record is None:
-        # Deleted between StartExecution and this thread; ministack has dropped its executions too.
+        # Deleted before this thread began; ministack has deleted its executions, too.
         _logger.warning("%s was deleted before %s began", record["stateMachineArn"], execution_arn)
         return
     cancellation = Cancellation()
     log = ExecutionLog.of(machine_record.get("loggingConfiguration") or {})
-    run = Run(record, role_arn=machine_record["roleArn"], cancellation=cancellation, log=log)
-    running.add(run)
+    execution = Execution(record, role_arn=machine_record["roleArn"], cancellation=cancellation, log=log)
+    running.add(execution)
     if record["status"] != "RUNNING":
-        # StopExecution came before this thread.
+        # StopExecution was called before this thread began.
         cancellation.cancel()
     machine: dict[str, Any] = json.loads(machine_record["definition"])
-    timer = _time_limit(run, machine)
+    timer = _time_limit(execution, machine)
     branch = Branch(
-        run=run,
+        execution=execution,
         context=_context(record, machine_record, machine),
         cancellation=cancellation,
         time_scale=time_scale,
@@ -53,27 +56,29 @@ def execute(execution_arn: str, time_scale: float) -> None:
     )
     try:
         output = run_states(branch, machine, branch.context["Execution"]["Input"])
-        run.succeed(output, branch.last_event)
+        execution.succeed(output, branch.last_event)
     except TaskError as failure:
-        run.fail("FAILED", failure.error, failure.cause, branch.last_event)
+        execution.fail("FAILED", failure.error, failure.cause, branch.last_event)
     except CancelledError:
         _logger.info("%s was stopped", execution_arn)
     except Exception as failure:
         _logger.exception("%s failed in the interpreter", execution_arn)
-        run.fail("FAILED", "States.Runtime", f"The embedded AWS failed: {failure!r}", branch.last_event)
+        execution.fail("FAILED", "States.Runtime", f"The embedded AWS failed: {failure!r}", branch.last_event)
     finally:
         if timer is not None:
             timer.cancel()
-        running.remove(run)
+        running.remove(execution)
 
 
-def _time_limit(run: Run, machine: dict[str, Any]) -> threading.Timer | None:
+def _time_limit(execution: Execution, machine: dict[str, Any]) -> threading.Timer | None:
     if "TimeoutSeconds" not in machine:
         return None
 
     def time_out() -> None:
-        run.fail("TIMED_OUT", "States.Timeout", f"The execution took longer than {machine['TimeoutSeconds']} seconds")
-        run.cancellation.cancel()
+        execution.fail(
+            "TIMED_OUT", "States.Timeout", f"The execution took longer than {machine['TimeoutSeconds']} seconds"
+        )
+        execution.cancellation.cancel()
 
     timer = threading.Timer(float(machine["TimeoutSeconds"]), workflows.in_this_scope(time_out))
     timer.daemon = True
@@ -98,7 +103,9 @@ def _context(record: workflows.Record, machine_record: workflows.Record, machine
 
 
 def _check_start(request: dict[str, Any]) -> workflows.Record | tuple[str, str] | None:
-    """AWS refuses an input that is too long or no JSON, and starts an execution only once for one name and input."""
+    """Refuse an input that is too long or not JSON, and return the running execution of the same
+    name and input.
+    """
     text = request.get("input", "{}")
     if len(text.encode()) > PAYLOAD_LIMIT_BYTES:
         length = f"Member must have length less than or equal to {PAYLOAD_LIMIT_BYTES}"

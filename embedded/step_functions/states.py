@@ -1,4 +1,4 @@
-"""The interpreter: visits states from StartAt until one ends the branch."""
+"""The interpreter: runs states from StartAt until one ends the branch."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,10 +14,16 @@ from embedded.step_functions.retrying import Retries, catcher
 from embedded.step_functions.tasks.task_state import run_task
 
 Following = str | None
+"""Name of the next state; None ends the branch."""
 
 
 def run_states(branch: Branch, machine: dict[str, Any], data: Any) -> Any:
-    """Execute a machine (`StartAt`, `States`) on `data`; its output, or `TaskError` or `CancelledError`."""
+    """Run a machine (`StartAt`, `States`) on `data` and return its output.
+
+    Raises:
+        TaskError: A state failed and nothing caught it.
+        CancelledError: The branch was cancelled.
+    """
     name: Following = machine["StartAt"]
     while name is not None:
         branch.cancellation.check()
@@ -59,7 +65,7 @@ def _with_retry_and_catch(branch: Branch, name: str, state: State, raw: Any) -> 
             if delay is None:
                 return _catch(branch, state, raw, failure)
         branch.sleep(delay)
-        # Branches and iterations leave their own State behind; a retry starts from this state's.
+        # Branches and iterations have overwritten `$$.State`; restore it for the retry.
         branch.context["State"] = {**branch.context["State"], "Name": name, "RetryCount": retries.count}
 
 
@@ -151,7 +157,7 @@ def _holds(branch: Branch, rule: dict[str, Any], data: Any) -> bool:
         except TaskError:
             return not rule["IsPresent"]
         return bool(rule["IsPresent"])
-    # AWS fails the execution when a rule reads what is not there.
+    # AWS fails the execution when a rule reads a missing value.
     data_flow.resolve(rule["Variable"], data, branch.context, "Variable")
     return language.comparison_holds(rule, data, branch.context)
 

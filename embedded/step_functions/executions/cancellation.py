@@ -1,15 +1,15 @@
-"""Stopping what runs: a tree of tokens, one an execution, branch and task."""
+"""Cancellation of executions: a tree of tokens, one per execution, branch and task."""
 
 import threading
 from collections.abc import Callable
 
 
 class CancelledError(Exception):
-    """The execution or branch was stopped; no Retry or Catch of it applies any more."""
+    """The execution or branch was stopped. Its Retry and Catch fields no longer apply."""
 
 
 class Cancellation:
-    """Set once; setting it sets all tokens made from it, now or later."""
+    """A token that is cancelled at most once, together with all tokens made from it."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
@@ -30,11 +30,15 @@ class Cancellation:
         return self.event.is_set()
 
     def check(self) -> None:
+        """Raise CancelledError if the token is cancelled."""
         if self.event.is_set():
             raise CancelledError
 
     def on_cancel(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Call `callback` when cancelled, at once if it already is; returns what takes the callback back."""
+        """Call `callback` on cancellation, or now if already cancelled.
+
+        Return a function that removes the callback.
+        """
         key = object()
         with self._lock:
             if not self.event.is_set():
@@ -44,15 +48,19 @@ class Cancellation:
         return lambda: None
 
     def child(self) -> "Cancellation":
-        """A token that is cancelled with this one and can be cancelled alone; `close` it when its work has ended."""
+        """Return a token that is cancelled with this one and can also be cancelled alone.
+
+        Call `close` on it when its work has ended.
+        """
         token = _Child()
         token.detach = self.on_cancel(token.cancel)
         return token
 
     def close(self) -> None:
-        """Its work has ended: the parent forgets it."""
+        """Detach the token from its parent, which otherwise keeps a reference to it."""
 
     def sleep(self, seconds: float) -> None:
+        """Wait, and raise CancelledError as soon as the token is cancelled."""
         if self.event.wait(max(0.0, seconds)):
             raise CancelledError
 

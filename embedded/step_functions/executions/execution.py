@@ -1,4 +1,4 @@
-"""One execution while it runs: its record, its history, and what stops it."""
+"""One running execution: its record, its history and its branches."""
 
 import contextvars
 import threading
@@ -14,6 +14,7 @@ from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution_log import ExecutionLog
 
 HISTORY_LIMIT_EVENTS = 25_000
+"""Longest history of an execution on AWS."""
 
 _FINISHED_EVENTS = {
     "FAILED": ("ExecutionFailed", "executionFailedEventDetails"),
@@ -22,8 +23,10 @@ _FINISHED_EVENTS = {
 }
 
 
-class Run:
-    """A running execution, of a state machine or of one item of a distributed Map."""
+class Execution:
+    """A running execution of a state machine, or the child execution of one item of a distributed
+    Map.
+    """
 
     def __init__(
         self, record: workflows.Record, *, role_arn: str, cancellation: Cancellation, log: ExecutionLog
@@ -41,13 +44,19 @@ class Run:
         return str(self.record["executionArn"])
 
     def add_event(self, kind: str, details: dict[str, Any], previous: int) -> int:
+        """Append an event to the history and return its id.
+
+        Raises:
+            TaskError: The history is full.
+        """
         with workflows.EVENT_LOCK:
             if len(self.record["events"]) >= HISTORY_LIMIT_EVENTS - 1:
                 text = f"The execution reached the maximum number of history events ({HISTORY_LIMIT_EVENTS})."
                 raise TaskError("States.Runtime", text)
             event = workflows.add_event(self.record, kind, details, previous)
             if self.record["status"] != "RUNNING":
-                # StopExecution and the time limit end the record first and the states after it; the end stays last.
+                # StopExecution and the time limit end the record before the states have ended: keep
+                # the end as the last event.
                 events = self.record["events"]
                 events[-2:] = events[-1], events[-2]
                 events[-2]["id"], events[-1]["id"] = events[-1]["id"], event
@@ -59,7 +68,7 @@ class Run:
         self._finish("SUCCEEDED", {"output": text}, "ExecutionSucceeded", previous)
 
     def fail(self, status: str, error: str | None, cause: str | None, previous: int = 0) -> bool:
-        """End as FAILED, TIMED_OUT or ABORTED; false when the execution had ended before."""
+        """End as FAILED, TIMED_OUT or ABORTED. Return False if the execution had already ended."""
         return self._finish(status, {"error": error, "cause": cause}, "", previous)
 
     def _finish(self, status: str, result: dict[str, Any], kind: str, previous: int) -> bool:
@@ -77,9 +86,13 @@ class Run:
 
 @dataclass
 class Branch:
-    """One line of control in a run: the run itself, a Parallel branch, or an iteration of an inline Map."""
+    """One sequence of states: the execution itself, a Parallel branch, or an iteration of an inline
+    Map.
 
-    run: Run
+    `time_scale` multiplies the seconds of Wait states and of retries.
+    """
+
+    execution: Execution
     context: Context
     cancellation: Cancellation
     last_event: int = 1
@@ -87,16 +100,17 @@ class Branch:
     query_language: str = field(default="JSONPath")
 
     def add_event(self, kind: str, details: dict[str, Any] | None = None) -> int:
-        self.last_event = self.run.add_event(kind, details or {}, self.last_event)
+        self.last_event = self.execution.add_event(kind, details or {}, self.last_event)
         return self.last_event
 
     def sleep(self, seconds: float) -> None:
-        """Wait in workflow time; a cancellation ends the wait by `CancelledError`."""
+        """Wait for scaled seconds, and raise CancelledError as soon as the branch is cancelled."""
         self.cancellation.sleep(seconds * self.time_scale)
 
     def fork(self, context: Context, cancellation: Cancellation) -> "Branch":
+        """Return a branch of the same execution that continues from this one's last event."""
         return Branch(
-            run=self.run,
+            execution=self.execution,
             context=context,
             cancellation=cancellation,
             last_event=self.last_event,
@@ -106,7 +120,9 @@ class Branch:
 
 
 def start_thread(target: Callable[..., object], *arguments: object, name: str) -> threading.Thread:
-    """A daemon thread with the caller's context variables, which carry the request's account and Region."""
+    """Start a daemon thread with the caller's context variables, which hold the request's account
+    and Region.
+    """
     scope = contextvars.copy_context()
     thread = threading.Thread(target=scope.run, args=(target, *arguments), name=name, daemon=True)
     thread.start()
@@ -114,4 +130,7 @@ def start_thread(target: Callable[..., object], *arguments: object, name: str) -
 
 
 def state_details(name: str, field_name: str, data: Any) -> dict[str, Any]:
+    """Return the details of a StateEntered or StateExited event; `field_name` is `input` or
+    `output`.
+    """
     return {"name": name, field_name: dump(data), f"{field_name}Details": {"truncated": False}}

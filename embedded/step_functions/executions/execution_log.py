@@ -1,4 +1,4 @@
-"""Execution logging: the history of executions, in the log group that the state machine names."""
+"""Logging of executions to the log group that the state machine names."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _DATA_FIELDS = ("input", "output", "parameters", "inputDetails", "outputDetails"
 
 @dataclass(frozen=True)
 class ExecutionLog:
-    """The logging configuration of a state machine: `level` is ALL, ERROR, FATAL or OFF."""
+    """The logging configuration of a state machine. `level` is ALL, ERROR, FATAL or OFF."""
 
     level: str
     with_data: bool
@@ -23,6 +23,7 @@ class ExecutionLog:
 
     @classmethod
     def of(cls, configuration: dict[str, Any]) -> "ExecutionLog":
+        """Read a `loggingConfiguration` of the API."""
         groups = [entry.get("cloudWatchLogsLogGroup", {}) for entry in configuration.get("destinations", [])]
         return cls(
             level=configuration.get("level", "OFF"),
@@ -31,7 +32,7 @@ class ExecutionLog:
         )
 
     def write(self, record: workflows.Record) -> None:
-        """Log an execution that has ended, in one go; AWS does so while it runs."""
+        """Log the whole history of an ended execution. AWS logs events while the execution runs."""
         messages = [json.dumps(message) for message in self._messages(record)]
         stream = f"states/{str(record['stateMachineArn']).rpartition(':')[2]}/{record['startDate'][:13]}"
         for arn in self.log_group_arns if messages else ():

@@ -1,62 +1,70 @@
-"""The executions that run now."""
+"""The executions that are running, by ARN."""
 
 import threading
 
 from embedded.seams import workflows
-from embedded.step_functions.executions.execution import Run
+from embedded.step_functions.executions.execution import Execution
 
 _lock = threading.Lock()
 _added = threading.Condition(_lock)
 _LOOK_AGAIN_SECONDS = 0.1
-_running: dict[str, Run] = {}
+_running: dict[str, Execution] = {}
 
 
-def add(run: Run) -> None:
+def add(execution: Execution) -> None:
     with _lock:
-        _running[run.arn] = run
+        _running[execution.arn] = execution
         _added.notify_all()
 
 
-def remove(run: Run) -> None:
+def remove(execution: Execution) -> None:
+    """Log an ended execution and wake those who wait for it."""
     with _lock:
-        _running.pop(run.arn, None)
-    run.log.write(run.record)
-    run.done.set()
+        _running.pop(execution.arn, None)
+    execution.log.write(execution.record)
+    execution.done.set()
 
 
-def find(execution_arn: str) -> Run | None:
+def find(execution_arn: str) -> Execution | None:
     with _lock:
         return _running.get(execution_arn)
 
 
-def find_started(execution_arn: str) -> Run | None:
-    """The run of an execution that was just started, whose thread may not have begun yet; None when it has ended."""
+def find_started(execution_arn: str) -> Execution | None:
+    """Return an execution that was just started, even if its thread has not begun yet.
+
+    None means it has ended.
+    """
     with _added:
         while execution_arn not in _running:
             record = workflows.execution_record(execution_arn)
             if record is None or record["status"] != "RUNNING":
                 return None
-            _added.wait(_LOOK_AGAIN_SECONDS)  # it may be gone with its state machine, which nothing tells
+            # Deleting the state machine deletes the execution without a notification, so poll.
+            _added.wait(_LOOK_AGAIN_SECONDS)
         return _running[execution_arn]
 
 
 def stop(execution_arn: str, *, cause: str) -> None:
-    """Abort an execution from inside, as StopExecution does from outside."""
-    run = find(execution_arn)
-    if run is not None:
-        run.fail("ABORTED", None, cause)
-        run.cancellation.cancel()
+    """Abort an execution, as the API's StopExecution does."""
+    execution = find(execution_arn)
+    if execution is not None:
+        execution.fail("ABORTED", None, cause)
+        execution.cancellation.cancel()
 
 
 def stopped(execution_arn: str) -> None:
-    """StopExecution has marked the record; end what it is doing, its child executions and their tasks included."""
-    run = find(execution_arn)
-    if run is not None:
-        run.cancellation.cancel()
+    """Cancel an execution whose record StopExecution has marked, with its child executions and
+    their tasks.
+    """
+    execution = find(execution_arn)
+    if execution is not None:
+        execution.cancellation.cancel()
 
 
 def stop_all() -> None:
+    """Cancel all running executions. Their records stay as they are."""
     with _lock:
         running = list(_running.values())
-    for run in running:
-        run.cancellation.cancel()
+    for execution in running:
+        execution.cancellation.cancel()

@@ -1,4 +1,4 @@
-"""Distributed Map: a Map Run whose items are child executions with a history of their own."""
+"""Distributed Map: a Map Run with one child execution per item."""
 
 import json
 import threading
@@ -13,13 +13,16 @@ from embedded.step_functions.authorization import Permission
 from embedded.step_functions.data_flow import State, dump, limited
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
-from embedded.step_functions.executions.execution import Branch, Run
-from embedded.step_functions.fan_out.bounded import run_bounded
+from embedded.step_functions.executions.execution import Branch, Execution
+from embedded.step_functions.fan_out.concurrency import run_concurrently
 
 RunStates = Callable[[Branch, dict[str, Any], Any], Any]
 
-# AWS runs up to 10,000 children at once; each is a thread here, and what they do takes turns on a few cores anyway.
 UNLIMITED_CONCURRENCY = 200
+"""Children that run at once without MaxConcurrency.
+
+AWS runs up to 10,000; here each is a thread on a few cores.
+"""
 
 _COUNTS = (
     "pending", "running", "succeeded", "failed", "timedOut", "aborted", "total", "resultsWritten",
@@ -39,10 +42,17 @@ def run_distributed(
     tolerated: dict[str, float],
     run_states: RunStates,
 ) -> list[Any]:
-    """The outputs of all children, in the order of their items; a tolerated failure is the child's description."""
-    machine_arn = str(branch.run.record["stateMachineArn"])
+    """Run the children and return their outputs in the order of their items.
+
+    The output of a child whose failure is tolerated is its description.
+
+    Raises:
+        TaskError: More children failed than tolerated, or one could not start.
+        CancelledError: The branch was cancelled.
+    """
+    machine_arn = str(branch.execution.record["stateMachineArn"])
     permission = Permission("states:StartExecution", machine_arn)
-    authorization.check(branch.run, permission, "States.Permissions")
+    authorization.check(branch.execution, permission, "States.Permissions")
     branch.add_event("MapStateStarted", {"mapStateStartedEventDetails": {"length": count}})
     map_run = _MapRun(branch, state, count, concurrency, tolerated)
     branch.add_event("MapRunStarted", {"mapRunStartedEventDetails": {"mapRunArn": map_run.arn}})
@@ -51,7 +61,7 @@ def run_distributed(
     def run_item(index: int) -> None:
         child = map_run.start_child(item_input(index))
         fork = Branch(
-            run=child,
+            execution=child,
             context=_child_context(branch, child),
             cancellation=child.cancellation,
             time_scale=branch.time_scale,
@@ -63,7 +73,7 @@ def run_distributed(
         results[index] = fork.context["Output"] if status == "SUCCEEDED" else describe_child(child.record)
 
     try:
-        run_bounded(count, run_item, limit=map_run.concurrency, token=map_run.cancellation)
+        run_concurrently(count, run_item, limit=map_run.concurrency, token=map_run.cancellation)
     except TaskError as failure:
         map_run.end("FAILED")
         branch.add_event("MapRunFailed", {"mapRunFailedEventDetails": {"error": failure.error, "cause": failure.cause}})
@@ -88,7 +98,7 @@ def run_distributed(
 
 
 def _run_child(branch: Branch, processor: dict[str, Any], run_states: RunStates) -> None:
-    child = branch.run
+    child = branch.execution
     try:
         output = run_states(branch, processor, branch.context["Execution"]["Input"])
         branch.context["Output"] = output
@@ -102,8 +112,8 @@ def _run_child(branch: Branch, processor: dict[str, Any], run_states: RunStates)
         running.remove(child)
 
 
-def _child_context(branch: Branch, child: Run) -> dict[str, Any]:
-    # The context of a child is its own; `$$.Map.Item` exists in the ItemSelector only, as on AWS.
+def _child_context(branch: Branch, child: Execution) -> dict[str, Any]:
+    # As on AWS, a child has its own context, and `$$.Map.Item` exists in the ItemSelector only.
     record = child.record
     return {
         "QueryLanguage": branch.query_language,
@@ -121,7 +131,9 @@ def _child_context(branch: Branch, child: Run) -> dict[str, Any]:
 
 
 def describe_child(record: workflows.Record) -> dict[str, Any]:
-    """What the Map's result holds for a child that failed: its description, with the error and the cause."""
+    """Return the description of a failed child, with its error and cause, as it appears in the
+    Map's result.
+    """
     names = {
         "ExecutionArn": "executionArn", "Input": "input", "InputDetails": "inputDetails", "Name": "name",
         "Error": "error", "Cause": "cause", "StartDate": "startDate", "StateMachineArn": "stateMachineArn",
@@ -132,10 +144,10 @@ def describe_child(record: workflows.Record) -> dict[str, Any]:
 
 
 class _MapRun:
-    """The record that DescribeMapRun shows, and the decision when too many items have failed."""
+    """The record that DescribeMapRun shows, and the decision whether too many items have failed."""
 
     def __init__(self, branch: Branch, state: State, count: int, concurrency: int, tolerated: dict[str, float]) -> None:
-        parent = branch.run
+        parent = branch.execution
         name = str(parent.record["stateMachineArn"]).split(":")[6]
         self._label = str(state.get("Label") or uuid.uuid4())
         self._here = f"arn:aws:states:{parent.region}:{parent.account_id}"
@@ -165,7 +177,7 @@ class _MapRun:
     def concurrency(self) -> int:
         return int(self.record["maxConcurrency"]) or UNLIMITED_CONCURRENCY
 
-    def start_child(self, data: Any) -> Run:
+    def start_child(self, data: Any) -> Execution:
         limited(data, "The input of a child workflow execution")
         name = str(uuid.uuid4())
         started = workflows.timestamp()
@@ -184,7 +196,7 @@ class _MapRun:
             "events": [],
         }
         parent = self._parent
-        child = Run(record, role_arn=parent.role_arn, cancellation=self.cancellation.child(), log=parent.log)
+        child = Execution(record, role_arn=parent.role_arn, cancellation=self.cancellation.child(), log=parent.log)
         details = {"input": record["input"], "roleArn": child.role_arn}
         child.add_event("ExecutionStarted", {"executionStartedEventDetails": details}, 0)
         running.add(child)
@@ -192,7 +204,7 @@ class _MapRun:
         self._move("pending", "running")
         return child
 
-    def child_ended(self, child: Run) -> None:
+    def child_ended(self, child: Execution) -> None:
         self._move("running", _OUTCOMES[child.record["status"]])
         if not self.failure and not self.cancellation.is_set:
             self.failure = self._excess()
@@ -200,14 +212,14 @@ class _MapRun:
                 self.cancellation.cancel()
 
     def _excess(self) -> str:
-        """Why the Map Run has failed; empty while the failures are tolerated."""
+        """Return why the Map Run fails; empty while the failures are tolerated."""
         with self._lock:
             counts = dict(self.record["itemCounts"])
         failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
         limits = []
         for field, value in (("ToleratedFailureCount", failed), ("ToleratedFailurePercentage", self._share(counts))):
             limit = self.record[field[0].lower() + field[1:]]
-            # UpdateMapRun may have set a limit that the definition does not have.
+            # UpdateMapRun can set a limit that the definition lacks.
             if field in self._tolerated or limit:
                 limits.append((value > limit, f"{field} {limit:g}"))
         exceeded = any(over for over, _ in limits) if limits else failed > 0

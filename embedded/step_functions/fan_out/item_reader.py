@@ -1,4 +1,4 @@
-"""ItemReader: the items of a distributed Map, read from S3 with the rights of the state machine's role."""
+"""ItemReader: reads the items of a distributed Map from S3 with the state machine's role."""
 
 from typing import Any
 
@@ -12,6 +12,11 @@ ERROR = "States.ItemReaderFailed"
 
 
 def read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
+    """Return the items of an ItemReader; `effective` is the state's input after InputPath.
+
+    Raises:
+        TaskError: The role lacks a permission, or the source cannot be read.
+    """
     if branch.query_language == "JSONata":
         parameters = language.jsonata_template(reader.get("Arguments", {}), effective, branch.context)
     else:
@@ -19,13 +24,13 @@ def read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
     bucket = str(parameters.get("Bucket", ""))
     if reader["Resource"].endswith("s3:listObjectsV2"):
         listing = Permission("s3:ListBucket", f"arn:aws:s3:::{bucket}")
-        authorization.check(branch.run, listing, ERROR)
+        authorization.check(branch.execution, listing, ERROR)
     else:
         key = str(parameters.get("Key", ""))
-        authorization.check(branch.run, Permission("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"), ERROR)
+        authorization.check(branch.execution, Permission("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"), ERROR)
         kms_key = storage.encryption_key(bucket, key)
         if kms_key:
-            authorization.check(branch.run, Permission("kms:Decrypt", kms_key), ERROR)
+            authorization.check(branch.execution, Permission("kms:Decrypt", kms_key), ERROR)
     try:
         return language.read_items({**reader, "Parameters": parameters}, effective, branch.context)
     except ValueError as failure:

@@ -1,4 +1,4 @@
-"""Map states: the same machine over each item, inline or as child executions."""
+"""Map states: run the same machine for each item, inline or as child executions."""
 
 import copy
 from collections.abc import Callable
@@ -10,24 +10,25 @@ from embedded.step_functions import data_flow
 from embedded.step_functions.data_flow import State, limited
 from embedded.step_functions.executions.execution import Branch
 from embedded.step_functions.fan_out import item_reader
-from embedded.step_functions.fan_out.bounded import run_bounded
+from embedded.step_functions.fan_out.concurrency import run_concurrently
 from embedded.step_functions.fan_out.distributed_map import run_distributed
 
 RunStates = Callable[[Branch, dict[str, Any], Any], Any]
 
-# Step Functions runs at most this many iterations of an inline Map at once.
 INLINE_CONCURRENCY = 40
+"""Most iterations of an inline Map that run at once, as on AWS."""
 
 
 def run_map(branch: Branch, state: State, raw: Any, run_states: RunStates) -> Any:
-    processor = state.get("ItemProcessor") or state["Iterator"]
+    """Return the results of all items in their order, before ResultSelector."""
+    processor = state["ItemProcessor"]
     is_jsonata = branch.query_language == "JSONata"
     effective = raw if is_jsonata else data_flow.state_input(state, raw, branch.context)
     items = _items(branch, state, raw, effective)
 
     def item_input(index: int) -> Any:
         context = {**branch.context, "Map": {"Item": {"Index": index, "Value": items[index]}}}
-        template = state.get("ItemSelector", state.get("Parameters"))
+        template = state.get("ItemSelector")
         if template is None:
             return copy.deepcopy(items[index])
         if is_jsonata:
@@ -96,7 +97,7 @@ def _run_inline(
 
     most = min(concurrency or INLINE_CONCURRENCY, INLINE_CONCURRENCY)
     try:
-        run_bounded(count, run_one, limit=lambda: most, token=token)
+        run_concurrently(count, run_one, limit=lambda: most, token=token)
     finally:
         token.close()
     branch.cancellation.check()

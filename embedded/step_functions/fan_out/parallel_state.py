@@ -1,4 +1,4 @@
-"""Parallel states: branches side by side; the first that fails stops the others."""
+"""Parallel states: run branches concurrently. The first that fails stops the others."""
 
 import copy
 from collections.abc import Callable
@@ -8,12 +8,13 @@ from embedded.seams.tasks import TaskError
 from embedded.step_functions import data_flow
 from embedded.step_functions.data_flow import State
 from embedded.step_functions.executions.execution import Branch
-from embedded.step_functions.fan_out.bounded import run_bounded
+from embedded.step_functions.fan_out.concurrency import run_concurrently
 
 RunStates = Callable[[Branch, dict[str, Any], Any], Any]
 
 
 def run_parallel(branch: Branch, state: State, raw: Any, run_states: RunStates) -> Any:
+    """Return the outputs of all branches in their order, before ResultSelector."""
     data = raw
     if branch.query_language != "JSONata":
         data = data_flow.state_input(state, raw, branch.context)
@@ -34,7 +35,7 @@ def run_parallel(branch: Branch, state: State, raw: Any, run_states: RunStates) 
             token.cancel()
 
     try:
-        run_bounded(len(machines), run_one, limit=lambda: len(machines), token=token)
+        run_concurrently(len(machines), run_one, limit=lambda: len(machines), token=token)
     finally:
         token.close()
     branch.cancellation.check()

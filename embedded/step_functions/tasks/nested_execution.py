@@ -1,4 +1,4 @@
-"""`states:startExecution`: a workflow that starts another one, with or without waiting for it."""
+"""`states:startExecution`: start another execution and optionally wait for it."""
 
 import json
 from datetime import datetime
@@ -15,11 +15,19 @@ _DATES = ("StartDate", "StopDate")
 
 
 def serves(resource: str) -> bool:
+    """Return whether a Task's Resource starts an execution."""
     return resource in (_PREFIX, f"{_PREFIX}.sync", f"{_PREFIX}.sync:2")
 
 
 def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Cancellation) -> dict[str, Any]:
-    """Start the execution; `.sync` waits for it and stops it when cancelled, `.sync:2` gives its output as JSON."""
+    """Start the execution and return what Step Functions passes on.
+
+    With `.sync`, wait for its end, and stop it if `token` is cancelled. `.sync:2` returns its
+    output as JSON instead of as text.
+
+    Raises:
+        TaskError: The execution could not start, or did not succeed.
+    """
     given = parameters.get("Input", {})
     request = {
         "stateMachineArn": parameters["StateMachineArn"],
@@ -33,11 +41,11 @@ def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Can
         raise TaskError(error, str(answer.get("message", "")))
     if resource == _PREFIX:
         return {"ExecutionArn": answer["executionArn"], "StartDate": _epoch_milliseconds(answer["startDate"])}
-    run = running.find_started(answer["executionArn"])
-    if run is not None:
-        arn = run.arn
+    execution = running.find_started(answer["executionArn"])
+    if execution is not None:
+        arn = execution.arn
         take_back = token.on_cancel(lambda: running.stop(arn, cause=f"Stopped with its parent execution {parent_arn}"))
-        run.done.wait()
+        execution.done.wait()
         take_back()
     record = workflows.execution_record(answer["executionArn"]) or {}
     described = _describe(record, as_json=resource.endswith(":2"))
@@ -67,5 +75,5 @@ def _describe(record: workflows.Record, *, as_json: bool) -> dict[str, Any]:
 
 
 def _epoch_milliseconds(moment: str) -> int:
-    """As Step Functions writes timestamps into the results of its integrations."""
+    """Return a timestamp as Step Functions writes it into the results of its integrations."""
     return int(datetime.fromisoformat(moment).timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Task states: one call to an integration, in a thread of its own so that it can time out or be stopped."""
+"""Task states: call an integration in a thread, so that the call can time out or be stopped."""
 
 import secrets
 import threading
@@ -13,12 +13,18 @@ from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Branch, start_thread
 from embedded.step_functions.tasks import nested_execution
 
-# What Step Functions uses for a Task without a timeout of its own.
 NO_TIMEOUT_SECONDS = 99_999_999
+"""Timeout of a Task that sets none, as on AWS."""
 
 
 def run_task(branch: Branch, state: State, raw: Any) -> Any:
-    """The task's result, before ResultSelector; raises `TaskError` or `CancelledError`."""
+    """Return the task's result, before ResultSelector.
+
+    Raises:
+        TaskError: The role lacks a permission, the call failed or timed out, or its data is too
+            large.
+        CancelledError: The branch was cancelled.
+    """
     resource = state["Resource"]
     token = secrets.token_hex(32) if resource.endswith(".waitForTaskToken") else ""
     if token:
@@ -28,12 +34,12 @@ def run_task(branch: Branch, state: State, raw: Any) -> Any:
     shown = {"resourceType": kind, "resource": action}
     branch.add_event(
         "TaskScheduled",
-        {"taskScheduledEventDetails": {**shown, "region": branch.run.region, "parameters": dump(parameters)}},
+        {"taskScheduledEventDetails": {**shown, "region": branch.execution.region, "parameters": dump(parameters)}},
     )
     branch.add_event("TaskStarted", {"taskStartedEventDetails": shown})
     try:
         timeout = _timeout(branch, state, raw)
-        authorization.check_task(branch.run, resource, parameters)
+        authorization.check_task(branch.execution, resource, parameters)
         result = _call(branch, state, resource, parameters, token=token, timeout=timeout)
         limited(result, f"The result of the task in state {_name(branch)!r}")
     except TaskError as failure:
@@ -48,9 +54,14 @@ def run_task(branch: Branch, state: State, raw: Any) -> Any:
 def interruptible(
     call: Callable[[Cancellation], Any], cancellation: Cancellation, timeout_seconds: float = NO_TIMEOUT_SECONDS
 ) -> Any:
-    """Run `call` in a thread and wait until it ends, times out (`States.Timeout`) or is cancelled.
+    """Run `call` in a thread and return its result.
 
-    `call` gets the token that tells it to stop; a call that ignores it goes on alone and its result is dropped.
+    `call` gets a token that is cancelled when it must stop. If it ignores the token, it continues
+    in its thread and its result is dropped.
+
+    Raises:
+        TaskError: `call` raised it, or States.Timeout after `timeout_seconds`.
+        CancelledError: `cancellation` was cancelled.
     """
     token = cancellation.child()
     woken = threading.Event()
@@ -82,16 +93,18 @@ def interruptible(
 
 def _call(branch: Branch, state: State, resource: str, parameters: Any, *, token: str, timeout: float) -> Any:
     own = task_integration(resource)
-    run = branch.run
+    execution = branch.execution
     if own is not None:
 
         def call_own(token: Cancellation) -> Any:
-            return own(TaskCall(resource, parameters, run.arn, run.role_arn, token.event))
+            return own(TaskCall(resource, parameters, execution.arn, execution.role_arn, token.event))
 
         return interruptible(call_own, branch.cancellation, timeout)
     if nested_execution.serves(resource):
         return interruptible(
-            lambda token: nested_execution.start(resource, parameters, run.arn, token), branch.cancellation, timeout
+            lambda token: nested_execution.start(resource, parameters, execution.arn, token),
+            branch.cancellation,
+            timeout,
         )
     if token:
         call, abandon = language.call_with_token(resource, parameters, token, state)
@@ -126,7 +139,7 @@ def _timeout(branch: Branch, state: State, raw: Any) -> float:
 
 
 def _resource_type(resource: str) -> tuple[str, str]:
-    """How the history names a Resource: ("sagemaker", "createProcessingJob.sync")."""
+    """Return a Resource as the history names it: ("sagemaker", "createProcessingJob.sync")."""
     prefix = "arn:aws:states:::"
     if not resource.startswith(prefix):
         return resource.split(":")[2] if resource.count(":") > 2 else "states", resource

@@ -75,6 +75,6 @@ def test_columns_missing_in_keys_or_headers_are_refused_before_any_job(stage: St
     stage.register("other-header", train_xgboost(1), dataset="other-header")
     snapshot = stage.run({"models": ["by-month", "other-header"]}, "formats-refused")
     assert snapshot.status == ExecutionStatus.FAILED
-    assert "partition_columns: got '3 objects whose keys do not say them: carrier=AA/b.jsonl" in snapshot.reason
+    assert "partition_columns: got '3 objects whose keys lack them: carrier=AA/b.jsonl" in snapshot.reason
     assert "a.csv without age (double), visits (int64)" in snapshot.reason
     assert snapshot.jobs == ()

@@ -88,7 +88,7 @@ def test_a_marker_starts_one_execution_over_the_objects_it_names(stage: Stage) -
     second = wait_for_execution(stage, "by-marker", lambda manifest: manifest.marker.startswith("day=2/"))
     snapshot = watch(stage.executions, second, None)
     assert snapshot.status == ExecutionStatus.FAILED
-    assert "the marker names what is not there: 'day=2/d.parquet'" in snapshot.reason
+    assert "the marker names missing objects: 'day=2/d.parquet'" in snapshot.reason
     assert set(started(stage, "by-marker")) == {first, second}
 
 

@@ -13,7 +13,6 @@ from embedded.sagemaker.service import SageMakerService
 from embedded.sagemaker.task_integration import run_job
 from embedded.seams import TaskCall, TaskError
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws, job_request
-from tests.unit.embedded.sagemaker.conftest import ServiceMaker
 
 BuildImage = Callable[..., str]
 RESOURCE = "arn:aws:states:::sagemaker:createProcessingJob"
@@ -84,26 +83,3 @@ def test_a_cancelled_call_stops_its_job(service: SageMakerService, aws: Aws, bui
     job = service.job(request["ProcessingJobName"])
     assert job.wait(DEADLINE_SECONDS)
     assert job.status is Status.STOPPED
-
-
-def test_a_role_without_the_permissions_is_told_all_that_it_lacks(make_service: ServiceMaker, aws: Aws) -> None:
-    def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]) -> bool:
-        assert role_arn.endswith(":role/path/machine")
-        if action == "iam:PassRole":
-            assert resource == aws.role_arn
-            assert context == {"iam:PassedToService": "sagemaker.amazonaws.com"}
-        return action not in {"iam:PassRole", "events:PutRule"}
-
-    service = make_service(authorize=authorize)
-    request = job_request(aws, "none")
-    with pytest.raises(TaskError) as error:
-        run_job(service, a_call(request))
-    assert error.value.error == "SageMaker.AmazonSageMakerException"
-    assert "User: arn:aws:sts::000000000000:assumed-role/machine is not authorized to perform: iam:PassRole on" in (
-        error.value.cause
-    )
-    assert "events:PutRule on resource: arn:aws:events:eu-west-1:000000000000:rule/StepFunctionsGetEventsFor" in (
-        error.value.cause
-    )
-    assert "Error Code: AccessDeniedException" in error.value.cause
-    assert service.call("ListProcessingJobs", {}) == {"ProcessingJobSummaries": []}

@@ -1,4 +1,7 @@
-"""What the scheduler fires and when, by a clock that the test moves; the server's own tests are end to end."""
+"""When the scheduler fires what, with a clock that the test moves.
+
+End-to-end tests are in tests/e2e.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -18,7 +21,7 @@ BEGIN = datetime(2026, 3, 28, 0, 0, tzinfo=UTC)
 
 @dataclass
 class World:
-    """A scheduler with its schedules, and what it has sent."""
+    """A scheduler, its schedules, and the messages that it has sent."""
 
     now: datetime = BEGIN
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -56,7 +59,7 @@ class World:
         return record
 
     def move(self, **step: float) -> list[str]:
-        """Move the clock, look, and give the times that were delivered."""
+        """Move the clock, sweep, and return the scheduled times that were delivered."""
         self.now += timedelta(**step)
         self.delivered.clear()
         self.service.sweep()
@@ -79,7 +82,7 @@ def world() -> World:
     return World()
 
 
-def test_every_time_is_delivered_once(world: World) -> None:
+def test_each_scheduled_time_is_delivered_once(world: World) -> None:
     world.add("cron(0 * * * ? *)")
     assert world.move(minutes=59) == []
     assert world.move(minutes=1) == ["2026-03-28T01:00:00Z"]
@@ -87,18 +90,18 @@ def test_every_time_is_delivered_once(world: World) -> None:
     assert world.move(hours=2) == ["2026-03-28T02:00:00Z", "2026-03-28T03:00:00Z"]
 
 
-def test_local_times_follow_the_zone_over_the_change_of_clocks(world: World) -> None:
+def test_local_times_follow_daylight_saving_time(world: World) -> None:
     world.add("cron(30 2 * * ? *)", ScheduleExpressionTimezone="Europe/Berlin")
     assert world.move(days=3) == ["2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z"]
 
 
-def test_a_rate_fires_at_once_and_then_at_its_pace(world: World) -> None:
+def test_a_rate_fires_at_once_and_then_periodically(world: World) -> None:
     world.add("rate(1 day)")
     assert world.delivered == ["2026-03-28T00:00:00Z"]
     assert world.move(days=2) == ["2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"]
 
 
-def test_a_flexible_window_delays_the_delivery_but_not_the_scheduled_time(world: World) -> None:
+def test_a_flexible_window_delays_only_the_delivery(world: World) -> None:
     world.add("cron(0 * * * ? *)", FlexibleTimeWindow={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 30})
     early = world.move(hours=1)
     late = world.move(minutes=30)
@@ -112,7 +115,7 @@ def test_a_paused_schedule_skips_its_times(world: World) -> None:
     assert world.move(hours=1) == ["2026-03-28T04:00:00Z"]
 
 
-def test_start_and_end_bound_the_times(world: World) -> None:
+def test_start_and_end_dates_limit_the_times(world: World) -> None:
     start, end = BEGIN + timedelta(hours=2), BEGIN + timedelta(hours=4)
     world.add("cron(0 * * * ? *)", StartDate=start.timestamp(), EndDate=end.isoformat())
     assert world.move(hours=9) == [f"2026-03-28T0{hour}:00:00Z" for hour in (2, 3, 4)]
@@ -124,14 +127,14 @@ def test_a_one_time_schedule_can_delete_itself(world: World) -> None:
     assert world.records == []
 
 
-def test_a_clock_that_is_set_back_lets_times_come_again(world: World) -> None:
+def test_setting_the_clock_back_repeats_times(world: World) -> None:
     world.add("cron(0 12 * * ? *)")
     assert world.move(days=1) == ["2026-03-28T12:00:00Z"]
     assert world.move(days=-2) == []
     assert world.move(days=2) == ["2026-03-27T12:00:00Z", "2026-03-28T12:00:00Z"]
 
 
-def test_what_is_refused_goes_to_the_dead_letter_queue_with_the_reason(world: World) -> None:
+def test_a_refused_delivery_goes_to_the_dead_letter_queue(world: World) -> None:
     world.denied = True
     world.add("rate(1 day)")
     (message,) = world.dead
@@ -153,7 +156,7 @@ def test_what_is_refused_goes_to_the_dead_letter_queue_with_the_reason(world: Wo
         ({"Target": {"Arn": FUNCTION, "RoleArn": ROLE + "-other", "Input": "{}"}}, "assume the role"),
     ],
 )
-def test_a_schedule_that_cannot_work_is_refused(world: World, change: dict[str, Any], part: str) -> None:
+def test_an_invalid_schedule_is_refused(world: World, change: dict[str, Any], part: str) -> None:
     good = world.add("rate(1 day)")
     assert world.service.check(good) is None
     refusal = world.service.check({**good, **change})

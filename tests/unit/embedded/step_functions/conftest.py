@@ -1,3 +1,5 @@
+"""The function, bucket and table that state machines of tests use."""
+
 import io
 import uuid
 import zipfile

@@ -1,4 +1,4 @@
-"""Makes and runs small state machines from a function, a bucket and a table."""
+"""State machines for tests, with a function, a bucket and a table."""
 
 import json
 import time
@@ -43,7 +43,7 @@ def handler(event, context):
 
 @dataclass
 class Workflows:
-    """Makes state machines with a role of their own and runs them to their end."""
+    """Creates and runs state machines."""
 
     aws: EmbeddedAws
     function_arn: str
@@ -117,7 +117,7 @@ class Workflows:
         return listed
 
     def invoke(self, **fields: Any) -> dict[str, Any]:
-        """A Task that calls the function."""
+        """Define a Task that calls the function."""
         return {
             "Type": "Task",
             "Resource": "arn:aws:states:::lambda:invoke",
@@ -136,6 +136,6 @@ def one_state(state: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def distributed(processor: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A distributed Map over the input whose items go through `processor`."""
+    """Define a distributed Map that runs `processor` for each item of the input."""
     config = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
     return one_state({"Type": "Map", "End": True, "ItemProcessor": {**config, **processor}, **fields})

@@ -1,4 +1,4 @@
-"""The state machine's role is asked before each call that Step Functions makes for it."""
+"""The state machine's role is checked before each call that Step Functions makes with it."""
 
 import json
 import uuid
@@ -8,11 +8,6 @@ import pytest
 
 from tests.unit.embedded.step_functions.machines import Workflows, distributed, one_state
 
-JOB = "arn:aws:states:::sagemaker:createProcessingJob.sync"
-RULES = {
-    "Effect": "Allow", "Action": ["events:PutTargets", "events:PutRule", "events:DescribeRule"],
-    "Resource": "arn:aws:events:*:*:rule/StepFunctionsGetEventsForSageMakerProcessingJobsRule",
-}  # fmt: skip
 ECHO = one_state({"Type": "Pass", "End": True})
 
 
@@ -20,9 +15,17 @@ def allow(action: str | list[str], resource: str | list[str] = "*", **condition:
     return {"Effect": "Allow", "Action": action, "Resource": resource, **condition}
 
 
-def processing_job(role_arn: str) -> dict[str, Any]:
-    parameters = {"ProcessingJobName": f"job-{uuid.uuid4().hex[:8]}", "RoleArn": role_arn}
-    return one_state({"Type": "Task", "Resource": JOB, "Parameters": parameters, "End": True})
+def event_rules(kind: str) -> dict[str, Any]:
+    """Allow the managed rule with which Step Functions follows jobs of a kind."""
+    rule = f"arn:aws:events:*:*:rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"
+    return allow(["events:PutTargets", "events:PutRule", "events:DescribeRule"], rule)
+
+
+def job(kind: str, role_arn: str) -> dict[str, Any]:
+    """Define a machine that runs one job."""
+    resource = f"arn:aws:states:::sagemaker:create{kind}Job.sync"
+    parameters = {f"{kind}JobName": f"job-{uuid.uuid4().hex[:8]}", "RoleArn": role_arn}
+    return one_state({"Type": "Task", "Resource": resource, "Parameters": parameters, "End": True})
 
 
 def test_a_function_needs_invoke_function(workflows: Workflows) -> None:
@@ -32,7 +35,7 @@ def test_a_function_needs_invoke_function(workflows: Workflows) -> None:
     assert f"not authorized to perform: lambda:InvokeFunction on resource: {workflows.function_arn}" in result["cause"]
 
 
-def test_a_function_is_called_when_the_role_allows_it(workflows: Workflows) -> None:
+def test_an_allowed_function_is_called(workflows: Workflows) -> None:
     role = workflows.role(allow("lambda:InvokeFunction", workflows.function_arn))
     assert workflows.run(one_state(workflows.invoke()), role_arn=role)["status"] == "SUCCEEDED"
 
@@ -44,46 +47,47 @@ def test_a_denied_call_can_be_caught(workflows: Workflows) -> None:
     assert workflows.run({"StartAt": "Only", "States": states}, role_arn=role)["status"] == "SUCCEEDED"
 
 
-@pytest.mark.parametrize(
-    ("missing", "action"),
-    [
-        (0, "sagemaker:CreateProcessingJob"),
-        (1, "sagemaker:AddTags"),
-        (2, "sagemaker:DescribeProcessingJob"),
-        (3, "iam:PassRole"),
-    ],
-)
-def test_a_job_needs_each_permission(workflows: Workflows, missing: int, action: str) -> None:
+@pytest.mark.parametrize("kind", ["Processing", "Training"])
+@pytest.mark.parametrize("missing", ["Create{}Job", "AddTags", "Describe{}Job", "Stop{}Job", "PassRole"])
+def test_a_job_needs_each_permission(workflows: Workflows, kind: str, missing: str) -> None:
     job_role = workflows.role(service="sagemaker.amazonaws.com")
-    passing = {"Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}}
-    statements = [
-        allow("sagemaker:CreateProcessingJob", "arn:aws:sagemaker:*:*:processing-job/job-*"),
-        allow("sagemaker:AddTags"),
-        allow("sagemaker:DescribeProcessingJob"),
-        allow("iam:PassRole", job_role, **passing),
-    ]
+    jobs = f"arn:aws:sagemaker:*:*:{kind.lower()}-job/job-*"
+    to_sagemaker = {"Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}}
+    statements = {
+        "Create{}Job": allow(f"sagemaker:Create{kind}Job", jobs),
+        "AddTags": allow("sagemaker:AddTags", jobs),
+        "Describe{}Job": allow(f"sagemaker:Describe{kind}Job", jobs),
+        "Stop{}Job": allow(f"sagemaker:Stop{kind}Job", jobs),
+        "PassRole": allow("iam:PassRole", job_role, **to_sagemaker),
+    }
     del statements[missing]
-    result = workflows.run(processing_job(job_role), role_arn=workflows.role(RULES, *statements))
-
+    machine = job(kind, job_role)
+    result = workflows.run(machine, role_arn=workflows.role(event_rules(kind), *statements.values()))
     assert result["error"] == "SageMaker.AmazonSageMakerException"
-    assert f"not authorized to perform: {action}" in result["cause"]
+    assert f"not authorized to perform: {'iam' if missing == 'PassRole' else 'sagemaker'}:" in result["cause"]
+    assert missing.format(kind) in result["cause"]
     assert "Error Code: AccessDeniedException" in result["cause"]
+    sagemaker = workflows.aws.endpoint.client("sagemaker")
+    name = machine["States"]["Only"]["Parameters"][f"{kind}JobName"]
+    listing = {"Processing": sagemaker.list_processing_jobs, "Training": sagemaker.list_training_jobs}[kind]
+    assert listing(NameContains=name)[f"{kind}JobSummaries"] == []
 
 
-def test_pass_role_for_another_service_is_not_enough(workflows: Workflows) -> None:
+def test_pass_role_must_allow_sagemaker(workflows: Workflows) -> None:
     job_role = workflows.role(service="sagemaker.amazonaws.com")
     other = {"Condition": {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}}
-    role = workflows.role(RULES, allow("sagemaker:*"), allow("iam:PassRole", job_role, **other))
-    assert "iam:PassRole" in workflows.run(processing_job(job_role), role_arn=role)["cause"]
+    role = workflows.role(event_rules("Processing"), allow("sagemaker:*"), allow("iam:PassRole", job_role, **other))
+    assert "iam:PassRole" in workflows.run(job("Processing", job_role), role_arn=role)["cause"]
 
 
-def test_the_managed_rule_is_needed_when_the_state_machine_is_created(workflows: Workflows) -> None:
+@pytest.mark.parametrize("kind", ["Processing", "Training"])
+def test_creating_a_state_machine_needs_the_managed_rule(workflows: Workflows, kind: str) -> None:
     role = workflows.role(allow("sagemaker:*"))
     with pytest.raises(workflows.client.exceptions.ClientError, match="not authorized to create managed-rule"):
-        workflows.create(processing_job(role), role)
+        workflows.create(job(kind, role), role)
 
 
-def test_a_role_that_does_not_trust_step_functions_is_refused(workflows: Workflows) -> None:
+def test_the_role_must_trust_step_functions(workflows: Workflows) -> None:
     role = workflows.role(allow("*"), service="lambda.amazonaws.com")
     with pytest.raises(workflows.client.exceptions.ClientError, match=r"states\.amazonaws\.com"):
         workflows.create(ECHO, role)

@@ -1,3 +1,5 @@
+"""Paths, templates and size limits."""
+
 from typing import Any
 
 import pytest
@@ -19,19 +21,19 @@ CONTEXT: dict[str, Any] = {"Execution": {"Id": "e"}, "variables": {}, "QueryLang
         ("States.ArrayLength($.a)", 2),
     ],
 )
-def test_a_path_stands_for_a_value(path: str, value: Any) -> None:
+def test_a_path_resolves_to_a_value(path: str, value: Any) -> None:
     assert resolve(path, {"a": [{"b": 1}, {"b": None}]}, CONTEXT) == value
 
 
 @pytest.mark.parametrize("path", ["$.missing", "$.a[7]", "$$.Map.Item.Value", "$.a[?(@.b)]", "$..b", "plain"])
-def test_a_path_that_leads_nowhere_is_an_error(path: str) -> None:
+def test_a_path_without_a_match_is_an_error(path: str) -> None:
     with pytest.raises(TaskError) as failed:
         resolve(path, {"a": []}, CONTEXT, "Field")
     assert failed.value.error == "States.Runtime"
     assert path in failed.value.cause
 
 
-def test_the_context_object_shows_nothing_of_the_interpreter() -> None:
+def test_the_context_object_hides_the_interpreters_entries() -> None:
     assert resolve("$$", {}, CONTEXT) == {"Execution": {"Id": "e"}}
 
 
@@ -49,13 +51,13 @@ def test_a_template_is_filled_at_every_depth() -> None:
         ("$.new.deep", {"a": {"b": 1}, "new": {"deep": 9}}),
     ],
 )
-def test_a_result_is_placed(path: str | None, output: Any) -> None:
+def test_result_path_places_the_result(path: str | None, output: Any) -> None:
     original = {"a": {"b": 1}}
     assert place(path, original, 9) == output
     assert original == {"a": {"b": 1}}
 
 
-def test_a_result_cannot_be_placed_in_what_is_no_object() -> None:
+def test_result_path_must_lead_through_objects() -> None:
     for original in ([1], {"a": 1}):
         with pytest.raises(TaskError) as failed:
             place("$.a.b", original, 9)

@@ -1,4 +1,4 @@
-"""What cannot be run truthfully is refused by name when the state machine is created."""
+"""Creating a state machine refuses by name what the embedded AWS cannot run as AWS does."""
 
 import json
 from typing import Any
@@ -22,6 +22,13 @@ TASK = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": T
         (one_state({**TASK, "Retry": [{"ErrorEquals": ["A"], "Often": 1}]}), "Often is not supported"),
         (one_state({"Type": "Pass", "End": True, "Assign": {"a": 1}}), "Assign is not supported"),
         (one_state({**TASK, "Resource": "arn:aws:states:::glue:startJobRun"}), "glue:startJobRun is not supported"),
+        (one_state({**TASK, "Resource": "arn:aws:states:us-east-1:1:activity:a"}), "activity:a is not supported"),
+        (one_state({"Type": "Map", "End": True, "Iterator": ECHO}), "Iterator is not supported"),
+        (distributed(ECHO, Parameters={}), "Parameters is not supported"),
+        (
+            distributed(ECHO, ItemReader={"Resource": "arn:aws:states:::sqs:x"}),
+            "ItemReader 'arn:aws:states:::sqs:x'",
+        ),
         (one_state({**TASK, "Resource": "arn:aws:states:::aws-sdk:s3:listBuckets"}), "aws-sdk:s3:listBuckets is not"),
         (one_state({"Type": "Pass", "Next": "Nowhere"}), "Missing 'Next' target: Nowhere"),
         (one_state({"Type": "Sleep", "End": True}), "'Sleep' is not a state type"),
@@ -33,19 +40,21 @@ TASK = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": T
         (one_state({"Type": "Map", "End": True, "ItemProcessor": ECHO, "Label": "x"}), "Label needs a DISTRIBUTED"),
     ],
 )
-def test_a_definition_is_refused_by_name(workflows: Workflows, definition: dict[str, Any], named: str) -> None:
+def test_unsupported_definitions_are_refused_by_name(
+    workflows: Workflows, definition: dict[str, Any], named: str
+) -> None:
     with pytest.raises(workflows.client.exceptions.InvalidDefinition) as refused:
         workflows.create(definition)
     assert named in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "1"])
-def test_a_definition_that_is_no_object_is_refused(workflows: Workflows, text: str) -> None:
+def test_a_definition_must_be_a_json_object(workflows: Workflows, text: str) -> None:
     with pytest.raises(workflows.client.exceptions.InvalidDefinition, match="INVALID_JSON_DESCRIPTION"):
         workflows.client.create_state_machine(name="n", definition=text, roleArn=workflows.powerful_role())
 
 
-def test_all_problems_are_named_at_once(workflows: Workflows) -> None:
+def test_all_problems_are_reported_at_once(workflows: Workflows) -> None:
     states = {"A": {"Type": "Pass", "Next": "B", "One": 1}, "B": {"Type": "Pass", "End": True, "Two": 2}}
     with pytest.raises(workflows.client.exceptions.InvalidDefinition) as refused:
         workflows.create({"StartAt": "A", "States": states})
@@ -53,7 +62,7 @@ def test_all_problems_are_named_at_once(workflows: Workflows) -> None:
     assert "/States/B/Two" in str(refused.value)
 
 
-def test_an_update_is_checked_and_changes_nothing_when_refused(workflows: Workflows) -> None:
+def test_a_refused_update_changes_nothing(workflows: Workflows) -> None:
     machine = workflows.create(ECHO)
     with pytest.raises(workflows.client.exceptions.InvalidDefinition, match="ResultWriter"):
         workflows.client.update_state_machine(
@@ -63,7 +72,7 @@ def test_an_update_is_checked_and_changes_nothing_when_refused(workflows: Workfl
     assert json.loads(stored) == ECHO
 
 
-def test_a_stack_with_a_refused_definition_fails_with_its_reason(workflows: Workflows) -> None:
+def test_a_stack_fails_with_the_reason_of_a_refused_definition(workflows: Workflows) -> None:
     cloudformation = workflows.aws.endpoint.client("cloudformation")
     template = {
         "Resources": {
@@ -86,7 +95,7 @@ def test_a_stack_with_a_refused_definition_fails_with_its_reason(workflows: Work
     assert any("ItemBatcher is not supported" in reason for reason in reasons)
 
 
-def test_the_history_goes_to_the_log_group_that_the_stack_names(workflows: Workflows) -> None:
+def test_the_history_is_logged_to_the_configured_log_group(workflows: Workflows) -> None:
     endpoint = workflows.aws.endpoint
     destination = {"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["Log", "Arn"]}}}
     template = {
@@ -125,7 +134,7 @@ def test_the_history_goes_to_the_log_group_that_the_stack_names(workflows: Workf
     assert json.loads(messages[1]["details"]["input"]) == {"a": 1}
 
 
-def test_logging_needs_the_right_to_deliver_logs(workflows: Workflows) -> None:
+def test_logging_needs_permission_to_deliver_logs(workflows: Workflows) -> None:
     role = workflows.role({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
     with pytest.raises(workflows.client.exceptions.ClientError, match="not authorized to access the Log Destination"):
         workflows.client.create_state_machine(

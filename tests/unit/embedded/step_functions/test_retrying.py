@@ -1,3 +1,5 @@
+"""Delays of retries, and the errors that Retry and Catch match."""
+
 from typing import Any
 
 import pytest
@@ -15,25 +17,25 @@ def delays(count: int, **fields: Any) -> list[float | None]:
     return [retries.next_delay(BUSY) for _ in range(count)]
 
 
-def test_delays_grow_by_the_backoff_rate_until_the_attempts_are_used_up() -> None:
+def test_delays_grow_by_the_backoff_rate_up_to_max_attempts() -> None:
     assert delays(5, IntervalSeconds=2, BackoffRate=3, MaxAttempts=4) == [2, 6, 18, 54, None]
 
 
-def test_the_defaults_are_those_of_the_language() -> None:
+def test_defaults_follow_the_states_language() -> None:
     assert delays(4) == [1, 2, 4, None]
 
 
-def test_max_delay_bounds_each_delay_and_nothing_else_does() -> None:
+def test_only_max_delay_limits_a_delay() -> None:
     assert delays(3, IntervalSeconds=100, BackoffRate=10, MaxDelaySeconds=500) == [100, 500, 500]
     assert delays(3, IntervalSeconds=100, BackoffRate=10) == [100, 1000, 10_000]
 
 
-def test_no_attempts_means_no_retry() -> None:
+def test_zero_max_attempts_disables_retries() -> None:
     assert delays(1, MaxAttempts=0) == [None]
 
 
 @given(st.integers(1, 100), st.integers(1, 8))
-def test_full_jitter_stays_between_nothing_and_the_delay(interval: int, attempts: int) -> None:
+def test_full_jitter_is_between_zero_and_the_delay(interval: int, attempts: int) -> None:
     plain = delays(attempts, IntervalSeconds=interval, MaxAttempts=attempts)
     jittered = delays(attempts, IntervalSeconds=interval, MaxAttempts=attempts, JitterStrategy="FULL")
     for most, delay in zip(plain, jittered, strict=True):
@@ -42,11 +44,11 @@ def test_full_jitter_stays_between_nothing_and_the_delay(interval: int, attempts
         assert 0 <= delay <= most
 
 
-def test_full_jitter_differs_from_time_to_time() -> None:
+def test_full_jitter_is_random() -> None:
     assert len({delays(1, IntervalSeconds=100, JitterStrategy="FULL")[0] for _ in range(20)}) > 1
 
 
-def test_each_entry_counts_for_itself_and_the_first_that_matches_decides() -> None:
+def test_each_retry_entry_counts_its_own_attempts() -> None:
     retries = Retries(
         {
             "Retry": [
@@ -75,11 +77,11 @@ def test_each_entry_counts_for_itself_and_the_first_that_matches_decides() -> No
         ("States.DataLimitExceeded", "States.DataLimitExceeded", True),
     ],
 )
-def test_what_the_wildcards_match(wildcard: str, error: str, *, caught: bool) -> None:
+def test_wildcards_match_as_on_aws(wildcard: str, error: str, *, caught: bool) -> None:
     assert matches([wildcard], error) is caught
 
 
-def test_the_first_catch_that_matches_is_taken() -> None:
+def test_the_first_matching_catch_applies() -> None:
     first, second = {"ErrorEquals": ["Busy"], "Next": "A"}, {"ErrorEquals": ["States.ALL"], "Next": "B"}
     assert catcher({"Catch": [first, second]}, BUSY) is first
     assert catcher({"Catch": [first, second]}, TaskError("Other", "")) is second

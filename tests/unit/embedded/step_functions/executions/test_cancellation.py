@@ -1,14 +1,16 @@
+"""Cancellation tokens, and the calls that they end."""
+
 import threading
 
 import pytest
 
 from embedded.seams import TaskError
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
-from embedded.step_functions.fan_out.bounded import run_bounded
+from embedded.step_functions.fan_out.concurrency import run_concurrently
 from embedded.step_functions.tasks.task_state import interruptible
 
 
-def test_cancelling_a_token_cancels_what_was_made_from_it() -> None:
+def test_cancelling_a_token_cancels_its_children() -> None:
     parent = Cancellation()
     child, other = parent.child(), parent.child()
     grandchild = child.child()
@@ -19,7 +21,7 @@ def test_cancelling_a_token_cancels_what_was_made_from_it() -> None:
     assert parent.child().is_set
 
 
-def test_a_closed_token_is_forgotten() -> None:
+def test_a_closed_token_is_detached_from_its_parent() -> None:
     parent = Cancellation()
     child = parent.child()
     child.close()
@@ -27,7 +29,7 @@ def test_a_closed_token_is_forgotten() -> None:
     assert not child.is_set
 
 
-def test_a_callback_is_called_once_unless_it_is_taken_back() -> None:
+def test_a_callback_is_called_once_unless_removed() -> None:
     token, called = Cancellation(), []
     token.on_cancel(lambda: called.append("kept"))
     token.on_cancel(lambda: called.append("taken back"))()
@@ -37,7 +39,7 @@ def test_a_callback_is_called_once_unless_it_is_taken_back() -> None:
     assert called == ["kept", "late"]
 
 
-def test_a_sleep_ends_with_the_cancellation() -> None:
+def test_cancellation_ends_a_sleep() -> None:
     token = Cancellation()
     ended = threading.Event()
 
@@ -51,7 +53,7 @@ def test_a_sleep_ends_with_the_cancellation() -> None:
     assert ended.wait(10)
 
 
-def test_no_more_work_runs_at_once_than_the_limit() -> None:
+def test_the_limit_bounds_concurrent_calls() -> None:
     lock, running, most, done = threading.Lock(), 0, 0, []
     both = threading.Barrier(2)
 
@@ -65,30 +67,30 @@ def test_no_more_work_runs_at_once_than_the_limit() -> None:
             running -= 1
             done.append(index)
 
-    run_bounded(6, work, limit=lambda: 2, token=Cancellation())
+    run_concurrently(6, work, limit=lambda: 2, token=Cancellation())
     assert (most, sorted(done)) == (2, [0, 1, 2, 3, 4, 5])
 
 
-def test_nothing_is_started_after_the_cancellation() -> None:
+def test_no_call_starts_after_cancellation() -> None:
     token, started = Cancellation(), []
 
     def work(index: int) -> None:
         started.append(index)
         token.cancel()
 
-    run_bounded(5, work, limit=lambda: 1, token=token)
+    run_concurrently(5, work, limit=lambda: 1, token=token)
     assert started == [0]
 
 
-def test_an_unexpected_failure_is_raised_after_the_others_have_ended() -> None:
+def test_an_unexpected_failure_is_raised() -> None:
     def work(_index: int) -> None:
         raise KeyError("bug")
 
     with pytest.raises(KeyError, match="bug"):
-        run_bounded(3, work, limit=lambda: 3, token=Cancellation())
+        run_concurrently(3, work, limit=lambda: 3, token=Cancellation())
 
 
-def test_a_call_is_told_when_its_time_is_up() -> None:
+def test_a_timeout_cancels_the_token_of_a_call() -> None:
     told = threading.Event()
 
     def call(token: Cancellation) -> None:
@@ -101,7 +103,7 @@ def test_a_call_is_told_when_its_time_is_up() -> None:
     assert told.wait(10)
 
 
-def test_a_call_is_told_when_its_execution_stops() -> None:
+def test_stopping_an_execution_cancels_the_token_of_a_call() -> None:
     told, begun, token = threading.Event(), threading.Event(), Cancellation()
 
     def call(mine: Cancellation) -> None:
@@ -119,14 +121,14 @@ def test_a_call_is_told_when_its_execution_stops() -> None:
     assert told.wait(10)
 
 
-def test_a_call_that_does_not_listen_holds_nobody_up() -> None:
+def test_a_call_that_ignores_its_token_still_times_out() -> None:
     released, token = threading.Event(), Cancellation()
     with pytest.raises(TaskError, match=r"States\.Timeout"):
         interruptible(lambda _token: released.wait(10), token, timeout_seconds=0.01)
     released.set()
 
 
-def test_the_result_and_the_failure_of_a_call_arrive() -> None:
+def test_the_result_or_failure_of_a_call_is_passed_on() -> None:
     def fail(_token: Cancellation) -> None:
         raise TaskError("Broken", "why")
 

@@ -1,3 +1,5 @@
+"""Inline and distributed Map states."""
+
 import json
 import time
 from typing import Any
@@ -6,7 +8,6 @@ import pytest
 
 from tests.unit.embedded.step_functions.machines import Workflows, distributed, one_state
 
-# Fails for items whose "fails" is true.
 CHOOSE: dict[str, Any] = {
     "StartAt": "Choose",
     "States": {
@@ -19,6 +20,7 @@ CHOOSE: dict[str, Any] = {
         "Fine": {"Type": "Pass", "End": True},
     },
 }
+"""Fails for items whose "fails" is true."""
 ECHO: dict[str, Any] = one_state({"Type": "Pass", "End": True})
 
 
@@ -36,7 +38,7 @@ def test_an_inline_map_returns_its_results_in_order(workflows: Workflows) -> Non
     assert json.loads(result["output"]) == [{"i": 0, "v": "a", "all": "N"}, {"i": 1, "v": "b", "all": "N"}]
 
 
-def test_children_are_executions_of_their_own(workflows: Workflows) -> None:
+def test_children_are_separate_executions(workflows: Workflows) -> None:
     state = {"Type": "Pass", "Parameters": {"id.$": "$$.Execution.Id", "in.$": "$$.Execution.Input"}, "End": True}
     selector = {"n.$": "$$.Map.Item.Value"}
     arn = workflows.start(distributed(one_state(state), Label="Fan", ItemSelector=selector), [5, 6])
@@ -56,7 +58,7 @@ def test_children_are_executions_of_their_own(workflows: Workflows) -> None:
     assert (counts["total"], counts["succeeded"], counts["running"], counts["pending"]) == (2, 2, 0, 0)
 
 
-def test_the_items_come_from_s3(workflows: Workflows) -> None:
+def test_items_are_read_from_s3(workflows: Workflows) -> None:
     body = json.dumps({"jobs": [{"n": 1}, {"n": 2}]})
     workflows.aws.endpoint.client("s3").put_object(Bucket=workflows.bucket, Key="jobs.json", Body=body)
     reader = {
@@ -96,7 +98,7 @@ def test_a_missing_item_source_fails_the_map(workflows: Workflows) -> None:
         ({"ToleratedFailureCountPath": "$.limits.count"}, 2, False),
     ],
 )
-def test_failures_are_tolerated_up_to_the_limit(
+def test_failures_are_tolerated_up_to_the_threshold(
     workflows: Workflows, fields: dict[str, Any], failing: int, *, succeeds: bool
 ) -> None:
     data = {"items": items(10, failing), "limits": {"percentage": 40, "count": 1}}
@@ -111,7 +113,7 @@ def test_failures_are_tolerated_up_to_the_limit(
         assert workflows.map_run(arn)["status"] == "FAILED"
 
 
-def test_a_tolerated_failure_is_described_in_the_result(workflows: Workflows) -> None:
+def test_the_result_describes_a_tolerated_failure(workflows: Workflows) -> None:
     arn = workflows.start(distributed(CHOOSE, ToleratedFailureCount=1), items(2, 1))
     failed, passed = json.loads(workflows.ended(arn)["output"])
 
@@ -120,7 +122,7 @@ def test_a_tolerated_failure_is_described_in_the_result(workflows: Workflows) ->
     assert passed == {"n": 1, "fails": False}
 
 
-def test_exceeding_the_tolerance_stops_the_children_that_run(workflows: Workflows) -> None:
+def test_exceeding_the_threshold_stops_running_children(workflows: Workflows) -> None:
     key = f"never-{time.time_ns()}"
     states = {**CHOOSE["States"], "Fine": workflows.invoke()}
     data = [{"fails": False, "wait_for": key}, {"fails": True}, {"fails": False, "wait_for": key}]
@@ -148,7 +150,7 @@ def test_stopping_the_parent_stops_its_children(workflows: Workflows) -> None:
         workflows.release(key)
 
 
-def test_stopping_one_child_counts_as_its_failure(workflows: Workflows) -> None:
+def test_a_stopped_child_counts_as_failed(workflows: Workflows) -> None:
     key = f"never-{time.time_ns()}"
     arn = workflows.start(
         distributed(one_state(workflows.invoke()), ToleratedFailureCount=1), [{"wait_for": key}, {"a": 1}]
@@ -166,7 +168,7 @@ def test_stopping_one_child_counts_as_its_failure(workflows: Workflows) -> None:
         workflows.release(key)
 
 
-def test_no_more_children_run_at_once_than_max_concurrency(workflows: Workflows) -> None:
+def test_max_concurrency_limits_the_running_children(workflows: Workflows) -> None:
     key = f"gate-{time.time_ns()}"
     data = {"items": [{"wait_for": key}] * 5, "most": 2}
     machine = distributed(one_state(workflows.invoke()), ItemsPath="$.items", MaxConcurrencyPath="$.most")
@@ -179,7 +181,7 @@ def test_no_more_children_run_at_once_than_max_concurrency(workflows: Workflows)
     assert workflows.ended(arn)["status"] == "SUCCEEDED"
 
 
-def test_update_map_run_lets_more_children_run(workflows: Workflows) -> None:
+def test_update_map_run_raises_the_concurrency(workflows: Workflows) -> None:
     key = f"gate-{time.time_ns()}"
     arn = workflows.start(distributed(one_state(workflows.invoke()), MaxConcurrency=1), [{"wait_for": key}] * 3)
     workflows.wait(lambda: workflows.event_types(arn), lambda seen: "MapRunStarted" in seen)
@@ -196,7 +198,7 @@ def test_a_map_result_over_256_kib_fails(workflows: Workflows) -> None:
     assert (result["status"], result["error"]) == ("FAILED", "States.DataLimitExceeded")
 
 
-def test_a_map_whose_results_are_trimmed_by_its_children_passes(workflows: Workflows) -> None:
+def test_children_can_trim_the_result_of_a_map(workflows: Workflows) -> None:
     processor = {
         "StartAt": "Big",
         "States": {
@@ -207,5 +209,41 @@ def test_a_map_whose_results_are_trimmed_by_its_children_passes(workflows: Workf
     assert workflows.run(distributed(processor), [1, 2, 3, 4])["output"] == "[1,1,1,1]"
 
 
-def test_a_map_over_nothing_succeeds(workflows: Workflows) -> None:
+def test_a_map_without_items_succeeds(workflows: Workflows) -> None:
     assert workflows.run(distributed(ECHO, ToleratedFailurePercentage=0), [])["output"] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("config", "body", "expected"),
+    [
+        ({"InputType": "JSONL"}, '{"n": 1}\n{"n": 2}\n', [{"n": 1}, {"n": 2}]),
+        (
+            {"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW"},
+            "n,m\n1,a\n2,b\n",
+            [{"n": "1", "m": "a"}, {"n": "2", "m": "b"}],
+        ),
+        ({"InputType": "CSV", "CSVHeaderLocation": "GIVEN", "CSVHeaders": ["n"]}, "1\n2\n", [{"n": "1"}, {"n": "2"}]),
+        ({"InputType": "JSON", "MaxItems": 1}, "[1, 2]", [1]),
+    ],
+)
+def test_item_sources_have_several_formats(
+    workflows: Workflows, config: dict[str, Any], body: str, expected: list[Any]
+) -> None:
+    workflows.aws.endpoint.client("s3").put_object(Bucket=workflows.bucket, Key="items", Body=body.encode())
+    reader = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": config,
+        "Parameters": {"Bucket": workflows.bucket, "Key": "items"},
+    }
+    assert json.loads(workflows.run(distributed(ECHO, ItemReader=reader))["output"]) == expected
+
+
+def test_the_items_are_the_objects_of_a_prefix(workflows: Workflows) -> None:
+    for name in ("listed/a", "listed/b"):
+        workflows.aws.endpoint.client("s3").put_object(Bucket=workflows.bucket, Key=name, Body=b"x")
+    reader = {
+        "Resource": "arn:aws:states:::s3:listObjectsV2",
+        "Parameters": {"Bucket": workflows.bucket, "Prefix": "listed/"},
+    }
+    output = json.loads(workflows.run(distributed(ECHO, ItemReader=reader))["output"])
+    assert [item["Key"] for item in output] == ["listed/a", "listed/b"]

@@ -1,4 +1,4 @@
-"""A workflow that runs another one and waits for it: what comes back, what a failure says, and who may do it."""
+"""Nested executions: result, failure, timeout and permissions."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ import pytest
 
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.cancellation import Cancellation
-from embedded.step_functions.executions.execution import Run
+from embedded.step_functions.executions.execution import Execution
 from embedded.step_functions.executions.execution_log import ExecutionLog
 from tests.unit.embedded.step_functions.machines import Workflows, one_state
 
@@ -28,7 +28,7 @@ def allow(*actions: str, resource: str = "*") -> dict[str, Any]:
     return {"Effect": "Allow", "Action": list(actions), "Resource": resource}
 
 
-def test_the_result_is_the_description_of_the_execution(workflows: Workflows) -> None:
+def test_the_result_describes_the_nested_execution(workflows: Workflows) -> None:
     machine = workflows.create(SUCCEEDS)
     described = json.loads(workflows.run(nesting(machine))["output"])
     assert (described["Status"], described["StateMachineArn"]) == ("SUCCEEDED", machine)
@@ -40,7 +40,7 @@ def test_the_result_is_the_description_of_the_execution(workflows: Workflows) ->
     assert json.loads(as_text["Output"]) == {"n": 7}
 
 
-def test_without_sync_the_execution_goes_on_alone(workflows: Workflows) -> None:
+def test_without_sync_the_task_does_not_wait(workflows: Workflows) -> None:
     machine = workflows.create(SUCCEEDS)
     started = json.loads(workflows.run(nesting(machine, ""))["output"])
     assert set(started) == {"ExecutionArn", "StartDate"}
@@ -48,14 +48,14 @@ def test_without_sync_the_execution_goes_on_alone(workflows: Workflows) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".sync", ".sync:2"])
-def test_a_failed_execution_fails_the_state_with_its_description_as_cause(workflows: Workflows, suffix: str) -> None:
+def test_a_failed_nested_execution_is_the_cause_of_the_failure(workflows: Workflows, suffix: str) -> None:
     result = workflows.run(nesting(workflows.create(FAILS), suffix))
     assert (result["status"], result["error"]) == ("FAILED", "States.TaskFailed")
     cause = json.loads(result["cause"])
     assert (cause["Status"], cause["Error"], cause["Cause"]) == ("FAILED", "NoModel", "nothing was trained")
 
 
-def test_a_name_that_was_used_is_an_error_that_can_be_caught(workflows: Workflows) -> None:
+def test_a_name_in_use_fails_with_execution_already_exists(workflows: Workflows) -> None:
     definition = nesting(workflows.create(SUCCEEDS))
     definition["States"]["Only"]["Parameters"]["Name"] = "train-1"
     assert workflows.run(definition)["status"] == "SUCCEEDED"
@@ -63,7 +63,7 @@ def test_a_name_that_was_used_is_an_error_that_can_be_caught(workflows: Workflow
     assert again["error"] == "StepFunctions.ExecutionAlreadyExistsException"
 
 
-def test_a_time_out_stops_the_nested_execution(workflows: Workflows) -> None:
+def test_a_timeout_stops_the_nested_execution(workflows: Workflows) -> None:
     machine = workflows.create(one_state({"Type": "Wait", "Seconds": 100_000, "End": True}))
     result = workflows.run(nesting(machine, TimeoutSeconds=1))
     assert result["error"] == "States.Timeout"
@@ -75,7 +75,7 @@ def test_a_time_out_stops_the_nested_execution(workflows: Workflows) -> None:
     ("missing", "action"),
     [(0, "states:StartExecution"), (1, "states:DescribeExecution"), (2, "states:StopExecution")],
 )
-def test_each_permission_is_needed(workflows: Workflows, missing: int, action: str) -> None:
+def test_a_nested_execution_needs_each_permission(workflows: Workflows, missing: int, action: str) -> None:
     machine = workflows.create(SUCCEEDS)
     executions = machine.replace(":stateMachine:", ":execution:") + ":*"
     statements = [
@@ -95,7 +95,7 @@ def test_each_permission_is_needed(workflows: Workflows, missing: int, action: s
     )
 
 
-def test_the_managed_rule_is_needed_when_the_state_machine_is_created(workflows: Workflows) -> None:
+def test_creating_a_state_machine_needs_the_managed_rule(workflows: Workflows) -> None:
     machine = workflows.create(SUCCEEDS)
     with pytest.raises(
         workflows.client.exceptions.ClientError, match="StepFunctionsGetEventsForStepFunctionsExecutionR"
@@ -103,9 +103,9 @@ def test_the_managed_rule_is_needed_when_the_state_machine_is_created(workflows:
         workflows.create(nesting(machine), workflows.role(allow("states:*")))
 
 
-def test_an_execution_whose_thread_has_not_begun_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_execution_is_found_before_its_thread_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     record = {"executionArn": "arn:aws:states:here:1:execution:m:nested", "status": "RUNNING"}
-    run = Run(record, role_arn="role", cancellation=Cancellation(), log=ExecutionLog.of({}))
+    run = Execution(record, role_arn="role", cancellation=Cancellation(), log=ExecutionLog.of({}))
     looked = threading.Event()
 
     def look(_arn: str) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+"""Task states that call functions: results, errors, retries, timeouts and size limits."""
+
 import io
 import json
 import time
@@ -17,7 +19,7 @@ def test_a_function_runs_with_the_credentials_of_its_role(workflows: Workflows) 
     assert ":assumed-role/role-" in output["role"]
 
 
-def test_the_exception_of_a_function_is_the_error_of_its_state(workflows: Workflows) -> None:
+def test_a_functions_exception_is_the_error_of_its_state(workflows: Workflows) -> None:
     result = workflows.run(one_state(workflows.invoke()), {"raise": "all sold"})
 
     assert (result["status"], result["error"]) == ("FAILED", "NoSeatsLeft")
@@ -25,7 +27,7 @@ def test_the_exception_of_a_function_is_the_error_of_its_state(workflows: Workfl
     assert (cause["errorType"], cause["errorMessage"]) == ("NoSeatsLeft", "all sold")
 
 
-def test_catch_takes_a_failure_to_another_state(workflows: Workflows) -> None:
+def test_catch_continues_at_another_state(workflows: Workflows) -> None:
     task = workflows.invoke(Catch=[{"ErrorEquals": ["NoSeatsLeft"], "Next": "Sorry", "ResultPath": "$.failure"}])
     states = {"Only": task, "Sorry": {"Type": "Pass", "End": True}}
     result = workflows.run({"StartAt": "Only", "States": states}, {"raise": "all sold"})
@@ -34,7 +36,7 @@ def test_catch_takes_a_failure_to_another_state(workflows: Workflows) -> None:
     assert (output["raise"], output["failure"]["Error"]) == ("all sold", "NoSeatsLeft")
 
 
-def test_retry_calls_again_until_it_works(workflows: Workflows) -> None:
+def test_retry_repeats_a_call_until_it_succeeds(workflows: Workflows) -> None:
     retry = {
         "ErrorEquals": ["NoSeatsLeft"], "IntervalSeconds": 2, "BackoffRate": 2, "MaxAttempts": 3,
         "MaxDelaySeconds": 3, "JitterStrategy": "FULL",
@@ -54,7 +56,7 @@ def test_retry_ends_after_max_attempts(workflows: Workflows) -> None:
     assert workflows.event_types(arn).count("TaskFailed") == 2
 
 
-def test_a_task_that_takes_too_long_times_out(workflows: Workflows) -> None:
+def test_a_task_times_out(workflows: Workflows) -> None:
     key = f"never-{time.time_ns()}"
     arn = workflows.start(one_state(workflows.invoke(TimeoutSecondsPath="$.limit")), {"wait_for": key, "limit": 1})
     try:
@@ -65,7 +67,7 @@ def test_a_task_that_takes_too_long_times_out(workflows: Workflows) -> None:
         workflows.release(key)
 
 
-def test_states_task_failed_does_not_catch_a_time_out(workflows: Workflows) -> None:
+def test_states_task_failed_does_not_catch_a_timeout(workflows: Workflows) -> None:
     key = f"never-{time.time_ns()}"
     task = workflows.invoke(
         TimeoutSeconds=1,
@@ -81,7 +83,7 @@ def test_states_task_failed_does_not_catch_a_time_out(workflows: Workflows) -> N
         workflows.release(key)
 
 
-def test_the_state_machine_time_out_ends_the_execution(workflows: Workflows) -> None:
+def test_the_timeout_of_a_state_machine_ends_the_execution(workflows: Workflows) -> None:
     key = f"never-{time.time_ns()}"
     arn = workflows.start(one_state(workflows.invoke(), TimeoutSeconds=1), {"wait_for": key})
     try:
@@ -93,7 +95,7 @@ def test_the_state_machine_time_out_ends_the_execution(workflows: Workflows) -> 
 
 
 @pytest.mark.parametrize("catch", ["States.ALL", "States.TaskFailed"])
-def test_a_result_over_256_kib_fails_and_no_wildcard_catches_it(workflows: Workflows, catch: str) -> None:
+def test_no_wildcard_catches_a_result_over_256_kib(workflows: Workflows, catch: str) -> None:
     task = workflows.invoke(Catch=[{"ErrorEquals": [catch], "Next": "Caught"}])
     states = {"Only": task, "Caught": {"Type": "Succeed"}}
     result = workflows.run({"StartAt": "Only", "States": states}, {"big": 262_144})
@@ -106,13 +108,13 @@ def test_a_result_just_under_256_kib_passes(workflows: Workflows) -> None:
     assert workflows.run(one_state(task), {"big": 261_000})["status"] == "SUCCEEDED"
 
 
-def test_an_input_over_256_kib_is_refused_when_the_execution_starts(workflows: Workflows) -> None:
+def test_an_execution_with_input_over_256_kib_is_refused(workflows: Workflows) -> None:
     machine = workflows.create(one_state({"Type": "Succeed"}))
     with pytest.raises(workflows.client.exceptions.ClientError, match="less than or equal to 262144"):
         workflows.client.start_execution(stateMachineArn=machine, input=json.dumps("x" * 262_144))
 
 
-def test_the_same_name_and_input_start_a_running_execution_once(workflows: Workflows) -> None:
+def test_the_same_name_and_input_start_one_execution(workflows: Workflows) -> None:
     key = f"once-{time.time_ns()}"
     machine = workflows.create(one_state(workflows.invoke()))
     request: dict[str, Any] = {"stateMachineArn": machine, "name": "one", "input": json.dumps({"wait_for": key})}
@@ -137,15 +139,15 @@ def test_stopping_an_execution_ends_its_running_task(workflows: Workflows) -> No
         workflows.release(key)
 
 
-def test_stopping_an_execution_ends_its_wait(workflows: Workflows) -> None:
-    # 10,000 seconds are 100 in this embedded AWS: far longer than this test waits.
+def test_stopping_an_execution_ends_its_wait_state(workflows: Workflows) -> None:
+    # 10,000 seconds are 100 with the time scale of this embedded AWS: longer than the test waits.
     arn = workflows.start(one_state({"Type": "Wait", "Seconds": 10_000, "End": True}))
     workflows.wait(lambda: workflows.event_types(arn), lambda seen: "WaitStateEntered" in seen)
     workflows.client.stop_execution(executionArn=arn)
     workflows.wait(lambda: workflows.event_types(arn), lambda seen: "WaitStateAborted" in seen)
 
 
-def test_a_path_that_leads_nowhere_fails_the_execution(workflows: Workflows) -> None:
+def test_a_path_without_a_match_fails_the_execution(workflows: Workflows) -> None:
     state = {"Type": "Pass", "Parameters": {"a.$": "$.missing"}, "End": True}
     result = workflows.run(one_state(state), {"present": 1})
 
@@ -153,7 +155,7 @@ def test_a_path_that_leads_nowhere_fails_the_execution(workflows: Workflows) -> 
     assert "$.missing" in result["cause"]
 
 
-def test_parallel_branches_end_together_when_one_fails(workflows: Workflows) -> None:
+def test_a_failed_branch_stops_the_other_branches(workflows: Workflows) -> None:
     key = f"never-{time.time_ns()}"
     waits = workflows.invoke(Parameters={"FunctionName": workflows.function_arn, "Payload": {"wait_for": key}})
     state = {
@@ -209,7 +211,7 @@ def test_jsonata_states_run(workflows: Workflows) -> None:
     assert json.loads(result["output"]) == {"n": 3}
 
 
-def test_a_function_that_takes_longer_than_its_own_timeout_fails(workflows: Workflows) -> None:
+def test_a_functions_own_timeout_fails_its_state(workflows: Workflows) -> None:
     functions = workflows.aws.endpoint.client("lambda")
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
@@ -224,7 +226,7 @@ def test_a_function_that_takes_longer_than_its_own_timeout_fails(workflows: Work
     assert "Task timed out after 1.00 seconds" in result["cause"]
 
 
-def test_a_function_that_does_not_exist_is_named(workflows: Workflows) -> None:
+def test_a_missing_function_fails_its_state(workflows: Workflows) -> None:
     arn = workflows.function_arn.rpartition(":")[0] + ":missing"
     task = workflows.invoke(Parameters={"FunctionName": arn, "Payload": {}})
     result = workflows.run(one_state(task))

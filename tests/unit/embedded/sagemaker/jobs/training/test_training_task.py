@@ -14,7 +14,6 @@ from embedded.sagemaker.service import SageMakerService
 from embedded.sagemaker.task_integration import run_job
 from embedded.seams import TaskCall, TaskError
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws
-from tests.unit.embedded.sagemaker.conftest import ServiceMaker
 from tests.unit.embedded.sagemaker.jobs.training.requests import training_request
 
 Trainer = Callable[..., str]
@@ -104,34 +103,3 @@ def test_a_cancelled_call_stops_its_job(service: SageMakerService, aws: Aws, tra
     job = service.job(request["TrainingJobName"], TRAINING)
     assert job.wait(DEADLINE_SECONDS)
     assert job.status is Status.STOPPED
-
-
-def test_a_role_without_the_permissions_is_told_all_that_it_lacks(
-    make_service: ServiceMaker, aws: Aws, prefix: str
-) -> None:
-    asked = []
-
-    def authorize(_role_arn: str, action: str, resource: str, context: dict[str, Any]) -> bool:
-        asked.append((action, resource.rpartition("/")[2], context))
-        return action not in {"sagemaker:StopTrainingJob", "events:PutRule"}
-
-    service = make_service(authorize=authorize)
-    request = training_request(aws, "none", prefix)
-    with pytest.raises(TaskError) as error:
-        run_job(service, a_call(request))
-    assert "sagemaker:StopTrainingJob on resource: arn:aws:sagemaker:eu-west-1:000000000000:training-job/" in (
-        error.value.cause
-    )
-    assert "events:PutRule" in error.value.cause
-    name, rule = request["TrainingJobName"], "StepFunctionsGetEventsForSageMakerTrainingJobsRule"
-    assert asked == [
-        ("sagemaker:CreateTrainingJob", name, {}),
-        ("iam:PassRole", aws.role_arn.rpartition("/")[2], {"iam:PassedToService": "sagemaker.amazonaws.com"}),
-        ("sagemaker:AddTags", name, {}),
-        ("sagemaker:DescribeTrainingJob", name, {}),
-        ("sagemaker:StopTrainingJob", name, {}),
-        ("events:PutTargets", rule, {}),
-        ("events:PutRule", rule, {}),
-        ("events:DescribeRule", rule, {}),
-    ]
-    assert service.call("ListTrainingJobs", {}) == {"TrainingJobSummaries": []}
