@@ -99,7 +99,7 @@ def register(
     examples=r"""
     fleetscore models import churn --mlflow mlruns/model --dataset customers
     fleetscore models import churn --dataset customers --format xgboost-ubj \
-        --model-file xgboost-model --method predict --infer-schema sample.parquet \
+        --model-file xgboost-model --method predict --infer-schema sample.csv \
         --model-package arn:aws:sagemaker:eu-central-1:123456789012:model-package/churn/3
     """,
 )
