@@ -100,7 +100,7 @@ def register(
     fleetscore models import churn --mlflow mlruns/model --dataset customers
     fleetscore models import churn --dataset customers --format xgboost-ubj \
         --model-file xgboost-model --method predict --infer-schema sample.csv \
-        --model-package arn:aws:sagemaker:eu-central-1:123456789012:model-package/churn/3
+        --model-package "$MODEL_PACKAGE_ARN"
     """,
 )
 @argument("model", metavar="MODEL_ID", help="The model's id in the catalog.")

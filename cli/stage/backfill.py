@@ -13,8 +13,7 @@ from typing import Any
 
 from boto3.dynamodb.conditions import Key
 
-from cli.stage.catalog import query
-from cli.stage.connection import Connection
+from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from contract import layout
@@ -243,7 +242,7 @@ class Backfill:
         return records.read_item(ExecutionRecord, item) if item else None
 
     def _succeeded_jobs(self, execution_id: str) -> list[JobRecord]:
-        found = query(
+        found = query_items(
             self._table,
             IndexName=records.INDEX_NAME,
             KeyConditionExpression=Key(records.INDEX_PARTITION_KEY).eq(

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from cli.documents.artifact import Artifact, fetch_artifact, hash_artifact, inspect_artifact
 from cli.documents.bulk_file import BulkLine, at_line
 from cli.failures import CommandError
-from cli.stage.catalog import Catalog, VersionTakenError
+from cli.stage.catalog import MAX_TRIES, Catalog
+from cli.stage.catalog_table import VersionTakenError
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 
 _THREADS = 16
 """As many as a client keeps connections."""
-_TRIES = 5
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -123,7 +123,7 @@ def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
 
 
 def _store(catalog: Catalog, item: _Checked, artifact: Artifact, registered_by: str) -> ModelVersion:
-    for _ in range(_TRIES):
+    for _ in range(MAX_TRIES):
         try:
             return catalog.add_version(item.line.document, artifact, registered_by)
         except VersionTakenError:

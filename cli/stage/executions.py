@@ -13,8 +13,7 @@ from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
 
 from cli.failures import CommandError, ExitStatus
-from cli.stage.catalog import query
-from cli.stage.connection import Connection
+from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from contract import layout
 from contract.checks import raise_if_any
@@ -223,7 +222,7 @@ class Executions:
                 f"There is no execution {execution_id!r} in stage {self._deployment.stage!r}. "
                 "Check the id, --stage and --region."
             )
-        found = query(
+        found = query_items(
             self._table,
             KeyConditionExpression=condition & Key(records.SORT_KEY).begins_with(records.JOB_SORT_PREFIX),
             ConsistentRead=True,
@@ -241,7 +240,7 @@ class Executions:
         """Every attempt of an execution, by job id and in order."""
         condition = Key(records.PARTITION_KEY).eq(records.execution_key(execution_id)[records.PARTITION_KEY])
         attempts: dict[str, list[AttemptRecord]] = {}
-        for item in query(
+        for item in query_items(
             self._table,
             KeyConditionExpression=condition & Key(records.SORT_KEY).begins_with(records.ATTEMPT_SORT_PREFIX),
             ConsistentRead=True,

@@ -6,8 +6,7 @@ from boto3.dynamodb.conditions import Key
 
 from cli.documents.recipe_document import RecipeDocument, as_set
 from cli.failures import CommandError
-from cli.stage.catalog import query
-from cli.stage.connection import Connection
+from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from contract import layout
 from contract.table import records
@@ -35,7 +34,7 @@ class Recipes:
     def all(self) -> list[ModelRecipe]:
         """Every recipe by model id."""
         condition = Key(records.INDEX_PARTITION_KEY).eq(records.RECIPES_COLLECTION)
-        items = query(self._table, IndexName=records.INDEX_NAME, KeyConditionExpression=condition)
+        items = query_items(self._table, IndexName=records.INDEX_NAME, KeyConditionExpression=condition)
         return [records.read_item(ModelRecipe, item) for item in items]
 
     def find(self, model_id: str) -> ModelRecipe | None:
