@@ -149,8 +149,11 @@ def in_training(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5)).train(), "another one each time for the same rows"),
-        (Summing, "for a row depends on the rows beside it"),
+        (
+            lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5)).train(),
+            "differs from call to call",
+        ),
+        (Summing, "for a row depends on other rows of the batch"),
         (Tall, r"has the shape \[3\] for 4 rows"),
         (lambda: nn.Linear(5, 1).eval(), r"takes .*float32\[any, 5\], its record has 3 features"),
     ],

@@ -209,7 +209,7 @@ class Centred(tf.Module):
 def test_a_model_whose_rows_depend_on_each_other_is_refused(tmp_path: Path) -> None:
     module = Centred()
     tf.saved_model.save(module, tmp_path, signatures=module.score)
-    with pytest.raises(ModelError, match="for a row depends on the rows beside it"):
+    with pytest.raises(ModelError, match="for a row depends on other rows of the batch"):
         load_model(spec_of("tensorflow-savedmodel", "saved_model.pb"), tmp_path / "saved_model.pb")
 
 
