@@ -52,7 +52,7 @@ def test_what_is_not_its_format_is_named_with_what_to_do(
     assert found["good.parquet"] == ""
     assert found[key].startswith(f"{FailureKind.DATA}: ")
     assert expected in found[key]
-    assert "write it again" in found[key] or "give it the name of what it is" in found[key]
+    assert "write it again" in found[key] or "rename it to match its format" in found[key]
 
 
 def test_each_object_is_held_against_the_record_by_itself(job: JobFolder) -> None:
