@@ -1,4 +1,5 @@
-"""Variants of the scoring image: heavy frameworks lie in images of their own, so that the core image stays small."""
+"""Variants of the scoring image: heavy frameworks lie in images of their own, so that the core
+image stays small."""
 
 from typing import Literal, get_args
 
@@ -13,7 +14,8 @@ IMAGE_OF_FRAMEWORK: dict[Framework, ImageVariant] = {
     "pytorch": "pytorch",
     "catboost": "trees",
 }
-"""Frameworks that are not in the core image. What is not named here is in every variant, as each has all of core."""
+"""Frameworks that are not in the core image. What is not named here is in every variant, as each
+has all of core."""
 
 IMAGE_OF_ACCELERATOR: dict[Accelerator, ImageVariant] = {"daal4py": "trees"}
 

@@ -54,8 +54,8 @@ FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
     "torchscript": "pytorch",
     "custom": "custom",
 }
-"""`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor.
-`custom` is whatever the archive's own `code/inference.py` loads.
+"""`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or
+XGBRegressor. `custom` is whatever the archive's own `code/inference.py` loads.
 
 Which image serves a framework: `contract/catalog/image_variants.py`.
 """

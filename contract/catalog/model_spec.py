@@ -41,13 +41,15 @@ class ModelSpec(ScoringFields, ArtifactFields):
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The columns that the model needs: its features in their order, then its other key columns."""
+        """The columns that the model needs: its features in their order, then its other key
+        columns."""
         return tuple(dict.fromkeys((*(feature.name for feature in self.features), *self.key_columns)))
 
     def check_output_columns(self) -> list[Problem]:
         """Added columns with the name of an input column that the output carries too.
 
-        For who makes a record. Who reads one does not ask: a record from before this check must not hide the others.
+        For who makes a record. Who reads one does not ask: a record from before this check must not
+        hide the others.
         """
         passed = self._passed_columns()
         carried: set[str] = set()
@@ -64,7 +66,8 @@ class ModelSpec(ScoringFields, ArtifactFields):
         kept = "every one" if self.columns == "all" else "the key columns"
         taken = f"input columns of the output (columns {self.columns!r} keeps {kept})"
         if not self.output_columns:
-            # Probabilities always have a label behind the default; how many columns others have, only the model knows.
+            # Probabilities always have a label behind the default; how many columns others have,
+            # only the model knows.
             is_labelled = self.method == "predict_proba" and not self.custom_code
             if is_labelled or DEFAULT_OUTPUT_COLUMN not in passed:
                 return []
@@ -78,7 +81,8 @@ class ModelSpec(ScoringFields, ArtifactFields):
         return [Problem("output_columns", clashes, f"other names than those of the {taken}", remedy)]
 
     def _passed_columns(self) -> set[str]:
-        """Input columns that the output carries, as far as the record says; what else an object has, the job sees."""
+        """Input columns that the output carries, as far as the record says; what else an object
+        has, the job sees."""
         features = (feature.name for feature in self.features if feature.name not in self.partition_columns)
         return {*self.key_columns, *(features if self.columns == "all" else ())}
 
@@ -99,8 +103,12 @@ class ModelSpec(ScoringFields, ArtifactFields):
 
 
 def tolerated_rows(fraction: float, rows: int) -> int:
-    """How many of an object's rows may be quarantined. The container and VerifyOutput ask the same question here."""
-    # The nudge is for products such as 0.07 * 100, which floating point puts a hair above or below the whole number.
+    """How many of an object's rows may be quarantined.
+
+    The container and VerifyOutput ask the same question here.
+    """
+    # The nudge is for products such as 0.07 * 100, which floating point puts a hair above or below
+    # the whole number.
     return min(rows, math.floor(fraction * rows + 1e-6))
 
 

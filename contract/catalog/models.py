@@ -11,7 +11,8 @@ from contract.schema.field_info import check_fields, describe
 from contract.status import VersionState
 
 HISTORY_LIMIT = 20
-"""Changes of the current version that a model remembers; older ones are in the versions' own records only."""
+"""Changes of the current version that a model remembers; older ones are in the versions' own
+records only."""
 REASON_CHARACTERS = 500
 
 
@@ -72,7 +73,10 @@ def check_reason(reason: str, subject: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelVersion(RegistrationFields):
-    """A version of a model: its artifact, how to call it, what it scores and on what. Only `decision` ever changes."""
+    """A version of a model: its artifact, how to call it, what it scores and on what.
+
+    Only `decision` ever changes.
+    """
 
     spec: ModelSpec = field(metadata=describe("How the container loads the model and scores with it."))
     compute: Compute = field(default_factory=Compute, metadata=describe("What the version's jobs run on."))
@@ -132,7 +136,8 @@ class Model:
     previous_version: str | None = None
     """What was current before, and what a roll back makes current again. None: there was none."""
     history: tuple[CurrentChange, ...] = ()
-    """What became current when, by whom and why: the last `HISTORY_LIMIT` changes, the latest last."""
+    """What became current when, by whom and why: the last `HISTORY_LIMIT` changes, the latest
+    last."""
 
     def with_current(self, change: CurrentChange) -> "Model":
         """This model after a version became current; the same model when it was current already."""

@@ -1,4 +1,4 @@
-"""How a model's record says that objects of text are read."""
+"""Options of a model's record for reading text formats."""
 
 from dataclasses import dataclass, field
 
@@ -9,9 +9,9 @@ from contract.schema.field_info import check_fields, describe
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the text objects of a dataset are read, as a model's record says; Parquet needs none of it.
+    """How the CSV and JSON Lines objects of a dataset are read. Parquet needs no options.
 
-    Text is UTF-8 always. In CSV a quote in a quoted cell is doubled; there is no other escape.
+    Text is always UTF-8. In CSV a quote inside a quoted cell is doubled; there is no other escape.
     """
 
     csv_delimiter: str = field(

@@ -1,4 +1,5 @@
-"""Hive's partitions: parts of an object's key such as `carrier=UA/`, which say what all its rows have in common."""
+"""Hive partitions: parts of an object's key such as `carrier=UA/` that hold a value for all of its
+rows."""
 
 from collections.abc import Sequence
 from urllib.parse import unquote
@@ -7,10 +8,15 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 def partition_values(key: str, names: Sequence[str]) -> dict[str, str | None]:
-    """What the key says of these columns, URL-decoded, as Hive encodes it; None is what Hive's word for null means.
+    """Return the values that a key has for these columns, URL-decoded.
+
+    Hive's word for null becomes None.
+
+    >>> partition_values("carrier=UA/day=2026-07-01/part-0.parquet", ["day"])
+    {'day': '2026-07-01'}
 
     Raises:
-        ValueError: when the key does not say each of them exactly once.
+        ValueError: if the key does not have each column exactly once.
     """
     said: dict[str, list[str]] = {}
     for part in key.split("/")[:-1]:

@@ -1,7 +1,9 @@
-"""What others hear of: an event on the stage's bus for every change of an execution's or a job's status.
+"""What others hear of: an event on the stage's bus for every change of an execution's or a job's
+status.
 
-Events come at least once and may come late or out of order. `event_id` is the same in every delivery of one change,
-and of two changes of one execution or job the later one has the greater `sequence`.
+Events come at least once and may come late or out of order. `event_id` is the same in every
+delivery of one change, and of two changes of one execution or job the later one has the greater
+`sequence`.
 """
 
 from dataclasses import dataclass
@@ -101,10 +103,12 @@ def execution_event(
 
 
 def job_event(stage: str, record: JobRecord, before: JobRecord | None) -> JobStatusChange | None:
-    """The event of a record that was written over `before`; None when status and attempt are the same."""
+    """The event of a record that was written over `before`; None when status and attempt are the
+    same."""
     if before is not None and (before.status, before.attempt) == (record.status, record.attempt):
         return None
-    # An attempt runs, then waits or ends: three places each, in the order in which a job comes to them.
+    # An attempt runs, then waits or ends: three places each, in the order in which a job comes to
+    # them.
     place = 2 if record.status in FINAL_JOB_STATUSES else 1 if record.status is JobStatus.WAITING else 0
     sequence = 3 * record.attempt + place
     return JobStatusChange(

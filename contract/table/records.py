@@ -80,15 +80,16 @@ class ExecutionRecord:
     training_execution_id: str = ""
     """The training execution that this one started first, because its request says `train`."""
     training_failure: str = ""
-    """Why that training did not succeed, where this one scored all the same. Such an execution never succeeds."""
+    """Why that training did not succeed, where this one scored all the same. Such an execution
+    never succeeds."""
 
 
 @dataclass(frozen=True)
 class JobRecord:
     """One job. Rows count row-and-model pairs: a row scored by two models of the job counts twice.
 
-    Of a training job `rows_in` are the rows of its data, `model_versions` is the version that comes of it, and
-    `sagemaker_job_name` is the name of the training job.
+    Of a training job `rows_in` are the rows of its data, `model_versions` is the version that comes
+    of it, and `sagemaker_job_name` is the name of the training job.
     """
 
     execution_id: str
@@ -125,7 +126,8 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One SageMaker job made for a job: a processing job, or a training job when the job is one of training."""
+    """One SageMaker job made for a job: a processing job, or a training job when the job is one of
+    training."""
 
     execution_id: str
     job_id: str
@@ -187,12 +189,14 @@ class UploadWindow:
 
 
 def record_time(moment: datetime) -> str:
-    """A UTC time as records write it: ISO 8601 with milliseconds, which sorts as text and is as Step Functions does."""
+    """A UTC time as records write it: ISO 8601 with milliseconds, which sorts as text and is as
+    Step Functions does."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def execution_kind(execution_arn: str) -> ExecutionKind:
-    """Which workflow an execution is of, by the name of its state machine, `fleetscore-<stage>[-training]`."""
+    """Which workflow an execution is of, by the name of its state machine,
+    `fleetscore-<stage>[-training]`."""
     machine = execution_arn.split(":")[6] if execution_arn.count(":") >= 6 else ""
     return ExecutionKind.TRAINING if machine.endswith("-training") else ExecutionKind.SCORING
 
@@ -225,7 +229,8 @@ def recipe_key(model_id: str) -> dict[str, str]:
 
 
 def upload_claim_key(dataset: str, upload: ObjectVersion) -> dict[str, str]:
-    # A partition an object, so that claims spread over the table; a version's id may be longer than a sort key.
+    # A partition an object, so that claims spread over the table; a version's id may be longer than
+    # a sort key.
     digest = hashlib.sha256(upload.identity.encode()).hexdigest()
     return {PARTITION_KEY: f"UPLOAD#{dataset}/{upload.key}", SORT_KEY: digest}
 
@@ -307,7 +312,8 @@ def upload_part_items(part: UploadPart, expires_at: int | None = None) -> list[d
 
 
 def current_window_item(current: CurrentWindow) -> dict[str, Any]:
-    """It never expires: a number that is given twice would take a new window for one that has started long ago."""
+    """It never expires: a number that is given twice would take a new window for one that has
+    started long ago."""
     return _item(current, current_window_key(current.dataset), None)
 
 

@@ -1,7 +1,9 @@
-"""The hyperparameters that each trainer takes. SageMaker hands them over as texts; here they become values, strictly.
+"""The hyperparameters that each trainer takes.
 
-In the contract, so that a wrong one is refused when the recipe is written or the execution is planned, and not by an
-instance that was paid for.
+SageMaker hands them over as texts; here they become values, strictly.
+
+In the contract, so that a wrong one is refused when the recipe is written or the execution is
+planned, and not by an instance that was paid for.
 """
 
 import difflib
@@ -138,7 +140,8 @@ _XGBOOST_ALIASES = {
     "n_estimators": "num_boost_round",
     "num_round": "num_boost_round",
 }
-"""Other names by which XGBoost itself, its wrapper and SageMaker's own algorithm know the same thing."""
+"""Other names by which XGBoost itself, its wrapper and SageMaker's own algorithm know the same
+thing."""
 
 _TREES: dict[str, Hyperparameter] = {
     "n_estimators": _int(1, 100_000),
@@ -199,7 +202,8 @@ def known(trainer: str, estimator: str | None, task: str) -> dict[str, Hyperpara
 def parse(
     trainer: str, estimator: str | None, task: str, texts: Mapping[str, str]
 ) -> tuple[dict[str, Value], list[Problem]]:
-    """The values of all hyperparameters, under their own names, and every problem that there is with the texts."""
+    """The values of all hyperparameters, under their own names, and every problem that there is
+    with the texts."""
     table = known(trainer, estimator, task)
     values: dict[str, Value] = {}
     problems: list[Problem] = []

@@ -1,4 +1,5 @@
-"""A recipe: all that a model needs to be trained again, and who or what decides about a version that comes of it."""
+"""A recipe: all that a model needs to be trained again, and who or what decides about a version
+that comes of it."""
 
 import math
 from collections.abc import Mapping
@@ -40,14 +41,17 @@ class Promotion:
     """How a version that was trained becomes the current one."""
 
     mode: Literal["rule", "approval"] = "rule"
-    """`rule`: by its metric, at once. `approval`: it waits for a person, who sees what the rule would have said."""
+    """`rule`: by its metric, at once. `approval`: it waits for a person, who sees what the rule
+    would have said."""
     floor: float | None = None
     """The worst value of the recipe's metric that is good enough. None: any."""
     min_improvement: float = 0.0
-    """How much better than the current version's the metric must be; below 0: how much worse it may be."""
+    """How much better than the current version's the metric must be; below 0: how much worse it may
+    be."""
 
     def __post_init__(self) -> None:
-        # Nothing is better or worse than what is no number, so such a rule would refuse everything and say why wrongly.
+        # Nothing is better or worse than what is no number, so such a rule would refuse everything
+        # and say why wrongly.
         values = {"floor": self.floor or 0.0, "min_improvement": self.min_improvement}
         problems = [
             Problem(name, value, "a finite number") for name, value in values.items() if not math.isfinite(value)
@@ -96,7 +100,8 @@ class TrainingCompute:
 
 @dataclass(frozen=True)
 class TrainingCode:
-    """A training script: an archive in the models bucket that is found by its digest, and the script in it."""
+    """A training script: an archive in the models bucket that is found by its digest, and the
+    script in it."""
 
     program: str
     """Path of the script inside the archive."""
@@ -169,7 +174,8 @@ class ModelRecipe(PredictionFields):
         return []
 
     def _check_parts(self) -> list[Problem]:
-        """What the training's spec and the version's record would refuse, under the recipe's names."""
+        """What the training's spec and the version's record would refuse, under the recipe's
+        names."""
         problems: list[Problem] = []
         validation = _ANY_OBJECT if self.validation_dataset else ()
         names = {"dataset": "training_dataset"}

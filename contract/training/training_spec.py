@@ -1,7 +1,8 @@
 """What a training job is asked to do, and what it says about the model that it made.
 
-The plan writes a `TrainingSpec`, the container reads it and packs a `TrainingReport` beside the model, and whoever
-registers the version reads that report: nothing else is known about a model that was trained.
+The plan writes a `TrainingSpec`, the container reads it and packs a `TrainingReport` beside the
+model, and whoever registers the version reads that report: nothing else is known about a model that
+was trained.
 """
 
 import math
@@ -26,11 +27,13 @@ FORMATS_OF_TRAINER: dict[str, frozenset[str]] = {
     "sklearn": frozenset({"sklearn-joblib"}),
     "script": frozenset(FRAMEWORK_OF_FORMAT) - {"custom"},
 }
-"""The formats that a trainer can save; a script saves whatever it declares, but no code that scoring would run."""
+"""The formats that a trainer can save; a script saves whatever it declares, but no code that
+scoring would run."""
 
 MAX_OBJECTS = 100_000
 MAX_HYPERPARAMETERS = 100
-"""SageMaker's own limit, as botocore's service model has it; also the limits of a key and a value below."""
+"""SageMaker's own limit, as botocore's service model has it; also the limits of a key and a value
+below."""
 HYPERPARAMETER_KEY_CHARACTERS = 256
 HYPERPARAMETER_VALUE_CHARACTERS = 2_500
 LARGEST_HOLDOUT = 0.5
@@ -75,7 +78,8 @@ def metrics_of(task: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """The immutable input of a training job: one version of one model, from pinned objects of one dataset."""
+    """The immutable input of a training job: one version of one model, from pinned objects of one
+    dataset."""
 
     execution_id: str
     job_id: str
@@ -101,9 +105,11 @@ class TrainingSpec:
     output_columns: tuple[str, ...] = ()
     """Of the version's record; empty: the default names."""
     validation_objects: tuple[PinnedObject, ...] = ()
-    """Objects of the channel `validation`: the metrics are of these rows, and nothing is held out of `objects`."""
+    """Objects of the channel `validation`: the metrics are of these rows, and nothing is held out
+    of `objects`."""
     holdout_fraction: float = 0.2
-    """The share of rows that is held out of training for the metrics; 0: none, and then no metrics."""
+    """The share of rows that is held out of training for the metrics; 0: none, and then no
+    metrics."""
     seed: int = 0
     early_stopping_rounds: int | None = None
     estimator: str | None = None
@@ -111,7 +117,8 @@ class TrainingSpec:
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     """As texts, as SageMaker hands them over; what the job's request says goes before these."""
     code_sha256: str = ""
-    """For trainer `script` only: lower-case hex SHA-256 of its archive; no other one is unpacked."""
+    """For trainer `script` only: lower-case hex SHA-256 of its archive; no other one is
+    unpacked."""
 
     def __post_init__(self) -> None:
         problems = [

@@ -1,4 +1,5 @@
-"""What passes between the workflow's states: small, pointers instead of lists (a state holds at most 256 KB)."""
+"""What passes between the workflow's states: small, pointers instead of lists (a state holds at
+most 256 KB)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from contract.status import ExecutionStatus, FailureKind
 
 
 def path_of(cls: type, field: str, *, at: str = "$") -> str:
-    """The JSONPath of a message's field, so that the workflow cannot name a field that is not there.
+    """The JSONPath of a message's field, so that the workflow cannot name a field that is not
+    there.
 
     Raises:
         AttributeError: when the message has no such field.
@@ -21,7 +23,10 @@ def path_of(cls: type, field: str, *, at: str = "$") -> str:
 
 @dataclass(frozen=True)
 class PlanInput:
-    """To PrepareTraining and PlanTraining. `request` is the execution's input as the caller wrote it."""
+    """To PrepareTraining and PlanTraining.
+
+    `request` is the execution's input as the caller wrote it.
+    """
 
     execution_id: str
     execution_arn: str
@@ -34,12 +39,14 @@ class ExecutionPlanInput(PlanInput):
     """To PlanExecution."""
 
     training: Any = None
-    """The `TrainingOrder` when this execution has trained first, with the `failure` that a Catch added to it."""
+    """The `TrainingOrder` when this execution has trained first, with the `failure` that a Catch
+    added to it."""
 
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """From PrepareTraining, to RunTraining: the training execution that a scoring execution starts first."""
+    """From PrepareTraining, to RunTraining: the training execution that a scoring execution starts
+    first."""
 
     name: str
     """The same however often it is asked, so that a doubled call starts one execution."""
@@ -61,7 +68,8 @@ class ExecutionPlan:
 
 @dataclass(frozen=True)
 class JobPointer:
-    """One item of jobs.json, and the input of RecordAttempt, VerifyOutput and RegisterModelVersion."""
+    """One item of jobs.json, and the input of RecordAttempt, VerifyOutput and
+    RegisterModelVersion."""
 
     execution_id: str
     job_id: str
@@ -74,7 +82,8 @@ class AttemptPlan:
     """From RecordAttempt, to RunProcessingJob."""
 
     nothing_left: bool
-    """Every pinned object is committed already, so no processing job is needed (one without input would fail)."""
+    """Every pinned object is committed already, so no processing job is needed (one without input
+    would fail)."""
     sagemaker_job_name: str
     spec_uri: str
     data_manifest_uri: str
@@ -87,13 +96,16 @@ class AttemptPlan:
     volume_size_gb: int
     max_runtime_seconds: int
     image_uri: str = ""
-    """The image variant that serves the job's models; only a record of before there were variants has none."""
+    """The image variant that serves the job's models; only a record of before there were variants
+    has none."""
 
 
 @dataclass(frozen=True)
 class TrainingAttemptPlan:
-    """From RecordAttempt, to RunTrainingJob. What differs in its fields between jobs is whole: a path cannot leave a
-    field out."""
+    """From RecordAttempt, to RunTrainingJob.
+
+    What differs in its fields between jobs is whole: a path cannot leave a field out.
+    """
 
     training_job_name: str
     channels: tuple[Mapping[str, Any], ...]
@@ -115,7 +127,9 @@ class TrainingAttemptPlan:
 
 @dataclass(frozen=True)
 class AttemptFailure:
-    """To ClassifyFailure. `failure` is what a Catch caught, as it is: whether Step Functions gives a Cause with every
+    """To ClassifyFailure.
+
+    `failure` is what a Catch caught, as it is: whether Step Functions gives a Cause with every
     error is not documented, and a path that leads nowhere would fail the state that must not fail.
     """
 
@@ -139,7 +153,10 @@ class AttemptFailure:
 
 @dataclass(frozen=True)
 class FailureDecision:
-    """From ClassifyFailure. Its first three fields are the `JobPointer` of the next attempt, if there is one."""
+    """From ClassifyFailure.
+
+    Its first three fields are the `JobPointer` of the next attempt, if there is one.
+    """
 
     execution_id: str
     job_id: str
@@ -152,14 +169,20 @@ class FailureDecision:
 
 @dataclass(frozen=True)
 class JobResult:
-    """From VerifyOutput or RegisterModelVersion. Small, because the Map collects one from each job."""
+    """From VerifyOutput or RegisterModelVersion.
+
+    Small, because the Map collects one from each job.
+    """
 
     job_id: str
 
 
 @dataclass(frozen=True)
 class SummaryInput:
-    """To SummarizeExecution. `state` is the last one: the plan or `request`, and `failure` when a Catch led here."""
+    """To SummarizeExecution.
+
+    `state` is the last one: the plan or `request`, and `failure` when a Catch led here.
+    """
 
     execution_id: str
     execution_arn: str
@@ -168,7 +191,8 @@ class SummaryInput:
 
 
 REQUEST_FIELD = "request"
-"""Where the first state puts the execution's input, which may be any JSON, so that a failure fits beside it."""
+"""Where the first state puts the execution's input, which may be any JSON, so that a failure fits
+beside it."""
 
 TRAINING_FIELD = "training"
 """Where PrepareTraining puts its `TrainingOrder`; empty where the request asks for no training."""

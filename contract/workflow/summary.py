@@ -35,7 +35,8 @@ class JobSummary:
     null_keys: int = 0
     """Rows with a null in a key column."""
     notes: tuple[str, ...] = ()
-    """What people must know of how the models were loaded: warnings of their libraries, accelerators, custom code."""
+    """What people must know of how the models were loaded: warnings of their libraries,
+    accelerators, custom code."""
 
 
 @dataclass(frozen=True)
