@@ -42,7 +42,7 @@ FORMATS: dict[str, ObjectFormat] = {".parquet": ObjectFormat("parquet")} | {
 }
 """Format per extension of a key. Extensions are in lower case."""
 
-EXTENSIONS_TEXT = ".parquet, or .csv, .tsv, .jsonl or .ndjson, each also with .gz or .zst behind it"
+EXTENSIONS_TEXT = ".parquet, or .csv, .tsv, .jsonl or .ndjson, each also followed by .gz or .zst"
 
 
 def extension_of(key: str) -> str:

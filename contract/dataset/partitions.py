@@ -27,12 +27,12 @@ def partition_values(key: str, names: Sequence[str]) -> dict[str, str | None]:
     if missing:
         parts = " and ".join(f"'{name}=…/'" for name in missing)
         raise ValueError(
-            f"its key has no part {parts}, which partition_columns takes a column from: move the object, or drop the "
+            f"its key has no part {parts}, which partition_columns needs: move the object, or remove the "
             "name from the record's partition_columns"
         )
     twice = [name for name in names if len(said[name]) > 1]
     if twice:
-        raise ValueError(f"its key says {', '.join(twice)} more than once, so nobody can tell what is meant")
+        raise ValueError(f"its key has {', '.join(twice)} more than once, so its value is ambiguous")
     return {name: None if said[name][0] == _NULL else _decoded(name, said[name][0]) for name in names}
 
 
@@ -40,4 +40,4 @@ def _decoded(name: str, value: str) -> str:
     try:
         return unquote(value, errors="strict")
     except UnicodeDecodeError as error:
-        raise ValueError(f"its key says {name}={value}, which is not UTF-8 when decoded") from error
+        raise ValueError(f"its key has {name}={value}, which is not UTF-8 when decoded") from error

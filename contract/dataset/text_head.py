@@ -57,7 +57,7 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
         for line in _LINE.finditer(text):
             size = line.end()
             if b"\x00" in line[0]:
-                raise HeadError("its header holds NUL bytes, so it is no text")
+                raise HeadError("its header has NUL bytes, so it is not text")
             yield line[0].decode("utf-8")
 
     quoting: Any = csv.QUOTE_MINIMAL if options.csv_quote else csv.QUOTE_NONE
@@ -97,8 +97,8 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
         shown = first[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace").strip()
         if not shown:
             raise HeadError("it holds no data")
-        hint = ": it is a JSON array, write one object a line" if shown.startswith("[") else ""
-        raise HeadError(f"no line of its beginning is a JSON object; the first is {shown!r}{hint}")
+        hint = ": it is a JSON array, write one object per line" if shown.startswith("[") else ""
+        raise HeadError(f"none of its first lines is a JSON object; the first is {shown!r}{hint}")
     if not names:
-        raise HeadError("the JSON objects of its beginning have no field, so there is no column to score")
+        raise HeadError("its first JSON objects have no fields, so there is no column to score")
     return tuple(names)

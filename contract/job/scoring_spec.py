@@ -32,7 +32,7 @@ class ScoringOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.batch_rows <= 10_000_000:
             raise InvalidInputError(
-                "ScoringOptions", [Problem("batch_rows", self.batch_rows, "1 to 10,000,000 rows a batch")]
+                "ScoringOptions", [Problem("batch_rows", self.batch_rows, "1 to 10,000,000 rows per batch")]
             )
 
 

@@ -42,7 +42,7 @@ class UploadRule:
         problems += check_range("window_seconds", self.window_seconds, 1, _LONGEST_WINDOW_SECONDS, "seconds")
         taken = sorted({"dataset", "objects_manifest"} & set(self.request))
         problems += [
-            Problem(f"request.{name}", self.request[name], "no value: the upload itself decides it") for name in taken
+            Problem(f"request.{name}", self.request[name], "no value, because the upload decides it") for name in taken
         ]
         try:
             parse_request({name: value for name, value in self.request.items() if name not in taken})
@@ -56,7 +56,7 @@ def check_rules(name: str, rules: tuple[UploadRule, ...]) -> list[Problem]:
     """Check that each dataset has at most one rule."""
     datasets = [rule.dataset for rule in rules]
     repeated = sorted({dataset for dataset in datasets if datasets.count(dataset) > 1})
-    return [Problem(name, repeated, "one entry a dataset")] if repeated else []
+    return [Problem(name, repeated, "one entry per dataset")] if repeated else []
 
 
 def rules_to_text(rules: tuple[UploadRule, ...]) -> str:

@@ -128,7 +128,7 @@ class ExecutionRequest(ExecutionOptions):
         default=None, metadata=describe("SageMaker instance type, such as ml.m5.xlarge.", check=INSTANCE_TYPE)
     )
     instance_count: int | None = field(
-        default=None, metadata=describe("Instances per job.", check=Range(1, 100, "instances a job"))
+        default=None, metadata=describe("Instances per job.", check=Range(1, 100, "instances per job"))
     )
     models_per_job: int | None = field(
         default=None,

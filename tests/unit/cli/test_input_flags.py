@@ -42,7 +42,7 @@ def test_options_that_cannot_be_are_refused_with_all_else(tmp_path: Path) -> Non
     with pytest.raises(InvalidInputError) as refused:
         draft_of(build_parser().parse_args(words)).document()
     text = str(refused.value)
-    for part in ("csv_delimiter: got '||'", "csv_columns: got ['age']", "Say csv_header: false", "method: got 'guess'"):
+    for part in ("csv_delimiter: got '||'", "csv_columns: got ['age']", "Set csv_header to false", "method: got 'guess'"):
         assert part in text
 
 
