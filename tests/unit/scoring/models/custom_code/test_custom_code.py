@@ -276,7 +276,7 @@ def test_code_is_not_run_unless_the_record_allows_it(frame: pd.DataFrame, model:
 
 
 def test_records_that_make_no_sense_are_refused_when_they_are_written() -> None:
-    with pytest.raises(InvalidInputError, match="set custom_code if you trust it"):
+    with pytest.raises(InvalidInputError, match="Set custom_code if you trust"):
         spec_of("custom")
     with pytest.raises(InvalidInputError, match="output_types"):
         spec_of("sklearn-joblib", output_types=("double",))
