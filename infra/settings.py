@@ -1,7 +1,7 @@
 """Deployment settings: typed, checked all at once, and read from CDK context in this module only.
 
-They lie in cdk.json under the context key `fleetscore`; `-c fleetscore.<name>=<value>` replaces single ones.
-docs/reference/settings.md describes each.
+They lie in cdk.json under the context key `fleetscore`; `-c fleetscore.<name>=<value>` replaces
+single ones. docs/reference/settings.md describes each.
 """
 
 import json
@@ -129,10 +129,11 @@ class VpcSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class AppSettings:
     """One stage. Days are whole days.
 
-    What may be None has None as its default, and only that: jsii drops every null of a context on its way to Python.
+    What may be None has None as its default, and only that: jsii drops every null of a context on
+    its way to Python.
     """
 
     stage: str
@@ -166,7 +167,9 @@ class Settings:
             raise InvalidInputError("settings", problems)
 
     def named_image(self, variant: ImageVariant) -> str | None:
-        """The image in ECR that the settings name for a variant; None: it is built when the stage is deployed."""
+        """The image in ECR that the settings name for a variant; None: it is built when the stage
+        is deployed.
+        """
         return self.image_uri if variant == CORE else self.image_uris.get(variant)
 
     def image_repository_arn(self, variant: ImageVariant = CORE) -> str | None:
@@ -220,7 +223,7 @@ def _check_values(values: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
-def read_settings(node: Node) -> Settings:
+def read_settings(node: Node) -> AppSettings:
     """The settings in a construct tree's context.
 
     Raises:
@@ -229,7 +232,7 @@ def read_settings(node: Node) -> Settings:
     return settings_from_context(node.get_all_context())
 
 
-def settings_from_context(context: Mapping[str, Any]) -> Settings:
+def settings_from_context(context: Mapping[str, Any]) -> AppSettings:
     """Like `read_settings`, for a context that has no construct tree yet."""
     base = context.get(CONTEXT_KEY)
     if not isinstance(base, Mapping):
@@ -240,13 +243,14 @@ def settings_from_context(context: Mapping[str, Any]) -> Settings:
     for key in sorted(context):
         if key.startswith(f"{CONTEXT_KEY}."):
             problems += _override(values, key.split(".")[1:], context[key])
-    settings, found = decode_fields(Settings, values)
+    settings, found = decode_fields(AppSettings, values)
     problems += found
     if settings is None:
         # A value of a wrong type hides what else is wrong: look at the others by themselves.
         refused = {re.split(r"[.\[]", problem.field)[0] for problem in problems} | {"compute"}
         others = _check_values({name: value for name, value in values.items() if name not in refused})
-        # Each schedule stands for itself: one that is ill-formed must not hide another that never fires.
+        # Each schedule stands for itself: one that is ill-formed must not hide another that never
+        # fires.
         if "schedules" in refused and isinstance(values["schedules"], list):
             others += _check_schedules("schedules", values["schedules"])
         problems += [problem for problem in others if problem not in problems]
@@ -264,7 +268,9 @@ def _without_comments(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _override(values: dict[str, Any], path: list[str], value: Any) -> list[Problem]:
-    """Put a value given as `-c fleetscore.<path>=<value>` in its place; the command line gives text only."""
+    """Put a value given as `-c fleetscore.<path>=<value>` in its place; the command line gives text
+    only.
+    """
     *folders, last = path
     for folder in folders:
         if values.get(folder) is None:
@@ -280,7 +286,9 @@ _TEXT_SETTINGS_AS_NUMBERS = re.compile(r"\d{12}")
 
 
 def _read_text(text: str) -> Any:
-    """Numbers, null, lists and objects are written as JSON; all else is text, and so is an account's number."""
+    """Numbers, null, lists and objects are written as JSON; all else is text, and so is an
+    account's number.
+    """
     if _TEXT_SETTINGS_AS_NUMBERS.fullmatch(text):
         return text
     try:

@@ -1,7 +1,7 @@
-"""What the supervisor and its workers say to each other: one JSON line a message, over the worker's pipes.
+"""Messages between the supervisor and its workers: one line of JSON per message, over the worker's pipes.
 
-Everything is flat text and numbers, so that no exception of a model's library has to be loaded by the supervisor,
-which never imports one.
+Messages hold only text and numbers. The supervisor never imports a model's library, so it could not
+load that library's exceptions.
 """
 
 import json
@@ -17,7 +17,7 @@ from contract.status import FailureKind
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker needs before its first object; `model_files` are local paths in the order of `models`."""
+    """What a worker needs before its first object; `model_files` are local paths, one per model."""
 
     execution_id: str
     job_id: str
@@ -29,25 +29,25 @@ class WorkerSetup:
 
 
 def worker_scratch(setup: WorkerSetup, pid: int) -> Path:
-    """A folder of one worker's own: another one may score another object under the same names."""
+    """Return a worker's private folder; other workers use the same file names in theirs."""
     return Path(setup.scratch) / f"worker-{pid}"
 
 
 @dataclass(frozen=True)
 class ScoreObject:
-    """Score one object with at most this many threads."""
+    """Score one object with at most `threads` threads."""
 
     object: PinnedObject
     threads: int
     batch_rows: int = 0
-    """Less than the job says after a worker died of it; 0: as the job says."""
-    after: int = 0
-    """Begin when the worker has computed so many tasks since its start: no need to wait for word of what is next."""
+    """Rows per batch, reduced after the object has crashed a worker; 0 means the job's value."""
+    start_after: int = 0
+    """Start once the worker has computed this many tasks since it started, without another message."""
 
 
 @dataclass(frozen=True)
-class ScorePart:
-    """Predict one of several row ranges of an object, alone on one thread, and set the predictions aside."""
+class PredictPart:
+    """Predict one of several row ranges of an object on one thread, and store the predictions."""
 
     object: PinnedObject
     part: int
@@ -57,8 +57,8 @@ class ScorePart:
 
 
 @dataclass(frozen=True)
-class JoinParts:
-    """Put an object's parts together and commit it for every model but these."""
+class MergeParts:
+    """Merge an object's predicted parts and commit them for every model that has not failed."""
 
     object: PinnedObject
     parts: int
@@ -67,7 +67,7 @@ class JoinParts:
     threads: int = 1
 
 
-Task = ScoreObject | ScorePart | JoinParts
+Task = ScoreObject | PredictPart | MergeParts
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class WorkerReady:
 
     seconds: float
     threads_help: bool = True
-    """Whether several threads of one worker score faster than one: not where a model allows one call at a time."""
+    """Whether several threads score faster than one; False if a model allows one call at a time."""
 
 
 @dataclass(frozen=True)
 class SetupFailed:
-    """A model could not be loaded: no worker could do better."""
+    """A model could not be loaded; the same would happen in any other worker."""
 
     kind: FailureKind
     text: str
@@ -89,7 +89,7 @@ class SetupFailed:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an object was not committed for a model; an empty `model_id` means for none of them."""
+    """Why an object was not committed for a model; an empty `model_id` means all models."""
 
     model_id: str
     kind: FailureKind
@@ -97,10 +97,10 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """All of an object is predicted and its outputs are finished: from here on it waits for the disk, not for a core.
+class ObjectPredicted:
+    """All outputs of an object are written; the object now waits for the disk and needs no core.
 
-    Not sent for everything: what has ended without it had no such wait.
+    Not sent for an object that ends without this wait.
     """
 
     key: str
@@ -108,7 +108,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class ObjectDone:
-    """An object's end: committed for every model that `failures` does not name. `rows` as read."""
+    """The end of an object, committed for every model without a failure; `rows` is the rows read."""
 
     key: str
     rows: int
@@ -118,7 +118,7 @@ class ObjectDone:
 
 @dataclass(frozen=True)
 class PartDone:
-    """The end of a part; the models that `failures` does not name have their predictions set aside."""
+    """The end of a part; its predictions are stored for every model without a failure."""
 
     key: str
     part: int
@@ -127,18 +127,18 @@ class PartDone:
 
 
 Command = WorkerSetup | Task
-Event = WorkerReady | SetupFailed | Predicted | ObjectDone | PartDone
+Event = WorkerReady | SetupFailed | ObjectPredicted | ObjectDone | PartDone
 Message = Command | Event
 _TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         WorkerSetup,
         ScoreObject,
-        ScorePart,
-        JoinParts,
+        PredictPart,
+        MergeParts,
         WorkerReady,
         SetupFailed,
-        Predicted,
+        ObjectPredicted,
         ObjectDone,
         PartDone,
     )
@@ -146,6 +146,11 @@ _TYPES: dict[str, type[Any]] = {
 
 
 def encode(message: Message) -> bytes:
+    """Return the message as one line of ASCII JSON.
+
+    >>> encode(ObjectPredicted("2024/a.parquet"))
+    b'{"type": "ObjectPredicted", "body": {"key": "2024/a.parquet"}}\\n'
+    """
     line = json.dumps({"type": type(message).__name__, "body": to_json(message)})
     return line.encode("ascii") + b"\n"
 

@@ -1,4 +1,6 @@
-"""A Step Functions task that runs a SageMaker Processing job to its end; aws-cdk-lib has none (aws/aws-cdk#9537)."""
+"""A Step Functions task that runs a SageMaker Processing job to its end; aws-cdk-lib has none
+(aws/aws-cdk#9537).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +74,8 @@ class ProcessingOutput:
 
 
 class SageMakerProcessingJob(SageMakerSyncTask):
-    """Creates a processing job and waits for its end (`.sync`); the result is DescribeProcessingJob's.
+    """Creates a processing job and waits for its end (`.sync`); the result is
+    DescribeProcessingJob's.
 
     The job's own `role` is the caller's to fill. Example:
 
@@ -89,10 +92,12 @@ class SageMakerProcessingJob(SageMakerSyncTask):
 
     Args:
         job_name: unique for all time in the account and Region; nearly always JSONPath.
-        job_name_prefix: what every name begins with, without the hyphen after it. It bounds the permissions.
+        job_name_prefix: what every name begins with, without the hyphen after it. It bounds the
+            permissions.
         volume_size_gb: per instance.
         max_runtime_seconds: after it SageMaker stops the job. Provisioning is not counted.
-        timeout: how long the state waits, provisioning and queueing included; then the job is stopped.
+        timeout: how long the state waits, provisioning and queueing included; then the job is
+            stopped.
         output_kms_key_id: key id, ARN or alias that encrypts the outputs.
         volume_kms_key_id: only for instance types without local NVMe storage.
         entrypoint, arguments: replace the image's ENTRYPOINT and CMD.

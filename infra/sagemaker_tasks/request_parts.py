@@ -35,7 +35,9 @@ class DataType(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class JobNetwork:
-    """Isolation cuts the container off from all networks, S3 included. Subnets and security groups: both or none."""
+    """Isolation cuts the container off from all networks, S3 included. Subnets and security groups:
+    both or none.
+    """
 
     isolation: bool = False
     encrypt_traffic_between_instances: bool = False
@@ -93,7 +95,9 @@ def variables(checks: Checks, environment: Mapping[str, str], longest: int) -> d
 
 
 def network_fields(checks: Checks, network: JobNetwork) -> dict[str, Any]:
-    """Isolation, encryption and VpcConfig: in a processing job's NetworkConfig, at the top of a training job."""
+    """Isolation, encryption and VpcConfig: in a processing job's NetworkConfig, at the top of a
+    training job.
+    """
     subnets, groups = list(network.subnet_ids), list(network.security_group_ids)
     if bool(subnets) != bool(groups):
         checks.add("network", {"subnet_ids": subnets, "security_group_ids": groups}, "both lists filled, or both empty")

@@ -1,4 +1,6 @@
-"""A task that creates a SageMaker job and waits for its end: how its state is written, and what it may do."""
+"""A task that creates a SageMaker job and waits for its end: how its state is written, and what it
+may do.
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -12,10 +14,12 @@ from infra.sagemaker_tasks.checks import with_paths
 
 
 class SageMakerSyncTask(sfn.TaskStateBase):
-    """What the tasks for the kinds of jobs share. `request` and `job_arns` are set once a kind has checked its request.
+    """What the tasks for the kinds of jobs share. `request` and `job_arns` are set once a kind has
+    checked its request.
 
-    The state machine's role gets what `.sync` needs: the job's actions on names that begin with a prefix and a hyphen,
-    iam:PassRole of the job's role to SageMaker, and the managed EventBridge rule that reports the job's end.
+    The state machine's role gets what `.sync` needs: the job's actions on names that begin with a
+    prefix and a hyphen, iam:PassRole of the job's role to SageMaker, and the managed EventBridge
+    rule that reports the job's end.
     """
 
     RETRYABLE_ERRORS: ClassVar[list[str]] = [
@@ -25,7 +29,9 @@ class SageMakerSyncTask(sfn.TaskStateBase):
         "SageMaker.ResourceLimitExceeded",
         "SageMaker.ThrottlingException",
     ]
-    """Errors of the API call, which says nothing about the job: it was not created. The first two are documented."""
+    """Errors of the API call, which says nothing about the job: it was not created. The first two
+    are documented.
+    """
 
     def __init__(
         self,
@@ -61,7 +67,8 @@ class SageMakerSyncTask(sfn.TaskStateBase):
         return self._statements
 
     def to_state_json(self, top_level_query_language: sfn.QueryLanguage | None = None) -> Mapping[Any, Any]:
-        # TaskStateBase delegates to a method that jsii does not show to Python, so all of the state is rendered here.
+        # TaskStateBase delegates to a method that jsii does not show to Python, so all of the state
+        # is rendered here.
         if top_level_query_language == sfn.QueryLanguage.JSONATA:
             raise ValueError(f"{self.node.path}: state machines in JSONata are not supported, use JSONPath")
         state: dict[str, Any] = {

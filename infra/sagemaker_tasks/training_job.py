@@ -1,7 +1,8 @@
 """A Step Functions task that runs a SageMaker training job to its end.
 
-aws-cdk-lib's SageMakerCreateTrainingJob takes no JSONPath for most of a request: which channels there are, whether the
-instances are spot instances and how long to wait for them could not differ between the items of a Map.
+aws-cdk-lib's SageMakerCreateTrainingJob takes no JSONPath for most of a request: which channels
+there are, whether the instances are spot instances and how long to wait for them could not differ
+between the items of a Map.
 """
 
 import re
@@ -73,7 +74,8 @@ class SageMakerTrainingJob(SageMakerSyncTask):
 
     Args:
         job_name: unique for all time in the account and Region; nearly always JSONPath.
-        job_name_prefix: what every name begins with, without the hyphen after it. It bounds the permissions.
+        job_name_prefix: what every name begins with, without the hyphen after it. It bounds the
+            permissions.
         channels: or the JSONPath of a whole InputDataConfig, when jobs differ in their channels.
         hyperparameters: strings by name, or the JSONPath of such an object.
         output_uri: below it SageMaker writes <job name>/output/model.tar.gz.
@@ -81,10 +83,13 @@ class SageMakerTrainingJob(SageMakerSyncTask):
         spot: managed spot training, or the JSONPath of a truth value.
         max_runtime_seconds: after it SageMaker stops the job. Provisioning is not counted.
         max_wait_seconds: with spot only: for the run time and the waits for capacity together.
-        stopping_condition_path: of a whole StoppingCondition, instead of the two: MaxWaitTimeInSeconds must not be
-            there without spot, and a path cannot leave a field out.
-        checkpoints_uri: what the container writes to /opt/ml/checkpoints lies there, and is restored from there.
-        timeout: how long the state waits, provisioning and queueing included; then the job is stopped.
+        stopping_condition_path: of a whole StoppingCondition, instead of the two:
+            MaxWaitTimeInSeconds must not be there without spot, and a path cannot leave a field
+            out.
+        checkpoints_uri: what the container writes to /opt/ml/checkpoints lies there, and is
+            restored from there.
+        timeout: how long the state waits, provisioning and queueing included; then the job is
+            stopped.
         entrypoint, arguments: replace the image's ENTRYPOINT and its argument `train`.
         environment, tags: literal keys; values may be JSONPath.
 

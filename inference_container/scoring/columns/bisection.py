@@ -1,4 +1,4 @@
-"""Finds the rows at fault when a step over many rows fails as a whole: by halves, so that the good rows cost little."""
+"""Finds the rows that make a function fail by bisecting the row range, so that good rows cost few calls."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -7,44 +7,51 @@ from scoring.errors import ScoringError
 
 T = TypeVar("T")
 
-_FEWEST_ROWS_FOR_MEMORY = 256
-"""A step that has no memory for so few rows will not have it for fewer."""
+_MIN_ROWS_TO_BISECT_MEMORY_ERRORS = 256
+"""If so few rows do not fit in memory, fewer rows would not either."""
 
 
-class Halving(Generic[T]):
-    """What came of a step over rows: `pieces` by their first row, in order, and why single rows failed.
+class BisectionResult(Generic[T]):
+    """Results by their first row, in order, and the exceptions by row.
 
-    The answer does not depend on how the rows were cut: a row is at fault when the step fails on it alone.
+    Which rows failed does not depend on how the range was split: a row has failed if the function
+    fails for it alone.
     """
 
     def __init__(self) -> None:
-        self.pieces: list[tuple[int, T]] = []
-        self.failed: dict[int, BaseException] = {}
+        self.results: list[tuple[int, T]] = []
+        self.failures: dict[int, BaseException] = {}
 
 
-def by_halves(rows: int, step: Callable[[int, int], T], most: int) -> Halving[T]:
-    """Take a step over the rows 0 to `rows`, and where it raises over each half, down to single rows.
+def bisect_failures(rows: int, function: Callable[[int, int], T], max_failures: int) -> BisectionResult[T]:
+    """Call `function(start, stop)` for rows 0 to `rows`; where it raises, for each half, down to single rows.
 
-    Ends as soon as more than `most` rows have failed, so that the number of calls is bounded by about
-    2 * (most + 1) * log2(rows) beside those that succeed. Raises ScoringError as it comes: it is about no single row;
-    and MemoryError when few rows have no room either.
+    Stops once more than `max_failures` rows have failed, which bounds the failing calls by about
+    2 * (max_failures + 1) * log2(rows).
+
+    Raises ScoringError from `function` unchanged, since it is not about a single row, and MemoryError
+    if even a few rows do not fit in memory.
+
+    >>> found = bisect_failures(4, lambda start, stop: [1 / (row - 2) for row in range(start, stop)], 1)
+    >>> [start for start, _ in found.results], list(found.failures)
+    ([0, 3], [2])
     """
-    found: Halving[T] = Halving()
-    # The left half is always on top, so that pieces and failures come in the rows' order.
-    open_parts = [(0, rows)]
-    while open_parts and len(found.failed) <= most:
-        start, stop = open_parts.pop()
+    found: BisectionResult[T] = BisectionResult()
+    # The left half is always on top, so that results and failures come in row order.
+    open_ranges = [(0, rows)]
+    while open_ranges and len(found.failures) <= max_failures:
+        start, stop = open_ranges.pop()
         try:
-            found.pieces.append((start, step(start, stop)))
+            found.results.append((start, function(start, stop)))
         except ScoringError:
             raise
-        # A model's own code may raise anything, and may even call sys.exit.
+        # A model's code may raise anything, and may even call sys.exit.
         except BaseException as error:
-            if isinstance(error, MemoryError) and stop - start <= _FEWEST_ROWS_FOR_MEMORY:
+            if isinstance(error, MemoryError) and stop - start <= _MIN_ROWS_TO_BISECT_MEMORY_ERRORS:
                 raise
             if stop - start == 1:
-                found.failed[start] = error
+                found.failures[start] = error
             else:
                 middle = (start + stop) // 2
-                open_parts += [(middle, stop), (start, middle)]
+                open_ranges += [(middle, stop), (start, middle)]
     return found

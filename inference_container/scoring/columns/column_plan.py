@@ -11,7 +11,7 @@ import pyarrow as pa
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.dataset.columns import holds_every_value
-from scoring.columns.bisection import by_halves
+from scoring.columns.bisection import bisect_failures
 from scoring.columns.foreign_schemas import update_foreign_schemas
 from scoring.errors import ConfigurationError, DataError
 
@@ -117,16 +117,16 @@ def cast_to_declared(feature: Feature, column: pa.Array, most: int) -> tuple[pa.
     try:
         return column.cast(declared), bad
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        halving = by_halves(len(column), lambda start, stop: column.slice(start, stop - start).cast(declared), most)
-    for index in halving.failed:
+        found = bisect_failures(len(column), lambda start, stop: column.slice(start, stop - start).cast(declared), most)
+    for index in found.failures:
         # A null can be cast to anything, so that no row has both reasons.
         bad[index] = (
             f"feature column {feature.name!r} of type {column.type} has a value that {feature.type} cannot hold "
             f"({column[index]}): convert the column"
         )
-    pieces = dict(halving.pieces)
-    pieces.update({index: pa.nulls(1, declared) for index in halving.failed})
-    return pa.concat_arrays([pieces[start] for start in sorted(pieces)]), bad
+    chunks = dict(found.results)
+    chunks.update({index: pa.nulls(1, declared) for index in found.failures})
+    return pa.concat_arrays([chunks[start] for start in sorted(chunks)]), bad
 
 
 def extended_metadata(

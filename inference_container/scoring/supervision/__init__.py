@@ -1,1 +1,1 @@
-"""The supervisor: it shares the shard's objects out to worker processes."""
+"""The supervisor: starts worker processes, assigns objects to them, and retries after crashes."""

@@ -1,84 +1,57 @@
-"""Shares a shard's objects out to workers, within one budget of cores, and survives the death of any of them."""
+"""Assigns a shard's objects to workers within one budget of cores, and survives the death of any worker."""
 
-import math
 import selectors
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
-from contract.status import FailureKind
 from scoring.errors import ScoringError, error_of_kind
 from scoring.protocol import (
-    Failure,
-    JoinParts,
+    MergeParts,
     ObjectDone,
+    ObjectPredicted,
     PartDone,
-    Predicted,
+    PredictPart,
     ScoreObject,
-    ScorePart,
     SetupFailed,
     Task,
     WorkerReady,
     WorkerSetup,
     worker_scratch,
 )
-from scoring.supervision.split_objects import SharedObjects, can_be_shared
-from scoring.supervision.worker_process import WorkerProcess, why_it_died
+from scoring.supervision.crash_retries import CrashRetries, give_up
+from scoring.supervision.growth import GrowthRule
+from scoring.supervision.split_objects import SplitObjects, can_be_split
+from scoring.supervision.worker_process import WorkerProcess, explain_exit
 
-_BYTES_FOR_ANOTHER_WORKER = 64 << 20
-"""A shard with this much data for each worker is worth several from the start; otherwise time tells."""
-_TRIES_OF_AN_OBJECT = 3
-_FEWER_ROWS = 8
-"""Batches of an object that took its worker down are so many times smaller each time it is tried again."""
-_FEWEST_ROWS = 256
-_MOST_LOST_IN_A_ROW = 3
-"""Objects given up with none scored in between: then it is not the objects, and the rest would only take time."""
-_DEATHS_BEFORE_CARE = 3
-"""Deaths without an object scored in between, after which units are tried again before any new one is begun."""
 _GROWTH_CHECK_SECONDS = 0.25
-_AT_ONCE = 2
-"""Objects that a worker's threads score beside each other: more would wait for Python's lock, one at a time would need
-another process, and the libraries in memory once more, for each core."""
-_SMALL_BYTES = 8 << 20
-"""An object of at most so many is scored on one thread, and may be given to a worker ahead of time."""
-_MOST_COMMITTING_BYTES = 256 << 20
-"""Of the objects whose outputs wait for the disk in one worker: they take its room twice."""
+_SMALL_OBJECT_BYTES = 8 << 20
+"""Largest object, in bytes, that may be queued in a busy worker and is then scored on one thread."""
+_MAX_COMMITTING_BYTES = 256 << 20
+"""Most bytes of objects per worker whose outputs wait for the disk: they take twice their space."""
 
 
 class Supervisor:
-    """Dispatches objects, largest first. Use as a context manager: no worker outlives it.
+    """Dispatches objects, largest first. Use as a context manager: all workers end with it.
 
-    `cores` is what all workers together may use. With `workers` None their number follows the work: one, more when
-    the shard is large or turns out to take longer than starting another, until there is one for every two cores, or
-    for each core where threads do not help; a number given is used as it is.
+    `cores` is the budget of all workers together. With `workers` None their number follows the work
+    (see GrowthRule); otherwise it is used as given.
     """
 
     def __init__(self, formats: Sequence[ModelFormat], cores: int, workers: int | None = None) -> None:
         self._formats = tuple(dict.fromkeys(formats))
         self._cores = cores
-        self._fixed = workers
+        self._growth = GrowthRule(cores, workers)
         self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
         self._setup: WorkerSetup | None = None
         self._queue: list[PinnedObject] = []
-        self._parts: list[ScorePart | JoinParts] = []
-        """Of objects that are shared; they go before the queue."""
-        self._shared = SharedObjects(0)
-        self._again: list[Task] = []
-        """Units that took their worker down; tried again when nothing else is left to do."""
-        self._deaths: dict[tuple[str, str], int] = {}
+        self._part_tasks: list[PredictPart | MergeParts] = []
+        """Tasks of split objects; dispatched before the queue."""
+        self._split_objects = SplitObjects(0)
+        self._retries = CrashRetries(0)
         self._done: list[ObjectDone] = []
-        self._lost_in_a_row = 0
-        self._deaths_in_a_row = 0
-        self._most_alive = cores
-        self._wanted = 1
-        self._threads_help = True
-        self._startup_seconds = 1.0
-        self._first_dispatch: float | None = None
-        self._bytes_done = 0
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -92,7 +65,7 @@ class Supervisor:
         self._selector.close()
 
     def start_worker(self) -> None:
-        """Start a worker; it imports its libraries while the caller goes on."""
+        """Start a worker, which imports its libraries in the background."""
         worker = WorkerProcess(self._formats)
         self._workers.append(worker)
         self._selector.register(worker, selectors.EVENT_READ, worker)
@@ -102,223 +75,199 @@ class Supervisor:
     def score(
         self, setup: WorkerSetup, objects: Sequence[PinnedObject], on_done: Callable[[ObjectDone], None]
     ) -> list[ObjectDone]:
-        """Score all objects and return how each ended; `on_done` hears of each at once.
+        """Score all objects and return how each ended; `on_done` is called for each at once.
 
         Raises ScoringError when no worker can load the models, or when workers keep dying.
         """
         self._setup = setup
-        self._shared = SharedObjects(len(setup.models))
+        self._split_objects = SplitObjects(len(setup.models))
+        self._retries = CrashRetries(setup.batch_rows)
         self._queue = list(objects)
         for worker in self._workers:
             worker.send(setup)
-        self._wanted = self._fixed or 1 + sum(item.size for item in objects) // _BYTES_FOR_ANOTHER_WORKER
-        self._start_enough()
-        while self._queue or self._parts or self._again or any(worker.in_hand for worker in self._workers):
+        self._growth.plan(sum(item.size for item in objects))
+        self._start_initial_workers()
+        while self._queue or self._part_tasks or self._retries.pending or any(w.started for w in self._workers):
             self._grow()
-            timeout = _GROWTH_CHECK_SECONDS if (self._queue or self._parts) and self._fixed is None else None
-            for key, _ in self._selector.select(timeout):
-                for done in self._hear(key.data):
+            may_grow = (self._queue or self._part_tasks) and self._growth.fixed is None
+            for key, _ in self._selector.select(_GROWTH_CHECK_SECONDS if may_grow else None):
+                for done in self._handle_events(key.data):
                     self._done.append(done)
                     on_done(done)
             self._dispatch()
         return self._done
 
-    def _start_enough(self) -> None:
-        """Start as many workers as the work is known to be worth."""
-        for _ in range(len(self._workers), min(self._wanted, self._most_workers())):
+    # Growth: starting workers.
+
+    def _start_initial_workers(self) -> None:
+        for _ in range(len(self._workers), self._growth.initial_workers(self._open_tasks())):
             self.start_worker()
 
-    def _at_once(self) -> int:
-        """How many tasks a worker may compute beside each other."""
-        return math.ceil(self._cores / self._enough_workers()) if self._threads_help else 1
-
-    def _enough_workers(self) -> int:
-        return self._fixed or (math.ceil(self._cores / _AT_ONCE) if self._threads_help else self._cores)
-
-    def _most_workers(self) -> int:
-        busy = sum(len(worker.computing) for worker in self._workers)
-        most = len(self._queue) + len(self._parts) + busy
-        return max(1, min(self._enough_workers(), most, self._most_alive))
+    def _open_tasks(self) -> int:
+        """Return the number of queued and computing tasks."""
+        computing = sum(len(worker.computing) for worker in self._workers)
+        return len(self._queue) + len(self._part_tasks) + computing
 
     def _grow(self) -> None:
-        """Start more workers once the work that is left takes longer than starting them."""
+        """Start more workers if the remaining work takes longer than starting them."""
         if not self._workers:
             self.start_worker()
-        if self._fixed is not None or self._first_dispatch is None or not (self._queue or self._parts):
+        if self._growth.fixed is not None or not (self._queue or self._part_tasks):
             return
-        if self._one_is_alone():
-            # Another one would take memory that this one may lack.
+        # While a retry runs alone, another worker would take memory that the retry may need.
+        if self._retry_is_running():
             return
-        elapsed = time.monotonic() - self._first_dispatch
-        left = sum(item.size for item in self._queue) + sum(map(_bytes_of, self._parts))
-        seconds_left = elapsed * left / self._bytes_done if self._bytes_done else math.inf
-        if elapsed > self._startup_seconds and seconds_left > 2 * self._startup_seconds:
-            for _ in range(len(self._workers), self._most_workers()):
+        bytes_left = sum(item.size for item in self._queue) + sum(map(_work_bytes, self._part_tasks))
+        if self._growth.should_grow(bytes_left):
+            for _ in range(len(self._workers), self._growth.max_workers(self._open_tasks())):
                 self.start_worker()
 
+    # Dispatch: assigning tasks to workers.
+
     def _dispatch(self) -> None:
-        careful = self._one_is_alone() or (bool(self._again) and self._deaths_in_a_row >= _DEATHS_BEFORE_CARE)
-        while (self._queue or self._parts) and not careful:
+        retries_first = self._retry_is_running() or self._retries.urgent
+        while (self._queue or self._part_tasks) and not retries_first:
             free = self._cores - sum(task.threads for worker in self._workers for task in worker.computing)
-            worker = self._least_busy()
+            worker = self._least_busy_worker()
             if worker is None or free <= 0:
                 break
-            if self._parts:
-                self._give(worker, self._parts.pop(0))
+            if self._part_tasks:
+                self._start_task(worker, self._part_tasks.pop(0))
                 continue
-            share, item = self._share(free), self._queue.pop(0)
-            if not self._threads_help and share > 1 and can_be_shared(item):
-                self._parts += self._shared.share(item, share)
+            cores, item = self._cores_for_next_object(free), self._queue.pop(0)
+            if not self._growth.threads_help and cores > 1 and can_be_split(item):
+                self._part_tasks += self._split_objects.split(item, cores)
                 continue
-            self._give(worker, ScoreObject(item, share if self._threads_help else 1))
-        if not careful:
-            self._give_ahead()
+            self._start_task(worker, ScoreObject(item, cores if self._growth.threads_help else 1))
+        if not retries_first:
+            self._queue_in_busy_workers()
         ready = [worker for worker in self._workers if worker.ready]
-        if self._again and ready and not any(worker.in_hand for worker in ready):
-            # Alone: whatever memory the others have is what this one may have lacked.
+        if self._retries.pending and ready and not any(worker.started for worker in ready):
+            # Run the retry alone: it may need the memory that the other workers hold.
             for worker in [other for other in self._workers if other is not ready[-1]]:
-                self._dismiss(worker)
-            self._give(ready[-1], self._again.pop(0))
+                self._stop_worker(worker)
+            self._start_task(ready[-1], self._retries.pending.pop(0))
 
-    def _one_is_alone(self) -> bool:
-        """Whether a unit is tried again that took its worker down: nothing else may be there to die with it."""
-        return any(task.batch_rows for worker in self._workers for task in worker.in_hand)
+    def _retry_is_running(self) -> bool:
+        """Return whether a crashed task is being retried; no other task may run and die with it."""
+        return any(task.batch_rows for worker in self._workers for task in worker.started)
 
-    def _least_busy(self) -> WorkerProcess | None:
-        """The ready worker that computes least, if it may begin another task."""
-        able = [worker for worker in self._workers if worker.ready and len(worker.computing) < self._at_once()]
-        able = [worker for worker in able if _bytes_committing(worker) <= _MOST_COMMITTING_BYTES]
+    def _least_busy_worker(self) -> WorkerProcess | None:
+        """Return the ready worker with the fewest computing tasks, or None if no worker has room."""
+        limit = self._growth.tasks_per_worker()
+        able = [worker for worker in self._workers if worker.ready and len(worker.computing) < limit]
+        able = [worker for worker in able if worker.committing_bytes <= _MAX_COMMITTING_BYTES]
         return min(able, key=lambda worker: len(worker.computing), default=None)
 
-    def _give_ahead(self) -> None:
-        """Busy workers get small objects before they need them: a word from us would come late for each of them."""
+    def _queue_in_busy_workers(self) -> None:
+        """Send small objects to busy workers ahead of time, which saves them a round trip per object."""
         for worker in self._workers:
             while (
                 len(worker.waiting) < len(worker.computing)
                 and self._queue
-                and self._queue[0].size <= _SMALL_BYTES
-                and _bytes_committing(worker) <= _MOST_COMMITTING_BYTES
+                and self._queue[0].size <= _SMALL_OBJECT_BYTES
+                and worker.committing_bytes <= _MAX_COMMITTING_BYTES
             ):
-                worker.begin_later(self._queue.pop(0))
+                worker.start_later(self._queue.pop(0))
 
-    def _share(self, free: int) -> int:
-        """Cores for the object that is next: so many threads or, where these do not help, parts."""
+    def _cores_for_next_object(self, free: int) -> int:
+        """Return the cores for the next object: its threads or, where these do not help, its parts."""
         item = self._queue[0]
         left = sum(other.size for other in self._queue)
-        # By its part of the work that is left, and at least what the other objects in the queue cannot use. A core
-        # for each of those stays free even while no worker is there for it: one may be about to start.
-        part = round(self._cores * item.size / left) if left else 1
-        return max(1, min(free, max(part, free // len(self._queue))))
+        # The object's share of the remaining work, or more if the other queued objects cannot use the
+        # free cores. Each queued object keeps a core even before it has a worker: one may be starting.
+        share = round(self._cores * item.size / left) if left else 1
+        return max(1, min(free, max(share, free // len(self._queue))))
 
-    def _give(self, worker: WorkerProcess, task: Task) -> None:
-        worker.begin(task)
-        if self._first_dispatch is None:
-            self._first_dispatch = time.monotonic()
+    def _start_task(self, worker: WorkerProcess, task: Task) -> None:
+        worker.start(task)
+        self._growth.record_dispatch()
 
-    def _hear(self, worker: WorkerProcess) -> list[ObjectDone]:
+    # Events from workers.
+
+    def _handle_events(self, worker: WorkerProcess) -> list[ObjectDone]:
+        """Handle the messages of one worker, or its death. Returns the objects that ended."""
         if worker not in self._workers:
             return []
         messages = worker.receive()
         if messages is None:
-            return self._bury(worker)
+            return self._handle_death(worker)
         ended = []
         for message in messages:
             if isinstance(message, WorkerReady):
                 worker.ready = True
-                self._startup_seconds = message.seconds
-                self._threads_help = message.threads_help
-                self._start_enough()
+                self._growth.record_ready(message.seconds, threads_help=message.threads_help)
+                self._start_initial_workers()
             elif isinstance(message, SetupFailed):
                 raise error_of_kind(message.kind, message.text)
-            elif isinstance(message, Predicted):
-                worker.predicted(message.key)
+            elif isinstance(message, ObjectPredicted):
+                worker.record_predicted(message.key)
             elif isinstance(message, (ObjectDone, PartDone)):
-                self._bytes_done += _bytes_of(worker.ended(message.key))
-                self._lost_in_a_row = self._deaths_in_a_row = 0
-                ended += self._note(message)
+                self._growth.bytes_done += _work_bytes(worker.record_ended(message.key))
+                self._retries.record_success()
+                ended += self._handle_done(message)
         return ended
 
-    def _note(self, done: ObjectDone | PartDone) -> list[ObjectDone]:
-        """The end of an object, if this is one."""
+    def _handle_done(self, done: ObjectDone | PartDone) -> list[ObjectDone]:
+        """Return the object that ended; empty after a part that is not the last step of its object."""
         if isinstance(done, ObjectDone):
-            return [self._shared.end(done)]
-        next_step = self._shared.part_done(done)
-        if isinstance(next_step, JoinParts):
-            self._parts.insert(0, next_step)
+            return [self._split_objects.finish_object(done)]
+        next_step = self._split_objects.finish_part(done)
+        if isinstance(next_step, MergeParts):
+            self._part_tasks.insert(0, next_step)
         elif next_step is not None:
-            self._forget_parts(done.key)
+            self._drop_tasks(done.key)
             return [next_step]
         return []
 
-    def _forget_parts(self, key: str) -> None:
-        """Nothing that is still to be done for this object is of use."""
-        self._parts = [task for task in self._parts if task.object.key != key]
-        self._again = [task for task in self._again if task.object.key != key]
+    def _drop_tasks(self, key: str) -> None:
+        """Drop the queued parts and retries of an object that has ended."""
+        self._part_tasks = [task for task in self._part_tasks if task.object.key != key]
+        self._retries.drop(key)
 
-    def _dismiss(self, worker: WorkerProcess) -> int:
-        """Take a worker out of service and wait for its end; its exit code."""
+    def _stop_worker(self, worker: WorkerProcess) -> None:
+        """Take a worker out of service and wait for its end."""
         self._selector.unregister(worker)
         self._workers.remove(worker)
         worker.kill()
-        code = worker.reap()
-        self._clear_after(worker)
-        return code
+        worker.reap()
+        self._delete_scratch(worker)
 
-    def _clear_after(self, worker: WorkerProcess) -> None:
-        """Remove what a dead worker left half written: the disk has room for the objects in hand, not for all tries."""
+    def _delete_scratch(self, worker: WorkerProcess) -> None:
+        """Delete a dead worker's unfinished files: the disk has no room for those of every try."""
         if self._setup is not None:
             shutil.rmtree(worker_scratch(self._setup, worker.pid), ignore_errors=True)
 
-    def _bury(self, worker: WorkerProcess) -> list[ObjectDone]:
-        """A worker died: its object is tried again alone, the others are scored by whoever is left or by a new one."""
+    def _handle_death(self, worker: WorkerProcess) -> list[ObjectDone]:
+        """Retry what a dead worker had started, and requeue its waiting objects."""
         self._selector.unregister(worker)
         self._workers.remove(worker)
-        tasks = worker.in_hand
-        error = why_it_died(worker.reap(), tasks)
-        self._clear_after(worker)
+        tasks = worker.started
+        error = explain_exit(worker.reap(), tasks)
+        self._delete_scratch(worker)
         self._queue[:0] = [task.object for task in worker.waiting]
         if not tasks:
-            self._lost_in_a_row += 1
-            alone = not worker.ready and not any(other.ready for other in self._workers)
-            if alone or self._lost_in_a_row >= _MOST_LOST_IN_A_ROW:
+            if not worker.ready and not any(other.ready for other in self._workers):
                 raise error
-            # The others have loaded the same models: there was no room for one more.
-            self._most_alive = max(1, len(self._workers))
+            self._retries.record_loss(error)
+            # The other workers have loaded the same models, so one more did not fit in memory.
+            self._growth.limit_alive(len(self._workers))
             return []
-        self._deaths_in_a_row += 1
-        # Any of them may have been the reason; from now on each is tried alone.
-        return [ended for task in reversed(tasks) for ended in self._try_again(task, error)]
+        self._retries.record_crash()
+        # Any of the tasks may be the cause, so each of them is retried alone.
+        return [ended for task in reversed(tasks) for ended in self._retry(task, error)]
 
-    def _try_again(self, task: Task, error: ScoringError) -> list[ObjectDone]:
-        """Note that a task has taken its worker down; the end of its object if that was once too often."""
-        unit = (task.object.key, f"part {task.part}" if isinstance(task, ScorePart) else type(task).__name__)
-        tries = self._deaths[unit] = self._deaths.get(unit, 0) + 1
-        if tries < _TRIES_OF_AN_OBJECT:
-            self._again.insert(0, self._smaller(task))
+    def _retry(self, task: Task, error: ScoringError) -> list[ObjectDone]:
+        """Queue the retry of a task that crashed its worker, or return its object's end after the last try."""
+        if self._retries.retry(task):
             return []
-        self._lost_in_a_row += 1
-        if self._lost_in_a_row >= _MOST_LOST_IN_A_ROW:
-            raise error
-        self._forget_parts(task.object.key)
-        return [self._shared.end(ObjectDone(task.object.key, 0, 0.0, (self._given_up(task, error),)))]
-
-    def _smaller(self, task: Task) -> Task:
-        assert self._setup is not None  # noqa: S101 - no task without it
-        rows = task.batch_rows or self._setup.batch_rows
-        smaller = replace(task, threads=1, batch_rows=min(rows, max(_FEWEST_ROWS, rows // _FEWER_ROWS)))
-        return replace(smaller, after=0) if isinstance(smaller, ScoreObject) else smaller
-
-    def _given_up(self, task: Task, error: ScoringError) -> Failure:
-        text = f"{error.text}; it was tried {_TRIES_OF_AN_OBJECT} times, at last alone and with batches of "
-        return Failure("", FailureKind(error.kind), f"{text}{task.batch_rows:,} rows")
+        self._retries.record_loss(error)
+        self._drop_tasks(task.object.key)
+        return [self._split_objects.finish_object(ObjectDone(task.object.key, 0, 0.0, (give_up(task, error),)))]
 
 
-def _bytes_committing(worker: WorkerProcess) -> int:
-    return sum(task.object.size for task in worker.committing)
-
-
-def _bytes_of(task: Task) -> int:
-    """Of the work in a task; what is left when all parts are predicted is little."""
-    if isinstance(task, ScorePart):
+def _work_bytes(task: Task) -> int:
+    """Return the bytes that a task predicts; merging predicted parts is negligible."""
+    if isinstance(task, PredictPart):
         return task.object.size // task.parts
-    return 0 if isinstance(task, JoinParts) else task.object.size
+    return 0 if isinstance(task, MergeParts) else task.object.size

@@ -1,4 +1,4 @@
-"""One worker as the supervisor sees it: a process, two pipes, and what its end means."""
+"""One worker as the supervisor sees it: a process, two pipes, its tasks, and what its exit code means."""
 
 import contextlib
 import os
@@ -13,28 +13,28 @@ from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ModelError, ScoringError, TransientError
 from scoring.protocol import Message, ScoreObject, Task, decode, encode
 
-_SECONDS_TO_DIE = 30
+_EXIT_SECONDS = 30
 _KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TOP_PAD_": str(16 << 20),
     "MALLOC_ARENA_MAX": "2",
 }
-"""For the C library (glibc): each batch takes matrices of a few megabytes, and memory that goes back to the system in
-between must be taken and cleared again, which costs a light model more than predicting. Not for each thread by itself:
-objects are scored by whichever thread is free."""
+"""Settings of the C library (glibc). Each batch allocates matrices of a few megabytes. Memory returned
+to the system in between must be requested and cleared again, which costs a light model more than
+predicting. Two arenas and not one per thread, because any free thread may score an object."""
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class WorkerDiedError(TransientError):
-    """A worker process ended without a word."""
+    """A worker process ended without reporting a reason."""
 
 
 class WorkerProcess:
-    """One worker and its two pipes."""
+    """One worker process, its pipes and its tasks."""
 
     def __init__(self, formats: Sequence[ModelFormat]) -> None:
-        # Whole batches run beside each other on the budget's threads, so a library gets one thread a call.
+        # Batches run in parallel on the worker's threads, so a library gets one thread per call.
         environment = {**_KEEP_FREED_MEMORY, **os.environ, **dict.fromkeys(_LIBRARY_THREADS, "1")}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "scoring.worker.__main__", *formats],
@@ -45,9 +45,10 @@ class WorkerProcess:
         self.ready = False
         self.computing: list[Task] = []
         self.waiting: deque[ScoreObject] = deque()
-        """Begin when others have computed."""
+        """Tasks that start after others have been computed."""
         self.committing: list[Task] = []
-        self._computed = 0
+        """Tasks that are predicted and wait for the disk."""
+        self._computed_count = 0
         self._received = b""
 
     @property
@@ -55,7 +56,7 @@ class WorkerProcess:
         return self._process.pid
 
     def fileno(self) -> int:
-        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        assert self._process.stdout is not None  # noqa: S101 - a pipe, see above
         return self._process.stdout.fileno()
 
     def send(self, message: Message) -> None:
@@ -64,46 +65,51 @@ class WorkerProcess:
             self._process.stdin.write(encode(message))
             self._process.stdin.flush()
         except BrokenPipeError:
-            # The end of its events follows and tells what happened.
+            # The end of the event pipe follows and shows what happened.
             pass
 
     @property
-    def in_hand(self) -> list[Task]:
-        """What it has begun."""
+    def started(self) -> list[Task]:
+        """Tasks that have started and not ended."""
         return [*self.computing, *self.committing]
 
-    def begin(self, task: Task) -> None:
+    @property
+    def committing_bytes(self) -> int:
+        """Bytes of the objects whose outputs wait for the disk."""
+        return sum(task.object.size for task in self.committing)
+
+    def start(self, task: Task) -> None:
         self.computing.append(task)
         self.send(task)
 
-    def begin_later(self, item: PinnedObject) -> None:
-        """Let it score an object on one thread as soon as a task that it has now needs no more of its cores."""
-        task = ScoreObject(item, 1, after=self._computed + len(self.waiting) + 1)
+    def start_later(self, item: PinnedObject) -> None:
+        """Score an object on one thread as soon as a current task needs no more of its cores."""
+        task = ScoreObject(item, 1, start_after=self._computed_count + len(self.waiting) + 1)
         self.waiting.append(task)
         self.send(task)
 
-    def predicted(self, key: str) -> None:
+    def record_predicted(self, key: str) -> None:
         task = next(task for task in self.computing if task.object.key == key)
-        self._has_computed(task)
+        self._finish_computing(task)
         self.committing.append(task)
 
-    def ended(self, key: str) -> Task:
-        """The task of this object has ended, and is forgotten."""
-        task = next(task for task in self.in_hand if task.object.key == key)
+    def record_ended(self, key: str) -> Task:
+        """Remove and return the task of an object that has ended."""
+        task = next(task for task in self.started if task.object.key == key)
         if task in self.committing:
             self.committing.remove(task)
         else:
-            self._has_computed(task)
+            self._finish_computing(task)
         return task
 
-    def _has_computed(self, task: Task) -> None:
+    def _finish_computing(self, task: Task) -> None:
         self.computing.remove(task)
-        self._computed += 1
-        while self.waiting and self.waiting[0].after <= self._computed:
+        self._computed_count += 1
+        while self.waiting and self.waiting[0].start_after <= self._computed_count:
             self.computing.append(self.waiting.popleft())
 
     def receive(self) -> list[Message] | None:
-        """The messages that have arrived, or None after the worker's end. Blocks only when there is nothing yet."""
+        """Return the messages that have arrived, waiting for data; None after the worker's end."""
         data = os.read(self.fileno(), 1 << 16)
         if not data:
             return None
@@ -111,15 +117,15 @@ class WorkerProcess:
         return [decode(line) for line in lines]
 
     def reap(self) -> int:
-        """Wait for the end of a worker whose pipe has closed; its exit code, negative for a signal."""
-        # Its pipe closes a moment before its exit code is there, which a kill in between would replace.
+        """Wait for a worker whose pipe has closed. Returns its exit code, negative for a signal."""
+        # The pipe closes a moment before the exit code is available; a kill would replace that code.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(_SECONDS_TO_DIE)
+            return self._process.wait(_EXIT_SECONDS)
         self.kill()
         return self._process.wait()
 
     def kill(self) -> None:
-        """End the worker at once. Nothing is half written by that: its outputs are renamed into place when whole."""
+        """Kill the worker. No output is left half written: finished files are renamed into place."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None and not pipe.closed:
                 with contextlib.suppress(BrokenPipeError):
@@ -128,8 +134,8 @@ class WorkerProcess:
             self._process.kill()
 
 
-def why_it_died(code: int, tasks: Sequence[Task]) -> ScoringError:
-    """What its exit code means; whatever it had begun may have been the reason."""
+def explain_exit(code: int, tasks: Sequence[Task]) -> ScoringError:
+    """Return the error for a worker's exit code; any of the tasks that it had started may be the cause."""
     keys = [repr(task.object.key) for task in tasks]
     doing = f"scoring object{'s' if len(keys) > 1 else ''} {' and '.join(keys)}" if keys else "loading the models"
     if code == -signal.SIGKILL:

@@ -1,7 +1,7 @@
 """A worker: an OS process that loads the models once and scores objects until its command pipe closes.
 
-It is a process of its own, so that a model that takes the process down, or all memory, leaves the supervisor alive
-to say so. Started fresh and never forked: forking after a model library is loaded hangs XGBoost and others.
+A separate process, so that a model that crashes or uses up the memory leaves the supervisor alive to
+report it. Spawned and never forked: forking after a model library is loaded hangs XGBoost and others.
 """
 
 import gc
@@ -17,20 +17,21 @@ from typing import BinaryIO
 from contract.layout import ContainerPaths
 from scoring.errors import ScoringError, log_error
 from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, decode
-from scoring.worker.task_runner import Desk, Events
+from scoring.worker.task_runner import EventPipe, TaskRunner
 
 
 def main(formats: list[str]) -> None:
     started = time.monotonic()
-    # A stop is the supervisor's business; it ends its workers itself.
+    # The supervisor handles the signals that stop the job, and ends its workers.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    commands, events = _private_pipes()
+    commands, events = _take_over_pipes()
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
 
+    # Imported here, so that libraries load while the supervisor verifies the artifacts.
     from scoring.models import load_model, preload, threads_help  # noqa: PLC0415
-    from scoring.worker.engine import Engine  # noqa: PLC0415 - libraries load while the supervisor verifies the artifacts
+    from scoring.worker.engine import Engine  # noqa: PLC0415
 
     try:
         preload(formats)  # type: ignore[arg-type]
@@ -41,32 +42,33 @@ def main(formats: list[str]) -> None:
         log_error(error)
         events.send(SetupFailed(error.kind, error.text))
         os._exit(1)
-    # What is loaded stays; looking through it for garbage again and again would cost as much as a small object.
+    # The models stay loaded, and scanning them at each garbage collection would cost as much as a
+    # small object.
     gc.collect()
     gc.freeze()
     engine = Engine(setup, models, ContainerPaths.from_environment(), log_error)
-    desk = Desk(engine, events)
+    runner = TaskRunner(engine, events)
     events.send(WorkerReady(time.monotonic() - started, threads_help=all(threads_help(model) for model in models)))
     while True:
         command = inbox.get()
         assert not isinstance(command, WorkerSetup)  # noqa: S101
-        desk.take(command)
+        runner.submit(command)
 
 
-def _private_pipes() -> tuple[BinaryIO, "Events"]:
-    """Take the pipes away from the standard streams: what a model prints must not pass for an event."""
+def _take_over_pipes() -> tuple[BinaryIO, EventPipe]:
+    """Detach the pipes from the standard streams, so that a model's prints are not read as events."""
     commands = os.fdopen(os.dup(0), "rb")
     events = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
     os.dup2(2, 1)
-    return commands, Events(events)
+    return commands, EventPipe(events)
 
 
 def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[Command]") -> None:
     for line in commands:
         inbox.put(decode(line))  # type: ignore[arg-type]
-    # Nothing more to do, or the supervisor is dead: either way nothing is lost, as outputs appear whole.
+    # All work is done, or the supervisor has died. Nothing is lost, since outputs appear whole.
     os._exit(0)
 
 

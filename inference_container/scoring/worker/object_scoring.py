@@ -1,4 +1,4 @@
-"""The passes over one object: one, and a second one for the models that have to write it anew."""
+"""Scores one open object: one pass for all models, and a second for those that must re-encode it."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,38 +16,38 @@ from scoring.outputs.writers import open_writer
 from scoring.protocol import WorkerSetup
 from scoring.readers import InputBatch, InputObject
 from scoring.splice import SpliceSource
+from scoring.worker.batch_pipeline import PredictionThreads, predict_in_order, split_into_units
+from scoring.worker.batch_size import rows_per_batch
 from scoring.worker.model_output import ModelOutput
-from scoring.worker.model_run import BatchResult, ModelRun, SharedModel, failure_of
-from scoring.worker.partial_predictions import PartFile, StoredPredictions, batches_of_part
-from scoring.worker.passes import Hands, in_order, rows_a_batch, units
+from scoring.worker.object_predictor import BatchResult, ObjectPredictor, ThreadSafeModel, too_many_bad_rows
+from scoring.worker.partial_predictions import PartReader, PartWriter, batches_of_part
 
-_NOTHING = BatchResult([])
-"""Of a model whose pass has ended."""
+_NO_RESULT = BatchResult([])
+"""The result for a model whose output has ended."""
 
 Predict = Callable[[InputBatch], BatchResult | ScoringError]
 
 
 @dataclass
-class _Pass:
-    """What one pass came to."""
+class _PassResult:
+    """The outcome of one pass over the object."""
 
-    rows: int
-    """That were read."""
+    rows_read: int
     prepared: list[PreparedCommit]
-    again: list[tuple[SharedModel, str]]
-    """Models that need another pass, with the reason why they encode then."""
+    to_reencode: list[tuple[ThreadSafeModel, str]]
+    """Models that need a second pass, each with the reason for re-encoding."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where outputs go, and where they lie until they are whole."""
+class OutputFolders:
+    """The output folders, and the scratch folder for unfinished files."""
 
     paths: ContainerPaths
     scratch: Path
 
 
 class ObjectScoring:
-    """One object, open, and what its scoring came to."""
+    """Scores one open object and collects the errors per model."""
 
     def __init__(
         self,
@@ -55,178 +55,194 @@ class ObjectScoring:
         pinned: PinnedObject,
         source: InputObject,
         file: SpliceSource,
-        places: Places,
+        folders: OutputFolders,
         *,
-        predicted: Callable[[], None],
+        on_predicted: Callable[[], None],
     ) -> None:
-        """`predicted` is called when nothing is left but to wait for the disk."""
+        """`on_predicted` is called when the object needs nothing but the disk any more."""
         self._setup = setup
         self._pinned = pinned
         self._source = source
         self._file = file
-        self._places = places
-        self._predicted = predicted
+        self._folders = folders
+        self._on_predicted = on_predicted
         self.errors: list[tuple[str, ScoringError]] = []
-        """Model id and reason of what could not be committed."""
+        """Model id and reason of each model that the object was not committed for."""
 
-    def score(self, models: Sequence[SharedModel], threads: int, batch_rows: int) -> int:
-        """Commit the object for the models that can score it. Returns the rows that were read."""
-        return self._passes(models, lambda run: run.predict, threads, batch_rows)
+    def score(self, models: Sequence[ThreadSafeModel], threads: int, batch_rows: int) -> int:
+        """Commit the object for the models that can score it. Returns the rows read."""
+        return self._run_passes(models, lambda predictor: predictor.predict, threads, batch_rows)
 
-    def join_parts(self, models: Sequence[SharedModel], folder: Path, parts: int, batch_rows: int) -> int:
-        """The same with predictions that were set aside."""
-        return self._passes(models, lambda run: StoredPredictions(folder, run, parts).predict, 1, batch_rows)
+    def merge_parts(self, models: Sequence[ThreadSafeModel], folder: Path, parts: int, batch_rows: int) -> int:
+        """Commit the object from the stored predictions of its parts. Returns the rows read."""
+        return self._run_passes(models, lambda predictor: PartReader(folder, predictor, parts).predict, 1, batch_rows)
 
-    def score_part(self, models: Sequence[SharedModel], folder: Path, part: int, parts: int, batch_rows: int) -> int:
-        """Predict one part and set the predictions aside. Returns the rows that were read."""
+    def predict_part(
+        self, models: Sequence[ThreadSafeModel], folder: Path, part: int, parts: int, batch_rows: int
+    ) -> int:
+        """Predict one part and store the predictions. Returns the rows read."""
         rows = 0
         with ExitStack() as stack:
-            opened: list[tuple[ModelRun, PartFile]] = []
+            opened: list[tuple[ObjectPredictor, PartWriter]] = []
             columns: frozenset[str] = frozenset()
             for model in models:
                 try:
-                    run = self._open_run(model)
+                    predictor = self._open_predictor(model)
                 except ScoringError as error:
                     self.errors.append((model.spec.model_id, error))
                 else:
-                    file = PartFile(folder, run, part)
+                    file = PartWriter(folder, predictor, part)
                     stack.callback(file.close)
-                    opened.append((run, file))
-                    # Kept columns too: what the quarantine is to show can only be seen here.
-                    columns |= run.plan.read | frozenset(run.plan.kept if run.tolerated else ())
+                    opened.append((predictor, file))
+                    # Kept columns too: bad rows get their raw values here and not when parts are merged.
+                    columns |= predictor.plan.read | frozenset(predictor.plan.kept if predictor.tolerated else ())
             if not opened:
                 return 0
-            batch_rows = self._rows_a_batch(batch_rows, columns, [run for run, _ in opened])
+            batch_rows = self._rows_per_batch(batch_rows, columns, [predictor for predictor, _ in opened])
             for item in batches_of_part(self._source, batch_rows, columns, part, parts):
                 rows += item.batch.num_rows
-                opened = [(run, file) for run, file in opened if self._set_aside(run, file, item)]
+                opened = [(predictor, file) for predictor, file in opened if self._store(predictor, file, item)]
         return rows
 
-    def _set_aside(self, run: ModelRun, file: PartFile, item: InputBatch) -> bool:
-        """Predict a batch of a part; False when there is nothing more to do for the model."""
-        result = run.predict(item)
-        if isinstance(result, BatchResult) and len(result.bad) > run.tolerated:
-            result = failure_of(run, result.bad[0], len(result.bad), self._source.rows, result.cause)
+    def _store(self, predictor: ObjectPredictor, file: PartWriter, item: InputBatch) -> bool:
+        """Predict a batch of a part and store it. Returns False once the model has failed."""
+        result = predictor.predict(item)
+        if isinstance(result, BatchResult) and len(result.bad) > predictor.tolerated:
+            result = too_many_bad_rows(predictor, result.bad[0], len(result.bad), self._source.rows, result.cause)
         if isinstance(result, ScoringError):
-            self.errors.append((run.model.spec.model_id, result))
+            self.errors.append((predictor.model.spec.model_id, result))
             return False
         file.write(result)
         return True
 
-    def _passes(
-        self, models: Sequence[SharedModel], predict_of: Callable[[ModelRun], Predict], threads: int, batch_rows: int
+    def _run_passes(
+        self,
+        models: Sequence[ThreadSafeModel],
+        predict_of: Callable[[ObjectPredictor], Predict],
+        threads: int,
+        batch_rows: int,
     ) -> int:
+        """Run one or two passes and commit what they prepared. Returns the rows read by the last."""
         with ExitStack() as stack:
-            first = self._pass([(model, "") for model in models], predict_of, threads, batch_rows, stack)
-            rows, prepared = first.rows, first.prepared
-            if first.again:
-                # A file that keeps its input's bytes keeps all its rows; which ones are bad is known only by scoring
-                # them. The first pass may have ended before the last row.
-                second = self._pass(first.again, predict_of, threads, batch_rows, stack)
-                rows, prepared = second.rows, prepared + second.prepared
-            self._predicted()
+            first = self._run_pass([(model, "") for model in models], predict_of, threads, batch_rows, stack)
+            rows, prepared = first.rows_read, first.prepared
+            if first.to_reencode:
+                # An output that copies its input keeps all rows, but which rows are bad is known only
+                # after scoring them. The first pass may have ended before the last row.
+                second = self._run_pass(first.to_reencode, predict_of, threads, batch_rows, stack)
+                rows, prepared = second.rows_read, prepared + second.prepared
+            self._on_predicted()
             if prepared:
                 commit(prepared)
             return rows
 
-    def _pass(
+    def _run_pass(
         self,
-        models: Sequence[tuple[SharedModel, str]],
-        predict_of: Callable[[ModelRun], Predict],
+        models: Sequence[tuple[ThreadSafeModel, str]],
+        predict_of: Callable[[ObjectPredictor], Predict],
         threads: int,
         batch_rows: int,
         stack: ExitStack,
-    ) -> _Pass:
-        """Read the object once, for models that each may have a reason to encode; `stack` ends with what is unused."""
-        # Before the outputs: these go first, so that its threads have nothing left to do.
-        hands = stack.enter_context(Hands(threads))
+    ) -> _PassResult:
+        """Read the object once for models, each with its reason to re-encode or "".
+
+        `stack` discards the outputs that were not committed.
+        """
+        # Entered before the outputs, which are then discarded first and leave the threads idle.
+        workers = stack.enter_context(PredictionThreads(threads))
         stack.callback(self._file.stop)
         outputs: list[tuple[ModelOutput, Predict]] = []
         columns: frozenset[str] = frozenset()
         for model, reencode_reason in models:
             try:
-                run = self._open_run(model)
-                output, needed = self._open_output(run, reencode_reason)
+                predictor = self._open_predictor(model)
+                output, needed = self._open_output(predictor, reencode_reason)
             except ScoringError as error:
                 self.errors.append((model.spec.model_id, error))
             else:
                 stack.callback(output.discard)
-                outputs.append((output, predict_of(run)))
+                outputs.append((output, predict_of(predictor)))
                 columns |= needed
-        found = _Pass(0, [], [])
+        result = _PassResult(0, [], [])
         if not outputs:
-            return found
-        batch_rows = self._rows_a_batch(batch_rows, columns, [output.run for output, _ in outputs])
+            return result
+        batch_rows = self._rows_per_batch(batch_rows, columns, [output.predictor for output, _ in outputs])
         if self._source.rows is not None and self._source.rows <= batch_rows:
-            hands = Hands(1)
-        if hands.pool is not None:
+            workers = PredictionThreads(1)
+        if workers.pool is not None:
             for output, _ in outputs:
-                output.start_copying(hands.pool)
-        found.rows, keys = self._run(outputs, columns, hands, batch_rows)
+                output.start_copying(workers.pool)
+        result.rows_read, keys = self._score_batches(outputs, columns, workers, batch_rows)
         for output, _ in outputs:
-            spec = output.run.model.spec
-            if not output.ended and (ready := self._prepare(output, keys.get(spec.key_columns))):
-                found.prepared.append(ready)
+            spec = output.predictor.model.spec
+            if not output.ended and (prepared := self._prepare_commit(output, keys.get(spec.key_columns))):
+                result.prepared.append(prepared)
             if output.error is not None:
                 self.errors.append((spec.model_id, output.error))
             elif output.reencode_reason:
-                found.again.append((output.run.model, output.reencode_reason))
+                result.to_reencode.append((output.predictor.model, output.reencode_reason))
             if output.ended:
                 output.discard()
-        return found
+        return result
 
-    def _prepare(self, output: ModelOutput, keys: KeyReport | None) -> PreparedCommit | None:
-        return output.prepare(self._setup, self._pinned, self._places.paths, self._places.scratch, keys)
+    def _score_batches(
+        self,
+        outputs: Sequence[tuple[ModelOutput, Predict]],
+        columns: frozenset[str],
+        threads: PredictionThreads,
+        batch_rows: int,
+    ) -> tuple[int, dict[tuple[str, ...], KeyReport]]:
+        """Read, predict and write all batches. Returns the rows read and the report per key columns."""
 
-    def _open_run(self, model: SharedModel) -> ModelRun:
+        def predict(item: InputBatch) -> list[BatchResult | ScoringError]:
+            # A copy with its own shared matrices: they are freed once all models have predicted, while
+            # the batch still waits to be written.
+            rows = replace(item, shared={}) if len(outputs) > 1 else item
+            return [_NO_RESULT if output.ended else predict_one(rows) for output, predict_one in outputs]
+
+        keys = {output.predictor.model.spec.key_columns for output, _ in outputs}
+        checks = [KeyCheck(names) for names in sorted(keys) if names]
+        rows = 0
+        kept = frozenset(name for output, _ in outputs for name in output.kept).union(*keys)
+        units = split_into_units(self._source, batch_rows, columns, threads.count)
+        for item, results in predict_in_order(units, predict, threads, kept):
+            rows += item.batch.num_rows + len(item.rejected)
+            for check in checks:
+                check.add(item.batch)
+            for (output, _), result in zip(outputs, results, strict=True):
+                output.write(item, result)
+            if all(output.ended for output, _ in outputs):
+                return rows, {}
+        for output, _ in outputs:
+            output.check_totals(rows)
+        return rows, {check.columns: check.report() for check in checks}
+
+    def _prepare_commit(self, output: ModelOutput, keys: KeyReport | None) -> PreparedCommit | None:
+        return output.prepare_commit(self._setup, self._pinned, self._folders.paths, self._folders.scratch, keys)
+
+    def _open_predictor(self, model: ThreadSafeModel) -> ObjectPredictor:
         spec, source = model.spec, self._source
         nulls = source.null_counts([feature.name for feature in spec.features])
         plan = model.plan(self._pinned.key, source.schema, nulls)
         with_nulls = frozenset(name for name, count in nulls.items() if count)
-        return ModelRun(model, self._pinned.key, source.rows, plan, with_nulls)
+        return ObjectPredictor(model, self._pinned.key, source.rows, plan, with_nulls)
 
-    def _open_output(self, run: ModelRun, reencode_reason: str) -> tuple[ModelOutput, frozenset[str]]:
-        """A model's output, and the columns that it has to be given."""
-        spec, plan = run.model.spec, run.plan
+    def _open_output(self, predictor: ObjectPredictor, reencode_reason: str) -> tuple[ModelOutput, frozenset[str]]:
+        """Open a model's output. Returns it with the columns that its batches must have."""
+        spec, plan = predictor.model.spec, predictor.plan
         writer = open_writer(
             spec,
             plan,
             self._source,
             file=self._file,
-            scratch=self._places.scratch,
-            group_rows=self._rows_a_batch(self._setup.batch_rows, plan.read | frozenset(plan.kept), [run]),
+            scratch=self._folders.scratch,
+            group_rows=self._rows_per_batch(self._setup.batch_rows, plan.read | frozenset(plan.kept), [predictor]),
             reencode_reason=reencode_reason,
         )
-        output = ModelOutput(run, writer, self._places.scratch, self._source.rows)
+        output = ModelOutput(predictor, writer, self._folders.scratch, self._source.rows)
         return output, plan.read | frozenset(writer.kept)
 
-    def _rows_a_batch(self, most: int, columns: frozenset[str], runs: Sequence[ModelRun]) -> int:
-        widest = max((run.model.spec.features for run in runs), key=len)
-        usual = max(batches_of_usual_size(run.model.loaded) for run in runs)
-        return rows_a_batch(most, self._source, columns, widest, usual)
-
-    def _run(
-        self, outputs: Sequence[tuple[ModelOutput, Predict]], columns: frozenset[str], hands: Hands, batch_rows: int
-    ) -> tuple[int, dict[tuple[str, ...], KeyReport]]:
-        """Read, predict and write all batches. The rows that were read, and what was seen of the keys."""
-
-        def predict(item: InputBatch) -> list[BatchResult | ScoringError]:
-            # What is shared is gone when all have predicted, while the batch still waits for its turn.
-            rows = replace(item, shared={}) if len(outputs) > 1 else item
-            return [_NOTHING if output.ended else predict_one(rows) for output, predict_one in outputs]
-
-        keys = {output.run.model.spec.key_columns for output, _ in outputs}
-        checks = [KeyCheck(names) for names in sorted(keys) if names]
-        rows = 0
-        kept = frozenset(name for output, _ in outputs for name in output.kept).union(*keys)
-        for item, results in in_order(units(self._source, batch_rows, columns, hands.threads), predict, hands, kept):
-            rows += item.batch.num_rows + len(item.rejected)
-            for check in checks:
-                check.add(item.batch)
-            for (output, _), result in zip(outputs, results, strict=True):
-                output.take(item, result)
-            if all(output.ended for output, _ in outputs):
-                return rows, {}
-        for output, _ in outputs:
-            output.finish(rows)
-        return rows, {check.columns: check.report() for check in checks}
+    def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:
+        widest = max((predictor.model.spec.features for predictor in predictors), key=len)
+        factor = max(batches_of_usual_size(predictor.model.loaded) for predictor in predictors)
+        return rows_per_batch(most, self._source, columns, widest, factor)

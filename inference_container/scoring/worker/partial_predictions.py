@@ -1,7 +1,7 @@
-"""Predictions of a part of an object, set aside until all parts are there: for models that need a process a core.
+"""Stored predictions of an object's parts, for models that need one process per core.
 
-Workers predict row ranges of one object beside each other; one of them then puts the ranges together. Between them
-lie only predictions, in Arrow's stream format, and the bad rows.
+Workers predict row ranges of one object in parallel, and one of them merges the ranges. They exchange
+only predictions, in Arrow's stream format, and the bad rows.
 """
 
 import json
@@ -16,74 +16,78 @@ import pyarrow as pa
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.readers import InputBatch, InputObject
-from scoring.worker.model_run import BatchResult, ModelRun
+from scoring.worker.object_predictor import BatchResult, ObjectPredictor
 
 
 def part_range(rows: int, part: int, parts: int) -> tuple[int, int]:
-    """The rows of one part, from the first up to, not including, the second."""
+    """Return the half-open row range of one part.
+
+    >>> [part_range(10, part, 3) for part in range(3)]
+    [(0, 3), (3, 6), (6, 10)]
+    """
     return rows * part // parts, rows * (part + 1) // parts
 
 
 def batches_of_part(
-    source: InputObject, rows_a_batch: int, columns: frozenset[str], part: int, parts: int
+    source: InputObject, rows_per_batch: int, columns: frozenset[str], part: int, parts: int
 ) -> Iterator[InputBatch]:
-    """The batches of one part; of the row groups that it does not touch nothing is read."""
+    """Yield the batches of one part; row groups outside the part are not read."""
     counts = source.group_rows()
     start, stop = part_range(sum(counts), part, parts)
     if start == stop:
         return
     ends = np.cumsum(counts)
     groups = (int(np.searchsorted(ends, start, side="right")), int(np.searchsorted(ends, stop, side="left")) + 1)
-    for item in source.batches(rows_a_batch, columns, use_threads=False, groups=groups):
+    for item in source.batches(rows_per_batch, columns, use_threads=False, groups=groups):
         first, last = max(item.first_row, start), min(item.first_row + item.batch.num_rows, stop)
         if first < last:
             yield InputBatch(first, item.batch.slice(first - item.first_row, last - first))
 
 
-class PartFile:
-    """One model's predictions of one part: a value for every row, null where the row is bad."""
+class PartWriter:
+    """Writes one model's predictions of one part: a value for every row, null where the row is bad."""
 
-    def __init__(self, folder: Path, run: ModelRun, part: int) -> None:
+    def __init__(self, folder: Path, predictor: ObjectPredictor, part: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._predictions, self._bad_rows = _paths(folder, run.model.spec.model_id, part)
-        self._bad = self._bad_rows.open("w", encoding="utf-8")
-        # Without what an output says of its columns: nulls must have a place here.
-        self._schema = pa.schema([(field.name, field.type) for field in run.model.loaded.outputs])
-        self._writer = pa.ipc.new_stream(str(self._predictions), self._schema)
+        predictions, bad_rows = _paths(folder, predictor.model.spec.model_id, part)
+        self._bad_rows = bad_rows.open("w", encoding="utf-8")
+        # Only names and types: the model's fields may be non-nullable, and bad rows are null here.
+        self._schema = pa.schema([(field.name, field.type) for field in predictor.model.loaded.outputs])
+        self._writer = pa.ipc.new_stream(str(predictions), self._schema)
 
     def write(self, result: BatchResult) -> None:
         columns = result.columns
         if result.good is not None:
-            places = np.cumsum(result.good) - 1
-            indices = pa.array(np.where(result.good, places, 0), mask=~result.good)
+            positions = np.cumsum(result.good) - 1
+            indices = pa.array(np.where(result.good, positions, 0), mask=~result.good)
             columns = [column.take(indices) for column in columns]
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         for row in result.bad:
-            self._bad.write(json.dumps({**asdict(row), "kind": row.kind.value}) + "\n")
+            self._bad_rows.write(json.dumps({**asdict(row), "kind": row.kind.value}) + "\n")
 
     def close(self) -> None:
         self._writer.close()
-        self._bad.close()
+        self._bad_rows.close()
 
 
-class StoredPredictions:
-    """Reads the parts of one model in the object's order, as if it predicted."""
+class PartReader:
+    """Reads one model's parts in row order; stands in for its ObjectPredictor."""
 
-    def __init__(self, folder: Path, run: ModelRun, parts: int) -> None:
-        files = [_paths(folder, run.model.spec.model_id, part) for part in range(parts)]
+    def __init__(self, folder: Path, predictor: ObjectPredictor, parts: int) -> None:
+        files = [_paths(folder, predictor.model.spec.model_id, part) for part in range(parts)]
         self._batches = _stream([predictions for predictions, _ in files])
-        self._fields = run.model.loaded.outputs
-        self._left: pa.RecordBatch | None = None
+        self._fields = predictor.model.loaded.outputs
+        self._rest: pa.RecordBatch | None = None
         self._bad = {row.row: row for _, path in files for row in _read_bad_rows(path)}
 
     def predict(self, item: InputBatch) -> BatchResult:
-        """The predictions of the rows that follow those of the last call."""
+        """Return the stored predictions of a batch. Batches must come in row order."""
         taken: list[pa.RecordBatch] = []
         missing = item.batch.num_rows
         while missing:
-            batch = self._left if self._left is not None else next(self._batches)
+            batch = self._rest if self._rest is not None else next(self._batches)
             taken.append(batch.slice(0, missing))
-            self._left = batch.slice(missing) if batch.num_rows > missing else None
+            self._rest = batch.slice(missing) if batch.num_rows > missing else None
             missing -= taken[-1].num_rows
         columns = [
             pa.concat_arrays([batch.column(index) for batch in taken]) if taken else pa.array([], field.type)

@@ -1,4 +1,4 @@
-"""A worker's tasks in hand: each has a thread of its own, and begins as soon as the supervisor's budget lets it."""
+"""Runs a worker's tasks, each on its own thread, as soon as the supervisor's core budget allows."""
 
 import threading
 from collections import deque
@@ -8,14 +8,24 @@ from typing import BinaryIO, Protocol
 
 from contract.status import FailureKind
 from scoring.errors import log_error, one_line
-from scoring.protocol import Event, Failure, ObjectDone, PartDone, Predicted, ScoreObject, ScorePart, Task, encode
+from scoring.protocol import (
+    Event,
+    Failure,
+    ObjectDone,
+    ObjectPredicted,
+    PartDone,
+    PredictPart,
+    ScoreObject,
+    Task,
+    encode,
+)
 
-_MOST_THREADS = 1_024
-"""More than the supervisor ever gives; each is started when it is needed first."""
+_MAX_THREADS = 1_024
+"""More than the supervisor ever uses; each thread is started when it is first needed."""
 
 
-class Events:
-    """The pipe to the supervisor, for several threads."""
+class EventPipe:
+    """The pipe to the supervisor. Thread-safe."""
 
     def __init__(self, pipe: BinaryIO) -> None:
         self._pipe = pipe
@@ -29,61 +39,63 @@ class Events:
 
 
 class _Engine(Protocol):
-    def carry_out(self, task: Task, predicted: Callable[[], None]) -> ObjectDone | PartDone: ...
+    def run_task(self, task: Task, on_predicted: Callable[[], None]) -> ObjectDone | PartDone: ...
 
 
-class Desk:
-    """Tasks that are carried out beside each other, and those that wait until others have computed."""
+class TaskRunner:
+    """Runs tasks concurrently and holds back those that start after others have been computed."""
 
-    def __init__(self, engine: _Engine, events: Events) -> None:
+    def __init__(self, engine: _Engine, events: EventPipe) -> None:
         self._engine = engine
         self._events = events
         self._lock = threading.Lock()
         self._waiting: deque[ScoreObject] = deque()
-        self._computed = 0
+        self._computed_count = 0
         self._computing: list[Task] = []
-        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="task")
+        self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="task")
 
-    def take(self, task: Task) -> None:
+    def submit(self, task: Task) -> None:
+        """Start a task, or queue it until enough tasks have been computed (`start_after`)."""
         with self._lock:
-            if isinstance(task, ScoreObject) and task.after > self._computed:
+            if isinstance(task, ScoreObject) and task.start_after > self._computed_count:
                 self._waiting.append(task)
             else:
-                self._begin(task)
+                self._start(task)
 
-    def _begin(self, task: Task) -> None:
+    def _start(self, task: Task) -> None:
         self._computing.append(task)
-        self._limit_arrow()
-        self._threads.submit(self._carry_out, task)
+        self._limit_arrow_threads()
+        self._threads.submit(self._run, task)
 
-    def _carry_out(self, task: Task) -> None:
-        told = False
+    def _run(self, task: Task) -> None:
+        counted_as_computed = False
 
-        def predicted() -> None:
-            nonlocal told
-            told = True
-            self._events.send(Predicted(task.object.key))
-            self._has_computed(task)
+        def on_predicted() -> None:
+            nonlocal counted_as_computed
+            counted_as_computed = True
+            self._events.send(ObjectPredicted(task.object.key))
+            self._finish_computing(task)
 
         try:
-            done = self._engine.carry_out(task, predicted)
-        # Whatever nobody foresaw fails this object only; a worker that ends would say nothing of the reason.
+            done = self._engine.run_task(task, on_predicted)
+        # An unforeseen error fails only this object; a worker that exits could not report the reason.
         except Exception as error:
             log_error(error)
             done = _failed(task, error)
         self._events.send(done)
-        if not told:
-            self._has_computed(task)
+        if not counted_as_computed:
+            self._finish_computing(task)
 
-    def _has_computed(self, task: Task) -> None:
+    def _finish_computing(self, task: Task) -> None:
+        """Count a task as computed and start the tasks that waited for it."""
         with self._lock:
             self._computing = [other for other in self._computing if other is not task]
-            self._computed += 1
-            while self._waiting and self._waiting[0].after <= self._computed:
-                self._begin(self._waiting.popleft())
+            self._computed_count += 1
+            while self._waiting and self._waiting[0].start_after <= self._computed_count:
+                self._start(self._waiting.popleft())
 
-    def _limit_arrow(self) -> None:
-        """Arrow has one pool of threads for all; it helps only tasks that have several."""
+    def _limit_arrow_threads(self) -> None:
+        """Size Arrow's one global thread pool, which helps only tasks that have several threads."""
         import pyarrow as pa  # noqa: PLC0415 - late, as all libraries in a worker
 
         threads = max(task.threads for task in self._computing)
@@ -94,6 +106,6 @@ class Desk:
 def _failed(task: Task, error: Exception) -> ObjectDone | PartDone:
     key = task.object.key
     failures = (Failure("", FailureKind.UNKNOWN, f"object {key!r}: {one_line(error)}"),)
-    if isinstance(task, ScorePart):
+    if isinstance(task, PredictPart):
         return PartDone(key, task.part, 0.0, failures)
     return ObjectDone(key, 0, 0.0, failures)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.problems import InvalidInputError
-from infra.settings import CONTEXT_KEY, Settings, VpcSettings, settings_from_context
+from infra.settings import CONTEXT_KEY, AppSettings, VpcSettings, settings_from_context
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -123,7 +123,7 @@ def test_without_our_context_key_the_remedy_is_named() -> None:
 
 
 def test_the_image_repository_follows_from_the_image() -> None:
-    settings: Settings = settings_from_context(
+    settings: AppSettings = settings_from_context(
         context(image_uri="210987654321.dkr.ecr.eu-central-1.amazonaws.com/team/scoring@sha256:" + "0" * 64)
     )
     assert settings.image_repository_arn() == "arn:aws:ecr:eu-central-1:210987654321:repository/team/scoring"

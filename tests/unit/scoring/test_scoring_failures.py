@@ -181,7 +181,7 @@ def test_one_failing_model_does_not_take_the_others_predictions(job: JobFolder, 
 
     assert job.message == (
         "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': row 0 cannot be scored: its "
-        "predict failed on it (RuntimeError: no such leaf): mend the row, or set tolerated_quarantine_fraction to "
+        "predict failed on it (RuntimeError: no such leaf): fix the row, or set tolerated_quarantine_fraction to "
         "quarantine such rows"
     )
     assert job.marker("good", "a.parquet").rows_scored == 10

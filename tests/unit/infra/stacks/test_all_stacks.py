@@ -11,8 +11,6 @@ from aws_cdk import aws_s3 as s3
 
 from app import build_app
 from contract.problems import InvalidInputError
-from infra.functions.stage_functions import construct_id
-from infra.stacks.workflow import FUNCTIONS
 from tests.unit.infra.assembly import Assembly, flat
 from tests.unit.infra.conftest import Synthesize
 
@@ -23,7 +21,20 @@ OUTPUTS = {
     "triggers": {"ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn"},
 }
 
-# Actions that have no resource to name, so that their resource can only be "*".
+# Construct ids of the functions in the workflow stack.
+WORKFLOW_FUNCTIONS = {
+    "PlanExecution",
+    "RecordAttempt",
+    "VerifyOutput",
+    "ClassifyFailure",
+    "SummarizeExecution",
+    "PrepareTraining",
+    "PlanTraining",
+    "RegisterModelVersion",
+    "AnnouncementsAnnounceStatus",
+}
+
+# Actions for which AWS defines no resources, so their resource can only be "*".
 WITHOUT_RESOURCE = {
     "cloudwatch:PutMetricData", "dynamodb:ListStreams",
     "ecr:GetAuthorizationToken", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
@@ -78,7 +89,7 @@ def test_no_role_has_a_managed_policy(assembly: Assembly) -> None:
 def test_every_function_has_a_role_of_its_own_with_only_its_own_table_actions(assembly: Assembly) -> None:
     functions = assembly.resources("workflow", "AWS::Lambda::Function")
     assert {name: flat(item["Role"]) for name, item in functions.items()} == {
-        name: f"<{name}Role.Arn>" for name in (*map(construct_id, FUNCTIONS), "AnnouncementsAnnounceStatus")
+        name: f"<{name}Role.Arn>" for name in WORKFLOW_FUNCTIONS
     }
     table_actions: dict[str, set[str]] = {}
     for name, item in assembly.statements():
@@ -168,8 +179,7 @@ def test_only_the_plans_among_the_functions_reads_data_and_only_reads_it(assembl
 
 def test_logs_are_encrypted_and_expire(assembly: Assembly) -> None:
     groups = assembly.resources("workflow", "AWS::Logs::LogGroup")
-    functions = (*map(construct_id, FUNCTIONS), "AnnouncementsAnnounceStatus")
-    assert set(groups) == {*[f"{name}Logs" for name in functions], "Logs", "TrainingLogs"}
+    assert set(groups) == {*[f"{name}Logs" for name in WORKFLOW_FUNCTIONS], "Logs", "TrainingLogs"}
     for group in groups.values():
         assert group["RetentionInDays"] == 90
         assert flat(group["KmsKeyId"]) == "<fleetscore-dev-KeyArn>"

@@ -151,7 +151,7 @@ def test_without_tolerance_the_first_bad_row_fails_the_object_and_is_named(job: 
     assert failure.kind is FailureKind.MODEL
     assert failure.text == (
         "object 'a.parquet', model 'code': row 3 cannot be scored: its predict failed on it (ValueError: no such "
-        "customer segment): mend the row, or set tolerated_quarantine_fraction to quarantine such rows"
+        "customer segment): fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
     )
     assert job.files() == {}
     assert sum(calls) <= 3 * 100, "the search costs little more than the batch itself"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from contract.job.scoring_spec import PinnedObject
-from scoring.protocol import ObjectDone, Predicted, ScoreObject, Task, decode
-from scoring.worker.task_runner import Desk, Events
+from scoring.protocol import ObjectDone, ObjectPredicted, ScoreObject, Task, decode
+from scoring.worker.task_runner import EventPipe, TaskRunner
 
 SECONDS = 30
 
@@ -22,13 +22,13 @@ class Steps:
         self.may_commit = {key: threading.Event() for key in "abcd"}
         self.fails: set[str] = set()
 
-    def carry_out(self, task: Task, predicted: Callable[[], None]) -> ObjectDone:
+    def run_task(self, task: Task, on_predicted: Callable[[], None]) -> ObjectDone:
         key = task.object.key
         self.begun[key].set()
         assert self.may_predict[key].wait(SECONDS)
         if key in self.fails:
             raise RuntimeError("nobody foresaw this")
-        predicted()
+        on_predicted()
         assert self.may_commit[key].wait(SECONDS)
         return ObjectDone(key, 1, 0.0)
 
@@ -48,7 +48,9 @@ class Pipe(io.BytesIO):
         with self.news:
             assert self.news.wait_for(lambda: self.getvalue().count(b"\n") >= count, SECONDS)
         events = [decode(line) for line in self.getvalue().splitlines()]
-        return [(type(event).__name__, event.key) for event in events if isinstance(event, (Predicted, ObjectDone))]
+        return [
+            (type(event).__name__, event.key) for event in events if isinstance(event, (ObjectPredicted, ObjectDone))
+        ]
 
 
 @pytest.fixture
@@ -61,35 +63,35 @@ def pipe() -> Pipe:
     return Pipe()
 
 
-def task(key: str, after: int = 0) -> ScoreObject:
-    return ScoreObject(PinnedObject(key, 1, "etag"), 1, after=after)
+def task(key: str, start_after: int = 0) -> ScoreObject:
+    return ScoreObject(PinnedObject(key, 1, "etag"), 1, start_after=start_after)
 
 
 def test_the_next_object_begins_while_one_waits_for_the_disk(steps: Steps, pipe: Pipe) -> None:
-    desk = Desk(steps, Events(pipe))
-    desk.take(task("a"))
-    desk.take(task("b", after=1))
-    desk.take(task("c", after=2))
+    runner = TaskRunner(steps, EventPipe(pipe))
+    runner.submit(task("a"))
+    runner.submit(task("b", start_after=1))
+    runner.submit(task("c", start_after=2))
     assert steps.begun["a"].wait(SECONDS)
     assert not steps.begun["b"].is_set()
 
     steps.may_predict["a"].set()
     assert steps.begun["b"].wait(SECONDS)
-    assert pipe.wait_for(1) == [("Predicted", "a")]
+    assert pipe.wait_for(1) == [("ObjectPredicted", "a")]
     assert not steps.begun["c"].is_set()
 
     steps.may_predict["b"].set()
     assert steps.begun["c"].wait(SECONDS)
     for event in (steps.may_commit["b"], steps.may_commit["a"], steps.may_predict["c"], steps.may_commit["c"]):
         event.set()
-    assert sorted(pipe.wait_for(6)) == [(name, key) for name in ("ObjectDone", "Predicted") for key in "abc"]
+    assert sorted(pipe.wait_for(6)) == [(name, key) for name in ("ObjectDone", "ObjectPredicted") for key in "abc"]
 
 
 def test_an_object_that_fails_makes_room_for_the_next_too(steps: Steps, pipe: Pipe) -> None:
     steps.fails = {"a"}
-    desk = Desk(steps, Events(pipe))
-    desk.take(task("a"))
-    desk.take(task("b", after=1))
+    runner = TaskRunner(steps, EventPipe(pipe))
+    runner.submit(task("a"))
+    runner.submit(task("b", start_after=1))
     steps.may_predict["a"].set()
     assert steps.begun["b"].wait(SECONDS)
     assert pipe.wait_for(1) == [("ObjectDone", "a")]
@@ -100,16 +102,16 @@ def test_an_object_that_fails_makes_room_for_the_next_too(steps: Steps, pipe: Pi
 
 def test_what_comes_late_begins_at_once_and_takes_nobody_elses_turn(steps: Steps, pipe: Pipe) -> None:
     """The word that `a` has predicted and the task that waits for it may cross on their way."""
-    desk = Desk(steps, Events(pipe))
-    desk.take(task("a"))
+    runner = TaskRunner(steps, EventPipe(pipe))
+    runner.submit(task("a"))
     steps.may_predict["a"].set()
     pipe.wait_for(1)
     steps.may_commit["a"].set()
     pipe.wait_for(2)
-    desk.take(task("b", after=1))
+    runner.submit(task("b", start_after=1))
     assert steps.begun["b"].wait(SECONDS)
-    desk.take(task("c", after=2))
-    desk.take(task("d", after=3))
+    runner.submit(task("c", start_after=2))
+    runner.submit(task("d", start_after=3))
     assert not steps.begun["c"].is_set()
     steps.may_predict["b"].set()
     assert steps.begun["c"].wait(SECONDS)

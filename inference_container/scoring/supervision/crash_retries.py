@@ -1,0 +1,70 @@
+"""Retries of tasks that crashed their worker: alone, with smaller batches, and a limited number of times."""
+
+from dataclasses import replace
+
+from contract.status import FailureKind
+from scoring.errors import ScoringError
+from scoring.protocol import Failure, PredictPart, ScoreObject, Task
+
+_MAX_TRIES = 3
+_BATCH_DIVISOR = 8
+"""Batches are this many times smaller at each retry."""
+_MIN_BATCH_ROWS = 256
+_MAX_LOSSES_IN_A_ROW = 3
+"""Objects given up, or idle workers lost, without a success in between. With more, single objects are
+not the cause, and trying the rest would only take time."""
+_CRASHES_BEFORE_RETRIES_FIRST = 3
+"""Crashes without a success in between after which retries run before new tasks."""
+
+
+class CrashRetries:
+    """Tasks waiting for their retry, and the crashes so far."""
+
+    def __init__(self, batch_rows: int) -> None:
+        self.pending: list[Task] = []
+        """Retried when nothing else is left to do, or first if `urgent`."""
+        self._batch_rows = batch_rows
+        self._tries: dict[tuple[str, str], int] = {}
+        self._losses_in_a_row = 0
+        self._crashes_in_a_row = 0
+
+    @property
+    def urgent(self) -> bool:
+        """Whether pending retries must run before any new task starts."""
+        return bool(self.pending) and self._crashes_in_a_row >= _CRASHES_BEFORE_RETRIES_FIRST
+
+    def record_success(self) -> None:
+        self._losses_in_a_row = self._crashes_in_a_row = 0
+
+    def record_crash(self) -> None:
+        self._crashes_in_a_row += 1
+
+    def record_loss(self, error: ScoringError) -> None:
+        """Count a lost object or idle worker. Raises `error` after too many in a row."""
+        self._losses_in_a_row += 1
+        if self._losses_in_a_row >= _MAX_LOSSES_IN_A_ROW:
+            raise error
+
+    def retry(self, task: Task) -> bool:
+        """Queue a task that crashed its worker with smaller batches. Returns False after its last try."""
+        unit = (task.object.key, f"part {task.part}" if isinstance(task, PredictPart) else type(task).__name__)
+        tries = self._tries[unit] = self._tries.get(unit, 0) + 1
+        if tries >= _MAX_TRIES:
+            return False
+        self.pending.insert(0, self._smaller(task))
+        return True
+
+    def drop(self, key: str) -> None:
+        """Drop all retries of an object."""
+        self.pending = [task for task in self.pending if task.object.key != key]
+
+    def _smaller(self, task: Task) -> Task:
+        rows = task.batch_rows or self._batch_rows
+        smaller = replace(task, threads=1, batch_rows=min(rows, max(_MIN_BATCH_ROWS, rows // _BATCH_DIVISOR)))
+        return replace(smaller, start_after=0) if isinstance(smaller, ScoreObject) else smaller
+
+
+def give_up(task: Task, error: ScoringError) -> Failure:
+    """Return the failure, for all models, of a task that crashed its worker at its last try."""
+    text = f"{error.text}; it was tried {_MAX_TRIES} times, at last alone and with batches of {task.batch_rows:,} rows"
+    return Failure("", FailureKind(error.kind), text)

@@ -1,0 +1,27 @@
+"""How many rows one batch takes."""
+
+from collections.abc import Sequence
+
+from contract.catalog.model_fields import Feature
+from scoring.columns.widths import decoded_width
+from scoring.readers import InputObject
+
+_BATCH_BYTES = 8 << 20
+"""Memory of a default batch, in bytes: its columns and the feature matrix made of them."""
+_MIN_ROWS = 256
+
+
+def rows_per_batch(
+    most: int, source: InputObject, columns: frozenset[str], features: Sequence[Feature], factor: int = 1
+) -> int:
+    """Return the rows of a batch: at most `most`, fewer if they would take more than `_BATCH_BYTES` x `factor`.
+
+    The result depends only on the object and the models, so that outputs are reproducible.
+    """
+    stored = source.stored_bytes()
+    rows = source.rows or 0
+    width = 8.0 * len(features)
+    for field in source.schema:
+        if field.name in columns:
+            width += decoded_width(field.type, stored.get(field.name, 0) / rows if rows else 0)
+    return max(min(most, _MIN_ROWS), min(most, int(factor * _BATCH_BYTES / max(width, 1))))

@@ -1,0 +1,216 @@
+"""Predicts the batches of one object with one model; finds the rows that cannot be scored and why."""
+
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contract.catalog.model_spec import ModelSpec, tolerated_rows
+from contract.status import FailureKind
+from scoring.bad_rows import BadRow, raw_values
+from scoring.columns.bisection import bisect_failures
+from scoring.columns.column_plan import ColumnPlan, cast_to_declared, plan_columns
+from scoring.columns.features import FeatureBatch
+from scoring.columns.predictions import prediction_columns
+from scoring.errors import DataError, ModelError, ScoringError, TransientError, one_line
+from scoring.models import LoadedModel
+from scoring.readers import InputBatch
+
+MAX_RAISING_ROWS = 10_000
+"""Most rows per object for which predict may raise. Each is found by bisection; with more, the model
+is at fault and not the rows."""
+
+
+class ThreadSafeModel:
+    """A loaded model and its spec. A lock protects models whose library allows one call at a time."""
+
+    def __init__(self, spec: ModelSpec, loaded: LoadedModel) -> None:
+        self.spec = spec
+        self.loaded = loaded
+        self._lock = threading.Lock()
+        self._last_plan: tuple[pa.Schema, dict[str, int], ColumnPlan] | None = None
+
+    def plan(self, key: str, schema: pa.Schema, nulls: dict[str, int]) -> ColumnPlan:
+        """Return `plan_columns`, cached while the schema and the null counts stay the same."""
+        last = self._last_plan
+        if last is not None and last[1] == nulls and last[0].equals(schema, check_metadata=True):
+            return last[2]
+        plan = plan_columns(key, self.spec, self.loaded.outputs, schema, nulls)
+        self._last_plan = (schema, nulls, plan)
+        return plan
+
+    def predict(self, batch: FeatureBatch) -> Any:
+        if self.loaded.concurrent:
+            return self.loaded.predict(batch)
+        with self._lock:
+            return self.loaded.predict(batch)
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """The predictions of a batch's good rows, and its bad rows in order."""
+
+    columns: list[pa.Array]
+    good: npt.NDArray[np.bool_] | None = None
+    """Mask of the rows that have a prediction; None means all rows."""
+    bad: tuple[BadRow, ...] = ()
+    cause: BaseException | None = None
+    """The exception that predict raised on the first bad row, for the log."""
+
+
+class ObjectPredictor:
+    """Predicts batches of one object with one model. Thread-safe: it keeps no state between batches."""
+
+    def __init__(
+        self, model: ThreadSafeModel, key: str, rows: int | None, plan: ColumnPlan, with_nulls: frozenset[str]
+    ) -> None:
+        self.model = model
+        self.plan = plan
+        self.key = key
+        spec = model.spec
+        self._names = tuple(feature.name for feature in spec.features)
+        # Null rows of a non-nullable feature are not scored, so the model sees a column without nulls.
+        self._with_nulls = with_nulls - {feature.name for feature in spec.features if not feature.nullable}
+        kept = set(plan.kept)
+        self._raw_names = (*plan.kept, *(name for name in self._names if name not in kept))
+        fraction = spec.tolerated_quarantine_fraction
+        # The tolerated number is unknown until the number of rows is known.
+        self.tolerated = sys.maxsize if rows is None and fraction else tolerated_rows(fraction, rows or 0)
+
+    def predict(self, item: InputBatch) -> BatchResult | ScoringError:
+        """Predict a batch. Returns the error, instead of raising it, that fails the object."""
+        spec = self.model.spec
+        name = f"object {self.key!r}, model {spec.model_id!r}"
+        try:
+            return self._predict(item)
+        except ModelError as error:
+            return with_cause(ModelError(f"{name}: {error.text}"), error)
+        except ScoringError as error:
+            return error
+        except MemoryError as error:
+            text = f"{name}: out of memory, with few rows per batch too: choose an instance type with more memory"
+            return with_cause(TransientError(text), error)
+
+    def _predict(self, item: InputBatch) -> BatchResult:
+        batch = item.batch
+        reasons: dict[int, str] = {}
+        arrays: list[pa.Array] = []
+        for feature in self.model.spec.features:
+            array, found = cast_to_declared(feature, batch.column(feature.name), self.tolerated)
+            arrays.append(array)
+            for index, reason in found.items():
+                reasons.setdefault(index, reason)
+        kinds = dict.fromkeys(reasons, FailureKind.DATA)
+        if len(reasons) > self.tolerated:
+            # These rows already fail the object, so its other rows are not predicted.
+            return BatchResult([], bad=self._bad_rows(item, reasons, kinds, set()))
+        positions = None
+        if reasons:
+            good = np.ones(batch.num_rows, dtype=bool)
+            good[list(reasons)] = False
+            positions = np.flatnonzero(good)
+            arrays = [array.filter(pa.array(good)) for array in arrays]
+        columns, failed, cause = self._score(arrays, len(arrays[0]), None if reasons else item.shared)
+        raised: set[int] = set()
+        for position, (reason, was_raised) in failed.items():
+            index = position if positions is None else int(positions[position])
+            reasons[index], kinds[index] = reason, FailureKind.MODEL
+            if was_raised:
+                raised.add(index)
+        if not reasons:
+            return BatchResult(columns)
+        good = np.ones(batch.num_rows, dtype=bool)
+        good[list(reasons)] = False
+        return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause)
+
+    def _score(
+        self, arrays: list[pa.Array], rows: int, shared: dict[object, npt.NDArray[Any]] | None
+    ) -> tuple[list[pa.Array], dict[int, tuple[str, bool]], BaseException | None]:
+        """Predict these rows.
+
+        Returns the predictions of the good rows; for each other row the reason and whether predict
+        raised on it; and the first exception raised.
+        """
+        spec, outputs = self.model.spec, self.model.loaded.outputs
+        if rows == 0:
+            return [pa.array([], field.type) for field in outputs], {}, None
+
+        def score(start: int, stop: int) -> tuple[list[pa.Array], dict[int, str]]:
+            batch = FeatureBatch(self._names, tuple(arrays), self._with_nulls, shared)
+            values = self.model.predict(batch if stop - start == rows else batch.slice(start, stop - start))
+            return prediction_columns(spec, outputs, values, stop - start)
+
+        found = bisect_failures(rows, score, min(self.tolerated, MAX_RAISING_ROWS))
+        cause = next(iter(found.failures.values()), None)
+        failed = {
+            row: (f"its {spec.method} failed on it ({one_line(error)})", True) for row, error in found.failures.items()
+        }
+        chunks: list[list[pa.Array]] = []
+        for start, (columns, missing) in found.results:
+            failed.update({start + index: (reason, False) for index, reason in missing.items()})
+            chunks.append(_without(columns, missing))
+        if len(chunks) == 1:
+            return chunks[0], failed, cause
+        joined = [
+            pa.concat_arrays([chunk[index] for chunk in chunks]) if chunks else pa.array([], field.type)
+            for index, field in enumerate(outputs)
+        ]
+        return joined, failed, cause
+
+    def _bad_rows(
+        self, item: InputBatch, reasons: dict[int, str], kinds: dict[int, FailureKind], raised: set[int]
+    ) -> tuple[BadRow, ...]:
+        # With more than the tolerated rows the object fails, and only the first row is shown.
+        shown = sorted(reasons) if len(reasons) <= self.tolerated else sorted(reasons)[:1]
+        raw = {index: raw_values(item.batch, index, self._raw_names_in(item.batch)) for index in shown}
+        return tuple(
+            BadRow(item.number(index), kinds[index], reasons[index], raw.get(index, ""), index in raised)
+            for index in sorted(reasons)
+        )
+
+    def _raw_names_in(self, batch: pa.RecordBatch) -> list[str]:
+        """Return the columns to show; kept columns are not decoded if their bytes are copied."""
+        present = set(batch.schema.names)
+        return [name for name in self._raw_names if name in present]
+
+
+def too_many_bad_rows(
+    predictor: ObjectPredictor, first: BadRow, count: int, rows: int | None, cause: BaseException | None
+) -> ScoringError:
+    """Return the error of an object with more bad rows than its model tolerates.
+
+    `count` is the number found so far, `rows` the object's rows or None if unknown.
+    """
+    spec = predictor.model.spec
+    name = f"object {predictor.key!r}, model {spec.model_id!r}"
+    fraction = spec.tolerated_quarantine_fraction
+    if not fraction:
+        text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
+        remedy = "fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
+    else:
+        of = "" if rows is None else f" of {rows:,}"
+        text = (
+            f"{name}: at least {count:,}{of} rows cannot be scored, more than tolerated_quarantine_fraction "
+            f"{fraction:g} allows; the first is row {first.row:,}: {first.reason}"
+        )
+        remedy = "fix the rows, or raise the fraction"
+    cls = ModelError if first.kind is FailureKind.MODEL else DataError
+    return with_cause(cls(f"{text}: {remedy}"), cause)
+
+
+def with_cause(error: ScoringError, cause: BaseException | None) -> ScoringError:
+    error.__cause__ = cause
+    return error
+
+
+def _without(columns: list[pa.Array], missing: dict[int, str]) -> list[pa.Array]:
+    if not missing:
+        return columns
+    keep = np.ones(len(columns[0]), dtype=bool)
+    keep[list(missing)] = False
+    mask = pa.array(keep)
+    return [column.filter(mask) for column in columns]

@@ -1,0 +1,35 @@
+"""How the supervisor keeps track of objects that several workers predict in parts."""
+
+import pytest
+
+from contract.job.scoring_spec import PinnedObject
+from contract.status import FailureKind
+from scoring.protocol import Failure, MergeParts, ObjectDone, PartDone
+from scoring.supervision.split_objects import SplitObjects, can_be_split
+
+ITEM = PinnedObject("a.parquet", 1 << 30, "etag")
+
+
+def test_parts_are_merged_without_the_models_that_failed() -> None:
+    split = SplitObjects(models=2)
+    assert [task.part for task in split.split(ITEM, 3)] == [0, 1, 2]
+    later, earlier = (Failure("bad", FailureKind.MODEL, f"in part {part}") for part in (2, 1))
+    assert split.finish_part(PartDone("a.parquet", 2, 1.0, (later,))) is None
+    assert split.finish_part(PartDone("a.parquet", 1, 1.0, (earlier,))) is None
+    assert split.finish_part(PartDone("a.parquet", 0, 1.0)) == MergeParts(ITEM, 3, ("bad",))
+    assert split.finish_object(ObjectDone("a.parquet", 10, 1.0)) == ObjectDone("a.parquet", 10, 4.0, (earlier,))
+
+
+def test_unreadable_object_ends_with_its_first_failed_part() -> None:
+    split = SplitObjects(models=2)
+    split.split(ITEM, 3)
+    failure = Failure("", FailureKind.DATA, "damaged")
+    assert split.finish_part(PartDone("a.parquet", 1, 1.0, (failure,))) == ObjectDone("a.parquet", 0, 1.0, (failure,))
+    assert split.finish_part(PartDone("a.parquet", 2, 1.0, (failure,))) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "expected"), [("a.parquet", 1 << 30, True), ("a.parquet", 1_000, False), ("a.csv", 1 << 30, False)]
+)
+def test_only_large_parquet_objects_can_be_split(key: str, size: int, expected: bool) -> None:
+    assert can_be_split(PinnedObject(key, size, "etag")) is expected
