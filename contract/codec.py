@@ -22,7 +22,7 @@ Json = Any
 
 def to_json(message: Any) -> dict[str, Json]:
     """Flatten a dataclass to JSON values, with the schema version of the message."""
-    return {SCHEMA_VERSION_FIELD: SCHEMA_VERSION, **_encode(message)}
+    return {SCHEMA_VERSION_FIELD: SCHEMA_VERSION, **to_value(message)}
 
 
 def dumps(message: Any) -> str:
@@ -74,15 +74,16 @@ def decode_fields(cls: type[T], data: Mapping[str, Json]) -> tuple[T | None, lis
     return (None if problems else typing.cast("T", built)), problems
 
 
-def _encode(value: Any) -> Any:
+def to_value(value: Any) -> Json:
+    """Return the JSON value of a dataclass, an enum, a list or a mapping, without a schema version."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_value(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (list, tuple)):
-        return [_encode(item) for item in value]
+        return [to_value(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): _encode(item) for key, item in value.items()}
+        return {str(key): to_value(item) for key, item in value.items()}
     return value
 
 

@@ -1,74 +1,21 @@
 """One model version as the container needs it."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-from contract.catalog.model_fields import ARROW_TYPES, DEFAULT_OUTPUT_COLUMN, Feature
-from contract.catalog.model_formats import (
-    ACCELERATED_FRAMEWORKS,
-    FRAMEWORK_OF_FORMAT,
-    METHODS_OF_FORMAT,
-    Accelerator,
-    CustomAccept,
-    CustomContentType,
-    Framework,
-    Method,
-    ModelFormat,
-    OutputFormat,
-)
-from contract.checks import check_fraction, check_unique
-from contract.dataset.input_options import InputOptions
-from contract.names import check_model_id, check_object_key, check_sha256, check_version
+from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN, ArtifactFields, ScoringFields
+from contract.catalog.model_formats import ACCELERATED_FRAMEWORKS, ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.checks import check_unique
 from contract.problems import InvalidInputError, Problem
+from contract.schema.field_info import check_fields
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(ScoringFields, ArtifactFields):
     """One model version as the container needs it."""
 
-    model_id: str
-    version: str
-    artifact_sha256: str
-    """Lower-case hex SHA-256 of model.tar.gz; checked before anything in it is opened."""
-    artifact_bytes: int
-    framework: Framework
-    format: ModelFormat
-    model_file: str
-    """Path of the serialized model inside model.tar.gz."""
-    method: Method
-    features: tuple[Feature, ...]
-    key_columns: tuple[str, ...] = ()
-    output_columns: tuple[str, ...] = ()
-    """Names of the prediction columns; empty: `prediction`, or `prediction_<class>` one a class."""
-    columns: Literal["all", "keys"] = "all"
-    """`all`: every input column and the predictions; `keys`: the key columns and the predictions only."""
-    framework_version: str = ""
-    """What it was trained with: refused where the framework cannot read it, reported where it warns."""
-    tolerated_quarantine_fraction: float = 0.0
-    """Of an object's rows, how many may be quarantined before the object fails; 0: one bad row fails it."""
-    output_format: OutputFormat = "parquet"
-    row_number_column: str = ""
-    """Name of an output column with each row's number in its input object, from 0; empty: no such column."""
-    input: InputOptions = field(default_factory=InputOptions)
-    """How objects of text are read."""
-    partition_columns: tuple[str, ...] = ()
-    """Names of `name=value` parts of the objects' keys that are columns for this model."""
-    custom_code: bool = False
-    """Whether `code/inference.py` of the artifact is run: it is code, so it is ignored unless the record allows it."""
-    content_type: CustomContentType = "text/csv"
-    """What the custom code's `input_fn` gets."""
-    accept: CustomAccept = "application/json"
-    """What the custom code's `output_fn` is asked for."""
-    output_types: tuple[str, ...] = ()
-    """Arrow types of what custom code predicts, one an output column; empty: `double` each."""
-    accelerator: Accelerator = ""
-    """What predicts in place of the model's own library, checked against it on the first batch."""
-    trusted_types: tuple[str, ...] = ()
-    """Types that a skops file may hold beside those that skops trusts by itself."""
-
     def __post_init__(self) -> None:
-        problems = [*check_model_id("model_id", self.model_id), *check_version("version", self.version)]
+        problems = check_fields(self)
         if FRAMEWORK_OF_FORMAT.get(self.format) != self.framework:
             expected = f"{FRAMEWORK_OF_FORMAT.get(self.format)!r}, the framework of format {self.format!r}"
             problems.append(Problem("framework", self.framework, expected))
@@ -77,15 +24,8 @@ class ModelSpec:
             problems.append(
                 Problem("method", self.method, f"one of {', '.join(sorted(allowed))} for format {self.format!r}")
             )
-        if not self.features:
-            problems.append(Problem("features", [], "at least one feature column"))
         problems.extend(check_unique("features", [feature.name for feature in self.features]))
-        problems.extend(check_unique("key_columns", list(self.key_columns)))
-        problems.extend(check_unique("output_columns", list(self.output_columns)))
         problems.extend(self._check_input())
-        problems.extend(check_sha256("artifact_sha256", self.artifact_sha256))
-        problems.extend(check_object_key("model_file", self.model_file))
-        problems.extend(check_fraction("tolerated_quarantine_fraction", self.tolerated_quarantine_fraction))
         if self.row_number_column and self.row_number_column in {*self.output_columns, *self._passed_columns()}:
             expected = "another name than those of the output's other columns"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
@@ -143,7 +83,7 @@ class ModelSpec:
         return {*self.key_columns, *(features if self.columns == "all" else ())}
 
     def _check_input(self) -> list[Problem]:
-        problems = check_unique("partition_columns", list(self.partition_columns))
+        problems = []
         wrong = [name for name in self.partition_columns if not name or "=" in name or "/" in name]
         if wrong:
             problems.append(

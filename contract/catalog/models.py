@@ -3,38 +3,31 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from contract.catalog.model_fields import ComputeFields, RegistrationFields
 from contract.catalog.model_spec import ModelSpec
-from contract.checks import check_range
-from contract.names import check_dataset_name, check_instance_type
+from contract.checks import raise_if_any
 from contract.problems import InvalidInputError, Problem
+from contract.schema.field_info import check_fields, describe
 from contract.status import VersionState
 
-MAX_ATTEMPTS_LIMIT = 10
 HISTORY_LIMIT = 20
 """Changes of the current version that a model remembers; older ones are in the versions' own records only."""
 REASON_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
-class Compute:
-    """What a job runs on. None: not said here, so the next in line decides (request, then model, then stage)."""
-
-    instance_type: str | None = None
-    instance_count: int | None = None
-    volume_size_gb: int | None = None
-    max_runtime_seconds: int | None = None
+class Compute(ComputeFields):
+    """What a job runs on: a request's values override the model's, and these the stage's."""
 
     def __post_init__(self) -> None:
-        problems = check_instance_type("instance_type", self.instance_type)
-        # Limits of SageMaker's CreateProcessingJob, as botocore's service model has them.
-        problems += check_range("instance_count", self.instance_count, 1, 100, "instances")
-        problems += check_range("volume_size_gb", self.volume_size_gb, 1, 16_384, "GB")
-        problems += check_range("max_runtime_seconds", self.max_runtime_seconds, 1, 777_600, "seconds")
-        if problems:
-            raise InvalidInputError("Compute", problems)
+        raise_if_any(check_fields(self), "Compute")
 
     def over(self, fallback: "Compute") -> "Compute":
-        """This one's wishes where it has any, else the fallback's."""
+        """Return these values, with the fallback's where a value is None.
+
+        >>> Compute("ml.c5.large").over(Compute("ml.m5.large", 2))  # doctest: +ELLIPSIS
+        Compute(instance_type='ml.c5.large', instance_count=2, ...)
+        """
         return Compute(
             instance_type=self.instance_type or fallback.instance_type,
             instance_count=self.instance_count or fallback.instance_count,
@@ -77,32 +70,41 @@ def check_reason(reason: str, subject: str) -> None:
         raise InvalidInputError(subject, [Problem("reason", reason, f"at most {REASON_CHARACTERS} characters")])
 
 
-@dataclass(frozen=True)
-class ModelVersion:
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion(RegistrationFields):
     """A version of a model: its artifact, how to call it, what it scores and on what. Only `decision` ever changes."""
 
-    spec: ModelSpec
-    dataset: str
-    compute: Compute = field(default_factory=Compute)
-    max_attempts: int = 3
-    registered_at: str = ""
-    registered_by: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """The model's tags as this version was registered. Executions choose by the tags of the model itself."""
-    source: str = ""
-    """Where the version was imported from, such as the ARN of a model package; empty when it was registered by hand."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """How it did on rows that it was not trained on, by name of the metric."""
-    trained_by: TrainedBy | None = None
-    """None: it was registered or imported."""
-    decision: VersionDecision | None = None
-    """None: it was registered or imported, so nobody has to decide about it."""
+    spec: ModelSpec = field(metadata=describe("How the container loads the model and scores with it."))
+    compute: Compute = field(default_factory=Compute, metadata=describe("What the version's jobs run on."))
+    registered_at: str = field(default="", metadata=describe("Time of registration, ISO 8601 in UTC."))
+    registered_by: str = field(default="", metadata=describe("ARN of the caller that registered the version."))
+    tags: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=describe(
+            "The model's tags at the time of registration. Executions select by the tags of the model itself."
+        ),
+    )
+    metrics: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata=describe("Metrics of a trained version, by name, measured on rows that were held out of training."),
+    )
+    trained_by: TrainedBy | None = field(
+        default=None,
+        metadata=describe(
+            "The training job and dataset of a trained version. None: the version was registered or imported.",
+            see="([training](../learn/train-models.md))",
+        ),
+    )
+    decision: VersionDecision | None = field(
+        default=None,
+        metadata=describe(
+            "Whether a trained version was promoted, refused or waits for approval, and why. None: the version was "
+            "registered or imported, so there is nothing to decide."
+        ),
+    )
 
     def __post_init__(self) -> None:
-        problems = check_dataset_name("dataset", self.dataset)
-        problems += check_range("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS_LIMIT, "attempts")
-        if problems:
-            raise InvalidInputError("ModelVersion", problems)
+        raise_if_any(check_fields(self), "ModelVersion")
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from contract.catalog.model_fields import Feature
-from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, Accelerator, Method, ModelFormat, OutputFormat
+from contract.catalog.model_fields import MAX_ATTEMPTS_LIMIT, PredictionFields
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
-from contract.catalog.models import MAX_ATTEMPTS_LIMIT, Compute, ModelVersion
+from contract.catalog.models import Compute, ModelVersion
 from contract.checks import check_range
-from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
 from contract.names import check_dataset_name, check_instance_type, check_object_key, check_sha256
 from contract.problems import InvalidInputError, Problem
+from contract.schema.field_info import values_of
 from contract.training.training_spec import DEFAULT_METRIC, Task, Trainer, TrainingReport, TrainingSpec
 
 _ANY_OBJECT = (PinnedObject("any", 0, ""),)
@@ -112,31 +112,20 @@ class TrainingCode:
 
 
 @dataclass(frozen=True)
-class ModelRecipe:
-    """How a model is trained, how its versions are called, and what they score."""
+class ModelRecipe(PredictionFields):
+    """How a model is trained, and how its versions predict and what they score."""
 
     model_id: str
     trainer: Trainer
     task: Task
     training_dataset: str
     label: str
-    features: tuple[Feature, ...]
     dataset: str
-    """The dataset that a version scores."""
-    format: ModelFormat
-    method: Method
+    """Dataset that a version scores."""
     validation_dataset: str | None = None
     """The metrics are of its rows; None: of rows that are held out of the training dataset."""
     model_file: str = ""
     """Path of the serialized model inside model.tar.gz; empty: a name after the format."""
-    key_columns: tuple[str, ...] = ()
-    output_columns: tuple[str, ...] = ()
-    columns: Literal["all", "keys"] = "all"
-    output_format: OutputFormat = "parquet"
-    row_number_column: str = ""
-    tolerated_quarantine_fraction: float = 0.0
-    input: InputOptions = field(default_factory=InputOptions)
-    accelerator: Accelerator = ""
     metric: str = ""
     """What a promotion is decided by; empty: the usual one of the task."""
     estimator: str | None = None
@@ -267,19 +256,13 @@ class ModelRecipe:
             artifact_sha256=sha256,
             artifact_bytes=size,
             framework=FRAMEWORK_OF_FORMAT[self.format],
-            format=self.format,
             model_file=self.saved_as,
-            method=self.method,
-            features=self.features,
-            key_columns=self.key_columns,
-            output_columns=self.output_columns,
-            columns=self.columns,
-            output_format=self.output_format,
-            row_number_column=self.row_number_column,
-            tolerated_quarantine_fraction=self.tolerated_quarantine_fraction,
-            input=self.input,
-            accelerator=self.accelerator,
+            **values_of(PredictionFields, self),
         )
         return ModelVersion(
-            spec, self.dataset, self.scoring_compute, max_attempts=self.scoring_max_attempts, tags=self.tags
+            spec=spec,
+            dataset=self.dataset,
+            compute=self.scoring_compute,
+            max_attempts=self.scoring_max_attempts,
+            tags=self.tags,
         )

@@ -1,0 +1,81 @@
+"""Reading what a Catch caught: the Cause is plain text, or JSON that depends on who failed."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A Cause taken apart. Fields that it does not have are empty."""
+
+    message: str = ""
+    """What a person would read first."""
+    status: str = ""
+    """ProcessingJobStatus or TrainingJobStatus, when the SageMaker job itself ended badly."""
+    exit_message: str = ""
+    failure_reason: str = ""
+    ran_out_of_time: bool = False
+    """The job used up its MaxRuntimeInSeconds."""
+    waited_too_long: bool = False
+    """A spot training job used up its MaxWaitTimeInSeconds, waits for capacity included."""
+
+
+def read_cause(cause: str) -> Cause:
+    """Take a Cause apart: the describe result of a job or an execution, the error of a function, or
+    plain text."""
+    try:
+        data = json.loads(cause)
+    except json.JSONDecodeError:
+        return Cause(message=cause.strip())
+    if not isinstance(data, dict):
+        return Cause(message=cause.strip())
+    if "ProcessingJobStatus" in data:
+        return _of_processing_job(data)
+    if "TrainingJobStatus" in data:
+        return _of_training_job(data)
+    if "ExecutionArn" in data and "Status" in data:
+        said = ": ".join(text for text in (_text(data, "Error"), _text(data, "Cause")) if text)
+        return Cause(message=said or f"the execution ended as {_text(data, 'Status')}")
+    return Cause(message=_text(data, "errorMessage") if "errorMessage" in data else cause.strip())
+
+
+def _of_processing_job(data: dict[str, Any]) -> Cause:
+    exit_message, failure_reason = _text(data, "ExitMessage"), _text(data, "FailureReason")
+    status = _text(data, "ProcessingJobStatus")
+    return Cause(
+        message=exit_message or failure_reason or f"the processing job ended as {status}",
+        status=status,
+        exit_message=exit_message,
+        failure_reason=failure_reason,
+        ran_out_of_time=_ran_out_of_time(data),
+    )
+
+
+def _of_training_job(data: dict[str, Any]) -> Cause:
+    failure_reason, status = _text(data, "FailureReason"), _text(data, "TrainingJobStatus")
+    detail = _text(data, "SecondaryStatus")
+    return Cause(
+        message=failure_reason or f"the training job ended as {detail or status}",
+        status=status,
+        failure_reason=failure_reason,
+        ran_out_of_time=detail == "MaxRuntimeExceeded",
+        waited_too_long=detail == "MaxWaitTimeExceeded",
+    )
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _ran_out_of_time(described: dict[str, Any]) -> bool:
+    """Whether the job ran as long as it may. The service marks such a job like one that somebody
+    stopped."""
+    condition = described.get("StoppingCondition")
+    limit = condition.get("MaxRuntimeInSeconds") if isinstance(condition, dict) else None
+    started, ended = described.get("ProcessingStartTime"), described.get("ProcessingEndTime")
+    if not (isinstance(limit, int) and isinstance(started, (int, float)) and isinstance(ended, (int, float))):
+        return False
+    # The `.sync` result gives times in epoch milliseconds.
+    return (ended - started) / 1_000 >= limit
