@@ -43,7 +43,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "inference_container/launcher": frozenset({"launcher"}),
     "infra": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
     "app.py": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
-    "cli": frozenset({"cli", "contract", "boto3", "botocore", "rich"}),
+    "cli": frozenset({"cli", "contract", "boto3", "botocore", "click", "rich", "rich_click"}),
 }
 """What each room may import besides the standard library. A room that is not named here may import all."""
 
