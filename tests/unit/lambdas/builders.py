@@ -22,7 +22,8 @@ from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
-from lambdas.stage.deployment import Deployment, this_deployment
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.resources import resources
 
 REGION = "eu-central-1"
 STARTED_AT = "2026-01-05T10:00:00.123Z"
@@ -143,7 +144,7 @@ class Stage:
 
     @property
     def deployment(self) -> Deployment:
-        return this_deployment()
+        return resources().deployment
 
     def _create_table(self) -> Any:
         keys = (

@@ -17,7 +17,8 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
-from lambdas.plan_execution.decisions import plan_jobs
+from lambdas.plan_execution.choose_models import Assignment
+from lambdas.plan_execution.form_jobs import form_jobs
 from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -135,13 +136,17 @@ def test_keys_that_do_not_say_the_columns_are_named(stage: Stage, plan: Step) ->
     with pytest.raises(InvalidRequestError) as refusal:
         plan(plan_event({}))
     reason = str(refusal.value)
-    assert "partition_columns: got '2 objects whose keys do not say them: b.csv, hour=1/hour=2/c.csv'" in reason
+    assert "partition_columns: got '2 objects whose keys lack them: b.csv, hour=1/hour=2/c.csv'" in reason
     assert "expected only objects whose keys have the parts 'hour=…/'" in reason
+
+
+def assigned(*versions: ModelVersion) -> list[Assignment]:
+    return [Assignment(version, version.dataset) for version in versions]
 
 
 def jobs_of(key: str, *versions: ModelVersion) -> list[list[str]]:
     objects = {"d": (PinnedObject(key, 1, "e"),)}
-    jobs = plan_jobs(ExecutionRequest(models_per_job=10), versions, objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=10), assigned(*versions), objects, STAGE_COMPUTE)
     return sorted([model.model_id for model in job.models] for job in jobs)
 
 
@@ -169,5 +174,5 @@ def test_models_that_type_a_column_differently_share_a_job_over_parquet_alone() 
 def test_jobs_of_text_hold_no_more_models_than_asked_for() -> None:
     objects = {"d": (PinnedObject("a.csv", 1, "e"),)}
     versions = [version(f"m{number}") for number in range(7)]
-    jobs = plan_jobs(ExecutionRequest(models_per_job=3), versions, objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=3), assigned(*versions), objects, STAGE_COMPUTE)
     assert sorted(len(job.models) for job in jobs) == [1, 3, 3]
