@@ -126,7 +126,7 @@ def _custom_code_problems(spec: ModelSpec) -> list[Problem]:
         problems.append(Problem("output_types", list(spec.output_types), "custom_code", remedy))
     unknown = sorted(set(spec.output_types) - ARROW_TYPES)
     if unknown:
-        problems.append(Problem("output_types", unknown, "Arrow types, out of " + ", ".join(sorted(ARROW_TYPES))))
+        problems.append(Problem("output_types", unknown, "Arrow types out of " + ", ".join(sorted(ARROW_TYPES))))
     columns = len(spec.output_columns) or 1
     if spec.output_types and len(spec.output_types) != columns:
         expected = f"{columns}, one per output column"
