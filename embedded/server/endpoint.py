@@ -1,6 +1,8 @@
 """Where an embedded AWS listens and how a client gets in."""
 
+import functools
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +11,9 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
+
+_SESSION_LOCK = threading.Lock()
+"""Held while a shared session creates a client: boto3 sessions are not thread-safe."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +48,27 @@ class Endpoint:
         }
 
     def session(self) -> "boto3.Session":
-        # Nothing of the shell's own account is looked at: a profile that it names may not even exist.
-        core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
-        return boto3.Session(
-            botocore_session=core,
-            aws_access_key_id=self.access_key_id,
-            aws_secret_access_key=self.secret_access_key,
-            region_name=self.region,
-        )
+        """Return a new boto3 session with the account's root key."""
+        return _session(self.access_key_id, self.secret_access_key, self.region)
 
     def client(self, name: str) -> Any:
         """A boto3 client of one service, e.g. `client("s3")`."""
-        return self.session().client(
-            name, endpoint_url=self.url, verify=str(self.ca_bundle), config=Config(s3={"addressing_style": "path"})
-        )
+        with _SESSION_LOCK:
+            return _shared_session(self.access_key_id, self.secret_access_key, self.region).client(
+                name, endpoint_url=self.url, verify=str(self.ca_bundle), config=Config(s3={"addressing_style": "path"})
+            )
 
     def client_as(self, credentials: Mapping[str, str], name: str) -> Any:
         """Like `client`, with credentials in the variables of the AWS SDKs."""
-        return self.session().client(
-            name,
-            endpoint_url=self.url,
-            verify=str(self.ca_bundle),
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
-        )
+        with _SESSION_LOCK:
+            return _shared_session(self.access_key_id, self.secret_access_key, self.region).client(
+                name,
+                endpoint_url=self.url,
+                verify=str(self.ca_bundle),
+                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+                aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
+            )
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "ca_bundle": str(self.ca_bundle)}, indent=2)
@@ -76,3 +77,18 @@ class Endpoint:
     def from_json(cls, text: str) -> "Endpoint":
         fields = json.loads(text)
         return cls(**{**fields, "ca_bundle": Path(fields["ca_bundle"])})
+
+
+def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.Session":
+    # Ignore the shell's AWS settings: a profile that they name may not even exist.
+    core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    return boto3.Session(
+        botocore_session=core,
+        aws_access_key_id=access_key_id,
+        aws_secret_access_key=secret_access_key,
+        region_name=region,
+    )
+
+
+_shared_session = functools.cache(_session)
+"""A session that keeps the service models it has read, which take most of the time to create a client."""

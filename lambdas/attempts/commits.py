@@ -1,4 +1,5 @@
-"""What of a job is committed: its pinned objects held against the markers and outputs that lie in S3."""
+"""What of a job is committed: its pinned objects held against the markers and outputs that lie in
+S3."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ _MOST_NOTES = 20
 
 
 def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
-    """Read the job's ledger and list its outputs; thousands of markers are read at once, nothing is looked up twice."""
+    """Read the job's ledger and list its outputs; thousands of markers are read at once, nothing is
+    looked up twice."""
     wanted = {layout.marker_key(model.model_id, item.key) for model in spec.models for item in spec.objects}
     listed = [entry.key for entry in store.ledger_objects(spec.execution_id, spec.job_id) if entry.key in wanted]
     markers = store.markers(spec.execution_id, spec.job_id, listed)
@@ -61,7 +63,8 @@ def _output_prefixes(spec: JobSpec, markers: Mapping[str, Marker | str]) -> list
 
 
 def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Mapping[str, int]) -> Commits:
-    """Hold every pinned object and model against the markers (by ledger key) and the outputs' bytes (by whole key)."""
+    """Hold every pinned object and model against the markers (by ledger key) and the outputs' bytes
+    (by whole key)."""
     missing: list[str] = []
     open_objects: list[str] = []
     committed: list[Marker] = []

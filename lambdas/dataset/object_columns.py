@@ -19,7 +19,8 @@ _HEAD_AND_HEADERS = HEAD_BYTES + (64 << 10)
 
 
 class ColumnsUnknownError(ValueError):
-    """The columns cannot be told here; the job that reads the object says what is the matter with it."""
+    """The columns cannot be told here; the job that reads the object says what is the matter with
+    it."""
 
 
 def first_of(objects: Iterable[PinnedObject]) -> PinnedObject | None:
@@ -30,7 +31,8 @@ def first_of(objects: Iterable[PinnedObject]) -> PinnedObject | None:
 def columns_or_none(
     dataset: str, item: PinnedObject, options: InputOptions, store: ObjectStore
 ) -> tuple[Column, ...] | None:
-    """The columns of an object of a dataset; None when they cannot be told, which is left to the job that reads it."""
+    """The columns of an object of a dataset; None when they cannot be told, which is left to the
+    job that reads it."""
     try:
         return object_columns(item, options, lambda start, end: store.dataset_range(dataset, item, start, end))
     except ColumnsUnknownError as error:
@@ -40,7 +42,8 @@ def columns_or_none(
 
 
 def object_columns(item: PinnedObject, options: InputOptions, read: Read) -> tuple[Column, ...]:
-    """The columns of an object; those of text have no type, because a model's record decides how they are read.
+    """The columns of an object; those of text have no type, because a model's record decides how
+    they are read.
 
     Raises:
         ColumnsUnknownError: when they cannot be told.
@@ -70,7 +73,8 @@ def _text_columns(item: PinnedObject, kind: ObjectFormat, options: InputOptions,
 
 
 def _gunzip(stored: bytes) -> bytes:
-    """The beginning of what was compressed, one byte more than a head at most, however far the rest would expand."""
+    """The beginning of what was compressed, one byte more than a head at most, however far the rest
+    would expand."""
     head = b""
     while stored and len(head) <= HEAD_BYTES:
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)

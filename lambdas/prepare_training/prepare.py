@@ -1,4 +1,5 @@
-"""Refuse a bad request before training costs anything, and say which training execution is to be started."""
+"""Refuse a bad request before training costs anything, and say which training execution is to be
+started."""
 
 import json
 from typing import Any
@@ -10,7 +11,7 @@ from contract.problems import InvalidInputError, Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput, TrainingOrder
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
-from lambdas.planning.plan_records import open_execution, refuse
+from lambdas.planning.execution_record import open_execution, refuse
 from lambdas.planning.recipe_choice import choose_among, choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
 
@@ -22,7 +23,8 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:
     """Open the execution's record and order its training; called again it orders the same one.
 
     Raises:
-        InvalidRequestError: with every problem of the request; the execution's record says the same.
+        InvalidRequestError: with every problem of the request; the execution's record says the
+            same.
         ExecutionNameUsedError: when the records of another execution bear this name.
         ExecutionClosedError: when the execution has ended.
     """

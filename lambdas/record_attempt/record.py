@@ -1,4 +1,5 @@
-"""Open an attempt on the objects that the ledger lacks: a first try, a resubmission and a resume are one path."""
+"""Open an attempt on the objects that the ledger lacks: a first try, a resubmission and a resume
+are one path."""
 
 from contract import layout
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
@@ -6,7 +7,7 @@ from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
 from lambdas.attempts.commits import read_commits
 from lambdas.errors import JobClosedError, StaleEventError
-from lambdas.record_attempt.training import training_attempt_plan
+from lambdas.record_attempt.training_attempt import training_attempt_plan
 from lambdas.stage.deployment import Deployment
 
 
@@ -36,7 +37,8 @@ def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan |
 
 
 def _begin_training(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
-    """Say how the attempt begins; its input was written by the plan, and is the same for all attempts."""
+    """Say how the attempt begins; its input was written by the plan, and is the same for all
+    attempts."""
     return AttemptRecord(
         execution_id=pointer.execution_id,
         job_id=pointer.job_id,
@@ -53,7 +55,8 @@ def _begin_training(pointer: JobPointer, job: JobRecord, deployment: Deployment)
 def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
     """Write the manifest of the objects that are left and say how the attempt begins."""
     spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
-    # A first attempt finds an empty ledger, because the ledger belongs to the execution: no need to look.
+    # A first attempt finds an empty ledger, because the ledger belongs to the execution: no need to
+    # look.
     first = pointer.attempt == 1
     left = [item.key for item in spec.objects] if first else list(read_commits(spec, deployment.store).open_objects)
     if left:

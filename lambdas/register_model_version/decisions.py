@@ -1,4 +1,5 @@
-"""Whether an artifact is the one that was asked for, and whether its version is promoted: decisions without any I/O."""
+"""Whether an artifact is the one that was asked for, and whether its version is promoted: decisions
+without any I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

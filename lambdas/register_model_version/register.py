@@ -1,4 +1,5 @@
-"""Check what a training job made, and write its version, what becomes of it, and the job's end, all or nothing."""
+"""Check what a training job made, and write its version, what becomes of it, and the job's end, all
+or nothing."""
 
 from dataclasses import replace
 
@@ -8,13 +9,13 @@ from contract.table.records import JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingReport, TrainingSpec
 from contract.workflow.messages import JobPointer, JobResult
-from lambdas.attempts.complete_job import end_job
+from lambdas.attempts.job_events import complete_job
+from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
 from lambdas.register_model_version.decisions import Decided, check_artifact, decide, outcome
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts
 from lambdas.stage.training_objects import TrainedArtifact
-from lambdas.verify_output.decisions import replaced_objects
 
 _TRIES = 5
 
@@ -30,7 +31,7 @@ def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobRe
         JobClosedError: when the job has ended otherwise.
         StaleEventError: when the job is in another attempt.
     """
-    return end_job(pointer, deployment, lambda job: _register(job, deployment))
+    return complete_job(pointer, deployment, lambda job: _register(job, deployment))
 
 
 def _register(job: JobRecord, deployment: Deployment) -> JobRecord:
@@ -66,7 +67,8 @@ def _check_datasets(spec: TrainingSpec, recipe: ModelRecipe, deployment: Deploym
 def _write(
     job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, arn: str, deployment: Deployment
 ) -> JobRecord | None:
-    """Hold the version against what is current now, and write; None when something changed in between."""
+    """Hold the version against what is current now, and write; None when something changed in
+    between."""
     table, report, now = deployment.table, artifact.report, deployment.now()
     before = table.models([recipe.model_id]).get(recipe.model_id)
     current = table.version(recipe.model_id, before.current_version) if before is not None else None

@@ -1,7 +1,8 @@
 """The table of executions, jobs, attempts and models.
 
-Every write carries a condition, so an event that comes late or twice changes nothing: a job moves only along
-`contract.status.ALLOWED_BEFORE`, an attempt is opened once, and a finished record stays as it is.
+Every write carries a condition, so an event that comes late or twice changes nothing: a job moves
+only along `contract.status.ALLOWED_BEFORE`, an attempt is opened once, and a finished record stays
+as it is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -82,7 +83,8 @@ class JobTable(Table):
         return current.plan
 
     def close_execution(self, closed: ExecutionRecord) -> bool:
-        """Write the execution's final record. False: it was closed before, and stays as it was closed."""
+        """Write the execution's final record. False: it was closed before, and stays as it was
+        closed."""
         values = {":running": ExecutionStatus.RUNNING.value}
         item = self._execution_item(closed)
         return self._put(item, condition="#status = :running", names={"#status": "status"}, values=values)
@@ -100,11 +102,13 @@ class JobTable(Table):
     # ---- jobs ------------------------------------------------------------------------------------------------
 
     def add_jobs(self, jobs: Iterable[JobRecord]) -> int:
-        """Write the records of planned jobs; one that is there already stays. Returns how many were new.
+        """Write the records of planned jobs; one that is there already stays. Returns how many were
+        new.
 
-        One conditional put a job, in threads: BatchWriteItem takes no conditions, so a second, slower call of the
-        plan would set jobs back that are running by then; a transaction of 100 costs twice the write capacity and
-        is refused as a whole for one record that is there already.
+        One conditional put a job, in threads: BatchWriteItem takes no conditions, so a second,
+        slower call of the plan would set jobs back that are running by then; a transaction of 100
+        costs twice the write capacity and is refused as a whole for one record that is there
+        already.
         """
         return sum(in_parallel(lambda job: self._put(self._job_item(job), condition=NEW), jobs))
 
@@ -126,7 +130,8 @@ class JobTable(Table):
     def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
         """Fail a job that no event will end any more, together with the attempt that it is in.
 
-        Returns the job's final record: the one written here, or the one that another event wrote first.
+        Returns the job's final record: the one written here, or the one that another event wrote
+        first.
         """
         while job.status not in FINAL_JOB_STATUSES:
             closed = replace(job, status=JobStatus.FAILED, ended_at=ended_at, failure_kind=kind, reason=reason)
@@ -172,10 +177,11 @@ class JobTable(Table):
         return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
 
     def end_attempt(self, job: JobRecord, moved: JobRecord, *, ended_at: str) -> JobRecord:
-        """End the attempt `moved.attempt` and move its job to SUCCEEDED, FAILED or WAITING, both or neither.
+        """End the attempt `moved.attempt` and move its job to SUCCEEDED, FAILED or WAITING, both or
+        neither.
 
-        An attempt whose opening failed has no record yet and gets one. Returns the job's record as it is afterwards:
-        `moved`, or the present one when an earlier event ended this attempt.
+        An attempt whose opening failed has no record yet and gets one. Returns the job's record as
+        it is afterwards: `moved`, or the present one when an earlier event ended this attempt.
 
         Raises:
             JobClosedError: when the job has ended without this attempt.
@@ -211,7 +217,8 @@ class JobTable(Table):
         return self._get(ModelVersion, records.version_key(model_id, version))
 
     def current_versions(self, models: Iterable[Model]) -> dict[str, ModelVersion]:
-        """The current version of each model by model id; a version that the catalog lacks is left out."""
+        """The current version of each model by model id; a version that the catalog lacks is left
+        out."""
         keys = [records.version_key(model.model_id, model.current_version) for model in models]
         versions = (records.read_item(ModelVersion, item) for item in self._get_many(keys))
         return {version.spec.model_id: version for version in versions}
@@ -219,9 +226,11 @@ class JobTable(Table):
     def register_trained(
         self, job: JobRecord, succeeded: JobRecord, version: ModelVersion, before: Model | None, after: Model | None
     ) -> bool:
-        """Write a version that was trained, make it current where there is an `after`, and end its job: all or nothing.
+        """Write a version that was trained, make it current where there is an `after`, and end its
+        job: all or nothing.
 
-        False: the version was there, the job or its attempt has moved, or the model is not as it was read.
+        False: the version was there, the job or its attempt has moved, or the model is not as it
+        was read.
         """
         attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
         if attempt is None or attempt.status is not AttemptStatus.RUNNING:
@@ -282,7 +291,8 @@ class JobTable(Table):
         return records.attempt_item(record, self._expires_at(record.started_at))
 
     def _job_move(self, job: JobRecord, moved: JobRecord) -> dict[str, Any]:
-        """A job's move along the allowed ways, which holds only while nobody moved the job since it was read."""
+        """A job's move along the allowed ways, which holds only while nobody moved the job since it
+        was read."""
         allowed = set(ALLOWED_BEFORE[moved.status])
         if moved.status is JobStatus.WAITING and moved.attempt > job.attempt:
             allowed.add(JobStatus.WAITING)  # The attempt it waited for could not even be opened: it waits for the next.

@@ -1,4 +1,5 @@
-"""The buckets: datasets, artifacts, job specs, manifests, the ledger and the summary. The only code that knows S3."""
+"""The buckets: datasets, artifacts, job specs, manifests, the ledger and the summary. The only code
+that knows S3."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +38,8 @@ _NOT_TO_BE_HAD = frozenset(
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a listing shows it; `key` is relative to the prefix that was listed, `size` is in bytes."""
+    """An object as a listing shows it; `key` is relative to the prefix that was listed, `size` is
+    in bytes."""
 
     key: str
     size: int
@@ -62,7 +64,8 @@ class ObjectStore(TrainingObjects):
         return list(self._list(self.datasets_bucket, layout.dataset_prefix(dataset)))
 
     def dataset_range(self, dataset: str, item: PinnedObject, start: int, end: int) -> bytes | None:
-        """Bytes of an object as it was pinned, from `start` to before `end`; None when they cannot be had."""
+        """Bytes of an object as it was pinned, from `start` to before `end`; None when they cannot
+        be had."""
         try:
             answer = self._s3.get_object(
                 Bucket=self.datasets_bucket,
@@ -78,15 +81,16 @@ class ObjectStore(TrainingObjects):
         return body
 
     def folder_objects(self, dataset: str, folder: str) -> list[StoredObject]:
-        """Everything below a folder of the dataset (empty or ending in "/"), with keys relative to the dataset."""
+        """Everything below a folder of the dataset (empty or ending in "/"), with keys relative to
+        the dataset."""
         listing = self._list(self.datasets_bucket, layout.dataset_prefix(dataset) + folder)
         return [replace(entry, key=folder + entry.key) for entry in listing]
 
     def named_objects(self, dataset: str, keys: Sequence[str]) -> dict[str, StoredObject]:
         """The dataset's objects of these keys as they are now; one that is not there is left out.
 
-        A look at each, whatever else the dataset holds. It needs no right to read objects: a key is the first of all
-        that begin with it.
+        A look at each, whatever else the dataset holds. It needs no right to read objects: a key is
+        the first of all that begin with it.
         """
 
         def look(key: str) -> StoredObject | None:
@@ -98,7 +102,8 @@ class ObjectStore(TrainingObjects):
         return {entry.key: entry for entry in in_parallel(look, keys) if entry is not None}
 
     def artifact_bytes(self, model_id: str, version: str) -> int | None:
-        """The size of a model version's artifact; None when there is no such object, or none that may be read."""
+        """The size of a model version's artifact; None when there is no such object, or none that
+        may be read."""
         try:
             head = self._s3.head_object(Bucket=self.models_bucket, Key=layout.artifact_key(model_id, version))
         except ClientError as error:

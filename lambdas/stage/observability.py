@@ -1,7 +1,8 @@
 """One Logger, one Tracer and one Metrics for all functions.
 
-Every log line carries the execution's id as its correlation id. Metrics are CloudWatch metrics in the embedded
-metric format, printed like a log line, so they cost no API call. The Tracer switches itself off outside of Lambda.
+Every log line carries the execution's id as its correlation id. Metrics are CloudWatch metrics in
+the embedded metric format, printed like a log line, so they cost no API call. The Tracer switches
+itself off outside of Lambda.
 """
 
 from collections.abc import Mapping

@@ -65,7 +65,8 @@ class Table:
                 codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
                 if "ConditionalCheckFailed" in codes:
                     return False
-                # A conflict with another transaction on the same records says nothing about their conditions.
+                # A conflict with another transaction on the same records says nothing about their
+                # conditions.
                 if last_try or "TransactionConflict" not in codes:
                     raise
             else:

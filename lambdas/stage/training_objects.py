@@ -1,4 +1,5 @@
-"""What the training workflow keeps in S3: specs, recipes, manifests, scripts, and the artifacts that jobs made."""
+"""What the training workflow keeps in S3: specs, recipes, manifests, scripts, and the artifacts
+that jobs made."""
 
 import hashlib
 import json
@@ -52,7 +53,8 @@ class TrainingObjects(ABC):
     def _put_once(self, key: str, body: bytes) -> None: ...
 
     def add_training(self, spec: TrainingSpec, recipe: ModelRecipe) -> None:
-        """Write what a training job is asked to do, the recipe as it was planned, and manifests of its objects, once.
+        """Write what a training job is asked to do, the recipe as it was planned, and manifests of
+        its objects, once.
 
         Raises:
             PlanChangedError: when an earlier call wrote something else.
@@ -83,7 +85,8 @@ class TrainingObjects(ABC):
         return codec.loads(ModelRecipe, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     def training_code(self, model_id: str, code: TrainingCode) -> bytes | None:
-        """The archive of a training script; None when there is none. Whether it is the right one is the caller's."""
+        """The archive of a training script; None when there is none. Whether it is the right one is
+        the caller's."""
         key = layout.code_key(model_id, code.sha256)
         if not self._is_there(self.models_bucket, key):
             return None
@@ -103,7 +106,8 @@ class TrainingObjects(ABC):
         return any(entry["LastModified"].timestamp() >= moment for page in pages for entry in page.get("Contents", ()))
 
     def trained_artifact(self, execution_id: str, job_id: str, training_job_name: str) -> TrainedArtifact:
-        """Read what a training job made: digest, size, the names in it and its report. Nothing else is unpacked.
+        """Read what a training job made: digest, size, the names in it and its report. Nothing else
+        is unpacked.
 
         Raises:
             ArtifactMissingError: when there is no such object.
@@ -130,12 +134,14 @@ class TrainingObjects(ABC):
         return TrainedArtifact(key, answer["ETag"], stream.digest.hexdigest(), stream.size, files, report)
 
     def _is_there(self, bucket: str, key: str) -> bool:
-        """By a listing: with the right to list some prefixes only, S3 calls a missing object a denied one."""
+        """By a listing: with the right to list some prefixes only, S3 calls a missing object a
+        denied one."""
         found = self._s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         return [entry["Key"] for entry in found.get("Contents", ())] == [key]
 
     def copy_artifact(self, artifact: TrainedArtifact, model_id: str, version: str) -> None:
-        """Put exactly the artifact that was read where a version's artifact lies; S3 copies it, in parts if need be."""
+        """Put exactly the artifact that was read where a version's artifact lies; S3 copies it, in
+        parts if need be."""
         self._s3.copy(
             {"Bucket": self.results_bucket, "Key": artifact.key},
             self.models_bucket,
@@ -167,7 +173,8 @@ class _Hashed:
 
 
 class _BoundedInfo(tarfile.TarInfo):
-    """A member whose further headers fit in memory: tarfile reads each at once, whatever size it says it has."""
+    """A member whose further headers fit in memory: tarfile reads each at once, whatever size it
+    says it has."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

@@ -1,7 +1,8 @@
-"""The table of uploads: which part claimed an object version, which window a part belongs to, and what was started.
+"""The table of uploads: which part claimed an object version, which window a part belongs to, and
+what was started.
 
-A claim and a part's window are written once and never changed, a window moves OPEN -> CLOSED -> STARTED only: so
-whoever reads them may act on what it read, however late.
+A claim and a part's window are written once and never changed, a window moves OPEN -> CLOSED ->
+STARTED only: so whoever reads them may act on what it read, however late.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from lambdas.stage.parallel import in_parallel
 from lambdas.stage.table import NEW, Table
 
 _LEAST_DAYS = 30
-"""A message may come back for the 14 days that the queues keep it at most, and claims must outlive that."""
+"""A message may come back for the 14 days that the queues keep it at most, and claims must outlive
+that."""
 _ATTACH_TRIES = 10
 
 
@@ -32,7 +34,8 @@ class UploadTable(Table):
     # ---- claims ----------------------------------------------------------------------------------------------
 
     def owners(self, dataset: str, uploads: Sequence[ObjectVersion]) -> dict[tuple[str, str], str]:
-        """The part that has claimed each object version, by key and identity; what nobody has claimed is left out."""
+        """The part that has claimed each object version, by key and identity; what nobody has
+        claimed is left out."""
         keys = [records.upload_claim_key(dataset, upload) for upload in uploads]
         claims = (records.read_item(UploadClaim, item) for item in self._get_many(keys))
         return {(claim.key, claim.version): claim.part for claim in claims}
@@ -40,7 +43,8 @@ class UploadTable(Table):
     def claim(
         self, dataset: str, part: str, uploads: Sequence[ObjectVersion], now: datetime
     ) -> dict[tuple[str, str], str]:
-        """Claim object versions for a part. Returns the part that each of them belongs to now: this or another."""
+        """Claim object versions for a part. Returns the part that each of them belongs to now: this
+        or another."""
 
         def put(upload: ObjectVersion) -> bool:
             claim = UploadClaim(dataset, upload.key, upload.identity, part)
@@ -61,11 +65,13 @@ class UploadTable(Table):
     def attach(self, part: str, fresh: UploadWindow, now: datetime) -> UploadPart:
         """Add a part to the dataset's open window, or open `fresh` for it when there is none.
 
-        A window takes parts only while it is OPEN, and that in the same transaction: what is attached was there
-        before the window closed. `fresh.window` is ignored. Returns the part as this or an earlier call attached it.
+        A window takes parts only while it is OPEN, and that in the same transaction: what is
+        attached was there before the window closed. `fresh.window` is ignored. Returns the part as
+        this or an earlier call attached it.
 
         Raises:
-            UploadsContendedError: when others open and close windows faster than this one can follow.
+            UploadsContendedError: when others open and close windows faster than this one can
+                follow.
         """
         dataset = fresh.dataset
         for _ in range(_ATTACH_TRIES):
@@ -100,7 +106,8 @@ class UploadTable(Table):
         return [records.read_item(UploadPart, item) for page in pages for item in page["Items"]]
 
     def move_window(self, window: UploadWindow, status: WindowStatus, now: datetime) -> bool:
-        """Write the window in its next status, unless another call moved it. `window` may say more than before."""
+        """Write the window in its next status, unless another call moved it. `window` may say more
+        than before."""
         item = records.upload_window_item(replace(window, status=status), self._expires_at(now))
         values = {":read": window.status.value}
         return self._put(item, condition="#status = :read", names={"#status": "status"}, values=values)

@@ -11,9 +11,9 @@ from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
 from contract.workflow.scoring_request import TASK_TOKEN_FIELD
 from contract.workflow.summary import ExecutionSummary, JobSummary
-from lambdas.attempts.causes import read_cause
-from lambdas.errors import shorten
-from lambdas.summarize_execution.events import BROKEN_OFF_ERRORS
+from lambdas.attempts.failure_cause import read_cause
+from lambdas.shown_text import shorten
+from lambdas.summarize_execution.summary_input import BROKEN_OFF_ERRORS
 
 _STOPPED = "Somebody stopped the execution"
 _BROKEN_OFF_WORDS = {
@@ -30,7 +30,8 @@ _DEEPEST_REQUEST = 100
 
 
 def started_together(recorded: str, told: str) -> bool:
-    """Whether two start times are of one execution: Step Functions and EventBridge may round them differently."""
+    """Whether two start times are of one execution: Step Functions and EventBridge may round them
+    differently."""
     distance = datetime.fromisoformat(recorded) - datetime.fromisoformat(told)
     return abs(distance.total_seconds()) <= 1
 
@@ -72,8 +73,8 @@ def execution_status(
 ) -> ExecutionStatus:
     """SUCCEEDED only when each planned job did. `planned` is 0 when there is no plan.
 
-    An execution that was broken off has not succeeded, even when its jobs had: Step Functions will never say so. Nor
-    has one whose training failed, though it scored all it could.
+    An execution that was broken off has not succeeded, even when its jobs had: Step Functions will
+    never say so. Nor has one whose training failed, though it scored all it could.
     """
     succeeded = sum(job.status is JobStatus.SUCCEEDED for job in jobs)
     if succeeded == 0:
@@ -114,7 +115,8 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
 
 
 def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket: str) -> ExecutionSummary:
-    """The summary of a closed execution; failed jobs first, because they are what a reader looks for."""
+    """The summary of a closed execution; failed jobs first, because they are what a reader looks
+    for."""
     ordered = sorted(jobs, key=lambda job: (job.status is JobStatus.SUCCEEDED, job.job_id))
     return ExecutionSummary(
         execution_id=record.execution_id,
@@ -139,7 +141,8 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
 
 
 def _readable(request_json: str) -> Any:
-    """The request as JSON, or as the text that it was where that is no JSON that any reader can take."""
+    """The request as JSON, or as the text that it was where that is no JSON that any reader can
+    take."""
     try:
         request = json.loads(request_json, parse_constant=_refuse)
     except (ValueError, RecursionError):

@@ -7,11 +7,12 @@ from contract import layout
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
-from lambdas.attempts.task_tokens import TaskTokens
-from lambdas.errors import ExecutionNameUsedError, shorten
+from lambdas.errors import ExecutionNameUsedError
+from lambdas.shown_text import shorten
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts
 from lambdas.stage.parallel import in_parallel
+from lambdas.stage.task_tokens import TaskTokens
 from lambdas.summarize_execution.decisions import (
     caught_failure,
     describe_failure,
@@ -27,7 +28,8 @@ _CAUSE_CHARACTERS = 8_000
 
 
 def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: TaskTokens) -> ExecutionOutcome:
-    """Close the execution, be it planned, refused or broken off; called again it gives the same outcome.
+    """Close the execution, be it planned, refused or broken off; called again it gives the same
+    outcome.
 
     Whoever waits with a task token is answered last, when everything is written down.
     """

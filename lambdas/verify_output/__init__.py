@@ -1,1 +1,2 @@
-"""VerifyOutput: a job has succeeded when every pinned object is committed, and not because a process said so."""
+"""VerifyOutput: a job has succeeded when every pinned object is committed, and not because a
+process said so."""

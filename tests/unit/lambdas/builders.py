@@ -22,7 +22,8 @@ from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
-from lambdas.stage.deployment import Deployment, this_deployment
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.resources import resources
 
 REGION = "eu-central-1"
 STARTED_AT = "2026-01-05T10:00:00.123Z"
@@ -143,7 +144,7 @@ class Stage:
 
     @property
     def deployment(self) -> Deployment:
-        return this_deployment()
+        return resources().deployment
 
     def _create_table(self) -> Any:
         keys = (
@@ -180,7 +181,7 @@ class Stage:
     ) -> ModelVersion:
         """Put a model, its version and its artifact where `fleetscore models register` puts them."""
         spec = spec or any_model_spec(model_id, version)
-        registered = ModelVersion(spec, dataset, compute or Compute(), max_attempts)
+        registered = ModelVersion(spec=spec, dataset=dataset, compute=compute or Compute(), max_attempts=max_attempts)
         self.table.put_item(Item=records.version_item(registered))
         self.table.put_item(Item=records.model_item(Model(model_id, version, enabled, tags or {})))
         self.s3.put_object(Bucket=self.models, Key=layout.artifact_key(model_id, version), Body=ARTIFACT)

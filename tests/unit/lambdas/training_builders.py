@@ -62,7 +62,7 @@ def put_recipe(stage: Stage, recipe: ModelRecipe) -> ModelRecipe:
 
 def put_current(stage: Stage, model_id: str = "delays-ua", *, metrics: Mapping[str, float] | None = None) -> None:
     """A model whose current version, `1`, has these metrics."""
-    version = ModelVersion(any_model_spec(model_id), "flights", metrics=metrics or {})
+    version = ModelVersion(spec=any_model_spec(model_id), dataset="flights", metrics=metrics or {})
     stage.table.put_item(Item=records.version_item(version))
     stage.table.put_item(Item=records.model_item(Model(model_id, "1", updated_at="before")))
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBStreamEvent
 from boto3.dynamodb.types import TypeSerializer
 
 from contract.catalog.models import Compute
@@ -12,8 +13,8 @@ from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStat
 from contract.table import events, records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from lambdas.announce_status.announce import announce_status
-from lambdas.announce_status.decisions import MOST_BYTES, MOST_ENTRIES, in_calls
 from lambdas.errors import EventsRefusedError
+from lambdas.stage.event_bus import MAX_BYTES, MAX_ENTRIES, Event, EventBus, batches
 
 EXECUTION = ExecutionRecord(
     "e-1", "arn:e-1", ExecutionStatus.RUNNING, "2026-03-01T00:00:00.000Z", "{}", label="nightly"
@@ -59,7 +60,8 @@ def written(item: dict[str, Any], before: dict[str, Any] | None = None) -> dict[
 
 def announce(*changes: dict[str, Any], bridge: EventBridge | None = None) -> list[dict[str, Any]]:
     target = bridge or EventBridge()
-    announce_status(changes, eventbridge=target, stage="dev", bus="fleetscore-dev")
+    records = DynamoDBStreamEvent({"Records": list(changes)}).records
+    announce_status(records, EventBus(target, "fleetscore-dev"), "dev")
     return target.events
 
 
@@ -132,12 +134,12 @@ def test_a_record_of_another_release_is_not_skipped_silently() -> None:
 
 
 def test_calls_stay_within_the_limits_of_putevents() -> None:
-    small = [{"DetailType": "a", "Detail": "x"}] * 25
-    assert [len(portion) for portion in in_calls(small)] == [MOST_ENTRIES, MOST_ENTRIES, 5]
-    mixed = [{"DetailType": kind, "Detail": "x"} for kind in "aabba"]
-    assert ["".join(entry["DetailType"] for entry in portion) for portion in in_calls(mixed)] == ["aa", "bb", "a"]
-    large = [{"DetailType": "a", "Detail": "é" * (MOST_BYTES // 4)}] * 5
-    assert [len(portion) for portion in in_calls(large)] == [2, 2, 1]
+    small = [Event("fleetscore", "a", "x")] * 25
+    assert [len(batch) for batch in batches(small)] == [MAX_ENTRIES, MAX_ENTRIES, 5]
+    mixed = [Event("fleetscore", detail_type, "x") for detail_type in "aabba"]
+    assert ["".join(event.detail_type for event in batch) for batch in batches(mixed)] == ["aa", "bb", "a"]
+    large = [Event("fleetscore", "a", "é" * (MAX_BYTES // 4))] * 5
+    assert [len(batch) for batch in batches(large)] == [2, 2, 1]
 
 
 def test_long_reasons_are_cut() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.catalog.model_fields import ARROW_TYPES
+from contract.catalog.model_formats import ARROW_TYPES
 from contract.dataset.columns import holds_every_value
 from lambdas.dataset.parquet_footer import Column, FooterError, parse_columns, read_columns
 from scoring.columns.column_plan import casts_without_loss

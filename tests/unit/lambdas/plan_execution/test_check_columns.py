@@ -11,7 +11,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
-from lambdas.plan_execution.decisions import check_columns
+from lambdas.planning.model_checks import check_columns
 from tests.unit.lambdas.builders import Stage, any_model_spec, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -19,7 +19,7 @@ GOOD = pa.table({"distance": pa.array([1.0]), "hour": pa.array([1], pa.int32()),
 
 
 def problems_of(*columns: Column, **changes: Any) -> list[str]:
-    version = ModelVersion(any_model_spec(**changes), "flights")
+    version = ModelVersion(spec=any_model_spec(**changes), dataset="flights")
     return [str(problem) for problem in check_columns(version, "flights", "a.parquet", columns)]
 
 
@@ -34,7 +34,7 @@ def test_a_type_that_only_the_data_tells_is_left_to_the_job() -> None:
 def test_missing_columns_are_named_with_those_that_differ_in_case() -> None:
     [problem] = problems_of(Column("Distance", "double"), key_columns=("id", "hour"))
     assert "'a.parquet without distance (double), hour (int32), id (key column)'" in problem
-    assert "Names must be equal in case too; it has Distance for distance." in problem
+    assert "Column names are case-sensitive; it has Distance for distance." in problem
 
 
 def test_types_that_do_not_fit_are_named_each() -> None:

@@ -17,7 +17,8 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
-from lambdas.plan_execution.decisions import plan_jobs
+from lambdas.plan_execution.choose_models import Assignment
+from lambdas.plan_execution.form_jobs import form_jobs
 from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -33,7 +34,7 @@ def columns_of(key: str, content: bytes, **options: Any) -> list[str]:
 
 def register(stage: Stage, model_id: str, dataset: str = "flights", **changes: Any) -> None:
     stage.register(model_id, dataset=dataset)
-    version = ModelVersion(any_model_spec(model_id, **changes), dataset)
+    version = ModelVersion(spec=any_model_spec(model_id, **changes), dataset=dataset)
     stage.table.put_item(Item=records.version_item(version))
 
 
@@ -82,7 +83,7 @@ def test_only_the_beginning_of_a_large_object_is_read_and_decompressed() -> None
         ("a.csv", b"a\0b\n", "NUL bytes"),
         ("a.csv.gz", gzip.compress(CSV)[:10] + b"\xff" * 20, "gzip that is damaged"),
         ("a.csv.zst", b"\x28\xb5\x2f\xfd", "zstd, which Python's standard library cannot read"),
-        ("a.jsonl", b"[1]\n", "no line of its beginning is a JSON object"),
+        ("a.jsonl", b"[1]\n", "none of its first lines is a JSON object"),
         ("a.csv", b"x," * (1 << 20), "its first line is longer than 1,048,576 bytes"),
         ("a.parquet", b"a,b\n" * 10, "no Parquet"),
     ],
@@ -135,18 +136,22 @@ def test_keys_that_do_not_say_the_columns_are_named(stage: Stage, plan: Step) ->
     with pytest.raises(InvalidRequestError) as refusal:
         plan(plan_event({}))
     reason = str(refusal.value)
-    assert "partition_columns: got '2 objects whose keys do not say them: b.csv, hour=1/hour=2/c.csv'" in reason
+    assert "partition_columns: got '2 objects whose keys lack them: b.csv, hour=1/hour=2/c.csv'" in reason
     assert "expected only objects whose keys have the parts 'hour=…/'" in reason
+
+
+def assigned(*versions: ModelVersion) -> list[Assignment]:
+    return [Assignment(version, version.dataset) for version in versions]
 
 
 def jobs_of(key: str, *versions: ModelVersion) -> list[list[str]]:
     objects = {"d": (PinnedObject(key, 1, "e"),)}
-    jobs = plan_jobs(ExecutionRequest(models_per_job=10), versions, objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=10), assigned(*versions), objects, STAGE_COMPUTE)
     return sorted([model.model_id for model in job.models] for job in jobs)
 
 
 def version(model_id: str, **changes: Any) -> ModelVersion:
-    return ModelVersion(any_model_spec(model_id, **changes), "d")
+    return ModelVersion(spec=any_model_spec(model_id, **changes), dataset="d")
 
 
 def test_models_that_read_differently_get_jobs_of_their_own() -> None:
@@ -169,5 +174,5 @@ def test_models_that_type_a_column_differently_share_a_job_over_parquet_alone() 
 def test_jobs_of_text_hold_no_more_models_than_asked_for() -> None:
     objects = {"d": (PinnedObject("a.csv", 1, "e"),)}
     versions = [version(f"m{number}") for number in range(7)]
-    jobs = plan_jobs(ExecutionRequest(models_per_job=3), versions, objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=3), assigned(*versions), objects, STAGE_COMPUTE)
     assert sorted(len(job.models) for job in jobs) == [1, 3, 3]

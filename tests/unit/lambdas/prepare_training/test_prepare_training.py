@@ -63,7 +63,7 @@ def test_tags_choose_among_models_and_among_recipes_of_models_that_are_not_there
         ({"train": {"models": ["by-hand"]}}, r"train\.models\[0\]: got 'by-hand'"),
         ({"train": {"always": True}}, r"train\.always"),
         ({"models": ["by-hand"], "train": {}}, "models recipe set"),
-        ({"models": {"tags": {"team": "nobody"}}, "train": {}}, "with a recipe carries"),
+        ({"models": {"tags": {"team": "nobody"}}, "train": {}}, "with a recipe has"),
     ],
 )
 def test_a_bad_request_is_refused_before_anything_is_trained(

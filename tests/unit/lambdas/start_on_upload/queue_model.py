@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from botocore.exceptions import ClientError
 
 from contract import codec, environment
@@ -17,8 +18,7 @@ from lambdas.stage.job_table import JobTable
 from lambdas.stage.object_store import ObjectStore
 from lambdas.stage.settings import read_settings
 from lambdas.stage.upload_table import UploadTable
-from lambdas.start_on_upload.messages import WindowEnd, window_end_text
-from lambdas.start_on_upload.start import Message, start_on_upload
+from lambdas.start_on_upload.start import start_on_upload
 from tests.unit.lambdas.builders import VARIABLES
 from tests.unit.lambdas.start_on_upload.storage_model import BucketsModel, TableModel
 
@@ -52,6 +52,18 @@ def event_of(bucket: str, dataset: str, upload: ObjectVersion) -> str:
     return json.dumps(event)
 
 
+def sqs_record(message_id: str, body: str, received: int = 1) -> SQSRecord:
+    """Return a message as the event source mapping hands it over, on its n-th delivery."""
+    return SQSRecord(
+        {
+            "messageId": message_id,
+            "receiptHandle": f"receipt-{message_id}",
+            "attributes": {"ApproximateReceiveCount": str(received)},
+            "body": body,
+        }
+    )
+
+
 @dataclass
 class Waiting:
     """A message in the queue."""
@@ -63,7 +75,10 @@ class Waiting:
 
 @dataclass
 class Trigger:
-    """The function with everything around it in memory. As `outside` it takes the place of SQS and Step Functions."""
+    """The function with everything around it in memory.
+
+    It stands in for the ExecutionStarter and the UploadQueue that the function gets.
+    """
 
     rules: Mapping[str, UploadRule]
     now: datetime = BEGIN
@@ -75,23 +90,24 @@ class Trigger:
     """Seconds after which failed messages are to come back."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    # ---- what the function says to the outside ----------------------------------------------------------------
+    # ---- calls of the function ---------------------------------------------------------------
 
-    def start_execution(self, name: str, request: Mapping[str, Any]) -> bool:
+    def start(self, name: str, request_json: str) -> bool:
         self._step()
         if self.refusal:
             raise ClientError({"Error": {"Code": self.refusal, "Message": "later"}}, "StartExecution")
         fresh = name not in self.executions
-        assert self.executions.setdefault(name, dict(request)) == dict(request)
+        request = json.loads(request_json)
+        assert self.executions.setdefault(name, request) == request
         self._step()
         return fresh
 
-    def end_window_later(self, end: WindowEnd, seconds: float) -> None:
+    def send_later(self, body: str, seconds: float) -> None:
         self._step()
-        self.queue.append(Waiting(window_end_text(end), self.now + timedelta(seconds=min(seconds, 900))))
+        self.queue.append(Waiting(body, self.now + timedelta(seconds=min(seconds, 900))))
         self._step()
 
-    def show_again(self, receipts: Sequence[tuple[str, int]]) -> None:
+    def retry_after(self, receipts: Sequence[tuple[str, int]]) -> None:
         self.waits += [seconds for _, seconds in receipts]
 
     # ---- what the queue does ----------------------------------------------------------------------------------
@@ -122,8 +138,8 @@ class Trigger:
             waiting.received += 1
             number = str(next(self.numbers))
             batch[number] = waiting
-            messages.append(Message(number, f"receipt-{number}", waiting.received, waiting.body))
-        again = set(start_on_upload(messages, self.rules, self.deployment(), self))  # type: ignore[arg-type]
+            messages.append(sqs_record(number, waiting.body, waiting.received))
+        again = set(start_on_upload(messages, self.rules, self.deployment(), self, self))  # type: ignore[arg-type]
         done = [waiting for number, waiting in batch.items() if number not in again]
         if not doubled:
             self.queue = [waiting for waiting in self.queue if not any(waiting is other for other in done)]

@@ -10,9 +10,9 @@ import pytest
 
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadRule
 from lambdas.errors import InvalidRequestError
-from lambdas.start_on_upload.start import Message, start_on_upload
+from lambdas.start_on_upload.start import start_on_upload
 from tests.unit.lambdas.builders import Stage, plan_event
-from tests.unit.lambdas.start_on_upload.queue_model import BEGIN, Trigger, event_of
+from tests.unit.lambdas.start_on_upload.queue_model import BEGIN, Trigger, event_of, sqs_record
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 RULES = {
@@ -26,7 +26,7 @@ class Uploads:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.outside = Trigger(RULES)
+        self.trigger = Trigger(RULES)
         stage.s3.put_bucket_versioning(Bucket=stage.datasets, VersioningConfiguration={"Status": "Enabled"})
 
     def put(self, key: str, body: bytes = b"data") -> str:
@@ -38,16 +38,16 @@ class Uploads:
 
     def deliver(self, *bodies: str, at: datetime = BEGIN) -> list[str]:
         """Returns the bodies that are to be delivered again."""
-        self.outside.now = at
-        messages = [Message(str(index), f"r-{index}", 1, body) for index, body in enumerate(bodies)]
+        self.trigger.now = at
+        messages = [sqs_record(str(index), body) for index, body in enumerate(bodies)]
         deployment = replace(self.stage.deployment, clock=lambda: at)
-        again = start_on_upload(messages, RULES, deployment, self.outside)  # type: ignore[arg-type]
+        again = start_on_upload(messages, RULES, deployment, self.trigger, self.trigger)  # type: ignore[arg-type]
         return [bodies[int(number)] for number in again]
 
     def mark(self, text: bytes = b"", folder: str = "day=1/") -> dict[str, Any]:
         """Write a marker and return the request of the one execution that it starts."""
         assert self.deliver(self.put(f"flights/{folder}{MARKER_NAME}", text)) == []
-        (request,) = self.outside.executions.values()
+        (request,) = self.trigger.executions.values()
         return dict(request)
 
     def manifest(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -88,11 +88,11 @@ def test_a_marker_with_a_list_names_exactly_that(uploads: Uploads, text: str) ->
     [
         (b"", "got 'no objects', expected a marker with data in its folder"),
         (b"[]", "got 'no objects', expected a marker with data in its folder"),
-        (b'["a.parquet", "b.parquet"]', "the marker names what is not there: 'day=1/a.parquet', 'day=1/b.parquet'"),
+        (b'["a.parquet", "b.parquet"]', "the marker names missing objects: 'day=1/a.parquet', 'day=1/b.parquet'"),
         (b"a.parquet", "the marker is neither empty nor JSON"),
         (b'{"keys": []}', "neither a JSON list of object keys nor an object with such a list in 'objects'"),
-        (b'["../../models/a.parquet"]', "the marker names what is no path below its folder"),
-        (b'["_tmp/a.parquet"]', "the marker names what is no data"),
+        (b'["../../models/a.parquet"]', "the marker names keys that are not paths below its folder"),
+        (b'["_tmp/a.parquet"]', "the marker names objects that are not data"),
     ],
 )
 def test_a_marker_that_names_nothing_to_score_is_refused_by_the_plan(
@@ -113,19 +113,19 @@ def test_a_marker_is_read_as_it_was_when_its_event_came(uploads: Uploads) -> Non
     second = uploads.put(f"flights/day=1/{MARKER_NAME}", b'["b.parquet"]')
     assert uploads.deliver(second, first, second, first) == []
     assert uploads.deliver(first) == []
-    manifests = [uploads.manifest(dict(request)) for request in uploads.outside.executions.values()]
+    manifests = [uploads.manifest(dict(request)) for request in uploads.trigger.executions.values()]
     assert sorted(keys(manifest["objects"]) for manifest in manifests) == [["day=1/a.parquet"], ["day=1/b.parquet"]]
 
 
 def test_a_marker_that_is_delivered_again_names_what_it_named_first(uploads: Uploads) -> None:
     uploads.put("flights/day=1/a.parquet")
     marker = uploads.put(f"flights/day=1/{MARKER_NAME}", b"")
-    uploads.outside.refusal = "ThrottlingException"
+    uploads.trigger.refusal = "ThrottlingException"
     assert uploads.deliver(marker) == [marker]
     uploads.put("flights/day=1/later.parquet")
-    uploads.outside.refusal = ""
+    uploads.trigger.refusal = ""
     assert uploads.deliver(marker) == []
-    (request,) = uploads.outside.executions.values()
+    (request,) = uploads.trigger.executions.values()
     assert keys(uploads.manifest(dict(request))["objects"]) == ["day=1/a.parquet"]
 
 
@@ -144,13 +144,13 @@ def test_a_marker_over_objects_that_change_before_the_plan_is_refused_by_name(up
 
 def window(uploads: Uploads, *events: str) -> dict[str, Any]:
     """Gather these uploads, let the window end, and return its execution's request."""
-    before = set(uploads.outside.executions)
+    before = set(uploads.trigger.executions)
     assert uploads.deliver(*events) == []
     at = BEGIN.replace(hour=11 + len(before))
-    reminders, uploads.outside.queue = [waiting.body for waiting in uploads.outside.queue], []
+    reminders, uploads.trigger.queue = [waiting.body for waiting in uploads.trigger.queue], []
     assert uploads.deliver(*reminders, at=at) == []
-    (name,) = set(uploads.outside.executions) - before
-    return dict(uploads.outside.executions[name])
+    (name,) = set(uploads.trigger.executions) - before
+    return dict(uploads.trigger.executions[name])
 
 
 def test_an_upload_that_a_later_one_replaces_is_skipped_with_its_reason(uploads: Uploads, plan: Step) -> None:
@@ -162,7 +162,7 @@ def test_an_upload_that_a_later_one_replaces_is_skipped_with_its_reason(uploads:
     assert [item.key for item in uploads.stage.spec().objects] == ["a.parquet"]
     skipped = {item["key"]: item["reason"] for item in uploads.stage.read_json("executions/e-1/skipped.json")}
     assert skipped.keys() == {"b.parquet", "c.parquet"}
-    assert skipped["b.parquet"].endswith("the later upload starts an execution of its own")
+    assert skipped["b.parquet"].endswith("the later upload starts its own execution")
     assert skipped["c.parquet"] == "removed since it was uploaded"
     # And so it does.
     plan(plan_event(window(uploads, later), execution_id="e-2"))
@@ -173,7 +173,7 @@ def test_a_window_of_which_nothing_is_left_is_refused_by_name(uploads: Uploads, 
     uploads.stage.register(dataset="orders")
     request = window(uploads, uploads.put("orders/a.parquet", b"1"))
     uploads.put("orders/a.parquet", b"22")
-    with pytest.raises(InvalidRequestError, match="later uploads have executions of their own"):
+    with pytest.raises(InvalidRequestError, match="later uploads have their own executions"):
         plan(plan_event(request))
 
 
@@ -184,13 +184,13 @@ def test_what_starts_nothing_is_counted_and_named_in_one_line(
     no_data = [uploads.put(key) for key in ("orders/notes.txt", "orders/_tmp/a.parquet", "orders//a.parquet")]
     waits = uploads.put("flights/day=1/a.parquet")
     assert uploads.deliver(*nobody, *no_data, waits) == []
-    assert uploads.outside.executions == {}
-    assert uploads.outside.queue == []
+    assert uploads.trigger.executions == {}
+    assert uploads.trigger.queue == []
     said = {vars(line)["reason"]: vars(line)["count"] for line in caplog.records}
     assert said == {
-        "the object lies in no dataset's folder": 1,
+        "the object is in no dataset's folder": 1,
         "no rule of the setting `uploads` names the dataset 'nobody'": 2,
-        "dataset 'orders': the object is no data": 3,
+        "dataset 'orders': the object is not data": 3,
     }
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (counted,) = [line for line in lines if "UploadsIgnored" in line]
@@ -208,6 +208,8 @@ POISON = [
     event_of("datasets-test", "orders", ObjectVersion("a.parquet", "", "e", 1, "")),
     '{"type": "fleetscore.window_end", "dataset": "orders", "window": 7}',
     '{"type": "fleetscore.window_end", "dataset": "orders", "window": "7"}',
+    "[" * 100_000,
+    "1" * 5_000,
 ]
 
 
@@ -215,16 +217,16 @@ POISON = [
 def test_a_message_that_nobody_can_read_goes_back_alone_and_at_once(uploads: Uploads, poison: str) -> None:
     good = uploads.put("orders/a.parquet")
     assert uploads.deliver(good, poison, good) == [poison]
-    assert uploads.outside.waits == [0]
-    assert len(uploads.outside.queue) == 1
+    assert uploads.trigger.waits == [0]
+    assert len(uploads.trigger.queue) == 1
 
 
 def test_what_fails_for_one_dataset_holds_up_no_other(uploads: Uploads) -> None:
     marker = uploads.put(f"flights/{MARKER_NAME}")
-    uploads.outside.refusal = "ThrottlingException"
+    uploads.trigger.refusal = "ThrottlingException"
     assert uploads.deliver(marker, uploads.put("orders/a.parquet")) == [marker]
-    assert uploads.outside.waits == [30]
-    assert len(uploads.outside.queue) == 1
+    assert uploads.trigger.waits == [30]
+    assert len(uploads.trigger.queue) == 1
 
 
 def test_a_manifest_that_is_missing_or_of_another_dataset_is_refused(uploads: Uploads, plan: Step) -> None:

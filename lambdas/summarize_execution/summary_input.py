@@ -1,4 +1,5 @@
-"""Reading what SummarizeExecution is called with: the workflow's own message, or news of an execution's end."""
+"""Reading what SummarizeExecution is called with: the workflow's own message, or news of an
+execution's end."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +22,8 @@ _EVENT_SOURCE = "aws.states"
 
 
 def read_event(event: Mapping[str, Any]) -> SummaryInput:
-    """The workflow's message, or the same out of EventBridge's "Step Functions Execution Status Change".
+    """The workflow's message, or the same out of EventBridge's "Step Functions Execution Status
+    Change".
 
     Raises:
         InvalidInputError: when it is neither.
@@ -47,7 +49,8 @@ def read_event(event: Mapping[str, Any]) -> SummaryInput:
 
 
 def _request(text: str) -> Any:
-    """The input, or its text when Python cannot read it: no input may keep an execution's records open."""
+    """The input, or its text when Python cannot read it: no input may keep an execution's records
+    open."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,15 +1,9 @@
 from contract.catalog.models import Compute, ModelVersion
 from contract.job.scoring_spec import PinnedObject
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.plan_execution.decisions import (
-    MAX_COMMITS,
-    _check_folders,
-    check_commits,
-    choose_by_id,
-    choose_from_catalog,
-    pin_objects,
-    plan_jobs,
-)
+from lambdas.dataset.pinning import pin_objects
+from lambdas.plan_execution.choose_models import Assignment, choose_by_id, choose_from_catalog
+from lambdas.plan_execution.form_jobs import MAX_COMMITS, check_commit_counts, form_jobs
 from lambdas.stage.object_store import StoredObject
 from tests.unit.lambdas.builders import STAGE_COMPUTE, any_model_spec
 
@@ -18,8 +12,12 @@ def listing(*keys: str) -> list[StoredObject]:
     return [StoredObject(key, 10, "etag", 0.0) for key in keys]
 
 
-def pin(*keys: str, longest_output_prefix: int = 200) -> tuple[list[str], str]:
-    objects, problems = pin_objects("d", listing(*keys), "datasets", longest_output_prefix)
+def assigned(*versions: ModelVersion) -> list[Assignment]:
+    return [Assignment(version, version.dataset) for version in versions]
+
+
+def pin(*keys: str, output_prefix_bytes: int = 200) -> tuple[list[str], str]:
+    objects, problems = pin_objects("d", listing(*keys), "datasets", output_prefix_bytes)
     return [item.key for item in objects], "; ".join(map(str, problems))
 
 
@@ -69,11 +67,11 @@ def test_a_name_that_is_too_long_for_a_file_is_refused() -> None:
 
 
 def test_the_requests_tolerance_goes_over_the_models() -> None:
-    version = ModelVersion(any_model_spec(tolerated_quarantine_fraction=0.25), "d")
+    version = ModelVersion(spec=any_model_spec(tolerated_quarantine_fraction=0.25), dataset="d")
     objects = {"d": (PinnedObject("a.parquet", 1, "e"),)}
 
     def planned(request: ExecutionRequest) -> float:
-        (job,) = plan_jobs(request, [version], objects, STAGE_COMPUTE)
+        (job,) = form_jobs(request, assigned(version), objects, STAGE_COMPUTE)
         return job.models[0].tolerated_quarantine_fraction
 
     assert planned(ExecutionRequest()) == 0.25
@@ -81,26 +79,24 @@ def test_the_requests_tolerance_goes_over_the_models() -> None:
 
 
 def test_objects_that_would_share_an_output_are_refused() -> None:
-    assert shared_outputs("a.csv", "b.csv.parquet", "a.parquet", "c.jsonl") == ""
-    assert "a.csv, a.csv.parquet" in shared_outputs("a.csv", "a.csv.parquet", "b.parquet")
-
-
-def shared_outputs(*keys: str) -> str:
-    return "; ".join(map(str, _check_folders("dataset 'd'", keys)))
+    keys = ["a.csv", "b.csv.parquet", "a.parquet", "c.jsonl"]
+    assert pin(*keys) == (keys, "")
+    _, problems = pin("a.csv", "a.csv.parquet", "b.parquet")
+    assert "a.csv, a.csv.parquet" in problems
 
 
 def test_jobs_with_most_work_come_first() -> None:
-    versions = [ModelVersion(any_model_spec(name), name) for name in ("a", "b", "c", "d")]
+    versions = [ModelVersion(spec=any_model_spec(name), dataset=name) for name in ("a", "b", "c", "d")]
     sizes = {"a": 1, "b": 9, "c": 5, "d": 9}
     objects = {name: (PinnedObject("a.parquet", size, "e"),) for name, size in sizes.items()}
-    jobs = plan_jobs(ExecutionRequest(), versions, objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(), assigned(*versions), objects, STAGE_COMPUTE)
     assert [job.job_id for job in jobs] == ["b", "d", "c", "a"]
 
 
 def test_a_job_never_gets_more_instances_than_objects() -> None:
     objects = {"d": tuple(PinnedObject(f"{number}.parquet", 1, "e") for number in range(3))}
-    version = ModelVersion(any_model_spec(), "d", Compute(instance_count=50))
-    (job,) = plan_jobs(ExecutionRequest(), [version], objects, STAGE_COMPUTE)
+    version = ModelVersion(spec=any_model_spec(), dataset="d", compute=Compute(instance_count=50))
+    (job,) = form_jobs(ExecutionRequest(), assigned(version), objects, STAGE_COMPUTE)
     assert job.compute.instance_count == 3
 
 
@@ -122,10 +118,10 @@ def test_an_empty_catalog_says_how_to_register() -> None:
 
 def test_a_job_with_a_ledger_too_long_to_verify_is_refused_before_it_is_scored() -> None:
     objects = {"d": tuple(PinnedObject(f"{number}.parquet", 1, "e") for number in range(MAX_COMMITS // 2 + 1))}
-    versions = [ModelVersion(any_model_spec(name), "d") for name in ("a", "b")]
-    apart = plan_jobs(ExecutionRequest(), versions, objects, STAGE_COMPUTE)
-    together = plan_jobs(ExecutionRequest(models_per_job=2), versions, objects, STAGE_COMPUTE)
-    assert check_commits(apart) == []
-    (problem,) = check_commits(together)
+    versions = [ModelVersion(spec=any_model_spec(name), dataset="d") for name in ("a", "b")]
+    apart = form_jobs(ExecutionRequest(), assigned(*versions), objects, STAGE_COMPUTE)
+    together = form_jobs(ExecutionRequest(models_per_job=2), assigned(*versions), objects, STAGE_COMPUTE)
+    assert check_commit_counts(apart) == []
+    (problem,) = check_commit_counts(together)
     assert "50,001 objects for 2 models" in str(problem)
     assert "Lower models_per_job" in str(problem)

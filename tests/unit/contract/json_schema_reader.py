@@ -1,10 +1,10 @@
-"""Reads the keywords of JSON Schema that the request's schema uses, and refuses any other."""
+"""Validates values against the keywords of JSON Schema that the generated schemas use, and refuses any other."""
 
 import math
 import re
 from typing import Any
 
-_ANNOTATIONS = {"$schema", "title", "description"}
+_ANNOTATIONS = {"$schema", "title", "description", "default"}
 
 
 def accepts(schema: dict[str, Any], value: Any) -> bool:
@@ -50,6 +50,7 @@ def _unique(schema: dict[str, Any], value: Any) -> bool:
 
 _RULES: dict[str, Any] = {
     "type": _type,
+    "enum": lambda schema, value: any(value == choice and type(value) is type(choice) for choice in schema["enum"]),
     "anyOf": lambda schema, value: any(accepts(choice, value) for choice in schema["anyOf"]),
     "properties": _properties,
     "additionalProperties": _additional,

@@ -13,7 +13,8 @@ _PARQUET = "application/x-parquet"
 
 
 def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: Deployment) -> TrainingAttemptPlan:
-    """The training job's request, as far as jobs differ in it. Attempts share checkpoints, so each goes on."""
+    """The training job's request, as far as jobs differ in it. Attempts share checkpoints, so each
+    goes on."""
     execution_id, job_id = job.execution_id, job.job_id
     spec = deployment.store.training_spec(execution_id, job_id)
     recipe = deployment.store.recipe_copy(execution_id, job_id)

@@ -1,11 +1,9 @@
-"""Answering whoever waits for an execution with a task token. The only code that calls SendTaskSuccess and -Failure."""
+"""Answer task tokens of waiting workflows. The only module that calls SendTaskSuccess and
+SendTaskFailure."""
 
 import json
-from functools import cache
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.codec import to_json
@@ -18,19 +16,22 @@ ERRORS = {
     ExecutionStatus.PARTLY_FAILED: "Fleetscore.PartlyFailed",
     ExecutionStatus.FAILED: "Fleetscore.Failed",
 }
-"""The error that a waiting task gets, by how the execution ended."""
+"""Error name that a waiting task receives, by the execution's final status."""
 
 
 class TaskTokens:
-    """Tells waiting tasks how an execution ended. Never raises: whoever waits must not fail what it waits for."""
+    """Tells waiting tasks how an execution ended. Never raises: a lost answer must not fail the
+    execution itself."""
 
     def __init__(self, stepfunctions: Any) -> None:
         self._stepfunctions = stepfunctions
 
     def answer(self, execution_id: str, request_json: str, outcome: ExecutionOutcome) -> bool:
-        """Answer the request's task token, if it has one; says whether Step Functions took the answer.
+        """Answer the request's task token, if it has one; return whether Step Functions accepted
+        the answer.
 
-        A second answer, and one that comes when nobody waits any more, is refused by Step Functions and only logged.
+        Step Functions refuses a second answer, and one that nobody waits for any more; both are
+        only logged.
         """
         token = token_of(request_json)
         if not token:
@@ -44,21 +45,16 @@ class TaskTokens:
                     taskToken=token, error=ERRORS[outcome.status], cause=outcome.cause
                 )
         except (ClientError, BotoCoreError) as error:
-            logger.warning("nobody took the answer to the task token", error=str(error))
+            logger.warning("the answer to the task token was refused", error=str(error))
             return False
         return True
 
 
 def token_of(request_json: str) -> str:
-    """The task token of a request, which may be one that was refused; empty without one."""
+    """Return the task token of a request, which may be an invalid one; empty when it has none."""
     try:
         request = json.loads(request_json)
     except (ValueError, RecursionError):
         return ""
     token = request.get(TASK_TOKEN_FIELD) if isinstance(request, dict) else None
     return token if isinstance(token, str) else ""
-
-
-@cache
-def this_task_tokens() -> TaskTokens:
-    return TaskTokens(boto3.client("stepfunctions", config=Config(retries={"mode": "standard", "max_attempts": 8})))

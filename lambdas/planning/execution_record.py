@@ -1,4 +1,5 @@
-"""The execution's record while it is planned: opened by who came first, closed by a refusal, or given its plan."""
+"""The execution's record during planning: open it, close it when the request is refused, or add the
+plan."""
 
 import json
 from collections.abc import Sequence
@@ -19,11 +20,12 @@ from lambdas.stage.settings import PlanDefaults
 
 
 def open_execution(event: PlanInput, deployment: Deployment, *, training_execution_id: str = "") -> ExecutionRecord:
-    """The execution's record, opened now or by an earlier call; it has a plan when that call was the plan.
+    """Open the execution's record, or return the one that an earlier call opened, with its plan if
+    there is one.
 
     Raises:
         InvalidRequestError: when an earlier call refused the request.
-        ExecutionNameUsedError: when the records of another execution bear this name.
+        ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended without a plan.
     """
     record = deployment.table.open_execution(
@@ -38,7 +40,8 @@ def open_execution(event: PlanInput, deployment: Deployment, *, training_executi
             training_execution_id=training_execution_id,
         )
     )
-    # The two workflows share the table: a training and a scoring execution may bear one name.
+    # The two workflows share the table, so a training and a scoring execution may have the same
+    # name.
     if (record.started_at, record.execution_arn) != (event.started_at, event.execution_arn):
         raise ExecutionNameUsedError(event.execution_id, record.started_at, event.started_at)
     if record.plan is not None:
@@ -51,7 +54,7 @@ def open_execution(event: PlanInput, deployment: Deployment, *, training_executi
 
 
 def refuse(record: ExecutionRecord, problems: Sequence[Problem], deployment: Deployment) -> InvalidRequestError:
-    """Close the record with all that is wrong; returns the error that is to be raised."""
+    """Close the record with every problem, and return the error to raise."""
     refusal = InvalidRequestError.from_problems(problems)
     close_refused(record, refusal.reason, deployment)
     return refusal
@@ -69,10 +72,11 @@ def record_plan(
     deployment: Deployment,
     defaults: PlanDefaults,
 ) -> ExecutionPlan:
-    """Add the plan to the record, last of all that is written down; returns the plan that counts.
+    """Add the plan to the record, which is the last write of a plan; return the plan that is in the
+    record.
 
     Raises:
-        ExecutionClosedError: when the execution has ended meanwhile; its jobs are closed then.
+        ExecutionClosedError: when the execution has ended meanwhile; its jobs are then closed too.
     """
     percentage = request.tolerated_failure_percentage
     plan = ExecutionPlan(
@@ -91,7 +95,8 @@ def record_plan(
 
 
 def _close_jobs(execution_id: str, deployment: Deployment) -> None:
-    """Close the jobs of an execution that ended while it was planned: whoever closed it may not have seen them."""
+    """Close the jobs of an execution that ended during planning: the step that ended it may not
+    have seen them."""
     reason = "The execution ended while it was being planned. Start a new execution."
     ended_at = deployment.now()
 
@@ -104,4 +109,4 @@ def _close_jobs(execution_id: str, deployment: Deployment) -> None:
 
 def _label(request: object) -> str:
     label = request.get("execution_label") if isinstance(request, dict) else None
-    return label if isinstance(label, str) and LABEL.fullmatch(label) else ""
+    return label if isinstance(label, str) and LABEL.accepts(label) else ""

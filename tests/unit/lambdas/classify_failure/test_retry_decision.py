@@ -5,23 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.status import FailureKind
-from lambdas.classify_failure.decision_table import DECISION_TABLE, Row
-from lambdas.classify_failure.decisions import LONGEST_WAIT_SECONDS, REASON_CHARACTERS, Decision, decide, wait_seconds
+from lambdas.classify_failure.decision_table import DECISION_TABLE, FailureRule
+from lambdas.classify_failure.decisions import MAX_REASON_CHARACTERS, MAX_WAIT_SECONDS, Decision, decide, wait_seconds
 
-ROWS = {row.name: row for row in DECISION_TABLE}
+RULES = {rule.name: rule for rule in DECISION_TABLE}
 
 
-def decision(row: str | Row, **changes: Any) -> Decision:
+def decision(rule: str | FailureRule, **changes: Any) -> Decision:
     arguments: dict[str, Any] = {
         "message": "it broke",
         "attempt": 1,
         "max_attempts": 3,
         "earlier_kinds": (),
-        "committed": False,
+        "made_progress": False,
         "job_key": "e-1\ndelays-ua",
         "sagemaker_job_name": "test-delays-ua-0-1",
     }
-    return decide(ROWS[row] if isinstance(row, str) else row, **(arguments | changes))
+    return decide(RULES[rule] if isinstance(rule, str) else rule, **(arguments | changes))
 
 
 def test_a_transient_failure_is_tried_again_until_the_last_attempt() -> None:
@@ -41,7 +41,7 @@ def test_an_unknown_failure_is_tried_again_once() -> None:
 
 
 def test_out_of_time_is_tried_again_only_with_progress() -> None:
-    with_progress = decision("out of time, by the workflow's clock", committed=True)
+    with_progress = decision("out of time, by the workflow's clock", made_progress=True)
     without = decision("out of time, by the workflow's clock")
     assert (with_progress.try_again, with_progress.kind) == (True, FailureKind.TRANSIENT)
     assert (without.try_again, without.kind) == (False, FailureKind.CONFIGURATION)
@@ -58,16 +58,16 @@ def test_the_reason_says_what_happened_what_to_do_and_where_to_look() -> None:
     )
 
 
-@pytest.mark.parametrize("row", DECISION_TABLE, ids=lambda row: row.name)
-def test_a_reason_is_never_longer_than_a_record_should_hold(row: Row) -> None:
-    long = decision(row, message="x" * 10_000, sagemaker_job_name="n" * 63)
-    assert len(long.reason) <= REASON_CHARACTERS
+@pytest.mark.parametrize("rule", DECISION_TABLE, ids=lambda rule: rule.name)
+def test_a_reason_is_never_longer_than_a_record_should_hold(rule: FailureRule) -> None:
+    long = decision(rule, message="x" * 10_000, sagemaker_job_name="n" * 63)
+    assert len(long.reason) <= MAX_REASON_CHARACTERS
     assert long.reason.endswith("/*.")
 
 
 @given(st.integers(1, 300), st.integers(1, 10), st.text())
 def test_a_wait_grows_with_the_attempt_and_stays_within_its_bounds(base: int, attempt: int, key: str) -> None:
-    whole = min(base * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS)
+    whole = min(base * 2 ** (attempt - 1), MAX_WAIT_SECONDS)
     wait = wait_seconds(base, attempt, key)
     assert max(1, whole // 2) <= wait <= max(1, whole)
     assert wait == wait_seconds(base, attempt, key)

@@ -22,7 +22,8 @@ class Cause:
 
 
 def read_cause(cause: str) -> Cause:
-    """Take a Cause apart: the describe result of a job or an execution, the error of a function, or plain text."""
+    """Take a Cause apart: the describe result of a job or an execution, the error of a function, or
+    plain text."""
     try:
         data = json.loads(cause)
     except json.JSONDecodeError:
@@ -69,7 +70,8 @@ def _text(data: dict[str, Any], name: str) -> str:
 
 
 def _ran_out_of_time(described: dict[str, Any]) -> bool:
-    """Whether the job ran as long as it may. The service marks such a job like one that somebody stopped."""
+    """Whether the job ran as long as it may. The service marks such a job like one that somebody
+    stopped."""
     condition = described.get("StoppingCondition")
     limit = condition.get("MaxRuntimeInSeconds") if isinstance(condition, dict) else None
     started, ended = described.get("ProcessingStartTime"), described.get("ProcessingEndTime")

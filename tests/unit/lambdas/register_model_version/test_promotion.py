@@ -16,7 +16,7 @@ RMSE: TrainingSpec = any_recipe(task="regression").training_spec("t-1", "delays-
 
 
 def current(**metrics: float) -> ModelVersion:
-    return ModelVersion(any_model_spec(), "flights", metrics=metrics)
+    return ModelVersion(spec=any_model_spec(), dataset="flights", metrics=metrics)
 
 
 PROMOTED, REJECTED, PENDING = VersionState.PROMOTED, VersionState.REJECTED, VersionState.PENDING_APPROVAL

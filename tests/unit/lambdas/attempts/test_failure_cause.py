@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lambdas.attempts.causes import Cause, read_cause
+from lambdas.attempts.failure_cause import Cause, read_cause
 
 
 @pytest.mark.parametrize("text", ["", "plain text", "[1, 2]", "3", '{"other": 1}', '"quoted"'])
