@@ -5,7 +5,6 @@ from unittest.mock import patch
 
 import pytest
 
-from contract.dataset.formats import HEAD_BYTES
 from contract.job.job_input import JobInput
 from scoring.errors import DataError
 from scoring.readers import open_object
@@ -70,9 +69,11 @@ def test_numbers_keep_their_text_on_the_fast_path(tmp_path: Path, others: str) -
 )
 def test_an_ambiguous_line_is_read_as_by_pythons_parser(tmp_path: Path, line: str, expected: str | None) -> None:
     # The line comes after the beginning of the object, from which the fields are determined.
-    rows = HEAD_BYTES // 20
+    head_bytes = 4_000
+    rows = head_bytes // 20
     head = '{"v":0.5,"age":0,"d":"x"}\n' * rows
-    found = read_object(tmp_path, "x.jsonl", f"{head}{line}\n{head}".encode(), TYPES)
+    with patch.object(text_object, "HEAD_BYTES", head_bytes):
+        found = read_object(tmp_path, "x.jsonl", f"{head}{line}\n{head}".encode(), TYPES)
     if found.rejected:
         assert list(found.reasons) == [rows]
         assert str(expected) in found.reasons[rows]
