@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.job.ledger import KeyReport
-from scoring.columns import keys
 from scoring.columns.keys import KeyCheck
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
 
 
-def report(columns: dict[str, Any], cut: int = 3) -> KeyReport:
-    check = KeyCheck(tuple(columns))
+def report(columns: dict[str, Any], **options: Any) -> KeyReport:
+    """Check the columns in batches of three rows."""
+    check = KeyCheck(tuple(columns), **options)
     batch = pa.record_batch(columns)
-    for start in range(0, batch.num_rows, cut):
-        check.add(batch.slice(start, cut))
+    for start in range(0, batch.num_rows, 3):
+        check.add(batch.slice(start, 3))
     return check.report()
 
 
@@ -53,9 +53,8 @@ def test_a_key_may_have_any_type(values: pa.Array) -> None:
     assert report({"a": values.slice(1)}) == KeyReport(2, 0, 0)
 
 
-def test_more_rows_than_memory_is_set_aside_for_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_MOST_ROWS", 4)
-    assert report({"a": pa.array([1, 1, 1, 1, 1, 1])}) == KeyReport(4, 3, 0)
+def test_rows_beyond_the_memory_limit_are_not_checked() -> None:
+    assert report({"a": pa.array([1, 1, 1, 1, 1, 1])}, max_rows=4) == KeyReport(4, 3, 0)
 
 
 def test_the_ledger_says_what_the_keys_are_worth(job: JobFolder) -> None:
