@@ -10,6 +10,7 @@ from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
 from contract.workflow.messages import ExecutionPlan, TrainingOrder
 from lambdas.errors import InvalidRequestError, TrainingFailedError
+from lambdas.prepare_training.prepare import form_input
 from tests.unit.lambdas.builders import (
     STARTED_AT,
     Stage,
@@ -75,12 +76,13 @@ def test_a_bad_request_is_refused_before_anything_is_trained(
     assert (stage.execution().status, stage.execution().reason) == (ExecutionStatus.FAILED, raised.value.reason)
 
 
-def test_more_models_than_a_state_holds_are_refused_with_the_way_out(stage: Stage, prepare_training: Step) -> None:
-    ids = [f"model-{number:04d}-{'x' * 45}" for number in range(1_200)]
-    for model_id in ids:
-        put_recipe(stage, any_recipe(model_id))
-    with pytest.raises(InvalidRequestError, match="fleetscore train"):
-        prepare_training(plan_event({"train": {}}))
+def test_more_models_than_a_state_holds_are_refused() -> None:
+    recipes = [any_recipe(f"model-{number:04d}-{'x' * 45}") for number in range(1_200)]
+    training_input, [problem] = form_input(recipes, "nightly")
+    assert training_input["execution_label"] == "nightly"
+    assert str(problem).startswith("train: got '1,200 models', expected ids of at most 60,000 bytes.")
+    assert "fleetscore train" in str(problem)
+    assert form_input(recipes[:900], "") == ({"models": [recipe.model_id for recipe in recipes[:900]]}, [])
 
 
 def ended(

@@ -140,9 +140,9 @@ class Trigger:
             batch[number] = waiting
             messages.append(sqs_record(number, waiting.body, waiting.received))
         again = set(start_on_upload(messages, self.rules, self.deployment(), self, self))  # type: ignore[arg-type]
-        done = [waiting for number, waiting in batch.items() if number not in again]
+        done = {id(waiting) for number, waiting in batch.items() if number not in again}
         if not doubled:
-            self.queue = [waiting for waiting in self.queue if not any(waiting is other for other in done)]
+            self.queue = [waiting for waiting in self.queue if id(waiting) not in done]
 
     def drain(self) -> None:
         """Deliver until nothing is left, in a time in which nothing goes wrong any more."""

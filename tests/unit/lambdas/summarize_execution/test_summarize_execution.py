@@ -9,7 +9,15 @@ from contract import codec, layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.workflow.summary import ExecutionSummary
 from lambdas.errors import InvalidRequestError
-from tests.unit.lambdas.builders import Stage, failure_event, plan_event, pointer_event, summary_event
+from tests.unit.lambdas.builders import (
+    Stage,
+    any_execution,
+    any_job,
+    failure_event,
+    plan_event,
+    pointer_event,
+    summary_event,
+)
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -172,12 +180,10 @@ def test_the_records_of_an_earlier_execution_of_the_same_name_are_left_alone(pla
     assert (planned.execution(), planned.job().status) == (before, JobStatus.PENDING)
 
 
-def test_many_failed_jobs_keep_the_cause_short(stage: Stage, plan: Step, summarize: Step) -> None:
-    for number in range(40):
-        stage.register(f"m-{number:03d}")
-    stage.upload()
-    plan(plan_event({}))
+def test_many_failed_jobs_keep_the_cause_short(stage: Stage, summarize: Step) -> None:
+    stage.deployment.table.open_execution(any_execution())
+    stage.deployment.table.add_jobs(any_job(job_id=f"m-{number:03d}") for number in range(12))
     outcome = summarize(summary_event({"failure": {"Error": "States.Runtime", "Cause": "x" * 30_000}}))
-    assert "- and 35 more" in outcome["cause"]
+    assert "- and 7 more" in outcome["cause"]
     assert len(json.dumps(outcome)) < 10_000
-    assert summary_of(stage).jobs_failed == 40
+    assert summary_of(stage).jobs_failed == 12
