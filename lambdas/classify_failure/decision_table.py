@@ -1,7 +1,7 @@
 """The decision table: what each kind of failure looks like, and whether the job is retried.
 
-The first rule that matches is used. Texts and error names are those of Step Functions and SageMaker, as their public
-documentation and logs show them.
+The first rule that matches is used. Texts and error names are those of Step Functions and
+SageMaker, as their public documentation and logs show them.
 """
 
 import re
@@ -19,12 +19,17 @@ class Retry(Enum):
     ONCE = "once"
     """Yes, unless an earlier attempt of the job failed with the same kind of failure."""
     WITH_PROGRESS = "with progress"
-    """Yes, if this attempt committed at least one object or wrote a checkpoint, so that the next continues there."""
+    """Yes, if this attempt committed at least one object or wrote a checkpoint, so that the next
+    continues there.
+    """
 
 
 @dataclass(frozen=True)
 class FailureRule:
-    """How one kind of failure is recognized and handled. A rule matches when all its conditions that are set match."""
+    """How one kind of failure is recognized and handled.
+
+    A rule matches when all its conditions that are set match.
+    """
 
     name: str
     kind: FailureKind

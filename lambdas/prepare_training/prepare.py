@@ -24,7 +24,8 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:
     """Open the execution's record and return the training execution to start. Idempotent.
 
     Raises:
-        InvalidRequestError: with every problem of the request; the execution's record has the same text.
+        InvalidRequestError: with every problem of the request; the execution's record has the same
+            text.
         ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended.
     """

@@ -151,7 +151,7 @@ def test_it_may_score_all_the_same_and_is_never_a_success_then(
     outcome = summarize(summary_event(codec.to_json(found)))
     assert outcome["status"] == "PARTLY_FAILED"
     assert "label is null" in outcome["cause"]
-    assert "versions that were current" in outcome["cause"]
+    assert "current versions" in outcome["cause"]
     summary = stage.read_json(layout.summary_key("e-1"))
     assert (summary["training_execution_id"], summary["training_failure"]) == (TRAINING, "DATA: label is null")
 

@@ -144,10 +144,10 @@ def test_an_execution_whose_plan_wrote_nothing_still_gets_its_records(stage: Sta
 def test_a_plan_that_failed_says_what_to_do(stage: Stage, summarize: Step) -> None:
     failure = {"Error": "ClientError", "Cause": "not authorized to perform: s3:ListBucket"}
     cause = summarize(summary_event({"request": {}, "failure": failure}))["cause"]
-    assert "Mend what it names, then start a new execution." in cause
+    assert "Fix what it names, then start a new execution." in cause
     failure = {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}
     cause = summarize(summary_event({"request": {}, "failure": failure}, execution_id="e-2"))["cause"]
-    assert "Mend" not in cause
+    assert "Fix" not in cause
     assert "Start a new execution." in cause
 
 

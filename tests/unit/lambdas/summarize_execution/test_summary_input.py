@@ -37,7 +37,7 @@ def test_a_stopped_execution_closes_its_records(opened: Stage, summarize: Step) 
     summarize(ended("ABORTED", cause="wrong dataset"))
     job, attempt, record = opened.job(), opened.attempt(), opened.execution()
     assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
-    assert "Somebody stopped the execution before this job ended (wrong dataset)" in job.reason
+    assert "The execution was stopped by hand before this job ended (wrong dataset)" in job.reason
     assert attempt.status is AttemptStatus.FAILED
     assert record.status is ExecutionStatus.FAILED
     assert "wrong dataset" in record.reason
@@ -79,7 +79,7 @@ def test_an_execution_stopped_before_its_plan_gets_a_record(stage: Stage, summar
     record = stage.execution("e-2")
     assert (record.status, record.started_at) == (ExecutionStatus.FAILED, STARTED_AT)
     assert record.reason.startswith(
-        "Nothing was scored. Somebody stopped the execution: enough\nStart a new execution."
+        "Nothing was scored. The execution was stopped by hand: enough\nStart a new execution."
     )
 
 
