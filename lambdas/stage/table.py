@@ -1,4 +1,4 @@
-"""DynamoDB requests. Only this module writes to the table and reads single items."""
+"""The DynamoDB requests that the views of the table share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar

@@ -58,7 +58,7 @@ def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: Tas
 
 
 def _unplanned(event: SummaryInput) -> ExecutionRecord:
-    """Return a record for an execution whose plan did not write one."""
+    """Return the record of an execution that has none yet."""
     request = event.state.get(REQUEST_FIELD) if isinstance(event.state, dict) else event.state
     return ExecutionRecord(
         execution_id=event.execution_id,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from aws_lambda_powertools.utilities.data_classes.event_bridge_event import EventBridgeEvent
+
 from contract.codec import from_json
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import record_time
@@ -22,7 +24,7 @@ ABORT_ERRORS = {
 _EVENT_SOURCE = "aws.states"
 
 
-def read_summary_input(event: Mapping[str, Any]) -> SummaryInput:
+def read_summary_input(event: dict[str, Any]) -> SummaryInput:
     """Read the workflow's message, or make one from EventBridge's "Step Functions Execution Status
     Change".
 
@@ -31,6 +33,10 @@ def read_summary_input(event: Mapping[str, Any]) -> SummaryInput:
     """
     if event.get("source") != _EVENT_SOURCE:
         return from_json(SummaryInput, event)
+    return _read_status_change(EventBridgeEvent(event))
+
+
+def _read_status_change(event: EventBridgeEvent) -> SummaryInput:
     detail = event.get("detail")
     status = detail.get("status") if isinstance(detail, Mapping) else None
     if not isinstance(detail, Mapping) or status not in ABORT_ERRORS:
