@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 STEPS = sorted(path.parent.name for path in (ROOT / "lambdas").glob("*/handler.py"))
 
 
-def test_there_is_a_handler_for_each_function() -> None:
+def test_the_functions_with_handlers_are_known() -> None:
     assert STEPS == [
         "announce_status",
         "classify_failure",
@@ -36,7 +36,7 @@ def test_handlers_are_loaded_without_calling_aws_or_reading_settings() -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_a_handler_works_logs_and_measures_in_lambdas_environment_without_an_x_ray_daemon() -> None:
+def test_a_handler_logs_and_publishes_metrics_without_an_x_ray_daemon() -> None:
     program = """
 import json
 from moto import mock_aws

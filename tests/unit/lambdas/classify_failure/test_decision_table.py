@@ -218,7 +218,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
 
 
 @pytest.mark.parametrize(("name", "failure", "kind", "retry"), CASES)
-def test_a_failure_is_decided_by_its_rule(name: str, failure: tuple[str, str], kind: FailureKind, retry: Retry) -> None:
+def test_a_failure_matches_its_rule(name: str, failure: tuple[str, str], kind: FailureKind, retry: Retry) -> None:
     error, cause = failure
     rule = find_rule(error, read_cause(cause))
     assert (rule.name, rule.kind, rule.retry) == (name, kind, retry)
@@ -228,17 +228,17 @@ def test_every_rule_has_a_case() -> None:
     assert {rule.name for rule in DECISION_TABLE} == {name for name, *_ in CASES}
 
 
-def test_each_rule_has_a_name_of_its_own_and_says_what_to_do() -> None:
+def test_rules_have_distinct_names_and_a_remedy() -> None:
     assert len({rule.name for rule in DECISION_TABLE}) == len(DECISION_TABLE)
     assert all(rule.remedy and not rule.remedy.endswith(".") for rule in DECISION_TABLE)
 
 
-def test_rules_that_are_tried_again_wait_and_others_do_not() -> None:
+def test_only_rules_with_a_retry_have_a_wait() -> None:
     for rule in DECISION_TABLE:
         assert (rule.base_seconds > 0) == (rule.retry is not Retry.NO), rule.name
 
 
-def test_the_last_rule_takes_everything() -> None:
+def test_the_last_rule_matches_everything() -> None:
     last = DECISION_TABLE[-1]
     assert not last.errors
     assert not last.statuses
@@ -248,7 +248,7 @@ def test_the_last_rule_takes_everything() -> None:
     assert not last.waited_too_long
 
 
-def test_failures_of_the_data_the_model_or_the_setup_are_never_tried_again() -> None:
+def test_data_model_and_configuration_failures_are_not_retried() -> None:
     final = {FailureKind.DATA, FailureKind.MODEL, FailureKind.CONFIGURATION, FailureKind.STOPPED}
     for rule in DECISION_TABLE:
         assert (rule.retry is Retry.NO) == (rule.kind in final), rule.name

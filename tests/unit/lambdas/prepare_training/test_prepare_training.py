@@ -34,7 +34,7 @@ def order(prepare: Step, request: Any, execution_id: str = "e-1") -> TrainingOrd
     return codec.from_json(TrainingOrder, prepare(plan_event(request, execution_id)))
 
 
-def test_models_of_the_request_that_have_a_recipe_are_trained(stage: Stage, prepare_training: Step) -> None:
+def test_only_requested_models_with_a_recipe_are_trained(stage: Stage, prepare_training: Step) -> None:
     put_recipe(stage, any_recipe())
     found = order(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
     assert found == TrainingOrder(TRAINING, {"models": ["delays-ua"], "execution_label": "nightly"})
@@ -46,9 +46,7 @@ def test_models_of_the_request_that_have_a_recipe_are_trained(stage: Stage, prep
     )
 
 
-def test_tags_choose_among_models_and_among_recipes_of_models_that_are_not_there_yet(
-    stage: Stage, prepare_training: Step
-) -> None:
+def test_tags_match_models_and_recipes_without_a_model(stage: Stage, prepare_training: Step) -> None:
     put_recipe(stage, any_recipe())
     put_recipe(stage, any_recipe("other", tags={"team": "ads"}))
     put_recipe(stage, any_recipe("retagged"))
@@ -67,7 +65,7 @@ def test_tags_choose_among_models_and_among_recipes_of_models_that_are_not_there
         ({"models": {"tags": {"team": "nobody"}}, "train": {}}, "with a recipe has"),
     ],
 )
-def test_a_bad_request_is_refused_before_anything_is_trained(
+def test_a_bad_request_is_refused_before_training(
     stage: Stage, prepare_training: Step, request_: Any, words: str
 ) -> None:
     put_recipe(stage, any_recipe())
@@ -107,9 +105,7 @@ def plan_it(stage: Stage, prepare: Step, plan: Step, train: Any, failure: Any = 
     return codec.from_json(ExecutionPlan, plan(plan_after_training(event, training)))
 
 
-def test_after_a_training_that_succeeded_the_execution_is_planned_as_any_other(
-    stage: Stage, prepare_training: Step, plan: Step
-) -> None:
+def test_the_execution_is_planned_after_a_successful_training(stage: Stage, prepare_training: Step, plan: Step) -> None:
     stage.register()
     ended(stage, ExecutionStatus.SUCCEEDED)
     assert plan_it(stage, prepare_training, plan, {}).job_count == 1
@@ -117,7 +113,7 @@ def test_after_a_training_that_succeeded_the_execution_is_planned_as_any_other(
 
 
 @pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "never started"])
-def test_a_training_that_failed_fails_the_execution_with_its_reason(
+def test_a_failed_training_fails_the_execution_with_its_reason(
     stage: Stage, prepare_training: Step, plan: Step, recorded: bool
 ) -> None:
     stage.register()
@@ -131,16 +127,14 @@ def test_a_training_that_failed_fails_the_execution_with_its_reason(
         plan(plan_after_training(plan_event({"train": {}}), {"failure": FAILED}))
 
 
-def test_a_record_that_says_no_success_counts_more_than_a_call_that_says_nothing(
-    stage: Stage, prepare_training: Step, plan: Step
-) -> None:
+def test_the_trainings_record_overrides_a_missing_failure(stage: Stage, prepare_training: Step, plan: Step) -> None:
     stage.register()
     ended(stage, ExecutionStatus.RUNNING)
     with pytest.raises(TrainingFailedError, match="RUNNING"):
         plan_it(stage, prepare_training, plan, {})
 
 
-def test_it_may_score_all_the_same_and_is_never_a_success_then(
+def test_continue_on_failure_scores_and_ends_partly_failed(
     stage: Stage, prepare_training: Step, plan: Step, summarize: Step
 ) -> None:
     stage.register()
@@ -156,9 +150,7 @@ def test_it_may_score_all_the_same_and_is_never_a_success_then(
     assert (summary["training_execution_id"], summary["training_failure"]) == (TRAINING, "DATA: label is null")
 
 
-def test_a_model_that_was_trained_and_never_promoted_cannot_be_scored(
-    stage: Stage, prepare_training: Step, plan: Step
-) -> None:
+def test_a_model_without_a_promoted_version_is_not_scored(stage: Stage, prepare_training: Step, plan: Step) -> None:
     stage.register("another")
     ended(stage, ExecutionStatus.SUCCEEDED, outcome="version v was refused: auc 0.6 < floor 0.7")
     with pytest.raises(TrainingFailedError, match=r"delays-ua: version v was refused: auc 0\.6 < floor 0\.7"):

@@ -54,7 +54,7 @@ def version(stage: Stage) -> Any:
     return stage.deployment.table.version("delays-ua", VERSION)
 
 
-def test_version_artifact_promotion_and_the_jobs_end_are_written(running: Stage, register: Step) -> None:
+def test_registration_writes_version_promotion_and_job_end(running: Stage, register: Step) -> None:
     artifact = train(running)
     assert register(POINTER)["job_id"] == "delays-ua"
     found = version(running)
@@ -77,7 +77,7 @@ def test_version_artifact_promotion_and_the_jobs_end_are_written(running: Stage,
     assert running.attempt(execution_id="t-1").status is AttemptStatus.SUCCEEDED
 
 
-def test_called_twice_it_registers_once(running: Stage, register: Step) -> None:
+def test_a_second_call_registers_nothing(running: Stage, register: Step) -> None:
     train(running)
     first = register(POINTER)
     before = (version(running), model(running))
@@ -85,7 +85,7 @@ def test_called_twice_it_registers_once(running: Stage, register: Step) -> None:
     assert (version(running), model(running)) == before
 
 
-def test_a_call_that_died_after_the_copy_is_completed_by_the_next(
+def test_a_call_completes_one_that_died_after_the_copy(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(running)
@@ -102,7 +102,7 @@ def _dies(*_: Any, **__: Any) -> bool:
     raise RuntimeError("the function ran out of time")
 
 
-def test_a_version_that_is_worse_is_kept_and_not_current(running: Stage, register: Step) -> None:
+def test_a_worse_version_is_registered_but_not_promoted(running: Stage, register: Step) -> None:
     put_current(running, metrics={"auc": 0.9})
     train(running)
     register(POINTER)
@@ -113,7 +113,7 @@ def test_a_version_that_is_worse_is_kept_and_not_current(running: Stage, registe
     assert running.job("delays-ua", "t-1").status is JobStatus.SUCCEEDED
 
 
-def test_somebody_elses_change_in_between_is_seen(
+def test_a_concurrent_promotion_changes_the_decision(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the rule is applied, a better version becomes current: the decision is made again, against that one."""
@@ -133,7 +133,7 @@ def test_somebody_elses_change_in_between_is_seen(
     assert "0.81 < current 0.95" in version(running).decision.reason
 
 
-def test_a_model_that_never_stands_still_is_tried_again_later(
+def test_constant_contention_raises_and_leaves_the_job_running(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(running)
@@ -143,7 +143,7 @@ def test_a_model_that_never_stands_still_is_tried_again_later(
     assert running.job("delays-ua", "t-1").status is JobStatus.RUNNING
 
 
-def test_a_job_that_was_closed_meanwhile_leaves_no_version(running: Stage, register: Step) -> None:
+def test_a_closed_job_registers_no_version(running: Stage, register: Step) -> None:
     train(running)
     job = running.job("delays-ua", "t-1")
     running.deployment.table.close_job(job, ended_at="now", kind=FailureKind.STOPPED, reason="stopped")
@@ -159,7 +159,7 @@ def test_an_event_about_another_attempt_changes_nothing(running: Stage, register
     assert version(running) is None
 
 
-def test_a_training_job_that_left_nothing_is_named(running: Stage, register: Step) -> None:
+def test_a_missing_artifact_is_refused_with_its_uri(running: Stage, register: Step) -> None:
     with pytest.raises(ArtifactMissingError, match=r"s3://results-test/executions/t-1/.*/output/model\.tar\.gz"):
         register(POINTER)
 
@@ -174,9 +174,7 @@ def test_a_training_job_that_left_nothing_is_named(running: Stage, register: Ste
         (packed({"model.json": MODEL_FILE, "fleetscore.json": b"{}"}), "schema_version"),
     ],
 )
-def test_an_artifact_that_is_none_becomes_no_version(
-    running: Stage, register: Step, archive: bytes, words: str
-) -> None:
+def test_an_invalid_artifact_is_not_registered(running: Stage, register: Step, archive: bytes, words: str) -> None:
     train(running, archive=archive)
     with pytest.raises(TrainedArtifactError, match=words):
         register(POINTER)
@@ -200,7 +198,7 @@ def headed(kind: bytes, size: int) -> bytes:
         (packed({str(number): b"" for number in range(4)}), "more than 3 files"),
     ],
 )
-def test_an_archive_that_has_no_room_in_memory_is_refused_unread(
+def test_an_archive_too_large_for_memory_is_not_registered(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
 ) -> None:
     monkeypatch.setattr("lambdas.stage.training_objects.MAX_FILES", 3)
@@ -210,7 +208,7 @@ def test_an_archive_that_has_no_room_in_memory_is_refused_unread(
     assert version(running) is None
 
 
-def test_a_dataset_that_was_replaced_meanwhile_makes_no_version(running: Stage, register: Step) -> None:
+def test_a_replaced_dataset_registers_no_version(running: Stage, register: Step) -> None:
     train(running)
     running.upload_table(FLIGHTS.slice(1), "flights-to-learn")
     with pytest.raises(ObjectReplacedError, match=r"a\.parquet"):
@@ -218,7 +216,7 @@ def test_a_dataset_that_was_replaced_meanwhile_makes_no_version(running: Stage, 
     assert version(running) is None
 
 
-def test_the_model_of_somebody_else_becomes_no_version(running: Stage, register: Step) -> None:
+def test_an_artifact_of_another_model_is_not_registered(running: Stage, register: Step) -> None:
     train(running, change=lambda report: replace(report, model_id="another", version="x"))
     with pytest.raises(TrainedArtifactError, match="model_id is 'another'"):
         register(POINTER)

@@ -60,7 +60,7 @@ steps = st.fixed_dictionaries(
     keys=st.lists(st.sampled_from(["a.parquet", "b.parquet", "x/c.parquet", "d.parquet"]), min_size=1, max_size=7),
     story=st.lists(steps, max_size=8),
 )
-def test_effects_are_the_distinct_intents_whatever_happens(keys: list[str], story: list[dict]) -> None:  # type: ignore[type-arg]
+def test_each_upload_is_in_one_execution_whatever_happens(keys: list[str], story: list[dict]) -> None:  # type: ignore[type-arg]
     trigger, dataset = any_trigger()
     sent = [upload(number, key) for number, key in enumerate(keys)]
     trigger.put(dataset, *sent)
@@ -80,7 +80,7 @@ def test_effects_are_the_distinct_intents_whatever_happens(keys: list[str], stor
 
 
 @pytest.mark.parametrize("moment", ["gathering", "ending"])
-def test_a_call_may_die_between_any_two_of_its_steps(moment: str) -> None:
+def test_a_call_may_die_between_any_two_steps(moment: str) -> None:
     for at_step in itertools.count(1):
         trigger, dataset = any_trigger()
         sent = [upload(1), upload(2), upload(3)]
@@ -106,7 +106,7 @@ def test_a_call_may_die_between_any_two_of_its_steps(moment: str) -> None:
 
 
 @pytest.mark.parametrize("at_step", range(1, 40, 3))
-def test_two_calls_over_the_same_messages_may_interleave(at_step: int) -> None:
+def test_two_calls_with_the_same_messages_may_interleave(at_step: int) -> None:
     trigger, dataset = any_trigger()
     sent = [upload(1), upload(2), upload(3)]
     trigger.put(dataset, *sent)
@@ -119,9 +119,7 @@ def test_two_calls_over_the_same_messages_may_interleave(at_step: int) -> None:
 @pytest.mark.parametrize("shared", [0, 1])
 @pytest.mark.parametrize("window_is_open", [False, True])
 @pytest.mark.parametrize("at_step", range(1, 40))
-def test_a_slow_call_may_find_its_window_ended_and_its_uploads_taken(
-    at_step: int, window_is_open: bool, shared: int
-) -> None:
+def test_the_window_of_a_slow_call_may_end_meanwhile(at_step: int, window_is_open: bool, shared: int) -> None:
     trigger, dataset = any_trigger()
     sent = [upload(1), upload(2), upload(3)]
     if window_is_open:
@@ -153,7 +151,7 @@ def test_thousands_of_uploads_in_several_batches_start_one_execution() -> None:
     assert sorted(manifest.objects, key=lambda item: item.size) == sent
 
 
-def test_uploads_after_a_windows_end_have_an_execution_of_their_own() -> None:
+def test_uploads_after_a_windows_end_get_another_execution() -> None:
     trigger, dataset = any_trigger()
     trigger.put(dataset, upload(1))
     trigger.drain()
@@ -162,7 +160,7 @@ def test_uploads_after_a_windows_end_have_an_execution_of_their_own() -> None:
     assert [[item.key for item in m.objects] for m in trigger.manifests().values()] == [["1.parquet"], ["2.parquet"]]
 
 
-def test_a_windows_execution_has_the_rules_request_and_a_name_from_its_uploads() -> None:
+def test_a_windows_execution_has_the_rules_request() -> None:
     trigger, dataset = any_trigger()
     trigger.put(dataset, upload(1))
     trigger.drain()
@@ -176,7 +174,7 @@ def test_a_windows_execution_has_the_rules_request_and_a_name_from_its_uploads()
     assert len(name) <= 80
 
 
-def test_a_window_lasts_from_its_first_upload_for_its_seconds() -> None:
+def test_a_window_ends_window_seconds_after_its_first_upload() -> None:
     trigger, dataset = any_trigger()
     trigger.put(dataset, upload(1))
     trigger.deliver(trigger.due())
@@ -189,7 +187,7 @@ def test_a_window_lasts_from_its_first_upload_for_its_seconds() -> None:
     assert [len(manifest.objects) for manifest in trigger.manifests().values()] == [2]
 
 
-def test_a_window_that_is_longer_than_a_message_waits_is_put_off() -> None:
+def test_the_reminder_of_a_long_window_is_sent_again() -> None:
     dataset = "orders"
     trigger = Trigger({dataset: UploadRule(dataset, "window", 3_600)})
     trigger.put(dataset, upload(1))
@@ -204,7 +202,7 @@ def test_a_window_that_is_longer_than_a_message_waits_is_put_off() -> None:
 
 
 @pytest.mark.parametrize("refusal", ["ThrottlingException", "ExecutionLimitExceeded"])
-def test_nothing_is_dropped_while_executions_are_refused(refusal: str) -> None:
+def test_no_upload_is_lost_while_executions_are_refused(refusal: str) -> None:
     trigger, dataset = any_trigger()
     trigger.put(dataset, upload(1))
     trigger.deliver(trigger.due())
@@ -222,7 +220,7 @@ def test_nothing_is_dropped_while_executions_are_refused(refusal: str) -> None:
     assert len(trigger.executions) == 2
 
 
-def test_a_rule_that_is_gone_does_not_lose_what_its_window_gathered() -> None:
+def test_a_removed_rule_does_not_lose_gathered_uploads() -> None:
     trigger, dataset = any_trigger()
     trigger.put(dataset, upload(1))
     trigger.deliver(trigger.due())
@@ -231,7 +229,7 @@ def test_a_rule_that_is_gone_does_not_lose_what_its_window_gathered() -> None:
     check(trigger, [upload(1)])
 
 
-def test_claims_outlive_the_longest_time_that_a_message_can_take() -> None:
+def test_claims_outlive_the_longest_delivery_time() -> None:
     trigger, dataset = any_trigger()
     trigger.put(dataset, upload(1))
     trigger.drain()

@@ -13,14 +13,14 @@ def ended(state: object) -> dict[str, object]:
     return codec.to_json(SummaryInput("t-1", training_arn(), STARTED_AT, state))
 
 
-def test_a_training_that_was_never_planned_is_recorded_as_one(stage: Stage, summarize: Step) -> None:
+def test_an_unplanned_training_is_recorded_as_training(stage: Stage, summarize: Step) -> None:
     outcome = summarize(ended(REFUSED))
     assert outcome["status"] == "FAILED"
     assert outcome["cause"].startswith("Nothing was trained. The plan failed: InvalidRequestError: no recipe")
     assert stage.execution("t-1").kind is ExecutionKind.TRAINING
 
 
-def test_a_refusal_by_rule_is_a_success_that_says_so(
+def test_a_version_rejected_by_its_rule_is_a_successful_job(
     stage: Stage, plan_training: Step, record: Step, register: Step, summarize: Step
 ) -> None:
     trainable(stage)
@@ -38,7 +38,7 @@ def test_a_refusal_by_rule_is_a_success_that_says_so(
     assert "0.81 < current 0.9" in job["outcome"]
 
 
-def test_every_job_succeeded_is_no_success_after_a_training_that_failed(stage: Stage, summarize: Step) -> None:
+def test_a_failed_training_makes_the_execution_partly_failed(stage: Stage, summarize: Step) -> None:
     job = any_job(status=JobStatus.SUCCEEDED)
     stage.table.put_item(Item=records.job_item(job))
     plan = ExecutionPlan("e-1", stage.results, layout.jobs_key("e-1"), 1, 10, 100.0)

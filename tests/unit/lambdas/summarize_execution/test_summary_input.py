@@ -43,7 +43,7 @@ def test_a_stopped_execution_closes_its_records(opened: Stage, summarize: Step) 
     assert "wrong dataset" in record.reason
 
 
-def test_an_input_that_python_cannot_read_still_closes_the_records(stage: Stage, summarize: Step) -> None:
+def test_records_are_closed_for_input_that_python_cannot_parse(stage: Stage, summarize: Step) -> None:
     """Python reads numbers of 4,300 digits at most; every function fails at this input before it begins."""
     digits = "1" * 5_000
     outcome = summarize(ended("FAILED", input=digits, error="Runtime.UnmarshalError"))
@@ -52,9 +52,7 @@ def test_an_input_that_python_cannot_read_still_closes_the_records(stage: Stage,
     assert json.loads(stage.execution().request_json) == digits
 
 
-def test_the_end_of_an_execution_that_closed_its_records_changes_nothing(
-    opened: Stage, verify: Step, summarize: Step
-) -> None:
+def test_a_late_end_event_changes_nothing(opened: Stage, verify: Step, summarize: Step) -> None:
     opened.commit()
     verify(pointer_event())
     summarize(summary_event({"execution_id": "e-1"}))
@@ -63,9 +61,7 @@ def test_the_end_of_an_execution_that_closed_its_records_changes_nothing(
     assert (opened.execution(), opened.job()) == before
 
 
-def test_an_execution_stopped_after_its_last_job_has_not_succeeded(
-    opened: Stage, verify: Step, summarize: Step
-) -> None:
+def test_an_execution_stopped_after_its_last_job_is_partly_failed(opened: Stage, verify: Step, summarize: Step) -> None:
     opened.commit()
     verify(pointer_event())
     summarize(ended("ABORTED"))
@@ -83,6 +79,6 @@ def test_an_execution_stopped_before_its_plan_gets_a_record(stage: Stage, summar
     )
 
 
-def test_other_news_is_refused(stage: Stage, summarize: Step) -> None:
+def test_other_statuses_are_refused(stage: Stage, summarize: Step) -> None:
     with pytest.raises(InvalidInputError, match=r"detail.status: got 'RUNNING', expected the end of an execution"):
         summarize(ended("RUNNING"))
