@@ -1,4 +1,4 @@
-"""The handlers as Lambda loads them: a clean process, only the shipped packages, no X-Ray daemon."""
+"""The handlers as Lambda loads them: in a new process, without an X-Ray daemon."""
 
 import json
 import os

@@ -112,7 +112,7 @@ def test_commits_of_an_earlier_attempt_are_not_progress(opened: Stage, record: S
 
 
 def test_a_failure_without_a_cause_is_classified(opened: Stage, classify: Step) -> None:
-    """Step Functions documents no Cause for a time-out."""
+    """Step Functions documents no Cause for a timeout."""
     event = {**failure_event("States.Timeout"), "failure": {"Error": "States.Timeout"}}
     decision = classify(event)
     assert decision["try_again"] is False

@@ -1,4 +1,4 @@
-"""The plan holds every model's columns against its dataset before a job is made."""
+"""The plan checks the columns that every model needs before it forms jobs."""
 
 import os
 from collections.abc import Callable

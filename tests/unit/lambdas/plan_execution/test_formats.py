@@ -1,4 +1,4 @@
-"""The plan over datasets of text: what is accepted, what is looked at, and which models share a job."""
+"""Planning over datasets of text: which objects are read how, and which models share a job."""
 
 import gzip
 from collections.abc import Callable
@@ -17,9 +17,8 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
-from lambdas.plan_execution.choose_models import Assignment
 from lambdas.plan_execution.form_jobs import form_jobs
-from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, plan_event
+from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, assign, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 CSV = b"distance,hour,more\n1,2,x\n"
@@ -140,13 +139,9 @@ def test_keys_without_partition_columns_are_named(stage: Stage, plan: Step) -> N
     assert "expected only objects whose keys have the parts 'hour=…/'" in reason
 
 
-def assigned(*versions: ModelVersion) -> list[Assignment]:
-    return [Assignment(version, version.dataset) for version in versions]
-
-
 def jobs_of(key: str, *versions: ModelVersion) -> list[list[str]]:
     objects = {"d": (PinnedObject(key, 1, "e"),)}
-    jobs = form_jobs(ExecutionRequest(models_per_job=10), assigned(*versions), objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=10), assign(*versions), objects, STAGE_COMPUTE)
     return sorted([model.model_id for model in job.models] for job in jobs)
 
 
@@ -174,5 +169,5 @@ def test_models_with_different_types_share_a_job_only_over_parquet() -> None:
 def test_jobs_over_text_respect_models_per_job() -> None:
     objects = {"d": (PinnedObject("a.csv", 1, "e"),)}
     versions = [version(f"m{number}") for number in range(7)]
-    jobs = form_jobs(ExecutionRequest(models_per_job=3), assigned(*versions), objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=3), assign(*versions), objects, STAGE_COMPUTE)
     assert sorted(len(job.models) for job in jobs) == [1, 3, 3]

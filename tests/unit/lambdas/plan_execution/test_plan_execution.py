@@ -76,8 +76,8 @@ def test_a_second_plan_returns_the_first(stage: Stage, plan: Step) -> None:
     assert stage.execution().label == "nightly"
 
 
-def forget_the_plan(stage: Stage) -> None:
-    """As if the call had died before it wrote the plan into the execution's record."""
+def remove_plan(stage: Stage) -> None:
+    """Remove the plan from the record, as if the call had died before it wrote the plan."""
     stage.table.update_item(
         Key=execution_key("e-1"),
         UpdateExpression="REMOVE #plan",
@@ -91,7 +91,7 @@ def test_a_plan_that_died_is_completed(stage: Stage, plan: Step) -> None:
     plan(plan_event({}))
     pinned = stage.spec()
     stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
-    forget_the_plan(stage)
+    remove_plan(stage)
 
     assert plan(plan_event({}))["job_count"] == 1
     assert stage.spec() == pinned
@@ -110,13 +110,15 @@ def test_a_plan_that_died_is_completed(stage: Stage, plan: Step) -> None:
 def test_a_plan_that_died_is_not_mixed_with_later_changes(
     stage: Stage, plan: Step, change: Callable[[Stage], None]
 ) -> None:
-    """Records of the new plan over specs of the old one would claim versions and objects that are not scored."""
+    """Job records of the new plan with specs of the old one would name versions and objects that
+    are not scored.
+    """
     stage.register()
     stage.upload()
     plan(plan_event({}))
     written = stage.spec()
     stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
-    forget_the_plan(stage)
+    remove_plan(stage)
     change(stage)
 
     with pytest.raises(PlanChangedError, match="another name"):
@@ -126,7 +128,7 @@ def test_a_plan_that_died_is_not_mixed_with_later_changes(
 
 
 def test_files_of_an_expired_execution_are_not_reused(stage: Stage, plan: Step) -> None:
-    """Records expire and names come free again, but specs and ledgers may stay in S3 for ever."""
+    """Records expire and names become free again, but specs and ledgers may stay in S3 forever."""
     stage.register()
     stage.upload()
     plan(plan_event({}))
@@ -138,21 +140,21 @@ def test_files_of_an_expired_execution_are_not_reused(stage: Stage, plan: Step) 
 
 
 def test_an_execution_that_ends_during_planning_leaves_no_open_job(stage: Stage, plan: Step, summarize: Step) -> None:
-    """A function that has begun goes on when its execution is stopped."""
+    """A running function continues when its execution is stopped."""
     stage.register()
     stage.upload()
     plan(plan_event({}))
     stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
-    forget_the_plan(stage)
+    remove_plan(stage)
     writes = stage.deployment.table.add_jobs
 
-    def stopped_meanwhile(jobs: Any) -> int:
+    def stop_then_write(jobs: Any) -> int:
         failure = {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}
         summarize(summary_event({"request": {}, "failure": failure}))
         return writes(jobs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage.deployment.table, "add_jobs", stopped_meanwhile)
+        patch.setattr(stage.deployment.table, "add_jobs", stop_then_write)
         with pytest.raises(ExecutionClosedError):
             plan(plan_event({}))
     job = stage.job()
@@ -161,7 +163,7 @@ def test_an_execution_that_ends_during_planning_leaves_no_open_job(stage: Stage,
 
 
 def test_an_invalid_label_is_not_recorded(stage: Stage, plan: Step) -> None:
-    """It is in the request already; twice, a large one would not fit into a record."""
+    """The request contains it already; a second copy of a large label would not fit into a record."""
     with pytest.raises(InvalidRequestError, match="execution_label"):
         plan(plan_event({"execution_label": "x" * 250_000}))
     assert stage.execution().label == ""
@@ -187,7 +189,7 @@ def test_an_unreadable_catalog_record_is_named(stage: Stage, plan: Step) -> None
 
 def test_a_late_second_plan_does_not_reset_a_running_job(planned: Stage, plan: Step, record: Step) -> None:
     record({"schema_version": 1, "execution_id": "e-1", "job_id": "delays-ua", "attempt": 1})
-    forget_the_plan(planned)
+    remove_plan(planned)
     plan(plan_event({}))
     assert planned.job().status is JobStatus.RUNNING
 
@@ -282,7 +284,7 @@ def test_compute_of_request_overrides_model_and_stage(stage: Stage, plan: Step) 
     request = {"instance_count": 9, "max_concurrency": 3, "tolerated_failure_percentage": 0}
     result = plan(plan_event(request))
     assert (result["max_concurrency"], result["tolerated_failure_percentage"]) == (3, 0)
-    # Nine instances were asked for, but five objects can keep five of them busy.
+    # The request asks for nine instances, but five objects keep only five busy.
     expected = Compute(instance_type="ml.c5.xlarge", instance_count=5, volume_size_gb=30, max_runtime_seconds=60)
     assert stage.job().compute == expected
 

@@ -25,14 +25,14 @@ from tests.unit.lambdas.training_builders import (
     any_recipe,
     put_current,
     put_recipe,
-    trainable,
+    put_trainable,
     training_arn,
     training_event,
 )
 
 
 def test_one_job_per_recipe_is_planned(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(), any_recipe("delays-aa"))
+    put_trainable(stage, any_recipe(), any_recipe("delays-aa"))
     plan = codec.from_json(ExecutionPlan, plan_training(training_event({})))
     assert (plan.job_count, plan.max_concurrency, plan.tolerated_failure_percentage) == (2, 20, 100)
     execution = stage.execution("t-1")
@@ -55,7 +55,7 @@ def test_one_job_per_recipe_is_planned(stage: Stage, plan_training: Step) -> Non
 
 
 def test_a_second_plan_returns_the_first(stage: Stage, plan_training: Step) -> None:
-    trainable(stage)
+    put_trainable(stage)
     first = plan_training(training_event({}))
     put_recipe(stage, any_recipe(seed=2))
     assert plan_training(training_event({})) == first
@@ -65,9 +65,9 @@ def test_a_second_plan_returns_the_first(stage: Stage, plan_training: Step) -> N
 def test_a_recipe_changed_since_a_dead_call_is_refused(
     stage: Stage, plan_training: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainable(stage)
+    put_trainable(stage)
     with monkeypatch.context() as patch:
-        patch.setattr(JobTable, "add_jobs", _dies)
+        patch.setattr(JobTable, "add_jobs", _die)
         with pytest.raises(RuntimeError):
             plan_training(training_event({}))
     put_recipe(stage, any_recipe(seed=2))
@@ -75,12 +75,12 @@ def test_a_recipe_changed_since_a_dead_call_is_refused(
         plan_training(training_event({}))
 
 
-def _dies(*_: Any) -> int:
+def _die(*_: Any) -> int:
     raise RuntimeError("the function ran out of time")
 
 
 def test_all_problems_of_all_recipes_are_reported_together(stage: Stage, plan_training: Step) -> None:
-    trainable(
+    put_trainable(
         stage,
         any_recipe("no-label", label="delayed"),
         any_recipe("no-data", training_dataset="nowhere"),
@@ -109,7 +109,7 @@ def test_a_request_without_any_recipe_says_how_to_set_one(stage: Stage, plan_tra
 
 
 def test_a_disabled_model_is_skipped_or_refused_when_named(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(), any_recipe("delays-aa"))
+    put_trainable(stage, any_recipe(), any_recipe("delays-aa"))
     stage.register("delays-aa", enabled=False)
     assert plan_training(training_event({}))["job_count"] == 1
     with pytest.raises(InvalidRequestError, match="models enable delays-aa"):
@@ -117,7 +117,7 @@ def test_a_disabled_model_is_skipped_or_refused_when_named(stage: Stage, plan_tr
 
 
 def test_columns_of_both_datasets_are_checked(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(validation_dataset="flights-to-judge"))
+    put_trainable(stage, any_recipe(validation_dataset="flights-to-judge"))
     stage.upload_table(FLIGHTS.drop_columns(["hour"]), "flights-to-judge")
     with pytest.raises(InvalidRequestError, match=r"flights-to-judge.*hour"):
         plan_training(training_event({}))
@@ -128,20 +128,20 @@ def test_columns_of_both_datasets_are_checked(stage: Stage, plan_training: Step)
 
 
 def test_key_columns_are_not_needed_for_training(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys"))
+    put_trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys"))
     assert plan_training(training_event({}))["job_count"] == 1
 
 
 def test_output_column_names_do_not_matter_for_training(stage: Stage, plan_training: Step) -> None:
     names = {"output_columns": ("hour",), "row_number_column": "distance"}
-    trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys", **names))
+    put_trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys", **names))
     assert plan_training(training_event({}))["job_count"] == 1
 
 
 def test_a_script_is_copied_only_with_the_recipes_digest(stage: Stage, plan_training: Step) -> None:
     archive = b"an archive"
     sha256 = hashlib.sha256(archive).hexdigest()
-    trainable(stage, any_recipe(trainer="script", code=TrainingCode("train.py", sha256, len(archive))))
+    put_trainable(stage, any_recipe(trainer="script", code=TrainingCode("train.py", sha256, len(archive))))
     key = layout.code_key("delays-ua", sha256)
     with pytest.raises(InvalidRequestError, match=r"code.*SHA-256"):
         plan_training(training_event({}, "missing"))
@@ -155,7 +155,7 @@ def test_a_script_is_copied_only_with_the_recipes_digest(stage: Stage, plan_trai
 
 
 def script_recipe(stage: Stage, model_id: str, format_: ModelFormat) -> ModelRecipe:
-    """A recipe whose script is there."""
+    """Upload a script and return its recipe."""
     archive = b"an archive"
     code = TrainingCode("train.py", hashlib.sha256(archive).hexdigest(), len(archive))
     stage.s3.put_object(Bucket=stage.models, Key=layout.code_key(model_id, code.sha256), Body=archive)
@@ -163,14 +163,14 @@ def script_recipe(stage: Stage, model_id: str, format_: ModelFormat) -> ModelRec
 
 
 def test_a_script_runs_in_the_image_of_its_framework(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, script_recipe(stage, "network", "pytorch-export"), any_recipe())
+    put_trainable(stage, script_recipe(stage, "network", "pytorch-export"), any_recipe())
     plan_training(training_event({}))
     images = {job.job_id: job.image_uri for job in stage.deployment.table.jobs("t-1")}
     assert images == {"network": PYTORCH_IMAGE, "delays-ua": CORE_IMAGE}
 
 
 def test_a_script_whose_image_is_not_deployed_is_refused(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, script_recipe(stage, "network", "tensorflow-savedmodel"))
+    put_trainable(stage, script_recipe(stage, "network", "tensorflow-savedmodel"))
     with pytest.raises(InvalidRequestError) as refused:
         plan_training(training_event({}))
     text = str(refused.value)
@@ -179,7 +179,7 @@ def test_a_script_whose_image_is_not_deployed_is_refused(stage: Stage, plan_trai
 
 
 def test_the_recipes_compute_overrides_the_stages(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.c5.xlarge")))
+    put_trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.c5.xlarge")))
     plan_training(training_event({}))
     assert stage.job("delays-ua", "t-1").compute == Compute(
         "ml.c5.xlarge", 1, STAGE_COMPUTE.volume_size_gb, STAGE_COMPUTE.max_runtime_seconds
@@ -189,7 +189,7 @@ def test_the_recipes_compute_overrides_the_stages(stage: Stage, plan_training: S
 def test_a_scoring_execution_with_the_same_name_keeps_its_records(
     stage: Stage, plan_training: Step, plan: Step
 ) -> None:
-    trainable(stage)
+    put_trainable(stage)
     put_current(stage)
     stage.upload()
     event = training_event({}, "same")
@@ -206,7 +206,7 @@ def test_an_object_that_cannot_be_read_is_left_to_its_job(stage: Stage, plan_tra
 
 
 def test_a_training_dataset_of_text_is_refused(stage: Stage, plan_training: Step) -> None:
-    trainable(stage)
+    put_trainable(stage)
     stage.upload("flights-to-learn", ["late.csv", "more.jsonl.gz"])
     with pytest.raises(InvalidRequestError, match=r"2 of 3 objects that are text, the first is 'late\.csv'.*Convert"):
         plan_training(training_event({}))

@@ -94,7 +94,7 @@ def test_a_retry_has_nothing_left_when_every_object_is_committed(
     decision = classify(failure_event("States.Timeout"))
     result = record(decision)
     assert (result["nothing_left"], result["sagemaker_job_name"]) == (True, "")
-    # The job keeps the name of the processing job that did the work.
+    # The job keeps the name of the processing job that scored it.
     assert opened.job().sagemaker_job_name == opened.attempt(1).sagemaker_job_name
     assert verify(decision) == {"schema_version": 1, "job_id": "delays-ua"}
     assert opened.job().rows_in == 20
@@ -163,7 +163,7 @@ def test_a_finished_job_is_not_reopened(opened: Stage, record: Step, verify: Ste
 
 
 def test_a_closed_attempt_gets_no_processing_job(opened: Stage, record: Step, summarize: Step) -> None:
-    """As when somebody redrives an execution that was stopped: its child begins with the attempt it had."""
+    """For example, a redrive of a stopped execution starts its child with the same attempt."""
     summarize(summary_event({"failure": {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}}))
     with pytest.raises(JobClosedError, match="FAILED"):
         record(pointer_event())

@@ -6,13 +6,13 @@ from contract.training.recipes import TrainingCompute
 from contract.workflow.messages import FailureDecision, TrainingAttemptPlan
 from tests.unit.lambdas.builders import Stage, pointer_event
 from tests.unit.lambdas.conftest import Step
-from tests.unit.lambdas.training_builders import FLIGHTS, any_recipe, trainable, training_event
+from tests.unit.lambdas.training_builders import FLIGHTS, any_recipe, put_trainable, training_event
 
 FOLDER = "s3://results-test/executions/t-1/jobs/delays-ua"
 
 
 def opened(stage: Stage, plan_training: Step, record: Step, compute: TrainingCompute) -> TrainingAttemptPlan:
-    trainable(stage, any_recipe(compute=compute, validation_dataset="flights-to-judge"))
+    put_trainable(stage, any_recipe(compute=compute, validation_dataset="flights-to-judge"))
     stage.upload_table(FLIGHTS, "flights-to-judge")
     plan_training(training_event({}))
     return codec.from_json(TrainingAttemptPlan, record(pointer_event(execution_id="t-1")))

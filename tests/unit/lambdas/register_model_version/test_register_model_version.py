@@ -25,10 +25,10 @@ from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
     FLIGHTS,
     MODEL_FILE,
-    packed,
+    pack,
     put_current,
+    put_trainable,
     train,
-    trainable,
     training_arn,
     training_event,
 )
@@ -40,7 +40,7 @@ VERSION = layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
 @pytest.fixture
 def running(stage: Stage, plan_training: Step, record: Step) -> Stage:
     """A stage with one training job whose first attempt is open."""
-    trainable(stage)
+    put_trainable(stage)
     plan_training(training_event({}))
     record(POINTER)
     return stage
@@ -90,7 +90,7 @@ def test_a_call_completes_one_that_died_after_the_copy(
 ) -> None:
     train(running)
     with monkeypatch.context() as patch:
-        patch.setattr(JobTable, "register_trained", _dies)
+        patch.setattr(JobTable, "register_trained", _die)
         with pytest.raises(RuntimeError):
             register(POINTER)
     assert version(running) is None
@@ -98,7 +98,7 @@ def test_a_call_completes_one_that_died_after_the_copy(
     assert version(running).decision.state is VersionState.PROMOTED
 
 
-def _dies(*_: Any, **__: Any) -> bool:
+def _die(*_: Any, **__: Any) -> bool:
     raise RuntimeError("the function ran out of time")
 
 
@@ -116,18 +116,18 @@ def test_a_worse_version_is_registered_but_not_promoted(running: Stage, register
 def test_a_concurrent_promotion_changes_the_decision(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the rule is applied, a better version becomes current: the decision is made again, against that one."""
+    """While the rule is applied, a better version is promoted, so the decision is made again."""
     put_current(running, metrics={"auc": 0.5})
     train(running)
     real = JobTable.register_trained
 
-    def late(table: JobTable, *arguments: Any) -> bool:
+    def promote_then_register(table: JobTable, *arguments: Any) -> bool:
         monkeypatch.setattr(JobTable, "register_trained", real)
         put_current(running, metrics={"auc": 0.95})
         running.table.put_item(Item=records.model_item(Model("delays-ua", "1", updated_at="meanwhile")))
         return real(table, *arguments)
 
-    monkeypatch.setattr(JobTable, "register_trained", late)
+    monkeypatch.setattr(JobTable, "register_trained", promote_then_register)
     register(POINTER)
     assert version(running).decision.state is VersionState.REJECTED
     assert "0.81 < current 0.95" in version(running).decision.reason
@@ -168,10 +168,10 @@ def test_a_missing_artifact_is_refused_with_its_uri(running: Stage, register: St
     ("archive", "words"),
     [
         (b"no archive at all", "cannot be read as a gzipped tar archive"),
-        (packed({"model.json": MODEL_FILE})[:-30], "cannot be read as a gzipped tar archive"),
-        (packed({"model.json": MODEL_FILE}), "holds no fleetscore.json"),
-        (packed({"model.json": MODEL_FILE, "fleetscore.json": b" " * (MAX_REPORT_BYTES + 1)}), "at most 1,000,000"),
-        (packed({"model.json": MODEL_FILE, "fleetscore.json": b"{}"}), "schema_version"),
+        (pack({"model.json": MODEL_FILE})[:-30], "cannot be read as a gzipped tar archive"),
+        (pack({"model.json": MODEL_FILE}), "holds no fleetscore.json"),
+        (pack({"model.json": MODEL_FILE, "fleetscore.json": b" " * (MAX_REPORT_BYTES + 1)}), "at most 1,000,000"),
+        (pack({"model.json": MODEL_FILE, "fleetscore.json": b"{}"}), "schema_version"),
     ],
 )
 def test_an_invalid_artifact_is_not_registered(running: Stage, register: Step, archive: bytes, words: str) -> None:
@@ -182,8 +182,8 @@ def test_an_invalid_artifact_is_not_registered(running: Stage, register: Step, a
     assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0
 
 
-def headed(kind: bytes, size: int) -> bytes:
-    """An archive that begins with a header of this kind, which says that so many bytes belong to it."""
+def archive_with_header(kind: bytes, size: int) -> bytes:
+    """Return an archive that begins with an extended header of this type and size."""
     member = tarfile.TarInfo("long")
     member.type, member.size = kind, size
     return gzip.compress(member.tobuf() + bytes(size) + bytes(tarfile.RECORDSIZE))
@@ -192,10 +192,10 @@ def headed(kind: bytes, size: int) -> bytes:
 @pytest.mark.parametrize(
     ("archive", "words"),
     [
-        (headed(tarfile.XHDTYPE, 2 << 20), "a header of 2,097,152 bytes"),
-        (headed(tarfile.GNUTYPE_LONGNAME, 2 << 20), "a header of 2,097,152 bytes"),
-        (headed(tarfile.GNUTYPE_SPARSE, 0), "sparse"),
-        (packed({str(number): b"" for number in range(4)}), "more than 3 files"),
+        (archive_with_header(tarfile.XHDTYPE, 2 << 20), "a header of 2,097,152 bytes"),
+        (archive_with_header(tarfile.GNUTYPE_LONGNAME, 2 << 20), "a header of 2,097,152 bytes"),
+        (archive_with_header(tarfile.GNUTYPE_SPARSE, 0), "sparse"),
+        (pack({str(number): b"" for number in range(4)}), "more than 3 files"),
     ],
 )
 def test_an_archive_too_large_for_memory_is_not_registered(

@@ -129,7 +129,7 @@ def test_jobs_are_found_by_status_in_the_index(stage: Stage) -> None:
 def test_closing_a_job_closes_its_running_attempt(table: JobTable) -> None:
     job = put_job(table, JobStatus.PENDING, attempt=0)
     table.open_attempt(job, any_attempt())
-    # The record as it was read is out of date: the attempt was opened in between.
+    # `job` is out of date, because the attempt was opened since.
     closed = table.close_job(job, ended_at=STARTED_AT, kind=FailureKind.UNKNOWN, reason="the Map died")
     attempt = table.find_attempt("e-1", "delays-ua", 1)
     assert attempt is not None

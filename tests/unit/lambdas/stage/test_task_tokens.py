@@ -12,7 +12,7 @@ REQUEST = json.dumps({"models": ["a"], "task_token": "AAAA"})
 
 
 class StepFunctions:
-    """Takes answers until the token is used up."""
+    """Accepts one answer, then reports the token as timed out."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.answers: list[dict[str, Any]] = []

@@ -17,7 +17,9 @@ class ExecutionAlreadyExists(Exception):  # noqa: N818 - as botocore names it
 
 
 class StepFunctions:
-    """StartExecution of standard workflows: a name is used once, and repeated while it runs with the same input."""
+    """StartExecution of standard workflows: a name is used once; the same input may repeat it while
+    it runs.
+    """
 
     class exceptions:  # noqa: N801 - as botocore names it
         ExecutionAlreadyExists = ExecutionAlreadyExists

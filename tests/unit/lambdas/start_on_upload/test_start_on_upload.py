@@ -1,4 +1,4 @@
-"""The handler over moto's S3 and DynamoDB, and the plan that reads what it wrote."""
+"""StartOnUpload with moto's S3 and DynamoDB, and the plan that reads its manifests."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ RULES = {
 
 
 class Uploads:
-    """Puts objects and hands their events to the function, over moto's table and buckets."""
+    """Puts objects into moto's buckets and delivers their events to the function."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -37,7 +37,7 @@ class Uploads:
         return event_of(self.stage.datasets, dataset, found)
 
     def deliver(self, *bodies: str, at: datetime = BEGIN) -> list[str]:
-        """Returns the bodies that are to be delivered again."""
+        """Return the bodies of messages that must be delivered again."""
         self.trigger.now = at
         messages = [sqs_record(str(index), body) for index, body in enumerate(bodies)]
         deployment = replace(self.stage.deployment, clock=lambda: at)
@@ -45,7 +45,7 @@ class Uploads:
         return [bodies[int(number)] for number in again]
 
     def mark(self, text: bytes = b"", folder: str = "day=1/") -> dict[str, Any]:
-        """Write a marker and return the request of the one execution that it starts."""
+        """Write a marker and return the request of the execution that it starts."""
         assert self.deliver(self.put(f"flights/{folder}{MARKER_NAME}", text)) == []
         (request,) = self.trigger.executions.values()
         return dict(request)
@@ -164,7 +164,7 @@ def test_a_replaced_upload_is_skipped_with_its_reason(uploads: Uploads, plan: St
     assert skipped.keys() == {"b.parquet", "c.parquet"}
     assert skipped["b.parquet"].endswith("the later upload starts its own execution")
     assert skipped["c.parquet"] == "removed since it was uploaded"
-    # And so it does.
+    # The later upload has its own execution.
     plan(plan_event(window(uploads, later), execution_id="e-2"))
     assert [(item.key, item.size) for item in uploads.stage.spec("e-2").objects] == [("b.parquet", 13)]
 
@@ -246,5 +246,5 @@ def test_a_dataset_without_a_model_is_refused_by_the_plan(uploads: Uploads, plan
     request = uploads.mark()
     with pytest.raises(InvalidRequestError, match="at least one chosen model whose own dataset is 'flights'"):
         plan(plan_event(request))
-    # A model that the request names is taken at its word.
+    # A model that the request names scores the uploads, whatever its own dataset is.
     assert plan(plan_event({**request, "models": ["delays-ua"]}, execution_id="e-2"))["job_count"] == 1

@@ -1,4 +1,4 @@
-"""The model answers as moto does, for the calls that it stands for."""
+"""The in-memory models behave like moto."""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""Every object version in exactly one execution: messages doubled, shuffled, cut anywhere, calls that die anywhere."""
+"""Every object version is scored by one execution, with duplicate, shuffled and split messages and
+dying calls.
+"""
 
 import itertools
 from collections import Counter
@@ -22,7 +24,7 @@ def any_trigger() -> tuple[Trigger, str]:
 
 
 def upload(number: int, key: str = "") -> ObjectVersion:
-    """The n-th upload of all; a later one of the same key has a greater sequencer."""
+    """Return the n-th upload; a later upload of the same key has a greater sequencer."""
     return ObjectVersion(key or f"{number}.parquet", f"v{number}", f"{number:032x}", 10 + number, f"{number:018X}")
 
 
@@ -31,7 +33,7 @@ def reminders(trigger: Trigger) -> list[Waiting]:
 
 
 def check(trigger: Trigger, sent: list[ObjectVersion]) -> None:
-    """Effects are the distinct intents: each upload in one manifest, each manifest in one execution."""
+    """Check that each upload is in one manifest, and each manifest in one execution."""
     manifests = trigger.manifests()
     assert len({str(request["objects_manifest"]) for request in trigger.executions.values()}) == len(manifests)
     named = Counter(item for m in manifests.values() for item in (*m.objects, *m.superseded))
@@ -94,7 +96,8 @@ def test_a_call_may_die_between_any_two_steps(moment: str) -> None:
                 trigger.deliver(trigger.due())
         except DiedError:
             died = True
-        # What comes again is another cut of the messages than the one that died, and the rest only after its window.
+        # The redelivered batch differs from the dead call's, and the other messages arrive after
+        # the window's end.
         trigger.deliver(trigger.due()[:1])
         trigger.now += timedelta(seconds=WINDOW_SECONDS)
         trigger.deliver(reminders(trigger))
@@ -128,12 +131,12 @@ def test_the_window_of_a_slow_call_may_end_meanwhile(at_step: int, window_is_ope
         trigger.deliver(trigger.due())
     trigger.put(dataset, *sent[:3])
 
-    def others_finish() -> None:
+    def finish_meanwhile() -> None:
         trigger.deliver(trigger.due()[2 - shared :], doubled=True)
         trigger.now += timedelta(seconds=WINDOW_SECONDS)
         trigger.deliver(reminders(trigger))
 
-    with trigger.interrupted(at_step, others_finish):
+    with trigger.interrupted(at_step, finish_meanwhile):
         trigger.deliver(trigger.due()[:2])
     trigger.drain()
     check(trigger, sent)
@@ -211,7 +214,7 @@ def test_no_upload_is_lost_while_executions_are_refused(refusal: str) -> None:
     for _ in range(4):
         trigger.deliver(trigger.due())
     assert (len(trigger.queue), trigger.waits) == (1, [30, 60, 120, 240])
-    # Uploads go on being gathered, in a window of their own.
+    # New uploads are gathered in another window.
     trigger.put(dataset, upload(2))
     trigger.deliver(trigger.due())
     trigger.refusal = ""

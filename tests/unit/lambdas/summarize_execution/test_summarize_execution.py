@@ -162,7 +162,7 @@ def test_a_deeply_nested_request_is_summarized_as_text(stage: Stage, plan: Step,
 
 
 def test_a_request_with_infinity_is_summarized_as_text(stage: Stage, plan: Step, summarize: Step) -> None:
-    """A number such as 1e400 is infinite in Python, which writes it as a word that is no JSON."""
+    """Python parses a number such as 1e400 as infinity, and writes it as a word that is not JSON."""
     request = {"max_concurrency": float("inf")}
     with pytest.raises(InvalidRequestError):
         plan(plan_event(request))

@@ -4,17 +4,17 @@ from contract.table import records
 from contract.workflow.messages import ExecutionPlan, SummaryInput
 from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job, pointer_event, summary_event
 from tests.unit.lambdas.conftest import Step
-from tests.unit.lambdas.training_builders import put_current, train, trainable, training_arn, training_event
+from tests.unit.lambdas.training_builders import put_current, put_trainable, train, training_arn, training_event
 
 REFUSED = {"request": {}, "failure": {"Error": "InvalidRequestError", "Cause": '{"errorMessage": "no recipe"}'}}
 
 
-def ended(state: object) -> dict[str, object]:
+def training_summary_event(state: object) -> dict[str, object]:
     return codec.to_json(SummaryInput("t-1", training_arn(), STARTED_AT, state))
 
 
 def test_an_unplanned_training_is_recorded_as_training(stage: Stage, summarize: Step) -> None:
-    outcome = summarize(ended(REFUSED))
+    outcome = summarize(training_summary_event(REFUSED))
     assert outcome["status"] == "FAILED"
     assert outcome["cause"].startswith("Nothing was trained. The plan failed: InvalidRequestError: no recipe")
     assert stage.execution("t-1").kind is ExecutionKind.TRAINING
@@ -23,14 +23,14 @@ def test_an_unplanned_training_is_recorded_as_training(stage: Stage, summarize: 
 def test_a_version_rejected_by_its_rule_is_a_successful_job(
     stage: Stage, plan_training: Step, record: Step, register: Step, summarize: Step
 ) -> None:
-    trainable(stage)
+    put_trainable(stage)
     put_current(stage, metrics={"auc": 0.9})
     plan = plan_training(training_event({}))
     pointer = pointer_event(execution_id="t-1")
     record(pointer)
     train(stage)
     register(pointer)
-    assert summarize(ended(plan))["status"] == "SUCCEEDED"
+    assert summarize(training_summary_event(plan))["status"] == "SUCCEEDED"
     summary = stage.read_json(layout.summary_key("t-1"))
     [job] = summary["jobs"]
     assert (summary["kind"], job["predictions_uris"], job["rows_in"]) == ("training", [], 100)

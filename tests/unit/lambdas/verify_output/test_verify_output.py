@@ -102,8 +102,8 @@ def test_objects_are_verified_by_listings(stage: Stage, plan: Step, record: Step
     events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 20})
     verify(pointer_event())
     assert stage.job().rows_in == 210
-    # With pages of 20 keys: two pages each of the dataset, the ledger and the predictions, one of the quarantine. One
-    # read per marker, and one of the job spec.
+    # With pages of 20 keys: two pages each of the dataset, the ledger and the predictions, one of
+    # the quarantine. One read per marker, and one of the job spec.
     assert {name: calls.count(name) for name in set(calls)} == {"ListObjectsV2": 7, "GetObject": 22}
 
 
