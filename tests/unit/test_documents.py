@@ -15,6 +15,7 @@ from pyarrow import parquet
 from cli.commands.registration import draft_of, register
 from cli.documents.artifact import inspect_artifact
 from cli.documents.recipe_document import read_recipe
+from cli.failures import ExitStatus
 from cli.main import fleetscore
 from cli.record_options import given_fields
 from contract.catalog.model_formats import METHODS_OF_FORMAT
@@ -54,6 +55,11 @@ def test_record_reference_explains_every_field_of_a_version(field: str) -> None:
 )
 def test_models_document_names_every_command(command: str) -> None:
     assert re.search(rf"fleetscore models {command}\b|--{command}\b", text_of("docs/learn/models.md"))
+
+
+@pytest.mark.parametrize("status", ExitStatus)
+def test_command_reference_explains_every_exit_status(status: ExitStatus) -> None:
+    assert f"| {int(status)} | {status.meaning} |" in text_of("docs/reference/command.md")
 
 
 @pytest.mark.parametrize("format_", METHODS_OF_FORMAT)
@@ -148,6 +154,7 @@ def test_architecture_document_lists_every_folder() -> None:
     [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/reference/command.md",
         "docs/reference/embedded-aws.md",
         "docs/learn/first-model.md",
         "docs/operate/deploy.md",
