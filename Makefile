@@ -93,7 +93,7 @@ $(BENCH_VENV)/.installed: requirements-bench.txt | $(BIN)/python
 	@touch $@
 
 .PHONY: bench
-bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with the article's loop, its peers and the limit: a few minutes
+bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with the article's loop, its peers and work in memory: a few minutes
 	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.questions.$$question; echo; done
 
 .PHONY: bench-full

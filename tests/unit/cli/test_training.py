@@ -45,7 +45,7 @@ RECIPE: dict[str, Any] = {
 @pytest.fixture
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     """Commands use the connection that knows the stacks."""
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     return deployment
 
 

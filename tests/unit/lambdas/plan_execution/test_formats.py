@@ -82,7 +82,7 @@ def test_only_the_head_of_a_large_object_is_read() -> None:
         ("a.csv", b"a\0b\n", "NUL bytes"),
         ("a.csv.gz", gzip.compress(CSV)[:10] + b"\xff" * 20, "gzip that is damaged"),
         ("a.csv.zst", b"\x28\xb5\x2f\xfd", "zstd, which Python's standard library cannot read"),
-        ("a.jsonl", b"[1]\n", "no line of its beginning is a JSON object"),
+        ("a.jsonl", b"[1]\n", "none of its first lines is a JSON object"),
         ("a.csv", b"x," * (1 << 20), "its first line is longer than 1,048,576 bytes"),
         ("a.parquet", b"a,b\n" * 10, "no Parquet"),
     ],
