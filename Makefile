@@ -49,6 +49,10 @@ demo: $(STAMP)-run ## Score all flights of 2013 with a fleet of 19 models, in th
 test: $(STAMP)-test lint ## Check style and types, then run every test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+.PHONY: fuzz
+fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on many more examples: a minute or two
+	@$(BIN)/python -m pytest --numprocesses 2 -m fuzz --hypothesis-profile fuzz tests/unit/scoring tests/unit/lambdas/dataset
+
 # Heavy frameworks have an environment of their own, so that `make test` stays quick. PyTorch is installed without a hash:
 # pip may have a build for the CPU at hand, which is another file than PyPI's with its gigabytes of CUDA.
 $(FRAMEWORKS_VENV)/.installed: requirements-frameworks.txt pyproject.toml | $(BIN)/python
@@ -89,7 +93,7 @@ $(BENCH_VENV)/.installed: requirements-bench.txt | $(BIN)/python
 	@touch $@
 
 .PHONY: bench
-bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with the article's loop, its peers and the limit: a few minutes
+bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with the article's loop, its peers and work in memory: a few minutes
 	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.questions.$$question; echo; done
 
 .PHONY: bench-full

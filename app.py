@@ -1,4 +1,7 @@
-"""The CDK app: settings, stacks, checks. It makes no AWS call: `CDK_OUTDIR=cdk.out python app.py` synthesizes it."""
+"""The CDK app: settings, stacks, checks.
+
+`CDK_OUTDIR=cdk.out python app.py` synthesizes it, without any AWS call.
+"""
 
 import json
 from collections.abc import Mapping
@@ -19,14 +22,14 @@ CDK_JSON = Path(__file__).resolve().parent / "cdk.json"
 
 
 def build_app(*, context: Mapping[str, Any] | None = None, outdir: Path | None = None) -> App:
-    """The app, not synthesized yet.
+    """Build the app without synthesizing it.
 
     Args:
-        context: on top of cdk.json's; what the CDK CLI passes comes last.
-        outdir: where the cloud assembly goes; by default where `CDK_OUTDIR` says.
+        context: overrides the context of cdk.json; context that the CDK CLI passes overrides both.
+        outdir: folder of the cloud assembly; None means the folder that `CDK_OUTDIR` names.
 
     Raises:
-        InvalidInputError: with everything that is wrong with the settings, before any construct is made.
+        InvalidInputError: with every problem of the settings, before any construct is created.
     """
     defaults = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]
     app = App(context={**defaults, **(context or {})}, outdir=str(outdir) if outdir else None)

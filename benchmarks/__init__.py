@@ -1,1 +1,1 @@
-"""How fast Fleetscore scores, against the article's own loop, its peers and what the machine could do at most."""
+"""Compare how fast Fleetscore scores with a plain loop, with its peers, and with work in memory."""

@@ -1,27 +1,30 @@
-"""What can go wrong for a caller, said in one sentence with what to do, and the exit status that goes with it."""
+"""Errors that a caller can act on: a sentence with what to do, and an exit status for each."""
 
 from enum import IntEnum
 
+import click
 from botocore import exceptions as aws
 
 from contract.problems import InvalidInputError
 
 
 class ExitStatus(IntEnum):
-    """Exit statuses of `fleetscore`: how what it follows ended, else how the command did."""
+    """Exit statuses of `fleetscore`. The help screen and the documentation take their meanings from here."""
 
-    SUCCEEDED = 0
-    """The command did its work; for `run --wait` and `watch`: every job succeeded."""
-    FAILED = 1
-    """The execution failed, timed out or was aborted."""
-    REFUSED = 2
-    """Bad arguments, a request or model that is not valid, or something that does not exist."""
-    PARTLY_FAILED = 3
-    """Some jobs of the execution failed; the others' predictions are there."""
-    AWS = 4
-    """AWS was not reachable, refused the credentials or the call, or the stacks are not deployed."""
-    INTERRUPTED = 130
-    """Ctrl-C. A watched execution goes on."""
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> "ExitStatus":
+        status = int.__new__(cls, value)
+        status._value_ = value
+        status.meaning = meaning
+        return status
+
+    SUCCEEDED = 0, "The command succeeded; with `run --wait` and `watch`, so did every job."
+    FAILED = 1, "The execution failed, timed out or was stopped."
+    REFUSED = 2, "Wrong usage, an invalid request or model, or something that does not exist."
+    PARTLY_FAILED = 3, "Some jobs of the execution failed; the predictions of the others are complete."
+    AWS = 4, "AWS could not be reached or refused a call, or the stacks are not deployed."
+    INTERRUPTED = 130, "Interrupted with Ctrl-C; an execution that was being followed continues."
 
 
 class CommandError(Exception):
@@ -53,7 +56,11 @@ _SIGN_IN = "Sign in again (for example `aws sso login`), or set AWS_PROFILE or -
 
 
 def describe(error: BaseException) -> tuple[str, ExitStatus] | None:
-    """The text and exit status for an error that a person can act on; None for a fault of this program."""
+    """Return the text and exit status for an error that a person can act on; None for a bug of this program."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message(), ExitStatus.REFUSED
+    if isinstance(error, click.UsageError):
+        return describe_usage(error), ExitStatus.REFUSED
     if isinstance(error, CommandError):
         return str(error), error.status
     if isinstance(error, InvalidInputError):
@@ -62,6 +69,16 @@ def describe(error: BaseException) -> tuple[str, ExitStatus] | None:
         return describe_refusal(error), ExitStatus.AWS
     sentence = _describe_local(error)
     return None if sentence is None else (sentence, ExitStatus.AWS)
+
+
+def describe_usage(error: click.UsageError) -> str:
+    """Return what is wrong with a command line, with the usage of the command that it belongs to."""
+    if error.ctx is None:
+        return error.format_message()
+    # Not `ctx.get_usage`, which may colour its text for a terminal that standard error does not go to.
+    formatter = click.HelpFormatter(width=100)
+    formatter.write_usage(error.ctx.command_path, " ".join(error.ctx.command.collect_usage_pieces(error.ctx)))
+    return f"{error.format_message()}\n{formatter.getvalue()}Help: {error.ctx.command_path} --help"
 
 
 def describe_problems(error: InvalidInputError) -> str:

@@ -1,29 +1,174 @@
-"""Checks of single values. Each returns the problems that it found, none when the value is fine."""
+"""Checks of single values: each returns the problems that it found.
 
+A field of a dataclass can declare its check (see `contract.schema.field_info`). The check then
+validates the field's value and gives the keywords that say the same in JSON Schema.
+"""
+
+import re
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from contract.problems import InvalidInputError, Problem
 
+JsonType = Literal["string", "number", "array", "object"]
 
-def check_range(name: str, value: float | None, low: float, high: float, unit: str) -> list[Problem]:
+
+class Check(Protocol):
+    """A rule for one value. A value of another JSON type, and None, has no problems."""
+
+    @property
+    def json_type(self) -> JsonType:
+        """JSON type of the values that the rule is about."""
+
+    def problems(self, field: str, value: Any) -> list[Problem]:
+        """Return what is wrong with the value; `field` names it."""
+
+    def keywords(self) -> dict[str, Any]:
+        """Return the JSON Schema keywords for this rule."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number between two limits, both included."""
+
+    low: float
+    high: float
+    unit: str
+    json_type: Literal["number"] = "number"
+
+    def problems(self, field: str, value: float | None) -> list[Problem]:
+        return check_range(field, value, self.low, self.high, self.unit)
+
+    def keywords(self) -> dict[str, Any]:
+        return {"minimum": self.low, "maximum": self.high}
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """A share of the rows of an object, from 0 to 1."""
+
+    json_type: Literal["number"] = "number"
+
+    def problems(self, field: str, value: float | None) -> list[Problem]:
+        return check_fraction(field, value)
+
+    def keywords(self) -> dict[str, Any]:
+        return {"minimum": 0, "maximum": 1}
+
+
+@dataclass(frozen=True)
+class Matches:
+    """A text that matches a pattern as a whole."""
+
+    pattern: re.Pattern[str]
+    expected: str
+    """What people are told to write."""
+    remedy: str = ""
+    json_type: Literal["string"] = "string"
+
+    def accepts(self, value: str) -> bool:
+        return self.pattern.fullmatch(value) is not None
+
+    def problems(self, field: str, value: str | None) -> list[Problem]:
+        if value is None or self.accepts(value):
+            return []
+        return [Problem(field, value, self.expected, self.remedy)]
+
+    def keywords(self) -> dict[str, Any]:
+        return {"pattern": f"^(?:{self.pattern.pattern})$"}
+
+
+@dataclass(frozen=True)
+class Length:
+    """A text with a number of characters between two limits, both included."""
+
+    low: int
+    high: int
+    expected: str
+    json_type: Literal["string"] = "string"
+
+    def problems(self, field: str, value: str | None) -> list[Problem]:
+        if value is None or self.low <= len(value) <= self.high:
+            return []
+        return [Problem(field, value, self.expected)]
+
+    def keywords(self) -> dict[str, Any]:
+        return {"minLength": self.low, "maxLength": self.high}
+
+
+@dataclass(frozen=True)
+class UniqueNames:
+    """A list that holds each name once."""
+
+    json_type: Literal["array"] = "array"
+
+    def problems(self, field: str, value: tuple[str, ...]) -> list[Problem]:
+        return check_unique(field, list(value))
+
+    def keywords(self) -> dict[str, Any]:
+        return {"uniqueItems": True}
+
+
+@dataclass(frozen=True)
+class NotEmpty:
+    """A list or an object that holds something."""
+
+    expected: str
+    json_type: Literal["array", "object"]
+
+    def problems(self, field: str, value: Any) -> list[Problem]:
+        return [] if value else [Problem(field, [] if self.json_type == "array" else {}, self.expected)]
+
+    def keywords(self) -> dict[str, Any]:
+        return {"minItems" if self.json_type == "array" else "minProperties": 1}
+
+
+def is_of_type(value: Any, json_type: JsonType) -> bool:
+    """Tell whether a field's value is written as this JSON type.
+
+    >>> is_of_type(("a", "b"), "array"), is_of_type(None, "array")
+    (True, False)
+    """
+    types: dict[JsonType, tuple[type, ...]] = {
+        "string": (str,),
+        "number": (int, float),
+        "array": (list, tuple),
+        "object": (Mapping,),
+    }
+    return isinstance(value, types[json_type])
+
+
+def check_range(field: str, value: float | None, low: float, high: float, unit: str) -> list[Problem]:
+    """Check that a number is between two limits, both included; None is fine.
+
+    >>> [str(problem) for problem in check_range("max_attempts", 11, 1, 10, "attempts")]
+    ['max_attempts: got 11, expected 1 to 10 attempts']
+    """
     if value is None or low <= value <= high:
         return []
-    return [Problem(name, value, f"{low:,} to {high:,} {unit}")]
+    return [Problem(field, value, f"{low:,} to {high:,} {unit}")]
 
 
-def check_fraction(name: str, value: float | None) -> list[Problem]:
+def check_fraction(field: str, value: float | None) -> list[Problem]:
+    """Check that a share of rows is between 0 and 1; None is fine."""
     if value is None or 0 <= value <= 1:
         return []
-    return [Problem(name, value, "a fraction from 0 (no row may be bad) to 1", "0.01 tolerates one row in a hundred.")]
+    return [Problem(field, value, "a fraction from 0 (no row may be bad) to 1", "0.01 tolerates one row in a hundred.")]
 
 
 def check_unique(field: str, values: list[str]) -> list[Problem]:
-    """A problem that names what stands in a list more than once."""
+    """Check that no value occurs twice.
+
+    >>> [str(problem) for problem in check_unique("key_columns", ["id", "day", "id"])]
+    ["key_columns: got ['id'], expected each name once"]
+    """
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     return [Problem(field, repeated, "each name once")] if repeated else []
 
 
 def raise_if_any(problems: list[Problem], subject: str = "value") -> None:
-    """Raise InvalidInputError when there is any problem."""
+    """Raise InvalidInputError if there are problems."""
     if problems:
         raise InvalidInputError(subject, problems)

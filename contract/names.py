@@ -1,55 +1,99 @@
-"""What the names that people and AWS choose may look like."""
+"""Patterns for names that people and AWS choose, and checks of such names."""
 
 import re
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from contract.checks import Matches
 from contract.problems import Problem
-
-MODEL_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-DATASET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-SHA256 = re.compile(r"[0-9a-f]{64}")
-INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
-EXECUTION_NAME = re.compile(r"[A-Za-z0-9._=+@-]{1,80}")
-"""What both Step Functions takes as a name and SageMaker as a tag; ASCII, so that a character is a byte of a key."""
-UPLOAD_MANIFEST = re.compile(rf"uploads/{DATASET_NAME.pattern}/[A-Za-z0-9][A-Za-z0-9._-]*\.json")
-LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=+@-]{0,63}")
 
 _LETTERS = "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
 
 
+@dataclass(frozen=True)
+class RelativePath:
+    """A relative path that is safe to place below a folder: no empty, '.' or '..' part, no leading
+    '/'.
+
+    >>> RelativePath().problems("model_file", "1/saved_model.pb")
+    []
+    >>> [problem.expected for problem in RelativePath().problems("model_file", "../model.joblib")]
+    ["a relative path without empty, '.' or '..' parts"]
+    """
+
+    json_type: Literal["string"] = "string"
+
+    def problems(self, field: str, value: str) -> list[Problem]:
+        parts = value.split("/")
+        safe = bool(value) and "\x00" not in value and all(part not in ("", ".", "..") for part in parts)
+        return [] if safe else [Problem(field, value, "a relative path without empty, '.' or '..' parts")]
+
+    def keywords(self) -> dict[str, Any]:
+        return {"minLength": 1}
+
+
+MODEL_ID = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
+DATASET_NAME = Matches(re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"), _LETTERS)
+VERSION = Matches(
+    re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"),
+    "1 to 64 of letters, digits, '.', '-' and '_', with a letter or digit at both ends",
+)
+SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits")
+INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
+EXECUTION_NAME = Matches(
+    re.compile(r"[A-Za-z0-9._=+@-]{1,80}"),
+    "1 to 80 of letters, digits and any of . _ = + @ -",
+    "Start the execution again under such a name.",
+)
+"""Names under which the workflow runs, whoever started it: both Step Functions and SageMaker's tags
+accept them.
+
+All characters are ASCII, so each takes one byte in an S3 key.
+"""
+NEW_EXECUTION_NAME = Matches(re.compile(r"[0-9A-Za-z_-]{1,80}"), "1 to 80 letters, digits, '-' and '_'")
+"""Names that the command gives to executions: they need no quoting in a shell, a URL or a log
+filter."""
+UPLOAD_MANIFEST = Matches(
+    re.compile(rf"uploads/{DATASET_NAME.pattern.pattern}/[A-Za-z0-9][A-Za-z0-9._-]*\.json"),
+    "the key of an upload manifest in the results bucket, uploads/<dataset>/<name>.json",
+)
+OBJECT_KEY = RelativePath()
+LABEL = Matches(
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=+@-]{0,63}"),
+    "1 to 64 letters, digits, spaces or any of . _ : / = + @ -, beginning with a letter or digit",
+)
+
+
 def check_model_id(field: str, value: str) -> list[Problem]:
-    return [] if MODEL_ID.fullmatch(value) else [Problem(field, value, _LETTERS)]
+    """Check the id of a model.
+
+    >>> check_model_id("model_id", "delays-ua")
+    []
+    >>> [problem.expected for problem in check_model_id("model_id", "Delays UA")]
+    ["1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both ends"]
+    """
+    return MODEL_ID.problems(field, value)
 
 
 def check_execution_name(field: str, value: str) -> list[Problem]:
-    if EXECUTION_NAME.fullmatch(value):
-        return []
-    expected = "1 to 80 of letters, digits and any of . _ = + @ -"
-    return [Problem(field, value, expected, "Start the execution again under such a name.")]
+    return EXECUTION_NAME.problems(field, value)
 
 
 def check_dataset_name(field: str, value: str) -> list[Problem]:
-    return [] if DATASET_NAME.fullmatch(value) else [Problem(field, value, _LETTERS)]
+    return DATASET_NAME.problems(field, value)
 
 
 def check_version(field: str, value: str) -> list[Problem]:
-    if VERSION.fullmatch(value):
-        return []
-    return [Problem(field, value, "1 to 64 of letters, digits, '.', '-' and '_', with a letter or digit at both ends")]
+    return VERSION.problems(field, value)
 
 
 def check_sha256(field: str, value: str) -> list[Problem]:
-    return [] if SHA256.fullmatch(value) else [Problem(field, value, "64 lower-case hexadecimal digits")]
+    return SHA256.problems(field, value)
+
+
+def check_instance_type(field: str, value: str | None) -> list[Problem]:
+    return INSTANCE_TYPE.problems(field, value)
 
 
 def check_object_key(field: str, value: str) -> list[Problem]:
-    """A relative path that is safe to place below a folder: no empty, '.' or '..' part, no leading '/'."""
-    parts = value.split("/")
-    safe = bool(value) and "\x00" not in value and all(part not in ("", ".", "..") for part in parts)
-    return [] if safe else [Problem(field, value, "a relative path without empty, '.' or '..' parts")]
-
-
-def check_instance_type(name: str, value: str | None) -> list[Problem]:
-    if value is None or INSTANCE_TYPE.fullmatch(value):
-        return []
-    return [Problem(name, value, "a SageMaker instance type such as 'ml.m5.xlarge'")]
+    return OBJECT_KEY.problems(field, value)

@@ -1,1 +1,1 @@
-"""The CDK app's parts: settings, one module a stack, and the task construct for SageMaker Processing."""
+"""The parts of the CDK app: settings, stacks, and the task constructs for SageMaker jobs."""

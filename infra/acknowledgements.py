@@ -1,6 +1,6 @@
-"""Every finding of cdk-nag that we accept, with the reason: a finding that is not listed here fails synthesis.
+"""The cdk-nag findings that are accepted, each with its reason. Any other finding fails synthesis.
 
-cdk-nag wants one acknowledgement for each wildcard, spelled as it reads in the template.
+cdk-nag needs one acknowledgement per wildcard, spelled as in the template.
 """
 
 import json
@@ -14,41 +14,46 @@ from constructs import Construct, IConstruct
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME
 from infra.compute.job_roles import SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
+from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
-from infra.settings import Settings
+from infra.settings import AppSettings
+from infra.stack_outputs import Storage
 from infra.stacks.compute import ComputeStack
-from infra.stacks.storage import Storage, StorageStack
+from infra.stacks.storage import StorageStack
 from infra.stacks.triggers import TriggersStack
 from infra.stacks.workflow import WorkflowStack
 
 _WILDCARD = "AwsSolutions-IAM5[Resource::{}]"
 
-_RUNTIME = "The runtime is the newest Python that the tests run on; it is a setting, and moves when they do."
-_XRAY = "X-Ray's PutTraceSegments and PutTelemetryRecords, and its sampling rules, have no resources to name."
-_LOG_STREAMS = "SageMaker names the log streams after the jobs, in a log group of its own."
+_RUNTIME = "The runtime is the newest Python that the tests run on. A setting names it and follows the tests."
+_XRAY = "AWS defines no resources for X-Ray's PutTraceSegments, PutTelemetryRecords and sampling rules."
+_LOG_STREAMS = "SageMaker chooses the log group, and names the log streams after the jobs."
 _JOBS_ANYWHERE = (
-    "ecr:GetAuthorizationToken and cloudwatch:PutMetricData (bound to one namespace by a condition) have no resources "
-    "to name, nor have EC2's network interface actions, which are there with a VPC only."
+    "AWS defines no resources for ecr:GetAuthorizationToken, for cloudwatch:PutMetricData (limited by a condition to "
+    "one namespace), and for EC2's network interface actions, which are allowed only with a VPC."
 )
-_ATTEMPT_NAMES = "Every attempt has a name of its own; the stage's prefix bounds them."
-_FIRST_OBJECTS = "The plan reads the columns of the first object of any dataset of its stage."
-_KEYS_UNKNOWN = "Keys below this prefix are made by each execution, so they cannot be named in advance."
+_ATTEMPT_NAMES = "Every attempt has a new job name; all begin with the stage's prefix."
+_FIRST_OBJECTS = "Planning reads the columns of the first object of any dataset of its stage."
+_KEYS_UNKNOWN = "Each execution creates keys below this prefix, so they cannot be named in advance."
 
 
 def acknowledge(
     *,
-    settings: Settings,
+    settings: AppSettings,
     storage: StorageStack,
     compute: ComputeStack,
     workflow: WorkflowStack,
 ) -> None:
-    """Record what is accepted, on the narrowest construct that has the finding."""
+    """Accept the findings of these stacks, each on the narrowest construct that has it."""
     names = Storage.of(settings.stage)
     executions = names.objects_arn(names.results_bucket, f"{layout.EXECUTIONS_PREFIX}*")
     uploads = names.objects_arn(names.results_bucket, f"{layout.UPLOADS_PREFIX}*")
 
-    _accept(storage.access_logs, {"AwsSolutions-S1": "It takes the access logs of the others; its own would loop."})
+    _accept(
+        storage.access_logs,
+        {"AwsSolutions-S1": "It receives access logs; its own would loop."},
+    )
 
     _accept_wildcards(
         compute.job_role,
@@ -82,7 +87,7 @@ def acknowledge(
 
     for name, function in workflow.functions.items():
         role = workflow.function_roles[name]
-        waiting = " A waiting task is named by its token." if name == "summarize_execution" else ""
+        waiting = " A task token, not an ARN, identifies a waiting task." if name == "summarize_execution" else ""
         _accept_wildcards(role, {"*": _XRAY + waiting})
         if name not in ("classify_failure", "prepare_training"):
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
@@ -110,17 +115,15 @@ def acknowledge(
     )
     _accept_wildcards(
         workflow.function_roles["register_model_version"],
-        {names.objects_arn(names.models_bucket, f"*/{layout.ARTIFACT_NAME}"): "Every version has a key of its own."},
+        {names.objects_arn(names.models_bucket, f"*/{layout.ARTIFACT_NAME}"): "Every version has its own key."},
     )
 
-    announcements = workflow.announcements
-    _accept(announcements.dead_letters, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
-    _accept(announcements.announcer.function, {"AwsSolutions-L1": _RUNTIME})
-    _accept_wildcards(
-        announcements.announcer.role, {"*": f"{_XRAY} dynamodb:ListStreams has no resources to name either."}
-    )
+    status_events = workflow.status_events
+    _accept_dead_letters(status_events.dead_letters)
+    _accept(status_events.announcer.function, {"AwsSolutions-L1": _RUNTIME})
+    _accept_wildcards(status_events.announcer.role, {"*": f"{_XRAY} Nor does it define any for dynamodb:ListStreams."})
 
-    _accept(workflow.closing.dead_letters, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
+    _accept_dead_letters(workflow.record_closing.dead_letters)
 
     _accept_state_machine(
         workflow,
@@ -128,9 +131,9 @@ def acknowledge(
         workflow.state_machine_role,
         MAP_LABEL,
         {
-            workflow.definition.run_processing_job.job_arns: _ATTEMPT_NAMES,
+            workflow.scoring_definition.run_processing_job.job_arns: _ATTEMPT_NAMES,
             f"{_executions_of(workflow, workflow.training_state_machine)}*": (
-                "The training executions that it describes and stops are named after its own."
+                "It describes and stops training executions, whose names derive from its own executions."
             ),
         },
     )
@@ -150,10 +153,10 @@ def _accept_state_machine(
     _accept_wildcards(
         role,
         {
-            "*": f"CloudWatch's log delivery actions have no resources to name. {_XRAY}",
+            "*": f"AWS defines no resources for CloudWatch's log delivery actions. {_XRAY}",
             names.objects_arn(names.results_bucket, layout.jobs_key("*")): _KEYS_UNKNOWN,
             **{
-                f"{function.function_arn}:*": f"Versions of {name}; aws-cdk-lib grants them along with the function."
+                f"{function.function_arn}:*": f"Versions of {name}, granted by aws-cdk-lib together with it."
                 for name, function in workflow.functions.items()
             },
             **reasons,
@@ -163,8 +166,8 @@ def _accept_state_machine(
     _accept_wildcards(
         cast("Construct", machine.node.find_child("DistributedMapPolicy")),
         {
-            f"{own_executions}:*": "The Map describes and stops its state machine's own executions, named by AWS.",
-            f"{own_executions}/{label}:*": "The Map redrives its own child executions, named by AWS.",
+            f"{own_executions}:*": "The Map describes and stops executions of its own state machine, which AWS names.",
+            f"{own_executions}/{label}:*": "The Map redrives its own child executions, which AWS names.",
         },
     )
 
@@ -179,9 +182,9 @@ def _executions_of(workflow: WorkflowStack, machine: sfn.StateMachine) -> str:
 
 
 def acknowledge_triggers(triggers: TriggersStack, stage: str) -> None:
-    """Like `acknowledge`, for what starts executions."""
+    """Accept the findings of the triggers stack."""
     schedules = triggers.schedules
-    _accept(schedules.dead_letters, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
+    _accept_dead_letters(schedules.dead_letters)
     _accept_wildcards(schedules.starter.role, {"*": _XRAY})
     _accept(schedules.starter.function, {"AwsSolutions-L1": _RUNTIME})
     _accept_uploads(triggers, stage)
@@ -191,10 +194,14 @@ def _accept_uploads(triggers: TriggersStack, stage: str) -> None:
     trigger, names = triggers.uploads, Storage.of(stage)
     uploads = names.objects_arn(names.results_bucket, f"{layout.UPLOADS_PREFIX}*")
     markers = names.objects_arn(names.datasets_bucket, f"*/{MARKER_NAME}")
-    reasons = {"*": _XRAY, uploads: _KEYS_UNKNOWN, markers: "A marker may lie in any folder of any dataset."}
+    reasons = {"*": _XRAY, uploads: _KEYS_UNKNOWN, markers: "A marker may be in any folder of any dataset."}
     _accept_wildcards(trigger.starter.role, reasons)
     _accept(trigger.starter.function, {"AwsSolutions-L1": _RUNTIME})
-    _accept(trigger.dead_letters, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
+    _accept_dead_letters(trigger.dead_letters)
+
+
+def _accept_dead_letters(dead_letters: DeadLetters) -> None:
+    _accept(dead_letters.queue, {"AwsSolutions-SQS3": "It is a dead-letter queue itself."})
 
 
 def _accept(construct: IConstruct, reasons: dict[str, str]) -> None:
@@ -208,7 +215,7 @@ def _accept_wildcards(construct: Construct, reasons: dict[str, str]) -> None:
 
 
 def _as_in_finding(value: object) -> str:
-    """An ARN as cdk-nag spells it: text stays, a reference becomes its logical id in angle brackets."""
+    """Spell an ARN as cdk-nag does: text as it is, a reference as its logical id in angle brackets."""
     match value:
         case str():
             return value

@@ -1,4 +1,4 @@
-"""What ships where, as allow-lists: each deployable gets its own folders and its copy of the contract."""
+"""The files that each deployable gets, as allow-lists: its own folders and a copy of the contract."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from contract.catalog.image_variants import CORE, ImageVariant
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = "inference_container/Dockerfile"
 
-# Patterns as in a .dockerignore, where "*" matches names with a leading dot as well.
+# Patterns of .dockerignore files, in which "*" also matches names with a leading dot.
 _NEVER = ("**/__pycache__", "**/*.pyc", "**/.DS_Store")
 
 
@@ -22,7 +22,10 @@ def _only(folders: Sequence[str]) -> list[str]:
 
 
 def lambda_code() -> lambda_.Code:
-    """The code of all functions: `lambdas` and `contract`. Libraries come from the runtime and the Powertools layer."""
+    """Return the code of all functions: `lambdas` and `contract`.
+
+    Libraries come from the Lambda runtime and the Powertools layer.
+    """
     return lambda_.Code.from_asset(str(ROOT), exclude=_only(["lambdas", "contract"]), ignore_mode=IgnoreMode.DOCKER)
 
 
@@ -33,7 +36,9 @@ def container_image(
     variant: ImageVariant = CORE,
     accelerator: str = "cpu",
 ) -> ecr_assets.DockerImageAsset:
-    """A variant of the scoring container: `inference_container` and `contract`, built when it is deployed."""
+    """Declare a variant of the image from `inference_container` and `contract`, built at
+    deployment.
+    """
     defaults = {"VARIANT": CORE, "ACCELERATOR": "cpu"}
     arguments = {"VARIANT": variant, "ACCELERATOR": accelerator}
     return ecr_assets.DockerImageAsset(
@@ -44,6 +49,6 @@ def container_image(
         exclude=_only(["inference_container", "contract"]),
         ignore_mode=IgnoreMode.DOCKER,
         build_args={name: value for name, value in arguments.items() if value != defaults[name]} or None,
-        # SageMaker's instances are x86; a laptop may not be.
+        # SageMaker's instances are x86; the machine that builds may not be.
         platform=ecr_assets.Platform.LINUX_AMD64,
     )

@@ -1,5 +1,12 @@
-"""The steps of the workflow that are Lambda functions: one folder a step, named like the step.
+"""The steps of the two workflows that are Lambda functions: one folder per step, named like the
+step.
 
-In each folder `handler.py` parses, calls and returns; `action.py` does the step with what the deployment offers;
-`logic.py` holds the decisions as pure functions. Only `job_table.py` knows DynamoDB, only `object_store.py` knows S3.
+In each folder, `handler.py` parses the event, calls the step and returns its result. The module
+named after the step's verb does the work. `decisions.py`, where there is one, holds pure functions
+without I/O. Steps do not import each other; what they share is in these rooms:
+
+- `stage`: settings, AWS clients, table, buckets and logs; each AWS operation has one module that calls it
+- `dataset`: which objects of a dataset are data, and their columns
+- `planning`: what PlanExecution, PlanTraining and PrepareTraining share
+- `attempts`: what the steps of a job's attempt share
 """

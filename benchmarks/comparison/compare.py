@@ -1,4 +1,4 @@
-"""Runs contenders in turn over a workload, holds their answers against each other, and prints paired ratios."""
+"""Run contenders in turn over a workload, compare their predictions, and compute paired ratios."""
 
 import json
 import os
@@ -19,34 +19,34 @@ from benchmarks.contenders.fleetscore import REPOSITORY
 from benchmarks.contenders.fleetscore import outputs as fleetscore_outputs
 from benchmarks.workloads.workload import Prepared, Workload, prepare
 
-# The machine that measures may have set a kernel for old libraries; a benchmark takes the library's own choice.
+# Variables that select library kernels or threads. Contenders use the library's own choice.
 _NOT_INHERITED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _ONE_LIBRARY_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _ENVIRONMENT = {
-    # One thread a call and whole batches beside each other: measured faster than one call with all threads.
+    # Batches in parallel with one thread per call are faster than one call with all threads.
     "in_memory": _ONE_LIBRARY_THREAD,
     "dask_frame": _ONE_LIBRARY_THREAD,
     "ray_data": {**_ONE_LIBRARY_THREAD, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"},
     "spark": {**_ONE_LIBRARY_THREAD, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable},
 }
-"""What a contender's tuning sets before it starts. The article's loop and Fleetscore get none of it."""
+"""Tuning variables per contender. The article's loop and Fleetscore get none."""
 
 
 class DifferentAnswersError(AssertionError):
-    """A contender did not predict what the others did: its times mean nothing."""
+    """Contenders gave different predictions, so their times are not comparable."""
 
 
 @dataclass
 class Cell:
-    """What was measured of one workload."""
+    """The measurements of one workload."""
 
     workload: Workload
     usages: dict[str, list[Usage]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def ratio(self, of: str, to: str, what: str) -> tuple[float, float, float]:
-        """Median, least and greatest of the paired ratios `of / to`: how many times more `of` takes."""
+        """Return median, minimum and maximum of the paired ratios `of / to`."""
         pairs = zip(self.usages[of], self.usages[to], strict=True)
         ratios = [getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in pairs]
         return statistics.median(ratios), min(ratios), max(ratios)
@@ -56,7 +56,9 @@ class Cell:
 
 
 def compare(workload: Workload, contenders: Sequence[str], *, repetitions: int, cache: Path) -> Cell:
-    """Every contender once a repetition, in an order that rotates, so that a slow minute strikes all alike.
+    """Run every contender once per repetition and return the measurements.
+
+    The order rotates, so that a slow minute affects all contenders alike.
 
     Raises DifferentAnswersError, and RuntimeError when a contender fails.
     """
@@ -78,15 +80,16 @@ def compare(workload: Workload, contenders: Sequence[str], *, repetitions: int, 
                 if name == "in_memory":
                     cell.notes["in_memory_seconds"] = json.loads((output / "seconds.json").read_text(encoding="utf-8"))
             _empty(output)
-    _hold_against_each_other(workload, answers)
+    _compare_answers(workload, answers)
     return cell
 
 
 def _empty(folder: Path) -> None:
-    """Give the disk its room back without deleting a file.
+    """Free the disk space of all files without deleting a file.
 
-    ext4 without a journal does not use an inode again for minutes, and looks through all that were deleted for each
-    new file: a millisecond each after some hundred, for whoever is measured next, and most for who makes most files.
+    ext4 without a journal does not reuse an inode for minutes, and inspects all deleted ones for
+    each new file: a millisecond each after some hundred deletions. That would slow down the
+    contenders that follow.
     """
     for parent, _, names in os.walk(folder):
         for path in (Path(parent, name) for name in names):
@@ -108,7 +111,7 @@ def _run(name: str, prepared: Prepared, output: Path, cache: Path) -> Usage:
 
 
 def _answer(name: str, output: Path, index: int, prepared: Prepared) -> Any:
-    """A model's predictions by `row_id`, and proof that the other columns came through."""
+    """Return a model's predictions by `row_id`, and the sum of a column that no model reads."""
     model = prepared.model_folders[index].name
     if name == "in_memory":
         return np.load(output / f"{model}.npy")
@@ -118,7 +121,7 @@ def _answer(name: str, output: Path, index: int, prepared: Prepared) -> Any:
         folder = output / model
     files = sorted(str(path) for path in folder.rglob("*.parquet") if not path.name.startswith(("_", ".")))
     table = ds.dataset(files, format="parquet").to_table(columns=["row_id", "amount", "prediction"])
-    # Of text input Fleetscore keeps the text of whatever no model reads.
+    # Fleetscore keeps the text of columns that no model reads, so cast them.
     ids = table["row_id"].cast(pa.int64()).to_numpy()
     order = np.argsort(ids, kind="stable")
     if not np.array_equal(ids[order], np.arange(prepared.workload.total_rows)):
@@ -127,7 +130,7 @@ def _answer(name: str, output: Path, index: int, prepared: Prepared) -> Any:
     return table["prediction"].cast(pa.int64()).to_numpy()[order], float(amount.sum())
 
 
-def _hold_against_each_other(workload: Workload, answers: dict[str, list[Any]]) -> None:
+def _compare_answers(workload: Workload, answers: dict[str, list[Any]]) -> None:
     reference = answers.get("article") or next(iter(answers.values()))
     for name, found in answers.items():
         for index, (ours, theirs) in enumerate(zip(found, reference, strict=True)):

@@ -1,8 +1,9 @@
 """Measure wall time, CPU time and peak memory of a command with all the processes that it starts.
 
-`python -m benchmarks.comparison.measure REPORT MARKS -- COMMAND…` runs the command and writes a `Usage` as JSON.
-Each measurement runs in a process of its own that adopts and reaps every orphan (Linux: PR_SET_CHILD_SUBREAPER).
-So the CPU time of daemons that a framework leaves behind (raylets, JVMs) is counted too.
+`python -m benchmarks.comparison.measure REPORT MARKS -- COMMAND…` runs the command and writes a
+`Usage` as JSON. Each measurement runs in a process of its own that adopts and reaps every orphan
+(Linux: PR_SET_CHILD_SUBREAPER). So the CPU time of daemons that a framework leaves behind (raylets,
+JVMs) is counted too.
 """
 
 import ctypes
@@ -19,22 +20,29 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 _SAMPLE_SECONDS = 0.05
 _SAMPLING_SHARE = 0.05
-"""Of the time, at most: with dozens of processes a sample takes so long that it would slow down what it watches."""
+"""Largest share of time spent on sampling.
+
+With dozens of processes a sample is slow enough to matter.
+"""
 _DEADLINE_SECONDS = 1_800
 _SECONDS_FOR_ORPHANS = 20.0
 MARKS = "FLEETSCORE_BENCHMARK_MARKS"
-"""Path to which a contender writes the moment at which it was ready, see `mark_ready`."""
+"""Name of the variable with the file in which a contender notes when it is ready, see `mark_ready`.
+"""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one run took. Seconds and bytes; `ready_*` are what had passed when the contender said it was ready."""
+    """Time and memory of one run, in seconds and bytes.
+
+    `ready_wall` and `ready_cpu` are the times until the contender was ready.
+    """
 
     exit_code: int
     wall: float
     cpu: float
     peak_bytes: int
-    """Largest sum of the proportional set sizes of all its processes, sampled every 50 ms or, of many, less often."""
+    """Largest sampled sum of the proportional set sizes of all processes."""
     ready_wall: float
     ready_cpu: float
 
@@ -48,13 +56,13 @@ class Usage:
 
 
 def mark_ready() -> None:
-    """Called by a contender after start-up, before its first row."""
+    """Note that start-up is over. A contender calls this before its first row."""
     if MARKS in os.environ:
         Path(os.environ[MARKS]).write_text(f"{time.monotonic()}", encoding="ascii")
 
 
 def measure(command: list[str], environment: dict[str, str], folder: Path, log: Path) -> Usage:
-    """Run a command under a measuring process of its own."""
+    """Run a command under a separate measuring process and return its usage."""
     folder.mkdir(parents=True, exist_ok=True)
     report, marks = folder / "usage.json", folder / "ready"
     report.unlink(missing_ok=True)
@@ -71,14 +79,14 @@ def measure(command: list[str], environment: dict[str, str], folder: Path, log: 
 
 
 class _Sampler(threading.Thread):
-    """Watches the process tree from outside; its own CPU time is the measuring process's and not counted."""
+    """A thread that samples the process tree. Its own CPU time is not counted."""
 
     def __init__(self, marks: Path) -> None:
         super().__init__(daemon=True)
         self.peak = 0
         self.ready_cpu = 0.0
         self._cpu: dict[int, float] = {}
-        """Of each process that was ever seen, what it had taken when it was seen last."""
+        """CPU seconds of each process when it was last seen."""
         self._marks = marks
         self._ended = threading.Event()
 
@@ -105,9 +113,7 @@ class _Sampler(threading.Thread):
 
 def main(report: Path, marks: Path, command: list[str]) -> int:
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(
-            ctypes.get_errno(), "this process cannot become the reaper of orphans: benchmarks need Linux 3.4+"
-        )
+        raise OSError(ctypes.get_errno(), "this process cannot adopt orphans: benchmarks need Linux 3.4+")
     sampler = _Sampler(marks)
     sampler.start()
     began = time.monotonic()
@@ -121,15 +127,15 @@ def main(report: Path, marks: Path, command: list[str]) -> int:
     _reap_orphans()
     sampler.end()
     ready = float(marks.read_text(encoding="ascii")) - began if marks.exists() else 0.0
-    # A daemon that ignores the end of its children takes their time with it: Ray's does. What was seen is less than
-    # what was taken by a sample's length a process.
+    # The CPU time of children is lost when a daemon ignores their end, as Ray's does. Then use the
+    # samples, which miss at most one sampling interval per process.
     usage = Usage(code, wall, max(_reaped_cpu(), sampler.seen_cpu), sampler.peak, ready, sampler.ready_cpu)
     report.write_text(json.dumps(asdict(usage)), encoding="utf-8")
     return 0
 
 
 def _reap_orphans() -> None:
-    """Wait for what the command left behind; what does not end by itself is ended."""
+    """Terminate the processes that the command left behind, and wait for their end."""
     deadline = time.monotonic() + _SECONDS_FOR_ORPHANS
     while left := _descendants(os.getpid()):
         late = time.monotonic() > deadline
@@ -175,7 +181,7 @@ def _proportional_bytes(pid: int) -> int:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of a process by itself."""
+    """Return the CPU seconds of one process without its children."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the question scripts share: their arguments, their table, and where results are kept."""
+"""The arguments, result table and result files that all question scripts share."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ CACHE = Path("build/benchmarks").resolve()
 
 @dataclass(frozen=True)
 class Size:
-    """How much to measure: a few minutes for all questions together, or as long as it takes."""
+    """How much to measure: quick (a few minutes for all questions) or full."""
 
     full: bool
     repetitions: int
@@ -26,16 +26,16 @@ class Size:
 
 @dataclass(frozen=True)
 class Case:
-    """One workload and who is measured on it; the first contender is what the others are compared with."""
+    """One workload and its contenders. The others are compared with the first contender."""
 
     workload: Workload
     contenders: Sequence[str] = ("article", "fleetscore")
 
 
 def ask(question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]]) -> list[Cell]:
-    """Measure every case, print the table, and keep the numbers in `benchmarks/results/<question>.json`."""
+    """Measure every case, print the table, and save the numbers below `results/`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="the sizes of the README's table, not the quick ones")
+    parser.add_argument("--full", action="store_true", help="use the sizes of the README's table, not the quick ones")
     parser.add_argument("--repetitions", type=int, help="runs of each contender (default: 3, full: 5)")
     parser.add_argument("--only", nargs="*", help="names of workloads")
     options = parser.parse_args()
@@ -50,7 +50,8 @@ def ask(question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]])
         cells.append(cell)
         for line in rows(cell, case.contenders):
             print(line, flush=True)
-        # After each: what was measured for minutes is not lost with the one that follows.
+        # Save after each case, so that an error in a later one does not lose minutes of
+        # measurements.
         save(cells, RESULTS / f"{question}{'' if size.full else '-quick'}.json")
     return cells
 
@@ -62,7 +63,10 @@ HEADER = (
 
 
 def rows(cell: Cell, contenders: Sequence[str]) -> list[str]:
-    """A table row a contender. A ratio says how many times more the first contender takes: above 1 is better."""
+    """Return one table row per contender.
+
+    A ratio above 1 means that the first contender takes more.
+    """
     first = contenders[0]
     lines = []
     for name in contenders:

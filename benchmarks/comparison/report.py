@@ -1,4 +1,4 @@
-"""Writes the result tables of `benchmarks/README.md` from the files in `benchmarks/results/`."""
+"""Write the result tables of `benchmarks/README.md` from the files in `benchmarks/results/`."""
 
 import json
 import sys

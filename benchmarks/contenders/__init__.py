@@ -1,7 +1,7 @@
-"""What is compared. Each contender is a program: `python -m benchmarks.contenders.<name> ROOT OUTPUT`.
+"""The contenders. Each is a program: `python -m benchmarks.contenders.<name> ROOT OUTPUT`.
 
-It scores every object below the job's data folder with every model of the job, and writes Parquet below
-`OUTPUT/model-<nn>/`, with all columns of the input and `prediction`.
+It scores every object below the job's data folder with every model of the job, and writes Parquet
+below `OUTPUT/model-<nn>/`, with all columns of the input and `prediction`.
 """
 
 import json
@@ -13,7 +13,7 @@ from contract.layout import ContainerPaths
 
 
 def arguments() -> tuple[Path, Path]:
-    """ROOT and OUTPUT."""
+    """Return ROOT and OUTPUT of the command line."""
     return Path(sys.argv[1]), Path(sys.argv[2])
 
 

@@ -1,7 +1,7 @@
-"""The article's own loop: a process pool with one task a file, each of which loads the model anew.
+"""The article's loop: a process pool with one task per file, each of which loads the model again.
 
-As published, but for what does not run as printed: `joblib` is imported, and `predict` gets the model's features and
-not every column of the file. Library threads are left as they are.
+Two changes make the published code run: `joblib` is imported, and `predict` gets the model's
+features instead of every column of the file. Library threads are not limited.
 """
 
 import os
@@ -17,7 +17,7 @@ from benchmarks.contenders import arguments, features_of, model_folders, objects
 
 
 def read_object(path: Path) -> pd.DataFrame:
-    """The article reads Parquet; for the other forms pandas' own readers stand in its place."""
+    """Read an object with pandas. The article reads Parquet only."""
     if path.suffix == ".csv":
         return pd.read_csv(path)
     if path.suffix == ".jsonl":
@@ -47,7 +47,7 @@ def main() -> None:
             ]
             results = []
             for future in as_completed(futures):
-                results.append(future.result())  # noqa: PERF401 - the article's words
+                results.append(future.result())  # noqa: PERF401 - the article's code
 
 
 if __name__ == "__main__":

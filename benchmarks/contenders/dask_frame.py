@@ -1,7 +1,7 @@
-"""Dask DataFrame: a partition a row group, scored by worker processes that keep the model, to Parquet.
+"""Dask DataFrame: worker processes keep the model and score one partition per row group.
 
-Tuned: one worker process a core with one thread each and one library thread; partitions by row group; the model is
-loaded once a worker; no dashboard. Ready when the workers are there.
+Tuned: one worker process per core, with one thread and one library thread; partitions by row group;
+the model is loaded once per worker; no dashboard. Ready when the workers have started.
 """
 
 import functools
@@ -36,7 +36,7 @@ def main() -> None:
         mark_ready()
         for folder in model_folders(root):
             data = dd.read_parquet(objects_of(root), split_row_groups=True)
-            meta = data._meta.assign(prediction=pd.Series(dtype="int64"))  # noqa: SLF001 - Dask's own way to say it
+            meta = data._meta.assign(prediction=pd.Series(dtype="int64"))  # noqa: SLF001 - Dask documents no public equivalent
             scored = data.map_partitions(score, str(folder / "model.joblib"), features, meta=meta)
             scored.to_parquet(str(output / folder.name), write_index=False)
 

@@ -1,4 +1,4 @@
-"""Fleetscore's container code as a job runs it: `python -m scoring` over a job's folder, files only."""
+"""Fleetscore's container code as a job runs it: `python -m scoring` over a job's folder."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Become the container's process in a folder of its own that shares the job's inputs."""
+    """Replace this process by the container's, in a separate folder that links to the job's inputs."""
     root, output = arguments()
     job = output / "ml"
     (job / "processing").mkdir(parents=True)
@@ -23,13 +23,13 @@ def main() -> None:
 
 
 def container_environment(job: Path) -> dict[str, str]:
-    """What stands for the image: its modules, and its /opt/ml."""
+    """Return the variables that replace the image: its module path, and its /opt/ml."""
     path = os.pathsep.join([str(REPOSITORY / "inference_container"), str(REPOSITORY)])
     return {"PYTHONPATH": path, ML_ROOT: str(job)}
 
 
 def outputs(output: Path, model: str) -> Path:
-    """Where the predictions of a model lie afterwards."""
+    """Return the folder with the predictions of a model."""
     return ContainerPaths(output / "ml").predictions / Path(output_key("benchmark", model, "execution-1", "x")).parent
 
 

@@ -1,7 +1,8 @@
-"""What the machine could do at most: decode the needed columns, then predict on arrays in memory, on all cores.
+"""Decoding and predicting in memory: read the needed columns, then predict on arrays, on all cores.
 
-Nothing is written, no model checked, no row accounted for. Loading libraries and model counts as start-up. With
-several models their predictions follow each other over the same arrays. Predictions are kept, to be compared.
+No output is written, no model is checked, no row is accounted for. Loading libraries and models
+counts as start-up. Several models predict one after the other over the same arrays. Predictions are
+kept for the comparison.
 """
 
 import json
@@ -50,14 +51,14 @@ def _matrix(path: str, features: list[str]) -> Any:
 
 
 def _native(model: Any) -> Callable[[Any], Any]:
-    """The cheapest call that gives the labels that `predict` gives."""
+    """Return the cheapest function that gives the same labels as `predict`."""
     if type(model).__module__.startswith("xgboost"):
         booster = model.get_booster()
         booster.set_param({"nthread": 1})
         return lambda block: (booster.inplace_predict(block.astype(np.float32)) > 0.5).astype(np.int64)
     if type(model).__module__.startswith("lightgbm"):
         return lambda block: (model.booster_.predict(block, num_threads=1) > 0.5).astype(np.int64)
-    return lambda block: model.predict(block)  # noqa: PLW0108 - typed so
+    return lambda block: model.predict(block)  # noqa: PLW0108 - the lambda has the declared type
 
 
 if __name__ == "__main__":

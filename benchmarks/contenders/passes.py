@@ -1,4 +1,4 @@
-"""Fleetscore once a model: as many jobs over the same data as there are models, one after the other."""
+"""Fleetscore with one job per model, one after the other over the same data."""
 
 import dataclasses
 import os

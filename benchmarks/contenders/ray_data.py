@@ -1,8 +1,8 @@
-"""Ray Data: Parquet objects through actors that have the model loaded, to Parquet.
+"""Ray Data: actors keep the model and score batches of Parquet objects, to Parquet.
 
-Tuned: one actor a core, each with one library thread, and a place more for reading and writing, without which actors
-on all cores starve the read and nothing ever ends; batches of 65,536 rows as Arrow tables; at least four blocks a core;
-no dashboard, no usage report. Ready when the cluster is up and the actors' code can be sent.
+Tuned: one actor per core with one library thread; one more slot for reading and writing, without
+which the actors starve the readers and the run never ends; batches of 65,536 rows as Arrow tables;
+at least four blocks per core; no dashboard, no usage report. Ready when the cluster has started.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from benchmarks.contenders import arguments, cores, features_of, model_folders, 
 
 
 class Predictor:
-    """A model in an actor."""
+    """An actor with a loaded model."""
 
     def __init__(self, folder: Path, features: list[str]) -> None:
         self._model = joblib.load(folder / "model.joblib")

@@ -1,4 +1,4 @@
-"""What does scoring with several models in one pass over the data save against one pass a model?"""
+"""How much faster is one pass with several models than one pass per model?"""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ def cases(size: Size) -> Sequence[Case]:
     few: tuple[int, ...] = (size.of(25_000, 100_000),) * 16
     found = [("models-1", 1, few), ("models-10", 10, few)]
     if size.full:
-        # Fifty outputs of the larger objects would take 22 GB a contender.
+        # Fifty outputs of the larger objects would take 22 GB per contender.
         found.append(("models-50", 50, (25_000,) * 8))
     return [Case(Workload(name, rows, ("light",) * count), ("passes", "fleetscore")) for name, count, rows in found]
 

@@ -1,4 +1,4 @@
-"""How fast is one big object scored, when it has many row groups, and when it has a single one?"""
+"""How fast is one big object scored, with many row groups and with a single one?"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""How fast are Ray Data, Dask and Spark on the same objects? `warm` leaves out what passes before the first row."""
+"""How fast are Ray Data, Dask and Spark on the same objects?
+
+`warm` excludes the time before the first row.
+"""
 
 import shutil
 import sys
@@ -13,7 +16,7 @@ def cases(size: Size) -> Sequence[Case]:
     if shutil.which("java"):
         contenders.append("spark")
     else:
-        print("Spark is left out: there is no Java on this machine (17 or newer is needed).", file=sys.stderr)
+        print("Spark is skipped: this machine has no Java (17 or newer is needed).", file=sys.stderr)
     small = (5_000,) * size.of(60, 400)
     big = (size.of(400_000, 1_000_000),)
     return [

@@ -1,4 +1,4 @@
-"""How fast are many small objects scored, where reading, start-up and one model load an object dominate?"""
+"""How fast are many small objects scored, when reading, start-up and model loading dominate?"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How long does a job of 1,000 rows take from its start to its exit? That bounds the time until it can predict."""
+"""How long does a job of 1,000 rows take? That limits the time until it can predict."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How fast are CSV and JSON Lines scored? The article reads Parquet only: its loop reads them with pandas here."""
+"""How fast are CSV and JSON Lines scored? The article's loop reads them with pandas."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The models of the benchmarks, trained by seed on a sample of their workload's own data."""
+"""The models of the benchmarks, trained with a seed on a sample of the workload's data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ TRAINING_ROWS = 20_000
 
 @dataclass(frozen=True)
 class ModelKind:
-    """One kind of model: how it is made, and in which format Fleetscore gets it.
+    """One kind of model: how to train it, and its format for Fleetscore.
 
-    Every contender but Fleetscore loads `model.joblib`, as the article's loop does.
+    All other contenders load `model.joblib`, as the article's loop does.
     """
 
     name: str
@@ -35,7 +35,7 @@ def _light(seed: int) -> Any:
 
 
 def _xgboost(seed: int) -> Any:
-    import xgboost  # noqa: PLC0415 - only the library that the benchmark asks for
+    import xgboost  # noqa: PLC0415 - import only the library that the benchmark needs
 
     return xgboost.XGBClassifier(n_estimators=500, max_depth=6, learning_rate=0.05, random_state=seed)
 
@@ -73,17 +73,17 @@ KINDS = {
 
 
 def train(kind: ModelKind, seed: int, features: Any, labels: Any, folder: Path) -> None:
-    """Train a model and write it as `model.joblib` and, where that is another one, as Fleetscore's own file."""
+    """Train a model and write `model.joblib` and, if its format has another, Fleetscore's file."""
     model = kind.make(seed).fit(features, labels)
     folder.mkdir(parents=True, exist_ok=True)
-    # Trained with all cores, and published as trained: the article's loop loads what training left.
+    # Saved as trained, with its number of threads, because the article's loop loads it like this.
     joblib.dump(model, folder / "model.joblib")
     if kind.file != "model.joblib":
         model.save_model(folder / kind.file)
 
 
 def labels_of(matrix: Any, seed: int) -> Any:
-    """Labels that trees and lines can both learn something of."""
+    """Return labels from which both trees and linear models can learn."""
     random = np.random.default_rng(seed)
     score = matrix[:, 0] + np.sin(2 * matrix[:, 1]) - matrix[:, 2] * (matrix[:, 3] > 0)
     return (score + random.normal(0, 0.5, len(matrix)) > 0).astype(np.int64)

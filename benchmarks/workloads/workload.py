@@ -1,6 +1,7 @@
-"""Workloads: data by seed and models, laid out as SageMaker Processing lays out a job, made once and kept.
+"""Workloads: data and models generated from a seed, laid out like a SageMaker job.
 
-Rows have a unique `row_id`, float64 features, and three columns that no model reads (two texts and a number).
+Rows have a unique `row_id`, float64 features, and three columns that no model reads (two texts and
+a number).
 """
 
 import hashlib
@@ -31,12 +32,15 @@ Form = Literal["parquet", "csv", "jsonl"]
 
 @dataclass(frozen=True)
 class Workload:
-    """`rows` are the rows of each object; `group_rows` those of a Parquet row group."""
+    """A data set and its models.
+
+    `rows` has the rows of each object, `group_rows` those of a row group.
+    """
 
     name: str
     rows: tuple[int, ...]
     models: tuple[str, ...] = ("light",)
-    """Names of `KINDS`; the same one may be there several times, each is trained with a seed of its own."""
+    """Names of `KINDS`. A name may be repeated; each model is trained with another seed."""
     features: int = 30
     group_rows: int = 100_000
     form: Form = "parquet"
@@ -75,7 +79,7 @@ class Prepared:
 
 
 def prepare(workload: Workload, cache: Path) -> Prepared:
-    """Make a workload below `cache`, or find it there."""
+    """Return the workload below `cache`, and generate it first if it is missing."""
     root = cache / f"{workload.name}-{workload.digest}"
     if not root.exists():
         unfinished = root.with_name(f"{root.name}.unfinished")
@@ -175,7 +179,7 @@ def _tables(workload: Workload, first_row: int, rows: int, seed: int) -> Iterato
         columns["customer"] = pa.array(np.char.add("customer-", random.integers(0, 10**9, count).astype(str)))
         columns["segment"] = pa.array(_SEGMENTS[random.integers(0, len(_SEGMENTS), count)])
         columns["amount"] = random.gamma(2.0, 50.0, count)
-        # Six digits, as measurements have, so that text formats hold the same numbers.
+        # Round to six digits, so that text formats have exactly the same numbers.
         matrix = random.normal(size=(count, workload.features)).round(6)
         columns |= {name: matrix[:, index] for index, name in enumerate(workload.feature_names)}
         yield pa.table(columns)

@@ -1,43 +1,91 @@
-"""`fleetscore backfill`."""
+"""`fleetscore backfill`: one execution for each dataset of a period."""
 
-from argparse import Namespace
 from collections.abc import Mapping
 
+import rich_click as click
+
+from cli.command_line import Command
 from cli.failures import ExitStatus
+from cli.invocation import Invocation
+from cli.options import words
 from cli.output import Output
-from cli.stage.backfill import Backfill, Outcome, Slot, expand, read_time
+from cli.stage.backfill import STEPS, Backfill, Outcome, Slot, expand, read_time
 from cli.stage.catalog import Catalog
-from cli.stage.connection import Connection
-from cli.stage.deployment import find_deployment
 from cli.stage.executions import Executions
 from cli.views.tables import add_row, counted, plain_table
 from contract.catalog.models import Model
 from contract.problems import InvalidInputError, Problem
 
-MOST_AT_ONCE = 100
+MAX_EXECUTIONS = 100
+"""Largest value of --max-executions."""
 
 
-def backfill(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    slots = expand(
-        options.dataset,
-        read_time("from", options.since),
-        read_time("to", options.until),
-        options.every,
-        options.name,
-    )
-    if not 1 <= options.max_executions <= MOST_AT_ONCE:
-        problem = Problem("max-executions", options.max_executions, f"1 to {MOST_AT_ONCE}")
+@click.command(
+    "backfill",
+    cls=Command,
+    examples=r"""
+    fleetscore backfill --dataset 'flights-{date}' --from 2026-01-01 --to 2026-01-31 --dry-run
+    fleetscore backfill --dataset 'clicks-{date}T{hour}' --every hour \
+        --from 2026-01-31T00 --to 2026-01-31T23 --models churn --max-executions 4
+    """,
+)
+@click.option(
+    "--dataset",
+    required=True,
+    metavar="TEMPLATE",
+    help="Name of a dataset with {date}, {year}, {month}, {day}, {hour} or {week} in it, such as 'flights-{date}'.",
+)
+@click.option(
+    "--from",
+    "since",
+    required=True,
+    metavar="TIME",
+    help="The first date, or date and hour such as 2026-01-31T06, in UTC.",
+)
+@click.option("--to", "until", required=True, metavar="TIME", help="The last one, included.")
+@click.option(
+    "--every",
+    type=click.Choice(sorted(STEPS)),
+    default="day",
+    metavar="|".join(sorted(STEPS)),
+    help="Period of one dataset. Default: day.",
+)
+@click.option("--models", type=words, metavar="A,B", help="Models to score with. Default: every enabled model.")
+@click.option("--max-executions", type=int, default=1, metavar="N", help="Executions that run in parallel. Default: 1.")
+@click.option("--name", metavar="NAME", help="Beginning of the executions' names. Default: made from the template.")
+@click.option("--dry-run", is_flag=True, help="List datasets and executions; start nothing.")
+@click.pass_obj
+def backfill(
+    invocation: Invocation,
+    *,
+    dataset: str,
+    since: str,
+    until: str,
+    every: str,
+    models: list[str] | None,
+    max_executions: int,
+    name: str | None,
+    dry_run: bool,
+) -> ExitStatus:
+    """Score every dataset of a period, each in an execution of its own.
+
+    Datasets that every model has scored are skipped, so the command can be interrupted and repeated.
+    """
+    output = invocation.output
+    slots = expand(dataset, read_time("from", since), read_time("to", until), every, name)
+    if not 1 <= max_executions <= MAX_EXECUTIONS:
+        problem = Problem("max-executions", max_executions, f"1 to {MAX_EXECUTIONS}")
         raise InvalidInputError("backfill", [problem])
-    if options.dry_run:
+    if dry_run:
         table = plain_table("dataset", "execution")
         for slot in slots:
             add_row(table, slot.dataset, slot.execution_id)
         output.data([vars(slot) for slot in slots], table)
         return ExitStatus.SUCCEEDED
-    deployment = find_deployment(connection, options.stage)
-    models = choose_models(Catalog(connection, deployment), options.models)
-    work = Backfill(connection, deployment, Executions(connection, deployment))
-    output.line(f"{counted(len(slots), 'dataset')}, {counted(len(models), 'model')}")
+    deployment = invocation.deployment()
+    chosen = choose_models(Catalog(invocation.connection, deployment), models)
+    runner = Backfill(invocation.connection, deployment, Executions(invocation.connection, deployment))
+    output.line(f"{counted(len(slots), 'dataset')}, {counted(len(chosen), 'model')}")
     ended: list[Slot] = []
 
     def tell(slot: Slot, execution_id: str, what: str) -> None:
@@ -47,10 +95,11 @@ def backfill(options: Namespace, connection: Connection, output: Output) -> Exit
         output.line(f"[{len(ended):,}/{len(slots):,}] {slot.dataset}: {text}")
 
     try:
-        outcomes = work.run(slots, models, named=options.models is not None, at_once=options.max_executions, tell=tell)
+        outcomes = runner.run(slots, chosen, named=models is not None, at_once=max_executions, tell=tell)
     except KeyboardInterrupt:
         output.notice(
-            "\nExecutions that have been started go on. Run the same command again: it follows them and does the rest."
+            "\nStarted executions continue. Run the same command again: it follows them and scores the remaining "
+            "datasets."
         )
         return ExitStatus.INTERRUPTED
     _print(outcomes, output)
@@ -58,10 +107,10 @@ def backfill(options: Namespace, connection: Connection, output: Output) -> Exit
 
 
 def choose_models(catalog: Catalog, wanted: list[str] | None) -> list[Model]:
-    """The models that a backfill scores with.
+    """Return the models that a backfill scores with: the wanted ones, or every enabled one.
 
     Raises:
-        InvalidInputError: with every one that is unknown or disabled, or when there is none at all.
+        InvalidInputError: with every wanted model that is unknown or disabled, or when there is no model.
     """
     known = {model.model_id: model for model, _ in catalog.models()}
     problems = [
@@ -81,11 +130,14 @@ def choose_models(catalog: Catalog, wanted: list[str] | None) -> list[Model]:
 
 def _print(outcomes: Mapping[Slot, Outcome], output: Output) -> None:
     counts = {outcome: sum(found is outcome for found in outcomes.values()) for outcome in Outcome}
-    words = ", ".join(f"{count:,} {outcome.value.lower()}" for outcome, count in counts.items() if count)
+    summary = ", ".join(f"{count:,} {outcome.value.lower()}" for outcome, count in counts.items() if count)
     values = [{"dataset": slot.dataset, "outcome": outcome.value} for slot, outcome in outcomes.items()]
-    text = f"{counted(len(outcomes), 'dataset')}: {words}"
+    text = f"{counted(len(outcomes), 'dataset')}: {summary}"
     if counts[Outcome.FAILED]:
-        text += ". Run the same command again to try what is missing; `fleetscore status EXECUTION` says why."
+        text += (
+            ". `fleetscore status EXECUTION` shows why executions failed; run the same command again to score what is "
+            "missing."
+        )
     output.data(values, text)
 
 

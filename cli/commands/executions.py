@@ -1,26 +1,43 @@
-"""`fleetscore run`, `status` and `watch`."""
+"""`fleetscore run`, `status` and `watch`: start, show and follow executions."""
 
-from argparse import Namespace
 from pathlib import Path
 
+import rich_click as click
+
+from cli.command_line import Command, argument
 from cli.failures import CommandError, ExitStatus
+from cli.invocation import Invocation
+from cli.options import request_option, start_options
 from cli.output import Output
-from cli.stage.connection import Connection
-from cli.stage.deployment import find_deployment
 from cli.stage.executions import Executions, Snapshot, check_request
 from cli.views.executions import execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
 
+execution_argument = argument("execution", metavar="EXECUTION", help="The execution's id or ARN.")
 
-def run(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    request = read_request(options.input)
-    check_request(request)
-    if options.check:
+
+@click.command(
+    "run",
+    cls=Command,
+    examples="""
+    fleetscore run
+    fleetscore run --input '{"models": ["churn"]}' --wait
+    """,
+)
+@request_option
+@start_options
+@click.pass_obj
+def run(invocation: Invocation, *, request: str, name: str | None, wait: bool, check: bool) -> ExitStatus:
+    """Start an execution, and print its id."""
+    output = invocation.output
+    request_json = read_request(request)
+    check_request(request_json)
+    if check:
         output.data({"valid": True}, "The request is valid. Nothing was started.")
         return ExitStatus.SUCCEEDED
-    executions = Executions(connection, find_deployment(connection, options.stage))
-    execution_id = executions.start(request, options.name)
-    if not options.wait:
+    executions = Executions(invocation.connection, invocation.deployment())
+    execution_id = executions.start(request_json, name)
+    if not wait:
         arn = executions.execution_arn(execution_id)
         output.data({"execution_id": execution_id, "execution_arn": arn}, execution_id)
         return ExitStatus.SUCCEEDED
@@ -28,19 +45,37 @@ def run(options: Namespace, connection: Connection, output: Output) -> ExitStatu
     return follow(executions, execution_id, output)
 
 
-def watch_execution(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    executions = Executions(connection, find_deployment(connection, options.stage))
-    return follow(executions, options.execution, output)
-
-
-def status(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    executions = Executions(connection, find_deployment(connection, options.stage))
-    _print(executions, executions.snapshot(options.execution), output)
+@click.command(
+    "status",
+    cls=Command,
+    examples="""
+    fleetscore status nightly-2026-03-01
+    fleetscore status nightly-2026-03-01 --json
+    """,
+)
+@execution_argument
+@click.pass_obj
+def status(invocation: Invocation, *, execution: str) -> ExitStatus:
+    """Show an execution and its jobs."""
+    executions = Executions(invocation.connection, invocation.deployment())
+    _print(executions, executions.snapshot(execution), invocation.output)
     return ExitStatus.SUCCEEDED
 
 
+@click.command("watch", cls=Command, examples="fleetscore watch nightly-2026-03-01")
+@execution_argument
+@click.pass_obj
+def watch_execution(invocation: Invocation, *, execution: str) -> ExitStatus:
+    """Follow an execution until it ends.
+
+    Its outcome is the exit status. Ctrl-C ends the command; the execution continues.
+    """
+    executions = Executions(invocation.connection, invocation.deployment())
+    return follow(executions, execution, invocation.output)
+
+
 def read_request(text: str) -> str:
-    """The request's JSON text, from the command line or from `@file`.
+    """Return the request's JSON text, from the command line or from `@file`.
 
     Raises:
         CommandError: when the file cannot be read.
@@ -55,13 +90,14 @@ def read_request(text: str) -> str:
 
 
 def follow(executions: Executions, execution: str, output: Output) -> ExitStatus:
+    """Show progress until the execution ends, then its outcome; return the exit status for it."""
     progress = None if output.as_json else progress_for(output.console)
     try:
         snapshot = watch(executions, execution, progress)
     except KeyboardInterrupt:
         output.notice(
-            f"\nThe execution goes on. Follow it again with `fleetscore watch {execution}`; "
-            f"end it with `aws stepfunctions stop-execution --execution-arn {executions.find_arn(execution)}`."
+            f"\nThe execution continues. Follow it again with `fleetscore watch {execution}`; "
+            f"stop it with `aws stepfunctions stop-execution --execution-arn {executions.find_arn(execution)}`."
         )
         return ExitStatus.INTERRUPTED
     _print(executions, snapshot, output)

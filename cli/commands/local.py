@@ -1,31 +1,55 @@
-"""`fleetscore up` and `down`: the only commands that know the embedded AWS."""
+"""`fleetscore up` and `down`: the only commands that use the embedded AWS."""
 
 import os
 import shlex
 import signal
 import tempfile
-from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import rich_click as click
+
+from cli.command_line import Command
 from cli.failures import CommandError, ExitStatus
-from cli.output import Output
-from cli.stage.connection import Connection
+from cli.invocation import Invocation
+from cli.options import FILE
 
 if TYPE_CHECKING:
     from embedded.images.image_store import ImageStore
     from embedded.server.endpoint import Endpoint
 
-_FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
-"""Left over from a real account, these would be used beside the embedded AWS's own keys."""
+_ACCOUNT_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
+"""Variables of a real account that AWS clients would combine with the embedded AWS's keys."""
+
+state_dir_option = click.option(
+    "--state-dir",
+    type=FILE,
+    default=Path(".fleetscore"),
+    metavar="FOLDER",
+    help="Folder of the embedded AWS's files. Default: .fleetscore.",
+)
 
 
-def up(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    """Start, deploy, print exports. The exports are all that goes to standard output: `eval "$(fleetscore up)"`."""
-    _need_the_checkout()
+@click.command(
+    "up",
+    cls=Command,
+    examples="""
+    eval "$(fleetscore up)"
+    fleetscore up --foreground
+    """,
+)
+@click.option("--foreground", is_flag=True, help="Run until Ctrl-C instead of in the background.")
+@state_dir_option
+@click.pass_obj
+def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStatus:
+    """Start the embedded AWS, deploy Fleetscore to it, and print exports for this shell.
+
+    Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS.
+    """
+    _require_checkout()
     from embedded.images.image_store import ImageStore  # noqa: PLC0415
     from embedded.server.embedded_aws import (  # noqa: PLC0415 - on an AWS account nothing may need the embedded AWS
         EmbeddedAws,
@@ -36,12 +60,12 @@ def up(options: Namespace, connection: Connection, output: Output) -> ExitStatus
     )
     from embedded.server.process import image_root  # noqa: PLC0415
 
-    state_dir: Path = options.state_dir
-    with _explained(), ended_by_signals(), _signed_in_to_nothing():
-        if options.foreground:
+    output = invocation.output
+    with _errors_of_the_embedded_aws(), ended_by_signals(), _without_aws_variables():
+        if foreground:
             with EmbeddedAws() as aws:
-                _deploy(options, aws.endpoint, aws.images, aws.root, output)
-                _print(options, aws.endpoint, output)
+                _deploy(invocation, aws.endpoint, aws.images, aws.root)
+                _print_exports(invocation, aws.endpoint)
                 output.notice("The embedded AWS runs until Ctrl-C.")
                 with suppress(KeyboardInterrupt):
                     signal.pause()
@@ -52,38 +76,45 @@ def up(options: Namespace, connection: Connection, output: Output) -> ExitStatus
             output.notice("Starting the embedded AWS ...")
             endpoint = start_detached(state_dir)
         try:
-            _deploy(options, endpoint, ImageStore(image_root(detached_root(state_dir))), state_dir, output)
+            _deploy(invocation, endpoint, ImageStore(image_root(detached_root(state_dir))), state_dir)
         except BaseException:
             if started_here:
                 stop_detached(state_dir)
             raise
-        _print(options, endpoint, output)
+        _print_exports(invocation, endpoint)
     return ExitStatus.SUCCEEDED
 
 
-def down(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    """End the embedded AWS of the state folder and remove what it left there."""
-    _need_the_checkout()
+@click.command("down", cls=Command, examples="fleetscore down")
+@state_dir_option
+@click.pass_obj
+def down(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
+    """Stop the embedded AWS and remove its files."""
+    _require_checkout()
     from embedded.server.embedded_aws import detached_endpoint, stop_detached  # noqa: PLC0415
 
-    with _explained():
-        endpoint = detached_endpoint(options.state_dir)
-        was_running = stop_detached(options.state_dir)
-    _remove_if_empty(options.state_dir)
-    text = "The embedded AWS has ended." if was_running else f"No embedded AWS was running in {options.state_dir}."
-    output.data({"was_running": was_running}, text)
+    with _errors_of_the_embedded_aws():
+        endpoint = detached_endpoint(state_dir)
+        was_running = stop_detached(state_dir)
+    _remove_if_empty(state_dir)
+    text = "The embedded AWS has ended." if was_running else f"No embedded AWS was running in {state_dir}."
+    invocation.output.data({"was_running": was_running}, text)
     if endpoint is not None and os.environ.get("AWS_ENDPOINT_URL") == endpoint.url:
-        output.notice(
-            f"This shell still points at it. Open another one, or run: unset {' '.join(endpoint.environment())}"
+        invocation.output.notice(
+            f"This shell still points at it. Open another shell, or run: unset {' '.join(endpoint.environment())}"
         )
     return ExitStatus.SUCCEEDED
 
 
-def _need_the_checkout() -> None:
-    """The command alone can be installed anywhere; the embedded AWS also needs the CDK app and its packages."""
+def _require_checkout() -> None:
+    """Check that the CDK app and the packages of the embedded AWS are there; the command alone lacks them.
+
+    Raises:
+        CommandError: naming what is missing.
+    """
     remedy = (
-        "`fleetscore up` and `down` work out of a clone of the Fleetscore repository: run `make setup` there, then its "
-        ".venv/bin/fleetscore, from whatever folder you like."
+        "`fleetscore up` and `down` need a clone of the Fleetscore repository: run `make setup` there, then its "
+        ".venv/bin/fleetscore from any folder."
     )
     try:
         import embedded.cdk.deploy  # noqa: PLC0415
@@ -101,33 +132,41 @@ def _app() -> Path:
     return Path(str(embedded.__file__)).resolve().parent.parent / "app.py"
 
 
-def _deploy(options: Namespace, endpoint: "Endpoint", images: "ImageStore", folder: Path, output: Output) -> None:
+def _deploy(invocation: Invocation, endpoint: "Endpoint", images: "ImageStore", folder: Path) -> None:
     from embedded.cdk.deploy import deploy  # noqa: PLC0415
     from embedded.cdk.synth import synthesize  # noqa: PLC0415
 
+    output = invocation.output
     with tempfile.TemporaryDirectory(prefix="assembly-", dir=folder) as assembly:
         output.notice("Synthesizing the CDK app ...")
-        # Here every instance of a job is a process on this machine.
-        context = {"fleetscore.stage": options.stage, "fleetscore.default_max_concurrency": max(2, os.cpu_count() or 2)}
+        # Each instance of a job is a process on this machine, so more jobs than cores gain nothing.
+        context = {
+            "fleetscore.stage": invocation.stage,
+            "fleetscore.default_max_concurrency": max(2, os.cpu_count() or 2),
+        }
         synthesize(_app(), Path(assembly), context, endpoint=endpoint)
         deploy(Path(assembly), endpoint, images, output.notice)
 
 
-def _print(options: Namespace, endpoint: "Endpoint", output: Output) -> None:
+def _print_exports(invocation: Invocation, endpoint: "Endpoint") -> None:
     environment = {name: value for name, value in endpoint.environment().items() if value}
-    value = {"endpoint_url": endpoint.url, "stage": options.stage, "environment": environment}
-    output.data(value, *export_lines(environment))
+    value = {"endpoint_url": endpoint.url, "stage": invocation.stage, "environment": environment}
+    invocation.output.data(value, *export_lines(environment))
 
 
 def export_lines(environment: Mapping[str, str]) -> list[str]:
-    """Shell commands that point a POSIX shell's AWS clients somewhere."""
+    """Return commands that make a POSIX shell's AWS clients use this environment.
+
+    >>> export_lines({"AWS_REGION": "us-east-1"})
+    ['unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN', 'export AWS_REGION=us-east-1']
+    """
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    return [f"unset {' '.join(_FOREIGN)}", *exports]
+    return [f"unset {' '.join(_ACCOUNT_VARIABLES)}", *exports]
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """What goes wrong in the embedded AWS as a sentence."""
+def _errors_of_the_embedded_aws() -> Iterator[None]:
+    """Turn the embedded AWS's own errors into a CommandError."""
     from embedded.cdk.assembly import AssemblyError  # noqa: PLC0415
     from embedded.cdk.deploy import DeployError  # noqa: PLC0415
     from embedded.cdk.node import NodeNotFoundError  # noqa: PLC0415
@@ -150,14 +189,14 @@ def _explained() -> Iterator[None]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that is closed, end a command as Ctrl-C does: nothing is left behind."""
+    """Make SIGTERM, and SIGHUP of a closed terminal, end the block like Ctrl-C, so that cleanup runs."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    # One that is ignored, as SIGHUP is below `nohup`, stays ignored.
-    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heard}
+    # An ignored signal, such as SIGHUP below `nohup`, stays ignored.
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in handled}
     try:
         yield
     finally:
@@ -166,15 +205,15 @@ def ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _signed_in_to_nothing() -> Iterator[None]:
-    """Without the shell's own account: a profile that it names would be looked up, and may not even exist."""
-    foreign = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    for name in foreign:
+def _without_aws_variables() -> Iterator[None]:
+    """Hide the shell's own AWS account: boto3 would look up its profile, which may not even exist."""
+    hidden = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    for name in hidden:
         del os.environ[name]
     try:
         yield
     finally:
-        os.environ.update(foreign)
+        os.environ.update(hidden)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,149 +1,197 @@
-"""`fleetscore models …`."""
+"""`fleetscore models`: look at models, and decide which version executions use."""
 
-from argparse import Namespace
-from contextlib import ExitStack
-from pathlib import Path
+import rich_click as click
 
-from cli.documents.artifact import fetch_artifact, hash_artifact
+from cli.command_line import CommandGroup, argument
 from cli.documents.comparison import compare
-from cli.documents.model_document import read_draft
-from cli.failures import CommandError, ExitStatus
-from cli.output import Output
-from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample
+from cli.failures import ExitStatus
+from cli.invocation import Invocation
+from cli.options import model_argument, reason_option, version_argument
 from cli.stage.catalog import Catalog, caller, no_current
-from cli.stage.connection import Connection
-from cli.stage.deployment import find_deployment
+from cli.stage.decisions import Decisions
 from cli.views.models import (
     comparison_json,
     comparison_view,
+    decision_line,
     history_table,
     model_json,
     models_table,
-    score_json,
-    score_view,
     version_table,
     versions_table,
 )
-from cli.views.recipes import decision_line
 from cli.views.tables import plain_json
-from contract.catalog.models import REASON_CHARACTERS, Model, ModelVersion
+from contract.catalog.models import REASON_CHARACTERS, Model
 from contract.problems import InvalidInputError, Problem
 
-_NO_DATASET = "sample"
-"""Of a record that is only tried and may name none."""
+
+@click.group(
+    "models",
+    cls=CommandGroup,
+    sections={
+        "Add models": ["register", "import", "test"],
+        "Inspect models": ["list", "show", "compare"],
+        "Choose the current version": ["promote", "rollback", "approve", "reject"],
+        "Include in executions": ["enable", "disable"],
+        "Train": ["recipe"],
+    },
+    modules={
+        "register": "cli.commands.registration:register",
+        "import": "cli.commands.registration:import_model",
+        "test": "cli.commands.model_test:test",
+        "recipe": "cli.commands.recipes:recipe",
+    },
+    examples="""
+    fleetscore models list
+    fleetscore models register @churn/model.json
+    """,
+)
+def models() -> None:
+    """Register models, choose their versions, and set how they are trained."""
 
 
-def list_models(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    models = Catalog(connection, find_deployment(connection, options.stage)).models()
-    shown = models_table(models) if models else "No models. Register one with `fleetscore models register`."
-    output.data([model_json(model, version) for model, version in models], shown)
+@models.command(
+    "list",
+    examples="""
+    fleetscore models list
+    fleetscore models list --json | jq -r '.[].model_id'
+    """,
+)
+@click.pass_obj
+def list_models(invocation: Invocation) -> ExitStatus:
+    """List every model."""
+    found = Catalog(invocation.connection, invocation.deployment()).models()
+    shown = models_table(found) if found else "No models. Register one with `fleetscore models register`."
+    invocation.output.data([model_json(model, version) for model, version in found], shown)
     return ExitStatus.SUCCEEDED
 
 
-def show(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    catalog = Catalog(connection, find_deployment(connection, options.stage))
-    model, versions = catalog.show(options.model, options.version)
-    details = version_table(versions[0]) if options.version else versions_table(model, versions)
+@models.command(
+    "show",
+    examples="""
+    fleetscore models show churn
+    fleetscore models show churn --version 3
+    """,
+)
+@model_argument
+@click.option("--version", metavar="V", help="Show every field of this version.")
+@click.pass_obj
+def show(invocation: Invocation, *, model_id: str, version: str | None) -> ExitStatus:
+    """Show a model, its versions, and the history of its current version."""
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    model, versions = catalog.show(model_id, version)
+    details = version_table(versions[0]) if version else versions_table(model, versions)
     decided = [line for line in map(decision_line, versions) if line]
-    history = [history_table(model)] if model is not None and model.history and not options.version else []
-    about = {"model_id": options.model, "current_version": None} if model is None else plain_json(model)
-    heading = no_current(options.model) if model is None else _describe(model)
-    output.data({**about, "versions": [plain_json(v) for v in versions]}, heading, details, *decided, *history)
+    history = [history_table(model)] if model is not None and model.history and not version else []
+    about = {"model_id": model_id, "current_version": None} if model is None else plain_json(model)
+    heading = no_current(model_id) if model is None else _describe(model)
+    value = {**about, "versions": [plain_json(v) for v in versions]}
+    invocation.output.data(value, heading, details, *decided, *history)
     return ExitStatus.SUCCEEDED
 
 
-def promote(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    catalog = Catalog(connection, find_deployment(connection, options.stage))
-    check_reason(options.reason)
-    model = catalog.promote(options.model, options.version, changed_by=caller(connection), reason=options.reason)
-    output.data(plain_json(model), _describe(model))
+@models.command("compare", examples="fleetscore models compare churn 2 3")
+@model_argument
+@argument("first", metavar="VERSION", help="The version to compare from.")
+@argument("second", metavar="VERSION", help="The version to compare to.")
+@click.pass_obj
+def compare_versions(invocation: Invocation, *, model_id: str, first: str, second: str) -> ExitStatus:
+    """Show the differences between two versions of a model."""
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    [before] = catalog.show(model_id, first)[1]
+    [after] = catalog.show(model_id, second)[1]
+    found = compare(before, after)
+    invocation.output.data(comparison_json(found), *comparison_view(found))
     return ExitStatus.SUCCEEDED
 
 
-def roll_back(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    catalog = Catalog(connection, find_deployment(connection, options.stage))
-    check_reason(options.reason)
-    model = catalog.roll_back(options.model, changed_by=caller(connection), reason=options.reason)
-    output.data(plain_json(model), _describe(model))
+@models.command("promote", examples='fleetscore models promote churn 2 --reason "version 3 drifts"')
+@model_argument
+@version_argument
+@reason_option
+@click.pass_obj
+def promote(invocation: Invocation, *, model_id: str, version: str, reason: str) -> ExitStatus:
+    """Make a version the current one."""
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    check_reason(reason)
+    model = catalog.promote(model_id, version, changed_by=caller(invocation.connection), reason=reason)
+    return _print_model(invocation, model)
+
+
+@models.command("rollback", examples='fleetscore models rollback churn --reason "too many nulls"')
+@model_argument
+@reason_option
+@click.pass_obj
+def roll_back(invocation: Invocation, *, model_id: str, reason: str) -> ExitStatus:
+    """Restore the previous version as the current one."""
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    check_reason(reason)
+    model = catalog.roll_back(model_id, changed_by=caller(invocation.connection), reason=reason)
+    return _print_model(invocation, model)
+
+
+@models.command("approve", examples="fleetscore models approve churn train-2026-03-01")
+@model_argument
+@version_argument
+@reason_option
+@click.pass_obj
+def approve(invocation: Invocation, *, model_id: str, version: str, reason: str) -> ExitStatus:
+    """Make a trained version the current one."""
+    check_reason(reason)
+    decisions = Decisions(invocation.connection, invocation.deployment())
+    _, decided = decisions.approve(model_id, version, changed_by=caller(invocation.connection), reason=reason)
+    invocation.output.data(plain_json(decided), decision_line(decided))
     return ExitStatus.SUCCEEDED
 
 
-def compare_versions(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    catalog = Catalog(connection, find_deployment(connection, options.stage))
-    [first] = catalog.show(options.model, options.first)[1]
-    [second] = catalog.show(options.model, options.second)[1]
-    found = compare(first, second)
-    output.data(comparison_json(found), *comparison_view(found))
+@models.command("reject", examples='fleetscore models reject churn train-2026-03-01 --reason "drifts"')
+@model_argument
+@version_argument
+@reason_option
+@click.pass_obj
+def reject(invocation: Invocation, *, model_id: str, version: str, reason: str) -> ExitStatus:
+    """Reject a trained version that waits for approval."""
+    check_reason(reason)
+    decisions = Decisions(invocation.connection, invocation.deployment())
+    _, decided = decisions.reject(model_id, version, changed_by=caller(invocation.connection), reason=reason)
+    invocation.output.data(plain_json(decided), decision_line(decided))
     return ExitStatus.SUCCEEDED
 
 
-def switch(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    catalog = Catalog(connection, find_deployment(connection, options.stage))
-    model = catalog.set_enabled(options.model, options.enabled)
-    output.data(plain_json(model), _describe(model))
-    return ExitStatus.SUCCEEDED
+@models.command("enable", examples="fleetscore models enable churn")
+@model_argument
+@click.pass_obj
+def enable(invocation: Invocation, *, model_id: str) -> ExitStatus:
+    """Include a model in executions."""
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    return _print_model(invocation, catalog.set_enabled(model_id, True))
 
 
-def test(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    """Score a sample on this machine; AWS is asked only for a model of the catalog."""
-    check_sample(options.sample)
-    with ExitStack() as stack:
-        if options.record is not None:
-            if options.version is not None:
-                raise CommandError("Either --version, of the catalog, or --record, of a file.")
-            version, artifact = _unregistered(options, connection, stack)
-        else:
-            version, artifact = _registered(options, connection, stack)
-        try:
-            done = score_sample(version, artifact, options.sample, rows=options.rows)
-        except ScoringFailedError as error:
-            if error.log and (options.debug or not error.explained):
-                output.notice(error.log)
-            raise
-    if done.log:
-        output.notice(done.log)
-    shown = (version, done.preview, done.notes)
-    output.data(score_json(*shown), *score_view(*shown))
-    return ExitStatus.SUCCEEDED
-
-
-def _unregistered(options: Namespace, connection: Connection, stack: ExitStack) -> tuple[ModelVersion, Path]:
-    flags = {} if options.artifact is None else {"artifact": options.artifact}
-    draft = read_draft(f"@{options.record}", flags).over({"model_id": options.model, "dataset": _NO_DATASET})
-    document = draft.document()
-    if document.model_id != options.model:
-        problem = Problem("model_id", document.model_id, f"{options.model!r}, the model that is to be tested")
-        raise InvalidInputError(f"model {options.model}", [problem])
-    s3 = connection.client("s3") if document.artifact.startswith("s3://") else None
-    path, problems = stack.enter_context(fetch_artifact(document.artifact, draft.folder, s3))
-    if path is None:
-        raise InvalidInputError(f"model {options.model}", problems)
-    artifact = hash_artifact(path)
-    return document.model_version(document.version or "unregistered", artifact.sha256, artifact.size), path
-
-
-def _registered(options: Namespace, connection: Connection, stack: ExitStack) -> tuple[ModelVersion, Path]:
-    if options.artifact is not None:
-        raise CommandError("--artifact goes with --record: a version of the catalog has its own artifact.")
-    catalog = Catalog(connection, find_deployment(connection, options.stage))
-    model, versions = catalog.show(options.model, options.version)
-    if options.version is None and model is None:
-        raise CommandError(no_current(options.model))
-    name = options.version or (model.current_version if model is not None else "")
-    version = next((known for known in versions if known.spec.version == name), None)
-    if version is None:
-        raise CommandError(f"Model {options.model} names version {name} as current, and has no such version.")
-    return version, stack.enter_context(catalog.artifact(version))
+@models.command("disable", examples="fleetscore models disable churn")
+@model_argument
+@click.pass_obj
+def disable(invocation: Invocation, *, model_id: str) -> ExitStatus:
+    """Exclude a model from executions."""
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    return _print_model(invocation, catalog.set_enabled(model_id, False))
 
 
 def check_reason(reason: str) -> None:
-    """Refuse a reason that is too long for the model's history, before anything is asked of AWS."""
+    """Check the length of a reason, before any call of AWS.
+
+    Raises:
+        InvalidInputError: when it is too long for the model's history.
+    """
     if len(reason) > REASON_CHARACTERS:
         raise InvalidInputError("reason", [Problem("--reason", reason, f"at most {REASON_CHARACTERS} characters")])
+
+
+def _print_model(invocation: Invocation, model: Model) -> ExitStatus:
+    invocation.output.data(plain_json(model), _describe(model))
+    return ExitStatus.SUCCEEDED
 
 
 def _describe(model: Model) -> str:
     tags = "".join(f", {key}={value}" for key, value in sorted(model.tags.items()))
     enabled = "enabled" if model.enabled else "disabled"
-    before = f", before it {model.previous_version}" if model.previous_version else ""
-    return f"{model.model_id}: {enabled}, current version {model.current_version}{before}{tags}"
+    previous = f", previous version {model.previous_version}" if model.previous_version else ""
+    return f"{model.model_id}: {enabled}, current version {model.current_version}{previous}{tags}"

@@ -1,106 +1,197 @@
-"""`fleetscore models register`: one model from flags or a JSON file, or many from a file of models. And `import`."""
+"""`fleetscore models register` and `import`: new versions of models."""
 
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import rich_click as click
+
+from cli.command_line import Command, argument
 from cli.documents.artifact import fetch_artifact
 from cli.documents.bulk_file import read_bulk
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
-from cli.documents.model_document import Draft, ModelDocument, read_draft, read_tags
+from cli.documents.model_document import Draft, read_draft, read_tags
 from cli.documents.model_package import read_model_package
 from cli.failures import CommandError, ExitStatus
-from cli.output import Output
+from cli.invocation import Invocation
+from cli.options import FILE
+from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, record_options
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features
 from cli.stage.bulk_registration import bulk_json, register_all
 from cli.stage.catalog import Catalog, Registered, caller
 from cli.stage.connection import Connection
-from cli.stage.deployment import find_deployment
 from cli.views.models import inferred_view, model_json
 from cli.views.tables import counted, plain_json, size_text
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
-_DOCUMENT_FLAGS = frozenset(ModelDocument.__dataclass_fields__) - {"model_id", "tags", "source"}
-
-_INPUT_FLAGS = frozenset(InputOptions.__dataclass_fields__)
-
+_INPUT_FIELDS = frozenset(InputOptions.__dataclass_fields__)
 _STAND_IN = [{"name": "any", "type": "double"}]
+"""Features of a document while everything else in it is validated, before its features are inferred."""
+
+infer_schema_option = click.option(
+    "--infer-schema",
+    type=FILE,
+    metavar="SAMPLE",
+    panel=REQUIRED_PANEL,
+    help="Instead of --features: take their names from the artifact, which is loaded for this, and their types from "
+    "this sample.",
+)
 
 
-def register(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    if options.bulk is not None:
-        return _register_bulk(options, connection, output)
-    if options.model is None:
+@click.command(
+    "register",
+    cls=Command,
+    examples=r"""
+    fleetscore models register churn --artifact model.tar.gz --dataset customers \
+        --format sklearn-joblib --model-file model.joblib --method predict_proba \
+        --features "age:double,plan:string" --key-columns id
+    fleetscore models register @churn/model.json --tag team=risk
+    """,
+)
+@argument(
+    "model",
+    required=False,
+    metavar="[MODEL_ID|@model.json]",
+    help="The model's id, or a JSON file with the fields below; options take precedence over the file.",
+)
+@record_options(artifact=True)
+@infer_schema_option
+@click.option(
+    "--bulk",
+    type=FILE,
+    metavar="FILE.jsonl|FILE.csv",
+    panel="Many models",
+    help="Register every model of this file, or none when one has a problem.",
+)
+@click.pass_obj
+def register(
+    invocation: Invocation,
+    /,
+    *,
+    model: str | None,
+    bulk: Path | None,
+    infer_schema: Path | None,
+    **parameters: Any,
+) -> ExitStatus:
+    """Register a new version of a model, and make it the current one.
+
+    The artifact is validated and stored in the models bucket.
+    """
+    fields = given_fields(parameters)
+    if bulk is not None:
+        given = [
+            *given_flags(fields),
+            *(["--infer-schema"] if infer_schema is not None else []),
+            *(["MODEL_ID"] if model is not None else []),
+        ]
+        if given:
+            raise CommandError(f"--bulk takes every field from the file: leave out {', '.join(sorted(given))}.")
+        return _register_bulk(invocation, bulk)
+    if model is None:
         raise CommandError("Say which model: MODEL_ID, @model.json, or --bulk with a file of models.")
-    return register_draft(draft_of(options), options, connection, output)
+    return _register_draft(invocation, draft_of(model, fields), infer_schema)
 
 
-def _register_bulk(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    given = [
-        f"--{name.replace('_', '-')}" for name in vars(options) if name in {*_DOCUMENT_FLAGS, *_INPUT_FLAGS, "tag"}
-    ]
-    given += [name for name, value in (("MODEL_ID", options.model), ("--infer-schema", options.infer_schema)) if value]
-    if given:
-        raise CommandError(f"--bulk takes every field from the file: leave out {', '.join(sorted(given))}.")
-    lines = read_bulk(options.bulk)
-    catalog = Catalog(connection, find_deployment(connection, options.stage))
-    done = register_all(catalog, lines, options.bulk.parent, registered_by=caller(connection), notice=output.notice)
-    there = f"; {done.versions_found:,} of the versions were there already" if done.versions_found else ""
-    output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{there}.")
-    return ExitStatus.SUCCEEDED
+@click.command(
+    "import",
+    cls=Command,
+    examples=r"""
+    fleetscore models import churn --mlflow mlruns/0/3f2c/artifacts/model --dataset customers
+    fleetscore models import churn --dataset customers --format xgboost-ubj \
+        --model-file xgboost-model --method predict --infer-schema sample.parquet \
+        --model-package arn:aws:sagemaker:eu-central-1:123456789012:model-package/churn/3
+    """,
+)
+@argument("model", metavar="MODEL_ID", help="The model's id in the catalog.")
+@click.option("--mlflow", type=FILE, metavar="FOLDER", panel="Source, one of", help="Model folder of MLflow.")
+@click.option(
+    "--model-package",
+    metavar="ARN",
+    panel="Source, one of",
+    help="Approved model package of SageMaker's Model Registry.",
+)
+@record_options(artifact=False)
+@infer_schema_option
+@click.pass_context
+def import_model(
+    ctx: click.Context,
+    /,
+    *,
+    model: str,
+    mlflow: Path | None,
+    model_package: str | None,
+    infer_schema: Path | None,
+    **parameters: Any,
+) -> ExitStatus:
+    """Register a version of a model from another registry.
 
-
-def import_model(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    """Register what another registry holds; words of the command go over what it says."""
-    draft = draft_of(options)
-    if options.model_package is not None:
-        found = read_model_package(connection.client("sagemaker"), options.model_package)
-        return register_draft(draft.over(found), options, connection, output)
-    model = read_mlflow_folder(options.mlflow)
-    fields = dict(model.fields)
-    if options.infer_schema is not None or "features" in draft.fields:
+    Options take precedence over what the registry says.
+    """
+    invocation: Invocation = ctx.obj
+    draft = draft_of(model, given_fields(parameters))
+    if (mlflow is None) == (model_package is None):
+        raise click.UsageError("Exactly one of --mlflow and --model-package is required.", ctx)
+    if model_package is not None:
+        found = read_model_package(invocation.connection.client("sagemaker"), model_package)
+        return _register_draft(invocation, draft.over(found), infer_schema)
+    assert mlflow is not None  # noqa: S101 - one of the two is there
+    folder = read_mlflow_folder(mlflow)
+    fields = dict(folder.fields)
+    if infer_schema is not None or "features" in draft.fields:
         fields.pop("features", None)
-    elif model.problems:
-        draft = draft.but(*model.problems)
+    elif folder.problems:
+        draft = draft.but(*folder.problems)
     elif "features" not in fields:
         remedy = "Say --features, or --infer-schema with a sample."
         draft = draft.but(Problem("signature", None, "named columns in the model's signature", remedy))
-    with packed(model) as path:
-        return register_draft(draft.over({**fields, "artifact": str(path)}), options, connection, output)
+    with packed(folder) as path:
+        return _register_draft(invocation, draft.over({**fields, "artifact": str(path)}), infer_schema)
 
 
-def draft_of(options: Namespace) -> Draft:
-    """What the words of `register` or `import` say, with their problems."""
-    flags: dict[str, Any] = {name: value for name, value in vars(options).items() if name in _DOCUMENT_FLAGS}
+def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
+    """Return the draft of a model id or `@model.json`, with these fields of the command line on top."""
+    document = {name: value for name, value in fields.items() if name not in _INPUT_FIELDS}
     problems: list[Problem] = []
-    if "tag" in options:
-        flags["tags"], problems = read_tags(options.tag)
-    draft = read_draft(options.model, flags).but(*problems)
-    read_as = {name: value for name, value in vars(options).items() if name in _INPUT_FLAGS}
+    if "tags" in fields:
+        document["tags"], problems = read_tags(fields["tags"])
+    draft = read_draft(model, document).but(*problems)
+    read_as = {name: value for name, value in fields.items() if name in _INPUT_FIELDS}
     if not read_as:
         return draft
     before = draft.fields.get("input", {})
     return draft.but(input={**before, **read_as} if isinstance(before, dict) else before)
 
 
-def register_draft(draft: Draft, options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    """Infer the features where that is asked for, register, and say what was done."""
-    inferred: Sequence[InferredFeature] = ()
-    if options.infer_schema is not None:
-        draft, inferred = infer_into(draft, options.infer_schema, connection)
-    document = draft.document()
-    if inferred:
-        output.show(*inferred_view(inferred))
-    catalog = Catalog(connection, find_deployment(connection, options.stage))
-    done = catalog.register(document, folder=draft.folder, registered_by=caller(connection))
-    _report(done, output)
+def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
+    output = invocation.output
+    lines = read_bulk(file)
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    done = register_all(catalog, lines, file.parent, registered_by=caller(invocation.connection), notice=output.notice)
+    there = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
+    output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{there}.")
     return ExitStatus.SUCCEEDED
 
 
-def infer_into(draft: Draft, sample: Path, connection: Connection) -> tuple[Draft, Sequence[InferredFeature]]:
-    """The draft with features out of its artifact and the sample.
+def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None) -> ExitStatus:
+    inferred: Sequence[InferredFeature] = ()
+    if infer_schema is not None:
+        draft, inferred = _with_inferred_features(draft, infer_schema, invocation.connection)
+    document = draft.document()
+    output = invocation.output
+    if inferred:
+        output.show(*inferred_view(inferred))
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    done = catalog.register(document, folder=draft.folder, registered_by=caller(invocation.connection))
+    value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri}
+    output.data(value, *_registered_lines(done))
+    return ExitStatus.SUCCEEDED
+
+
+def _with_inferred_features(
+    draft: Draft, sample: Path, connection: Connection
+) -> tuple[Draft, Sequence[InferredFeature]]:
+    """Return the draft with features inferred from its artifact and the sample.
 
     Raises:
         InvalidInputError: with all other problems of the draft, before the artifact is loaded; or when the features
@@ -122,11 +213,12 @@ def infer_into(draft: Draft, sample: Path, connection: Connection) -> tuple[Draf
     return draft.but(features=[plain_json(item.feature) for item in found]), found
 
 
-def _report(done: Registered, output: Output) -> None:
+def _registered_lines(done: Registered) -> list[str]:
     spec = done.version.spec
-    size = size_text(spec.artifact_bytes)
-    lines = [f"Registered {spec.model_id}, version {spec.version}: {done.artifact_uri}"]
-    lines.append(f"The artifact has {size} and the SHA-256 {spec.artifact_sha256}.")
+    lines = [
+        f"Registered {spec.model_id}, version {spec.version}: {done.artifact_uri}",
+        f"The artifact has {size_text(spec.artifact_bytes)} and the SHA-256 {spec.artifact_sha256}.",
+    ]
     if not done.model.enabled:
-        lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` lets executions score it.")
-    output.data({**model_json(done.model, done.version), "artifact_uri": done.artifact_uri}, *lines)
+        lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
+    return lines

@@ -1,19 +1,35 @@
-"""`fleetscore resources`: the names that CloudFormation gave to a stage's buckets, table and state machine."""
+"""`fleetscore resources`: the stage's buckets, table and state machines, as CloudFormation named them."""
 
-from argparse import Namespace
+import rich_click as click
 
+from cli.command_line import Command, argument
 from cli.failures import ExitStatus
-from cli.output import Output
-from cli.stage.connection import Connection
-from cli.stage.deployment import find_deployment
+from cli.invocation import Invocation
+from cli.stage.deployment import RESOURCES
 from cli.views.tables import fields_table
 
 
-def resources(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    """All of them, or the bare value of one, for use in other commands."""
-    names = vars(find_deployment(connection, options.stage))
-    if options.name is None:
-        output.data(names, fields_table(names))
+@click.command(
+    "resources",
+    cls=Command,
+    examples="""
+    fleetscore resources
+    aws s3 ls "s3://$(fleetscore resources results_bucket)"
+    """,
+)
+@argument(
+    "name",
+    required=False,
+    metavar="[NAME]",
+    type=click.Choice(RESOURCES),
+    help=f"Print only the value of this one: {', '.join(RESOURCES)}.",
+)
+@click.pass_obj
+def resources(invocation: Invocation, *, name: str | None) -> ExitStatus:
+    """Show the stage's buckets, table and state machines."""
+    values = vars(invocation.deployment())
+    if name is None:
+        invocation.output.data(values, fields_table(values))
     else:
-        output.data(names[options.name], names[options.name])
+        invocation.output.data(values[name], values[name])
     return ExitStatus.SUCCEEDED

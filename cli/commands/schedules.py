@@ -1,80 +1,139 @@
 """`fleetscore schedules add`, `list`, `pause`, `resume` and `remove`."""
 
 import json
-from argparse import Namespace
 from dataclasses import asdict
 
+import rich_click as click
+
+from cli.command_line import CommandGroup, argument
 from cli.commands.executions import read_request
 from cli.failures import ExitStatus
-from cli.output import Output
-from cli.stage.connection import Connection
+from cli.invocation import Invocation
+from cli.options import request_option
 from cli.stage.schedules import ListedSchedule, Schedules
 from cli.views.tables import add_row, plain_table
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule
 
-
-def add(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    schedule = read_schedule(options)
-    Schedules(connection, options.stage).add(schedule)
-    output.data({"name": schedule.name}, f"Schedule {schedule.name} starts executions from now on.")
-    return ExitStatus.SUCCEEDED
+name_argument = argument("name", metavar="NAME", help="The schedule's name.")
 
 
-def list_schedules(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    found = Schedules(connection, options.stage).all()
-    table = plain_table("name", "state", "expression", "time zone", "window", "next", "from", "request")
-    for schedule in found:
-        add_row(table, *_cells(schedule))
-    values = [{**asdict(s), "next_time": s.next_time.isoformat() if s.next_time else None} for s in found]
-    output.data(values, table if found else "There are no schedules.")
-    return ExitStatus.SUCCEEDED
+@click.group("schedules", cls=CommandGroup, examples="fleetscore schedules list")
+def schedules() -> None:
+    """Start executions on a schedule."""
 
 
-def switch(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    """Pause or resume, as `options.enabled` says."""
-    declared = Schedules(connection, options.stage).switch(options.name, enabled=options.enabled)
-    word = "resumed" if options.enabled else "paused"
-    output.data({"name": options.name, "enabled": options.enabled}, f"Schedule {options.name} is {word}.")
-    if declared:
-        output.notice(
-            "It comes from the setting `schedules` in cdk.json: say the same in its `enabled` there, or a later "
-            "deployment that changes the schedule undoes this."
-        )
-    return ExitStatus.SUCCEEDED
-
-
-def remove(options: Namespace, connection: Connection, output: Output) -> ExitStatus:
-    Schedules(connection, options.stage).remove(options.name)
-    output.data({"name": options.name}, f"Schedule {options.name} is removed.")
-    return ExitStatus.SUCCEEDED
-
-
-def read_schedule(options: Namespace) -> Schedule:
-    """The schedule that the options describe.
-
-    Raises:
-        InvalidInputError: with every problem.
-    """
-    text = read_request(options.input)
-    try:
-        request = json.loads(text)
-    except json.JSONDecodeError as error:
-        problem = Problem("request", text, f"JSON text such as {{}} ({error})")
-        raise InvalidInputError("schedule", [problem]) from error
+@schedules.command(
+    "add",
+    examples="""
+    fleetscore schedules add nightly "cron(30 2 * * ? *)" --time-zone Europe/Berlin
+    fleetscore schedules add churn-hourly "rate(1 hour)" --input '{"models": ["churn"]}'
+    """,
+)
+@argument("name", metavar="NAME", help="The schedule's name; its executions' names begin with it.")
+@argument("expression", metavar="EXPRESSION", help='"cron(30 2 * * ? *)", "rate(6 hours)" or "at(…)".')
+@click.option("--time-zone", default="UTC", metavar="ZONE", help="Time zone, such as Europe/Berlin. Default: UTC.")
+@click.option(
+    "--flexible-window-minutes",
+    type=int,
+    metavar="N",
+    help="Start at any moment within N minutes after the time (1 to 1440).",
+)
+@request_option
+@click.option("--paused", is_flag=True, help="Add the schedule paused.")
+@click.pass_obj
+def add(
+    invocation: Invocation,
+    *,
+    name: str,
+    expression: str,
+    time_zone: str,
+    flexible_window_minutes: int | None,
+    request: str,
+    paused: bool,
+) -> ExitStatus:
+    """Add a schedule."""
     fields = {
-        "name": options.name,
-        "expression": options.expression,
-        "time_zone": options.time_zone,
-        "flexible_window_minutes": options.flexible_window_minutes,
-        "request": request,
-        "enabled": not options.paused,
+        "name": name,
+        "expression": expression,
+        "time_zone": time_zone,
+        "flexible_window_minutes": flexible_window_minutes,
+        "request": _request(request),
+        "enabled": not paused,
     }
     schedule, problems = decode_fields(Schedule, fields)
     if schedule is None:
         raise InvalidInputError("schedule", problems)
-    return schedule
+    Schedules(invocation.connection, invocation.stage).add(schedule)
+    invocation.output.data({"name": name}, f"Schedule {name} starts executions from now on.")
+    return ExitStatus.SUCCEEDED
+
+
+@schedules.command("list", examples="fleetscore schedules list")
+@click.pass_obj
+def list_schedules(invocation: Invocation) -> ExitStatus:
+    """List every schedule of the stage."""
+    found = Schedules(invocation.connection, invocation.stage).all()
+    table = plain_table("name", "state", "expression", "time zone", "window", "next", "from", "request")
+    for schedule in found:
+        add_row(table, *_cells(schedule))
+    values = [{**asdict(s), "next_time": s.next_time.isoformat() if s.next_time else None} for s in found]
+    invocation.output.data(values, table if found else "There are no schedules.")
+    return ExitStatus.SUCCEEDED
+
+
+@schedules.command("pause", examples="fleetscore schedules pause nightly")
+@name_argument
+@click.pass_obj
+def pause(invocation: Invocation, *, name: str) -> ExitStatus:
+    """Stop a schedule from starting executions."""
+    return _switch(invocation, name, enabled=False)
+
+
+@schedules.command("resume", examples="fleetscore schedules resume nightly")
+@name_argument
+@click.pass_obj
+def resume(invocation: Invocation, *, name: str) -> ExitStatus:
+    """Let a paused schedule start executions again."""
+    return _switch(invocation, name, enabled=True)
+
+
+@schedules.command("remove", examples="fleetscore schedules remove nightly")
+@name_argument
+@click.pass_obj
+def remove(invocation: Invocation, *, name: str) -> ExitStatus:
+    """Remove a schedule that was added with this command."""
+    Schedules(invocation.connection, invocation.stage).remove(name)
+    invocation.output.data({"name": name}, f"Schedule {name} is removed.")
+    return ExitStatus.SUCCEEDED
+
+
+def _switch(invocation: Invocation, name: str, *, enabled: bool) -> ExitStatus:
+    declared = Schedules(invocation.connection, invocation.stage).switch(name, enabled=enabled)
+    word = "resumed" if enabled else "paused"
+    invocation.output.data({"name": name, "enabled": enabled}, f"Schedule {name} is {word}.")
+    if declared:
+        invocation.output.notice(
+            f"The schedule is declared in the setting `schedules` of cdk.json: set `enabled` to {str(enabled).lower()} "
+            "there as well, or the next deployment that changes the schedule undoes this."
+        )
+    return ExitStatus.SUCCEEDED
+
+
+def _request(text: str) -> object:
+    """Return the request's JSON value.
+
+    Raises:
+        InvalidInputError: when the text is not JSON.
+    """
+    request_json = read_request(text)
+    try:
+        value: object = json.loads(request_json)
+    except json.JSONDecodeError as error:
+        problem = Problem("request", request_json, f"JSON text such as {{}} ({error})")
+        raise InvalidInputError("schedule", [problem]) from error
+    return value
 
 
 def _cells(schedule: ListedSchedule) -> list[str]:

@@ -5,13 +5,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from cli.documents.model_document import Draft, ModelDocument, read_features, read_tags
+from cli.documents.record_flags import Kind, kind_of
 from contract.problems import InvalidInputError, Problem
 
-_LISTS = frozenset({"key_columns", "output_columns", "output_types", "partition_columns", "trusted_types"})
-_NUMBERS = frozenset({"instance_count", "volume_size_gb", "max_runtime_seconds", "max_attempts"})
 _TRUTH = {"true": True, "false": False}
 
 
@@ -97,7 +96,19 @@ def _csv_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:
         raise InvalidInputError("bulk", [Problem(f"line {reader.line_num}", "", f"CSV ({error})")]) from error
 
 
+def _read_cell(kind: Kind, text: str) -> Any:
+    """Return a cell's value; text that is not of the kind stays, and the document refuses it."""
+    if kind == "words":
+        return [word.strip() for word in text.split(",") if word.strip()]
+    if kind == "integer":
+        return int(text) if text.isascii() and text.isdigit() else text
+    if kind == "number":
+        return _number(text)
+    return _TRUTH.get(text.lower(), text) if kind == "switch" else text
+
+
 def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
+    hints = get_type_hints(ModelDocument)
     found: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, cell in cells.items():
@@ -112,16 +123,10 @@ def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
                 more = list(error.problems)
         elif name == "tags":
             value, more = read_tags([pair.strip() for pair in value.split(",")])
-        elif name in _LISTS:
-            value = [word.strip() for word in value.split(",") if word.strip()]
-        elif name in _NUMBERS and value.isascii() and value.isdigit():
-            value = int(value)
-        elif name == "tolerated_quarantine_fraction":
-            value = _number(value)
         elif name == "input":
             value, more = _read_input(value)
-        elif name in ("enabled", "custom_code"):
-            value = _TRUTH.get(value.lower(), value)
+        else:
+            value = _read_cell(kind_of(hints[name]), value)
         found[name] = value
         problems += more
     return Draft(found, tuple(problems))

@@ -5,72 +5,72 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from contract.catalog.model_fields import Feature
+from contract.catalog.model_fields import ComputeFields, Feature, RegistrationFields, ScoringFields
 from contract.catalog.model_formats import (
     FRAMEWORK_OF_FORMAT,
-    Accelerator,
-    CustomAccept,
-    CustomContentType,
     Framework,
-    Method,
-    ModelFormat,
-    OutputFormat,
 )
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.codec import decode_fields
-from contract.dataset.input_options import InputOptions
-from contract.names import check_model_id, check_version
+from contract.names import MODEL_ID, VERSION, check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
+from contract.schema.field_info import describe, values_of
 
 _ANY_SHA256 = "0" * 64
 """Stands in while everything else is checked, before the artifact is there."""
 
 
 @dataclass(frozen=True)
-class ModelDocument:
+class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
     """A model version that somebody wants to register: `model.json`, field by field."""
 
-    model_id: str
-    artifact: str
-    """A path (relative to the JSON file, or to the working directory) or an s3:// address of a model.tar.gz."""
-    dataset: str
-    format: ModelFormat
-    model_file: str
-    method: Method
-    features: tuple[Feature, ...]
-    framework: Framework | None = None
-    """None: the framework of the format."""
-    framework_version: str = ""
-    key_columns: tuple[str, ...] = ()
-    output_columns: tuple[str, ...] = ()
-    columns: Literal["all", "keys"] = "all"
-    input: InputOptions = field(default_factory=InputOptions)
-    partition_columns: tuple[str, ...] = ()
-    instance_type: str | None = None
-    instance_count: int | None = None
-    volume_size_gb: int | None = None
-    max_runtime_seconds: int | None = None
-    max_attempts: int = 3
-    version: str | None = None
-    """None: the next whole number."""
-    enabled: bool | None = None
-    """None: as the model is now; a new model is enabled."""
-    tags: Mapping[str, str] | None = None
-    """None: as the model is now; else these replace them."""
-    source: str = ""
-    """Where the model was imported from."""
-    tolerated_quarantine_fraction: float = 0.0
-    output_format: OutputFormat = "parquet"
-    row_number_column: str = ""
-    custom_code: bool = False
-    content_type: CustomContentType = "text/csv"
-    accept: CustomAccept = "application/json"
-    output_types: tuple[str, ...] = ()
-    accelerator: Accelerator = ""
-    trusted_types: tuple[str, ...] = ()
+    model_id: str = field(kw_only=True, metadata=describe("Identity of the model.", check=MODEL_ID))
+    artifact: str = field(
+        kw_only=True,
+        metadata=describe(
+            "Where model.tar.gz is: an s3:// address, or a path relative to the JSON file or the working directory.",
+            metavar="PATH|s3://…",
+        ),
+    )
+    framework: Framework | None = field(
+        default=None,
+        metadata=describe(
+            "Framework that loads the model.",
+            default="the framework of the format",
+            group="Loading and custom code",
+            metavar="NAME",
+        ),
+    )
+    version: str | None = field(
+        default=None,
+        metadata=describe(
+            "Name of the version.", check=VERSION, default="the next whole number", group="Version", metavar="V"
+        ),
+    )
+    enabled: bool | None = field(
+        default=None,
+        metadata=describe(
+            "Whether executions score the model.",
+            default="as the model is now; a new model is enabled",
+            group="Version",
+            flag="--disabled",
+            flag_help="Keep the model out of executions.",
+        ),
+    )
+    tags: Mapping[str, str] | None = field(
+        default=None,
+        metadata=describe(
+            "Tags of the model, replacing the ones it has.",
+            default="the model keeps its tags",
+            group="Version",
+            flag="--tag",
+            flag_help="Tag of the model; repeatable. The tags replace those that the model has.",
+            metavar="KEY=VALUE",
+        ),
+    )
 
     def __post_init__(self) -> None:
         problems = check_model_id("model_id", self.model_id)
@@ -100,44 +100,24 @@ class ModelDocument:
                 artifact_sha256=sha256,
                 artifact_bytes=size,
                 framework=self.framework or FRAMEWORK_OF_FORMAT[self.format],
-                format=self.format,
-                model_file=self.model_file,
-                method=self.method,
-                features=self.features,
-                key_columns=self.key_columns,
-                output_columns=self.output_columns,
-                columns=self.columns,
-                framework_version=self.framework_version,
-                tolerated_quarantine_fraction=self.tolerated_quarantine_fraction,
-                output_format=self.output_format,
-                row_number_column=self.row_number_column,
-                custom_code=self.custom_code,
-                content_type=self.content_type,
-                accept=self.accept,
-                output_types=self.output_types,
-                accelerator=self.accelerator,
-                trusted_types=self.trusted_types,
-                input=self.input,
-                partition_columns=self.partition_columns,
+                **values_of(ScoringFields, self),
             )
             problems += spec.check_output_columns()
         except InvalidInputError as error:
             problems += error.problems
         try:
-            compute = Compute(self.instance_type, self.instance_count, self.volume_size_gb, self.max_runtime_seconds)
+            compute = Compute(**values_of(ComputeFields, self))
         except InvalidInputError as error:
             problems += error.problems
         try:
             # A stand-in for a part that was refused, so that one try reports every problem there is.
             record = ModelVersion(
                 spec=spec or _ANY_SPEC,
-                dataset=self.dataset,
                 compute=compute or Compute(),
-                max_attempts=self.max_attempts,
                 registered_at=registered_at,
                 registered_by=registered_by,
                 tags=self.tags or {},
-                source=self.source,
+                **values_of(RegistrationFields, self),
             )
         except InvalidInputError as error:
             problems += error.problems
@@ -165,7 +145,15 @@ class ModelDocument:
 
 
 _ANY_SPEC = ModelSpec(
-    "any", "1", _ANY_SHA256, 0, "sklearn", "sklearn-joblib", "model.joblib", "predict", (Feature("any", "double"),)
+    model_id="any",
+    version="1",
+    artifact_sha256=_ANY_SHA256,
+    artifact_bytes=0,
+    framework="sklearn",
+    format="sklearn-joblib",
+    model_file="model.joblib",
+    method="predict",
+    features=(Feature("any", "double"),),
 )
 
 

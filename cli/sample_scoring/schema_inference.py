@@ -12,8 +12,8 @@ from cli.documents.artifact import inspect_artifact
 from cli.sample_scoring import sample
 from cli.sample_scoring.container_process import require_container_code, run_container_code
 from cli.sample_scoring.sample import SampleColumn
-from contract.catalog.model_fields import ARROW_TYPES, Feature
-from contract.catalog.model_formats import ModelFormat
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import ARROW_TYPES, ModelFormat
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 

@@ -16,10 +16,10 @@ from boto3.dynamodb.conditions import Key
 from cli.stage.catalog import query
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
-from cli.stage.executions import EXECUTION_NAME, Executions
+from cli.stage.executions import Executions
 from contract import layout
 from contract.catalog.models import Model
-from contract.names import check_dataset_name
+from contract.names import NEW_EXECUTION_NAME, check_dataset_name
 from contract.problems import InvalidInputError, Problem
 from contract.status import JobStatus
 from contract.table import records
@@ -80,7 +80,7 @@ def expand(template: str, since: datetime, until: datetime, every: str, name: st
         dataset = template.format(**{field: moment.strftime(form) for field, form in _FORMATS.items()})
         execution_id = f"{base}-{moment.strftime(_STAMP[every])}"
         problems += check_dataset_name("dataset", dataset)
-        if not EXECUTION_NAME.fullmatch(f"{execution_id}-{_MOST_RETRIES}"):
+        if not NEW_EXECUTION_NAME.accepts(f"{execution_id}-{_MOST_RETRIES}"):
             problems.append(Problem("name", base, "letters, digits, '-' and '_', at most 60"))
         slots.append(Slot(dataset, execution_id))
         if problems:

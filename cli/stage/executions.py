@@ -1,7 +1,6 @@
 """Executions: starting one, and what the table and Step Functions know about it."""
 
 import json
-import re
 import secrets
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,8 @@ from cli.stage.catalog import query
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
+from contract.checks import raise_if_any
+from contract.names import NEW_EXECUTION_NAME
 from contract.problems import InvalidInputError, Problem
 from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
@@ -25,7 +26,6 @@ from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import parse_request
 from contract.workflow.training_request import parse_training_request
 
-EXECUTION_NAME = re.compile(r"[0-9A-Za-z_-]{1,80}")
 _COUNTED_JOBS = 32
 """Running jobs whose ledger is listed for one snapshot; each costs a ListObjectsV2 call."""
 
@@ -175,9 +175,7 @@ class Executions:
 
     def _start(self, state_machine_arn: str, request_json: str, name: str | None) -> str:
         execution_id = name or new_name(datetime.now(UTC))
-        if not EXECUTION_NAME.fullmatch(execution_id):
-            problem = Problem("name", execution_id, "1 to 80 letters, digits, '-' and '_'")
-            raise InvalidInputError("execution", [problem])
+        raise_if_any(NEW_EXECUTION_NAME.problems("name", execution_id), "execution")
         try:
             self._workflow.start_execution(stateMachineArn=state_machine_arn, name=execution_id, input=request_json)
         except ClientError as error:

@@ -92,6 +92,15 @@ def history_table(model: Model) -> Table:
     return table
 
 
+def decision_line(version: ModelVersion) -> str:
+    """What was decided about a version that was trained; empty for one that was not."""
+    decision = version.decision
+    if decision is None:
+        return ""
+    by = f", by {decision.decided_by}" if decision.decided_by else ""
+    return f"{version.spec.version}: {decision.state.value}, {decision.reason} ({decision.decided_at}{by})"
+
+
 def comparison_view(found: Comparison) -> list[RenderableType]:
     """All that `fleetscore models compare` shows."""
     first, second = found.first.spec.version, found.second.spec.version

@@ -1,4 +1,4 @@
-"""Recipes and decisions as tables and lines for people."""
+"""Training recipes as tables for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,6 @@ from rich.table import Table
 
 from cli.views.models import feature_text
 from cli.views.tables import add_row, plain_json, plain_table
-from contract.catalog.models import ModelVersion
 from contract.training.recipes import ModelRecipe
 
 
@@ -42,12 +41,3 @@ def recipe_fields(recipe: ModelRecipe) -> Mapping[str, Any]:
         else:
             fields[name] = value
     return fields
-
-
-def decision_line(version: ModelVersion) -> str:
-    """What was decided about a version that was trained; empty for one that was not."""
-    decision = version.decision
-    if decision is None:
-        return ""
-    by = f", by {decision.decided_by}" if decision.decided_by else ""
-    return f"{version.spec.version}: {decision.state.value}, {decision.reason} ({decision.decided_at}{by})"

@@ -1,29 +1,307 @@
-"""The fields of a model's record."""
+"""The fields of a model's record, each defined once.
 
-from dataclasses import dataclass
+A spec (`ModelSpec`), a version (`ModelVersion`), a recipe (`ModelRecipe`) and the command's
+`model.json` inherit these classes. The command's flags, the JSON Schema of `model.json` and the
+reference table of a record follow from them. So a new field is one edit here, and the code and test
+that give it a meaning.
+"""
 
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contract.catalog.model_formats import (
+    ARROW_TYPES,
+    Accelerator,
+    CustomAccept,
+    CustomContentType,
+    Framework,
+    Method,
+    ModelFormat,
+    OutputFormat,
+)
+from contract.checks import Fraction, NotEmpty, Range, UniqueNames
+from contract.dataset.input_options import InputOptions
+from contract.names import DATASET_NAME, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
 from contract.problems import InvalidInputError, Problem
+from contract.schema.field_info import describe
 
 DEFAULT_OUTPUT_COLUMN = "prediction"
-"""Of a model with one prediction column; several have the label of each behind it, as in `prediction_late`."""
+"""Name of a single prediction column. With several, `_` and a label follow it, as in
+`prediction_late`."""
 
-
-ARROW_TYPES = frozenset(
-    {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "string"}
-)
-"""Names of the Arrow types that a feature may declare, as `str(pyarrow.DataType)` prints them."""
+MAX_ATTEMPTS_LIMIT = 10
+"""Most attempts that a record may allow a job."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One input column of a model, in the model's own order."""
+    """One input column of a model."""
 
-    name: str
-    type: str
-    """An Arrow type name out of `ARROW_TYPES`."""
-    nullable: bool = True
+    name: str = field(metadata=describe("Name of the column."))
+    type: str = field(metadata=describe("Name of its Arrow type: " + ", ".join(sorted(ARROW_TYPES)) + "."))
+    nullable: bool = field(
+        default=True, metadata=describe("Whether the column may hold nulls. If not, rows with a null go to quarantine.")
+    )
 
     def __post_init__(self) -> None:
         if self.type not in ARROW_TYPES:
             expected = "an Arrow type, one of " + ", ".join(sorted(ARROW_TYPES))
             raise InvalidInputError("Feature", [Problem("type", self.type, expected)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionFields:
+    """How a version predicts and what its output holds.
+
+    A recipe decides these for the versions that it trains.
+    """
+
+    format: ModelFormat = field(
+        metadata=describe(
+            "File format of the serialized model.",
+            see="[How each is made and what it predicts](model-formats.md)",
+        )
+    )
+    method: Method = field(
+        metadata=describe(
+            "Method that predicts: predict, predict_proba (one column per class), decision_function (scikit-learn) or "
+            "margin (raw sums of XGBoost, LightGBM and CatBoost).",
+        )
+    )
+    features: tuple[Feature, ...] = field(
+        metadata=describe(
+            "Input columns in the model's order, each with its Arrow type and whether it may be null.",
+            check=NotEmpty("at least one feature column", "array"),
+            flag_help="Input columns in the model's order: name:type, or name:type:required for one without nulls. "
+            "Types: " + ", ".join(sorted(ARROW_TYPES)) + ".",
+            metavar='@file.json|"name:type,…"',
+        )
+    )
+    key_columns: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Columns that identify a row. They stay in the output.",
+            check=UniqueNames(),
+            group="Output",
+            metavar="A,B",
+        ),
+    )
+    output_columns: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Names of the prediction columns. The name of an input column that the output keeps is refused.",
+            check=UniqueNames(),
+            default="prediction, or prediction_<class> per class",
+            group="Output",
+            metavar="A,B",
+        ),
+    )
+    columns: Literal["all", "keys"] = field(
+        default="all",
+        metadata=describe(
+            "Input columns that the output keeps: all of them, or the key columns only.",
+            group="Output",
+            metavar="all|keys",
+        ),
+    )
+    tolerated_quarantine_fraction: float = field(
+        default=0.0,
+        metadata=describe(
+            "Share of an object's rows, from 0 to 1, that may go to quarantine before the object fails. "
+            "A request can override it.",
+            check=Fraction(),
+            group="Output",
+            metavar="FRACTION",
+        ),
+    )
+    output_format: OutputFormat = field(
+        default="parquet",
+        metadata=describe("File format of the output: parquet, csv or jsonl.", group="Output", metavar="NAME"),
+    )
+    row_number_column: str = field(
+        default="",
+        metadata=describe(
+            "Name of an output column with each row's number in its input object, counted from 0.",
+            default="no such column",
+            group="Output",
+            metavar="NAME",
+        ),
+    )
+    input: InputOptions = field(
+        default_factory=InputOptions,
+        metadata=describe(
+            "How CSV and JSON Lines objects are read. Parquet needs no options.",
+            see="([options](input-formats.md#options))",
+        ),
+    )
+    accelerator: Accelerator = field(
+        default="",
+        metadata=describe(
+            "Library that predicts in place of the model's own, compared with it on the first batch: daal4py for "
+            "XGBoost and LightGBM trees.",
+            default="none",
+            group="Loading and custom code",
+            see="([accelerated trees](model-formats.md#accelerated-trees))",
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringFields(PredictionFields):
+    """Every field that describes how the container scores with a version."""
+
+    model_file: str = field(
+        metadata=describe("Path of the serialized model inside model.tar.gz.", check=OBJECT_KEY, metavar="NAME"),
+    )
+    framework_version: str = field(
+        default="",
+        metadata=describe(
+            "Version of the framework that the model was trained with. The container refuses a version that it "
+            "cannot read, and reports one that its library warns about.",
+            default="not checked",
+            group="Loading and custom code",
+            metavar="VERSION",
+            see="([versions](model-formats.md#versions))",
+        ),
+    )
+    partition_columns: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Columns that the model reads from name=value/ parts of the objects' keys.",
+            check=UniqueNames(),
+            group="Input",
+            metavar="A,B",
+            see="([columns in the keys](input-formats.md#columns-in-the-keys))",
+        ),
+    )
+    custom_code: bool = field(
+        default=False,
+        metadata=describe(
+            "Run the artifact's code/inference.py (model_fn, input_fn, predict_fn, output_fn). The file is ignored "
+            "unless this is set.",
+            group="Loading and custom code",
+            see="([custom code](../learn/custom-code.md))",
+        ),
+    )
+    content_type: CustomContentType = field(
+        default="text/csv",
+        metadata=describe(
+            "Content type of the batches that custom code's input_fn gets: text/csv, application/json or "
+            "application/x-npy.",
+            group="Loading and custom code",
+            metavar="TYPE",
+        ),
+    )
+    accept: CustomAccept = field(
+        default="application/json",
+        metadata=describe(
+            "Content type that custom code's output_fn must return: application/json, text/csv or application/x-npy.",
+            group="Loading and custom code",
+            metavar="TYPE",
+        ),
+    )
+    output_types: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Arrow types of the prediction columns of custom code, one per column.",
+            default="double for each",
+            group="Loading and custom code",
+            metavar="A,B",
+        ),
+    )
+    trusted_types: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Types that a sklearn-skops file may hold in addition to those that skops trusts.",
+            group="Loading and custom code",
+            metavar="A,B",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class ArtifactFields:
+    """Which model a version is of, and its artifact."""
+
+    model_id: str = field(metadata=describe("Identity of the model.", check=MODEL_ID))
+    version: str = field(metadata=describe("Name of the version. A version is never overwritten.", check=VERSION))
+    artifact_sha256: str = field(
+        metadata=describe(
+            "Lower-case hex SHA-256 of model.tar.gz. It is checked before anything in the archive is opened.",
+            check=SHA256,
+        )
+    )
+    artifact_bytes: int = field(metadata=describe("Size of model.tar.gz, in bytes."))
+    framework: Framework = field(metadata=describe("Framework that loads the model; each format has one."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationFields:
+    """What a version scores, how often a job is tried, and where the version came from."""
+
+    dataset: str = field(
+        metadata=describe("Dataset that the model scores by default.", check=DATASET_NAME, metavar="NAME")
+    )
+    max_attempts: int = field(
+        default=3,
+        metadata=describe(
+            "Most attempts per job.",
+            check=Range(1, MAX_ATTEMPTS_LIMIT, "attempts"),
+            group="Compute",
+            metavar="N",
+        ),
+    )
+    source: str = field(
+        default="",
+        metadata=describe(
+            "Where the version was imported from, such as the ARN of a model package, or the training execution that "
+            "made it. Empty when it was registered by hand.",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class ComputeFields:
+    """What a job runs on. None means: not decided here."""
+
+    instance_type: str | None = field(
+        default=None,
+        metadata=describe(
+            "SageMaker instance type, such as ml.m5.xlarge.",
+            check=INSTANCE_TYPE,
+            default="the stage's",
+            group="Compute",
+            metavar="TYPE",
+        ),
+    )
+    # The limits are those of SageMaker's CreateProcessingJob, as botocore's service model has them.
+    instance_count: int | None = field(
+        default=None,
+        metadata=describe(
+            "Instances per job.",
+            check=Range(1, 100, "instances"),
+            default="the stage's",
+            group="Compute",
+            metavar="N",
+        ),
+    )
+    volume_size_gb: int | None = field(
+        default=None,
+        metadata=describe(
+            "Size of each instance's volume, in GB.",
+            check=Range(1, 16_384, "GB"),
+            default="the stage's",
+            group="Compute",
+            metavar="GB",
+        ),
+    )
+    max_runtime_seconds: int | None = field(
+        default=None,
+        metadata=describe(
+            "Time limit per attempt, in seconds.",
+            check=Range(1, 777_600, "seconds"),
+            default="the stage's",
+            group="Compute",
+            metavar="S",
+        ),
+    )

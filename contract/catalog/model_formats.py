@@ -54,10 +54,11 @@ FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
     "torchscript": "pytorch",
     "custom": "custom",
 }
-"""`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor.
-`custom` is whatever the archive's own `code/inference.py` loads.
+"""Framework that loads each format.
 
-Which image serves a framework: `contract/catalog/image_variants.py`.
+`xgboost-*` are Booster files, `xgboost-sklearn-*` the same files saved by XGBClassifier or
+XGBRegressor. `custom` is whatever the archive's own `code/inference.py` loads. `image_variants.py`
+says which image serves a framework.
 """
 
 
@@ -80,7 +81,7 @@ METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
 
 
 ACCELERATED_FRAMEWORKS: frozenset[Framework] = frozenset({"xgboost", "lightgbm"})
-"""Whose trees an accelerator can take over."""
+"""Frameworks whose trees an accelerator can predict."""
 
 
 CustomContentType = Literal["text/csv", "application/json", "application/x-npy"]
@@ -90,3 +91,8 @@ CustomAccept = Literal["application/json", "text/csv", "application/x-npy"]
 
 
 Accelerator = Literal["", "daal4py"]
+
+ARROW_TYPES = frozenset(
+    {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "string"}
+)
+"""Arrow types that a feature may have, as `str(pyarrow.DataType)` prints them."""

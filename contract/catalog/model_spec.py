@@ -1,74 +1,21 @@
-"""One model version as the container needs it."""
+"""A model version as the container needs it: the record's part in a job spec."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-from contract.catalog.model_fields import ARROW_TYPES, DEFAULT_OUTPUT_COLUMN, Feature
-from contract.catalog.model_formats import (
-    ACCELERATED_FRAMEWORKS,
-    FRAMEWORK_OF_FORMAT,
-    METHODS_OF_FORMAT,
-    Accelerator,
-    CustomAccept,
-    CustomContentType,
-    Framework,
-    Method,
-    ModelFormat,
-    OutputFormat,
-)
-from contract.checks import check_fraction, check_unique
-from contract.dataset.input_options import InputOptions
-from contract.names import check_model_id, check_object_key, check_sha256, check_version
+from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN, ArtifactFields, ScoringFields
+from contract.catalog.model_formats import ACCELERATED_FRAMEWORKS, ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.checks import check_unique
 from contract.problems import InvalidInputError, Problem
+from contract.schema.field_info import check_fields
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(ScoringFields, ArtifactFields):
     """One model version as the container needs it."""
 
-    model_id: str
-    version: str
-    artifact_sha256: str
-    """Lower-case hex SHA-256 of model.tar.gz; checked before anything in it is opened."""
-    artifact_bytes: int
-    framework: Framework
-    format: ModelFormat
-    model_file: str
-    """Path of the serialized model inside model.tar.gz."""
-    method: Method
-    features: tuple[Feature, ...]
-    key_columns: tuple[str, ...] = ()
-    output_columns: tuple[str, ...] = ()
-    """Names of the prediction columns; empty: `prediction`, or `prediction_<class>` one a class."""
-    columns: Literal["all", "keys"] = "all"
-    """`all`: every input column and the predictions; `keys`: the key columns and the predictions only."""
-    framework_version: str = ""
-    """What it was trained with: refused where the framework cannot read it, reported where it warns."""
-    tolerated_quarantine_fraction: float = 0.0
-    """Of an object's rows, how many may be quarantined before the object fails; 0: one bad row fails it."""
-    output_format: OutputFormat = "parquet"
-    row_number_column: str = ""
-    """Name of an output column with each row's number in its input object, from 0; empty: no such column."""
-    input: InputOptions = field(default_factory=InputOptions)
-    """How objects of text are read."""
-    partition_columns: tuple[str, ...] = ()
-    """Names of `name=value` parts of the objects' keys that are columns for this model."""
-    custom_code: bool = False
-    """Whether `code/inference.py` of the artifact is run: it is code, so it is ignored unless the record allows it."""
-    content_type: CustomContentType = "text/csv"
-    """What the custom code's `input_fn` gets."""
-    accept: CustomAccept = "application/json"
-    """What the custom code's `output_fn` is asked for."""
-    output_types: tuple[str, ...] = ()
-    """Arrow types of what custom code predicts, one an output column; empty: `double` each."""
-    accelerator: Accelerator = ""
-    """What predicts in place of the model's own library, checked against it on the first batch."""
-    trusted_types: tuple[str, ...] = ()
-    """Types that a skops file may hold beside those that skops trusts by itself."""
-
     def __post_init__(self) -> None:
-        problems = [*check_model_id("model_id", self.model_id), *check_version("version", self.version)]
+        problems = check_fields(self)
         if FRAMEWORK_OF_FORMAT.get(self.format) != self.framework:
             expected = f"{FRAMEWORK_OF_FORMAT.get(self.format)!r}, the framework of format {self.format!r}"
             problems.append(Problem("framework", self.framework, expected))
@@ -77,46 +24,40 @@ class ModelSpec:
             problems.append(
                 Problem("method", self.method, f"one of {', '.join(sorted(allowed))} for format {self.format!r}")
             )
-        if not self.features:
-            problems.append(Problem("features", [], "at least one feature column"))
         problems.extend(check_unique("features", [feature.name for feature in self.features]))
-        problems.extend(check_unique("key_columns", list(self.key_columns)))
-        problems.extend(check_unique("output_columns", list(self.output_columns)))
         problems.extend(self._check_input())
-        problems.extend(check_sha256("artifact_sha256", self.artifact_sha256))
-        problems.extend(check_object_key("model_file", self.model_file))
-        problems.extend(check_fraction("tolerated_quarantine_fraction", self.tolerated_quarantine_fraction))
         if self.row_number_column and self.row_number_column in {*self.output_columns, *self._passed_columns()}:
-            expected = "another name than those of the output's other columns"
+            expected = "a name that no other output column has"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
         if self.columns == "keys" and not self.key_columns:
             problems.append(Problem("key_columns", [], "at least one key column, because columns is 'keys'"))
         problems.extend(_custom_code_problems(self))
         problems.extend(_accelerator_problems(self))
         if self.trusted_types and self.format != "sklearn-skops":
-            remedy = "Other formats hold no types (or, as joblib, all of them): leave it out."
+            remedy = "Leave it out: other formats hold no types, or like joblib any type."
             problems.append(Problem("trusted_types", list(self.trusted_types), "format 'sklearn-skops'", remedy))
         if problems:
             raise InvalidInputError("ModelSpec", [*problems, *self.check_output_columns()])
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The columns that the model needs: its features in their order, then its other key columns."""
+        """Columns that the model needs: its features in order, then its other key columns."""
         return tuple(dict.fromkeys((*(feature.name for feature in self.features), *self.key_columns)))
 
     def check_output_columns(self) -> list[Problem]:
-        """Added columns with the name of an input column that the output carries too.
+        """Check that no added column has the name of an input column that the output keeps.
 
-        For who makes a record. Who reads one does not ask: a record from before this check must not hide the others.
+        Only for writers of records. Readers skip the check: a record older than it must not hide
+        the others.
         """
         passed = self._passed_columns()
         carried: set[str] = set()
-        """That the model does not read."""
+        """Columns that the output keeps though the model does not read them."""
         if self.columns == "all":
             carried = set(self.input.csv_columns) - passed - set(self.partition_columns)
         problems = self._check_prediction_columns(passed | carried)
         if self.row_number_column in carried:
-            expected = "another name than those of input.csv_columns, which columns 'all' keeps"
+            expected = "a name that is not in input.csv_columns, which columns 'all' keeps"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
         return problems
 
@@ -124,7 +65,8 @@ class ModelSpec:
         kept = "every one" if self.columns == "all" else "the key columns"
         taken = f"input columns of the output (columns {self.columns!r} keeps {kept})"
         if not self.output_columns:
-            # Probabilities always have a label behind the default; how many columns others have, only the model knows.
+            # Names of probability columns always end with a label. For others, only the model knows
+            # how many columns it has.
             is_labelled = self.method == "predict_proba" and not self.custom_code
             if is_labelled or DEFAULT_OUTPUT_COLUMN not in passed:
                 return []
@@ -138,12 +80,15 @@ class ModelSpec:
         return [Problem("output_columns", clashes, f"other names than those of the {taken}", remedy)]
 
     def _passed_columns(self) -> set[str]:
-        """Input columns that the output carries, as far as the record says; what else an object has, the job sees."""
+        """Return the input columns that the output keeps, as far as the record tells.
+
+        Only the job sees the other columns of an object.
+        """
         features = (feature.name for feature in self.features if feature.name not in self.partition_columns)
         return {*self.key_columns, *(features if self.columns == "all" else ())}
 
     def _check_input(self) -> list[Problem]:
-        problems = check_unique("partition_columns", list(self.partition_columns))
+        problems = []
         wrong = [name for name in self.partition_columns if not name or "=" in name or "/" in name]
         if wrong:
             problems.append(
@@ -159,25 +104,32 @@ class ModelSpec:
 
 
 def tolerated_rows(fraction: float, rows: int) -> int:
-    """How many of an object's rows may be quarantined. The container and VerifyOutput ask the same question here."""
-    # The nudge is for products such as 0.07 * 100, which floating point puts a hair above or below the whole number.
+    """Return how many of an object's rows may be quarantined.
+
+    The container and VerifyOutput share this rule.
+
+    >>> tolerated_rows(0.07, 100), tolerated_rows(0.0, 100)
+    (7, 0)
+    """
+    # The small addend corrects products such as 0.07 * 100, which floating point can put just below
+    # the whole number.
     return min(rows, math.floor(fraction * rows + 1e-6))
 
 
 def _custom_code_problems(spec: ModelSpec) -> list[Problem]:
     problems: list[Problem] = []
     if spec.format == "custom" and not spec.custom_code:
-        remedy = "It runs the artifact's code/inference.py: set custom_code if you trust it."
+        remedy = "Set custom_code if you trust the artifact's code/inference.py, which the format runs."
         problems.append(Problem("custom_code", spec.custom_code, "true for format 'custom'", remedy))
     if spec.output_types and not spec.custom_code:
-        remedy = "Every other model says its types itself: leave it out."
+        remedy = "Leave it out: only custom code needs its types declared."
         problems.append(Problem("output_types", list(spec.output_types), "custom_code", remedy))
     unknown = sorted(set(spec.output_types) - ARROW_TYPES)
     if unknown:
         problems.append(Problem("output_types", unknown, "Arrow types out of " + ", ".join(sorted(ARROW_TYPES))))
     columns = len(spec.output_columns) or 1
     if spec.output_types and len(spec.output_types) != columns:
-        expected = f"{columns}, one an output column"
+        expected = f"{columns}, one per output column"
         problems.append(Problem("output_types", f"{len(spec.output_types)} types", expected))
     return problems
 

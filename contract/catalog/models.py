@@ -1,40 +1,35 @@
-"""The catalog: a model's identity, and its immutable versions."""
+"""The catalog's records: models, and their immutable versions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from contract.catalog.model_fields import ComputeFields, RegistrationFields
 from contract.catalog.model_spec import ModelSpec
-from contract.checks import check_range
-from contract.names import check_dataset_name, check_instance_type
+from contract.checks import raise_if_any
 from contract.problems import InvalidInputError, Problem
+from contract.schema.field_info import check_fields, describe
 from contract.status import VersionState
 
-MAX_ATTEMPTS_LIMIT = 10
 HISTORY_LIMIT = 20
-"""Changes of the current version that a model remembers; older ones are in the versions' own records only."""
+"""Most changes of the current version in a model's history. Older ones are only in the versions'
+records."""
 REASON_CHARACTERS = 500
+"""Longest reason, in characters."""
 
 
 @dataclass(frozen=True)
-class Compute:
-    """What a job runs on. None: not said here, so the next in line decides (request, then model, then stage)."""
-
-    instance_type: str | None = None
-    instance_count: int | None = None
-    volume_size_gb: int | None = None
-    max_runtime_seconds: int | None = None
+class Compute(ComputeFields):
+    """What a job runs on: a request's values override the model's, and these the stage's."""
 
     def __post_init__(self) -> None:
-        problems = check_instance_type("instance_type", self.instance_type)
-        # Limits of SageMaker's CreateProcessingJob, as botocore's service model has them.
-        problems += check_range("instance_count", self.instance_count, 1, 100, "instances")
-        problems += check_range("volume_size_gb", self.volume_size_gb, 1, 16_384, "GB")
-        problems += check_range("max_runtime_seconds", self.max_runtime_seconds, 1, 777_600, "seconds")
-        if problems:
-            raise InvalidInputError("Compute", problems)
+        raise_if_any(check_fields(self), "Compute")
 
     def over(self, fallback: "Compute") -> "Compute":
-        """This one's wishes where it has any, else the fallback's."""
+        """Return these values, with the fallback's where a value is None.
+
+        >>> Compute("ml.c5.large").over(Compute("ml.m5.large", 2))  # doctest: +ELLIPSIS
+        Compute(instance_type='ml.c5.large', instance_count=2, ...)
+        """
         return Compute(
             instance_type=self.instance_type or fallback.instance_type,
             instance_count=self.instance_count or fallback.instance_count,
@@ -45,22 +40,22 @@ class Compute:
 
 @dataclass(frozen=True)
 class TrainedBy:
-    """Where a version that was trained came from."""
+    """The training job that made a version."""
 
     execution_id: str
     training_job_name: str
     dataset: str
     metric: str
-    """What a promotion is decided by."""
+    """Name of the metric that decides about a promotion."""
     rows_trained: int | None = None
-    """None where a script did not say; the next one too."""
+    """Rows in the training data. None if a script did not report them; so for the next field."""
     rows_held_out: int | None = None
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class VersionDecision:
-    """What was decided about a version that was trained, and why. The time is ISO 8601 in UTC."""
+    """Decision about a trained version, with the reason. The time is ISO 8601 in UTC."""
 
     state: VersionState
     reason: str
@@ -72,42 +67,54 @@ class VersionDecision:
 
 
 def check_reason(reason: str, subject: str) -> None:
-    """Refuse a reason that is too long for a model's history."""
+    """Raise InvalidInputError if a reason is too long for a model's history."""
     if len(reason) > REASON_CHARACTERS:
         raise InvalidInputError(subject, [Problem("reason", reason, f"at most {REASON_CHARACTERS} characters")])
 
 
-@dataclass(frozen=True)
-class ModelVersion:
-    """A version of a model: its artifact, how to call it, what it scores and on what. Only `decision` ever changes."""
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion(RegistrationFields):
+    """A version of a model: its artifact, how it is scored, on which dataset and compute.
 
-    spec: ModelSpec
-    dataset: str
-    compute: Compute = field(default_factory=Compute)
-    max_attempts: int = 3
-    registered_at: str = ""
-    registered_by: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """The model's tags as this version was registered. Executions choose by the tags of the model itself."""
-    source: str = ""
-    """Where the version was imported from, such as the ARN of a model package; empty when it was registered by hand."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """How it did on rows that it was not trained on, by name of the metric."""
-    trained_by: TrainedBy | None = None
-    """None: it was registered or imported."""
-    decision: VersionDecision | None = None
-    """None: it was registered or imported, so nobody has to decide about it."""
+    Only `decision` ever changes.
+    """
+
+    spec: ModelSpec = field(metadata=describe("How the container loads the model and scores with it."))
+    compute: Compute = field(default_factory=Compute, metadata=describe("What the version's jobs run on."))
+    registered_at: str = field(default="", metadata=describe("Time of registration, ISO 8601 in UTC."))
+    registered_by: str = field(default="", metadata=describe("ARN of the caller that registered the version."))
+    tags: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=describe(
+            "The model's tags at the time of registration. Executions select by the tags of the model itself."
+        ),
+    )
+    metrics: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata=describe("Metrics of a trained version, by name, measured on rows that were held out of training."),
+    )
+    trained_by: TrainedBy | None = field(
+        default=None,
+        metadata=describe(
+            "The training job and dataset of a trained version. None: the version was registered or imported.",
+            see="([training](../learn/train-models.md))",
+        ),
+    )
+    decision: VersionDecision | None = field(
+        default=None,
+        metadata=describe(
+            "Whether a trained version was promoted, refused or waits for approval, and why. None: the version was "
+            "registered or imported, so there is nothing to decide."
+        ),
+    )
 
     def __post_init__(self) -> None:
-        problems = check_dataset_name("dataset", self.dataset)
-        problems += check_range("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS_LIMIT, "attempts")
-        if problems:
-            raise InvalidInputError("ModelVersion", problems)
+        raise_if_any(check_fields(self), "ModelVersion")
 
 
 @dataclass(frozen=True)
 class CurrentChange:
-    """One moment at which a version became the current one. The time is ISO 8601 in UTC."""
+    """A change of a model's current version. The time is ISO 8601 in UTC."""
 
     version: str
     changed_at: str
@@ -120,7 +127,7 @@ class CurrentChange:
 
 @dataclass(frozen=True)
 class Model:
-    """A model's identity: which version is current, and whether executions score it."""
+    """A model: which of its versions is current, and whether executions score it."""
 
     model_id: str
     current_version: str
@@ -128,12 +135,13 @@ class Model:
     tags: Mapping[str, str] = field(default_factory=dict)
     updated_at: str = ""
     previous_version: str | None = None
-    """What was current before, and what a roll back makes current again. None: there was none."""
+    """Version that was current before; a rollback restores it. None means that there was none."""
     history: tuple[CurrentChange, ...] = ()
-    """What became current when, by whom and why: the last `HISTORY_LIMIT` changes, the latest last."""
+    """The last `HISTORY_LIMIT` changes of the current version, oldest first."""
 
     def with_current(self, change: CurrentChange) -> "Model":
-        """This model after a version became current; the same model when it was current already."""
+        """Return the model after a version became current; the same model if the version already
+        was."""
         if change.version == self.current_version:
             return self
         return replace(

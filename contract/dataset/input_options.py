@@ -1,33 +1,71 @@
-"""How a model's record says that objects of text are read."""
+"""Options of a model's record for reading text formats."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from contract.checks import check_unique
+from contract.checks import UniqueNames
 from contract.problems import InvalidInputError, Problem
+from contract.schema.field_info import check_fields, describe
 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the text objects of a dataset are read, as a model's record says; Parquet needs none of it.
+    """How the CSV and JSON Lines objects of a dataset are read. Parquet needs no options.
 
-    Text is UTF-8 always. In CSV a quote in a quoted cell is doubled; there is no other escape.
+    Text is always UTF-8. In CSV a quote inside a quoted cell is doubled; there is no other escape.
     """
 
-    csv_delimiter: str = ","
-    """One ASCII character. Objects that end in .tsv are read with a tab whatever this says."""
-    csv_header: bool = True
-    """Whether the first line names the columns."""
-    csv_columns: tuple[str, ...] = ()
-    """Names of the columns where there is no header; empty: the model's features, then its other key columns."""
-    csv_quote: str = '"'
-    """One ASCII character; empty: nothing is quoted."""
-    null_values: tuple[str, ...] = ("", "NA", "N/A", "NULL", "NaN", "nan", "null")
-    """Cells of CSV, quoted or not, that are null where a feature is expected. Other columns keep their text."""
+    csv_delimiter: str = field(
+        default=",",
+        metadata=describe(
+            "Delimiter of CSV, one ASCII character. Objects that end in .tsv are always read with a tab.",
+            default="a comma",
+            flag_help="Delimiter of CSV; a tab is $'\\t' in most shells. Default: a comma.",
+            group="Input",
+            metavar="C",
+        ),
+    )
+    csv_header: bool = field(
+        default=True,
+        metadata=describe(
+            "Whether the first line of CSV names the columns.",
+            group="Input",
+            flag="--no-csv-header",
+            flag_help="Read the first line of CSV as a row, because there is no header.",
+        ),
+    )
+    csv_columns: tuple[str, ...] = field(
+        default=(),
+        metadata=describe(
+            "Columns of CSV without a header, in order.",
+            check=UniqueNames(),
+            default="the features, then the other key columns",
+            group="Input",
+            metavar="A,B",
+        ),
+    )
+    csv_quote: str = field(
+        default='"',
+        metadata=describe(
+            "Quote of CSV, one ASCII character. Empty: nothing is quoted.",
+            default='a double quote (")',
+            group="Input",
+            metavar="C",
+        ),
+    )
+    null_values: tuple[str, ...] = field(
+        default=("", "NA", "N/A", "NULL", "NaN", "nan", "null"),
+        metadata=describe(
+            "Cells of CSV, quoted or not, that are null in a feature column. Other columns keep their text.",
+            check=UniqueNames(),
+            group="Input",
+            metavar="A,B",
+        ),
+    )
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         if not _is_mark(self.csv_delimiter):
-            expected = "one ASCII character that ends no line"
+            expected = "one ASCII character other than a line end"
             remedy = "A tab is $'\\t' in a shell and \"\\t\" in JSON." if "t" in self.csv_delimiter else ""
             problems.append(Problem("csv_delimiter", self.csv_delimiter, expected, remedy))
         if self.csv_quote and not (_is_mark(self.csv_quote) and self.csv_quote != self.csv_delimiter):
@@ -35,10 +73,9 @@ class InputOptions:
             problems.append(Problem("csv_quote", self.csv_quote, expected))
         if self.csv_header and self.csv_columns:
             expected = "no names, because the header names the columns"
-            remedy = "Say csv_header: false if there is no header."
+            remedy = "Set csv_header to false if there is no header."
             problems.append(Problem("csv_columns", list(self.csv_columns), expected, remedy))
-        problems.extend(check_unique("csv_columns", list(self.csv_columns)))
-        problems.extend(check_unique("null_values", list(self.null_values)))
+        problems.extend(check_fields(self))
         if problems:
             raise InvalidInputError("InputOptions", problems)
 

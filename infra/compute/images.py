@@ -1,4 +1,6 @@
-"""The scoring images of a stage, a variant each: built from the repository, or named by a setting."""
+"""The container images of a stage, one per variant: built from the repository, or named by a
+setting.
+"""
 
 from dataclasses import dataclass
 
@@ -7,33 +9,33 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 
 from contract.catalog.image_variants import CORE, ImageVariant
 from infra.assets import container_image
-from infra.settings import Settings
+from infra.settings import AppSettings
 
 
 @dataclass(frozen=True)
 class ScoringImage:
-    """One variant as a stack names it."""
+    """The image of one variant, as a stack refers to it."""
 
     uri: str
     repository_arn: str
 
 
-def scoring_images(stack: Stack, settings: Settings) -> dict[ImageVariant, ScoringImage]:
-    """The images that the settings ask for.
+def scoring_images(stack: Stack, settings: AppSettings) -> dict[ImageVariant, ScoringImage]:
+    """Return the images that the settings name, by variant.
 
-    Each stack that names them declares them, and they are built and pushed once. They are not handed from stack to
-    stack by exports, whose values CloudFormation does not change while another stack imports them: with the first
-    change of the code inside an image nothing could be deployed any more.
+    Each stack that needs the images declares them; they are still built and pushed only once. The
+    stacks do not share them by exports: CloudFormation refuses to change an exported value while
+    another stack imports it, so the first code change inside an image would block every deployment.
     """
     return {variant: _image(stack, settings, variant) for variant in settings.image_variants}
 
 
 def output_name(variant: ImageVariant) -> str:
-    """The stack output that shows a variant's URI."""
+    """Return the name of the stack output that shows a variant's URI."""
     return "ImageUri" if variant == CORE else f"ImageUri{variant.title()}"
 
 
-def _image(stack: Stack, settings: Settings, variant: ImageVariant) -> ScoringImage:
+def _image(stack: Stack, settings: AppSettings, variant: ImageVariant) -> ScoringImage:
     uri, repository_arn = settings.named_image(variant), settings.image_repository_arn(variant)
     if uri is not None and repository_arn is not None:
         return ScoringImage(uri, repository_arn)

@@ -1,4 +1,4 @@
-"""What the jobs themselves may do, one role a kind of job."""
+"""The roles that SageMaker jobs assume, one for scoring and one for training."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,12 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from contract import layout
-from infra.stacks.storage import Storage
+from infra.permissions import allow, allow_listing, allow_listing_below
+from infra.stack_outputs import Storage
 
 SCORING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-"""SageMaker's own choices, each shared by all jobs of the kind in an account and Region."""
+"""Log groups that SageMaker chooses; all jobs of the kind in an account and Region share one."""
 
 
 def log_streams(log_group: str) -> str:
@@ -19,64 +20,62 @@ def log_streams(log_group: str) -> str:
 
 
 def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[str], *, in_vpc: bool) -> iam.Role:
-    """Reads datasets, models and a job's spec and manifests; writes what the job makes."""
+    """Create the role of processing jobs.
+
+    It reads datasets, models, and each job's spec and manifests, and writes only the outputs of
+    jobs.
+    """
     results = storage.results_bucket
     job_folder = layout.job_prefix("*", "*")
     statements = [
-        # SageMaker lists what a prefix or manifest names before it copies.
-        iam.PolicyStatement(
-            actions=["s3:ListBucket"],
-            resources=[storage.bucket_arn(storage.datasets_bucket), storage.bucket_arn(storage.models_bucket)],
+        # SageMaker lists what a prefix or manifest names before it copies the objects.
+        allow_listing(storage.datasets_bucket, storage.models_bucket),
+        allow_listing_below(results, layout.EXECUTIONS_PREFIX),
+        allow(
+            ["s3:GetObject"],
+            storage.objects_arn(storage.datasets_bucket, "*"),
+            storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
+            storage.objects_arn(results, f"{job_folder}job.json"),
+            storage.objects_arn(results, f"{job_folder}*.manifest"),
         ),
-        _list_executions(storage),
-        iam.PolicyStatement(
-            actions=["s3:GetObject"],
-            resources=[
-                storage.objects_arn(storage.datasets_bucket, "*"),
-                storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
-                storage.objects_arn(results, f"{job_folder}job.json"),
-                storage.objects_arn(results, f"{job_folder}*.manifest"),
-            ],
+        allow(
+            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            storage.objects_arn(results, f"{layout.PREDICTIONS_PREFIX}*"),
+            storage.objects_arn(results, f"{layout.QUARANTINE_PREFIX}*"),
+            storage.objects_arn(results, f"{layout.ledger_prefix('*', '*')}*"),
         ),
-        iam.PolicyStatement(
-            actions=["s3:PutObject", "s3:AbortMultipartUpload"],
-            resources=[
-                storage.objects_arn(results, f"{layout.PREDICTIONS_PREFIX}*"),
-                storage.objects_arn(results, f"{layout.QUARANTINE_PREFIX}*"),
-                storage.objects_arn(results, f"{layout.ledger_prefix('*', '*')}*"),
-            ],
-        ),
-        *_of_every_job(storage, repository_arns, SCORING_LOG_GROUP, in_vpc=in_vpc),
+        *_common_permissions(storage, repository_arns, SCORING_LOG_GROUP, in_vpc=in_vpc),
     ]
     description = "Reads datasets, models and a job's spec and manifests; writes what the job makes"
     return _role(scope, "JobRole", description, statements)
 
 
 def training_role(scope: Construct, storage: Storage, repository_arns: Sequence[str], *, in_vpc: bool) -> iam.Role:
-    """Reads datasets and a job's spec, manifests and script; writes the artifact and checkpoints of jobs.
+    """Create the role of training jobs.
 
-    It reaches no model: what a job made becomes one only when RegisterModelVersion has checked it.
+    It reads datasets, and each job's spec, manifests and script, and writes the artifact and
+    checkpoints of jobs. It cannot write to the models bucket: an artifact becomes a version only
+    after RegisterModelVersion has checked it.
     """
     results = storage.results_bucket
     checkpoints = storage.objects_arn(results, f"{layout.checkpoints_prefix('*', '*')}*")
     statements = [
-        iam.PolicyStatement(actions=["s3:ListBucket"], resources=[storage.bucket_arn(storage.datasets_bucket)]),
-        _list_executions(storage),
-        iam.PolicyStatement(
-            actions=["s3:GetObject"],
-            resources=[
-                storage.objects_arn(storage.datasets_bucket, "*"),
-                storage.objects_arn(results, layout.training_job_spec_key("*", "*")),
-                storage.objects_arn(results, f"{layout.job_prefix('*', '*')}*.manifest"),
-                storage.objects_arn(results, layout.job_code_key("*", "*")),
-                checkpoints,
-            ],
+        allow_listing(storage.datasets_bucket),
+        allow_listing_below(results, layout.EXECUTIONS_PREFIX),
+        allow(
+            ["s3:GetObject"],
+            storage.objects_arn(storage.datasets_bucket, "*"),
+            storage.objects_arn(results, layout.training_job_spec_key("*", "*")),
+            storage.objects_arn(results, f"{layout.job_prefix('*', '*')}*.manifest"),
+            storage.objects_arn(results, layout.job_code_key("*", "*")),
+            checkpoints,
         ),
-        iam.PolicyStatement(
-            actions=["s3:PutObject", "s3:AbortMultipartUpload"],
-            resources=[storage.objects_arn(results, f"{layout.training_output_prefix('*', '*')}*"), checkpoints],
+        allow(
+            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            storage.objects_arn(results, f"{layout.training_output_prefix('*', '*')}*"),
+            checkpoints,
         ),
-        *_of_every_job(storage, repository_arns, TRAINING_LOG_GROUP, in_vpc=in_vpc),
+        *_common_permissions(storage, repository_arns, TRAINING_LOG_GROUP, in_vpc=in_vpc),
     ]
     description = "Reads datasets and a training job's spec, manifests and script; writes artifact and checkpoints"
     return _role(scope, "TrainingRole", description, statements)
@@ -96,37 +95,22 @@ def _role(scope: Construct, id: str, description: str, statements: Sequence[iam.
     return role
 
 
-def _list_executions(storage: Storage) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        actions=["s3:ListBucket"],
-        resources=[storage.bucket_arn(storage.results_bucket)],
-        conditions={"StringLike": {"s3:prefix": f"{layout.EXECUTIONS_PREFIX}*"}},
-    )
-
-
-def _of_every_job(
+def _common_permissions(
     storage: Storage, repository_arns: Sequence[str], log_group: str, *, in_vpc: bool
 ) -> list[iam.PolicyStatement]:
-    """The key, the images, metrics, logs, and with a VPC its network interfaces."""
+    """Return what both kinds of jobs need: key, images, metrics, logs, and network interfaces in a
+    VPC.
+    """
     statements = [
-        iam.PolicyStatement(
-            actions=["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
-            resources=[storage.key_arn],
-        ),
-        iam.PolicyStatement(
-            actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            resources=list(repository_arns),
-        ),
-        # These two have no resources that could be named.
-        iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-        iam.PolicyStatement(
-            actions=["cloudwatch:PutMetricData"],
-            resources=["*"],
-            conditions={"StringEquals": {"cloudwatch:namespace": log_group}},
-        ),
-        iam.PolicyStatement(
-            actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            resources=[_log_group_arn(log_group), log_streams(log_group)],
+        allow(["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"], storage.key_arn),
+        allow(["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], *repository_arns),
+        # AWS defines no resources for the next two actions.
+        allow(["ecr:GetAuthorizationToken"], "*"),
+        allow(["cloudwatch:PutMetricData"], "*", conditions={"StringEquals": {"cloudwatch:namespace": log_group}}),
+        allow(
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            _log_group_arn(log_group),
+            log_streams(log_group),
         ),
     ]
     return [*statements, _network_interfaces()] if in_vpc else statements
@@ -137,9 +121,11 @@ def _log_group_arn(log_group: str) -> str:
 
 
 def _network_interfaces() -> iam.PolicyStatement:
-    """What SageMaker needs to put a job's network interfaces into a VPC; EC2 describes nothing by resource."""
-    return iam.PolicyStatement(
-        actions=[
+    """Return what SageMaker needs to place a job in a VPC; EC2's Describe actions accept no
+    resource.
+    """
+    return allow(
+        [
             "ec2:CreateNetworkInterface",
             "ec2:CreateNetworkInterfacePermission",
             "ec2:DeleteNetworkInterface",
@@ -150,5 +136,5 @@ def _network_interfaces() -> iam.PolicyStatement:
             "ec2:DescribeSubnets",
             "ec2:DescribeVpcs",
         ],
-        resources=["*"],
+        "*",
     )

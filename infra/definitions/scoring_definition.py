@@ -1,4 +1,4 @@
-"""The scoring workflow's definition, top to bottom: the execution first, then one job."""
+"""The scoring workflow, top to bottom: the execution first, then one job."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ from infra.definitions.shared_states import (
     fields_of,
     job_network,
     job_tags,
-    map_statements,
+    map_permissions,
     message,
     retry_creation,
 )
@@ -41,9 +41,8 @@ from infra.sagemaker_tasks import (
     SageMakerProcessingJob,
     UploadMode,
 )
-from infra.settings import Settings
-from infra.stacks.compute import JobPlatform
-from infra.stacks.storage import Storage
+from infra.settings import AppSettings
+from infra.stack_outputs import JobRoles, Storage
 
 MAP_LABEL = "ScoreModels"
 
@@ -53,39 +52,42 @@ _TRAINING = f"$.{TRAINING_FIELD}"
 _TIMEOUT_FIELD = "timeout_seconds"
 
 
-class Definition(Construct):
-    """The states. `start` is the first, `statements` is what the state machine's role needs beyond its tasks."""
+class ScoringDefinition(Construct):
+    """The states of the scoring workflow.
+
+    `start` is the first state; `permissions` is what the role needs beyond what the tasks add.
+    """
 
     def __init__(
         self,
         scope: Construct,
         id: str,  # noqa: A002
         *,
-        settings: Settings,
+        settings: AppSettings,
         storage: Storage,
-        platform: JobPlatform,
+        job_roles: JobRoles,
         functions: Mapping[str, lambda_.IFunction],
         training: sfn.IStateMachine,
     ) -> None:
         super().__init__(scope, id)
         self._settings = settings
         self._storage = storage
-        self._platform = platform
+        self._job_roles = job_roles
         self._states = WorkflowStates(self, functions)
 
         hold_request = sfn.Pass(
             self,
             "HoldRequest",
-            comment="An input may be any JSON, but only an object has room for the failure that a Catch adds to it.",
+            comment="Wraps the input, which may be any JSON: a Catch can add a failure to an object only.",
             parameters={REQUEST_FIELD: sfn.JsonPath.object_at("$"), TRAINING_FIELD: {}},
         )
         train_first = sfn.Choice(
-            self, "TrainFirst?", comment="Only a request that says so trains: `{}` goes straight to the plan."
+            self, "TrainFirst?", comment="Trains only if the request asks for it; `{}` goes straight to planning."
         )
         prepare_training = self._states.call(
             "PrepareTraining",
             "prepare_training",
-            "Refuses a bad request before training costs anything, and names the training after this execution.",
+            "Refuses an invalid request before training costs anything, and names the training after this execution.",
             message(PlanInput, **EXECUTION, request=_REQUEST),
             result_path=_TRAINING,
         )
@@ -93,38 +95,39 @@ class Definition(Construct):
         plan_execution = self._states.call(
             "PlanExecution",
             "plan_execution",
-            "Checks the whole request before anything is created, and pins models and objects for all that follows.",
+            "Checks the whole request before anything is created. Pins models and objects, so that later changes do "
+            "not affect this execution.",
             message(ExecutionPlanInput, **EXECUTION, request=_REQUEST, training=_TRAINING),
         )
         score_models = self._states.fan_out(MAP_LABEL)
         summarize_execution = self._states.summarize_execution()
 
         prepare_training.add_catch(summarize_execution, result_path=FAILURE)
-        # The plan decides: it knows whether the request wants to score without a successful training.
+        # PlanExecution decides, because the request says whether to score after a failed training.
         run_training.add_catch(plan_execution, result_path=f"{_TRAINING}.failure")
         plan_execution.add_catch(summarize_execution, result_path=FAILURE)
         score_models.item_processor(self._job())
         score_models.add_catch(summarize_execution, result_path=FAILURE)
         train = f"{_REQUEST}.train"
-        wanted = sfn.Condition.and_(sfn.Condition.is_present(train), sfn.Condition.is_not_null(train))
-        train_first.when(wanted, prepare_training.next(run_training).next(plan_execution))
+        requested = sfn.Condition.and_(sfn.Condition.is_present(train), sfn.Condition.is_not_null(train))
+        train_first.when(requested, prepare_training.next(run_training).next(plan_execution))
         train_first.otherwise(plan_execution)
         plan_execution.next(score_models).next(summarize_execution)
         self.start = hold_request.next(train_first)
-        self.statements = map_statements(storage)
+        self.permissions = map_permissions(storage)
 
     def _run_training(self, training: sfn.IStateMachine) -> tasks.StepFunctionsStartExecution:
         run_training = tasks.StepFunctionsStartExecution(
             self,
             "RunTraining",
-            comment="A training execution of its own, so that it can be watched, stopped and read about by itself.",
+            comment="Trains in a separate execution, which can be watched and stopped on its own.",
             state_machine=training,
             name=sfn.JsonPath.string_at(path_of(TrainingOrder, "name", at=_TRAINING)),
             input=sfn.TaskInput.from_json_path_at(path_of(TrainingOrder, "input", at=_TRAINING)),
             integration_pattern=sfn.IntegrationPattern.RUN_JOB,
             result_path=sfn.JsonPath.DISCARD,
         )
-        # The same name and input start nothing twice.
+        # Safe to retry: the same name and input never start a second execution.
         run_training.add_retry(
             errors=["StepFunctions.ExecutionLimitExceededException", "StepFunctions.SfnException"],
             interval=Duration.seconds(5),
@@ -136,11 +139,13 @@ class Definition(Construct):
         return run_training
 
     def _job(self) -> sfn.IChainable:
-        """One job: attempts until one holds or no further one can help."""
+        """Return the first state of a job, which makes attempts until one succeeds or none can
+        help.
+        """
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",
-            "Opens the attempt under a name of its own, with only those objects that are not committed yet.",
+            "Opens an attempt with a new job name, for the objects that are not committed yet.",
             message(JobPointer, **JOB),
             result_selector=self._attempt_plan(),
             result_path=_PLAN,
@@ -148,13 +153,14 @@ class Definition(Construct):
         nothing_left = sfn.Choice(
             self,
             "NothingLeft?",
-            comment="An earlier attempt may have committed everything, and SageMaker fails a job without input.",
+            comment="Skips the job if earlier attempts committed every object: SageMaker fails a job without input.",
         )
         run_processing_job = self.run_processing_job = self._processing_job()
         verify_output = self._states.call(
             "VerifyOutput",
             "verify_output",
-            "A completed job is not yet a succeeded one: rows in are rows scored and quarantined, with bytes in S3.",
+            "Checks that every input row was scored or quarantined and that the outputs are in S3: a completed job may "
+            "still have missed some.",
             message(JobPointer, **JOB),
         )
         classify_failure = self._states.classify_failure(record_attempt)
@@ -184,7 +190,7 @@ class Definition(Construct):
             )
 
         def output(name: str, uri: str) -> ProcessingOutput:
-            # Continuous: what a killed attempt has finished is kept for the next one.
+            # Continuous upload keeps the finished files of a killed attempt for the next one.
             return ProcessingOutput(
                 name=name,
                 s3_uri=planned(uri),
@@ -196,16 +202,17 @@ class Definition(Construct):
         job = SageMakerProcessingJob(
             self,
             "RunProcessingJob",
-            comment="Scores. Retried only while the job cannot be created; a job that ran and failed needs a new name.",
+            comment="Scores the data. Retries only the job's creation: a job that ran and failed needs a new name.",
             job_name=planned("sagemaker_job_name"),
             job_name_prefix=settings.stage,
             image_uri=planned("image_uri"),
-            role=iam.Role.from_role_arn(self, "JobRole", self._platform.job_role_arn, mutable=False),
+            role=iam.Role.from_role_arn(self, "JobRole", self._job_roles.scoring_role_arn, mutable=False),
             instance_type=planned("instance_type"),
             instance_count=planned("instance_count"),
             volume_size_gb=planned("volume_size_gb"),
             max_runtime_seconds=planned("max_runtime_seconds"),
-            # SageMaker enforces the run time itself; this only ends a wait for a job whose end is never reported.
+            # SageMaker enforces the run time. This timeout only ends the wait for a job whose end
+            # is never reported.
             timeout=sfn.Timeout.at(f"{_PLAN}.{_TIMEOUT_FIELD}"),
             inputs=[
                 channel("spec", "spec_uri", DataType.S3_PREFIX, Distribution.FULLY_REPLICATED),
@@ -226,7 +233,9 @@ class Definition(Construct):
         return job
 
     def _attempt_plan(self) -> dict[str, Any]:
-        """The attempt's plan, and how long its state may wait: a model may ask for more time than the stage does."""
+        """Return the attempt's plan with the state's timeout, because a model may allow more time
+        than the stage.
+        """
         plan = {
             field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)
         }

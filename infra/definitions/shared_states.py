@@ -1,4 +1,6 @@
-"""The states that both workflows have: a call of a function, the way of a failed attempt, the end of an execution."""
+"""The states that both workflows share: function calls, failure handling, and the end of an
+execution.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -24,13 +26,14 @@ from contract.workflow.messages import (
     SummaryInput,
     path_of,
 )
+from infra.permissions import allow
 from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
-from infra.settings import Settings
-from infra.stacks.storage import Storage
+from infra.settings import AppSettings
+from infra.stack_outputs import Storage
 
 FAILURE = f"$.{FAILURE_FIELD}"
 JOB = {field.name: path_of(JobPointer, field.name) for field in dataclasses.fields(JobPointer)}
-"""Where the pointer's fields lie in the state of a child of the Map."""
+"""JSONPath of each field of a job pointer, in the input of a Map's child."""
 EXECUTION = {
     "execution_id": "$$.Execution.Name",
     "execution_arn": "$$.Execution.Id",
@@ -45,12 +48,14 @@ _LAMBDA_ERRORS = (
     "Lambda.ClientExecutionTimeoutException",
 )
 _CRASHES = ("Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown")
-"""A function that ran out of time or memory, in the names that Lambda and Step Functions have for it."""
+"""Errors of a function that ran out of time or memory."""
 _QUOTA_ERRORS = ("SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded")
 
 
 class WorkflowStates:
-    """Makes the states of one definition, which is their scope: a state's name is its id in there."""
+    """Creates the states of one definition, which is their scope: a state's name is its construct
+    id.
+    """
 
     def __init__(self, scope: Construct, functions: Mapping[str, lambda_.IFunction]) -> None:
         self._scope = scope
@@ -66,7 +71,11 @@ class WorkflowStates:
         result_selector: Mapping[str, Any] | None = None,
         result_path: str | None = None,
     ) -> tasks.LambdaInvoke:
-        """A function's state. Its errors keep their class names, and Lambda's own troubles are retried."""
+        """Create a state that calls a function.
+
+        An exception of the function reaches Retry and Catch under its class name. Failures of
+        Lambda itself are retried.
+        """
         task = tasks.LambdaInvoke(
             self._scope,
             name,
@@ -86,8 +95,9 @@ class WorkflowStates:
             max_delay=Duration.seconds(30),
             jitter_strategy=sfn.JitterType.FULL,
         )
-        # It may have done its work and died before it said so; called again it gives the answer that is owed. Otherwise
-        # a job recorded as SUCCEEDED would count as a failed item of the Map, and stop the others where none may fail.
+        # The function may have finished its work before it crashed; called again, it returns the
+        # missing answer. Without this retry, a job recorded as SUCCEEDED would count as a failed
+        # item of the Map and, at zero tolerated failures, stop all other jobs.
         task.add_retry(
             errors=list(_CRASHES),
             interval=Duration.seconds(2),
@@ -99,13 +109,13 @@ class WorkflowStates:
         return task
 
     def fan_out(self, name: str) -> sfn.DistributedMap:
-        """The Map over the plan's jobs; its label is its name."""
+        """Create the distributed Map over the plan's jobs; its label is its name."""
         return sfn.DistributedMap(
             self._scope,
             name,
             comment=(
-                "One child execution a job, so that thousands of jobs fit. Jobs come from S3 and results stay there: a "
-                "state holds 256 KB at most. By default no failed job stops the others."
+                "Runs one child execution per job. Jobs are read from S3 and results stay there, because a state holds "
+                "at most 256 KB. By default a failed job does not stop the others."
             ),
             label=name,
             # Express children cannot wait for a SageMaker job.
@@ -120,41 +130,41 @@ class WorkflowStates:
         )
 
     def summarize_execution(self) -> tasks.LambdaInvoke:
-        """The last function, and the states that say how the execution ended."""
+        """Create the last function call, and the end states that it leads to."""
         summarize = self.call(
             "SummarizeExecution",
             "summarize_execution",
-            "Always runs, so that every record is closed and every execution leaves a summary, whatever went wrong.",
+            "Always runs, even after a failure, so that every record is closed and every execution has a summary.",
             message(SummaryInput, **EXECUTION, state="$"),
         )
         outcome = sfn.Choice(
             self._scope,
             "Outcome?",
-            comment="The records know how it ended: a Map that tolerates failures ends well even if every job failed.",
+            comment="Follows the records, because a Map that tolerates failures succeeds even if every job failed.",
         )
         succeeded = sfn.Succeed(self._scope, "Succeeded", comment="Every job succeeded.")
         partly_failed = sfn.Fail(
             self._scope,
             "PartlyFailed",
-            comment="Some jobs failed. A Fail state, because an incomplete result must never read as a success.",
+            comment="Some jobs failed. A Fail state, because an incomplete result must never look like a success.",
             error="Fleetscore.PartlyFailed",
             cause_path=path_of(ExecutionOutcome, "cause"),
         )
         failed = sfn.Fail(
             self._scope,
             "Failed",
-            comment="The request was refused, or no job succeeded. The cause says which, and what to do.",
+            comment="The request was refused, or no job succeeded. The cause says which, and what to do next.",
             error="Fleetscore.Failed",
             cause_path=path_of(ExecutionOutcome, "cause"),
         )
         not_recorded = sfn.Fail(
             self._scope,
             "ExecutionNotRecorded",
-            comment="The end could not be written down: the one path on which records may stay open.",
+            comment="The outcome could not be recorded. The only path on which records may stay open.",
             error="Fleetscore.ExecutionNotRecorded",
             cause_path=f"{FAILURE}.Cause",
         )
-        # It does the same thing when it is called again, and nothing else would close the records.
+        # Idempotent, and nothing else would close the records.
         summarize.add_retry(
             errors=["States.ALL"],
             interval=Duration.seconds(5),
@@ -172,33 +182,33 @@ class WorkflowStates:
         return summarize
 
     def classify_failure(self, record_attempt: sfn.IChainable) -> tasks.LambdaInvoke:
-        """What follows when a step of a job fails: another attempt from `record_attempt` on, or the job's end."""
+        """Create failure handling: another attempt, from `record_attempt` on, or the end of the
+        job.
+        """
         classify_failure = self.call(
             "ClassifyFailure",
             "classify_failure",
-            "Records the failure and decides whether another attempt can help, which Retry cannot: it knows no causes.",
+            "Records the failure and decides by its cause whether another attempt can help, which a Retry cannot do.",
             message(AttemptFailure, **JOB, failure=FAILURE),
         )
-        try_again = sfn.Choice(
-            self._scope, "TryAgain?", comment="The decision is ClassifyFailure's; here it only takes effect."
-        )
+        try_again = sfn.Choice(self._scope, "TryAgain?", comment="Follows the decision of ClassifyFailure.")
         wait_before_retry = sfn.Wait(
             self._scope,
             "WaitBeforeRetry",
-            comment="What may pass needs time to pass, and many jobs that failed together must not return together.",
+            comment="Gives a temporary problem time to pass, and spreads out jobs that failed at the same moment.",
             time=sfn.WaitTime.seconds_path(path_of(FailureDecision, "wait_seconds")),
         )
         job_failed = sfn.Fail(
             self._scope,
             "JobFailed",
-            comment="Counts as a failed item of the Map; kind and reason show where the operator looks first.",
+            comment="Counts as a failed item of the Map. Its error and cause show kind and reason to the operator.",
             error_path=path_of(FailureDecision, "kind"),
             cause_path=path_of(FailureDecision, "reason"),
         )
         job_not_recorded = sfn.Fail(
             self._scope,
             "JobNotRecorded",
-            comment="The failure could not be recorded; SummarizeExecution closes what is still open.",
+            comment="The failure could not be recorded. SummarizeExecution closes the open records.",
             error="Fleetscore.JobNotRecorded",
             cause_path=f"{FAILURE}.Cause",
         )
@@ -212,8 +222,10 @@ class WorkflowStates:
         return classify_failure
 
 
-def job_network(settings: Settings) -> JobNetwork:
-    """A job's container has no network; its volumes are filled and emptied through the stage's VPC, if it has one."""
+def job_network(settings: AppSettings) -> JobNetwork:
+    """Return the network of a job: isolated, with SageMaker copying data through the stage's VPC if
+    it has one.
+    """
     return JobNetwork(
         isolation=True,
         subnet_ids=settings.vpc.subnet_ids if settings.vpc else (),
@@ -229,18 +241,20 @@ def job_tags(stage: str) -> dict[str, str]:
     }
 
 
-def map_statements(storage: Storage) -> list[iam.PolicyStatement]:
-    """What the Map needs to read its jobs."""
+def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
+    """Return what the Map needs to read its jobs."""
     jobs = storage.objects_arn(storage.results_bucket, layout.jobs_key("*"))
     return [
-        iam.PolicyStatement(actions=["s3:GetObject"], resources=[jobs]),
-        iam.PolicyStatement(actions=["kms:Decrypt"], resources=[storage.key_arn]),
+        allow(["s3:GetObject"], jobs),
+        allow(["kms:Decrypt"], storage.key_arn),
     ]
 
 
 def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
-    """Retry while the job cannot be created. One that ran and failed needs a new name, which Retry cannot give."""
-    # A quota frees up when another job ends: minutes, not seconds.
+    """Retry the creation of a job. A job that ran and failed needs a new name, which a Retry cannot
+    give.
+    """
+    # A quota frees up when another job ends, after minutes rather than seconds.
     job.add_retry(
         errors=list(_QUOTA_ERRORS),
         interval=Duration.seconds(30),
@@ -260,7 +274,11 @@ def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
 
 
 def message(message: type, **paths: str) -> dict[str, Any]:
-    """A message's payload out of JSONPaths, one for each of its fields and for no other."""
+    """Build a message's payload from one JSONPath per field.
+
+    Raises:
+        TypeError: when a field is missing or unknown.
+    """
     names = {field.name for field in fields_of(message)}
     if names != set(paths):
         raise TypeError(f"{message.__name__} has the fields {sorted(names)}, got {sorted(paths)}")

@@ -1,4 +1,4 @@
-"""The training workflow's definition, top to bottom: the execution first, then one job."""
+"""The training workflow, top to bottom: the execution first, then one job."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,14 +17,13 @@ from infra.definitions.shared_states import (
     fields_of,
     job_network,
     job_tags,
-    map_statements,
+    map_permissions,
     message,
     retry_creation,
 )
 from infra.sagemaker_tasks import SageMakerTrainingJob
-from infra.settings import Settings
-from infra.stacks.compute import JobPlatform
-from infra.stacks.storage import Storage
+from infra.settings import AppSettings
+from infra.stack_outputs import JobRoles, Storage
 
 MAP_LABEL = "TrainModels"
 
@@ -33,34 +32,38 @@ _TIMEOUT_FIELD = "timeout_seconds"
 
 
 class TrainingDefinition(Construct):
-    """The states. `start` is the first, `statements` is what the state machine's role needs beyond its tasks."""
+    """The states of the training workflow.
+
+    `start` is the first state; `permissions` is what the role needs beyond what the tasks add.
+    """
 
     def __init__(
         self,
         scope: Construct,
         id: str,  # noqa: A002
         *,
-        settings: Settings,
+        settings: AppSettings,
         storage: Storage,
-        platform: JobPlatform,
+        job_roles: JobRoles,
         functions: Mapping[str, lambda_.IFunction],
     ) -> None:
         super().__init__(scope, id)
         self._settings = settings
         self._storage = storage
-        self._platform = platform
+        self._job_roles = job_roles
         self._states = WorkflowStates(self, functions)
 
         hold_request = sfn.Pass(
             self,
             "HoldRequest",
-            comment="An input may be any JSON, but only an object has room for the failure that a Catch adds to it.",
+            comment="Wraps the input, which may be any JSON: a Catch can add a failure to an object only.",
             parameters={REQUEST_FIELD: sfn.JsonPath.object_at("$")},
         )
         plan_training = self._states.call(
             "PlanTraining",
             "plan_training",
-            "Checks request and recipes before anything is created, and pins recipes and objects for all that follows.",
+            "Checks request and recipes before anything is created. Pins recipes and objects, so that later changes do "
+            "not affect this execution.",
             message(PlanInput, **EXECUTION, request=f"$.{REQUEST_FIELD}"),
         )
         train_models = self._states.fan_out(MAP_LABEL)
@@ -70,14 +73,17 @@ class TrainingDefinition(Construct):
         train_models.item_processor(self._job())
         train_models.add_catch(summarize_execution, result_path=FAILURE)
         self.start = hold_request.next(plan_training).next(train_models).next(summarize_execution)
-        self.statements = map_statements(storage)
+        self.permissions = map_permissions(storage)
 
     def _job(self) -> sfn.IChainable:
-        """One job, which trains one version of one model: attempts until one holds or no further one can help."""
+        """Return the first state of a job, which trains one version of one model.
+
+        The job makes attempts until one succeeds or none can help.
+        """
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",
-            "Opens the attempt under a name of its own; it goes on from the last checkpoint of the one before.",
+            "Opens an attempt with a new job name, which resumes from the last checkpoint of the previous attempt.",
             message(JobPointer, **JOB),
             result_selector=self._attempt_plan(),
             result_path=_PLAN,
@@ -86,8 +92,8 @@ class TrainingDefinition(Construct):
         register_model_version = self._states.call(
             "RegisterModelVersion",
             "register_model_version",
-            "A completed job is not yet a model: the artifact is checked, and version, promotion and the job's end are "
-            "written together, so that a job that failed never leaves a version.",
+            "Checks the artifact of a completed job. Writes version, promotion and the job's end together, so that "
+            "a failed job never leaves a version.",
             message(JobPointer, **JOB),
         )
         classify_failure = self._states.classify_failure(record_attempt)
@@ -105,12 +111,13 @@ class TrainingDefinition(Construct):
         job = SageMakerTrainingJob(
             self,
             "RunTrainingJob",
-            comment="Trains. Retried only while the job cannot be created; a job that ran and failed needs a new name.",
+            comment="Trains the model. Retries only the job's creation: a job that ran and failed needs a new name.",
             job_name=planned("training_job_name"),
             job_name_prefix=settings.stage,
             image_uri=planned("image_uri"),
-            role=iam.Role.from_role_arn(self, "TrainingRole", self._platform.training_role_arn, mutable=False),
-            # Jobs differ in their channels, and only a spot job may say how long it waits for capacity.
+            role=iam.Role.from_role_arn(self, "TrainingRole", self._job_roles.training_role_arn, mutable=False),
+            # Paths, because jobs differ in their channels and only a spot job may set a wait for
+            # capacity.
             channels=planned("channels"),
             hyperparameters=planned("hyperparameters"),
             stopping_condition_path=planned("stopping_condition"),
@@ -121,7 +128,8 @@ class TrainingDefinition(Construct):
             instance_type=planned("instance_type"),
             instance_count=1,
             volume_size_gb=planned("volume_size_gb"),
-            # SageMaker enforces the times itself; this only ends a wait for a job whose end is never reported.
+            # SageMaker enforces the limits. This timeout only ends the wait for a job whose end is
+            # never reported.
             timeout=sfn.Timeout.at(f"{_PLAN}.{_TIMEOUT_FIELD}"),
             network=job_network(settings),
             tags=job_tags(settings.stage),
@@ -131,7 +139,7 @@ class TrainingDefinition(Construct):
         return job
 
     def _attempt_plan(self) -> dict[str, Any]:
-        """The attempt's plan, and how long its state may wait."""
+        """Return the attempt's plan with the state's timeout."""
         names = [field.name for field in fields_of(TrainingAttemptPlan)]
         plan = {name: sfn.JsonPath.object_at(path_of(TrainingAttemptPlan, name)) for name in names}
         longest = sfn.JsonPath.number_at(path_of(TrainingAttemptPlan, "longest_seconds"))

@@ -1,4 +1,4 @@
-"""Closes the records of executions that end without their last states."""
+"""The rule that closes the records of executions that end abnormally."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,15 @@ from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.dead_letters import dead_letter_queue
+from infra.dead_letters import DeadLetters
 
 
-class ClosingRule(Construct):
-    """An execution that somebody stops, that times out or that fails between its states never reaches
-    SummarizeExecution. Step Functions tells EventBridge of its end, and the same function closes its records then.
-    For an execution that closed its records itself this changes nothing.
+class RecordClosingRule(Construct):
+    """Calls SummarizeExecution's function for each execution that was stopped, timed out or failed.
+
+    Such an execution may never reach its SummarizeExecution state. Step Functions reports its end
+    to EventBridge, and the same function then closes the records. The call changes nothing when the
+    execution closed its records itself.
     """
 
     def __init__(
@@ -28,13 +30,20 @@ class ClosingRule(Construct):
         function: lambda_.IFunction,
     ) -> None:
         super().__init__(scope, id)
-        self.dead_letters = dead_letter_queue(self)
-        # EventBridge has done its part once Lambda has queued the event: what the function then fails at would be tried
-        # three times and dropped without a trace.
+        self.dead_letters = DeadLetters(
+            self,
+            "DeadLetters",
+            alarm_description=(
+                "The records of an execution that ended abnormally may still be open: its event is in the dead-letter "
+                "queue"
+            ),
+        )
+        # EventBridge counts an event as delivered once Lambda has queued it. Without a destination,
+        # Lambda would try a failing event three times and drop it without a trace.
         function.configure_async_invoke(
             max_event_age=Duration.hours(6),
             retry_attempts=2,
-            on_failure=destinations.SqsDestination(self.dead_letters),
+            on_failure=destinations.SqsDestination(self.dead_letters.queue),
         )
         self.rule = events.Rule(
             self,
@@ -43,7 +52,7 @@ class ClosingRule(Construct):
             event_pattern=events.EventPattern(
                 source=["aws.states"],
                 detail_type=["Step Functions Execution Status Change"],
-                # Children of a Map have another state machine ARN, with the Map's label behind it.
+                # Children of a Map do not match: their state machine ARN ends with the Map's label.
                 detail={
                     "stateMachineArn": [machine.state_machine_arn for machine in state_machines],
                     "status": ["ABORTED", "FAILED", "TIMED_OUT"],
@@ -52,7 +61,7 @@ class ClosingRule(Construct):
             targets=[
                 targets.LambdaFunction(
                     function,
-                    dead_letter_queue=self.dead_letters,
+                    dead_letter_queue=self.dead_letters.queue,
                     max_event_age=Duration.hours(24),
                     retry_attempts=185,
                 )

@@ -1,26 +1,37 @@
-"""An event for every change of status: the table's stream, a function, and the stage's event bus."""
+"""An event for every status change: from the table's stream, through a function, to the stage's
+event bus.
+"""
 
-from aws_cdk import CfnOutput, Duration, Fn, Stack
+from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from contract import environment
 from contract.table import records
-from infra.dead_letters import dead_letter_queue
-from infra.functions.function_permissions import announce_statements
-from infra.functions.stage_functions import FunctionSize, StageFunctions
-from infra.stacks.storage import TABLE_STREAM_ARN, Storage, export_name
+from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
+from infra.dead_letters import DeadLetters
+from infra.functions.function_factory import FunctionFactory, FunctionSpec
+from infra.permissions import allow, allow_sending
+from infra.stack_outputs import EVENT_BUS_ARN, EVENT_BUS_NAME, TABLE_STREAM_ARN, Storage, export_name, imported
 
-EVENT_BUS_NAME = "EventBusName"
-EVENT_BUS_ARN = "EventBusArn"
-FUNCTION = "announce_status"
 _TRIES = 20
+"""Retries of a batch of stream records before it goes to the dead-letter queue."""
+_STREAM_PATTERN = {
+    # Without REMOVE: a record that expires is no status change.
+    "eventName": ["INSERT", "MODIFY"],
+    "dynamodb": {
+        "Keys": {records.SORT_KEY: {"S": [{"prefix": records.JOB_SORT_PREFIX}, {"prefix": records.EXECUTION_SORT_KEY}]}}
+    },
+}
 
 
-class Announcements(Construct):
-    """Events follow from what was written, not from who wrote it: whatever the functions record is announced, at
-    least once and in the order of each record, and no function can fail for an event that cannot be sent.
+class StatusEvents(Construct):
+    """The event bus, and the function that sends an event for each status change in the table.
+
+    Events follow from what was written, whichever function wrote it. Each change is announced at
+    least once, and the changes of one record in order. No workflow function can fail because an
+    event could not be sent.
     """
 
     def __init__(
@@ -30,52 +41,70 @@ class Announcements(Construct):
         *,
         stage: str,
         storage: Storage,
-        functions: StageFunctions,
+        functions: FunctionFactory,
     ) -> None:
         super().__init__(scope, id)
-        stream_arn = Fn.import_value(export_name(stage, TABLE_STREAM_ARN))
+        stream_arn = imported(stage, TABLE_STREAM_ARN)
         self.bus = events.EventBus(self, "Bus", event_bus_name=f"fleetscore-{stage}")
-        self.dead_letters = dead_letter_queue(self)
-        self.announcer = functions.make(
+        self.dead_letters = DeadLetters(
             self,
-            FUNCTION,
-            FunctionSize(256, Duration.minutes(2)),
-            statements=announce_statements(stream_arn, self.bus.event_bus_arn, storage),
-            variables={environment.EVENT_BUS_NAME: self.bus.event_bus_name},
+            "DeadLetters",
+            alarm_description="Status changes could not be announced: their stream positions are in the dead-letter "
+            "queue",
         )
-        self.dead_letters.grant_send_messages(self.announcer.role)
+        self.announcer = functions.create(
+            self,
+            FunctionSpec(
+                name="announce_status",
+                memory_mb=256,
+                timeout=Duration.minutes(2),
+                permissions=[
+                    allow(["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], stream_arn),
+                    allow(["dynamodb:ListStreams"], "*"),
+                    allow(["kms:Decrypt"], storage.key_arn),
+                    allow(
+                        ["events:PutEvents"],
+                        self.bus.event_bus_arn,
+                        conditions={
+                            "StringEquals": {
+                                "events:source": SOURCE,
+                                "events:detail-type": [EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE],
+                            }
+                        },
+                    ),
+                    allow_sending(self.dead_letters.queue.queue_arn),
+                ],
+                variables={environment.EVENT_BUS_NAME: self.bus.event_bus_name},
+            ),
+        )
         source = lambda_.CfnEventSourceMapping(
             self,
             "Stream",
             function_name=self.announcer.function.function_name,
             event_source_arn=stream_arn,
-            # Nothing that is written between the deployment of the table and this one is lost.
+            # Includes what was written between the deployment of the table and of this mapping.
             starting_position="TRIM_HORIZON",
             batch_size=100,
             bisect_batch_on_function_error=True,
             maximum_retry_attempts=_TRIES,
             filter_criteria=lambda_.CfnEventSourceMapping.FilterCriteriaProperty(
-                filters=[lambda_.CfnEventSourceMapping.FilterProperty(pattern=Stack.of(self).to_json_string(_PATTERN))]
+                filters=[
+                    lambda_.CfnEventSourceMapping.FilterProperty(pattern=Stack.of(self).to_json_string(_STREAM_PATTERN))
+                ]
             ),
             destination_config=lambda_.CfnEventSourceMapping.DestinationConfigProperty(
-                on_failure=lambda_.CfnEventSourceMapping.OnFailureProperty(destination=self.dead_letters.queue_arn)
+                on_failure=lambda_.CfnEventSourceMapping.OnFailureProperty(
+                    destination=self.dead_letters.queue.queue_arn
+                )
             ),
         )
+        # Lambda refuses the mapping while the role may not read the stream.
         source.node.add_dependency(self.announcer.role)
         for name, value in ((EVENT_BUS_NAME, self.bus.event_bus_name), (EVENT_BUS_ARN, self.bus.event_bus_arn)):
             CfnOutput(
                 Stack.of(self),
                 name,
                 value=value,
-                description="Where changes of status are announced",
+                description="Event bus of the stage's status changes",
                 export_name=export_name(stage, name),
             )
-
-
-_PATTERN = {
-    # Records that expire are not news.
-    "eventName": ["INSERT", "MODIFY"],
-    "dynamodb": {
-        "Keys": {records.SORT_KEY: {"S": [{"prefix": records.JOB_SORT_PREFIX}, {"prefix": records.EXECUTION_SORT_KEY}]}}
-    },
-}

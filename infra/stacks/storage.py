@@ -1,9 +1,8 @@
-"""What outlives executions: the key, the buckets, the table."""
+"""The storage stack: what outlives executions."""
 
-from dataclasses import dataclass
 from typing import cast
 
-from aws_cdk import Aws, CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
+from aws_cdk import Aws, CfnOutput, Duration, Environment, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -12,73 +11,26 @@ from constructs import Construct
 
 from contract import layout
 from contract.table import records
-from infra.settings import Settings
-
-DATASETS_BUCKET = "DatasetsBucket"
-MODELS_BUCKET = "ModelsBucket"
-RESULTS_BUCKET = "ResultsBucket"
-TABLE_NAME = "TableName"
-KEY_ARN = "KeyArn"
-TABLE_STREAM_ARN = "TableStreamArn"
-
-
-@dataclass(frozen=True)
-class Storage:
-    """The stage's storage as the other stacks name it: by the storage stack's outputs.
-
-    Named exports, and not references to the constructs, so that policies read the same in every template and the
-    stacks are tied by five names only.
-    """
-
-    datasets_bucket: str
-    models_bucket: str
-    results_bucket: str
-    table_name: str
-    key_arn: str
-
-    @classmethod
-    def of(cls, stage: str) -> "Storage":
-        def imported(output: str) -> str:
-            return Fn.import_value(export_name(stage, output))
-
-        return cls(
-            datasets_bucket=imported(DATASETS_BUCKET),
-            models_bucket=imported(MODELS_BUCKET),
-            results_bucket=imported(RESULTS_BUCKET),
-            table_name=imported(TABLE_NAME),
-            key_arn=imported(KEY_ARN),
-        )
-
-    @property
-    def table_arn(self) -> str:
-        return f"arn:{Aws.PARTITION}:dynamodb:{Aws.REGION}:{Aws.ACCOUNT_ID}:table/{self.table_name}"
-
-    @property
-    def index_arn(self) -> str:
-        return f"{self.table_arn}/index/{records.INDEX_NAME}"
-
-    @staticmethod
-    def bucket_arn(bucket: str) -> str:
-        return f"arn:{Aws.PARTITION}:s3:::{bucket}"
-
-    @classmethod
-    def objects_arn(cls, bucket: str, keys: str) -> str:
-        """`keys` is a key pattern such as `predictions/*`."""
-        return f"{cls.bucket_arn(bucket)}/{keys}"
-
-
-def export_name(stage: str, output: str) -> str:
-    return f"fleetscore-{stage}-{output}"
+from infra.settings import AppSettings
+from infra.stack_outputs import (
+    DATASETS_BUCKET,
+    KEY_ARN,
+    MODELS_BUCKET,
+    RESULTS_BUCKET,
+    TABLE_NAME,
+    TABLE_STREAM_ARN,
+    export_name,
+)
 
 
 class StorageStack(Stack):
     """The key, four buckets and the table.
 
-    Buckets are never emptied by us: `removal: destroy` lets CloudFormation delete a bucket that is empty and fails on
-    one that is not, so data is deleted by hand or not at all.
+    The app never empties a bucket. With `removal: destroy`, CloudFormation deletes an empty bucket
+    and fails on any other, so data is only ever deleted by hand.
     """
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002
+    def __init__(self, scope: Construct, id: str, *, settings: AppSettings) -> None:  # noqa: A002
         super().__init__(
             scope,
             id,
@@ -90,7 +42,8 @@ class StorageStack(Stack):
         self.key = self._key()
         self.access_logs = self._access_log_bucket()
         self.datasets = self._bucket("Datasets", [])
-        # By the property: the construct's own way brings a function that changes the bucket from outside.
+        # Set on the CloudFormation resource: the construct's own option adds a function that
+        # reconfigures the bucket.
         cast(
             "s3.CfnBucket", self.datasets.node.default_child
         ).notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
@@ -99,12 +52,12 @@ class StorageStack(Stack):
         self.models = self._bucket("Models", [])
         self.results = self._bucket("Results", self._result_rules())
         self.table = self._table()
-        self._output(DATASETS_BUCKET, self.datasets.bucket_name, "Datasets to score, one prefix each")
+        self._output(DATASETS_BUCKET, self.datasets.bucket_name, "Datasets, one prefix each")
         self._output(MODELS_BUCKET, self.models.bucket_name, "Model artifacts")
-        self._output(RESULTS_BUCKET, self.results.bucket_name, "Predictions, quarantine and what executions leave")
-        self._output(TABLE_NAME, self.table.table_name, "Catalog and records")
-        self._output(TABLE_STREAM_ARN, str(self.table.table_stream_arn), "What was written to the table")
-        self._output(KEY_ARN, self.key.key_arn, "The key that encrypts all of the above")
+        self._output(RESULTS_BUCKET, self.results.bucket_name, "Predictions, quarantine and execution records")
+        self._output(TABLE_NAME, self.table.table_name, "Catalog, and records of executions and jobs")
+        self._output(TABLE_STREAM_ARN, str(self.table.table_stream_arn), "Stream of the table's changes")
+        self._output(KEY_ARN, self.key.key_arn, "Key that encrypts buckets, table and logs")
 
     def _key(self) -> kms.Key:
         key = kms.Key(
@@ -114,7 +67,7 @@ class StorageStack(Stack):
             enable_key_rotation=True,
             removal_policy=self._removal,
         )
-        # CloudWatch Logs encrypts for the log groups of this stage's stacks, and of no other.
+        # CloudWatch Logs may use the key for the log groups of this stage's stacks only.
         groups = [f"fleetscore-{self._settings.stage}-*", f"/aws/vendedlogs/states/fleetscore-{self._settings.stage}-*"]
         key.add_to_resource_policy(
             iam.PolicyStatement(
@@ -145,7 +98,8 @@ class StorageStack(Stack):
         return s3.Bucket(
             self,
             "AccessLogs",
-            # S3 does not deliver access logs into a bucket that a customer-managed key encrypts.
+            # S3 does not deliver access logs to a bucket that is encrypted with a customer-managed
+            # key.
             encryption=s3.BucketEncryption.S3_MANAGED,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,

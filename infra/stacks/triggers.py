@@ -1,12 +1,11 @@
-"""The triggers' stack: every way in which an execution starts by itself."""
+"""The triggers stack: everything that starts executions automatically."""
 
-from aws_cdk import Environment, Fn, Stack
+from aws_cdk import Environment, Stack
 from constructs import Construct
 
-from infra.functions.stage_functions import StageFunctions
-from infra.settings import Settings
-from infra.stacks.storage import export_name
-from infra.stacks.workflow import STATE_MACHINE_ARN
+from infra.functions.function_factory import FunctionFactory
+from infra.settings import AppSettings
+from infra.stack_outputs import STATE_MACHINE_ARN, imported
 from infra.triggers.schedules import Schedules
 from infra.triggers.uploads import UploadTrigger
 
@@ -14,15 +13,15 @@ from infra.triggers.uploads import UploadTrigger
 class TriggersStack(Stack):
     """Schedules and uploads."""
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002
+    def __init__(self, scope: Construct, id: str, *, settings: AppSettings) -> None:  # noqa: A002
         super().__init__(
             scope,
             id,
             env=Environment(account=settings.account, region=settings.region),
             description="Fleetscore: what starts executions",
         )
-        functions = StageFunctions(self, settings)
-        state_machine_arn = Fn.import_value(export_name(settings.stage, STATE_MACHINE_ARN))
+        functions = FunctionFactory(self, settings)
+        state_machine_arn = imported(settings.stage, STATE_MACHINE_ARN)
         self.schedules = Schedules(
             self,
             "Schedules",

@@ -1,9 +1,8 @@
-"""Schedules: EventBridge Scheduler calls a function that starts the one execution of each scheduled time."""
+"""Schedules: EventBridge Scheduler calls a function that starts one execution per scheduled time."""
 
 from collections.abc import Sequence
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
@@ -11,25 +10,28 @@ from constructs import Construct
 
 from contract import environment
 from contract.triggers.schedules import Schedule, target_input
-from infra.dead_letters import dead_letter_queue
-from infra.functions.function_permissions import start_statements
-from infra.functions.stage_functions import FunctionSize, StageFunctions
-from infra.stacks.storage import export_name
-
-FUNCTION = "start_on_schedule"
-SCHEDULE_GROUP = "ScheduleGroup"
-SCHEDULE_TARGET_ARN = "ScheduleTargetArn"
-SCHEDULE_ROLE_ARN = "ScheduleRoleArn"
-SCHEDULE_DEAD_LETTERS_ARN = "ScheduleDeadLettersArn"
+from infra.dead_letters import DeadLetters
+from infra.functions.function_factory import FunctionFactory, FunctionSpec
+from infra.permissions import allow, allow_sending
+from infra.stack_outputs import (
+    SCHEDULE_DEAD_LETTERS_ARN,
+    SCHEDULE_GROUP,
+    SCHEDULE_ROLE_ARN,
+    SCHEDULE_TARGET_ARN,
+    export_name,
+)
 
 _DELIVERY = Duration.hours(24)
+"""How long EventBridge Scheduler tries to deliver an event."""
 _TRIES = 185
+"""Delivery retries: the maximum, so that the time limit ends them."""
 
 
 class Schedules(Construct):
-    """The stage's schedule group, what its schedules call, and the schedules of the settings.
+    """The stage's schedule group, the function that schedules call, and the schedules of the
+    settings.
 
-    Those that `fleetscore schedules add` makes lie in the same group and call the same function with the same role.
+    Schedules that `fleetscore schedules add` creates share the group, the function and its role.
     """
 
     def __init__(
@@ -39,21 +41,30 @@ class Schedules(Construct):
         *,
         stage: str,
         state_machine_arn: str,
-        functions: StageFunctions,
+        functions: FunctionFactory,
         schedules: Sequence[Schedule],
     ) -> None:
         super().__init__(scope, id)
         self.group = scheduler.CfnScheduleGroup(self, "Group", name=f"fleetscore-{stage}")
-        self.dead_letters = dead_letter_queue(self)
-        self.starter = functions.make(
+        self.dead_letters = DeadLetters(
             self,
-            FUNCTION,
-            FunctionSize(256, Duration.minutes(1)),
-            statements=start_statements(state_machine_arn),
-            variables={environment.STATE_MACHINE_ARN: state_machine_arn},
+            "DeadLetters",
+            alarm_id="NotStarted",
+            alarm_description="A scheduled time started no execution: its event is in the dead-letter queue",
         )
-        # EventBridge Scheduler hands the event over to Lambda's own queue and is done: what the function cannot start
-        # is tried again, and kept, by Lambda.
+        dead_letters_arn = self.dead_letters.queue.queue_arn
+        self.starter = functions.create(
+            self,
+            FunctionSpec(
+                name="start_on_schedule",
+                memory_mb=256,
+                timeout=Duration.minutes(1),
+                permissions=[allow(["states:StartExecution"], state_machine_arn), allow_sending(dead_letters_arn)],
+                variables={environment.STATE_MACHINE_ARN: state_machine_arn},
+            ),
+        )
+        # EventBridge Scheduler counts an event as delivered once Lambda has queued it. Lambda then
+        # retries the function, and keeps the event when all tries fail.
         lambda_.CfnEventInvokeConfig(
             self,
             "Delivery",
@@ -62,28 +73,17 @@ class Schedules(Construct):
             maximum_event_age_in_seconds=Duration.hours(6).to_seconds(),
             maximum_retry_attempts=2,
             destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
-                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=self.dead_letters.queue_arn)
+                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=dead_letters_arn)
             ),
         )
-        self.dead_letters.grant_send_messages(self.starter.role)
         self.role = self._role()
-        self.alarm = cloudwatch.Alarm(
-            self,
-            "NotStarted",
-            alarm_description="A schedule's time has started no execution: its event lies in the dead-letter queue",
-            metric=self.dead_letters.metric_approximate_number_of_messages_visible(period=Duration.minutes(1)),
-            threshold=1,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
         for schedule in schedules:
             self._schedule(schedule)
         for name, value, description in (
-            (SCHEDULE_GROUP, self.group.ref, "Where the stage's schedules lie"),
-            (SCHEDULE_TARGET_ARN, self.starter.function.function_arn, "What schedules call"),
-            (SCHEDULE_ROLE_ARN, self.role.role_arn, "As whom schedules call it"),
-            (SCHEDULE_DEAD_LETTERS_ARN, self.dead_letters.queue_arn, "Where events lie that started nothing"),
+            (SCHEDULE_GROUP, self.group.ref, "Group of the stage's schedules"),
+            (SCHEDULE_TARGET_ARN, self.starter.function.function_arn, "Function that schedules call"),
+            (SCHEDULE_ROLE_ARN, self.role.role_arn, "Role with which schedules call it"),
+            (SCHEDULE_DEAD_LETTERS_ARN, dead_letters_arn, "Queue of events that started nothing"),
         ):
             CfnOutput(Stack.of(self), name, value=value, description=description, export_name=export_name(stage, name))
 
@@ -99,15 +99,13 @@ class Schedules(Construct):
             ),
             description="Calls the function that starts an execution on schedule",
         )
-        role.add_to_policy(
-            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.starter.function.function_arn])
-        )
-        role.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.dead_letters.queue_arn]))
+        role.add_to_policy(allow(["lambda:InvokeFunction"], self.starter.function.function_arn))
+        role.add_to_policy(allow(["sqs:SendMessage"], self.dead_letters.queue.queue_arn))
         return role
 
     def _schedule(self, schedule: Schedule) -> None:
         window = schedule.flexible_window_minutes
-        made = scheduler.CfnSchedule(
+        created = scheduler.CfnSchedule(
             self,
             f"Schedule-{schedule.name}",
             name=schedule.name,
@@ -123,11 +121,13 @@ class Schedules(Construct):
                 arn=self.starter.function.function_arn,
                 role_arn=self.role.role_arn,
                 input=target_input(schedule),
-                dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=self.dead_letters.queue_arn),
+                dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(
+                    arn=self.dead_letters.queue.queue_arn
+                ),
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
                     maximum_event_age_in_seconds=_DELIVERY.to_seconds(), maximum_retry_attempts=_TRIES
                 ),
             ),
         )
-        # A schedule that fires before its role may call anything would end in the dead-letter queue.
-        made.node.add_dependency(self.role)
+        # An event that comes before the role has its policy would end in the dead-letter queue.
+        created.node.add_dependency(self.role)

@@ -1,30 +1,29 @@
-"""Uploads start executions: S3 -> EventBridge -> queue -> StartOnUpload -> Step Functions."""
+"""Uploads: S3 -> EventBridge -> queue -> function -> Step Functions."""
 
 from collections.abc import Sequence
 
 from aws_cdk import Duration
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from contract import environment
-from contract.triggers.uploads import UploadRule, rules_to_text
-from infra.functions.function_permissions import statements_of
-from infra.functions.stage_functions import FunctionSize, StageFunctions
-from infra.stacks.storage import Storage
+from contract import environment, layout
+from contract.triggers.uploads import MARKER_NAME, UploadRule, rules_to_text
+from infra.dead_letters import DeadLetters
+from infra.functions.function_factory import ONE_VCPU_MB, FunctionFactory, FunctionSpec
+from infra.permissions import allow, allow_key, allow_listing, allow_listing_below, allow_table
+from infra.stack_outputs import Storage
 
-_TIMEOUT = Duration.minutes(5)
+_TIMEOUT_MINUTES = 5
 
 
 class UploadTrigger(Construct):
-    """The rule, the queue with its dead-letter queue and alarm, and the function that reads the queue.
+    """The rule, the queue with its dead letters, and the function that reads the queue.
 
-    All of it is there in every stage; the rule is enabled when the setting `uploads` names a dataset, so that taking
-    the last one out ends the trigger.
+    Every stage has them. The rule is enabled only while the setting `uploads` names a dataset, so
+    removing the last dataset turns the trigger off.
     """
 
     def __init__(
@@ -35,27 +34,98 @@ class UploadTrigger(Construct):
         stage: str,
         record_days: int,
         state_machine_arn: str,
-        functions: StageFunctions,
+        functions: FunctionFactory,
         rules: Sequence[UploadRule],
     ) -> None:
         super().__init__(scope, id)
         storage = Storage.of(stage)
-        self.dead_letters = self._queue("DeadLetters", retention_period=Duration.days(14))
-        self.queue = self._queue(
+        self.dead_letters = DeadLetters(
+            self,
+            "DeadLetters",
+            alarm_description="Messages about uploads that started nothing: see docs/operate/dead-letters.md",
+        )
+        self.queue = sqs.Queue(
+            self,
             "Queue",
-            # Six times the function's timeout, as AWS advises: a batch may wait for its turn while it is invisible.
-            visibility_timeout=Duration.minutes(6 * 5),
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            # Six times the function's timeout, as AWS recommends: a batch may wait while it is
+            # already invisible.
+            visibility_timeout=Duration.minutes(6 * _TIMEOUT_MINUTES),
             retention_period=Duration.days(14),
-            # Refused messages wait up to an hour each time, so these are more than half a day.
-            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=20),
+            # A refused message waits up to an hour each time, so 20 tries span more than half a
+            # day.
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=20),
         )
         self.rule = self._rule(storage, enabled=bool(rules))
-        self.starter = functions.make(
+        self.starter = functions.create(self, self._function(storage, state_machine_arn, record_days, rules))
+        mapping = lambda_.EventSourceMapping(
             self,
-            "start_on_upload",
-            # A whole vCPU: thousands of claims are written at once.
-            FunctionSize(1_769, _TIMEOUT),
-            statements=[*statements_of("start_on_upload", storage), *self._statements(state_machine_arn)],
+            "Messages",
+            target=self.starter.function,
+            event_source_arn=self.queue.queue_arn,
+            # As many as fit into Lambda's 6 MB of payload: some thousands. The table holds the
+            # windows, so the size of batches only changes the number of calls.
+            batch_size=10_000,
+            max_batching_window=Duration.seconds(5),
+            report_batch_item_failures=True,
+            max_concurrency=5,
+        )
+        # Lambda refuses the mapping while the role may not read the queue.
+        mapping.node.add_dependency(self.starter.role)
+
+    def _rule(self, storage: Storage, *, enabled: bool) -> events.Rule:
+        return events.Rule(
+            self,
+            "Rule",
+            description="New objects in the datasets bucket",
+            enabled=enabled,
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={"bucket": {"name": [storage.datasets_bucket]}},
+            ),
+            targets=[
+                targets.SqsQueue(
+                    self.queue,
+                    dead_letter_queue=self.dead_letters.queue,
+                    max_event_age=Duration.hours(24),
+                    retry_attempts=185,
+                )
+            ],
+        )
+
+    def _function(
+        self, storage: Storage, state_machine_arn: str, record_days: int, rules: Sequence[UploadRule]
+    ) -> FunctionSpec:
+        upload_manifests = storage.objects_arn(storage.results_bucket, f"{layout.UPLOADS_PREFIX}*")
+        return FunctionSpec(
+            name="start_on_upload",
+            # A whole vCPU, because it may write thousands of claims at a time.
+            memory_mb=ONE_VCPU_MB,
+            timeout=Duration.minutes(_TIMEOUT_MINUTES),
+            permissions=[
+                allow_listing(storage.datasets_bucket),
+                allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
+                allow(
+                    ["s3:GetObject", "s3:GetObjectVersion"],
+                    storage.objects_arn(storage.datasets_bucket, f"*/{MARKER_NAME}"),
+                ),
+                allow(["s3:GetObject", "s3:PutObject"], upload_manifests),
+                allow_table(storage, ["GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem"]),
+                allow_key(storage),
+                allow(
+                    [
+                        "sqs:ReceiveMessage",
+                        "sqs:DeleteMessage",
+                        "sqs:GetQueueAttributes",
+                        "sqs:ChangeMessageVisibility",
+                        "sqs:SendMessage",
+                    ],
+                    self.queue.queue_arn,
+                ),
+                allow(["states:StartExecution"], state_machine_arn),
+            ],
             variables={
                 environment.TABLE_NAME: storage.table_name,
                 environment.DATASETS_BUCKET: storage.datasets_bucket,
@@ -67,82 +137,3 @@ class UploadTrigger(Construct):
                 environment.STATE_MACHINE_ARN: state_machine_arn,
             },
         )
-        mapping = lambda_.EventSourceMapping(
-            self,
-            "Messages",
-            target=self.starter.function,
-            event_source_arn=self.queue.queue_arn,
-            # As many as Lambda gives: 6 MB of events, some thousands. Windows are kept in the table, so how the
-            # messages are cut into batches changes nothing but the number of calls.
-            batch_size=10_000,
-            max_batching_window=Duration.seconds(5),
-            report_batch_item_failures=True,
-            max_concurrency=5,
-        )
-        # The mapping is refused while the role may not read the queue.
-        mapping.node.add_dependency(self.starter.role)
-        self.alarm = self.dead_letters.metric_approximate_number_of_messages_visible(
-            period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM
-        ).create_alarm(
-            self,
-            "DeadLettersAlarm",
-            alarm_description="Messages about uploads that nothing was started for: see docs/operate/failures.md",
-            threshold=1,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
-
-    def _queue(
-        self,
-        id: str,  # noqa: A002
-        *,
-        retention_period: Duration,
-        visibility_timeout: Duration | None = None,
-        dead_letter_queue: sqs.DeadLetterQueue | None = None,
-    ) -> sqs.Queue:
-        return sqs.Queue(
-            self,
-            id,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=retention_period,
-            visibility_timeout=visibility_timeout,
-            dead_letter_queue=dead_letter_queue,
-        )
-
-    def _rule(self, storage: Storage, *, enabled: bool) -> events.Rule:
-        return events.Rule(
-            self,
-            "Rule",
-            description="Objects put into the datasets bucket",
-            enabled=enabled,
-            event_pattern=events.EventPattern(
-                source=["aws.s3"],
-                detail_type=["Object Created"],
-                detail={"bucket": {"name": [storage.datasets_bucket]}},
-            ),
-            targets=[
-                targets.SqsQueue(
-                    self.queue,
-                    dead_letter_queue=self.dead_letters,
-                    max_event_age=Duration.hours(24),
-                    retry_attempts=185,
-                )
-            ],
-        )
-
-    def _statements(self, state_machine_arn: str) -> list[iam.PolicyStatement]:
-        return [
-            iam.PolicyStatement(
-                actions=[
-                    "sqs:ReceiveMessage",
-                    "sqs:DeleteMessage",
-                    "sqs:GetQueueAttributes",
-                    "sqs:ChangeMessageVisibility",
-                    "sqs:SendMessage",
-                ],
-                resources=[self.queue.queue_arn],
-            ),
-            iam.PolicyStatement(actions=["states:StartExecution"], resources=[state_machine_arn]),
-        ]

@@ -1,23 +1,46 @@
-"""Put an event on the stage's bus for every status that was written."""
+"""Announce every status change: turn records of the table's stream into events and send them to the
+stage's bus."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from lambdas.announce_status.decisions import entries_of, in_calls
-from lambdas.errors import EventsRefusedError
+from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+
+from contract import codec
+from contract.table import events, records
+from contract.table.records import ExecutionRecord, JobRecord
+from lambdas.stage.event_bus import Event, EventBus
 
 
-def announce_status(stream_records: Iterable[Mapping[str, Any]], *, eventbridge: Any, stage: str, bus: str) -> int:
-    """Send the events of these records; returns how many. Called again it sends them again, with the same ids.
+def announce_status(stream_records: Iterable[DynamoDBRecord], bus: EventBus, stage: str) -> int:
+    """Send the events of these records and return how many there were.
+
+    A second call with the same records sends the same events again, with the same ids.
 
     Raises:
-        EventsRefusedError: when EventBridge took not all of them, so that the stream delivers the records again.
+        EventsRefusedError: when EventBridge did not accept all of them; the stream then delivers
+            the records again.
     """
-    sent = 0
-    for portion in in_calls(entries_of(stream_records, stage, bus)):
-        answer = eventbridge.put_events(Entries=list(portion))
-        refused = [entry for entry in answer["Entries"] if "ErrorCode" in entry]
-        if refused:
-            raise EventsRefusedError(len(refused), len(portion), refused[0])
-        sent += len(portion)
-    return sent
+    return bus.put(status_events(stream_records, stage))
+
+
+def status_events(stream_records: Iterable[DynamoDBRecord], stage: str) -> Iterator[Event]:
+    """Yield the event of each record that changed a status, in the records' order.
+
+    Raises:
+        InvalidInputError: when a record comes from another release.
+    """
+    for record in stream_records:
+        if record.dynamodb is None or not record.dynamodb.new_image:
+            continue
+        item, before = record.dynamodb.new_image, record.dynamodb.old_image
+        change: events.ExecutionStatusChange | events.JobStatusChange | None = None
+        detail_type = events.JOB_DETAIL_TYPE
+        if item[records.SORT_KEY] == records.EXECUTION_SORT_KEY:
+            detail_type = events.EXECUTION_DETAIL_TYPE
+            execution_before = records.read_item(ExecutionRecord, before) if before else None
+            change = events.execution_event(stage, records.read_item(ExecutionRecord, item), execution_before)
+        elif item[records.SORT_KEY].startswith(records.JOB_SORT_PREFIX):
+            job_before = records.read_item(JobRecord, before) if before else None
+            change = events.job_event(stage, records.read_item(JobRecord, item), job_before)
+        if change is not None:
+            yield Event.from_json(events.SOURCE, detail_type, codec.to_json(change))

@@ -1,4 +1,4 @@
-"""Record a failed attempt and decide whether the job gets another one."""
+"""Record a failed attempt and decide whether the job gets another attempt."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -6,14 +6,14 @@ from datetime import datetime
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
-from lambdas.attempts.causes import Cause, read_cause
-from lambdas.classify_failure.decision_table import Again, Row
-from lambdas.classify_failure.decisions import Decision, decide, find_row
+from lambdas.attempts.failure_cause import Cause, read_cause
+from lambdas.classify_failure.decision_table import FailureRule, Retry
+from lambdas.classify_failure.decisions import Decision, decide, find_rule
 from lambdas.stage.deployment import Deployment
 
 
 def classify_failure(failure: AttemptFailure, deployment: Deployment) -> FailureDecision:
-    """Record the attempt as failed and its job as waiting or failed; called again it gives the same answer.
+    """Record the attempt as failed and its job as waiting or failed. Idempotent.
 
     Raises:
         StaleEventError: when the job is in another attempt.
@@ -53,41 +53,43 @@ def _as_recorded(failure: AttemptFailure, job: JobRecord) -> FailureDecision:
         try_again=False,
         wait_seconds=0,
         kind=job.failure_kind or FailureKind.UNKNOWN,
-        reason=job.reason or f"The job is {job.status.value} already; {failure.error} came late.",
+        reason=job.reason or f"The job is {job.status.value} already; {failure.error} arrived late.",
     )
 
 
 def _decide(failure: AttemptFailure, job: JobRecord, deployment: Deployment) -> Decision:
     cause = read_cause(failure.cause)
-    row = find_row(failure.error, cause)
+    rule = find_rule(failure.error, cause)
     attempts = deployment.table.attempts(failure.execution_id, failure.job_id)
     current = next((attempt for attempt in attempts if attempt.attempt == failure.attempt), None)
     return decide(
-        row,
-        message=_message(failure, cause, row),
+        rule,
+        message=_message(failure, cause, rule),
         attempt=failure.attempt,
         max_attempts=job.max_attempts,
         earlier_kinds=tuple(attempt.failure_kind for attempt in attempts if attempt.attempt < failure.attempt),
-        committed=row.again is Again.WITH_PROGRESS and _got_on(job, current, deployment),
+        made_progress=rule.retry is Retry.WITH_PROGRESS and _made_progress(job, current, deployment),
         job_key=f"{failure.execution_id}\n{failure.job_id}",
         sagemaker_job_name=current.sagemaker_job_name if current else "",
         job_kind=job.kind,
     )
 
 
-def _message(failure: AttemptFailure, cause: Cause, row: Row) -> str:
+def _message(failure: AttemptFailure, cause: Cause, rule: FailureRule) -> str:
     if cause.exit_message:
         return cause.exit_message
     if cause.status:
-        return f"{row.name}: {cause.message}"
-    return f"{failure.error}: {cause.message or row.name}"
+        return f"{rule.name}: {cause.message}"
+    return f"{failure.error}: {cause.message or rule.name}"
 
 
-def _got_on(job: JobRecord, attempt: AttemptRecord | None, deployment: Deployment) -> bool:
-    """Whether the attempt committed anything, or wrote a checkpoint: a listing tells, nothing need be read."""
+def _made_progress(job: JobRecord, attempt: AttemptRecord | None, deployment: Deployment) -> bool:
+    """Return whether the attempt committed an object or wrote a checkpoint, by the times in a
+    listing.
+    """
     if attempt is None:
         return False
-    # S3 gives whole seconds.
+    # S3 reports modification times in whole seconds.
     opened = int(datetime.fromisoformat(attempt.started_at).timestamp())
     if job.kind is ExecutionKind.TRAINING:
         return deployment.store.checkpointed_since(job.execution_id, job.job_id, opened)

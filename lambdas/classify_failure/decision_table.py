@@ -1,6 +1,7 @@
-"""The decision table: what each kind of failure looks like, and what is done about it. The first row that fits counts.
+"""The decision table: what each kind of failure looks like, and whether the job is retried.
 
-Texts and error names are those of Step Functions and SageMaker as their public documentation and logs show them.
+The first rule that matches is used. Texts and error names are those of Step Functions and
+SageMaker, as their public documentation and logs show them.
 """
 
 import re
@@ -10,256 +11,263 @@ from enum import Enum
 from contract.status import FailureKind
 
 
-class Again(Enum):
+class Retry(Enum):
     """Whether another attempt can help, as long as the job has attempts left."""
 
     NO = "no"
     YES = "yes"
     ONCE = "once"
-    """Unless an earlier attempt of the job failed in the same way."""
+    """Yes, unless an earlier attempt of the job failed with the same kind of failure."""
     WITH_PROGRESS = "with progress"
-    """When this attempt committed at least one object, or wrote a checkpoint: the next one goes on from there."""
+    """Yes, if this attempt committed at least one object or wrote a checkpoint, so that the next
+    continues there.
+    """
 
 
 @dataclass(frozen=True)
-class Row:
-    """One kind of failure. A row fits when each of its matchers that is set fits."""
+class FailureRule:
+    """How one kind of failure is recognized and handled.
+
+    A rule matches when all its conditions that are set match.
+    """
 
     name: str
     kind: FailureKind
-    again: Again
+    retry: Retry
     remedy: str
-    """What to do, for the people who read the record once no attempt is left."""
+    """What a person can do once no attempt is left."""
     base_seconds: int = 0
-    """The wait before the second attempt; it doubles with each further one."""
+    """Wait before the second attempt, in seconds. It doubles with each further attempt."""
     errors: frozenset[str] = frozenset()
-    """Names of errors as a Catch gives them."""
+    """Error names, as a Catch reports them."""
     statuses: frozenset[str] = frozenset()
-    """ProcessingJobStatus or TrainingJobStatus."""
+    """Values of ProcessingJobStatus or TrainingJobStatus."""
     exit_prefix: str = ""
-    """What the container's exit message says its failure is, up to the colon."""
+    """Failure kind at the beginning of the container's exit message, up to the colon."""
     pattern: re.Pattern[str] | None = None
-    """Is searched in the whole text of the failure."""
+    """Pattern to search for in the whole text of the failure."""
     ran_out_of_time: bool = False
     waited_too_long: bool = False
 
 
 _TRANSIENT_SECONDS = 5
 _CAPACITY_SECONDS = 60
-_LOGS_REMEDY = "Read the logs, mend what they show, then start a new execution"
+_LOGS_REMEDY = "Read the logs, fix the cause, then start a new execution"
 
 
 def _any(*words: str) -> re.Pattern[str]:
     return re.compile("|".join(words), re.IGNORECASE)
 
 
-DECISION_TABLE: tuple[Row, ...] = (
-    Row(
+DECISION_TABLE: tuple[FailureRule, ...] = (
+    FailureRule(
         "object replaced",
         FailureKind.DATA,
-        Again.NO,
+        Retry.NO,
         "Let uploads to the dataset end, then start a new execution",
         errors=frozenset({"ObjectReplacedError"}),
     ),
-    Row(
-        "artifact is not the one that was asked for",
+    FailureRule(
+        "artifact does not match its spec",
         FailureKind.MODEL,
-        Again.NO,
+        Retry.NO,
         "Correct the recipe or the training script, then train again",
         errors=frozenset({"TrainedArtifactError"}),
     ),
-    Row(
+    FailureRule(
         "artifact missing",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Train again; if it happens again, read its logs",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"ArtifactMissingError"}),
     ),
-    Row(
+    FailureRule(
         "model contended",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Train again when nobody else changes the model",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"ModelContendedError"}),
     ),
-    Row(
+    FailureRule(
         "no spot capacity",
         FailureKind.CAPACITY,
-        Again.YES,
+        Retry.YES,
         "Raise max_wait_seconds of the recipe's compute, choose another instance_type, or set spot to false",
         base_seconds=_CAPACITY_SECONDS,
         waited_too_long=True,
     ),
-    Row(
+    FailureRule(
         "output incomplete",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Start a new execution; if it happens again, read its logs",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"OutputIncompleteError"}),
     ),
-    Row(
+    FailureRule(
         "message of another release",
         FailureKind.CONFIGURATION,
-        Again.NO,
+        Retry.NO,
         "Deploy all stacks and the image of one release, then start a new execution",
         errors=frozenset({"InvalidInputError", "ExecutionNotFoundError", "JobNotFoundError"}),
     ),
-    # Out of time before the statuses: the service calls a job that used up its time Stopped, as if somebody had.
-    Row(
+    # These come before the statuses: SageMaker reports a job that ran out of time as Stopped, like
+    # a manual stop.
+    FailureRule(
         "out of time, by its run time",
         FailureKind.TRANSIENT,
-        Again.WITH_PROGRESS,
+        Retry.WITH_PROGRESS,
         "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
         base_seconds=_TRANSIENT_SECONDS,
         statuses=frozenset({"Stopped", "Stopping", "Failed"}),
         ran_out_of_time=True,
     ),
-    Row(
+    FailureRule(
         "out of time, by its text",
         FailureKind.TRANSIENT,
-        Again.WITH_PROGRESS,
+        Retry.WITH_PROGRESS,
         "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
         base_seconds=_TRANSIENT_SECONDS,
         pattern=_any(r"MaxRuntime(InSeconds)?\b.*exceed", r"exceed\w* .{0,40}max\w* ?run ?time"),
     ),
-    Row(
+    FailureRule(
         "out of time, by the workflow's clock",
         FailureKind.TRANSIENT,
-        Again.WITH_PROGRESS,
+        Retry.WITH_PROGRESS,
         "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"States.Timeout", "States.HeartbeatTimeout"}),
     ),
-    Row(
+    FailureRule(
         "stopped",
         FailureKind.STOPPED,
-        Again.NO,
-        "Somebody stopped the job: start a new execution when it may run",
+        Retry.NO,
+        "The job was stopped by hand: start a new execution when it may run",
         statuses=frozenset({"Stopped", "Stopping"}),
     ),
-    # What the container says about itself counts more than what the service says about the container.
-    Row(
+    # The container's own message is more precise than the service's message about the container.
+    FailureRule(
         "container: configuration",
         FailureKind.CONFIGURATION,
-        Again.NO,
+        Retry.NO,
         "Correct the model's record or recipe, or the request, then start a new execution",
         exit_prefix="CONFIGURATION",
     ),
-    Row(
+    FailureRule(
         "container: model",
         FailureKind.MODEL,
-        Again.NO,
+        Retry.NO,
         "Register a corrected version of the model, or correct its recipe, then start a new execution",
         exit_prefix="MODEL",
     ),
-    Row(
+    FailureRule(
         "container: data",
         FailureKind.DATA,
-        Again.NO,
+        Retry.NO,
         "Correct the objects of the dataset, then start a new execution",
         exit_prefix="DATA",
     ),
-    Row(
+    FailureRule(
         "container: transient",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Start a new execution; if it happens again, read its logs",
         base_seconds=_TRANSIENT_SECONDS,
         exit_prefix="TRANSIENT",
     ),
-    Row(
+    FailureRule(
         "quota",
         FailureKind.CAPACITY,
-        Again.YES,
+        Retry.YES,
         "Raise the quota of the instance type for such jobs, choose another instance_type, or lower max_concurrency",
         base_seconds=_CAPACITY_SECONDS,
         errors=frozenset({"SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded"}),
     ),
-    Row(
+    FailureRule(
         "no capacity",
         FailureKind.CAPACITY,
-        Again.YES,
+        Retry.YES,
         "Choose another instance_type or try at another time",
         base_seconds=_CAPACITY_SECONDS,
         pattern=_any("ResourceLimitExceeded", "CapacityError", r"insufficient\s?(instance\s?)?capacity"),
     ),
-    Row(
+    FailureRule(
         "access denied",
         FailureKind.CONFIGURATION,
-        Again.NO,
+        Retry.NO,
         "Grant what is missing to the role that the message names, or deploy the stacks again",
         errors=frozenset({"States.Permissions"}),
     ),
-    Row(
+    FailureRule(
         "access denied, by its text",
         FailureKind.CONFIGURATION,
-        Again.NO,
+        Retry.NO,
         "Grant what is missing to the role that the message names, or deploy the stacks again",
         pattern=_any(r"Access ?Denied", "not authorized to perform", "UnauthorizedOperation", "Forbidden"),
     ),
-    Row(
+    FailureRule(
         "throttled",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Lower max_concurrency, then start a new execution",
         base_seconds=2 * _TRANSIENT_SECONDS,
         pattern=_any(
             "Throttl", "Rate exceeded", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ThroughputExceeded"
         ),
     ),
-    Row(
+    FailureRule(
         "invalid request",
         FailureKind.CONFIGURATION,
-        Again.NO,
+        Retry.NO,
         "Correct what the message names in the model's compute, the request or the stage's settings",
         pattern=_any("ValidationException", "ValidationError", "SerializationException", "InvalidParameter"),
     ),
-    Row(
+    FailureRule(
         "image cannot be used",
         FailureKind.CONFIGURATION,
-        Again.NO,
+        Retry.NO,
         "Push the image that the stack names, or set image_uri, and deploy the stack again",
         pattern=_any("manifest unknown", "CannotPullContainer", "CannotStartContainer", "ImageNotFound", "exec format"),
     ),
-    Row(
+    FailureRule(
         "object gone",
         FailureKind.DATA,
-        Again.NO,
+        Retry.NO,
         "Let uploads to the dataset end, then start a new execution",
         pattern=_any("NoSuchKey", "No S3 objects found", r"Failed to download data.*Not ?Found"),
     ),
-    Row(
+    FailureRule(
         "key or bucket missing",
         FailureKind.CONFIGURATION,
-        Again.NO,
+        Retry.NO,
         "Deploy the stacks of the stage again",
         pattern=_any("NoSuchBucket", "ResourceNotFound", "NotFoundException", r"KMS\.\w*Exception"),
     ),
-    Row(
+    FailureRule(
         "job's name in use",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Start a new execution",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"SageMaker.ResourceInUseException", "SageMaker.ResourceInUse"}),
     ),
-    # Killed: the instance may be gone, or the container's memory was too small. The next attempt shows which, and
-    # needs less of it when objects were committed, so this is bounded by max_attempts and not decided here.
-    Row(
+    # The instance may be gone, or the container's memory was too small. The next attempt shows
+    # which; it needs less memory if objects were committed. So max_attempts limits the retries, not
+    # this rule.
+    FailureRule(
         "killed",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Choose an instance_type with more memory if it happens again",
         base_seconds=_TRANSIENT_SECONDS,
         pattern=_any(r"exit code:? ?137", "OutOfMemory", "out of memory", r"\bkilled\b", r"instance .{0,40}terminated"),
     ),
-    Row(
+    FailureRule(
         "internal error of a service",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Start a new execution",
         base_seconds=_TRANSIENT_SECONDS,
         pattern=_any(
@@ -273,10 +281,10 @@ DECISION_TABLE: tuple[Row, ...] = (
             "TransactionConflict",
         ),
     ),
-    Row(
+    FailureRule(
         "function failed for its service",
         FailureKind.TRANSIENT,
-        Again.YES,
+        Retry.YES,
         "Start a new execution",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset(
@@ -295,10 +303,10 @@ DECISION_TABLE: tuple[Row, ...] = (
             }
         ),
     ),
-    Row(
+    FailureRule(
         "unknown",
         FailureKind.UNKNOWN,
-        Again.ONCE,
+        Retry.ONCE,
         _LOGS_REMEDY,
         base_seconds=_TRANSIENT_SECONDS,
     ),

@@ -1,16 +1,17 @@
-"""Why an attempt failed and what is done about it: reads the decision table, does no I/O."""
+"""Match a failure against the decision table and decide about a retry. Pure functions, no I/O."""
 
 import hashlib
 import re
 from dataclasses import dataclass
 
 from contract.status import ExecutionKind, FailureKind
-from lambdas.attempts.causes import Cause
-from lambdas.classify_failure.decision_table import DECISION_TABLE, Again, Row
-from lambdas.errors import shorten
+from lambdas.attempts.failure_cause import Cause
+from lambdas.classify_failure.decision_table import DECISION_TABLE, FailureRule, Retry
+from lambdas.shown_text import shorten
 
-LONGEST_WAIT_SECONDS = 900
-REASON_CHARACTERS = 1_000
+MAX_WAIT_SECONDS = 900
+MAX_REASON_CHARACTERS = 1_000
+_MAX_MESSAGE_CHARACTERS = 560
 LOG_GROUPS = {
     ExecutionKind.SCORING: "/aws/sagemaker/ProcessingJobs",
     ExecutionKind.TRAINING: "/aws/sagemaker/TrainingJobs",
@@ -19,13 +20,12 @@ _NO_PROGRESS = {
     ExecutionKind.SCORING: "no object was committed in that time",
     ExecutionKind.TRAINING: "no checkpoint was written in that time",
 }
-_MESSAGE_CHARACTERS = 560
 _EXIT_PREFIX = re.compile(r"(?<![A-Z_])(CONFIGURATION|MODEL|DATA|TRANSIENT|UNKNOWN):")
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is done about a failure."""
+    """Whether a failed job gets another attempt, and why it failed."""
 
     try_again: bool
     wait_seconds: int
@@ -33,82 +33,85 @@ class Decision:
     reason: str
 
 
-def find_row(error: str, cause: Cause) -> Row:
-    """The first row of the decision table that fits."""
+def find_rule(error: str, cause: Cause) -> FailureRule:
+    """Return the first rule of the decision table that matches."""
     text = "\n".join((error, cause.exit_message, cause.failure_reason, cause.message))
     prefixes = _exit_prefixes(cause)
-    return next(row for row in DECISION_TABLE if _fits(row, error, cause, text, prefixes))
+    return next(rule for rule in DECISION_TABLE if _matches(rule, error, cause, text, prefixes))
 
 
 def _exit_prefixes(cause: Cause) -> frozenset[str]:
-    """What the containers say of themselves. The messages of all instances arrive as one text, joined by nothing."""
+    """Return the failure kinds in the containers' messages, which arrive as one text without
+    separators.
+    """
     for text in (cause.exit_message, cause.failure_reason.removeprefix("AlgorithmError:").strip()):
         if _EXIT_PREFIX.match(text):
             return frozenset(_EXIT_PREFIX.findall(text))
     return frozenset()
 
 
-def _fits(row: Row, error: str, cause: Cause, text: str, prefixes: frozenset[str]) -> bool:
+def _matches(rule: FailureRule, error: str, cause: Cause, text: str, prefixes: frozenset[str]) -> bool:
     return (
-        (not row.errors or error in row.errors)
-        and (not row.statuses or cause.status in row.statuses)
-        and (not row.exit_prefix or row.exit_prefix in prefixes)
-        and (not row.ran_out_of_time or cause.ran_out_of_time)
-        and (not row.waited_too_long or cause.waited_too_long)
-        and (row.pattern is None or row.pattern.search(text) is not None)
+        (not rule.errors or error in rule.errors)
+        and (not rule.statuses or cause.status in rule.statuses)
+        and (not rule.exit_prefix or rule.exit_prefix in prefixes)
+        and (not rule.ran_out_of_time or cause.ran_out_of_time)
+        and (not rule.waited_too_long or cause.waited_too_long)
+        and (rule.pattern is None or rule.pattern.search(text) is not None)
     )
 
 
 def decide(
-    row: Row,
+    rule: FailureRule,
     *,
     message: str,
     attempt: int,
     max_attempts: int,
     earlier_kinds: tuple[FailureKind | None, ...],
-    committed: bool,
+    made_progress: bool,
     job_key: str,
     sagemaker_job_name: str,
     job_kind: ExecutionKind = ExecutionKind.SCORING,
 ) -> Decision:
-    """Decide about a job whose attempt failed in the way of `row`.
+    """Decide about a job whose attempt failed as the rule describes. Deterministic.
 
-    `earlier_kinds` are those of the attempts before this one, `committed` says whether this one got on,
-    and `job_key` spreads the waits of jobs that failed at the same moment; the same call gives the same answer.
+    `earlier_kinds` are the failure kinds of the attempts before this one. `made_progress` is True
+    when this attempt committed an object or wrote a checkpoint. `job_key` spreads the waits of jobs
+    that failed at the same moment.
     """
     can_help = {
-        Again.NO: False,
-        Again.YES: True,
-        Again.ONCE: row.kind not in earlier_kinds,
-        Again.WITH_PROGRESS: committed,
-    }[row.again]
-    kind = row.kind
-    if row.again is Again.WITH_PROGRESS and not committed:
+        Retry.NO: False,
+        Retry.YES: True,
+        Retry.ONCE: rule.kind not in earlier_kinds,
+        Retry.WITH_PROGRESS: made_progress,
+    }[rule.retry]
+    kind = rule.kind
+    if rule.retry is Retry.WITH_PROGRESS and not made_progress:
         kind = FailureKind.CONFIGURATION
         message = f"{message}; {_NO_PROGRESS[job_kind]}, so another attempt would get no further"
     try_again = can_help and attempt < max_attempts
-    said = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {message or row.name}"
+    what = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {message or rule.name}"
     tried = f"Attempt {attempt} of at most {max_attempts}" + (", the last one" if can_help and not try_again else "")
     return Decision(
         try_again=try_again,
-        wait_seconds=wait_seconds(row.base_seconds, attempt, job_key) if try_again else 0,
+        wait_seconds=wait_seconds(rule.base_seconds, attempt, job_key) if try_again else 0,
         kind=kind,
-        reason=_reason(said, row, tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
+        reason=_reason(what, rule, tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
     )
 
 
 def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
-    """An exponential wait, of which half is spread by a digest of job and attempt.
+    """Return an exponential wait with jitter: a digest of job and attempt varies half of it.
 
-    A digest and not a random number: a doubled call waits as long as the first.
+    The jitter is no random number, so that a duplicate call waits as long as the first.
     """
-    whole = min(base_seconds << (attempt - 1), LONGEST_WAIT_SECONDS)
+    longest = min(base_seconds << (attempt - 1), MAX_WAIT_SECONDS)
     digest = hashlib.sha256(f"{job_key}\n{attempt}".encode()).digest()
-    share = int.from_bytes(digest[:4]) / 2**32
-    return max(1, round(whole * (0.5 + 0.5 * share)))
+    jitter = int.from_bytes(digest[:4]) / 2**32
+    return max(1, round(longest * (0.5 + 0.5 * jitter)))
 
 
-def _reason(said: str, row: Row, tried: str, job_name: str, log_group: str) -> str:
-    what = shorten(" ".join(said.split()), _MESSAGE_CHARACTERS).rstrip(".")
+def _reason(what: str, rule: FailureRule, tried: str, job_name: str, log_group: str) -> str:
+    what = shorten(" ".join(what.split()), _MAX_MESSAGE_CHARACTERS).rstrip(".")
     where = f" Logs: log group {log_group}, streams {job_name}/*." if job_name else ""
-    return shorten(f"{what}. {row.remedy}. {tried}.{where}", REASON_CHARACTERS)
+    return shorten(f"{what}. {rule.remedy}. {tried}.{where}", MAX_REASON_CHARACTERS)

@@ -1,21 +1,34 @@
-"""The columns of a Parquet object, from the bytes of its footer: pyarrow does not fit beside the functions.
+"""Reads the columns of a Parquet object from its footer; pyarrow is too large for the functions.
 
-Only the schema is read, which stands at the footer's beginning. Types get the names under which pyarrow reads them;
-a type that Parquet alone does not decide gets none, so that nobody is refused for what is not certain.
+Only the schema is read, which is at the beginning of the footer. Types get the names under which pyarrow reads them. A
+type that the Parquet schema alone does not determine gets none, so that no request is refused on a guess.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from contract.dataset.thrift_compact import CompactReader, ThriftError
+from contract.dataset.thrift_compact import (
+    BYTE,
+    FALSE,
+    LIST,
+    STRUCT,
+    TRUE,
+    Struct,
+    ThriftError,
+    Value,
+    fields,
+    list_elements,
+    read_binary,
+    read_integer,
+    read_struct,
+)
 
 _MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"
 _TAIL_BYTES = len(_MAGIC) + 4
 _FIRST_READ_BYTES = 64 << 10
-_MOST_FOOTER_BYTES = 4 << 20
-"""The schema of more than 50,000 columns fits in it; what follows it in a larger footer is not needed."""
+_MAX_FOOTER_BYTES = 4 << 20
+"""Bytes read of a larger footer. The schema, which comes first, fits with more than 50,000 columns."""
 
 # Field numbers of FileMetaData and SchemaElement in parquet.thrift.
 _SCHEMA = 2
@@ -57,24 +70,25 @@ _LOGICAL_TYPES = {
 
 
 class FooterError(ValueError):
-    """The footer cannot be read: no Parquet, damaged, encrypted, or larger than what is taken on."""
+    """The footer cannot be read: not Parquet, damaged, encrypted, or too large."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A top-level column; `type` is None where only a reader of the data can tell."""
+    """A top-level column; `type` is None if only a reader of the data can tell it."""
 
     name: str
     type: str | None
 
 
 def read_columns(read: Callable[[int, int], bytes | None], size: int) -> tuple[Column, ...]:
-    """The columns of a Parquet object of `size` bytes.
+    """Return the columns of a Parquet object of `size` bytes.
 
-    `read` gives its bytes from a first to before an end, or None when they cannot be had.
+    Args:
+        read: Returns the object's bytes from a start to before an end, None if they are not available.
 
     Raises:
-        FooterError: when they cannot be told.
+        FooterError: The footer cannot be read.
     """
     if size < len(_MAGIC) + _TAIL_BYTES:
         raise FooterError(f"{size:,} bytes are too few for Parquet")
@@ -89,64 +103,62 @@ def read_columns(read: Callable[[int, int], bytes | None], size: int) -> tuple[C
         raise FooterError(f"a footer of {length:,} bytes in an object of {size:,}")
     if first >= start:
         return parse_columns(tail[first - start : -_TAIL_BYTES])
-    return parse_columns(_range(read, first, min(size - _TAIL_BYTES, first + _MOST_FOOTER_BYTES)))
+    return parse_columns(_range(read, first, min(size - _TAIL_BYTES, first + _MAX_FOOTER_BYTES)))
 
 
 def _range(read: Callable[[int, int], bytes | None], start: int, end: int) -> bytes:
     found = read(start, end)
     if found is None:
-        raise FooterError("an object that cannot be had")
+        raise FooterError("an object that is not available")
     if len(found) != end - start:
-        raise FooterError(f"{len(found):,} bytes came where {end - start:,} were asked for")
+        raise FooterError(f"{len(found):,} bytes instead of the {end - start:,} requested")
     return found
 
 
 def parse_columns(footer: bytes) -> tuple[Column, ...]:
-    """The columns that a footer's bytes describe; what comes after its schema may be missing.
+    """Return the columns that a footer's bytes describe; the bytes after its schema may be missing.
 
     Raises:
-        FooterError: when they cannot be told.
+        FooterError: The footer cannot be read.
     """
     try:
-        elements = next((value for field, value in CompactReader(footer).fields() if field == _SCHEMA), None)
+        found = next(((kind, start) for field, kind, start, _ in fields(footer) if field == _SCHEMA), None)
+        if found is None or found[0] != LIST:
+            raise FooterError("a footer without a schema")
+        kind, spans, _ = list_elements(footer, found[1])
+        if spans and kind != STRUCT:
+            raise FooterError("a footer without a schema")
+        return tuple(_top_level_columns(read_struct(footer, start) for start, _ in spans))
     except ThriftError as error:
         raise FooterError(f"a footer that cannot be read: {error}") from error
-    if not isinstance(elements, list) or not all(isinstance(element, dict) for element in elements):
-        raise FooterError("a footer without a schema")
-    return tuple(_top_level(elements))
 
 
-def _top_level(elements: list[dict[int, Any]]) -> list[Column]:
-    if not elements:
+def _top_level_columns(elements: Iterator[Struct]) -> list[Column]:
+    """Walk over the schema's elements, which are in depth-first order, and return the root's children."""
+    root = next(elements, None)
+    if root is None:
         raise FooterError("an empty schema")
+    announced = _number(root, _CHILDREN) or 0
     columns: list[Column] = []
-    at = 1
-    for _ in range(_number(elements[0], _CHILDREN) or 0):
-        if at >= len(elements):
-            raise FooterError("a schema with fewer columns than it announces")
-        columns.append(Column(_name(elements[at]), _type(elements[at])))
-        at = _after(elements, at)
-    if at != len(elements):
-        raise FooterError("a schema with more columns than it announces")
+    unfinished = 0
+    for element in elements:
+        if not unfinished:
+            if len(columns) == announced:
+                raise FooterError("a schema with more columns than it announces")
+            columns.append(Column(_name(element), _type(element)))
+            unfinished = 1
+        children = _number(element, _CHILDREN) or 0
+        if children < 0:
+            raise FooterError(f"a group of {children} columns")
+        unfinished += children - 1
+    if unfinished:
+        raise FooterError("a schema whose groups do not end")
+    if len(columns) != announced:
+        raise FooterError("a schema with fewer columns than it announces")
     return columns
 
 
-def _after(elements: list[dict[int, Any]], at: int) -> int:
-    """Where the element after this one and all that is in it stands: the tree lies in the order of a walk."""
-    open_elements = 1
-    while open_elements:
-        if at >= len(elements):
-            raise FooterError("a schema whose groups do not end")
-        children = _number(elements[at], _CHILDREN) or 0
-        if children < 0:
-            raise FooterError(f"a group of {children} columns")
-        open_elements += children - 1
-        at += 1
-    return at
-
-
-def _type(element: Mapping[int, Any]) -> str | None:
-    logical = element.get(_LOGICAL)
+def _type(element: Struct) -> str | None:
     physical, converted = _number(element, _TYPE), _number(element, _CONVERTED)
     if _number(element, _REPETITION) == _REPEATED:
         return "list"
@@ -154,37 +166,38 @@ def _type(element: Mapping[int, Any]) -> str | None:
         return {1: "map", 2: "map", 3: "list"}.get(-1 if converted is None else converted, "struct")
     if physical not in _PLAIN:
         return None
-    if isinstance(logical, dict) and logical:
-        return _logical_type(logical)
+    if _LOGICAL in element and (logical := _first_field(element[_LOGICAL])):
+        return _logical_type(*logical)
     if converted is not None:
         return _CONVERTED_TYPES.get(converted)
     return _PLAIN[physical]
 
 
-def _logical_type(logical: Mapping[int, Any]) -> str | None:
-    kind, details = next(iter(logical.items()))
+def _first_field(union: Value) -> tuple[int, Value] | None:
+    """Return the number and value of the one field that a union has."""
+    return next(iter(read_struct(union.raw).items()), None) if union.kind == STRUCT else None
+
+
+def _logical_type(kind: int, details: Value) -> str | None:
     if kind != _LOGICAL_INTEGER:
         return _LOGICAL_TYPES.get(kind)
-    bits, signed = (details.get(1), details.get(2)) if isinstance(details, dict) else (None, None)
-    if bits not in (8, 16, 32, 64) or not isinstance(signed, bool):
+    integer = read_struct(details.raw) if details.kind == STRUCT else {}
+    width, signed = integer.get(1), integer.get(2)
+    bits = int.from_bytes(width.raw, signed=True) if width is not None and width.kind == BYTE else None
+    if bits not in (8, 16, 32, 64) or signed is None or signed.kind not in (TRUE, FALSE):
         raise FooterError(f"an integer of {bits!r} bits")
-    return f"{'' if signed else 'u'}int{bits}"
+    return f"{'' if signed.kind == TRUE else 'u'}int{bits}"
 
 
-def _name(element: Mapping[int, Any]) -> str:
-    name = element.get(_NAME)
-    if not isinstance(name, bytes):
+def _name(element: Struct) -> str:
+    if _NAME not in element:
         raise FooterError("a column without a name")
+    name = read_binary(element[_NAME])
     try:
         return name.decode()
     except UnicodeDecodeError as error:
         raise FooterError(f"a column whose name is not UTF-8: {name!r}") from error
 
 
-def _number(element: Mapping[int, Any], field: int) -> int | None:
-    value = element.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise FooterError(f"a schema element whose field {field} is {value!r}")
-    return value
+def _number(element: Struct, field: int) -> int | None:
+    return read_integer(element[field]) if field in element else None

@@ -1,26 +1,31 @@
-"""What of a recipe cannot be trained, and the job that trains it: decisions without any I/O."""
+"""Check whether a recipe can be trained, and form the job that trains it.
+
+Pure functions, no I/O.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from contract import layout
 from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
+from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.status import ExecutionKind, JobStatus
-from contract.table.records import JobRecord
+from contract.table.records import ExecutionRecord, JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import JobPointer
 from lambdas.dataset.parquet_footer import Column
-from lambdas.plan_execution.decisions import check_columns
+from lambdas.planning.model_checks import check_columns
 
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """One job of the plan, before it is written down; it trains one version of one model."""
+    """One job of the plan, before it is written. It trains one version of one model."""
 
     recipe: ModelRecipe
     spec: TrainingSpec
@@ -46,15 +51,36 @@ class PlannedTraining:
 
     @property
     def image(self) -> ImageVariant:
-        """The image that has the framework of the model that is trained."""
+        """The image with the framework of the trained model."""
         return image_of(FRAMEWORK_OF_FORMAT[self.spec.format])
 
     def pointer(self) -> JobPointer:
         return JobPointer(self.spec.execution_id, self.spec.job_id, attempt=1)
 
 
+def form_trainings(
+    recipes: Sequence[ModelRecipe],
+    record: ExecutionRecord,
+    objects: Mapping[str, tuple[PinnedObject, ...]],
+    stage_default: Compute,
+) -> list[PlannedTraining]:
+    """Return one job per recipe, the one with most training data first.
+
+    `objects` are by dataset.
+    """
+    jobs: list[PlannedTraining] = []
+    for recipe in recipes:
+        version = layout.trained_version(record.execution_arn, record.started_at, recipe.model_id)
+        training = objects[recipe.training_dataset]
+        validation = objects[recipe.validation_dataset] if recipe.validation_dataset else ()
+        spec = recipe.training_spec(record.execution_id, recipe.model_id, version, training, validation)
+        jobs.append(PlannedTraining(recipe, spec, recipe.compute.over(stage_default)))
+    return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
+
+
 def check_training_columns(recipe: ModelRecipe, dataset: str, key: str, columns: Sequence[Column]) -> list[Problem]:
-    """Whether an object has the features, in types that they can be read from, and the label. Keys are for scoring."""
+    """Check that an object has the features, in types that fit, and the label. Key columns are for
+    scoring only."""
     spec = replace(recipe.candidate.spec, key_columns=(), columns="all", row_number_column="")
     found = check_columns(replace(recipe.candidate, spec=spec), dataset, key, columns, "set a recipe")
     problems = [replace(problem, field=_field(recipe, dataset, "features")) for problem in found]
@@ -66,7 +92,8 @@ def check_training_columns(recipe: ModelRecipe, dataset: str, key: str, columns:
 
 
 def check_formats(dataset: str, keys: Sequence[str]) -> list[Problem]:
-    """Trainers read Parquet only: text holds no types, and a label must not change its meaning with its form."""
+    """Refuse text objects. Trainers read only Parquet, because text has no types and a label needs
+    exactly one."""
     text = [key for key in keys if (found := format_of(key)) is not None and found.name != "parquet"]
     if not text:
         return []
@@ -76,7 +103,7 @@ def check_formats(dataset: str, keys: Sequence[str]) -> list[Problem]:
 
 
 def check_code(recipe: ModelRecipe, archive: bytes | None) -> list[Problem]:
-    """Whether the training script's archive is there, and the one that the recipe was set with."""
+    """Check that the training script's archive exists and has the digest in the recipe."""
     code = recipe.code
     if code is None:
         return []

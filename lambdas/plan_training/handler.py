@@ -7,13 +7,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from contract.codec import from_json, to_json
 from contract.workflow.messages import PlanInput
 from lambdas.plan_training.plan import plan_training
-from lambdas.stage.deployment import this_deployment, this_deployments_defaults
 from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
+from lambdas.stage.resources import resources
 
 
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    plan = plan_training(from_json(PlanInput, event), this_deployment(), this_deployments_defaults())
+    plan = plan_training(from_json(PlanInput, event), resources().deployment, resources().plan_defaults)
     logger.info("planned the training", job_count=plan.job_count, max_concurrency=plan.max_concurrency)
     return to_json(plan)

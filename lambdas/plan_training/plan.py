@@ -1,9 +1,11 @@
-"""Plan a training: refuse what cannot be trained, with all its problems at once, else write down every job."""
+"""Plan a training in five stages: choose recipes, read their datasets, check both, form jobs, and
+write the plan down."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from contract import layout
+from contract.catalog.image_variants import ImageVariant
 from contract.checks import raise_if_any
 from contract.dataset.input_options import InputOptions
 from contract.job.scoring_spec import PinnedObject
@@ -15,32 +17,46 @@ from contract.workflow.messages import ExecutionPlan, PlanInput
 from contract.workflow.training_request import TrainingRequest, parse_training_request
 from lambdas.dataset.object_columns import columns_or_none, first_of
 from lambdas.dataset.parquet_footer import Column
+from lambdas.dataset.pinning import pin_objects
 from lambdas.errors import PlanChangedError
-from lambdas.plan_execution.decisions import check_images, pin_objects
-from lambdas.plan_training.decisions import PlannedTraining, check_code, check_formats, check_training_columns
-from lambdas.planning.plan_records import open_execution, record_plan, refuse
+from lambdas.plan_training.decisions import (
+    PlannedTraining,
+    check_code,
+    check_formats,
+    check_training_columns,
+    form_trainings,
+)
+from lambdas.planning.execution_record import open_execution, record_plan, refuse
+from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.job_table import JobTable
 from lambdas.stage.observability import publish_counts
 from lambdas.stage.parallel import in_parallel
 from lambdas.stage.settings import PlanDefaults
 
 
-class _Dataset(NamedTuple):
+@dataclass(frozen=True)
+class _TrainingData:
+    """A dataset that recipes train on or validate with."""
+
     objects: tuple[PinnedObject, ...]
     columns: Sequence[Column] | None
-    """Of the first object; None when it cannot be read, which is left to the job."""
-    problems: Sequence[Problem]
+    """Columns of the first object; None when it cannot be read, which its job reports."""
+    problems: tuple[Problem, ...]
 
 
 def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaults) -> ExecutionPlan:
-    """Plan a training execution once, however often this is called for it, as PlanExecution plans one of scoring.
+    """Plan a training execution and return its plan. Idempotent: later calls return the plan of the
+    first.
 
     Raises:
-        InvalidRequestError: with every problem of the request; the execution's record says the same.
-        ExecutionNameUsedError: when the records of another execution bear this name.
+        InvalidRequestError: with every problem of the request; the execution's record has the same
+            text.
+        ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended.
-        PlanChangedError: when recipes or objects have changed since a call that died.
+        PlanChangedError: when recipes or objects have changed since an earlier call that died
+            before its end.
     """
     record = open_execution(event, deployment)
     if record.plan is not None:
@@ -48,105 +64,97 @@ def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaul
     try:
         raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_training_request(event.request)
-        jobs = _jobs(request, record, deployment, defaults)
+
+        recipes, problems = _choose_recipes(request, deployment.table)
+        datasets = _read_datasets(recipes, deployment)
+        problems += [problem for data in datasets.values() for problem in data.problems]
+        problems += _check_recipes(recipes, datasets, defaults.image_uris, deployment)
+        raise_if_any(problems, "request")
+        objects = {name: data.objects for name, data in datasets.items()}
+        jobs = form_trainings(recipes, record, objects, defaults.compute)
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
-    return _write_down(record, request, jobs, deployment, defaults)
+    return _write_plan(record, request, jobs, deployment, defaults)
 
 
-def _jobs(
-    request: TrainingRequest, record: ExecutionRecord, deployment: Deployment, defaults: PlanDefaults
-) -> list[PlannedTraining]:
-    """The jobs of a request, the one with the most data first.
-
-    Raises:
-        InvalidInputError: with every problem that the recipes, the datasets and the scripts have.
-    """
-    recipes, problems = _recipes(request, deployment)
-    names = sorted(
-        {name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name}
-    )
-    datasets = dict(zip(names, in_parallel(lambda name: _read_dataset(name, deployment), names), strict=True))
-    problems += [problem for dataset in datasets.values() for problem in dataset.problems]
-    jobs: list[PlannedTraining] = []
-    checked = in_parallel(lambda recipe: check_code(recipe, _code(recipe, deployment)), recipes)
-    for recipe, code_problems in zip(recipes, checked, strict=True):
-        images = check_images([recipe.candidate], defaults.image_uris)
-        found = [*code_problems, *_check_columns(recipe, datasets), *images]
-        problems += found
-        if not found and not problems:
-            jobs.append(_job(recipe, record, datasets, defaults))
-    if problems:
-        raise InvalidInputError("request", problems)
-    return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
-
-
-def _recipes(request: TrainingRequest, deployment: Deployment) -> tuple[list[ModelRecipe], list[Problem]]:
-    table = deployment.table
+def _choose_recipes(request: TrainingRequest, table: JobTable) -> tuple[list[ModelRecipe], list[Problem]]:
     if request.models is not None:
         return choose_named("models", request.models, table.recipes(request.models), table.models(request.models))
     recipes = table.all_recipes()
     return choose_enabled(recipes, table.models([recipe.model_id for recipe in recipes]))
 
 
-def _read_dataset(name: str, deployment: Deployment) -> _Dataset:
+def _read_datasets(recipes: Sequence[ModelRecipe], deployment: Deployment) -> dict[str, _TrainingData]:
+    """Pin each dataset of the recipes and read the columns of its first object."""
+    names = sorted(
+        {name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name}
+    )
+    return dict(zip(names, in_parallel(lambda name: _read_dataset(name, deployment), names), strict=True))
+
+
+def _read_dataset(name: str, deployment: Deployment) -> _TrainingData:
     listing = deployment.store.dataset_objects(name)
-    # The container finds an object by its key below the channel; nothing is written under it.
+    # Training writes no outputs per object, so nothing precedes the object's key.
     objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
     problems += check_formats(name, [item.key for item in objects])
     first = first_of(objects)
     columns = None if first is None else columns_or_none(name, first, InputOptions(), deployment.store)
-    return _Dataset(objects, columns, problems)
+    return _TrainingData(objects, columns, tuple(problems))
 
 
-def _code(recipe: ModelRecipe, deployment: Deployment) -> bytes | None:
-    return None if recipe.code is None else deployment.store.training_code(recipe.model_id, recipe.code)
-
-
-def _check_columns(recipe: ModelRecipe, datasets: Mapping[str, _Dataset]) -> list[Problem]:
+def _check_recipes(
+    recipes: Sequence[ModelRecipe],
+    datasets: Mapping[str, _TrainingData],
+    image_uris: Mapping[ImageVariant, str],
+    deployment: Deployment,
+) -> list[Problem]:
+    """Check each recipe's script, the columns of its datasets, and its image."""
+    checked = in_parallel(lambda recipe: check_code(recipe, _read_code(recipe, deployment)), recipes)
     problems: list[Problem] = []
-    for name in (recipe.training_dataset, recipe.validation_dataset):
-        dataset = datasets.get(name or "")
-        if dataset is not None and dataset.columns is not None:
-            first = min(item.key for item in dataset.objects)
-            problems += check_training_columns(recipe, name or "", first, dataset.columns)
+    for recipe, code_problems in zip(recipes, checked, strict=True):
+        problems += code_problems
+        problems += _check_columns(recipe, datasets)
+        problems += check_images([recipe.candidate], image_uris)
     return problems
 
 
-def _job(
-    recipe: ModelRecipe,
-    record: ExecutionRecord,
-    datasets: Mapping[str, _Dataset],
-    defaults: PlanDefaults,
-) -> PlannedTraining:
-    version = layout.trained_version(record.execution_arn, record.started_at, recipe.model_id)
-    validation = datasets[recipe.validation_dataset].objects if recipe.validation_dataset else ()
-    objects = datasets[recipe.training_dataset].objects
-    spec = recipe.training_spec(record.execution_id, recipe.model_id, version, objects, validation)
-    return PlannedTraining(recipe, spec, recipe.compute.over(defaults.compute))
+def _check_columns(recipe: ModelRecipe, datasets: Mapping[str, _TrainingData]) -> list[Problem]:
+    problems: list[Problem] = []
+    for name in (recipe.training_dataset, recipe.validation_dataset):
+        data = datasets.get(name or "")
+        if data is not None and data.columns is not None:
+            first = min(item.key for item in data.objects)
+            problems += check_training_columns(recipe, name or "", first, data.columns)
+    return problems
 
 
-def _write_down(
+def _read_code(recipe: ModelRecipe, deployment: Deployment) -> bytes | None:
+    return None if recipe.code is None else deployment.store.training_code(recipe.model_id, recipe.code)
+
+
+def _write_plan(
     record: ExecutionRecord,
     request: TrainingRequest,
     jobs: Sequence[PlannedTraining],
     deployment: Deployment,
     defaults: PlanDefaults,
 ) -> ExecutionPlan:
-    execution_id = record.execution_id
+    """Write specs and scripts, the list of jobs, job records, and last the plan in the execution's
+    record."""
+    execution_id, store = record.execution_id, deployment.store
 
     def write(job: PlannedTraining) -> None:
-        # Read once more, and not kept since it was checked: all scripts together would not fit in memory.
-        archive = _code(job.recipe, deployment)
+        # Read again here, because all scripts together would not fit into memory.
+        archive = _read_code(job.recipe, deployment)
         if check_code(job.recipe, archive):
             raise PlanChangedError(layout.s3_uri(deployment.settings.models_bucket, layout.CODE_PREFIX))
         if archive is not None:
-            deployment.store.add_training_code(execution_id, job.spec.job_id, archive)
-        deployment.store.add_training(job.spec, job.recipe)
+            store.add_training_code(execution_id, job.spec.job_id, archive)
+        store.add_training(job.spec, job.recipe)
 
     for _ in in_parallel(write, jobs):
         pass
-    deployment.store.add_jobs(execution_id, [job.pointer() for job in jobs])
+    store.add_jobs(execution_id, [job.pointer() for job in jobs])
     created_at = deployment.now()
     deployment.table.add_jobs(job.record(created_at, defaults.image_uris[job.image]) for job in jobs)
     publish_counts(deployment.settings.stage, {"TrainingJobsPlanned": len(jobs)})

@@ -1,19 +1,19 @@
-"""Which models are trained: decisions without any I/O, with what is wrong beside the result."""
+"""Choose the recipes to train. Pure functions that return the recipes and what is wrong."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from contract.catalog.models import Model
 from contract.problems import Problem
 from contract.training.recipes import ModelRecipe
+from lambdas.shown_text import list_first
 
-_SHOWN = 10
 _SET_ONE = "Set one with `fleetscore models recipe set`"
 
 
 def choose_named(
     field: str, model_ids: Sequence[str], recipes: Mapping[str, ModelRecipe], models: Mapping[str, Model]
 ) -> tuple[list[ModelRecipe], list[Problem]]:
-    """The recipes of these models, each of which must have one and must not be disabled."""
+    """Return the recipes of these models. Each model must have one and must not be disabled."""
     problems: list[Problem] = []
     for index, model_id in enumerate(model_ids):
         name = f"{field}[{index}]"
@@ -28,46 +28,41 @@ def choose_named(
 def choose_enabled(
     recipes: Iterable[ModelRecipe], models: Mapping[str, Model], tags: Mapping[str, str] | None = None
 ) -> tuple[list[ModelRecipe], list[Problem]]:
-    """Every recipe whose model is not disabled, or of these those that carry all the tags.
+    """Return every recipe whose model is not disabled and has all the tags.
 
-    A model that is not in the catalog yet, because no version of it was promoted, has its recipe's tags.
+    A model without a promoted version is not in the catalog yet; the tags of its recipe then count.
     """
     known = list(recipes)
     enabled = [recipe for recipe in known if _enabled(recipe.model_id, models)]
-    chosen = [recipe for recipe in enabled if _carries(recipe, models, tags or {})]
+    chosen = [recipe for recipe in enabled if _has_tags(recipe, models, tags or {})]
     if chosen:
         return chosen, []
     if not known:
         return [], [Problem("models", "no recipe at all", "at least one model that has a recipe", f"{_SET_ONE}.")]
     if not enabled:
-        remedy = f"Enable one: {_listed([recipe.model_id for recipe in known])}."
+        remedy = f"Enable one: {list_first([recipe.model_id for recipe in known])}."
         return [], [Problem("models", f"{len(known):,} recipes of disabled models", "an enabled model", remedy)]
-    expected = "tags that at least one enabled model with a recipe carries"
-    remedy = f"These have recipes: {_listed([recipe.model_id for recipe in enabled])}."
+    expected = "tags that at least one enabled model with a recipe has"
+    remedy = f"These have recipes: {list_first([recipe.model_id for recipe in enabled])}."
     return [], [Problem("models.tags", dict(tags or {}), expected, remedy)]
 
 
 def choose_among(
     model_ids: Sequence[str], recipes: Mapping[str, ModelRecipe]
 ) -> tuple[list[ModelRecipe], list[Problem]]:
-    """Those of the models that have a recipe: the others are only scored."""
+    """Return the recipes that these models have. Models without one are only scored."""
     chosen = [recipes[model_id] for model_id in model_ids if model_id in recipes]
     if chosen:
         return chosen, []
     remedy = f"{_SET_ONE}, or leave `train` out."
-    return [], [Problem("train", _listed(model_ids), "at least one model of the request that has a recipe", remedy)]
+    return [], [Problem("train", list_first(model_ids), "at least one model of the request that has a recipe", remedy)]
 
 
 def _enabled(model_id: str, models: Mapping[str, Model]) -> bool:
     return model_id not in models or models[model_id].enabled
 
 
-def _carries(recipe: ModelRecipe, models: Mapping[str, Model], tags: Mapping[str, str]) -> bool:
+def _has_tags(recipe: ModelRecipe, models: Mapping[str, Model], tags: Mapping[str, str]) -> bool:
     model = models.get(recipe.model_id)
-    carried = recipe.tags if model is None else model.tags
-    return all(carried.get(name) == value for name, value in tags.items())
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
+    own_tags = recipe.tags if model is None else model.tags
+    return all(own_tags.get(name) == value for name, value in tags.items())

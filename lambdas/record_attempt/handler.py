@@ -6,18 +6,18 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.codec import to_json
 from contract.workflow.messages import TrainingAttemptPlan
-from lambdas.attempts.events import job_pointer
+from lambdas.attempts.job_events import read_job_pointer
 from lambdas.record_attempt.record import record_attempt
-from lambdas.stage.deployment import this_deployment
 from lambdas.stage.observability import EXECUTION_ID_PATH, logger, tracer
+from lambdas.stage.resources import resources
 
 
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    pointer = job_pointer(event)
+    pointer = read_job_pointer(event)
     logger.append_keys(job_id=pointer.job_id, attempt=pointer.attempt)
-    plan = record_attempt(pointer, this_deployment())
+    plan = record_attempt(pointer, resources().deployment)
     if isinstance(plan, TrainingAttemptPlan):
         logger.info("opened the attempt", training_job_name=plan.training_job_name, spot=plan.spot)
     else:

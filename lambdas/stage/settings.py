@@ -1,4 +1,4 @@
-"""What the deployment tells the functions through their environment, read once at the edge."""
+"""The environment variables of the functions, read and validated once per process."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,14 +16,15 @@ from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 
 N = TypeVar("N", int, float)
 _Limits = tuple[float, float, str]
-"""Low, high, unit."""
+"""Lowest value, highest value, unit."""
 
 _REMEDY = "The stack of the workflow sets it: deploy that stack again."
+_TRIGGERS_REMEDY = "The stack of the triggers sets it: deploy that stack again."
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What every function needs."""
+class StageSettings:
+    """What every function of the two workflows needs."""
 
     stage: str
     table_name: str
@@ -31,37 +32,45 @@ class Settings:
     models_bucket: str
     results_bucket: str
     record_days: int
-    """Days after which records expire."""
+    """Days after which table records expire."""
 
 
 @dataclass(frozen=True)
 class PlanDefaults:
-    """What a job or execution gets where neither the request nor the model says otherwise."""
+    """Values for jobs and executions whose request and model set none."""
 
     compute: Compute
     max_concurrency: int
     tolerated_failure_percentage: float
     image_uris: Mapping[ImageVariant, str] = field(default_factory=dict)
-    """The images that are deployed."""
+    """URI of each deployed image."""
 
 
 @dataclass(frozen=True)
 class UploadSettings:
-    """What only StartOnUpload needs."""
+    """What StartOnUpload needs."""
 
     rules: tuple[UploadRule, ...]
     queue_url: str
     state_machine_arn: str
 
 
-def read_settings(variables: Mapping[str, str]) -> Settings:
-    """Read what every function needs.
+@dataclass(frozen=True)
+class EventBusSettings:
+    """What the function at the table's stream needs."""
+
+    stage: str
+    bus_name: str
+
+
+def read_settings(variables: Mapping[str, str]) -> StageSettings:
+    """Read what every function of the two workflows needs.
 
     Raises:
-        InvalidInputError: with every variable that is missing or ill-formed.
+        InvalidInputError: with every variable that is missing or invalid.
     """
     problems: list[Problem] = []
-    settings = Settings(
+    settings = StageSettings(
         stage=_text(variables, environment.STAGE, problems),
         table_name=_text(variables, environment.TABLE_NAME, problems),
         datasets_bucket=_text(variables, environment.DATASETS_BUCKET, problems),
@@ -75,10 +84,10 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
 
 
 def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
-    """Read what only PlanExecution needs.
+    """Read what PlanExecution and PlanTraining need.
 
     Raises:
-        InvalidInputError: with every variable that is missing or ill-formed.
+        InvalidInputError: with every variable that is missing or invalid.
     """
     problems: list[Problem] = []
     defaults = PlanDefaults(
@@ -101,10 +110,10 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
 
 
 def read_upload_settings(variables: Mapping[str, str]) -> UploadSettings:
-    """Read what only StartOnUpload needs.
+    """Read what StartOnUpload needs.
 
     Raises:
-        InvalidInputError: with every variable that is missing or ill-formed.
+        InvalidInputError: with every variable that is missing or invalid.
     """
     problems: list[Problem] = []
     rules: tuple[UploadRule, ...] = ()
@@ -120,6 +129,35 @@ def read_upload_settings(variables: Mapping[str, str]) -> UploadSettings:
     if problems:
         raise InvalidInputError("environment", problems)
     return settings
+
+
+def read_event_bus_settings(variables: Mapping[str, str]) -> EventBusSettings:
+    """Read what the function at the table's stream needs.
+
+    Raises:
+        InvalidInputError: with every variable that is missing.
+    """
+    problems: list[Problem] = []
+    settings = EventBusSettings(
+        stage=_text(variables, environment.STAGE, problems),
+        bus_name=_text(variables, environment.EVENT_BUS_NAME, problems),
+    )
+    if problems:
+        raise InvalidInputError("environment", problems)
+    return settings
+
+
+def read_state_machine_arn(variables: Mapping[str, str]) -> str:
+    """Read which state machine schedules start.
+
+    Raises:
+        InvalidInputError: when the variable is missing.
+    """
+    arn = variables.get(environment.STATE_MACHINE_ARN, "")
+    if not arn:
+        problem = Problem(environment.STATE_MACHINE_ARN, arn, "an ARN", _TRIGGERS_REMEDY)
+        raise InvalidInputError("environment", [problem])
+    return arn
 
 
 def _text(variables: Mapping[str, str], name: str, problems: list[Problem]) -> str:
@@ -171,7 +209,7 @@ def _image_uris(variables: Mapping[str, str], name: str, problems: list[Problem]
         data = None
     known = data if isinstance(data, dict) else {}
     if CORE not in known or set(known) - set(IMAGE_VARIANTS) or not all(isinstance(uri, str) for uri in known.values()):
-        expected = f"JSON of an image's URI a variant ({', '.join(IMAGE_VARIANTS)}), {CORE!r} among them"
+        expected = f"JSON with one image URI per variant ({', '.join(IMAGE_VARIANTS)}), {CORE!r} included"
         problems.append(Problem(name, text, expected, _REMEDY))
         return {}
     return {variant: known[variant] for variant in IMAGE_VARIANTS if variant in known}

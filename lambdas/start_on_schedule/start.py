@@ -1,4 +1,4 @@
-"""Start the execution of a schedule's time, however often that time is delivered."""
+"""Start the execution of a scheduled time."""
 
 import json
 from dataclasses import dataclass
@@ -9,21 +9,23 @@ from lambdas.stage.execution_starter import ExecutionStarter
 
 @dataclass(frozen=True)
 class StartResult:
-    """What came of a delivery."""
+    """The execution that belongs to a delivery."""
 
     execution_id: str
     name_was_used: bool
-    """An earlier delivery's execution has ended. While it runs, Step Functions answers as if this were the first."""
+    """True: an earlier delivery started it, and it has ended. While it runs, Step Functions answers
+    as if this delivery had started it."""
 
 
 def start_on_schedule(start: ScheduledStart, starter: ExecutionStarter) -> StartResult:
-    """Start the execution that belongs to this schedule and time.
+    """Start the execution of this schedule and time. Idempotent.
 
-    Its name is the claim: Step Functions gives a name to one execution only, so a doubled delivery, even one that
-    comes when the execution has ended, starts nothing.
+    The execution's name is the claim: Step Functions uses a name only once, so a repeated delivery
+    starts nothing, even after the execution has ended.
 
     Raises:
-        InvalidInputError: when the schedule's name or time cannot name an execution.
+        InvalidInputError: when the schedule's name or time cannot be part of an execution's name.
     """
     name = execution_name(start)
-    return StartResult(name, not starter.start(name, json.dumps(start.request, ensure_ascii=False)))
+    started = starter.start(name, json.dumps(start.request, ensure_ascii=False))
+    return StartResult(name, name_was_used=not started)

@@ -1,4 +1,5 @@
-"""Which uploads are data, how they are named together, and which of one key counts: decisions without any I/O."""
+"""Pure functions about uploads: which are data, what a batch of them is called, and which one of a
+key counts."""
 
 import hashlib
 import json
@@ -7,27 +8,28 @@ from collections.abc import Iterable, Sequence
 from contract.dataset.formats import format_of
 from contract.names import check_object_key
 from contract.triggers.uploads import ObjectVersion, UploadManifest
-from lambdas.dataset.dataset_objects import is_data
+from lambdas.dataset.pinning import is_data
+from lambdas.shown_text import list_first
 
 _DIGEST_CHARACTERS = 32
 _DATASET_CHARACTERS = 38
-"""An execution's name has 80 characters at most."""
-_SHOWN = 10
+"""Characters of the dataset's name in an execution's name, which has at most 80."""
 
 
 def is_scored(key: str) -> bool:
-    """Whether an upload to a window is gathered. One that is not would have the whole execution refused."""
+    """Return whether a window gathers this upload. Others are ignored, because the plan would
+    refuse them all."""
     return is_data(key) and format_of(key) is not None and not check_object_key("key", key)
 
 
 def distinct(uploads: Iterable[ObjectVersion]) -> list[ObjectVersion]:
-    """Each upload once, in an order that does not depend on how they came."""
+    """Return each upload once, sorted, so that the result does not depend on the order of arrival."""
     once = {(upload.key, upload.identity): upload for upload in uploads}
     return [once[name] for name in sorted(once)]
 
 
-def name_of(dataset: str, uploads: Sequence[ObjectVersion]) -> str:
-    """A name that these uploads have in any order, and no others: of a part, or of a whole batch."""
+def batch_name(dataset: str, uploads: Sequence[ObjectVersion]) -> str:
+    """Return a name for exactly these uploads, in any order."""
     names = sorted((upload.key, upload.identity) for upload in uploads)
     return hashlib.sha256(json.dumps([dataset, *names]).encode()).hexdigest()[:_DIGEST_CHARACTERS]
 
@@ -37,26 +39,33 @@ def execution_name(dataset: str, batch_id: str) -> str:
 
 
 def window_manifest(dataset: str, uploads: Iterable[ObjectVersion]) -> UploadManifest:
-    """Of each key the latest upload is scored: the others cannot be read as the dataset's object any more."""
+    """Return the manifest of a window: the latest upload of each key is scored, earlier ones are
+    superseded."""
     latest: dict[str, ObjectVersion] = {}
     superseded: list[ObjectVersion] = []
     for upload in distinct(uploads):
         other = latest.get(upload.key)
-        older, newer = (upload, other) if other and _order(other, upload) > _order(upload, other) else (other, upload)
-        latest[upload.key] = newer
-        if older is not None:
-            superseded.append(older)
+        if other is None:
+            latest[upload.key] = upload
+            continue
+        is_older = _order(upload, other) < _order(other, upload)
+        latest[upload.key] = other if is_older else upload
+        superseded.append(upload if is_older else other)
     return UploadManifest(dataset, "window", tuple(latest.values()), tuple(distinct(superseded)))
 
 
 def _order(upload: ObjectVersion, other: ObjectVersion) -> tuple[str, str]:
-    # As S3 says: hexadecimal texts of any length, the shorter one filled up with zeros on its right.
+    # S3 documents how to compare sequencers: hexadecimal texts, the shorter one padded with zeros
+    # on the right.
     length = max(len(upload.sequencer), len(other.sequencer))
     return upload.sequencer.ljust(length, "0"), upload.identity
 
 
 def read_marker(folder: str, text: bytes) -> tuple[list[str], list[str]]:
-    """The keys, relative to the dataset, that a marker names, and what is wrong with it. `text` is not empty."""
+    """Return the keys, relative to the dataset, that a marker lists, and what is wrong with it.
+
+    `text` is the marker's content, which is not empty.
+    """
     try:
         data = json.loads(text)
     except ValueError as error:
@@ -66,14 +75,14 @@ def read_marker(folder: str, text: bytes) -> tuple[list[str], list[str]]:
         return [], ["the marker is neither a JSON list of object keys nor an object with such a list in 'objects'"]
     unsafe = [name for name in names if check_object_key("key", name)]
     if unsafe:
-        return [], [f"the marker names what is no path below its folder: {listed(unsafe)}"]
+        return [], [f"the marker names keys that are not paths below its folder: {list_names(unsafe)}"]
     keys = [folder + name for name in dict.fromkeys(names)]
     hidden = [key for key in keys if not is_data(key)]
     if hidden:
-        return [], [f"the marker names what is no data, because a part of it begins with '_' or '.': {listed(hidden)}"]
+        why = "because a part of the key begins with '_' or '.'"
+        return [], [f"the marker names objects that are not data, {why}: {list_names(hidden)}"]
     return keys, []
 
 
-def listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:_SHOWN]))
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
+def list_names(names: Sequence[str]) -> str:
+    return list_first([repr(name) for name in names])

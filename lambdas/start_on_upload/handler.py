@@ -1,43 +1,24 @@
-"""The Lambda function behind the uploads' queue. It answers with the messages that are to be delivered again."""
+"""The Lambda function at the uploads' queue.
 
-import os
-from functools import cache
+It returns the messages that must be delivered again.
+"""
+
 from typing import Any
 
-import boto3
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
-from lambdas.stage.deployment import this_deployment
 from lambdas.stage.observability import logger, tracer
-from lambdas.stage.parallel import THREADS
-from lambdas.stage.settings import UploadSettings, read_upload_settings
-from lambdas.start_on_upload.start import read_records, start_on_upload
-from lambdas.start_on_upload.workflow_and_queue import Outside
-
-
-@cache
-def _this_deployments_uploads() -> UploadSettings:
-    return read_upload_settings(os.environ)
-
-
-@cache
-def _outside() -> Outside:
-    settings = _this_deployments_uploads()
-    return Outside(
-        # A refusal is not waited for here: the message comes back later.
-        boto3.client("stepfunctions", config=Config(retries={"mode": "standard", "max_attempts": 3})),
-        boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"})),
-        state_machine_arn=settings.state_machine_arn,
-        queue_url=settings.queue_url,
-    )
+from lambdas.stage.resources import resources
+from lambdas.start_on_upload.start import start_on_upload
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    messages = read_records(event)
-    rules = {rule.dataset: rule for rule in _this_deployments_uploads().rules}
-    again = start_on_upload(messages, rules, this_deployment(), _outside())
-    logger.info("read a batch of messages", count=len(messages), again=len(again))
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
+    messages = list(SQSEvent(event).records)
+    this = resources()
+    rules = {rule.dataset: rule for rule in this.upload_settings.rules}
+    failed = start_on_upload(messages, rules, this.deployment, this.upload_starter, this.upload_queue)
+    logger.info("read a batch of messages", count=len(messages), again=len(failed))
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

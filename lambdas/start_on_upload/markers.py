@@ -1,32 +1,35 @@
-"""A `_READY` object starts one execution over what it names.
+"""Start one execution per marker: a `_READY` object, written after the objects that it stands for.
 
-The marker's own version is the intent: the manifest is written once under a name made from it, before the execution
-is started under a name made from the same. A call that dies in between leaves its message in the queue, and the next
-one goes on with the manifest that is there, so that all calls start the same execution over the same objects.
+The names of the manifest and of the execution are both made from the marker's own version. The
+manifest is written once, before the execution starts. A call that dies in between leaves its
+message in the queue. The next call finds the manifest and continues, so that all calls start the
+same execution over the same objects.
 
-A marker that names nothing, or what is not there, starts its execution too: the plan refuses that by name, and the
-refusal lies where every other one does.
+A marker that names nothing, or missing objects, starts an execution too. The plan refuses it with
+the reason, and the refusal is recorded where all others are.
 """
+
+import json
 
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
-from lambdas.dataset.dataset_objects import is_data
+from lambdas.dataset.pinning import is_data
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.execution_starter import ExecutionStarter
 from lambdas.stage.object_store import StoredObject
 from lambdas.stage.observability import logger
-from lambdas.start_on_upload.decisions import execution_name, listed, name_of, read_marker
-from lambdas.start_on_upload.workflow_and_queue import Outside
+from lambdas.start_on_upload.decisions import batch_name, execution_name, list_names, read_marker
 
-_LONGEST_MARKER_BYTES = 16 * 1024 * 1024
+_MAX_MARKER_BYTES = 16 * 1024 * 1024
 
 
 def is_marker(key: str) -> bool:
     return key.rpartition("/")[2] == MARKER_NAME
 
 
-def start_marked(rule: UploadRule, marker: ObjectVersion, deployment: Deployment, outside: Outside) -> bool:
-    """Start the execution of a marker; says whether this call did."""
-    batch_id = name_of(rule.dataset, [marker])
+def start_marked(rule: UploadRule, marker: ObjectVersion, deployment: Deployment, starter: ExecutionStarter) -> bool:
+    """Start the execution of a marker; return whether this call started it."""
+    batch_id = batch_name(rule.dataset, [marker])
     key = layout.upload_manifest_key(rule.dataset, batch_id)
     if not deployment.store.has_upload_manifest(key):
         manifest = _manifest(rule.dataset, marker, deployment)
@@ -39,23 +42,26 @@ def start_marked(rule: UploadRule, marker: ObjectVersion, deployment: Deployment
             problems=manifest.problems,
         )
     name = execution_name(rule.dataset, batch_id)
-    started = outside.start_execution(name, {**rule.request, "dataset": rule.dataset, "objects_manifest": key})
+    request = {**rule.request, "dataset": rule.dataset, "objects_manifest": key}
+    started = starter.start(name, json.dumps(request, ensure_ascii=False, sort_keys=True))
     logger.info("a marker has its execution", dataset=rule.dataset, execution_id=name, started_now=started)
     return started
 
 
 def _manifest(dataset: str, marker: ObjectVersion, deployment: Deployment) -> UploadManifest:
     folder = marker.key.removesuffix(MARKER_NAME)
-    objects, problems = _named(dataset, folder, marker, deployment)
+    objects, problems = _find_objects(dataset, folder, marker, deployment)
     versions = tuple(ObjectVersion(found.key, "", found.etag, found.size) for found in objects)
     return UploadManifest(dataset, "marker", versions, marker=marker.key, problems=tuple(problems))
 
 
-def _named(
+def _find_objects(
     dataset: str, folder: str, marker: ObjectVersion, deployment: Deployment
 ) -> tuple[list[StoredObject], list[str]]:
-    if marker.size > _LONGEST_MARKER_BYTES:
-        return [], [f"the marker has {marker.size:,} bytes, of {_LONGEST_MARKER_BYTES:,} at most"]
+    """Return the objects that the marker lists, or all data of its folder if it is empty, and what
+    is wrong."""
+    if marker.size > _MAX_MARKER_BYTES:
+        return [], [f"the marker has {marker.size:,} bytes, of {_MAX_MARKER_BYTES:,} at most"]
     text = deployment.store.marker_text(dataset, marker)
     if text is None:
         return [], ["the marker was deleted before it could be read"]
@@ -63,8 +69,8 @@ def _named(
         below = deployment.store.folder_objects(dataset, folder)
         return [found for found in below if is_data(found.key)], []
     keys, problems = read_marker(folder, text)
-    there = deployment.store.named_objects(dataset, keys)
-    missing = [key for key in keys if key not in there]
+    existing = deployment.store.named_objects(dataset, keys)
+    missing = [key for key in keys if key not in existing]
     if missing:
-        problems.append(f"the marker names what is not there: {listed(missing)}")
-    return [there[key] for key in keys if key in there], problems
+        problems.append(f"the marker names missing objects: {list_names(missing)}")
+    return [existing[key] for key in keys if key in existing], problems

@@ -1,19 +1,24 @@
-"""Reading the queue: news of an upload, or our own reminder that a window has to end."""
+"""Read the messages of the uploads' queue: an uploaded object, or a reminder to end a window."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aws_lambda_powertools.utilities.data_classes.event_bridge_event import EventBridgeEvent
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
 from contract.triggers.uploads import ObjectVersion
-from lambdas.errors import UnreadableMessageError, shorten
+from lambdas.errors import UnreadableMessageError
+from lambdas.shown_text import shorten
 
 _WINDOW_END = "fleetscore.window_end"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """An object was put into the datasets bucket. `dataset` is empty for one that lies in no folder."""
+    """An object was written to the datasets bucket. `dataset` is empty when the object is in no
+    folder."""
 
     dataset: str
     version: ObjectVersion
@@ -21,34 +26,45 @@ class Upload:
 
 @dataclass(frozen=True)
 class WindowEnd:
-    """A window is to be ended, now or at its time."""
+    """A reminder: end this window when its time is over."""
 
     dataset: str
     window: int
 
 
 def window_end_text(end: WindowEnd) -> str:
+    """Return the message body that `read_message` reads as this reminder."""
     return json.dumps({"type": _WINDOW_END, "dataset": end.dataset, "window": end.window})
 
 
-def read_message(text: str, datasets_bucket: str) -> Upload | WindowEnd:
-    """Take a message's body apart.
+def read_message(message: SQSRecord, datasets_bucket: str) -> Upload | WindowEnd:
+    """Read a message.
 
     Raises:
-        UnreadableMessageError: when it is none that anything of ours or EventBridge would send.
+        UnreadableMessageError: when neither this function nor EventBridge would send such a
+            message.
     """
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UnreadableMessageError(f"the message is no JSON ({error}): {shorten(text, 200)}") from error
-    if not isinstance(data, Mapping):
-        raise UnreadableMessageError(f"the message is no JSON object: {shorten(text, 200)}")
+        data = message.json_body
+    except (ValueError, RecursionError) as error:
+        raise UnreadableMessageError(f"the message is no JSON ({error}): {shorten(message.body, 200)}") from error
+    if not isinstance(data, dict):
+        raise UnreadableMessageError(f"the message is no JSON object: {shorten(message.body, 200)}")
     if data.get("type") == _WINDOW_END:
         return WindowEnd(_text(data, "dataset"), _count(data, "window"))
-    if (data.get("source"), data.get("detail-type")) != ("aws.s3", "Object Created"):
-        kind = f"source {data.get('source')!r} and detail-type {data.get('detail-type')!r}"
+    return _read_upload(EventBridgeEvent(data), datasets_bucket)
+
+
+def _read_upload(event: EventBridgeEvent, datasets_bucket: str) -> Upload:
+    """Read S3's "Object Created" event.
+
+    Not with Powertools' S3EventBridgeNotificationEvent: it decodes the key like a query string, but
+    EventBridge sends it as it is, so an object `a+b.csv` would become `a b.csv`.
+    """
+    if (event.get("source"), event.get("detail-type")) != ("aws.s3", "Object Created"):
+        kind = f"source {event.get('source')!r} and detail-type {event.get('detail-type')!r}"
         raise UnreadableMessageError(f"the message is another event, of {kind}")
-    detail = _object(data, "detail")
+    detail = _object(event, "detail")
     bucket = _text(_object(detail, "bucket"), "name")
     if bucket != datasets_bucket:
         raise UnreadableMessageError(f"the message is about the bucket {bucket!r}")
@@ -62,7 +78,9 @@ def read_message(text: str, datasets_bucket: str) -> Upload | WindowEnd:
         sequencer=_text(found, "sequencer", ""),
     )
     if not (version.version_id or version.sequencer):
-        raise UnreadableMessageError("the event tells neither version-id nor sequencer, so one upload reads as another")
+        raise UnreadableMessageError(
+            "the event has neither version-id nor sequencer, so two uploads of one key cannot be told apart"
+        )
     return Upload(folder if slash else "", version)
 
 

@@ -1,4 +1,5 @@
-"""Hold a job's output against the law: every pinned object committed by every model, with its bytes in S3."""
+"""Verify a job's output: every model must have committed every pinned object, and its outputs must
+be in S3."""
 
 from dataclasses import replace
 
@@ -7,22 +8,22 @@ from contract.status import JobStatus
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer, JobResult
 from lambdas.attempts.commits import Commits, read_commits
-from lambdas.attempts.complete_job import end_job
+from lambdas.attempts.job_events import complete_job
+from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ObjectReplacedError, OutputIncompleteError
 from lambdas.stage.deployment import Deployment
-from lambdas.verify_output.decisions import replaced_objects
 
 
 def verify_output(pointer: JobPointer, deployment: Deployment) -> JobResult:
-    """Record the job as succeeded when its output is complete; called again it gives the same answer.
+    """Record the job as succeeded if its output is complete. Idempotent.
 
     Raises:
-        OutputIncompleteError: when commits are missing, or their outputs.
-        ObjectReplacedError: when the dataset's objects are not the pinned ones any more.
-        JobClosedError: when the job has ended otherwise.
+        OutputIncompleteError: when commits, or their outputs, are missing.
+        ObjectReplacedError: when pinned objects were replaced or removed since.
+        JobClosedError: when the job has failed.
         StaleEventError: when the job is in another attempt.
     """
-    return end_job(pointer, deployment, lambda job: _verify(job, deployment))
+    return complete_job(pointer, deployment, lambda job: _verify(job, deployment))
 
 
 def _verify(job: JobRecord, deployment: Deployment) -> JobRecord:

@@ -1,3 +1,5 @@
+"""A stage in the embedded AWS that all end-to-end tests share."""
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ UPLOADS = [
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The project's own templates, synthesized and deployed once. Waits and retries take a hundredth of their time."""
+    """Yield a stage deployed from the synthesized templates, with waits 100 times shorter."""
     folder = tmp_path_factory.mktemp("stage")
     with EmbeddedAws(time_scale=0.01) as aws:
         assembly = synthesize(ROOT / "app.py", folder / "cdk.out", {"fleetscore.uploads": UPLOADS})

@@ -1,4 +1,7 @@
-"""Models with faults, sent into the container by value: this module does not exist there."""
+"""Models that fail on purpose.
+
+They are pickled by value, because the container lacks this module.
+"""
 
 import os
 import signal
@@ -11,8 +14,8 @@ import numpy as np
 DEADLINE_SECONDS = 60
 
 
-class Bomb:
-    """Cannot score."""
+class AlwaysFails:
+    """A model that raises on every batch."""
 
     classes_ = (0, 1)
 
@@ -20,8 +23,8 @@ class Bomb:
         raise ValueError("no such customer segment")
 
 
-class Picky:
-    """Raises when there is a visitor of `REFUSED_VISITS` among its rows."""
+class RefusesOneRow:
+    """A model that raises when a row of the batch has `REFUSED_VISITS`."""
 
     REFUSED_VISITS = 999_999
     classes_ = (0, 1)
@@ -34,7 +37,7 @@ class Picky:
 
 
 class Gate:
-    """Scores once a file of the test exists, and says by another file that it waits."""
+    """A model that creates the file `waiting`, then waits for the file `open` before it scores."""
 
     classes_ = (0, 1)
 
@@ -48,10 +51,10 @@ class Gate:
         return np.full((len(features), 2), 0.5)
 
 
-class KilledOnce:
-    """Its instance is killed at the first object that has a visitor of `FATAL_VISITS`, once another one is committed.
+class KillsInstanceOnce:
+    """A model that kills its instance at a fatal row, once another object is committed.
 
-    Not its worker alone: the container would try the object again with another one.
+    It also kills the supervisor: otherwise the container would retry with another worker.
     """
 
     FATAL_VISITS = 999_999
@@ -75,5 +78,5 @@ def _wait_for(condition: Any) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("the test did not do its part")
+            raise TimeoutError("the test did not fulfil the condition in time")
         time.sleep(0.02)

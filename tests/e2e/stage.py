@@ -1,4 +1,4 @@
-"""A deployed stage in the embedded AWS, and small fleets for it, as the tests see them."""
+"""A deployed stage in the embedded AWS, and datasets and models for the tests to put into it."""
 
 import io
 import json
@@ -38,7 +38,7 @@ FEATURES = (Feature("age", "double"), Feature("visits", "int64", nullable=False)
 
 @dataclass(frozen=True)
 class Stage:
-    """The embedded AWS with the project's own stacks in it, seen through the command's own modules."""
+    """A stage in the embedded AWS, accessed through the modules of the command."""
 
     aws: EmbeddedAws
     deployment: Deployment
@@ -81,12 +81,12 @@ class Stage:
         self.catalog.register(document)
 
     def run(self, request: Mapping[str, Any], name: str | None = None) -> Snapshot:
-        """Start an execution and wait for its end."""
+        """Start an execution, wait for its end, and return its snapshot."""
         execution_id = self.executions.start(json.dumps(request), name)
         return watch(self.executions, execution_id, None)
 
     def start_unchecked(self, text: str, name: str) -> Snapshot:
-        """Start an execution as the console does: nobody has looked at its input."""
+        """Start an execution without checking its input first, as the console does."""
         self.client("stepfunctions").start_execution(
             stateMachineArn=self.deployment.state_machine_arn, name=name, input=text
         )
@@ -107,7 +107,7 @@ class Stage:
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
     def predictions(self, dataset: str, model_id: str, execution_id: str) -> dict[str, pa.Table]:
-        """Every output object of a model by its object key."""
+        """Return the predictions of a model in an execution, by object key."""
         prefix = layout.predictions_prefix(dataset, model_id, execution_id)
         s3 = self.client("s3")
 
@@ -120,7 +120,7 @@ class Stage:
             return dict(zip([key.removeprefix(prefix) for key in keys], pool.map(read, keys), strict=True))
 
     def processing_jobs(self, execution_id: str) -> list[dict[str, Any]]:
-        """Every SageMaker job of an execution, as DescribeProcessingJob tells."""
+        """Return the DescribeProcessingJob response of every SageMaker job of an execution."""
         attempts = self.executions.attempts(execution_id)
         sagemaker = self.client("sagemaker")
         return [
@@ -133,7 +133,7 @@ class Stage:
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Any:
-    """Set environment variables for a while."""
+    """Set environment variables, and restore them at the end."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -152,7 +152,7 @@ def find_stage(aws: EmbeddedAws, folder: Path, name: str = "dev") -> Stage:
 
 
 def people(rows: int, seed: int, *, first_row: int = 0) -> pa.Table:
-    """Rows with a key, the features (with real nulls in two of them), and columns that no model knows."""
+    """Return rows with a key, the features (one with nulls), and columns that no model uses."""
     random = np.random.default_rng(seed)
     age = random.normal(45, 15, rows)
     spend = random.gamma(2.0, 50.0, rows)
@@ -169,7 +169,7 @@ def people(rows: int, seed: int, *, first_row: int = 0) -> pa.Table:
 
 
 def features_of(table: pa.Table) -> Any:
-    """The features as a person would give them to the model: a DataFrame in the model's order."""
+    """Return the features as a DataFrame in the model's order."""
     return table.select([feature.name for feature in FEATURES]).to_pandas()
 
 
@@ -188,13 +188,13 @@ def train_sklearn(seed: int) -> Any:
 
 
 def write_artifact(path: Path, model: Any) -> tuple[str, str]:
-    """Write model.tar.gz; gives the name of the model's file in it, and its format."""
+    """Write model.tar.gz, and return the name of the model's file in it and its format."""
     if isinstance(model, xgboost.XGBModel):
         name, format_ = "model.ubj", "xgboost-sklearn-ubj"
         model.save_model(path.parent / name)
     else:
         name, format_ = "model.joblib", "sklearn-joblib"
-        # By value: the classes of these tests are not in the image.
+        # By value, because the image lacks the classes of these tests.
         if type(model).__module__.startswith("tests."):
             cloudpickle.register_pickle_by_value(sys.modules[type(model).__module__])
         (path.parent / name).write_bytes(cloudpickle.dumps(model))
@@ -214,7 +214,7 @@ def join_by_key(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Wait until the condition gives something, and return that."""
+    """Poll the condition until it returns something true, and return that."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"

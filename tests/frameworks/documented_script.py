@@ -1,4 +1,6 @@
-"""The training scripts and the recipe that docs/learn/training-script.md shows, as they stand there."""
+"""The training scripts and the recipe that docs/learn/training-script.md shows, as they stand
+there.
+"""
 
 import json
 from pathlib import Path

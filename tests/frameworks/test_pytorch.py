@@ -1,4 +1,6 @@
-"""PyTorch models give what PyTorch gives, and those that would score wrongly are refused when they are loaded."""
+"""PyTorch models give what PyTorch gives, and those that would score wrongly are refused when they
+are loaded.
+"""
 
 import threading
 from collections.abc import Callable

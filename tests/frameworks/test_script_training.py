@@ -1,4 +1,6 @@
-"""A network of the user's own script: trained by the training process, scored by the scoring process."""
+"""A network of the user's own script: trained by the training process, scored by the scoring
+process.
+"""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""TensorFlow and Keras models give what their library gives, and what cannot be loaded safely is refused."""
+"""TensorFlow and Keras models give what their library gives, and what cannot be loaded safely is
+refused.
+"""
 
 import threading
 from pathlib import Path

@@ -1,6 +1,5 @@
 """The documents that users read name what the code has."""
 
-import argparse
 import dataclasses
 import re
 import shlex
@@ -9,13 +8,16 @@ import sys
 import textwrap
 from pathlib import Path
 
+import click
 import pytest
 from pyarrow import parquet
 
-from cli.commands.arguments import build_parser
+from cli.commands.registration import draft_of, register
 from cli.documents.artifact import inspect_artifact
-from cli.documents.model_document import ModelDocument, read_document
 from cli.documents.recipe_document import read_recipe
+from cli.failures import ExitStatus
+from cli.main import fleetscore
+from cli.record_options import given_fields
 from contract.catalog.model_formats import METHODS_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
@@ -25,7 +27,6 @@ from contract.workflow.scoring_request import ExecutionRequest
 from contract.workflow.training_request import TrainingRequest
 
 ROOT = Path(__file__).parents[2]
-FIELDS = frozenset(ModelDocument.__dataclass_fields__) - {"model_id"}
 _MADE = {"node_modules", "build", "cdk.out", "demo-output"}
 
 
@@ -54,6 +55,11 @@ def test_record_reference_explains_every_field_of_a_version(field: str) -> None:
 )
 def test_models_document_names_every_command(command: str) -> None:
     assert re.search(rf"fleetscore models {command}\b|--{command}\b", text_of("docs/learn/models.md"))
+
+
+@pytest.mark.parametrize("status", ExitStatus)
+def test_command_reference_explains_every_exit_status(status: ExitStatus) -> None:
+    assert f"| {int(status)} | {status.meaning} |" in text_of("docs/reference/command.md")
 
 
 @pytest.mark.parametrize("format_", METHODS_OF_FORMAT)
@@ -130,6 +136,19 @@ def anchors_of(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+def test_code_refers_to_documents_that_exist() -> None:
+    folders = ("app.py", "cdk.json", "Makefile", "cli", "contract", "embedded", "examples", "infra", "lambdas")
+    files = [path for name in (*folders, "inference_container", "tests") for path in code_files(ROOT / name)]
+    named = {match for path in files for match in re.findall(r"\bdocs/[\w/-]+\.(?:md|json)\b", path.read_text())}
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def code_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return [file for suffix in ("*.py", "Dockerfile*") for file in path.rglob(suffix)]
+
+
 def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
     for command in ("make demo", "make test"):
         assert f"```\n{command}\n```" in text_of("README.md")
@@ -148,6 +167,7 @@ def test_architecture_document_lists_every_folder() -> None:
     [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/reference/command.md",
         "docs/reference/embedded-aws.md",
         "docs/learn/first-model.md",
         "docs/operate/deploy.md",
@@ -157,8 +177,7 @@ def test_architecture_document_lists_every_folder() -> None:
     ],
 )
 def test_commands_that_documents_show_exist(document: str) -> None:
-    parser = build_parser()
-    known = subcommands(parser)
+    known = subcommands(fleetscore)
     shown = re.findall(r"(?:^|[`(])fleetscore ([a-z]+)(?: ([a-z]+))?", text_of(document), re.MULTILINE)
     assert [words for words in shown if words[0] not in known] == []
     actions = subcommands(known["models"])
@@ -167,9 +186,11 @@ def test_commands_that_documents_show_exist(document: str) -> None:
     assert [name for name in targets if not re.search(rf"^{name}:", text_of("Makefile"), re.MULTILINE)] == []
 
 
-def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    [action] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return dict(action.choices)
+def subcommands(command: click.Command) -> dict[str, click.Command]:
+    assert isinstance(command, click.Group)
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: subcommand for name, subcommand in found.items() if subcommand is not None}
 
 
 def test_the_first_model_can_be_typed_as_it_stands(tmp_path: Path) -> None:
@@ -178,8 +199,8 @@ def test_the_first_model_can_be_typed_as_it_stands(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     subprocess.run(["tar", "czf", "model.tar.gz", "model.joblib"], cwd=tmp_path, check=True)
     command = text.split("fleetscore models register ")[1].split("```")[0].replace("\\\n", " ")
-    options = build_parser().parse_args(["models", "register", *shlex.split(command)])
-    read = read_document(options.model, {name: value for name, value in vars(options).items() if name in FIELDS})
+    parameters = register.make_context("register", shlex.split(command)).params
+    read = draft_of(parameters["model"], given_fields(parameters)).read()
     assert read.problems == ()
     assert read.document is not None
     assert inspect_artifact(tmp_path / read.document.artifact, read.document.model_file) == []

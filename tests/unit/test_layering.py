@@ -43,7 +43,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "inference_container/launcher": frozenset({"launcher"}),
     "infra": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
     "app.py": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
-    "cli": frozenset({"cli", "contract", "boto3", "botocore", "rich"}),
+    "cli": frozenset({"cli", "contract", "boto3", "botocore", "click", "rich", "rich_click"}),
 }
 """What each room may import besides the standard library. A room that is not named here may import all."""
 
@@ -70,6 +70,15 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import, write it from the top"
             yield node.lineno, (node.module or "").partition(".")[0]
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Full name of each imported module of a file."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
 
 
 @pytest.mark.parametrize("room", [room for room in ALLOWED if (ROOT / room).exists()])
@@ -99,22 +108,54 @@ def test_nothing_imports_the_embedded_aws_but_up_and_down_and_the_demo() -> None
     allowed = {"embedded", "tests", "examples", "benchmarks", "tools"}
     importers = {
         path.relative_to(ROOT).as_posix()
-        for path in ROOT.rglob("*.py")
-        if not any(
-            part.startswith(".") or part in ("node_modules", "build", "cdk.out")
-            for part in path.relative_to(ROOT).parts
-        )
-        and path.relative_to(ROOT).parts[0] not in allowed
-        and any(package == "embedded" for _, package in imports(path))
+        for folder in ROOT.iterdir()
+        if not folder.name.startswith(".") and folder.name not in allowed | {"node_modules", "build", "cdk.out"}
+        for path in ([folder] if folder.suffix == ".py" else folder.rglob("*.py"))
+        if any(package == "embedded" for _, package in imports(path))
     }
     assert importers <= MAY_IMPORT_EMBEDDED
 
 
-def test_only_the_table_knows_dynamodb_and_only_the_store_knows_s3() -> None:
-    words = {"put_item": "table.py", "transact_write_items": "table.py", "put_object": "object_store.py"}
-    for word, owner in words.items():
-        users = {path.name for path in files("lambdas") if f".{word}(" in path.read_text()}
-        assert users == {owner}, word
+def lambda_steps() -> set[str]:
+    return {path.parent.name for path in (ROOT / "lambdas").glob("*/handler.py")}
+
+
+def test_no_lambda_step_imports_another_step() -> None:
+    steps = lambda_steps()
+    found = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in files("lambdas")
+        for module in imported_modules(path)
+        if module.startswith("lambdas.") and (step := module.split(".")[1]) in steps
+        if step != path.relative_to(ROOT / "lambdas").parts[0]
+    ]
+    assert steps
+    assert found == [], "move what steps share to a room such as lambdas/planning or lambdas/attempts"
+
+
+def test_each_aws_operation_of_the_functions_has_one_owner() -> None:
+    owners = {
+        "put_item": "stage/table.py",
+        "transact_write_items": "stage/table.py",
+        "put_object": "stage/object_store.py",
+        "start_execution": "stage/execution_starter.py",
+        "send_task_success": "stage/task_tokens.py",
+        "send_task_failure": "stage/task_tokens.py",
+        "put_events": "stage/event_bus.py",
+        "send_message": "stage/upload_queue.py",
+    }
+    for operation, owner in owners.items():
+        users = {path for path in files("lambdas") if f".{operation}(" in path.read_text()}
+        assert {path.relative_to(ROOT / "lambdas").as_posix() for path in users} == {owner}, operation
+
+
+def test_only_one_module_of_the_functions_makes_aws_clients_and_reads_the_environment() -> None:
+    users = {
+        path.relative_to(ROOT / "lambdas").as_posix()
+        for path in files("lambdas")
+        if any(module in ("boto3", "os") for module in imported_modules(path))
+    }
+    assert users == {"stage/resources.py"}
 
 
 def test_the_rooms_that_are_there_are_known() -> None:

@@ -1,7 +1,7 @@
-"""Parquet output that keeps its input's bytes: they are copied, and new column chunks and a new footer follow.
+"""Parquet output that copies its input's bytes and appends new column chunks and a new footer.
 
-`SpliceSource.refusal` says by rule when this cannot be done, `SplicedWriter` does it. Why, and when not:
-docs/adr/0013-outputs-keep-the-inputs-bytes.md
+`SpliceSource.refusal` says when this is impossible; `SplicedWriter` does it. For the reasons see
+docs/adr/0013-outputs-keep-the-inputs-bytes.md.
 """
 
 from scoring.splice.source import SpliceSource

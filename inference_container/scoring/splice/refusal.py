@@ -1,4 +1,4 @@
-"""By which rules an object is written anew instead of spliced, in words for the ledger that follow 'because'."""
+"""Reasons for re-encoding an object instead of splicing it, worded for the ledger to follow "because"."""
 
 import re
 from collections import Counter
@@ -7,42 +7,41 @@ from functools import partial
 
 import pyarrow as pa
 
-from contract.dataset.thrift_compact import STRUCT, ThriftError
+from contract.dataset.thrift_compact import STRUCT, ThriftError, field_offsets, fields, integer, read_list
 from scoring.splice.footer.chunk_pattern import USUAL_CHUNK
 from scoring.splice.footer.descriptions import arrow_schema_problem
 from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, FileField, Footer, GroupField
-from scoring.splice.prediction_chunks import piece_rows
-from scoring.splice.spans import fields, integer, places, read_list
+from scoring.splice.prediction_chunks import rows_per_part
 
 _ENCRYPTED = frozenset({ChunkField.CRYPTO, ChunkField.ENCRYPTED_METADATA})
 _INDEXES = frozenset({ChunkField.OFFSET_INDEX, ChunkField.COLUMN_INDEX})
-_PLACES = frozenset(
+_PAGE_FIELDS = frozenset(
     {ColumnField.COMPRESSED_BYTES, ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE, ColumnField.BLOOM_FILTER}
 )
 _INDEX_ELSEWHERE = "a page index does not lie before the footer"
 _PAGES_ELSEWHERE = "the pages of a column do not lie before the footer"
 
-_MOST_PIECES = 100_000
-"""Of single columns; a hundred columns of 10 million rows have as many."""
+_MAX_CHUNK_PARTS = 100_000
+"""Limit on parts of column chunks; 100 double columns of 10 million rows come close."""
 
 
 def refusal_of(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
-    """Why a file with this footer cannot be spliced with these prediction columns, or None when it can."""
+    """Return why a file with this footer cannot be spliced with these prediction columns, None if it can."""
     try:
         return (
-            _unfit_columns(footer, columns)
+            _unsuitable_columns(footer, columns)
             or _protected(footer)
             or _unknown(footer)
             or _inconsistent(footer)
-            or _too_many_pieces(footer, columns)
-            or next(filter(None, (_chunk(raw, footer.start) for group in footer.groups for raw in group.chunks)), None)
+            or _too_many_parts(footer, columns)
+            or _unsuitable_chunk(footer)
             or arrow_schema_problem(footer)
         )
     except ThriftError as error:
         return f"its footer cannot be understood: {error}"
 
 
-def _unfit_columns(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
+def _unsuitable_columns(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
     if not columns:
         return "there are no prediction columns to add"
     try:
@@ -61,7 +60,7 @@ def _protected(footer: Footer) -> str | None:
 
 
 def _unknown(footer: Footer) -> str | None:
-    """What speaks of all columns, and may not stay as it is where columns are added."""
+    """Find unknown fields that may describe every column, and would be wrong once columns are added."""
     if unknown := footer.struct.keys() - FileField.KNOWN:
         return f"its footer has a field {min(unknown)} that this version does not know"
     for group in footer.groups:
@@ -78,26 +77,36 @@ def _inconsistent(footer: Footer) -> str | None:
         return f"the rows of its row groups are not the {footer.rows:,} of the file"
     orders = footer.struct.get(FileField.COLUMN_ORDERS)
     if orders is not None and len(read_list(orders, STRUCT)) != leaves:
-        return f"its column orders are not {leaves:,}, one a column"
+        return f"its column orders are not {leaves:,}, one per column"
     return None
 
 
-def _too_many_pieces(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
-    """All pieces are described in memory until the end, which is nothing unless there are very many columns."""
-    rows = piece_rows(columns)
+def _too_many_parts(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
+    """Limit the parts, whose descriptions stay in memory until the output is complete."""
+    rows = rows_per_part(columns)
     count = sum(-(-group.rows // rows) for group in footer.groups) * len(columns)
-    if count > _MOST_PIECES:
+    if count > _MAX_CHUNK_PARTS:
         return f"its {footer.rows:,} rows are too many for {len(columns):,} prediction columns"
     return None
 
 
-def _chunk(raw: bytes, end: int) -> str | None:
-    """What speaks against one column chunk; all data must lie before the footer, which begins at `end`."""
+def _unsuitable_chunk(footer: Footer) -> str | None:
+    problems = (chunk_problem(raw, footer.start) for group in footer.groups for raw in group.chunks)
+    return next(filter(None, problems), None)
+
+
+def chunk_problem(raw: bytes, end: int) -> str | None:
+    """Check one column chunk; all its data must precede the footer, which begins at offset `end`."""
     if usual := USUAL_CHUNK.fullmatch(raw):
-        return _usual_chunk(usual, end)
+        return _usual_chunk_problem(usual, end)
+    return parsed_chunk_problem(raw, end)
+
+
+def parsed_chunk_problem(raw: bytes, end: int) -> str | None:
+    """Check one column chunk of any layout."""
     described = False
     pages: dict[int, int] = {}
-    for field, kind, start, stop in fields(raw, walks={ChunkField.METADATA: partial(_walk_pages, pages)}):
+    for field, kind, start, stop in fields(raw, parsers={ChunkField.METADATA: partial(_parse_page_fields, pages)}):
         if field == ChunkField.METADATA:
             described = kind == STRUCT
         elif field in _ENCRYPTED:
@@ -108,11 +117,11 @@ def _chunk(raw: bytes, end: int) -> str | None:
             return _INDEX_ELSEWHERE
     if not described:
         return "a column chunk has no description"
-    return None if _lie_before(end, pages) else _PAGES_ELSEWHERE
+    return None if _are_before(end, pages) else _PAGES_ELSEWHERE
 
 
-def _usual_chunk(found: re.Match[bytes], end: int) -> str | None:
-    # Writers give 0 for what is not there.
+def _usual_chunk_problem(found: re.Match[bytes], end: int) -> str | None:
+    # Writers give 0 as the offset of a missing index.
     size, data, dictionary, offsets, limits = [0 if raw is None else integer(raw) for raw in found.groups()]
     if not (0 <= offsets < end and 0 <= limits < end):
         return _INDEX_ELSEWHERE
@@ -121,20 +130,20 @@ def _usual_chunk(found: re.Match[bytes], end: int) -> str | None:
         ColumnField.DATA_PAGE: data,
         ColumnField.DICTIONARY_PAGE: dictionary,
     }
-    return None if _lie_before(end, pages) else _PAGES_ELSEWHERE
+    return None if _are_before(end, pages) else _PAGES_ELSEWHERE
 
 
-def _walk_pages(pages: dict[int, int], raw: bytes, at: int) -> int:
-    """Collect where the pages of a ColumnMetaData lie; returns where it ends."""
-    found, end = places(raw, at, _PLACES)
+def _parse_page_fields(pages: dict[int, int], raw: bytes, at: int) -> int:
+    """Collect the offsets and size of a ColumnMetaData's pages; returns where it ends."""
+    found, end = field_offsets(raw, at, _PAGE_FIELDS)
     pages.update({field: integer(raw, start) for field, start in found.items()})
     return end
 
 
-def _lie_before(end: int, pages: dict[int, int]) -> bool:
+def _are_before(end: int, pages: dict[int, int]) -> bool:
     size = pages.pop(ColumnField.COMPRESSED_BYTES, 0)
     if size < 0 or any(not 0 <= page <= end for page in pages.values()):
         return False
-    # Writers give 0 for a dictionary page that is not there and for a chunk without pages.
+    # Writers give 0 as the offset of a missing dictionary page, and in chunks without pages.
     firsts = [pages.get(field, 0) for field in (ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE)]
     return not size or min(filter(None, firsts), default=end) + size <= end

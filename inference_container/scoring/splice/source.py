@@ -1,4 +1,4 @@
-"""An object's file as its outputs copy it: opened, taken apart and hashed once, however many models write one."""
+"""The input file of spliced outputs: opened, parsed and hashed once for all models of a job."""
 
 import functools
 import hashlib
@@ -15,18 +15,19 @@ from scoring.outputs.atomic_files import PrefixDigest
 from scoring.splice.footer.parsed_footer import Footer, FooterError, read_footer
 from scoring.splice.refusal import refusal_of
 
-_DIGEST_STEP = 1 << 18
+_DIGEST_BYTES = 1 << 18
+"""Bytes hashed per step."""
 
 
 class SpliceSource:
-    """The input of any number of spliced outputs. Use as a context manager, from one thread."""
+    """The input file of any number of spliced outputs; a context manager, to be used by one thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = path.open("rb", buffering=0)
-        self._found = os.fstat(self.file.fileno())
+        self._opened = os.fstat(self.file.fileno())
         self._hashing: Future[PrefixDigest] | None = None
-        self._unwanted = False
+        self._cancelled = False
         self._refusals: dict[tuple[pa.Field, ...], str | None] = {}
 
     def __enter__(self) -> "SpliceSource":
@@ -39,31 +40,31 @@ class SpliceSource:
         self.file.close()
 
     def stop(self) -> None:
-        """End what threads do for outputs that nobody wants any more. Returns when they have."""
-        self._unwanted = True
+        """Cancel hashing that no output needs any more, and wait for its end."""
+        self._cancelled = True
         if self._hashing is not None and not self._hashing.cancel():
             wait([self._hashing])
 
     @functools.cached_property
     def footer(self) -> Footer:
-        """Raises FooterError when it cannot be understood."""
+        """The parsed footer. Raises FooterError if it is malformed."""
         return read_footer(self.file)
 
     @functools.cached_property
     def schema(self) -> pa.Schema:
-        """As Arrow reads it."""
+        """The schema as Arrow reads it."""
         return pq.read_schema(self.path)
 
-    def hash_on(self, executor: Executor) -> None:
-        """Let a thread of the executor find out the digest beforehand; once, however often this is called."""
+    def start_hashing(self, executor: Executor) -> None:
+        """Compute the digest on a thread of the executor. Idempotent."""
         if self._hashing is None:
             self._hashing = executor.submit(self._hash)
 
     @functools.cached_property
     def digest(self) -> PrefixDigest:
-        """Of everything before the footer: all outputs begin with it, whatever their model.
+        """Digest of everything before the footer, the common beginning of all outputs.
 
-        A copy that went wrong would differ from what this says.
+        It is computed from the input, so that a faulty copy does not match it.
         """
         if self._hashing is not None:
             try:
@@ -77,11 +78,11 @@ class SpliceSource:
         digest = hashlib.sha256()
         at = 0
         while at < end:
-            if self._unwanted:
-                # Nobody may take the digest of half of it for that of the whole.
+            if self._cancelled:
+                # The digest of a part must not pass for that of the whole.
                 raise CancelledError
-            # From a place, and not from where the file stands: others copy from it at the same time.
-            data = os.pread(self.file.fileno(), min(end - at, _DIGEST_STEP), at)
+            # pread, because other threads copy from the same file.
+            data = os.pread(self.file.fileno(), min(end - at, _DIGEST_BYTES), at)
             if not data:
                 raise EOFError(f"file {self.path} ends {end - at:,} bytes before its footer")
             digest.update(data)
@@ -90,12 +91,12 @@ class SpliceSource:
 
     @property
     def unchanged(self) -> bool:
-        """Whether it is still what it was when it was opened."""
+        """Whether size and modification time are the same as when the file was opened."""
         now = os.fstat(self.file.fileno())
-        return (now.st_size, now.st_mtime_ns) == (self._found.st_size, self._found.st_mtime_ns)
+        return (now.st_size, now.st_mtime_ns) == (self._opened.st_size, self._opened.st_mtime_ns)
 
     def refusal(self, columns: Sequence[pa.Field]) -> str | None:
-        """Why this file cannot be spliced with these prediction columns, or None when it can."""
+        """Return why this file cannot be spliced with these prediction columns, None if it can."""
         key = tuple(columns)
         if key not in self._refusals:
             try:

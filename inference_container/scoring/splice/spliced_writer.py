@@ -1,4 +1,4 @@
-"""One output object: its input's bytes, then the prediction columns, then a new footer."""
+"""Writes one spliced output: its input's bytes, the prediction columns, a new footer."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -11,22 +11,24 @@ from contract.dataset.thrift_compact import ThriftError
 from scoring.errors import ScoringError, one_line
 from scoring.outputs.atomic_files import PrefixDigest
 from scoring.splice.assembly import assemble
-from scoring.splice.copied_prefix import Beginning
+from scoring.splice.copied_prefix import CopiedPrefix
 from scoring.splice.footer.parsed_footer import FooterError
-from scoring.splice.prediction_chunks import Pieces
+from scoring.splice.prediction_chunks import PredictionChunks
 from scoring.splice.source import SpliceSource
 
 
 class SpliceError(ScoringError):
-    """A file that cannot be spliced, or a spliced one that is not what it must be."""
+    """A file cannot be spliced, or the spliced output is not as expected."""
 
 
 class SplicedWriter:
-    """Takes prediction columns only, in the input's order. Memory is bounded by the batches and a few megabytes.
+    """Writer of an output, which takes only the prediction columns, in the input's row order.
 
-    The input's pages are copied by the kernel, when the sink is closed or before, and neither decoded nor looked at.
+    Memory is bounded by the batches and a few megabytes. The kernel copies the input's pages, on `close` or in the
+    background; they are neither decoded nor checked.
 
-    Raises SpliceError when the input cannot be spliced: ask `refusal` before.
+    Raises:
+        SpliceError: The input cannot be spliced; `SpliceSource.refusal` tells so beforehand.
     """
 
     def __init__(self, path: Path, source: SpliceSource, columns: Sequence[pa.Field]) -> None:
@@ -35,62 +37,66 @@ class SplicedWriter:
         self._source = source
         self._columns = tuple(columns)
         if reason := source.refusal(self._columns):
-            raise SpliceError(f"file {source.path} cannot be spliced, because {reason}: write its output anew")
+            raise SpliceError(f"file {source.path} cannot be spliced, because {reason}: re-encode its output")
         self._footer = source.footer
-        self._beginning = Beginning(path, source)
-        self._pieces = Pieces(
-            path.with_name(f"{path.name}.pieces"),
+        self._prefix = CopiedPrefix(path, source)
+        self._predictions = PredictionChunks(
+            path.with_name(f"{path.name}.predictions"),
             self._columns,
             [group.rows for group in self._footer.groups],
             page_index=self._footer.has_page_index,
         )
 
     def start_copying(self, executor: Executor) -> None:
-        """Copy and hash the input's bytes on threads of the executor, which else is done at the end."""
-        self._beginning.start_copying(executor)
+        """Copy and hash the input's bytes on threads of the executor instead of on `close`."""
+        self._prefix.start_copying(executor)
 
     def write(self, columns: list[pa.Array]) -> None:
-        """Add the next rows, one array a prediction column."""
+        """Append rows, one array per prediction column."""
         rows = len(columns[0]) if columns else 0
         if self.rows + rows > self._footer.rows:
             raise self._wrong_rows(self.rows + rows)
         try:
-            self._pieces.write(columns)
+            self._predictions.write(columns)
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
             raise SpliceError(
                 f"prediction columns {[f'{field.name}: {field.type}' for field in self._columns]} were expected, but "
-                f"rows {self.rows:,} to {self.rows + rows - 1:,} do not suit them ({one_line(error)}): this is a fault "
+                f"rows {self.rows:,} to {self.rows + rows - 1:,} do not fit ({one_line(error)}): this is a fault "
                 "of Fleetscore, report it with the model's record"
             ) from error
         self.rows += rows
 
     def close(self) -> None:
-        """Write the file. Raises SpliceError when rows are missing, or when the file reads as anything else."""
+        """Complete and verify the file.
+
+        Raises:
+            SpliceError: Rows are missing, or the file does not read as expected.
+        """
         if self.rows != self._footer.rows:
             raise self._wrong_rows(self.rows)
         if not self._source.unchanged:
             raise SpliceError(f"file {self._source.path} was changed while it was scored: start a new execution")
         try:
-            pieces = self._pieces.finish()
-            with self._beginning.take() as file:
-                size = assemble(file, self._footer, self._columns, pieces)
+            encoded = self._predictions.finish()
+            with self._prefix.take() as file:
+                size = assemble(file, self._footer, self._columns, encoded)
         except (FooterError, ThriftError, EOFError) as error:
             raise self._not_as_expected(one_line(error)) from error
-        self._verify(size, len(self._footer.leaves) + len(pieces.footer.leaves))
-        self._pieces.discard()
+        self._verify(size, len(self._footer.leaves) + len(encoded.footer.leaves))
+        self._predictions.discard()
 
     def prefix_digest(self) -> PrefixDigest:
-        """Of what was copied."""
+        """Return the digest of the copied input bytes."""
         return self._source.digest
 
     def discard(self) -> None:
-        """Close and remove the file; safe to call at any time."""
-        self._beginning.discard()
-        self._pieces.discard()
+        """Close and remove the file. Idempotent."""
+        self._prefix.discard()
+        self._predictions.discard()
         self.path.unlink(missing_ok=True)
 
     def _verify(self, size: int, leaves: int) -> None:
-        """Let another implementation read the footer: what it says must be the input and the new columns."""
+        """Check with another Parquet implementation that the footer describes the input and the new columns."""
         try:
             expected = self._source.schema
             found = pq.read_metadata(self.path)
@@ -108,7 +114,7 @@ class SplicedWriter:
             if is_ != should
         ]
         for index, column in enumerate(self._columns, len(expected)):
-            # How a prediction column's type is read back is a matter of the reader.
+            # A prediction column's type may be read back as another one.
             added = schema.field(index) if index < len(schema) else column
             expected = expected.append(added if added.name == column.name else column)
         if not schema.equals(expected):
@@ -124,6 +130,6 @@ class SplicedWriter:
 
     def _not_as_expected(self, why: str) -> SpliceError:
         return SpliceError(
-            f"the output of {self._source.path} was spliced, but does not read as it should ({why}): nothing of it is "
-            "kept; report this with the input file's footer, and write the input again by another library meanwhile"
+            f"the output of {self._source.path} was spliced, but does not read as it should ({why}): it was "
+            "removed; report this with the input file's footer, and write the input with another library meanwhile"
         )

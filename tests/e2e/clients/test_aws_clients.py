@@ -1,4 +1,4 @@
-"""Clients that know nothing of Fleetscore: the AWS CLI, and plain boto3 in a process of its own."""
+"""The AWS CLI and plain boto3 can start executions and read their results."""
 
 import json
 import os
@@ -16,8 +16,8 @@ AWS_CLI = Path(sys.prefix) / "awscli" / "bin" / "aws"
 
 
 def aws(stage: Stage, *arguments: str) -> Any:
-    """Run the AWS CLI and read its JSON."""
-    assert AWS_CLI.exists(), "`make test` installs the AWS CLI beside the tests"
+    """Run the AWS CLI and return its parsed JSON output."""
+    assert AWS_CLI.exists(), "run `make test`, which installs the AWS CLI"
     done = subprocess.run(
         [AWS_CLI, "--output", "json", *arguments],
         env={"PATH": os.environ["PATH"], "HOME": str(stage.folder), **stage.aws.endpoint.environment()},
@@ -69,7 +69,7 @@ def test_the_aws_cli_starts_an_execution_and_reads_its_results(stage: Stage, out
     assert any("execution_id=by-aws-cli/a.parquet" in entry["Key"] for entry in listing["Contents"])
 
 
-def test_plain_boto3_in_another_process_sees_the_same(stage: Stage, outsider: str) -> None:
+def test_boto3_in_another_process_sees_the_state_machine(stage: Stage, outsider: str) -> None:
     script = (
         "import boto3, json\n"
         "names = [m['name'] for m in boto3.client('stepfunctions').list_state_machines()['stateMachines']]\n"

@@ -1,4 +1,4 @@
-"""The real CDK CLI, at its pinned version, deploys Fleetscore to the embedded AWS, with its default synthesizer."""
+"""The pinned CDK command line bootstraps, deploys, updates and destroys a stage."""
 
 import json
 import os
@@ -23,7 +23,7 @@ SOURCES = ("app.py", "cdk.json", "contract", "infra", "lambdas", "inference_cont
 
 @dataclass
 class Cli:
-    """The CDK CLI in a copy of the project that a test may change."""
+    """The CDK command line in a copy of the project that a test may edit."""
 
     aws: EmbeddedAws
     command: tuple[str, ...]
@@ -32,7 +32,7 @@ class Cli:
 
     def bootstrap(self) -> None:
         endpoint = self.aws.endpoint
-        # Outside the project: bootstrapping an account needs no app.
+        # Outside the project, because bootstrapping an account needs no app.
         self._call(self.project.parent, "bootstrap", f"aws://{endpoint.account_id}/{endpoint.region}")
 
     def run(self, *arguments: str, app: str = "") -> None:
@@ -49,7 +49,7 @@ class Cli:
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.project / path
         text = file.read_text()
-        assert text.count(old) >= 1, f"{path} no longer holds {old!r}"
+        assert text.count(old) >= 1, f"{path} no longer contains {old!r}"
         file.write_text(text.replace(old, new, 1))
 
     def state_machine(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     folder = tmp_path_factory.mktemp("cdk-cli")
     node = find_node()
     program = PROJECT / "node_modules" / "aws-cdk" / "bin" / "cdk"
-    assert program.exists(), "`make test` installs the CDK CLI, as package-lock.json pins it"
+    assert program.exists(), "run `make test`, which installs the CDK CLI pinned in package-lock.json"
     project = folder / "project"
     for name in SOURCES:
         source = PROJECT / name
@@ -83,7 +83,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         yield Cli(aws, (str(node.program), str(program)), {**os.environ, **shim}, project)
 
 
-def test_the_cli_bootstraps_deploys_updates_and_destroys(cli: Cli) -> None:
+def test_the_cdk_cli_bootstraps_deploys_updates_and_destroys_a_stage(cli: Cli) -> None:
     endpoint = cli.aws.endpoint
     cli.bootstrap()
 
@@ -101,7 +101,7 @@ def test_the_cli_bootstraps_deploys_updates_and_destroys(cli: Cli) -> None:
     assert "Changed. " not in before["definition"]
     assert cli.code_digests().isdisjoint(digests)
     result = _run(cli, after["stateMachineArn"])
-    # The catalog is empty: the deployed function ran and refused the request by name.
+    # The catalog is empty, so the deployed function refuses the request by name.
     assert "fleetscore models register" in json.dumps(result, default=str)
 
     _empty_buckets(cli)
@@ -129,7 +129,7 @@ def _run(cli: Cli, state_machine_arn: str) -> dict[str, Any]:
 
 
 def _empty_buckets(cli: Cli) -> None:
-    """By design nothing empties a bucket when its stack goes: whoever destroys a stage does it first."""
+    """Empty the buckets of the stage. By design no stack deletion does that."""
     s3 = cli.aws.endpoint.client("s3")
     for bucket in s3.list_buckets()["Buckets"]:
         if bucket["Name"].startswith("cdk-"):

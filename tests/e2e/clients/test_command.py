@@ -1,4 +1,4 @@
-"""The command itself, from the shell's side."""
+"""The command registers, runs and reports as a user at a shell expects."""
 
 import json
 import os
@@ -25,8 +25,8 @@ ROWS = 200
 
 
 @pytest.fixture(scope="module")
-def words(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """Words that register the model `by-command`, whose dataset is there."""
+def arguments(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Yield the arguments that register the model `by-command`, after uploading its dataset."""
     rows = np.random.default_rng(7)
     table = pa.table({"row": np.arange(ROWS), "a": rows.normal(size=ROWS), "b": rows.normal(size=ROWS)})
     stage.put_dataset("by-command", {"part-0.parquet": table, "part-1.parquet": table})
@@ -36,14 +36,14 @@ def words(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[li
     archive = make_archive(folder / "model.tar.gz", {"model.joblib": (folder / "model.joblib").read_bytes()})
     how = "--dataset by-command --format sklearn-joblib --model-file model.joblib --method predict_proba"
     yield ["by-command", "--artifact", str(archive), *how.split(), "--features", "a:double,b:double"]
-    # Other tests of this stage score every enabled model.
+    # `{}` in other tests scores every enabled model, so disable this one.
     stage.catalog.set_enabled("by-command", False)
 
 
-def test_a_model_is_registered_run_and_looked_at(
-    stage: Stage, words: list[str], capsys: pytest.CaptureFixture[str]
+def test_the_command_registers_a_model_runs_it_and_shows_its_status(
+    stage: Stage, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["models", "register", *words]) == 0
+    assert main(["models", "register", *arguments]) == 0
     capsys.readouterr()
     request = json.dumps({"models": ["by-command"]})
     assert main(["run", "--wait", "--input", request, "--name", "by-command-1"]) == 0
@@ -57,14 +57,14 @@ def test_a_model_is_registered_run_and_looked_at(
     assert (job["rows_in"], job["objects_committed"], len(job["attempts"])) == (2 * ROWS, 2, 1)
 
 
-def test_a_stopped_execution_is_told_as_it_is(
-    stage: Stage, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_watch_reports_a_stopped_execution_as_aborted(
+    stage: Stage, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # The gate keeps the execution running until it is stopped, however fast this machine is.
+    # The model waits, so the execution runs until it is stopped.
     stage.register("stopped-by-command", Gate(tmp_path), dataset="by-command", features=(Feature("a", "double"),))
     execution_id = stage.executions.start(json.dumps({"models": ["stopped-by-command"]}), "by-command-2")
-    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
-    # Other tests of this stage score every enabled model.
+    wait_for((tmp_path / "waiting").exists, "the model waits")
+    # `{}` in other tests scores every enabled model, so disable this one.
     stage.catalog.set_enabled("stopped-by-command", False)
     arn = stage.executions.execution_arn(execution_id)
     stage.client("stepfunctions").stop_execution(executionArn=arn, cause="enough")
@@ -72,13 +72,13 @@ def test_a_stopped_execution_is_told_as_it_is(
     assert main(["watch", "--json", execution_id]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["status"], told["ended"], told["record"]["status"]) == ("ABORTED", True, "FAILED")
-    assert "Somebody stopped the execution" in told["reason"]
+    assert "The execution was stopped by hand" in told["reason"]
     assert {job["status"] for job in told["jobs"]} <= {"FAILED"}
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A shell's environment that is signed in to nothing, and whose embedded AWS ends with the test."""
+    """Yield an environment without AWS credentials, and stop its embedded AWS at the end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = {**kept, "PYTHONPATH": str(ROOT), "AWS_PROFILE": "somebody-elses", "HOME": str(tmp_path)}
     environment["fleetscore"] = f"{sys.executable} -m cli.main"
@@ -92,7 +92,7 @@ def run_shell(script: str, environment: dict[str, str]) -> "subprocess.Completed
     )
 
 
-def test_the_embedded_aws_comes_up_serves_the_shell_and_leaves_nothing(shell: dict[str, str]) -> None:
+def test_up_starts_an_aws_for_the_shell_and_down_removes_everything(shell: dict[str, str]) -> None:
     done = run_shell('eval "$($fleetscore up)" && $fleetscore models list && $fleetscore down', shell)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

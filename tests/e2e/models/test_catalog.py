@@ -1,4 +1,4 @@
-"""The life of a model: executions score what is current, and what cannot be scored is found before a job is made."""
+"""Executions use the current version of each model, and unsuitable datasets are refused early."""
 
 import json
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ DATASET = "lifecycle"
 
 @pytest.fixture(scope="module")
 def models(stage: Stage) -> Iterator[dict[str, Any]]:
-    """Two versions of the model `lifecycle`, the second one current, and their dataset."""
+    """Register two versions of the model `lifecycle`, and upload its dataset."""
     trained = {"1": train_xgboost(1), "2": train_xgboost(2)}
     stage.put_dataset(DATASET, {"a.parquet": people(50, 5)})
     for version, model in trained.items():
         stage.register("lifecycle", model, dataset=DATASET, version=version)
     yield trained
-    # Other tests of this stage score every enabled model.
+    # `{}` in other tests scores every enabled model, so disable this one.
     stage.catalog.set_enabled("lifecycle", False)
 
 
 def score(stage: Stage, models: dict[str, Any], execution_id: str) -> str:
-    """Which version an execution scored with, by its record and by its numbers."""
+    """Run an execution, check its predictions, and return the version that it used."""
     snapshot = stage.run({"models": ["lifecycle"]}, execution_id)
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     [job] = snapshot.jobs
@@ -42,7 +42,7 @@ def score(stage: Stage, models: dict[str, Any], execution_id: str) -> str:
     return str(version)
 
 
-def test_executions_score_what_was_promoted_and_what_was_rolled_back_to(
+def test_executions_use_the_version_that_was_promoted_or_restored(
     stage: Stage, models: dict[str, Any], capsys: Captured
 ) -> None:
     assert main(["models", "promote", "lifecycle", "1", "--reason", "2 drifts"]) == 0
@@ -58,9 +58,7 @@ def test_executions_score_what_was_promoted_and_what_was_rolled_back_to(
     assert "artifact_sha256" in capsys.readouterr().out
 
 
-def test_a_dataset_without_the_models_columns_is_refused_before_a_job_is_made(
-    stage: Stage, models: dict[str, Any]
-) -> None:
+def test_a_dataset_without_the_models_columns_is_refused_before_any_job(stage: Stage, models: dict[str, Any]) -> None:
     table = people(20, 1)
     texts = pa.array([str(value) for value in table["age"].to_pylist()])
     wrong = table.drop_columns("visits").set_column(table.schema.get_field_index("age"), "age", texts)
@@ -72,7 +70,7 @@ def test_a_dataset_without_the_models_columns_is_refused_before_a_job_is_made(
     assert "a.parquet where age is string, not double" in snapshot.reason
 
 
-def test_models_are_registered_from_a_file_and_tried_on_a_sample(
+def test_bulk_registration_is_idempotent_and_a_sample_can_be_scored(
     stage: Stage, models: dict[str, Any], tmp_path: Path, capsys: Captured
 ) -> None:
     document: dict[str, Any] = {

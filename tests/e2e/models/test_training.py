@@ -1,4 +1,4 @@
-"""The training workflow: by a recipe from a dataset to a version, and to the current one only when it may be."""
+"""The training workflow trains by recipe, and promotes a version only when its rule allows."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ NUMBERS = "age:double,visits:int64:required,spend:double"
 
 
 def labelled(rows: int, seed: int) -> pa.Table:
-    """People with the label `late`, which their visits explain in the main."""
+    """Return people with the label `late`, which depends mainly on their visits."""
     table = people(rows, seed)
     late = np.asarray(table["visits"]) + np.random.default_rng(seed).normal(0, 4, rows) > 15
     return table.append_column("late", pa.array(late.astype(np.int64)))
@@ -61,7 +61,7 @@ def sklearn_recipe(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trainable(stage: Stage) -> Stage:
-    """A stage with people to learn from and people to score."""
+    """Return a stage with a training dataset and a dataset to score."""
     stage.put_dataset("people-labelled", {f"{part}.parquet": labelled(600, part) for part in range(2)})
     stage.put_dataset("people-to-score", {"all.parquet": people(90, 40)})
     return stage
@@ -94,7 +94,7 @@ def state_of(version: ModelVersion) -> VersionState:
 
 @pytest.fixture(scope="module")
 def trained(trainable: Stage) -> Snapshot:
-    """Two models that can be trained, and one whose data has a label that is null."""
+    """Train two models, and one whose dataset has a null label."""
     broken = labelled(50, 3).to_pandas()
     broken["late"] = broken["late"].astype("Int64")
     broken.loc[4, "late"] = None
@@ -121,9 +121,7 @@ def test_a_model_that_cannot_be_trained_fails_alone(trainable: Stage, trained: S
     assert (summary.kind, summary.jobs_succeeded, summary.jobs_failed) == (ExecutionKind.TRAINING, 2, 1)
 
 
-def test_a_version_says_what_it_was_trained_on_how_well_and_why_it_is_current(
-    trainable: Stage, trained: Snapshot
-) -> None:
+def test_a_version_records_its_training_metrics_and_reason_for_promotion(trainable: Stage, trained: Snapshot) -> None:
     model, [version] = trainable.catalog.show("tree")
     assert model is not None
     assert model.current_version == version.spec.version == job_of(trained, "tree").model_versions[0]
@@ -145,7 +143,7 @@ def test_a_version_says_what_it_was_trained_on_how_well_and_why_it_is_current(
     assert head["ContentLength"] == version.spec.artifact_bytes
 
 
-def test_what_was_trained_scores(trainable: Stage, trained: Snapshot) -> None:
+def test_a_trained_model_scores(trainable: Stage, trained: Snapshot) -> None:
     snapshot = trainable.run({"models": ["tree", "line"]}, "score-trained")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     (scored,) = trainable.predictions("people-to-score", "tree", "score-trained").values()
@@ -154,7 +152,7 @@ def test_what_was_trained_scores(trainable: Stage, trained: Snapshot) -> None:
     assert job_of(snapshot, "tree").model_versions == job_of(trained, "tree").model_versions
 
 
-def test_a_version_that_the_rule_refuses_is_kept_and_never_scored(trainable: Stage, trained: Snapshot) -> None:
+def test_a_version_refused_by_the_rule_is_kept_and_never_scored(trainable: Stage, trained: Snapshot) -> None:
     current = job_of(trained, "tree").model_versions[0]
     set_recipe(trainable, "tree", any_recipe(promotion={"floor": 0.7, "min_improvement": 0.2}, seed=8))
     again = train(trainable, "train-refused", "tree")
@@ -170,7 +168,7 @@ def test_a_version_that_the_rule_refuses_is_kept_and_never_scored(trainable: Sta
     assert job_of(snapshot, "tree").model_versions == (current,)
 
 
-def test_a_version_waits_for_approval_and_is_scored_after_it(trainable: Stage) -> None:
+def test_a_version_is_scored_only_after_its_approval(trainable: Stage) -> None:
     set_recipe(trainable, "careful", sklearn_recipe(promotion={"mode": "approval"}))
     snapshot = train(trainable, "train-careful", "careful")
     assert snapshot.status == ExecutionStatus.SUCCEEDED
@@ -188,7 +186,7 @@ def test_a_version_waits_for_approval_and_is_scored_after_it(trainable: Stage) -
     assert trainable.run({"models": ["careful"]}, "score-approved").status == ExecutionStatus.SUCCEEDED
 
 
-def test_a_request_that_trains_first_scores_with_what_was_promoted(trainable: Stage) -> None:
+def test_a_request_that_trains_first_scores_with_the_promoted_version(trainable: Stage) -> None:
     set_recipe(trainable, "fresh", any_recipe())
     snapshot = trainable.run({"models": ["fresh"], "train": {}}, "train-then-score")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
@@ -200,7 +198,7 @@ def test_a_request_that_trains_first_scores_with_what_was_promoted(trainable: St
     assert scored.num_rows == 90
 
 
-def test_a_training_that_fails_fails_the_request_unless_it_says_otherwise(trainable: Stage) -> None:
+def test_a_failed_training_fails_the_request_unless_continue_on_failure(trainable: Stage) -> None:
     broken = labelled(50, 3).to_pandas()
     broken["late"] = 1
     trainable.put_dataset("people-all-late", {"0.parquet": pa.Table.from_pandas(broken)})
@@ -218,20 +216,18 @@ def test_a_training_that_fails_fails_the_request_unless_it_says_otherwise(traina
     summary = trainable.summary("train-fails-score-on")
     assert summary.status is ExecutionStatus.PARTLY_FAILED
     assert "late" in summary.training_failure
-    assert "versions that were current" in summary.reason
+    assert "current versions" in summary.reason
 
 
-def test_an_interrupted_spot_job_goes_on_from_its_checkpoint_and_makes_its_version(
-    trainable: Stage, tmp_path: Path
-) -> None:
-    """The script waits for ever until it finds what it saved before its instance was taken away."""
+def test_an_interrupted_spot_job_continues_from_its_checkpoint(trainable: Stage, tmp_path: Path) -> None:
+    """The script never ends unless it finds the checkpoint it saved before the interruption."""
     compute = {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 1_200}
     set_script(trainable, "spotted", HALF_WAY + SCRIPT, tmp_path, compute=compute)
     trainable.aws.faults.interrupt_spot("*-spotted-*", after_checkpoints=1)
     snapshot = train(trainable, "train-on-spot", "spotted")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     job = job_of(snapshot, "spotted")
-    assert job.attempt == 1, "the interruption is SageMaker's to survive, not the workflow's"
+    assert job.attempt == 1, "SageMaker handles the interruption, so the workflow needs one attempt"
     described = trainable.client("sagemaker").describe_training_job(TrainingJobName=job.sagemaker_job_name)
     assert described["EnableManagedSpotTraining"] is True
     assert described["StoppingCondition"] == {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1_200}
@@ -239,7 +235,7 @@ def test_an_interrupted_spot_job_goes_on_from_its_checkpoint_and_makes_its_versi
     assert len(versions(trainable, "spotted")) == 1
 
 
-def test_a_script_is_trained_as_it_was_when_the_recipe_was_set(trainable: Stage, tmp_path: Path) -> None:
+def test_a_script_runs_as_it_was_when_its_recipe_was_set(trainable: Stage, tmp_path: Path) -> None:
     set_script(trainable, "scripted", SCRIPT, tmp_path, promotion={"mode": "approval"})
     snapshot = train(trainable, "train-script", "scripted")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
@@ -249,7 +245,7 @@ def test_a_script_is_trained_as_it_was_when_the_recipe_was_set(trainable: Stage,
 
 
 def set_script(stage: Stage, model_id: str, script: str, folder: Path, **changes: Any) -> None:
-    """Set a recipe whose training is this script."""
+    """Set a recipe that trains with this script."""
     source = folder / "source"
     source.mkdir()
     (source / "train.py").write_text(script, encoding="utf-8")
@@ -293,9 +289,7 @@ while not (folder / "open").exists():
 """
 
 
-def test_stopping_a_scoring_execution_stops_its_training_and_closes_all_records(
-    trainable: Stage, tmp_path: Path
-) -> None:
+def test_stopping_an_execution_also_stops_its_training_and_closes_records(trainable: Stage, tmp_path: Path) -> None:
     set_script(trainable, "endless", WAITING_SCRIPT.format(folder=str(tmp_path)), tmp_path)
     execution_id = trainable.executions.start('{"train": {"models": ["endless"]}}', "stopped-in-training")
     wait_for((tmp_path / "waiting").exists, "the training job runs")

@@ -1,4 +1,4 @@
-"""What fails, fails alone, is tried again only where that can help, and never reads as a success."""
+"""A failed job never stops others, is retried only when useful, and never reads as a success."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from cli.stage.executions import Snapshot
 from cli.views.progress import watch
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus
-from tests.e2e.failing_models import Bomb, Gate, KilledOnce
+from tests.e2e.failing_models import AlwaysFails, Gate, KillsInstanceOnce
 from tests.e2e.stage import Stage, parquet, people, train_xgboost, wait_for
 
 
 @pytest.fixture
 def good(stage: Stage) -> Any:
-    """A model that scores its dataset."""
+    """Yield the id of a model that scores its dataset."""
     stage.put_dataset("good", {"a.parquet": people(100, 7)})
     stage.register("good", train_xgboost(1), dataset="good")
     yield "good"
@@ -30,7 +30,7 @@ def job_of(snapshot: Any, job_id: str) -> Any:
 
 def test_a_model_that_raises_does_not_stop_the_others(stage: Stage, good: str) -> None:
     stage.put_dataset("bomb", {"a.parquet": people(50, 1), "b.parquet": people(50, 2)})
-    stage.register("bomb", Bomb(), dataset="bomb")
+    stage.register("bomb", AlwaysFails(), dataset="bomb")
     snapshot = stage.run({"models": ["bomb", good]}, "one-bomb")
     assert snapshot.status == ExecutionStatus.PARTLY_FAILED
     assert snapshot.workflow is not None
@@ -59,7 +59,7 @@ def test_a_corrupt_object_fails_its_job_and_keeps_what_was_scored(stage: Stage) 
     assert [key.rpartition("/")[2] for key in markers] == ["good.parquet.json"]
 
 
-def test_an_artifact_that_was_exchanged_is_never_loaded(stage: Stage) -> None:
+def test_an_artifact_with_another_digest_is_never_loaded(stage: Stage) -> None:
     stage.put_dataset("digest", {"a.parquet": people(10, 1)})
     stage.register("exchanged", train_xgboost(1), dataset="digest", version="v1")
     s3, bucket = stage.client("s3"), stage.deployment.models_bucket
@@ -74,12 +74,12 @@ def test_an_artifact_that_was_exchanged_is_never_loaded(stage: Stage) -> None:
     assert stage.predictions("digest", "exchanged", "wrong-digest") == {}
 
 
-def test_a_killed_instance_is_tried_again_on_what_is_left(stage: Stage, tmp_path: Path) -> None:
-    """The first attempt commits one object and is then killed; the second scores the other one only."""
+def test_a_retry_after_a_killed_instance_scores_only_missing_objects(stage: Stage, tmp_path: Path) -> None:
+    """The first attempt commits one object and is killed. The second scores only the other one."""
     fatal = people(70, 2).to_pandas()
-    fatal.loc[3, "visits"] = KilledOnce.FATAL_VISITS
+    fatal.loc[3, "visits"] = KillsInstanceOnce.FATAL_VISITS
     stage.put_dataset("killed", {"a.parquet": people(6_000, 1), "b.parquet": pa.Table.from_pandas(fatal)})
-    stage.register("mortal", KilledOnce(tmp_path), dataset="killed")
+    stage.register("mortal", KillsInstanceOnce(tmp_path), dataset="killed")
     snapshot = stage.run({"models": ["mortal"]}, "killed-once")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     first, second = stage.executions.attempts("killed-once")["mortal"]
@@ -95,7 +95,7 @@ def test_an_object_replaced_while_it_is_scored_fails_the_job(stage: Stage, tmp_p
     stage.put_dataset("replaced", {"a.parquet": people(40, 1)})
     stage.register("gate", Gate(tmp_path), dataset="replaced")
     execution_id = stage.executions.start('{"models": ["gate"]}', "replaced-object")
-    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
+    wait_for((tmp_path / "waiting").exists, "the model waits")
     stage.put_dataset("replaced", {"a.parquet": people(41, 2)})
     (tmp_path / "open").touch()
     snapshot = watch(stage.executions, execution_id, None)
@@ -108,7 +108,7 @@ def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stag
     stage.put_dataset("stopped", {"a.parquet": people(40, 1)})
     stage.register("stopped", Gate(tmp_path), dataset="stopped")
     execution_id = stage.executions.start('{"models": ["stopped"]}', "stopped-execution")
-    wait_for((tmp_path / "waiting").exists, "the model waits at the gate")
+    wait_for((tmp_path / "waiting").exists, "the model waits")
     stage.client("stepfunctions").stop_execution(executionArn=stage.executions.execution_arn(execution_id))
 
     def statuses() -> list[str]:
@@ -127,7 +127,7 @@ def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stag
     assert stage.summary(execution_id).status is ExecutionStatus.FAILED
 
 
-def test_attempts_are_recorded_with_reason_and_end(stage: Stage) -> None:
+def test_attempts_are_recorded_with_reason_and_end_time(stage: Stage) -> None:
     attempts = stage.executions.attempts("one-bomb")["bomb"]
     assert [(attempt.attempt, attempt.status) for attempt in attempts] == [(1, AttemptStatus.FAILED)]
     assert attempts[0].reason

@@ -1,4 +1,4 @@
-"""A dataset of several formats, with a column in its keys, through every real part."""
+"""A dataset may mix formats and have columns in its keys."""
 
 import gzip
 from typing import Any
@@ -16,7 +16,7 @@ CARRIERS = ("UA", "AA", "DL")
 
 
 def text(table: pa.Table) -> pd.DataFrame:
-    # Exactly as many digits as make the number.
+    # Without the column of lists, which CSV cannot express.
     return table.drop_columns("notes").to_pandas()
 
 
@@ -55,7 +55,7 @@ def test_every_format_is_scored_by_the_same_model(stage: Stage, dataset: str, ta
         assert np.allclose(np.asarray(output["prediction_1"]), expected, rtol=1e-6)
 
 
-def test_a_bad_row_of_text_is_shown_and_the_other_objects_are_scored(stage: Stage) -> None:
+def test_a_bad_row_of_text_is_named_and_other_objects_are_scored(stage: Stage) -> None:
     good = text(people(50, 3)).to_csv(index=False)
     bad = good.replace("\n", ",\n", 5).replace(",\n", "\n", 4)
     stage.put_dataset("bad-row", {"good.csv": good.encode(), "bad.csv": bad.encode()})
@@ -68,13 +68,13 @@ def test_a_bad_row_of_text_is_shown_and_the_other_objects_are_scored(stage: Stag
     assert len(stage.predictions("bad-row", "on-bad-row", "bad-row")) == 1
 
 
-def test_what_keys_and_headers_do_not_have_is_refused_before_a_job_is_made(stage: Stage, dataset: str) -> None:
+def test_columns_missing_in_keys_or_headers_are_refused_before_any_job(stage: Stage, dataset: str) -> None:
     features = (*FEATURES, Feature("month", "int32"))
     stage.register("by-month", train_xgboost(1), dataset=dataset, features=features, partition_columns=("month",))
     stage.put_dataset("other-header", {"a.csv": b"row,spend\n1,2\n"})
     stage.register("other-header", train_xgboost(1), dataset="other-header")
     snapshot = stage.run({"models": ["by-month", "other-header"]}, "formats-refused")
     assert snapshot.status == ExecutionStatus.FAILED
-    assert "partition_columns: got '3 objects whose keys do not say them: carrier=AA/b.jsonl" in snapshot.reason
+    assert "partition_columns: got '3 objects whose keys lack them: carrier=AA/b.jsonl" in snapshot.reason
     assert "a.csv without age (double), visits (int64)" in snapshot.reason
     assert snapshot.jobs == ()

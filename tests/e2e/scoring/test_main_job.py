@@ -1,4 +1,4 @@
-"""The main job: `{}` scores every enabled model on its own dataset, through every real part."""
+"""The request `{}` scores every enabled model on its own dataset."""
 
 import json
 import subprocess
@@ -28,13 +28,13 @@ def datasets() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Any]:
-    # The scikit-learn pipeline cannot do with nulls, so it scores a column that has none.
+    # XGBoost handles the nulls of these datasets; the scikit-learn pipeline has its own test below.
     return {"clicks": train_xgboost(1), "churn": train_xgboost(2), "upsell": train_xgboost(3)}
 
 
 @pytest.fixture(scope="module")
 def execution(stage: Stage, datasets: dict[str, Any], models: dict[str, Any]) -> Iterator[Snapshot]:
-    # `{}` means every enabled model, and other tests have left theirs.
+    # `{}` means every enabled model, so disable those of other tests.
     for model, _ in stage.catalog.models():
         stage.catalog.set_enabled(model.model_id, enabled=False)
     for dataset, objects in datasets.items():
@@ -53,7 +53,7 @@ def test_an_empty_request_scores_every_enabled_model(execution: Snapshot) -> Non
 
 
 @pytest.mark.parametrize("model_id", MODELS)
-def test_predictions_are_the_models_own_row_for_row(
+def test_predictions_equal_those_of_the_models_library(
     stage: Stage, execution: Snapshot, datasets: dict[str, Any], models: dict[str, Any], model_id: str
 ) -> None:
     dataset = MODELS[model_id]
@@ -67,13 +67,13 @@ def test_predictions_are_the_models_own_row_for_row(
     np.testing.assert_array_equal(found.astype(expected.dtype), expected)
 
 
-def test_input_columns_come_out_as_they_went_in(stage: Stage, execution: Snapshot, datasets: dict[str, Any]) -> None:
+def test_input_columns_are_unchanged_in_the_output(stage: Stage, execution: Snapshot, datasets: dict[str, Any]) -> None:
     outputs = stage.predictions("ads", "clicks", execution.execution_id)
     for key, given in datasets["ads"].items():
         assert outputs[key].select(given.column_names).equals(given)
 
 
-def test_a_job_of_two_instances_shards_its_objects(stage: Stage, execution: Snapshot) -> None:
+def test_a_job_with_two_instances_shards_its_objects(stage: Stage, execution: Snapshot) -> None:
     (job,) = [job for job in stage.processing_jobs(execution.execution_id) if "-clicks-" in job["ProcessingJobName"]]
     assert job["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 2
     events = stage.client("logs").describe_log_streams(
@@ -100,7 +100,7 @@ def test_summary_and_records_agree_on_every_row(stage: Stage, execution: Snapsho
     assert all(job.predictions_uris for job in summary.jobs)
 
 
-def test_jobs_run_isolated_encrypted_and_under_a_name_of_their_own(stage: Stage, execution: Snapshot) -> None:
+def test_jobs_are_isolated_and_encrypted_and_have_unique_names(stage: Stage, execution: Snapshot) -> None:
     jobs = stage.processing_jobs(execution.execution_id)
     assert len({job["ProcessingJobName"] for job in jobs}) == len(jobs) == len(MODELS)
     for job in jobs:
@@ -118,7 +118,7 @@ def test_jobs_run_isolated_encrypted_and_under_a_name_of_their_own(stage: Stage,
             )
 
 
-def test_several_models_over_one_dataset_share_a_job_when_asked(
+def test_models_per_job_lets_models_of_one_dataset_share_a_job(
     stage: Stage, execution: Snapshot, datasets: dict[str, Any], models: dict[str, Any]
 ) -> None:
     for model_id in ("churn", "upsell"):
@@ -137,7 +137,7 @@ def test_several_models_over_one_dataset_share_a_job_when_asked(
         assert all(together[key].equals(alone[key]) for key in datasets["customers"])
 
 
-def test_a_scikit_learn_model_scores_another_dataset_on_request(stage: Stage, datasets: dict[str, Any]) -> None:
+def test_a_request_can_name_another_dataset_for_a_model(stage: Stage, datasets: dict[str, Any]) -> None:
     complete = datasets["ads"]["day=0/part-0.parquet"].to_pandas().fillna({"spend": 0.0})
     table = datasets["ads"]["day=0/part-0.parquet"]
     table = table.set_column(table.column_names.index("spend"), "spend", [complete["spend"].to_numpy()])

@@ -1,4 +1,4 @@
-"""Objects keep their keys, whatever is in them, and what is no data stays out."""
+"""Objects with unusual keys are scored under their keys, and files that are not data are ignored."""
 
 from contract.status import ExecutionStatus
 from tests.e2e.stage import Stage, people, train_xgboost

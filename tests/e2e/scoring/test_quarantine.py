@@ -1,4 +1,4 @@
-"""Rows that cannot be scored fail their job by default, and go to quarantine where the request tolerates them."""
+"""A bad row fails its job by default, and goes to quarantine when the request tolerates it."""
 
 import json
 
@@ -7,15 +7,15 @@ import pyarrow.parquet as pq
 
 from contract import layout
 from contract.status import ExecutionStatus, FailureKind
-from tests.e2e.failing_models import Picky
+from tests.e2e.failing_models import RefusesOneRow
 from tests.e2e.stage import Stage, people
 
 
 def test_a_bad_row_fails_the_job_unless_the_request_tolerates_it(stage: Stage) -> None:
     frame = people(50, 1).to_pandas()
-    frame.loc[7, "visits"] = Picky.REFUSED_VISITS
+    frame.loc[7, "visits"] = RefusesOneRow.REFUSED_VISITS
     stage.put_dataset("picky", {"a.parquet": pa.Table.from_pandas(frame), "b.parquet": people(30, 2)})
-    stage.register("picky", Picky(), dataset="picky")
+    stage.register("picky", RefusesOneRow(), dataset="picky")
 
     refused = stage.run({"models": ["picky"]}, "picky-strict")
 
@@ -37,6 +37,6 @@ def test_a_bad_row_fails_the_job_unless_the_request_tolerates_it(stage: Stage) -
     body = stage.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     (row,) = pq.read_table(pa.BufferReader(body)).to_pylist()
     assert (row["object"], row["row"], row["model"]) == ("a.parquet", 7, "picky")
-    assert json.loads(row["raw"])["visits"] == Picky.REFUSED_VISITS
+    assert json.loads(row["raw"])["visits"] == RefusesOneRow.REFUSED_VISITS
     outputs = stage.predictions("picky", "picky", "picky-tolerant")
     assert {name: table.num_rows for name, table in outputs.items()} == {"a.parquet": 49, "b.parquet": 30}

@@ -1,4 +1,4 @@
-"""A request that cannot be scored is refused whole, with every problem at once, before anything is created."""
+"""An invalid request is refused as a whole, with every problem, before anything is created."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def catalog(stage: Stage) -> None:
     stage.client("s3").delete_object(Bucket=stage.deployment.models_bucket, Key=layout.artifact_key("lost", "1"))
 
 
-def test_form_is_refused_with_every_problem(stage: Stage) -> None:
+def test_an_ill_formed_request_is_refused_with_every_problem(stage: Stage) -> None:
     snapshot = stage.start_unchecked('{"modles": ["a"], "max_concurrency": "3", "instance_type": "big"}', "bad-form")
     assert snapshot.status == ExecutionStatus.FAILED
     assert snapshot.record is not None
@@ -27,7 +27,7 @@ def test_form_is_refused_with_every_problem(stage: Stage) -> None:
     assert stage.summary("bad-form").reason == snapshot.record.reason
 
 
-def test_content_is_refused_with_every_problem(stage: Stage, catalog: None) -> None:
+def test_a_request_that_cannot_be_planned_is_refused_with_every_problem(stage: Stage, catalog: None) -> None:
     request = '{"models": ["retierd", "retired", "dry", "mixed", "lost"]}'
     snapshot = stage.start_unchecked(request, "bad-content")
     assert snapshot.status == ExecutionStatus.FAILED
@@ -40,14 +40,14 @@ def test_content_is_refused_with_every_problem(stage: Stage, catalog: None) -> N
     assert "'lost'" in reason
 
 
-def test_a_refused_execution_creates_nothing_but_its_record(stage: Stage, catalog: None) -> None:
+def test_a_refused_execution_creates_only_its_record_and_summary(stage: Stage, catalog: None) -> None:
     snapshot = stage.start_unchecked('{"models": ["dry"]}', "creates-nothing")
     assert snapshot.jobs == ()
     assert stage.result_keys(layout.execution_prefix("creates-nothing")) == [layout.summary_key("creates-nothing")]
 
 
 @pytest.mark.parametrize("text", ["[]", "3", '"all"', "null"])
-def test_an_input_that_is_no_object_is_refused(stage: Stage, text: str) -> None:
+def test_an_input_that_is_not_a_json_object_is_refused(stage: Stage, text: str) -> None:
     snapshot = stage.start_unchecked(text, f"no-object-{len(text)}")
     assert snapshot.status == ExecutionStatus.FAILED
     assert "a JSON object such as {}" in snapshot.reason

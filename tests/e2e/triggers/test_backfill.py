@@ -1,4 +1,4 @@
-"""A backfill scores what is missing, a few executions at once, and may be interrupted and run again."""
+"""A backfill scores only missing datasets, a few executions at a time, and can be repeated."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -24,12 +24,12 @@ def catalog(stage: Stage) -> None:
     for model_id in ("fill-a", "fill-b"):
         stage.register(model_id, train_xgboost(1), dataset=SLOTS[0].dataset, version="1")
     uploaded = datetime.now(UTC)
-    # An execution that began in the second of an upload may have missed it: it does not count as having scored it.
+    # A dataset counts as scored only by executions that began in a later second than its upload.
     wait_for(lambda: datetime.now(UTC) > uploaded + timedelta(seconds=1), "the next second")
 
 
 def backfill(stage: Stage, *models: str, at_once: int = 2) -> tuple[dict[str, Outcome], list[tuple[str, str]], int]:
-    """Outcomes by dataset, what was told as (execution, what), and how many executions ran at once."""
+    """Run a backfill; return outcomes by dataset, progress reports, and the concurrency."""
     told: list[tuple[str, str]] = []
     running: set[str] = set()
     most = 0
@@ -60,7 +60,7 @@ def test_a_backfill_scores_what_is_missing_and_nothing_twice(stage: Stage, catal
     assert set(outcomes.values()) == {Outcome.SKIPPED}
     assert started(told) == []
 
-    # Another upload into one of the datasets, and another model: only what they ask for is scored.
+    # After another upload and with another model, only the new combinations are scored.
     stage.put_dataset(SLOTS[1].dataset, {"b.parquet": people(10, 9)})
     outcomes, told, _ = backfill(stage, "fill-a", "fill-b")
     assert set(outcomes.values()) == {Outcome.SUCCEEDED}
@@ -77,7 +77,7 @@ def request_of(stage: Stage, execution_id: str) -> dict[str, Any]:
     return request
 
 
-def test_a_failed_day_is_reported_and_tried_again_under_the_next_name(stage: Stage, catalog: None) -> None:
+def test_a_failed_day_is_reported_and_retried_under_the_next_name(stage: Stage, catalog: None) -> None:
     s3, bucket = stage.client("s3"), stage.deployment.datasets_bucket
     key = layout.dataset_prefix(SLOTS[2].dataset) + "broken.parquet"
     s3.put_object(Bucket=bucket, Key=key, Body=b"no parquet")
@@ -89,10 +89,8 @@ def test_a_failed_day_is_reported_and_tried_again_under_the_next_name(stage: Sta
     assert set(started(told)).isdisjoint(started(again))
 
 
-def test_an_execution_that_runs_already_is_followed_and_not_started_again(
-    stage: Stage, catalog: None, tmp_path: Path
-) -> None:
-    # The gate keeps the execution running until the backfill has met it, however fast this machine is.
+def test_a_running_execution_is_followed_and_not_started_again(stage: Stage, catalog: None, tmp_path: Path) -> None:
+    # The model waits, so the execution runs until the backfill has found it.
     stage.register("fill-gate", Gate(tmp_path), dataset=SLOTS[0].dataset, version="1")
     work = Backfill(stage.connection, stage.deployment, stage.executions)
     slot = expand("visits-{date}", DAYS[0], DAYS[0], "day", "follow")[0]

@@ -1,4 +1,4 @@
-"""Others hear of every change of status, and whoever waits with a task token is answered."""
+"""Every change of status is announced, and a workflow that waits with a task token is answered."""
 
 import json
 from collections import defaultdict
@@ -15,7 +15,7 @@ RULE = "everything"
 
 
 class Listener:
-    """A queue behind a rule on the stage's bus, as another team would set it up."""
+    """A queue that receives all events of the stage's bus, as another team would set it up."""
 
     def __init__(self, stage: Stage) -> None:
         self.queues, self.events = stage.client("sqs"), stage.client("events")
@@ -30,7 +30,7 @@ class Listener:
         self.heard: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
 
     def listen(self, execution_id: str) -> dict[str, dict[str, Any]]:
-        """The events of an execution so far by event id; one that came twice is there once."""
+        """Return the events of an execution so far, by event id and so without duplicates."""
         while messages := self.queues.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
                 event = json.loads(message["Body"])
@@ -75,7 +75,7 @@ def test_every_change_of_status_is_announced(stage: Stage, catalog: None, listen
 
 
 def waiting(stage: Stage, name: str, request: dict[str, Any]) -> str:
-    """Start another team's workflow that starts ours and waits for the answer; returns its execution's ARN."""
+    """Start a workflow that starts Fleetscore's and waits; return its execution's ARN."""
     workflow = stage.client("stepfunctions")
     iam = stage.client("iam")
     trust = {"Principal": {"Service": "states.amazonaws.com"}, "Effect": "Allow", "Action": "sts:AssumeRole"}
@@ -117,11 +117,11 @@ def test_a_waiting_workflow_gets_the_outcome(stage: Stage, catalog: None) -> Non
     assert stage.summary("waits-well").request["task_token"] == "(hidden)"
 
 
-def test_a_waiting_workflow_hears_that_its_request_was_refused(stage: Stage) -> None:
+def test_a_waiting_workflow_fails_with_the_reason_of_a_refused_request(stage: Stage) -> None:
     found = ended(stage, waiting(stage, "waits-in-vain", {"modles": ["heard"]}))
     assert (found["status"], found["error"]) == ("FAILED", "Fleetscore.Failed")
     assert "modles" in found["cause"]
 
 
-def test_a_token_that_nobody_waits_with_does_not_fail_the_execution(stage: Stage, catalog: None) -> None:
+def test_an_unknown_task_token_does_not_fail_the_execution(stage: Stage, catalog: None) -> None:
     assert stage.run({"models": ["heard"], "task_token": "nobody"}, "dead-token").status == "SUCCEEDED"

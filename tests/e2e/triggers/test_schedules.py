@@ -1,4 +1,4 @@
-"""Schedules fire by the embedded clock and start one execution each time, whatever clocks and deliveries do."""
+"""A schedule starts exactly one execution per scheduled time."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,20 +37,20 @@ def add(schedules: Schedules) -> Iterator[Add]:
 
 
 def executions(stage: Stage, prefix: str) -> dict[str, str]:
-    """Status by execution name."""
+    """Return the status of the executions whose names have the prefix, by name."""
     pages = stage.client("stepfunctions").list_executions(stateMachineArn=stage.deployment.state_machine_arn)
     return {item["name"]: item["status"] for item in pages["executions"] if item["name"].startswith(prefix)}
 
 
 @pytest.fixture
 def clock(stage: Stage) -> Iterator[Clock]:
-    """Sets the scheduler's clock, and in the end back to the real time."""
+    """Yield a function that sets the scheduler's clock, and restore the real time at the end."""
     yield lambda text: stage.aws.clock.set(datetime.fromisoformat(text))
     stage.aws.clock.set(datetime.now(UTC))
 
 
 def wait_until_seen(stage: Stage, add: Add, mark: str) -> None:
-    """Wait until the scheduler has seen what was added before: a rate fires as soon as it is seen."""
+    """Wait until the scheduler has read all schedules: a rate fires as soon as it is read."""
     add(mark, "rate(1 day)")
     wait_for(lambda: executions(stage, mark), "the scheduler has looked at its schedules")
 
@@ -60,9 +60,9 @@ def starts(stage: Stage, name: str) -> set[str]:
 
 
 SPRING = {"20260328T013000Z", "20260330T003000Z"}
-"""02:30 in Berlin around 29 March 2026, when the clocks went from 02:00 to 03:00."""
+"""02:30 in Berlin around 29 March 2026, when clocks went from 02:00 to 03:00."""
 AUTUMN = {"20261024T003000Z", "20261025T003000Z", "20261026T013000Z"}
-"""Around 25 October 2026, when they went from 03:00 back to 02:00: 02:30 came at 00:30 and at 01:30 UTC."""
+"""02:30 in Berlin around 25 October 2026, when it came twice: at 00:30 and at 01:30 UTC."""
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def deliver(stage: Stage, start: ScheduledStart) -> dict[str, Any]:
     return result
 
 
-def test_a_doubled_delivery_starts_nothing_new(stage: Stage) -> None:
+def test_a_repeated_delivery_starts_nothing_new(stage: Stage) -> None:
     start = ScheduledStart("doubled", "2026-05-01T02:30:00Z", REQUEST)
     first = deliver(stage, start)
     again = deliver(stage, start)
@@ -124,9 +124,7 @@ def test_a_paused_schedule_starts_nothing_and_a_resumed_one_does(
     assert starts(stage, "paused") == {"20270101T030000Z"}
 
 
-def test_what_cannot_be_delivered_lies_in_the_dead_letter_queue(
-    stage: Stage, clock: Clock, schedules: Schedules
-) -> None:
+def test_an_undeliverable_time_goes_to_the_dead_letter_queue(stage: Stage, clock: Clock, schedules: Schedules) -> None:
     scheduler, queues = stage.client("scheduler"), stage.client("sqs")
     schedules.add(Schedule("lost", "rate(1 day)", request=REQUEST, enabled=False))
     made = scheduler.get_schedule(GroupName="fleetscore-dev", Name="lost")
@@ -149,7 +147,7 @@ def test_what_cannot_be_delivered_lies_in_the_dead_letter_queue(
     queues.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
-def test_schedules_that_cannot_work_are_refused_by_the_service_too(stage: Stage, schedules: Schedules) -> None:
+def test_the_service_refuses_schedules_that_cannot_work(stage: Stage, schedules: Schedules) -> None:
     scheduler = stage.client("scheduler")
     fields = {
         "Name": "wrong",

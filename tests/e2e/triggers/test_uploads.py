@@ -1,4 +1,4 @@
-"""Uploads start executions by themselves, each object version in exactly one."""
+"""Uploads start executions, and each object version is in exactly one of them."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def models(stage: Stage) -> Iterator[None]:
 
 
 def started(stage: Stage, dataset: str) -> dict[str, UploadManifest]:
-    """What uploads to a dataset have started so far: the manifest of each execution."""
+    """Return the manifests of the executions that uploads to a dataset have started, by name."""
     states, arn = stage.client("stepfunctions"), stage.deployment.state_machine_arn
     found: dict[str, UploadManifest] = {}
     for execution in states.list_executions(stateMachineArn=arn)["executions"]:
@@ -59,8 +59,8 @@ def scored(stage: Stage, execution_id: str) -> set[str]:
     return set(stage.predictions(job.dataset, model_id, execution_id))
 
 
-def test_uploads_of_a_window_are_scored_by_one_execution_and_nothing_else_is(stage: Stage) -> None:
-    # Not below the rule's dataset, and not data: counted, and nothing more.
+def test_one_execution_scores_exactly_the_uploads_of_a_window(stage: Stage) -> None:
+    # Uploads to other datasets, and files that are not data, start nothing.
     stage.put_dataset("by-nobody", {"a.parquet": people(5, 1)})
     stage.put_dataset("by-window", {"notes.txt": b"no data", "_tmp/a.parquet": b"not committed yet"})
     keys = {f"day=1/{number}.parquet" for number in range(3)}
@@ -71,14 +71,14 @@ def test_uploads_of_a_window_are_scored_by_one_execution_and_nothing_else_is(sta
     assert [job.model_ids for job in snapshot.jobs] == [("gathers",)]
     assert scored(stage, name) == keys
 
-    # A later upload is another intent, over exactly the new object; what is there already is not scored again.
+    # A later upload starts another execution over exactly the new object version.
     stage.put_dataset("by-window", {"day=1/1.parquet": people(40, 2)})
     (again,) = wait_for(lambda: set(started(stage, "by-window")) - {name}, "the later upload starts one too")
     assert scored(stage, again) == {"day=1/1.parquet"}
     assert stage.summary(again).rows_in == 40
 
 
-def test_a_marker_starts_one_execution_over_what_it_names(stage: Stage) -> None:
+def test_a_marker_starts_one_execution_over_the_objects_it_names(stage: Stage) -> None:
     data = {"day=1/a.parquet": people(10, 1), "day=1/b.parquet": people(10, 2), "day=2/c.parquet": people(10, 3)}
     stage.put_dataset("by-marker", data)
     stage.put_dataset("by-marker", {f"day=1/{MARKER_NAME}": b""})
@@ -88,7 +88,7 @@ def test_a_marker_starts_one_execution_over_what_it_names(stage: Stage) -> None:
     second = wait_for_execution(stage, "by-marker", lambda manifest: manifest.marker.startswith("day=2/"))
     snapshot = watch(stage.executions, second, None)
     assert snapshot.status == ExecutionStatus.FAILED
-    assert "the marker names what is not there: 'day=2/d.parquet'" in snapshot.reason
+    assert "the marker names missing objects: 'day=2/d.parquet'" in snapshot.reason
     assert set(started(stage, "by-marker")) == {first, second}
 
 
@@ -106,7 +106,7 @@ def event_of(stage: Stage, dataset: str, key: str) -> str:
     return json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": detail})
 
 
-def test_doubled_events_start_nothing_new_and_poison_goes_to_the_dead_letters_alone(stage: Stage) -> None:
+def test_repeated_events_start_nothing_and_bad_messages_become_dead_letters(stage: Stage) -> None:
     sqs, queue, dead_letters = stage.client("sqs"), queue_url(stage, "Queue"), queue_url(stage, "DeadLetters")
     stage.put_dataset("by-window", {"twice.parquet": people(10, 1)})
     twice = event_of(stage, "by-window", "twice.parquet")
@@ -123,7 +123,7 @@ def test_doubled_events_start_nothing_new_and_poison_goes_to_the_dead_letters_al
 
     wait_for(take, "two dead letters")
     assert {message["Body"] for message in dead} == {"poison", '{"source": "aws.ec2"}'}
-    # The same event once more, after all is done: the queue becomes empty, and nothing has started.
+    # The same event again after everything is done: the queue empties, and nothing starts.
     sqs.send_message(QueueUrl=queue, MessageBody=twice)
     counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
 
@@ -136,7 +136,7 @@ def test_doubled_events_start_nothing_new_and_poison_goes_to_the_dead_letters_al
     assert scored(stage, name) == {"twice.parquet"}
 
 
-def test_the_queues_poller_reports_no_problem(stage: Stage) -> None:
+def test_the_event_source_mapping_reports_no_problem(stage: Stage) -> None:
     mappings = stage.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     (mapping,) = [mapping for mapping in mappings if ":sqs:" in mapping["EventSourceArn"]]
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]

@@ -1,4 +1,6 @@
-"""A stage with image variants in the embedded AWS: each model is scored in the image that has its framework."""
+"""A stage with image variants in the embedded AWS: each model is scored in the image that has its
+framework.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,6 @@
-"""The documented recipe of a network: its training execution makes a version, which the next execution scores."""
+"""The documented recipe of a network: its training execution makes a version, which the next
+execution scores.
+"""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""Writes a model.tar.gz of a heavy framework: `python train.py FRAMEWORK FILE`. For the frameworks' Python."""
+"""Writes a model.tar.gz of a heavy framework: `python train.py FRAMEWORK FILE`.
+
+For the frameworks' Python.
+"""
 
 import sys
 import tarfile

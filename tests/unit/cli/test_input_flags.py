@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.arguments import build_parser
-from cli.commands.registration import draft_of
+from cli.commands.registration import draft_of, register
 from cli.documents.bulk_file import read_bulk
+from cli.documents.model_document import Draft
+from cli.record_options import given_fields
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError
 
@@ -21,12 +22,17 @@ FIELDS = {
 }
 
 
+def parse_register(words: list[str]) -> Draft:
+    parameters = register.make_context("register", words).params
+    return draft_of(parameters["model"], given_fields(parameters))
+
+
 def test_flags_go_over_what_the_file_says_option_by_option(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     said = {"csv_delimiter": ";", "null_values": ["-"]}
     path.write_text(json.dumps({**FIELDS, "model_id": "churn", "input": said, "partition_columns": ["day"]}))
-    words = ["models", "register", f"@{path}", "--null-values", ",x", "--no-csv-header", "--csv-columns", "id,age"]
-    document = draft_of(build_parser().parse_args(words)).document()
+    words = [f"@{path}", "--null-values", ",x", "--no-csv-header", "--csv-columns", "id,age"]
+    document = parse_register(words).document()
     assert document.input == InputOptions(
         csv_delimiter=";", csv_header=False, csv_columns=("id", "age"), null_values=("", "x")
     )
@@ -38,11 +44,11 @@ def test_flags_go_over_what_the_file_says_option_by_option(tmp_path: Path) -> No
 def test_options_that_cannot_be_are_refused_with_all_else(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**FIELDS, "model_id": "churn", "method": "guess"}))
-    words = ["models", "register", f"@{path}", "--csv-delimiter", "||", "--csv-columns", "age"]
+    words = [f"@{path}", "--csv-delimiter", "||", "--csv-columns", "age"]
     with pytest.raises(InvalidInputError) as refused:
-        draft_of(build_parser().parse_args(words)).document()
+        parse_register(words).document()
     text = str(refused.value)
-    for part in ("csv_delimiter: got '||'", "csv_columns: got ['age']", "Say csv_header: false", "method: got 'guess'"):
+    for part in ("csv_delimiter: got '||'", "csv_columns: got ['age']", "csv_header to false", "method: got 'guess'"):
         assert part in text
 
 

@@ -45,7 +45,7 @@ RECIPE: dict[str, Any] = {
 @pytest.fixture
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     """Commands use the connection that knows the stacks."""
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     return deployment
 
 
@@ -62,9 +62,19 @@ def recipe_file(folder: Path, **changes: Any) -> Path:
 
 def version(name: str, state: VersionState | None, reason: str = "auc 0.6 < floor 0.7") -> ModelVersion:
     spec = ModelSpec(
-        "churn", name, "0" * 64, 10, "xgboost", "xgboost-ubj", "model.ubj", "predict", (Feature("age", "double"),)
+        model_id="churn",
+        version=name,
+        artifact_sha256="0" * 64,
+        artifact_bytes=10,
+        framework="xgboost",
+        format="xgboost-ubj",
+        model_file="model.ubj",
+        method="predict",
+        features=(Feature("age", "double"),),
     )
-    registered = ModelVersion(spec, "customers", registered_at=f"2026-01-0{len(name)}", tags={"team": "risk"})
+    registered = ModelVersion(
+        spec=spec, dataset="customers", registered_at=f"2026-01-0{len(name)}", tags={"team": "risk"}
+    )
     if state is None:
         return registered
     return replace(

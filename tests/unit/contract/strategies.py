@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from contract.catalog.model_fields import ARROW_TYPES, Feature
-from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_formats import ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.dataset.input_options import InputOptions
@@ -191,7 +191,17 @@ models = st.builds(
     st.none() | versions,
     st.lists(changes, max_size=3).map(tuple),
 )
-model_versions = st.builds(ModelVersion, model_specs(), names, computes, st.integers(1, 10), texts, texts, tags, texts)
+model_versions = st.builds(
+    ModelVersion,
+    spec=model_specs(),
+    dataset=names,
+    compute=computes,
+    max_attempts=st.integers(1, 10),
+    registered_at=texts,
+    registered_by=texts,
+    tags=tags,
+    source=texts,
+)
 
 job_summaries = st.builds(JobSummary, seconds=st.floats(0, 1e6), failure_kind=kinds)
 object_versions = st.builds(ObjectVersion, object_keys, texts, texts, counts, texts)

@@ -4,14 +4,13 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from lambdas.attempts.task_tokens import this_task_tokens
 from lambdas.classify_failure.handler import handler as classify_failure_handler
 from lambdas.plan_execution.handler import handler as plan_execution_handler
 from lambdas.plan_training.handler import handler as plan_training_handler
 from lambdas.prepare_training.handler import handler as prepare_training_handler
 from lambdas.record_attempt.handler import handler as record_attempt_handler
 from lambdas.register_model_version.handler import handler as register_model_version_handler
-from lambdas.stage.deployment import this_deployment, this_deployments_defaults
+from lambdas.stage.resources import resources
 from lambdas.summarize_execution.handler import handler as summarize_execution_handler
 from lambdas.verify_output.handler import handler as verify_output_handler
 from tests.unit.atomic_requests import one_request_at_a_time
@@ -29,18 +28,15 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    this_deployment.cache_clear()
-    this_deployments_defaults.cache_clear()
-    this_task_tokens.cache_clear()
+    resources.cache_clear()
     one_request_at_a_time(monkeypatch)
     with mock_aws():
         yield Stage()
-    this_deployment.cache_clear()
-    this_deployments_defaults.cache_clear()
+    resources.cache_clear()
 
 
 def _step(handler: Callable[[Any, Any], dict[str, Any]]) -> Any:
-    """A fixture that calls a handler in a stage."""
+    """Return a fixture that calls a handler in a stage."""
 
     @pytest.fixture
     def step(stage: Stage) -> Step:

@@ -1,12 +1,13 @@
-"""Column chunks of the output, put together from pieces: where their pages go, and what the footer says of them."""
+"""The output's new column chunks: where their pages go, and how the footer describes them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from contract.dataset.thrift_compact import I32, I64, LIST, STRUCT
-from scoring.splice.footer.parsed_footer import ChunkField, ColumnField
-from scoring.splice.footer.statistics import Order, merged
-from scoring.splice.spans import (
+from contract.dataset.thrift_compact import (
+    I32,
+    I64,
+    LIST,
+    STRUCT,
     Struct,
     Value,
     i32,
@@ -19,6 +20,8 @@ from scoring.splice.spans import (
     write_list,
     write_struct,
 )
+from scoring.splice.footer.parsed_footer import ChunkField, ColumnField
+from scoring.splice.footer.statistics import Order, merged_statistics
 
 _PAGE_KIND, _ENCODING, _PAGE_COUNT = 1, 2, 3
 _UNENCODED_BYTES = 1
@@ -26,59 +29,65 @@ _LEVEL_HISTOGRAMS = (2, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One column of one piece: a ColumnChunk in the file of pieces. There may be many, so that little is kept."""
+class ChunkPart:
+    """A column chunk of the encoded predictions, one of those that make up an output chunk.
+
+    There may be 100,000 of them, so that little is kept.
+    """
 
     raw: bytes
+    """Its ColumnChunk."""
     rows: int
     start: int
+    """Offset of its first page in the encoded predictions."""
     size: int
+    """Bytes of its pages."""
     uncompressed: int
 
     @classmethod
-    def of(cls, raw: bytes, rows: int) -> "Piece":
-        column = _column(raw)
+    def parse(cls, raw: bytes, rows: int) -> "ChunkPart":
+        column = _column_metadata(raw)
         wanted = (ColumnField.DATA_PAGE, ColumnField.COMPRESSED_BYTES, ColumnField.BYTES)
         return cls(raw, rows, *(read_integer(column[field]) for field in wanted))
 
     def index_range(self, field: int) -> tuple[int, int] | None:
-        """Where its offset or column index begins, and its size."""
+        """Return the offset and size of its offset or column index, None without one."""
         chunk = read_struct(self.raw)
         if field not in chunk:
             return None
         return read_integer(chunk[field]), read_integer(chunk[field + 1])
 
 
-def _column(raw: bytes) -> Struct:
+def _column_metadata(raw: bytes) -> Struct:
     return read_struct(read_struct(raw)[ChunkField.METADATA].raw)
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """A column chunk of the output: all its pieces, in order."""
+class OutputChunk:
+    """A new column chunk of the output, made of parts whose pages follow each other."""
 
-    pieces: tuple[Piece, ...]
+    parts: tuple[ChunkPart, ...]
     start: int
-    """Where its first page lies in the output."""
+    """Offset of its first page in the output."""
 
     @property
     def size(self) -> int:
-        return sum(piece.size for piece in self.pieces)
+        return sum(part.size for part in self.parts)
 
     @property
     def uncompressed(self) -> int:
-        return sum(piece.uncompressed for piece in self.pieces)
+        return sum(part.uncompressed for part in self.parts)
 
     def shifts(self) -> Iterator[int]:
-        """By how much each piece's pages move."""
-        at = self.start
-        for piece in self.pieces:
-            yield at - piece.start
-            at += piece.size
+        """Yield the difference between each part's offset in the output and in the encoded predictions."""
+        offset = self.start
+        for part in self.parts:
+            yield offset - part.start
+            offset += part.size
 
-    def described(self, order: Order | None, indexes: Struct) -> bytes:
-        """Its ColumnChunk, with where its page indexes lie."""
-        columns = [_column(piece.raw) for piece in self.pieces]
+    def encode(self, order: Order | None, indexes: Struct) -> bytes:
+        """Return its ColumnChunk, with the fields `indexes` that refer to its page indexes."""
+        columns = [_column_metadata(part.raw) for part in self.parts]
         column = dict(columns[0])
         if len(columns) > 1:
             values = [read_integer(each[ColumnField.VALUES]) for each in columns]
@@ -90,7 +99,7 @@ class Chunk:
             _replace(column, ColumnField.STATISTICS, _statistics(columns, values, order))
             _replace(column, ColumnField.ENCODING_STATS, _encoding_stats(columns))
             _replace(column, ColumnField.SIZE_STATISTICS, _size_statistics(columns))
-        # A chunk without pages lies nowhere.
+        # Writers give 0 as the offset of a chunk without pages.
         column[ColumnField.DATA_PAGE] = i64(self.start if self.size else 0)
         chunk = {
             ChunkField.FILE_OFFSET: i64(0),
@@ -112,11 +121,11 @@ def _statistics(columns: Sequence[Struct], values: Sequence[int], order: Order |
     structs = [read_struct(value.raw) for value in found if value is not None]
     if len(structs) != len(found):
         return None
-    return Value(STRUCT, write_struct(merged(structs, values, order)))
+    return Value(STRUCT, write_struct(merged_statistics(structs, values, order)))
 
 
 def _encoding_stats(columns: Sequence[Struct]) -> Value | None:
-    """How many pages there are of each kind and encoding."""
+    """Add up the number of pages per page type and encoding."""
     counts: dict[tuple[int, int], int] = {}
     for column in columns:
         if ColumnField.ENCODING_STATS not in column:
@@ -133,7 +142,7 @@ def _encoding_stats(columns: Sequence[Struct]) -> Value | None:
 
 
 def _size_statistics(columns: Sequence[Struct]) -> Value | None:
-    """Bytes of text before encoding, and how often each level occurs: all of them add up."""
+    """Add up the bytes of text before encoding and the histograms of levels."""
     found = [column.get(ColumnField.SIZE_STATISTICS) for column in columns]
     structs = [read_struct(value.raw) for value in found if value is not None]
     if len(structs) != len(found):

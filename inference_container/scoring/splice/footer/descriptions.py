@@ -1,7 +1,8 @@
-"""What a footer's key-value pairs say about the columns, kept true when columns are added.
+"""Schema descriptions among a footer's key-value pairs, extended by the new columns.
 
-Readers believe these descriptions more than Parquet's own schema: Arrow restores its types from one, pandas its index
-and Spark its whole schema. A description that lacks the new columns would hide them or make readers fail.
+Readers trust these descriptions more than Parquet's own schema: Arrow restores its types from one,
+pandas its index and Spark its whole schema. A description without the new columns would hide them
+or make readers fail.
 """
 
 import base64
@@ -11,33 +12,32 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from contract.dataset.thrift_compact import BINARY
+from contract.dataset.thrift_compact import BINARY, Value, write_binary, write_struct
 from scoring.columns.column_plan import extended_metadata
 from scoring.splice.footer.parsed_footer import Footer
-from scoring.splice.spans import Value, write_binary, write_struct
 
 _ARROW = b"ARROW:schema"
-_once = functools.lru_cache(maxsize=8)
-"""The objects of a dataset have the same descriptions, to the byte."""
+_cached = functools.lru_cache(maxsize=8)
+"""The objects of a dataset usually have identical descriptions."""
 
 
 def arrow_schema_problem(footer: Footer) -> str | None:
-    """Why the Arrow schema that the footer carries cannot be extended, or None when it can or there is none."""
+    """Return why the footer's Arrow schema cannot be extended; None if it can, or if there is none."""
     found = [value for _, key, value in footer.metadata if key == _ARROW]
     if not found:
         return None
     if len(found) > 1 or found[0] is None:
         return "its footer has an empty Arrow schema, or more than one"
-    return _problem_of(found[0], footer.names)
+    return _problem(found[0], footer.names)
 
 
-@_once
-def _problem_of(value: bytes, expected: tuple[bytes, ...]) -> str | None:
+@_cached
+def _problem(value: bytes, expected: tuple[bytes, ...]) -> str | None:
     try:
         schema = _arrow_schema(value)
         names = [name.encode() for name in schema.names]
         unchanged = pa.ipc.read_schema(schema.serialize()).equals(schema, check_metadata=True)
-    # A name that is not UTF-8 is a ValueError.
+    # ValueError: a name that is not UTF-8.
     except (pa.ArrowException, ValueError, OSError, KeyError, NotImplementedError) as error:
         return f"the Arrow schema in its footer cannot be read ({type(error).__name__})"
     if names != list(expected):
@@ -46,11 +46,14 @@ def _problem_of(value: bytes, expected: tuple[bytes, ...]) -> str | None:
 
 
 def extended_pairs(footer: Footer, columns: Sequence[pa.Field]) -> list[bytes]:
-    """The footer's key-value pairs with the new columns in what describes columns; the others are untouched."""
+    """Return the footer's key-value pairs, with the new columns added to those that describe columns.
+
+    A description that cannot be extended is left out.
+    """
     names, columns = tuple(name.decode() for name in footer.names), tuple(columns)
     pairs = []
     for raw, key, value in footer.metadata:
-        new = _described(key, value, names, columns)
+        new = _extended_value(key, value, names, columns)
         if new == value:
             pairs.append(raw)
         elif new is not None:
@@ -59,8 +62,10 @@ def extended_pairs(footer: Footer, columns: Sequence[pa.Field]) -> list[bytes]:
     return pairs
 
 
-@_once
-def _described(key: bytes, value: bytes | None, names: tuple[str, ...], columns: tuple[pa.Field, ...]) -> bytes | None:
+@_cached
+def _extended_value(
+    key: bytes, value: bytes | None, names: tuple[str, ...], columns: tuple[pa.Field, ...]
+) -> bytes | None:
     if value is None:
         return None
     if key == _ARROW:

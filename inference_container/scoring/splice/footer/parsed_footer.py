@@ -1,4 +1,4 @@
-"""A Parquet file's footer: what a splice must know of it, and the bytes of everything else.
+"""A Parquet file's footer: the parts that a splice needs, and the bytes of everything else.
 
 Field numbers are those of parquet.thrift in apache/parquet-format.
 """
@@ -9,92 +9,94 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from contract.dataset.thrift_compact import LIST, STRUCT, ThriftError
-from scoring.splice.footer.chunk_pattern import USUAL_CHUNK
-from scoring.splice.spans import (
+from contract.dataset.thrift_compact import (
+    LIST,
+    STRUCT,
     Struct,
+    ThriftError,
     Value,
     binary,
-    elements,
     end_of_struct,
     fields,
     integer,
+    list_elements,
     read_binary,
     read_integer,
     read_list,
     read_struct,
 )
+from scoring.splice.footer.chunk_pattern import USUAL_CHUNK
 
 MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"
 TAIL_BYTES = len(MAGIC) + 4
-_MOST_FOOTER_BYTES = 16 << 20
-"""More would cost memory beyond what a job may take, and such files are rare: 100,000 chunks have about 15 MB."""
+_MAX_FOOTER_BYTES = 16 << 20
+"""Largest footer, so that memory stays bounded. 100,000 column chunks take about 15 MB."""
 
 
 class FileField:
-    """Fields of FileMetaData."""
+    """Field numbers of FileMetaData."""
 
     SCHEMA, ROWS, GROUPS, METADATA, COLUMN_ORDERS, ENCRYPTION, SIGNING_KEY = 2, 3, 4, 5, 7, 8, 9
     KNOWN = frozenset(range(1, 10))
 
 
 class GroupField:
-    """Fields of RowGroup."""
+    """Field numbers of RowGroup."""
 
     CHUNKS, BYTES, ROWS, COMPRESSED_BYTES = 1, 2, 3, 6
     KNOWN = frozenset(range(1, 8))
 
 
 class ElementField:
-    """Fields of SchemaElement."""
+    """Field numbers of SchemaElement."""
 
     TYPE, NAME, CHILDREN, CONVERTED = 1, 4, 5, 6
 
 
 class ChunkField:
-    """Fields of ColumnChunk."""
+    """Field numbers of ColumnChunk."""
 
     FILE_PATH, FILE_OFFSET, METADATA, OFFSET_INDEX, OFFSET_INDEX_BYTES = 1, 2, 3, 4, 5
     COLUMN_INDEX, COLUMN_INDEX_BYTES, CRYPTO, ENCRYPTED_METADATA = 6, 7, 8, 9
 
 
 class ColumnField:
-    """Fields of ColumnMetaData."""
+    """Field numbers of ColumnMetaData."""
 
     ENCODINGS, VALUES, BYTES, COMPRESSED_BYTES, DATA_PAGE, DICTIONARY_PAGE = 2, 5, 6, 7, 9, 11
     STATISTICS, ENCODING_STATS, BLOOM_FILTER, SIZE_STATISTICS = 12, 13, 14, 16
 
 
 class FooterError(ValueError):
-    """Why a footer cannot be understood, as words that follow 'because'."""
+    """A footer cannot be parsed. The message completes a sentence after "because"."""
 
 
 @dataclass(frozen=True)
 class RowGroup:
     struct: Struct
-    """Without its columns."""
+    """RowGroup, its column chunks emptied."""
     rows: int
     chunks: tuple[bytes, ...]
-    """The ColumnChunk of each leaf."""
+    """The encoded ColumnChunk of each leaf."""
 
 
 @dataclass(frozen=True)
 class Footer:
     start: int
-    """Where in the file it begins: everything before it is data."""
+    """Offset of the footer in the file; everything before it is data."""
     struct: Struct
-    """FileMetaData without its row groups."""
+    """FileMetaData, its row groups emptied."""
     rows: int
     schema: tuple[bytes, ...]
-    """The SchemaElements, the root first, in the order of a walk."""
+    """The encoded SchemaElements, depth first, beginning with the root."""
     names: tuple[bytes, ...]
-    """Of the top-level columns."""
+    """Names of the top-level columns."""
     leaves: tuple[bytes, ...]
-    """The SchemaElements that hold values."""
+    """The encoded SchemaElements that hold values."""
     groups: tuple[RowGroup, ...]
     metadata: tuple[tuple[bytes, bytes, bytes | None], ...]
-    """Each KeyValue, its key, its value."""
+    """Key-value pairs: the encoded KeyValue, its key, its value."""
 
     @property
     def has_page_index(self) -> bool:
@@ -103,15 +105,16 @@ class Footer:
 
 
 def read_footer(file: BinaryIO) -> Footer:
-    """Read and take apart the footer of an open file.
+    """Read and parse the footer of an open file.
 
-    Raises FooterError when it is encrypted, too large, or not what a footer may be.
+    Raises:
+        FooterError: It is encrypted, too large or malformed.
     """
     return parse_footer(os.fstat(file.fileno()).st_size, partial(os.pread, file.fileno()))
 
 
 def parse_footer(size: int, read: Callable[[int, int], bytes]) -> Footer:
-    """The same for a file of `size` bytes; `read` takes a number of bytes and the place where they begin."""
+    """Parse the footer of a file of `size` bytes; `read` takes a number of bytes and their offset."""
     start, data = _footer_bytes(size, read)
     try:
         return _parse(start, data)
@@ -131,8 +134,8 @@ def _footer_bytes(size: int, read: Callable[[int, int], bytes]) -> tuple[int, by
     start = size - TAIL_BYTES - length
     if start < len(MAGIC):
         raise FooterError(f"its footer cannot be understood: {length:,} bytes of it in a file of {size:,}")
-    if length > _MOST_FOOTER_BYTES:
-        raise FooterError(f"its footer has {length:,} bytes, more than {_MOST_FOOTER_BYTES:,}")
+    if length > _MAX_FOOTER_BYTES:
+        raise FooterError(f"its footer has {length:,} bytes, more than {_MAX_FOOTER_BYTES:,}")
     data = read(length, start)
     if len(data) != length:
         raise FooterError("it became shorter while it was read")
@@ -141,15 +144,15 @@ def _footer_bytes(size: int, read: Callable[[int, int], bytes]) -> tuple[int, by
 
 def _parse(start: int, data: bytes) -> Footer:
     groups: list[RowGroup] = []
-    # Of the large part of a footer each byte is looked at once.
-    struct = read_struct(data, walks={FileField.GROUPS: partial(_walk_groups, groups)})
+    # Parsers within parsers, so that the row groups, most of a footer, are walked only once.
+    struct = read_struct(data, parsers={FileField.GROUPS: partial(_parse_groups, groups)})
     missing = [name for name in ("SCHEMA", "ROWS", "GROUPS") if getattr(FileField, name) not in struct]
     if missing:
         raise ThriftError(f"without {' and '.join(missing).lower()}")
     if struct[FileField.GROUPS].kind != LIST:
         raise ThriftError("no list of row groups")
     schema = tuple(read_list(struct[FileField.SCHEMA], STRUCT))
-    names, leaves = _walk(schema)
+    names, leaves = _names_and_leaves(schema)
     pairs = read_list(struct[FileField.METADATA], STRUCT) if FileField.METADATA in struct else []
     return Footer(
         start=start,
@@ -163,39 +166,39 @@ def _parse(start: int, data: bytes) -> Footer:
     )
 
 
-def _walk_groups(groups: list[RowGroup], data: bytes, at: int) -> int:
-    """Collect the row groups of the list that begins here; returns where it ends."""
-    kind, spans, end = elements(data, at, walk=partial(_walk_group, groups))
+def _parse_groups(groups: list[RowGroup], data: bytes, at: int) -> int:
+    """Collect the row groups of the list at offset `at`; returns where it ends."""
+    kind, spans, end = list_elements(data, at, partial(_parse_group, groups))
     if len(groups) != len(spans):
         raise ThriftError(f"row groups of kind {kind}")
     return end
 
 
-def _walk_group(groups: list[RowGroup], data: bytes, at: int) -> int:
+def _parse_group(groups: list[RowGroup], data: bytes, at: int) -> int:
     chunks: list[bytes] = []
-    walks = {GroupField.CHUNKS: partial(_walk_chunks, chunks)}
+    parsers = {GroupField.CHUNKS: partial(_parse_chunks, chunks)}
     struct: Struct = {}
     end = at
-    for field, kind, start, end in fields(data, at, walks):
-        struct[field] = Value(kind, b"" if field in walks else data[start:end])
+    for field, kind, start, end in fields(data, at, parsers):
+        struct[field] = Value(kind, b"" if field in parsers else data[start:end])
     if GroupField.CHUNKS not in struct or GroupField.ROWS not in struct or GroupField.BYTES not in struct:
         raise ThriftError("a row group without columns, rows or size")
     if struct[GroupField.CHUNKS].kind != LIST:
         raise ThriftError("a row group without a list of columns")
     groups.append(RowGroup(struct, read_integer(struct[GroupField.ROWS]), tuple(chunks)))
-    # Behind its last field stands the byte that ends it.
+    # One byte more: the mark after the last field.
     return end + 1
 
 
-def _walk_chunks(chunks: list[bytes], data: bytes, at: int) -> int:
-    kind, spans, end = elements(data, at, walk=_walk_chunk)
+def _parse_chunks(chunks: list[bytes], data: bytes, at: int) -> int:
+    kind, spans, end = list_elements(data, at, _end_of_chunk)
     if spans and kind != STRUCT:
         raise ThriftError(f"columns of kind {kind}")
     chunks.extend(data[start:stop] for start, stop in spans)
     return end
 
 
-def _walk_chunk(data: bytes, at: int) -> int:
+def _end_of_chunk(data: bytes, at: int) -> int:
     usual = USUAL_CHUNK.match(data, at)
     return usual.end() if usual else end_of_struct(data, at)
 
@@ -207,8 +210,8 @@ def _key_value(raw: bytes) -> tuple[bytes, bytes, bytes | None]:
     return raw, read_binary(struct[1]), read_binary(struct[2]) if 2 in struct else None
 
 
-def _walk(schema: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """Names of the top-level columns, and the elements that hold values, by a walk over the tree."""
+def _names_and_leaves(schema: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return the names of the top-level columns and the elements that hold values."""
     if not schema:
         raise ThriftError("an empty schema")
     _, expected, _ = _element(schema[0])
@@ -231,7 +234,7 @@ def _walk(schema: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, ..
 
 
 def _element(raw: bytes) -> tuple[bytes, int, bool]:
-    """An element's name, how many children it has, and whether it holds values itself."""
+    """Return an element's name, its number of children, and whether it holds values itself."""
     name, children, holds_values = None, 0, False
     for field, _, start, end in fields(raw):
         if field == ElementField.NAME:

@@ -1,12 +1,23 @@
-"""The statistics of a column chunk that is put together from pieces: readers leave out row groups by them."""
+"""The statistics of a column chunk that is made of parts. Readers skip row groups by them."""
 
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from contract.dataset.thrift_compact import BINARY, FALSE, TRUE, CompactReader
+from contract.dataset.thrift_compact import (
+    BINARY,
+    FALSE,
+    TRUE,
+    Struct,
+    Value,
+    fields,
+    i64,
+    integer,
+    read_binary,
+    read_integer,
+    write_binary,
+)
 from scoring.splice.footer.parsed_footer import ElementField
-from scoring.splice.spans import Struct, Value, i64, write_binary
 
 _NULLS, _MAX_VALUE, _MIN_VALUE, _MAX_EXACT, _MIN_EXACT = 3, 5, 6, 7, 8
 
@@ -16,12 +27,13 @@ _UNSIGNED = frozenset(range(11, 15))
 _TEXT = frozenset({None, 0})
 
 Order = Callable[[bytes], Any]
-"""What to compare an encoded value by."""
+"""Returns the sort key of an encoded value."""
 
 
 def order_of(element: bytes) -> Order | None:
-    """The order of a leaf's values by its SchemaElement, or None where it is not known here."""
-    found = dict(CompactReader(element).fields())
+    """Return the order of a leaf's values by its SchemaElement, None if it is not known here."""
+    wanted = (ElementField.TYPE, ElementField.CONVERTED)
+    found = {field: integer(element, start) for field, _, start, _ in fields(element) if field in wanted}
     physical, converted = found.get(ElementField.TYPE), found.get(ElementField.CONVERTED)
     if physical == _BYTE_ARRAY:
         return bytes if converted in _TEXT else None
@@ -31,36 +43,33 @@ def order_of(element: bytes) -> Order | None:
     return lambda value: struct.unpack(form, value)[0]
 
 
-def merged(pieces: Sequence[Struct], values: Sequence[int], order: Order | None) -> Struct:
-    """The Statistics of all pieces together; `values` are how many values each of them has, nulls included.
+def merged_statistics(parts: Sequence[Struct], values: Sequence[int], order: Order | None) -> Struct:
+    """Return the Statistics of all parts together; `values` is the number of values in each, nulls included.
 
-    Says nothing about the least and greatest value where one piece does not say it of its own.
+    A minimum or maximum is left out if a part with values lacks it.
     """
-    if len(pieces) == 1:
-        return dict(pieces[0])
-    found = [{field: _decoded(value) for field, value in piece.items()} for piece in pieces]
+    if len(parts) == 1:
+        return dict(parts[0])
     out: Struct = {}
-    if all(_NULLS in piece for piece in found):
-        out[_NULLS] = i64(sum(piece[_NULLS] for piece in found))
-    # A piece with nothing but nulls has no limits and needs none.
-    speaking = [piece for piece, count in zip(found, values, strict=True) if piece.get(_NULLS) != count]
+    nulls = [read_integer(part[_NULLS]) if _NULLS in part else None for part in parts]
+    if None not in nulls:
+        out[_NULLS] = i64(sum(filter(None, nulls)))
+    # A part with nothing but nulls has no limits and needs none.
+    with_values = [part for part, count, null in zip(parts, values, nulls, strict=True) if null != count]
     if order is not None:
-        out |= _limit(speaking, _MAX_VALUE, lambda limits: max(limits, key=order))
-        out |= _limit(speaking, _MIN_VALUE, lambda limits: min(limits, key=order))
-        out |= _exactness(speaking, _MAX_EXACT) if _MAX_VALUE in out else {}
-        out |= _exactness(speaking, _MIN_EXACT) if _MIN_VALUE in out else {}
+        out |= _limit(with_values, _MAX_VALUE, lambda limits: max(limits, key=order))
+        out |= _limit(with_values, _MIN_VALUE, lambda limits: min(limits, key=order))
+        out |= _exactness(with_values, _MAX_EXACT) if _MAX_VALUE in out else {}
+        out |= _exactness(with_values, _MIN_EXACT) if _MIN_VALUE in out else {}
     return out
 
 
-def _limit(pieces: list[dict[int, Any]], field: int, choose: Callable[[list[bytes]], bytes]) -> Struct:
-    known = [piece[field] for piece in pieces if field in piece]
-    return {field: Value(BINARY, write_binary(choose(known)))} if known and len(known) == len(pieces) else {}
+def _limit(parts: Sequence[Struct], field: int, choose: Callable[[list[bytes]], bytes]) -> Struct:
+    known = [read_binary(part[field]) for part in parts if field in part]
+    return {field: Value(BINARY, write_binary(choose(known)))} if known and len(known) == len(parts) else {}
 
 
-def _exactness(pieces: list[dict[int, Any]], field: int) -> Struct:
-    flags = {piece.get(field) for piece in pieces}
-    return {} if None in flags else {field: Value(TRUE if flags == {True} else FALSE, b"")}
-
-
-def _decoded(value: Value) -> Any:
-    return next(iter(dict(CompactReader(bytes((0x10 | value.kind,)) + value.raw + b"\0").fields()).values()))
+def _exactness(parts: Sequence[Struct], field: int) -> Struct:
+    # A boolean field's kind is its value.
+    flags = {part[field].kind if field in part else None for part in parts}
+    return {} if None in flags else {field: Value(TRUE if flags == {TRUE} else FALSE, b"")}

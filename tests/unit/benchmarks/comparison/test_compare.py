@@ -1,4 +1,4 @@
-"""Times count only while every contender gives the same answer."""
+"""Contenders are compared only when they give the same predictions."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.comparison.compare import Cell, DifferentAnswersError, _answer, _hold_against_each_other, compare
+from benchmarks.comparison.compare import Cell, DifferentAnswersError, _answer, _compare_answers, compare
 from benchmarks.comparison.measure import Usage
 from benchmarks.comparison.question import rows
 from benchmarks.workloads.workload import Workload, prepare
@@ -26,7 +26,7 @@ def test_contenders_that_give_the_same_answer_are_compared(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kept", [slice(0, 299), slice(1, 300)])
-def test_a_row_that_is_lost_is_found_out(tmp_path: Path, kept: slice) -> None:
+def test_a_lost_row_is_detected(tmp_path: Path, kept: slice) -> None:
     prepared = prepare(TINY, tmp_path / "cache")
     target = tmp_path / "output" / "model-00"
     target.mkdir(parents=True)
@@ -37,19 +37,19 @@ def test_a_row_that_is_lost_is_found_out(tmp_path: Path, kept: slice) -> None:
         _answer("article", tmp_path / "output", 0, prepared)
 
 
-def test_a_prediction_that_differs_is_found_out() -> None:
+def test_a_different_prediction_is_detected() -> None:
     right, wrong = np.array([0, 1, 1]), np.array([0, 1, 0])
     with pytest.raises(DifferentAnswersError, match="fleetscore on tiny, model 0: 1 predictions differ"):
-        _hold_against_each_other(TINY, {"article": [(right, 1.0)], "fleetscore": [(wrong, 1.0)]})
+        _compare_answers(TINY, {"article": [(right, 1.0)], "fleetscore": [(wrong, 1.0)]})
 
 
-def test_a_column_that_changed_on_its_way_is_found_out() -> None:
+def test_a_changed_input_column_is_detected() -> None:
     same = np.array([0, 1, 1])
     with pytest.raises(DifferentAnswersError, match="a column that no model reads has changed"):
-        _hold_against_each_other(TINY, {"article": [(same, 1.0)], "fleetscore": [(same, 2.0)]})
+        _compare_answers(TINY, {"article": [(same, 1.0)], "fleetscore": [(same, 2.0)]})
 
 
-def test_ratios_are_paired() -> None:
+def test_ratios_are_taken_within_a_repetition() -> None:
     def usage(wall: float) -> Usage:
         return Usage(0, wall, wall, 100, 0.0, 0.0)
 

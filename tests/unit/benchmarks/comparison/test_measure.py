@@ -1,4 +1,4 @@
-"""What a run is said to have taken is what all of its processes took."""
+"""The usage of a run includes all of its processes."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
 while not burned.exists():
     time.sleep(0.01)
 """
-HOLD = "import time\nheld = bytearray(b'x') * 200_000_000\ntime.sleep(0.5)\n"
+HOLD = "import time\nheld = bytearray(b'x') * 200_000_000\ntime.sleep({seconds})\n"
 READY = "from benchmarks.comparison.measure import mark_ready\nmark_ready()\n"
 
 
@@ -28,25 +28,27 @@ def run(tmp_path: Path, program: str) -> Usage:
     return measure([sys.executable, "-c", program], environment, tmp_path, tmp_path / "log")
 
 
-def test_the_work_of_a_child_is_counted(tmp_path: Path) -> None:
+def test_cpu_time_of_a_child_is_counted(tmp_path: Path) -> None:
     usage = run(tmp_path, f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN!r}])")
     assert usage.cpu >= 0.5
     assert usage.exit_code == 0
 
 
-def test_an_orphan_is_ended_and_what_it_did_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_orphan_is_terminated_and_its_cpu_time_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(tmp_path, ORPHAN).cpu >= 0.5
 
 
-def test_peak_memory_is_seen(tmp_path: Path) -> None:
-    assert run(tmp_path, HOLD).peak_bytes > 200_000_000
+def test_peak_memory_is_measured(tmp_path: Path) -> None:
+    # Samples are rare while the machine is busy, so hold the memory longer if none saw it.
+    peaks = (run(tmp_path, HOLD.format(seconds=seconds)).peak_bytes for seconds in (0.5, 2, 8))
+    assert any(peak > 200_000_000 for peak in peaks)
 
 
 def test_a_failure_keeps_its_exit_status(tmp_path: Path) -> None:
     assert run(tmp_path, "raise SystemExit(7)").exit_code == 7
 
 
-def test_start_up_is_told_apart(tmp_path: Path) -> None:
+def test_start_up_time_is_measured_separately(tmp_path: Path) -> None:
     usage = run(tmp_path, f"{BURN}{READY}")
     assert 0.4 < usage.ready_wall <= usage.wall

@@ -17,7 +17,9 @@ SPEC = ModelSpec(
     method="predict",
     features=(Feature("age", "double"), Feature("plan", "string"), Feature("visits", "int32")),
 )
-FIRST = ModelVersion(SPEC, "customers", Compute("ml.m5.large"), registered_at="monday", registered_by="me")
+FIRST = ModelVersion(
+    spec=SPEC, dataset="customers", compute=Compute("ml.m5.large"), registered_at="monday", registered_by="me"
+)
 
 
 def test_versions_that_differ_in_name_and_date_only_have_no_differences() -> None:

@@ -140,7 +140,7 @@ def test_a_pickled_wrapper_of_lightgbm_scores_as_an_estimator(
     flavor = {"data": "model.pkl", "model_class": "lightgbm.sklearn.LGBMClassifier"}
     folder = write_folder(tmp_path / "m", {"lightgbm": flavor})
     (folder / "model.pkl").write_bytes(pickle.dumps(model))
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     words = ["models", "import", "churn", "--mlflow", str(folder), "--dataset", "customers"]
     assert entry.main([*words, "--method", "predict_proba", "--output-columns", "no,yes"]) == 0
     capsys.readouterr()
@@ -187,7 +187,7 @@ def test_a_folder_is_imported_with_words_over_what_it_says(
     sklearn_folder: Path, connection: Connection, deployment: Deployment, *,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
     assert entry.main([*words, "--method", "predict_proba", "--tag", "team=ads"]) == 0
     [(model, version)] = Catalog(connection, deployment).models()
@@ -202,7 +202,7 @@ def test_a_folder_is_imported_with_words_over_what_it_says(
 def test_a_folder_without_named_columns_needs_features(
     sklearn_folder: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     described = yaml.safe_load((sklearn_folder / "MLmodel").read_text())
     matrix = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}]
     words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]

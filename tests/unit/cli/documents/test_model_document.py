@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from cli.commands.arguments import build_parser
-from cli.documents.model_document import ModelDocument, read_document, read_features, read_tags
+from cli.commands.registration import register
+from cli.documents.model_document import read_document, read_features, read_tags
+from cli.record_options import given_fields
 from contract.catalog.model_fields import Feature
 from contract.problems import InvalidInputError
 
@@ -108,11 +109,10 @@ def test_a_tag_is_a_key_and_a_value() -> None:
 
 
 def test_flags_say_how_a_model_is_loaded() -> None:
-    words = ["models", "register", "own", "--artifact", "m.tar.gz", "--dataset", "customers", "--format", "custom"]
+    words = ["own", "--artifact", "m.tar.gz", "--dataset", "customers", "--format", "custom"]
     words += ["--model-file", "code/inference.py", "--method", "predict", "--features", "age:double", "--custom-code"]
     words += ["--output-columns", "a,b", "--output-types", "string,double", "--content-type", "application/json"]
-    options = vars(build_parser().parse_args([*words, "--accept", "text/csv"]))
-    flags = {name: value for name, value in options.items() if name in ModelDocument.__dataclass_fields__}
+    flags = given_fields(register.make_context("register", [*words, "--accept", "text/csv"]).params)
     read = read_document("own", flags)
     assert read.problems == ()
     assert read.document is not None

@@ -111,7 +111,7 @@ def test_a_package_is_imported(
     connection.client("s3").upload_file(str(archive), "some-results", "train/model.tar.gz")
     others = connection.client
     monkeypatch.setattr(Connection, "client", lambda _, name: client if name == "sagemaker" else others(name))
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     words = "--format sklearn-joblib --model-file model.joblib --method predict --features age:double --dataset d"
     assert entry.main(["models", "import", "churn", "--model-package", ARN, *words.split()]) == 0
     [(_, version)] = Catalog(connection, deployment).models()

@@ -147,7 +147,7 @@ def test_what_cannot_be_tried_is_refused_before_anything_is_run(record: Path, tm
 def test_a_version_of_the_catalog_is_tried_and_its_digest_is_held(
     record: Path, *, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     sample = write_sample(record.parent / "sample.parquet")
     assert entry.main(["models", "register", f"@{record}", "--dataset", "customers"]) == 0
     assert entry.main(["models", "test", "churn", str(sample)]) == 0

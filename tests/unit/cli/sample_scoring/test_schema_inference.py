@@ -179,7 +179,7 @@ def test_register_shows_what_it_inferred_and_registers_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
     tmp_path = sample.parent
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     words = ["models", "register", "churn", "--artifact", str(sklearn_archive(tmp_path)), "--dataset", "customers"]
     words += ["--format", "sklearn-joblib", "--model-file", "model.joblib", "--infer-schema", str(sample)]
     assert entry.main(words) == 2

@@ -23,7 +23,7 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Catalog:
     """Commands use the connection that knows the stacks."""
-    monkeypatch.setattr(entry, "Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     return Catalog(connection, deployment)
 
 
@@ -142,7 +142,7 @@ def test_what_breaks_off_half_way_makes_nothing_current_and_goes_on_when_it_runs
     assert sorted(account.versions("a")) == ["1", "2"]
     before = account.models()
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
-    assert "Registered 4 models; 4 of the versions were there already." in capsys.readouterr().out
+    assert "Registered 4 models; 4 of the versions existed already." in capsys.readouterr().out
     assert account.models() == before
 
 

@@ -30,7 +30,7 @@ def stack(connection: Connection, stacks: Stacks, monkeypatch: pytest.MonkeyPatc
         return AWSResponse("", 200, {}, None), {"StackResourceSummaries": found, "ResponseMetadata": {}}
 
     connection.session().events.register("before-call.cloudformation.ListStackResources", resources)
-    monkeypatch.setattr("cli.main.Connection", lambda *_: connection)
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     scheduler = connection.client("scheduler")
     scheduler.create_schedule_group(Name=GROUP)
     scheduler.create_schedule(

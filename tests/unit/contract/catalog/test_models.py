@@ -32,7 +32,7 @@ def test_computes_beyond_the_services_limits_are_refused_all_at_once() -> None:
 @given(model_specs())
 def test_a_model_version_needs_one_to_ten_attempts(spec: ModelSpec) -> None:
     with pytest.raises(InvalidInputError, match="max_attempts: got 11"):
-        ModelVersion(spec, "flights", max_attempts=11)
+        ModelVersion(spec=spec, dataset="flights", max_attempts=11)
 
 
 def test_a_marker_whose_rows_do_not_add_up_is_refused() -> None:
@@ -88,7 +88,7 @@ def test_a_prediction_column_with_an_input_columns_name_is_named_with_a_way_out(
 
 def test_a_record_with_such_a_name_can_still_be_read_and_is_told_with_other_problems() -> None:
     spec = any_model_spec(output_columns=("hour",))
-    version = ModelVersion(spec, "flights")
+    version = ModelVersion(spec=spec, dataset="flights")
     assert records.read_item(ModelVersion, records.version_item(version)) == version
     with pytest.raises(InvalidInputError) as refused:
         replace(spec, method="predict_proba")

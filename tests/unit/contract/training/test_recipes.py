@@ -129,7 +129,9 @@ def test_the_digest_of_a_script_is_one() -> None:
 
 def test_a_training_request_says_what_is_wrong_all_at_once() -> None:
     assert parse_training_request({}) == TrainingRequest()
-    assert parse_training_request({"models": ["churn"], "max_concurrency": 3}) == TrainingRequest(("churn",), 3)
+    assert parse_training_request({"models": ["churn"], "max_concurrency": 3}) == TrainingRequest(
+        models=("churn",), max_concurrency=3
+    )
     with pytest.raises(InvalidInputError) as raised:
         parse_training_request({"models": ["a", "a"], "max_concurrency": 0, "dataset": "x"})
     assert {problem.field for problem in raised.value.problems} == {"models", "max_concurrency", "dataset"}

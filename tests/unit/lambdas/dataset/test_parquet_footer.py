@@ -1,4 +1,4 @@
-"""The functions' own reader of footers, held against pyarrow."""
+"""The functions' own reader of Parquet schemas, compared with pyarrow."""
 
 import io
 import itertools
@@ -7,13 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.catalog.model_fields import ARROW_TYPES
+from contract.catalog.model_formats import ARROW_TYPES
 from contract.dataset.columns import holds_every_value
 from lambdas.dataset.parquet_footer import Column, FooterError, parse_columns, read_columns
 from scoring.columns.column_plan import casts_without_loss
+from tests.fuzzing import examples
 
 FLAT: list[pa.DataType] = [
     *(pa.float64() if name == "double" else pa.type_for_alias(name) for name in sorted(ARROW_TYPES)),
@@ -38,7 +39,7 @@ FLAT: list[pa.DataType] = [
     pa.dictionary(pa.int16(), pa.float64()),
 ]
 NOT_IN_PARQUET = [pa.duration("s"), pa.duration("ns"), pa.json_(pa.string()), pa.uuid(), pa.bool8()]
-"""Only the reader of the data can tell these: Parquet has nothing for them, or not pyarrow's."""
+"""Types that only a reader of the data can tell, because the Parquet schema does not hold them."""
 
 
 def nested(inner: st.SearchStrategy[pa.DataType]) -> st.SearchStrategy[pa.DataType]:
@@ -81,9 +82,9 @@ def footer_of(content: bytes) -> bytes:
     return content[-8 - int.from_bytes(content[-8:-4], "little") : -8]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(quick=50, fuzz=500)
 @given(schemas(), st.sampled_from(["1.0", "2.4", "2.6"]), st.booleans())
-def test_plan_and_container_say_the_same_of_every_column_and_declared_type(
+def test_plan_and_container_agree_on_which_declared_types_are_safe(
     schema: pa.Schema, version: str, store_schema: bool
 ) -> None:
     content = write(schema, version=version, store_schema=store_schema)
@@ -101,7 +102,7 @@ def test_plan_and_container_say_the_same_of_every_column_and_declared_type(
 
 
 @pytest.mark.parametrize("kind", FLAT, ids=str)
-def test_a_type_that_a_feature_can_have_bears_pyarrows_name(kind: pa.DataType) -> None:
+def test_types_that_features_can_have_get_pyarrows_names(kind: pa.DataType) -> None:
     content = write(pa.schema([pa.field("x", kind)]))
     read = pq.ParquetFile(io.BytesIO(content)).schema_arrow.field("x").type
     read = read.value_type if pa.types.is_dictionary(read) else read
@@ -113,7 +114,7 @@ def test_a_type_that_a_feature_can_have_bears_pyarrows_name(kind: pa.DataType) -
 
 
 @pytest.mark.parametrize("kind", NOT_IN_PARQUET, ids=str)
-def test_nobody_is_refused_for_a_type_that_only_the_data_tells(kind: pa.DataType) -> None:
+def test_types_unknown_to_the_schema_refuse_no_declared_type(kind: pa.DataType) -> None:
     content = write(pa.schema([pa.field("x", kind)]))
     read = pq.ParquetFile(io.BytesIO(content)).schema_arrow.field("x").type
     [column] = columns_of(content)
@@ -121,8 +122,8 @@ def test_nobody_is_refused_for_a_type_that_only_the_data_tells(kind: pa.DataType
         assert column.type is None or holds_every_value(declared, column.type) or not casts_without_loss(read, declared)
 
 
-def test_old_writers_types_are_read_from_their_converted_types() -> None:
-    # SchemaElements as writers before logical types wrote them: name, optional, and a converted type.
+def test_old_writers_types_are_read_from_converted_types() -> None:
+    # SchemaElements of writers from before logical types: name, optional, and a converted type.
     def element(name: str, physical: int, converted: int) -> bytes:
         text = name.encode()
         return bytes([0x15, physical * 2, 0x25, 0x02, 0x18, len(text)]) + text + bytes([0x25, converted * 2, 0x00])
@@ -135,7 +136,7 @@ def test_old_writers_types_are_read_from_their_converted_types() -> None:
     assert kinds == {"s": "string", "u": "uint16", "i": "int8", "d": "date32[day]", "e": None, "j": None}
 
 
-def test_a_footer_that_is_larger_than_the_first_read_is_read_from_its_beginning() -> None:
+def test_a_footer_larger_than_the_first_read_is_read_from_its_start() -> None:
     schema = pa.schema([pa.field(f"column {number:05}", pa.float32()) for number in range(3_000)])
     content = write(schema)
     reads: list[tuple[int, int]] = []
@@ -149,7 +150,7 @@ def test_a_footer_that_is_larger_than_the_first_read_is_read_from_its_beginning(
     assert reads[0] == (len(content) - 65_536, len(content))
 
 
-def test_what_stands_after_the_schema_need_not_be_there() -> None:
+def test_bytes_after_the_schema_may_be_missing() -> None:
     footer = footer_of(write(pa.schema([("a", pa.int8()), ("b", pa.string())])))
     whole = parse_columns(footer)
     assert parse_columns(footer[: len(footer) // 2]) == whole == (Column("a", "int8"), Column("b", "string"))
@@ -170,21 +171,21 @@ WHOLE = write(pa.schema([("a", pa.int8()), ("b", pa.list_(pa.struct([("c", pa.st
         (b"PAR1" + b"\x00" * 20 + b"\x01\x00\x00\x00PAR1", "a footer without a schema"),
     ],
 )
-def test_what_is_no_whole_parquet_object_is_refused(content: bytes, why: str) -> None:
+def test_incomplete_or_other_objects_are_refused(content: bytes, why: str) -> None:
     with pytest.raises(FooterError, match=why):
         columns_of(content)
 
 
-def test_an_object_that_cannot_be_had_is_refused() -> None:
-    with pytest.raises(FooterError, match="cannot be had"):
+def test_an_unavailable_object_is_refused() -> None:
+    with pytest.raises(FooterError, match="not available"):
         read_columns(lambda _start, _end: None, 100)
-    with pytest.raises(FooterError, match="5 bytes came where 100 were asked for"):
+    with pytest.raises(FooterError, match="5 bytes instead of the 100 requested"):
         read_columns(lambda _start, _end: b"short", 100)
 
 
-@settings(max_examples=300, deadline=1_000)
+@examples(quick=100, fuzz=3_000)
 @given(st.data())
-def test_damaged_footers_are_read_or_refused_but_never_anything_else(data: st.DataObject) -> None:
+def test_damaged_footers_are_read_or_refused(data: st.DataObject) -> None:
     footer = bytearray(footer_of(WHOLE))
     for _ in range(data.draw(st.integers(1, 4))):
         footer[data.draw(st.integers(0, len(footer) - 1))] = data.draw(st.integers(0, 255))

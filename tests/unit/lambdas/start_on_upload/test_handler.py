@@ -1,5 +1,9 @@
-"""The handler as Lambda calls it, and what it says to SQS and Step Functions, held against botocore's models."""
+"""The handler as Lambda calls it, and its calls to SQS and Step Functions, checked against
+botocore's models.
+"""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -10,11 +14,14 @@ from botocore.stub import Stubber
 from contract import environment
 from contract.problems import InvalidInputError
 from contract.triggers.uploads import UploadRule, rules_to_text
+from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.resources import resources
 from lambdas.stage.settings import read_upload_settings
-from lambdas.start_on_upload import handler as module
-from lambdas.start_on_upload.messages import WindowEnd
-from lambdas.start_on_upload.workflow_and_queue import Outside
+from lambdas.stage.upload_queue import UploadQueue
+from lambdas.start_on_upload.handler import handler
+from lambdas.start_on_upload.messages import WindowEnd, read_message, window_end_text
 from tests.unit.lambdas.builders import Context, Stage
+from tests.unit.lambdas.start_on_upload.queue_model import sqs_record
 
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:fleetscore-test"
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads"
@@ -26,71 +33,79 @@ VARIABLES = {
 
 
 @pytest.fixture
-def clients(stage: Stage) -> tuple[Any, Any]:
-    return boto3.client("stepfunctions"), boto3.client("sqs")
+def step_functions(stage: Stage) -> Iterator[tuple[Stubber, ExecutionStarter]]:
+    client = boto3.client("stepfunctions")
+    with Stubber(client) as stubber:
+        yield stubber, ExecutionStarter(client, MACHINE)
 
 
 @pytest.fixture
-def outside(clients: tuple[Any, Any]) -> Outside:
-    return Outside(*clients, state_machine_arn=MACHINE, queue_url=QUEUE)
+def sqs(stage: Stage) -> Iterator[tuple[Stubber, UploadQueue]]:
+    client = boto3.client("sqs")
+    with Stubber(client) as stubber:
+        yield stubber, UploadQueue(client, QUEUE)
 
 
-def test_an_execution_that_is_there_already_is_no_error(clients: tuple[Any, Any], outside: Outside) -> None:
-    asked = {"stateMachineArn": MACHINE, "name": "n", "input": '{"a": 1, "b": 2}'}
-    with Stubber(clients[0]) as states:
-        states.add_response("start_execution", {"executionArn": MACHINE, "startDate": 0}, asked)
-        assert outside.start_execution("n", {"b": 2, "a": 1}) is True
-        states.add_client_error("start_execution", "ExecutionAlreadyExists")
-        assert outside.start_execution("n", {}) is False
-        states.add_client_error("start_execution", "ExecutionLimitExceeded")
-        with pytest.raises(ClientError):
-            outside.start_execution("n", {})
+def test_starting_an_execution_twice_is_no_error(step_functions: tuple[Stubber, ExecutionStarter]) -> None:
+    stubber, starter = step_functions
+    expected = {"stateMachineArn": MACHINE, "name": "n", "input": '{"a": 1}'}
+    stubber.add_response("start_execution", {"executionArn": MACHINE, "startDate": 0}, expected)
+    assert starter.start("n", '{"a": 1}') is True
+    stubber.add_client_error("start_execution", "ExecutionAlreadyExists")
+    assert starter.start("n", "{}") is False
+    stubber.add_client_error("start_execution", "ExecutionLimitExceeded")
+    with pytest.raises(ClientError):
+        starter.start("n", "{}")
 
 
 @pytest.mark.parametrize(("seconds", "delay"), [(-3, 0), (0.2, 1), (60, 60), (5_000, 900)])
-def test_a_reminder_waits_as_long_as_a_message_can(
-    clients: tuple[Any, Any], outside: Outside, seconds: float, delay: int
+def test_a_reminder_is_delayed_by_at_most_900_seconds(
+    sqs: tuple[Stubber, UploadQueue], seconds: float, delay: int
 ) -> None:
+    stubber, queue = sqs
     body = '{"type": "fleetscore.window_end", "dataset": "orders", "window": 3}'
-    with Stubber(clients[1]) as sqs:
-        asked = {"QueueUrl": QUEUE, "MessageBody": body, "DelaySeconds": delay}
-        sqs.add_response("send_message", {}, asked)
-        outside.end_window_later(WindowEnd("orders", 3), seconds)
-        sqs.assert_no_pending_responses()
+    assert window_end_text(WindowEnd("orders", 3)) == body
+    assert read_message(sqs_record("m-1", body), "datasets") == WindowEnd("orders", 3)
+    stubber.add_response("send_message", {}, {"QueueUrl": QUEUE, "MessageBody": body, "DelaySeconds": delay})
+    queue.send_later(body, seconds)
+    stubber.assert_no_pending_responses()
 
 
-def test_messages_come_back_when_they_are_told_to_or_later(clients: tuple[Any, Any], outside: Outside) -> None:
-    with Stubber(clients[1]) as sqs:
-        entries = [{"Id": "0", "ReceiptHandle": "r", "VisibilityTimeout": 30}]
-        answer = {"Successful": [], "Failed": []}
-        sqs.add_response("change_message_visibility_batch", answer, {"QueueUrl": QUEUE, "Entries": entries})
-        outside.show_again([("r", 30)])
-        sqs.assert_no_pending_responses()
-        sqs.add_client_error("change_message_visibility_batch", "AWS.SimpleQueueService.BatchRequestTooLong")
-        outside.show_again([("r", 30)])
+def test_failed_messages_get_a_visibility_timeout_and_errors_are_ignored(sqs: tuple[Stubber, UploadQueue]) -> None:
+    stubber, queue = sqs
+    entries = [{"Id": "0", "ReceiptHandle": "r", "VisibilityTimeout": 30}]
+    answer: dict[str, Any] = {"Successful": [], "Failed": []}
+    stubber.add_response("change_message_visibility_batch", answer, {"QueueUrl": QUEUE, "Entries": entries})
+    queue.retry_after([("r", 30)])
+    stubber.assert_no_pending_responses()
+    stubber.add_client_error("change_message_visibility_batch", "AWS.SimpleQueueService.BatchRequestTooLong")
+    queue.retry_after([("r", 30)])
+    stubber.assert_no_pending_responses()
 
 
-def test_the_handler_answers_with_the_messages_that_failed(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, clients: tuple[Any, Any], outside: Outside
-) -> None:
+def test_the_handler_returns_the_messages_that_failed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(module, "_outside", lambda: outside)
-    module._this_deployments_uploads.cache_clear()
-    record = {"messageId": "m-1", "receiptHandle": "r-1", "attributes": {"ApproximateReceiveCount": "2"}, "body": "?"}
-    with Stubber(clients[1]) as sqs:
-        entries = [{"Id": "0", "ReceiptHandle": "r-1", "VisibilityTimeout": 0}]
-        sqs.add_response(
-            "change_message_visibility_batch",
-            {"Successful": [], "Failed": []},
-            {"QueueUrl": QUEUE, "Entries": entries},
-        )
-        answer = module.handler({"Records": [record]}, Context())  # type: ignore[arg-type]
-    module._this_deployments_uploads.cache_clear()
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+    queue_url = boto3.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
+    monkeypatch.setenv(environment.UPLOADS_QUEUE_URL, queue_url)
+    unreadable = sqs_record("m-1", "?", received=2).raw_event
+    reminder = sqs_record("m-2", window_end_text(WindowEnd("orders", 3))).raw_event
+    ignored = json.dumps(
+        {
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": {
+                "bucket": {"name": stage.datasets},
+                "object": {"key": "loose.csv", "size": 1, "version-id": "v"},
+            },
+        }
+    )
+    answer = handler({"Records": [unreadable, reminder, sqs_record("m-3", ignored).raw_event]}, Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}, {"itemIdentifier": "m-2"}]}
+    assert resources().upload_queue is resources().upload_queue
 
 
-def test_settings_come_out_as_they_went_in_and_are_refused_by_name() -> None:
+def test_upload_settings_are_read_and_refused_by_name() -> None:
     read = read_upload_settings(VARIABLES)
     assert read.rules == (UploadRule("orders", "window", 60, {"max_concurrency": 3}),)
     assert (read.queue_url, read.state_machine_arn) == (QUEUE, MACHINE)

@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import math
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,16 +18,15 @@ from unittest.mock import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scoring.errors import DataError
 from scoring.readers.text import csv_object, csv_records, jsonl_object
+from tests.fuzzing import examples
 from tests.unit.scoring.readers.reading import COMPRESSORS, Read, read_object
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1700"))
-"""Of each test: all of them take about a minute. A longer hunt: `FUZZ_EXAMPLES=20000 pytest -k fuzz`."""
-SLOW = settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+fuzzed = examples(quick=150, fuzz=2_000)
 TYPES = {"a": "double", "n": "int64", "s": "string", "f": "bool", "i": "int8", "r": "float"}
 NAMES = ("id", *TYPES)
 
@@ -120,24 +118,24 @@ blocks = st.integers(4, 60)
 batch_rows = st.integers(1, 5)
 
 
+@fuzzed
 @given(contents, blocks, batch_rows, st.booleans())
-@SLOW
 def test_any_bytes_as_csv(folder: Path, content: bytes, block: int, rows: int, header: bool) -> None:
     options = {} if header else {"csv_header": False, "csv_columns": NAMES}
     check_any(folder, "x.csv", (b"id,a,n,s,f,i,r\n" + content) if header else content, block, rows, **options)
 
 
+@fuzzed
 @given(contents, blocks, batch_rows)
-@SLOW
 def test_any_bytes_as_json_lines(folder: Path, content: bytes, block: int, rows: int) -> None:
     check_any(folder, "x.jsonl", b'{"id":"","a":0,"n":0,"s":"","f":true,"i":1,"r":0}\n' + content, block, rows)
 
 
+@fuzzed
 @given(
     st.binary(max_size=300), st.sampled_from(["x.csv", "x.csv.gz", "x.tsv.zst", "x.jsonl", "x.jsonl.gz", "x.parquet"])
 )
 @example(b"{}", "x.jsonl")
-@SLOW
 def test_any_bytes_under_any_name(folder: Path, content: bytes, key: str) -> None:
     outcome(folder, key, content)
 
@@ -155,21 +153,21 @@ def damaged(content: bytes, how: list[tuple[int, int, bytes]]) -> bytes:
     return content
 
 
+@fuzzed
 @given(st.lists(st.tuples(*[cells] * 7), max_size=12), mutations, blocks, batch_rows)
-@SLOW
 def test_damaged_csv(folder: Path, table: list[Any], how: list[Any], block: int, rows: int) -> None:
     check_any(
         folder, "x.csv", b"id,a,n,s,f,i,r\n" + damaged(written(table, ",", "\n", csv.QUOTE_MINIMAL), how), block, rows
     )
 
 
+@fuzzed
 @given(
     st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, st.sampled_from([1, 2.5, "x", None, True, [1]])))),
     mutations,
     blocks,
     batch_rows,
 )
-@SLOW
 def test_damaged_json_lines(folder: Path, lines: list[Any], how: list[Any], block: int, rows: int) -> None:
     head = json.dumps(dict.fromkeys(NAMES)).encode()
     body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -185,14 +183,14 @@ pq.write_table(
 )
 
 
+@fuzzed
 @given(mutations)
-@SLOW
 def test_damaged_parquet(folder: Path, how: list[Any]) -> None:
     outcome(folder, "x.parquet", damaged(PARQUET.getvalue(), [(at * 7, length, new) for at, length, new in how]))
 
 
+@fuzzed
 @given(st.sampled_from([".gz", ".zst"]), mutations)
-@SLOW
 def test_damaged_compression(folder: Path, end: str, how: list[Any]) -> None:
     content = COMPRESSORS[end](b"id,a,n,s,f,i,r\n" + b"1,2,3,x,true,5,6\n" * 50)
     found = outcome(folder, "x.csv" + end, damaged(content, how))
@@ -214,6 +212,7 @@ text_cells = st.text(
 )
 
 
+@fuzzed
 @given(
     st.integers(1, 4).flatmap(lambda width: st.lists(st.tuples(*[text_cells] * width), min_size=1, max_size=12)),
     st.tuples(
@@ -224,7 +223,6 @@ text_cells = st.text(
     blocks,
     st.sampled_from(sorted(COMPRESSORS)),
 )
-@SLOW
 def test_csv_is_read_as_pythons_module_reads_it(
     folder: Path, table: list[Any], dialect: tuple[str, str, int], block: int, end: str
 ) -> None:
@@ -244,8 +242,8 @@ def test_csv_is_read_as_pythons_module_reads_it(
 numbers = st.floats(allow_nan=False) | st.integers(-(2**63), 2**63 - 1)
 
 
+@fuzzed
 @given(st.lists(st.tuples(text_cells, numbers, st.integers(-(2**70), 2**70)), max_size=12), blocks)
-@SLOW
 def test_numbers_of_csv_are_those_that_python_reads(folder: Path, table: list[Any], block: int) -> None:
     content = b"id,a,n\r\n" + written(table, ",", "\r\n", csv.QUOTE_MINIMAL)
     with blocks_of(block):
@@ -285,10 +283,10 @@ def can_be_text(row: dict[str, Any]) -> bool:
     return True
 
 
+@fuzzed
 @given(
     st.lists(json_rows.filter(can_be_text), max_size=10), st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n"]), blocks
 )
-@SLOW
 def test_json_lines_are_read_as_pythons_module_reads_them(
     folder: Path, lines: list[dict[str, Any]], ascii_only: bool, line_end: str, block: int
 ) -> None:

@@ -66,10 +66,10 @@ def test_row_groups_can_be_read_by_themselves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "why"),
     [
-        ("x.csv", "its key has no part 'month=…/', which partition_columns takes a column from: move the object"),
-        ("month=1/month=2/x.csv", "its key says month more than once"),
+        ("x.csv", "its key has no part 'month=…/', which partition_columns needs: move the object"),
+        ("month=1/month=2/x.csv", "its key has month more than once"),
         ("month=july/x.csv", "its key says month='july', and the record expects a int32: move the object"),
-        ("month=%FF/x.csv", "its key says month=%FF, which is not UTF-8 when decoded"),
+        ("month=%FF/x.csv", "its key has month=%FF, which is not UTF-8 when decoded"),
     ],
 )
 def test_a_key_that_does_not_say_the_column_is_refused(tmp_path: Path, key: str, why: str) -> None:

@@ -1,21 +1,47 @@
-"""Files whose footer is not what a writer would write."""
+"""Parquet files with changed footers, and footers as Python values."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from contract.dataset.thrift_compact import (
+    BINARY,
+    LIST,
+    STRUCT,
+    Struct,
+    Value,
+    binary,
+    integer,
+    list_elements,
+    read_list,
+    read_struct,
+    write_list,
+    write_struct,
+)
 from scoring.splice.footer.parsed_footer import FileField, GroupField, read_footer
-from scoring.splice.spans import Struct, Value, read_list, read_struct, write_list, write_struct
 
-_LIST, _STRUCT = 9, 12
+
+def decoded(data: bytes, kind: int = STRUCT) -> Any:
+    """Decode a value: a struct to a dict by field number, a list to a list, text to bytes, anything else to an int."""
+    if kind == STRUCT:
+        return {
+            field: decoded(value.raw, value.kind) if value.raw else value.kind
+            for field, value in read_struct(data).items()
+        }
+    if kind == LIST:
+        inner, spans, _ = list_elements(data)
+        return [decoded(data[start:end], inner) for start, end in spans]
+    return binary(data) if kind == BINARY else integer(data)
 
 
 def footer_of(file: bytes) -> bytes:
+    """Return the footer of a file's bytes."""
     length = int.from_bytes(file[-8:-4], "little")
     return file[-8 - length : -8]
 
 
 def with_footer(path: Path, footer: bytes, magic: bytes = b"PAR1") -> Path:
-    """The same file with another footer."""
+    """Replace the footer of a file."""
     with path.open("rb") as file:
         start = read_footer(file).start
     data = path.read_bytes()[:start]
@@ -24,20 +50,20 @@ def with_footer(path: Path, footer: bytes, magic: bytes = b"PAR1") -> Path:
 
 
 def changed(path: Path, change: Callable[[Struct], None]) -> Path:
-    """The same file with this change in its FileMetaData."""
+    """Change the FileMetaData of a file."""
     struct = read_struct(footer_of(path.read_bytes()))
     change(struct)
     return with_footer(path, write_struct(struct))
 
 
 def in_first(field: int, change: Callable[[Struct], None]) -> Callable[[Struct], None]:
-    """A change in the first struct of a list."""
+    """Return a change of the first struct in a list."""
 
     def apply(struct: Struct) -> None:
-        items = read_list(struct[field], _STRUCT)
+        items = read_list(struct[field], STRUCT)
         first = read_struct(items[0])
         change(first)
-        struct[field] = Value(_LIST, write_list(_STRUCT, [write_struct(first), *items[1:]]))
+        struct[field] = Value(LIST, write_list(STRUCT, [write_struct(first), *items[1:]]))
 
     return apply
 
@@ -51,11 +77,11 @@ def in_first_chunk(change: Callable[[Struct], None]) -> Callable[[Struct], None]
 
 
 def in_first_column(change: Callable[[Struct], None]) -> Callable[[Struct], None]:
-    """A change in the first ColumnMetaData."""
+    """Return a change of the first ColumnMetaData."""
 
     def apply(chunk: Struct) -> None:
         column = read_struct(chunk[3].raw)
         change(column)
-        chunk[3] = Value(_STRUCT, write_struct(column))
+        chunk[3] = Value(STRUCT, write_struct(column))
 
     return in_first_chunk(apply)

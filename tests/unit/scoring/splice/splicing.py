@@ -30,17 +30,17 @@ def refusal(source: Path, columns: Sequence[pa.Field]) -> str | None:
 
 
 def splice(
-    source: Path, path: Path, columns: pa.Table, batch_sizes: Iterable[int] = (1 << 16,), piece_rows: int = 1 << 16
+    source: Path, path: Path, columns: pa.Table, batch_sizes: Iterable[int] = (1 << 16,), rows_per_part: int = 1 << 16
 ) -> Path:
     """Splice these columns in batches of these sizes, again and again; pieces are smaller than usual where asked.
 
     Of every second number of rows the pieces go through a file, as those of large objects do.
     """
-    in_memory = prediction_chunks._BYTES_IN_MEMORY if columns.num_rows % 2 else -1
+    in_memory = prediction_chunks._MAX_BYTES_IN_MEMORY if columns.num_rows % 2 else -1
     with SpliceSource(source) as opened:
         with (
-            patch.object(prediction_chunks, "_MOST_ROWS", piece_rows),
-            patch.object(prediction_chunks, "_BYTES_IN_MEMORY", in_memory),
+            patch.object(prediction_chunks, "_MAX_ROWS", rows_per_part),
+            patch.object(prediction_chunks, "_MAX_BYTES_IN_MEMORY", in_memory),
         ):
             sink = SplicedWriter(path, opened, list(columns.schema))
         return _written(sink, columns, batch_sizes)

@@ -127,7 +127,7 @@ def test_a_source_that_closes_waits_for_its_hash(
             return real(descriptor, count, offset)
 
         monkeypatch.setattr(os, "pread", pread)
-        opened.hash_on(pool)
+        opened.start_hashing(pool)
         assert begun.wait(30)
         threading.Timer(0.1, go_on.set).start()
     assert read_closed == [False]

@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.dataset.thrift_compact import CompactReader
 from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, read_footer
+from tests.fuzzing import examples
 from tests.unit.scoring.splice.any_file import LEAVES
+from tests.unit.scoring.splice.footers import decoded
 from tests.unit.scoring.splice.splicing import splice
 
 ROWS = 6_000
@@ -108,7 +109,7 @@ def test_page_indexes_say_where_each_page_is_and_what_is_in_it(spliced: Path, ta
     for number, group in enumerate(footer.groups):
         for name, raw in zip(table.column_names, group.chunks, strict=True):
             rows = table.column(name).slice(number * GROUP_ROWS, GROUP_ROWS).to_pylist()
-            chunk = dict(CompactReader(raw).fields())
+            chunk = decoded(raw)
             pages, index = _page_index(data, chunk)
             assert pages[0][_OFFSET] == chunk[ChunkField.METADATA][ColumnField.DATA_PAGE]
             firsts = [page[_FIRST_ROW] for page in pages]
@@ -117,7 +118,7 @@ def test_page_indexes_say_where_each_page_is_and_what_is_in_it(spliced: Path, ta
             for page, first, end, least, most in zip(
                 pages, firsts, [*firsts[1:], GROUP_ROWS], index[_LEAST], index[_MOST], strict=True
             ):
-                header = dict(CompactReader(data[page[_OFFSET] : page[_OFFSET] + page[_BYTES]]).fields())
+                header = decoded(data[page[_OFFSET] : page[_OFFSET] + page[_BYTES]])
                 assert header[_DATA_PAGE_HEADER][1] == end - first
                 assert (_decoded(name, least), _decoded(name, most)) == (min(rows[first:end]), max(rows[first:end]))
 
@@ -125,9 +126,9 @@ def test_page_indexes_say_where_each_page_is_and_what_is_in_it(spliced: Path, ta
 def _page_index(data: bytes, chunk: dict[int, Any]) -> tuple[list[dict[int, Any]], dict[int, Any]]:
     """The locations of a column chunk's pages, and its ColumnIndex."""
     at, size = chunk[ChunkField.OFFSET_INDEX], chunk[ChunkField.OFFSET_INDEX_BYTES]
-    locations = dict(CompactReader(data[at : at + size]).fields())[1]
+    locations = decoded(data[at : at + size])[1]
     at, size = chunk[ChunkField.COLUMN_INDEX], chunk[ChunkField.COLUMN_INDEX_BYTES]
-    return locations, dict(CompactReader(data[at : at + size]).fields())
+    return locations, decoded(data[at : at + size])
 
 
 def _decoded(name: str, value: bytes) -> Any:
@@ -138,38 +139,35 @@ def _decoded(name: str, value: bytes) -> Any:
 @pytest.mark.parametrize(
     ("kind", "values"), LEAVES, ids=lambda value: str(value) if isinstance(value, pa.DataType) else ""
 )
-def test_statistics_of_pieces_are_those_of_the_whole(
-    kind: pa.DataType, values: st.SearchStrategy[object], tmp_path: Path
+@examples(quick=8, fuzz=100)
+@given(data=st.data())
+def test_merged_statistics_equal_those_of_an_undivided_column(
+    kind: pa.DataType, values: st.SearchStrategy[object], data: st.DataObject, tmp_path: Path
 ) -> None:
-    """A column that is put together from pieces of two rows has the statistics that pyarrow gives it in one."""
-
-    @given(st.lists(st.none() | values, min_size=3, max_size=9))
-    @settings(max_examples=15, deadline=None)
-    def are_the_same(cells: list[object]) -> None:
-        column = pa.table({"p": pa.array(cells, kind)})
-        pq.write_table(pa.table({"id": range(len(cells))}), tmp_path / "source.parquet")
-        pq.write_table(column, tmp_path / "whole.parquet", use_dictionary=False)
-        spliced = splice(tmp_path / "source.parquet", tmp_path / "spliced.parquet", column, piece_rows=2)
-        assert pq.read_table(spliced, columns=["p"]).column("p").to_pylist() == column.column("p").to_pylist()
-        found = pq.read_metadata(spliced).row_group(0).column(1).statistics
-        whole = pq.read_metadata(tmp_path / "whole.parquet").row_group(0).column(0).statistics
-        assert (found is None) == (whole is None)
-        if found is None:
-            return
-        assert found.null_count == whole.null_count
-        # Where the order of a type is not known they say nothing, which is never wrong.
-        if found.has_min_max:
-            assert (found.min, found.max) == (whole.min, whole.max)
-        elif whole.has_min_max:
-            assert pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind) or kind == pa.float16()
-
-    are_the_same()
+    """A column of parts of two rows each has the statistics that pyarrow gives the whole column."""
+    cells = data.draw(st.lists(st.none() | values, min_size=3, max_size=9))
+    column = pa.table({"p": pa.array(cells, kind)})
+    pq.write_table(pa.table({"id": range(len(cells))}), tmp_path / "source.parquet")
+    pq.write_table(column, tmp_path / "whole.parquet", use_dictionary=False)
+    spliced = splice(tmp_path / "source.parquet", tmp_path / "spliced.parquet", column, rows_per_part=2)
+    assert pq.read_table(spliced, columns=["p"]).column("p").to_pylist() == column.column("p").to_pylist()
+    found = pq.read_metadata(spliced).row_group(0).column(1).statistics
+    whole = pq.read_metadata(tmp_path / "whole.parquet").row_group(0).column(0).statistics
+    assert (found is None) == (whole is None)
+    if found is None:
+        return
+    assert found.null_count == whole.null_count
+    # Where the order of a type is not known they say nothing, which is never wrong.
+    if found.has_min_max:
+        assert (found.min, found.max) == (whole.min, whole.max)
+    elif whole.has_min_max:
+        assert pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind) or kind == pa.float16()
 
 
 def test_not_a_number_is_in_no_limits(tmp_path: Path) -> None:
     column = pa.table({"p": [1.0, 2.0, float("nan"), float("nan"), 3.0, float("nan")]})
     pq.write_table(pa.table({"id": range(6)}), tmp_path / "source.parquet", write_page_index=True)
-    spliced = splice(tmp_path / "source.parquet", tmp_path / "x.parquet", column, piece_rows=2)
+    spliced = splice(tmp_path / "source.parquet", tmp_path / "x.parquet", column, rows_per_part=2)
     # The second piece has no limits, so that the whole says none: nobody may leave out what it holds.
     assert not pq.read_metadata(spliced).row_group(0).column(1).statistics.has_min_max
     assert str(pq.read_table(spliced).column("p").to_pylist()) == str(column.column("p").to_pylist())
@@ -179,6 +177,6 @@ def test_text_too_long_for_statistics_hides_nothing(tmp_path: Path) -> None:
     """pyarrow gives a piece no limits when they are long; the others' limits must not pass for the whole's."""
     column = pa.table({"p": ["b", "b", "z" * 10_000, "a", "c", "c"]})
     pq.write_table(pa.table({"id": range(6)}), tmp_path / "source.parquet")
-    spliced = splice(tmp_path / "source.parquet", tmp_path / "x.parquet", column, piece_rows=2)
+    spliced = splice(tmp_path / "source.parquet", tmp_path / "x.parquet", column, rows_per_part=2)
     for value in ("a", "z" * 10_000):
         assert pq.read_table(spliced, filters=pc.field("p") == value).num_rows == 1

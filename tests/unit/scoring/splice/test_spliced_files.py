@@ -6,22 +6,18 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from tests.unit.scoring.splice.any_file import LEAVES, AnyFile, any_files
 from tests.unit.scoring.splice.readers import READERS, Reader
 from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, refusal, splice
 from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
-_THOROUGH = settings(
-    max_examples=80,
-    deadline=None,
-    # Always the same files: a library that fails at what it reads must not fail a build at random.
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+# Always the same files: a library that fails at what it reads must not fail a build at random.
+_read_by_libraries = examples(quick=15, fuzz=150, derandomize=True)
 
 
 def check(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> None:
@@ -33,26 +29,26 @@ def check(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> No
         assert reader.values(after, name) == expected.column(name).to_pylist(), (reader.name, name)
 
 
+@_read_by_libraries
 @given(any_files(), _BATCH_SIZES, st.integers(1, 30))
-@_THOROUGH
-def test_every_library_reads_both(file: AnyFile, batch_sizes: list[int], piece_rows: int) -> None:
-    _splice_and_check(file, batch_sizes, piece_rows, [reader for reader in READERS if reader.nested])
+def test_every_library_reads_both(file: AnyFile, batch_sizes: list[int], rows_per_part: int) -> None:
+    _splice_and_check(file, batch_sizes, rows_per_part, [reader for reader in READERS if reader.nested])
 
 
+@_read_by_libraries
 @given(any_files(nested=False), _BATCH_SIZES, st.integers(1, 30))
-@_THOROUGH
 def test_every_library_reads_both_where_nothing_is_nested(
-    file: AnyFile, batch_sizes: list[int], piece_rows: int
+    file: AnyFile, batch_sizes: list[int], rows_per_part: int
 ) -> None:
-    _splice_and_check(file, batch_sizes, piece_rows, [reader for reader in READERS if not reader.nested])
+    _splice_and_check(file, batch_sizes, rows_per_part, [reader for reader in READERS if not reader.nested])
 
 
-def _splice_and_check(file: AnyFile, batch_sizes: list[int], piece_rows: int, readers: list[Reader]) -> None:
+def _splice_and_check(file: AnyFile, batch_sizes: list[int], rows_per_part: int, readers: list[Reader]) -> None:
     with TemporaryDirectory() as folder:
         source = file.write(Path(folder) / "source.parquet")
         assert refusal(source, PREDICTIONS) is None
         expected = predictions(file.table.num_rows)
-        spliced = splice(source, Path(folder) / "spliced.parquet", expected, batch_sizes, piece_rows)
+        spliced = splice(source, Path(folder) / "spliced.parquet", expected, batch_sizes, rows_per_part)
         _check_footer(pq.read_metadata(source), pq.read_metadata(spliced))
         for reader in readers:
             if reader.can_read(source):
@@ -86,16 +82,16 @@ def test_plain_files_are_read_by_every_library(reader: Reader, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("kind", "values"), LEAVES, ids=lambda value: str(value) if isinstance(value, pa.DataType) else ""
 )
-def test_arrow_reads_every_type(kind: pa.DataType, values: st.SearchStrategy[object], tmp_path: Path) -> None:
-    @given(st.lists(st.none() | values, min_size=3, max_size=9))
-    @settings(max_examples=5, deadline=None)
-    def reads(cells: list[object]) -> None:
-        table = pa.table({"x": pa.array(cells, kind)})
-        pq.write_table(table, tmp_path / "source.parquet", row_group_size=2, write_page_index=True)
-        spliced = splice(tmp_path / "source.parquet", tmp_path / "spliced.parquet", predictions(len(cells)))
-        assert pq.read_table(spliced).select(["x"]).equals(pq.read_table(tmp_path / "source.parquet"))
-
-    reads()
+@examples(quick=5, fuzz=50)
+@given(data=st.data())
+def test_arrow_reads_every_type(
+    kind: pa.DataType, values: st.SearchStrategy[object], data: st.DataObject, tmp_path: Path
+) -> None:
+    cells = data.draw(st.lists(st.none() | values, min_size=3, max_size=9))
+    table = pa.table({"x": pa.array(cells, kind)})
+    pq.write_table(table, tmp_path / "source.parquet", row_group_size=2, write_page_index=True)
+    spliced = splice(tmp_path / "source.parquet", tmp_path / "spliced.parquet", predictions(len(cells)))
+    assert pq.read_table(spliced).select(["x"]).equals(pq.read_table(tmp_path / "source.parquet"))
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)

@@ -27,9 +27,9 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=[prediction_chunks._BYTES_IN_MEMORY, -1], ids=["in memory", "in a file"])
+@pytest.fixture(params=[prediction_chunks._MAX_BYTES_IN_MEMORY, -1], ids=["in memory", "in a file"])
 def opened(source: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[SpliceSource]:
-    monkeypatch.setattr(prediction_chunks, "_BYTES_IN_MEMORY", request.param)
+    monkeypatch.setattr(prediction_chunks, "_MAX_BYTES_IN_MEMORY", request.param)
     with SpliceSource(source) as opened:
         yield opened
 
@@ -168,5 +168,5 @@ def test_what_is_held_does_not_depend_on_the_row_groups(tmp_path: Path, out: Pat
             most = max(most, pa.total_allocated_bytes() - before)
         sink.close()
     # Encoded in one go they are 64 MB.
-    assert most < 3 * prediction_chunks._PIECE_BYTES
+    assert most < 3 * prediction_chunks._PART_BYTES
     assert pq.read_metadata(out).row_group(0).column(1).num_values == rows

@@ -276,11 +276,11 @@ def test_code_is_not_run_unless_the_record_allows_it(frame: pd.DataFrame, model:
 
 
 def test_records_that_make_no_sense_are_refused_when_they_are_written() -> None:
-    with pytest.raises(InvalidInputError, match="set custom_code if you trust it"):
+    with pytest.raises(InvalidInputError, match="Set custom_code if you trust"):
         spec_of("custom")
     with pytest.raises(InvalidInputError, match="output_types"):
         spec_of("sklearn-joblib", output_types=("double",))
-    with pytest.raises(InvalidInputError, match="2, one an output column"):
+    with pytest.raises(InvalidInputError, match="2, one per output column"):
         custom(output_columns=("a", "b"), output_types=("double",))
     with pytest.raises(InvalidInputError, match="Arrow types out of"):
         custom(output_types=("decimal",))

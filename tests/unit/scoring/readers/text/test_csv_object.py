@@ -165,7 +165,7 @@ def test_columns_of_one_name_are_kept_apart_for_whoever_refuses_them(tmp_path: P
         ("x.csv", b"", r"object 'x\.csv' is empty \(0 bytes\), and CSV has at least its columns: write it again"),
         ("x.csv", b"\n \n"[:1], r"cannot be read as CSV: it holds no data"),
         ("x.csv.gz", gzip.compress(b""), r"cannot be read as CSV in gzip: it holds no data"),
-        ("x.csv", b"a\0b,c\n", r"its header holds NUL bytes, so it is no text"),
+        ("x.csv", b"a\0b,c\n", r"its header has NUL bytes, so it is not text"),
         ("x.csv", b"a\xff,c\n", r"its header is not UTF-8 \(byte 0xff\)"),
         ("x.csv", b'"a"b,c\n', r"its header cannot be read \(',' expected after '\"'\)"),
         ("x.csv", b"\xff\xfea\0", r"is not CSV as its name says, it looks like text in UTF-16"),

@@ -158,9 +158,9 @@ def test_nulls_are_counted_where_they_decide_a_dtype(tmp_path: Path) -> None:
     [
         (b"", r"is empty \(0 bytes\), and JSON Lines has at least its columns"),
         (b"\n\n", "cannot be read as JSON Lines: it holds no data"),
-        (b'[{"a":1},\n{"a":2}]', r"the first is '\[\{\"a\":1\},': it is a JSON array, write one object a line"),
-        (b"{}\n{}\n", "the JSON objects of its beginning have no field, so there is no column to score"),
-        (b"a,b\n1,2\n", "no line of its beginning is a JSON object; the first is 'a,b'"),
+        (b'[{"a":1},\n{"a":2}]', r"the first is '\[\{\"a\":1\},': it is a JSON array, write one object per line"),
+        (b"{}\n{}\n", "its first JSON objects have no fields, so there is no column to score"),
+        (b"a,b\n1,2\n", "none of its first lines is a JSON object; the first is 'a,b'"),
         (b"PAR1....", "is not JSON Lines as its name says, it looks like Parquet"),
     ],
 )

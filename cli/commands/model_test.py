@@ -1,0 +1,114 @@
+"""`fleetscore models test`: score a sample on this machine, as a job would."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import rich_click as click
+
+from cli.command_line import Command, argument
+from cli.documents.artifact import fetch_artifact, hash_artifact
+from cli.documents.model_document import read_draft
+from cli.failures import CommandError, ExitStatus
+from cli.invocation import Invocation
+from cli.options import FILE, count, model_argument
+from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample
+from cli.stage.catalog import Catalog, no_current
+from cli.views.models import score_json, score_view
+from contract.catalog.models import ModelVersion
+from contract.problems import InvalidInputError, Problem
+
+_ANY_DATASET = "sample"
+"""Dataset of a record that names none; a test does not need it."""
+
+
+@click.command(
+    "test",
+    cls=Command,
+    examples="""
+    fleetscore models test churn sample.parquet
+    fleetscore models test churn sample.csv --record churn/model.json --rows 20
+    """,
+)
+@model_argument
+@argument(
+    "sample",
+    type=FILE,
+    metavar="SAMPLE",
+    help="A Parquet, CSV or JSON Lines file; the end of its name tells its format.",
+)
+@click.option("--version", metavar="V", help="A version of the catalog. Default: the current one.")
+@click.option(
+    "--record", type=FILE, metavar="MODEL.json", help="A record as `register` takes it, instead of the catalog's."
+)
+@click.option("--artifact", metavar="PATH", help="Its model.tar.gz, with --record. Default: the record's.")
+@click.option("--rows", type=count, default="5", metavar="N", help="First rows to show. Default: 5.")
+@click.pass_obj
+def test(
+    invocation: Invocation,
+    *,
+    model_id: str,
+    sample: Path,
+    version: str | None,
+    record: Path | None,
+    artifact: str | None,
+    rows: int,
+) -> ExitStatus:
+    """Score a sample on this machine with the container's code.
+
+    With --record no call of AWS is made, unless the artifact is in S3.
+    """
+    check_sample(sample)
+    output = invocation.output
+    with ExitStack() as stack:
+        if record is not None:
+            if version is not None:
+                raise CommandError("Either --version, of the catalog, or --record, of a file.")
+            tested, path = _from_record(invocation, model_id, record, artifact, stack)
+        elif artifact is not None:
+            raise CommandError("--artifact goes with --record: a version of the catalog has its own artifact.")
+        else:
+            tested, path = _from_catalog(invocation, model_id, version, stack)
+        try:
+            done = score_sample(tested, path, sample, rows=rows)
+        except ScoringFailedError as error:
+            if error.log and (invocation.debug or not error.explained):
+                output.notice(error.log)
+            raise
+    if done.log:
+        output.notice(done.log)
+    shown = (tested, done.preview, done.notes)
+    output.data(score_json(*shown), *score_view(*shown))
+    return ExitStatus.SUCCEEDED
+
+
+def _from_record(
+    invocation: Invocation, model_id: str, record: Path, artifact: str | None, stack: ExitStack
+) -> tuple[ModelVersion, Path]:
+    """Return the version that a record describes, and its artifact as a local file while `stack` is open."""
+    flags = {} if artifact is None else {"artifact": artifact}
+    draft = read_draft(f"@{record}", flags).over({"model_id": model_id, "dataset": _ANY_DATASET})
+    document = draft.document()
+    if document.model_id != model_id:
+        problem = Problem("model_id", document.model_id, f"{model_id!r}, the model that is to be tested")
+        raise InvalidInputError(f"model {model_id}", [problem])
+    s3 = invocation.connection.client("s3") if document.artifact.startswith("s3://") else None
+    path, problems = stack.enter_context(fetch_artifact(document.artifact, draft.folder, s3))
+    if path is None:
+        raise InvalidInputError(f"model {model_id}", problems)
+    hashed = hash_artifact(path)
+    return document.model_version(document.version or "unregistered", hashed.sha256, hashed.size), path
+
+
+def _from_catalog(
+    invocation: Invocation, model_id: str, version: str | None, stack: ExitStack
+) -> tuple[ModelVersion, Path]:
+    """Return a version of the catalog, and its artifact as a local file while `stack` is open."""
+    catalog = Catalog(invocation.connection, invocation.deployment())
+    model, versions = catalog.show(model_id, version)
+    if version is None and model is None:
+        raise CommandError(no_current(model_id))
+    name = version or (model.current_version if model is not None else "")
+    found = next((known for known in versions if known.spec.version == name), None)
+    if found is None:
+        raise CommandError(f"Model {model_id} names version {name} as current, and has no such version.")
+    return found, stack.enter_context(catalog.artifact(found))

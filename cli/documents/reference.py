@@ -1,0 +1,62 @@
+"""The generated parts of the reference documents: `python -m cli.documents.reference docs/reference` writes them."""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cli.documents.model_document import ModelDocument
+from contract.catalog.model_spec import ModelSpec
+from contract.catalog.models import ModelVersion
+from contract.schema.field_table import field_table
+from contract.schema.json_schema import json_schema
+from contract.workflow.request_schema import request_schema, schema_text, training_request_schema
+
+COMMAND = "python -m cli.documents.reference docs/reference"
+"""What to run after a change of a field."""
+
+_BEGIN = "<!-- Generated from the code by `" + COMMAND + "`. -->"
+_END = "<!-- End of the generated part. -->"
+
+
+def model_schema() -> dict[str, Any]:
+    """Return the JSON Schema of `model.json`, the file that `fleetscore models register` reads."""
+    return json_schema(
+        ModelDocument,
+        title="Fleetscore model",
+        description="A model version to register: fleetscore models register @model.json.",
+    )
+
+
+def record_table() -> str:
+    """Return the reference table of a version's record, with the fields of its `spec` first."""
+    return field_table(ModelSpec, ModelVersion, without=("spec",))
+
+
+def generated(folder: Path) -> Mapping[Path, str]:
+    """Return the current text of every document that is generated, as a whole or between two markers."""
+    record = folder / "model-record.md"
+    return {
+        folder / "request.schema.json": schema_text(request_schema()),
+        folder / "training-request.schema.json": schema_text(training_request_schema()),
+        folder / "model.schema.json": schema_text(model_schema()),
+        record: between_markers(record.read_text(encoding="utf-8"), record_table()),
+    }
+
+
+def between_markers(document: str, content: str) -> str:
+    """Replace what is between the two markers of a Markdown document.
+
+    Raises:
+        ValueError: if the document lacks a marker.
+    """
+    pattern = re.compile(rf"({re.escape(_BEGIN)}\n).*?({re.escape(_END)}\n)", re.DOTALL)
+    if pattern.search(document) is None:
+        raise ValueError(f"The document lacks the lines {_BEGIN!r} and {_END!r}.")
+    return pattern.sub(lambda match: f"{match[1]}\n{content}\n{match[2]}", document)
+
+
+if __name__ == "__main__":
+    for path, text in generated(Path(sys.argv[1])).items():
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,66 @@
+"""Options and arguments that several commands share, and converters for their values."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rich_click as click
+
+from cli.command_line import argument
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+
+def words(text: str) -> list[str]:
+    """Split `A,B` into its words, without blanks around them and without empty ones."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def cells(text: str) -> list[str]:
+    """Split `A,B` at its commas; empty cells and blanks count."""
+    return text.split(",")
+
+
+def count(text: str) -> int:
+    """Return a whole number from 0."""
+    if not (text.isascii() and text.isdigit()):
+        raise click.BadParameter(f"{text!r} is not a whole number from 0.")
+    return int(text)
+
+
+def model_argument(handler: F) -> F:
+    return argument("model_id", metavar="MODEL_ID", help="The model's id in the catalog.")(handler)
+
+
+def version_argument(handler: F) -> F:
+    return argument("version", metavar="VERSION", help="The version's name.")(handler)
+
+
+def reason_option(handler: F) -> F:
+    option = click.option("--reason", default="", metavar="TEXT", help="Reason, kept in the model's history.")
+    return option(handler)
+
+
+def request_option(handler: F) -> F:
+    option = click.option(
+        "--input", "request", default="{}", metavar="JSON|@file",
+        help="The request. Default: {}: every enabled model.",
+    )  # fmt: skip
+    return option(handler)
+
+
+def start_options(handler: F) -> F:
+    """--name, --wait and --check, of commands that start an execution."""
+    for option in (
+        click.option(
+            "--check",
+            is_flag=True,
+            help="Validate the request without calling AWS (exit status 0 or 2); start nothing.",
+        ),
+        click.option("--wait", is_flag=True, help="Follow it until it ends; its outcome is the exit status."),
+        click.option("--name", metavar="NAME", help="The execution's id. Default: the time and a random suffix."),
+    ):
+        handler = option(handler)
+    return handler

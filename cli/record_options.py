@@ -1,0 +1,61 @@
+"""The options of `models register` and `import`: one per field of a model's record, in groups."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import rich_click as click
+
+from cli.documents.record_flags import REQUIRED, Kind, RecordFlag, record_flags
+from cli.options import cells, words
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+REQUIRED_PANEL = "Required, unless model.json or the registry has them"
+"""Heading of the required fields in the help screens."""
+
+_TYPES: dict[Kind, Callable[[str], Any]] = {
+    "text": str,
+    "integer": int,
+    "number": float,
+    "words": words,
+    "cells": cells,
+    "pairs": str,
+}
+
+
+def record_options(*, artifact: bool) -> Callable[[F], F]:
+    """Add an option for every field of a model's record, with or without the artifact."""
+
+    def add(handler: F) -> F:
+        for flag in reversed(record_flags()):
+            if artifact or flag.field != "artifact":
+                handler = _option(flag)(handler)
+        return handler
+
+    return add
+
+
+def given_fields(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record's fields that the command line gives, out of all parameters of a command."""
+    fields = {flag.field: parameters.get(flag.field) for flag in record_flags()}
+    return {name: value for name, value in fields.items() if value is not None and value != ()}
+
+
+def given_flags(fields: Mapping[str, Any]) -> list[str]:
+    """Return the flags of these fields, as people write them."""
+    return [flag.flag for flag in record_flags() if flag.field in fields]
+
+
+def _option(flag: RecordFlag) -> Callable[[F], F]:
+    panel = REQUIRED_PANEL if flag.group == REQUIRED else flag.group
+    # Every default is None, which tells a field that is not given from one that is given as empty.
+    settings: dict[str, Any] = {"help": flag.help, "panel": panel, "default": None}
+    if flag.kind == "switch":
+        settings |= {"is_flag": True, "flag_value": flag.switch_value}
+    else:
+        settings |= {
+            "type": _TYPES[flag.kind],
+            "metavar": flag.metavar or flag.field.upper(),
+            "multiple": flag.kind == "pairs",
+        }
+    return click.option(flag.flag, flag.field, **settings)

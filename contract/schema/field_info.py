@@ -1,0 +1,98 @@
+"""What a field of a dataclass means, in its metadata: flags, schemas and reference tables follow
+from it.
+
+A new field is one edit: declare it with `field(metadata=describe("What it means."))`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contract.checks import Check, is_of_type
+from contract.problems import Problem
+
+_KEY = "fleetscore"
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """What people and programs are told about a field."""
+
+    text: str
+    """The meaning in one or two sentences of plain text."""
+    check: Check | None = None
+    """The rule for its value, where its type does not say everything."""
+    default: str = ""
+    """The default in words; empty: the default value says it."""
+    group: str = ""
+    """Heading under which the command lists the field's flag."""
+    flag: str = ""
+    """Name of the command's flag; empty: the field's name, as in `--key-columns`."""
+    flag_help: str = ""
+    """Help of the flag, if `text` does not fit, as for a flag that turns something off."""
+    metavar: str = ""
+    """Placeholder for the flag's value."""
+    see: str = ""
+    """Markdown that only the reference table adds, such as a link."""
+
+
+def describe(
+    text: str,
+    *,
+    check: Check | None = None,
+    default: str = "",
+    group: str = "",
+    flag: str = "",
+    flag_help: str = "",
+    metavar: str = "",
+    see: str = "",
+) -> Mapping[str, FieldInfo]:
+    """Return the `metadata` of a dataclass field; the arguments are those of `FieldInfo`.
+
+    >>> from dataclasses import dataclass, field, fields
+    >>> @dataclass
+    ... class Parcel:
+    ...     grams: int = field(metadata=describe("Weight, in grams.", metavar="G"))
+    >>> info_of(fields(Parcel)[0]).text
+    'Weight, in grams.'
+    """
+    return {_KEY: FieldInfo(text, check, default, group, flag, flag_help, metavar, see)}
+
+
+def info_of(field: dataclasses.Field[Any]) -> FieldInfo:
+    """Return what `describe` said about a field; an empty text if it said nothing."""
+    found = field.metadata.get(_KEY)
+    return found if isinstance(found, FieldInfo) else FieldInfo("")
+
+
+def is_required(field: dataclasses.Field[Any]) -> bool:
+    """Tell whether a field has no default."""
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def check_fields(record: Any) -> list[Problem]:
+    """Check every field of a dataclass that declares a check, in the order of the fields."""
+    problems: list[Problem] = []
+    for field in dataclasses.fields(record):
+        check = info_of(field).check
+        value = getattr(record, field.name)
+        if check is not None and is_of_type(value, check.json_type):
+            problems += check.problems(field.name, value)
+    return problems
+
+
+def values_of(cls: type, record: Any) -> dict[str, Any]:
+    """Return the values that a record has for the fields of a dataclass that it shares.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Size:
+    ...     width: int
+    >>> @dataclass
+    ... class Box(Size):
+    ...     label: str
+    >>> values_of(Size, Box(3, "tea"))
+    {'width': 3}
+    """
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(cls)}

@@ -1,0 +1,202 @@
+"""The functions that the state machines call, each with its size, variables and permissions.
+
+Compare the permissions of a function with its code in `lambdas/<name>`.
+"""
+
+import json
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+
+from contract import codec, environment, layout
+from contract.catalog.image_variants import ImageVariant
+from infra.functions.function_factory import ONE_VCPU_MB, FunctionSpec
+from infra.permissions import allow, allow_key, allow_listing, allow_listing_below, allow_table
+from infra.settings import AppSettings
+from infra.stack_outputs import Storage
+
+_LONGEST = Duration.minutes(15)
+"""The longest timeout that Lambda allows."""
+_EXECUTION_RESULTS = (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layout.QUARANTINE_PREFIX)
+
+
+def workflow_functions(
+    settings: AppSettings, storage: Storage, image_uris: Mapping[ImageVariant, str]
+) -> list[FunctionSpec]:
+    """Return the functions of both state machines, scoring first."""
+    variables = {
+        environment.TABLE_NAME: storage.table_name,
+        environment.DATASETS_BUCKET: storage.datasets_bucket,
+        environment.MODELS_BUCKET: storage.models_bucket,
+        environment.RESULTS_BUCKET: storage.results_bucket,
+        environment.RECORD_DAYS: str(settings.record_days),
+    }
+    defaults = {
+        environment.DEFAULT_COMPUTE: json.dumps(codec.to_json(settings.compute)),
+        environment.DEFAULT_MAX_CONCURRENCY: str(settings.default_max_concurrency),
+        environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{settings.default_tolerated_failure_percentage:g}",
+        environment.IMAGE_URIS: json.dumps(dict(image_uris)),
+    }
+    return [
+        _plan_execution(storage, {**variables, **defaults}),
+        _record_attempt(storage, variables),
+        _verify_output(storage, variables),
+        _classify_failure(storage, variables),
+        _summarize_execution(storage, variables),
+        _prepare_training(storage, variables),
+        _plan_training(storage, {**variables, **defaults}),
+        _register_model_version(storage, variables),
+    ]
+
+
+def _plan_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    return FunctionSpec(
+        name="plan_execution",
+        # Lists whole datasets and writes one spec per job, in parallel.
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
+        variables=variables,
+        permissions=[
+            allow_listing(storage.datasets_bucket, storage.models_bucket),
+            allow(
+                ["s3:GetObject"],
+                # The beginning or end of a dataset's first object tells its columns.
+                storage.objects_arn(storage.datasets_bucket, "*"),
+                storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
+                _executions(storage),
+                storage.objects_arn(storage.results_bucket, f"{layout.UPLOADS_PREFIX}*"),
+            ),
+            # Without it S3 reports a missing upload manifest as access denied.
+            allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
+            allow(["s3:PutObject"], _executions(storage)),
+            allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"], query_index=True),
+            allow_key(storage),
+        ],
+    )
+
+
+def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    return FunctionSpec(
+        name="record_attempt",
+        # Reads a ledger with one commit per object and model.
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
+        variables=variables,
+        permissions=[
+            allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
+            allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
+            allow_table(storage, ["GetItem", "PutItem"]),
+            allow_key(storage),
+        ],
+    )
+
+
+def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    return FunctionSpec(
+        name="verify_output",
+        # Reads a ledger with one commit per object and model.
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
+        variables=variables,
+        permissions=[
+            allow_listing(storage.datasets_bucket),
+            allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
+            allow(["s3:GetObject"], _executions(storage)),
+            allow_table(storage, ["GetItem", "PutItem"]),
+            allow_key(storage),
+        ],
+    )
+
+
+def _classify_failure(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    return FunctionSpec(
+        name="classify_failure",
+        memory_mb=512,
+        timeout=Duration.minutes(1),
+        variables=variables,
+        permissions=[
+            # The ledger's keys tell whether the attempt committed anything.
+            allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
+            allow_table(storage, ["GetItem", "Query", "PutItem"]),
+            allow_key(storage),
+        ],
+    )
+
+
+def _summarize_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    return FunctionSpec(
+        name="summarize_execution",
+        # Reads every job record of an execution.
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
+        variables=variables,
+        permissions=[
+            allow(["s3:PutObject"], _executions(storage)),
+            allow_table(storage, ["GetItem", "Query", "PutItem", "UpdateItem"]),
+            # The waiting task may belong to any state machine; only its token identifies it.
+            allow(["states:SendTaskSuccess", "states:SendTaskFailure"], "*"),
+            allow_key(storage),
+        ],
+    )
+
+
+def _prepare_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    return FunctionSpec(
+        name="prepare_training",
+        memory_mb=512,
+        timeout=Duration.minutes(5),
+        variables=variables,
+        permissions=[
+            allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"], query_index=True),
+            allow_key(storage),
+        ],
+    )
+
+
+def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    return FunctionSpec(
+        name="plan_training",
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
+        variables=variables,
+        permissions=[
+            allow_listing(storage.datasets_bucket),
+            allow(
+                ["s3:GetObject"],
+                # The footer of a dataset's first object tells its columns.
+                storage.objects_arn(storage.datasets_bucket, "*"),
+                storage.objects_arn(storage.models_bucket, layout.code_key("*", "*")),
+                _executions(storage),
+            ),
+            # Without it S3 reports a missing code archive as access denied.
+            allow_listing_below(storage.models_bucket, layout.CODE_PREFIX),
+            allow(["s3:PutObject"], _executions(storage)),
+            allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"], query_index=True),
+            allow_key(storage),
+        ],
+    )
+
+
+def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    return FunctionSpec(
+        name="register_model_version",
+        # Reads a whole artifact once, whatever its size, and has S3 copy it.
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
+        variables=variables,
+        permissions=[
+            allow_listing(storage.datasets_bucket),
+            allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
+            allow(["s3:GetObject"], _executions(storage)),
+            allow(
+                ["s3:PutObject", "s3:AbortMultipartUpload"],
+                storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
+            ),
+            allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"]),
+            allow_key(storage),
+        ],
+    )
+
+
+def _executions(storage: Storage) -> str:
+    return storage.objects_arn(storage.results_bucket, f"{layout.EXECUTIONS_PREFIX}*")

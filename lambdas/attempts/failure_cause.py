@@ -1,0 +1,88 @@
+"""Read the Cause of a failure that a Catch caught: plain text, or JSON whose form depends on what
+failed.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The parts of a Cause. A part that it does not have is empty."""
+
+    message: str = ""
+    """The most useful text for a person."""
+    status: str = ""
+    """ProcessingJobStatus or TrainingJobStatus, when a SageMaker job did not succeed."""
+    exit_message: str = ""
+    failure_reason: str = ""
+    ran_out_of_time: bool = False
+    """True: the job reached its MaxRuntimeInSeconds."""
+    waited_too_long: bool = False
+    """True: a spot training job reached its MaxWaitTimeInSeconds, which includes waits for
+    capacity.
+    """
+
+
+def read_cause(cause: str) -> Cause:
+    """Parse a Cause: the describe result of a job or an execution, the error of a function, or
+    plain text.
+    """
+    try:
+        data = json.loads(cause)
+    except json.JSONDecodeError:
+        return Cause(message=cause.strip())
+    if not isinstance(data, dict):
+        return Cause(message=cause.strip())
+    if "ProcessingJobStatus" in data:
+        return _read_processing_job(data)
+    if "TrainingJobStatus" in data:
+        return _read_training_job(data)
+    if "ExecutionArn" in data and "Status" in data:
+        text = ": ".join(part for part in (_text(data, "Error"), _text(data, "Cause")) if part)
+        return Cause(message=text or f"the execution ended as {_text(data, 'Status')}")
+    return Cause(message=_text(data, "errorMessage") if "errorMessage" in data else cause.strip())
+
+
+def _read_processing_job(data: dict[str, Any]) -> Cause:
+    exit_message, failure_reason = _text(data, "ExitMessage"), _text(data, "FailureReason")
+    status = _text(data, "ProcessingJobStatus")
+    return Cause(
+        message=exit_message or failure_reason or f"the processing job ended as {status}",
+        status=status,
+        exit_message=exit_message,
+        failure_reason=failure_reason,
+        ran_out_of_time=_ran_out_of_time(data),
+    )
+
+
+def _read_training_job(data: dict[str, Any]) -> Cause:
+    failure_reason, status = _text(data, "FailureReason"), _text(data, "TrainingJobStatus")
+    detail = _text(data, "SecondaryStatus")
+    return Cause(
+        message=failure_reason or f"the training job ended as {detail or status}",
+        status=status,
+        failure_reason=failure_reason,
+        ran_out_of_time=detail == "MaxRuntimeExceeded",
+        waited_too_long=detail == "MaxWaitTimeExceeded",
+    )
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _ran_out_of_time(described: dict[str, Any]) -> bool:
+    """Return whether the job reached its run time limit.
+
+    SageMaker reports such a job as Stopped, like a manual stop.
+    """
+    condition = described.get("StoppingCondition")
+    limit = condition.get("MaxRuntimeInSeconds") if isinstance(condition, dict) else None
+    started, ended = described.get("ProcessingStartTime"), described.get("ProcessingEndTime")
+    if not (isinstance(limit, int) and isinstance(started, (int, float)) and isinstance(ended, (int, float))):
+        return False
+    # Times in the `.sync` result are in epoch milliseconds.
+    return (ended - started) / 1_000 >= limit

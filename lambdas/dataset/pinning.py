@@ -1,0 +1,120 @@
+"""Pin a dataset: which of its objects are data, whether their keys can be scored, and whether they
+changed since."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from contract import layout
+from contract.dataset.formats import EXTENSIONS_TEXT, format_of
+from contract.job.scoring_spec import PinnedObject
+from contract.names import check_object_key
+from contract.problems import Problem
+from lambdas.shown_text import list_first
+from lambdas.stage.object_store import StoredObject
+
+_MAX_KEY_BYTES = 1_024
+"""Longest key that S3 accepts, in bytes."""
+_SUFFIXES = (*layout.OUTPUT_SUFFIXES.values(), ".json")
+"""Suffixes that follow an object's key in the names of its outputs and of its commit marker."""
+_MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len("..unfinished")
+"""Longest part of a key, in bytes. The container uses it as a file name, with a suffix and a mark
+for unfinished."""
+
+
+def is_data(key: str) -> bool:
+    """Return whether an object counts as data, by its key relative to the dataset.
+
+    Folder placeholders do not. Nor does an object when its name, or one of its folders, begins with
+    "_" or ".": Spark and Hive skip such objects too, because writers keep there what they have not
+    committed yet.
+    """
+    *folders, name = key.split("/")
+    # A folder such as `_year=2013` is a partition whose column has that name.
+    hidden = any(folder.startswith((".", "_")) and "=" not in folder for folder in folders if folder not in (".", ".."))
+    return bool(name) and not name.startswith(("_", ".")) and not hidden
+
+
+def pin_objects(
+    dataset: str, listing: Iterable[StoredObject], datasets_bucket: str, max_output_prefix_bytes: int
+) -> tuple[tuple[PinnedObject, ...], list[Problem]]:
+    """Return the data objects of a listing as they are now, and what is wrong with the dataset.
+
+    `max_output_prefix_bytes` is an upper bound for the part of an output's key that precedes the
+    object's key.
+    """
+    data = [entry for entry in listing if is_data(entry.key)]
+    field = f"dataset {dataset!r}"
+    if not data:
+        uri = layout.s3_uri(datasets_bucket, layout.dataset_prefix(dataset))
+        expected = f"at least one object with data below {uri}"
+        return (), [Problem(field, "no objects", expected, "Upload the dataset, or name another one.")]
+    problems: list[Problem] = []
+    unknown = [entry.key for entry in data if format_of(entry.key) is None]
+    if unknown:
+        remedy = (
+            f"These do not: {list_first(unknown)}. Convert or remove them, or rename them to begin with '_', so that "
+            "they are skipped."
+        )
+        found = f"{len(unknown):,} of {len(data):,} objects in an unknown format"
+        problems.append(Problem(field, found, f"only objects that end in {EXTENSIONS_TEXT}", remedy))
+    pinned: list[PinnedObject] = []
+    for entry in data:
+        key_problems = check_object_key(f"{field}: object key", entry.key)
+        key_problems = key_problems or _check_length(field, entry.key, _MAX_KEY_BYTES - max_output_prefix_bytes)
+        problems.extend(key_problems)
+        if not key_problems:
+            pinned.append(PinnedObject(entry.key, entry.size, entry.etag))
+    problems += _check_collisions(field, [item.key for item in pinned])
+    return tuple(pinned), problems
+
+
+def replaced_objects(pinned: Iterable[PinnedObject], listing: Iterable[StoredObject]) -> tuple[str, ...]:
+    """Return the pinned objects that were replaced or removed since, each with what changed. New
+    objects do not count."""
+    current = {entry.key: entry for entry in listing}
+    changed: list[str] = []
+    for item in pinned:
+        entry = current.get(item.key)
+        if entry is None:
+            changed.append(f"{item.key} (removed)")
+        elif (entry.size, entry.etag) != (item.size, item.etag):
+            changed.append(
+                f"{item.key} ({item.size:,} bytes and ETag {item.etag}, now {entry.size:,} and {entry.etag})"
+            )
+    return tuple(changed)
+
+
+def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:
+    if len(key.encode()) > max_bytes:
+        expected = f"at most {max_bytes} bytes, so that its predictions' key fits into {_MAX_KEY_BYTES:,} bytes"
+        return [Problem(f"{field}: object key", key, expected, "Give the object a shorter name.")]
+    if max(len(part.encode()) for part in key.split("/")) > _MAX_NAME_BYTES:
+        expected = f"at most {_MAX_NAME_BYTES} bytes between two '/', because it becomes a file name"
+        return [Problem(f"{field}: object key", key, expected, "Give the object a shorter name.")]
+    return []
+
+
+def _check_collisions(field: str, keys: Sequence[str]) -> list[Problem]:
+    """Refuse objects whose files would collide in the container or in S3.
+
+    Two cases: an object's key, or that of an output or marker, is also a folder of other objects;
+    or two objects would have one output, as `a.csv` and `a.csv.parquet` would both have
+    `a.csv.parquet`.
+    """
+    files = {key + suffix: key for key in keys for suffix in ("", *_SUFFIXES)}
+    folders = {str(folder) for key in keys for folder in PurePosixPath(key).parents}
+    shared = {key for output_format in layout.OUTPUT_SUFFIXES for key in _keys_with_shared_output(keys, output_format)}
+    colliding = sorted({files[name] for name in folders & files.keys()} | shared)
+    if not colliding:
+        return []
+    expected = (
+        f"no object whose key, alone or followed by one of {', '.join(_SUFFIXES)}, is a folder of other objects, and "
+        "no two objects with the same output"
+    )
+    return [Problem(f"{field}: object key", list_first(colliding), expected, "Rename these objects.")]
+
+
+def _keys_with_shared_output(keys: Sequence[str], output_format: str) -> list[str]:
+    names = Counter(layout.output_name(key, output_format) for key in keys)
+    return [key for key in keys if names[layout.output_name(key, output_format)] > 1]

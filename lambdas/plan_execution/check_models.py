@@ -1,0 +1,121 @@
+"""Stage 3 of the plan: check each model's image and artifact, and its columns in the dataset that
+it scores."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from contract import layout
+from contract.catalog.image_variants import ImageVariant
+from contract.catalog.models import ModelVersion
+from contract.dataset.input_options import InputOptions
+from contract.dataset.partitions import partition_values
+from contract.job.job_input import input_of
+from contract.job.scoring_spec import PinnedObject
+from contract.problems import Problem
+from lambdas.dataset.object_columns import columns_or_none, first_of
+from lambdas.dataset.parquet_footer import Column
+from lambdas.plan_execution.choose_models import Assignment
+from lambdas.plan_execution.pin_datasets import Snapshots
+from lambdas.planning.model_checks import check_columns, check_images
+from lambdas.shown_text import list_first
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.parallel import in_parallel
+
+
+def check_models(
+    assignments: Sequence[Assignment],
+    snapshots: Snapshots,
+    deployed_images: Collection[ImageVariant],
+    deployment: Deployment,
+) -> list[Problem]:
+    """Return what is wrong with the models, so that no job starts that must fail."""
+    versions = [assignment.version for assignment in assignments]
+    return [
+        *check_images(versions, deployed_images),
+        *_check_artifacts(versions, deployment),
+        *_check_columns(assignments, snapshots.objects, deployment),
+    ]
+
+
+def _check_artifacts(versions: Sequence[ModelVersion], deployment: Deployment) -> list[Problem]:
+    def check(version: ModelVersion) -> list[Problem]:
+        size = deployment.store.artifact_bytes(version.spec.model_id, version.spec.version)
+        return check_artifact(version, size, deployment.settings.models_bucket)
+
+    return [problem for problems in in_parallel(check, versions) for problem in problems]
+
+
+def check_artifact(version: ModelVersion, size: int | None, models_bucket: str) -> list[Problem]:
+    """Check that the artifact exists with the registered size. `size` is in bytes; None means there
+    is no object."""
+    spec = version.spec
+    uri = layout.s3_uri(models_bucket, layout.artifact_key(spec.model_id, spec.version))
+    field = f"model {spec.model_id!r} version {spec.version!r}: artifact"
+    if size is None:
+        expected = f"an object at {uri} that the functions may read"
+        return [Problem(field, None, expected, "Upload it, or register the model again.")]
+    if size != spec.artifact_bytes:
+        expected = f"the {spec.artifact_bytes:,} bytes that were registered, at {uri}"
+        return [Problem(field, f"{size:,} bytes", expected, "Register the changed artifact as a new version.")]
+    return []
+
+
+def _check_columns(
+    assignments: Sequence[Assignment], objects: Mapping[str, Sequence[PinnedObject]], deployment: Deployment
+) -> list[Problem]:
+    """Compare the columns that each model needs with the first object of its dataset.
+
+    An object that cannot be read is left to its job, which fails alone, as for any other damaged
+    object.
+    """
+    firsts = {dataset: first for dataset, pinned in objects.items() if (first := first_of(pinned)) is not None}
+
+    def reading(assignment: Assignment) -> tuple[str, InputOptions]:
+        """Return what the columns depend on. Columns of Parquet do not depend on the model's
+        options."""
+        is_parquet = assignment.dataset in firsts and firsts[assignment.dataset].key.endswith(".parquet")
+        return assignment.dataset, InputOptions() if is_parquet else input_of(assignment.version.spec).options
+
+    def read(reading: tuple[str, InputOptions]) -> Sequence[Column] | None:
+        dataset, options = reading
+        return columns_or_none(dataset, firsts[dataset], options, deployment.store)
+
+    # Each object is read once per distinct reading, however many models share it.
+    readings = list(dict.fromkeys(found for item in assignments if (found := reading(item))[0] in firsts))
+    columns = dict(zip(readings, in_parallel(read, readings), strict=True))
+    unpartitioned: dict[tuple[str, tuple[str, ...]], Mapping[str, str]] = {}
+    problems: list[Problem] = []
+    for assignment in assignments:
+        version, dataset, names = assignment.version, assignment.dataset, assignment.version.spec.partition_columns
+        if (dataset, names) not in unpartitioned:
+            unpartitioned[dataset, names] = keys_without_partitions(objects.get(dataset, ()), names)
+        problems += check_partitions(version, dataset, unpartitioned[dataset, names])
+        own = columns.get(reading(assignment))
+        if own is not None:
+            # Columns that a key lacks are reported by `check_partitions`.
+            from_key = [Column(name, None) for name in names]
+            problems += check_columns(version, dataset, firsts[dataset].key, [*own, *from_key])
+    return problems
+
+
+def keys_without_partitions(objects: Iterable[PinnedObject], names: Sequence[str]) -> dict[str, str]:
+    """Return the keys that lack values for these partition columns, each with the reason."""
+    reasons: dict[str, str] = {}
+    for item in objects if names else ():
+        try:
+            partition_values(item.key, names)
+        except ValueError as error:
+            reasons[item.key] = str(error)
+    return reasons
+
+
+def check_partitions(version: ModelVersion, dataset: str, reasons: Mapping[str, str]) -> list[Problem]:
+    """Refuse a model whose partition columns some keys lack. `reasons` come from
+    `keys_without_partitions`."""
+    if not reasons:
+        return []
+    spec = version.spec
+    field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: partition_columns"
+    names = ", ".join(f"'{name}=…/'" for name in spec.partition_columns)
+    first = next(iter(reasons.values()))
+    found = f"{len(reasons):,} objects whose keys lack them: {list_first(list(reasons))}"
+    return [Problem(field, found, f"only objects whose keys have the parts {names}", f"The first one: {first}.")]

@@ -1,0 +1,143 @@
+"""Stage 1 of the plan: choose the models that are scored, and the dataset of each."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from contract.catalog.models import Model, ModelVersion
+from contract.problems import Problem
+from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
+from lambdas.plan_execution.upload_manifest import Uploads
+from lambdas.shown_text import list_first
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.job_table import JobTable
+
+_SUGGESTED_IDS = 50
+"""Most unknown ids for which similar ones are searched: a search takes time per pair of ids, and a
+request has room for tens of thousands of them."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A model version and the dataset that it scores."""
+
+    version: ModelVersion
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The models that are scored."""
+
+    assignments: tuple[Assignment, ...]
+    datasets: tuple[str, ...]
+    """Each dataset once. A dataset that the request names is here even when no model was found for
+    it."""
+    problems: tuple[Problem, ...]
+
+
+def choose_models(request: ExecutionRequest, uploads: Uploads | None, deployment: Deployment) -> Choice:
+    """Choose the current versions of the request's models, and for each the request's dataset or
+    its own."""
+    models, problems = _find_models(request.models, deployment.table)
+    versions, found = check_versions(models, deployment.table.current_versions(models))
+    problems += found
+    dataset = request.dataset if uploads is None else uploads.dataset
+    if uploads is not None and not isinstance(request.models, tuple):
+        versions, found = choose_by_dataset(uploads.dataset, versions)
+        problems += found
+    assignments = tuple(Assignment(version, dataset or version.dataset) for version in versions)
+    datasets = sorted({assignment.dataset for assignment in assignments}) or ([dataset] if dataset else [])
+    return Choice(assignments, tuple(datasets), tuple(problems))
+
+
+def _find_models(wanted: Sequence[str] | ModelFilter | None, table: JobTable) -> tuple[list[Model], list[Problem]]:
+    if wanted is None or isinstance(wanted, ModelFilter):
+        return choose_from_catalog(wanted, table.all_models())
+    known = table.models(wanted)
+    all_found = len(known) == len(wanted)
+    catalog_ids = [] if all_found else [model.model_id for model in table.all_models()]
+    return choose_by_id(wanted, known, catalog_ids)
+
+
+def choose_by_id(
+    model_ids: Sequence[str], known: Mapping[str, Model], catalog_ids: Sequence[str]
+) -> tuple[list[Model], list[Problem]]:
+    """Return the enabled models with these ids. `catalog_ids` are all ids there are, for
+    suggestions."""
+    chosen: list[Model] = []
+    problems: list[Problem] = []
+    for index, model_id in enumerate(model_ids):
+        field = f"models[{index}]"
+        model = known.get(model_id)
+        if model is None:
+            candidates = catalog_ids if len(problems) < _SUGGESTED_IDS else ()
+            problems.append(Problem(field, model_id, "the id of a registered model", _suggest(model_id, candidates)))
+        elif not model.enabled:
+            remedy = f"Enable it with `fleetscore models enable {model_id}`, or leave it out."
+            problems.append(Problem(field, model_id, "a model that is enabled", remedy))
+        else:
+            chosen.append(model)
+    return chosen, problems
+
+
+def _suggest(model_id: str, catalog_ids: Sequence[str]) -> str:
+    similar = difflib.get_close_matches(model_id, catalog_ids, n=3)
+    if similar:
+        return f"Did you mean {' or '.join(map(repr, similar))}?"
+    return "List the registered models with `fleetscore models list`."
+
+
+def choose_from_catalog(wanted: ModelFilter | None, catalog: Sequence[Model]) -> tuple[list[Model], list[Problem]]:
+    """Return every enabled model, or those that have all the tags of the filter."""
+    enabled = [model for model in catalog if model.enabled]
+    if not enabled:
+        found = f"{len(catalog):,} models, none of them enabled" if catalog else "an empty catalog"
+        remedy = "Register one with `fleetscore models register`."
+        return [], [Problem("models", found, "at least one enabled model", remedy)]
+    if wanted is None:
+        return enabled, []
+    chosen = [model for model in enabled if _has_tags(model, wanted.tags)]
+    if chosen:
+        return chosen, []
+    disabled = [model.model_id for model in catalog if not model.enabled and _has_tags(model, wanted.tags)]
+    remedy = f"These models have them but are disabled: {list_first(disabled)}." if disabled else _known_tags(enabled)
+    return [], [Problem("models.tags", dict(wanted.tags), "tags that at least one enabled model has", remedy)]
+
+
+def _has_tags(model: Model, tags: Mapping[str, str]) -> bool:
+    return all(model.tags.get(name) == value for name, value in tags.items())
+
+
+def _known_tags(models: Iterable[Model]) -> str:
+    tags = sorted({f"{name}={value}" for model in models for name, value in model.tags.items()})
+    return f"Tags in the catalog: {list_first(tags)}." if tags else "No enabled model has any tag."
+
+
+def check_versions(
+    models: Sequence[Model], versions: Mapping[str, ModelVersion]
+) -> tuple[list[ModelVersion], list[Problem]]:
+    """Return the current version of each model, from `versions` by model id."""
+    problems = [
+        Problem(
+            f"model {model.model_id!r}: current_version",
+            model.current_version,
+            "a version that is registered",
+            f"Register it with `fleetscore models register` or disable the model with "
+            f"`fleetscore models disable {model.model_id}`.",
+        )
+        for model in models
+        if model.model_id not in versions
+    ]
+    return [versions[model.model_id] for model in models if model.model_id in versions], problems
+
+
+def choose_by_dataset(dataset: str, versions: Sequence[ModelVersion]) -> tuple[list[ModelVersion], list[Problem]]:
+    """Return the models whose own dataset this is: uploads are not scored by models of other
+    datasets."""
+    chosen = [version for version in versions if version.dataset == dataset]
+    if chosen or not versions:
+        return chosen, []
+    expected = f"at least one chosen model whose own dataset is {dataset!r}"
+    remedy = "Register one, or name the models in the request of the setting `uploads`."
+    return [], [Problem("models", f"{len(versions):,} models of other datasets", expected, remedy)]

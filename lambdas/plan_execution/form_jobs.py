@@ -1,0 +1,168 @@
+"""Stage 4 of the plan: form jobs of the models that can share one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.model_spec import ModelSpec
+from contract.catalog.models import Compute
+from contract.dataset.formats import format_of
+from contract.dataset.input_options import InputOptions
+from contract.job.job_input import can_share, input_of
+from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.problems import Problem
+from contract.status import JobStatus
+from contract.table.records import JobRecord
+from contract.workflow.messages import JobPointer
+from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.plan_execution.choose_models import Assignment
+
+MAX_COMMITS = 100_000
+"""Most objects times models per job. VerifyOutput reads one commit marker for each, at an estimated
+4 ms of CPU."""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job of the plan, before it is written."""
+
+    job_id: str
+    dataset: str
+    models: tuple[ModelSpec, ...]
+    objects: tuple[PinnedObject, ...]
+    compute: Compute
+    max_attempts: int
+
+    @property
+    def input_bytes(self) -> int:
+        return sum(item.size for item in self.objects)
+
+    @property
+    def image(self) -> ImageVariant:
+        """The image that serves all models of the job."""
+        return image_of(self.models[0].framework, self.models[0].accelerator)
+
+    def spec(self, execution_id: str, dataset_bucket: str) -> JobSpec:
+        return JobSpec(execution_id, self.job_id, self.dataset, dataset_bucket, self.models, self.objects)
+
+    def record(self, execution_id: str, created_at: str, image_uri: str = "") -> JobRecord:
+        return JobRecord(
+            execution_id=execution_id,
+            job_id=self.job_id,
+            status=JobStatus.PENDING,
+            dataset=self.dataset,
+            model_ids=tuple(model.model_id for model in self.models),
+            model_versions=tuple(model.version for model in self.models),
+            object_count=len(self.objects),
+            input_bytes=self.input_bytes,
+            compute=self.compute,
+            max_attempts=self.max_attempts,
+            created_at=created_at,
+            image_uri=image_uri,
+        )
+
+    def pointer(self, execution_id: str) -> JobPointer:
+        return JobPointer(execution_id, self.job_id, attempt=1)
+
+
+class _SharedBy(NamedTuple):
+    """What all models of a job have in common."""
+
+    dataset: str
+    compute: Compute
+    max_attempts: int
+    image: ImageVariant
+    options: InputOptions
+    partition_columns: tuple[str, ...]
+
+
+def form_jobs(
+    request: ExecutionRequest,
+    assignments: Sequence[Assignment],
+    objects: Mapping[str, tuple[PinnedObject, ...]],
+    stage_default: Compute,
+) -> list[PlannedJob]:
+    """Return the jobs, largest first, so that the longest does not start last.
+
+    Models share a job only when they share dataset, compute, attempts, image, and the way objects
+    are read. Compute settings of the request override those of the model, which override those of
+    the stage.
+    """
+    requested = Compute(instance_type=request.instance_type, instance_count=request.instance_count)
+    models: dict[_SharedBy, list[ModelSpec]] = {}
+    for assignment in sorted(assignments, key=lambda item: item.version.spec.model_id):
+        version, dataset, spec = assignment.version, assignment.dataset, assignment.version.spec
+        if request.tolerated_quarantine_fraction is not None:
+            spec = replace(spec, tolerated_quarantine_fraction=request.tolerated_quarantine_fraction)
+        compute = requested.over(version.compute).over(stage_default)
+        reading = input_of(spec)
+        shared = _SharedBy(
+            dataset=dataset,
+            compute=_limit_instances(compute, len(objects[dataset])),
+            max_attempts=version.max_attempts,
+            image=image_of(spec.framework, spec.accelerator),
+            options=reading.options,
+            partition_columns=reading.partition_columns,
+        )
+        models.setdefault(shared, []).append(spec)
+    jobs = [
+        PlannedJob(_job_id(group), by.dataset, group, objects[by.dataset], by.compute, by.max_attempts)
+        for by, specs in models.items()
+        for group in _split_models(
+            specs,
+            request.models_per_job or 1,
+            is_typed_by_models=bool(by.partition_columns) or _has_text(objects[by.dataset]),
+        )
+    ]
+    return sorted(jobs, key=lambda job: (-job.input_bytes * len(job.models), job.job_id))
+
+
+def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
+    """Refuse jobs whose ledger takes over 15 minutes to read: they would fail after everything was
+    scored."""
+    problems = []
+    for job in jobs:
+        if len(job.objects) * len(job.models) > MAX_COMMITS:
+            value = f"{len(job.objects):,} objects for {len(job.models):,} models"
+            remedy = "Lower models_per_job, merge small objects, or split the dataset."
+            expected = f"at most {MAX_COMMITS:,} objects times models"
+            problems.append(Problem(f"job {job.job_id!r}", value, expected, remedy))
+    return problems
+
+
+def _split_models(models: Sequence[ModelSpec], size: int, *, is_typed_by_models: bool) -> list[tuple[ModelSpec, ...]]:
+    """Split models into groups of at most `size`.
+
+    Columns of text objects, and columns from keys, get their types from the models, which must then
+    agree.
+    """
+    groups: list[list[ModelSpec]] = []
+    unfilled: list[tuple[list[ModelSpec], dict[str, str]]] = []
+    for spec in models:
+        types = input_of(spec).types if is_typed_by_models else {}
+        found = next((entry for entry in unfilled if can_share(types, entry[1])), None)
+        if found is None:
+            found = ([], {})
+            groups.append(found[0])
+            unfilled.append(found)
+        found[0].append(spec)
+        found[1].update(types)
+        if len(found[0]) == size:
+            unfilled.remove(found)
+    return [tuple(group) for group in groups]
+
+
+def _has_text(objects: Iterable[PinnedObject]) -> bool:
+    return any((kind := format_of(item.key)) is not None and kind.name != "parquet" for item in objects)
+
+
+def _limit_instances(compute: Compute, object_count: int) -> Compute:
+    # Objects are not split between instances, so an instance beyond their number would idle and
+    # cost.
+    return Compute(instance_count=min(compute.instance_count or 1, object_count)).over(compute)
+
+
+def _job_id(models: Sequence[ModelSpec]) -> str:
+    first = models[0].model_id
+    return first if len(models) == 1 else f"{first}.and-{len(models) - 1}-more"

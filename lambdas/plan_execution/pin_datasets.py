@@ -1,0 +1,48 @@
+"""Stage 2 of the plan: list each dataset once and pin its objects."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from contract import layout
+from contract.job.scoring_spec import PinnedObject
+from contract.problems import Problem
+from lambdas.dataset.pinning import pin_objects
+from lambdas.plan_execution.choose_models import Assignment, Choice
+from lambdas.plan_execution.upload_manifest import Uploads
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.object_store import StoredObject
+from lambdas.stage.parallel import in_parallel
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """The objects that are scored, by dataset, as they were when they were listed."""
+
+    objects: Mapping[str, tuple[PinnedObject, ...]]
+    problems: tuple[Problem, ...]
+
+
+def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment) -> Snapshots:
+    """Pin the objects of each dataset, or only those that were uploaded. Each dataset is listed
+    once, in parallel."""
+    listings: Iterable[Sequence[StoredObject]]
+    if uploads is not None:
+        listings = [uploads.objects]
+    else:
+        listings = in_parallel(deployment.store.dataset_objects, choice.datasets)
+    bucket = deployment.settings.datasets_bucket
+    prefix_bytes = _max_output_prefix_bytes(choice.assignments)
+    objects: dict[str, tuple[PinnedObject, ...]] = {}
+    problems: list[Problem] = []
+    for dataset, listing in zip(choice.datasets, listings, strict=True):
+        objects[dataset], found = pin_objects(dataset, listing, bucket, prefix_bytes)
+        problems += found
+    return Snapshots(objects, tuple(problems))
+
+
+def _max_output_prefix_bytes(assignments: Iterable[Assignment]) -> int:
+    """Return an upper bound for what precedes the object's key in the keys that a job writes."""
+    id_length = max((len(assignment.version.spec.model_id) for assignment in assignments), default=0)
+    names = layout.output_key("d" * 63, "m" * id_length, "e" * 80, "")
+    suffix_length = max(len(layout.marker_key("", "")), *map(len, layout.OUTPUT_SUFFIXES.values()))
+    return len(layout.PREDICTIONS_PREFIX + names) + suffix_length

@@ -1,0 +1,112 @@
+"""The execution's record during planning: open it, close it when the request is refused, or add the
+plan."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from contract import layout
+from contract.names import LABEL
+from contract.problems import Problem
+from contract.status import ExecutionStatus, FailureKind
+from contract.table.records import ExecutionRecord, JobRecord, execution_kind
+from contract.workflow.messages import ExecutionPlan, PlanInput
+from contract.workflow.scoring_request import ExecutionRequest
+from contract.workflow.training_request import TrainingRequest
+from lambdas.errors import ExecutionClosedError, ExecutionNameUsedError, InvalidRequestError
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.parallel import in_parallel
+from lambdas.stage.settings import PlanDefaults
+
+
+def open_execution(event: PlanInput, deployment: Deployment, *, training_execution_id: str = "") -> ExecutionRecord:
+    """Open the execution's record, or return the one that an earlier call opened, with its plan if
+    there is one.
+
+    Raises:
+        InvalidRequestError: when an earlier call refused the request.
+        ExecutionNameUsedError: when another execution with this name has records.
+        ExecutionClosedError: when the execution has ended without a plan.
+    """
+    record = deployment.table.open_execution(
+        ExecutionRecord(
+            execution_id=event.execution_id,
+            execution_arn=event.execution_arn,
+            status=ExecutionStatus.RUNNING,
+            started_at=event.started_at,
+            request_json=json.dumps(event.request, ensure_ascii=False),
+            label=_label(event.request),
+            kind=execution_kind(event.execution_arn),
+            training_execution_id=training_execution_id,
+        )
+    )
+    # The two workflows share the table, so a training and a scoring execution may have the same
+    # name.
+    if (record.started_at, record.execution_arn) != (event.started_at, event.execution_arn):
+        raise ExecutionNameUsedError(event.execution_id, record.started_at, event.started_at)
+    if record.plan is not None:
+        return record
+    if record.status is ExecutionStatus.FAILED:
+        raise InvalidRequestError(record.reason)
+    if record.status is not ExecutionStatus.RUNNING:
+        raise ExecutionClosedError(event.execution_id, record.status)
+    return record
+
+
+def refuse(record: ExecutionRecord, problems: Sequence[Problem], deployment: Deployment) -> InvalidRequestError:
+    """Close the record with every problem, and return the error to raise."""
+    refusal = InvalidRequestError.from_problems(problems)
+    close_refused(record, refusal.reason, deployment)
+    return refusal
+
+
+def close_refused(record: ExecutionRecord, reason: str, deployment: Deployment) -> None:
+    closed = replace(record, status=ExecutionStatus.FAILED, ended_at=deployment.now(), reason=reason)
+    deployment.table.close_execution(closed)
+
+
+def record_plan(
+    record: ExecutionRecord,
+    request: ExecutionRequest | TrainingRequest,
+    job_count: int,
+    deployment: Deployment,
+    defaults: PlanDefaults,
+) -> ExecutionPlan:
+    """Add the plan to the record, which is the last write of a plan; return the plan that is in the
+    record.
+
+    Raises:
+        ExecutionClosedError: when the execution has ended meanwhile; its jobs are then closed too.
+    """
+    percentage = request.tolerated_failure_percentage
+    plan = ExecutionPlan(
+        execution_id=record.execution_id,
+        jobs_bucket=deployment.settings.results_bucket,
+        jobs_key=layout.jobs_key(record.execution_id),
+        job_count=job_count,
+        max_concurrency=request.max_concurrency or defaults.max_concurrency,
+        tolerated_failure_percentage=defaults.tolerated_failure_percentage if percentage is None else percentage,
+    )
+    try:
+        return deployment.table.record_plan(record, plan)
+    except ExecutionClosedError:
+        _close_jobs(record.execution_id, deployment)
+        raise
+
+
+def _close_jobs(execution_id: str, deployment: Deployment) -> None:
+    """Close the jobs of an execution that ended during planning: the step that ended it may not
+    have seen them."""
+    reason = "The execution ended while it was being planned. Start a new execution."
+    ended_at = deployment.now()
+
+    def close(job: JobRecord) -> JobRecord:
+        return deployment.table.close_job(job, ended_at=ended_at, kind=FailureKind.STOPPED, reason=reason)
+
+    for _ in in_parallel(close, deployment.table.jobs(execution_id)):
+        pass
+
+
+def _label(request: object) -> str:
+    label = request.get("execution_label") if isinstance(request, dict) else None
+    return label if isinstance(label, str) and LABEL.accepts(label) else ""

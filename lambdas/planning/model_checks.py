@@ -1,0 +1,74 @@
+"""What both plans check about a model: the columns of its dataset, and the image that it needs."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.model_fields import Feature
+from contract.catalog.model_spec import ModelSpec
+from contract.catalog.models import ModelVersion
+from contract.dataset.columns import holds_every_value
+from contract.problems import Problem
+from lambdas.dataset.parquet_footer import Column
+from lambdas.shown_text import list_first
+
+
+def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVariant]) -> list[Problem]:
+    """Refuse models whose framework is in none of the deployed images, because their jobs could
+    only fail."""
+    problems: list[Problem] = []
+    for version in versions:
+        image = image_of(version.spec.framework, version.spec.accelerator)
+        if image not in deployed:
+            # An accelerator may need another image than the framework does.
+            kind = "framework" if image == image_of(version.spec.framework) else "accelerator"
+            expected = f"one that the deployed images have ({', '.join(deployed)}); it is in {image!r}"
+            remedy = f"Add {image!r} to the setting image_variants and deploy again, or disable the model."
+            field = f"model {version.spec.model_id!r}: {kind}"
+            problems.append(Problem(field, getattr(version.spec, kind), expected, remedy))
+    return problems
+
+
+def check_columns(
+    version: ModelVersion, dataset: str, key: str, columns: Sequence[Column], alternative: str = "register a version"
+) -> list[Problem]:
+    """Check that an object has the columns that a model needs, in types that fit into the model's
+    types.
+
+    `alternative` is what the message names as the way to make the model need other columns.
+    """
+    spec = version.spec
+    field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: features"
+    # A duplicate column needs no check here: the job refuses it.
+    types = {column.name: column.type for column in columns}
+    needed = [(feature.name, feature.type) for feature in spec.features]
+    needed += [(name, "key column") for name in spec.key_columns if name not in {feature for feature, _ in needed}]
+    problems: list[Problem] = []
+    missing = [f"{name} ({kind})" for name, kind in needed if name not in types]
+    if missing:
+        found = f"{key} without {list_first(missing)}"
+        expected = "an object with all columns that the model needs"
+        remedy = f"{_similar_names(spec, types)}Add them to the dataset, or {alternative} for other columns."
+        problems.append(Problem(field, found, expected, remedy))
+    unsuitable = [
+        f"{feature.name} is {types[feature.name]}, not {feature.type}{'' if feature.nullable else ' without nulls'}"
+        for feature in spec.features
+        if not _fits(feature, types.get(feature.name))
+    ]
+    if unsuitable:
+        found = f"{key} where {list_first(unsuitable)}"
+        expected = "types whose every value fits into the type in the model's record"
+        problems.append(Problem(field, found, expected, f"Convert the columns, or {alternative} with their types."))
+    return problems
+
+
+def _fits(feature: Feature, column_type: str | None) -> bool:
+    if column_type is None:
+        return True
+    return holds_every_value(feature.type, column_type) and (feature.nullable or column_type != "null")
+
+
+def _similar_names(spec: ModelSpec, types: Mapping[str, str | None]) -> str:
+    lower = {name.lower(): name for name in types}
+    names = [name for name in (*(f.name for f in spec.features), *spec.key_columns) if name not in types]
+    similar = [f"{lower[name.lower()]} for {name}" for name in names if name.lower() in lower]
+    return f"Column names are case-sensitive; it has {list_first(similar)}. " if similar else ""

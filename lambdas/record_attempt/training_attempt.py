@@ -1,0 +1,73 @@
+"""Form the request of a training job from its spec and recipe."""
+
+from typing import Any
+
+from contract import layout
+from contract.table.records import AttemptRecord, JobRecord
+from contract.training.recipes import ModelRecipe
+from contract.training.training_spec import TrainingSpec
+from contract.workflow.messages import TrainingAttemptPlan
+from lambdas.stage.deployment import Deployment
+
+_PARQUET = "application/x-parquet"
+
+
+def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: Deployment) -> TrainingAttemptPlan:
+    """Return the parts of the training job's request that differ between jobs.
+
+    All attempts share one checkpoint prefix, so that each continues where the last one ended.
+    """
+    execution_id, job_id = job.execution_id, job.job_id
+    spec = deployment.store.training_spec(execution_id, job_id)
+    recipe = deployment.store.recipe_copy(execution_id, job_id)
+    bucket = deployment.settings.results_bucket
+    runtime = job.compute.max_runtime_seconds or 0
+    wait = recipe.compute.wait_seconds(runtime)
+    stopping = {"MaxRuntimeInSeconds": runtime} | ({} if wait is None else {"MaxWaitTimeInSeconds": wait})
+    return TrainingAttemptPlan(
+        training_job_name=attempt.sagemaker_job_name,
+        channels=tuple(_channels(spec, recipe, bucket)),
+        hyperparameters=_script_hyperparameters(recipe),
+        output_uri=layout.s3_uri(bucket, layout.training_output_prefix(execution_id, job_id)),
+        checkpoints_uri=layout.s3_uri(bucket, layout.checkpoints_prefix(execution_id, job_id)),
+        instance_type=attempt.instance_type,
+        volume_size_gb=job.compute.volume_size_gb or 0,
+        spot=recipe.compute.spot,
+        stopping_condition=stopping,
+        longest_seconds=max(stopping.values()),
+        image_uri=job.image_uri,
+    )
+
+
+def _channels(spec: TrainingSpec, recipe: ModelRecipe, bucket: str) -> list[dict[str, Any]]:
+    execution_id, job_id = spec.execution_id, spec.job_id
+
+    def folder(name: str, key: str) -> dict[str, Any]:
+        return _channel(name, "S3Prefix", layout.s3_uri(bucket, key.rpartition("/")[0] + "/"))
+
+    def manifest(name: str) -> dict[str, Any]:
+        uri = layout.s3_uri(bucket, layout.training_manifest_key(execution_id, job_id, name))
+        return {**_channel(name, "ManifestFile", uri), "ContentType": _PARQUET}
+
+    channels = [
+        folder(layout.SPEC_CHANNEL, layout.training_job_spec_key(execution_id, job_id)),
+        manifest(layout.TRAIN_CHANNEL),
+    ]
+    if spec.validation_objects:
+        channels.append(manifest(layout.VALIDATION_CHANNEL))
+    if recipe.code is not None:
+        channels.append(folder(layout.CODE_CHANNEL, layout.job_code_key(execution_id, job_id)))
+    return channels
+
+
+def _channel(name: str, data_type: str, uri: str) -> dict[str, Any]:
+    source = {"S3DataType": data_type, "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def _script_hyperparameters(recipe: ModelRecipe) -> dict[str, str]:
+    """Return the hyperparameters by which SageMaker names the script and its archive."""
+    if recipe.code is None:
+        return {}
+    archive = f"/opt/ml/input/data/{layout.CODE_CHANNEL}/{layout.SOURCE_NAME}"
+    return {"sagemaker_program": recipe.code.program, "sagemaker_submit_directory": archive}

@@ -1,0 +1,23 @@
+"""Text that fits into messages: shortened texts and lists."""
+
+from collections.abc import Sequence
+
+
+def shorten(text: str, max_characters: int) -> str:
+    """Return the text, cut at the end with an ellipsis when it is longer."""
+    return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
+
+
+def list_first(names: Sequence[str], max_names: int = 10, separator: str = ", ") -> str:
+    """Return the first names as text, with a count of the others.
+
+    >>> list_first(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    >>> list_first(["a", "b", "c"], 2, separator="; ")
+    'a; b; and 1 more'
+    """
+    shown = separator.join(names[:max_names])
+    if len(names) <= max_names:
+        return shown
+    before_count = " " if separator == ", " else separator
+    return f"{shown}{before_count}and {len(names) - max_names:,} more"

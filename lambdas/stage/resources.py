@@ -1,0 +1,121 @@
+"""Everything that a function gets from outside of its event, made once per process.
+
+This is the only module that reads the environment and makes AWS clients. A handler calls
+`resources()` and hands the objects that its step needs to the step:
+
+    result = verify_output(pointer, resources().deployment)
+
+Each object is made when a handler first asks for it, because a function has only the variables and
+permissions that its own step needs.
+"""
+
+import os
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.event_bus import EventBus
+from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.job_table import JobTable
+from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.parallel import THREADS
+from lambdas.stage.settings import (
+    EventBusSettings,
+    PlanDefaults,
+    StageSettings,
+    UploadSettings,
+    read_event_bus_settings,
+    read_plan_defaults,
+    read_settings,
+    read_state_machine_arn,
+    read_upload_settings,
+)
+from lambdas.stage.task_tokens import TaskTokens
+from lambdas.stage.upload_queue import UploadQueue
+from lambdas.stage.upload_table import UploadTable
+
+_ATTEMPTS = 8
+"""Attempts per API call, the first one included."""
+_UPLOAD_START_ATTEMPTS = 3
+"""For StartExecution after an upload: its message comes back later anyway, so the function does not
+wait for long."""
+
+
+class Resources:
+    """The settings and AWS clients of this process."""
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        settings = self._settings
+        dynamodb = _dynamodb_client()
+        store = ObjectStore(
+            _client("s3", max_pool_connections=THREADS),
+            datasets_bucket=settings.datasets_bucket,
+            models_bucket=settings.models_bucket,
+            results_bucket=settings.results_bucket,
+        )
+        table = JobTable(dynamodb, settings.table_name, record_days=settings.record_days)
+        uploads = UploadTable(dynamodb, settings.table_name, record_days=settings.record_days)
+        return Deployment(settings, table, uploads, store, clock=lambda: datetime.now(UTC))
+
+    @cached_property
+    def plan_defaults(self) -> PlanDefaults:
+        return read_plan_defaults(os.environ)
+
+    @cached_property
+    def upload_settings(self) -> UploadSettings:
+        return read_upload_settings(os.environ)
+
+    @cached_property
+    def event_bus_settings(self) -> EventBusSettings:
+        return read_event_bus_settings(os.environ)
+
+    @cached_property
+    def event_bus(self) -> EventBus:
+        return EventBus(_client("events"), self.event_bus_settings.bus_name)
+
+    @cached_property
+    def task_tokens(self) -> TaskTokens:
+        return TaskTokens(_client("stepfunctions"))
+
+    @cached_property
+    def scheduled_starter(self) -> ExecutionStarter:
+        return ExecutionStarter(_client("stepfunctions"), read_state_machine_arn(os.environ))
+
+    @cached_property
+    def upload_starter(self) -> ExecutionStarter:
+        client = _client("stepfunctions", attempts=_UPLOAD_START_ATTEMPTS)
+        return ExecutionStarter(client, self.upload_settings.state_machine_arn)
+
+    @cached_property
+    def upload_queue(self) -> UploadQueue:
+        client = boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
+        return UploadQueue(client, self.upload_settings.queue_url)
+
+    @cached_property
+    def _settings(self) -> StageSettings:
+        return read_settings(os.environ)
+
+
+@cache
+def resources() -> Resources:
+    """Return the resources of this process, the same object on each call. Tests call
+    `resources.cache_clear()`."""
+    return Resources()
+
+
+def _client(service: str, *, attempts: int = _ATTEMPTS, **config: Any) -> Any:
+    return boto3.client(service, config=Config(retries={"mode": "standard", "max_attempts": attempts}, **config))
+
+
+def _dynamodb_client() -> Any:
+    # All records of an execution are in one partition, which takes 1,000 writes per second. A large
+    # plan is throttled, and only the adaptive mode then slows down instead of using up its retries.
+    config = Config(max_pool_connections=THREADS, retries={"mode": "adaptive", "max_attempts": 10})
+    # The client of a resource takes and returns plain Python values, and is safe to use from
+    # threads.
+    return boto3.resource("dynamodb", config=config).meta.client

@@ -1,0 +1,60 @@
+"""Answer task tokens of waiting workflows. The only module that calls SendTaskSuccess and
+SendTaskFailure."""
+
+import json
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from contract.codec import to_json
+from contract.status import ExecutionStatus
+from contract.workflow.messages import ExecutionOutcome
+from contract.workflow.scoring_request import TASK_TOKEN_FIELD
+from lambdas.stage.observability import logger
+
+ERRORS = {
+    ExecutionStatus.PARTLY_FAILED: "Fleetscore.PartlyFailed",
+    ExecutionStatus.FAILED: "Fleetscore.Failed",
+}
+"""Error name that a waiting task receives, by the execution's final status."""
+
+
+class TaskTokens:
+    """Tells waiting tasks how an execution ended. Never raises: a lost answer must not fail the
+    execution itself."""
+
+    def __init__(self, stepfunctions: Any) -> None:
+        self._stepfunctions = stepfunctions
+
+    def answer(self, execution_id: str, request_json: str, outcome: ExecutionOutcome) -> bool:
+        """Answer the request's task token, if it has one; return whether Step Functions accepted
+        the answer.
+
+        Step Functions refuses a second answer, and one that nobody waits for any more; both are
+        only logged.
+        """
+        token = token_of(request_json)
+        if not token:
+            return False
+        try:
+            if outcome.status is ExecutionStatus.SUCCEEDED:
+                output = json.dumps({"execution_id": execution_id, **to_json(outcome)}, ensure_ascii=False)
+                self._stepfunctions.send_task_success(taskToken=token, output=output)
+            else:
+                self._stepfunctions.send_task_failure(
+                    taskToken=token, error=ERRORS[outcome.status], cause=outcome.cause
+                )
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("the answer to the task token was refused", error=str(error))
+            return False
+        return True
+
+
+def token_of(request_json: str) -> str:
+    """Return the task token of a request, which may be an invalid one; empty when it has none."""
+    try:
+        request = json.loads(request_json)
+    except (ValueError, RecursionError):
+        return ""
+    token = request.get(TASK_TOKEN_FIELD) if isinstance(request, dict) else None
+    return token if isinstance(token, str) else ""

@@ -1,0 +1,76 @@
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from contract.status import ExecutionStatus
+from contract.workflow.messages import ExecutionOutcome
+from lambdas.stage.task_tokens import TaskTokens, token_of
+
+REQUEST = json.dumps({"models": ["a"], "task_token": "AAAA"})
+
+
+class StepFunctions:
+    """Accepts one answer, then reports the token as timed out."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.answers: list[dict[str, Any]] = []
+        self.error = error
+
+    def send_task_success(self, **answer: str) -> None:
+        self._take(answer)
+
+    def send_task_failure(self, **answer: str) -> None:
+        self._take(answer)
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        if self.error:
+            raise self.error
+        self.answers.append(answer)
+        self.error = ClientError({"Error": {"Code": "TaskTimedOut", "Message": "used"}}, "SendTaskSuccess")
+
+
+def test_success_is_sent_with_the_outcome() -> None:
+    workflow = StepFunctions()
+    outcome = ExecutionOutcome(ExecutionStatus.SUCCEEDED, "s3://results/summary.json", "")
+    assert TaskTokens(workflow).answer("e-1", REQUEST, outcome)
+    (answer,) = workflow.answers
+    assert answer["taskToken"] == "AAAA"
+    told = json.loads(answer["output"])
+    assert (told["execution_id"], told["status"], told["summary_uri"]) == (
+        "e-1",
+        "SUCCEEDED",
+        "s3://results/summary.json",
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(ExecutionStatus.FAILED, "Fleetscore.Failed"), (ExecutionStatus.PARTLY_FAILED, "Fleetscore.PartlyFailed")],
+)
+def test_failure_is_sent_with_its_reason(status: ExecutionStatus, error: str) -> None:
+    workflow = StepFunctions()
+    TaskTokens(workflow).answer("e-1", REQUEST, ExecutionOutcome(status, "", "one job failed"))
+    assert workflow.answers == [{"taskToken": "AAAA", "error": error, "cause": "one job failed"}]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "InvalidToken", "Message": "no"}}, "SendTaskFailure"),
+        ClientError({"Error": {"Code": "TaskDoesNotExist", "Message": "gone"}}, "SendTaskFailure"),
+        EndpointConnectionError(endpoint_url="https://states"),
+    ],
+)
+def test_an_invalid_token_raises_nothing(error: Exception) -> None:
+    outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", "x")
+    assert not TaskTokens(StepFunctions(error)).answer("e-1", REQUEST, outcome)
+
+
+@pytest.mark.parametrize("request_json", ["{}", "[]", "null", "{", '{"task_token": 3}', '{"task_token": null}'])
+def test_a_request_without_a_token_sends_nothing(request_json: str) -> None:
+    workflow = StepFunctions()
+    assert token_of(request_json) == ""
+    assert not TaskTokens(workflow).answer("e-1", request_json, ExecutionOutcome(ExecutionStatus.FAILED, "", "x"))
+    assert workflow.answers == []
