@@ -136,6 +136,19 @@ def anchors_of(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+def test_code_refers_to_documents_that_exist() -> None:
+    folders = ("app.py", "cdk.json", "Makefile", "cli", "contract", "embedded", "examples", "infra", "lambdas")
+    files = [path for name in (*folders, "inference_container", "tests") for path in code_files(ROOT / name)]
+    named = {match for path in files for match in re.findall(r"\bdocs/[\w/-]+\.(?:md|json)\b", path.read_text())}
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def code_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return [file for suffix in ("*.py", "Dockerfile*") for file in path.rglob(suffix)]
+
+
 def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
     for command in ("make demo", "make test"):
         assert f"```\n{command}\n```" in text_of("README.md")
