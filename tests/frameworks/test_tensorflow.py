@@ -179,7 +179,7 @@ class Doubled(keras.layers.Layer):
 def test_a_custom_layer_scores_as_saved_model_but_not_as_keras(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3,)), Doubled(name="doubled"), keras.layers.Dense(1)])
     path = save("keras", model, tmp_path)
-    with pytest.raises(ModelError, match=r"layers or functions of its own .*'Doubled'.*tensorflow-savedmodel"):
+    with pytest.raises(ModelError, match=r"has custom layers or functions .*'Doubled'.*tensorflow-savedmodel"):
         load_model(spec_of("keras", FILES["keras"]), path)
     spec = spec_of("tensorflow-savedmodel", FILES["tensorflow-savedmodel"])
     rows = numbers()
