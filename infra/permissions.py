@@ -28,7 +28,9 @@ def allow_listing_below(bucket: str, *prefixes: str) -> iam.PolicyStatement:
 
 
 def allow_table(storage: Storage, actions: Sequence[str], *, query_index: bool = False) -> iam.PolicyStatement:
-    """Allow DynamoDB actions, given without `dynamodb:`, on the table and perhaps queries of its index."""
+    """Allow DynamoDB actions, given without `dynamodb:`, on the table and perhaps queries of its
+    index.
+    """
     resources = [storage.table_arn]
     actions = [f"dynamodb:{action}" for action in actions]
     if query_index:

@@ -1,7 +1,7 @@
-"""Deployment settings: typed, checked all at once, and read from CDK context in this module only.
+"""The deployment settings, typed and checked all at once. No other module reads the CDK context.
 
-They lie in cdk.json under the context key `fleetscore`; `-c fleetscore.<name>=<value>` replaces
-single ones. docs/reference/settings.md describes each.
+cdk.json has them under the context key `fleetscore`; `-c fleetscore.<name>=<value>` overrides one.
+docs/reference/settings.md describes each.
 """
 
 import json
@@ -48,8 +48,8 @@ _LOG_RETENTION_DAYS = (
 )  # fmt: skip
 
 
-# Lambda takes 4 KB for all variables of a function.
 _LONGEST_UPLOADS = 3_000
+"""Largest `uploads` setting as JSON, in bytes; Lambda allows 4 KB for all variables."""
 
 
 def _check_text(pattern: re.Pattern[str], expected: str, name: str, value: str | None) -> list[Problem]:
@@ -114,7 +114,7 @@ def _check_uploads(name: str, value: tuple[UploadRule, ...]) -> list[Problem]:
 
 @dataclass(frozen=True)
 class VpcSettings:
-    """Where the jobs' network interfaces lie."""
+    """Subnets and security groups of the jobs' network interfaces."""
 
     subnet_ids: tuple[str, ...]
     security_group_ids: tuple[str, ...]
@@ -130,10 +130,10 @@ class VpcSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AppSettings:
-    """One stage. Days are whole days.
+    """The settings of one stage. Periods in days are whole days.
 
-    What may be None has None as its default, and only that: jsii drops every null of a context on
-    its way to Python.
+    A field that may be None must default to None: jsii drops every null of a context on its way to
+    Python.
     """
 
     stage: str
@@ -167,13 +167,14 @@ class AppSettings:
             raise InvalidInputError("settings", problems)
 
     def named_image(self, variant: ImageVariant) -> str | None:
-        """The image in ECR that the settings name for a variant; None: it is built when the stage
-        is deployed.
+        """Return the image in ECR that the settings name for a variant.
+
+        None means that the image is built at deployment.
         """
         return self.image_uri if variant == CORE else self.image_uris.get(variant)
 
     def image_repository_arn(self, variant: ImageVariant = CORE) -> str | None:
-        """The ARN of the repository that holds the image named for a variant."""
+        """Return the ARN of the repository of a variant's image; None if no image is named."""
         found = _IMAGE_URI.fullmatch(self.named_image(variant) or "")
         if found is None:
             return None
@@ -208,7 +209,7 @@ _CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
 
 
 def _check_values(values: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with values of the right types; names that are not there are not looked at."""
+    """Check values that have the right types. Missing names are skipped."""
     problems = [problem for name, check in _CHECKS.items() if name in values for problem in check(name, values[name])]
     account, region = values.get("account"), values.get("region")
     if (account is None) != (region is None):
@@ -224,16 +225,16 @@ def _check_values(values: Mapping[str, Any]) -> list[Problem]:
 
 
 def read_settings(node: Node) -> AppSettings:
-    """The settings in a construct tree's context.
+    """Read the settings from the context of a construct tree.
 
     Raises:
-        InvalidInputError: with every problem there is.
+        InvalidInputError: with every problem found.
     """
     return settings_from_context(node.get_all_context())
 
 
 def settings_from_context(context: Mapping[str, Any]) -> AppSettings:
-    """Like `read_settings`, for a context that has no construct tree yet."""
+    """Read the settings from a context without a construct tree. Raises like `read_settings`."""
     base = context.get(CONTEXT_KEY)
     if not isinstance(base, Mapping):
         remedy = "Run from the repository's root, where cdk.json has the settings."
@@ -246,11 +247,10 @@ def settings_from_context(context: Mapping[str, Any]) -> AppSettings:
     settings, found = decode_fields(AppSettings, values)
     problems += found
     if settings is None:
-        # A value of a wrong type hides what else is wrong: look at the others by themselves.
+        # A value of the wrong type stops the decoding, so check the other values separately.
         refused = {re.split(r"[.\[]", problem.field)[0] for problem in problems} | {"compute"}
         others = _check_values({name: value for name, value in values.items() if name not in refused})
-        # Each schedule stands for itself: one that is ill-formed must not hide another that never
-        # fires.
+        # Check every schedule, so that a malformed one does not hide one that never fires.
         if "schedules" in refused and isinstance(values["schedules"], list):
             others += _check_schedules("schedules", values["schedules"])
         problems += [problem for problem in others if problem not in problems]
@@ -268,9 +268,7 @@ def _without_comments(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _override(values: dict[str, Any], path: list[str], value: Any) -> list[Problem]:
-    """Put a value given as `-c fleetscore.<path>=<value>` in its place; the command line gives text
-    only.
-    """
+    """Apply one `-c fleetscore.<path>=<value>`; on the command line the value is always text."""
     *folders, last = path
     for folder in folders:
         if values.get(folder) is None:
@@ -286,8 +284,8 @@ _TEXT_SETTINGS_AS_NUMBERS = re.compile(r"\d{12}")
 
 
 def _read_text(text: str) -> Any:
-    """Numbers, null, lists and objects are written as JSON; all else is text, and so is an
-    account's number.
+    """Parse numbers, null, lists and objects as JSON; anything else, also an account number, is
+    text.
     """
     if _TEXT_SETTINGS_AS_NUMBERS.fullmatch(text):
         return text

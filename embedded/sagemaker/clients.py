@@ -1,4 +1,4 @@
-"""AWS clients that act as a job's role."""
+"""AWS clients with the rights of a job's role."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from embedded.seams import Credentials
 from embedded.server.endpoint import Endpoint
 
 TRANSFERS = 8
-"""Threads that move objects for all jobs together."""
+"""Threads that transfer objects, for all jobs together."""
 _CONNECTIONS = 32
 _REUSE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class RoleAccess:
-    """A role's credentials, and an S3 and a CloudWatch Logs client that use them in any thread."""
+    """A role's credentials, and thread-safe S3 and CloudWatch Logs clients that use them."""
 
     credentials: Credentials
     s3: Any
@@ -31,10 +31,10 @@ class RoleAccess:
 
 
 class ClientFactory:
-    """Makes clients for one endpoint, and keeps those of a role for the next job, because making them is slow.
+    """Creates the clients of roles. Creating clients is slow, so the jobs of a role share them.
 
-    They share one session, which holds the service models. `credentials_for_role(role_arn, session_name)` must give
-    credentials that are good for some hours.
+    All clients share one session, which holds the service models. `credentials_for_role(role_arn,
+    session_name)` must return credentials that are valid for some hours.
     """
 
     def __init__(self, endpoint: Endpoint, credentials_for_role: Callable[[str, str], Credentials]) -> None:
@@ -42,9 +42,10 @@ class ClientFactory:
         self._credentials_for_role = credentials_for_role
         self._session = boto3.Session(region_name=endpoint.region)
         self._roles: dict[str, RoleAccess] = {}
-        self._lock = threading.RLock()  # boto3 sessions are not made for several threads, their clients are
+        self._lock = threading.RLock()  # boto3 sessions are not thread-safe, clients are
 
     def for_role(self, role_arn: str) -> RoleAccess:
+        """Return a role's access, which is reused for an hour."""
         with self._lock:
             access = self._roles.get(role_arn)
             if access is None or access.made_at + _REUSE_SECONDS < time.monotonic():
@@ -61,7 +62,7 @@ class ClientFactory:
             self._roles.clear()
 
     def for_account(self, service: str) -> Any:
-        """A client with the account's own rights."""
+        """Return a client with the rights of the account's root key."""
         key = Credentials(self._endpoint.access_key_id, self._endpoint.secret_access_key, "")
         return self._client(service, key)
 

@@ -1,4 +1,4 @@
-"""Errors of the SageMaker API, by the names and forms in which the service sends them."""
+"""Errors of the SageMaker API, and the failure of a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 
 
 class ApiError(Exception):
-    """An error answer: `code` is what clients match, `message` what they show."""
+    """An error answer of the API. Clients match `code` and show `message`."""
 
     status = 400
 
@@ -18,22 +18,23 @@ class ApiError(Exception):
         self.message = message
 
     def body(self) -> bytes:
+        """Return the answer's body."""
         return json.dumps({"__type": self.code, "message": self.message}).encode()
 
     def as_cause(self) -> str:
-        """The text that Step Functions puts into Cause when this error ends a Task."""
+        """Return the Cause with which Step Functions reports the error."""
         details = f"Service: AmazonSageMaker; Status Code: {self.status}; Error Code: {self.code}"
         return f"{self.message} ({details}; Request ID: {uuid.UUID(bytes=secrets.token_bytes(16))}; Proxy: null)"
 
 
 def validation_error(problems: list[str]) -> ApiError:
-    """All that is wrong with a request in one error."""
+    """Return one error with all problems of a request."""
     noun = "error" if len(problems) == 1 else "errors"
     return ApiError("ValidationException", f"{len(problems)} validation {noun} detected: {'; '.join(problems)}")
 
 
-class JobFailure(Exception):  # noqa: N818 - how a job ends, not how a program errs
-    """The job has failed for `reason`, which becomes its FailureReason."""
+class JobFailure(Exception):  # noqa: N818 - a job's outcome, not a program's error
+    """The job has failed. `reason` becomes its FailureReason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

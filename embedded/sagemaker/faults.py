@@ -1,7 +1,8 @@
-"""Faults that a job suffers on order: for tests of what must survive them, and for trying it out.
+"""Faults to inject into jobs, for tests and for trying out how a system recovers.
 
-An order is a file, so that another process than the server's can give it (`EmbeddedAws.faults`, `python -m
-embedded.faults`). Whoever carries it out takes the file away first: each order happens once.
+Each ordered fault is a file, so that other processes than the server can order one
+(`EmbeddedAws.faults`, `python -m embedded.faults`). The job that is hit deletes the file first, so
+each fault happens once.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SpotInterruption:
-    """The spot instances of one job are taken away, once.
+    """One interruption of a job's spot instances.
 
-    It waits for the first attempt of a job with `EnableManagedSpotTraining` whose name matches `job_name` (`*` and `?`
-    as in file names), in which `after_checkpoints` uploads to its checkpoint prefix have been made, and a line that
-    `after_log` (a regular expression) finds has been printed after the order was given.
+    It hits the first attempt of a job with `EnableManagedSpotTraining` that meets all conditions.
+
+    Args:
+        job_name: Name of the job, with the wildcards `*` and `?`.
+        after_checkpoints: Number of uploads to the checkpoint prefix that the attempt must have
+            made.
+        after_log: Regular expression that must match a line printed after the fault was ordered;
+            None means any time.
     """
 
     job_name: str
@@ -33,19 +39,28 @@ class SpotInterruption:
     def __post_init__(self) -> None:
         problems = []
         if not self.job_name:
-            problems.append("job_name: it is empty: give the name of a training job, or a pattern such as '*'")
+            problems.append("job_name: it is empty, expected the name of a training job or a pattern such as '*'")
         if self.after_checkpoints < 0:
-            problems.append(f"after_checkpoints: {self.after_checkpoints} is too few: expected 0 or more")
+            problems.append(f"after_checkpoints: {self.after_checkpoints} is too few, expected 0 or more")
         try:
             re.compile(self.after_log or "")
         except re.error as error:
-            problems.append(f"after_log: {self.after_log!r} is no regular expression ({error}): correct it")
+            problems.append(f"after_log: {self.after_log!r} is not a regular expression: {error}")
         if problems:
             raise ValueError("; ".join(problems))
 
 
 class Faults:
-    """The orders of one embedded AWS that have not been carried out yet."""
+    """Ordered faults of one embedded AWS that have not happened yet.
+
+    Example:
+        Interrupt a training job after its second checkpoint, and check that it has happened::
+
+            with EmbeddedAws() as aws:
+                aws.faults.interrupt_spot("churn-*", after_checkpoints=2)
+                ...  # run the training job
+                assert aws.faults.pending() == []
+    """
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "faults"
@@ -53,40 +68,44 @@ class Faults:
     def interrupt_spot(
         self, job_name: str, *, after_checkpoints: int = 0, after_log: str | None = None, times: int = 1
     ) -> None:
-        """Order `times` interruptions: each ends one attempt of a job, so that the next one is another attempt's.
+        """Order `times` interruptions. Each ends one attempt of a job.
 
         Raises:
-            ValueError: with all that is wrong with the order.
+            ValueError: An argument is not valid; the message lists all problems.
         """
         order = SpotInterruption(job_name, after_checkpoints, after_log)
         if times < 1:
-            raise ValueError(f"times: {times} is too few: expected at least 1")
+            raise ValueError(f"times: {times} is too few, expected at least 1")
         self._folder.mkdir(parents=True, exist_ok=True)
         for _ in range(times):
-            # Named in the order of their giving, and whole before they have the name that is looked for.
+            # Names sort by time. Readers look for *.json, so they never see a half-written file.
             file = self._folder / f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
             file.write_text(json.dumps(asdict(order)), encoding="utf-8")
             file.rename(file.with_suffix(".json"))
 
     def pending(self) -> list[SpotInterruption]:
-        """The orders that have not happened yet: a test that ends with one has not tested what it meant to."""
+        """Return the faults that have not happened yet.
+
+        At the end of a test there should be none.
+        """
         return list(self.orders().values())
 
     def cancel(self) -> int:
-        """Take back all orders; returns how many there were."""
+        """Cancel all pending faults and return their number."""
         return sum(self.take(file) for file in self.orders())
 
     def orders(self) -> dict[Path, SpotInterruption]:
+        """Return the pending faults by file, oldest first."""
         found = {}
         for file in sorted(self._folder.glob("*.json")):
             try:
                 found[file] = SpotInterruption(**json.loads(file.read_text(encoding="utf-8")))
-            except FileNotFoundError:  # another job was first
+            except FileNotFoundError:  # another job has taken it
                 continue
         return found
 
     def take(self, file: Path) -> bool:
-        """Whether the order is the caller's to carry out."""
+        """Delete a fault's file. Return False if another job has already taken it."""
         try:
             file.unlink()
         except FileNotFoundError:
@@ -95,7 +114,7 @@ class Faults:
 
 
 class InterruptionWatch:
-    """Looks out, during one attempt of a job, for the moment at which it is to be interrupted."""
+    """Waits for the moment at which an attempt of a job must be interrupted."""
 
     def __init__(self, faults: Faults, job_name: str, *, checkpoints: Callable[[], int]) -> None:
         self._faults = faults
@@ -103,25 +122,28 @@ class InterruptionWatch:
         self._checkpoints = checkpoints
         self._lock = threading.Lock()
         self._orders: dict[Path, SpotInterruption] = {}
-        self._said: set[Path] = set()
-        self._look()
+        self._log_matches: set[Path] = set()
+        self._refresh()
 
     def line(self, text: str) -> None:
-        """The job has printed a line."""
+        """Record a line that the job has printed."""
         with self._lock:
-            self._said.update(
+            self._log_matches.update(
                 file for file, order in self._orders.items() if order.after_log and re.search(order.after_log, text)
             )
 
     def watch(self, stop: threading.Event, *, interval_seconds: float, interrupt: Callable[[], None]) -> None:
-        """Call `interrupt` once, when it is time; return then, or when `stop` is set."""
-        while not self._is_time():
+        """Call `interrupt` once when a fault is due, and return.
+
+        Return without it when `stop` is set.
+        """
+        while not self._take_due():
             if stop.wait(interval_seconds):
                 return
-            self._look()
+            self._refresh()
         interrupt()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         orders = {
             file: order
             for file, order in self._faults.orders().items()
@@ -130,11 +152,12 @@ class InterruptionWatch:
         with self._lock:
             self._orders = orders
 
-    def _is_time(self) -> bool:
+    def _take_due(self) -> bool:
         with self._lock:
             ready = [
                 file
                 for file, order in self._orders.items()
-                if self._checkpoints() >= order.after_checkpoints and (order.after_log is None or file in self._said)
+                if self._checkpoints() >= order.after_checkpoints
+                and (order.after_log is None or file in self._log_matches)
             ]
         return any(self._faults.take(file) for file in ready)

@@ -1,4 +1,4 @@
-"""The SageMaker service of the embedded AWS, as the API shows it."""
+"""The SageMaker service of the embedded AWS: operations of the API, and the life of its jobs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.capacity import Capacity
-from embedded.sagemaker.instances.guard import Guard, hold_mount_point
+from embedded.sagemaker.instances.guard import Guard, acquire_mount_point
 from embedded.sagemaker.instances.sandbox import Abilities, Sandbox, probe
 from embedded.sagemaker.jobs.job import Job, Status
-from embedded.sagemaker.jobs.job_run import JobTools
+from embedded.sagemaker.jobs.job_run import JobContext
 from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
 from embedded.sagemaker.requests import listing
 from embedded.sagemaker.requests.validation import request_problems, service_model
@@ -36,7 +36,10 @@ from embedded.server.endpoint import Endpoint
 
 TARGET_PREFIX = "SageMaker."
 GRACE_SECONDS = 120.0
-"""Between SIGTERM and SIGKILL; the service documents it for training jobs and gives no figure for processing jobs."""
+"""Time between SIGTERM and SIGKILL.
+
+AWS documents it for training jobs and states none for processing jobs.
+"""
 _WATCH_SECONDS = 0.1
 _API_THREADS = 4
 
@@ -44,7 +47,7 @@ Authorize = Callable[[str, str, str, dict[str, Any]], bool]
 
 
 def resource_arn(operation: str, body: bytes, region: str, account_id: str) -> str:
-    """The ARN that IAM policies are matched against for one request of this API."""
+    """Return the ARN of a request's resource, for IAM policies; `*` if it has none."""
     try:
         request = json.loads(body or b"{}")
     except ValueError:
@@ -60,15 +63,24 @@ def resource_arn(operation: str, body: bytes, region: str, account_id: str) -> s
 
 
 class SageMakerService:
-    """All jobs of one embedded AWS; each instance of a job is a process on this machine.
+    """The service with its jobs. Each instance of a job is a process on this machine.
 
-    `credentials_for_role(role_arn, session_name)` gives what a job works with. `may_assume(role_arn)` says whether the
-    service may act as a role, `authorize(role_arn, action, resource, context)` whether a role's policies allow
-    something. `max_running_instances` (default: the number of cores) is how many instances run at once; further jobs
-    wait in InProgress, and their runtime has not begun. `own_ml_root=False` makes jobs look for /opt/ml where a
-    variable says, also where they could have their own. `pythons` run the image variants that they are named for,
-    `python` all other images. Job folders, the orders for faults and
-    `root/logs/<processing-job or training-job>/<job>/<host>.log` lie under `root`.
+    Args:
+        endpoint: The embedded AWS that jobs and this service call.
+        images: Images that jobs can run.
+        root: Folder for the jobs, ordered faults, and logs: `logs/<processing-job or
+            training-job>/<job>/<host>.log`.
+        credentials_for_role: Credentials that a job works with: `(role ARN, session name)`.
+        may_assume: Whether the service may act as a role.
+        authorize: Whether a role's policies allow an action: `(role ARN, action, resource,
+            context)`.
+        max_running_instances: Instances that run at once; None means one per core. Further jobs
+            wait in InProgress, and their runtime has not begun.
+        grace_seconds: Time between SIGTERM and SIGKILL.
+        own_ml_root: False makes jobs find /opt/ml through a variable even if this machine can mount
+            it for them.
+        python: Interpreter of images whose variant is not in `pythons`.
+        pythons: Interpreters by image variant.
     """
 
     def __init__(
@@ -93,7 +105,7 @@ class SageMakerService:
         self._may_assume = may_assume
         self._authorize = authorize
         self.faults = Faults(root)
-        # By ARN, as the next two: jobs of different kinds may have the same name.
+        # By ARN, like the next two: jobs of different kinds can have the same name.
         self._jobs: dict[str, Job] = {}
         self._withdrawals: dict[str, Callable[[], bool]] = {}
         self._threads: dict[str, threading.Thread] = {}
@@ -101,7 +113,7 @@ class SageMakerService:
         self._lock = threading.Lock()
         self._capacity = Capacity(max_running_instances or os.cpu_count() or 1)
         self._api_threads = ThreadPoolExecutor(_API_THREADS, "sagemaker-api")
-        self._tools = JobTools(
+        self._job_context = JobContext(
             endpoint=endpoint,
             images=images,
             root=root,
@@ -116,15 +128,15 @@ class SageMakerService:
             pythons=pythons or {},
         )
         (root / "jobs").mkdir(parents=True, exist_ok=True)
-        self._tools.guard.watch_folder(root / "jobs")
-        self._mount_point = hold_mount_point() if abilities.own_ml_root else None
+        self._job_context.guard.watch_folder(root / "jobs")
+        self._mount_point = acquire_mount_point() if abilities.own_ml_root else None
 
-    # ---- the API -------------------------------------------------------------------------------------------------
+    # ---- the API ----
 
     async def handle(
         self, _method: str, _path: str, headers: dict[str, str], body: bytes, _query: dict[str, Any]
     ) -> Response:
-        """Answer one request of the JSON 1.1 protocol."""
+        """Answer a request of the JSON 1.1 protocol."""
         target = {name.lower(): value for name, value in headers.items()}.get("x-amz-target", "")
         context = contextvars.copy_context()
         work = asyncio.get_running_loop().run_in_executor(
@@ -147,14 +159,18 @@ class SageMakerService:
         return 200, b"" if answer is None else json.dumps(answer).encode()
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Carry out one operation. Raises ApiError."""
+        """Run one operation and return its answer.
+
+        Raises:
+            ApiError: The request was refused.
+        """
         operations: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
             "DeleteTags": self._delete_tags,
         }
         for job_type in JOB_TYPES:
-            word = job_type.kind.word
+            word = job_type.kind.name
             operations |= {
                 f"Create{word}Job": partial(self._create, job_type),
                 f"Describe{word}Job": partial(self._describe, job_type),
@@ -163,7 +179,7 @@ class SageMakerService:
             }
         if operation not in operations:
             known = operation in service_model().operation_names
-            what = "is not supported by the embedded AWS: run on AWS" if known else "is no operation of SageMaker"
+            what = "is not supported by the embedded AWS: run on AWS" if known else "is not an operation of SageMaker"
             raise ApiError("UnknownOperationException", f"{operation!r} {what}")
         if problems := request_problems(operation, request):
             raise validation_error(problems)
@@ -186,7 +202,7 @@ class SageMakerService:
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
         job = job_type.job(request, arn, tags)
         with self._lock:
-            if self._tools.closing.is_set():
+            if self._job_context.closing.is_set():
                 raise ApiError("ServiceUnavailableException", "the embedded AWS is ending")
             if arn in self._jobs:
                 raise ApiError(
@@ -199,7 +215,7 @@ class SageMakerService:
         withdraw = self._capacity.submit(job.instance_count, lambda: self._start(job_type, job, context))
         with self._lock:
             self._withdrawals[arn] = withdraw
-        if job.stop_requested.is_set():  # a stop that came before there was anything to withdraw
+        if job.stop_requested.is_set():  # stopped before it could be withdrawn
             self._withdraw(job)
         return {job_type.kind.member("Arn"): arn}
 
@@ -237,10 +253,10 @@ class SageMakerService:
                 job.tags.pop(key, None)
         return {}
 
-    # ---- jobs ----------------------------------------------------------------------------------------------------
+    # ---- jobs ----
 
     def stop(self, job: Job) -> bool:
-        """Let a job end early; False when it has ended already."""
+        """End a job early. Return False if it has already ended."""
         if not job.request_stop():
             return False
         self._withdraw(job)
@@ -256,18 +272,22 @@ class SageMakerService:
 
         def run() -> None:
             try:
-                job_type.run(job, self._tools).run()
+                job_type.run(job, self._job_context).run()
             finally:
                 self._capacity.release(job.instance_count)
 
-        # The context of the request says whose account the job's credentials belong to.
+        # The request's context holds the account of the job's credentials.
         thread = threading.Thread(target=context.run, args=(run,), name=f"job-{job.name}", daemon=True)
         with self._lock:
             self._threads[job.arn] = thread
             thread.start()
 
     def job(self, name: str, job_type: JobType = PROCESSING) -> Job:
-        """The job of that name. Raises ApiError."""
+        """Return the job of a name.
+
+        Raises:
+            ApiError: There is none.
+        """
         with self._lock:
             job = self._jobs.get(self.arn(name, job_type))
         if job is None:
@@ -284,12 +304,16 @@ class SageMakerService:
         region, account_id = self._endpoint.region, self._endpoint.account_id
         return f"arn:aws:sagemaker:{region}:{account_id}:{job_type.kind.arn_type}/{name}"
 
-    # ---- keys ----------------------------------------------------------------------------------------------------
+    # ---- keys ----
 
     def _key_arn(self, key_id: str) -> str:
-        """The ARN of a KMS key, looked up once. Raises ApiError where there is none."""
+        """Return the ARN of a KMS key, which is looked up once.
+
+        Raises:
+            ApiError: The key does not exist.
+        """
         if key_id not in self._known_keys:
-            client = self._tools.clients.for_account("kms")
+            client = self._job_context.clients.for_account("kms")
             try:
                 self._known_keys[key_id] = client.describe_key(KeyId=key_id)["KeyMetadata"]["Arn"]
             except ClientError as error:
@@ -302,12 +326,12 @@ class SageMakerService:
     def _may_use_key(self, role_arn: str, key_id: str) -> bool:
         return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), {})
 
-    # ---- the end -------------------------------------------------------------------------------------------------
+    # ---- the end ----
 
     def close(self) -> None:
-        """End all jobs at once, wait until nothing of them is left, and remove their folders; logs stay."""
+        """Kill all jobs, wait for their end, and delete their folders. Logs stay."""
         with self._lock:
-            self._tools.closing.set()
+            self._job_context.closing.set()
             jobs = list(self._jobs.values())
         for job in jobs:
             self.stop(job)
@@ -316,10 +340,10 @@ class SageMakerService:
         for thread in list(self._threads.values()):
             thread.join()
         self._api_threads.shutdown()
-        self._tools.transfers.shutdown()
-        self._tools.clients.close()
-        shutil.rmtree(self._tools.root / "jobs", ignore_errors=True)
+        self._job_context.transfers.shutdown()
+        self._job_context.clients.close()
+        shutil.rmtree(self._job_context.root / "jobs", ignore_errors=True)
         if self._mount_point is not None:
             os.close(self._mount_point)
             self._mount_point = None
-        self._tools.guard.close()
+        self._job_context.guard.close()

@@ -1,4 +1,6 @@
-"""Task resources that start SageMaker jobs: `createProcessingJob` and `createTrainingJob`, with and without `.sync`."""
+"""Task resources that start SageMaker jobs: `createProcessingJob` and `createTrainingJob`, with and
+without `.sync`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from embedded.sagemaker.jobs.job_types import JOB_TYPES
 from embedded.sagemaker.service import SageMakerService
 from embedded.seams import TaskCall, TaskError
 
-RESOURCES = {f"arn:aws:states:::sagemaker:create{each.kind.word}Job": each for each in JOB_TYPES}
+RESOURCES = {f"arn:aws:states:::sagemaker:create{each.kind.name}Job": each for each in JOB_TYPES}
 _MANAGED_TAG = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
 _NAMED_ERRORS = {"ResourceLimitExceeded", "ResourceInUse", "ResourceNotFound"}
 _CANCELLATION_SECONDS = 0.5
@@ -24,8 +26,8 @@ def run_job(service: SageMakerService, call: TaskCall) -> dict[str, Any]:
     The interpreter has already checked the state machine's role.
 
     Returns:
-        The job's description with timestamps in epoch milliseconds, as Step Functions passes it on. Without `.sync`,
-        the answer of the Create operation.
+        The job's description with timestamps in epoch milliseconds, as Step Functions passes it on.
+        Without `.sync`, the answer of the Create operation.
 
     Raises:
         TaskError: The request was refused, or the job did not complete.
@@ -37,7 +39,7 @@ def run_job(service: SageMakerService, call: TaskCall) -> dict[str, Any]:
     if is_sync and isinstance(request.get("Tags", []), list):
         request["Tags"] = [*request.get("Tags", []), _MANAGED_TAG]
     try:
-        answer = service.call(f"Create{job_type.kind.word}Job", request) or {}
+        answer = service.call(f"Create{job_type.kind.name}Job", request) or {}
         if not is_sync:
             return answer
         job = service.job(str(name), job_type)
@@ -52,8 +54,8 @@ def error_name(error: ApiError) -> str:
 
 
 def _wait(service: SageMakerService, job: Job, call: TaskCall) -> dict[str, Any]:
-    # The end of the job wakes this thread at once. One thread cannot wait for the job and the cancellation event
-    # together, so it polls the event.
+    # The end of the job wakes this thread at once. One thread cannot wait for the job and the
+    # cancellation event together, so it polls the event.
     while not job.wait(_CANCELLATION_SECONDS):
         if call.cancelled.is_set():
             service.stop(job)

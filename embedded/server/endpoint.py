@@ -1,6 +1,8 @@
-"""Where an embedded AWS listens and how a client gets in."""
+"""The endpoint of an embedded AWS: address, certificate and credentials for clients."""
 
+import functools
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,13 +12,16 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+_SESSION_LOCK = threading.Lock()
+"""Held while a shared session creates a client: boto3 sessions are not thread-safe."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One running embedded AWS, as its clients see it.
+    """A running embedded AWS as its clients see it.
 
-    `ca_bundle` is the PEM file of the certificate authority that signed the server's certificate; the key pair is
-    the account's root key of the embedded AWS and worth nothing anywhere else.
+    `ca_bundle` is the PEM file of the certificate authority that signed the server's certificate.
+    The access key is the root key of the account and valid in this embedded AWS only.
     """
 
     url: str
@@ -27,7 +32,9 @@ class Endpoint:
     secret_access_key: str
 
     def environment(self) -> dict[str, str]:
-        """The variables that point any AWS SDK, the AWS CLI and Node.js programs at this endpoint."""
+        """Return the variables that point the AWS SDKs, the AWS CLI and Node.js programs to this
+        endpoint.
+        """
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_CA_BUNDLE": str(self.ca_bundle),
@@ -38,41 +45,62 @@ class Endpoint:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
-            # A session token left over from a real account would be sent along with the keys above.
+            # Hides the session token of a real account, which clients would send with these keys.
             "AWS_SESSION_TOKEN": "",
         }
 
     def session(self) -> "boto3.Session":
-        # Nothing of the shell's own account is looked at: a profile that it names may not even exist.
-        core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
-        return boto3.Session(
-            botocore_session=core,
-            aws_access_key_id=self.access_key_id,
-            aws_secret_access_key=self.secret_access_key,
-            region_name=self.region,
-        )
+        """Return a new boto3 session with the account's root key."""
+        return _session(self.access_key_id, self.secret_access_key, self.region)
 
     def client(self, name: str) -> Any:
-        """A boto3 client of one service, e.g. `client("s3")`."""
-        return self.session().client(
-            name, endpoint_url=self.url, verify=str(self.ca_bundle), config=Config(s3={"addressing_style": "path"})
-        )
+        """Return a boto3 client of a service.
+
+        Example::
+
+            with EmbeddedAws() as aws:
+                aws.endpoint.client("s3").create_bucket(Bucket="data")
+        """
+        with _SESSION_LOCK:
+            return _shared_session(self.access_key_id, self.secret_access_key, self.region).client(
+                name, endpoint_url=self.url, verify=str(self.ca_bundle), config=Config(s3={"addressing_style": "path"})
+            )
 
     def client_as(self, credentials: Mapping[str, str], name: str) -> Any:
-        """Like `client`, with credentials in the variables of the AWS SDKs."""
-        return self.session().client(
-            name,
-            endpoint_url=self.url,
-            verify=str(self.ca_bundle),
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
-        )
+        """Return a client with other credentials, given as the variables of the AWS SDKs."""
+        with _SESSION_LOCK:
+            return _shared_session(self.access_key_id, self.secret_access_key, self.region).client(
+                name,
+                endpoint_url=self.url,
+                verify=str(self.ca_bundle),
+                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+                aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
+            )
 
     def to_json(self) -> str:
+        """Return the endpoint as JSON, for another process."""
         return json.dumps({**asdict(self), "ca_bundle": str(self.ca_bundle)}, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Endpoint":
+        """Read what `to_json` has returned."""
         fields = json.loads(text)
         return cls(**{**fields, "ca_bundle": Path(fields["ca_bundle"])})
+
+
+def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.Session":
+    # Ignore the shell's AWS settings: a profile that they name may not even exist.
+    core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    return boto3.Session(
+        botocore_session=core,
+        aws_access_key_id=access_key_id,
+        aws_secret_access_key=secret_access_key,
+        region_name=region,
+    )
+
+
+_shared_session = functools.cache(_session)
+"""A session that keeps the service models it has read, which take most of the time to create a
+client.
+"""

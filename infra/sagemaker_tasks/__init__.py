@@ -1,12 +1,12 @@
-"""Step Functions tasks that run SageMaker jobs to their end (`.sync`), for Processing and for
-Training.
+"""Step Functions tasks that run a SageMaker Processing or Training job and wait for its end
+(`.sync`).
 
-The package stands alone: it needs aws-cdk-lib and nothing else of this project. Values typed `int |
-str` or `str` may be JSONPath (`$.…` or `$$.…`). Literal values are checked against the limits of
-the service when a construct is made; what a path or a CDK token stands for is not known then, and
-is not checked.
+The package needs only aws-cdk-lib and nothing else of this project. Values typed `int | str` or
+`str` may be JSONPath (`$.…` or `$$.…`). Literal values are checked against the limits of the
+service when a construct is created. The values behind paths and CDK tokens are unknown at that time
+and are not checked.
 
-JSONPath state machines only: with JSONata the constructs refuse to render.
+Only JSONPath state machines are supported; with JSONata the constructs refuse to render.
 """
 
 from infra.sagemaker_tasks.checks import InvalidJobError

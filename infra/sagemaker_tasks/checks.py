@@ -1,4 +1,4 @@
-"""What is a path, what is a literal, and which literals break a limit."""
+"""Tells JSONPath from literals, and checks literals against the limits of the service."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from aws_cdk import Token
 
 
 class InvalidJobError(ValueError):
-    """Properties that SageMaker would refuse; `problems` holds every finding."""
+    """SageMaker would refuse the properties; `problems` lists every reason."""
 
     def __init__(self, construct_path: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -16,16 +16,26 @@ class InvalidJobError(ValueError):
 
 
 def is_path(value: object) -> bool:
-    # A CDK token begins with a dollar sign too, and a brace.
+    """Tell whether a value is JSONPath.
+
+    >>> is_path("$.job_name"), is_path("$$.Execution.Name"), is_path("ml.m5.xlarge")
+    (True, True, False)
+    """
+    # A CDK token also begins with a dollar sign, but a brace follows.
     return isinstance(value, str) and (value == "$" or value.startswith(("$.", "$$.", "$[")))
 
 
 def is_literal(value: object) -> bool:
+    """Tell whether a value is known now: neither JSONPath nor a CDK token."""
     return not Token.is_unresolved(value) and not is_path(value)
 
 
 def with_paths(value: Any) -> Any:
-    """Amazon States Language marks a field whose value is a path by `.$` at the end of its name."""
+    """Append `.$` to the name of each field whose value is a path, as States Language requires.
+
+    >>> with_paths({"Name": "$.name", "Config": {"Count": 1}, "Tags": [{"Key": "job", "Value": "$.job"}]})
+    {'Name.$': '$.name', 'Config': {'Count': 1}, 'Tags': [{'Key': 'job', 'Value.$': '$.job'}]}
+    """
     if isinstance(value, Mapping):
         return {f"{name}.$" if is_path(item) else name: with_paths(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -34,7 +44,7 @@ def with_paths(value: Any) -> Any:
 
 
 class Checks:
-    """Collects what breaks a limit. The limits are those of botocore's service model of SageMaker."""
+    """Collects violations of limits, which are those of botocore's service model of SageMaker."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []

@@ -1,5 +1,6 @@
-"""A Step Functions task that runs a SageMaker Processing job to its end; aws-cdk-lib has none
-(aws/aws-cdk#9537).
+"""A Step Functions task that runs a SageMaker Processing job.
+
+aws-cdk-lib has no such task (aws/aws-cdk#9537).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,21 +31,21 @@ from infra.sagemaker_tasks.sync_task import SageMakerSyncTask
 
 
 class InputMode(StrEnum):
-    """FILE: objects are copied before the container starts. PIPE: they are streamed into a FIFO."""
+    """FILE copies objects before the container starts; PIPE streams them into a FIFO."""
 
     FILE = "File"
     PIPE = "Pipe"
 
 
 class Compression(StrEnum):
-    """GZIP is for PIPE only, says the service."""
+    """Compression of an input. The service accepts GZIP only with InputMode.PIPE."""
 
     NONE = "None"
     GZIP = "Gzip"
 
 
 class UploadMode(StrEnum):
-    """CONTINUOUS uploads files as they appear, so what a killed job has finished is kept."""
+    """When outputs are uploaded. CONTINUOUS keeps the finished files of a job that is killed."""
 
     CONTINUOUS = "Continuous"
     END_OF_JOB = "EndOfJob"
@@ -52,7 +53,7 @@ class UploadMode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessingInput:
-    """An S3 input. `s3_uri` may be JSONPath; `local_path` lies below /opt/ml/processing."""
+    """An S3 input. `s3_uri` may be JSONPath; `local_path` is below /opt/ml/processing."""
 
     name: str
     s3_uri: str
@@ -65,7 +66,7 @@ class ProcessingInput:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessingOutput:
-    """An S3 output. `s3_uri` may be JSONPath; `local_path` lies below /opt/ml/processing."""
+    """An S3 output. `s3_uri` may be JSONPath; `local_path` is below /opt/ml/processing."""
 
     name: str
     s3_uri: str
@@ -74,37 +75,45 @@ class ProcessingOutput:
 
 
 class SageMakerProcessingJob(SageMakerSyncTask):
-    """Creates a processing job and waits for its end (`.sync`); the result is
-    DescribeProcessingJob's.
+    """Creates a processing job and waits for its end (`.sync`).
 
-    The job's own `role` is the caller's to fill. Example:
+    The result of the state is the response of DescribeProcessingJob.
 
-        job = SageMakerProcessingJob(
-            self, "Score",
-            job_name="$.job_name", job_name_prefix="nightly",
-            image_uri=image.image_uri, role=role,
-            instance_type="ml.m5.xlarge", instance_count=2, volume_size_gb=50, max_runtime_seconds=3600,
-            inputs=[ProcessingInput(name="data", s3_uri="$.data", local_path="/opt/ml/processing/input/data",
-                                    distribution=Distribution.SHARDED_BY_S3_KEY)],
-            outputs=[ProcessingOutput(name="out", s3_uri="s3://bucket/out/", local_path="/opt/ml/processing/output")],
-        )
-        job.add_retry(errors=SageMakerProcessingJob.RETRYABLE_ERRORS).add_catch(handler).next(done)
+    Fill the job's `role` yourself; this construct only passes it to SageMaker.
+
+    >>> from aws_cdk import App, Stack, aws_iam as iam, aws_stepfunctions as sfn
+    >>> stack = Stack(App(), "stack")
+    >>> role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+    >>> job = SageMakerProcessingJob(
+    ...     stack, "Score",
+    ...     job_name="$.job_name", job_name_prefix="nightly",
+    ...     image_uri="123456789012.dkr.ecr.eu-central-1.amazonaws.com/scoring:1", role=role,
+    ...     instance_type="ml.m5.xlarge", instance_count=2, volume_size_gb=50, max_runtime_seconds=3600,
+    ...     inputs=[ProcessingInput(name="data", s3_uri="$.data",
+    ...                             local_path="/opt/ml/processing/input/data",
+    ...                             distribution=Distribution.SHARDED_BY_S3_KEY)],
+    ...     outputs=[ProcessingOutput(name="out", s3_uri="s3://bucket/out/",
+    ...                               local_path="/opt/ml/processing/output")],
+    ... )
+    >>> retried = job.add_retry(errors=SageMakerProcessingJob.RETRYABLE_ERRORS)
+    >>> caught = job.add_catch(sfn.Fail(stack, "Broken"), result_path="$.failure")
+    >>> start = job.next(sfn.Succeed(stack, "Done"))
 
     Args:
-        job_name: unique for all time in the account and Region; nearly always JSONPath.
-        job_name_prefix: what every name begins with, without the hyphen after it. It bounds the
+        job_name: must never be reused in the account and Region, so nearly always JSONPath.
+        job_name_prefix: beginning of every job name, without the hyphen after it. It limits the
             permissions.
         volume_size_gb: per instance.
-        max_runtime_seconds: after it SageMaker stops the job. Provisioning is not counted.
-        timeout: how long the state waits, provisioning and queueing included; then the job is
+        max_runtime_seconds: SageMaker stops the job after this time, provisioning not counted.
+        timeout: longest wait of the state, including provisioning and queueing; then the job is
             stopped.
-        output_kms_key_id: key id, ARN or alias that encrypts the outputs.
+        output_kms_key_id: id, ARN or alias of the key that encrypts the outputs.
         volume_kms_key_id: only for instance types without local NVMe storage.
         entrypoint, arguments: replace the image's ENTRYPOINT and CMD.
         environment, tags: literal keys; values may be JSONPath.
 
     Raises:
-        InvalidJobError: with every literal that breaks a limit of the service.
+        InvalidJobError: lists every literal that violates a limit of the service.
     """
 
     def __init__(
@@ -165,7 +174,7 @@ class SageMakerProcessingJob(SageMakerSyncTask):
             parameters["Tags"] = tag_list(checks, tags)
         if checks.problems:
             raise InvalidJobError(self.node.path, checks.problems)
-        self._runs("Processing", parameters, job_name_prefix, role)
+        self._set_job("Processing", parameters, job_name_prefix, role)
 
 
 def _inputs(checks: Checks, inputs: Sequence[ProcessingInput]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The parts that the requests of processing and training jobs have in common."""
+"""The parts that requests for processing and training jobs share."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ _TAG_CHARACTERS = re.compile(r"[\w\s.:/=+\-@]*")
 
 
 class Distribution(StrEnum):
-    """How an input's objects reach the instances: all to each, or each to one."""
+    """How objects reach the instances: all objects to each, or each object to one instance."""
 
     FULLY_REPLICATED = "FullyReplicated"
     SHARDED_BY_S3_KEY = "ShardedByS3Key"
 
 
 class DataType(StrEnum):
-    """What an input's URI names: a key prefix, or a manifest that lists the objects."""
+    """What the URI of an input names: a key prefix, or a manifest that lists the objects."""
 
     S3_PREFIX = "S3Prefix"
     MANIFEST_FILE = "ManifestFile"
@@ -35,8 +35,9 @@ class DataType(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class JobNetwork:
-    """Isolation cuts the container off from all networks, S3 included. Subnets and security groups:
-    both or none.
+    """The network of a job. Subnets and security groups must be given together.
+
+    With `isolation` the container reaches no network at all, not even S3.
     """
 
     isolation: bool = False
@@ -53,7 +54,7 @@ def check_job_name(checks: Checks, job_name: str, job_name_prefix: str) -> None:
 
 
 def command(checks: Checks, entrypoint: Sequence[str], arguments: Sequence[str]) -> dict[str, Any]:
-    """What replaces the image's ENTRYPOINT and CMD."""
+    """Return the fields that replace the image's ENTRYPOINT and CMD."""
     found: dict[str, Any] = {}
     words = (("entrypoint", "ContainerEntrypoint", entrypoint), ("arguments", "ContainerArguments", arguments))
     for name, field, values in words:
@@ -95,8 +96,9 @@ def variables(checks: Checks, environment: Mapping[str, str], longest: int) -> d
 
 
 def network_fields(checks: Checks, network: JobNetwork) -> dict[str, Any]:
-    """Isolation, encryption and VpcConfig: in a processing job's NetworkConfig, at the top of a
-    training job.
+    """Return isolation, encryption and VpcConfig.
+
+    They belong into NetworkConfig of a processing job, and to the top level of a training job.
     """
     subnets, groups = list(network.subnet_ids), list(network.security_group_ids)
     if bool(subnets) != bool(groups):
@@ -116,7 +118,7 @@ def network_fields(checks: Checks, network: JobNetwork) -> dict[str, Any]:
 
 
 def tag_list(checks: Checks, tags: Mapping[str, str]) -> list[dict[str, str]]:
-    # Step Functions adds one tag of its own to a job that it waits for.
+    # Step Functions adds one tag to a job that it waits for, so 49 of SageMaker's 50 remain.
     checks.count("tags", list(tags), 49)
     for name, value in tags.items():
         checks.text("tags", name, _TAG_CHARACTERS, 128, least=1)

@@ -1,6 +1,4 @@
-"""A task that creates a SageMaker job and waits for its end: how its state is written, and what it
-may do.
-"""
+"""The base of both tasks: how the state is rendered, and which permissions it needs."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -14,8 +12,7 @@ from infra.sagemaker_tasks.checks import with_paths
 
 
 class SageMakerSyncTask(sfn.TaskStateBase):
-    """What the tasks for the kinds of jobs share. `request` and `job_arns` are set once a kind has
-    checked its request.
+    """A task that creates a SageMaker job and waits for its end.
 
     The state machine's role gets what `.sync` needs: the job's actions on names that begin with a
     prefix and a hyphen, iam:PassRole of the job's role to SageMaker, and the managed EventBridge
@@ -25,13 +22,11 @@ class SageMakerSyncTask(sfn.TaskStateBase):
     RETRYABLE_ERRORS: ClassVar[list[str]] = [
         "SageMaker.AmazonSageMakerException",
         "SageMaker.ResourceLimitExceededException",
-        # Forms seen in public definitions; harmless where the service never sends them.
+        # Spellings from public state machine definitions; harmless if the service never sends them.
         "SageMaker.ResourceLimitExceeded",
         "SageMaker.ThrottlingException",
     ]
-    """Errors of the API call, which says nothing about the job: it was not created. The first two
-    are documented.
-    """
+    """Errors of the API call, after which no job exists. Only the first two are documented."""
 
     def __init__(
         self,
@@ -43,14 +38,14 @@ class SageMakerSyncTask(sfn.TaskStateBase):
         result_path: str | None,
         result_selector: Mapping[str, Any] | None,
     ) -> None:
-        wait = sfn.Timeout.duration(timeout) if isinstance(timeout, Duration) else timeout
-        super().__init__(scope, id, comment=comment, result_path=result_path, task_timeout=wait)
-        self._wait = wait
-        self._shown_result = dict(result_selector) if result_selector else None
-        self._where_result_goes = result_path
+        task_timeout = sfn.Timeout.duration(timeout) if isinstance(timeout, Duration) else timeout
+        super().__init__(scope, id, comment=comment, result_path=result_path, task_timeout=task_timeout)
+        self._task_timeout = task_timeout
+        self._selector = dict(result_selector) if result_selector else None
+        self._path_of_result = result_path
 
-    def _runs(self, kind: str, request: Mapping[str, Any], job_name_prefix: str, role: iam.IRole) -> None:
-        """Say what is run: `kind` is `Processing` or `Training`."""
+    def _set_job(self, kind: str, request: Mapping[str, Any], job_name_prefix: str, role: iam.IRole) -> None:
+        """Set the job's kind, `Processing` or `Training`, and its checked request."""
         self._kind = kind
         self._request = request
         self.job_arns = Stack.of(self).format_arn(
@@ -67,8 +62,8 @@ class SageMakerSyncTask(sfn.TaskStateBase):
         return self._statements
 
     def to_state_json(self, top_level_query_language: sfn.QueryLanguage | None = None) -> Mapping[Any, Any]:
-        # TaskStateBase delegates to a method that jsii does not show to Python, so all of the state
-        # is rendered here.
+        # Renders the whole state, because TaskStateBase delegates to a method that jsii hides
+        # from Python.
         if top_level_query_language == sfn.QueryLanguage.JSONATA:
             raise ValueError(f"{self.node.path}: state machines in JSONata are not supported, use JSONPath")
         state: dict[str, Any] = {
@@ -76,12 +71,12 @@ class SageMakerSyncTask(sfn.TaskStateBase):
             **cast("dict[str, Any]", self._render_retry_catch()),
             "Type": "Task",
             "Comment": self._comment,
-            "TimeoutSeconds": self._wait.seconds if self._wait else None,
-            "TimeoutSecondsPath": self._wait.path if self._wait else None,
+            "TimeoutSeconds": self._task_timeout.seconds if self._task_timeout else None,
+            "TimeoutSecondsPath": self._task_timeout.path if self._task_timeout else None,
             "Resource": f"arn:{Stack.of(self).partition}:states:::sagemaker:create{self._kind}Job.sync",
             "Parameters": with_paths(self._request),
-            "ResultSelector": self._shown_result,
-            "ResultPath": self._where_result_goes,
+            "ResultSelector": self._selector,
+            "ResultPath": self._path_of_result,
         }
         return {name: value for name, value in state.items() if value is not None}
 

@@ -1,8 +1,8 @@
-"""A Step Functions task that runs a SageMaker training job to its end.
+"""A Step Functions task that runs a SageMaker training job.
 
-aws-cdk-lib's SageMakerCreateTrainingJob takes no JSONPath for most of a request: which channels
-there are, whether the instances are spot instances and how long to wait for them could not differ
-between the items of a Map.
+aws-cdk-lib's SageMakerCreateTrainingJob accepts no JSONPath for most of a request. With it, the
+items of a Map could not differ in their channels, in the use of spot instances, or in the wait for
+them.
 """
 
 import re
@@ -34,11 +34,11 @@ from infra.sagemaker_tasks.sync_task import SageMakerSyncTask
 
 _CHANNEL_NAME = re.compile(r"[A-Za-z0-9.\-_]+")
 _LONGEST_SECONDS = 28 * 86_400
-"""By the documentation of StoppingCondition; the service's model says no upper limit."""
+"""Longest run and wait, in seconds. From the documentation: the service model has no limit."""
 
 
 class TrainingInputMode(StrEnum):
-    """FILE: objects are copied before the container starts. FAST_FILE and PIPE: they are streamed."""
+    """FILE copies objects before the container starts; FAST_FILE and PIPE stream them."""
 
     FILE = "File"
     FAST_FILE = "FastFile"
@@ -47,7 +47,7 @@ class TrainingInputMode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingChannel:
-    """An S3 input, found by the container in /opt/ml/input/data/<name>. `s3_uri` may be JSONPath."""
+    """An S3 input, at /opt/ml/input/data/<name> in the container. `s3_uri` may be JSONPath."""
 
     name: str
     s3_uri: str
@@ -57,44 +57,52 @@ class TrainingChannel:
 
 
 class SageMakerTrainingJob(SageMakerSyncTask):
-    """Creates a training job and waits for its end (`.sync`); the result is DescribeTrainingJob's.
+    """Creates a training job and waits for its end (`.sync`).
 
-    The job's own `role` is the caller's to fill. Example:
+    The result of the state is the response of DescribeTrainingJob.
 
-        job = SageMakerTrainingJob(
-            self, "Train",
-            job_name="$.job_name", job_name_prefix="nightly",
-            image_uri=image.image_uri, role=role,
-            channels=[TrainingChannel(name="train", s3_uri="$.data")],
-            output_uri="s3://bucket/models/",
-            instance_type="ml.m5.xlarge", instance_count=1, volume_size_gb=50,
-            max_runtime_seconds=3600, spot=True, max_wait_seconds=7200, checkpoints_uri="$.checkpoints",
-        )
-        job.add_retry(errors=SageMakerTrainingJob.RETRYABLE_ERRORS).add_catch(handler).next(done)
+    Fill the job's `role` yourself; this construct only passes it to SageMaker.
+
+    >>> from aws_cdk import App, Stack, aws_iam as iam, aws_stepfunctions as sfn
+    >>> stack = Stack(App(), "stack")
+    >>> role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+    >>> job = SageMakerTrainingJob(
+    ...     stack, "Train",
+    ...     job_name="$.job_name", job_name_prefix="nightly",
+    ...     image_uri="123456789012.dkr.ecr.eu-central-1.amazonaws.com/training:1", role=role,
+    ...     channels=[TrainingChannel(name="train", s3_uri="$.data")],
+    ...     output_uri="s3://bucket/models/",
+    ...     instance_type="ml.m5.xlarge", instance_count=1, volume_size_gb=50,
+    ...     max_runtime_seconds=3600, spot=True, max_wait_seconds=7200, checkpoints_uri="$.checkpoints",
+    ... )
+    >>> retried = job.add_retry(errors=SageMakerTrainingJob.RETRYABLE_ERRORS)
+    >>> caught = job.add_catch(sfn.Fail(stack, "Broken"), result_path="$.failure")
+    >>> start = job.next(sfn.Succeed(stack, "Done"))
 
     Args:
-        job_name: unique for all time in the account and Region; nearly always JSONPath.
-        job_name_prefix: what every name begins with, without the hyphen after it. It bounds the
+        job_name: must never be reused in the account and Region, so nearly always JSONPath.
+        job_name_prefix: beginning of every job name, without the hyphen after it. It limits the
             permissions.
-        channels: or the JSONPath of a whole InputDataConfig, when jobs differ in their channels.
+        channels: may also be the JSONPath of a whole InputDataConfig, for jobs with different
+            channels.
         hyperparameters: strings by name, or the JSONPath of such an object.
-        output_uri: below it SageMaker writes <job name>/output/model.tar.gz.
+        output_uri: SageMaker writes <job name>/output/model.tar.gz below it.
         volume_size_gb: per instance.
-        spot: managed spot training, or the JSONPath of a truth value.
-        max_runtime_seconds: after it SageMaker stops the job. Provisioning is not counted.
-        max_wait_seconds: with spot only: for the run time and the waits for capacity together.
-        stopping_condition_path: of a whole StoppingCondition, instead of the two:
-            MaxWaitTimeInSeconds must not be there without spot, and a path cannot leave a field
-            out.
-        checkpoints_uri: what the container writes to /opt/ml/checkpoints lies there, and is
-            restored from there.
-        timeout: how long the state waits, provisioning and queueing included; then the job is
+        spot: whether to use managed spot training, or the JSONPath of a boolean.
+        max_runtime_seconds: SageMaker stops the job after this time, provisioning not counted.
+        max_wait_seconds: only with spot; limits the run time plus all waits for capacity.
+        stopping_condition_path: JSONPath of a whole StoppingCondition, in place of the previous two
+            arguments, for jobs that differ in spot: MaxWaitTimeInSeconds must be absent without
+            spot, and a path cannot omit a field.
+        checkpoints_uri: SageMaker saves the container's /opt/ml/checkpoints here and restores it
+            from here.
+        timeout: longest wait of the state, including provisioning and queueing; then the job is
             stopped.
         entrypoint, arguments: replace the image's ENTRYPOINT and its argument `train`.
         environment, tags: literal keys; values may be JSONPath.
 
     Raises:
-        InvalidJobError: with every literal that breaks a limit of the service.
+        InvalidJobError: lists every literal that violates a limit of the service.
     """
 
     def __init__(
@@ -166,7 +174,7 @@ class SageMakerTrainingJob(SageMakerSyncTask):
             parameters["Tags"] = tag_list(checks, tags)
         if checks.problems:
             raise InvalidJobError(self.node.path, checks.problems)
-        self._runs("Training", parameters, job_name_prefix, role)
+        self._set_job("Training", parameters, job_name_prefix, role)
 
 
 def _channels(checks: Checks, channels: Sequence[TrainingChannel] | str) -> list[dict[str, Any]] | str:

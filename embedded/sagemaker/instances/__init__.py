@@ -1,1 +1,1 @@
-"""Instances of a job as processes on this machine: start, isolation, logs, supervision and cleanup."""
+"""Instances as processes on this machine: start, isolation, logs, supervision, cleanup."""

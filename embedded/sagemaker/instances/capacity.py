@@ -1,4 +1,4 @@
-"""How many instances run at once on this machine."""
+"""Limit on the instances that run at once on this machine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ class _Waiting:
 
 
 class Capacity:
-    """Places for instances, given to jobs in the order in which they came, all that a job needs at once.
+    """A number of slots for instances. Jobs get all of their slots at once, in order of arrival.
 
-    First come, first served without overtaking: a wide job is never starved by narrow ones, and two wide jobs can
-    never each hold a half. A job wider than the machine takes all places.
+    Without overtaking, jobs with few instances cannot starve a job with many, and two jobs can
+    never block each other with half of their slots. A job with more instances than slots takes all
+    slots.
     """
 
     def __init__(self, places: int) -> None:
@@ -30,9 +31,10 @@ class Capacity:
         self._lock = threading.Lock()
 
     def submit(self, instances: int, start: Callable[[], None]) -> Callable[[], bool]:
-        """Call `start` as soon as there is room, which `release(instances)` must give back.
+        """Call `start` as soon as enough slots are free. `release(instances)` must free them again.
 
-        Returns a function that withdraws the job; it answers False once `start` has been or is being called.
+        Returns:
+            A function that withdraws the job. It returns False if `start` has already been called.
         """
         ticket = _Waiting(min(instances, self._places), start)
         with self._lock:
@@ -50,6 +52,7 @@ class Capacity:
         return withdraw
 
     def release(self, instances: int) -> None:
+        """Free the slots of an ended job."""
         with self._lock:
             self._free += min(instances, self._places)
         self._start_next()

@@ -1,9 +1,9 @@
-"""A small process that cleans up when the embedded AWS dies without a chance to do it itself.
+"""A process that cleans up if the embedded AWS is killed.
 
-Started as a script, with a pipe as its standard input, on which it reads one command a line:
-`group <id>` and `done <id>` for process groups that begin and end, `folder <path>` for what must not stay. When the
-pipe closes it kills the groups that have not ended and deletes the folders. It imports the standard library only and
-none of this project, so that it starts fast and from any place.
+It runs as a script and reads one command per line from standard input: `group <id>` and `done <id>`
+when a process group begins and ends, and `folder <path>` for a folder to delete. When the pipe
+closes, it kills the groups that have not ended and deletes the folders. It imports only the
+standard library, so that it starts fast and from any folder.
 """
 
 from __future__ import annotations
@@ -43,18 +43,19 @@ def main() -> None:
 
 
 def kill_group(group: int) -> None:
+    """Send SIGKILL to a process group, if it still exists."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
 
 def kill_strays(folder: Path) -> None:
-    """Kill processes that have left their group: on Linux, all whose TMPDIR lies in `folder`.
+    """Kill processes that have left their group: on Linux, all whose TMPDIR is in `folder`.
 
-    Every container has a TMPDIR of its own, which its processes inherit. A process namespace would do the same, but
-    only for root, and at the price of a process between us and the container's first.
+    Each container has its own TMPDIR, which its processes inherit. A process namespace would also
+    work, but only for root, and with an extra process between this one and the container's first.
     """
     mark = f"\0TMPDIR={folder}{os.sep}".encode()
-    for _ in range(_KILL_ROUNDS):  # new processes may start while we look
+    for _ in range(_KILL_ROUNDS):  # new processes may start during the scan
         killed = False
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -65,11 +66,12 @@ def kill_strays(folder: Path) -> None:
             return
 
 
-def hold_mount_point() -> int:
-    """Make sure that /opt/ml is there and stays; returns a file descriptor that holds it until it is closed.
+def acquire_mount_point() -> int:
+    """Create /opt/ml if needed and return a file descriptor that keeps it in place until it is
+    closed.
 
-    Several embedded AWS may run on one machine, and a mount point that one of them removes is lost for the jobs of
-    all, so each holds a shared lock, and only the last one removes what the first has made.
+    Several embedded AWS can run on one machine and share the mount point. Each holds a shared lock,
+    so that only the last one removes the folder that the first one has created.
     """
     while True:
         if not ML_ROOT.exists():
@@ -86,7 +88,7 @@ def hold_mount_point() -> int:
 
 
 def remove_mount_point() -> None:
-    """Remove /opt/ml if an embedded AWS has made it, nobody holds it, and nothing else has been put there."""
+    """Remove /opt/ml if an embedded AWS has created it, none uses it, and it is otherwise empty."""
     try:
         descriptor = os.open(ML_ROOT, os.O_RDONLY)
     except OSError:
@@ -103,15 +105,16 @@ def remove_mount_point() -> None:
 
 
 class Guard:
-    """The guard process as its owner sees it."""
+    """Handle of the guard process."""
 
     def __init__(self, python: str = sys.executable) -> None:
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(  # noqa: S603 - this very file
+        self._process = subprocess.Popen(  # noqa: S603 - runs this file
             [python, "-I", "-S", __file__], stdin=subprocess.PIPE, start_new_session=True, text=True, cwd="/"
         )
 
     def watch_folder(self, folder: Path) -> None:
+        """Delete `folder` when this process ends."""
         self._tell(f"folder {folder}")
 
     def group_begins(self, group: int) -> None:
@@ -121,7 +124,7 @@ class Guard:
         self._tell(f"done {group}")
 
     def close(self) -> None:
-        """Let the guard do its cleaning now, and wait for it."""
+        """Let the guard clean up now, and wait for it."""
         with self._lock:
             if self._process.stdin is not None and not self._process.stdin.closed:
                 with contextlib.suppress(BrokenPipeError):

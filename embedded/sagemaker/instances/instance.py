@@ -1,4 +1,4 @@
-"""One instance of a job: a folder that becomes its /opt/ml, and a process group."""
+"""One instance of a job: a folder that stands for /opt/ml, and a process group."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from embedded.sagemaker.jobs.job import Job
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 _KILLED_BY_SIGNAL = 128
+"""Added to the signal's number, this is the exit code of a killed process, as in Docker."""
 
 
 class Instance:
-    """An instance that has not started, runs or has ended; `host` is its name within the job, such as algo-1."""
+    """An instance. `host` is its name within the job, such as algo-1."""
 
     def __init__(self, host: str, folder: Path) -> None:
         self.host = host
@@ -36,11 +37,11 @@ class Instance:
         self._waiter: threading.Thread | None = None
 
     def local(self, path: str) -> Path:
-        """Where a path of the request, below /opt/ml, lies on this machine."""
+        """Return the path on this machine for a path below /opt/ml."""
         return self.ml_root / posixpath.relpath(posixpath.normpath(path), "/opt/ml")
 
-    def lay_out(self, job: Job) -> None:
-        """Make the folders and files that the service makes before a container starts."""
+    def create_files(self, job: Job) -> None:
+        """Create the folders and files that SageMaker creates before a container starts."""
         for place in job.folders():
             self.local(place).mkdir(parents=True, exist_ok=True)
         for own in (self._folder / "home", self._folder / "tmp"):
@@ -63,8 +64,15 @@ class Instance:
     ) -> int:
         """Start the container's process and return the file descriptor of its output.
 
-        `variables` come from the service; the image's are below them and the request's above. `exited` is called with
-        host and exit code from a thread of its own. Raises ValueError when the image has nothing to start, and OSError.
+        Args:
+            variables: Environment variables of the service. They override the image's; the request
+                overrides them.
+            exited: Called in another thread with host and exit code when all processes have ended.
+            python: Interpreter that stands for the image's Python.
+
+        Raises:
+            ValueError: The image has no command to start.
+            OSError: The process could not start.
         """
         container = job.container
         own = {"HOME": str(self._folder / "home"), "TMPDIR": str(self._folder / "tmp")}
@@ -73,12 +81,12 @@ class Instance:
             entrypoint=container.entrypoint,
             arguments=container.arguments,
             environment={**own, **variables, **container.environment},
-            ml_root=sandbox.ml_root_seen(self.ml_root),
+            ml_root=sandbox.visible_ml_root(self.ml_root),
             python=python,
         )
         reading, writing = os.pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - starting what the image says is the purpose
+            self._process = subprocess.Popen(  # noqa: S603 - runs the image's command on purpose
                 sandbox.wrap(command.argv, self.ml_root, isolate_network=container.is_network_isolated),
                 stdin=subprocess.PIPE,
                 stdout=writing,
@@ -103,13 +111,14 @@ class Instance:
         return reading
 
     def join(self) -> None:
-        """Wait until no process of the instance is left; at once when none was started."""
+        """Wait until no process of the instance is left."""
         if self._waiter is not None:
             self._waiter.join()
 
     def terminate(self) -> None:
         """SIGTERM to the container's first process, as `docker stop` does."""
-        # Popen.send_signal would reap a process that has just ended, and leave nothing for the thread that waits.
+        # Popen.send_signal would reap a process that has just ended, but the waiting thread must
+        # reap it.
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGTERM)
@@ -123,8 +132,9 @@ class Instance:
         process, guard = self._process, self._guard
         if process is None or guard is None:
             return
-        # A container ends with its first process. The rest of the group goes while that one is not yet reaped, so
-        # that its id cannot have become another group's; Python below 3.13 cannot wait so on macOS.
+        # A container ends with its first process. Kill the rest of the group before that process is
+        # reaped, so that its id cannot belong to another group yet. Python below 3.13 cannot wait
+        # this way on macOS.
         if hasattr(os, "waitid"):
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             kill_group(process.pid)
@@ -135,7 +145,10 @@ class Instance:
 
 
 def resource_config(job: Job, host: str) -> dict[str, Any]:
-    """What resourceconfig.json says; all hosts are this machine, so the network interface is loopback."""
+    """Return the content of resourceconfig.json.
+
+    All hosts are this machine, so the interface is loopback.
+    """
     group = "homogeneousCluster"
     return {
         "current_host": host,

@@ -1,4 +1,4 @@
-"""What a container prints: to a file, and to CloudWatch Logs with the job role's permissions."""
+"""Output of a container: to a file, and to CloudWatch Logs with the job role's permissions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _BATCH_BYTES = 900_000
 
 
 class InstanceLog:
-    """Reads the output of one instance until its end, in a thread of its own.
+    """Reads the output of one instance in a thread until the instance ends.
 
-    As on the service a job whose role may not write logs runs on without them; the file then says why. `on_line` is
-    called in that thread with each line.
+    As on AWS, a job whose role may not write logs runs without them; the file then says why.
+    `on_line` is called in the thread with each line.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class InstanceLog:
         self._thread.start()
 
     def close(self) -> None:
-        """Deliver what has been printed so far and stop; call it when the instance has ended."""
+        """Deliver the remaining output and stop. Call it after the instance has ended."""
         self._closing.set()
         self._thread.join()
 
@@ -63,16 +63,17 @@ class InstanceLog:
         due = 0.0
         with self._file.open("ab", buffering=0) as file:
             while True:
-                # A process that has left the group may hold the pipe open, so its end is not waited for.
+                # A process that has left the group may hold the pipe open, so do not wait for its
+                # end.
                 wait = 0.0 if self._closing.is_set() else _DELIVERY_SECONDS
                 readable, _, _ = select.select([self._output], [], [], wait)
                 data = os.read(self._output, _READ_BYTES) if readable else b""
                 if data:
                     file.write(data)
-                    self._take(data)
+                    self._split_lines(data)
                 is_over = not data and (bool(readable) or self._closing.is_set())
                 if is_over:
-                    self._take(b"\n" if self._partial else b"")
+                    self._split_lines(b"\n" if self._partial else b"")
                 if is_over or time.monotonic() >= due or len(self._events) >= _BATCH_EVENTS:
                     self._deliver(file)
                     due = time.monotonic() + _DELIVERY_SECONDS
@@ -80,7 +81,7 @@ class InstanceLog:
                     break
         os.close(self._output)
 
-    def _take(self, data: bytes) -> None:
+    def _split_lines(self, data: bytes) -> None:
         *lines, self._partial = (self._partial + data).split(b"\n")
         moment = int(time.time() * 1000)
         for line in lines:
@@ -119,7 +120,7 @@ class InstanceLog:
         try:
             self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
         except self._client.exceptions.ResourceNotFoundException:
-            # Another instance may be first.
+            # Another instance may have created it.
             with contextlib.suppress(self._client.exceptions.ResourceAlreadyExistsException):
                 self._client.create_log_group(logGroupName=self._group)
             self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)

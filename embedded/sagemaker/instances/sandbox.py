@@ -1,4 +1,4 @@
-"""How near to a container's a process can be started on this machine: its own /opt/ml, its own network."""
+"""Isolation of an instance's processes as far as this machine permits: own /opt/ml, own network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from contract.environment import ML_ROOT as ML_ROOT_VARIABLE
 from embedded.sagemaker.instances.guard import ML_ROOT
 
-# Waits for a line, so that nothing runs before it is known who has to end it; then becomes the container's process.
+# Wait for a line, so that nothing runs before the guard knows the process group; then become the
+# container's process.
 _SCRIPT = """\
 read -r _ || exit 125
 if [ "$1" != - ]; then "$2" --bind "$1" "$3" || exit 125; fi
@@ -26,7 +27,9 @@ exec "$@" </dev/null
 
 @dataclasses.dataclass(frozen=True)
 class Abilities:
-    """What this machine permits. `own_ml_root`: mount namespaces; `own_network`: network namespaces."""
+    """What this machine permits: mount namespaces (`own_ml_root`) and network namespaces
+    (`own_network`).
+    """
 
     own_ml_root: bool
     own_network: bool
@@ -34,7 +37,7 @@ class Abilities:
 
 @functools.cache
 def probe() -> Abilities:
-    """Try what the machine permits; only root on Linux has anything."""
+    """Find out what the machine permits. Only root on Linux has namespaces."""
     unshare, mount = shutil.which("unshare"), shutil.which("mount")
     if sys.platform != "linux" or os.geteuid() != 0 or unshare is None or mount is None:
         return Abilities(own_ml_root=False, own_network=False)
@@ -55,19 +58,19 @@ class Sandbox:
 
     abilities: Abilities
 
-    def ml_root_seen(self, ml_root: Path) -> Path | None:
-        """Where the process must look for /opt/ml when it is not in its place, or None when it is."""
+    def visible_ml_root(self, ml_root: Path) -> Path | None:
+        """Return where the process finds its /opt/ml; None means at /opt/ml itself."""
         return None if self.abilities.own_ml_root else ml_root
 
     def variables(self, ml_root: Path) -> dict[str, str]:
-        """What the environment must say in addition."""
-        moved = self.ml_root_seen(ml_root)
+        """Return the environment variables that tell the process where its /opt/ml is."""
+        moved = self.visible_ml_root(ml_root)
         return {} if moved is None else {ML_ROOT_VARIABLE: str(moved)}
 
     def wrap(self, argv: Sequence[str], ml_root: Path, *, isolate_network: bool) -> list[str]:
-        """The command that starts `argv` after a line has come on its standard input.
+        """Return the command that runs `argv` once it has read a line from standard input.
 
-        With `isolate_network` the process has loopback only, where the machine permits it.
+        With `isolate_network`, the process has loopback only, if the machine permits it.
         """
         namespaces = []
         if self.abilities.own_ml_root:

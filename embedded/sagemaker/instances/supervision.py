@@ -1,4 +1,4 @@
-"""The time between the start of a job's instances and the end of the last: signals, limits, and what ended them."""
+"""Supervision of a job's running instances: signals, time limits, and the outcome."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ NEVER = float("inf")
 
 
 class Ending(enum.Enum):
+    """How the instances of a job ended."""
+
     COMPLETED = enum.auto()
     FAILED = enum.auto()
     STOPPED = enum.auto()
@@ -25,13 +27,16 @@ class Ending(enum.Enum):
 
     @property
     def status(self) -> Status:
-        """The final status of a job that ends so."""
+        """The final status of a job with this ending."""
         return {Ending.COMPLETED: Status.COMPLETED, Ending.FAILED: Status.FAILED}.get(self, Status.STOPPED)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the instances of a job ended; `failed_host` is the first that did so with another exit code than 0."""
+    """The end of a job's instances.
+
+    `failed_host` is the first host with an exit code other than 0.
+    """
 
     ending: Ending
     reason: str | None = None
@@ -40,10 +45,11 @@ class Outcome:
 
 
 class Supervision:
-    """Waits until all instances have ended, and sees to it that they do: when one fails, on a stop, and in time.
+    """Waits until all instances have ended, and ends them on a failure, a stop, an interruption or
+    a time limit.
 
-    `limits` are moments of the monotonic clock at which the job ends early, by the ending that they lead to. Whatever
-    comes first decides how the job ends; only a stop goes before an interruption, after which it would run again.
+    The first of these events decides the outcome, except that a stop overrides an interruption,
+    after which the job would run again. `limits` maps endings to times of the monotonic clock.
     """
 
     def __init__(
@@ -64,21 +70,22 @@ class Supervision:
         self._outcome = Outcome(Ending.COMPLETED)
 
     def wait(self) -> Outcome:
+        """Block until all instances have ended."""
         while self._running:
             due = min(self._grace_ends, *self._limits.values(), NEVER)
             try:
                 event = self._job.events.get(timeout=None if due == NEVER else max(0.0, due - time.monotonic()))
             except queue.Empty:
-                self._time_is_up()
+                self._handle_timeout()
             else:
-                self._take(event)
+                self._handle(event)
         return self._outcome
 
     @property
     def _is_undecided(self) -> bool:
         return self._outcome.ending is Ending.COMPLETED
 
-    def _time_is_up(self) -> None:
+    def _handle_timeout(self) -> None:
         now = time.monotonic()
         if self._grace_ends <= now:
             self._grace_ends = NEVER
@@ -89,7 +96,7 @@ class Supervision:
             self._job.mark_stopping()
             self._end_early(Outcome(over[0]))
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, InstanceExited):
             del self._running[event.host]
             if event.exit_code != 0 and self._is_undecided:

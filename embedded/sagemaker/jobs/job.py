@@ -1,4 +1,4 @@
-"""What all kinds of jobs have in common: what was asked for, how far it is, and what has happened to it."""
+"""The state that all kinds of jobs share: request, status, times and events."""
 
 from __future__ import annotations
 
@@ -31,42 +31,44 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True)
 class JobKind:
-    """How a kind of job is named: `word` is what its operations and members begin with or hold, such as Processing."""
+    """A kind of job. `name` is the word in its operations and members, such as Processing."""
 
-    word: str
+    name: str
 
     @property
     def noun(self) -> str:
-        """As messages for people say it: "processing job"."""
-        return f"{self.word.lower()} job"
+        """The kind in messages: "processing job"."""
+        return f"{self.name.lower()} job"
 
     @property
     def arn_type(self) -> str:
-        return f"{self.word.lower()}-job"
+        return f"{self.name.lower()}-job"
 
     @property
     def log_group(self) -> str:
-        return f"/aws/sagemaker/{self.word}Jobs"
+        return f"/aws/sagemaker/{self.name}Jobs"
 
     def member(self, ending: str) -> str:
-        """The member of requests and answers with that ending: "Name" is ProcessingJobName."""
-        return f"{self.word}Job{ending}"
+        """Return the member of requests and answers with an ending: "Name" gives
+        "ProcessingJobName".
+        """
+        return f"{self.name}Job{ending}"
 
 
 @dataclass(frozen=True)
 class InstanceExited:
-    """An event of a running job: the process of an instance has ended."""
+    """Event of a running job: an instance has ended."""
 
     host: str
     exit_code: int
 
 
 class StopRequested:
-    """An event of a running job: somebody wants it to end early."""
+    """Event of a running job: it must end early."""
 
 
 class SpotInterrupted:
-    """An event of a running job: its spot instances are taken away."""
+    """Event of a running job: its spot instances are interrupted."""
 
 
 Event = InstanceExited | StopRequested | SpotInterrupted
@@ -74,7 +76,10 @@ Event = InstanceExited | StopRequested | SpotInterrupted
 
 @dataclass(frozen=True)
 class Container:
-    """What a job starts on each instance; entry point and arguments are None where the image's own stand."""
+    """What a job starts on each instance.
+
+    For `entrypoint` and `arguments`, None means those of the image.
+    """
 
     image_uri: str
     entrypoint: list[str] | None
@@ -84,21 +89,21 @@ class Container:
 
 
 def epoch_seconds(moment: datetime) -> float:
-    """As the JSON protocol writes timestamps."""
+    """Return a timestamp as the JSON protocol writes it."""
     return round(moment.timestamp(), 3)
 
 
 def epoch_milliseconds(moment: datetime) -> float:
-    """As Step Functions writes timestamps."""
+    """Return a timestamp as Step Functions writes it."""
     return int(moment.timestamp() * 1000)
 
 
 @dataclass(eq=False)
 class Job(abc.ABC):
-    """One job; safe to use from several threads.
+    """One job. Its methods are thread-safe.
 
-    `request` is a valid Create request and never changes. `events` tells the thread that runs the job what has
-    happened.
+    `request` is a valid Create request and never changes. `events` go to the thread that runs the
+    job.
     """
 
     kind: ClassVar[JobKind]
@@ -140,11 +145,13 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def folders(self) -> list[str]:
-        """The folders below /opt/ml that the service makes before a container starts."""
+        """Return the folders below /opt/ml that SageMaker creates before a container starts."""
 
     @abc.abstractmethod
     def files(self, host: str) -> Mapping[str, dict[str, Any]]:
-        """The JSON files that the service writes for one host before its container starts, by their path."""
+        """Return the JSON files, by path, that SageMaker writes for a host before its container
+        starts.
+        """
 
     @property
     def hosts(self) -> list[str]:
@@ -160,7 +167,7 @@ class Job(abc.ABC):
             self.started_at = self.modified_at = datetime.now(UTC)
 
     def mark_stopping(self) -> bool:
-        """Show that the job is about to end early; False when it has ended already."""
+        """Set the status Stopping. Return False if the job has already ended."""
         with self._changed:
             if self.status.is_final:
                 return False
@@ -169,7 +176,7 @@ class Job(abc.ABC):
             return True
 
     def request_stop(self) -> bool:
-        """Ask the job to end; False when it has ended already."""
+        """Ask the job to end early. Return False if it has already ended."""
         if not self.mark_stopping():
             return False
         self.stop_requested.set()
@@ -177,7 +184,7 @@ class Job(abc.ABC):
         return True
 
     def end(self, status: Status, *, failure_reason: str | None = None) -> None:
-        """Give the job its final status; a job that has one keeps it."""
+        """Set the final status, unless the job already has one."""
         with self._changed:
             if self.status.is_final:
                 return
@@ -187,12 +194,14 @@ class Job(abc.ABC):
             self._changed.notify_all()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until the job has ended; False when `timeout` seconds pass first."""
+        """Block until the job has ended. Return False if `timeout` seconds pass first."""
         with self._changed:
             return self._changed.wait_for(lambda: self.status.is_final, timeout)
 
     def describe(self, timestamp: Timestamp = epoch_seconds) -> dict[str, Any]:
-        """The answer of the Describe operation: the request with its defaults, and how far the job is."""
+        """Return the answer of the Describe operation: the request with defaults, and the job's
+        progress.
+        """
         with self._changed:
             described = copy.deepcopy({name: value for name, value in self.request.items() if name != "Tags"})
             described.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS})
@@ -202,7 +211,7 @@ class Job(abc.ABC):
             return described | _shown(self._progress(timestamp) | self._moments(timestamp) | self._details(timestamp))
 
     def summarize(self) -> dict[str, Any]:
-        """The job's entry in the answer of the List operation."""
+        """Return the job's entry in the answer of the List operation."""
         with self._changed:
             member = self.kind.member
             names = {member("Name"): self.name, member("Arn"): self.arn, member("Status"): str(self.status)}
@@ -210,21 +219,21 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def _add_defaults(self, described: dict[str, Any]) -> None:
-        """Add what the service shows of a request that does not say it."""
+        """Add the defaults of members that the request omits."""
 
     @abc.abstractmethod
     def _progress(self, timestamp: Timestamp) -> dict[str, Any]:
-        """What this kind of job shows in its description and in its summary; None is left out."""
+        """Return members of both description and summary. Those that are None are omitted."""
 
     @abc.abstractmethod
     def _details(self, timestamp: Timestamp) -> dict[str, Any]:
-        """What this kind of job shows in its description alone; None is left out."""
+        """Return members of the description only. Those that are None are omitted."""
 
     def _moments(self, timestamp: Timestamp) -> dict[str, Any]:
         moments = {
             "CreationTime": self.created_at,
             "LastModifiedTime": self.modified_at,
-            f"{self.kind.word}EndTime": self.ended_at,
+            f"{self.kind.name}EndTime": self.ended_at,
         }
         return {name: timestamp(moment) for name, moment in moments.items() if moment}
 

@@ -1,4 +1,4 @@
-"""What the course of every job has in common: image, inputs, one process an instance, their logs, and the end."""
+"""The run of a job from its image to its final status, as far as all kinds of jobs share it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,15 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 @dataclass(frozen=True)
-class JobTools:
-    """What every job of the service shares.
+class JobContext:
+    """What all jobs of the service share.
 
-    `grace_seconds` is the time between SIGTERM and SIGKILL, `watch_seconds` that between two looks at what a job
-    uploads while it runs, and at the faults that it is to suffer. `may_use_key(role_arn, key_id)` says whether a role
-    may encrypt with a key. `pythons` run the image variants that they are named for, `python` all other images.
+    Args:
+        may_use_key: Whether a role may encrypt with a KMS key: `(role ARN, key id)`.
+        grace_seconds: Time between SIGTERM and SIGKILL.
+        watch_seconds: Time between two checks for new outputs and for ordered faults.
+        python: Interpreter of images whose variant is not in `pythons`.
+        pythons: Interpreters by image variant.
     """
 
     endpoint: Endpoint
@@ -63,18 +66,19 @@ class JobTools:
 
 
 class JobRun(abc.ABC, Generic[AnyJob]):
-    """Runs one job in the calling thread, to its final status."""
+    """One run of a job, in the calling thread."""
 
-    def __init__(self, job: AnyJob, tools: JobTools) -> None:
+    def __init__(self, job: AnyJob, context: JobContext) -> None:
         self._job = job
-        self._tools = tools
-        self._folder = tools.root / "jobs" / job.kind.arn_type / job.name
+        self._context = context
+        self._folder = context.root / "jobs" / job.kind.arn_type / job.name
         self._log_epoch = 0
 
     def run(self) -> None:
+        """Run the job to its final status."""
         try:
             self._folder.mkdir(parents=True)
-            outcome = self._course(self._image(), self._tools.clients.for_role(self._job.role_arn))
+            outcome = self._execute(self._image(), self._context.clients.for_role(self._job.role_arn))
         except inputs.DownloadAborted:
             outcome = Outcome(Ending.STOPPED)
         except JobFailure as failure:
@@ -88,16 +92,21 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     @abc.abstractmethod
-    def _course(self, image: Image, access: RoleAccess) -> Outcome:
-        """All from the inputs to the last upload. Raises JobFailure and DownloadAborted."""
+    def _execute(self, image: Image, access: RoleAccess) -> Outcome:
+        """Run the job from its inputs to the last upload.
+
+        Raises:
+            JobFailure: The job has failed.
+            DownloadAborted: The job was stopped while downloading.
+        """
 
     @abc.abstractmethod
     def _end(self, outcome: Outcome) -> None:
-        """Give the job its final status."""
+        """Set the job's final status."""
 
     def _image(self) -> Image:
         uri = self._job.container.image_uri
-        image = self._tools.images.resolve(uri)
+        image = self._context.images.resolve(uri)
         if image is None:
             raise JobFailure(
                 f"ClientError: API error (404): manifest for {uri} not found: manifest unknown: Requested image not "
@@ -108,20 +117,20 @@ class JobRun(abc.ABC, Generic[AnyJob]):
     def _make_instances(self, folder: Path) -> Instances:
         instances = {host: Instance(host, folder / host) for host in self._job.hosts}
         for instance in instances.values():
-            instance.lay_out(self._job)
+            instance.create_files(self._job)
         return instances
 
-    def _shares(
+    def _instance_inputs(
         self, access: RoleAccess, instances: Instances, source: dict[str, Any], local_path: str
     ) -> Iterator[tuple[Path, Sequence[inputs.RemoteObject]]]:
-        """What each instance gets of one S3 source, and where."""
+        """Yield, per instance, the local folder of an S3 source and the instance's objects."""
         objects = inputs.list_input(access.s3, source, self._job.role_arn)
         distribution = source.get("S3DataDistributionType", "FullyReplicated")
         for index, instance in enumerate(instances.values()):
             yield instance.local(local_path), inputs.shard(objects, len(instances), index, distribution)
 
     def _download(self, access: RoleAccess, folders: Sequence[tuple[Path, Sequence[inputs.RemoteObject]]]) -> None:
-        stop, pool = self._job.stop_requested, self._tools.transfers
+        stop, pool = self._job.stop_requested, self._context.transfers
         inputs.download(access.s3, folders, role_arn=self._job.role_arn, pool=pool, stop=stop)
         if stop.is_set():
             raise inputs.DownloadAborted
@@ -131,7 +140,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
             access.s3,
             role_arn=self._job.role_arn,
             kms_key_id=key_id,
-            may_use_key=lambda: self._tools.may_use_key(self._job.role_arn, str(key_id)),
+            may_use_key=lambda: self._context.may_use_key(self._job.role_arn, str(key_id)),
         )
 
     def _run_instances(
@@ -144,10 +153,12 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         meanwhile: Sequence[Callable[[threading.Event], None]],
         on_line: Callable[[str], None] | None = None,
     ) -> Outcome:
-        """From the start of the processes until none is left and all that they printed is delivered.
+        """Start the processes, and wait until none is left and all of their output is delivered.
 
-        Each of `meanwhile` runs in a thread of its own until the event that it is given is set. `on_line` is called
-        with each line that is printed, from several threads.
+        Args:
+            limits: Times of the monotonic clock at which the job ends early, by ending.
+            meanwhile: Functions to run in threads until the event that they get is set.
+            on_line: Called with each line of output, from several threads.
         """
         is_over = threading.Event()
         watchers = [
@@ -163,8 +174,8 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                 self._job,
                 instances,
                 limits=limits,
-                grace_seconds=self._tools.grace_seconds,
-                closing=self._tools.closing,
+                grace_seconds=self._context.grace_seconds,
+                closing=self._context.closing,
             ).wait()
         finally:
             for instance in instances.values():
@@ -185,33 +196,37 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         on_line: Callable[[str], None] | None,
     ) -> None:
         job = self._job
-        # A stream is an instance's own, also when the next one starts within the same second.
+        # Each instance has its own log stream, even if the next attempt starts within the same
+        # second.
         self._log_epoch = max(int(time.time()), self._log_epoch + 1)
         for host, instance in instances.items():
             try:
                 output = instance.start(
                     image,
                     job,
-                    sandbox=self._tools.sandbox,
-                    guard=self._tools.guard,
+                    sandbox=self._context.sandbox,
+                    guard=self._context.guard,
                     variables=self._variables(access),
                     exited=lambda name, code: job.events.put(InstanceExited(name, code)),
-                    python=python_for(image, self._tools.pythons, self._tools.python),
+                    python=python_for(image, self._context.pythons, self._context.python),
                 )
             except (ValueError, OSError) as error:
                 raise JobFailure(
                     f"ClientError: CannotStartContainerError. Please make sure that the image can be run: {error}"
                 ) from error
-            file = self._tools.root / "logs" / job.kind.arn_type / job.name / f"{host}.log"
+            file = self._context.root / "logs" / job.kind.arn_type / job.name / f"{host}.log"
             stream = f"{job.name}/{host}-{self._log_epoch}"
             logs.append(
                 InstanceLog(output, file, access.logs, group=job.kind.log_group, stream=stream, on_line=on_line)
             )
 
     def _variables(self, access: RoleAccess) -> dict[str, str]:
-        """What the service itself puts into a container's environment; under isolation nothing that leads to AWS."""
-        job, endpoint = self._job, self._tools.endpoint
-        prefix = f"{job.kind.word.upper()}_JOB"
+        """Return the service's variables for a container.
+
+        Under network isolation, none of them leads to AWS.
+        """
+        job, endpoint = self._job, self._context.endpoint
+        prefix = f"{job.kind.name.upper()}_JOB"
         variables = {f"{prefix}_NAME": job.name, f"{prefix}_ARN": job.arn}
         if job.container.is_network_isolated:
             return variables
@@ -226,8 +241,11 @@ class JobRun(abc.ABC, Generic[AnyJob]):
 
 
 @contextlib.contextmanager
-def tolerated(job: Job, outcome: Outcome) -> Iterator[None]:
-    """An upload that fails is the end of a job that completed or goes on; another one keeps its own reason."""
+def upload_errors_logged(job: Job, outcome: Outcome) -> Iterator[None]:
+    """Fail a completed or interrupted job whose upload fails.
+
+    Otherwise log the error and keep the outcome.
+    """
     try:
         yield
     except JobFailure:

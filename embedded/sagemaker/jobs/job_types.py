@@ -1,4 +1,4 @@
-"""The kinds of jobs that the service knows, and what each brings for the operations that they share."""
+"""The kinds of jobs of the service, with what their shared operations need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from embedded.sagemaker.requests.coverage import Coverage
 
 @dataclass(frozen=True)
 class JobType:
-    """`consistency_problems` and `key_ids` look at a request that fits the model and asks for nothing unsupported."""
+    """A kind of job.
+
+    `consistency_problems` and `key_ids` expect a request that fits the service's model.
+    """
 
     kind: JobKind
     job: type[Job]

@@ -1,4 +1,4 @@
-"""What a request must not ask for: what the embedded AWS cannot do, and what the service's shapes cannot say."""
+"""Checks of requests beyond the service's model: supported members, URIs, duplicates and tags."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which members of an operation's request are carried out, and which are refused with which reason.
+    """The supported and the refused members of an operation's request.
 
-    Every member of the service's model stands in one of the two tables, so that none is silently without effect; tests
-    hold the tables against botocore's model, and a new member there fails them. A path names the leaf: `[]` is a
-    list's item, `{}` a map. `supported` gives the values that are carried out, parted by `|`, or nothing where every
-    value is. `refused` may name a branch, which then counts as one leaf.
+    Every member of the service's model is in one of the two tables, so none is silently ignored.
+    Tests compare the tables with botocore's model and fail when a new version adds a member.
+
+    Keys are paths of leaf members: `[]` is an item of a list, `{}` a map. Values of `supported` are
+    the supported values, separated by `|`; empty means every value. Values of `refused` are the
+    reasons. A path of `refused` can also name a structure, which then counts as one leaf.
     """
 
     supported: Mapping[str, str]
     refused: Mapping[str, str]
 
     def members(self, shape: Any, path: str = "") -> Iterator[str]:
-        """The paths of all leaves of a shape, in the notation of the tables."""
+        """Yield the paths of all leaves of a shape."""
         if path in self.refused:
             yield path
         elif shape.type_name == "structure":
@@ -36,7 +38,7 @@ class Coverage:
             yield path
 
     def problems(self, request: dict[str, Any]) -> list[str]:
-        """The members of a valid request that would change the result on AWS and cannot do so here."""
+        """Return one message per unsupported member of an otherwise valid request."""
         return list(self._unsupported(request, "", ""))
 
     def _unsupported(self, value: Any, member: str, shown: str) -> Iterator[str]:
@@ -57,18 +59,20 @@ class Coverage:
 
 
 def s3_uri_problems(at: str, uri: str) -> list[str]:
-    """The model also lets https:// addresses through, which none of its members means."""
+    """Check an S3 URI. The service's model would also accept https:// addresses."""
     if re.fullmatch(r"s3://[^/]+(/.*)?", uri):
         return []
     return [f"{at} {uri!r} must be of the form s3://<bucket>/<prefix>"]
 
 
-def repeated(at: str, member: str, values: list[str]) -> list[str]:
+def duplicate_problems(at: str, member: str, values: list[str]) -> list[str]:
+    """Return one message per value that occurs more than once."""
     twice = sorted({value for value in values if values.count(value) > 1})
     return [f"{at}: {member} {value!r} is given more than once" for value in twice]
 
 
 def tag_problems(at: str, tags: list[dict[str, str]]) -> list[str]:
-    problems = repeated(at, "Key", [tag["Key"] for tag in tags])
+    """Return one message per duplicate or reserved tag key."""
+    problems = duplicate_problems(at, "Key", [tag["Key"] for tag in tags])
     reserved = [tag["Key"] for tag in tags if tag["Key"].lower().startswith("aws:")]
     return problems + [f"{at}: Key {key!r} begins with aws:, which only AWS itself may use" for key in reserved]

@@ -1,4 +1,4 @@
-"""Requests and answers of the SageMaker API that are about lists: filters, order, pages, tags."""
+"""List operations and tags: filters, order and pages."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.jobs.job import Job, JobKind
 from embedded.sagemaker.requests.coverage import Coverage, tag_problems
 
-_JOBS_A_PAGE = 10
-_TAGS_A_PAGE = 50
-_MOST_TAGS = 50
-
+_JOBS_PER_PAGE = 10
+_TAGS_PER_PAGE = 50
+_MAX_TAGS = 50
 
 _REFUSED_FILTERS = {
     "WarmPoolStatusEquals": "there are no warm pools",
-    "TrainingPlanArnEquals": "training plans are not there",
+    "TrainingPlanArnEquals": "training plans do not exist here",
 }
 
 
 def list_jobs(kind: JobKind, jobs: Sequence[Job], request: dict[str, Any]) -> dict[str, Any]:
-    """The answer of the List operation: by creation time, oldest first, unless the request says otherwise."""
+    """Return one page of a List operation, by default sorted by creation time, oldest first.
+
+    Raises:
+        ApiError: A filter is not supported, or the token is not valid.
+    """
     if problems := Coverage({}, _REFUSED_FILTERS).problems(request):
         raise validation_error(problems)
-    chosen = [job for job in jobs if _is_wanted(job, request)]
+    chosen = [job for job in jobs if _matches(job, request)]
 
     def order(job: Job) -> tuple[Any, ...]:
         created = job.created_at.timestamp()
@@ -34,7 +37,7 @@ def list_jobs(kind: JobKind, jobs: Sequence[Job], request: dict[str, Any]) -> di
         return (*by[request.get("SortBy", "CreationTime")], job.name)
 
     chosen.sort(key=order, reverse=request.get("SortOrder") == "Descending")
-    size = request.get("MaxResults", _JOBS_A_PAGE)
+    size = request.get("MaxResults", _JOBS_PER_PAGE)
     start = 0
     if after := _read_token(request):
         names = [job.name for job in chosen]
@@ -48,7 +51,7 @@ def list_jobs(kind: JobKind, jobs: Sequence[Job], request: dict[str, Any]) -> di
     return answer
 
 
-def _is_wanted(job: Job, request: dict[str, Any]) -> bool:
+def _matches(job: Job, request: dict[str, Any]) -> bool:
     created, modified = job.created_at.timestamp(), job.modified_at.timestamp()
     return (
         created > request.get("CreationTimeAfter", float("-inf"))
@@ -61,14 +64,18 @@ def _is_wanted(job: Job, request: dict[str, Any]) -> bool:
 
 
 def list_tags(tags: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:
-    """The answer of ListTags."""
+    """Return one page of ListTags.
+
+    Raises:
+        ApiError: The token is not valid.
+    """
     keys = list(tags)
     start = 0
     if after := _read_token(request):
         if after not in keys:
             raise _bad_token()
         start = keys.index(after) + 1
-    size = request.get("MaxResults", _TAGS_A_PAGE)
+    size = request.get("MaxResults", _TAGS_PER_PAGE)
     page = keys[start : start + size]
     answer: dict[str, Any] = {"Tags": as_tag_list({key: tags[key] for key in page})}
     if start + size < len(keys):
@@ -77,14 +84,16 @@ def list_tags(tags: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_tags(tags: dict[str, str], added: list[dict[str, str]]) -> None:
-    """Add or overwrite tags in place."""
+    """Add or overwrite tags in place.
+
+    Raises:
+        ApiError: A tag is not valid, or there are too many.
+    """
     if problems := tag_problems("Tags", added):
         raise validation_error(problems)
     merged = {**tags, **{tag["Key"]: tag["Value"] for tag in added}}
-    if len(merged) > _MOST_TAGS:
-        raise ApiError(
-            "ResourceLimitExceeded", f"a resource has at most {_MOST_TAGS} tags: this would be {len(merged)}"
-        )
+    if len(merged) > _MAX_TAGS:
+        raise ApiError("ResourceLimitExceeded", f"a resource has at most {_MAX_TAGS} tags: this would be {len(merged)}")
     tags.update(merged)
 
 
@@ -107,4 +116,4 @@ def _read_token(request: dict[str, Any]) -> str | None:
 
 
 def _bad_token() -> ApiError:
-    return ApiError("ValidationException", "The NextToken is not valid for this request: begin the list anew")
+    return ApiError("ValidationException", "The NextToken is not valid for this request: repeat the request without it")

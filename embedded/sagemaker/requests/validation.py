@@ -1,7 +1,8 @@
-"""Requests checked against botocore's own model of the service.
+"""Validation of requests against botocore's model of the service.
 
-botocore's validator looks at types, required members and minimum lengths only. The service also enforces patterns,
-enums, maxima and ranges, so the shapes are walked here, and all problems of a request are reported at once.
+botocore's validator checks types, required members and minimum lengths only. The service also
+enforces patterns, enums, maxima and ranges. This module checks all of them and reports every
+problem of a request at once.
 """
 
 from __future__ import annotations
@@ -13,29 +14,38 @@ from typing import Any
 
 import botocore.session
 
-# What Java's \p{L}, \p{Z} and \p{N} mean inside a character class; \w is letters, numbers and the underscore.
 _JAVA_CLASSES = {
     r"\p{L}": r"\w",
     r"\p{N}": r"\w",
     r"\p{Z}": " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000",
 }
+"""Python equivalents of Java's character classes inside brackets; \\w also matches the underscore.
+"""
 
 
 @functools.cache
 def service_model() -> Any:
-    """botocore's ServiceModel of SageMaker; several megabytes of JSON, so read once."""
+    """Return botocore's ServiceModel of SageMaker.
+
+    It is several megabytes of JSON, so read it once.
+    """
     return botocore.session.get_session().get_service_model("sagemaker")
 
 
 @functools.cache
 def compiled_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a Java pattern of the model."""
     for java, python in _JAVA_CLASSES.items():
         pattern = pattern.replace(java, python)
     return re.compile(pattern)
 
 
 def request_problems(operation: str, request: Any) -> list[str]:
-    """Everything in `request` that the model of `operation` does not allow, in the service's words."""
+    """Return what the model of `operation` does not allow in `request`, worded as by the service.
+
+    >>> request_problems("StopProcessingJob", {})
+    ["Value 'null' at 'processingJobName' failed to satisfy constraint: Member must not be null"]
+    """
     shape = service_model().operation_model(operation).input_shape
     if shape is None:
         return []

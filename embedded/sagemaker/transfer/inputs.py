@@ -1,4 +1,4 @@
-"""What a job reads: the objects that its inputs name, their shards, and their way onto the instances."""
+"""Inputs of a job: which objects they name, how they are sharded, and their download."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CHUNK_BYTES = 1 << 20
 
 
 class DownloadAborted(Exception):  # noqa: N818 - a stop is no error
-    """The job was stopped while its inputs were on their way."""
+    """The job was stopped while its inputs were downloaded."""
 
 
 @dataclass(frozen=True)
 class RemoteObject:
-    """An object of an input and its place, `relative`, below the input's local path."""
+    """An object of an input. `relative` is its path below the input's local path."""
 
     bucket: str
     key: str
@@ -37,13 +37,18 @@ class RemoteObject:
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key or prefix."""
+    """Return the bucket and the key or prefix of an S3 URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 
 
 def list_input(s3: Any, s3_input: dict[str, Any], role_arn: str) -> list[RemoteObject]:
-    """All objects that an input names, in the order of their keys. Raises JobFailure, also when there is none."""
+    """Return all objects of an input, sorted by key.
+
+    Raises:
+        JobFailure: The objects cannot be listed, there are none, or a key would leave the input's
+            folder.
+    """
     if s3_input["S3DataType"] == "ManifestFile":
         objects = _safe(_manifest_objects(s3, s3_input["S3Uri"], role_arn))
     else:
@@ -59,7 +64,11 @@ def list_input(s3: Any, s3_input: dict[str, Any], role_arn: str) -> list[RemoteO
 
 
 def list_prefix(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
-    """All objects below a prefix, in the order of their keys; there may be none. Raises JobFailure."""
+    """Return all objects below a prefix, sorted by key; there may be none.
+
+    Raises:
+        JobFailure: The objects cannot be listed, or a key would leave the input's folder.
+    """
     return _safe(_prefix_objects(s3, uri, role_arn))
 
 
@@ -68,13 +77,17 @@ def _safe(objects: list[RemoteObject]) -> list[RemoteObject]:
     if outside:
         raise JobFailure(
             f"ClientError: Failed to download data. {outside[0]} would lie outside of the input's folder: "
-            "remove '..' and empty steps from its key"
+            "remove '..' and empty parts from its key"
         )
     return sorted(objects, key=lambda item: item.key)
 
 
 def shard(objects: Sequence[RemoteObject], instances: int, index: int, distribution: str) -> list[RemoteObject]:
-    """The objects for one instance: all, or with ShardedByS3Key every n-th by key, so 1/n by count."""
+    """Return the objects for one instance: all of them, or every n-th with ShardedByS3Key.
+
+    >>> shard(["a", "b", "c"], instances=2, index=0, distribution="ShardedByS3Key")
+    ['a', 'c']
+    """
     return list(objects) if distribution == "FullyReplicated" else list(objects[index::instances])
 
 
@@ -91,7 +104,7 @@ def _prefix_objects(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
                 relative = _below_prefix(entry["Key"], prefix)
-                if relative:  # the empty object that marks the prefix itself as a folder has no place
+                if relative:  # skip the empty object that marks the prefix itself as a folder
                     objects.append(RemoteObject(bucket, entry["Key"], relative))
     except (ClientError, BotoCoreError) as error:
         raise _download_failure("ListObjectsV2", uri, error, "s3:ListBucket", role_arn) from error
@@ -104,7 +117,7 @@ def _below_prefix(key: str, prefix: str) -> str:
     rest = key[len(prefix) :]
     if not prefix or prefix.endswith("/") or rest.startswith("/"):
         return rest.lstrip("/")
-    return key[prefix.rfind("/") + 1 :]  # the prefix ends within a name, which stays whole
+    return key[prefix.rfind("/") + 1 :]  # the prefix ends within a name, which is kept whole
 
 
 def _manifest_objects(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
@@ -120,7 +133,11 @@ def _manifest_objects(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
 
 
 def parse_manifest(text: bytes) -> list[RemoteObject]:
-    """The objects of `[{"prefix": "s3://bucket/path/"}, "key-a", ...]`. Raises ValueError."""
+    """Return the objects of a manifest: `[{"prefix": "s3://bucket/path/"}, "key-a", ...]`.
+
+    Raises:
+        ValueError: The manifest is not valid.
+    """
     entries = json.loads(text)
     if not isinstance(entries, list) or not entries:
         raise ValueError("it must be a JSON list that begins with an object with the member 'prefix'")
@@ -143,9 +160,11 @@ def download(
     pool: Executor,
     stop: threading.Event,
 ) -> None:
-    """Bring each folder its objects; one that several folders need is fetched once.
+    """Download objects into folders. An object of several folders is downloaded once.
 
-    Raises JobFailure at the first object that cannot be had, and DownloadAborted once `stop` is set.
+    Raises:
+        JobFailure: An object cannot be downloaded; the remaining ones are skipped.
+        DownloadAborted: `stop` was set.
     """
     places: dict[RemoteObject, list[Path]] = {}
     for folder, objects in folders:
@@ -206,7 +225,7 @@ def _download_failure(operation: str, uri: str, error: Exception, action: str, r
 
 
 def error_text(error: Exception) -> str:
-    """What an AWS client's error says, as `<code>: <message>`."""
+    """Return the text of an AWS client's error as `<code>: <message>`."""
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
         return f"{details.get('Code', 'Unknown')}: {str(details.get('Message', '')).rstrip('.')}"

@@ -1,4 +1,4 @@
-"""What a job writes: its output folders' way to S3."""
+"""Outputs of a job: upload of its output folders to S3."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from embedded.sagemaker.transfer.inputs import error_text, split_s3_uri
 _MULTIPART_BYTES = 64 << 20
 
 Signature = tuple[int, int, int]
+"""Size in bytes, modification time in nanoseconds and inode of a file."""
 
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder of one instance and the S3 prefix that it is uploaded to."""
+    """A folder of one instance and the S3 prefix it is uploaded to."""
 
     path: Path
     s3_uri: str
@@ -30,7 +31,7 @@ class OutputFolder:
 
 
 class Uploader:
-    """Puts files into S3 with a job role's credentials, encrypted with a key where the request names one."""
+    """Uploads files with a job role's client, encrypted with `kms_key_id` if given."""
 
     def __init__(
         self,
@@ -46,7 +47,12 @@ class Uploader:
         self._may_use_key = may_use_key
 
     def put(self, path: Path, uri: str) -> None:
-        """Upload one file. Raises JobFailure, and FileNotFoundError when the job has removed it meanwhile."""
+        """Upload one file.
+
+        Raises:
+            JobFailure: The upload was refused or failed.
+            FileNotFoundError: The job has removed the file.
+        """
         bucket, key = split_s3_uri(uri)
         if self._encryption and not self._may_use_key():
             raise self._failure(uri, f"the key {self._encryption['SSEKMSKeyId']} may not be used")
@@ -66,17 +72,21 @@ class Uploader:
         )
 
 
-def below(uri: str, relative: str) -> str:
-    """The URI of what lies at `relative` below an S3 prefix."""
+def join_s3_uri(uri: str, relative: str) -> str:
+    """Return the URI of a relative path below an S3 prefix.
+
+    >>> join_s3_uri("s3://bucket/models", "a/model.tar.gz")
+    's3://bucket/models/a/model.tar.gz'
+    """
     bucket, prefix = split_s3_uri(uri)
     return f"s3://{bucket}/{prefix.rstrip('/')}/{relative}" if prefix else f"s3://{bucket}/{relative}"
 
 
 class OutputUpload:
-    """Uploads files of output folders, each again whenever it has changed.
+    """Uploads the files of output folders, and uploads a file again when it has changed.
 
-    A file counts as complete when two looks find it alike, in size, time of change and inode, and at the end. Links
-    are not followed, as on the service.
+    While the job runs, a file counts as complete when two checks in a row find the same size,
+    modification time and inode. As on AWS, links are not followed.
     """
 
     def __init__(self, uploader: Uploader, folders: Sequence[OutputFolder], *, pool: Executor) -> None:
@@ -87,28 +97,35 @@ class OutputUpload:
         self._uploaded: dict[Path, Signature] = {}
         self._lock = threading.Lock()
         self.count = 0
-        """Uploads so far."""
+        """Number of uploads so far."""
 
-    def leave_out_what_is_there(self) -> None:
-        """What lies in the folders now has come from where they are uploaded to: only changes are new."""
+    def mark_existing_as_uploaded(self) -> None:
+        """Treat the files that are in the folders now, such as checkpoints, as uploaded."""
         with self._lock:
             for folder in self._folders:
                 self._uploaded.update(_files(folder.path))
 
     def watch(self, stop: threading.Event, interval_seconds: float) -> None:
-        """Upload what becomes complete in the Continuous folders until `stop` is set; errors wait for `finish`."""
+        """Upload complete files of the Continuous folders until `stop` is set.
+
+        Errors are left to `finish`.
+        """
         folders = [folder for folder in self._folders if folder.is_continuous]
         while folders and not stop.wait(interval_seconds):
-            self._look(folders, is_final=False)
+            self._upload_changes(folders, is_final=False)
 
     def finish(self, *, only_continuous: bool) -> None:
-        """Upload all that is not in S3 yet. Raises JobFailure, naming the first file that cannot be uploaded."""
+        """Upload all files that are not in S3 yet.
+
+        Raises:
+            JobFailure: A file cannot be uploaded; the first such file is named.
+        """
         folders = [folder for folder in self._folders if folder.is_continuous or not only_continuous]
-        errors = self._look(folders, is_final=True)
+        errors = self._upload_changes(folders, is_final=True)
         if errors:
             raise errors[0]
 
-    def _look(self, folders: Sequence[OutputFolder], *, is_final: bool) -> list[JobFailure]:
+    def _upload_changes(self, folders: Sequence[OutputFolder], *, is_final: bool) -> list[JobFailure]:
         with self._lock:
             ready = []
             for folder in folders:
@@ -127,12 +144,12 @@ class OutputUpload:
                     self.count += 1
                 elif isinstance(error, JobFailure):
                     errors.append(error)
-                elif not isinstance(error, FileNotFoundError):  # the job may remove a file while we look
+                elif not isinstance(error, FileNotFoundError):  # the job may remove a file during the check
                     raise error
             return errors
 
     def _upload(self, folder: OutputFolder, path: Path) -> None:
-        self._uploader.put(path, below(folder.s3_uri, path.relative_to(folder.path).as_posix()))
+        self._uploader.put(path, join_s3_uri(folder.s3_uri, path.relative_to(folder.path).as_posix()))
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Signature]]:

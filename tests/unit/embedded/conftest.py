@@ -1,3 +1,5 @@
+"""One embedded AWS per test process, for the tests that only use it."""
+
 from collections.abc import Iterator
 
 import pytest
@@ -6,7 +8,12 @@ from embedded.server.embedded_aws import EmbeddedAws
 
 
 @pytest.fixture(scope="session")
-def aws() -> Iterator[EmbeddedAws]:
-    """One embedded AWS for the tests that only use it; Wait and Retry take a hundredth of their time."""
+def embedded_aws() -> Iterator[EmbeddedAws]:
+    """Run an embedded AWS whose Wait and Retry take a hundredth of their time."""
     with EmbeddedAws(time_scale=0.01) as embedded:
         yield embedded
+
+
+@pytest.fixture(scope="session")
+def aws(embedded_aws: EmbeddedAws) -> EmbeddedAws:
+    return embedded_aws

@@ -1,4 +1,4 @@
-"""What one synthesis wrote, as tests read it."""
+"""Reads the templates that a synthesis wrote."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _HASH = re.compile(r"[0-9A-F]{8}$")
 
 @dataclass(frozen=True)
 class Assembly:
-    """What one synthesis wrote."""
+    """The cloud assembly of one stage."""
 
     stage: str
     directory: Path
@@ -29,12 +29,12 @@ class Assembly:
         return {stack: self.template(stack) for stack in ("storage", "compute", "workflow", "triggers")}
 
     def resources(self, stack: str, kind: str) -> dict[str, Any]:
-        """Properties by logical id without its hash."""
+        """Return the properties of all resources of a type, by logical id without its hash."""
         found = self.template(stack)["Resources"].items()
         return {_HASH.sub("", name): item["Properties"] for name, item in found if item["Type"] == kind}
 
     def statements(self) -> list[tuple[str, dict[str, Any]]]:
-        """Every statement of every role's policies, with the policy's name."""
+        """Return every policy statement of all roles, each with `<stack>/<policy>`."""
         return [
             (f"{stack}/{name}", statement)
             for stack in self.templates
@@ -57,8 +57,8 @@ class Assembly:
         return parsed
 
 
-def flat(value: Any) -> str:  # noqa: PLR0911 - a line a function
-    """A template's text with readable placeholders: nothing of an account, no hash of a logical id."""
+def flat(value: Any) -> str:  # noqa: PLR0911 - one line per function
+    """Render a template value as text, with readable placeholders in place of references."""
     if isinstance(value, str):
         return value
     ((function, argument),) = value.items()
@@ -76,7 +76,7 @@ def flat(value: Any) -> str:  # noqa: PLR0911 - a line a function
 
 
 def states_of(definition: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """All states by name, those of the Map's children too."""
+    """Return all states by name, including those of the Map's children."""
     found = dict(definition["States"])
     for state in definition["States"].values():
         if "ItemProcessor" in state:

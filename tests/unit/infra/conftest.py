@@ -1,5 +1,6 @@
-"""The synthesized app, once a session for each set of settings: a synthesis takes seconds."""
+"""The synthesized app, once per process and set of settings, because a synthesis takes seconds."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,48 +15,76 @@ from tests.unit.infra.assembly import Assembly
 
 ROOT = Path(__file__).resolve().parents[3]
 
+UPLOADS = [
+    {"dataset": "orders", "mode": "window", "window_seconds": 300, "request": {"max_concurrency": 5}},
+    {"dataset": "flights", "mode": "marker"},
+]
+SCHEDULES: list[dict[str, Any]] = [
+    {"name": "nightly", "expression": "cron(30 2 * * ? *)", "time_zone": "Europe/Berlin", "request": {"models": ["a"]}},
+    {"name": "hourly", "expression": "rate(1 hour)", "flexible_window_minutes": 15, "enabled": False},
+]
+
 Synthesize = Callable[..., Assembly]
 
 
 @pytest.fixture(scope="session")
 def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
-    """Synthesize with settings replaced, as `-c fleetscore.<name>=<value>` does; nag findings raise."""
+    """Synthesize with overrides, as `-c fleetscore.<name>=<value>` does; cdk-nag findings raise."""
+    known: dict[str, Assembly] = {}
 
     def synthesized(**overrides: Any) -> Assembly:
-        directory = tmp_path_factory.mktemp("assembly")
         context = {f"fleetscore.{name}": value for name, value in overrides.items()}
-        build_app(context=context, outdir=directory).synth()
-        return Assembly(str(overrides.get("stage", "dev")), directory)
+        key = json.dumps(context, sort_keys=True)
+        if key not in known:
+            directory = tmp_path_factory.mktemp("assembly")
+            build_app(context=context, outdir=directory).synth()
+            known[key] = Assembly(str(overrides.get("stage", "dev")), directory)
+        return known[key]
 
     return synthesized
 
 
 @pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    """The app with cdk.json's own settings, as a user without credentials, git or any setup would synthesize it."""
+def assembly(synthesize: Synthesize) -> Assembly:
+    """The app with the settings of cdk.json."""
+    return synthesize()
+
+
+@pytest.fixture(scope="session")
+def bare_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """The same app, from a process without credentials, git, or any set-up of the user's."""
     home = tmp_path_factory.mktemp("home")
     environment = {
-        "PATH": str(_folder_of_node()),
+        "PATH": str(_node_folder()),
         "HOME": str(home),
         "CDK_OUTDIR": str(home / "out"),
+        "CDK_VALIDATION": "false",
+        # Unpacking aws-cdk-lib into a new home would take most of the time.
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(Path.home() / ".cache" / "aws" / "jsii" / "package-cache"),
         "AWS_EC2_METADATA_DISABLED": "true",
         "LANG": "C.UTF-8",
     }
     command = [sys.executable, str(ROOT / "app.py")]
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr[-2_000:]
+    ended = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    assert ended.returncode == 0, ended.stderr[-2_000:]
     return Assembly("dev", home / "out")
 
 
-def _folder_of_node() -> Path:
+def _node_folder() -> Path:
     found = shutil.which("node")
     assert found, "node is not on the PATH: `make` puts it there"
     return Path(found).parent
 
 
 @pytest.fixture(scope="session")
+def automated(synthesize: Synthesize) -> Assembly:
+    """A stage with schedules and upload rules."""
+    return synthesize(uploads=UPLOADS, schedules=SCHEDULES)
+
+
+@pytest.fixture(scope="session")
 def variants(synthesize: Synthesize) -> Assembly:
-    """A stage with every image variant, for GPUs, one of them named."""
+    """A stage with every image variant for GPUs; a setting names one of the images."""
     return synthesize(
         stage="variants",
         image_variants=["core", "tensorflow", "pytorch"],
@@ -65,8 +94,8 @@ def variants(synthesize: Synthesize) -> Assembly:
 
 
 @pytest.fixture(scope="session")
-def other(synthesize: Synthesize) -> Assembly:
-    """Another stage, with every optional setting set."""
+def prod(synthesize: Synthesize) -> Assembly:
+    """A second stage, with every optional setting set."""
     return synthesize(
         stage="prod",
         account="123456789012",

@@ -1,12 +1,10 @@
-"""What ships where, as staged by the synthesis: the very folders that are zipped or built when it is deployed."""
+"""The folders that the synthesis stages, which a deployment zips or builds."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.unit.infra.assembly import Assembly
 
@@ -33,12 +31,12 @@ def files_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_functions_get_their_code_and_the_contract_and_nothing_else(assembly: Assembly) -> None:
+def test_functions_get_only_their_code_and_the_contract(assembly: Assembly) -> None:
     folder, _ = staged(assembly, "workflow", "files")
     assert files_in(folder) == source_files("lambdas", "contract")
 
 
-def test_the_image_gets_its_code_and_the_contract_and_nothing_else(assembly: Assembly) -> None:
+def test_the_image_gets_only_its_code_and_the_contract(assembly: Assembly) -> None:
     folder, source = staged(assembly, "compute", "dockerImages")
     assert files_in(folder) == source_files("inference_container", "contract")
     assert source["dockerFile"] == "inference_container/Dockerfile"
@@ -46,7 +44,7 @@ def test_the_image_gets_its_code_and_the_contract_and_nothing_else(assembly: Ass
     assert (folder / source["dockerFile"]).is_file()
 
 
-def test_every_handler_can_be_imported_from_the_staged_folder_alone(assembly: Assembly) -> None:
+def test_every_handler_imports_from_the_staged_folder_alone(assembly: Assembly) -> None:
     folder, _ = staged(assembly, "workflow", "files")
     handlers = {item["Handler"] for item in assembly.resources("workflow", "AWS::Lambda::Function").values()}
     assert len(handlers) == 9
@@ -62,7 +60,7 @@ def test_every_handler_can_be_imported_from_the_staged_folder_alone(assembly: As
     _run_alone(code, folder)
 
 
-def test_the_contract_in_the_image_needs_the_standard_library_only(assembly: Assembly) -> None:
+def test_the_contract_needs_only_the_standard_library(assembly: Assembly) -> None:
     folder, _ = staged(assembly, "compute", "dockerImages")
     modules = sorted(path.stem for path in (folder / "contract").glob("*.py") if path.stem != "__init__")
     assert modules
@@ -89,7 +87,6 @@ def _run_alone(code: str, folder: Path, *options: str) -> None:
     assert done.returncode == 0, done.stderr[-2_000:]
 
 
-@pytest.mark.parametrize("stack", ["storage"])
-def test_storage_ships_nothing(assembly: Assembly, stack: str) -> None:
-    text = (assembly.directory / f"fleetscore-dev-{stack}.assets.json").read_text(encoding="utf-8")
+def test_the_storage_stack_has_no_image(assembly: Assembly) -> None:
+    text = (assembly.directory / "fleetscore-dev-storage.assets.json").read_text(encoding="utf-8")
     assert not json.loads(text).get("dockerImages")

@@ -22,14 +22,14 @@ def problems(found: dict[str, Any]) -> dict[str, str]:
     return {problem.field: str(problem) for problem in raised.value.problems}
 
 
-def test_the_settings_in_cdk_json_are_complete_and_valid() -> None:
+def test_the_settings_in_cdk_json_are_valid() -> None:
     settings = settings_from_context(context())
     assert settings.stage == "dev"
     assert settings.removal == "retain"
     assert settings.account is None
 
 
-def test_every_setting_has_its_section_in_the_documentation() -> None:
+def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([a-z_.]+)`", text, flags=re.MULTILINE))
     settings = context()[CONTEXT_KEY]
@@ -39,7 +39,7 @@ def test_every_setting_has_its_section_in_the_documentation() -> None:
     assert documented == wanted
 
 
-def test_all_problems_are_reported_at_once_by_name() -> None:
+def test_all_problems_are_reported_together() -> None:
     found = problems(
         context(
             stage="Prod_1",
@@ -65,7 +65,7 @@ def test_all_problems_are_reported_at_once_by_name() -> None:
 
 
 @pytest.mark.parametrize("stage", ["", "1st", "dev-", "-dev", "dev-2", "Dev", "dev_1", "a" * 17, "dev.1"])
-def test_a_stage_that_cannot_be_part_of_names_is_refused(stage: str) -> None:
+def test_an_invalid_stage_name_is_refused(stage: str) -> None:
     assert set(problems(context(stage=stage))) == {"stage"}
 
 
@@ -73,7 +73,7 @@ def test_an_account_needs_a_region() -> None:
     assert set(problems(context(account="123456789012"))) == {"account"}
 
 
-def test_the_command_lines_text_becomes_numbers_lists_and_null() -> None:
+def test_text_overrides_become_numbers_lists_and_null() -> None:
     settings = settings_from_context(
         context(
             stage="prod",
@@ -96,19 +96,19 @@ def test_the_command_lines_text_becomes_numbers_lists_and_null() -> None:
     assert settings.vpc == VpcSettings(("subnet-0123456789abcdef0",), ("sg-0123456789abcdef0",))
 
 
-def test_an_override_does_not_leak_into_the_context() -> None:
+def test_an_override_leaves_the_context_unchanged() -> None:
     found = context(**{"compute.instance_type": "ml.c5.4xlarge"})
     settings_from_context(found)
     assert found[CONTEXT_KEY]["compute"]["instance_type"] == "ml.m5.xlarge"
 
 
-def test_a_stage_must_say_everything_that_jobs_run_on() -> None:
+def test_every_compute_setting_is_required() -> None:
     found = context()
     del found[CONTEXT_KEY]["compute"]["volume_size_gb"]
     assert set(problems(found)) == {"compute.volume_size_gb"}
 
 
-def test_a_setting_below_a_plain_one_is_refused() -> None:
+def test_a_setting_below_a_plain_value_is_refused() -> None:
     assert set(problems(context(**{"stage.name": "dev"}))) == {"stage.name"}
 
 
@@ -118,18 +118,18 @@ def test_vpc_ids_are_checked() -> None:
     assert set(problems(found)) == {"vpc.subnet_ids[0]", "vpc.security_group_ids"}
 
 
-def test_without_our_context_key_the_remedy_is_named() -> None:
+def test_a_missing_context_key_names_cdk_json() -> None:
     assert "cdk.json" in problems({})[CONTEXT_KEY]
 
 
-def test_the_image_repository_follows_from_the_image() -> None:
+def test_the_image_repository_is_derived_from_the_image_uri() -> None:
     settings: AppSettings = settings_from_context(
         context(image_uri="210987654321.dkr.ecr.eu-central-1.amazonaws.com/team/scoring@sha256:" + "0" * 64)
     )
     assert settings.image_repository_arn() == "arn:aws:ecr:eu-central-1:210987654321:repository/team/scoring"
 
 
-def test_image_variants_are_named_once_and_each_uri_belongs_to_one() -> None:
+def test_problems_of_image_variants_are_reported() -> None:
     uri = "210987654321.dkr.ecr.eu-central-1.amazonaws.com/torch:2.13"
     settings = settings_from_context(context(image_variants='["core", "pytorch"]', image_uris={"pytorch": uri}))
     assert settings.image_variants == ("core", "pytorch")
@@ -144,7 +144,7 @@ def test_image_variants_are_named_once_and_each_uri_belongs_to_one() -> None:
     assert set(found) == {"image_uris.pytorch"}
 
 
-def test_every_problem_of_the_upload_rules_is_named() -> None:
+def test_problems_of_all_upload_rules_are_reported_together() -> None:
     found = problems(
         context(
             uploads=[
@@ -166,9 +166,9 @@ def test_every_problem_of_the_upload_rules_is_named() -> None:
     }
 
 
-def test_upload_rules_name_a_dataset_once_and_fit_into_the_functions_environment() -> None:
+def test_upload_rules_have_unique_datasets_and_a_size_limit() -> None:
     rule = {"dataset": "orders", "mode": "marker"}
-    assert "one entry a dataset" in problems(context(uploads=[rule, rule]))["uploads"]
+    assert "one entry per dataset" in problems(context(uploads=[rule, rule]))["uploads"]
     many = [{"dataset": f"orders-{number}", "mode": "marker"} for number in range(100)]
     assert "at most 3,000 bytes" in problems(context(uploads=many))["uploads"]
     settings = settings_from_context(context(uploads='[{"dataset": "a", "mode": "window", "window_seconds": 60}]'))

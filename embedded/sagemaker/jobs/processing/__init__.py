@@ -1,1 +1,1 @@
-"""Processing jobs: what they may ask for, how they are described, and their course."""
+"""Processing jobs: supported requests, descriptions and runs."""

@@ -1,4 +1,4 @@
-"""A processing job as the API describes it and as its containers see it."""
+"""The state of a processing job, and the files that its containers see."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ _CONFIG_MEMBERS = (
 
 @dataclass(eq=False)
 class ProcessingJob(Job):
+    """A processing job."""
+
     kind = KIND
 
     exit_message: str | None = None
@@ -71,8 +73,8 @@ class ProcessingJob(Job):
             },
         }
 
-    def leave_message(self, exit_message: str) -> None:
-        """Keep what the containers wrote for whoever asks about the job."""
+    def set_exit_message(self, exit_message: str) -> None:
+        """Keep the message that the containers have written; empty means none."""
         with self._changed:
             self.exit_message = exit_message or None
 

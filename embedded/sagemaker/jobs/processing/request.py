@@ -1,4 +1,4 @@
-"""Which parts of a processing job's request the embedded AWS carries out, and which it refuses."""
+"""Supported and refused members of CreateProcessingJob."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from embedded.sagemaker.requests.coverage import Coverage, repeated, s3_uri_problems, tag_problems
+from embedded.sagemaker.requests.coverage import Coverage, duplicate_problems, s3_uri_problems, tag_problems
 
 _SUPPORTED = {
     "ProcessingJobName": "",
@@ -41,17 +41,18 @@ _SUPPORTED = {
     "Tags[].Key": "",
     "Tags[].Value": "",
 }
-"""Accepted and described without any effect, because a laptop has one machine, one network and one disk: InstanceType,
-VolumeSizeInGB, VolumeKmsKeyId (the key is looked up), VpcConfig, EnableInterContainerTrafficEncryption.
+"""Members that are accepted and described but have no effect, because a laptop has one machine, one
+network and one disk: InstanceType, VolumeSizeInGB, VolumeKmsKeyId (the key must exist), VpcConfig,
+EnableInterContainerTrafficEncryption.
 """
 
 _REFUSED = {
-    "ProcessingInputs[].DatasetDefinition": "Athena and Redshift are not there",
-    "ProcessingOutputConfig.Outputs[].FeatureStoreOutput": "the Feature Store is not there",
-    "ProcessingResources.ClusterConfig.InstancePreferences": "there are no instance types to choose among",
+    "ProcessingInputs[].DatasetDefinition": "Athena and Redshift do not exist here",
+    "ProcessingOutputConfig.Outputs[].FeatureStoreOutput": "the Feature Store does not exist here",
+    "ProcessingResources.ClusterConfig.InstancePreferences": "there are no instance types to choose from",
     "ProcessingResources.ClusterConfig.SelectedInstanceType": "only the service sets it",
     "ProcessingResources.ClusterConfig.SelectedInstanceCount": "only the service sets it",
-    "ExperimentConfig": "experiments are not there",
+    "ExperimentConfig": "experiments do not exist here",
 }
 
 COVERAGE = Coverage(_SUPPORTED, _REFUSED)
@@ -60,13 +61,15 @@ _LOCAL_ROOT = "/opt/ml/processing/"
 
 
 def key_ids(request: dict[str, Any]) -> list[str | None]:
-    """The KMS keys that a request names."""
+    """Return the KMS keys of a request."""
     output = request.get("ProcessingOutputConfig") or {}
     return [request["ProcessingResources"]["ClusterConfig"].get("VolumeKmsKeyId"), output.get("KmsKeyId")]
 
 
 def consistency_problems(request: dict[str, Any]) -> list[str]:
-    """What the shapes cannot say: members that need or exclude each other, places, uniqueness."""
+    """Return the problems that the service's model does not cover, such as missing or duplicate
+    members.
+    """
     inputs = request.get("ProcessingInputs") or []
     outputs = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     cluster = request["ProcessingResources"]["ClusterConfig"]
@@ -88,8 +91,8 @@ def consistency_problems(request: dict[str, Any]) -> list[str]:
             problems.append(f"{at}: one of S3Output or FeatureStoreOutput must be given")
             continue
         problems += _place_problems(f"{at}.S3Output", item["S3Output"], places)
-    problems += repeated("ProcessingInputs", "InputName", [i["InputName"] for i in inputs])
-    problems += repeated("ProcessingOutputConfig.Outputs", "OutputName", [o["OutputName"] for o in outputs])
+    problems += duplicate_problems("ProcessingInputs", "InputName", [i["InputName"] for i in inputs])
+    problems += duplicate_problems("ProcessingOutputConfig.Outputs", "OutputName", [o["OutputName"] for o in outputs])
     tags = request.get("Tags") or []
     problems += tag_problems("Tags", tags)
     return problems
@@ -105,6 +108,6 @@ def _place_problems(at: str, item: dict[str, Any], places: dict[str, str]) -> It
     if not path.startswith(_LOCAL_ROOT) or not f"{normal}/".startswith(_LOCAL_ROOT) or normal + "/" == _LOCAL_ROOT:
         yield f"{at}.LocalPath {path!r} must be a folder below {_LOCAL_ROOT}"
     elif normal in places:
-        yield f"{at}.LocalPath {path!r} is also that of {places[normal]}: give each its own"
+        yield f"{at}.LocalPath {path!r} is already used by {places[normal]}: give each its own folder"
     else:
         places[normal] = at

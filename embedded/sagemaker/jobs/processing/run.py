@@ -1,4 +1,4 @@
-"""The course of a processing job: inputs in, one process an instance, outputs out, and how it ended."""
+"""The run of a processing job: download inputs, run one process per instance, upload outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from embedded.images.image import Image
 from embedded.sagemaker.clients import RoleAccess
 from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.instances.supervision import Ending, Outcome
-from embedded.sagemaker.jobs.job_run import Instances, JobRun, tolerated
+from embedded.sagemaker.jobs.job_run import Instances, JobRun, upload_errors_logged
 from embedded.sagemaker.jobs.processing.job import ProcessingJob
 from embedded.sagemaker.transfer.outputs import OutputFolder, OutputUpload
 
@@ -19,14 +19,16 @@ _EXIT_MESSAGE_BYTES = 1_024
 
 
 class ProcessingRun(JobRun[ProcessingJob]):
+    """The run of a processing job."""
+
     _instances: Instances
 
-    def _course(self, image: Image, access: RoleAccess) -> Outcome:
+    def _execute(self, image: Image, access: RoleAccess) -> Outcome:
         self._instances = self._make_instances(self._folder)
         shares = [
             share
             for source in self._job.inputs
-            for share in self._shares(access, self._instances, source, source["LocalPath"])
+            for share in self._instance_inputs(access, self._instances, source, source["LocalPath"])
         ]
         self._download(access, shares)
         upload = self._upload(access)
@@ -35,19 +37,19 @@ class ProcessingRun(JobRun[ProcessingJob]):
             access,
             self._instances,
             limits={Ending.OUT_OF_RUNTIME: time.monotonic() + self._job.max_runtime_seconds},
-            meanwhile=[partial(upload.watch, interval_seconds=self._tools.watch_seconds)],
+            meanwhile=[partial(upload.watch, interval_seconds=self._context.watch_seconds)],
         )
         if outcome.ending is Ending.FAILED:
             reason = f"AlgorithmError: See job logs for more information, exit code: {outcome.exit_code}"
             outcome = dataclasses.replace(outcome, reason=reason)
-        if not self._tools.closing.is_set():
-            with tolerated(self._job, outcome):
+        if not self._context.closing.is_set():
+            with upload_errors_logged(self._job, outcome):
                 upload.finish(only_continuous=outcome.ending is not Ending.COMPLETED)
             self._check_exit_messages()
         return outcome
 
     def _end(self, outcome: Outcome) -> None:
-        self._job.leave_message(self._exit_message())
+        self._job.set_exit_message(self._exit_message())
         self._job.end(outcome.ending.status, failure_reason=outcome.reason)
 
     def _upload(self, access: RoleAccess) -> OutputUpload:
@@ -57,10 +59,10 @@ class ProcessingRun(JobRun[ProcessingJob]):
             for instance in self._instances.values()
         ]
         key_id = (self._job.request.get("ProcessingOutputConfig") or {}).get("KmsKeyId") or None
-        return OutputUpload(self._uploader(access, key_id), folders, pool=self._tools.transfers)
+        return OutputUpload(self._uploader(access, key_id), folders, pool=self._context.transfers)
 
     def _exit_message(self) -> str:
-        """What all hosts wrote, one after the other, cut at 1 KB."""
+        """Return the concatenated messages of all hosts, cut at 1 KB."""
         files = [self._folder / host / "ml/output/message" for host in self._job.hosts]
         message = b"".join(file.read_bytes() for file in files if file.is_file())
         return message[:_EXIT_MESSAGE_BYTES].decode("utf-8", "ignore")

@@ -1,1 +1,3 @@
-"""Training jobs: what they may ask for, how they are described, and their course with spot interruptions."""
+"""Training jobs: what they may ask for, how they are described, and their course with spot
+interruptions.
+"""

@@ -1,4 +1,4 @@
-"""Archives of what all instances of a training job leave."""
+"""Archives of the files that the instances of a training job leave."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from embedded.sagemaker.errors import JobFailure
 
 
 def is_empty(folders: Mapping[str, Path]) -> bool:
+    """Return whether no host has written to its folder."""
     return not any(_entries(folder) for folder in folders.values())
 
 
 def pack(folders: Mapping[str, Path], archive: Path, shown: str) -> None:
-    """Put the contents of each host's folder into one tar.gz.
+    """Write the contents of all hosts' folders to one tar.gz.
 
-    Raises JobFailure when several hosts have written the same file: on the service one of them would get lost.
+    Args:
+        folders: Folder per host.
+        archive: File to write.
+        shown: The folder's path in messages.
+
+    Raises:
+        JobFailure: Several hosts have written the same file; on AWS one of them would be lost.
     """
     owners: dict[str, str] = {}
     with tarfile.open(archive, "w:gz") as tar:
@@ -29,7 +36,7 @@ def pack(folders: Mapping[str, Path], archive: Path, shown: str) -> None:
                         continue
                     raise JobFailure(
                         f"ClientError: Artifact upload failed: {owners[name]} and {host} have both written {name} to "
-                        f"{shown}: let one host write it, or give each host's file a name of its own"
+                        f"{shown}: let one host write it, or give each host's file its own name"
                     )
                 owners[name] = host
                 tar.add(path, arcname=name, recursive=False, filter=_without_owner)

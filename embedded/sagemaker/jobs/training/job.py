@@ -1,4 +1,4 @@
-"""A training job as the API describes it and as its containers see it."""
+"""The state of a training job, and the files that its containers see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from embedded.sagemaker.instances.instance import resource_config
 from embedded.sagemaker.jobs.job import Container, Job, JobKind, Status, Timestamp
 from embedded.sagemaker.jobs.training.metrics import Metrics
-from embedded.sagemaker.transfer.outputs import below
+from embedded.sagemaker.transfer.outputs import join_s3_uri
 
 KIND = JobKind("Training")
 CHECKPOINTS = "/opt/ml/checkpoints"
@@ -19,8 +19,8 @@ MODEL = "/opt/ml/model"
 OUTPUT_DATA = "/opt/ml/output/data"
 
 
-class Secondary(enum.StrEnum):
-    """SecondaryStatus, in the order in which a job can have them."""
+class SecondaryStatus(enum.StrEnum):
+    """SecondaryStatus of the API, in the order in which a job can have them."""
 
     STARTING = "Starting"
     DOWNLOADING = "Downloading"
@@ -37,35 +37,40 @@ class Secondary(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         return self in {
-            Secondary.COMPLETED,
-            Secondary.FAILED,
-            Secondary.STOPPED,
-            Secondary.MAX_RUNTIME_EXCEEDED,
-            Secondary.MAX_WAIT_TIME_EXCEEDED,
+            SecondaryStatus.COMPLETED,
+            SecondaryStatus.FAILED,
+            SecondaryStatus.STOPPED,
+            SecondaryStatus.MAX_RUNTIME_EXCEEDED,
+            SecondaryStatus.MAX_WAIT_TIME_EXCEEDED,
         }
 
 
-_BEFORE_STOPPING = {Secondary.STARTING, Secondary.DOWNLOADING, Secondary.TRAINING, Secondary.INTERRUPTED}
+_BEFORE_STOPPING = {
+    SecondaryStatus.STARTING,
+    SecondaryStatus.DOWNLOADING,
+    SecondaryStatus.TRAINING,
+    SecondaryStatus.INTERRUPTED,
+}
 _MESSAGES = {
-    Secondary.STARTING: "Preparing the instances for training",
-    Secondary.DOWNLOADING: "Downloading input data",
-    Secondary.TRAINING: "Training image download completed. Training in progress.",
-    Secondary.INTERRUPTED: "The managed spot training instances were interrupted",
-    Secondary.STOPPING: "Stopping the training job",
-    Secondary.UPLOADING: "Uploading generated training model",
-    Secondary.COMPLETED: "Training job completed",
-    Secondary.FAILED: "Training job failed",
-    Secondary.STOPPED: "Training job stopped",
-    Secondary.MAX_RUNTIME_EXCEEDED: "Training job runtime exceeded MaxRuntimeInSeconds provided",
-    Secondary.MAX_WAIT_TIME_EXCEEDED: "Training job runtime exceeded MaxWaitTimeInSeconds provided",
+    SecondaryStatus.STARTING: "Preparing the instances for training",
+    SecondaryStatus.DOWNLOADING: "Downloading input data",
+    SecondaryStatus.TRAINING: "Training image download completed. Training in progress.",
+    SecondaryStatus.INTERRUPTED: "The managed spot training instances were interrupted",
+    SecondaryStatus.STOPPING: "Stopping the training job",
+    SecondaryStatus.UPLOADING: "Uploading generated training model",
+    SecondaryStatus.COMPLETED: "Training job completed",
+    SecondaryStatus.FAILED: "Training job failed",
+    SecondaryStatus.STOPPED: "Training job stopped",
+    SecondaryStatus.MAX_RUNTIME_EXCEEDED: "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    SecondaryStatus.MAX_WAIT_TIME_EXCEEDED: "Training job runtime exceeded MaxWaitTimeInSeconds provided",
 }
 
 
 @dataclass(eq=False)
 class Transition:
-    """A stretch of time in one secondary status; `end` is None while it lasts."""
+    """The time that a job spends in one secondary status. For `end`, None means until now."""
 
-    status: Secondary
+    status: SecondaryStatus
     start: datetime
     end: datetime | None = None
 
@@ -77,16 +82,18 @@ class Transition:
 
 @dataclass(eq=False)
 class TrainingJob(Job):
+    """A training job."""
+
     kind = KIND
 
     transitions: list[Transition] = field(default_factory=list)
-    _held: timedelta = timedelta()
-    _held_since: datetime | None = None
+    _billed: timedelta = timedelta()
+    _billed_since: datetime | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.metrics = Metrics(self.request["AlgorithmSpecification"].get("MetricDefinitions") or [])
-        self.transitions.append(Transition(Secondary.STARTING, self.created_at))
+        self.transitions.append(Transition(SecondaryStatus.STARTING, self.created_at))
 
     @property
     def channels(self) -> list[dict[str, Any]]:
@@ -106,7 +113,10 @@ class TrainingJob(Job):
 
     @property
     def max_wait_seconds(self) -> int | None:
-        """From the job's start to its end, with all of its attempts; None where it is not limited."""
+        """Longest time from the start of the job to its end, over all attempts.
+
+        None means no limit.
+        """
         value = (self.request.get("StoppingCondition") or {}).get("MaxWaitTimeInSeconds")
         return None if value is None else int(value)
 
@@ -131,8 +141,8 @@ class TrainingJob(Job):
         )
 
     def artifact_uri(self, name: str) -> str:
-        """Where the archive of that name, such as model.tar.gz, lies when the job has ended."""
-        return below(self.request["OutputDataConfig"]["S3OutputPath"], f"{self.name}/output/{name}")
+        """Return the URI of an archive of the ended job, such as model.tar.gz."""
+        return join_s3_uri(self.request["OutputDataConfig"]["S3OutputPath"], f"{self.name}/output/{name}")
 
     def folders(self) -> list[str]:
         channels = [channel_folder(channel) for channel in self.channels]
@@ -148,8 +158,11 @@ class TrainingJob(Job):
             "/opt/ml/input/config/resourceconfig.json": resource_config(self, host),
         }
 
-    def enter(self, status: Secondary) -> None:
-        """Go on to the next secondary status; a job that is stopping only uploads and ends."""
+    def enter(self, status: SecondaryStatus) -> None:
+        """Enter the next secondary status.
+
+        A job that is stopping skips all but uploading and its end.
+        """
         with self._changed:
             if self.status is Status.STOPPING and status in _BEFORE_STOPPING:
                 return
@@ -163,31 +176,31 @@ class TrainingJob(Job):
             if not super().mark_stopping():
                 return False
             if is_first:
-                self.enter(Secondary.STOPPING)
+                self.enter(SecondaryStatus.STOPPING)
             return True
 
-    def take_instances(self) -> None:
-        """The job has instances from now on, which it pays."""
+    def start_billing(self) -> None:
+        """Start to count billable time: the job has instances."""
         with self._changed:
-            self._held_since = datetime.now(UTC)
+            self._billed_since = datetime.now(UTC)
 
-    def give_instances_back(self) -> None:
+    def stop_billing(self) -> None:
         with self._changed:
-            if self._held_since is not None:
-                self._held += datetime.now(UTC) - self._held_since
-                self._held_since = None
+            if self._billed_since is not None:
+                self._billed += datetime.now(UTC) - self._billed_since
+                self._billed_since = None
 
-    def conclude(self, status: Status, secondary: Secondary, *, failure_reason: str | None = None) -> None:
-        """End the job with both of its statuses."""
+    def finish_training(self, status: Status, secondary: SecondaryStatus, *, failure_reason: str | None = None) -> None:
+        """End the job with its final status and secondary status."""
         with self._changed:
-            self.give_instances_back()
+            self.stop_billing()
             self.enter(secondary)
             self.end(status, failure_reason=failure_reason)
 
     def end(self, status: Status, *, failure_reason: str | None = None) -> None:
         with self._changed:
             if not self.transitions[-1].status.is_final:
-                self.enter(Secondary(str(status)))
+                self.enter(SecondaryStatus(str(status)))
             super().end(status, failure_reason=failure_reason)
             self.transitions[-1].end = self.ended_at
 
@@ -210,7 +223,8 @@ class TrainingJob(Job):
 
     def _details(self, timestamp: Timestamp) -> dict[str, Any]:
         details: dict[str, Any] = {
-            # Where it will be, also when the job has not uploaded it or never does: only the status says so.
+            # As on AWS, the URI is shown even if the job has not uploaded the archive or never
+            # will.
             "ModelArtifacts": {"S3ModelArtifacts": self.artifact_uri("model.tar.gz")},
             "SecondaryStatusTransitions": [transition.describe(timestamp) for transition in self.transitions],
             "FailureReason": self.failure_reason,
@@ -220,7 +234,7 @@ class TrainingJob(Job):
             details["TrainingStartTime"] = timestamp(self.started_at)
             if self.ended_at is not None:
                 details["TrainingTimeInSeconds"] = round((self.ended_at - self.started_at).total_seconds())
-                details["BillableTimeInSeconds"] = round(self._held.total_seconds())
+                details["BillableTimeInSeconds"] = round(self._billed.total_seconds())
         return details
 
 
@@ -229,7 +243,7 @@ def channel_folder(channel: dict[str, Any]) -> str:
 
 
 def _channel_config(channel: dict[str, Any]) -> dict[str, Any]:
-    """A channel's entry in inputdataconfig.json."""
+    """Return a channel's entry in inputdataconfig.json."""
     source = channel["DataSource"]["S3DataSource"]
     content_type = {"ContentType": channel["ContentType"]} if channel.get("ContentType") else {}
     return {

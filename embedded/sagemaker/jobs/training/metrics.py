@@ -1,4 +1,4 @@
-"""Metrics that the service reads out of what a training job prints."""
+"""Metrics that the service extracts from a training job's output."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from typing import Any
 
 
 def metric_problems(at: str, definitions: Sequence[dict[str, str]]) -> list[str]:
+    """Return one message per MetricDefinition without a valid regular expression and group."""
     problems = []
     for index, definition in enumerate(definitions):
         regex = definition["Regex"]
         try:
             has_group = re.compile(regex).groups > 0
         except re.error as error:
-            problems.append(f"{at}[{index}].Regex {regex!r} is no regular expression: {error}")
+            problems.append(f"{at}[{index}].Regex {regex!r} is not a regular expression: {error}")
             continue
         if not has_group:
-            problems.append(f"{at}[{index}].Regex {regex!r} must have a group, which finds the metric's value")
+            problems.append(f"{at}[{index}].Regex {regex!r} must have a group that matches the metric's value")
     return problems
 
 
 class Metrics:
-    """The last value of each metric, with the moment at which it was printed; lines may come from several threads."""
+    """The last value of each metric and the time at which it was printed. Thread-safe."""
 
     def __init__(self, definitions: Sequence[dict[str, str]]) -> None:
         self._definitions = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
@@ -34,6 +35,7 @@ class Metrics:
         self._lock = threading.Lock()
 
     def line(self, text: str) -> None:
+        """Extract values from a line of output."""
         for name, regex in self._definitions:
             if found := regex.search(text):
                 value = _number(found.group(1))
@@ -42,7 +44,7 @@ class Metrics:
                         self._values[name] = value, datetime.now(UTC)
 
     def final(self, timestamp: Callable[[datetime], float]) -> list[dict[str, Any]]:
-        """FinalMetricDataList."""
+        """Return FinalMetricDataList."""
         with self._lock:
             values = dict(self._values)
         return [
@@ -52,7 +54,7 @@ class Metrics:
 
 
 def _number(text: str | None) -> float | None:
-    """What a metric's group has found, where it is a number that JSON knows."""
+    """Parse the text of a metric's group. None means that it is not a finite number."""
     with contextlib.suppress(ValueError, TypeError):
         value = float(text or "")
         return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Which parts of a training job's request the embedded AWS carries out, and which it refuses."""
+"""Supported and refused members of CreateTrainingJob."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from embedded.sagemaker.jobs.job import DEFAULT_MAX_RUNTIME_SECONDS
 from embedded.sagemaker.jobs.training.metrics import metric_problems
-from embedded.sagemaker.requests.coverage import Coverage, repeated, s3_uri_problems, tag_problems
+from embedded.sagemaker.requests.coverage import Coverage, duplicate_problems, s3_uri_problems, tag_problems
 
 _SUPPORTED = {
     "TrainingJobName": "",
@@ -52,56 +52,59 @@ _SUPPORTED = {
     "InfraCheckConfig.EnableInfraCheck": "False",
     "SessionChainingConfig.EnableSessionTagChaining": "False",
 }
-"""Accepted and described without any effect, as for processing jobs: InstanceType, VolumeSizeInGB, VolumeKmsKeyId (the
-key is looked up), VpcConfig, EnableInterContainerTrafficEncryption.
+"""Members that are accepted and described but have no effect, as for processing jobs: InstanceType,
+VolumeSizeInGB, VolumeKmsKeyId (the key must exist), VpcConfig,
+EnableInterContainerTrafficEncryption.
 """
 
 _REFUSED = {
-    "AlgorithmSpecification.AlgorithmName": "algorithm resources are not there",
-    "AlgorithmSpecification.TrainingImageConfig": "images come from the embedded AWS's own store",
-    "InputDataConfig[].DataSource.S3DataSource.AttributeNames": "augmented manifests are not there",
+    "AlgorithmSpecification.AlgorithmName": "algorithm resources do not exist here",
+    "AlgorithmSpecification.TrainingImageConfig": "images come from the embedded AWS",
+    "InputDataConfig[].DataSource.S3DataSource.AttributeNames": "augmented manifests do not exist here",
     "InputDataConfig[].DataSource.S3DataSource.InstanceGroupNames": "there are no instance groups",
-    "InputDataConfig[].DataSource.S3DataSource.ModelAccessConfig": "the model hub is not there",
-    "InputDataConfig[].DataSource.S3DataSource.HubAccessConfig": "the model hub is not there",
-    "InputDataConfig[].DataSource.FileSystemDataSource": "EFS and FSx are not there",
-    "InputDataConfig[].DataSource.DatasetSource": "the model hub is not there",
-    "InputDataConfig[].ShuffleConfig": "objects come in the order of their keys",
+    "InputDataConfig[].DataSource.S3DataSource.ModelAccessConfig": "the model hub does not exist here",
+    "InputDataConfig[].DataSource.S3DataSource.HubAccessConfig": "the model hub does not exist here",
+    "InputDataConfig[].DataSource.FileSystemDataSource": "EFS and FSx do not exist here",
+    "InputDataConfig[].DataSource.DatasetSource": "the model hub does not exist here",
+    "InputDataConfig[].ShuffleConfig": "objects are always in the order of their keys",
     "ResourceConfig.KeepAlivePeriodInSeconds": "there are no warm pools",
     "ResourceConfig.InstanceGroups": "there are no instance groups",
-    "ResourceConfig.TrainingPlanArn": "training plans are not there",
+    "ResourceConfig.TrainingPlanArn": "training plans do not exist here",
     "ResourceConfig.InstancePlacementConfig": "there are no instances to place",
-    "ResourceConfig.InstancePreferences": "there are no instance types to choose among",
+    "ResourceConfig.InstancePreferences": "there are no instance types to choose from",
     "ResourceConfig.SelectedInstanceType": "only the service sets it",
     "ResourceConfig.SelectedInstanceCount": "only the service sets it",
-    "StoppingCondition.MaxPendingTimeInSeconds": "no job is pending for want of an instance type",
-    "DebugHookConfig": "the debugger is not there",
-    "DebugRuleConfigurations": "the debugger is not there",
+    "StoppingCondition.MaxPendingTimeInSeconds": "no job waits for an instance type",
+    "DebugHookConfig": "the debugger does not exist here",
+    "DebugRuleConfigurations": "the debugger does not exist here",
     "TensorBoardOutputConfig": "TensorBoard's output is not uploaded",
-    "ExperimentConfig": "experiments are not there",
-    "ProfilerConfig.S3OutputPath": "the profiler is not there",
-    "ProfilerConfig.ProfilingIntervalInMilliseconds": "the profiler is not there",
-    "ProfilerConfig.ProfilingParameters": "the profiler is not there",
-    "ProfilerRuleConfigurations": "the profiler is not there",
+    "ExperimentConfig": "experiments do not exist here",
+    "ProfilerConfig.S3OutputPath": "the profiler does not exist here",
+    "ProfilerConfig.ProfilingIntervalInMilliseconds": "the profiler does not exist here",
+    "ProfilerConfig.ProfilingParameters": "the profiler does not exist here",
+    "ProfilerRuleConfigurations": "the profiler does not exist here",
     "RetryStrategy": "the service's own errors, which it retries, do not happen",
     "ServerlessJobConfig": "there are no serverless jobs",
-    "MlflowConfig": "MLflow is not there",
-    "ModelPackageConfig": "the Model Registry is not there",
+    "MlflowConfig": "MLflow does not exist here",
+    "ModelPackageConfig": "the Model Registry does not exist here",
 }
 
 COVERAGE = Coverage(_SUPPORTED, _REFUSED)
 
-_MOST_RUNTIME_SECONDS = 28 * 86_400
+_MAX_RUNTIME_SECONDS = 28 * 86_400
 _ML_ROOT = "/opt/ml"
 _RESERVED = ("/opt/ml/input", "/opt/ml/model", "/opt/ml/output", "/opt/ml/code")
 
 
 def key_ids(request: dict[str, Any]) -> list[str | None]:
-    """The KMS keys that a request names."""
+    """Return the KMS keys of a request."""
     return [request["ResourceConfig"].get("VolumeKmsKeyId"), request["OutputDataConfig"].get("KmsKeyId")]
 
 
 def consistency_problems(request: dict[str, Any]) -> list[str]:
-    """What the shapes cannot say: members that need or exclude each other, places, uniqueness."""
+    """Return the problems that the service's model does not cover, such as missing or duplicate
+    members.
+    """
     channels = request.get("InputDataConfig") or []
     algorithm = request.get("AlgorithmSpecification") or {}
     problems = [] if algorithm.get("TrainingImage") else ["AlgorithmSpecification.TrainingImage is required"]
@@ -115,8 +118,10 @@ def consistency_problems(request: dict[str, Any]) -> list[str]:
         else:
             problems += s3_uri_problems(f"{at}.S3DataSource.S3Uri", source["S3Uri"])
         if channel["ChannelName"] in {".", ".."}:
-            problems.append(f"InputDataConfig[{index}].ChannelName {channel['ChannelName']!r} is no name of a folder")
-    problems += repeated("InputDataConfig", "ChannelName", [channel["ChannelName"] for channel in channels])
+            problems.append(
+                f"InputDataConfig[{index}].ChannelName {channel['ChannelName']!r} is not the name of a folder"
+            )
+    problems += duplicate_problems("InputDataConfig", "ChannelName", [channel["ChannelName"] for channel in channels])
     problems += s3_uri_problems("OutputDataConfig.S3OutputPath", request["OutputDataConfig"]["S3OutputPath"])
     problems += _checkpoint_problems(request.get("CheckpointConfig"))
     problems += _time_problems(request)
@@ -149,7 +154,7 @@ def _checkpoint_problems(config: dict[str, Any] | None) -> list[str]:
                 f"{_ML_ROOT} or run on AWS"
             )
         elif any(f"{normal}/".startswith(f"{reserved}/") for reserved in _RESERVED):
-            problems.append(f"CheckpointConfig.LocalPath {path!r} must not lie in {', '.join(_RESERVED)}")
+            problems.append(f"CheckpointConfig.LocalPath {path!r} must not be in {', '.join(_RESERVED)}")
     return problems
 
 
@@ -158,9 +163,9 @@ def _time_problems(request: dict[str, Any]) -> list[str]:
     runtime = condition.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS)
     wait = condition.get("MaxWaitTimeInSeconds")
     problems = []
-    if runtime > _MOST_RUNTIME_SECONDS:
+    if runtime > _MAX_RUNTIME_SECONDS:
         problems.append(
-            f"StoppingCondition.MaxRuntimeInSeconds {runtime} must be at most {_MOST_RUNTIME_SECONDS} (28 days)"
+            f"StoppingCondition.MaxRuntimeInSeconds {runtime} must be at most {_MAX_RUNTIME_SECONDS} (28 days)"
         )
     if request.get("EnableManagedSpotTraining"):
         if wait is None or wait < runtime:

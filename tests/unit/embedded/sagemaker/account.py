@@ -1,4 +1,4 @@
-"""A test's AWS account and the requests that it sends."""
+"""The AWS account of a test, and requests for processing jobs."""
 
 import asyncio
 import json
@@ -17,10 +17,7 @@ from embedded.seams import Credentials
 from embedded.server.endpoint import Endpoint
 
 DEADLINE_SECONDS = 30
-ACCOUNT = "000000000000"
-REGION = "eu-west-1"
 
-# What a container's code does to find its folders, in both ways of having them.
 PRELUDE = """\
 import json, os, pathlib, signal, sys, time
 ML = pathlib.Path(os.environ.get("FLEETSCORE_ML_ROOT", "/opt/ml"))
@@ -31,11 +28,12 @@ def wait_for(path):
         assert time.monotonic() < deadline, f"{path} does not come"
         time.sleep(0.01)
 """
+"""Names for the folders of a container, at /opt/ml or where the variable points to."""
 
 
 @dataclass
 class Aws:
-    """The account of a test: a bucket, a job role, and short ways to both."""
+    """The account of a test, with a bucket and a job role."""
 
     endpoint: Endpoint
     bucket: str
@@ -78,7 +76,7 @@ def allow(*actions: str, resource: str = "*") -> dict[str, Any]:
 
 
 def job_request(aws: Aws, image_uri: str, **changes: Any) -> dict[str, Any]:
-    """A valid request for a job with one instance; `changes` are members to add or replace."""
+    """Return a valid request for a job with one instance. `changes` add or replace members."""
     cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
     return {
         "ProcessingJobName": f"job-{uuid.uuid4().hex[:12]}",
@@ -120,14 +118,14 @@ def start(service: SageMakerService, request: dict[str, Any]) -> Job:
 
 
 def run(service: SageMakerService, request: dict[str, Any]) -> dict[str, Any]:
-    """Create a job, wait for its end and describe it."""
+    """Create a job, wait for its end and return its description."""
     job = start(service, request)
     assert job.wait(DEADLINE_SECONDS), f"{job.name} does not end"
     return job.describe()
 
 
 def results(aws: Aws, prefix: str) -> dict[str, bytes]:
-    """What lies below the output named 'result'."""
+    """Return the objects of the output named 'result' by their relative key."""
     return {key.removeprefix(f"{prefix}result/"): aws.get(key) for key in aws.keys(f"{prefix}result/")}
 
 
@@ -149,7 +147,7 @@ def logged(aws: Aws, described: dict[str, Any]) -> list[str]:
 
 
 def client_of(service: SageMakerService, aws: Aws) -> Any:
-    """boto3's client, whose requests go to the service instead of to a socket."""
+    """Return a boto3 client whose requests go to the service without a socket."""
     client = aws.endpoint.client("sagemaker")
 
     def send(request: Any, **_: Any) -> AWSResponse:

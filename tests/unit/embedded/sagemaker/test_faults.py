@@ -1,4 +1,4 @@
-"""Orders for faults: given by one process, carried out once by another."""
+"""Faults: ordered by one process, and hitting a job of another process once."""
 
 import threading
 from pathlib import Path
@@ -10,7 +10,7 @@ from embedded.sagemaker.faults import Faults, InterruptionWatch, SpotInterruptio
 
 
 def watch(faults: Faults, name: str = "train-1", checkpoints: int = 0, *lines: str) -> bool:
-    """Whether a job of that name is interrupted when it has made that many checkpoints and printed these lines."""
+    """Return whether a job with these checkpoints and lines of output is interrupted."""
     looking = InterruptionWatch(faults, name, checkpoints=lambda: checkpoints)
     for line in lines:
         looking.line(line)
@@ -20,9 +20,9 @@ def watch(faults: Faults, name: str = "train-1", checkpoints: int = 0, *lines: s
     return interrupted.is_set()
 
 
-def test_an_order_happens_once_to_a_job_that_it_names(tmp_path: Path) -> None:
+def test_a_fault_hits_a_matching_job_once(tmp_path: Path) -> None:
     Faults(tmp_path).interrupt_spot("train-?", after_checkpoints=2, after_log="round [0-9]")
-    other = Faults(tmp_path)  # as another process has it
+    other = Faults(tmp_path)  # as another process sees them
     assert not watch(other, "train-10", 2, "round 1")
     assert not watch(other, "train-1", 1, "round 1")
     assert not watch(other, "train-1", 2, "no rounds")
@@ -32,7 +32,7 @@ def test_an_order_happens_once_to_a_job_that_it_names(tmp_path: Path) -> None:
     assert not watch(other, "train-1", 2, "in round 1")
 
 
-def test_an_attempt_carries_out_one_order_and_leaves_the_others(tmp_path: Path) -> None:
+def test_an_attempt_is_hit_by_one_fault_only(tmp_path: Path) -> None:
     faults = Faults(tmp_path)
     faults.interrupt_spot("*", times=3)
     assert watch(faults)
@@ -41,9 +41,9 @@ def test_an_attempt_carries_out_one_order_and_leaves_the_others(tmp_path: Path) 
     assert not watch(faults)
 
 
-def test_an_order_that_makes_no_sense_is_refused_with_all_that_is_wrong(tmp_path: Path) -> None:
+def test_an_invalid_fault_is_refused_with_all_problems(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"job_name: it is empty.*after_checkpoints: -1.*after_log: '\(' is no regular"
+        ValueError, match=r"job_name: it is empty.*after_checkpoints: -1.*after_log: '\(' is not a regular"
     ):
         Faults(tmp_path).interrupt_spot("", after_checkpoints=-1, after_log="(")
     with pytest.raises(ValueError, match="times: 0 is too few"):

@@ -1,4 +1,4 @@
-"""The API, seen by boto3: the client's requests go to the service instead of to a socket."""
+"""The API through boto3. The client's requests go to the service without a socket."""
 
 import asyncio
 import datetime as dt
@@ -27,7 +27,7 @@ def test_a_job_is_created_described_and_listed(
     request = job_request(aws, build_image('(ML / "output/message").write_text("done")'))
     arn = sagemaker.create_processing_job(**request)["ProcessingJobArn"]
     name = request["ProcessingJobName"]
-    assert arn == f"arn:aws:sagemaker:eu-west-1:000000000000:processing-job/{name}"
+    assert arn == f"arn:aws:sagemaker:us-east-1:123456789012:processing-job/{name}"
     assert service.job(name).wait(DEADLINE_SECONDS)
     described = sagemaker.describe_processing_job(ProcessingJobName=name)
     assert described["ProcessingJobStatus"] == "Completed"
@@ -40,7 +40,7 @@ def test_a_job_is_created_described_and_listed(
     assert "ProcessingStartTime" not in summary
 
 
-def test_a_name_can_never_be_used_again(sagemaker: Any, service: SageMakerService, aws: Aws) -> None:
+def test_a_job_name_cannot_be_reused(sagemaker: Any, service: SageMakerService, aws: Aws) -> None:
     request = job_request(aws, "none")
     sagemaker.create_processing_job(**request)
     assert service.job(request["ProcessingJobName"]).wait(DEADLINE_SECONDS)
@@ -54,13 +54,13 @@ def test_an_unknown_job_is_not_found(sagemaker: Any) -> None:
             operation(ProcessingJobName="nope")
 
 
-def test_all_problems_of_a_request_come_in_one_validation_exception(sagemaker: Any, aws: Aws) -> None:
+def test_one_validation_exception_reports_all_problems(sagemaker: Any, aws: Aws) -> None:
     with pytest.raises(ClientError, match="2 validation errors detected") as error:
         sagemaker.create_processing_job(**job_request(aws, "none", ProcessingJobName="a_b", Environment={"1": "x"}))
     assert code(error) == "ValidationException"
 
 
-def test_what_is_not_supported_is_refused(sagemaker: Any, aws: Aws) -> None:
+def test_unsupported_members_and_operations_are_refused(sagemaker: Any, aws: Aws) -> None:
     with pytest.raises(ClientError, match="ExperimentConfig is not supported by the embedded AWS"):
         sagemaker.create_processing_job(**job_request(aws, "none", ExperimentConfig={"RunName": "a"}))
     with pytest.raises(ClientError, match="'ListModels' is not supported by the embedded AWS") as error:
@@ -68,21 +68,21 @@ def test_what_is_not_supported_is_refused(sagemaker: Any, aws: Aws) -> None:
     assert code(error) == "UnknownOperationException"
 
 
-def test_a_role_that_the_service_may_not_assume_is_refused(make_service: ServiceMaker, aws: Aws) -> None:
+def test_a_role_must_trust_the_service(make_service: ServiceMaker, aws: Aws) -> None:
     sagemaker = client_of(make_service(may_assume=lambda role_arn: False), aws)
     with pytest.raises(ClientError, match="Could not assume role") as error:
         sagemaker.create_processing_job(**job_request(aws, "none"))
     assert code(error) == "ValidationException"
 
 
-def test_a_key_that_does_not_exist_is_refused(sagemaker: Any, aws: Aws) -> None:
+def test_a_missing_key_is_refused(sagemaker: Any, aws: Aws) -> None:
     request = job_request(aws, "none")
     request["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] = "no-such-key"
     with pytest.raises(ClientError, match="KMS key 'no-such-key' cannot be used"):
         sagemaker.create_processing_job(**request)
 
 
-def test_a_job_that_has_ended_cannot_be_stopped(sagemaker: Any, service: SageMakerService, aws: Aws) -> None:
+def test_an_ended_job_cannot_be_stopped(sagemaker: Any, service: SageMakerService, aws: Aws) -> None:
     request = job_request(aws, "none")
     sagemaker.create_processing_job(**request)
     assert service.job(request["ProcessingJobName"]).wait(DEADLINE_SECONDS)
@@ -91,10 +91,10 @@ def test_a_job_that_has_ended_cannot_be_stopped(sagemaker: Any, service: SageMak
     assert code(error) == "ValidationException"
 
 
-def test_jobs_are_listed_by_filter_order_and_page(sagemaker: Any, service: SageMakerService, aws: Aws) -> None:
+def test_jobs_are_listed_with_filters_order_and_pages(sagemaker: Any, service: SageMakerService, aws: Aws) -> None:
     names = [f"list-{number:02}" for number in range(12)]
     for name in names:
-        # Requests tell times to the millisecond, and two jobs may be made within one.
+        # Times in requests have milliseconds: keep the jobs apart.
         time.sleep(0.005)
         sagemaker.create_processing_job(**job_request(aws, "none", ProcessingJobName=name))
         assert service.job(name).wait(DEADLINE_SECONDS)
@@ -129,7 +129,7 @@ def test_tags_are_added_listed_and_deleted(sagemaker: Any, aws: Aws) -> None:
         sagemaker.list_tags(ResourceArn=f"{arn}x")
 
 
-def test_a_body_that_is_no_json_is_refused(service: SageMakerService) -> None:
+def test_a_body_must_be_json(service: SageMakerService) -> None:
     target = {"X-Amz-Target": "SageMaker.ListProcessingJobs"}
     status, _, body = asyncio.run(service.handle("POST", "/", target, b"{", {}))
     assert status == 400
@@ -139,11 +139,11 @@ def test_a_body_that_is_no_json_is_refused(service: SageMakerService) -> None:
 @pytest.mark.parametrize(
     ("operation", "body", "expected"),
     [
-        ("CreateProcessingJob", b'{"ProcessingJobName": "a"}', "arn:aws:sagemaker:eu-west-1:1:processing-job/a"),
+        ("CreateProcessingJob", b'{"ProcessingJobName": "a"}', "arn:aws:sagemaker:us-east-1:1:processing-job/a"),
         ("ListProcessingJobs", b"{}", "*"),
         ("AddTags", b'{"ResourceArn": "arn:x"}', "arn:x"),
         ("DescribeProcessingJob", b"[", "*"),
     ],
 )
-def test_policies_are_matched_against_the_arn_of_the_job(operation: str, body: bytes, expected: str) -> None:
-    assert resource_arn(operation, body, "eu-west-1", "1") == expected
+def test_policies_apply_to_the_arn_of_the_job(operation: str, body: bytes, expected: str) -> None:
+    assert resource_arn(operation, body, "us-east-1", "1") == expected

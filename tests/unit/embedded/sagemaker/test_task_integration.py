@@ -1,4 +1,4 @@
-"""createProcessingJob as Step Functions calls it."""
+"""The Task resource createProcessingJob."""
 
 import json
 import threading
@@ -22,13 +22,13 @@ def a_call(parameters: dict[str, Any], suffix: str = ".sync", cancelled: threadi
     return TaskCall(
         resource=f"{RESOURCE}{suffix}",
         parameters=parameters,
-        execution_arn="arn:aws:states:eu-west-1:000000000000:execution:machine:one",
-        role_arn="arn:aws:iam::000000000000:role/path/machine",
+        execution_arn="arn:aws:states:us-east-1:123456789012:execution:machine:one",
+        role_arn="arn:aws:iam::123456789012:role/path/machine",
         cancelled=cancelled or threading.Event(),
     )
 
 
-def test_sync_returns_the_description_of_the_completed_job(
+def test_sync_returns_the_completed_jobs_description(
     service: SageMakerService, aws: Aws, build_image: BuildImage
 ) -> None:
     request = job_request(aws, build_image(""), Tags=[{"Key": "mine", "Value": "1"}])
@@ -50,7 +50,7 @@ def test_sync_fails_with_the_description_as_cause(service: SageMakerService, aws
     assert cause["ProcessingJobName"] == request["ProcessingJobName"]
 
 
-def test_errors_of_the_api_have_the_names_of_step_functions(service: SageMakerService, aws: Aws) -> None:
+def test_api_errors_are_named_as_by_step_functions(service: SageMakerService, aws: Aws) -> None:
     request = job_request(aws, "none")
     run_job(service, a_call(request, suffix=""))
     with pytest.raises(TaskError) as in_use:
@@ -64,7 +64,7 @@ def test_errors_of_the_api_have_the_names_of_step_functions(service: SageMakerSe
     assert "Error Code: ValidationException" in invalid.value.cause
 
 
-def test_without_sync_the_arn_comes_back_at_once(service: SageMakerService, aws: Aws, build_image: BuildImage) -> None:
+def test_without_sync_the_arn_is_returned_at_once(service: SageMakerService, aws: Aws, build_image: BuildImage) -> None:
     request = job_request(aws, build_image("signal.pause()"))
     result = run_job(service, a_call(request, suffix=""))
     job = service.job(request["ProcessingJobName"])

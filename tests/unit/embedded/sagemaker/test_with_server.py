@@ -1,11 +1,10 @@
-"""The service inside the real server: over TLS, with IAM enforced, and when the server dies."""
+"""The service in a running embedded AWS: over TLS, with IAM enforced, and when the server dies."""
 
 import json
 import os
 import select
 import signal
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,17 @@ from embedded.server.embedded_aws import EmbeddedAws
 from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, allow, job_request, s3_outputs
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/test:1"
-# Keeps running with a child of its own and says who both are.
 CODE = """
 import subprocess
 child = subprocess.Popen(["sleep", "600"])
 (OUTPUT / "pids/pids.json").write_text(json.dumps([os.getpid(), child.pid]))
 signal.pause()
 """
+"""Starts a child process, writes both process ids, and waits."""
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(tmp_path / "aws") as server:
-        yield server
-
-
-@pytest.fixture
-def aws(server: EmbeddedAws) -> Aws:
+def account_of(server: EmbeddedAws) -> Aws:
+    """Create a bucket and a job role."""
     aws = Aws(server.endpoint, f"data-{uuid.uuid4().hex[:8]}", "")
     aws.client("s3").create_bucket(Bucket=aws.bucket)
     aws.role_arn = aws.make_role(allow("s3:PutObject", resource=f"arn:aws:s3:::{aws.bucket}/*"), allow("logs:*"))
@@ -39,7 +32,7 @@ def aws(server: EmbeddedAws) -> Aws:
 
 
 def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> tuple[str, list[int]]:
-    """A job that runs until it is ended, and the ids of its two processes."""
+    """Start a job that waits for a signal. Return its name and the ids of its two processes."""
     context.mkdir()
     (context / "main.py").write_text(PRELUDE + CODE)
     (context / "Dockerfile").write_text('FROM python\nCOPY main.py /app/\nENTRYPOINT ["python", "/app/main.py"]')
@@ -53,25 +46,27 @@ def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> tuple[str, list[i
     return request["ProcessingJobName"], json.loads(aws.get("pids/pids.json"))
 
 
-def test_a_job_is_started_and_stopped_by_boto3_over_tls(server: EmbeddedAws, aws: Aws, tmp_path: Path) -> None:
+def test_boto3_starts_and_stops_a_job_over_tls(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    aws = account_of(embedded_aws)
     sagemaker = aws.client("sagemaker")
-    name, _ = start_job(server, aws, tmp_path / "context")
+    name, _ = start_job(embedded_aws, aws, tmp_path / "context")
     assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "InProgress"
     sagemaker.stop_processing_job(ProcessingJobName=name)
     sagemaker.get_waiter("processing_job_completed_or_stopped").wait(
-        ProcessingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        ProcessingJobName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
     )
     assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
 
 
-def test_the_callers_policies_are_enforced_on_the_arn_of_the_job(server: EmbeddedAws, aws: Aws) -> None:
-    arn = f"arn:aws:sagemaker:{server.endpoint.region}:{server.endpoint.account_id}:processing-job/mine"
+def test_the_callers_policies_apply_to_the_arn_of_the_job(embedded_aws: EmbeddedAws) -> None:
+    aws, endpoint = account_of(embedded_aws), embedded_aws.endpoint
+    arn = f"arn:aws:sagemaker:{endpoint.region}:{endpoint.account_id}:processing-job/mine"
     role = aws.make_role(allow("sagemaker:DescribeProcessingJob", resource=arn))
     credentials = aws.credentials(role, "test")
-    sagemaker: Any = server.endpoint.session().client(
+    sagemaker: Any = endpoint.session().client(
         "sagemaker",
-        endpoint_url=server.endpoint.url,
-        verify=str(server.endpoint.ca_bundle),
+        endpoint_url=endpoint.url,
+        verify=str(endpoint.ca_bundle),
         aws_access_key_id=credentials.access_key_id,
         aws_secret_access_key=credentials.secret_access_key,
         aws_session_token=credentials.session_token,
@@ -82,10 +77,12 @@ def test_the_callers_policies_are_enforced_on_the_arn_of_the_job(server: Embedde
         sagemaker.describe_processing_job(ProcessingJobName="yours")
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waiting for the end of a stranger's process needs pidfd")
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waiting for another process's child needs pidfd")
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_nothing_is_left_when_the_server_is(server: EmbeddedAws, aws: Aws, tmp_path: Path, how: str) -> None:
-    _, pids = start_job(server, aws, tmp_path / "context")
+def test_no_process_outlives_the_server(tmp_path: Path, how: str) -> None:
+    server = EmbeddedAws(tmp_path / "aws")
+    server.start()
+    _, pids = start_job(server, account_of(server), tmp_path / "context")
     watched = [os.pidfd_open(pid) for pid in pids]
     try:
         if how == "killed":
@@ -95,6 +92,7 @@ def test_nothing_is_left_when_the_server_is(server: EmbeddedAws, aws: Aws, tmp_p
         for descriptor in watched:
             assert select.select([descriptor], [], [], 30)[0], f"a process of the job outlives its server: {pids}"
     finally:
+        server.stop()
         for descriptor in watched:
             os.close(descriptor)
     if how == "stopped":

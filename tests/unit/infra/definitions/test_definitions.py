@@ -1,4 +1,4 @@
-"""The definitions of the workflows: golden files to review changes with, and the rules that every version keeps."""
+"""The workflow definitions: golden files for reviewing changes, and rules for every version."""
 
 import dataclasses
 import json
@@ -25,8 +25,10 @@ def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
-def test_the_definition_is_the_reviewed_one(assembly: Assembly, workflow: str) -> None:
-    """To accept an intended change: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions, then read the diff."""
+def test_definition_matches_golden_file(assembly: Assembly, workflow: str) -> None:
+    """To accept an intended change: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions, then read
+    the diff.
+    """
     golden = GOLDEN_FILES[workflow]
     text = json.dumps(definition(assembly, workflow), indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -40,13 +42,13 @@ def tasks(assembly: Assembly, workflow: str = "scoring") -> dict[str, dict[str, 
 
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
-def test_every_state_says_why_it_is_there(assembly: Assembly, workflow: str) -> None:
+def test_every_state_has_a_comment(assembly: Assembly, workflow: str) -> None:
     states = states_of(definition(assembly, workflow))
     assert not [name for name, state in states.items() if not state.get("Comment")]
 
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
-def test_every_task_catches_everything_and_retries_with_full_jitter(assembly: Assembly, workflow: str) -> None:
+def test_every_task_catches_all_errors_and_retries_with_full_jitter(assembly: Assembly, workflow: str) -> None:
     assert len(tasks(assembly, workflow)) == TASKS[workflow]
     for name, state in tasks(assembly, workflow).items():
         assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
@@ -59,9 +61,7 @@ def test_every_task_catches_everything_and_retries_with_full_jitter(assembly: As
 
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
-def test_every_function_that_dies_is_called_again_because_it_may_have_done_its_work(
-    assembly: Assembly, workflow: str
-) -> None:
+def test_a_crashed_function_is_called_again(assembly: Assembly, workflow: str) -> None:
     functions = {name: state for name, state in tasks(assembly, workflow).items() if "Lambda" in str(state["Retry"])}
     assert len(functions) == TASKS[workflow] - (2 if workflow == "scoring" else 1)
     for name, state in functions.items():
@@ -69,14 +69,14 @@ def test_every_function_that_dies_is_called_again_because_it_may_have_done_its_w
         assert retried >= {"Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"}, name
 
 
-def test_every_failure_of_the_plan_or_the_map_still_leads_to_the_summary(assembly: Assembly) -> None:
+def test_a_failed_plan_or_map_leads_to_the_summary(assembly: Assembly) -> None:
     states = assembly.definition["States"]
     for name in ("PlanExecution", "ScoreModels"):
         assert [catcher["Next"] for catcher in states[name]["Catch"]] == ["SummarizeExecution"]
         assert states["ScoreModels"]["Next"] == "SummarizeExecution"
 
 
-def test_a_request_that_is_no_object_leaves_room_for_the_failure(assembly: Assembly) -> None:
+def test_the_request_is_wrapped_so_that_a_catch_can_add_a_failure(assembly: Assembly) -> None:
     first = assembly.definition["States"][assembly.definition["StartAt"]]
     assert first["Parameters"] == {"request.$": "$", "training": {}}
     training = assembly.training_definition
@@ -84,7 +84,7 @@ def test_a_request_that_is_no_object_leaves_room_for_the_failure(assembly: Assem
     assert assembly.definition["States"]["PlanExecution"]["Parameters"]["request.$"] == "$.request"
 
 
-def test_only_a_request_that_says_so_trains_first(assembly: Assembly) -> None:
+def test_only_a_request_with_train_trains_first(assembly: Assembly) -> None:
     states = assembly.definition["States"]
     choice = states["TrainFirst?"]
     assert states["HoldRequest"]["Next"] == "TrainFirst?"
@@ -94,7 +94,7 @@ def test_only_a_request_that_says_so_trains_first(assembly: Assembly) -> None:
     assert {rule["Variable"] for rule in wanted["And"]} == {"$.request.train"}
 
 
-def test_a_training_that_fails_leads_to_the_plan_which_decides(assembly: Assembly) -> None:
+def test_a_failed_training_leads_to_the_plan(assembly: Assembly) -> None:
     state = assembly.definition["States"]["RunTraining"]
     assert state["Resource"] == "arn:aws:states:::states:startExecution.sync:2"
     assert state["Parameters"]["Name.$"] == "$.training.name"
@@ -113,19 +113,19 @@ def test_every_failure_of_a_training_job_is_classified(assembly: Assembly) -> No
         assert [catcher["Next"] for catcher in states[name]["Catch"]] == ["SummarizeExecution"]
 
 
-def test_a_training_job_is_isolated_and_may_differ_where_jobs_do(assembly: Assembly, other: Assembly) -> None:
+def test_a_training_job_is_isolated_and_takes_its_request_from_the_plan(assembly: Assembly, prod: Assembly) -> None:
     request = tasks(assembly, "training")["RunTrainingJob"]["Parameters"]
     assert request["EnableNetworkIsolation"] is True
     assert "VpcConfig" not in request
     assert request["InputDataConfig.$"] == "$.plan.channels"
     assert request["StoppingCondition.$"] == "$.plan.stopping_condition"
     assert request["EnableManagedSpotTraining.$"] == "$.plan.spot"
-    assert tasks(other, "training")["RunTrainingJob"]["Parameters"]["VpcConfig"]["Subnets"] == [
+    assert tasks(prod, "training")["RunTrainingJob"]["Parameters"]["VpcConfig"]["Subnets"] == [
         "subnet-0123456789abcdef0"
     ]
 
 
-def test_the_wait_for_a_training_job_outlasts_its_run_and_its_waits(assembly: Assembly) -> None:
+def test_the_training_state_times_out_after_the_longest_job_and_a_margin(assembly: Assembly) -> None:
     selector = tasks(assembly, "training")["RecordAttempt"]["ResultSelector"]
     assert selector["timeout_seconds.$"] == "States.MathAdd($.longest_seconds, 3600)"
     assert tasks(assembly, "training")["RunTrainingJob"]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
@@ -135,20 +135,22 @@ def test_the_wait_for_a_training_job_outlasts_its_run_and_its_waits(assembly: As
     }
 
 
-def test_every_failure_in_a_job_is_classified(assembly: Assembly) -> None:
+def test_every_failure_of_a_scoring_job_is_classified(assembly: Assembly) -> None:
     for name in ("RecordAttempt", "RunProcessingJob", "VerifyOutput"):
         assert [catcher["Next"] for catcher in tasks(assembly)[name]["Catch"]] == ["ClassifyFailure"]
 
 
-def test_no_retry_of_the_processing_job_outlives_its_creation(assembly: Assembly) -> None:
-    """A job that ran and failed raises States.TaskFailed; trying again under the same name would hide why."""
+def test_a_processing_job_is_retried_only_when_it_was_not_created(assembly: Assembly) -> None:
+    """A job that ran and failed raises States.TaskFailed; a retry with the same name would hide
+    why.
+    """
     errors = [error for retrier in tasks(assembly)["RunProcessingJob"]["Retry"] for error in retrier["ErrorEquals"]]
     assert "SageMaker.AmazonSageMakerException" in errors
     assert "SageMaker.ResourceLimitExceededException" in errors
     assert all(error.startswith("SageMaker.") for error in errors)
 
 
-def test_the_map_takes_its_settings_from_the_plan_and_keeps_no_results(assembly: Assembly) -> None:
+def test_the_map_takes_its_settings_from_the_plan_and_discards_results(assembly: Assembly) -> None:
     score = assembly.definition["States"]["ScoreModels"]
     assert score["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     assert score["MaxConcurrencyPath"] == "$.max_concurrency"
@@ -157,21 +159,21 @@ def test_the_map_takes_its_settings_from_the_plan_and_keeps_no_results(assembly:
     assert score["ResultPath"] is None
 
 
-def test_a_jobs_container_has_no_network(assembly: Assembly, other: Assembly) -> None:
-    for found in (assembly, other):
+def test_a_processing_job_has_no_network(assembly: Assembly, prod: Assembly) -> None:
+    for found in (assembly, prod):
         network = tasks(found)["RunProcessingJob"]["Parameters"]["NetworkConfig"]
         assert network["EnableNetworkIsolation"] is True
 
 
-def test_the_vpc_reaches_the_job(assembly: Assembly, other: Assembly) -> None:
+def test_a_processing_job_gets_the_vpc_of_the_settings(assembly: Assembly, prod: Assembly) -> None:
     assert "VpcConfig" not in tasks(assembly)["RunProcessingJob"]["Parameters"]["NetworkConfig"]
-    assert tasks(other)["RunProcessingJob"]["Parameters"]["NetworkConfig"]["VpcConfig"] == {
+    assert tasks(prod)["RunProcessingJob"]["Parameters"]["NetworkConfig"]["VpcConfig"] == {
         "SecurityGroupIds": ["sg-0123456789abcdef0"],
         "Subnets": ["subnet-0123456789abcdef0"],
     }
 
 
-def test_a_job_that_succeeds_costs_two_function_calls(assembly: Assembly) -> None:
+def test_a_successful_job_takes_two_function_calls(assembly: Assembly) -> None:
     states = states_of(assembly.definition)
     path, name = [], assembly.definition["States"]["ScoreModels"]["ItemProcessor"]["StartAt"]
     while True:
@@ -182,7 +184,7 @@ def test_a_job_that_succeeds_costs_two_function_calls(assembly: Assembly) -> Non
     assert path == ["RecordAttempt", "NothingLeft?", "RunProcessingJob", "VerifyOutput"]
 
 
-def test_the_wait_for_a_job_outlasts_its_run_time(assembly: Assembly) -> None:
+def test_the_processing_state_times_out_after_the_run_time_and_a_margin(assembly: Assembly) -> None:
     selector = tasks(assembly)["RecordAttempt"]["ResultSelector"]
     assert selector["timeout_seconds.$"] == "States.MathAdd($.max_runtime_seconds, 3600)"
     assert tasks(assembly)["RunProcessingJob"]["TimeoutSecondsPath"] == "$.plan.timeout_seconds"
@@ -192,13 +194,13 @@ def test_the_wait_for_a_job_outlasts_its_run_time(assembly: Assembly) -> None:
     }
 
 
-def test_partly_failed_never_reads_as_success(assembly: Assembly) -> None:
+def test_a_partly_failed_execution_fails(assembly: Assembly) -> None:
     states = assembly.definition["States"]
     assert states["PartlyFailed"]["Type"] == "Fail"
     assert [name for name, state in states.items() if state["Type"] == "Succeed"] == ["Succeeded"]
 
 
-def test_a_message_with_a_field_too_many_or_too_few_stops_synthesis() -> None:
+def test_a_message_with_unknown_or_missing_fields_stops_synthesis() -> None:
     with pytest.raises(TypeError, match="JobPointer has the fields"):
         message(messages.JobPointer, execution_id="$.execution_id", job_id="$.job_id")
     with pytest.raises(TypeError, match="colour"):
@@ -206,8 +208,8 @@ def test_a_message_with_a_field_too_many_or_too_few_stops_synthesis() -> None:
 
 
 @pytest.mark.parametrize("golden", GOLDEN_FILES.values(), ids=GOLDEN_FILES)
-def test_another_validator_finds_nothing_wrong(tmp_path: Path, golden: Path) -> None:
-    """npm's asl-validator checks the states language's schema and every JSONPath in it."""
+def test_asl_validator_accepts_the_definitions(tmp_path: Path, golden: Path) -> None:
+    """npm's asl-validator checks the schema of States Language and every JSONPath."""
     validator = ROOT / "node_modules" / ".bin" / "asl-validator"
     assert validator.exists(), "`make test` installs it"
     definition = tmp_path / "workflow.asl.json"

@@ -1,9 +1,9 @@
-"""No record stays open when an execution ends without its last states."""
+"""The rule that closes the records of executions that end abnormally."""
 
 from tests.unit.infra.assembly import Assembly, flat
 
 
-def test_every_bad_end_of_either_state_machine_reaches_the_function_that_closes_records(assembly: Assembly) -> None:
+def test_abnormal_ends_of_both_state_machines_reach_summarize_execution(assembly: Assembly) -> None:
     (rule,) = assembly.resources("workflow", "AWS::Events::Rule").values()
     pattern = rule["EventPattern"]
     assert pattern["source"] == ["aws.states"]
@@ -19,7 +19,7 @@ def test_every_bad_end_of_either_state_machine_reaches_the_function_that_closes_
     assert "InputTransformer" not in target
 
 
-def test_news_that_cannot_be_delivered_is_kept(assembly: Assembly) -> None:
+def test_undelivered_events_go_to_the_dead_letter_queue(assembly: Assembly) -> None:
     (rule,) = assembly.resources("workflow", "AWS::Events::Rule").values()
     queue = assembly.resources("workflow", "AWS::SQS::Queue")["ClosingDeadLetters"]
     assert flat(rule["Targets"][0]["DeadLetterConfig"]["Arn"]) == "<ClosingDeadLetters.Arn>"
@@ -27,8 +27,8 @@ def test_news_that_cannot_be_delivered_is_kept(assembly: Assembly) -> None:
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3_600
 
 
-def test_news_that_the_function_fails_at_is_kept_too(assembly: Assembly) -> None:
-    """A rule's own queue gets only what could not be handed to Lambda, which calls the function on its own time."""
+def test_events_that_the_function_fails_at_go_to_the_dead_letter_queue(assembly: Assembly) -> None:
+    """The rule's own queue receives only events that Lambda did not accept."""
     (calls,) = assembly.resources("workflow", "AWS::Lambda::EventInvokeConfig").values()
     assert flat(calls["FunctionName"]) == "<SummarizeExecution>"
     assert flat(calls["DestinationConfig"]["OnFailure"]["Destination"]) == "<ClosingDeadLetters.Arn>"

@@ -1,16 +1,16 @@
-"""Every change of status is announced, and only by the function at the table's stream."""
+"""Status changes are announced by the function that reads the table's stream, and by no other."""
 
 import json
 
 from tests.unit.infra.assembly import Assembly, flat
 
 
-def test_the_tables_stream_tells_what_was_there_before(assembly: Assembly) -> None:
+def test_the_tables_stream_has_new_and_old_images(assembly: Assembly) -> None:
     (table,) = assembly.resources("storage", "AWS::DynamoDB::Table").values()
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 
-def test_the_function_reads_records_of_executions_and_jobs_from_the_beginning(assembly: Assembly) -> None:
+def test_the_function_reads_execution_and_job_records_from_the_start(assembly: Assembly) -> None:
     (source,) = assembly.resources("workflow", "AWS::Lambda::EventSourceMapping").values()
     assert flat(source["EventSourceArn"]) == "<fleetscore-dev-TableStreamArn>"
     assert source["StartingPosition"] == "TRIM_HORIZON"
@@ -20,7 +20,7 @@ def test_the_function_reads_records_of_executions_and_jobs_from_the_beginning(as
     assert pattern["dynamodb"]["Keys"]["sk"]["S"] == [{"prefix": "JOB#"}, {"prefix": "EXECUTION"}]
 
 
-def test_only_that_function_may_put_events_and_only_ours_on_our_bus(assembly: Assembly) -> None:
+def test_only_the_announcer_may_send_our_events_to_our_bus(assembly: Assembly) -> None:
     ((name, statement),) = [item for item in assembly.statements() if item[1]["Action"] == "events:PutEvents"]
     assert name == "workflow/AnnouncementsAnnounceStatusRoleDefaultPolicy"
     assert flat(statement["Resource"]) == "<AnnouncementsBus.Arn>"
@@ -30,6 +30,6 @@ def test_only_that_function_may_put_events_and_only_ours_on_our_bus(assembly: As
     }
 
 
-def test_only_the_function_that_ends_executions_answers_task_tokens(assembly: Assembly) -> None:
+def test_only_summarize_execution_may_answer_task_tokens(assembly: Assembly) -> None:
     answering = [name for name, item in assembly.statements() if "states:SendTaskSuccess" in item["Action"]]
     assert answering == ["workflow/SummarizeExecutionRoleDefaultPolicy"]

@@ -1,15 +1,15 @@
+"""SageMakerProcessingJob: the request, the permissions, and the literals that it refuses."""
+
 import ast
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 from aws_cdk import App, Duration, Stack, assertions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
-from botocore.validate import ParamValidator
 
 from infra import sagemaker_tasks
 from infra.sagemaker_tasks import (
@@ -25,6 +25,7 @@ from infra.sagemaker_tasks import (
     UploadMode,
 )
 from tests.unit.infra.assembly import flat
+from tests.unit.infra.sagemaker_tasks.service_model import limits, problems_of, service_model
 
 JOB_ROLE = "arn:aws:iam::123456789012:role/job"
 
@@ -73,7 +74,7 @@ def definition_of(stack: Stack, start: sfn.IChainable) -> dict[str, Any]:
     return parsed
 
 
-def test_the_request_is_one_that_the_services_model_accepts() -> None:
+def test_the_service_model_accepts_the_full_request() -> None:
     stack = any_stack()
     job = any_job(
         stack,
@@ -90,9 +91,7 @@ def test_the_request_is_one_that_the_services_model_accepts() -> None:
         tags={"team": "risk"},
     )
     request = definition_of(stack, job)["States"]["Score"]["Parameters"]
-    model = botocore.session.get_session().get_service_model("sagemaker").operation_model("CreateProcessingJob")
-    report = ParamValidator().validate(request, model.input_shape)
-    assert not report.has_errors(), report.generate_report()
+    assert problems_of("CreateProcessingJob", request) == ""
     assert set(request) == {
         "ProcessingJobName", "RoleArn", "AppSpecification", "ProcessingResources", "StoppingCondition", "Environment",
         "ProcessingInputs", "ProcessingOutputConfig", "NetworkConfig", "Tags",
@@ -118,7 +117,7 @@ def test_paths_become_path_fields_and_tokens_do_not() -> None:
     assert request["Tags"] == [{"Key": "job", "Value.$": "$.job"}]
 
 
-def test_it_chains_retries_catches_and_waits_like_any_task() -> None:
+def test_retry_catch_timeout_and_result_options_are_rendered() -> None:
     stack = any_stack()
     job = any_job(
         stack, comment="why", timeout=Duration.hours(1), result_path="$.job", result_selector={"Arn.$": "$.Arn"}
@@ -137,14 +136,14 @@ def test_it_chains_retries_catches_and_waits_like_any_task() -> None:
     assert "SageMaker.AmazonSageMakerException" in state["Retry"][0]["ErrorEquals"]
 
 
-def test_a_discarded_result_leaves_the_states_input() -> None:
+def test_a_discarded_result_is_rendered_as_null() -> None:
     stack = any_stack()
     state = definition_of(stack, any_job(stack, result_path=sfn.JsonPath.DISCARD))["States"]["Score"]
     assert state["ResultPath"] is None
     assert state["End"] is True
 
 
-def test_the_state_machines_role_may_do_what_sync_needs_and_no_more() -> None:
+def test_the_state_machines_role_gets_only_what_sync_needs() -> None:
     stack = any_stack()
     (policy,) = [item for item in template_of(stack, any_job(stack)).values() if item["Type"] == "AWS::IAM::Policy"]
     jobs, passing, events = policy["Properties"]["PolicyDocument"]["Statement"]
@@ -207,34 +206,29 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_literal_that_breaks_a_limit_is_refused_by_name(case: str) -> None:
+def test_a_literal_outside_of_the_limits_is_refused_by_name(case: str) -> None:
     changes, field = REFUSED[case]
     with pytest.raises(InvalidJobError) as raised:
         any_job(any_stack(), **changes)
     assert {problem.split(": got ")[0] for problem in raised.value.problems} == {field}
 
 
-def test_all_problems_are_reported_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     with pytest.raises(InvalidJobError) as raised:
         any_job(any_stack(), instance_count=0, volume_size_gb=0, inputs=[any_input(s3_uri="nowhere")])
     assert len(raised.value.problems) == 3
     assert "stack/Score" in str(raised.value)
 
 
-def test_gzip_is_taken_with_pipe_mode() -> None:
+def test_gzip_is_accepted_in_pipe_mode() -> None:
     stack = any_stack()
     job = any_job(stack, inputs=[any_input(compression=Compression.GZIP, input_mode=InputMode.PIPE)])
     request = definition_of(stack, job)["States"]["Score"]["Parameters"]
     assert request["ProcessingInputs"][0]["S3Input"]["S3CompressionType"] == "Gzip"
 
 
-def test_the_limits_are_those_of_the_services_model() -> None:
-    shapes = botocore.session.get_session().get_service_model("sagemaker")
-
-    def limits(shape: str) -> tuple[Any, Any]:
-        found = shapes.shape_for(shape).metadata
-        return found.get("min"), found.get("max")
-
+def test_the_limits_match_the_service_model() -> None:
+    shapes = service_model()
     assert limits("ProcessingInstanceCount") == (1, 100)
     assert limits("ProcessingVolumeSizeInGB") == (1, 16_384)
     assert limits("ProcessingMaxRuntimeInSeconds") == (1, 777_600)
@@ -267,7 +261,7 @@ def test_a_state_machine_in_jsonata_is_refused() -> None:
         )
 
 
-def test_the_package_stands_alone() -> None:
+def test_the_package_imports_only_the_cdk() -> None:
     modules: set[str] = set()
     for path in Path(sagemaker_tasks.__file__).parent.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))

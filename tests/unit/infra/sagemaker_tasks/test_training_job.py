@@ -1,13 +1,11 @@
-"""SageMakerTrainingJob: the request, the permissions, and what is refused when the construct is made."""
+"""SageMakerTrainingJob: the request, the permissions, and the literals that it refuses."""
 
 from typing import Any
 
-import botocore.session
 import pytest
 from aws_cdk import App, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
-from botocore.validate import ParamValidator
 
 from infra.sagemaker_tasks import (
     DataType,
@@ -19,6 +17,7 @@ from infra.sagemaker_tasks import (
     TrainingInputMode,
 )
 from tests.unit.infra.assembly import flat
+from tests.unit.infra.sagemaker_tasks.service_model import limits, problems_of, service_model
 from tests.unit.infra.sagemaker_tasks.test_processing_job import JOB_ROLE, any_stack, definition_of, template_of
 
 
@@ -48,7 +47,7 @@ def request_of(stack: Stack, job: SageMakerTrainingJob) -> dict[str, Any]:
     return found
 
 
-def test_the_request_is_one_that_the_services_model_accepts() -> None:
+def test_the_service_model_accepts_the_full_request() -> None:
     stack = any_stack()
     job = any_job(
         stack,
@@ -71,9 +70,7 @@ def test_the_request_is_one_that_the_services_model_accepts() -> None:
         tags={"team": "risk"},
     )
     request = request_of(stack, job)
-    model = botocore.session.get_session().get_service_model("sagemaker").operation_model("CreateTrainingJob")
-    report = ParamValidator().validate(request, model.input_shape)
-    assert not report.has_errors(), report.generate_report()
+    assert problems_of("CreateTrainingJob", request) == ""
     assert set(request) == {
         "TrainingJobName", "RoleArn", "AlgorithmSpecification", "InputDataConfig", "OutputDataConfig", "ResourceConfig",
         "StoppingCondition", "EnableManagedSpotTraining", "HyperParameters", "CheckpointConfig", "Environment",
@@ -82,7 +79,7 @@ def test_the_request_is_one_that_the_services_model_accepts() -> None:
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3_600, "MaxWaitTimeInSeconds": 7_200}
 
 
-def test_what_differs_between_jobs_may_be_a_path_to_the_whole() -> None:
+def test_whole_parts_of_the_request_may_be_paths() -> None:
     stack = any_stack()
     job = any_job(
         stack,
@@ -101,7 +98,7 @@ def test_what_differs_between_jobs_may_be_a_path_to_the_whole() -> None:
     assert request["OutputDataConfig"] == {"S3OutputPath.$": "$.plan.output"}
 
 
-def test_it_waits_for_the_job_like_any_task() -> None:
+def test_retry_timeout_and_result_options_are_rendered() -> None:
     stack = any_stack()
     job = any_job(stack, comment="why", timeout=Duration.hours(2), result_path=sfn.JsonPath.DISCARD)
     job.add_retry(errors=SageMakerTrainingJob.RETRYABLE_ERRORS)
@@ -112,7 +109,7 @@ def test_it_waits_for_the_job_like_any_task() -> None:
     assert "SageMaker.ResourceLimitExceededException" in state["Retry"][0]["ErrorEquals"]
 
 
-def test_the_state_machines_role_may_do_what_sync_needs_and_no_more() -> None:
+def test_the_state_machines_role_gets_only_what_sync_needs() -> None:
     stack = any_stack()
     (policy,) = [item for item in template_of(stack, any_job(stack)).values() if item["Type"] == "AWS::IAM::Policy"]
     jobs, passing, events = policy["Properties"]["PolicyDocument"]["Statement"]
@@ -155,20 +152,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_literal_that_breaks_a_limit_is_refused_by_name(case: str) -> None:
+def test_a_literal_outside_of_the_limits_is_refused_by_name(case: str) -> None:
     changes, field = REFUSED[case]
     with pytest.raises(InvalidJobError) as raised:
         any_job(Stack(App(), "stack"), **changes)
     assert {problem.split(": got ")[0] for problem in raised.value.problems} == {field}
 
 
-def test_the_limits_are_those_of_the_services_model() -> None:
-    shapes = botocore.session.get_session().get_service_model("sagemaker")
-
-    def limits(shape: str) -> tuple[Any, Any]:
-        found = shapes.shape_for(shape).metadata
-        return found.get("min"), found.get("max")
-
+def test_the_limits_match_the_service_model() -> None:
+    shapes = service_model()
     assert limits("InputDataConfig") == (1, 20)
     assert limits("HyperParameters")[1] == 100
     assert (limits("HyperParameterKey")[1], limits("HyperParameterValue")[1]) == (256, 2_500)

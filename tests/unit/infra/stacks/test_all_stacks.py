@@ -1,4 +1,4 @@
-"""What holds for all stacks together: least privilege, names, checks."""
+"""Rules for all stacks together: least privilege, names, and checks."""
 
 import json
 from collections.abc import Iterator
@@ -50,18 +50,18 @@ def listed(value: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("stack", OUTPUTS)
-def test_the_outputs_are_those_that_the_command_line_reads(assembly: Assembly, stack: str) -> None:
+def test_stack_outputs(assembly: Assembly, stack: str) -> None:
     assert set(assembly.template(stack).get("Outputs", {})) == OUTPUTS[stack]
 
 
-def test_no_role_may_do_any_action_of_a_service(assembly: Assembly, other: Assembly) -> None:
-    for found in (assembly, other):
+def test_no_policy_has_a_wildcard_action(assembly: Assembly, prod: Assembly) -> None:
+    for found in (assembly, prod):
         actions = [action for _, item in found.statements() for action in listed(item["Action"])]
         assert len(actions) > 50
         assert not [action for action in actions if "*" in action]
 
 
-def test_only_actions_without_resources_are_allowed_on_everything(assembly: Assembly) -> None:
+def test_only_actions_without_resources_are_allowed_on_all_resources(assembly: Assembly) -> None:
     anywhere = {
         action
         for _, item in assembly.statements()
@@ -71,13 +71,13 @@ def test_only_actions_without_resources_are_allowed_on_everything(assembly: Asse
     assert anywhere == WITHOUT_RESOURCE
 
 
-def test_network_interfaces_may_be_made_with_a_vpc_only(assembly: Assembly, other: Assembly) -> None:
+def test_network_interfaces_are_allowed_only_with_a_vpc(assembly: Assembly, prod: Assembly) -> None:
     def ec2(found: Assembly) -> list[str]:
         actions = [action for _, item in found.statements() for action in listed(item["Action"])]
         return [action for action in actions if action.startswith("ec2:")]
 
     assert not ec2(assembly)
-    assert "ec2:CreateNetworkInterface" in ec2(other)
+    assert "ec2:CreateNetworkInterface" in ec2(prod)
 
 
 def test_no_role_has_a_managed_policy(assembly: Assembly) -> None:
@@ -86,7 +86,7 @@ def test_no_role_has_a_managed_policy(assembly: Assembly) -> None:
             assert "ManagedPolicyArns" not in role
 
 
-def test_every_function_has_a_role_of_its_own_with_only_its_own_table_actions(assembly: Assembly) -> None:
+def test_every_function_has_its_own_role_with_only_its_table_actions(assembly: Assembly) -> None:
     functions = assembly.resources("workflow", "AWS::Lambda::Function")
     assert {name: flat(item["Role"]) for name, item in functions.items()} == {
         name: f"<{name}Role.Arn>" for name in WORKFLOW_FUNCTIONS
@@ -113,7 +113,7 @@ def test_every_function_has_a_role_of_its_own_with_only_its_own_table_actions(as
     }
 
 
-def test_a_job_reads_data_and_writes_only_what_jobs_make(assembly: Assembly) -> None:
+def test_the_scoring_role_reads_inputs_and_writes_only_job_outputs(assembly: Assembly) -> None:
     allowed: dict[str, set[str]] = {}
     for name, item in assembly.statements():
         if name.startswith("compute/JobRole"):
@@ -134,7 +134,7 @@ def test_a_job_reads_data_and_writes_only_what_jobs_make(assembly: Assembly) -> 
     assert not [action for action in allowed if action.startswith(("dynamodb:", "s3:Delete", "iam:"))]
 
 
-def test_a_training_job_reads_data_and_its_own_input_and_reaches_no_model(assembly: Assembly) -> None:
+def test_the_training_role_reads_inputs_and_cannot_access_models(assembly: Assembly) -> None:
     allowed: dict[str, set[str]] = {}
     for name, item in assembly.statements():
         if name.startswith("compute/TrainingRole"):
@@ -156,7 +156,7 @@ def test_a_training_job_reads_data_and_its_own_input_and_reaches_no_model(assemb
     assert not [action for action in allowed if action.startswith(("dynamodb:", "s3:Delete", "iam:"))]
 
 
-def test_only_the_registration_among_the_functions_writes_models(assembly: Assembly) -> None:
+def test_only_register_model_version_writes_models(assembly: Assembly) -> None:
     found = {
         (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), flat(arn))
         for name, item in assembly.statements()
@@ -166,7 +166,7 @@ def test_only_the_registration_among_the_functions_writes_models(assembly: Assem
     assert found == {("RegisterModelVersion", "arn:aws:s3:::<fleetscore-dev-ModelsBucket>/*/model.tar.gz")}
 
 
-def test_only_the_plans_among_the_functions_reads_data_and_only_reads_it(assembly: Assembly) -> None:
+def test_only_the_planning_functions_access_datasets_and_only_read(assembly: Assembly) -> None:
     datasets = "arn:aws:s3:::<fleetscore-dev-DatasetsBucket>/*"
     found = {
         (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), action)
@@ -185,14 +185,14 @@ def test_logs_are_encrypted_and_expire(assembly: Assembly) -> None:
         assert flat(group["KmsKeyId"]) == "<fleetscore-dev-KeyArn>"
 
 
-def test_functions_are_traced_and_use_their_own_log_group(assembly: Assembly) -> None:
+def test_functions_are_traced_and_have_their_own_log_groups(assembly: Assembly) -> None:
     for name, function in assembly.resources("workflow", "AWS::Lambda::Function").items():
         assert function["TracingConfig"] == {"Mode": "Active"}
         assert flat(function["LoggingConfig"]["LogGroup"]) == f"<{name}Logs>"
         assert len(function["Layers"]) == 1
 
 
-def test_the_state_machines_are_traced_and_log_everything_but_data(assembly: Assembly) -> None:
+def test_state_machines_are_traced_and_log_all_events_without_data(assembly: Assembly) -> None:
     machines = assembly.resources("workflow", "AWS::StepFunctions::StateMachine")
     assert set(machines) == {"StateMachine", "TrainingStateMachine"}
     for machine in machines.values():
@@ -202,11 +202,11 @@ def test_the_state_machines_are_traced_and_log_everything_but_data(assembly: Ass
 
 
 def names_in(assembly: Assembly) -> set[str]:
-    """Every name that an account and Region can have only once: explicit names, exports and stacks."""
+    """Return all names that must be unique in an account and Region: resources, exports, stacks."""
 
     def explicit(properties: dict[str, Any]) -> Iterator[str]:
         for key, value in properties.items():
-            # An index is named within its table, a policy within its role, and a metric is named by its service.
+            # Index names are unique per table, policy names per role; a service names its metrics.
             if (
                 key.endswith("Name")
                 and key not in ("IndexName", "PolicyName", "MetricName")
@@ -226,22 +226,22 @@ def names_in(assembly: Assembly) -> set[str]:
     return found
 
 
-def test_two_stages_have_no_name_in_common(assembly: Assembly, other: Assembly) -> None:
+def test_two_stages_share_no_resource_name(assembly: Assembly, prod: Assembly) -> None:
     assert "StateMachineName: fleetscore-dev" in names_in(assembly)
-    assert "StateMachineName: fleetscore-prod" in names_in(other)
-    assert not names_in(assembly) & names_in(other)
+    assert "StateMachineName: fleetscore-prod" in names_in(prod)
+    assert not names_in(assembly) & names_in(prod)
 
 
-def test_an_image_uri_needs_no_image_asset(assembly: Assembly, other: Assembly) -> None:
+def test_a_named_image_is_not_built(assembly: Assembly, prod: Assembly) -> None:
     def asks_for_docker(found: Assembly) -> bool:
         text = (found.directory / f"fleetscore-{found.stage}-compute.assets.json").read_text(encoding="utf-8")
         return '"dockerFile"' in text
 
     assert asks_for_docker(assembly)
-    assert not asks_for_docker(other)
-    image = other.template("compute")["Outputs"]["ImageUri"]["Value"]
+    assert not asks_for_docker(prod)
+    image = prod.template("compute")["Outputs"]["ImageUri"]["Value"]
     assert image == "210987654321.dkr.ecr.eu-central-1.amazonaws.com/scoring:1.0.0"
-    pulling = [item for _, item in other.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
+    pulling = [item for _, item in prod.statements() if "ecr:BatchGetImage" in listed(item["Action"])]
     repository = "arn:aws:ecr:eu-central-1:210987654321:repository/scoring"
     assert [item["Resource"] for item in pulling] == [repository, repository], "scoring and training"
 
@@ -256,7 +256,7 @@ def image_uris(assembly: Assembly) -> dict[str, str]:
     return found
 
 
-def test_image_variants_are_built_or_named_and_the_plan_knows_them(variants: Assembly) -> None:
+def test_image_variants_are_built_or_named_and_passed_to_the_plan(variants: Assembly) -> None:
     uris = image_uris(variants)
     assert list(uris) == ["core", "tensorflow", "pytorch"]
     assert uris["pytorch"] == "210987654321.dkr.ecr.eu-central-1.amazonaws.com/torch:2.13"
@@ -282,7 +282,7 @@ def test_image_variants_are_built_or_named_and_the_plan_knows_them(variants: Ass
 
 
 def test_no_stack_imports_an_image_from_another(assembly: Assembly) -> None:
-    """CloudFormation refuses to change an export that is imported: the first new image could not be deployed."""
+    """CloudFormation refuses to change an imported export, so a new image could not be deployed."""
     exported = [
         name for name, item in assembly.template("compute")["Outputs"].items() if "Export" in item and "Image" in name
     ]
@@ -290,18 +290,18 @@ def test_no_stack_imports_an_image_from_another(assembly: Assembly) -> None:
     assert image_uris(assembly)["core"] == flat(assembly.template("compute")["Outputs"]["ImageUri"]["Value"])
 
 
-def test_bad_settings_stop_synthesis_before_any_construct(synthesize: Synthesize) -> None:
+def test_invalid_settings_stop_synthesis(synthesize: Synthesize) -> None:
     with pytest.raises(InvalidInputError, match=r"2 problems.*removal.*record_days"):
         synthesize(removal="keep", record_days=0)
 
 
-def test_a_finding_that_nobody_acknowledged_fails_synthesis(tmp_path: Path) -> None:
+def test_an_unacknowledged_nag_finding_fails_synthesis(tmp_path: Path) -> None:
     app = build_app(outdir=tmp_path)
     s3.Bucket(Stack(app, "careless"), "Open")
     with pytest.raises(RuntimeError, match="AwsSolutions-S10"):
         app.synth()
 
 
-def test_synthesis_depends_on_nothing_but_the_repository(assembly: Assembly, synthesize: Synthesize) -> None:
-    """`assembly` comes from a bare environment in another process and folder; this one from here and now."""
-    assert synthesize().templates == assembly.templates
+def test_synthesis_depends_only_on_the_repository(assembly: Assembly, bare_assembly: Assembly) -> None:
+    """A bare environment, in another process and folder, gives the same templates."""
+    assert bare_assembly.templates == assembly.templates

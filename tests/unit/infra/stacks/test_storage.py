@@ -12,12 +12,12 @@ def buckets(assembly: Assembly) -> dict[str, Any]:
     return assembly.resources("storage", "AWS::S3::Bucket")
 
 
-def test_there_are_these_buckets_and_no_other(assembly: Assembly) -> None:
+def test_the_stack_has_four_buckets(assembly: Assembly) -> None:
     assert tuple(sorted(buckets(assembly))) == BUCKETS
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_a_bucket_is_private_versioned_and_tidied(assembly: Assembly, name: str) -> None:
+def test_a_bucket_is_private_versioned_and_has_lifecycle_rules(assembly: Assembly, name: str) -> None:
     bucket = buckets(assembly)[name]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
@@ -37,7 +37,7 @@ def test_a_bucket_refuses_plain_http(assembly: Assembly, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in BUCKETS if name != "AccessLogs"])
-def test_a_data_bucket_is_encrypted_with_the_stages_key_and_logs_its_access(assembly: Assembly, name: str) -> None:
+def test_a_data_bucket_uses_the_stages_key_and_logs_its_access(assembly: Assembly, name: str) -> None:
     bucket = buckets(assembly)[name]
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
@@ -46,16 +46,16 @@ def test_a_data_bucket_is_encrypted_with_the_stages_key_and_logs_its_access(asse
     assert flat(bucket["LoggingConfiguration"]["DestinationBucketName"]) == "<AccessLogs>"
 
 
-def test_results_are_kept_unless_a_setting_says_otherwise(assembly: Assembly, other: Assembly) -> None:
+def test_results_expire_only_if_a_setting_says_so(assembly: Assembly, prod: Assembly) -> None:
     def expiring(found: Assembly) -> dict[str, int]:
         rules = buckets(found)["Results"]["LifecycleConfiguration"]["Rules"]
         return {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
 
     assert expiring(assembly) == {}
-    assert expiring(other) == {"predictions/": 30, "quarantine/": 30, "executions/": 365, "uploads/": 365}
+    assert expiring(prod) == {"predictions/": 30, "quarantine/": 30, "executions/": 365, "uploads/": 365}
 
 
-def test_the_key_rotates_and_serves_only_this_stages_log_groups(assembly: Assembly) -> None:
+def test_the_key_rotates_and_encrypts_only_this_stages_logs(assembly: Assembly) -> None:
     (key,) = assembly.resources("storage", "AWS::KMS::Key").values()
     assert key["EnableKeyRotation"] is True
     for_logs = [item for item in key["KeyPolicy"]["Statement"] if "Service" in item["Principal"]]
@@ -67,7 +67,7 @@ def test_the_key_rotates_and_serves_only_this_stages_log_groups(assembly: Assemb
     ]
 
 
-def test_the_table_has_the_contracts_keys_and_survives_mistakes(assembly: Assembly) -> None:
+def test_the_table_has_the_contracts_keys_and_is_protected(assembly: Assembly) -> None:
     (table,) = assembly.resources("storage", "AWS::DynamoDB::Table").values()
     assert {item["AttributeName"]: item["KeyType"] for item in table["KeySchema"]} == {
         records.PARTITION_KEY: "HASH",
@@ -98,12 +98,12 @@ def stateful(assembly: Assembly) -> dict[str, str]:
     }
 
 
-def test_what_holds_data_is_retained_unless_a_setting_says_otherwise(assembly: Assembly, other: Assembly) -> None:
+def test_data_is_retained_unless_a_setting_says_otherwise(assembly: Assembly, prod: Assembly) -> None:
     assert set(stateful(assembly).values()) == {"Retain"}
-    assert set(stateful(other).values()) == {"Delete"}
+    assert set(stateful(prod).values()) == {"Delete"}
 
 
-def test_nothing_ever_empties_a_bucket(assembly: Assembly, other: Assembly) -> None:
-    for found in (assembly, other):
+def test_no_custom_resource_empties_a_bucket(assembly: Assembly, prod: Assembly) -> None:
+    for found in (assembly, prod):
         kinds = {item["Type"] for template in found.templates.values() for item in template["Resources"].values()}
         assert not {kind for kind in kinds if kind.startswith("Custom::")}

@@ -1,26 +1,13 @@
-"""The trigger of uploads: what reaches the queue, who may do what with it, and where messages end that nobody reads."""
+"""The upload trigger: its rule, queue, dead letters, and the permissions of its function."""
 
 from typing import Any
 
-import pytest
-
 from contract.triggers.uploads import UploadRule, rules_from_text
 from tests.unit.infra.assembly import Assembly, flat
-from tests.unit.infra.conftest import Synthesize
-
-RULES = [
-    {"dataset": "orders", "mode": "window", "window_seconds": 300, "request": {"max_concurrency": 5}},
-    {"dataset": "flights", "mode": "marker"},
-]
-
-
-@pytest.fixture(scope="module")
-def triggered(synthesize: Synthesize) -> Assembly:
-    return synthesize(uploads=RULES)
 
 
 def of_uploads(assembly: Assembly, kind: str) -> dict[str, Any]:
-    """The properties of this construct's resources of a kind; the stack has other triggers too."""
+    """Return the upload trigger's resources of one type."""
     found = assembly.resources("triggers", kind).items()
     return {name: properties for name, properties in found if name.startswith("Uploads")}
 
@@ -30,7 +17,7 @@ def queues(assembly: Assembly) -> tuple[dict[str, Any], dict[str, Any]]:
     return found["UploadsQueue"], found["UploadsDeadLetters"]
 
 
-def test_the_datasets_bucket_alone_tells_eventbridge_of_its_objects(assembly: Assembly) -> None:
+def test_only_the_datasets_bucket_sends_events(assembly: Assembly) -> None:
     told = {
         name: bucket["NotificationConfiguration"]
         for name, bucket in assembly.resources("storage", "AWS::S3::Bucket").items()
@@ -39,8 +26,8 @@ def test_the_datasets_bucket_alone_tells_eventbridge_of_its_objects(assembly: As
     assert told == {"Datasets": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}}
 
 
-def test_the_rule_takes_this_buckets_new_objects_and_keeps_what_it_cannot_deliver(triggered: Assembly) -> None:
-    (rule,) = of_uploads(triggered, "AWS::Events::Rule").values()
+def test_the_rule_queues_new_objects_and_keeps_undelivered_events(automated: Assembly) -> None:
+    (rule,) = of_uploads(automated, "AWS::Events::Rule").values()
     assert rule["EventPattern"]["source"] == ["aws.s3"]
     assert rule["EventPattern"]["detail-type"] == ["Object Created"]
     (bucket,) = rule["EventPattern"]["detail"]["bucket"]["name"]
@@ -50,9 +37,9 @@ def test_the_rule_takes_this_buckets_new_objects_and_keeps_what_it_cannot_delive
     assert flat(target["DeadLetterConfig"]["Arn"]) == "<UploadsDeadLetters.Arn>"
 
 
-def test_the_rule_works_only_when_a_dataset_is_named(assembly: Assembly, triggered: Assembly) -> None:
+def test_the_rule_is_enabled_only_with_a_dataset(assembly: Assembly, automated: Assembly) -> None:
     (without,) = of_uploads(assembly, "AWS::Events::Rule").values()
-    (with_one,) = of_uploads(triggered, "AWS::Events::Rule").values()
+    (with_one,) = of_uploads(automated, "AWS::Events::Rule").values()
     assert (without["State"], with_one["State"]) == ("DISABLED", "ENABLED")
 
 
@@ -70,17 +57,13 @@ def test_the_queues_are_encrypted_and_refuse_plain_http(assembly: Assembly) -> N
     assert denied == {"<UploadsQueue.Arn>", "<UploadsDeadLetters.Arn>"}
 
 
-def test_a_message_that_stays_unread_ends_in_the_dead_letter_queue_and_raises_an_alarm(assembly: Assembly) -> None:
+def test_an_unprocessed_message_goes_to_the_dead_letter_queue(assembly: Assembly) -> None:
     queue, _ = queues(assembly)
     assert flat(queue["RedrivePolicy"]["deadLetterTargetArn"]) == "<UploadsDeadLetters.Arn>"
     assert queue["RedrivePolicy"]["maxReceiveCount"] == 20
-    (alarm,) = of_uploads(assembly, "AWS::CloudWatch::Alarm").values()
-    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
-    assert flat(alarm["Dimensions"][0]["Value"]) == "<UploadsDeadLetters.QueueName>"
-    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
 
 
-def test_a_batch_reports_its_failures_one_by_one_and_has_time(assembly: Assembly) -> None:
+def test_a_batch_reports_single_failures_and_outlasts_the_function(assembly: Assembly) -> None:
     (mapping,) = of_uploads(assembly, "AWS::Lambda::EventSourceMapping").values()
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (10_000, 5)
@@ -88,8 +71,8 @@ def test_a_batch_reports_its_failures_one_by_one_and_has_time(assembly: Assembly
     assert queues(assembly)[0]["VisibilityTimeout"] >= 6 * function["Timeout"]
 
 
-def test_the_function_knows_the_rules(triggered: Assembly) -> None:
-    (function,) = of_uploads(triggered, "AWS::Lambda::Function").values()
+def test_the_function_gets_the_rules(automated: Assembly) -> None:
+    (function,) = of_uploads(automated, "AWS::Lambda::Function").values()
     variables = function["Environment"]["Variables"]
     assert rules_from_text(variables["FLEETSCORE_UPLOADS"]) == (
         UploadRule("orders", "window", 300, {"max_concurrency": 5}),
@@ -98,7 +81,7 @@ def test_the_function_knows_the_rules(triggered: Assembly) -> None:
     assert flat(variables["FLEETSCORE_STATE_MACHINE_ARN"]) == "<fleetscore-dev-StateMachineArn>"
 
 
-def test_the_function_reads_markers_and_no_data(assembly: Assembly) -> None:
+def test_the_function_may_read_markers_but_no_data(assembly: Assembly) -> None:
     allowed: dict[str, set[str]] = {}
     for name, item in assembly.statements():
         if name.startswith("triggers/Uploads"):

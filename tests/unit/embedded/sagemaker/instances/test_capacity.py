@@ -1,11 +1,11 @@
-"""Who gets a place when."""
+"""Slots for instances, in order of arrival."""
 
 import pytest
 
 from embedded.sagemaker.instances.capacity import Capacity
 
 
-def test_jobs_start_in_the_order_in_which_they_came_and_none_overtakes() -> None:
+def test_jobs_start_in_order_of_arrival() -> None:
     started: list[str] = []
     capacity = Capacity(2)
     for name, instances in (("one", 1), ("wide", 2), ("late", 1)):
@@ -17,7 +17,7 @@ def test_jobs_start_in_the_order_in_which_they_came_and_none_overtakes() -> None
     assert started == ["one", "wide", "late"]
 
 
-def test_a_job_wider_than_the_machine_gets_all_places() -> None:
+def test_a_job_with_more_instances_than_slots_gets_all_slots() -> None:
     started: list[str] = []
     capacity = Capacity(2)
     capacity.submit(5, lambda: started.append("wide"))
@@ -27,7 +27,7 @@ def test_a_job_wider_than_the_machine_gets_all_places() -> None:
     assert started == ["wide", "next"]
 
 
-def test_a_withdrawn_job_never_starts_and_frees_the_way() -> None:
+def test_a_withdrawn_job_does_not_block_others() -> None:
     started: list[str] = []
     capacity = Capacity(2)
     capacity.submit(1, lambda: started.append("one"))
@@ -38,6 +38,6 @@ def test_a_withdrawn_job_never_starts_and_frees_the_way() -> None:
     assert not withdraw()
 
 
-def test_there_must_be_a_place() -> None:
+def test_there_must_be_a_slot() -> None:
     with pytest.raises(ValueError, match="max_running_instances: 0 is too few"):
         Capacity(0)

@@ -1,4 +1,4 @@
-"""Nothing stays behind, even when the embedded AWS is killed."""
+"""Cleanup after the embedded AWS was killed."""
 
 import os
 import select
@@ -28,7 +28,7 @@ sys.stdin.read()
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waiting for the end of a stranger's process needs pidfd")
-def test_the_guard_kills_groups_and_deletes_folders_when_its_owner_is_killed(tmp_path: Path) -> None:
+def test_the_guard_cleans_up_after_its_owner_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "jobs"
     folder.mkdir()
     with subprocess.Popen(
@@ -53,8 +53,8 @@ def ml_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return guard.ML_ROOT
 
 
-def test_a_mount_point_that_was_made_goes_with_its_last_holder(ml_root: Path) -> None:
-    first, second = guard.hold_mount_point(), guard.hold_mount_point()
+def test_the_last_user_removes_a_created_mount_point(ml_root: Path) -> None:
+    first, second = guard.acquire_mount_point(), guard.acquire_mount_point()
     os.close(first)
     guard.remove_mount_point()
     assert ml_root.is_dir()
@@ -63,8 +63,8 @@ def test_a_mount_point_that_was_made_goes_with_its_last_holder(ml_root: Path) ->
     assert not ml_root.exists()
 
 
-def test_a_mount_point_that_was_there_before_stays(ml_root: Path) -> None:
+def test_an_existing_mount_point_is_kept(ml_root: Path) -> None:
     ml_root.mkdir(parents=True)
-    os.close(guard.hold_mount_point())
+    os.close(guard.acquire_mount_point())
     guard.remove_mount_point()
     assert ml_root.is_dir()

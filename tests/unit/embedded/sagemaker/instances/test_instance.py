@@ -1,4 +1,4 @@
-"""One instance's process."""
+"""The process of one instance."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from embedded.sagemaker.instances.instance import Instance
 
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="whether a process is reaped is asked with waitid")
-def test_sigterm_leaves_a_process_that_has_just_ended_to_the_thread_that_waits_for_it(tmp_path: Path) -> None:
+def test_terminate_does_not_reap_an_ended_process(tmp_path: Path) -> None:
     instance = Instance("algo-1", tmp_path)
     process = instance._process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

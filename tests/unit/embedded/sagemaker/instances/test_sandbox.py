@@ -1,4 +1,4 @@
-"""How a container's command is started on machines that permit more or less."""
+"""The start of a container's command, with and without namespaces."""
 
 import subprocess
 import sys
@@ -19,19 +19,19 @@ def start(sandbox: Sandbox, ml_root: Path, argv: list[str], line: str) -> "subpr
 
 
 @pytest.mark.parametrize("abilities", [NOTHING, probe()])
-def test_the_command_gets_its_arguments_as_they_are_and_no_standard_input(abilities: Abilities, tmp_path: Path) -> None:
+def test_the_command_gets_its_arguments_and_no_input(abilities: Abilities, tmp_path: Path) -> None:
     (tmp_path / "opt/ml").mkdir(parents=True)
     sandbox = Sandbox(Abilities(own_ml_root=False, own_network=abilities.own_network))
     ended = start(sandbox, tmp_path, [sys.executable, "-c", SHOW, "two words", "$HOME", "-"], "go\nmore")
     assert (ended.stdout, ended.returncode) == ("['two words', '$HOME', '-'] ''\n", 0)
 
 
-def test_nothing_runs_when_its_starter_is_gone(tmp_path: Path) -> None:
+def test_the_command_does_not_run_without_its_starter(tmp_path: Path) -> None:
     ended = start(Sandbox(NOTHING), tmp_path, ["touch", str(tmp_path / "ran")], "")
     assert ended.returncode == 125
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_variable_says_where_a_moved_ml_root_is(tmp_path: Path) -> None:
+def test_a_variable_holds_the_path_of_a_moved_ml_root(tmp_path: Path) -> None:
     assert Sandbox(NOTHING).variables(tmp_path) == {ML_ROOT: str(tmp_path)}
     assert Sandbox(Abilities(own_ml_root=True, own_network=False)).variables(tmp_path) == {}

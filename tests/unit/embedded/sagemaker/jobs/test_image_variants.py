@@ -1,4 +1,4 @@
-"""Variants of an image run under the Python that is named for them."""
+"""Image variants run with the Python that is configured for them."""
 
 import os
 import sys
@@ -18,14 +18,14 @@ WHICH = '(OUTPUT / "result/python.txt").write_text(os.environ["WHICH"] if "WHICH
 
 @pytest.fixture
 def other_python(tmp_path: Path) -> str:
-    """A Python that can be told from this one."""
+    """Return a Python that sets a variable, so that jobs can tell it from this one."""
     program = tmp_path / "python"
     program.write_text(f'#!/bin/sh\nWHICH=other exec {sys.executable} "$@"\n')
     program.chmod(0o755)
     return str(program)
 
 
-def test_a_variant_runs_under_its_python_and_other_images_under_the_services_own(
+def test_an_image_variant_runs_with_its_python(
     make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str, other_python: str
 ) -> None:
     assert "WHICH" not in os.environ
@@ -38,7 +38,7 @@ def test_a_variant_runs_under_its_python_and_other_images_under_the_services_own
         assert results(aws, place) == {"python.txt": expected}
 
 
-def test_a_variant_without_a_python_fails_with_what_to_do(
+def test_a_variant_without_a_python_fails_with_the_remedy(
     service: SageMakerService, aws: Aws, build_image: BuildImage
 ) -> None:
     described = run(service, job_request(aws, build_image(WHICH, LABEL)))

@@ -1,4 +1,4 @@
-"""How jobs end: by themselves, late, on request, with the service, and what they say then."""
+"""Ends of processing jobs: failure, stop, time limit, shutdown, and their exit messages."""
 
 import os
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from tests.unit.embedded.sagemaker.conftest import ServiceMaker
 BuildImage = Callable[..., str]
 
 
-def test_one_failing_instance_ends_the_others_and_fails_the_job(
+def test_a_failed_instance_ends_the_others_and_fails_the_job(
     service: SageMakerService, aws: Aws, build_image: BuildImage
 ) -> None:
     image = build_image("""
@@ -39,7 +39,7 @@ signal.pause()
     assert described["ExitMessage"] == "algo-2"
 
 
-def test_exit_messages_of_all_hosts_are_cut_at_one_kilobyte(
+def test_exit_messages_are_joined_and_cut_at_one_kilobyte(
     service: SageMakerService, aws: Aws, build_image: BuildImage
 ) -> None:
     image = build_image('(ML / "output/message").write_text("é" * 300, encoding="utf-8")')
@@ -56,7 +56,7 @@ def test_an_exit_message_that_is_not_utf_8_fails_the_job(
     assert "algo-1 in /opt/ml/output/message is not UTF-8" in described["FailureReason"]
 
 
-def test_a_job_over_its_time_gets_sigterm_and_is_stopped(
+def test_a_job_gets_sigterm_at_its_runtime_limit(
     service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     image = build_image("""
@@ -79,7 +79,7 @@ while True:
     assert results(aws, prefix) == {"partial": b"kept"}
 
 
-DEAF = """
+IGNORES_STOP = """
 import subprocess
 signal.signal(signal.SIGTERM, lambda *_: (ML / "output/message").write_text("heard"))
 child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
@@ -89,11 +89,13 @@ while True:
 """
 
 
-def test_a_job_that_ignores_sigterm_is_killed_with_all_its_processes(
+def test_a_job_that_ignores_sigterm_is_killed(
     make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     service = make_service(grace_seconds=0.3)
-    request = job_request(aws, build_image(DEAF), ProcessingOutputConfig=outputs_to(aws, prefix, mode="Continuous"))
+    request = job_request(
+        aws, build_image(IGNORES_STOP), ProcessingOutputConfig=outputs_to(aws, prefix, mode="Continuous")
+    )
     job = start(service, request)
     child = await_pid(aws, prefix)
     service.call("StopProcessingJob", {"ProcessingJobName": job.name})
@@ -116,12 +118,12 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A killed orphan stays a zombie where the machine's first process reaps nothing.
+    # A killed orphan stays a zombie if the machine's first process does not reap it.
     return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").is_dir() else True
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes that leave their group are found through /proc")
-def test_a_process_that_leaves_the_containers_group_ends_with_it_too(
+def test_a_process_that_left_its_group_ends_with_the_job(
     service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     image = build_image("""
@@ -134,11 +136,11 @@ child = subprocess.Popen(["sleep", "600"], start_new_session=True)
     assert not is_alive(int(aws.get(f"{prefix}result/pid")))
 
 
-def test_close_ends_running_and_waiting_jobs_and_leaves_nothing(
+def test_close_ends_running_and_waiting_jobs(
     make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str, tmp_path: Path
 ) -> None:
     service = make_service(max_running_instances=1)
-    image = build_image(DEAF)
+    image = build_image(IGNORES_STOP)
     outputs = outputs_to(aws, prefix, mode="Continuous")
     running = start(service, job_request(aws, image, ProcessingOutputConfig=outputs))
     waiting = start(service, job_request(aws, image))
@@ -150,7 +152,7 @@ def test_close_ends_running_and_waiting_jobs_and_leaves_nothing(
     assert not (tmp_path / "sagemaker-0/jobs").exists()
 
 
-def test_waiting_for_a_place_does_not_count_as_runtime(
+def test_waiting_for_a_slot_does_not_count_as_runtime(
     make_service: ServiceMaker, aws: Aws, build_image: BuildImage
 ) -> None:
     service = make_service(max_running_instances=1)
@@ -165,7 +167,7 @@ def test_waiting_for_a_place_does_not_count_as_runtime(
     assert second.started_at >= first.ended_at
 
 
-def test_a_job_wider_than_the_machine_runs_alone(make_service: ServiceMaker, aws: Aws, build_image: BuildImage) -> None:
+def test_a_job_wider_than_all_slots_runs_alone(make_service: ServiceMaker, aws: Aws, build_image: BuildImage) -> None:
     service = make_service(max_running_instances=1)
     described = run(service, job_request(aws, build_image(""), ProcessingResources=instances(3)))
     assert described["ProcessingJobStatus"] == "Completed"

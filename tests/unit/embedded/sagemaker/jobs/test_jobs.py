@@ -1,4 +1,4 @@
-"""Jobs that really run: processes, files, uploads, logs."""
+"""Processing jobs that run: files, environment, uploads, logs, failures."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ for source in sorted(INPUT.rglob("*")):
 """
 
 
-def test_a_job_turns_input_objects_into_output_objects(
+def test_a_job_reads_input_objects_and_uploads_outputs(
     any_service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     aws.put(f"{prefix}in/a.txt", "alpha")
@@ -53,7 +53,7 @@ def test_a_job_turns_input_objects_into_output_objects(
     assert results(aws, prefix) == {"algo-1/data/a.txt": b"ALPHA", "algo-1/data/deep/b.txt": b"BETA"}
 
 
-def test_sharded_objects_are_dealt_by_key_and_replicated_ones_go_to_all(
+def test_inputs_are_sharded_by_key_or_replicated(
     any_service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     for name in "cabde":
@@ -80,7 +80,7 @@ def test_sharded_objects_are_dealt_by_key_and_replicated_ones_go_to_all(
     assert models == {f"{host}/models/{name}" for host in ("algo-1", "algo-2") for name in ("b", "d")}
 
 
-def test_the_container_sees_its_documented_files_and_variables_and_nothing_of_the_shell(
+def test_the_container_gets_documented_variables_but_no_others(
     any_service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SHELL", "1")
@@ -121,7 +121,7 @@ def test_the_container_sees_its_documented_files_and_variables_and_nothing_of_th
     assert seen["config"]["Environment"] == {"SIZE": "small"}
 
 
-def test_the_repository_is_out_of_an_images_sight(
+def test_an_image_cannot_import_the_repository(
     service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     code = (
@@ -132,7 +132,7 @@ def test_the_repository_is_out_of_an_images_sight(
     assert logged(aws, described) == ["found None None"]
 
 
-def test_network_isolation_leaves_no_credentials_and_no_network(
+def test_network_isolation_removes_credentials_and_network(
     service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     port = aws.endpoint.url.rpartition(":")[2]
@@ -151,7 +151,7 @@ print(json.dumps([reached, [name for name in os.environ if name.startswith("AWS_
     assert reached is not probe().own_network
 
 
-def test_continuous_outputs_are_uploaded_while_the_job_runs_and_again_when_they_change(
+def test_continuous_outputs_are_uploaded_whenever_they_change(
     service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     image = build_image("""
@@ -209,7 +209,7 @@ def test_an_input_prefix_without_objects_fails_the_job(
     ("statement", "operation"),
     [(allow("s3:GetObject"), "ListObjectsV2"), (allow("s3:ListBucket"), "GetObject")],
 )
-def test_an_input_that_the_role_may_not_read_fails_the_job_with_its_uri(
+def test_an_unreadable_input_fails_the_job_with_its_uri(
     *,
     service: SageMakerService,
     aws: Aws,
@@ -227,7 +227,7 @@ def test_an_input_that_the_role_may_not_read_fails_the_job_with_its_uri(
     assert role in described["FailureReason"]
 
 
-def test_an_output_that_the_role_may_not_write_fails_the_job_with_its_uri(
+def test_an_unwritable_output_fails_the_job_with_its_uri(
     service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     image = build_image('(OUTPUT / "result/a").write_text("1")')
@@ -239,7 +239,7 @@ def test_an_output_that_the_role_may_not_write_fails_the_job_with_its_uri(
     assert f"PutObject failed for s3://{aws.bucket}/{prefix}result/a: AccessDenied" in described["FailureReason"]
 
 
-def test_a_manifest_that_names_a_missing_object_fails_the_job(
+def test_a_missing_object_of_a_manifest_fails_the_job(
     service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     manifest = [{"prefix": f"s3://{aws.bucket}/{prefix}"}, "gone"]
@@ -249,7 +249,7 @@ def test_a_manifest_that_names_a_missing_object_fails_the_job(
     assert f"GetObject failed for s3://{aws.bucket}/{prefix}gone: NoSuchKey" in described["FailureReason"]
 
 
-def test_an_object_that_is_both_file_and_folder_fails_the_job(
+def test_an_object_that_is_file_and_folder_fails_the_job(
     service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     aws.put(f"{prefix}in/a")
@@ -259,16 +259,14 @@ def test_an_object_that_is_both_file_and_folder_fails_the_job(
     assert "clashes with it" in described["FailureReason"]
 
 
-def test_a_job_without_a_registered_image_fails_and_says_how_to_register_one(
-    service: SageMakerService, aws: Aws
-) -> None:
-    described = run(service, job_request(aws, "000000000000.dkr.ecr.eu-west-1.amazonaws.com/nobody:1"))
+def test_a_missing_image_fails_the_job_with_the_remedy(service: SageMakerService, aws: Aws) -> None:
+    described = run(service, job_request(aws, "123456789012.dkr.ecr.us-east-1.amazonaws.com/nobody:1"))
     assert described["ProcessingJobStatus"] == "Failed"
     assert "Requested image not found" in described["FailureReason"]
     assert "ImageStore.register" in described["FailureReason"]
 
 
-def test_a_job_runs_on_when_its_role_may_not_write_logs(
+def test_a_job_runs_without_permission_to_write_logs(
     service: SageMakerService, aws: Aws, build_image: BuildImage, tmp_path: Path
 ) -> None:
     request = job_request(aws, build_image('print("hello")'), RoleArn=aws.make_role(allow("s3:*")))
@@ -278,31 +276,27 @@ def test_a_job_runs_on_when_its_role_may_not_write_logs(
     assert text.startswith("hello\n[embedded AWS] no logs in /aws/sagemaker/ProcessingJobs: AccessDenied")
 
 
-def test_standard_output_and_error_go_to_cloudwatch_logs_line_by_line(
+def test_output_and_errors_are_logged_line_by_line(
     service: SageMakerService, aws: Aws, build_image: BuildImage
 ) -> None:
     image = build_image('print("one", flush=True)\nprint("two", file=sys.stderr, flush=True)\nsys.stdout.write("end")')
     assert logged(aws, run(service, job_request(aws, image))) == ["one", "two", "end"]
 
 
-def test_a_container_entrypoint_replaces_that_of_the_image(
-    service: SageMakerService, aws: Aws, build_image: BuildImage
-) -> None:
+def test_the_request_can_replace_the_entry_point(service: SageMakerService, aws: Aws, build_image: BuildImage) -> None:
     request = job_request(aws, build_image("sys.exit(1)"))
     request["AppSpecification"]["ContainerEntrypoint"] = ["/bin/sh", "-c", "echo from the shell"]
     assert logged(aws, run(service, request)) == ["from the shell"]
 
 
-def test_an_entry_point_that_does_not_exist_fails_the_job(
-    service: SageMakerService, aws: Aws, build_image: BuildImage
-) -> None:
+def test_a_missing_entry_point_fails_the_job(service: SageMakerService, aws: Aws, build_image: BuildImage) -> None:
     request = job_request(aws, build_image(""))
     request["AppSpecification"]["ContainerEntrypoint"] = ["/no/such/program"]
     described = run(service, request)
     assert described["FailureReason"].endswith("exit code: 127")
 
 
-def test_outputs_are_encrypted_with_the_key_that_the_request_names(
+def test_outputs_are_encrypted_with_the_requested_key(
     make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     key = aws.client("kms").create_key()["KeyMetadata"]
@@ -323,7 +317,7 @@ def test_outputs_are_encrypted_with_the_key_that_the_request_names(
     assert asked == [(aws.role_arn, "kms:GenerateDataKey", key["Arn"])]
 
 
-def test_outputs_fail_when_the_role_may_not_use_the_key(
+def test_outputs_need_permission_to_use_the_key(
     make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     key_id = aws.client("kms").create_key()["KeyMetadata"]["KeyId"]

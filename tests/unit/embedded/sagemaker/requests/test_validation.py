@@ -1,4 +1,4 @@
-"""What the service refuses in a request."""
+"""Requests for processing jobs that the service refuses."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from embedded.sagemaker.jobs.processing.request import COVERAGE, consistency_problems
 from embedded.sagemaker.requests import validation
 
-ROLE = "arn:aws:iam::000000000000:role/job"
+ROLE = "arn:aws:iam::123456789012:role/job"
 
 
 def a_request(**changes: Any) -> dict[str, Any]:
@@ -96,13 +96,13 @@ def test_a_complete_request_has_no_problems() -> None:
         ({"AppSpecification": []}, "at 'appSpecification' failed to satisfy constraint: Member must be a JSON object"),
     ],
 )
-def test_a_violated_constraint_is_named_with_path_and_value(change: dict[str, Any], expected: str) -> None:
+def test_a_violated_constraint_is_reported_with_path_and_value(change: dict[str, Any], expected: str) -> None:
     found = problems(a_request(**change))
     assert len(found) == 1, found
     assert expected in found[0]
 
 
-def test_all_problems_are_found_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     found = problems({"ProcessingJobName": "-", "Environment": {"1": "x" * 300}})
     assert len(found) == 6
     assert sum("must not be null" in problem for problem in found) == 3
@@ -136,7 +136,7 @@ def test_every_member_of_the_model_is_either_supported_or_refused() -> None:
         ),
     ],
 )
-def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], named: str) -> None:
+def test_unsupported_members_are_refused_by_name(change: dict[str, Any], named: str) -> None:
     request = a_request(**change)
     assert problems(request) == []
     found = COVERAGE.problems(request)
@@ -161,7 +161,7 @@ def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], n
                     an_input("b", LocalPath="/opt/ml/processing/x/"),
                 ]
             },
-            "is also that of ProcessingInputs[0].S3Input",
+            "is already used by ProcessingInputs[0].S3Input",
         ),
         ({"ProcessingOutputConfig": {"Outputs": [{"OutputName": "o"}]}}, "one of S3Output or FeatureStoreOutput"),
         ({"Tags": [{"Key": "a", "Value": ""}, {"Key": "a", "Value": ""}]}, "Tags: Key 'a' is given more than once"),
@@ -172,13 +172,13 @@ def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], n
         ),
     ],
 )
-def test_members_that_do_not_fit_together_are_named(change: dict[str, Any], named: str) -> None:
+def test_inconsistent_members_are_reported(change: dict[str, Any], named: str) -> None:
     found = consistency_problems(a_request(**change))
     assert len(found) == 1, found
     assert named in found[0]
 
 
-def test_names_of_inputs_and_outputs_are_unique() -> None:
+def test_names_of_inputs_and_outputs_must_be_unique() -> None:
     request = a_request(
         ProcessingInputs=[an_input(), an_input(LocalPath="/opt/ml/processing/else")],
         ProcessingOutputConfig={"Outputs": [an_output(), an_output(LocalPath="/opt/ml/processing/other")]},

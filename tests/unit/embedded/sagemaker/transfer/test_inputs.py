@@ -1,4 +1,4 @@
-"""Which objects a job reads, and which instance gets which."""
+"""The objects of an input, and their shards."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_a_manifest_names_objects_below_its_prefix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "problem"),
     [
         (b"{}", "must be a JSON list"),
         (b"[]", "must be a JSON list"),
@@ -34,8 +34,8 @@ def test_a_manifest_names_objects_below_its_prefix() -> None:
         (b"nonsense", "Expecting value"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(text: bytes, why: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(why)):
+def test_an_invalid_manifest_is_refused(text: bytes, problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
         parse_manifest(text)
 
 
@@ -52,7 +52,7 @@ def test_a_manifest_that_is_none_is_refused(text: bytes, why: str) -> None:
         ("a", "", "a"),
     ],
 )
-def test_an_object_keeps_its_place_below_the_prefix(key: str, prefix: str, expected: str) -> None:
+def test_an_object_keeps_its_path_below_the_prefix(key: str, prefix: str, expected: str) -> None:
     assert below_prefix(key, prefix) == expected
 
 
@@ -62,12 +62,12 @@ def test_an_s3_uri_is_split_at_the_bucket() -> None:
 
 
 @given(st.integers(0, 40), st.integers(1, 12))
-def test_shards_hold_every_object_once_and_differ_by_one_at_most(count: int, instances: int) -> None:
+def test_shards_are_complete_disjoint_and_balanced(count: int, instances: int) -> None:
     everything = objects(*(f"{number:03}" for number in range(count)))
     shards = [shard(everything, instances, index, "ShardedByS3Key") for index in range(instances)]
     assert sorted((item for part in shards for item in part), key=lambda item: item.key) == everything
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
-def test_replicated_objects_go_to_every_instance() -> None:
+def test_replicated_objects_go_to_all_instances() -> None:
     assert shard(objects("a", "b"), 3, 2, "FullyReplicated") == objects("a", "b")

@@ -7,7 +7,7 @@ from tests.unit.embedded.sagemaker.jobs.training.requests import TRAINING_PRELUD
 
 @pytest.fixture
 def trainer(build_image: Callable[..., str]) -> Callable[..., str]:
-    """Registers an image whose entry point is the given Python text, which finds a training container's folders."""
+    """Register an image that runs the given Python code in a training container."""
 
     def build(code: str, *lines: str) -> str:
         return build_image(TRAINING_PRELUDE + code, *lines)

@@ -1,4 +1,4 @@
-"""Requests for training jobs and what comes of them."""
+"""Requests for training jobs, and their results."""
 
 import io
 import tarfile
@@ -10,17 +10,17 @@ from embedded.sagemaker.jobs.training.job import TrainingJob
 from embedded.sagemaker.service import SageMakerService
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, Aws
 
-# Where a training container finds its folders; comes after the prelude of all images.
 TRAINING_PRELUDE = """
 MODEL, CHECKPOINTS, DATA = ML / "model", ML / "checkpoints", ML / "input/data"
 def config(name):
     return json.loads((ML / "input/config" / f"{name}.json").read_text())
 HOST = config("resourceconfig")["current_host"]
 """
+"""Names for the folders of a training container; follows the prelude of all images."""
 
 
 def training_request(aws: Aws, image_uri: str, prefix: str, **changes: Any) -> dict[str, Any]:
-    """A valid request for a job with one instance; `changes` are members to add or replace."""
+    """Return a valid request for a job with one instance. `changes` add or replace members."""
     return {
         "TrainingJobName": f"train-{uuid.uuid4().hex[:12]}",
         "AlgorithmSpecification": {"TrainingImage": image_uri, "TrainingInputMode": "File"},
@@ -42,7 +42,7 @@ def channel(name: str, uri: str, **changes: Any) -> dict[str, Any]:
 
 
 def spot(aws: Aws, prefix: str, *, runtime: int = 600, wait: int = 600, checkpoints: bool = True) -> dict[str, Any]:
-    """The members that make a job one on spot instances."""
+    """Return the members that request spot instances."""
     return {
         "EnableManagedSpotTraining": True,
         "StoppingCondition": {"MaxRuntimeInSeconds": runtime, "MaxWaitTimeInSeconds": wait},
@@ -58,14 +58,14 @@ def start(service: SageMakerService, request: dict[str, Any]) -> TrainingJob:
 
 
 def run(service: SageMakerService, request: dict[str, Any]) -> dict[str, Any]:
-    """Create a job, wait for its end and describe it."""
+    """Create a job, wait for its end and return its description."""
     job = start(service, request)
     assert job.wait(DEADLINE_SECONDS), f"{job.name} does not end"
     return job.describe()
 
 
 def archive(aws: Aws, described: dict[str, Any], name: str = "model.tar.gz") -> dict[str, bytes]:
-    """The files of an archive that the job has left."""
+    """Return the files of an archive of the ended job."""
     uri = described["ModelArtifacts"]["S3ModelArtifacts"].replace("model.tar.gz", name)
     body = aws.get(uri.removeprefix(f"s3://{aws.bucket}/"))
     with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as tar:

@@ -1,4 +1,4 @@
-"""Managed spot training: interruptions on order, checkpoints that survive them, and the time that all may take."""
+"""Managed spot training: interruptions, checkpoints and time limits."""
 
 from collections.abc import Callable
 
@@ -19,8 +19,8 @@ from tests.unit.embedded.sagemaker.jobs.training.requests import (
 
 Trainer = Callable[..., str]
 
-# Ten rounds with a checkpoint after each; the model says from where each attempt went on. An attempt that does not
-# hold the last round waits to be interrupted after its second checkpoint.
+# Six rounds with a checkpoint after each. An attempt that does not reach the last round waits for
+# SIGTERM after its second checkpoint. The model holds the first round of each attempt.
 ROUNDS = """
 ended = []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
@@ -43,7 +43,7 @@ if ended:
 """
 
 
-# Waits for SIGTERM in every attempt, and never ends by itself.
+# Waits for SIGTERM in each attempt and never ends by itself.
 ENDLESS = """
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 (CHECKPOINTS / f"attempt-{len(list(CHECKPOINTS.iterdir()))}").write_text("x")
@@ -53,7 +53,7 @@ while True:
 """
 
 
-def test_an_interrupted_job_goes_on_from_its_checkpoints(
+def test_an_interrupted_job_resumes_from_its_checkpoints(
     any_service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     request = training_request(aws, trainer(ROUNDS), prefix, **spot(aws, prefix))
@@ -65,15 +65,15 @@ def test_an_interrupted_job_goes_on_from_its_checkpoints(
     interrupted = [*attempt, "Interrupted"]
     assert statuses(described) == [*interrupted, *interrupted, *attempt, "Uploading", "Completed"]
     assert archive(aws, described) == {"begins": b"0 2 4 ", "rounds": b"0 1 2 3 4 5"}
-    # What the process has written after SIGTERM is in S3 too.
+    # Files written after SIGTERM are in S3, too.
     assert aws.get(f"{prefix}checkpoints/farewell") == b"2"
     assert described["BillableTimeInSeconds"] <= described["TrainingTimeInSeconds"]
 
 
-def test_an_interruption_waits_for_the_checkpoints_that_it_names(
+def test_an_interruption_waits_for_its_number_of_checkpoints(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
-    # `begins` and two rounds are uploaded by the first attempt. The second has 3 files of its own, too.
+    # The first attempt uploads `begins` and two rounds. The second also has three files of its own.
     service.faults.interrupt_spot("train-*", after_checkpoints=3)
     image = trainer(ROUNDS.replace("begin + 2 < 6", "begin == 0"))
     described = run(service, training_request(aws, image, prefix, **spot(aws, prefix)))
@@ -81,7 +81,7 @@ def test_an_interruption_waits_for_the_checkpoints_that_it_names(
     assert archive(aws, described)["begins"] == b"0 2 "
 
 
-def test_an_attempt_that_ignores_sigterm_is_killed_and_its_checkpoints_are_kept(
+def test_checkpoints_of_a_killed_attempt_are_kept(
     make_service: ServiceMaker, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     service = make_service(grace_seconds=0.3)
@@ -100,7 +100,7 @@ while True:
     assert archive(aws, described) == {"resumed": b"state"}
 
 
-def test_without_a_checkpoint_prefix_training_begins_anew(
+def test_without_checkpoints_an_interrupted_job_starts_over(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     image = trainer("""
@@ -124,7 +124,7 @@ if not is_second:
     assert archive(aws, described) == {"found": b"False"}
 
 
-def test_a_checkpoint_prefix_of_an_earlier_job_is_restored_and_restored_files_are_not_uploaded_again(
+def test_restored_checkpoints_are_not_uploaded_again(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     aws.put(f"{prefix}checkpoints/deep/old", "kept")
@@ -146,7 +146,7 @@ place = ML / "mine"
     assert head["LastModified"] == before
 
 
-def test_checkpoints_move_with_the_rights_of_the_jobs_role(
+def test_checkpoints_need_the_permissions_of_the_job_role(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     models = f"arn:aws:s3:::{aws.bucket}/{prefix}models/*"
@@ -162,7 +162,7 @@ def test_checkpoints_move_with_the_rights_of_the_jobs_role(
     assert f"PutObject failed for s3://{aws.bucket}/{prefix}checkpoints/a: AccessDenied" in described["FailureReason"]
 
 
-def test_an_interruption_whose_checkpoints_cannot_be_kept_fails_the_job(
+def test_a_failed_checkpoint_upload_fails_the_job(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     role = aws.make_role(allow("s3:ListBucket", "s3:GetObject"))
@@ -176,16 +176,14 @@ def test_an_interruption_whose_checkpoints_cannot_be_kept_fails_the_job(
     )
 
 
-def test_a_job_without_spot_is_not_interrupted(
-    service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
-) -> None:
+def test_a_job_on_demand_is_not_interrupted(service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str) -> None:
     service.faults.interrupt_spot("*")
     described = run(service, training_request(aws, trainer(""), prefix))
     assert statuses(described) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert len(service.faults.pending()) == 1
 
 
-def test_an_order_can_be_given_while_the_job_runs_and_names_its_job(
+def test_a_running_job_can_be_interrupted_by_name(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     image = trainer("""
@@ -205,7 +203,7 @@ signal.pause()
     assert [order.job_name for order in service.faults.pending()] == ["another-job"]
 
 
-def test_interruptions_end_with_the_waiting_time(
+def test_the_wait_limit_ends_an_interrupted_job(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     service.faults.interrupt_spot("*", after_log="ready", times=1000)
@@ -215,7 +213,7 @@ def test_interruptions_end_with_the_waiting_time(
     assert service.faults.cancel() > 0
 
 
-def test_the_runtime_of_all_attempts_counts_together(
+def test_the_runtime_limit_covers_all_attempts(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     service.faults.interrupt_spot("*", after_log="ready")
@@ -224,9 +222,7 @@ def test_the_runtime_of_all_attempts_counts_together(
     assert statuses(described)[-4:] == ["Training", "Stopping", "Uploading", "MaxRuntimeExceeded"]
 
 
-def test_a_stop_ends_an_interrupted_job_for_good(
-    make_service: ServiceMaker, aws: Aws, trainer: Trainer, prefix: str
-) -> None:
+def test_a_stop_overrides_an_interruption(make_service: ServiceMaker, aws: Aws, trainer: Trainer, prefix: str) -> None:
     service = make_service(grace_seconds=DEADLINE_SECONDS)
     image = trainer("""
 def hear(*_):
@@ -243,6 +239,6 @@ while True:
         Bucket=aws.bucket, Key=f"{prefix}checkpoints/told", WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
     )
     service.call("StopTrainingJob", {"TrainingJobName": job.name})
-    service.close()  # kills what still has time
+    service.close()  # kills the instance within its grace period
     assert job.status is Status.STOPPED
     assert statuses(job.describe()).count("Training") == 1

@@ -1,4 +1,4 @@
-"""The API of training jobs, seen by boto3."""
+"""The API of training jobs through boto3."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def test_a_job_is_created_described_and_listed(
     request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "auc", "Regex": "auc=([0-9.]+)"}]
     arn = sagemaker.create_training_job(**request)["TrainingJobArn"]
     name = request["TrainingJobName"]
-    assert arn == f"arn:aws:sagemaker:eu-west-1:000000000000:training-job/{name}"
+    assert arn == f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}"
     assert service.job(name, TRAINING).wait(DEADLINE_SECONDS)
     described = sagemaker.describe_training_job(TrainingJobName=name)
     assert described["TrainingJobStatus"] == "Completed"
@@ -41,11 +41,11 @@ def test_a_job_is_created_described_and_listed(
     assert (summary["TrainingJobArn"], summary["TrainingJobStatus"]) == (arn, "Completed")
     assert summary["SecondaryStatus"] == "Completed"
     assert summary["TrainingEndTime"] == described["TrainingEndTime"]
-    # The waiter that clients use reads the same description.
+    # The waiter of boto3 reads the same description.
     sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName=name)
 
 
-def test_a_name_can_never_be_used_again(sagemaker: Any, service: SageMakerService, aws: Aws, prefix: str) -> None:
+def test_a_job_name_cannot_be_reused(sagemaker: Any, service: SageMakerService, aws: Aws, prefix: str) -> None:
     request = training_request(aws, "none", prefix)
     sagemaker.create_training_job(**request)
     assert service.job(request["TrainingJobName"], TRAINING).wait(DEADLINE_SECONDS)
@@ -59,9 +59,7 @@ def test_an_unknown_job_is_not_found(sagemaker: Any) -> None:
             operation(TrainingJobName="nope")
 
 
-def test_a_job_that_has_ended_cannot_be_stopped(
-    sagemaker: Any, service: SageMakerService, aws: Aws, prefix: str
-) -> None:
+def test_an_ended_job_cannot_be_stopped(sagemaker: Any, service: SageMakerService, aws: Aws, prefix: str) -> None:
     request = training_request(aws, "none", prefix)
     sagemaker.create_training_job(**request)
     assert service.job(request["TrainingJobName"], TRAINING).wait(DEADLINE_SECONDS)
@@ -70,7 +68,7 @@ def test_a_job_that_has_ended_cannot_be_stopped(
     assert code(error) == "ValidationException"
 
 
-def test_all_problems_of_a_request_come_in_one_validation_exception(sagemaker: Any, aws: Aws, prefix: str) -> None:
+def test_one_validation_exception_reports_all_problems(sagemaker: Any, aws: Aws, prefix: str) -> None:
     request = training_request(aws, "none", prefix, TrainingJobName="a_b", Environment={"1": "x"})
     with pytest.raises(ClientError, match="2 validation errors detected") as error:
         sagemaker.create_training_job(**request)
@@ -82,7 +80,7 @@ def test_all_problems_of_a_request_come_in_one_validation_exception(sagemaker: A
         sagemaker.create_training_job(**both)
 
 
-def test_a_role_or_key_that_cannot_be_used_is_refused(make_service: ServiceMaker, aws: Aws, prefix: str) -> None:
+def test_an_unusable_role_or_key_is_refused(make_service: ServiceMaker, aws: Aws, prefix: str) -> None:
     with pytest.raises(ClientError, match="Could not assume role"):
         client_of(make_service(may_assume=lambda role_arn: False), aws).create_training_job(
             **training_request(aws, "none", prefix)
@@ -93,7 +91,7 @@ def test_a_role_or_key_that_cannot_be_used_is_refused(make_service: ServiceMaker
         client_of(make_service(), aws).create_training_job(**request)
 
 
-def test_lists_show_jobs_of_one_kind_and_refuse_filters_without_effect(
+def test_lists_hold_one_kind_and_refuse_unsupported_filters(
     sagemaker: Any, service: SageMakerService, aws: Aws, prefix: str
 ) -> None:
     names = [f"list-{number:02}" for number in range(3)]
@@ -123,6 +121,6 @@ def test_tags_are_added_listed_and_deleted(sagemaker: Any, aws: Aws, prefix: str
 
 
 @pytest.mark.parametrize("operation", ["CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"])
-def test_policies_are_matched_against_the_arn_of_the_job(operation: str) -> None:
-    expected = "arn:aws:sagemaker:eu-west-1:1:training-job/a"
-    assert resource_arn(operation, b'{"TrainingJobName": "a"}', "eu-west-1", "1") == expected
+def test_policies_apply_to_the_arn_of_the_job(operation: str) -> None:
+    expected = "arn:aws:sagemaker:us-east-1:1:training-job/a"
+    assert resource_arn(operation, b'{"TrainingJobName": "a"}', "us-east-1", "1") == expected

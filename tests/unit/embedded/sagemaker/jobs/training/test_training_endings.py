@@ -1,4 +1,4 @@
-"""How training jobs end: by themselves, late, on request, with the service, and what they leave then."""
+"""Ends of training jobs: failure, stop, time limit, shutdown, and what they leave in S3."""
 
 from collections.abc import Callable
 
@@ -19,8 +19,7 @@ from tests.unit.embedded.sagemaker.jobs.training.requests import (
 
 Trainer = Callable[..., str]
 
-# Trains until it is told to stop; then it saves what it has and ends well.
-PATIENT = """
+SAVES_ON_SIGTERM = """
 def finish(*_):
     (MODEL / "model.txt").write_text("so far")
     sys.exit(0)
@@ -30,7 +29,7 @@ CHECKPOINTS.mkdir(exist_ok=True)
 while True:
     signal.pause()
 """
-DEAF = """
+IGNORES_SIGTERM = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 CHECKPOINTS.mkdir(exist_ok=True)
 (CHECKPOINTS / "begun").write_text("1")
@@ -49,7 +48,7 @@ def await_begin(aws: Aws, prefix: str) -> None:
     )
 
 
-def test_the_failure_file_becomes_the_reason(
+def test_the_failure_file_becomes_the_failure_reason(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     image = trainer("""
@@ -64,7 +63,7 @@ sys.exit(3)
     assert archive(aws, described, "output.tar.gz") == {"trace.txt": b"where"}
 
 
-def test_a_long_reason_is_cut_and_none_still_tells_the_exit_code(
+def test_a_long_reason_is_cut_and_an_empty_one_has_the_exit_code(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     image = trainer('(ML / "output/failure").write_text("é" * 5000, encoding="utf-8")\nsys.exit(1)')
@@ -74,7 +73,7 @@ def test_a_long_reason_is_cut_and_none_still_tells_the_exit_code(
     assert run(service, training_request(aws, killed, prefix))["FailureReason"] == "AlgorithmError: , exit code: 137"
 
 
-def test_one_failing_instance_ends_the_others_and_gives_the_reason(
+def test_the_first_failed_instance_gives_the_reason(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     image = trainer("""
@@ -87,10 +86,10 @@ signal.pause()
     assert described["FailureReason"] == "AlgorithmError: algo-2, exit code: 4"
 
 
-def test_a_stopped_job_has_time_to_save_its_model(
+def test_a_stopped_job_can_still_save_its_model(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
-    job = start(service, training_request(aws, trainer(PATIENT), prefix, **with_checkpoints(aws, prefix)))
+    job = start(service, training_request(aws, trainer(SAVES_ON_SIGTERM), prefix, **with_checkpoints(aws, prefix)))
     await_begin(aws, prefix)
     service.call("StopTrainingJob", {"TrainingJobName": job.name})
     assert job.wait(DEADLINE_SECONDS)
@@ -104,7 +103,7 @@ def test_a_job_that_ignores_sigterm_is_killed(
     make_service: ServiceMaker, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     service = make_service(grace_seconds=0.3)
-    job = start(service, training_request(aws, trainer(DEAF), prefix, **with_checkpoints(aws, prefix)))
+    job = start(service, training_request(aws, trainer(IGNORES_SIGTERM), prefix, **with_checkpoints(aws, prefix)))
     await_begin(aws, prefix)
     service.call("StopTrainingJob", {"TrainingJobName": job.name})
     assert job.wait(DEADLINE_SECONDS)
@@ -112,19 +111,19 @@ def test_a_job_that_ignores_sigterm_is_killed(
     assert not has_archive(aws, job.describe())
 
 
-def test_a_job_over_its_runtime_is_stopped(service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str) -> None:
-    request = training_request(aws, trainer(PATIENT), prefix, StoppingCondition={"MaxRuntimeInSeconds": 1})
+def test_a_job_stops_at_its_runtime_limit(service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str) -> None:
+    request = training_request(aws, trainer(SAVES_ON_SIGTERM), prefix, StoppingCondition={"MaxRuntimeInSeconds": 1})
     described = run(service, request)
     assert (described["TrainingJobStatus"], described["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert statuses(described)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
 
 
-def test_a_job_that_is_stopped_before_it_has_a_place_never_starts(
+def test_a_job_stopped_while_waiting_never_starts(
     make_service: ServiceMaker, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     service = make_service(max_running_instances=1)
-    running = start(service, training_request(aws, trainer(PATIENT), prefix))
-    waiting = start(service, training_request(aws, trainer(PATIENT), prefix))
+    running = start(service, training_request(aws, trainer(SAVES_ON_SIGTERM), prefix))
+    waiting = start(service, training_request(aws, trainer(SAVES_ON_SIGTERM), prefix))
     service.call("StopTrainingJob", {"TrainingJobName": waiting.name})
     assert waiting.wait(DEADLINE_SECONDS)
     described = waiting.describe()
@@ -134,9 +133,9 @@ def test_a_job_that_is_stopped_before_it_has_a_place_never_starts(
     assert running.status is Status.IN_PROGRESS
 
 
-def test_close_ends_a_running_job(make_service: ServiceMaker, aws: Aws, trainer: Trainer, prefix: str) -> None:
+def test_close_stops_a_running_job(make_service: ServiceMaker, aws: Aws, trainer: Trainer, prefix: str) -> None:
     service = make_service()
-    job = start(service, training_request(aws, trainer(DEAF), prefix, **with_checkpoints(aws, prefix)))
+    job = start(service, training_request(aws, trainer(IGNORES_SIGTERM), prefix, **with_checkpoints(aws, prefix)))
     await_begin(aws, prefix)
     service.close()
     assert job.status is Status.STOPPED

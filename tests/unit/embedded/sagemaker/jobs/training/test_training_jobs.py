@@ -1,4 +1,4 @@
-"""Training jobs that really run: channels in, archives out, what the container sees and what the API says."""
+"""Training jobs that run: channels, archives, environment, metrics and descriptions."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ for source in sorted(DATA.rglob("*")):
 """
 
 
-def test_a_job_turns_channels_into_a_model(
+def test_a_job_reads_channels_and_uploads_a_model(
     any_service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     aws.put(f"{prefix}in/a.txt", "alpha")
@@ -49,7 +49,7 @@ def test_a_job_turns_channels_into_a_model(
     assert archive(aws, described, "output.tar.gz") == {"report.txt": b"fine"}
 
 
-def test_an_archive_holds_the_model_even_when_it_is_empty_and_output_data_only_when_it_is_not(
+def test_an_empty_model_is_archived_and_empty_output_data_is_not(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     described = run(service, training_request(aws, trainer(""), prefix))
@@ -58,7 +58,7 @@ def test_an_archive_holds_the_model_even_when_it_is_empty_and_output_data_only_w
     assert not has_archive(aws, described, "output.tar.gz")
 
 
-def test_two_instances_share_a_channel_and_make_one_model(
+def test_two_instances_shard_a_channel_and_upload_one_model(
     any_service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     for name in "cabde":
@@ -84,7 +84,7 @@ def test_two_instances_share_a_channel_and_make_one_model(
     }
 
 
-def test_two_hosts_that_write_the_same_file_fail_the_job(
+def test_the_same_file_on_two_hosts_fails_the_job(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     image = trainer('(MODEL / "model.bin").write_text(HOST)')
@@ -93,7 +93,7 @@ def test_two_hosts_that_write_the_same_file_fail_the_job(
     assert "algo-1 and algo-2 have both written model.bin to /opt/ml/model" in described["FailureReason"]
 
 
-def test_the_container_sees_its_documented_files_and_variables(
+def test_the_container_gets_the_documented_files_and_variables(
     any_service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SHELL", "1")
@@ -143,7 +143,7 @@ def test_the_container_sees_its_documented_files_and_variables(
         ({"ContainerEntrypoint": ["python3", "/opt/program/main.py"], "ContainerArguments": ["x", "y"]}, ["x", "y"]),
     ],
 )
-def test_entry_point_and_arguments_of_the_request_replace_train(
+def test_the_request_can_replace_entry_point_and_arguments(
     *,
     service: SageMakerService,
     aws: Aws,
@@ -157,7 +157,7 @@ def test_entry_point_and_arguments_of_the_request_replace_train(
     assert json.loads(archive(aws, run(service, request))["argv"]) == expected
 
 
-def test_network_isolation_leaves_no_credentials(
+def test_network_isolation_removes_credentials(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     image = trainer('(MODEL / "aws").write_text(json.dumps([name for name in os.environ if name.startswith("AWS_")]))')
@@ -165,7 +165,7 @@ def test_network_isolation_leaves_no_credentials(
     assert json.loads(archive(aws, described)["aws"]) == []
 
 
-def test_the_description_tells_the_course_of_the_job(
+def test_the_description_lists_all_secondary_statuses(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     aws.put(f"{prefix}in/a")
@@ -183,7 +183,9 @@ def test_the_description_tells_the_course_of_the_job(
     assert described["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataDistributionType"] == "FullyReplicated"
 
 
-def test_metrics_are_read_from_the_log(service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str) -> None:
+def test_metrics_are_extracted_from_the_output(
+    service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
+) -> None:
     image = trainer("""
 for number in range(3):
     print(f"[{number}] validation-auc:{0.5 + number / 10:.1f} loss=none gain=nan", flush=True)
@@ -200,7 +202,7 @@ for number in range(3):
     assert described["TrainingStartTime"] <= metric["Timestamp"] <= described["TrainingEndTime"]
 
 
-def test_what_is_printed_goes_to_the_log_group_of_training_jobs(
+def test_output_goes_to_the_log_group_of_training_jobs(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     described = run(service, training_request(aws, trainer('print("one")\nprint("two", file=sys.stderr)'), prefix))
@@ -212,7 +214,7 @@ def test_what_is_printed_goes_to_the_log_group_of_training_jobs(
     assert sorted(event["message"] for event in events["events"]) == ["one", "two"]
 
 
-def test_jobs_of_both_kinds_may_have_one_name(
+def test_jobs_of_different_kinds_can_have_the_same_name(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str, tmp_path: Path
 ) -> None:
     request = training_request(aws, trainer('print("trained")'), prefix, TrainingJobName="same")
@@ -230,7 +232,7 @@ def test_jobs_of_both_kinds_may_have_one_name(
     assert (tmp_path / "sagemaker-0/logs/training-job/same/algo-1.log").read_text() == "trained\n"
 
 
-def test_archives_are_encrypted_with_the_key_that_the_request_names(
+def test_archives_are_encrypted_with_the_requested_key(
     make_service: ServiceMaker, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     key = aws.client("kms").create_key()["KeyMetadata"]
@@ -262,7 +264,7 @@ def test_archives_are_encrypted_with_the_key_that_the_request_names(
         (allow("s3:ListBucket", "s3:GetObject"), "PutObject failed for s3://jobs-data/{prefix}models/"),
     ],
 )
-def test_data_and_model_move_with_the_rights_of_the_jobs_role(
+def test_transfers_need_the_permissions_of_the_job_role(
     *, service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str, statement: dict[str, Any], reason: str
 ) -> None:
     aws.put(f"{prefix}in/a")

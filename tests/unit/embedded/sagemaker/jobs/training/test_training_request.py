@@ -1,4 +1,4 @@
-"""What the service refuses in a request for a training job."""
+"""Requests for training jobs that the service refuses."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def a_request(**changes: Any) -> dict[str, Any]:
     return {
         "TrainingJobName": "a-job",
         "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
-        "RoleArn": "arn:aws:iam::000000000000:role/job",
+        "RoleArn": "arn:aws:iam::123456789012:role/job",
         "OutputDataConfig": {"S3OutputPath": "s3://bucket/models/"},
         "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         **changes,
@@ -82,7 +82,7 @@ def test_a_complete_request_has_no_problems() -> None:
         ({"Surprise": 1}, "at 'surprise' failed to satisfy constraint: Member is not known"),
     ],
 )
-def test_a_violated_constraint_is_named_with_path_and_value(change: dict[str, Any], expected: str) -> None:
+def test_a_violated_constraint_is_reported_with_path_and_value(change: dict[str, Any], expected: str) -> None:
     found = problems(a_request(**change))
     assert len(found) == 1, found
     assert expected in found[0]
@@ -116,7 +116,7 @@ def test_every_member_of_the_model_is_either_supported_or_refused() -> None:
         ({"ModelPackageConfig": {"ModelPackageGroupArn": "x"}}, "ModelPackageConfig is not supported"),
     ],
 )
-def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], named: str) -> None:
+def test_unsupported_members_are_refused_by_name(change: dict[str, Any], named: str) -> None:
     found = COVERAGE.problems(a_request(**change))
     assert len(found) == 1, found
     assert named in found[0]
@@ -129,7 +129,7 @@ def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], n
         ({"AlgorithmSpecification": {"TrainingInputMode": "File"}}, "AlgorithmSpecification.TrainingImage is required"),
         (
             algorithm(MetricDefinitions=[{"Name": "a", "Regex": "("}]),
-            "MetricDefinitions[0].Regex '(' is no regular expr",
+            "MetricDefinitions[0].Regex '(' is not a regular expr",
         ),
         (algorithm(MetricDefinitions=[{"Name": "a", "Regex": "a=1"}]), "Regex 'a=1' must have a group"),
         (resources(InstanceCount=0), "ResourceConfig.InstanceCount 0 must be at least 1"),
@@ -138,13 +138,13 @@ def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], n
             {"InputDataConfig": [a_channel(), a_channel()]},
             "InputDataConfig: ChannelName 'train' is given more than once",
         ),
-        ({"InputDataConfig": [a_channel("..")]}, "InputDataConfig[0].ChannelName '..' is no name of a folder"),
+        ({"InputDataConfig": [a_channel("..")]}, "InputDataConfig[0].ChannelName '..' is not the name of a folder"),
         ({"InputDataConfig": [a_channel(S3Uri="https://b/x")]}, "must be of the form s3://<bucket>/<prefix>"),
         ({"InputDataConfig": [{"ChannelName": "a", "DataSource": {}}]}, "one of S3DataSource or FileSystemDataSource"),
         ({"OutputDataConfig": {"S3OutputPath": "https://b"}}, "OutputDataConfig.S3OutputPath 'https://b' must be of"),
         ({"CheckpointConfig": {"S3Uri": "https://b"}}, "CheckpointConfig.S3Uri 'https://b' must be of the form"),
         ({"CheckpointConfig": {"S3Uri": "s3://b", "LocalPath": "/tmp/x"}}, "LocalPath '/tmp/x' is not supported"),
-        ({"CheckpointConfig": {"S3Uri": "s3://b", "LocalPath": "/opt/ml/model/x"}}, "must not lie in /opt/ml/input, "),
+        ({"CheckpointConfig": {"S3Uri": "s3://b", "LocalPath": "/opt/ml/model/x"}}, "must not be in /opt/ml/input, "),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": 2_419_201}}, "must be at most 2419200 (28 days)"),
         (
             {"StoppingCondition": {"MaxWaitTimeInSeconds": 90_000}},
@@ -158,7 +158,7 @@ def test_what_cannot_be_carried_out_is_refused_by_name(change: dict[str, Any], n
         ({"Tags": [{"Key": "aws:x", "Value": ""}]}, "'aws:x' begins with aws:"),
     ],
 )
-def test_members_that_do_not_fit_together_are_named(change: dict[str, Any], named: str) -> None:
+def test_inconsistent_members_are_reported(change: dict[str, Any], named: str) -> None:
     found = consistency_problems(a_request(**change))
     assert len(found) == 1, found
     assert named in found[0]

@@ -1,4 +1,4 @@
-"""createTrainingJob as Step Functions calls it."""
+"""The Task resource createTrainingJob."""
 
 import json
 import threading
@@ -23,13 +23,13 @@ def a_call(parameters: dict[str, Any], suffix: str = ".sync", cancelled: threadi
     return TaskCall(
         resource=f"arn:aws:states:::sagemaker:createTrainingJob{suffix}",
         parameters=parameters,
-        execution_arn="arn:aws:states:eu-west-1:000000000000:execution:machine:one",
-        role_arn="arn:aws:iam::000000000000:role/path/machine",
+        execution_arn="arn:aws:states:us-east-1:123456789012:execution:machine:one",
+        role_arn="arn:aws:iam::123456789012:role/path/machine",
         cancelled=cancelled or threading.Event(),
     )
 
 
-def test_sync_returns_the_description_of_the_completed_job(
+def test_sync_returns_the_completed_jobs_description(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     request = training_request(aws, trainer('print("auc=1")'), prefix, Tags=[{"Key": "mine", "Value": "1"}])
@@ -61,7 +61,7 @@ def test_sync_fails_with_the_description_as_cause(
     assert cause["FailureReason"] == "AlgorithmError: DATA: why, exit code: 1"
 
 
-def test_a_job_that_was_stopped_or_ran_out_of_time_is_a_failure(
+def test_a_job_over_its_runtime_limit_fails_the_task(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     request = training_request(aws, trainer("signal.pause()"), prefix, StoppingCondition={"MaxRuntimeInSeconds": 1})
@@ -71,7 +71,7 @@ def test_a_job_that_was_stopped_or_ran_out_of_time_is_a_failure(
     assert json.loads(error.value.cause)["SecondaryStatus"] == "MaxRuntimeExceeded"
 
 
-def test_errors_of_the_api_have_the_names_of_step_functions(service: SageMakerService, aws: Aws, prefix: str) -> None:
+def test_api_errors_are_named_as_by_step_functions(service: SageMakerService, aws: Aws, prefix: str) -> None:
     request = training_request(aws, "none", prefix)
     run_job(service, a_call(request, suffix=""))
     with pytest.raises(TaskError) as in_use:
@@ -83,7 +83,7 @@ def test_errors_of_the_api_have_the_names_of_step_functions(service: SageMakerSe
     assert "Error Code: ValidationException" in invalid.value.cause
 
 
-def test_without_sync_the_arn_comes_back_at_once(
+def test_without_sync_the_arn_is_returned_at_once(
     service: SageMakerService, aws: Aws, trainer: Trainer, prefix: str
 ) -> None:
     request = training_request(aws, trainer("signal.pause()"), prefix)
