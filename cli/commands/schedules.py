@@ -27,7 +27,7 @@ def schedules() -> None:
 @schedules.command(
     "add",
     examples="""
-    fleetscore schedules add nightly "cron(30 2 * * ? *)" --time-zone Europe/Berlin
+    fleetscore schedules add nightly "cron(30 2 * * ? *)" --time-zone Asia/Tokyo
     fleetscore schedules add churn-hourly "rate(1 hour)" --input '{"models": ["churn"]}'
     """,
 )

@@ -51,6 +51,6 @@ def test_features_are_told_apart_as_added_removed_and_retyped() -> None:
         "feature removed: plan:string",
         "feature retyped: age:double -> age:double:required",
         "feature retyped: visits:int32 -> visits:int64",
-        "The features stand in another order.",
+        "The features are in another order.",
     ]
     assert [item["name"] for item in comparison_json(found)["features"]["added"]] == ["spend"]
