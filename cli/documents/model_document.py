@@ -128,7 +128,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
             raise InvalidInputError("model", problems)
         return record
 
-    def tags_over(self, before: Model | None) -> Mapping[str, str]:
+    def tags_for(self, before: Model | None) -> Mapping[str, str]:
         """Return this document's tags, or else those that the model has."""
         if self.tags is not None:
             return self.tags
@@ -140,10 +140,10 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
             history = (change,)
             enabled = self.enabled is not False
             return Model(
-                self.model_id, change.version, enabled, self.tags_over(None), change.changed_at, history=history
+                self.model_id, change.version, enabled, self.tags_for(None), change.changed_at, history=history
             )
         enabled = before.enabled if self.enabled is None else self.enabled
-        after = replace(before.with_current(change), enabled=enabled, tags=self.tags_over(before))
+        after = replace(before.with_current(change), enabled=enabled, tags=self.tags_for(before))
         return after if after == before else replace(after, updated_at=change.changed_at)
 
 
@@ -177,11 +177,11 @@ class Draft:
     problems: tuple[Problem, ...] = ()
     folder: Path = field(default_factory=Path)
 
-    def over(self, fields: Mapping[str, Any]) -> "Draft":
+    def with_defaults(self, fields: Mapping[str, Any]) -> "Draft":
         """Return this draft, with these fields where it has none."""
         return replace(self, fields={**fields, **self.fields})
 
-    def but(self, *problems: Problem, **fields: Any) -> "Draft":
+    def with_changes(self, *problems: Problem, **fields: Any) -> "Draft":
         """Return this draft with some fields replaced and problems added."""
         return replace(self, fields={**self.fields, **fields}, problems=(*self.problems, *problems))
 

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,3 @@ def _pack(folder: Path) -> bytes:
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
     return packed.getvalue()
-
-
-def as_set(recipe: ModelRecipe, *, at: str, by: str) -> ModelRecipe:
-    return replace(recipe, updated_at=at, updated_by=by)

@@ -16,7 +16,7 @@ from tests.unit.lambdas.builders import any_model_spec
 
 @given(computes, computes, computes)
 def test_compute_takes_each_field_from_the_first_that_sets_it(first: Compute, second: Compute, third: Compute) -> None:
-    result = first.over(second).over(third)
+    result = first.with_fallback(second).with_fallback(third)
     for field in vars(result):
         wishes = [getattr(compute, field) for compute in (first, second, third)]
         assert getattr(result, field) == next((wish for wish in wishes if wish is not None), None)

@@ -119,7 +119,7 @@ def test_spot_job_waits_as_configured_or_for_twice_its_run_time() -> None:
 
 def test_training_always_runs_on_one_instance() -> None:
     stage = Compute("ml.m5.xlarge", 4, 30, 3_600)
-    assert TrainingCompute(volume_size_gb=99).over(stage) == Compute("ml.m5.xlarge", 1, 99, 3_600)
+    assert TrainingCompute(volume_size_gb=99).with_fallback(stage) == Compute("ml.m5.xlarge", 1, 99, 3_600)
 
 
 def test_training_code_with_an_invalid_digest_is_refused() -> None:
