@@ -1,5 +1,6 @@
-"""What the parts of Fleetscore say to each other: messages, paths, keys and names. Standard library only.
+"""The messages, paths, keys and names that the parts of Fleetscore share. Standard library only.
 
-Each deployable (the Lambda code, the container image) ships its own copy of this package, so the parts can be
-deployed minutes apart; `codec.SCHEMA_VERSION` travels with every message and an unknown one is refused by name.
+The Lambda code and the container image each ship a copy of this package, and they can be deployed
+minutes apart. So every message carries `codec.SCHEMA_VERSION`, and a reader refuses a version that
+it does not know.
 """

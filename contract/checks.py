@@ -1,7 +1,7 @@
 """Checks of single values: each returns the problems that it found.
 
-A field of a dataclass can declare its check (see `contract.schema.field_info`). The check then validates the
-field's value and gives the keywords that say the same in JSON Schema.
+A field of a dataclass can declare its check (see `contract.schema.field_info`). The check then
+validates the field's value and gives the keywords that say the same in JSON Schema.
 """
 
 import re

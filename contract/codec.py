@@ -1,4 +1,5 @@
-"""Frozen dataclasses to and from JSON values, strictly: an unknown, missing or ill-typed field is refused by name."""
+"""Convert frozen dataclasses to and from JSON, strictly: unknown, missing and ill-typed fields are
+refused by name."""
 
 import dataclasses
 import enum
@@ -17,24 +18,29 @@ SCHEMA_VERSION_FIELD = "schema_version"
 
 T = TypeVar("T")
 Json = Any
-"""A JSON value: dict, list, str, int, float, bool or None."""
+"""JSON value: dict, list, str, int, float, bool or None."""
 
 
 def to_json(message: Any) -> dict[str, Json]:
-    """Flatten a dataclass to JSON values, with the schema version of the message."""
+    """Return a dataclass as JSON values, with the schema version of the message.
+
+    >>> from contract.workflow.messages import JobPointer
+    >>> to_json(JobPointer("nightly-1", "delays-ua", 1))
+    {'schema_version': 1, 'execution_id': 'nightly-1', 'job_id': 'delays-ua', 'attempt': 1}
+    """
     return {SCHEMA_VERSION_FIELD: SCHEMA_VERSION, **to_value(message)}
 
 
 def dumps(message: Any) -> str:
-    """Serialize a dataclass to JSON text with a stable order of fields."""
+    """Return a dataclass as JSON text. The order of fields is stable."""
     return json.dumps(to_json(message), ensure_ascii=False, allow_nan=False)
 
 
 def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
-    """Build `cls` from JSON values.
+    """Return an instance of `cls` from JSON values.
 
     Raises:
-        InvalidInputError: with every problem found, or with the schema version when that is not ours.
+        InvalidInputError: with every problem that was found, or with the schema version if it is another one.
     """
     name = subject or cls.__name__
     if not isinstance(data, Mapping):
@@ -58,7 +64,12 @@ def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
 
 
 def loads(cls: type[T], text: str | bytes, *, subject: str | None = None) -> T:
-    """Parse JSON text into `cls`; see `from_json`."""
+    """Return an instance of `cls` from JSON text; see `from_json`.
+
+    >>> from contract.workflow.messages import JobResult
+    >>> loads(JobResult, '{"schema_version": 1, "job_id": "delays-ua"}')
+    JobResult(job_id='delays-ua')
+    """
     name = subject or cls.__name__
     try:
         data = json.loads(text)
@@ -68,14 +79,16 @@ def loads(cls: type[T], text: str | bytes, *, subject: str | None = None) -> T:
 
 
 def decode_fields(cls: type[T], data: Mapping[str, Json]) -> tuple[T | None, list[Problem]]:
-    """Like `from_json`, for input that people write: no schema version, and problems are returned, not raised."""
+    """Decode input that people write: like `from_json`, but without a schema version, and problems
+    are returned."""
     problems: list[Problem] = []
     built = _decode(cls, data, "", problems)
     return (None if problems else typing.cast("T", built)), problems
 
 
 def to_value(value: Any) -> Json:
-    """Return the JSON value of a dataclass, an enum, a list or a mapping, without a schema version."""
+    """Return the JSON value of a dataclass, an enum, a list or a mapping, without a schema
+    version."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_value(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
@@ -92,7 +105,7 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def _decode(expected: Any, value: Json, path: str, problems: list[Problem]) -> Any:  # noqa: PLR0911 - one return a kind
+def _decode(expected: Any, value: Json, path: str, problems: list[Problem]) -> Any:  # noqa: PLR0911 - one return per kind
     origin = typing.get_origin(expected)
     if origin in (typing.Union, types.UnionType):
         return _decode_optional(expected, value, path, problems)
@@ -113,7 +126,8 @@ def _decode_optional(expected: Any, value: Json, path: str, problems: list[Probl
     if value is None:
         return None
     choices = [choice for choice in typing.get_args(expected) if choice is not type(None)]
-    # Only a choice of the value's own shape says what is wrong with it: a list is no badly written object.
+    # Report only what is wrong for choices of the value's own shape: a list is not a malformed
+    # object.
     alike = [choice for choice in choices if _takes(choice, value)]
     if len(alike) == 1:
         return _decode(alike[0], value, path, problems)
@@ -129,7 +143,7 @@ def _decode_optional(expected: Any, value: Json, path: str, problems: list[Probl
 
 
 def _takes(expected: Any, value: Json) -> bool:
-    """Whether a type is written in the value's shape: a list, an object, or neither."""
+    """Tell whether values of a type have this value's shape: a list, an object or a scalar."""
     origin = typing.get_origin(expected)
     if isinstance(value, (list, tuple)):
         return origin is tuple
@@ -169,7 +183,8 @@ def _decode_scalar(expected: Any, value: Json, path: str, problems: list[Problem
     if expected is Any:
         return value
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        # A whole number can be larger than any float; as it is, it goes to the checks of the field's range.
+        # A whole number can be larger than any float. It stays as it is, and the field's range
+        # check refuses it.
         return float(value) if abs(value) <= sys.float_info.max else value
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         word = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
@@ -203,7 +218,7 @@ def _decode_dataclass(cls: type, value: Json, path: str, problems: list[Problem]
         problems.extend(found)
     if missing:
         return None
-    # Built even when a field with a default was refused, so that one try reports every problem there is.
+    # Build even if a field with a default was refused, so that one try reports every problem.
     try:
         built = cls(**arguments)
     except InvalidInputError as error:

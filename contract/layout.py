@@ -1,4 +1,4 @@
-"""Every S3 key and every path under /opt/ml, as functions. Nothing else spells them out."""
+"""Functions for every S3 key and every path under /opt/ml. No other module spells one out."""
 
 import hashlib
 import os
@@ -15,27 +15,45 @@ _SLUG_CHARACTERS = 24
 
 
 def dataset_prefix(dataset: str) -> str:
-    """Where a dataset's objects lie in the datasets bucket."""
+    """Return the prefix of a dataset's objects in the datasets bucket."""
     return f"{dataset}/"
 
 
 def artifact_key(model_id: str, version: str) -> str:
-    """A model version's artifact in the models bucket; also its path below the container's models folder."""
+    """Return the key of a version's artifact in the models bucket; also its path in the container's
+    models folder.
+
+    >>> artifact_key("delays-ua", "3")
+    'delays-ua/3/model.tar.gz'
+    """
     return f"{model_id}/{version}/{ARTIFACT_NAME}"
 
 
 OUTPUT_SUFFIXES = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl"}
-"""By output format. An output has its object's name, with this behind it where the name does not end so already."""
+"""Suffix of an output per format. It is added to the object's name unless the name already ends
+with it."""
 
 
 def output_name(object_key: str, output_format: str = "parquet") -> str:
-    """What an object's output is called; no two objects of a dataset share one, which the plan makes sure of."""
+    """Return the name of an object's output.
+
+    The plan refuses datasets in which two objects would share one.
+
+    >>> output_name("2026/07.csv.gz"), output_name("2026/07.parquet")
+    ('2026/07.csv.gz.parquet', '2026/07.parquet')
+    """
     suffix = OUTPUT_SUFFIXES[output_format]
     return object_key if object_key.endswith(suffix) else object_key + suffix
 
 
 def output_key(dataset: str, model_id: str, execution_id: str, object_key: str) -> str:
-    """An output object, relative to `predictions/` or `quarantine/`; Hive partitions, so all read as one table."""
+    """Return the key of an output, relative to `predictions/` or `quarantine/`.
+
+    The folders are Hive partitions, so that engines read all outputs as one table.
+
+    >>> output_key("flights", "delays-ua", "nightly-1", "07.parquet")
+    'dataset=flights/model_id=delays-ua/execution_id=nightly-1/07.parquet'
+    """
     return f"dataset={dataset}/model_id={model_id}/execution_id={execution_id}/{object_key}"
 
 
@@ -47,7 +65,7 @@ def execution_prefix(execution_id: str) -> str:
 
 
 def jobs_key(execution_id: str) -> str:
-    """The Map's items: a JSON list of `messages.JobPointer`."""
+    """Return the key of the Map's items, a JSON list of `messages.JobPointer`."""
     return f"{execution_prefix(execution_id)}jobs.json"
 
 
@@ -68,7 +86,8 @@ def models_manifest_key(execution_id: str, job_id: str) -> str:
 
 
 def data_manifest_key(execution_id: str, job_id: str, attempt: int) -> str:
-    """The objects that an attempt scores: those that the ledger lacks."""
+    """Return the key of the manifest of the objects that an attempt scores: those that the ledger
+    lacks."""
     return f"{job_prefix(execution_id, job_id)}attempt-{attempt}.manifest"
 
 
@@ -77,7 +96,7 @@ def ledger_prefix(execution_id: str, job_id: str) -> str:
 
 
 def marker_key(model_id: str, object_key: str) -> str:
-    """A commit marker, relative to the job's ledger."""
+    """Return the key of a commit marker, relative to the job's ledger."""
     return f"{model_id}/{object_key}{_MARKER_SUFFIX}"
 
 
@@ -89,22 +108,25 @@ def uploads_prefix(dataset: str) -> str:
 
 
 def upload_manifest_key(dataset: str, batch_id: str) -> str:
-    """What an execution that uploads started scores: an `uploads.UploadManifest`."""
+    """Return the key of the `uploads.UploadManifest` that lists what an execution scores."""
     return f"{uploads_prefix(dataset)}{batch_id}.json"
 
 
 def upload_part_key(dataset: str, part: str) -> str:
-    """The object versions that one call saw and tries to claim for a window: a list of `uploads.ObjectVersion`."""
+    """Return the key of the list of `uploads.ObjectVersion` that one call tries to claim for a
+    window."""
     return f"{uploads_prefix(dataset)}parts/{part}.json"
 
 
 def upload_share_key(dataset: str, part: str) -> str:
-    """Those of a part's object versions that no other part has claimed."""
+    """Return the key of the list of those object versions of a part that no other part has
+    claimed."""
     return f"{uploads_prefix(dataset)}parts/{part}.share.json"
 
 
 def skipped_key(execution_id: str) -> str:
-    """Which objects of its upload manifest an execution leaves out, and why."""
+    """Return the key of the list of objects of its upload manifest that an execution skips, with
+    reasons."""
     return f"{execution_prefix(execution_id)}skipped.json"
 
 
@@ -126,10 +148,10 @@ def s3_uri(bucket: str, key: str) -> str:
 
 
 def sagemaker_job_name(stage: str, execution_arn: str, started_at: str, job_id: str, attempt: int) -> str:
-    """A SageMaker job name of at most 63 characters that no other attempt ever gets.
+    """Return a unique name for an attempt's SageMaker job, at most 63 characters long.
 
-    The start time is part of the digest because an execution name may be used again after 90 days, a
-    processing job name never.
+    The digest covers the start time, because an execution name can be reused after 90 days but a
+    SageMaker job name never.
     """
     digest = hashlib.sha256("\n".join((execution_arn, started_at, job_id)).encode()).hexdigest()[:16]
     slug = "".join(character if character.isalnum() and character.isascii() else "-" for character in job_id)
@@ -138,12 +160,16 @@ def sagemaker_job_name(stage: str, execution_arn: str, started_at: str, job_id: 
 
 
 def training_job_spec_key(execution_id: str, job_id: str) -> str:
-    """A `training.TrainingSpec`, alone in its folder: the folder is the job's channel `spec`."""
+    """Return the key of a `TrainingSpec`.
+
+    It is alone in its folder, which is the job's channel `spec`.
+    """
     return f"{job_prefix(execution_id, job_id)}spec/{TRAINING_SPEC_NAME}"
 
 
 def recipe_copy_key(execution_id: str, job_id: str) -> str:
-    """The recipe as the plan read it: what is decided at the end is decided by the same one."""
+    """Return the key of the recipe as the plan read it, so that the promotion decision uses the
+    same one."""
     return f"{job_prefix(execution_id, job_id)}recipe.json"
 
 
@@ -152,17 +178,20 @@ def training_manifest_key(execution_id: str, job_id: str, channel: str) -> str:
 
 
 def code_key(model_id: str, sha256: str) -> str:
-    """A training script's archive in the models bucket."""
+    """Return the key of a training script's archive in the models bucket."""
     return f"{CODE_PREFIX}{model_id}/{sha256}/{SOURCE_NAME}"
 
 
 def job_code_key(execution_id: str, job_id: str) -> str:
-    """The training script's archive as the plan checked it, alone in its folder."""
+    """Return the key of the training script's archive as the plan checked it.
+
+    It is alone in its folder.
+    """
     return f"{job_prefix(execution_id, job_id)}code/{SOURCE_NAME}"
 
 
 def training_output_prefix(execution_id: str, job_id: str) -> str:
-    """SageMaker writes `<training job name>/output/model.tar.gz` below it."""
+    """Return the prefix below which SageMaker writes `<training job name>/output/model.tar.gz`."""
     return f"{job_prefix(execution_id, job_id)}training/"
 
 
@@ -171,18 +200,30 @@ def trained_artifact_key(execution_id: str, job_id: str, training_job_name: str)
 
 
 def checkpoints_prefix(execution_id: str, job_id: str) -> str:
-    """The job's and not the attempt's: the next attempt goes on from the last checkpoint of the one before."""
+    """Return the prefix of a job's checkpoints.
+
+    Attempts share it: each resumes from the last checkpoint.
+    """
     return f"{job_prefix(execution_id, job_id)}checkpoints/"
 
 
 def trained_version(execution_arn: str, started_at: str, model_id: str) -> str:
-    """The version that an execution makes of a model: the same however often it is asked, and sorted by time."""
+    """Return the name of the version that an execution trains of a model.
+
+    Idempotent; names sort by time.
+
+    >>> trained_version("arn:aws:states:eu-west-1:1:execution:m:e", "2026-07-01T12:30:00.250Z", "delays-ua")
+    '20260701T123000-6175475b2ab0'
+    """
     digest = hashlib.sha256("\n".join((execution_arn, started_at, model_id)).encode()).hexdigest()[:12]
     return f"{re.sub('[^0-9TZ]', '', started_at.partition('.')[0])}-{digest}"
 
 
 def training_execution_name(execution_arn: str, started_at: str) -> str:
-    """The training execution that a scoring execution starts first: the same however often it is asked."""
+    """Return the name of the training execution that a scoring execution starts first.
+
+    Idempotent.
+    """
     digest = hashlib.sha256("\n".join((execution_arn, started_at)).encode()).hexdigest()[:12]
     name = "".join(c if c.isalnum() and c.isascii() else "-" for c in execution_arn.rpartition(":")[2])
     return f"{name[:56].rstrip('-')}-training-{digest}"
@@ -194,8 +235,8 @@ def training_execution_name(execution_arn: str, started_at: str) -> str:
 class ContainerPaths:
     """The folders of SageMaker Processing below /opt/ml.
 
-    Another root, named by the environment variable `ML_ROOT`, serves where a process cannot have an /opt/ml of its
-    own: the embedded AWS on a machine without mount namespaces, and tests.
+    The environment variable `ML_ROOT` names another root for processes that cannot have their own
+    /opt/ml: in tests, and in the embedded AWS on a machine without mount namespaces.
     """
 
     def __init__(self, root: Path) -> None:
@@ -221,11 +262,12 @@ VALIDATION_CHANNEL = "validation"
 CODE_CHANNEL = "code"
 TRAINING_SPEC_NAME = "training.json"
 TRAINING_REPORT_NAME = "fleetscore.json"
-"""Beside the model, so that it lies in model.tar.gz."""
+"""File name of the `TrainingReport`, next to the model and so inside model.tar.gz."""
 SCRIPT_METRICS_NAME = "metrics.json"
-"""What a training script may write beside its model."""
+"""File name of the metrics that a training script may write next to its model."""
 SOURCE_NAME = "sourcedir.tar.gz"
-"""The training script's archive in the channel `code`, named as SageMaker's own tools name it."""
+"""File name of the training script's archive in the channel `code`, as SageMaker's own tools name
+it."""
 
 
 class TrainingPaths:
@@ -249,7 +291,7 @@ class TrainingPaths:
         self.failure = self.output / "failure"
         self.output_data = self.output / "data"
         self.unfinished = self.output / ".unfinished"
-        """Work in hand; nothing here is uploaded."""
+        """Folder for unfinished work; nothing in it is uploaded."""
         self.checkpoints = root / "checkpoints"
 
     @classmethod
@@ -265,5 +307,9 @@ PROCESSING_ROOT = PurePosixPath("/opt/ml/processing")
 
 
 def container_path(*parts: str) -> str:
-    """An absolute path below /opt/ml/processing, as a processing job's request spells it."""
+    """Return an absolute path below /opt/ml/processing, as a processing job's request needs it.
+
+    >>> container_path("input", "spec")
+    '/opt/ml/processing/input/spec'
+    """
     return str(PROCESSING_ROOT.joinpath(*parts))

@@ -12,7 +12,8 @@ _LETTERS = "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both end
 
 @dataclass(frozen=True)
 class RelativePath:
-    """A relative path that is safe to place below a folder: no empty, '.' or '..' part, no leading '/'.
+    """A relative path that is safe to place below a folder: no empty, '.' or '..' part, no leading
+    '/'.
 
     >>> RelativePath().problems("model_file", "1/saved_model.pb")
     []
@@ -44,12 +45,14 @@ EXECUTION_NAME = Matches(
     "1 to 80 of letters, digits and any of . _ = + @ -",
     "Start the execution again under such a name.",
 )
-"""Names under which the workflow runs, whoever started it: both Step Functions and SageMaker's tags accept them.
+"""Names under which the workflow runs, whoever started it: both Step Functions and SageMaker's tags
+accept them.
 
 All characters are ASCII, so each takes one byte in an S3 key.
 """
 NEW_EXECUTION_NAME = Matches(re.compile(r"[0-9A-Za-z_-]{1,80}"), "1 to 80 letters, digits, '-' and '_'")
-"""Names that the command gives to executions: they need no quoting in a shell, a URL or a log filter."""
+"""Names that the command gives to executions: they need no quoting in a shell, a URL or a log
+filter."""
 UPLOAD_MANIFEST = Matches(
     re.compile(rf"uploads/{DATASET_NAME.pattern.pattern}/[A-Za-z0-9][A-Za-z0-9._-]*\.json"),
     "the key of an upload manifest in the results bucket, uploads/<dataset>/<name>.json",

@@ -1,4 +1,4 @@
-"""Findings about bad input: each names the field, its value, what was expected and what to do."""
+"""Problems with input: each names the field, its value, what was expected and what to do."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,12 +8,17 @@ _SHOWN_VALUE_CHARACTERS = 120
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with some input."""
+    """One thing that is wrong with input.
+
+    >>> str(Problem("max_attempts", 11, "1 to 10 attempts"))
+    'max_attempts: got 11, expected 1 to 10 attempts'
+    """
 
     field: str
     value: object
     expected: str
     remedy: str = ""
+    """What to do, as one sentence; empty if `expected` says it."""
 
     def __str__(self) -> str:
         shown = repr(self.value)
@@ -24,7 +29,7 @@ class Problem:
 
 
 class InvalidInputError(ValueError):
-    """Input was refused; `problems` holds every finding, not only the first."""
+    """Raised for input that is refused. `problems` holds every problem, not only the first."""
 
     def __init__(self, subject: str, problems: Iterable[Problem]) -> None:
         self.subject = subject

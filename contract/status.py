@@ -1,10 +1,11 @@
-"""The states of an execution, a job and an attempt, and the moves between them that are allowed."""
+"""The states of executions, jobs, attempts, upload windows and trained versions, and a job's
+allowed transitions."""
 
 from enum import StrEnum
 
 
 class ExecutionStatus(StrEnum):
-    """One run of the workflow. The last three are final."""
+    """Status of an execution. All but RUNNING are final."""
 
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
@@ -13,18 +14,19 @@ class ExecutionStatus(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """One unit of the Map. SUCCEEDED and FAILED are final."""
+    """Status of a job. SUCCEEDED and FAILED are final."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     WAITING = "WAITING"
-    """An attempt failed for a reason that may pass; the next one has not been opened yet."""
+    """The last attempt failed for a reason that may be temporary, and the next one has not been
+    opened."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
 
 
 class AttemptStatus(StrEnum):
-    """One SageMaker Processing job. SUCCEEDED and FAILED are final."""
+    """Status of an attempt. SUCCEEDED and FAILED are final."""
 
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
@@ -32,7 +34,7 @@ class AttemptStatus(StrEnum):
 
 
 class WindowStatus(StrEnum):
-    """A window of uploads. It takes uploads while it is OPEN; STARTED is final."""
+    """Status of an upload window. It accepts uploads while it is OPEN; STARTED is final."""
 
     OPEN = "OPEN"
     CLOSED = "CLOSED"
@@ -40,7 +42,7 @@ class WindowStatus(StrEnum):
 
 
 class VersionState(StrEnum):
-    """What was decided about a version that was trained. Only a PROMOTED one has ever been current."""
+    """Decision about a trained version. Only a PROMOTED version has ever been current."""
 
     PENDING_APPROVAL = "PENDING_APPROVAL"
     PROMOTED = "PROMOTED"
@@ -48,14 +50,14 @@ class VersionState(StrEnum):
 
 
 class ExecutionKind(StrEnum):
-    """Which of the two workflows an execution or a job belongs to."""
+    """The workflow that an execution or a job belongs to."""
 
     SCORING = "scoring"
     TRAINING = "training"
 
 
 class FailureKind(StrEnum):
-    """Why an attempt or a job failed; decides whether another attempt can help."""
+    """Why an attempt or a job failed. The kind decides whether to retry."""
 
     TRANSIENT = "TRANSIENT"
     CAPACITY = "CAPACITY"
@@ -72,7 +74,7 @@ ALLOWED_BEFORE: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.SUCCEEDED: frozenset({JobStatus.RUNNING}),
     JobStatus.FAILED: frozenset({JobStatus.PENDING, JobStatus.RUNNING, JobStatus.WAITING}),
 }
-"""For each status, the statuses that a job may come from. PENDING is only ever the first."""
+"""Statuses that may precede each status of a job. Nothing precedes PENDING."""
 
 FINAL_JOB_STATUSES = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED})
 FINAL_EXECUTION_STATUSES = frozenset({ExecutionStatus.SUCCEEDED, ExecutionStatus.PARTLY_FAILED, ExecutionStatus.FAILED})

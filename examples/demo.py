@@ -1,7 +1,8 @@
-"""`make demo`: trains a fleet of 19 models and scores all flights of 2013 with it, in an embedded AWS of its own.
+"""`make demo`: train 19 models and score all flights of 2013 in an embedded AWS.
 
-Everything goes the way it goes on an account: the synthesized templates are deployed, the models' recipes are set, the
-training workflow is started with `{}` and promotes what is good enough, then the scoring workflow is started with `{}`.
+The demo does what one does on AWS: it deploys the synthesized templates, sets the models' recipes,
+starts the training workflow with `{}`, which promotes good models, and then starts the scoring
+workflow with `{}`.
 """
 
 import os
@@ -37,7 +38,7 @@ from embedded.cdk.synth import SynthesisError, synthesize
 from embedded.images.dockerfile import DockerfileError
 from embedded.server.embedded_aws import LOG_FILE, EmbeddedAws, EmbeddedAwsError
 from examples.flights.data import FlightsDataError, Group, objects_of, read_flights, write_datasets
-from examples.flights.fleet import Lesson, TrainedModel, trained_model, write_lessons
+from examples.flights.fleet import TrainedModel, TrainingSet, trained_model, write_training_data
 from examples.flights.results import (
     PredictionsError,
     check_predictions,
@@ -55,7 +56,7 @@ STAGE = "demo"
 _SECONDS_BETWEEN_READS = 0.5
 _UPLOADS = 8
 _SHOWN_FLIGHTS = (0, 5, 151, 838, 200_000, 336_771)
-"""Among them one that was cancelled: its delay is a real null."""
+"""Row numbers of the flights in the sample table. Two of them were cancelled and have no delays."""
 _EXPLAINED = (
     AssemblyError,
     DeployError,
@@ -70,15 +71,15 @@ _EXPLAINED = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """The flights, their objects below `folder`, and what each model of the fleet learns from."""
+    """The flights, their objects below `folder`, and the training set of each model."""
 
     flights: pa.Table
     folder: Path
-    lessons: list[Lesson]
+    training_sets: list[TrainingSet]
 
 
 class Demo:
-    """The steps, and what they say while they go."""
+    """The steps of the demo, which print their progress."""
 
     def __init__(self, output: Output, folder: Path) -> None:
         self._output = output
@@ -89,12 +90,12 @@ class Demo:
         self._output.line(f"[{time.monotonic() - self._began:5.1f} s] {text}")
 
     def run(self) -> ExitStatus:
-        """All of it; SUCCEEDED only when every flight was scored by both of its models."""
+        """Run all steps; return SUCCEEDED only when every flight was scored by both of its models."""
         for name in ("predictions", "logs"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fleetscore-demo-") as temporary, ThreadPoolExecutor(1) as aside:
-            # The data is made while the CDK app is synthesized, which is a process of its own.
+            # Prepare the data while the CDK app is synthesized in another process.
             prepared = aside.submit(self._prepare, Path(temporary))
             with EmbeddedAws() as aws:
                 self.say(f"The embedded AWS listens at {aws.endpoint.url}")
@@ -110,9 +111,9 @@ class Demo:
         counts = write_datasets(flights, temporary / "data")
         objects = sum(1 for _ in objects_of(temporary / "data"))
         self.say(f"{flights.num_rows:,} flights written as {len(counts)} datasets of {objects} Parquet objects")
-        lessons = write_lessons(flights, temporary / "data")
-        self.say(f"Known arrivals up to September written to learn from, those after it to judge {len(lessons)} models")
-        return Prepared(flights, temporary / "data", lessons)
+        training_sets = write_training_data(flights, temporary / "data")
+        self.say(f"Training data (January to September) and validation data written for {len(training_sets)} models")
+        return Prepared(flights, temporary / "data", training_sets)
 
     def _score(
         self, aws: EmbeddedAws, connection: Connection, preparing: Future[Prepared], temporary: Path
@@ -123,7 +124,7 @@ class Demo:
         deploy(assembly, aws.endpoint, aws.images, lambda line: self.say(f"Deployed {line}"))
         deployment = find_deployment(connection, STAGE)
         prepared = preparing.result()
-        self._fill(connection, deployment, prepared)
+        self._upload(connection, deployment, prepared)
         executions = Executions(connection, deployment)
         trained = self._follow(executions, executions.start_training("{}"), "Training execution")
         if trained.exit_status is not ExitStatus.SUCCEEDED:
@@ -134,12 +135,15 @@ class Demo:
             return snapshot.exit_status
         catalog = Catalog(connection, deployment)
         versions = {version.spec.model_id: version for _, version in catalog.models() if version is not None}
-        fleet = [trained_model(lesson, versions[lesson.recipe.model_id]) for lesson in prepared.lessons]
+        fleet = [
+            trained_model(training_set, versions[training_set.recipe.model_id])
+            for training_set in prepared.training_sets
+        ]
         self._report(connection, deployment, prepared, fleet, snapshot)
         return ExitStatus.SUCCEEDED
 
     def _follow(self, executions: Executions, execution_id: str, word: str) -> Snapshot:
-        """Watch an execution to its end, and show all there is to know of one that did not succeed."""
+        """Watch an execution to its end, print details of a failure, and return its snapshot."""
         self.say(f"{word} {execution_id} started with the input {{}}")
         progress = progress_for(self._output.console)
         snapshot = watch(executions, execution_id, progress, seconds_between_reads=_SECONDS_BETWEEN_READS)
@@ -148,7 +152,7 @@ class Demo:
             self._output.data(None, *execution_view(snapshot, executions.attempts(execution_id)))
         return snapshot
 
-    def _fill(self, connection: Connection, deployment: Deployment, prepared: Prepared) -> None:
+    def _upload(self, connection: Connection, deployment: Deployment, prepared: Prepared) -> None:
         s3 = connection.client("s3")
         recipes, me = Recipes(connection, deployment), caller(connection)
         with ThreadPoolExecutor(_UPLOADS) as pool:
@@ -157,7 +161,8 @@ class Demo:
                 for key, path in objects_of(prepared.folder)
             ]
             written = [
-                pool.submit(recipes.set, RecipeDocument(lesson.recipe), updated_by=me) for lesson in prepared.lessons
+                pool.submit(recipes.set, RecipeDocument(training_set.recipe), updated_by=me)
+                for training_set in prepared.training_sets
             ]
             for done in (*uploads, *written):
                 done.result()
@@ -193,9 +198,9 @@ class Demo:
         self.say(f"Checked: each of {prepared.flights.num_rows:,} flights was scored by both of its models")
         seconds = {job.job_id: job_seconds(job, snapshot.read_at) for job in snapshot.jobs}
         self._output.data(None, "", fleet_table(fleet, predictions, seconds))
-        if any(model.lesson.borrows for model in fleet):
-            self._output.line("* too few flights of its own: trained on those of all carriers, or judged by them")
-        self._output.line("\nSome flights, and the probability to arrive late that both of their models gave:")
+        if any(model.training_set.uses_other_carriers for model in fleet):
+            self._output.line("* too few flights: trained or validated on flights of all carriers")
+        self._output.line("\nSome flights, and their probability of a late arrival by both models:")
         self._output.data(None, sample_table(prepared.flights, predictions, _SHOWN_FLIGHTS), "")
         shown = self._folder.relative_to(Path.cwd()) if self._folder.is_relative_to(Path.cwd()) else self._folder
         self._output.line(f"Summary:     {shown / 'summary.json'}")
@@ -203,7 +208,7 @@ class Demo:
         self._output.line(f"Logs:        {shown / 'logs'}")
 
     def _keep_logs(self, aws: EmbeddedAws, connection: Connection) -> None:
-        # Logs explain a failure; that they cannot be had must not hide it.
+        # Logs help to explain a failure, so an error while saving them must not hide it.
         with suppress(Exception):
             (self._folder / "logs").mkdir(parents=True, exist_ok=True)
             shutil.copy(aws.root / LOG_FILE, self._folder / "logs" / "embedded-aws.log")
@@ -211,20 +216,20 @@ class Demo:
 
 
 def use_environment(environment: dict[str, str]) -> None:
-    """Point this process's AWS clients at the embedded AWS, whatever account the shell was signed in to."""
+    """Point this process's AWS clients at the embedded AWS, whatever account the shell uses."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update({name: value for name, value in environment.items() if value})
 
 
 def main() -> int:
-    """Run the demo; returns the exit status, 0 only when everything was scored."""
+    """Run the demo and return the exit status, 0 only when everything was scored."""
     output = Output()
     try:
         with ended_by_signals():
             return int(Demo(output, OUTPUT).run())
     except KeyboardInterrupt:
-        output.notice("\nInterrupted. Nothing is left running.")
+        output.notice("\nInterrupted. The embedded AWS has stopped.")
         return int(ExitStatus.INTERRUPTED)
     except Exception as error:
         known = describe(error)
@@ -232,7 +237,7 @@ def main() -> int:
             traceback.print_exc()
         output.notice(f"The demo failed: {known[0] if known else error}")
         if (OUTPUT / "logs").exists():
-            output.notice(f"Logs of all parts are in {OUTPUT / 'logs'}.")
+            output.notice(f"All logs are in {OUTPUT / 'logs'}.")
         return int(ExitStatus.FAILED)
 
 

@@ -1,4 +1,4 @@
-"""Keeps what the functions and the jobs wrote to CloudWatch Logs."""
+"""Save the CloudWatch Logs of functions and jobs to files."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from cli.stage.connection import Connection
 
 
 def save_logs(connection: Connection, folder: Path) -> int:
-    """Write every log stream to `<folder>/<group>/<stream>.log`; returns how many there are."""
+    """Write every log stream to `<folder>/<group>/<stream>.log`; return the number of streams."""
     client = connection.client("logs")
     count = 0
     for group in _pages(client, "describe_log_groups", "logGroups"):

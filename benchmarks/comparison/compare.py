@@ -87,8 +87,9 @@ def compare(workload: Workload, contenders: Sequence[str], *, repetitions: int, 
 def _empty(folder: Path) -> None:
     """Free the disk space of all files without deleting a file.
 
-    ext4 without a journal does not reuse an inode for minutes, and inspects all deleted ones for each new file:
-    a millisecond each after some hundred deletions. That would slow down the contenders that follow.
+    ext4 without a journal does not reuse an inode for minutes, and inspects all deleted ones for
+    each new file: a millisecond each after some hundred deletions. That would slow down the
+    contenders that follow.
     """
     for parent, _, names in os.walk(folder):
         for path in (Path(parent, name) for name in names):
@@ -110,7 +111,7 @@ def _run(name: str, prepared: Prepared, output: Path, cache: Path) -> Usage:
 
 
 def _answer(name: str, output: Path, index: int, prepared: Prepared) -> Any:
-    """Return a model's predictions in the order of `row_id`, and the sum of a column that no model reads."""
+    """Return a model's predictions by `row_id`, and the sum of a column that no model reads."""
     model = prepared.model_folders[index].name
     if name == "in_memory":
         return np.load(output / f"{model}.npy")

@@ -1,8 +1,9 @@
 """Measure wall time, CPU time and peak memory of a command with all the processes that it starts.
 
-`python -m benchmarks.comparison.measure REPORT MARKS -- COMMAND…` runs the command and writes a `Usage` as JSON.
-Each measurement runs in a process of its own that adopts and reaps every orphan (Linux: PR_SET_CHILD_SUBREAPER).
-So the CPU time of daemons that a framework leaves behind (raylets, JVMs) is counted too.
+`python -m benchmarks.comparison.measure REPORT MARKS -- COMMAND…` runs the command and writes a
+`Usage` as JSON. Each measurement runs in a process of its own that adopts and reaps every orphan
+(Linux: PR_SET_CHILD_SUBREAPER). So the CPU time of daemons that a framework leaves behind (raylets,
+JVMs) is counted too.
 """
 
 import ctypes
@@ -19,11 +20,15 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 _SAMPLE_SECONDS = 0.05
 _SAMPLING_SHARE = 0.05
-"""Largest share of time spent on sampling. With dozens of processes a sample is slow enough to matter."""
+"""Largest share of time spent on sampling.
+
+With dozens of processes a sample is slow enough to matter.
+"""
 _DEADLINE_SECONDS = 1_800
 _SECONDS_FOR_ORPHANS = 20.0
 MARKS = "FLEETSCORE_BENCHMARK_MARKS"
-"""Name of the variable with the file in which a contender notes when it is ready, see `mark_ready`."""
+"""Name of the variable with the file in which a contender notes when it is ready, see `mark_ready`.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Usage:
     wall: float
     cpu: float
     peak_bytes: int
-    """Largest sum of the proportional set sizes of all processes, sampled every 50 ms (less often for many)."""
+    """Largest sampled sum of the proportional set sizes of all processes."""
     ready_wall: float
     ready_cpu: float
 
@@ -122,8 +127,8 @@ def main(report: Path, marks: Path, command: list[str]) -> int:
     _reap_orphans()
     sampler.end()
     ready = float(marks.read_text(encoding="ascii")) - began if marks.exists() else 0.0
-    # The CPU time of children is lost when a daemon ignores their end, as Ray's does. Then use the samples, which
-    # miss at most one sampling interval per process.
+    # The CPU time of children is lost when a daemon ignores their end, as Ray's does. Then use the
+    # samples, which miss at most one sampling interval per process.
     usage = Usage(code, wall, max(_reaped_cpu(), sampler.seen_cpu), sampler.peak, ready, sampler.ready_cpu)
     report.write_text(json.dumps(asdict(usage)), encoding="utf-8")
     return 0

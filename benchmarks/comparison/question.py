@@ -33,7 +33,7 @@ class Case:
 
 
 def ask(question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]]) -> list[Cell]:
-    """Measure every case, print the table, and save the numbers in `benchmarks/results/<question>.json`."""
+    """Measure every case, print the table, and save the numbers below `results/`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="use the sizes of the README's table, not the quick ones")
     parser.add_argument("--repetitions", type=int, help="runs of each contender (default: 3, full: 5)")
@@ -50,7 +50,8 @@ def ask(question: str, doc: str | None, cases: Callable[[Size], Sequence[Case]])
         cells.append(cell)
         for line in rows(cell, case.contenders):
             print(line, flush=True)
-        # Save after each case, so that an error in a later one does not lose minutes of measurements.
+        # Save after each case, so that an error in a later one does not lose minutes of
+        # measurements.
         save(cells, RESULTS / f"{question}{'' if size.full else '-quick'}.json")
     return cells
 
@@ -62,7 +63,10 @@ HEADER = (
 
 
 def rows(cell: Cell, contenders: Sequence[str]) -> list[str]:
-    """Return one table row per contender. A ratio above 1 means that the first contender takes more."""
+    """Return one table row per contender.
+
+    A ratio above 1 means that the first contender takes more.
+    """
     first = contenders[0]
     lines = []
     for name in contenders:

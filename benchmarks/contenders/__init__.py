@@ -1,7 +1,7 @@
 """The contenders. Each is a program: `python -m benchmarks.contenders.<name> ROOT OUTPUT`.
 
-It scores every object below the job's data folder with every model of the job, and writes Parquet below
-`OUTPUT/model-<nn>/`, with all columns of the input and `prediction`.
+It scores every object below the job's data folder with every model of the job, and writes Parquet
+below `OUTPUT/model-<nn>/`, with all columns of the input and `prediction`.
 """
 
 import json

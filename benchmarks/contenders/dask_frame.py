@@ -1,7 +1,7 @@
-"""Dask DataFrame: worker processes keep the model and score one partition per row group, to Parquet.
+"""Dask DataFrame: worker processes keep the model and score one partition per row group.
 
-Tuned: one worker process per core, with one thread and one library thread; partitions by row group; the model is
-loaded once per worker; no dashboard. Ready when the workers have started.
+Tuned: one worker process per core, with one thread and one library thread; partitions by row group;
+the model is loaded once per worker; no dashboard. Ready when the workers have started.
 """
 
 import functools

@@ -1,7 +1,8 @@
 """Decoding and predicting in memory: read the needed columns, then predict on arrays, on all cores.
 
-No output is written, no model is checked, no row is accounted for. Loading libraries and models counts as start-up.
-Several models predict one after the other over the same arrays. Predictions are kept for the comparison.
+No output is written, no model is checked, no row is accounted for. Loading libraries and models
+counts as start-up. Several models predict one after the other over the same arrays. Predictions are
+kept for the comparison.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Ray Data: actors keep the model and score batches of Parquet objects, to Parquet.
 
-Tuned: one actor per core with one library thread; one more slot for reading and writing, without which the actors
-starve the readers and the run never ends; batches of 65,536 rows as Arrow tables; at least four blocks per core;
-no dashboard, no usage report. Ready when the cluster has started.
+Tuned: one actor per core with one library thread; one more slot for reading and writing, without
+which the actors starve the readers and the run never ends; batches of 65,536 rows as Arrow tables;
+at least four blocks per core; no dashboard, no usage report. Ready when the cluster has started.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""PySpark's `mapInPandas`: Python workers load the model once per task and score Arrow batches, to Parquet.
+"""PySpark's `mapInPandas`: Python workers load the model per task and score Arrow batches.
 
-Tuned: local mode on all cores; batches of 65,536 rows; no UI, no adaptive re-planning; 4 GB for the JVM; one library
-thread per worker. Ready when the session has started. Needs Java 17 or newer.
+Tuned: local mode on all cores; batches of 65,536 rows; no UI, no adaptive re-planning; 4 GB for the
+JVM; one library thread per worker. Ready when the session has started. Needs Java 17 or newer.
 """
 
 from collections.abc import Iterator

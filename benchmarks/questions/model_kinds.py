@@ -10,7 +10,10 @@ from benchmarks.workloads.models import KINDS
 from benchmarks.workloads.workload import Workload
 
 _SECONDS_PER_MILLION_ROWS = {"light": 0.3, "xgboost": 5, "hist": 12, "lightgbm": 20, "forest": 22, "network": 1}
-"""Approximate time on one core. Sizes the jobs so that each kind of trees takes a minute on two cores."""
+"""Approximate time on one core.
+
+Sizes the jobs so that each kind of trees takes a minute on two cores.
+"""
 _TREES = ("xgboost", "hist", "lightgbm", "forest")
 
 

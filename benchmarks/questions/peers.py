@@ -1,4 +1,7 @@
-"""How fast are Ray Data, Dask and Spark on the same objects? `warm` excludes the time before the first row."""
+"""How fast are Ray Data, Dask and Spark on the same objects?
+
+`warm` excludes the time before the first row.
+"""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""How fast are objects of very different sizes scored, when the last big one can leave other cores idle?"""
+"""How fast are objects of very different sizes scored, with the biggest one last?"""
 
 from collections.abc import Sequence
 

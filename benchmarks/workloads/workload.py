@@ -1,6 +1,7 @@
-"""Workloads: data and models generated from a seed, laid out like a SageMaker Processing job, and cached.
+"""Workloads: data and models generated from a seed, laid out like a SageMaker job.
 
-Rows have a unique `row_id`, float64 features, and three columns that no model reads (two texts and a number).
+Rows have a unique `row_id`, float64 features, and three columns that no model reads (two texts and
+a number).
 """
 
 import hashlib
@@ -31,7 +32,10 @@ Form = Literal["parquet", "csv", "jsonl"]
 
 @dataclass(frozen=True)
 class Workload:
-    """A data set and its models. `rows` has the rows of each object, `group_rows` those of a row group."""
+    """A data set and its models.
+
+    `rows` has the rows of each object, `group_rows` those of a row group.
+    """
 
     name: str
     rows: tuple[int, ...]

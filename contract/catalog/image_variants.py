@@ -1,4 +1,7 @@
-"""Variants of the scoring image: heavy frameworks lie in images of their own, so that the core image stays small."""
+"""Variants of the scoring image.
+
+Heavy frameworks have separate images, so that the core image stays small.
+"""
 
 from typing import Literal, get_args
 
@@ -13,11 +16,15 @@ IMAGE_OF_FRAMEWORK: dict[Framework, ImageVariant] = {
     "pytorch": "pytorch",
     "catboost": "trees",
 }
-"""Frameworks that are not in the core image. What is not named here is in every variant, as each has all of core."""
+"""Variant per framework that is not in the core image. Every variant has all other frameworks."""
 
 IMAGE_OF_ACCELERATOR: dict[Accelerator, ImageVariant] = {"daal4py": "trees"}
 
 
 def image_of(framework: Framework, accelerator: Accelerator = "") -> ImageVariant:
-    """The variant that serves a framework, with the accelerator that a model's record asks for."""
+    """Return the variant that serves a framework and an accelerator.
+
+    >>> image_of("sklearn"), image_of("xgboost", "daal4py"), image_of("tensorflow")
+    ('core', 'trees', 'tensorflow')
+    """
     return IMAGE_OF_ACCELERATOR.get(accelerator) or IMAGE_OF_FRAMEWORK.get(framework, CORE)

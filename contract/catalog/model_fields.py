@@ -1,8 +1,9 @@
 """The fields of a model's record, each defined once.
 
-A spec (`ModelSpec`), a version (`ModelVersion`), a recipe (`ModelRecipe`) and the command's `model.json` inherit
-these classes. The command's flags, the JSON Schema of `model.json` and the reference table of a record follow from
-them. So a new field is one edit here, and the code and test that give it a meaning.
+A spec (`ModelSpec`), a version (`ModelVersion`), a recipe (`ModelRecipe`) and the command's
+`model.json` inherit these classes. The command's flags, the JSON Schema of `model.json` and the
+reference table of a record follow from them. So a new field is one edit here, and the code and test
+that give it a meaning.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import describe
 
 DEFAULT_OUTPUT_COLUMN = "prediction"
-"""Name of a single prediction column. With several, `_` and a label follow it, as in `prediction_late`."""
+"""Name of a single prediction column. With several, `_` and a label follow it, as in
+`prediction_late`."""
 
 MAX_ATTEMPTS_LIMIT = 10
 """Most attempts that a record may allow a job."""
@@ -49,7 +51,10 @@ class Feature:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionFields:
-    """How a version predicts and what its output holds. A recipe decides these for the versions that it trains."""
+    """How a version predicts and what its output holds.
+
+    A recipe decides these for the versions that it trains.
+    """
 
     format: ModelFormat = field(
         metadata=describe(

@@ -54,10 +54,11 @@ FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
     "torchscript": "pytorch",
     "custom": "custom",
 }
-"""`xgboost-*` are Booster files; `xgboost-sklearn-*` are the same files saved by XGBClassifier or XGBRegressor.
-`custom` is whatever the archive's own `code/inference.py` loads.
+"""Framework that loads each format.
 
-Which image serves a framework: `contract/catalog/image_variants.py`.
+`xgboost-*` are Booster files, `xgboost-sklearn-*` the same files saved by XGBClassifier or
+XGBRegressor. `custom` is whatever the archive's own `code/inference.py` loads. `image_variants.py`
+says which image serves a framework.
 """
 
 
@@ -80,7 +81,7 @@ METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
 
 
 ACCELERATED_FRAMEWORKS: frozenset[Framework] = frozenset({"xgboost", "lightgbm"})
-"""Whose trees an accelerator can take over."""
+"""Frameworks whose trees an accelerator can predict."""
 
 
 CustomContentType = Literal["text/csv", "application/json", "application/x-npy"]

@@ -1,4 +1,4 @@
-"""One model version as the container needs it."""
+"""A model version as the container needs it: the record's part in a job spec."""
 
 import math
 from dataclasses import dataclass
@@ -27,36 +27,37 @@ class ModelSpec(ScoringFields, ArtifactFields):
         problems.extend(check_unique("features", [feature.name for feature in self.features]))
         problems.extend(self._check_input())
         if self.row_number_column and self.row_number_column in {*self.output_columns, *self._passed_columns()}:
-            expected = "another name than those of the output's other columns"
+            expected = "a name that no other output column has"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
         if self.columns == "keys" and not self.key_columns:
             problems.append(Problem("key_columns", [], "at least one key column, because columns is 'keys'"))
         problems.extend(_custom_code_problems(self))
         problems.extend(_accelerator_problems(self))
         if self.trusted_types and self.format != "sklearn-skops":
-            remedy = "Other formats hold no types (or, as joblib, all of them): leave it out."
+            remedy = "Leave it out: other formats hold no types, or like joblib any type."
             problems.append(Problem("trusted_types", list(self.trusted_types), "format 'sklearn-skops'", remedy))
         if problems:
             raise InvalidInputError("ModelSpec", [*problems, *self.check_output_columns()])
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The columns that the model needs: its features in their order, then its other key columns."""
+        """Columns that the model needs: its features in order, then its other key columns."""
         return tuple(dict.fromkeys((*(feature.name for feature in self.features), *self.key_columns)))
 
     def check_output_columns(self) -> list[Problem]:
-        """Added columns with the name of an input column that the output carries too.
+        """Check that no added column has the name of an input column that the output keeps.
 
-        For who makes a record. Who reads one does not ask: a record from before this check must not hide the others.
+        Only for writers of records. Readers skip the check: a record older than it must not hide
+        the others.
         """
         passed = self._passed_columns()
         carried: set[str] = set()
-        """That the model does not read."""
+        """Columns that the output keeps though the model does not read them."""
         if self.columns == "all":
             carried = set(self.input.csv_columns) - passed - set(self.partition_columns)
         problems = self._check_prediction_columns(passed | carried)
         if self.row_number_column in carried:
-            expected = "another name than those of input.csv_columns, which columns 'all' keeps"
+            expected = "a name that is not in input.csv_columns, which columns 'all' keeps"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
         return problems
 
@@ -64,7 +65,8 @@ class ModelSpec(ScoringFields, ArtifactFields):
         kept = "every one" if self.columns == "all" else "the key columns"
         taken = f"input columns of the output (columns {self.columns!r} keeps {kept})"
         if not self.output_columns:
-            # Probabilities always have a label behind the default; how many columns others have, only the model knows.
+            # Names of probability columns always end with a label. For others, only the model knows
+            # how many columns it has.
             is_labelled = self.method == "predict_proba" and not self.custom_code
             if is_labelled or DEFAULT_OUTPUT_COLUMN not in passed:
                 return []
@@ -78,7 +80,10 @@ class ModelSpec(ScoringFields, ArtifactFields):
         return [Problem("output_columns", clashes, f"other names than those of the {taken}", remedy)]
 
     def _passed_columns(self) -> set[str]:
-        """Input columns that the output carries, as far as the record says; what else an object has, the job sees."""
+        """Return the input columns that the output keeps, as far as the record tells.
+
+        Only the job sees the other columns of an object.
+        """
         features = (feature.name for feature in self.features if feature.name not in self.partition_columns)
         return {*self.key_columns, *(features if self.columns == "all" else ())}
 
@@ -99,25 +104,32 @@ class ModelSpec(ScoringFields, ArtifactFields):
 
 
 def tolerated_rows(fraction: float, rows: int) -> int:
-    """How many of an object's rows may be quarantined. The container and VerifyOutput ask the same question here."""
-    # The nudge is for products such as 0.07 * 100, which floating point puts a hair above or below the whole number.
+    """Return how many of an object's rows may be quarantined.
+
+    The container and VerifyOutput share this rule.
+
+    >>> tolerated_rows(0.07, 100), tolerated_rows(0.0, 100)
+    (7, 0)
+    """
+    # The small addend corrects products such as 0.07 * 100, which floating point can put just below
+    # the whole number.
     return min(rows, math.floor(fraction * rows + 1e-6))
 
 
 def _custom_code_problems(spec: ModelSpec) -> list[Problem]:
     problems: list[Problem] = []
     if spec.format == "custom" and not spec.custom_code:
-        remedy = "It runs the artifact's code/inference.py: set custom_code if you trust it."
+        remedy = "Set custom_code if you trust the artifact's code/inference.py, which the format runs."
         problems.append(Problem("custom_code", spec.custom_code, "true for format 'custom'", remedy))
     if spec.output_types and not spec.custom_code:
-        remedy = "Every other model says its types itself: leave it out."
+        remedy = "Leave it out: only custom code needs its types declared."
         problems.append(Problem("output_types", list(spec.output_types), "custom_code", remedy))
     unknown = sorted(set(spec.output_types) - ARROW_TYPES)
     if unknown:
         problems.append(Problem("output_types", unknown, "Arrow types out of " + ", ".join(sorted(ARROW_TYPES))))
     columns = len(spec.output_columns) or 1
     if spec.output_types and len(spec.output_types) != columns:
-        expected = f"{columns}, one an output column"
+        expected = f"{columns}, one per output column"
         problems.append(Problem("output_types", f"{len(spec.output_types)} types", expected))
     return problems
 

@@ -1,4 +1,4 @@
-"""The catalog: a model's identity, and its immutable versions."""
+"""The catalog's records: models, and their immutable versions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,10 @@ from contract.schema.field_info import check_fields, describe
 from contract.status import VersionState
 
 HISTORY_LIMIT = 20
-"""Changes of the current version that a model remembers; older ones are in the versions' own records only."""
+"""Most changes of the current version in a model's history. Older ones are only in the versions'
+records."""
 REASON_CHARACTERS = 500
+"""Longest reason, in characters."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,22 @@ class Compute(ComputeFields):
 
 @dataclass(frozen=True)
 class TrainedBy:
-    """Where a version that was trained came from."""
+    """The training job that made a version."""
 
     execution_id: str
     training_job_name: str
     dataset: str
     metric: str
-    """What a promotion is decided by."""
+    """Name of the metric that decides about a promotion."""
     rows_trained: int | None = None
-    """None where a script did not say; the next one too."""
+    """Rows in the training data. None if a script did not report them; so for the next field."""
     rows_held_out: int | None = None
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class VersionDecision:
-    """What was decided about a version that was trained, and why. The time is ISO 8601 in UTC."""
+    """Decision about a trained version, with the reason. The time is ISO 8601 in UTC."""
 
     state: VersionState
     reason: str
@@ -65,14 +67,17 @@ class VersionDecision:
 
 
 def check_reason(reason: str, subject: str) -> None:
-    """Refuse a reason that is too long for a model's history."""
+    """Raise InvalidInputError if a reason is too long for a model's history."""
     if len(reason) > REASON_CHARACTERS:
         raise InvalidInputError(subject, [Problem("reason", reason, f"at most {REASON_CHARACTERS} characters")])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelVersion(RegistrationFields):
-    """A version of a model: its artifact, how to call it, what it scores and on what. Only `decision` ever changes."""
+    """A version of a model: its artifact, how it is scored, on which dataset and compute.
+
+    Only `decision` ever changes.
+    """
 
     spec: ModelSpec = field(metadata=describe("How the container loads the model and scores with it."))
     compute: Compute = field(default_factory=Compute, metadata=describe("What the version's jobs run on."))
@@ -109,7 +114,7 @@ class ModelVersion(RegistrationFields):
 
 @dataclass(frozen=True)
 class CurrentChange:
-    """One moment at which a version became the current one. The time is ISO 8601 in UTC."""
+    """A change of a model's current version. The time is ISO 8601 in UTC."""
 
     version: str
     changed_at: str
@@ -122,7 +127,7 @@ class CurrentChange:
 
 @dataclass(frozen=True)
 class Model:
-    """A model's identity: which version is current, and whether executions score it."""
+    """A model: which of its versions is current, and whether executions score it."""
 
     model_id: str
     current_version: str
@@ -130,12 +135,13 @@ class Model:
     tags: Mapping[str, str] = field(default_factory=dict)
     updated_at: str = ""
     previous_version: str | None = None
-    """What was current before, and what a roll back makes current again. None: there was none."""
+    """Version that was current before; a rollback restores it. None means that there was none."""
     history: tuple[CurrentChange, ...] = ()
-    """What became current when, by whom and why: the last `HISTORY_LIMIT` changes, the latest last."""
+    """The last `HISTORY_LIMIT` changes of the current version, oldest first."""
 
     def with_current(self, change: CurrentChange) -> "Model":
-        """This model after a version became current; the same model when it was current already."""
+        """Return the model after a version became current; the same model if the version already
+        was."""
         if change.version == self.current_version:
             return self
         return replace(

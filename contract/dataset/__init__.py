@@ -1,1 +1,1 @@
-"""How the rows of a dataset's objects are read: formats, columns and partitions."""
+"""How a dataset's objects are read: formats, options of text, columns and partitions."""

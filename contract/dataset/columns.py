@@ -1,13 +1,21 @@
-"""Which types of an object's column a feature can be read from: one rule for the plan and for the container."""
+"""The types of an object's columns that a feature accepts.
+
+The plan and the container share the rule.
+"""
 
 _INTEGER_BITS = {f"{sign}int{bits}": (sign, bits) for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _TEXT = frozenset({"string", "large_string", "string_view"})
 
 
 def holds_every_value(declared: str, found: str) -> bool:
-    """Whether the declared type can hold every value of the found one, both named as pyarrow prints them.
+    """Tell whether a declared Arrow type can hold the values of the found one; both as pyarrow
+    prints them.
 
-    Integers go to floating point too: values that a floating-point number cannot hold are refused when they are met.
+    Floating point accepts integers of any size: a value that it cannot hold is refused when it is
+    read.
+
+    >>> holds_every_value("int32", "int16"), holds_every_value("int32", "uint32"), holds_every_value("double", "int64")
+    (True, False, True)
     """
     if found in (declared, "null"):
         return True

@@ -1,4 +1,5 @@
-"""In which formats an object's rows may be: told by the end of its key, and held against its first bytes."""
+"""File formats of objects: the extension of the key names the format, and the first bytes must not
+contradict it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,19 +8,20 @@ FormatName = Literal["parquet", "csv", "jsonl"]
 Compression = Literal["", "gzip", "zstd"]
 
 HEAD_BYTES = 1 << 20
-"""Of an object's text, decompressed: where its column names are looked for, by the plan and by the container alike."""
+"""Bytes of decompressed text in which the plan and the container look for column names."""
 
 NAMES = {"parquet": "Parquet", "csv": "CSV", "jsonl": "JSON Lines"}
-"""The formats as people write them."""
+"""Names of the formats in messages."""
 
 
 @dataclass(frozen=True)
 class ObjectFormat:
-    """How to read an object. `delimiter` is the one that its extension implies; empty: the record's."""
+    """Format of an object."""
 
     name: FormatName
     compression: Compression = ""
     delimiter: str = ""
+    """Delimiter that the extension implies; empty: the one of the model's record."""
 
     def __str__(self) -> str:
         name = "TSV" if self.delimiter == "\t" else NAMES[self.name]
@@ -38,18 +40,26 @@ FORMATS: dict[str, ObjectFormat] = {".parquet": ObjectFormat("parquet")} | {
     for text, (name, delimiter) in _TEXTS.items()
     for end, compression in _COMPRESSIONS.items()
 }
-"""By the end of the key, in lower case as everywhere in this project."""
+"""Format per extension of a key. Extensions are in lower case."""
 
-EXTENSIONS_TEXT = ".parquet, or .csv, .tsv, .jsonl or .ndjson, each also with .gz or .zst behind it"
+EXTENSIONS_TEXT = ".parquet, or .csv, .tsv, .jsonl or .ndjson, each also followed by .gz or .zst"
 
 
 def extension_of(key: str) -> str:
-    """The end of a key that tells its format; empty when none of them does."""
+    """Return the extension that names a key's format; empty if there is none.
+
+    >>> extension_of("2026/07.csv.gz"), extension_of("notes.txt")
+    ('.csv.gz', '')
+    """
     return next((end for end in FORMATS if key.endswith(end)), "")
 
 
 def format_of(key: str) -> ObjectFormat | None:
-    """How the object of this key is read; None when its end is not known."""
+    """Return the format of the object with this key; None if the extension is unknown.
+
+    >>> str(format_of("2026/07.tsv.zst"))
+    'TSV in zstd'
+    """
     return FORMATS.get(extension_of(key))
 
 
@@ -74,20 +84,28 @@ _EXPECTED = {"parquet": "Parquet", "gzip": "gzip", "zstd": "zstd"}
 
 
 def looks_like(first: bytes) -> str:
-    """What the first bytes of a file say that it is; empty when they say nothing, as those of text do."""
+    """Return what a file is by its first bytes; empty if they do not tell, as with text.
+
+    >>> looks_like(b"PAR1..."), looks_like(b"id,age")
+    ('Parquet', '')
+    """
     return next((name for magic, name in _MAGIC if first.startswith(magic)), "")
 
 
 def contradiction(first: bytes, expected: ObjectFormat) -> str:
-    """What an object of this format looks like instead, by its first stored bytes; empty when nothing speaks against.
+    """Return what an object's first stored bytes show that it is instead of this format; empty if
+    they fit.
 
-    Text that is not compressed has no mark of its own, so only a mark of something else speaks against it.
+    Uncompressed text has no signature, so only the signature of another format contradicts it.
+
+    >>> contradiction(b"PAR1", ObjectFormat("csv")), contradiction(b"id,age", ObjectFormat("csv"))
+    ('Parquet', '')
     """
     found = looks_like(first)
     wanted = _EXPECTED.get(expected.compression or expected.name, "")
     if found == wanted or (found == "encrypted Parquet" and wanted == "Parquet"):
         return ""
-    # Three letters are too little to call a text with them ORC or bzip2.
+    # A text may begin with the three letters of ORC or bzip2.
     if not wanted and found in ("ORC", "bzip2") and first[:64].isascii() and b"\x00" not in first[:64]:
         return ""
     return found or ("something else" if wanted else "")

@@ -1,4 +1,4 @@
-"""How a model's record says that objects of text are read."""
+"""Options of a model's record for reading text formats."""
 
 from dataclasses import dataclass, field
 
@@ -9,9 +9,9 @@ from contract.schema.field_info import check_fields, describe
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the text objects of a dataset are read, as a model's record says; Parquet needs none of it.
+    """How the CSV and JSON Lines objects of a dataset are read. Parquet needs no options.
 
-    Text is UTF-8 always. In CSV a quote in a quoted cell is doubled; there is no other escape.
+    Text is always UTF-8. In CSV a quote inside a quoted cell is doubled; there is no other escape.
     """
 
     csv_delimiter: str = field(
@@ -65,7 +65,7 @@ class InputOptions:
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         if not _is_mark(self.csv_delimiter):
-            expected = "one ASCII character that ends no line"
+            expected = "one ASCII character other than a line end"
             remedy = "A tab is $'\\t' in a shell and \"\\t\" in JSON." if "t" in self.csv_delimiter else ""
             problems.append(Problem("csv_delimiter", self.csv_delimiter, expected, remedy))
         if self.csv_quote and not (_is_mark(self.csv_quote) and self.csv_quote != self.csv_delimiter):
@@ -73,7 +73,7 @@ class InputOptions:
             problems.append(Problem("csv_quote", self.csv_quote, expected))
         if self.csv_header and self.csv_columns:
             expected = "no names, because the header names the columns"
-            remedy = "Say csv_header: false if there is no header."
+            remedy = "Set csv_header to false if there is no header."
             problems.append(Problem("csv_columns", list(self.csv_columns), expected, remedy))
         problems.extend(check_fields(self))
         if problems:

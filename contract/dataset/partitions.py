@@ -1,4 +1,5 @@
-"""Hive's partitions: parts of an object's key such as `carrier=UA/`, which say what all its rows have in common."""
+"""Hive partitions: parts of an object's key such as `carrier=UA/` that hold a value for all of its
+rows."""
 
 from collections.abc import Sequence
 from urllib.parse import unquote
@@ -7,10 +8,15 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 def partition_values(key: str, names: Sequence[str]) -> dict[str, str | None]:
-    """What the key says of these columns, URL-decoded, as Hive encodes it; None is what Hive's word for null means.
+    """Return the values that a key has for these columns, URL-decoded.
+
+    Hive's word for null becomes None.
+
+    >>> partition_values("carrier=UA/day=2026-07-01/part-0.parquet", ["day"])
+    {'day': '2026-07-01'}
 
     Raises:
-        ValueError: when the key does not say each of them exactly once.
+        ValueError: if the key does not have each column exactly once.
     """
     said: dict[str, list[str]] = {}
     for part in key.split("/")[:-1]:
@@ -21,12 +27,12 @@ def partition_values(key: str, names: Sequence[str]) -> dict[str, str | None]:
     if missing:
         parts = " and ".join(f"'{name}=…/'" for name in missing)
         raise ValueError(
-            f"its key has no part {parts}, which partition_columns takes a column from: move the object, or drop the "
+            f"its key has no part {parts}, which partition_columns needs: move the object, or remove the "
             "name from the record's partition_columns"
         )
     twice = [name for name in names if len(said[name]) > 1]
     if twice:
-        raise ValueError(f"its key says {', '.join(twice)} more than once, so nobody can tell what is meant")
+        raise ValueError(f"its key has {', '.join(twice)} more than once, so its value is ambiguous")
     return {name: None if said[name][0] == _NULL else _decoded(name, said[name][0]) for name in names}
 
 
@@ -34,4 +40,4 @@ def _decoded(name: str, value: str) -> str:
     try:
         return unquote(value, errors="strict")
     except UnicodeDecodeError as error:
-        raise ValueError(f"its key says {name}={value}, which is not UTF-8 when decoded") from error
+        raise ValueError(f"its key has {name}={value}, which is not UTF-8 when decoded") from error

@@ -1,4 +1,7 @@
-"""The column names of an object of text, from its beginning: one rule for the plan, the container and the command."""
+"""Column names of a text object, from its first bytes.
+
+The plan, the container and the command share the rule.
+"""
 
 import csv
 import json
@@ -15,14 +18,19 @@ _SHOWN_CHARACTERS = 80
 
 
 class HeadError(ValueError):
-    """The names cannot be told; the text says why."""
+    """Raised if the column names cannot be read; the text says why."""
 
 
 def head_names(head: bytes, kind: ObjectFormat, options: InputOptions, *, whole: bool) -> tuple[str, ...]:
-    """The columns of an object that begins with `head`, decompressed; `whole` when that is all there is.
+    """Return the columns of an object whose decompressed text begins with `head`.
+
+    `whole` tells whether that is all of the object.
+
+    >>> head_names(b"id,age\\n7,41\\n", ObjectFormat("csv"), InputOptions(), whole=True)
+    ('id', 'age')
 
     Raises:
-        HeadError: when they cannot be told.
+        HeadError: if the names cannot be read.
     """
     text = head.removeprefix(BYTE_ORDER_MARK)
     if not text:
@@ -35,10 +43,12 @@ def head_names(head: bytes, kind: ObjectFormat, options: InputOptions, *, whole:
 
 
 def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bool) -> tuple[tuple[str, ...], int]:
-    """The cells of the first line that is not blank, and the bytes up to its end, in text without a byte order mark.
+    """Return the cells of the first line that is not blank, and the number of bytes up to its end.
+
+    `text` has no byte order mark.
 
     Raises:
-        HeadError: when there is none in this text, or it cannot be read.
+        HeadError: if the text has no such line, or it cannot be read.
     """
     size = 0
 
@@ -47,7 +57,7 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
         for line in _LINE.finditer(text):
             size = line.end()
             if b"\x00" in line[0]:
-                raise HeadError("its header holds NUL bytes, so it is no text")
+                raise HeadError("its header has NUL bytes, so it is not text")
             yield line[0].decode("utf-8")
 
     quoting: Any = csv.QUOTE_MINIMAL if options.csv_quote else csv.QUOTE_NONE
@@ -66,7 +76,7 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
 
 
 def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
-    """The fields of the objects in the head, in the order in which they come."""
+    """Return the fields of the JSON objects in the head, in order of first appearance."""
     lines = text.split(b"\n")
     if not whole and lines.pop() == text:
         raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes")
@@ -78,7 +88,7 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
             value = json.loads(line.decode("utf-8"))
             "".join(value if isinstance(value, dict) else ()).encode()
         except (ValueError, RecursionError):
-            # A bad line is the reader's to report, by its number.
+            # The reader reports bad lines, by number.
             continue
         if isinstance(value, dict):
             found = True
@@ -87,8 +97,8 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
         shown = first[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace").strip()
         if not shown:
             raise HeadError("it holds no data")
-        hint = ": it is a JSON array, write one object a line" if shown.startswith("[") else ""
-        raise HeadError(f"no line of its beginning is a JSON object; the first is {shown!r}{hint}")
+        hint = ": it is a JSON array, write one object per line" if shown.startswith("[") else ""
+        raise HeadError(f"none of its first lines is a JSON object; the first is {shown!r}{hint}")
     if not names:
-        raise HeadError("the JSON objects of its beginning have no field, so there is no column to score")
+        raise HeadError("its first JSON objects have no fields, so there is no column to score")
     return tuple(names)

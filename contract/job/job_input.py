@@ -1,4 +1,7 @@
-"""How the models of a job read its objects: one reading serves them all, so what they say of it must agree."""
+"""How the models of a job read its objects.
+
+Each object is read once for all models, so they must agree.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,18 +12,21 @@ from contract.dataset.input_options import InputOptions
 
 @dataclass(frozen=True)
 class JobInput:
-    """What a reader needs to know of the models; `options.csv_columns` is set wherever there is no header."""
+    """What a reader must know about the models.
+
+    `options.csv_columns` is always set if there is no header.
+    """
 
     options: InputOptions = field(default_factory=InputOptions)
     types: Mapping[str, str] = field(default_factory=dict)
-    """The declared Arrow type of every feature."""
+    """Declared Arrow type of every feature, by name."""
     partition_columns: tuple[str, ...] = ()
     disputes: tuple[str, ...] = ()
-    """Where the models do not agree; it matters to objects of text, and `partition_columns` to all."""
+    """Where the models disagree. Only text formats are affected, except by `partition_columns`."""
 
 
 def input_of(spec: ModelSpec) -> JobInput:
-    """How one model reads objects."""
+    """Return how one model reads objects."""
     options = spec.input
     if not options.csv_header and not options.csv_columns:
         names = tuple(name for name in spec.input_columns if name not in spec.partition_columns)
@@ -30,7 +36,8 @@ def input_of(spec: ModelSpec) -> JobInput:
 
 
 def shared_input(models: Sequence[ModelSpec]) -> JobInput:
-    """How several models read the same objects; `disputes` says where they cannot."""
+    """Return how several models read the same objects; `disputes` lists what they disagree
+    about."""
     shared, first = input_of(models[0]), models[0].model_id
     disputes: list[str] = []
     types: dict[str, str] = dict(shared.types)
@@ -51,5 +58,9 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
 
 
 def can_share(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
-    """Whether no column has another type here than there."""
+    """Tell whether no column has different types in two mappings of columns to types.
+
+    >>> can_share({"age": "double"}, {"plan": "string"}), can_share({"age": "double"}, {"age": "int64"})
+    (True, False)
+    """
     return all(theirs.get(name, kind) == kind for name, kind in ours.items())

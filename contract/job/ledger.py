@@ -1,7 +1,7 @@
-"""The ledger: one commit marker an object and model, written after its outputs are complete.
+"""The ledger: one commit marker per object and model, written after the outputs are complete.
 
-Outputs are uploaded in no order, so a marker names its outputs with bytes and digest: a marker whose data did not
-arrive is found out.
+SageMaker uploads outputs in no particular order. So a marker lists its outputs with size and
+digest, and verification finds a marker whose outputs did not arrive.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from contract.problems import InvalidInputError, Problem
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file of the job's output; `key` is relative to `predictions/` or `quarantine/`, as `kind` says."""
+    """One file of the job's output; `key` is relative to `predictions/` or `quarantine/`, as `kind`
+    says."""
 
     kind: Literal["predictions", "quarantine"]
     key: str
@@ -23,18 +24,20 @@ class OutputFile:
 
 @dataclass(frozen=True)
 class KeyReport:
-    """What an object's key columns are worth for joining: rows that share a key with an earlier one, and nulls."""
+    """How well an object's key columns identify its rows: repeated keys and nulls."""
 
     rows: int
-    """Rows that were looked at: all, or the first so many, so that memory stays bounded."""
+    """Rows that were examined. The number is limited to bound memory, so it may be less than all
+    rows."""
     duplicates: int
+    """Rows with the same key as an earlier row."""
     nulls: int
     """Rows with a null in at least one key column; these are not compared."""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """An object's commit for one model. Always `rows_in = rows_scored + rows_quarantined`."""
+    """Commit of an object for one model. `rows_in` is always `rows_scored + rows_quarantined`."""
 
     execution_id: str
     job_id: str
@@ -46,11 +49,12 @@ class Marker:
     rows_quarantined: int
     outputs: tuple[OutputFile, ...]
     writer: str = ""
-    """How the predictions were written, and why so where there was a choice."""
+    """How the predictions were written, and the reason if there was a choice."""
     keys: KeyReport | None = None
-    """None: the model's record names no key columns."""
+    """None means that the model's record names no key columns."""
     notes: tuple[str, ...] = ()
-    """What people must know of how the model was loaded: its library's warnings, an accelerator, code that ran."""
+    """What people must know about how the model was loaded: library warnings, an accelerator,
+    custom code."""
 
     def __post_init__(self) -> None:
         if self.rows_in != self.rows_scored + self.rows_quarantined or min(self.rows_scored, self.rows_quarantined) < 0:

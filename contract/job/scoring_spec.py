@@ -1,4 +1,4 @@
-"""What a job is asked to do: the immutable job spec that the plan writes and the container reads."""
+"""The spec of a scoring job: the plan writes it, the container reads it, and nothing changes it."""
 
 from dataclasses import dataclass, field
 
@@ -10,10 +10,12 @@ from contract.problems import InvalidInputError, Problem
 
 @dataclass(frozen=True)
 class PinnedObject:
-    """One object of the dataset as the plan saw it; `key` is relative to the dataset's prefix, `size` is in bytes."""
+    """One object of the dataset as the plan saw it."""
 
     key: str
+    """Key relative to the dataset's prefix."""
     size: int
+    """Size in bytes."""
     etag: str
 
     def __post_init__(self) -> None:
@@ -22,14 +24,15 @@ class PinnedObject:
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """How the container scores."""
+    """Settings of the container's scoring."""
 
     batch_rows: int = 65_536
+    """Most rows per batch."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_rows <= 10_000_000:
             raise InvalidInputError(
-                "ScoringOptions", [Problem("batch_rows", self.batch_rows, "1 to 10,000,000 rows a batch")]
+                "ScoringOptions", [Problem("batch_rows", self.batch_rows, "1 to 10,000,000 rows per batch")]
             )
 
 

@@ -1,1 +1,2 @@
-"""Descriptions of dataclass fields, and the JSON Schemas and tables that are generated from them."""
+"""Descriptions of dataclass fields, and the JSON Schemas and tables that are generated from
+them."""

@@ -1,4 +1,5 @@
-"""What a field of a dataclass means, in its metadata: flags, schemas and reference tables follow from it.
+"""What a field of a dataclass means, in its metadata: flags, schemas and reference tables follow
+from it.
 
 A new field is one edit: declare it with `field(metadata=describe("What it means."))`.
 """

@@ -1,8 +1,8 @@
 """JSON Schema (draft 2020-12) of a dataclass, from its types and the metadata of its fields.
 
-The schema accepts what `contract.codec` accepts, as far as JSON Schema can say it. Three things it cannot say:
-rules between two fields; that 1.0 is not a whole number; and whether a pattern's `$` matches before a final
-line break, where implementations differ.
+The schema accepts what `contract.codec` accepts, as far as JSON Schema can say it. Three things it
+cannot say: rules between two fields; that 1.0 is not a whole number; and whether a pattern's `$`
+matches before a final line break, where implementations differ.
 """
 
 import dataclasses
@@ -59,7 +59,8 @@ def _default(field: "dataclasses.Field[Any]", info: FieldInfo) -> dict[str, Any]
     value = field.default
     if field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
-    # An empty default with words means something else than itself. A nested object's fields have their own defaults.
+    # An empty default with words means something else than itself. A nested object's fields have
+    # their own defaults.
     is_placeholder = bool(info.default) and not value
     if is_placeholder or value is None or value is dataclasses.MISSING or dataclasses.is_dataclass(value):
         return {}

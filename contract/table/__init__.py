@@ -1,1 +1,1 @@
-"""The records in DynamoDB, and the events that follow from their changes."""
+"""Records in the DynamoDB table, and the events that are published when they change."""

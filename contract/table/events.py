@@ -1,7 +1,7 @@
-"""What others hear of: an event on the stage's bus for every change of an execution's or a job's status.
+"""Events on the stage's bus: one for each change of the status of an execution or a job.
 
-Events come at least once and may come late or out of order. `event_id` is the same in every delivery of one change,
-and of two changes of one execution or job the later one has the greater `sequence`.
+Each event is delivered at least once, possibly late or out of order. Repeated deliveries have the
+same `event_id`. Of two changes of one execution or job, the later one has the greater `sequence`.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,13 @@ EXECUTION_DETAIL_TYPE = "Fleetscore Execution Status Change"
 JOB_DETAIL_TYPE = "Fleetscore Job Status Change"
 
 _REASON_CHARACTERS = 4_000
-"""The whole reason is in the record; an event holds 256 KB, and so do ten of them in one call."""
+"""Longest reason in an event, in characters. PutEvents takes 256 KB for up to ten events; the
+record has the whole text."""
 
 
 @dataclass(frozen=True)
 class ExecutionStatusChange:
-    """An execution began or ended."""
+    """Event: an execution started or ended."""
 
     event_id: str
     sequence: int
@@ -35,11 +36,11 @@ class ExecutionStatusChange:
     execution_arn: str
     status: ExecutionStatus
     previous_status: ExecutionStatus | None
-    """None: this is the first one."""
+    """None means that this is the first status."""
     label: str
     started_at: str
     ended_at: str
-    """Empty while it runs, as are the rest."""
+    """Empty while the execution runs, like the fields below."""
     reason: str
     summary_uri: str
     jobs_succeeded: int
@@ -49,7 +50,7 @@ class ExecutionStatusChange:
 
 @dataclass(frozen=True)
 class JobStatusChange:
-    """A job moved on."""
+    """Event: a job's status changed, or a new attempt began."""
 
     event_id: str
     sequence: int
@@ -71,13 +72,13 @@ class JobStatusChange:
     reason: str
     kind: ExecutionKind = ExecutionKind.SCORING
     outcome: str = ""
-    """What came of a training job that succeeded."""
+    """Result of a training job that succeeded."""
 
 
 def execution_event(
     stage: str, record: ExecutionRecord, before: ExecutionRecord | None
 ) -> ExecutionStatusChange | None:
-    """The event of a record that was written over `before`; None when its status is the same."""
+    """Return the event for a record that replaced `before`; None if its status is unchanged."""
     if before is not None and before.status is record.status:
         return None
     sequence = 1 if record.status in FINAL_EXECUTION_STATUSES else 0
@@ -101,10 +102,11 @@ def execution_event(
 
 
 def job_event(stage: str, record: JobRecord, before: JobRecord | None) -> JobStatusChange | None:
-    """The event of a record that was written over `before`; None when status and attempt are the same."""
+    """Return the event for a record that replaced `before`; None if status and attempt are
+    unchanged."""
     if before is not None and (before.status, before.attempt) == (record.status, record.attempt):
         return None
-    # An attempt runs, then waits or ends: three places each, in the order in which a job comes to them.
+    # An attempt runs, then waits or ends, so each attempt has three sequence numbers in this order.
     place = 2 if record.status in FINAL_JOB_STATUSES else 1 if record.status is JobStatus.WAITING else 0
     sequence = 3 * record.attempt + place
     return JobStatusChange(

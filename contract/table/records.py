@@ -1,4 +1,4 @@
-"""The table: keys, attribute names, and the records as they lie in it.
+"""The table: its keys, attribute names and records.
 
 Access patterns (one table, one index):
 
@@ -41,7 +41,7 @@ INDEX_NAME = "by-collection"
 INDEX_PARTITION_KEY = "index_pk"
 INDEX_SORT_KEY = "index_sk"
 TIME_TO_LIVE = "expires_at"
-"""Epoch seconds."""
+"""Attribute with the time of expiry, in epoch seconds."""
 
 EXECUTION_SORT_KEY = "EXECUTION"
 MODEL_SORT_KEY = "MODEL"
@@ -60,17 +60,17 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class ExecutionRecord:
-    """One execution. Times are ISO 8601 in UTC."""
+    """Record of an execution. Times are ISO 8601 in UTC."""
 
     execution_id: str
     execution_arn: str
     status: ExecutionStatus
     started_at: str
     request_json: str
-    """The execution's input exactly as the caller wrote it."""
+    """The execution's input, exactly as the caller wrote it."""
     label: str = ""
     plan: ExecutionPlan | None = None
-    """Set once PlanExecution has written every job."""
+    """Set after PlanExecution has written every job."""
     ended_at: str = ""
     reason: str = ""
     summary_uri: str = ""
@@ -78,17 +78,20 @@ class ExecutionRecord:
     jobs_failed: int = 0
     kind: ExecutionKind = ExecutionKind.SCORING
     training_execution_id: str = ""
-    """The training execution that this one started first, because its request says `train`."""
+    """The training execution that this one started first, if its request has `train`."""
     training_failure: str = ""
-    """Why that training did not succeed, where this one scored all the same. Such an execution never succeeds."""
+    """Why the training did not succeed, if this execution scored nevertheless. Such an execution
+    never succeeds."""
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One job. Rows count row-and-model pairs: a row scored by two models of the job counts twice.
+    """Record of a job.
 
-    Of a training job `rows_in` are the rows of its data, `model_versions` is the version that comes of it, and
-    `sagemaker_job_name` is the name of the training job.
+    Rows count pairs of row and model: a row that two models score counts twice.
+
+    For a training job, `rows_in` counts the rows of its data, `model_versions` names the version
+    that it trains, and `sagemaker_job_name` is the training job's name.
     """
 
     execution_id: str
@@ -102,7 +105,7 @@ class JobRecord:
     compute: Compute
     max_attempts: int
     attempt: int = 0
-    """The latest attempt that was opened; 0 before the first."""
+    """Number of the latest attempt; 0 before the first."""
     sagemaker_job_name: str = ""
     created_at: str = ""
     started_at: str = ""
@@ -114,18 +117,18 @@ class JobRecord:
     reason: str = ""
     kind: ExecutionKind = ExecutionKind.SCORING
     outcome: str = ""
-    """What came of a training job that succeeded: whether its version was promoted, and why."""
+    """Result of a training job that succeeded: whether its version was promoted, and why."""
     duplicate_keys: int = 0
     null_keys: int = 0
     notes: tuple[str, ...] = ()
-    """What the ledger notes of how the models were loaded, each with its model's id."""
+    """The ledger's notes on how the models were loaded, each with its model's id."""
     image_uri: str = ""
-    """What its attempts run, as deployed when the execution was planned."""
+    """Image that the attempts run, as it was deployed when the execution was planned."""
 
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One SageMaker job made for a job: a processing job, or a training job when the job is one of training."""
+    """Record of an attempt: a SageMaker processing job, or a training job."""
 
     execution_id: str
     job_id: str
@@ -133,7 +136,7 @@ class AttemptRecord:
     status: AttemptStatus
     sagemaker_job_name: str
     object_count: int
-    """Objects that the ledger lacked when the attempt was opened."""
+    """Number of objects that the ledger lacked when the attempt was opened."""
     instance_type: str
     instance_count: int
     started_at: str
@@ -144,18 +147,18 @@ class AttemptRecord:
 
 @dataclass(frozen=True)
 class UploadClaim:
-    """An object version belongs to this part, for good."""
+    """Assigns an object version to an upload part, permanently."""
 
     dataset: str
     key: str
     version: str
-    """`ObjectVersion.identity`."""
+    """The version's `ObjectVersion.identity`."""
     part: str
 
 
 @dataclass(frozen=True)
 class UploadPart:
-    """A part of an upload window: the object versions that one call has claimed for it."""
+    """Part of an upload window: the object versions that one call has claimed for the window."""
 
     dataset: str
     part: str
@@ -164,7 +167,7 @@ class UploadPart:
 
 @dataclass(frozen=True)
 class CurrentWindow:
-    """The number of a dataset's newest upload window."""
+    """Number of a dataset's newest upload window."""
 
     dataset: str
     window: int
@@ -172,27 +175,40 @@ class CurrentWindow:
 
 @dataclass(frozen=True)
 class UploadWindow:
-    """Uploads to one dataset, gathered for one execution."""
+    """Record of an upload window: uploads to one dataset, gathered for one execution."""
 
     dataset: str
     window: int
-    """From 1, without gaps."""
+    """Number of the window, from 1 without gaps."""
     status: WindowStatus
     closes_at: str
     request_json: str
-    """The rest of the execution's input, as the stage's settings had it when the window opened."""
+    """Fields of the execution's input besides the dataset and manifest, as the stage had them when
+    the window opened."""
     execution_id: str = ""
     objects_manifest: str = ""
     object_count: int = 0
 
 
 def record_time(moment: datetime) -> str:
-    """A UTC time as records write it: ISO 8601 with milliseconds, which sorts as text and is as Step Functions does."""
+    """Return a UTC time as records store it: ISO 8601 with milliseconds, like Step Functions.
+
+    It sorts as text.
+
+    >>> from datetime import UTC
+    >>> record_time(datetime(2026, 7, 1, 12, 30, tzinfo=UTC))
+    '2026-07-01T12:30:00.000Z'
+    """
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def execution_kind(execution_arn: str) -> ExecutionKind:
-    """Which workflow an execution is of, by the name of its state machine, `fleetscore-<stage>[-training]`."""
+    """Return the workflow of an execution, from its state machine's name,
+    `fleetscore-<stage>[-training]`.
+
+    >>> execution_kind("arn:aws:states:eu-west-1:1:execution:fleetscore-dev-training:e-1").value
+    'training'
+    """
     machine = execution_arn.split(":")[6] if execution_arn.count(":") >= 6 else ""
     return ExecutionKind.TRAINING if machine.endswith("-training") else ExecutionKind.SCORING
 
@@ -225,7 +241,8 @@ def recipe_key(model_id: str) -> dict[str, str]:
 
 
 def upload_claim_key(dataset: str, upload: ObjectVersion) -> dict[str, str]:
-    # A partition an object, so that claims spread over the table; a version's id may be longer than a sort key.
+    # Each object has its own partition key, to spread the claims. The id of a version may be longer
+    # than a sort key.
     digest = hashlib.sha256(upload.identity.encode()).hexdigest()
     return {PARTITION_KEY: f"UPLOAD#{dataset}/{upload.key}", SORT_KEY: digest}
 
@@ -251,7 +268,7 @@ def upload_window_key(dataset: str, window: int) -> dict[str, str]:
 
 
 def jobs_by_status(execution_id: str, status: JobStatus) -> str:
-    """The index's partition key of an execution's jobs in one status."""
+    """Return the index's partition key for an execution's jobs in one status."""
     return f"EXECUTION#{execution_id}#{status.value}"
 
 
@@ -300,14 +317,15 @@ def upload_claim_item(claim: UploadClaim, upload: ObjectVersion, expires_at: int
 
 
 def upload_part_items(part: UploadPart, expires_at: int | None = None) -> list[dict[str, Any]]:
-    """The same record twice: to be found by its part, and by its window."""
+    """Return the record's two items: one is found by its part, the other by its window."""
     return [
         _item(part, keys, expires_at) for keys in (upload_part_key(part.dataset, part.part), upload_member_key(part))
     ]
 
 
 def current_window_item(current: CurrentWindow) -> dict[str, Any]:
-    """It never expires: a number that is given twice would take a new window for one that has started long ago."""
+    """Return the item, which never expires: a number used twice would confuse a new window with one
+    that has started."""
     return _item(current, current_window_key(current.dataset), None)
 
 
@@ -316,10 +334,10 @@ def upload_window_item(window: UploadWindow, expires_at: int | None = None) -> d
 
 
 def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
-    """A record from a table item as boto3's resource layer returns it (numbers as Decimal).
+    """Return the record of a table item as boto3's resource layer returns it (numbers as Decimal).
 
     Raises:
-        InvalidInputError: when the item is not of this release or not of this kind.
+        InvalidInputError: if the item is of another release or of another kind.
     """
     subject = f"item {item.get(PARTITION_KEY)} / {item.get(SORT_KEY)}"
     body = {name: _from_attribute(value) for name, value in item.items() if name not in _KEY_ATTRIBUTES}
@@ -331,7 +349,11 @@ def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
 
 
 def to_attribute(value: Any) -> Any:
-    """A JSON value as boto3's resource layer takes it: no float, and nothing that is None."""
+    """Return a JSON value as boto3's resource layer accepts it: without floats and None.
+
+    >>> to_attribute({"fraction": 0.5, "label": None})
+    {'fraction': Decimal('0.5')}
+    """
     if isinstance(value, bool):
         return value
     if isinstance(value, float):

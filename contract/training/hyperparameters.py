@@ -1,7 +1,9 @@
-"""The hyperparameters that each trainer takes. SageMaker hands them over as texts; here they become values, strictly.
+"""The hyperparameters of each trainer.
 
-In the contract, so that a wrong one is refused when the recipe is written or the execution is planned, and not by an
-instance that was paid for.
+SageMaker passes them as text; this module parses them strictly.
+
+They are part of the contract so that a wrong one is refused when a recipe is set or an execution is
+planned, not by an instance that costs money.
 """
 
 import difflib
@@ -23,7 +25,7 @@ ESTIMATORS: dict[str, frozenset[str]] = {
     "ridge": frozenset({"regression"}),
     "elastic_net": frozenset({"regression"}),
 }
-"""The estimators of trainer `sklearn`, and the tasks that each can do."""
+"""Tasks per estimator of trainer `sklearn`."""
 
 EARLY_STOPPING: dict[str, frozenset[str]] = {
     "xgboost": frozenset({"auc", "average_precision", "logloss", "accuracy", "rmse", "mae", "r2"}),
@@ -31,12 +33,15 @@ EARLY_STOPPING: dict[str, frozenset[str]] = {
         {"auc", "average_precision", "f1", "f1_macro", "logloss", "accuracy", "balanced_accuracy", "rmse", "mae", "r2"}
     ),
 }
-"""What grows in rounds, and the metrics that it can follow round by round."""
+"""Metrics for early stopping, per trainer or estimator that grows in rounds."""
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """What one hyperparameter may be. Bounds are inclusive; `above_low` excludes the lower one."""
+    """Allowed values of a hyperparameter.
+
+    Bounds are inclusive; `above_low` excludes the lower one.
+    """
 
     kind: Literal["int", "float", "bool", "choice"]
     low: float = -math.inf
@@ -58,7 +63,14 @@ class Hyperparameter:
         return word + low + high + none
 
     def parse(self, text: str) -> Value:
-        """The value of a text. Raises ValueError."""
+        """Return the value of a text.
+
+        >>> Hyperparameter("int", 1, 10).parse("7")
+        7
+
+        Raises:
+            ValueError: if the text is not an allowed value.
+        """
         text = text.strip()
         if self.or_none and text.lower() == "none":
             return None
@@ -81,7 +93,7 @@ def _int(low: float, high: float = 1_000_000, *, or_none: bool = False) -> Hyper
 
 
 def _number(low: float = -1e300, high: float = 1e300, *, above_low: bool = False) -> Hyperparameter:
-    # The largest bounds refuse "nan" and "inf", which Python takes for numbers.
+    # The default bounds refuse "nan" and "inf", which Python parses as numbers.
     return Hyperparameter("float", low, high, above_low)
 
 
@@ -138,7 +150,8 @@ _XGBOOST_ALIASES = {
     "n_estimators": "num_boost_round",
     "num_round": "num_boost_round",
 }
-"""Other names by which XGBoost itself, its wrapper and SageMaker's own algorithm know the same thing."""
+"""Other names of parameters, used by XGBoost, its scikit-learn wrapper and SageMaker's own
+algorithm."""
 
 _TREES: dict[str, Hyperparameter] = {
     "n_estimators": _int(1, 100_000),
@@ -186,21 +199,30 @@ _FIELDS = {
     "n_iter_no_change": "early_stopping_rounds",
     "validation_fraction": "holdout_fraction",
 }
-"""What other tools take as hyperparameters and is a field of the spec here."""
+"""Fields of the spec that other tools take as hyperparameters."""
 
 
-def known(trainer: str, estimator: str | None, task: str) -> dict[str, Hyperparameter]:
-    """The hyperparameters that a trainer takes, by name; none for a script, which reads its own."""
+def known_hyperparameters(trainer: str, estimator: str | None, task: str) -> dict[str, Hyperparameter]:
+    """Return a trainer's hyperparameters by name. A script has none, because it reads its own.
+
+    >>> sorted(known_hyperparameters("sklearn", "ridge", "regression"))
+    ['alpha', 'fit_intercept']
+    """
     if trainer == "xgboost":
         return {**_XGBOOST, **_XGBOOST_OF_TASK.get(task, {})}
     return _SKLEARN.get(estimator or "", {}) if trainer == "sklearn" else {}
 
 
-def parse(
+def parse_hyperparameters(
     trainer: str, estimator: str | None, task: str, texts: Mapping[str, str]
 ) -> tuple[dict[str, Value], list[Problem]]:
-    """The values of all hyperparameters, under their own names, and every problem that there is with the texts."""
-    table = known(trainer, estimator, task)
+    """Return the values of all hyperparameters under their main names, and every problem with the
+    texts.
+
+    >>> parse_hyperparameters("xgboost", None, "binary", {"learning_rate": "0.1"})
+    ({'eta': 0.1}, [])
+    """
+    table = known_hyperparameters(trainer, estimator, task)
     values: dict[str, Value] = {}
     problems: list[Problem] = []
     for given, text in texts.items():
@@ -220,7 +242,7 @@ def parse(
 
 def _unknown(field: str, given: str, text: str, table: Mapping[str, Hyperparameter]) -> Problem:
     if given in _FIELDS:
-        remedy = f"The training's field {_FIELDS[given]!r} says that."
+        remedy = f"Set the training's field {_FIELDS[given]!r} instead."
     else:
         near = difflib.get_close_matches(given, table, n=1)
         remedy = (f"Did you mean {near[0]!r}? " if near else "") + f"Known: {', '.join(sorted(table))}."

@@ -1,4 +1,4 @@
-"""A recipe: all that a model needs to be trained again, and who or what decides about a version that comes of it."""
+"""Recipes: how to train a model again, and how to decide about the versions that are trained."""
 
 import math
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from contract.training.training_spec import DEFAULT_METRIC, Task, Trainer, Train
 
 _ANY_OBJECT = (PinnedObject("any", 0, ""),)
 _ANY_SHA256 = "0" * 64
-"""Stand in while a recipe is checked, before there are objects and an artifact."""
+"""Placeholder for an artifact's digest while a recipe is checked."""
 _LONGEST_SECONDS = 28 * 86_400
-"""SageMaker's limit for a training job, by its documentation."""
+"""Longest run time of a training job, in seconds, as SageMaker documents it."""
 _DEFAULT_FILE = {
     "sklearn": "model.joblib",
     "sklearn-skops": "model.skops",
@@ -30,24 +30,27 @@ _DEFAULT_FILE = {
     "pytorch-export": "model.pt2",
     "torchscript": "model.pt",
 }
-"""By format where libraries ask for a name or an ending, else by framework."""
+"""File name per format if its library needs a name or an extension, else per framework."""
 MAX_CODE_BYTES = 20_000_000
-"""Of a training script's archive: the plan reads many of them at once."""
+"""Largest archive of a training script, in bytes. The plan reads many archives at once."""
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """How a version that was trained becomes the current one."""
+    """How a trained version becomes the current one."""
 
     mode: Literal["rule", "approval"] = "rule"
-    """`rule`: by its metric, at once. `approval`: it waits for a person, who sees what the rule would have said."""
+    """`rule`: its metric decides at once. `approval`: a person decides, who is shown what the rule
+    would decide."""
     floor: float | None = None
-    """The worst value of the recipe's metric that is good enough. None: any."""
+    """Worst acceptable value of the recipe's metric. None means any."""
     min_improvement: float = 0.0
-    """How much better than the current version's the metric must be; below 0: how much worse it may be."""
+    """Least improvement of the metric over the current version. A negative value allows a worse
+    metric."""
 
     def __post_init__(self) -> None:
-        # Nothing is better or worse than what is no number, so such a rule would refuse everything and say why wrongly.
+        # Comparisons with NaN are always false, so such a rule would refuse everything with a
+        # misleading reason.
         values = {"floor": self.floor or 0.0, "min_improvement": self.min_improvement}
         problems = [
             Problem(name, value, "a finite number") for name, value in values.items() if not math.isfinite(value)
@@ -58,15 +61,16 @@ class Promotion:
 
 @dataclass(frozen=True)
 class TrainingCompute:
-    """What a training job runs on: always one instance. None: as the stage's settings say."""
+    """What a training job runs on: always one instance. None means: as in the stage's settings."""
 
     instance_type: str | None = None
     volume_size_gb: int | None = None
     max_runtime_seconds: int | None = None
     spot: bool = False
-    """Managed spot training: cheaper; an interrupted job goes on from its last checkpoint."""
+    """Managed spot training: cheaper; an interrupted job resumes from its last checkpoint."""
     max_wait_seconds: int | None = None
-    """With `spot`: for the run and the waits for capacity together. None: twice the run time."""
+    """Time limit for the run and the waits for spot capacity together. None means twice the run
+    time."""
 
     def __post_init__(self) -> None:
         problems = check_instance_type("instance_type", self.instance_type)
@@ -77,18 +81,22 @@ class TrainingCompute:
             problems.append(Problem("max_wait_seconds", self.max_wait_seconds, "no value, because spot is false"))
         runtime = self.max_runtime_seconds
         if runtime is not None and self.max_wait_seconds is not None and self.max_wait_seconds < runtime:
-            expected = f"at least max_runtime_seconds, {runtime:,}: the run counts in"
+            expected = f"at least max_runtime_seconds, {runtime:,}, because the limit includes the run"
             problems.append(Problem("max_wait_seconds", self.max_wait_seconds, expected))
         if problems:
             raise InvalidInputError("TrainingCompute", problems)
 
     def over(self, fallback: Compute) -> Compute:
-        """This one's wishes where it has any, else the stage's."""
+        """Return these values, with the stage's where a value is None."""
         wish = Compute(self.instance_type, 1, self.volume_size_gb, self.max_runtime_seconds)
         return wish.over(fallback)
 
     def wait_seconds(self, max_runtime_seconds: int) -> int | None:
-        """MaxWaitTimeInSeconds for a job with this run time; None without spot."""
+        """Return MaxWaitTimeInSeconds for a job with this run time; None without spot.
+
+        >>> TrainingCompute(spot=True).wait_seconds(3_600), TrainingCompute().wait_seconds(3_600)
+        (7200, None)
+        """
         if not self.spot:
             return None
         return max(self.max_wait_seconds or min(2 * max_runtime_seconds, _LONGEST_SECONDS), max_runtime_seconds)
@@ -96,7 +104,8 @@ class TrainingCompute:
 
 @dataclass(frozen=True)
 class TrainingCode:
-    """A training script: an archive in the models bucket that is found by its digest, and the script in it."""
+    """A training script: its path in an archive, and the digest that names the archive in the
+    models bucket."""
 
     program: str
     """Path of the script inside the archive."""
@@ -123,11 +132,12 @@ class ModelRecipe(PredictionFields):
     dataset: str
     """Dataset that a version scores."""
     validation_dataset: str | None = None
-    """The metrics are of its rows; None: of rows that are held out of the training dataset."""
+    """Dataset whose rows give the metrics. None means rows that are held out of the training
+    dataset."""
     model_file: str = ""
-    """Path of the serialized model inside model.tar.gz; empty: a name after the format."""
+    """Path of the serialized model inside model.tar.gz; empty: a default name per format."""
     metric: str = ""
-    """What a promotion is decided by; empty: the usual one of the task."""
+    """Name of the metric that decides about a promotion; empty: the default of the task."""
     estimator: str | None = None
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     holdout_fraction: float = 0.2
@@ -136,14 +146,15 @@ class ModelRecipe(PredictionFields):
     promotion: Promotion = field(default_factory=Promotion)
     compute: TrainingCompute = field(default_factory=TrainingCompute)
     max_attempts: int = 3
-    """Of a training job."""
+    """Most attempts per training job."""
     scoring_compute: Compute = field(default_factory=Compute)
-    """What the versions' scoring jobs run on, and how often one is tried."""
+    """What the scoring jobs of the versions run on."""
     scoring_max_attempts: int = 3
+    """Most attempts per scoring job of the versions."""
     code: TrainingCode | None = None
-    """For trainer `script`."""
+    """The training script, for trainer `script`."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Of the versions; a model that is new in the catalog gets them too."""
+    """Tags of the versions. A model that is new in the catalog gets them, too."""
     updated_at: str = ""
     updated_by: str = ""
 
@@ -152,8 +163,8 @@ class ModelRecipe(PredictionFields):
         if self.validation_dataset is not None:
             problems += check_dataset_name("validation_dataset", self.validation_dataset)
             if self.validation_dataset == self.training_dataset:
-                expected = f"another dataset than training_dataset, {self.training_dataset!r}"
-                remedy = "Leave it out to hold a part of the training dataset out."
+                expected = f"a dataset other than training_dataset, {self.training_dataset!r}"
+                remedy = "Leave it out to hold out a part of the training dataset."
                 problems.append(Problem("validation_dataset", self.validation_dataset, expected, remedy))
         problems += check_range("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS_LIMIT, "attempts")
         problems += self._check_code()
@@ -169,20 +180,21 @@ class ModelRecipe(PredictionFields):
         return []
 
     def _check_parts(self) -> list[Problem]:
-        """What the training's spec and the version's record would refuse, under the recipe's names."""
+        """Check the training spec and the version that this recipe makes; problems have the
+        recipe's field names."""
         problems: list[Problem] = []
         validation = _ANY_OBJECT if self.validation_dataset else ()
         names = {"dataset": "training_dataset"}
         try:
             self.training_spec("any", "any", "any", _ANY_OBJECT, validation)
         except InvalidInputError as error:
-            # Whether there is a script is said of `code`, which people write.
+            # People write `code`, so a missing script is reported there.
             found = [problem for problem in error.problems if problem.field != "code_sha256"]
             problems += [replace(problem, field=names.get(problem.field, problem.field)) for problem in found]
         try:
             self._version("any", _ANY_SHA256, 0)
         except InvalidInputError as error:
-            # A recipe has no custom_code: the format that would need it is refused already.
+            # A recipe has no custom_code: the format that needs it is already refused.
             known = {"custom_code", *(problem.field for problem in problems)}
             problems += [problem for problem in error.problems if problem.field not in known]
         return problems
@@ -196,7 +208,7 @@ class ModelRecipe(PredictionFields):
 
     @property
     def compared_by(self) -> str:
-        """The name of the metric that decides."""
+        """Name of the metric that decides about a promotion."""
         return self.metric or DEFAULT_METRIC.get(self.task, "")
 
     def training_spec(
@@ -207,10 +219,10 @@ class ModelRecipe(PredictionFields):
         objects: tuple[PinnedObject, ...],
         validation_objects: tuple[PinnedObject, ...],
     ) -> TrainingSpec:
-        """What the training job is asked to do.
+        """Return the spec of a training job.
 
         Raises:
-            InvalidInputError: with everything that no training can do.
+            InvalidInputError: with every problem of the spec.
         """
         return TrainingSpec(
             execution_id=execution_id,
@@ -240,11 +252,11 @@ class ModelRecipe(PredictionFields):
 
     @property
     def candidate(self) -> ModelVersion:
-        """A version of this recipe as far as it is known before there is an artifact."""
+        """A version of this recipe, with placeholders for what only the artifact decides."""
         return self._version("any", _ANY_SHA256, 0)
 
     def trained_version(self, report: TrainingReport, sha256: str, size: int) -> ModelVersion:
-        """The catalog's record of an artifact that was trained by this recipe."""
+        """Return the catalog's record of an artifact that was trained by this recipe."""
         version = self._version(report.version, sha256, size)
         spec = replace(version.spec, framework_version=report.framework_version)
         return replace(version, spec=spec, metrics=dict(report.metrics))

@@ -1,7 +1,7 @@
-"""What a training job is asked to do, and what it says about the model that it made.
+"""The spec of a training job, and the report about the model that it trained.
 
-The plan writes a `TrainingSpec`, the container reads it and packs a `TrainingReport` beside the model, and whoever
-registers the version reads that report: nothing else is known about a model that was trained.
+The plan writes a `TrainingSpec`. The container reads it, and packs a `TrainingReport` into the
+model's archive. The report is all that is known about the model when its version is registered.
 """
 
 import math
@@ -16,7 +16,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
 from contract.names import check_dataset_name, check_model_id, check_object_key, check_sha256, check_version
 from contract.problems import InvalidInputError, Problem
-from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse
+from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse_hyperparameters
 
 Trainer = Literal["xgboost", "sklearn", "script"]
 Task = Literal["binary", "multiclass", "regression"]
@@ -26,11 +26,12 @@ FORMATS_OF_TRAINER: dict[str, frozenset[str]] = {
     "sklearn": frozenset({"sklearn-joblib"}),
     "script": frozenset(FRAMEWORK_OF_FORMAT) - {"custom"},
 }
-"""The formats that a trainer can save; a script saves whatever it declares, but no code that scoring would run."""
+"""Formats that each trainer can save. A script may save any format, except code that scoring would
+run."""
 
 MAX_OBJECTS = 100_000
 MAX_HYPERPARAMETERS = 100
-"""SageMaker's own limit, as botocore's service model has it; also the limits of a key and a value below."""
+"""SageMaker's limit, like the limits of a key and a value below, as in botocore's service model."""
 HYPERPARAMETER_KEY_CHARACTERS = 256
 HYPERPARAMETER_VALUE_CHARACTERS = 2_500
 LARGEST_HOLDOUT = 0.5
@@ -39,7 +40,7 @@ _LARGEST_SEED = 2**31 - 1
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of a model on rows that it was not trained on."""
+    """A metric of a model on rows that it was not trained on."""
 
     tasks: frozenset[Task]
     greater_is_better: bool
@@ -63,30 +64,35 @@ METRICS: dict[str, Metric] = {
     "mae": Metric(_REGRESSION, False, "mean absolute error"),
     "r2": Metric(_REGRESSION, True, "coefficient of determination"),
 }
-"""Every metric's tasks and direction; a promotion rule compares by `greater_is_better`."""
+"""The metrics by name. A promotion rule compares by `greater_is_better`."""
 
 DEFAULT_METRIC: dict[Task, str] = {"binary": "auc", "multiclass": "logloss", "regression": "rmse"}
 
 
 def metrics_of(task: str) -> tuple[str, ...]:
-    """The names of the metrics that a task has."""
+    """Return the names of a task's metrics.
+
+    >>> metrics_of("regression")
+    ('rmse', 'mae', 'r2')
+    """
     return tuple(name for name, metric in METRICS.items() if task in metric.tasks)
 
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """The immutable input of a training job: one version of one model, from pinned objects of one dataset."""
+    """Immutable spec of a training job: one version of one model, from pinned objects of one
+    dataset."""
 
     execution_id: str
     job_id: str
     model_id: str
     version: str
-    """The version that comes of it."""
+    """Version that the job trains."""
     dataset: str
-    """The dataset to train on; keys of `objects` are relative to its prefix."""
+    """Dataset to train on. Keys of `objects` are relative to its prefix."""
     trainer: Trainer
     label: str
-    """The column to predict."""
+    """Column to predict."""
     features: tuple[Feature, ...]
     task: Task
     method: Method
@@ -95,23 +101,27 @@ class TrainingSpec:
     """Path of the serialized model inside model.tar.gz."""
     objects: tuple[PinnedObject, ...]
     metric: str
-    """One of `METRICS`: early stopping follows it, and the promotion rule compares it."""
+    """One of `METRICS`, for early stopping and the promotion rule."""
     key_columns: tuple[str, ...] = ()
-    """Of the version's record; training does not read them."""
+    """Key columns of the version's record. Training does not read them."""
     output_columns: tuple[str, ...] = ()
-    """Of the version's record; empty: the default names."""
+    """Output columns of the version's record; empty: the default names."""
     validation_objects: tuple[PinnedObject, ...] = ()
-    """Objects of the channel `validation`: the metrics are of these rows, and nothing is held out of `objects`."""
+    """Objects of the channel `validation`. If there are any, their rows give the metrics, and
+    nothing is held out."""
     holdout_fraction: float = 0.2
-    """The share of rows that is held out of training for the metrics; 0: none, and then no metrics."""
+    """Share of rows that is held out of training for the metrics. 0 means none, and then there are
+    no metrics."""
     seed: int = 0
     early_stopping_rounds: int | None = None
     estimator: str | None = None
-    """For trainer `sklearn` only: one of `hyperparameters.ESTIMATORS`."""
+    """One of `hyperparameters.ESTIMATORS`; only for trainer `sklearn`."""
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
-    """As texts, as SageMaker hands them over; what the job's request says goes before these."""
+    """Hyperparameters as text, as SageMaker passes them. Those of the job's request override
+    these."""
     code_sha256: str = ""
-    """For trainer `script` only: lower-case hex SHA-256 of its archive; no other one is unpacked."""
+    """Lower-case hex SHA-256 of the script's archive; only for trainer `script`. No other archive
+    is unpacked."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -128,7 +138,7 @@ class TrainingSpec:
             *_hyperparameter_limits(self.hyperparameters),
         ]
         if self.trainer != "script" and self.task in DEFAULT_METRIC:
-            problems += parse(self.trainer, self.estimator, self.task, self.hyperparameters)[1]
+            problems += parse_hyperparameters(self.trainer, self.estimator, self.task, self.hyperparameters)[1]
         if problems:
             raise InvalidInputError("TrainingSpec", problems)
 
@@ -145,8 +155,8 @@ class TrainingSpec:
         if not self.label:
             problems.append(Problem("label", self.label, "the name of the column to predict"))
         if self.label in names:
-            remedy = "A model that sees the answer learns nothing else: take the label out of features."
-            problems.append(Problem("label", self.label, "a column that is no feature", remedy))
+            remedy = "Remove the label from features: a model that sees the answer learns nothing else."
+            problems.append(Problem("label", self.label, "a column that is not a feature", remedy))
         texts = [feature.name for feature in self.features if feature.type == "string"]
         if self.trainer == "xgboost" and texts:
             remedy = "Encode them as numbers in the dataset, or use trainer 'sklearn', which encodes text itself."
@@ -156,7 +166,7 @@ class TrainingSpec:
     def _model(self) -> list[Problem]:
         problems = []
         if self.model_file in (TRAINING_REPORT_NAME, SCRIPT_METRICS_NAME):
-            expected = f"another name than {TRAINING_REPORT_NAME} and {SCRIPT_METRICS_NAME}, which lie beside it"
+            expected = f"a name other than {TRAINING_REPORT_NAME} and {SCRIPT_METRICS_NAME}, which are files next to it"
             problems.append(Problem("model_file", self.model_file, expected))
         formats = FORMATS_OF_TRAINER.get(self.trainer, frozenset())
         if self.format not in formats:
@@ -212,7 +222,7 @@ class TrainingSpec:
 
     def _estimator(self) -> list[Problem]:
         if self.trainer != "sklearn":
-            expected = f"none: trainer {self.trainer!r} has no choice of estimators"
+            expected = f"none: trainer {self.trainer!r} has no estimators to choose from"
             return [] if self.estimator is None else [Problem("estimator", self.estimator, expected)]
         known = [name for name, tasks in ESTIMATORS.items() if self.task in tasks]
         if self.estimator not in known:
@@ -230,7 +240,7 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """What a training job says about the model beside it, in `fleetscore.json`."""
+    """Report of a training job about its model, in `fleetscore.json` next to the model."""
 
     execution_id: str
     job_id: str
@@ -245,27 +255,31 @@ class TrainingReport:
     method: Method
     features: tuple[Feature, ...]
     output_columns: tuple[str, ...]
-    """The prediction columns as scoring will name them."""
+    """Names of the prediction columns in scoring."""
     metric: str
     greater_is_better: bool
     metrics: Mapping[str, float]
-    """Every metric of the task, on the rows that were held out; empty when none were."""
+    """Every metric of the task, on the rows that were held out; empty if none were."""
     metric_value: float | None
-    """The value of `metric`; None when nothing was held out or a script measured nothing."""
+    """Value of `metric`. None means that nothing was held out, or that a script measured
+    nothing."""
     rows_total: int | None
-    """None for a script, which reads its data itself; also the next two."""
+    """Rows in the data. None for a script, which reads its data itself; so for the next two
+    fields."""
     rows_trained: int | None
     rows_held_out: int | None
     best_iteration: int | None
-    """Counted from 0; None for estimators that do not grow in rounds, and for scripts."""
+    """Best round, counted from 0. None for scripts and for estimators that do not grow in
+    rounds."""
     seconds: float
     resumed_from: int | None
-    """How many rounds the checkpoint had that this training went on from; None: it began anew."""
+    """Rounds of the checkpoint from which the training resumed. None means that it started from
+    scratch."""
     estimator: str | None = None
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
-    """All that was given, the spec's and the request's; defaults are not repeated."""
+    """Hyperparameters of the spec and the request, without defaults."""
     model_bytes: int = 0
-    """Size of `model_file`."""
+    """Size of `model_file`, in bytes."""
 
     def __post_init__(self) -> None:
         problems = [*check_model_id("model_id", self.model_id), *check_version("version", self.version)]
@@ -278,7 +292,7 @@ class TrainingReport:
             Problem(f"metrics.{name}", value, "a finite number") for name, value in values.items() if not _finite(value)
         ]
         if self.metrics.get(self.metric) != self.metric_value:
-            expected = f"{self.metrics.get(self.metric)!r}, what metrics says of {self.metric!r}"
+            expected = f"{self.metrics.get(self.metric)!r}, the value of {self.metric!r} in metrics"
             problems.append(Problem("metric_value", self.metric_value, expected))
         if problems:
             raise InvalidInputError("TrainingReport", problems)

@@ -1,1 +1,1 @@
-"""What starts executions by itself: schedules and uploads."""
+"""Triggers that start executions: schedules and uploads."""

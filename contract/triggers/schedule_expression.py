@@ -1,7 +1,9 @@
-"""When a schedule fires: cron(), rate() and at() expressions as EventBridge Scheduler reads them.
+"""Times at which a schedule fires: cron(), rate() and at() expressions as EventBridge Scheduler
+reads them.
 
-Cron and at() expressions are local times of the schedule's time zone. As EventBridge Scheduler documents it, a local
-time that the clocks skip in spring is skipped, and one that they show twice in autumn fires once: here at the first.
+Cron and at() expressions are local times in the schedule's time zone. As EventBridge Scheduler
+documents, a local time that clocks skip in spring is skipped. One that they show twice in autumn
+fires once, here at the first.
 """
 
 import calendar
@@ -27,7 +29,7 @@ DayRule = Callable[[date], bool]
 
 @dataclass(frozen=True)
 class At:
-    """Once, at a local time."""
+    """Fires once, at a local time."""
 
     local: datetime
 
@@ -39,7 +41,7 @@ class At:
 
 @dataclass(frozen=True)
 class Rate:
-    """Again and again, counted from the schedule's creation, whatever the clocks on the wall do."""
+    """Fires at a fixed interval from the schedule's creation, independent of clock changes."""
 
     every: timedelta
 
@@ -53,14 +55,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class Cron:
-    """At every local time that the fields name; sets are sorted."""
+    """Fires at every local time that its fields name. The fields are sorted."""
 
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
     months: tuple[int, ...]
     years: tuple[int, ...]
     day_rules: tuple[DayRule, ...]
-    """A day is named when any of these says so."""
+    """Rules for days; a day matches if any rule matches."""
 
     def times_after(self, after: datetime, zone: ZoneInfo, created: datetime) -> Iterator[datetime]:
         for local in self.local_times(after.astimezone(zone).replace(tzinfo=None)):
@@ -69,7 +71,7 @@ class Cron:
                 yield moment
 
     def local_times(self, since: datetime) -> Iterator[datetime]:
-        """Every local time that the fields name and that is not before `since`, which has no time zone."""
+        """Yield the local times that the fields name, from `since` on. No time has a time zone."""
         for day in self._days(since.date()):
             for hour in self.hours:
                 for minute in self.minutes:
@@ -92,7 +94,10 @@ Expression = At | Rate | Cron
 
 
 def parse_expression(field: str, text: str) -> Expression:
-    """Read an expression.
+    """Parse an expression; `field` names it in problems.
+
+    >>> parse_expression("expression", "rate(6 hours)")
+    Rate(every=datetime.timedelta(seconds=21600))
 
     Raises:
         InvalidInputError: with every part that EventBridge Scheduler would refuse.
@@ -112,16 +117,21 @@ def parse_expression(field: str, text: str) -> Expression:
 def next_time(
     expression: Expression, zone: ZoneInfo, after: datetime, created: datetime | None = None
 ) -> datetime | None:
-    """The first time in UTC after `after` at which the expression fires; None when it never does again.
+    """Return the next time after `after` at which the expression fires, in UTC; None if there is
+    none.
 
-    `created` is when the schedule was made: a rate counts from there (default: from `after`).
+    A rate counts from `created`, the schedule's creation time, or else from `after`.
+
+    >>> noon = parse_expression("expression", "cron(0 12 ? * MON-FRI *)")
+    >>> next_time(noon, ZoneInfo("Europe/Berlin"), datetime(2026, 7, 3, 12, tzinfo=UTC)).isoformat()
+    '2026-07-06T10:00:00+00:00'
     """
     moment = next(expression.times_after(after, zone, created or after), None)
     return None if moment is None else moment.astimezone(UTC)
 
 
 def _instant(local: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first moment at which clocks in the zone show this time; None when they skip it."""
+    """Return the first moment at which clocks in the zone show this time; None if they skip it."""
     moment = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     return moment if moment.astimezone(zone).replace(tzinfo=None) == local else None
 
@@ -179,10 +189,10 @@ def _parse_cron(field: str, text: str, parts: list[str]) -> Cron:
 
 
 def _numbers(part: str, low: int, high: int, names: dict[str, int]) -> tuple[int, ...]:
-    """The numbers that a field names.
+    """Return the numbers that a field names.
 
     Raises:
-        ValueError: with what is expected.
+        ValueError: with what was expected.
     """
     example = f", or {'/'.join(list(names)[:2])}/…" if names else ""
     expected = f"numbers from {low} to {high}{example} with , - * /; got {part!r}"
@@ -259,7 +269,7 @@ def _weekday_rules(part: str) -> tuple[DayRule, ...]:
 
 
 def _weekday(day: date) -> int:
-    """1 is Sunday, 7 is Saturday."""
+    """Return the weekday as cron counts it: 1 is Sunday, 7 is Saturday."""
     return day.isoweekday() % 7 + 1
 
 
@@ -277,7 +287,8 @@ def _is_last_working_day(day: date) -> bool:
 
 
 def _is_working_day_nearest(number: int, day: date) -> bool:
-    """Monday to Friday nearest to this day of the month, without leaving the month."""
+    """Tell whether a day is the working day (Monday to Friday) of its month that is nearest to this
+    day number."""
     length = _month_length(day)
     if number > length:
         return False

@@ -1,4 +1,5 @@
-"""Schedules: what one says, whether it can ever fire, and the one execution that each of its times starts."""
+"""Schedules: their fields and checks, and the name of the execution that each scheduled time
+starts."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,22 +16,25 @@ from contract.triggers.schedule_expression import Expression, next_time, parse_e
 from contract.workflow.scoring_request import parse_request
 
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
-"""What EventBridge Scheduler replaces in a target's input by the time that the schedule named, in UTC."""
+"""Placeholder in a target's input that EventBridge Scheduler replaces by the scheduled time, in
+UTC."""
 
 LONGEST_WINDOW_MINUTES = 1_440
+"""Longest flexible time window, in minutes, that EventBridge Scheduler allows."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Starts an execution with `request` at every time that `expression` names in `time_zone`."""
+    """Starts an execution with `request` at each time that `expression` names in `time_zone`."""
 
     name: str
     expression: str
     time_zone: str = "UTC"
     flexible_window_minutes: int | None = None
-    """The execution starts within so many minutes after its time; None: within the minute."""
+    """Minutes after the scheduled time within which the execution starts. None means within one
+    minute."""
     request: Mapping[str, Any] = field(default_factory=dict)
     enabled: bool = True
 
@@ -59,39 +63,44 @@ class Schedule:
         return parse_expression("expression", self.expression)
 
     def next_time(self, after: datetime, created: datetime | None = None) -> datetime | None:
-        """When it fires next, in UTC; None when it never does again."""
+        """Return the next time after `after` at which it fires, in UTC; None if there is none."""
         return next_time(self.parsed, ZoneInfo(self.time_zone), after, created)
 
 
 @dataclass(frozen=True)
 class ScheduledStart:
-    """From EventBridge Scheduler, to start_on_schedule."""
+    """Message from EventBridge Scheduler to start_on_schedule."""
 
     schedule: str
     scheduled_time: str
-    """When the schedule was to fire, ISO 8601 in UTC: the same in every delivery of it."""
+    """Scheduled time, ISO 8601 in UTC. It is the same in repeated deliveries."""
     request: Any
 
 
 def target_input(schedule: Schedule) -> str:
-    """The input of the schedule's target, as EventBridge Scheduler keeps it."""
+    """Return the input of the schedule's target, as EventBridge Scheduler keeps it."""
     return codec.dumps(ScheduledStart(schedule.name, SCHEDULED_TIME, dict(schedule.request)))
 
 
 def read_target_input(text: str) -> ScheduledStart:
-    """What `target_input` wrote.
+    """Read what `target_input` wrote.
 
     Raises:
-        InvalidInputError: when it is of another release or of somebody else.
+        InvalidInputError: if another release or another program wrote it.
     """
     return codec.loads(ScheduledStart, text, subject="the schedule's input")
 
 
 def execution_name(start: ScheduledStart) -> str:
-    """The execution that a schedule starts at a time: always the same, so that no time starts two.
+    """Return the name of the execution for a scheduled time.
+
+    It is always the same, so that none starts twice.
+
+    >>> execution_name(ScheduledStart("nightly", "2026-07-01T02:00:00+02:00", {}))
+    'nightly-20260701T000000Z'
 
     Raises:
-        InvalidInputError: when the name or the time is not one.
+        InvalidInputError: if the schedule's name or the time is invalid.
     """
     problems: list[Problem] = []
     if not _NAME.fullmatch(start.schedule):
@@ -110,7 +119,7 @@ def execution_name(start: ScheduledStart) -> str:
 
 
 def check_schedules(where: str, items: Sequence[Any], now: datetime) -> list[Problem]:
-    """Everything that is wrong with a list of schedules: `Schedule`s, or JSON values that are to become some."""
+    """Check a list of schedules, given as `Schedule`s or as JSON values; `where` names the list."""
     problems: list[Problem] = []
     names: list[str] = []
     for index, item in enumerate(items):
@@ -127,7 +136,7 @@ def check_schedules(where: str, items: Sequence[Any], now: datetime) -> list[Pro
 
 
 def check_it_fires(schedule: Schedule, now: datetime) -> list[Problem]:
-    """Refuse a schedule that will never fire."""
+    """Check that a schedule will fire at least once."""
     if schedule.next_time(now) is not None:
         return []
     ever = schedule.next_time(datetime(1970, 1, 1, tzinfo=UTC)) is not None

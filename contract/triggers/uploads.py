@@ -1,4 +1,5 @@
-"""Uploads that start executions: the stage's rules, and the manifest that names what one execution scores."""
+"""Uploads that start executions: the stage's rules, and the manifest of the objects that an
+execution scores."""
 
 import json
 from collections.abc import Mapping
@@ -12,22 +13,24 @@ from contract.problems import InvalidInputError, Problem
 from contract.workflow.scoring_request import parse_request
 
 MARKER_NAME = "_READY"
-"""The name of an object that says: what lies beside and below me is complete."""
+"""Name of an object that marks everything in its folder and below as complete."""
 
 _LONGEST_WINDOW_SECONDS = 86_400
+"""Longest upload window, in seconds."""
 
 
 @dataclass(frozen=True)
 class UploadRule:
-    """How uploads to one dataset start executions."""
+    """Rule by which uploads to one dataset start executions."""
 
     dataset: str
     mode: Literal["marker", "window"]
-    """`marker`: a `_READY` object starts one over what it names. `window`: one over all that came in a window."""
+    """`marker`: a `_READY` object starts an execution over what it marks. `window`: uploads are
+    gathered for a time."""
     window_seconds: int | None = None
-    """From the first upload of a window to its end; with mode `window` only."""
+    """Seconds from the first upload of a window to its end. Only for mode `window`."""
     request: Mapping[str, Any] = field(default_factory=dict)
-    """The rest of the execution's input."""
+    """Fields of the execution's input besides the dataset and the manifest."""
 
     def __post_init__(self) -> None:
         problems = check_dataset_name("dataset", self.dataset)
@@ -39,7 +42,7 @@ class UploadRule:
         problems += check_range("window_seconds", self.window_seconds, 1, _LONGEST_WINDOW_SECONDS, "seconds")
         taken = sorted({"dataset", "objects_manifest"} & set(self.request))
         problems += [
-            Problem(f"request.{name}", self.request[name], "no value: the upload itself decides it") for name in taken
+            Problem(f"request.{name}", self.request[name], "no value, because the upload decides it") for name in taken
         ]
         try:
             parse_request({name: value for name, value in self.request.items() if name not in taken})
@@ -50,14 +53,18 @@ class UploadRule:
 
 
 def check_rules(name: str, rules: tuple[UploadRule, ...]) -> list[Problem]:
-    """What is wrong with the rules together: a dataset has one rule at most."""
+    """Check that each dataset has at most one rule."""
     datasets = [rule.dataset for rule in rules]
     repeated = sorted({dataset for dataset in datasets if datasets.count(dataset) > 1})
-    return [Problem(name, repeated, "one entry a dataset")] if repeated else []
+    return [Problem(name, repeated, "one entry per dataset")] if repeated else []
 
 
 def rules_to_text(rules: tuple[UploadRule, ...]) -> str:
-    """The rules as an environment variable carries them."""
+    """Return the rules as text for an environment variable.
+
+    >>> rules_to_text((UploadRule("flights", "window", 300),))
+    '[{"dataset":"flights","mode":"window","window_seconds":300}]'
+    """
     return json.dumps(
         [
             {
@@ -76,7 +83,7 @@ def rules_from_text(text: str) -> tuple[UploadRule, ...]:
     """Read what `rules_to_text` wrote.
 
     Raises:
-        InvalidInputError: with every problem there is.
+        InvalidInputError: with every problem.
     """
     try:
         data = json.loads(text)
@@ -95,33 +102,38 @@ class _Rules:
 
 @dataclass(frozen=True)
 class ObjectVersion:
-    """One upload of one object; `key` is relative to the dataset's prefix, `size` is in bytes."""
+    """One upload of one object."""
 
     key: str
+    """Key relative to the dataset's prefix."""
     version_id: str
-    """Empty where the bucket gives none, or where a marker named the key and not a version of it."""
+    """Empty if the bucket has no versions, or if a marker named only the key."""
     etag: str
     size: int
+    """Size in bytes."""
     sequencer: str = ""
-    """Orders the uploads of one key, as S3 says."""
+    """S3's sequencer, which orders the uploads of one key."""
 
     @property
     def identity(self) -> str:
-        """What tells this upload from any other of the same key."""
+        """Text that distinguishes this upload from others of the same key."""
         return self.version_id or f"sequencer:{self.sequencer}"
 
 
 @dataclass(frozen=True)
 class UploadManifest:
-    """Exactly what one execution scores, written before it is started and never changed."""
+    """The objects that one execution scores.
+
+    It is written before the execution starts and never changes.
+    """
 
     dataset: str
     origin: Literal["marker", "window"]
     objects: tuple[ObjectVersion, ...]
     """Each key once."""
     superseded: tuple[ObjectVersion, ...] = ()
-    """Uploads of the same window that a later one of the same key replaced."""
+    """Uploads of the window that a later upload of the same key replaced."""
     marker: str = ""
     """Key of the marker, relative to the dataset's prefix."""
     problems: tuple[str, ...] = ()
-    """Why the marker names nothing that could be scored; the plan refuses the execution with these."""
+    """Why the marker names nothing to score. The plan refuses the execution with these reasons."""

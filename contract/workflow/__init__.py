@@ -1,1 +1,1 @@
-"""Requests, the messages between the workflow's states, and the summary."""
+"""Requests, the messages between the workflow's states, and the summary of an execution."""

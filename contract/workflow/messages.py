@@ -1,4 +1,7 @@
-"""What passes between the workflow's states: small, pointers instead of lists (a state holds at most 256 KB)."""
+"""Messages between the workflow's states.
+
+They hold pointers instead of lists, because a state holds at most 256 KB.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,10 +12,14 @@ from contract.status import ExecutionStatus, FailureKind
 
 
 def path_of(cls: type, field: str, *, at: str = "$") -> str:
-    """The JSONPath of a message's field, so that the workflow cannot name a field that is not there.
+    """Return the JSONPath of a message's field, so that the workflow cannot name a field that does
+    not exist.
+
+    >>> path_of(JobPointer, "job_id", at="$.plan")
+    '$.plan.job_id'
 
     Raises:
-        AttributeError: when the message has no such field.
+        AttributeError: if the message has no such field.
     """
     if field not in {known.name for known in dataclasses.fields(cls)}:
         raise AttributeError(f"{cls.__name__} has no field {field!r}")
@@ -21,7 +28,10 @@ def path_of(cls: type, field: str, *, at: str = "$") -> str:
 
 @dataclass(frozen=True)
 class PlanInput:
-    """To PrepareTraining and PlanTraining. `request` is the execution's input as the caller wrote it."""
+    """Input of PrepareTraining and PlanTraining.
+
+    `request` is the execution's input as the caller wrote it.
+    """
 
     execution_id: str
     execution_arn: str
@@ -31,25 +41,27 @@ class PlanInput:
 
 @dataclass(frozen=True)
 class ExecutionPlanInput(PlanInput):
-    """To PlanExecution."""
+    """Input of PlanExecution."""
 
     training: Any = None
-    """The `TrainingOrder` when this execution has trained first, with the `failure` that a Catch added to it."""
+    """The `TrainingOrder` if the execution trained first, with a `failure` if a Catch added one."""
 
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """From PrepareTraining, to RunTraining: the training execution that a scoring execution starts first."""
+    """Message from PrepareTraining to RunTraining: the training execution that a scoring execution
+    starts first."""
 
     name: str
-    """The same however often it is asked, so that a doubled call starts one execution."""
+    """Name of the training execution. It is always the same, so that repeated calls start only
+    one."""
     input: Any
-    """A `training_request.TrainingRequest` as JSON."""
+    """Request of the training execution: a `TrainingRequest` as JSON."""
 
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """From PlanExecution or PlanTraining, to the Map."""
+    """Message from PlanExecution or PlanTraining to the Map."""
 
     execution_id: str
     jobs_bucket: str
@@ -61,20 +73,21 @@ class ExecutionPlan:
 
 @dataclass(frozen=True)
 class JobPointer:
-    """One item of jobs.json, and the input of RecordAttempt, VerifyOutput and RegisterModelVersion."""
+    """Item of jobs.json, and input of RecordAttempt, VerifyOutput and RegisterModelVersion."""
 
     execution_id: str
     job_id: str
     attempt: int
-    """From 1: the attempt that is to be opened, or that has just ended."""
+    """Number, from 1, of the attempt to open or of the one that has just ended."""
 
 
 @dataclass(frozen=True)
 class AttemptPlan:
-    """From RecordAttempt, to RunProcessingJob."""
+    """Message from RecordAttempt to RunProcessingJob."""
 
     nothing_left: bool
-    """Every pinned object is committed already, so no processing job is needed (one without input would fail)."""
+    """Whether every pinned object is committed already. No job is needed then; one without input
+    would fail."""
     sagemaker_job_name: str
     spec_uri: str
     data_manifest_uri: str
@@ -87,36 +100,42 @@ class AttemptPlan:
     volume_size_gb: int
     max_runtime_seconds: int
     image_uri: str = ""
-    """The image variant that serves the job's models; only a record of before there were variants has none."""
+    """Image variant that serves the job's models. Only records older than the variants have
+    none."""
 
 
 @dataclass(frozen=True)
 class TrainingAttemptPlan:
-    """From RecordAttempt, to RunTrainingJob. What differs in its fields between jobs is whole: a path cannot leave a
-    field out."""
+    """Message from RecordAttempt to RunTrainingJob.
+
+    A value whose fields differ between jobs is one field here, because a JSONPath cannot leave a
+    field out.
+    """
 
     training_job_name: str
     channels: tuple[Mapping[str, Any], ...]
-    """InputDataConfig."""
+    """The request's InputDataConfig."""
     hyperparameters: Mapping[str, str]
-    """Those of SageMaker's own script convention; a trainer's are in its spec."""
+    """Hyperparameters of SageMaker's script convention. Those of a trainer are in its spec."""
     output_uri: str
     checkpoints_uri: str
     instance_type: str
     volume_size_gb: int
     spot: bool
     stopping_condition: Mapping[str, int]
-    """StoppingCondition: with spot it has MaxWaitTimeInSeconds, without it must not."""
+    """The request's StoppingCondition. It has MaxWaitTimeInSeconds for spot training only."""
     longest_seconds: int
-    """How long the job may take, waits for spot capacity included."""
+    """Longest time that the job may take, in seconds, including waits for spot capacity."""
     image_uri: str = ""
-    """The image variant that serves the framework of the model that is trained."""
+    """Image variant that serves the framework of the trained model."""
 
 
 @dataclass(frozen=True)
 class AttemptFailure:
-    """To ClassifyFailure. `failure` is what a Catch caught, as it is: whether Step Functions gives a Cause with every
-    error is not documented, and a path that leads nowhere would fail the state that must not fail.
+    """Input of ClassifyFailure. `failure` is what a Catch caught, unchanged.
+
+    It is not documented whether Step Functions gives every error a Cause. A path to a missing field
+    would fail the state that must not fail.
     """
 
     execution_id: str
@@ -139,7 +158,10 @@ class AttemptFailure:
 
 @dataclass(frozen=True)
 class FailureDecision:
-    """From ClassifyFailure. Its first three fields are the `JobPointer` of the next attempt, if there is one."""
+    """Message from ClassifyFailure.
+
+    Its first three fields are the `JobPointer` of the next attempt, if any.
+    """
 
     execution_id: str
     job_id: str
@@ -152,14 +174,20 @@ class FailureDecision:
 
 @dataclass(frozen=True)
 class JobResult:
-    """From VerifyOutput or RegisterModelVersion. Small, because the Map collects one from each job."""
+    """Message from VerifyOutput or RegisterModelVersion.
+
+    It is small, because the Map collects one per job.
+    """
 
     job_id: str
 
 
 @dataclass(frozen=True)
 class SummaryInput:
-    """To SummarizeExecution. `state` is the last one: the plan or `request`, and `failure` when a Catch led here."""
+    """Input of SummarizeExecution.
+
+    `state` is the last state: the plan or `request`, and `failure` after a Catch.
+    """
 
     execution_id: str
     execution_arn: str
@@ -168,20 +196,21 @@ class SummaryInput:
 
 
 REQUEST_FIELD = "request"
-"""Where the first state puts the execution's input, which may be any JSON, so that a failure fits beside it."""
+"""Field for the execution's input, which may be any JSON; a failure can then be added as another
+field."""
 
 TRAINING_FIELD = "training"
-"""Where PrepareTraining puts its `TrainingOrder`; empty where the request asks for no training."""
+"""Field for the `TrainingOrder` of PrepareTraining; empty if the request asks for no training."""
 
 FAILURE_FIELD = "failure"
-"""Where a Catch puts `{"Error": …, "Cause": …}`."""
+"""Field for the `{"Error": …, "Cause": …}` of a Catch."""
 
 
 @dataclass(frozen=True)
 class ExecutionOutcome:
-    """From SummarizeExecution, to the last states."""
+    """Message from SummarizeExecution to the last states."""
 
     status: ExecutionStatus
     summary_uri: str
     cause: str
-    """Why it did not succeed and what to do; empty when it did."""
+    """Why the execution did not succeed, and what to do; empty if it succeeded."""

@@ -1,4 +1,7 @@
-"""The scoring request: the input of an execution. `{}` scores every enabled model on its own dataset."""
+"""The scoring request: the input of an execution.
+
+`{}` scores every enabled model on its own dataset.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -58,7 +61,8 @@ class ModelFilter:
 
 @dataclass(frozen=True)
 class TrainFirst:
-    """Asks an execution to train models first, and to score with the versions that were promoted."""
+    """Asks an execution to train models first, and to score with the versions that were
+    promoted."""
 
     models: tuple[str, ...] | None = field(
         default=None,
@@ -105,7 +109,10 @@ class ExecutionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionRequest(ExecutionOptions):
-    """A scoring request. Every field is optional; None means: as the model's record or the stage's settings say."""
+    """A scoring request.
+
+    Every field is optional; None means: as the model's record or the stage's settings say.
+    """
 
     models: tuple[str, ...] | ModelFilter | None = field(
         default=None,
@@ -121,7 +128,7 @@ class ExecutionRequest(ExecutionOptions):
         default=None, metadata=describe("SageMaker instance type, such as ml.m5.xlarge.", check=INSTANCE_TYPE)
     )
     instance_count: int | None = field(
-        default=None, metadata=describe("Instances per job.", check=Range(1, 100, "instances a job"))
+        default=None, metadata=describe("Instances per job.", check=Range(1, 100, "instances per job"))
     )
     models_per_job: int | None = field(
         default=None,

@@ -1,4 +1,4 @@
-"""summary.json: how an execution ended, job by job."""
+"""The summary of an execution (`summary.json`): how it ended, job by job."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,21 +21,22 @@ class JobSummary:
     rows_scored: int
     rows_quarantined: int
     seconds: float
-    """From the opening of the first attempt to the end of the job, waits included."""
+    """Seconds from the start of the first attempt to the end of the job, including waits."""
     predictions_uris: tuple[str, ...]
-    """One prefix a model; empty unless the job succeeded."""
+    """One prefix per model; empty unless the job succeeded."""
     failure_kind: FailureKind | None = None
     reason: str = ""
     outcome: str = ""
-    """What came of a training job: whether its version was promoted, and why."""
+    """Result of a training job: whether its version was promoted, and why."""
     quarantine_uris: tuple[str, ...] = ()
-    """One prefix a model; empty unless the job succeeded and quarantined rows."""
+    """One prefix per model; empty unless the job succeeded and quarantined rows."""
     duplicate_keys: int = 0
-    """Rows whose key columns repeat those of an earlier row of the same object, over all models."""
+    """Rows with the same key as an earlier row of the same object, summed over all models."""
     null_keys: int = 0
-    """Rows with a null in a key column."""
+    """Rows with a null in a key column, summed over all models."""
     notes: tuple[str, ...] = ()
-    """What people must know of how the models were loaded: warnings of their libraries, accelerators, custom code."""
+    """What people must know about how the models were loaded: library warnings, accelerators,
+    custom code."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ExecutionSummary:
     started_at: str
     ended_at: str
     reason: str
-    """Why the execution did not succeed and what to do; empty when it did."""
+    """Why the execution did not succeed, and what to do; empty if it succeeded."""
     jobs_total: int
     jobs_succeeded: int
     jobs_failed: int
@@ -60,4 +61,4 @@ class ExecutionSummary:
     training_execution_id: str = ""
     """The training execution that this one started first."""
     training_failure: str = ""
-    """Why that training did not succeed, where this execution scored all the same."""
+    """Why the training did not succeed, if this execution scored nevertheless."""

@@ -13,7 +13,10 @@ from contract.workflow.scoring_request import ExecutionOptions, ModelIds
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRequest(ExecutionOptions):
-    """A training request. Every field is optional; None means: as the recipes or the stage's settings say."""
+    """A training request.
+
+    Every field is optional; None means: as the recipes or the stage's settings say.
+    """
 
     models: tuple[str, ...] | None = field(
         default=None,

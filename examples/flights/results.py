@@ -1,4 +1,4 @@
-"""Reads what the fleet predicted, and checks that no flight was left out or scored twice."""
+"""Read the fleet's predictions, and check that every flight was scored exactly once per model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +22,11 @@ _SHOWN = ("time_hour", CARRIER, "flight", ORIGIN, "dest", "dep_delay", "arr_dela
 
 
 class PredictionsError(Exception):
-    """Predictions are missing, doubled or not what the flights are."""
+    """Predictions are missing, repeated, invalid, or of other flights."""
 
 
 def download(s3: Any, bucket: str, prefixes: Iterable[str], folder: Path) -> int:
-    """Copy all predictions below the prefixes to the folder, with their keys as paths; returns the number of files."""
+    """Copy all predictions below the prefixes to the folder, by key; return the number of files."""
     pages = [
         page
         for prefix in prefixes
@@ -45,7 +45,7 @@ def download(s3: Any, bucket: str, prefixes: Iterable[str], folder: Path) -> int
 
 
 def read_predictions(folder: Path, group: Group, execution_id: str) -> pa.Table:
-    """`flight_id` and `probability_late` of one model's predictions, as `download` left them.
+    """Return `flight_id` and `probability_late` of one model's downloaded predictions.
 
     Raises:
         PredictionsError: when the model has none.
@@ -53,15 +53,15 @@ def read_predictions(folder: Path, group: Group, execution_id: str) -> pa.Table:
     files = sorted((folder / layout.output_key(group.name, group.name, execution_id, "")).glob("*.parquet"))
     if not files:
         raise PredictionsError(f"There are no predictions of {group.name} in {folder}.")
-    # The folders' names are not columns here: one model's files are read alone.
+    # partitioning=None: the names of the folders must not become columns.
     return pa.concat_tables(pq.read_table(file, columns=[KEY, LATE], partitioning=None) for file in files)
 
 
 def check_predictions(flights: pa.Table, predictions: Mapping[Group, pa.Table]) -> None:
-    """Every flight once by its carrier's model and once by its airport's, each with a probability.
+    """Check that each flight has one probability by its carrier's model and one by its airport's.
 
     Raises:
-        PredictionsError: naming the models that are wrong, all of them.
+        PredictionsError: with the problems of all models.
     """
     wrong: list[str] = []
     for group, table in predictions.items():
@@ -70,7 +70,7 @@ def check_predictions(flights: pa.Table, predictions: Mapping[Group, pa.Table]) 
         if not np.array_equal(scored, np.sort(expected)):
             missing, extra = np.setdiff1d(expected, scored).size, np.setdiff1d(scored, expected).size
             doubled = scored.size - np.unique(scored).size
-            wrong.append(f"{group.name}: {missing:,} flights missing, {doubled:,} doubled, {extra:,} of somebody else")
+            wrong.append(f"{group.name}: {missing:,} flights missing, {doubled:,} repeated, {extra:,} of other models")
         chances = table[LATE].to_numpy()
         outside = int(np.count_nonzero(~((chances >= 0) & (chances <= 1))))
         if outside:
@@ -87,7 +87,7 @@ def check_predictions(flights: pa.Table, predictions: Mapping[Group, pa.Table]) 
 def fleet_table(
     fleet: Sequence[TrainedModel], predictions: Mapping[Group, pa.Table], seconds: Mapping[str, float | None]
 ) -> Table:
-    """One line a model: what it scored, how often it says late, and how good it was on flights it had not seen."""
+    """Return one line per model: rows scored, share predicted late, and validation metrics."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column("model")
     for name in ("rows", "predicted late", "held-out AUC", "held-out flights", "seconds"):
@@ -97,7 +97,7 @@ def fleet_table(
         late = float(np.mean(rows[LATE].to_numpy() > _THRESHOLD))
         taken = seconds.get(model.group.name)
         table.add_row(
-            model.group.name + (" *" if model.lesson.borrows else ""),
+            model.group.name + (" *" if model.training_set.uses_other_carriers else ""),
             f"{rows.num_rows:,}",
             f"{late:.1%}",
             f"{model.auc:.3f}",
@@ -108,10 +108,10 @@ def fleet_table(
 
 
 def sample_table(flights: pa.Table, predictions: Mapping[Group, pa.Table], flight_ids: Sequence[int]) -> Table:
-    """Some flights, joined by their key with what their carrier's and their airport's model said."""
+    """Return a table of some flights with the predictions of both of their models."""
     by_carrier, by_origin = _by_key(predictions, CARRIER), _by_key(predictions, ORIGIN)
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    # Headings of two lines let the table fit into 80 columns.
+    # Headings of two lines make the table fit into 80 columns.
     for name in (*_SHOWN, "carrier's_model", "airport's_model"):
         number = name.endswith(("_delay", "_model"))
         heading = name.replace("_", "\n") if number else name

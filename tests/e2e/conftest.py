@@ -20,7 +20,7 @@ UPLOADS = [
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Yield a stage that is deployed once from the synthesized templates, with waits 100 times shorter."""
+    """Yield a stage deployed from the synthesized templates, with waits 100 times shorter."""
     folder = tmp_path_factory.mktemp("stage")
     with EmbeddedAws(time_scale=0.01) as aws:
         assembly = synthesize(ROOT / "app.py", folder / "cdk.out", {"fleetscore.uploads": UPLOADS})

@@ -1,4 +1,7 @@
-"""Models that fail on purpose. They are pickled by value, because the container lacks this module."""
+"""Models that fail on purpose.
+
+They are pickled by value, because the container lacks this module.
+"""
 
 import os
 import signal
@@ -49,7 +52,7 @@ class Gate:
 
 
 class KillsInstanceOnce:
-    """A model that kills its instance at a row with `FATAL_VISITS`, once another object is committed.
+    """A model that kills its instance at a fatal row, once another object is committed.
 
     It also kills the supervisor: otherwise the container would retry with another worker.
     """

@@ -15,6 +15,7 @@ from pyarrow import parquet
 from cli.commands.registration import draft_of, register
 from cli.documents.artifact import inspect_artifact
 from cli.documents.recipe_document import read_recipe
+from cli.failures import ExitStatus
 from cli.main import fleetscore
 from cli.record_options import given_fields
 from contract.catalog.model_formats import METHODS_OF_FORMAT
@@ -54,6 +55,11 @@ def test_record_reference_explains_every_field_of_a_version(field: str) -> None:
 )
 def test_models_document_names_every_command(command: str) -> None:
     assert re.search(rf"fleetscore models {command}\b|--{command}\b", text_of("docs/learn/models.md"))
+
+
+@pytest.mark.parametrize("status", ExitStatus)
+def test_command_reference_explains_every_exit_status(status: ExitStatus) -> None:
+    assert f"| {int(status)} | {status.meaning} |" in text_of("docs/reference/command.md")
 
 
 @pytest.mark.parametrize("format_", METHODS_OF_FORMAT)
@@ -130,6 +136,19 @@ def anchors_of(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+def test_code_refers_to_documents_that_exist() -> None:
+    folders = ("app.py", "cdk.json", "Makefile", "cli", "contract", "embedded", "examples", "infra", "lambdas")
+    files = [path for name in (*folders, "inference_container", "tests") for path in code_files(ROOT / name)]
+    named = {match for path in files for match in re.findall(r"\bdocs/[\w/-]+\.(?:md|json)\b", path.read_text())}
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def code_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return [file for suffix in ("*.py", "Dockerfile*") for file in path.rglob(suffix)]
+
+
 def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
     for command in ("make demo", "make test"):
         assert f"```\n{command}\n```" in text_of("README.md")
@@ -148,6 +167,7 @@ def test_architecture_document_lists_every_folder() -> None:
     [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/reference/command.md",
         "docs/reference/embedded-aws.md",
         "docs/learn/first-model.md",
         "docs/operate/deploy.md",

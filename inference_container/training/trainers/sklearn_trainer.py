@@ -15,7 +15,7 @@ import pyarrow as pa
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from contract.training.hyperparameters import parse
+from contract.training.hyperparameters import parse_hyperparameters
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ModelError, ScoringError, one_line
@@ -146,7 +146,7 @@ class _Table:
 
 def _fit(spec: TrainingSpec, table: _Table) -> tuple[Any, int | None]:
     """Return the fitted estimator or pipeline, and its best round from 0 if it trains in rounds."""
-    values, _ = parse("sklearn", spec.estimator, spec.task, spec.hyperparameters)
+    values, _ = parse_hyperparameters("sklearn", spec.estimator, spec.task, spec.hyperparameters)
     preparation, estimator = make_preparation(spec), make_estimator(spec, values)
     frame, labels = table.frames[False], table.labels[False]
     missing = [name for name in frame.columns if frame[name].isna().all()]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contract.training.hyperparameters import EARLY_STOPPING, Value, parse
+from contract.training.hyperparameters import EARLY_STOPPING, Value, parse_hyperparameters
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
@@ -70,7 +70,7 @@ def train(job: TrainingContext) -> TrainingResult:
     dataset = TrainingData(spec, job.record, job.train, job.validation, threads=job.cores)
     found = dataset.summarize_labels()
     job.interruption.check()
-    values, _ = parse("xgboost", None, spec.task, spec.hyperparameters)
+    values, _ = parse_hyperparameters("xgboost", None, spec.task, spec.hyperparameters)
     _refuse_labels(spec, found, values)
     _refuse_size(spec, found, values)
     log_event("training_started", rows_trained=found.rows_trained, rows_held_out=found.rows_held_out)

@@ -20,7 +20,7 @@ DATASET = "lifecycle"
 
 @pytest.fixture(scope="module")
 def models(stage: Stage) -> Iterator[dict[str, Any]]:
-    """Register two versions of the model `lifecycle`, the second one current, and upload its dataset."""
+    """Register two versions of the model `lifecycle`, and upload its dataset."""
     trained = {"1": train_xgboost(1), "2": train_xgboost(2)}
     stage.put_dataset(DATASET, {"a.parquet": people(50, 5)})
     for version, model in trained.items():

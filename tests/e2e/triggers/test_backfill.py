@@ -29,7 +29,7 @@ def catalog(stage: Stage) -> None:
 
 
 def backfill(stage: Stage, *models: str, at_once: int = 2) -> tuple[dict[str, Outcome], list[tuple[str, str]], int]:
-    """Run a backfill; return outcomes by dataset, the progress reports, and the highest concurrency."""
+    """Run a backfill; return outcomes by dataset, progress reports, and the concurrency."""
     told: list[tuple[str, str]] = []
     running: set[str] = set()
     most = 0

@@ -75,7 +75,7 @@ def test_every_change_of_status_is_announced(stage: Stage, catalog: None, listen
 
 
 def waiting(stage: Stage, name: str, request: dict[str, Any]) -> str:
-    """Start a workflow that starts Fleetscore's and waits for its answer; return the execution's ARN."""
+    """Start a workflow that starts Fleetscore's and waits; return its execution's ARN."""
     workflow = stage.client("stepfunctions")
     iam = stage.client("iam")
     trust = {"Principal": {"Service": "states.amazonaws.com"}, "Effect": "Allow", "Action": "sts:AssumeRole"}

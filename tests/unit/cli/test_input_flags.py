@@ -48,7 +48,7 @@ def test_options_that_cannot_be_are_refused_with_all_else(tmp_path: Path) -> Non
     with pytest.raises(InvalidInputError) as refused:
         parse_register(words).document()
     text = str(refused.value)
-    for part in ("csv_delimiter: got '||'", "csv_columns: got ['age']", "Say csv_header: false", "method: got 'guess'"):
+    for part in ("csv_delimiter: got '||'", "csv_columns: got ['age']", "csv_header to false", "method: got 'guess'"):
         assert part in text
 
 

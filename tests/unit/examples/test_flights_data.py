@@ -1,3 +1,5 @@
+"""The flights are complete, and are written as one dataset per carrier and airport."""
+
 import importlib.metadata
 from pathlib import Path
 
@@ -24,7 +26,7 @@ def flights() -> pa.Table:
     return read_flights()
 
 
-def test_every_flight_has_a_key_and_nulls_are_real(flights: pa.Table) -> None:
+def test_every_flight_has_a_key_and_na_becomes_null(flights: pa.Table) -> None:
     assert flights.num_rows == FLIGHTS
     assert flights[KEY].type == pa.int64()
     assert (flights[KEY][0].as_py(), flights[KEY][-1].as_py()) == (0, FLIGHTS - 1)
@@ -44,7 +46,7 @@ def test_there_are_sixteen_carriers_and_three_airports(flights: pa.Table) -> Non
     assert carriers[0].name == "flights-9e"
 
 
-def test_there_is_one_object_a_carrier_and_month_and_no_flight_is_lost(flights: pa.Table, tmp_path: Path) -> None:
+def test_each_carrier_has_one_object_per_month_and_no_flight_is_lost(flights: pa.Table, tmp_path: Path) -> None:
     counts = write_datasets(flights, tmp_path)
     assert sum(counts.values()) == 2 * FLIGHTS
     objects = dict(objects_of(tmp_path))
@@ -58,7 +60,7 @@ def test_there_is_one_object_a_carrier_and_month_and_no_flight_is_lost(flights: 
     assert len(set(ids)) == len(ids) == counts[Group(ORIGIN, "LGA")]
 
 
-def test_a_flight_without_an_airport_is_missed(flights: pa.Table, tmp_path: Path) -> None:
+def test_a_flight_without_an_airport_is_detected(flights: pa.Table, tmp_path: Path) -> None:
     some = flights.slice(0, 10)
     position = some.schema.get_field_index(ORIGIN)
     lost = some.set_column(position, ORIGIN, pa.array([None, *some[ORIGIN].to_pylist()[1:]]))

@@ -1,3 +1,5 @@
+"""Missing, repeated and invalid predictions are detected."""
+
 import io
 from pathlib import Path
 
@@ -43,26 +45,26 @@ def test_complete_predictions_pass() -> None:
 @pytest.mark.parametrize(
     ("group", "table", "words"),
     [
-        (Group(CARRIER, "AA"), scored(0), "flights-aa: 1 flights missing, 0 doubled"),
-        (Group(CARRIER, "UA"), scored(1, 1), "flights-ua: 0 flights missing, 1 doubled"),
-        (Group(ORIGIN, "LGA"), scored(1), "flights-from-lga: 1 flights missing, 0 doubled, 1 of somebody else"),
+        (Group(CARRIER, "AA"), scored(0), "flights-aa: 1 flights missing, 0 repeated"),
+        (Group(CARRIER, "UA"), scored(1, 1), "flights-ua: 0 flights missing, 1 repeated"),
+        (Group(ORIGIN, "LGA"), scored(1), "flights-from-lga: 1 flights missing, 0 repeated, 1 of other models"),
         (Group(ORIGIN, "LGA"), scored(2, chance=1.5), "flights-from-lga: 1 predictions are not a probability"),
         (Group(ORIGIN, "LGA"), scored(2, chance=float("nan")), "not a probability"),
     ],
 )
-def test_predictions_that_are_not_complete_are_named(group: Group, table: pa.Table, words: str) -> None:
+def test_models_with_incomplete_predictions_are_named(group: Group, table: pa.Table, words: str) -> None:
     with pytest.raises(PredictionsError, match=words):
         check_predictions(FLIGHTS, {**all_scored(), group: table})
 
 
-def test_a_model_that_is_missing_altogether_is_found() -> None:
+def test_a_missing_model_is_detected() -> None:
     predictions = all_scored()
     del predictions[Group(CARRIER, "UA")]
     with pytest.raises(PredictionsError, match="by carrier: 2 predictions, expected one of each of 3 flights"):
         check_predictions(FLIGHTS, predictions)
 
 
-def test_one_models_predictions_are_read_from_all_objects_of_the_execution(tmp_path: Path) -> None:
+def test_predictions_are_read_from_all_objects_of_one_execution(tmp_path: Path) -> None:
     for execution_id in ("e", "another"):
         folder = tmp_path / "dataset=flights-aa" / "model_id=flights-aa" / f"execution_id={execution_id}"
         folder.mkdir(parents=True)
@@ -73,7 +75,7 @@ def test_one_models_predictions_are_read_from_all_objects_of_the_execution(tmp_p
         read_predictions(tmp_path, Group(CARRIER, "UA"), "e")
 
 
-def test_flights_stand_beside_what_both_models_say() -> None:
+def test_sample_table_shows_the_predictions_of_both_models() -> None:
     console = Console(file=io.StringIO(), width=80)
     console.print(sample_table(FLIGHTS, all_scored(), [1]))
     assert isinstance(console.file, io.StringIO)

@@ -168,7 +168,7 @@ def test_problems_of_all_upload_rules_are_reported_together() -> None:
 
 def test_upload_rules_have_unique_datasets_and_a_size_limit() -> None:
     rule = {"dataset": "orders", "mode": "marker"}
-    assert "one entry a dataset" in problems(context(uploads=[rule, rule]))["uploads"]
+    assert "one entry per dataset" in problems(context(uploads=[rule, rule]))["uploads"]
     many = [{"dataset": f"orders-{number}", "mode": "marker"} for number in range(100)]
     assert "at most 3,000 bytes" in problems(context(uploads=many))["uploads"]
     settings = settings_from_context(context(uploads='[{"dataset": "a", "mode": "window", "window_seconds": 60}]'))

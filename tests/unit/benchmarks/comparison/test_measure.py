@@ -19,7 +19,7 @@ subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
 while not burned.exists():
     time.sleep(0.01)
 """
-HOLD = "import time\nheld = bytearray(b'x') * 200_000_000\ntime.sleep(1.5)\n"
+HOLD = "import time\nheld = bytearray(b'x') * 200_000_000\ntime.sleep({seconds})\n"
 READY = "from benchmarks.comparison.measure import mark_ready\nmark_ready()\n"
 
 
@@ -40,7 +40,9 @@ def test_an_orphan_is_terminated_and_its_cpu_time_is_counted(tmp_path: Path, mon
 
 
 def test_peak_memory_is_measured(tmp_path: Path) -> None:
-    assert run(tmp_path, HOLD).peak_bytes > 200_000_000
+    # Samples are rare while the machine is busy, so hold the memory longer if none saw it.
+    peaks = (run(tmp_path, HOLD.format(seconds=seconds)).peak_bytes for seconds in (0.5, 2, 8))
+    assert any(peak > 200_000_000 for peak in peaks)
 
 
 def test_a_failure_keeps_its_exit_status(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contract import codec
 from contract.catalog.model_fields import Feature
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import InvalidInputError
-from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, known, parse
+from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, known_hyperparameters, parse_hyperparameters
 from contract.training.training_spec import (
     DEFAULT_METRIC,
     FORMATS_OF_TRAINER,
@@ -176,7 +176,7 @@ def test_every_task_has_metrics_and_a_default_among_them() -> None:
 def test_every_estimator_has_hyperparameters_and_what_stops_early_is_known() -> None:
     for estimator, tasks in ESTIMATORS.items():
         for task in tasks:
-            assert known("sklearn", estimator, task)
+            assert known_hyperparameters("sklearn", estimator, task)
     assert set(EARLY_STOPPING) <= set(ESTIMATORS) | set(FORMATS_OF_TRAINER)
     assert all(metrics <= set(METRICS) for metrics in EARLY_STOPPING.values())
 
@@ -201,7 +201,7 @@ def test_every_estimator_has_hyperparameters_and_what_stops_early_is_known() -> 
 )
 def test_texts_become_values_strictly(given_text: tuple[str, str | None, str, str], value: object) -> None:
     trainer, estimator, name, text = given_text
-    values, problems = parse(trainer, estimator, "binary", {name: text})
+    values, problems = parse_hyperparameters(trainer, estimator, "binary", {name: text})
     if problems:
         assert str(value) in problems[0].expected
         assert problems[0].field == f"hyperparameters.{name}"
@@ -213,7 +213,7 @@ def test_the_document_names_every_hyperparameter_metric_estimator_and_field() ->
     text = (Path(__file__).parents[4] / "docs/reference/training-container.md").read_text()
     names = {*METRICS, *ESTIMATORS, *TrainingSpec.__dataclass_fields__}
     for task in DEFAULT_METRIC:
-        names |= set(known("xgboost", None, task))
+        names |= set(known_hyperparameters("xgboost", None, task))
         for estimator in ESTIMATORS:
-            names |= set(known("sklearn", estimator, task))
+            names |= set(known_hyperparameters("sklearn", estimator, task))
     assert [name for name in sorted(names) if f"`{name}`" not in text and f"`{name}=" not in text] == []
