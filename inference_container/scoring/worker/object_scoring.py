@@ -10,7 +10,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths
 from scoring.columns.keys import KeyCheck
 from scoring.errors import ScoringError
-from scoring.models import batches_of_usual_size
+from scoring.models import batch_size_factor
 from scoring.outputs.ledger import PreparedCommit, commit
 from scoring.outputs.writers import open_writer
 from scoring.protocol import WorkerSetup
@@ -251,5 +251,5 @@ class ObjectScoring:
 
     def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:
         widest = max((predictor.model.spec.features for predictor in predictors), key=len)
-        factor = max(batches_of_usual_size(predictor.model.loaded) for predictor in predictors)
+        factor = max(batch_size_factor(predictor.model.loaded) for predictor in predictors)
         return rows_per_batch(most, self._source, columns, widest, factor)

@@ -52,7 +52,7 @@ def test_object_not_in_its_declared_format_is_explained(
     assert found["good.parquet"] == ""
     assert found[key].startswith(f"{FailureKind.DATA}: ")
     assert expected in found[key]
-    assert "write it again" in found[key] or "give it the name of what it is" in found[key]
+    assert "write it again" in found[key] or "rename it to match its format" in found[key]
 
 
 def test_each_object_is_compared_with_the_record(job: JobFolder) -> None:
