@@ -1,1 +1,1 @@
-"""Synthesizing the CDK app and deploying what it wrote."""
+"""Synthesis of a CDK app, and deployment of the result, without the CDK CLI."""

@@ -1,4 +1,4 @@
-"""Reads a synthesized cloud assembly: its stacks in the order of their dependencies, and their assets."""
+"""Cloud assemblies: their stacks, in the order of their dependencies, and their assets."""
 
 import json
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from embedded.server.endpoint import Endpoint
 
 
 class AssemblyError(ValueError):
-    """The assembly has something that cannot be deployed here; the text names it."""
+    """The assembly cannot be deployed here. The text names the unsupported part."""
 
 
 @dataclass(frozen=True)
 class FileAsset:
-    """A file, or a folder to be zipped, and the place in S3 that the templates expect it at."""
+    """A file, or a folder to zip, and the S3 object that the templates refer to."""
 
     path: Path
     is_folder: bool
@@ -24,16 +24,18 @@ class FileAsset:
 
 @dataclass(frozen=True)
 class ImageAsset:
+    """A folder with a Dockerfile, and the image URI that the templates refer to."""
+
     directory: Path
     dockerfile: str
     image_uri: str
     arguments: tuple[tuple[str, str], ...] = ()
-    """Of the build, by name."""
+    """Build arguments by name."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack of the assembly, with the assets that must be there before it is deployed."""
+    """A stack, with the assets to publish before its deployment."""
 
     name: str
     template: Path
@@ -43,7 +45,11 @@ class Stack:
 
 
 def read_stacks(assembly: Path, endpoint: Endpoint) -> list[Stack]:
-    """All stacks of the assembly and of the stages in it, each after those that it depends on."""
+    """Return all stacks of an assembly and of its nested stages, each after its dependencies.
+
+    Raises:
+        AssemblyError: The folder is not an assembly, or has an unsupported asset.
+    """
     manifest_file = assembly / "manifest.json"
     if not manifest_file.exists():
         raise AssemblyError(f"{assembly} is not a cloud assembly: it has no manifest.json (synthesize the app first)")
@@ -109,7 +115,7 @@ def _files(asset: dict[str, Any], folder: Path, endpoint: Endpoint) -> list[File
 
 def _images(identity: str, asset: dict[str, Any], folder: Path, endpoint: Endpoint) -> list[ImageAsset]:
     source = asset["source"]
-    # The platform says what the image is built for; here its code runs on this machine as it is.
+    # The platform has no effect: the code runs on this machine.
     unknown = sorted(source.keys() - {"directory", "dockerFile", "dockerBuildArgs", "platform"})
     if unknown:
         raise AssemblyError(f"image asset {identity}: {', '.join(unknown)} cannot be followed without Docker")

@@ -1,4 +1,4 @@
-"""Deploys a synthesized cloud assembly through the CloudFormation API, as the CDK CLI would, without it."""
+"""Deployment of a cloud assembly through the CloudFormation API, as the CDK CLI does it."""
 
 import io
 import time
@@ -14,8 +14,8 @@ from embedded.cdk.assembly import FileAsset, Stack, read_stacks
 from embedded.images.image_store import ImageStore
 from embedded.server.endpoint import Endpoint
 
-# The stack's template says which version of the bootstrap stack it needs, and reads it from here.
 _BOOTSTRAP_VERSION = ("/cdk-bootstrap/hnb659fds/version", "99")
+"""Name and value of the parameter from which templates read the version of the bootstrap stack."""
 _LOOK_EVERY_SECONDS = 0.1
 _STACK_SECONDS = 600.0
 _TEMPLATE_BODY_LIMIT = 51_200
@@ -23,10 +23,13 @@ _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPA
 
 
 class DeployError(RuntimeError):
-    """A stack could not be deployed; the text names each failed resource by its logical id, with the reason."""
+    """A stack could not be deployed.
+
+    The text has the logical id of each failed resource and the reason.
+    """
 
     def __init__(self, stack: str, status: str, failures: list[str]) -> None:
-        super().__init__(f"stack {stack} is {status}: " + ("; ".join(failures) or "no resource says why"))
+        super().__init__(f"stack {stack} is {status}: " + ("; ".join(failures) or "no resource has a reason"))
         self.stack = stack
         self.failures = failures
 
@@ -37,10 +40,20 @@ def deploy(
     images: ImageStore,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, dict[str, str]]:
-    """Create or update every stack of the assembly; the outputs of each, by stack name and output name.
+    """Create or update every stack of an assembly. Stacks that already match their template stay
+    unchanged.
 
-    A stack that already is as its template says is left as it is. Raises `DeployError`, and `AssemblyError` for an
-    assembly that cannot be deployed here.
+    Returns:
+        The outputs of the stacks by stack name and output name.
+
+    Raises:
+        DeployError: A stack could not be deployed.
+        AssemblyError: The assembly cannot be deployed here.
+
+    Example::
+
+        with EmbeddedAws() as aws:
+            deploy(synthesize(Path("app.py"), Path("cdk.out")), aws.endpoint, aws.images)
     """
     stacks = read_stacks(assembly_dir, endpoint)
     _make_bootstrap_resources(endpoint)
@@ -58,12 +71,15 @@ def deploy(
 
 
 def stack_outputs(stack_name: str, endpoint: Endpoint) -> dict[str, str]:
+    """Return the outputs of a deployed stack by name."""
     description = endpoint.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
 
 def _make_bootstrap_resources(endpoint: Endpoint) -> None:
-    """What `cdk bootstrap` leaves that templates ask for; a real bootstrap's own version number stays."""
+    """Create the parameter that `cdk bootstrap` creates, unless a real bootstrap has already done
+    so.
+    """
     ssm = endpoint.client("ssm")
     name, version = _BOOTSTRAP_VERSION
     if not ssm.get_parameters(Names=[name])["Parameters"]:
@@ -77,7 +93,7 @@ def _publish(asset: FileAsset, endpoint: Endpoint) -> None:
     except ClientError:
         s3.create_bucket(Bucket=asset.bucket)
     try:
-        # The key is a digest of the content: what is there is the same.
+        # The key is a digest of the content, so an existing object is the same.
         s3.head_object(Bucket=asset.bucket, Key=asset.key)
     except ClientError:
         body = _zipped(asset.path) if asset.is_folder else asset.path.read_bytes()
@@ -107,7 +123,7 @@ def _deploy_stack(stack: Stack, endpoint: Endpoint) -> str:
     }
     status = _status(cloudformation, stack.name)
     if status in ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
-        # What a failed creation leaves can only be deleted.
+        # After a failed creation, a stack can only be deleted.
         cloudformation.delete_stack(StackName=stack.name)
         _wait(cloudformation, stack.name)
         status = None
@@ -136,7 +152,7 @@ def _template(stack: Stack, endpoint: Endpoint) -> dict[str, str]:
         if asset.path.resolve() == stack.template.resolve():
             return {"TemplateURL": f"{endpoint.url}/{asset.bucket}/{asset.key}"}
     raise DeployError(
-        stack.name, "not deployed", [f"the template exceeds {_TEMPLATE_BODY_LIMIT} bytes and is no asset"]
+        stack.name, "not deployed", [f"the template exceeds {_TEMPLATE_BODY_LIMIT} bytes and is not an asset"]
     )
 
 

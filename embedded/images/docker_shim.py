@@ -1,8 +1,11 @@
-"""Stands in for `docker` when the CDK CLI publishes image assets on a machine without Docker.
+"""A stand-in for `docker` with which the CDK CLI publishes image assets on a machine without
+Docker.
 
-The CLI calls the program named by CDK_DOCKER with login, inspect, build, tag and push. Building here means to register
-the build context as the image; nothing is sent anywhere.
+The CLI runs the program that CDK_DOCKER names with login, inspect, build, tag and push. `build`
+registers the build context in the image store, and nothing is sent over the network.
 """
+
+from __future__ import annotations
 
 import argparse
 import os
@@ -10,18 +13,24 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from embedded.cdk.node import Node
 from embedded.images.dockerfile import DockerfileError
 from embedded.images.image_store import ImageNotRegisteredError, ImageStore
-from embedded.server.endpoint import Endpoint
+
+if TYPE_CHECKING:  # each `docker` command is a process, and these imports would slow it down
+    from embedded.cdk.node import Node
+    from embedded.server.endpoint import Endpoint
 
 IMAGES_VARIABLE = "EMBEDDED_AWS_IMAGES"
 _PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 def cdk_environment(endpoint: Endpoint, image_root: Path, node: Node, folder: Path) -> dict[str, str]:
-    """The variables with which the CDK CLI works on the embedded AWS; `folder` takes the stand-in for `docker`."""
+    """Return the variables that point the CDK CLI to an embedded AWS.
+
+    The stand-in for `docker` is written to `folder`.
+    """
     return {
         **endpoint.environment(),
         **node.environment(),
@@ -44,6 +53,7 @@ def _write_program(folder: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one `docker` command and return its exit status."""
     parser = argparse.ArgumentParser(prog="docker", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     login = commands.add_parser("login")
@@ -54,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     build = commands.add_parser("build")
     build.add_argument("--tag", "-t", required=True)
     build.add_argument("--file", "-f", default="Dockerfile")
-    # Without Docker the code runs on this machine, whatever the image is built for.
+    # The platform has no effect: the code runs on this machine.
     build.add_argument("--platform")
     build.add_argument("--build-arg", action="append", default=[])
     build.add_argument("directory", type=Path)
@@ -62,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tag.add_argument("source")
     tag.add_argument("target")
     commands.add_parser("push").add_argument("image")
-    # An option that is not listed ends with status 2 and its name.
+    # An unknown option exits with status 2 and its name.
     given = parser.parse_args(arguments)
     images = ImageStore(Path(os.environ[IMAGES_VARIABLE]))
     try:

@@ -1,12 +1,13 @@
 """Maps a Dockerfile and its build context to a folder and an entry point, without Docker.
 
-Followed are `FROM` with earlier stages, `ARG`, `ENV`, `LABEL`, `WORKDIR`, `COPY` of named files and folders, and
-`ENTRYPOINT` and `CMD` in exec form. `RUN` and `USER` are skipped: the libraries of this machine stand in for those of
-the image, and processes run as the current user. Anything else is refused with its line number, because an image that
-silently lacks a part would fail far from the cause.
+Followed are `FROM` with earlier stages, `ARG`, `ENV`, `LABEL`, `WORKDIR`, `COPY` of named files and
+folders, and `ENTRYPOINT` and `CMD` in exec form. `RUN` and `USER` are skipped: the libraries of
+this machine stand in for those of the image, and processes run as the current user. Anything else
+is refused with its line number, because an image that silently lacks a part would fail far from the
+cause.
 
-The build context is the staged folder of a CDK asset, from which the CDK has already removed the files that
-`.dockerignore` and the asset's `exclude` name.
+The build context is the staged folder of a CDK asset, from which the CDK has already removed the
+files that `.dockerignore` and the asset's `exclude` name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A container image that runs without Docker: its files, its settings, and how a container of it starts."""
+"""A container image without Docker: its files, its settings, and the command of a container."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ML_ROOT = "/opt/ml"
 
 @dataclasses.dataclass(frozen=True)
 class ProcessCommand:
-    """What to hand to the operating system to start a container of an image as a process."""
+    """The process that stands for a container of an image."""
 
     argv: tuple[str, ...]
     environment: dict[str, str]
@@ -25,7 +25,7 @@ class ProcessCommand:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """An image as its Dockerfile describes it; paths in it are the image's own until `command` maps them.
+    """An image as its Dockerfile describes it. Its paths are inside the image; `command` maps them.
 
     `root` is the folder that stands for `/`. All containers of the image share it.
     """
@@ -39,7 +39,9 @@ class Image:
     labels: Mapping[str, str]
 
     def host_path(self, value: str, ml_root: Path | None = None) -> str:
-        """The path on this machine for an absolute path of the image; any other text comes back as it is."""
+        """Return the path on this machine for an absolute path of the image, and any other text
+        unchanged.
+        """
         if not value.startswith("/"):
             return value
         if value == "/":
@@ -60,9 +62,17 @@ class Image:
         ml_root: Path | None = None,
         python: str = sys.executable,
     ) -> ProcessCommand:
-        """How to start a container: `entrypoint` and `arguments` replace the image's as `docker run` would.
+        """Return how to start a container.
 
-        `ml_root` is where `/opt/ml` lies when it has been moved. Raises ValueError when there is nothing to start.
+        Args:
+            entrypoint: Replaces the image's entry point and arguments, as with `docker run`.
+            arguments: Replace the image's arguments.
+            environment: Added to the image's environment.
+            ml_root: Folder that stands for /opt/ml; None means /opt/ml itself.
+            python: Interpreter that stands for the image's Python.
+
+        Raises:
+            ValueError: There is no command to start.
         """
         if entrypoint is not None:
             argv = [*entrypoint, *(arguments or ())]

@@ -1,7 +1,7 @@
 """Container images of one embedded AWS, by image URI.
 
-The store is a folder, so that the server, the deployer and the stand-in for the `docker` command, which are separate
-processes, see the same images. Every change is one rename: a reader sees a whole image or none.
+The store is a folder that the server, the deployment and the stand-in for `docker` share, which are
+separate processes. Every change is one rename, so that readers never see half an image.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 from embedded.images.dockerfile import build
 from embedded.images.image import Image
 
-# Runs in every Python process of an image. An editable install of this project would let the image's code import
-# modules that the Dockerfile did not copy, and such an image would fail only on AWS.
+# Runs at the start of every Python process of an image. With an editable install of this project,
+# the image's code could import modules that the Dockerfile does not copy, and the image would fail
+# only on AWS.
 _SITE_CUSTOMIZE = """\
 import os
 import site
@@ -51,7 +52,7 @@ _hide_editable_installs()
 
 
 class ImageNotRegisteredError(LookupError):
-    """No image has the URI; the text says how to register one."""
+    """No image has the URI. The text says how to register one."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(
@@ -76,11 +77,22 @@ class ImageStore:
         dockerfile: str = "Dockerfile",
         arguments: Mapping[str, str] | None = None,
     ) -> None:
-        """Make `directory`, the build context, with its Dockerfile the image `image_uri`; an older one is replaced.
+        """Register the image of a Dockerfile under an image URI, and replace an older image.
 
-        `arguments` are the build's.
+        Args:
+            image_uri: Name of the image, with or without a tag.
+            directory: Build context.
+            dockerfile: Path of the Dockerfile, relative to `directory`.
+            arguments: Build arguments.
 
-        Raises DockerfileError, naming every line that cannot be run without Docker.
+        Raises:
+            DockerfileError: The Dockerfile has instructions that cannot be followed without Docker.
+
+        Example::
+
+            with EmbeddedAws() as aws:
+                aws.images.register("123456789012.dkr.ecr.us-east-1.amazonaws.com/scoring:1",
+                Path("image"))
         """
         with tempfile.TemporaryDirectory(dir=self._images, prefix=".building-") as building:
             whole = Path(building) / "image"
@@ -89,25 +101,30 @@ class ImageStore:
             (whole / "site" / "sitecustomize.py").write_text(_SITE_CUSTOMIZE, encoding="utf-8")
             (whole / "image.json").write_text(json.dumps(dataclasses.asdict(settings)), encoding="utf-8")
             identity = _digest(whole)
-            # The RUN that compiles bytecode in a real build does not run here, and without it each job compiles anew.
+            # RUN is skipped, so compile the bytecode here. Otherwise each job would compile it
+            # again.
             compileall.compile_dir(whole, quiet=2, stripdir=str(whole), prependdir=str(self._images / identity))
             if not (self._images / identity).exists():
                 try:
                     whole.rename(self._images / identity)
-                except OSError:  # another process was first with the same image
+                except OSError:  # another process has registered the same image
                     if not (self._images / identity).exists():
                         raise
         self._point(image_uri, identity)
 
     def tag(self, source: str, target: str) -> None:
-        """Give the image `source` the further name `target`. Raises ImageNotRegisteredError."""
+        """Register the image `source` under another name, too.
+
+        Raises:
+            ImageNotRegisteredError: There is no image `source`.
+        """
         identity = self._identity(source)
         if identity is None:
             raise ImageNotRegisteredError(source)
         self._point(target, identity)
 
     def resolve(self, image_uri: str) -> Image | None:
-        """The image of that URI (`:latest` where it has no tag), or None."""
+        """Return the image of a URI, whose default tag is `latest`; None if there is none."""
         identity = self._identity(image_uri)
         if identity is None:
             return None

@@ -1,4 +1,4 @@
-"""Which Python stands for what an image installs: RUN is not executed here, so libraries must be on this machine."""
+"""Interpreters of image variants, whose libraries must be on this machine because RUN is skipped."""
 
 import os
 from collections.abc import Mapping
@@ -7,24 +7,29 @@ from pathlib import Path
 from embedded.images.image import Image
 
 PYTHONS_VARIABLE = "EMBEDDED_AWS_PYTHONS"
-"""`tensorflow=/path/to/python,pytorch=/path/to/python`: one interpreter an image variant."""
+"""Variable with one interpreter per image variant:
+`tensorflow=/path/to/python,pytorch=/path/to/python`.
+"""
 VARIANT_LABEL = "fleetscore.variant"
 _OWN = ("", "core")
-"""What the libraries of this environment stand for."""
+"""Variants whose libraries are in this environment."""
 
 
 def read_pythons(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The interpreters that the environment names, one a variant.
+    """Return the interpreters that the environment names, by variant.
+
+    >>> read_pythons({"EMBEDDED_AWS_PYTHONS": "shell=/bin/sh"})
+    {'shell': '/bin/sh'}
 
     Raises:
-        ValueError: when the variable is not of that form, or names no program.
+        ValueError: The variable is malformed, or names a program that does not exist.
     """
     pythons: dict[str, str] = {}
     for item in filter(None, variables.get(PYTHONS_VARIABLE, "").split(",")):
         variant, equals, path = item.strip().partition("=")
         if not variant or not equals or not os.access(path, os.X_OK) or Path(path).is_dir():
             raise ValueError(
-                f"{PYTHONS_VARIABLE} has {item!r}, expected variant=path of a Python that is there, such as "
+                f"{PYTHONS_VARIABLE} has {item!r}, expected variant=path of an existing Python, such as "
                 "pytorch=/home/me/.venv-frameworks/bin/python"
             )
         pythons[variant] = path
@@ -32,10 +37,10 @@ def read_pythons(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def python_for(image: Image, pythons: Mapping[str, str], own: str) -> str:
-    """The interpreter that runs an image; `own` is this environment's.
+    """Return the interpreter of an image; `own` is that of this environment.
 
     Raises:
-        ValueError: when none has been named for the image's variant.
+        ValueError: The image's variant has no interpreter.
     """
     variant = image.labels.get(VARIANT_LABEL, "")
     if variant in pythons:

@@ -181,7 +181,7 @@ def _filled_in(text: str, arn: str, scheduled: datetime) -> str:
 
 
 def _delay(record: Record, scheduled: datetime) -> timedelta:
-    """Return the delay within the flexible window, always the same for the same schedule and time."""
+    """Return the delay within the flexible window. It depends on schedule and time only."""
     window = record.get("FlexibleTimeWindow") or {}
     if window.get("Mode") != "FLEXIBLE":
         return timedelta()

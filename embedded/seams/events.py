@@ -8,7 +8,9 @@ from typing import Any
 
 
 def install_event_conditions() -> None:
-    """Give policies the condition keys `events:source` and `events:detail-type` of a PutEvents request."""
+    """Give policies the condition keys `events:source` and `events:detail-type` of a PutEvents
+    request.
+    """
     from ministack.core import iam_actions
 
     ministack_context = iam_actions.request_tag_context

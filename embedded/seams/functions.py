@@ -15,8 +15,8 @@ _REPORT = (
     '"requestId": getattr(context, "aws_request_id", ""), '
     '"stackTrace": traceback.format_tb(e.__traceback__)}}}'
 )
-# On AWS a function sees its package, its layers and the runtime. Without this, an editable install of
-# this project in the server's environment would let it import modules that were not packaged.
+# On AWS a function sees its package, its layers and the runtime. Without this, an editable install
+# of this project in the server's environment would let it import modules that were not packaged.
 _ONLY_WHAT_WAS_DEPLOYED = """
 import os as _os, sys as _sys
 _roots = (_sys.prefix, _sys.base_prefix, _os.path.dirname(_os.__file__))

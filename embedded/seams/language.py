@@ -1,4 +1,6 @@
-"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsics, choices, JSONata."""
+"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsics, choices,
+JSONata.
+"""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -74,7 +76,10 @@ def read_items(reader: dict[str, Any], data: Any, context: Context) -> Any:
 
 
 def call_integration(resource: str, parameters: Any) -> Any:
-    """Call an integration that ministack serves, and wait for its result. It cannot be interrupted."""
+    """Call an integration that ministack serves, and wait for its result.
+
+    It cannot be interrupted.
+    """
     with _translated_errors():
         return _engine()._invoke_resource(resource, parameters)
 

@@ -38,7 +38,8 @@ _integrations: dict[str, TaskHandler] = {}
 
 
 def add_task_integration(resource_prefix: str, handler: TaskHandler) -> None:
-    """Serve Task states whose Resource is `resource_prefix`, with or without a suffix such as `.sync`.
+    """Serve Task states whose Resource is `resource_prefix`, with or without a suffix such as
+    `.sync`.
 
     The handler runs in a worker thread and may block. It raises `TaskError` to fail the state.
     """

@@ -36,7 +36,10 @@ def store_map_run(record: Record) -> None:
 
 
 def add_event(record: Record, kind: str, details: dict[str, Any], previous: int) -> int:
-    """Append a history event and return its id. `previous` is the id of the event that caused it."""
+    """Append a history event and return its id.
+
+    `previous` is the id of the event that caused it.
+    """
     with EVENT_LOCK:
         event = _engine()._add_event(record, kind, {"previousEventId": previous, **details})
         return int(event["id"])
@@ -59,7 +62,8 @@ def start_execution(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], None]) -> None:
-    """Run every execution with `run(execution_arn)`, in a thread with the caller's account and Region.
+    """Run every execution with `run(execution_arn)`, in a thread with the caller's account and
+    Region.
 
     `stopped(execution_arn)` is called after StopExecution has marked a record ABORTED.
     """

@@ -1,4 +1,4 @@
-"""Starts and stops the embedded AWS, as a child process or detached from its starter."""
+"""Start and stop of the embedded AWS, as a child process or detached."""
 
 import contextlib
 import fcntl
@@ -38,15 +38,29 @@ _PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 class EmbeddedAwsError(RuntimeError):
-    """The embedded AWS could not be started or stopped; the text says why and shows the end of its log."""
+    """The embedded AWS could not be started or stopped.
+
+    The text has the reason and the end of its log.
+    """
 
 
 class EmbeddedAws:
-    """An embedded AWS in a process of its own, for the length of a `with` block.
+    """An embedded AWS in a separate process, which ends with this process at the latest.
 
-    `root` holds its log, certificates, images and job folders (default: a temporary folder that goes with it); `port`
-    0 takes any free one. `time_scale` multiplies the seconds of Wait states and retries. `pythons` are interpreters by
-    image variant (default: what EMBEDDED_AWS_PYTHONS says). The server ends with this process, however this one ends.
+    Args:
+        root: Folder for its log, certificates, images and jobs; None means a temporary folder.
+        port: Port on 127.0.0.1; 0 means any free port.
+        time_scale: Factor for the seconds of Wait states and of retries.
+        enforce_iam: Whether signatures and policies are checked.
+        pythons: Interpreters by image variant; None means those that EMBEDDED_AWS_PYTHONS names.
+
+    Example:
+        Deploy an app in a test, and call it::
+
+            with EmbeddedAws(time_scale=0.01) as aws:
+                assembly = synthesize(Path("app.py"), Path("cdk.out"))
+                deploy(assembly, aws.endpoint, aws.images)
+                aws.endpoint.client("stepfunctions").list_state_machines()
     """
 
     def __init__(
@@ -69,23 +83,24 @@ class EmbeddedAws:
 
     @property
     def endpoint(self) -> Endpoint:
+        """Address and credentials for clients."""
         if self._endpoint is None:
             raise EmbeddedAwsError("the embedded AWS is not running: call start() or use it in a with block")
         return self._endpoint
 
     @property
     def images(self) -> ImageStore:
-        """The images that its jobs can run."""
+        """The images that jobs can run."""
         return ImageStore(image_root(self.root))
 
     @property
     def clock(self) -> EmbeddedClock:
-        """The clock by which EventBridge Scheduler fires."""
+        """The clock of EventBridge Scheduler."""
         return EmbeddedClock(self.root)
 
     @property
     def faults(self) -> Faults:
-        """Orders for what is to go wrong in its jobs."""
+        """Faults to inject into jobs."""
         return Faults(sagemaker_root(self.root))
 
     @property
@@ -95,6 +110,11 @@ class EmbeddedAws:
         return self._process.pid
 
     def start(self) -> Endpoint:
+        """Start the server and wait until it answers.
+
+        Raises:
+            EmbeddedAwsError: It did not start.
+        """
         read_end, self._pipe = os.pipe()
         try:
             self._process, self._endpoint = _launch(
@@ -114,7 +134,7 @@ class EmbeddedAws:
         return self._endpoint
 
     def stop(self) -> None:
-        """End the server and all that it has started; does nothing when it is not running."""
+        """End the server and everything that it has started. Idempotent."""
         if self._pipe >= 0:
             os.close(self._pipe)
             self._pipe = -1
@@ -137,7 +157,13 @@ class EmbeddedAws:
 
 
 def start_detached(state_dir: Path, *, port: int = 0, time_scale: float = 1.0, enforce_iam: bool = True) -> Endpoint:
-    """Start an embedded AWS that outlives this process; `detached_endpoint` and `stop_detached` find it again."""
+    """Start an embedded AWS that outlives this process.
+
+    `detached_endpoint` and `stop_detached` find it through `state_dir`.
+
+    Raises:
+        EmbeddedAwsError: It did not start, or one is already running.
+    """
     running = detached_endpoint(state_dir)
     if running is not None:
         raise EmbeddedAwsError(f"an embedded AWS already runs at {running.url}: stop it first (fleetscore down)")
@@ -155,11 +181,12 @@ def start_detached(state_dir: Path, *, port: int = 0, time_scale: float = 1.0, e
 
 
 def detached_root(state_dir: Path) -> Path:
+    """Return the root folder of a detached embedded AWS."""
     return state_dir.resolve() / "aws"
 
 
 def detached_endpoint(state_dir: Path) -> Endpoint | None:
-    """The endpoint of the embedded AWS that `start_detached` started and that still runs; None without one."""
+    """Return the endpoint of a running detached embedded AWS; None if there is none."""
     state_file = state_dir / STATE_FILE
     if not state_file.exists() or not _is_locked(detached_root(state_dir) / LOCK_FILE):
         return None
@@ -167,7 +194,7 @@ def detached_endpoint(state_dir: Path) -> Endpoint | None:
 
 
 def stop_detached(state_dir: Path) -> bool:
-    """End it and remove what it has left; false when none was running."""
+    """End a detached embedded AWS and delete its files. Return False if none was running."""
     root = detached_root(state_dir)
     state_file = state_dir / STATE_FILE
     running = detached_endpoint(state_dir) is not None
@@ -202,7 +229,7 @@ def _launch(
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     (root / "tmp").mkdir(exist_ok=True)
     tls = make_certificates(root / "tls")
-    # Bound here and handed over, so that no other process can take the port in between.
+    # Bind here and hand the socket over, so that no other process can take the port in between.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -233,7 +260,7 @@ def _launch(
         settings_file.touch(mode=0o600)
         settings_file.write_text(settings.to_json())
         with (root / LOG_FILE).open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own module under our own interpreter
+            process = subprocess.Popen(  # noqa: S603 - our module with our interpreter
                 [sys.executable, "-m", "embedded.server.process", str(settings_file)],
                 env=_process_environment() | switches(endpoint, root, enforce_iam=enforce_iam),
                 cwd=root,
@@ -241,7 +268,8 @@ def _launch(
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=[fd for fd in (listener.fileno(), parent_pipe) if fd >= 0],
-                # Its own session: an interrupt at the terminal reaches the starter, which then ends it in order.
+                # A new session: an interrupt at the terminal reaches only the starter, which ends
+                # the server.
                 start_new_session=True,
             )
     try:
@@ -257,7 +285,9 @@ def _launch(
 
 
 def _process_environment() -> dict[str, str]:
-    """What the server gets of this environment: enough to find programs, nothing of an AWS account."""
+    """Return the variables that the server inherits: enough to find programs, nothing of an AWS
+    account.
+    """
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "TZ")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     return environment | {"PYTHONPATH": str(_PROJECT), "PYTHONUNBUFFERED": "1"}
@@ -269,7 +299,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", endpoint: Endpoint) ->
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise EmbeddedAwsError(f"the embedded AWS ended while starting, with status {process.returncode}")
-        # The socket already listens: the request waits in its queue until the server takes it.
+        # The socket already listens, so the request waits in its queue until the server accepts it.
         with (
             contextlib.suppress(OSError),
             urllib.request.urlopen(f"{endpoint.url}/_ministack/health", timeout=5, context=context) as answer,  # noqa: S310
@@ -285,7 +315,7 @@ def _wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    # What it has started and could not end itself is in its process group.
+    # Kill what the server has started and could not end itself.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""Where an embedded AWS listens and how a client gets in."""
+"""The endpoint of an embedded AWS: address, certificate and credentials for clients."""
 
 import functools
 import json
@@ -18,10 +18,10 @@ _SESSION_LOCK = threading.Lock()
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One running embedded AWS, as its clients see it.
+    """A running embedded AWS as its clients see it.
 
-    `ca_bundle` is the PEM file of the certificate authority that signed the server's certificate; the key pair is
-    the account's root key of the embedded AWS and worth nothing anywhere else.
+    `ca_bundle` is the PEM file of the certificate authority that signed the server's certificate.
+    The access key is the root key of the account and valid in this embedded AWS only.
     """
 
     url: str
@@ -32,7 +32,9 @@ class Endpoint:
     secret_access_key: str
 
     def environment(self) -> dict[str, str]:
-        """The variables that point any AWS SDK, the AWS CLI and Node.js programs at this endpoint."""
+        """Return the variables that point the AWS SDKs, the AWS CLI and Node.js programs to this
+        endpoint.
+        """
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_CA_BUNDLE": str(self.ca_bundle),
@@ -43,7 +45,7 @@ class Endpoint:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
-            # A session token left over from a real account would be sent along with the keys above.
+            # Hides the session token of a real account, which clients would send with these keys.
             "AWS_SESSION_TOKEN": "",
         }
 
@@ -52,14 +54,20 @@ class Endpoint:
         return _session(self.access_key_id, self.secret_access_key, self.region)
 
     def client(self, name: str) -> Any:
-        """A boto3 client of one service, e.g. `client("s3")`."""
+        """Return a boto3 client of a service.
+
+        Example::
+
+            with EmbeddedAws() as aws:
+                aws.endpoint.client("s3").create_bucket(Bucket="data")
+        """
         with _SESSION_LOCK:
             return _shared_session(self.access_key_id, self.secret_access_key, self.region).client(
                 name, endpoint_url=self.url, verify=str(self.ca_bundle), config=Config(s3={"addressing_style": "path"})
             )
 
     def client_as(self, credentials: Mapping[str, str], name: str) -> Any:
-        """Like `client`, with credentials in the variables of the AWS SDKs."""
+        """Return a client with other credentials, given as the variables of the AWS SDKs."""
         with _SESSION_LOCK:
             return _shared_session(self.access_key_id, self.secret_access_key, self.region).client(
                 name,
@@ -71,10 +79,12 @@ class Endpoint:
             )
 
     def to_json(self) -> str:
+        """Return the endpoint as JSON, for another process."""
         return json.dumps({**asdict(self), "ca_bundle": str(self.ca_bundle)}, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Endpoint":
+        """Read what `to_json` has returned."""
         fields = json.loads(text)
         return cls(**{**fields, "ca_bundle": Path(fields["ca_bundle"])})
 
@@ -91,4 +101,6 @@ def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.
 
 
 _shared_session = functools.cache(_session)
-"""A session that keeps the service models it has read, which take most of the time to create a client."""
+"""A session that keeps the service models it has read, which take most of the time to create a
+client.
+"""

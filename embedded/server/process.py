@@ -1,6 +1,7 @@
-"""The server's own process: ministack's application with our services and corrections, until it is told to end.
+"""The server process: ministack's application with our services and corrections.
 
-Run as `python -m embedded.server.process SETTINGS_FILE`; `embedded_aws.py` writes the settings and starts it.
+It runs as `python -m embedded.server.process SETTINGS_FILE`. `embedded_aws.py` writes the settings
+and starts it.
 """
 
 import asyncio
@@ -43,17 +44,23 @@ from embedded.step_functions import service
 from embedded.step_functions.executions import running
 
 LOCK_FILE = "lock"
+"""File that the server keeps locked, so that others can tell whether it runs."""
 _GRACE_SECONDS = 0.5
 _REUSE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What the server process is told.
+    """Settings of the server process.
 
-    `socket` is the descriptor of the bound, listening socket; `parent_pipe` one that reads end-of-file when the
-    parent is gone (-1: live on without it). `remove_root` deletes `root` at the end. `pythons` are interpreters by
-    image variant.
+    Args:
+        root: Folder for everything that the server writes.
+        socket: File descriptor of the listening socket.
+        parent_pipe: File descriptor that reads end-of-file when the parent has ended; -1 means to
+            outlive the parent.
+        time_scale: Factor for the seconds of Wait states and of retries.
+        remove_root: Whether to delete `root` at the end.
+        pythons: Interpreters by image variant.
     """
 
     endpoint: Endpoint
@@ -77,29 +84,31 @@ class ServerSettings:
 
 
 def image_root(root: Path) -> Path:
+    """Return the folder of the image store."""
     return root / "images"
 
 
 def sagemaker_root(root: Path) -> Path:
-    """Where the jobs' folders and logs lie, and the orders for faults."""
+    """Return the folder of the jobs, their logs, and the ordered faults."""
     return root / "sagemaker"
 
 
 def main(settings_file: Path) -> None:
+    """Serve until a signal arrives or the parent has ended, and then exit."""
     settings = ServerSettings.from_json(settings_file.read_text())
-    # Functions and jobs run as children of this process; the path by which it finds itself is not for them.
+    # Functions and jobs inherit this environment, but must not import this project.
     os.environ.pop("PYTHONPATH", None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
     with _lock(settings.root / LOCK_FILE):
         try:
-            # asyncio.run would wait for idle connections and for threads that are busy inside ministack.
+            # asyncio.run would wait for idle connections and for busy threads of ministack.
             asyncio.new_event_loop().run_until_complete(_serve(settings))
         finally:
             stop_function_workers()
-        # Not after a failure: the starter then wants to read the log.
+        # Only without a failure, after which the starter reads the log.
         if settings.remove_root:
             shutil.rmtree(settings.root, ignore_errors=True)
-    # Threads that wait inside ministack (long polls, a Lambda that goes on) must not keep the process.
+    # Do not wait for threads of ministack, such as long polls and running functions.
     logging.shutdown()
     os._exit(0)
 
@@ -132,7 +141,7 @@ async def _serve(settings: ServerSettings) -> None:
     closed = asyncio.Event()
     server = asyncio.create_task(serve(application(), config, shutdown_trigger=closed.wait))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    # In a thread and before the server ends: what still runs may call the server on its way out.
+    # Close before the server ends, because jobs that end may still call it.
     await asyncio.to_thread(_close, sagemaker)
     closed.set()
     await asyncio.wait({server}, timeout=_GRACE_SECONDS)
@@ -193,7 +202,7 @@ def _wait_for_parent(pipe: int, loop: asyncio.AbstractEventLoop, ended: asyncio.
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Held while the server lives, so that others can tell without trusting a process id."""
+    """Lock a file while the server runs: a process id alone could belong to another process."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

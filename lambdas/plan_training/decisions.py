@@ -1,4 +1,7 @@
-"""Check whether a recipe can be trained, and form the job that trains it. Pure functions, no I/O."""
+"""Check whether a recipe can be trained, and form the job that trains it.
+
+Pure functions, no I/O.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -61,7 +64,10 @@ def form_trainings(
     objects: Mapping[str, tuple[PinnedObject, ...]],
     stage_default: Compute,
 ) -> list[PlannedTraining]:
-    """Return one job per recipe, the one with most training data first. `objects` are by dataset."""
+    """Return one job per recipe, the one with most training data first.
+
+    `objects` are by dataset.
+    """
     jobs: list[PlannedTraining] = []
     for recipe in recipes:
         version = layout.trained_version(record.execution_arn, record.started_at, recipe.model_id)

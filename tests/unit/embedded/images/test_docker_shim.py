@@ -1,3 +1,5 @@
+"""The stand-in for `docker` that the CDK CLI runs."""
+
 import os
 import subprocess
 from pathlib import Path
@@ -52,7 +54,7 @@ def test_an_image_is_built_tagged_and_pushed(docker: Docker) -> None:
     assert (image.root / "run.py").read_text() == "print(1)\n"
 
 
-def test_build_arguments_take_effect_and_an_unknown_one_is_refused(docker: Docker) -> None:
+def test_build_arguments_are_applied_or_refused(docker: Docker) -> None:
     lines = "ARG KIND=small\nFROM python:3.13-slim AS small\nFROM small AS large\nCOPY run.py /run.py\nFROM ${KIND}\n"
     (docker.context / "Dockerfile").write_text(f'{lines}ARG KIND\nLABEL kind="$KIND"\nENTRYPOINT ["python"]\n')
     for kind, arguments in {"small": [], "large": ["--build-arg", "KIND=large"]}.items():
@@ -67,19 +69,19 @@ def test_build_arguments_take_effect_and_an_unknown_one_is_refused(docker: Docke
     assert "the build argument 'SIZE' has no ARG" in refused.stderr
 
 
-def test_an_option_that_it_does_not_know_is_named(docker: Docker) -> None:
+def test_an_unknown_option_is_refused_by_name(docker: Docker) -> None:
     result = docker("build", "--tag", "a", "--secret", "id=x", ".")
     assert result.returncode != 0
     assert "--secret" in result.stderr
 
 
-def test_pushing_what_was_not_built_fails(docker: Docker) -> None:
+def test_pushing_an_unknown_image_fails(docker: Docker) -> None:
     result = docker("push", URI)
     assert result.returncode == 1
     assert URI in result.stderr
 
 
-def test_the_cli_is_told_where_everything_is(docker: Docker) -> None:
+def test_the_cdk_cli_gets_its_environment_variables(docker: Docker) -> None:
     assert docker.environment["AWS_ENDPOINT_URL"] == "https://localhost:1"
     assert docker.environment["CDK_DEFAULT_ACCOUNT"] == "123456789012"
     assert docker.environment[IMAGES_VARIABLE].endswith("images")

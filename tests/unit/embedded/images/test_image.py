@@ -23,7 +23,7 @@ def output(command: ProcessCommand) -> str:
     ).stdout
 
 
-def test_paths_of_the_image_are_mapped_and_others_are_not(register: RegisterImage) -> None:
+def test_only_paths_of_the_image_are_mapped(register: RegisterImage) -> None:
     image = register(
         "FROM python",
         "COPY app /opt/program",
@@ -41,7 +41,7 @@ def test_paths_of_the_image_are_mapped_and_others_are_not(register: RegisterImag
     assert image.command().argv[2] == "/opt/ml/processing/x"
 
 
-def test_entrypoint_and_arguments_are_replaced_as_docker_run_does(register: RegisterImage) -> None:
+def test_entry_point_and_arguments_are_replaced_as_by_docker(register: RegisterImage) -> None:
     image = register("FROM x", 'ENTRYPOINT ["a"]', 'CMD ["b"]')
     assert image.command().argv == ("a", "b")
     assert image.command(arguments=["c"]).argv == ("a", "c")
@@ -52,7 +52,7 @@ def test_entrypoint_and_arguments_are_replaced_as_docker_run_does(register: Regi
 
 
 def test_an_image_cannot_import_an_editable_project(register: RegisterImage, context: Path, tmp_path: Path) -> None:
-    """An editable install puts a project's folder on the path, or a finder before it; both must be gone."""
+    """Paths and import finders of editable installs are hidden."""
     venv.create(tmp_path / "venv", symlinks=True)
     python = tmp_path / "venv/bin/python"
     [packages] = (tmp_path / "venv/lib").glob("python*/site-packages")
@@ -87,7 +87,7 @@ def test_an_image_cannot_import_an_editable_project(register: RegisterImage, con
     assert is_hidden
 
 
-def test_a_subprocess_of_the_image_finds_the_same_python(register: RegisterImage, context: Path) -> None:
+def test_a_subprocess_runs_with_the_same_python(register: RegisterImage, context: Path) -> None:
     (context / "app/main.py").write_text(
         "import subprocess; subprocess.run(['python', '-c', 'import sys; print(sys.executable)'])"
     )

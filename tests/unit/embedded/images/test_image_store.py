@@ -8,7 +8,7 @@ from embedded.images.image_store import ImageNotRegisteredError, ImageStore
 from tests.unit.embedded.images.conftest import URI, RegisterImage
 
 
-def test_images_are_found_by_all_their_names_from_any_process(
+def test_images_are_found_by_each_name_from_any_process(
     register: RegisterImage, store: ImageStore, tmp_path: Path
 ) -> None:
     image = register("FROM x", "COPY notes.md /")
@@ -23,9 +23,7 @@ def test_images_are_found_by_all_their_names_from_any_process(
         store.tag("unknown", "x")
 
 
-def test_registering_again_replaces_the_image_and_leaves_no_half_ones(
-    register: RegisterImage, context: Path, tmp_path: Path
-) -> None:
+def test_registering_again_replaces_the_image(register: RegisterImage, context: Path, tmp_path: Path) -> None:
     first = register("FROM x", "COPY notes.md /")
     (context / "notes.md").write_text("new")
     second = register("FROM x", "COPY notes.md /")

@@ -1,3 +1,5 @@
+"""Interpreters of image variants."""
+
 import sys
 from pathlib import Path
 
@@ -13,23 +15,23 @@ def image(**labels: str) -> Image:
     return Image("uri", Path("/"), ("python",), (), {}, "/", labels)
 
 
-def test_a_variant_runs_under_the_python_that_is_named_for_it() -> None:
+def test_a_variant_runs_with_its_python() -> None:
     pythons = read_pythons({PYTHONS_VARIABLE: f"pytorch={sys.executable}, tensorflow={sys.executable}"})
     assert python_for(image(**{VARIANT_LABEL: "pytorch"}), pythons, OWN) == sys.executable
     assert set(pythons) == {"pytorch", "tensorflow"}
 
 
 @pytest.mark.parametrize("labels", [{}, {VARIANT_LABEL: "core"}, {"other": "label"}])
-def test_all_other_images_run_under_the_embedded_awss_own(labels: dict[str, str]) -> None:
+def test_other_images_run_with_this_python(labels: dict[str, str]) -> None:
     assert python_for(image(**labels), read_pythons({}), OWN) == OWN
 
 
-def test_a_variant_without_a_python_is_refused_with_the_variable_to_set() -> None:
+def test_a_variant_without_a_python_is_refused_with_the_remedy() -> None:
     with pytest.raises(ValueError, match=f"variant 'pytorch'.*{PYTHONS_VARIABLE}=pytorch=.*make test-frameworks"):
         python_for(image(**{VARIANT_LABEL: "pytorch"}), {"tensorflow": sys.executable}, OWN)
 
 
 @pytest.mark.parametrize("text", ["pytorch", "=/bin/sh", "pytorch=/nowhere/python", "pytorch=/tmp"])
-def test_an_ill_formed_variable_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected variant=path of a Python that is there"):
+def test_a_malformed_variable_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected variant=path of an existing Python"):
         read_pythons({PYTHONS_VARIABLE: text})

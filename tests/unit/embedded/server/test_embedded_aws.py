@@ -1,4 +1,4 @@
-"""The server's life: how it starts, who gets in, and that nothing of it is left."""
+"""Start, access and end of the server."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from embedded.server.endpoint import Endpoint
 
 PROJECT = Path(__file__).resolve().parents[4]
 
-# Starts an embedded AWS, runs a function in it (so that a worker process is there), says where, and waits.
+# Starts an embedded AWS and a worker process of a function, prints their process ids, and waits.
 STARTER = """
 import io, json, sys, time, zipfile
 sys.path.insert(0, {project!r})
@@ -56,7 +56,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) 
 
 
 def left_behind() -> set[Path]:
-    """What ministack and we write where temporary files go, if not told otherwise."""
+    """Return what ministack would write to the folders for temporary files by default."""
     folders = {Path("/tmp"), Path(tempfile.gettempdir())}
     return {path for folder in folders for path in folder.glob("ministack*")}
 
@@ -67,12 +67,12 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     status = Path(f"/proc/{pid}/stat")
-    # A process whose parent was killed may stay as a zombie where nobody collects it.
+    # A process whose parent was killed stays a zombie if nobody reaps it.
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_the_starter_is_ended(number: signal.Signals) -> None:
+def test_everything_ends_with_the_starter(number: signal.Signals) -> None:
     code = STARTER.format(project=str(PROJECT))
     before = left_behind()
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as starter:
@@ -91,7 +91,7 @@ def test_nothing_is_left_when_the_starter_is_ended(number: signal.Signals) -> No
     assert left_behind() - before == set()
 
 
-def test_it_listens_on_loopback_only_over_tls(aws: EmbeddedAws) -> None:
+def test_the_server_listens_on_loopback_with_tls_only(aws: EmbeddedAws) -> None:
     port = int(aws.endpoint.url.rpartition(":")[2])
     listening = [
         line.split()[1]
@@ -108,14 +108,14 @@ def test_it_listens_on_loopback_only_over_tls(aws: EmbeddedAws) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_its_certificate_holds_for_local_names(aws: EmbeddedAws, host: str) -> None:
+def test_the_certificate_is_valid_for_local_names(aws: EmbeddedAws, host: str) -> None:
     port = aws.endpoint.url.rpartition(":")[2]
     context = ssl.create_default_context(cafile=str(aws.endpoint.ca_bundle))
     with urllib.request.urlopen(f"https://{host}:{port}/_ministack/health", timeout=10, context=context) as answer:
         assert answer.status == 200
 
 
-def test_other_keys_do_not_get_in(aws: EmbeddedAws) -> None:
+def test_unknown_keys_are_refused(aws: EmbeddedAws) -> None:
     endpoint = aws.endpoint
     others = (
         (endpoint.access_key_id, "wrong"),
@@ -130,13 +130,13 @@ def test_other_keys_do_not_get_in(aws: EmbeddedAws) -> None:
         assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
-def test_its_variables_are_enough_for_any_sdk(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variables_configure_an_sdk(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in aws.endpoint.environment().items():
         monkeypatch.setenv(name, value)
     assert boto3.Session().client("sts").get_caller_identity()["Account"] == aws.endpoint.account_id
 
 
-def test_a_policy_is_enforced(aws: EmbeddedAws) -> None:
+def test_policies_are_enforced(aws: EmbeddedAws) -> None:
     iam, endpoint = aws.endpoint.client("iam"), aws.endpoint
     iam.create_user(UserName="reader")
     policy = {"Statement": [{"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}]}
@@ -157,7 +157,7 @@ def test_a_policy_is_enforced(aws: EmbeddedAws) -> None:
         reader.client("sagemaker").list_processing_jobs()
 
 
-def test_policies_can_be_left_out_of_account() -> None:
+def test_iam_can_be_switched_off() -> None:
     with EmbeddedAws(enforce_iam=False) as aws:
         credentials = aws.endpoint.client("sts").assume_role(
             RoleArn=f"arn:aws:iam::{aws.endpoint.account_id}:role/nobody", RoleSessionName="session"
@@ -170,7 +170,7 @@ def test_policies_can_be_left_out_of_account() -> None:
         assert nobody.list_buckets()["Buckets"] == []
 
 
-def test_a_port_that_is_taken_is_named() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -179,13 +179,13 @@ def test_a_port_that_is_taken_is_named() -> None:
             EmbeddedAws(port=port).start()
 
 
-def test_the_root_of_the_caller_stays_with_the_log(tmp_path: Path) -> None:
+def test_a_given_root_folder_is_kept_with_the_log(tmp_path: Path) -> None:
     with EmbeddedAws(root=tmp_path / "aws") as aws:
         aws.endpoint.client("s3").create_bucket(Bucket="bucket")
     assert "S3 bucket created: bucket" in (tmp_path / "aws" / "server.log").read_text()
 
 
-def test_a_detached_one_outlives_its_starter_until_it_is_stopped(tmp_path: Path) -> None:
+def test_a_detached_embedded_aws_runs_until_it_is_stopped(tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(PROJECT)!r})\nfrom pathlib import Path\n"
     code += f"from embedded.server.embedded_aws import start_detached\nstart_detached(Path({str(tmp_path)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,3 +1,5 @@
+"""Clients and variables of an endpoint."""
+
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from embedded.server.endpoint import Endpoint
 ENDPOINT = Endpoint("https://localhost:1", Path("/ca.pem"), "eu-west-1", "123456789012", "key", "secret")
 
 
-def test_a_client_has_nothing_of_the_account_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_ignores_the_shells_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "does-not-exist")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "foreign")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://elsewhere")
@@ -19,11 +21,11 @@ def test_a_client_has_nothing_of_the_account_of_the_shell(monkeypatch: pytest.Mo
     assert (credentials.access_key, credentials.secret_key, credentials.token) == ("key", "secret", None)
 
 
-def test_it_survives_a_trip_through_json() -> None:
+def test_an_endpoint_round_trips_through_json() -> None:
     assert Endpoint.from_json(ENDPOINT.to_json()) == ENDPOINT
 
 
-def test_its_variables_name_every_client() -> None:
+def test_the_environment_variables_cover_every_client() -> None:
     variables = ENDPOINT.environment()
     assert variables["AWS_ENDPOINT_URL"] == "https://localhost:1"
     assert variables["AWS_CA_BUNDLE"] == variables["NODE_EXTRA_CA_CERTS"] == "/ca.pem"

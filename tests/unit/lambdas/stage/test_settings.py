@@ -13,12 +13,12 @@ def test_settings_are_read_from_the_environment() -> None:
     assert (defaults.compute, defaults.max_concurrency) == (STAGE_COMPUTE, 20)
 
 
-def test_a_compute_without_a_schema_version_is_read_too() -> None:
+def test_compute_without_a_schema_version_is_read() -> None:
     plain = '{"instance_type": "ml.m5.large", "instance_count": 1, "volume_size_gb": 1, "max_runtime_seconds": 60}'
     assert read_plan_defaults(VARIABLES | {environment.DEFAULT_COMPUTE: plain}).compute.volume_size_gb == 1
 
 
-def test_all_missing_variables_are_named_at_once() -> None:
+def test_all_missing_variables_are_reported_together() -> None:
     with pytest.raises(InvalidInputError) as refused:
         read_settings({environment.STAGE: "dev"})
     missing = [problem.field for problem in refused.value.problems]
@@ -45,7 +45,7 @@ def test_all_missing_variables_are_named_at_once() -> None:
         (environment.IMAGE_URIS, '{"core": null}', environment.IMAGE_URIS),
     ],
 )
-def test_an_ill_formed_default_is_named(name: str, value: str, field: str) -> None:
+def test_an_invalid_default_is_named(name: str, value: str, field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         read_plan_defaults(VARIABLES | {name: value})
     assert field in [problem.field for problem in refused.value.problems]
