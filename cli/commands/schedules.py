@@ -28,7 +28,7 @@ def schedules() -> None:
     "add",
     examples="""
     fleetscore schedules add nightly "cron(30 2 * * ? *)" --time-zone Asia/Tokyo
-    fleetscore schedules add churn-hourly "rate(1 hour)" --input '{"models": ["churn"]}'
+    fleetscore schedules add hourly "rate(1 hour)" --input '{"models": ["churn"]}'
     """,
 )
 @argument("name", metavar="NAME", help="The schedule's name; its executions' names begin with it.")

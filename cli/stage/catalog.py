@@ -174,7 +174,7 @@ class Catalog:
         version = document.model_version(
             name, artifact.sha256, artifact.size, registered_at=now(), registered_by=registered_by
         )
-        return replace(version, tags=document.tags_over(before)), address
+        return replace(version, tags=document.tags_for(before)), address
 
     # ---- choosing the current version ----------------------------------------------------------------------------
 

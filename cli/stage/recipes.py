@@ -1,11 +1,12 @@
 """Training recipes in the table, and their scripts in the models bucket."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
 
 from boto3.dynamodb.conditions import Key
 
-from cli.documents.recipe_document import RecipeDocument, as_set
+from cli.documents.recipe_document import RecipeDocument
 from cli.failures import CommandError
+from cli.stage.catalog_table import now
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from contract import layout
@@ -23,7 +24,7 @@ class Recipes:
 
     def set(self, document: RecipeDocument, *, updated_by: str = "") -> ModelRecipe:
         """Upload the training script, if there is one, then replace the model's recipe."""
-        recipe = as_set(document.recipe, at=datetime.now(UTC).isoformat(timespec="microseconds"), by=updated_by)
+        recipe = replace(document.recipe, updated_at=now(), updated_by=updated_by)
         if document.archive is not None and recipe.code is not None:
             # The key holds the digest, so an existing object is the same.
             key = layout.code_key(recipe.model_id, recipe.code.sha256)
