@@ -1,4 +1,6 @@
-"""What a training job reports: log events while it runs, and a failure file that SageMaker passes on."""
+"""What a training job reports: log events while it runs, and a failure file that SageMaker passes
+on.
+"""
 
 import json
 import sys
@@ -24,6 +26,8 @@ def failure_line(kind: FailureKind, text: str) -> str:
 
 
 def write_failure(paths: TrainingPaths, kind: FailureKind, text: str) -> None:
-    """Write the failure file, which becomes the job's FailureReason: the first thing that people read."""
+    """Write the failure file, which becomes the job's FailureReason: the first thing that people
+    read.
+    """
     paths.failure.parent.mkdir(parents=True, exist_ok=True)
     paths.failure.write_text(failure_line(kind, text), encoding="utf-8")
