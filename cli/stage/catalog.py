@@ -174,7 +174,7 @@ class Catalog:
         version = document.model_version(
             name, artifact.sha256, artifact.size, registered_at=_now(), registered_by=registered_by
         )
-        return replace(version, tags=document.tags_over(before)), address
+        return replace(version, tags=document.tags_for(before)), address
 
     def promote(self, model_id: str, version: str, *, changed_by: str = "", reason: str = "") -> Model:
         """Make a version the current one; nothing changes when it is that already.

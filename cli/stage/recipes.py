@@ -1,10 +1,11 @@
 """The recipes in the table, and their training scripts in the models bucket."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from boto3.dynamodb.conditions import Key
 
-from cli.documents.recipe_document import RecipeDocument, as_set
+from cli.documents.recipe_document import RecipeDocument
 from cli.failures import CommandError
 from cli.stage.catalog import query
 from cli.stage.connection import Connection
@@ -24,7 +25,9 @@ class Recipes:
 
     def set(self, document: RecipeDocument, *, updated_by: str = "") -> ModelRecipe:
         """Upload the training script, if there is one, then write the recipe over what was there."""
-        recipe = as_set(document.recipe, at=datetime.now(UTC).isoformat(timespec="microseconds"), by=updated_by)
+        recipe = replace(
+            document.recipe, updated_at=datetime.now(UTC).isoformat(timespec="microseconds"), updated_by=updated_by
+        )
         if document.archive is not None and recipe.code is not None:
             # Its key is its digest: what lies there already is the same.
             key = layout.code_key(recipe.model_id, recipe.code.sha256)
