@@ -67,7 +67,7 @@ def _ask(artifact: Path, declared: ModelFormat, model_file: str) -> dict[str, An
             problem = Problem("artifact", str(artifact), f"an archive of plain files ({error})")
             raise InvalidInputError("model", [problem]) from error
         arguments = [declared, str(unpacked / model_file), str(answer)]
-        ended = run_container_code("scoring.trained_on", arguments, root=root)
+        ended = run_container_code("scoring.artifact_features", arguments, root=root)
         found: dict[str, Any] = {"error": f"exit code {ended.returncode}: {ended.stderr[-500:]}"}
         if answer.is_file():
             found = json.loads(answer.read_text(encoding="utf-8"))

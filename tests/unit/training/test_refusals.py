@@ -159,7 +159,7 @@ def test_all_invalid_hyperparameters_are_reported_together(job: TrainingFolder) 
         "hyperparameters.learning_rat",
         "hyperparameters.max_depth: got 'deep', expected a whole number from 0 up to 64",
         "hyperparameters.subsample: got 'nan'",
-        "The training's field 'seed' says that",
+        "Set the training's field 'seed' instead",
     ):
         assert part in failure
 
