@@ -38,7 +38,7 @@ def register_words(folder: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("account")
-def test_a_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys: Captured) -> None:
+def test_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys: Captured) -> None:
     assert entry.main(register_words(tmp_path)) == 0
     assert "Registered churn, version 1: s3://some-models/churn/1/model.tar.gz" in capsys.readouterr().out
     assert entry.main(["--json", "models", "list"]) == 0
@@ -58,7 +58,7 @@ def test_a_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys:
 
 
 @pytest.mark.usefixtures("account")
-def test_how_a_model_quarantines_and_writes_is_part_of_its_record(tmp_path: Path, capsys: Captured) -> None:
+def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, capsys: Captured) -> None:
     words = ["--tolerated-quarantine-fraction", "0.01", "--output-format", "jsonl", "--row-number-column", "row"]
     assert entry.main([*register_words(tmp_path), *words]) == 0
     capsys.readouterr()
@@ -77,7 +77,7 @@ def test_how_a_model_quarantines_and_writes_is_part_of_its_record(tmp_path: Path
 
 
 @pytest.mark.usefixtures("account")
-def test_every_problem_of_a_model_is_reported_in_one_try(tmp_path: Path, capsys: Captured) -> None:
+def test_all_problems_of_a_model_are_reported_at_once(tmp_path: Path, capsys: Captured) -> None:
     words = [*register_words(tmp_path), "--method", "margin", "--tag", "lonely", "--dataset", "No!"]
     assert entry.main(words) == 2
     captured = capsys.readouterr()
@@ -95,7 +95,7 @@ def test_every_problem_of_a_model_is_reported_in_one_try(tmp_path: Path, capsys:
     ],
 )
 @pytest.mark.usefixtures("account")
-def test_a_global_option_counts_wherever_it_stands(words: list[str], capsys: Captured) -> None:
+def test_global_option_works_at_every_position(words: list[str], capsys: Captured) -> None:
     assert entry.main(words) == 4
     captured = capsys.readouterr()
     assert captured.err.startswith("fleetscore: Stack fleetscore-prod-storage does not exist")
@@ -103,12 +103,12 @@ def test_a_global_option_counts_wherever_it_stands(words: list[str], capsys: Cap
 
 
 @pytest.mark.usefixtures("account")
-def test_debug_shows_where_an_error_came_from(capsys: Captured) -> None:
+def test_debug_prints_the_traceback(capsys: Captured) -> None:
     assert entry.main(["--debug", "--stage", "prod", "models", "list"]) == 4
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_words_that_are_no_command_end_with_the_usage_status() -> None:
+def test_unknown_command_is_a_usage_error() -> None:
     assert entry.main(["score"]) == 2
 
 
@@ -164,7 +164,7 @@ def test_status_shows_jobs_attempts_and_reasons(partly_failed: str, capsys: Capt
     assert "\x1b" not in shown
 
 
-def test_status_as_json_holds_the_whole_story(partly_failed: str, capsys: Captured) -> None:
+def test_status_as_json_has_jobs_attempts_and_totals(partly_failed: str, capsys: Captured) -> None:
     assert entry.main(["status", "--json", partly_failed]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["status"], told["ended"]) == ("PARTLY_FAILED", True)
@@ -175,7 +175,7 @@ def test_status_as_json_holds_the_whole_story(partly_failed: str, capsys: Captur
     assert told["record"]["summary_uri"] == "s3://some-results/summary.json"
 
 
-def test_watch_ends_with_the_outcome(partly_failed: str, capsys: Captured) -> None:
+def test_watch_returns_the_outcome_as_exit_status(partly_failed: str, capsys: Captured) -> None:
     assert entry.main(["watch", partly_failed]) == 3
     shown = capsys.readouterr().out
     assert "churn: SUCCEEDED, attempt 1 of 3, 1,000 rows, 50 rows/s" in shown
@@ -184,21 +184,19 @@ def test_watch_ends_with_the_outcome(partly_failed: str, capsys: Captured) -> No
 
 
 @pytest.mark.usefixtures("account")
-def test_an_unknown_execution_is_refused(capsys: Captured) -> None:
+def test_unknown_execution_is_refused(capsys: Captured) -> None:
     assert entry.main(["status", "nothing"]) == 2
     assert "There is no execution 'nothing'" in capsys.readouterr().err
 
 
-def test_an_endpoint_where_nobody_listens_is_named(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_endpoint_is_named(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.stage.connection._ATTEMPTS", 1)
     assert entry.main(["models", "list", "--endpoint-url", "http://127.0.0.1:9"]) == 4
     assert "AWS cannot be reached" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("account")
-def test_resources_are_shown_together_or_one_bare_for_use_in_other_commands(
-    deployment: Deployment, capsys: Captured
-) -> None:
+def test_resources_prints_all_names_or_one_bare_value(deployment: Deployment, capsys: Captured) -> None:
     assert entry.main(["resources", "datasets_bucket"]) == 0
     assert capsys.readouterr().out == "some-datasets\n"
     assert entry.main(["resources"]) == 0
@@ -208,7 +206,7 @@ def test_resources_are_shown_together_or_one_bare_for_use_in_other_commands(
 
 
 @pytest.mark.usefixtures("account")
-def test_a_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Captured) -> None:
+def test_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Captured) -> None:
     assert entry.main(register_words(tmp_path)) == 0
     assert entry.main([*register_words(tmp_path), "--features", "age:float", "--tag", "team=risk"]) == 0
     capsys.readouterr()
@@ -228,7 +226,7 @@ def test_a_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Ca
     assert "--reason: got 'xxx" in capsys.readouterr().err
 
 
-def test_run_check_judges_a_request_without_aws(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_check_validates_a_request_without_aws(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["run", "--check", "--input", '{"models": ["a"]}']) == 0
     assert "valid" in capsys.readouterr().out
     assert entry.main(["run", "--check", "--input", '{"modles": ["a"], "max_concurrency": "3"}']) == 2
