@@ -24,13 +24,13 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Connection:
-    """Commands use the connection that knows the stacks."""
+    """Make commands use the connection with the stacks."""
     assert deployment
     monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     return connection
 
 
-def register_words(folder: Path) -> list[str]:
+def register_arguments(folder: Path) -> list[str]:
     archive = make_archive(folder / "model.tar.gz", {"model.joblib": b"some model"})
     words = "--model-file model.joblib --framework sklearn --format sklearn-joblib --method predict --dataset customers"
     features = ["--features", "age:double,plan:string", "--key-columns", "id", "--tag", "team=ads"]
@@ -39,7 +39,7 @@ def register_words(folder: Path) -> list[str]:
 
 @pytest.mark.usefixtures("account")
 def test_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys: Captured) -> None:
-    assert entry.main(register_words(tmp_path)) == 0
+    assert entry.main(register_arguments(tmp_path)) == 0
     assert "Registered churn, version 1: s3://some-models/churn/1/model.tar.gz" in capsys.readouterr().out
     assert entry.main(["--json", "models", "list"]) == 0
     [model] = json.loads(capsys.readouterr().out)
@@ -60,7 +60,7 @@ def test_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys: C
 @pytest.mark.usefixtures("account")
 def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, capsys: Captured) -> None:
     words = ["--tolerated-quarantine-fraction", "0.01", "--output-format", "jsonl", "--row-number-column", "row"]
-    assert entry.main([*register_words(tmp_path), *words]) == 0
+    assert entry.main([*register_arguments(tmp_path), *words]) == 0
     capsys.readouterr()
     assert entry.main(["--json", "models", "list"]) == 0
     [model] = json.loads(capsys.readouterr().out)
@@ -70,7 +70,9 @@ def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, ca
         "jsonl",
         "row",
     )
-    assert entry.main([*register_words(tmp_path), "--tolerated-quarantine-fraction", "2", "--output-format", "x"]) == 2
+    assert (
+        entry.main([*register_arguments(tmp_path), "--tolerated-quarantine-fraction", "2", "--output-format", "x"]) == 2
+    )
     shown = capsys.readouterr().err
     assert "tolerated_quarantine_fraction: got 2.0, expected a fraction from 0 (no row may be bad) to 1" in shown
     assert "output_format: got 'x', expected one of 'parquet', 'csv', 'jsonl'" in shown
@@ -78,7 +80,7 @@ def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, ca
 
 @pytest.mark.usefixtures("account")
 def test_all_problems_of_a_model_are_reported_at_once(tmp_path: Path, capsys: Captured) -> None:
-    words = [*register_words(tmp_path), "--method", "margin", "--tag", "lonely", "--dataset", "No!"]
+    words = [*register_arguments(tmp_path), "--method", "margin", "--tag", "lonely", "--dataset", "No!"]
     assert entry.main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -207,8 +209,8 @@ def test_resources_prints_all_names_or_one_bare_value(deployment: Deployment, ca
 
 @pytest.mark.usefixtures("account")
 def test_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Captured) -> None:
-    assert entry.main(register_words(tmp_path)) == 0
-    assert entry.main([*register_words(tmp_path), "--features", "age:float", "--tag", "team=risk"]) == 0
+    assert entry.main(register_arguments(tmp_path)) == 0
+    assert entry.main([*register_arguments(tmp_path), "--features", "age:float", "--tag", "team=risk"]) == 0
     capsys.readouterr()
     assert entry.main(["models", "promote", "churn", "1", "--reason", "2 drifts"]) == 0
     assert "churn: enabled, current version 1, previous version 2" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Which version is current: promoting, going back, and what the model remembers of it."""
+"""Promotion, rollback, and the history of the current version."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.unit.cli.builders import make_archive
 
 @pytest.fixture
 def catalog(connection: Connection, deployment: Deployment, tmp_path: Path) -> Catalog:
-    """A catalog with the versions 1, 2 and 3 of `churn`, 3 the current one."""
+    """A catalog with versions 1, 2 and 3 of `churn`; 3 is current."""
     catalog = Catalog(connection, deployment)
     archive = make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"some model"})
     document = ModelDocument(
@@ -119,13 +119,13 @@ def test_promotion_keeps_a_concurrent_change(
     read = CatalogTable.read
     others = [Catalog(connection, deployment)]
 
-    def read_then_somebody_promotes(self: CatalogTable, model_id: str) -> Any:
+    def read_then_promotes(self: CatalogTable, model_id: str) -> Any:
         answer = read(self, model_id)
         while others:
             others.pop().promote(model_id, "1", reason="somebody else's")
         return answer
 
-    monkeypatch.setattr(CatalogTable, "read", read_then_somebody_promotes)
+    monkeypatch.setattr(CatalogTable, "read", read_then_promotes)
     model = catalog.promote("churn", "2")
     assert [change.version for change in model.history[-2:]] == ["1", "2"]
     assert model.previous_version == "1"
@@ -134,7 +134,7 @@ def test_promotion_keeps_a_concurrent_change(
 def test_model_record_of_the_previous_release_is_read_and_promoted(
     catalog: Catalog, connection: Connection, deployment: Deployment
 ) -> None:
-    """Its item has neither a previous version nor a history, and its versions have no tags."""
+    """Such a model has no previous version and no history, and its versions have no tags."""
     table = connection.resource("dynamodb").Table(deployment.table_name)
     for key, new in (
         (records.model_key("churn"), "previous_version, history"),

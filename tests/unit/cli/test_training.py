@@ -1,4 +1,4 @@
-"""`fleetscore train`, recipes, and the decisions of people about versions that were trained."""
+"""`fleetscore train`, recipes, and people's decisions about trained versions."""
 
 import json
 import tarfile
@@ -44,7 +44,7 @@ RECIPE: dict[str, Any] = {
 
 @pytest.fixture
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    """Commands use the connection that knows the stacks."""
+    """Make commands use the connection with the stacks."""
     monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     return deployment
 

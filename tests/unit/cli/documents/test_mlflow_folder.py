@@ -1,4 +1,4 @@
-"""Model folders as MLflow writes them."""
+"""Import of model folders written by MLflow."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""SageMaker's Model Registry, answered by botocore's Stubber: neither moto nor the embedded AWS has model packages."""
+"""Import of model packages. botocore's Stubber answers, because moto and the embedded AWS have none."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scikit:1"
 
 
 def package(**changes: Any) -> dict[str, Any]:
-    """An answer of DescribeModelPackage; the Stubber holds it against the service's own model."""
+    """An answer of DescribeModelPackage, which the Stubber validates against the service's model."""
     return {
         "ModelPackageName": "churn/3",
         "ModelPackageArn": ARN,

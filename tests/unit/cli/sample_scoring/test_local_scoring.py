@@ -1,4 +1,4 @@
-"""`fleetscore models test`: the container's code on this machine."""
+"""`fleetscore models test`, which runs the container's code on this machine."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ RECORD = {
 
 
 class NotAModel:
-    """Says something and gives up when it is loaded."""
+    """Writes to standard error and raises an error when it is loaded."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return exec, ("import sys; sys.stderr.write('last words of the model'); raise ValueError('no')",)
@@ -42,7 +42,7 @@ def record(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any call of AWS fails the test."""
+    """Fail the test at any call of AWS."""
 
     def refuse(*_: object) -> Any:
         raise AssertionError("AWS was asked for something")

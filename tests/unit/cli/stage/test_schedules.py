@@ -17,7 +17,7 @@ QUEUE = "arn:aws:sqs:eu-central-1:123456789012:lost"
 
 @pytest.fixture(autouse=True)
 def stack(connection: Connection, stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The triggers' stack with one schedule of cdk.json in it, and the command in the same session."""
+    """Make the triggers stack with one declared schedule, and let commands use its connection."""
     stacks.outputs["fleetscore-dev-triggers"] = {
         "ScheduleGroup": GROUP,
         "ScheduleTargetArn": FUNCTION,

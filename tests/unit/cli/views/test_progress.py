@@ -24,7 +24,7 @@ def snapshot_of(
 
 
 class Recorded(Executions):
-    """An execution whose snapshots are known beforehand."""
+    """Executions that return prepared snapshots."""
 
     def __init__(self, *snapshots: Snapshot) -> None:
         self.snapshots = list(snapshots)
