@@ -116,7 +116,9 @@ def field_offsets(data: bytes, at: int, wanted: frozenset[int]) -> tuple[dict[in
     return found, at + 1
 
 
-def list_elements(data: bytes, at: int = 0, parser: Parser | None = None) -> tuple[int, list[tuple[int, int]], int]:
+def list_elements(
+    data: bytes, at: int = 0, parser: Parser | None = None, max_elements: int = _MAX_ELEMENTS
+) -> tuple[int, list[tuple[int, int]], int]:
     """Return a list's element kind, each element's start
     and end offset, and the offset where the list ends.
 
@@ -130,8 +132,8 @@ def list_elements(data: bytes, at: int = 0, parser: Parser | None = None) -> tup
         kind, size, at = _list_header(data, at)
         if size > len(data) - at:
             raise ThriftError(f"{size:,} values announced, only {len(data) - at:,} bytes left")
-        if size > _MAX_ELEMENTS:
-            raise ThriftError(f"a list of more than {_MAX_ELEMENTS:,} values")
+        if size > max_elements:
+            raise ThriftError(f"a list of more than {max_elements:,} values")
         found = []
         for _ in range(size):
             end = parser(data, at) if parser and kind == STRUCT else _skip(data, at, kind, 0)

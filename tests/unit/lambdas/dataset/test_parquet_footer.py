@@ -176,6 +176,12 @@ def test_incomplete_or_other_objects_are_refused(content: bytes, why: str) -> No
         columns_of(content)
 
 
+def test_a_schema_of_too_many_columns_is_refused() -> None:
+    footer = b"\x15\x02\x19\xfc" + bytes([0xC0, 0x9A, 0x0C]) + bytes(200_000)
+    with pytest.raises(FooterError, match="more than 100,000 values"):
+        parse_columns(footer)
+
+
 def test_an_unavailable_object_is_refused() -> None:
     with pytest.raises(FooterError, match="not available"):
         read_columns(lambda _start, _end: None, 100)
