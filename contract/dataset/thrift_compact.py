@@ -119,8 +119,7 @@ def field_offsets(data: bytes, at: int, wanted: frozenset[int]) -> tuple[dict[in
 def list_elements(
     data: bytes, at: int = 0, parser: Parser | None = None, max_elements: int = _MAX_ELEMENTS
 ) -> tuple[int, list[tuple[int, int]], int]:
-    """Return a list's element kind, each element's start
-    and end offset, and the offset where the list ends.
+    """Return a list's element kind, each element's start and end, and the offset where it ends.
 
     Args:
         parser: Called for each element if the elements are structs.
@@ -157,9 +156,7 @@ def end_of_struct(data: bytes, at: int) -> int:
 
 
 def read_struct(data: bytes, at: int = 0, parsers: Mapping[int, Parser] = MappingProxyType({})) -> Struct:
-    """Return the struct that begins at offset `at`,
-    its values still encoded; values of `parsers` are empty.
-    """
+    """Return the struct at offset `at`, its values encoded; values of `parsers` are empty."""
     found: Struct = {}
     for field, kind, start, end in fields(data, at, parsers):
         if field in found:

@@ -141,9 +141,7 @@ def parse_columns(footer: bytes) -> tuple[Column, ...]:
 
 
 def _top_level_columns(elements: Iterator[Struct]) -> list[Column]:
-    """Walk over the schema's elements,
-    which are in depth-first order, and return the root's children.
-    """
+    """Return the root's children from the schema's elements, which are in depth-first order."""
     root = next(elements, None)
     if root is None:
         raise FooterError("an empty schema")
