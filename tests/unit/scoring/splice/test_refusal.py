@@ -197,7 +197,7 @@ def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@examples(quick=60, fuzz=1_500)
+@examples(quick=60, fuzz=800)
 @given(st.data())
 def test_damaged_footers_are_refused_or_give_a_clean_error(undamaged: Path, data: st.DataObject) -> None:
     """No crash, endless loop or huge memory; pyarrow reads all rows of a spliced file."""
