@@ -1,8 +1,9 @@
-"""The steps of the two workflows that are Lambda functions: one folder per step, named like the step.
+"""The steps of the two workflows that are Lambda functions: one folder per step, named like the
+step.
 
-In each folder, `handler.py` parses the event, calls the step and returns its result. The module named after the step's
-verb does the work. `decisions.py`, where there is one, holds pure functions without I/O. Steps do not import each
-other; what they share is in these rooms:
+In each folder, `handler.py` parses the event, calls the step and returns its result. The module
+named after the step's verb does the work. `decisions.py`, where there is one, holds pure functions
+without I/O. Steps do not import each other; what they share is in these rooms:
 
 - `stage`: settings, AWS clients, table, buckets and logs; each AWS operation has one module that calls it
 - `dataset`: which objects of a dataset are data, and their columns

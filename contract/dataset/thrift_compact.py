@@ -1,10 +1,11 @@
 """Thrift's compact protocol, read as spans of bytes and written from them.
 
-A Parquet footer describes each column of each row group, and scoring changes almost none of it. Values are therefore
-found and skipped rather than decoded, so that fields unknown to this version survive.
+A Parquet footer describes each column of each row group, and scoring changes almost none of it.
+Values are therefore found and skipped rather than decoded, so that fields unknown to this version
+survive.
 
-The bytes are not trusted: nesting and the length of lists are limited, and every value takes at least one byte, so
-time and memory are bounded by the size of the footer.
+The bytes are not trusted: nesting and the length of lists are limited, and every value takes at
+least one byte, so time and memory are bounded by the size of the footer.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,10 @@ _LONG_LIST = 15
 """Size in a list's header which means that the actual size follows as a varint."""
 _WHOLE_NUMBERS = frozenset({I16, I32, I64})
 _SIZES = {TRUE: 1, FALSE: 1, BYTE: 1, DOUBLE: 8, UUID: 16}
-"""Bytes per list element of a fixed size. A struct's booleans take none: their field's header holds them."""
+"""Bytes per list element of a fixed size.
+
+A struct's booleans take none: their field's header holds them.
+"""
 
 
 class ThriftError(ValueError):
@@ -113,7 +117,8 @@ def field_offsets(data: bytes, at: int, wanted: frozenset[int]) -> tuple[dict[in
 
 
 def list_elements(data: bytes, at: int = 0, parser: Parser | None = None) -> tuple[int, list[tuple[int, int]], int]:
-    """Return a list's element kind, each element's start and end offset, and the offset where the list ends.
+    """Return a list's element kind, each element's start
+    and end offset, and the offset where the list ends.
 
     Args:
         parser: Called for each element if the elements are structs.
@@ -150,7 +155,9 @@ def end_of_struct(data: bytes, at: int) -> int:
 
 
 def read_struct(data: bytes, at: int = 0, parsers: Mapping[int, Parser] = MappingProxyType({})) -> Struct:
-    """Return the struct that begins at offset `at`, its values still encoded; values of `parsers` are empty."""
+    """Return the struct that begins at offset `at`,
+    its values still encoded; values of `parsers` are empty.
+    """
     found: Struct = {}
     for field, kind, start, end in fields(data, at, parsers):
         if field in found:
@@ -263,7 +270,8 @@ def _skip(data: bytes, at: int, kind: int, level: int) -> int:  # noqa: PLR0911,
                 at = _skip(data, at, I64, level)
             inner = header & 0x0F
             if inner in _WHOLE_NUMBERS:
-                # Inlined: most of a footer's values are whole numbers, and a call for each would dominate.
+                # Inlined: most of a footer's values are whole numbers, and a call for each would
+                # dominate.
                 while data[at] > 0x7F:
                     at += 1
                 at += 1

@@ -1,1 +1,1 @@
-"""Scores a shard of a dataset with every model of a job: files in, predictions and ledger out, files only."""
+"""Scores a shard of a dataset with every model of a job. It reads and writes only files."""

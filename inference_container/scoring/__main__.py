@@ -11,11 +11,15 @@ from scoring.supervision.cores import core_budget
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scoring", description="Score this instance's shard of a job.")
-    parser.add_argument("--workers", type=int, default=None, help="worker processes (default: as the work needs)")
-    parser.add_argument("--cores", type=int, default=None, help="cores to use (default: all of the container)")
+    parser.add_argument(
+        "--workers", type=int, default=None, help="number of worker processes (default: chosen by the work)"
+    )
+    parser.add_argument(
+        "--cores", type=int, default=None, help="number of cores to use (default: all cores of the container)"
+    )
     arguments = parser.parse_args()
     if any(number is not None and number < 1 for number in (arguments.workers, arguments.cores)):
-        parser.error("--workers and --cores take whole numbers from 1")
+        parser.error("--workers and --cores must be whole numbers of at least 1")
     return run(ContainerPaths.from_environment(), arguments.cores or core_budget(), arguments.workers)
 
 
@@ -23,5 +27,5 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # All is written and all workers are gone: nothing is left that is worth the interpreter's time to take apart.
+    # All files are written and all workers have ended, so skip the interpreter's slow shutdown.
     os._exit(code)

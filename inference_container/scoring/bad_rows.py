@@ -1,4 +1,4 @@
-"""Rows that cannot be scored: why, and what stood there."""
+"""Rows that cannot be scored, with the reason and their values as JSON."""
 
 import base64
 import datetime as dt
@@ -13,66 +13,71 @@ import pyarrow as pa
 
 from contract.status import FailureKind
 
-_LONGEST_REASON = 500
-_LONGEST_VALUE = 10_000
+_MAX_REASON_CHARACTERS = 500
+_MAX_VALUE_LENGTH = 10_000
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """`row` counts all rows of the object from 0; `raw` is JSON text or, for a row that could not be read, its text."""
+    """A row that cannot be scored.
+
+    `row` counts all rows of the object from 0. `raw` is the row's values as JSON, or its text if it
+    could not be parsed.
+    """
 
     row: int
     kind: FailureKind
-    """DATA: the row cannot be read or lacks what the model needs; MODEL: the model cannot score it."""
+    """DATA: the row is unreadable or lacks what the model needs. MODEL: the model cannot score
+    it."""
     reason: str
     raw: str
     raised: bool = False
-    """Predict raised on it."""
+    """Whether predict raised an exception on it."""
 
     def __post_init__(self) -> None:
-        if len(self.reason) > _LONGEST_REASON:
-            object.__setattr__(self, "reason", self.reason[:_LONGEST_REASON] + "…")
+        if len(self.reason) > _MAX_REASON_CHARACTERS:
+            object.__setattr__(self, "reason", self.reason[:_MAX_REASON_CHARACTERS] + "…")
 
 
 def raw_values(batch: pa.RecordBatch, index: int, names: Iterable[str]) -> str:
-    """These columns of one row as JSON text; a value that is very long is cut and ends in '…'."""
-    return json_text({name: _value(batch, name, index) for name in names}, _LONGEST_VALUE)
+    """Return columns of one row as JSON; long values are cut and end in '…'."""
+    return json_text({name: _value(batch, name, index) for name in names}, _MAX_VALUE_LENGTH)
 
 
-def json_text(value: Any, longest: int | None = None) -> str:
-    """Any column's value as JSON; texts, bytes and lists that are longer than `longest` are cut."""
-    return json.dumps(_shown(value, longest), ensure_ascii=False, default=_plain)
+def json_text(value: Any, max_length: int | None = None) -> str:
+    """Return any column's value as JSON; texts, bytes and lists are cut to `max_length`."""
+    return json.dumps(_to_json(value, max_length), ensure_ascii=False, default=_json_default)
 
 
 def _value(batch: pa.RecordBatch, name: str, index: int) -> Any:
     column = batch.column(name)
     try:
         return column[index].as_py()
-    # Dates beyond Python's and text that is no UTF-8 have no Python value.
+    # Dates outside Python's range and text that is not UTF-8 have no Python value.
     except (ValueError, OverflowError):
         return str(column.slice(index, 1).view(pa.binary())[0]) if pa.types.is_string(column.type) else "(unreadable)"
 
 
-def _shown(value: Any, longest: int | None) -> Any:
+def _to_json(value: Any, max_length: int | None) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return json_float(value)
-    if isinstance(value, (str, bytes)) and longest is not None and len(value) > longest:
-        return value[:longest] + "…" if isinstance(value, str) else value[:longest]
+    if isinstance(value, (str, bytes)) and max_length is not None and len(value) > max_length:
+        return value[:max_length] + "…" if isinstance(value, str) else value[:max_length]
     if isinstance(value, dict):
-        return {str(name): _shown(item, longest) for name, item in value.items()}
+        return {str(name): _to_json(item, max_length) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_shown(item, longest) for item in value[:longest]]
+        return [_to_json(item, max_length) for item in value[:max_length]]
     return value
 
 
 def json_float(value: float) -> str:
-    """What stands for the numbers that JSON lacks."""
+    """Return the text for NaN or an infinity, which JSON lacks."""
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _plain(value: Any) -> Any:
+def _json_default(value: Any) -> Any:
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, bytes):

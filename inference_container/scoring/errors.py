@@ -1,4 +1,4 @@
-"""Why scoring failed, in the kinds that the workflow tells apart."""
+"""Errors of a scoring job, one class per failure kind of the workflow."""
 
 import sys
 import traceback
@@ -7,7 +7,7 @@ from contract.status import FailureKind
 
 
 class ScoringError(Exception):
-    """Base of all failures that the job explains; `kind` decides whether another attempt can help."""
+    """Base of all expected failures; the workflow decides by `kind` whether to retry the job."""
 
     kind: FailureKind = FailureKind.UNKNOWN
 
@@ -17,43 +17,47 @@ class ScoringError(Exception):
 
 
 class ConfigurationError(ScoringError):
-    """The job spec asks for something that cannot be done: the catalog's record or the request must change."""
+    """The job spec cannot be carried out; the model's record or the request must change."""
 
     kind = FailureKind.CONFIGURATION
 
 
 class ModelError(ScoringError):
-    """The artifact is not what its record says, or the model's own code failed."""
+    """The artifact differs from its record, or the model's code failed."""
 
     kind = FailureKind.MODEL
 
 
 class DataError(ScoringError):
-    """An object is damaged or does not have what the models need."""
+    """An object is damaged or lacks what the models need."""
 
     kind = FailureKind.DATA
 
 
 class TransientError(ScoringError):
-    """Something outside of the data and the models went wrong: another attempt may do."""
+    """A failure outside the data and the models; another attempt may succeed."""
 
     kind = FailureKind.TRANSIENT
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's class and text as one line, for messages that cross a process."""
+    """Return an exception's class and text as one line, for messages between processes.
+
+    >>> one_line(ValueError("bad\\n value"))
+    'ValueError: bad value'
+    """
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def log_error(error: BaseException) -> None:
-    """Write an error with its traceback and causes to stderr, in one piece."""
+    """Write an error with its traceback and causes to stderr in one call."""
     sys.stderr.write("".join(traceback.format_exception(error)))
     sys.stderr.flush()
 
 
 def error_of_kind(kind: FailureKind, text: str) -> ScoringError:
-    """The exception that stands for a failure which was flattened to kind and text."""
+    """Return the exception for a failure that was sent as kind and text."""
     for cls in (ConfigurationError, ModelError, DataError, TransientError):
         if cls.kind == kind:
             return cls(text)

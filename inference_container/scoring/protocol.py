@@ -1,4 +1,4 @@
-"""Messages between the supervisor and its workers: one line of JSON per message, over the worker's pipes.
+"""Messages between the supervisor and its workers, one line of JSON each, over pipes.
 
 Messages hold only text and numbers. The supervisor never imports a model's library, so it could not
 load that library's exceptions.
@@ -42,7 +42,8 @@ class ScoreObject:
     batch_rows: int = 0
     """Rows per batch, reduced after the object has crashed a worker; 0 means the job's value."""
     start_after: int = 0
-    """Start once the worker has computed this many tasks since it started, without another message."""
+    """Start once the worker has computed this many tasks since it started, without another
+    message."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class ObjectPredicted:
 
 @dataclass(frozen=True)
 class ObjectDone:
-    """The end of an object, committed for every model without a failure; `rows` is the rows read."""
+    """The end of an object, committed for every model without a failure; `rows` were read."""
 
     key: str
     rows: int
@@ -149,7 +150,7 @@ def encode(message: Message) -> bytes:
     """Return the message as one line of ASCII JSON.
 
     >>> encode(ObjectPredicted("2024/a.parquet"))
-    b'{"type": "ObjectPredicted", "body": {"key": "2024/a.parquet"}}\\n'
+    b'{"type": "ObjectPredicted", "body": {"schema_version": 1, "key": "2024/a.parquet"}}\\n'
     """
     line = json.dumps({"type": type(message).__name__, "body": to_json(message)})
     return line.encode("ascii") + b"\n"

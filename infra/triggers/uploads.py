@@ -42,7 +42,7 @@ class UploadTrigger(Construct):
         self.dead_letters = DeadLetters(
             self,
             "DeadLetters",
-            alarm_description="Messages about uploads that started nothing: see docs/operating.md",
+            alarm_description="Messages about uploads that started nothing: see docs/operate/dead-letters.md",
         )
         self.queue = sqs.Queue(
             self,

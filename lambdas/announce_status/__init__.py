@@ -1,1 +1,1 @@
-"""announce_status: an event for every status that was written to the table."""
+"""AnnounceStatus: send an event for every status change in the table."""

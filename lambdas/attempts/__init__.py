@@ -1,1 +1,1 @@
-"""What the steps of an attempt share: commits, causes, events and task tokens."""
+"""What the steps of a job's attempt share: job events, commits, and causes of failures."""

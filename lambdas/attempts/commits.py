@@ -1,5 +1,4 @@
-"""What of a job is committed: its pinned objects held against the markers and outputs that lie in
-S3."""
+"""Find out which pinned objects of a job are committed, by the commit markers and outputs in S3."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,41 +14,40 @@ _PREFIX_OF_KIND = {"predictions": layout.PREDICTIONS_PREFIX, "quarantine": layou
 
 @dataclass(frozen=True)
 class Commits:
-    """Rows count row-and-model pairs of the commits that hold."""
+    """The commits of a job. Row counts are row-and-model pairs, and include valid commits only."""
 
     expected: int
-    """One commit a pinned object and model."""
+    """One commit per pinned object and model."""
     missing: tuple[str, ...]
-    """Each commit that does not hold, as "<model id>/<object key>: <why>"."""
+    """Commits that are missing or invalid, each as "<model id>/<object key>: <why>"."""
     open_objects: tuple[str, ...]
-    """Keys of the pinned objects that not every model has committed, in the spec's order."""
+    """Keys of the pinned objects that at least one model has not committed, in the spec's order."""
     rows_in: int
     rows_scored: int
     rows_quarantined: int
     duplicate_keys: int = 0
     null_keys: int = 0
     notes: tuple[str, ...] = ()
-    """What the markers note of how the models were loaded, each once, as "<model id>: <note>"."""
+    """Distinct notes of the markers about loading the models, each as "<model id>: <note>"."""
 
 
-_MOST_NOTES = 20
-"""A job may have many models; its record must stay small."""
+_MAX_NOTES = 20
+"""Most notes in a job record, which must stay small even if the job has many models."""
 
 
 def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
-    """Read the job's ledger and list its outputs; thousands of markers are read at once, nothing is
-    looked up twice."""
+    """Read the job's ledger in parallel, and list its outputs instead of looking each one up."""
     wanted = {layout.marker_key(model.model_id, item.key) for model in spec.models for item in spec.objects}
     listed = [entry.key for entry in store.ledger_objects(spec.execution_id, spec.job_id) if entry.key in wanted]
     markers = store.markers(spec.execution_id, spec.job_id, listed)
     sizes: dict[str, int] = {}
     for prefix in _output_prefixes(spec, markers):
         sizes.update(store.output_sizes(prefix))
-    return judge_commits(spec, markers, sizes)
+    return check_commits(spec, markers, sizes)
 
 
 def _output_prefixes(spec: JobSpec, markers: Mapping[str, Marker | str]) -> list[str]:
-    """Where the outputs lie that the markers speak of; most jobs quarantine nothing."""
+    """Return the prefixes of outputs that the markers name. Most jobs have no quarantine."""
     claimed = {
         (marker.model_id, output.kind)
         for marker in markers.values()
@@ -62,9 +60,11 @@ def _output_prefixes(spec: JobSpec, markers: Mapping[str, Marker | str]) -> list
     ]
 
 
-def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Mapping[str, int]) -> Commits:
-    """Hold every pinned object and model against the markers (by ledger key) and the outputs' bytes
-    (by whole key)."""
+def check_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Mapping[str, int]) -> Commits:
+    """Check the commit of every pinned object and model.
+
+    `markers` are by ledger key, `sizes` are the outputs' bytes by full key.
+    """
     missing: list[str] = []
     open_objects: list[str] = []
     committed: list[Marker] = []
@@ -73,9 +73,9 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
         is_open = False
         for model in spec.models:
             marker = markers.get(layout.marker_key(model.model_id, item.key), "no marker in the ledger")
-            fault = marker if isinstance(marker, str) else _fault(marker, spec, model, item, sizes)
-            if fault:
-                missing.append(f"{model.model_id}/{item.key}: {fault}")
+            problem = marker if isinstance(marker, str) else _problem(marker, spec, model, item, sizes)
+            if problem:
+                missing.append(f"{model.model_id}/{item.key}: {problem}")
                 is_open = True
             elif isinstance(marker, Marker):
                 committed.append(marker)
@@ -91,19 +91,19 @@ def judge_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Map
         rows_quarantined=sum(marker.rows_quarantined for marker in committed),
         duplicate_keys=sum(marker.keys.duplicates for marker in committed if marker.keys),
         null_keys=sum(marker.keys.nulls for marker in committed if marker.keys),
-        notes=_first(sorted(notes)),
+        notes=_limit(sorted(notes)),
     )
 
 
-def _first(notes: list[str]) -> tuple[str, ...]:
-    if len(notes) <= _MOST_NOTES:
+def _limit(notes: list[str]) -> tuple[str, ...]:
+    if len(notes) <= _MAX_NOTES:
         return tuple(notes)
-    shown = _MOST_NOTES - 1
+    shown = _MAX_NOTES - 1
     return (*notes[:shown], f"and {len(notes) - shown:,} more notes, see the markers in the ledger")
 
 
-def _fault(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, sizes: Mapping[str, int]) -> str:
-    """Why a marker does not commit this object for this model; empty when it does."""
+def _problem(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, sizes: Mapping[str, int]) -> str:
+    """Return why the marker does not commit this object for this model; empty when it does."""
     if (marker.execution_id, marker.job_id, marker.model_id) != (spec.execution_id, spec.job_id, model.model_id):
         return f"the marker is of job {marker.job_id!r} of execution {marker.execution_id!r}"
     if marker.model_version != model.version:
@@ -116,10 +116,10 @@ def _fault(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, 
             f"{marker.rows_quarantined:,} of {marker.rows_in:,} rows are in quarantine, "
             f"tolerated_quarantine_fraction {model.tolerated_quarantine_fraction:g} allows {tolerated:,}"
         )
-    return _output_fault(marker, sizes)
+    return _output_problem(marker, sizes)
 
 
-def _output_fault(marker: Marker, sizes: Mapping[str, int]) -> str:
+def _output_problem(marker: Marker, sizes: Mapping[str, int]) -> str:
     for output in marker.outputs:
         found = sizes.get(_PREFIX_OF_KIND[output.kind] + output.key)
         if found is None:

@@ -1,4 +1,6 @@
-"""Reading what a Catch caught: the Cause is plain text, or JSON that depends on who failed."""
+"""Read the Cause of a failure that a Catch caught: plain text, or JSON whose form depends on what
+failed.
+"""
 
 import json
 from dataclasses import dataclass
@@ -7,23 +9,26 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cause:
-    """A Cause taken apart. Fields that it does not have are empty."""
+    """The parts of a Cause. A part that it does not have is empty."""
 
     message: str = ""
-    """What a person would read first."""
+    """The most useful text for a person."""
     status: str = ""
-    """ProcessingJobStatus or TrainingJobStatus, when the SageMaker job itself ended badly."""
+    """ProcessingJobStatus or TrainingJobStatus, when a SageMaker job did not succeed."""
     exit_message: str = ""
     failure_reason: str = ""
     ran_out_of_time: bool = False
-    """The job used up its MaxRuntimeInSeconds."""
+    """True: the job reached its MaxRuntimeInSeconds."""
     waited_too_long: bool = False
-    """A spot training job used up its MaxWaitTimeInSeconds, waits for capacity included."""
+    """True: a spot training job reached its MaxWaitTimeInSeconds, which includes waits for
+    capacity.
+    """
 
 
 def read_cause(cause: str) -> Cause:
-    """Take a Cause apart: the describe result of a job or an execution, the error of a function, or
-    plain text."""
+    """Parse a Cause: the describe result of a job or an execution, the error of a function, or
+    plain text.
+    """
     try:
         data = json.loads(cause)
     except json.JSONDecodeError:
@@ -31,16 +36,16 @@ def read_cause(cause: str) -> Cause:
     if not isinstance(data, dict):
         return Cause(message=cause.strip())
     if "ProcessingJobStatus" in data:
-        return _of_processing_job(data)
+        return _read_processing_job(data)
     if "TrainingJobStatus" in data:
-        return _of_training_job(data)
+        return _read_training_job(data)
     if "ExecutionArn" in data and "Status" in data:
-        said = ": ".join(text for text in (_text(data, "Error"), _text(data, "Cause")) if text)
-        return Cause(message=said or f"the execution ended as {_text(data, 'Status')}")
+        text = ": ".join(part for part in (_text(data, "Error"), _text(data, "Cause")) if part)
+        return Cause(message=text or f"the execution ended as {_text(data, 'Status')}")
     return Cause(message=_text(data, "errorMessage") if "errorMessage" in data else cause.strip())
 
 
-def _of_processing_job(data: dict[str, Any]) -> Cause:
+def _read_processing_job(data: dict[str, Any]) -> Cause:
     exit_message, failure_reason = _text(data, "ExitMessage"), _text(data, "FailureReason")
     status = _text(data, "ProcessingJobStatus")
     return Cause(
@@ -52,7 +57,7 @@ def _of_processing_job(data: dict[str, Any]) -> Cause:
     )
 
 
-def _of_training_job(data: dict[str, Any]) -> Cause:
+def _read_training_job(data: dict[str, Any]) -> Cause:
     failure_reason, status = _text(data, "FailureReason"), _text(data, "TrainingJobStatus")
     detail = _text(data, "SecondaryStatus")
     return Cause(
@@ -70,12 +75,14 @@ def _text(data: dict[str, Any], name: str) -> str:
 
 
 def _ran_out_of_time(described: dict[str, Any]) -> bool:
-    """Whether the job ran as long as it may. The service marks such a job like one that somebody
-    stopped."""
+    """Return whether the job reached its run time limit.
+
+    SageMaker reports such a job as Stopped, like a manual stop.
+    """
     condition = described.get("StoppingCondition")
     limit = condition.get("MaxRuntimeInSeconds") if isinstance(condition, dict) else None
     started, ended = described.get("ProcessingStartTime"), described.get("ProcessingEndTime")
     if not (isinstance(limit, int) and isinstance(started, (int, float)) and isinstance(ended, (int, float))):
         return False
-    # The `.sync` result gives times in epoch milliseconds.
+    # Times in the `.sync` result are in epoch milliseconds.
     return (ended - started) / 1_000 >= limit

@@ -1,1 +1,1 @@
-"""ClassifyFailure: why an attempt failed, and whether another one can help."""
+"""ClassifyFailure: find out why an attempt failed and whether another attempt can help."""

@@ -84,7 +84,9 @@ def _message(failure: AttemptFailure, cause: Cause, rule: FailureRule) -> str:
 
 
 def _made_progress(job: JobRecord, attempt: AttemptRecord | None, deployment: Deployment) -> bool:
-    """Return whether the attempt committed an object or wrote a checkpoint, by the times in a listing."""
+    """Return whether the attempt committed an object or wrote a checkpoint, by the times in a
+    listing.
+    """
     if attempt is None:
         return False
     # S3 reports modification times in whole seconds.

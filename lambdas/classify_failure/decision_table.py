@@ -1,7 +1,7 @@
 """The decision table: what each kind of failure looks like, and whether the job is retried.
 
-The first rule that matches is used. Texts and error names are those of Step Functions and SageMaker, as their public
-documentation and logs show them.
+The first rule that matches is used. Texts and error names are those of Step Functions and
+SageMaker, as their public documentation and logs show them.
 """
 
 import re
@@ -19,12 +19,17 @@ class Retry(Enum):
     ONCE = "once"
     """Yes, unless an earlier attempt of the job failed with the same kind of failure."""
     WITH_PROGRESS = "with progress"
-    """Yes, if this attempt committed at least one object or wrote a checkpoint, so that the next continues there."""
+    """Yes, if this attempt committed at least one object or wrote a checkpoint, so that the next
+    continues there.
+    """
 
 
 @dataclass(frozen=True)
 class FailureRule:
-    """How one kind of failure is recognized and handled. A rule matches when all its conditions that are set match."""
+    """How one kind of failure is recognized and handled.
+
+    A rule matches when all its conditions that are set match.
+    """
 
     name: str
     kind: FailureKind
@@ -108,8 +113,8 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "Deploy all stacks and the image of one release, then start a new execution",
         errors=frozenset({"InvalidInputError", "ExecutionNotFoundError", "JobNotFoundError"}),
     ),
-    # Out of time before the statuses: the service calls a job that used up its time Stopped, as if
-    # somebody had.
+    # These come before the statuses: SageMaker reports a job that ran out of time as Stopped, like
+    # a manual stop.
     FailureRule(
         "out of time, by its run time",
         FailureKind.TRANSIENT,
@@ -142,8 +147,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "The job was stopped by hand: start a new execution when it may run",
         statuses=frozenset({"Stopped", "Stopping"}),
     ),
-    # What the container says about itself counts more than what the service says about the
-    # container.
+    # The container's own message is more precise than the service's message about the container.
     FailureRule(
         "container: configuration",
         FailureKind.CONFIGURATION,
@@ -249,9 +253,9 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"SageMaker.ResourceInUseException", "SageMaker.ResourceInUse"}),
     ),
-    # Killed: the instance may be gone, or the container's memory was too small. The next attempt
-    # shows which, and needs less of it when objects were committed, so this is bounded by
-    # max_attempts and not decided here.
+    # The instance may be gone, or the container's memory was too small. The next attempt shows
+    # which; it needs less memory if objects were committed. So max_attempts limits the retries, not
+    # this rule.
     FailureRule(
         "killed",
         FailureKind.TRANSIENT,

@@ -41,7 +41,9 @@ def find_rule(error: str, cause: Cause) -> FailureRule:
 
 
 def _exit_prefixes(cause: Cause) -> frozenset[str]:
-    """Return the failure kinds in the containers' messages, which arrive as one text without separators."""
+    """Return the failure kinds in the containers' messages, which arrive as one text without
+    separators.
+    """
     for text in (cause.exit_message, cause.failure_reason.removeprefix("AlgorithmError:").strip()):
         if _EXIT_PREFIX.match(text):
             return frozenset(_EXIT_PREFIX.findall(text))
@@ -73,8 +75,9 @@ def decide(
 ) -> Decision:
     """Decide about a job whose attempt failed as the rule describes. Deterministic.
 
-    `earlier_kinds` are the failure kinds of the attempts before this one. `made_progress` is True when this attempt
-    committed an object or wrote a checkpoint. `job_key` spreads the waits of jobs that failed at the same moment.
+    `earlier_kinds` are the failure kinds of the attempts before this one. `made_progress` is True
+    when this attempt committed an object or wrote a checkpoint. `job_key` spreads the waits of jobs
+    that failed at the same moment.
     """
     can_help = {
         Retry.NO: False,

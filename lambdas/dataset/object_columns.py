@@ -1,4 +1,4 @@
-"""The columns of an object in any format, from a part of it that fits beside the functions."""
+"""Read the column names and types of an object in any format from a small part of it."""
 
 import zlib
 from collections.abc import Callable, Iterable
@@ -12,41 +12,49 @@ from lambdas.stage.object_store import ObjectStore
 from lambdas.stage.observability import logger
 
 Read = Callable[[int, int], bytes | None]
-"""Bytes of the object from a first to before an end; None when they cannot be had."""
+"""Returns the bytes of the object from a start to an end (exclusive); None when they cannot be
+read.
+"""
 
 _HEAD_AND_HEADERS = HEAD_BYTES + (64 << 10)
-"""Of a compressed object: as much as gives the head, even where nothing could be compressed."""
+"""Bytes to read of a compressed object, enough for the head even if its content is incompressible.
+"""
 
 
 class ColumnsUnknownError(ValueError):
-    """The columns cannot be told here; the job that reads the object says what is the matter with
-    it."""
+    """The columns cannot be read here.
+
+    The job that reads the whole object reports what is wrong.
+    """
 
 
 def first_of(objects: Iterable[PinnedObject]) -> PinnedObject | None:
-    """The object whose columns stand for those of its dataset; None when there is none."""
+    """Return the object whose columns represent its dataset, the one with the first key; None
+    without objects.
+    """
     return min(objects, key=lambda item: item.key, default=None)
 
 
 def columns_or_none(
     dataset: str, item: PinnedObject, options: InputOptions, store: ObjectStore
 ) -> tuple[Column, ...] | None:
-    """The columns of an object of a dataset; None when they cannot be told, which is left to the
-    job that reads it."""
+    """Return the columns of an object; None when they cannot be read, which the job that reads the
+    object reports.
+    """
     try:
         return object_columns(item, options, lambda start, end: store.dataset_range(dataset, item, start, end))
     except ColumnsUnknownError as error:
-        # Not the key, which can tell about the people whose data it holds.
-        logger.debug("an object's columns cannot be told", dataset=dataset, reason=str(error))
+        # The key is not logged, because it may contain personal data.
+        logger.debug("an object's columns cannot be read", dataset=dataset, reason=str(error))
         return None
 
 
 def object_columns(item: PinnedObject, options: InputOptions, read: Read) -> tuple[Column, ...]:
-    """The columns of an object; those of text have no type, because a model's record decides how
-    they are read.
+    """Return the columns of an object. Columns of text have no type, because the model's record
+    decides it.
 
     Raises:
-        ColumnsUnknownError: when they cannot be told.
+        ColumnsUnknownError: when they cannot be read.
     """
     kind = format_of(item.key)
     try:
@@ -62,7 +70,7 @@ def object_columns(item: PinnedObject, options: InputOptions, read: Read) -> tup
 def _text_columns(item: PinnedObject, kind: ObjectFormat, options: InputOptions, read: Read) -> tuple[str, ...]:
     stored = read(0, min(item.size, _HEAD_AND_HEADERS)) if item.size else b""
     if stored is None:
-        raise HeadError("an object that cannot be had")
+        raise HeadError("an object that cannot be read")
     if found := contradiction(stored, kind):
         raise HeadError(f"it looks like {found}")
     if kind.compression == "zstd":
@@ -73,8 +81,9 @@ def _text_columns(item: PinnedObject, kind: ObjectFormat, options: InputOptions,
 
 
 def _gunzip(stored: bytes) -> bytes:
-    """The beginning of what was compressed, one byte more than a head at most, however far the rest
-    would expand."""
+    """Return the decompressed beginning, at most one byte more than a head, however large the rest
+    would become.
+    """
     head = b""
     while stored and len(head) <= HEAD_BYTES:
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)

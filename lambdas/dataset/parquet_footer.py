@@ -1,7 +1,8 @@
 """Reads the columns of a Parquet object from its footer; pyarrow is too large for the functions.
 
-Only the schema is read, which is at the beginning of the footer. Types get the names under which pyarrow reads them. A
-type that the Parquet schema alone does not determine gets none, so that no request is refused on a guess.
+Only the schema is read, which is at the beginning of the footer. Types get the names under which
+pyarrow reads them. A type that the Parquet schema alone does not determine gets none, so that no
+request is refused on a guess.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +29,10 @@ _ENCRYPTED_MAGIC = b"PARE"
 _TAIL_BYTES = len(_MAGIC) + 4
 _FIRST_READ_BYTES = 64 << 10
 _MAX_FOOTER_BYTES = 4 << 20
-"""Bytes read of a larger footer. The schema, which comes first, fits with more than 50,000 columns."""
+"""Bytes read of a larger footer.
+
+The schema, which comes first, fits with more than 50,000 columns.
+"""
 
 # Field numbers of FileMetaData and SchemaElement in parquet.thrift.
 _SCHEMA = 2
@@ -85,7 +89,8 @@ def read_columns(read: Callable[[int, int], bytes | None], size: int) -> tuple[C
     """Return the columns of a Parquet object of `size` bytes.
 
     Args:
-        read: Returns the object's bytes from a start to before an end, None if they are not available.
+        read: Returns the object's bytes from a start to before an end, None if they are not
+            available.
 
     Raises:
         FooterError: The footer cannot be read.
@@ -134,7 +139,9 @@ def parse_columns(footer: bytes) -> tuple[Column, ...]:
 
 
 def _top_level_columns(elements: Iterator[Struct]) -> list[Column]:
-    """Walk over the schema's elements, which are in depth-first order, and return the root's children."""
+    """Walk over the schema's elements,
+    which are in depth-first order, and return the root's children.
+    """
     root = next(elements, None)
     if root is None:
         raise FooterError("an empty schema")

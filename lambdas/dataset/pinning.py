@@ -14,7 +14,7 @@ from lambdas.shown_text import list_first
 from lambdas.stage.object_store import StoredObject
 
 _MAX_KEY_BYTES = 1_024
-"""Longest key that S3 takes."""
+"""Longest key that S3 accepts, in bytes."""
 _SUFFIXES = (*layout.OUTPUT_SUFFIXES.values(), ".json")
 """Suffixes that follow an object's key in the names of its outputs and of its commit marker."""
 _MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len("..unfinished")

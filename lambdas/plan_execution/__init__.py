@@ -1,1 +1,1 @@
-"""PlanExecution: what an execution scores, written down before anything is scored."""
+"""PlanExecution: decide what an execution scores, and write it down before anything is scored."""

@@ -1,1 +1,1 @@
-"""PlanTraining: which models an execution trains, on what, written down before anything is trained."""
+"""PlanTraining: decide which models are trained on which data, and write it down first."""

@@ -1,4 +1,7 @@
-"""Check whether a recipe can be trained, and form the job that trains it. Pure functions, no I/O."""
+"""Check whether a recipe can be trained, and form the job that trains it.
+
+Pure functions, no I/O.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -61,14 +64,17 @@ def form_trainings(
     objects: Mapping[str, tuple[PinnedObject, ...]],
     stage_default: Compute,
 ) -> list[PlannedTraining]:
-    """Return one job per recipe, the one with most training data first. `objects` are by dataset."""
+    """Return one job per recipe, the one with most training data first.
+
+    `objects` are by dataset.
+    """
     jobs: list[PlannedTraining] = []
     for recipe in recipes:
         version = layout.trained_version(record.execution_arn, record.started_at, recipe.model_id)
         training = objects[recipe.training_dataset]
         validation = objects[recipe.validation_dataset] if recipe.validation_dataset else ()
         spec = recipe.training_spec(record.execution_id, recipe.model_id, version, training, validation)
-        jobs.append(PlannedTraining(recipe, spec, recipe.compute.over(stage_default)))
+        jobs.append(PlannedTraining(recipe, spec, recipe.compute.with_fallback(stage_default)))
     return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
 
 

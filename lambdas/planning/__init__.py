@@ -1,1 +1,3 @@
-"""What both plans share: execution records and the choice of recipes."""
+"""What PlanExecution, PlanTraining and PrepareTraining share: the execution's record, checks, and
+the choice of recipes.
+"""

@@ -1,1 +1,1 @@
-"""PrepareTraining: the training execution that a scoring execution starts first."""
+"""PrepareTraining: name the training execution that a scoring execution starts first."""

@@ -14,6 +14,6 @@ from lambdas.stage.resources import resources
 @logger.inject_lambda_context(correlation_id_path=EXECUTION_ID_PATH, clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    order = prepare_training(from_json(PlanInput, event), resources().deployment)
-    logger.info("ordered the training", training_execution_id=order.name)
-    return to_json(order)
+    training = prepare_training(from_json(PlanInput, event), resources().deployment)
+    logger.info("prepared the training", training_execution_id=training.name)
+    return to_json(training)

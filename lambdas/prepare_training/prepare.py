@@ -1,7 +1,7 @@
-"""Refuse a bad request before training costs anything, and say which training execution is to be
-started."""
+"""Refuse a bad request before training costs anything, and name the training execution to start."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from contract import layout
@@ -14,18 +14,19 @@ from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, Tra
 from lambdas.planning.execution_record import open_execution, refuse
 from lambdas.planning.recipe_choice import choose_among, choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.job_table import JobTable
 
-_MOST_BYTES = 60_000
-"""Of the models' ids: a state holds 256 KB, and the request is in it as well."""
+_MAX_IDS_BYTES = 60_000
+"""Most bytes of model ids as JSON. A state holds 256 KB, and it contains the request too."""
 
 
 def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:
-    """Open the execution's record and order its training; called again it orders the same one.
+    """Open the execution's record and return the training execution to start. Idempotent.
 
     Raises:
-        InvalidRequestError: with every problem of the request; the execution's record says the
-            same.
-        ExecutionNameUsedError: when the records of another execution bear this name.
+        InvalidRequestError: with every problem of the request; the execution's record has the same
+            text.
+        ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended.
     """
     name = layout.training_execution_name(event.execution_arn, event.started_at)
@@ -33,30 +34,20 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:
     try:
         raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_request(event.request)
-        training_input = _input(request, deployment)
+        if request.train is None:
+            problem = Problem("train", None, "a training, because the state machine asked for one")
+            raise InvalidInputError("request", [problem])
+        recipes, problems = _choose_recipes(request, request.train, deployment.table)
+        training_input, too_many = form_input(recipes, request.execution_label)
+        raise_if_any([*problems, *too_many], "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     return TrainingOrder(name, training_input)
 
 
-def _input(request: ExecutionRequest, deployment: Deployment) -> dict[str, Any]:
-    if request.train is None:
-        raise InvalidInputError("request", [Problem("train", None, "a training: the state machine asked for one")])
-    recipes, problems = _recipes(request, request.train, deployment)
-    model_ids = sorted(recipe.model_id for recipe in recipes)
-    if len(json.dumps(model_ids)) > _MOST_BYTES:
-        remedy = "Train them in executions of their own (`fleetscore train`), then score without `train`."
-        problems = [*problems, Problem("train", f"{len(model_ids):,} models", f"ids of {_MOST_BYTES:,} bytes", remedy)]
-    if problems:
-        raise InvalidInputError("request", problems)
-    label = {"execution_label": request.execution_label} if request.execution_label else {}
-    return {"models": model_ids, **label}
-
-
-def _recipes(
-    request: ExecutionRequest, train: TrainFirst, deployment: Deployment
+def _choose_recipes(
+    request: ExecutionRequest, train: TrainFirst, table: JobTable
 ) -> tuple[list[ModelRecipe], list[Problem]]:
-    table = deployment.table
     if train.models is not None:
         return choose_named("train.models", train.models, table.recipes(train.models), table.models(train.models))
     if isinstance(request.models, tuple):
@@ -64,3 +55,15 @@ def _recipes(
     recipes = table.all_recipes()
     models = table.models([recipe.model_id for recipe in recipes])
     return choose_enabled(recipes, models, request.models.tags if isinstance(request.models, ModelFilter) else None)
+
+
+def form_input(recipes: Sequence[ModelRecipe], execution_label: str | None) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the training execution's input, and a problem when it has too many models for a state."""
+    model_ids = sorted(recipe.model_id for recipe in recipes)
+    problems: list[Problem] = []
+    if len(json.dumps(model_ids)) > _MAX_IDS_BYTES:
+        remedy = "Train them in separate executions (`fleetscore train`), then score without `train`."
+        found, expected = f"{len(model_ids):,} models", f"ids of at most {_MAX_IDS_BYTES:,} bytes"
+        problems.append(Problem("train", found, expected, remedy))
+    label = {"execution_label": execution_label} if execution_label else {}
+    return {"models": model_ids, **label}, problems

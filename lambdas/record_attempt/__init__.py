@@ -1,1 +1,1 @@
-"""RecordAttempt: opens the next attempt of a job on the objects that the ledger lacks."""
+"""RecordAttempt: open the next attempt of a job on the objects that are not committed yet."""

@@ -1,5 +1,7 @@
-"""Open an attempt on the objects that the ledger lacks: a first try, a resubmission and a resume
-are one path."""
+"""Open an attempt on the objects that are not committed yet.
+
+First tries and retries take the same path.
+"""
 
 from contract import layout
 from contract.status import FINAL_JOB_STATUSES, AttemptStatus, ExecutionKind
@@ -12,7 +14,7 @@ from lambdas.stage.deployment import Deployment
 
 
 def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan | TrainingAttemptPlan:
-    """Open the attempt that the pointer names, once; called again it gives the same answer.
+    """Open the attempt that the pointer names, and return what its SageMaker job needs. Idempotent.
 
     The manifest is written before the attempt is opened, so an open attempt always has its input.
 
@@ -21,24 +23,26 @@ def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan |
         StaleEventError: when the job is in another attempt.
     """
     job = deployment.table.job(pointer.execution_id, pointer.job_id)
-    trains = job.kind is ExecutionKind.TRAINING
+    is_training = job.kind is ExecutionKind.TRAINING
     attempt = deployment.table.find_attempt(pointer.execution_id, pointer.job_id, pointer.attempt)
     if attempt is None:
-        begin = _begin_training if trains else _prepare
-        attempt = deployment.table.open_attempt(job, begin(pointer, job, deployment))
+        new_attempt = _new_training_attempt if is_training else _new_scoring_attempt
+        attempt = deployment.table.open_attempt(job, new_attempt(pointer, job, deployment))
     elif attempt.status is not AttemptStatus.RUNNING:
-        # A plan for it would start a processing job that nobody waits for any more.
+        # A plan would start a SageMaker job that the workflow does not wait for any more.
         if job.status in FINAL_JOB_STATUSES:
             raise JobClosedError(job.execution_id, job.job_id, job.status)
         raise StaleEventError(job.job_id, pointer.attempt, job.status, job.attempt)
-    if trains:
+    if is_training:
         return training_attempt_plan(job, attempt, deployment)
     return _attempt_plan(pointer, job, attempt, deployment)
 
 
-def _begin_training(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
-    """Say how the attempt begins; its input was written by the plan, and is the same for all
-    attempts."""
+def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
+    """Return the record of a new training attempt.
+
+    The plan has written its input, which all attempts share.
+    """
     return AttemptRecord(
         execution_id=pointer.execution_id,
         job_id=pointer.job_id,
@@ -52,11 +56,12 @@ def _begin_training(pointer: JobPointer, job: JobRecord, deployment: Deployment)
     )
 
 
-def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
-    """Write the manifest of the objects that are left and say how the attempt begins."""
+def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
+    """Write the manifest of the objects that are left, and return the record of a new scoring
+    attempt.
+    """
     spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
-    # A first attempt finds an empty ledger, because the ledger belongs to the execution: no need to
-    # look.
+    # The ledger belongs to the execution, so it is empty at the first attempt and need not be read.
     first = pointer.attempt == 1
     left = [item.key for item in spec.objects] if first else list(read_commits(spec, deployment.store).open_objects)
     if left:
@@ -69,7 +74,8 @@ def _prepare(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> Att
         sagemaker_job_name=_sagemaker_job_name(pointer, deployment) if left else "",
         object_count=len(left),
         instance_type=job.compute.instance_type or "",
-        # Objects are sharded whole: an instance beyond their number would idle and cost.
+        # Objects are not split between instances, so an instance beyond their number would idle and
+        # cost.
         instance_count=max(1, min(job.compute.instance_count or 1, len(left))),
         started_at=deployment.now(),
     )

@@ -1,4 +1,4 @@
-"""An attempt to train a version of a model."""
+"""Form the request of a training job from its spec and recipe."""
 
 from typing import Any
 
@@ -13,8 +13,10 @@ _PARQUET = "application/x-parquet"
 
 
 def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: Deployment) -> TrainingAttemptPlan:
-    """The training job's request, as far as jobs differ in it. Attempts share checkpoints, so each
-    goes on."""
+    """Return the parts of the training job's request that differ between jobs.
+
+    All attempts share one checkpoint prefix, so that each continues where the last one ended.
+    """
     execution_id, job_id = job.execution_id, job.job_id
     spec = deployment.store.training_spec(execution_id, job_id)
     recipe = deployment.store.recipe_copy(execution_id, job_id)
@@ -25,7 +27,7 @@ def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: De
     return TrainingAttemptPlan(
         training_job_name=attempt.sagemaker_job_name,
         channels=tuple(_channels(spec, recipe, bucket)),
-        hyperparameters=_script_convention(recipe),
+        hyperparameters=_script_hyperparameters(recipe),
         output_uri=layout.s3_uri(bucket, layout.training_output_prefix(execution_id, job_id)),
         checkpoints_uri=layout.s3_uri(bucket, layout.checkpoints_prefix(execution_id, job_id)),
         instance_type=attempt.instance_type,
@@ -63,8 +65,8 @@ def _channel(name: str, data_type: str, uri: str) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
-def _script_convention(recipe: ModelRecipe) -> dict[str, str]:
-    """SageMaker's own names for the script and its archive."""
+def _script_hyperparameters(recipe: ModelRecipe) -> dict[str, str]:
+    """Return the hyperparameters by which SageMaker names the script and its archive."""
     if recipe.code is None:
         return {}
     archive = f"/opt/ml/input/data/{layout.CODE_CHANNEL}/{layout.SOURCE_NAME}"

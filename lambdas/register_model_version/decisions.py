@@ -1,5 +1,4 @@
-"""Whether an artifact is the one that was asked for, and whether its version is promoted: decisions
-without any I/O."""
+"""Check a trained artifact against its spec, and decide about promotion. Pure functions, no I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +8,28 @@ from contract.status import VersionState
 from contract.training.recipes import Promotion
 from contract.training.training_spec import TrainingReport, TrainingSpec
 
-_SAME = ("execution_id", "job_id", "model_id", "version", "trainer", "task", "format", "model_file", "method", "metric")
+_EQUAL_FIELDS = (
+    "execution_id",
+    "job_id",
+    "model_id",
+    "version",
+    "trainer",
+    "task",
+    "format",
+    "model_file",
+    "method",
+    "metric",
+)
 
 
 def check_artifact(spec: TrainingSpec, report: TrainingReport, files: Mapping[str, int]) -> list[str]:
-    """What of an artifact is not as the spec asked for; `files` are the sizes of the files in it."""
+    """Return how the artifact differs from its spec.
+
+    `files` are the sizes of its files, by path.
+    """
     problems = [
         f"{name} is {getattr(report, name)!r}, expected {getattr(spec, name)!r}"
-        for name in _SAME
+        for name in _EQUAL_FIELDS
         if getattr(report, name) != getattr(spec, name)
     ]
     if report.features != spec.features:
@@ -36,66 +49,69 @@ def _features(has_features: TrainingSpec | TrainingReport) -> str:
 
 
 @dataclass(frozen=True)
-class Decided:
-    """`reason` tells a person all that the decision rests on."""
+class Verdict:
+    """What becomes of a version. `reason` names all numbers that the decision is based on."""
 
     state: VersionState
     reason: str
 
 
 @dataclass(frozen=True)
-class _Comparison:
-    """What a rule says about a version: whether it holds, or None where nothing can be compared."""
+class _RuleResult:
+    """The result of one promotion rule: whether it holds, or None when there is nothing to compare."""
 
     holds: bool | None
-    said: str
+    text: str
 
 
 def decide(
     promotion: Promotion, report: TrainingReport, current_version: str | None, current: ModelVersion | None
-) -> Decided:
-    """What becomes of a version, by its recipe's rule.
+) -> Verdict:
+    """Decide what becomes of a version, by the promotion rule of its recipe.
 
     `current` is the record of the model's current version; None when there is none.
     """
-    found = [_floor(promotion, report), _current(promotion, report, current_version, current)]
-    said = " and ".join(comparison.said for comparison in found if comparison.said)
+    results = [
+        _compare_with_floor(promotion, report),
+        _compare_with_current(promotion, report, current_version, current),
+    ]
+    text = " and ".join(result.text for result in results if result.text)
     if promotion.mode == "approval":
-        return Decided(VersionState.PENDING_APPROVAL, f"waits for approval: {said}")
-    if any(comparison.holds is False for comparison in found):
-        return Decided(VersionState.REJECTED, said)
+        return Verdict(VersionState.PENDING_APPROVAL, f"waits for approval: {text}")
+    if any(result.holds is False for result in results):
+        return Verdict(VersionState.REJECTED, text)
     if report.metric_value is None:
-        return Decided(VersionState.PENDING_APPROVAL, f"waits for approval, because no rule can decide: {said}")
-    if current_version is not None and all(comparison.holds is None for comparison in found):
-        return Decided(VersionState.PENDING_APPROVAL, f"waits for approval, because no rule can decide: {said}")
-    return Decided(VersionState.PROMOTED, said)
+        return Verdict(VersionState.PENDING_APPROVAL, f"waits for approval, because no rule can decide: {text}")
+    if current_version is not None and all(result.holds is None for result in results):
+        return Verdict(VersionState.PENDING_APPROVAL, f"waits for approval, because no rule can decide: {text}")
+    return Verdict(VersionState.PROMOTED, text)
 
 
-def _floor(promotion: Promotion, report: TrainingReport) -> _Comparison:
+def _compare_with_floor(promotion: Promotion, report: TrainingReport) -> _RuleResult:
     if report.metric_value is None:
-        return _Comparison(None, f"the training measured no {report.metric}")
+        return _RuleResult(None, f"the training measured no {report.metric}")
     if promotion.floor is None:
-        return _Comparison(None, f"{report.metric} {report.metric_value:.6g}, no floor")
+        return _RuleResult(None, f"{report.metric} {report.metric_value:.6g}, no floor")
     holds = _at_least(report, report.metric_value, promotion.floor)
-    return _Comparison(
+    return _RuleResult(
         holds, f"{report.metric} {report.metric_value:.6g} {_sign(report, holds)} floor {promotion.floor:g}"
     )
 
 
-def _current(
+def _compare_with_current(
     promotion: Promotion, report: TrainingReport, current_version: str | None, current: ModelVersion | None
-) -> _Comparison:
+) -> _RuleResult:
     if current_version is None:
-        return _Comparison(None, "no current version")
+        return _RuleResult(None, "no current version")
     value = current.metrics.get(report.metric) if current is not None else None
     if value is None:
-        return _Comparison(None, f"current version {current_version} has no {report.metric}")
+        return _RuleResult(None, f"current version {current_version} has no {report.metric}")
     if report.metric_value is None:
-        return _Comparison(None, f"current version {current_version} has {value:.6g}")
+        return _RuleResult(None, f"current version {current_version} has {value:.6g}")
     gain = promotion.min_improvement
     holds = _at_least(report, report.metric_value, value + gain if report.greater_is_better else value - gain)
     operator = "+" if report.greater_is_better else "-"
-    return _Comparison(
+    return _RuleResult(
         holds,
         f"{report.metric_value:.6g} {_sign(report, holds)} current {value:.6g} {operator} {gain:g} "
         f"(version {current_version})",
@@ -112,11 +128,11 @@ def _sign(report: TrainingReport, holds: bool) -> str:
     return "<" if report.greater_is_better else ">"
 
 
-def outcome(version: str, decided: Decided) -> str:
-    """What the job's record says came of it."""
+def outcome(version: str, verdict: Verdict) -> str:
+    """Return the outcome text for the job's record."""
     words = {
         VersionState.PROMOTED: "is current now",
         VersionState.REJECTED: "was refused",
         VersionState.PENDING_APPROVAL: "was registered",
     }
-    return f"version {version} {words[decided.state]}: {decided.reason}"
+    return f"version {version} {words[verdict.state]}: {verdict.reason}"

@@ -1,5 +1,6 @@
-"""Check what a training job made, and write its version, what becomes of it, and the job's end, all
-or nothing."""
+"""Check a trained artifact, then write its version, its promotion and the job's end in one
+transaction.
+"""
 
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from contract.workflow.messages import JobPointer, JobResult
 from lambdas.attempts.job_events import complete_job
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
-from lambdas.register_model_version.decisions import Decided, check_artifact, decide, outcome
+from lambdas.register_model_version.decisions import Verdict, check_artifact, decide, outcome
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts
 from lambdas.stage.training_objects import TrainedArtifact
@@ -21,14 +22,14 @@ _TRIES = 5
 
 
 def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobResult:
-    """Register the version and record the job as succeeded; called again it gives the same answer.
+    """Register the version and record the job as succeeded. Idempotent.
 
     Raises:
-        ArtifactMissingError: when the training job left none.
-        ObjectReplacedError: when the datasets' objects are not the pinned ones any more.
-        TrainedArtifactError: when the artifact is not what the spec asked for.
-        ModelContendedError: when others change the model all the time.
-        JobClosedError: when the job has ended otherwise.
+        ArtifactMissingError: when the training job left no artifact.
+        ObjectReplacedError: when pinned objects were replaced or removed since.
+        TrainedArtifactError: when the artifact does not match its spec.
+        ModelContendedError: when each try met a concurrent change of the model.
+        JobClosedError: when the job has failed.
         StaleEventError: when the job is in another attempt.
     """
     return complete_job(pointer, deployment, lambda job: _register(job, deployment))
@@ -67,13 +68,14 @@ def _check_datasets(spec: TrainingSpec, recipe: ModelRecipe, deployment: Deploym
 def _write(
     job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, arn: str, deployment: Deployment
 ) -> JobRecord | None:
-    """Hold the version against what is current now, and write; None when something changed in
-    between."""
+    """Compare the version with the current one and write the result; return None when either
+    changed meanwhile.
+    """
     table, report, now = deployment.table, artifact.report, deployment.now()
     before = table.models([recipe.model_id]).get(recipe.model_id)
     current = table.version(recipe.model_id, before.current_version) if before is not None else None
-    decided = decide(recipe.promotion, report, before.current_version if before is not None else None, current)
-    decision = VersionDecision(decided.state, decided.reason, now, arn)
+    verdict = decide(recipe.promotion, report, before.current_version if before is not None else None, current)
+    decision = VersionDecision(verdict.state, verdict.reason, now, arn)
     version = _version(job, artifact, recipe, decision)
     after = _promoted(recipe, before, report.version, decision)
     succeeded = replace(
@@ -83,11 +85,11 @@ def _write(
         rows_in=report.rows_total or 0,
         failure_kind=None,
         reason="",
-        outcome=outcome(report.version, decided),
+        outcome=outcome(report.version, verdict),
     )
     if not table.register_trained(job, succeeded, version, before, after):
         return None
-    _publish(decided, deployment)
+    _publish(verdict, deployment)
     return succeeded
 
 
@@ -116,7 +118,7 @@ def _trained_by(job: JobRecord, recipe: ModelRecipe, report: TrainingReport) -> 
 
 
 def _promoted(recipe: ModelRecipe, before: Model | None, version: str, decision: VersionDecision) -> Model | None:
-    """The model after the version became current; None when it does not."""
+    """Return the model with this version as current; None when it is not promoted."""
     if decision.state is not VersionState.PROMOTED:
         return None
     now = decision.decided_at
@@ -126,10 +128,10 @@ def _promoted(recipe: ModelRecipe, before: Model | None, version: str, decision:
     return Model(recipe.model_id, version, tags=recipe.tags, updated_at=now, history=(change,))
 
 
-def _publish(decided: Decided, deployment: Deployment) -> None:
+def _publish(verdict: Verdict, deployment: Deployment) -> None:
     names = {
         VersionState.PROMOTED: "VersionsPromoted",
         VersionState.REJECTED: "VersionsRejected",
         VersionState.PENDING_APPROVAL: "VersionsPendingApproval",
     }
-    publish_counts(deployment.settings.stage, {names[decided.state]: 1})
+    publish_counts(deployment.settings.stage, {names[verdict.state]: 1})

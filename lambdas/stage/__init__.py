@@ -1,1 +1,3 @@
-"""The stage that a function works in: settings, tables, buckets and logs."""
+"""Everything that a function reaches outside of its event: settings, AWS clients, table, buckets
+and logs.
+"""

@@ -1,8 +1,7 @@
 """The table of executions, jobs, attempts and models.
 
-Every write carries a condition, so an event that comes late or twice changes nothing: a job moves
-only along `contract.status.ALLOWED_BEFORE`, an attempt is opened once, and a finished record stays
-as it is.
+Every write has a condition, so a late or duplicate event changes nothing: a job moves only along
+`contract.status.ALLOWED_BEFORE`, an attempt is opened once, and a final record never changes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,14 +36,17 @@ R = TypeVar("R")
 
 
 class JobTable(Table):
-    """Sentences about executions, jobs, attempts and models, each of them safe to say twice."""
+    """Reads and writes the records of executions, jobs, attempts, models and recipes.
+
+    All writes are idempotent.
+    """
 
     def __init__(self, dynamodb: Any, table_name: str, *, record_days: int) -> None:
-        """`dynamodb` is the client of a boto3 resource: it takes and gives plain Python values."""
+        """`dynamodb` is the client of a boto3 resource: it takes and returns plain Python values."""
         super().__init__(dynamodb, table_name)
         self._record_life = timedelta(days=record_days)
 
-    # ---- executions ------------------------------------------------------------------------------------------
+    # ---- executions --------------------------------------------------------------------------
 
     def open_execution(self, record: ExecutionRecord) -> ExecutionRecord:
         """Write the execution's first record, or return the one that an earlier call wrote."""
@@ -53,7 +55,7 @@ class JobTable(Table):
         return self.execution(record.execution_id)
 
     def execution(self, execution_id: str) -> ExecutionRecord:
-        """The execution's record.
+        """Return the execution's record.
 
         Raises:
             ExecutionNotFoundError: when there is none.
@@ -83,14 +85,15 @@ class JobTable(Table):
         return current.plan
 
     def close_execution(self, closed: ExecutionRecord) -> bool:
-        """Write the execution's final record. False: it was closed before, and stays as it was
-        closed."""
+        """Write the execution's final record; return False when it was closed before, which leaves
+        it unchanged.
+        """
         values = {":running": ExecutionStatus.RUNNING.value}
         item = self._execution_item(closed)
         return self._put(item, condition="#status = :running", names={"#status": "status"}, values=values)
 
     def record_summary(self, execution_id: str, summary_uri: str) -> None:
-        """Say where the summary of a closed execution lies; how it ended is not touched."""
+        """Add the summary's URI to a closed execution, and change nothing else."""
         self._dynamodb.update_item(
             TableName=self._table_name,
             Key=records.execution_key(execution_id),
@@ -99,21 +102,20 @@ class JobTable(Table):
             ExpressionAttributeValues={":uri": summary_uri},
         )
 
-    # ---- jobs ------------------------------------------------------------------------------------------------
+    # ---- jobs --------------------------------------------------------------------------------
 
     def add_jobs(self, jobs: Iterable[JobRecord]) -> int:
-        """Write the records of planned jobs; one that is there already stays. Returns how many were
-        new.
+        """Write the records of planned jobs and return how many were new. Existing records are not
+        changed.
 
-        One conditional put a job, in threads: BatchWriteItem takes no conditions, so a second,
-        slower call of the plan would set jobs back that are running by then; a transaction of 100
-        costs twice the write capacity and is refused as a whole for one record that is there
-        already.
+        Each job is one conditional put, in threads. BatchWriteItem takes no conditions, so a
+        second, slower call of the plan would reset jobs that already run. A transaction of 100 puts
+        costs twice the write capacity, and one existing record makes all of it fail.
         """
         return sum(in_parallel(lambda job: self._put(self._job_item(job), condition=NEW), jobs))
 
     def job(self, execution_id: str, job_id: str) -> JobRecord:
-        """The job's record.
+        """Return the job's record.
 
         Raises:
             JobNotFoundError: when there is none.
@@ -124,13 +126,13 @@ class JobTable(Table):
         return record
 
     def jobs(self, execution_id: str) -> list[JobRecord]:
-        """Every job of the execution, by job id."""
+        """Return every job of the execution, ordered by job id."""
         return list(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX))
 
     def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
-        """Fail a job that no event will end any more, together with the attempt that it is in.
+        """Fail a job that no event will end any more, together with its current attempt.
 
-        Returns the job's final record: the one written here, or the one that another event wrote
+        Return the job's final record: the one written here, or the one that another event wrote
         first.
         """
         while job.status not in FINAL_JOB_STATUSES:
@@ -139,15 +141,16 @@ class JobTable(Table):
             attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
             if attempt is not None and attempt.status is AttemptStatus.RUNNING:
                 writes.append(self._attempt_end(_ended(attempt, closed)))
-            if self._write_together(writes):
+            if self._write_all(writes):
                 return closed
             job = self.job(job.execution_id, job.job_id)
         return job
 
-    # ---- attempts --------------------------------------------------------------------------------------------
+    # ---- attempts ----------------------------------------------------------------------------
 
     def open_attempt(self, job: JobRecord, attempt: AttemptRecord) -> AttemptRecord:
-        """Open an attempt of a job that waits for one, or return it as an earlier call opened it.
+        """Open an attempt of a job that waits for one, or return the attempt that an earlier call
+        opened.
 
         Raises:
             JobClosedError: when the job has ended.
@@ -162,26 +165,26 @@ class JobTable(Table):
             failure_kind=None,
             reason="",
         )
-        if self._write_together([self._new_attempt(attempt), self._job_move(job, running)]):
+        if self._write_all([self._new_attempt(attempt), self._job_move(job, running)]):
             return attempt
         opened = self.find_attempt(attempt.execution_id, attempt.job_id, attempt.attempt)
         if opened is not None:
             return opened
-        raise self._refused(job, attempt.attempt)
+        raise self._refusal(job, attempt.attempt)
 
     def find_attempt(self, execution_id: str, job_id: str, attempt: int) -> AttemptRecord | None:
         return self._get(AttemptRecord, records.attempt_key(execution_id, job_id, attempt))
 
     def attempts(self, execution_id: str, job_id: str) -> list[AttemptRecord]:
-        """The job's attempts, first one first."""
+        """Return the job's attempts in order."""
         return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
 
     def end_attempt(self, job: JobRecord, moved: JobRecord, *, ended_at: str) -> JobRecord:
-        """End the attempt `moved.attempt` and move its job to SUCCEEDED, FAILED or WAITING, both or
-        neither.
+        """End the attempt `moved.attempt` and move its job to SUCCEEDED, FAILED or WAITING, in one
+        transaction.
 
-        An attempt whose opening failed has no record yet and gets one. Returns the job's record as
-        it is afterwards: `moved`, or the present one when an earlier event ended this attempt.
+        An attempt that could not be opened has no record yet and gets one. Return the job's record
+        afterwards: `moved`, or the current record when an earlier event ended this attempt.
 
         Raises:
             JobClosedError: when the job has ended without this attempt.
@@ -195,21 +198,21 @@ class JobTable(Table):
         else:
             attempt_write = self._new_attempt(_ended(_never_opened(moved, ended_at), moved, ended_at))
         follows = moved.attempt in (job.attempt, job.attempt + 1)
-        if follows and self._write_together([attempt_write, self._job_move(job, moved)]):
+        if follows and self._write_all([attempt_write, self._job_move(job, moved)]):
             return moved
         opened = self.find_attempt(job.execution_id, job.job_id, moved.attempt)
         if opened is not None and opened.status is not AttemptStatus.RUNNING:
             return self.job(job.execution_id, job.job_id)
-        raise self._refused(job, moved.attempt)
+        raise self._refusal(job, moved.attempt)
 
-    # ---- models ----------------------------------------------------------------------------------------------
+    # ---- models ------------------------------------------------------------------------------
 
     def all_models(self) -> list[Model]:
-        """Every model of the catalog, by model id."""
+        """Return every model of the catalog, ordered by model id."""
         return [records.read_item(Model, item) for item in self._collection(records.MODELS_COLLECTION)]
 
     def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
-        """The models of these ids by id; one that the catalog lacks is left out."""
+        """Return the models with these ids, by id. Ids that are not in the catalog are left out."""
         items = self._get_many([records.model_key(model_id) for model_id in model_ids])
         return {model.model_id: model for model in (records.read_item(Model, item) for item in items)}
 
@@ -217,8 +220,7 @@ class JobTable(Table):
         return self._get(ModelVersion, records.version_key(model_id, version))
 
     def current_versions(self, models: Iterable[Model]) -> dict[str, ModelVersion]:
-        """The current version of each model by model id; a version that the catalog lacks is left
-        out."""
+        """Return the current version of each model, by model id. Missing versions are left out."""
         keys = [records.version_key(model.model_id, model.current_version) for model in models]
         versions = (records.read_item(ModelVersion, item) for item in self._get_many(keys))
         return {version.spec.model_id: version for version in versions}
@@ -226,11 +228,11 @@ class JobTable(Table):
     def register_trained(
         self, job: JobRecord, succeeded: JobRecord, version: ModelVersion, before: Model | None, after: Model | None
     ) -> bool:
-        """Write a version that was trained, make it current where there is an `after`, and end its
-        job: all or nothing.
+        """Write a trained version, write the model `after` if there is one, and end the job, in one
+        transaction.
 
-        False: the version was there, the job or its attempt has moved, or the model is not as it
-        was read.
+        Return False when the version already exists, the job or its attempt has moved, or the model
+        differs from `before`.
         """
         attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
         if attempt is None or attempt.status is not AttemptStatus.RUNNING:
@@ -243,24 +245,24 @@ class JobTable(Table):
         if after is not None:
             unchanged: dict[str, Any] = {"condition": NEW}
             if before is not None:
-                # The model's place is named in the condition: nobody's change in between is lost.
+                # The condition compares with what was read, so that no concurrent change is lost.
                 seen = {":seen": before.updated_at, ":current": before.current_version}
                 unchanged = {"condition": "updated_at = :seen AND current_version = :current", "values": seen}
             writes.append(self._put_action(records.model_item(after), **unchanged))
-        return self._write_together(writes)
+        return self._write_all(writes)
 
-    # ---- recipes ---------------------------------------------------------------------------------------------
+    # ---- recipes -----------------------------------------------------------------------------
 
     def all_recipes(self) -> list[ModelRecipe]:
-        """Every recipe, by model id."""
+        """Return every recipe, ordered by model id."""
         return [records.read_item(ModelRecipe, item) for item in self._collection(records.RECIPES_COLLECTION)]
 
     def recipes(self, model_ids: Sequence[str]) -> dict[str, ModelRecipe]:
-        """The recipes of these models by model id; one that has none is left out."""
+        """Return the recipes of these models, by model id. Models without a recipe are left out."""
         items = self._get_many([records.recipe_key(model_id) for model_id in model_ids])
         return {recipe.model_id: recipe for recipe in (records.read_item(ModelRecipe, item) for item in items)}
 
-    # ---- how it is said to DynamoDB --------------------------------------------------------------------------
+    # ---- DynamoDB requests -------------------------------------------------------------------
 
     def _collection(self, name: str) -> Iterator[dict[str, Any]]:
         pages = self._dynamodb.get_paginator("query").paginate(
@@ -291,11 +293,12 @@ class JobTable(Table):
         return records.attempt_item(record, self._expires_at(record.started_at))
 
     def _job_move(self, job: JobRecord, moved: JobRecord) -> dict[str, Any]:
-        """A job's move along the allowed ways, which holds only while nobody moved the job since it
-        was read."""
+        """Return the put that moves a job, if the move is allowed and the job has not moved since
+        it was read.
+        """
         allowed = set(ALLOWED_BEFORE[moved.status])
         if moved.status is JobStatus.WAITING and moved.attempt > job.attempt:
-            allowed.add(JobStatus.WAITING)  # The attempt it waited for could not even be opened: it waits for the next.
+            allowed.add(JobStatus.WAITING)  # The attempt could not be opened: wait for the next.
         values = {f":from{index}": status.value for index, status in enumerate(sorted(allowed))}
         return {
             "Put": {
@@ -321,7 +324,7 @@ class JobTable(Table):
             }
         }
 
-    def _refused(self, job: JobRecord, attempt: int) -> Exception:
+    def _refusal(self, job: JobRecord, attempt: int) -> Exception:
         current = self.job(job.execution_id, job.job_id)
         if current.status in FINAL_JOB_STATUSES:
             return JobClosedError(job.execution_id, job.job_id, current.status)
@@ -342,7 +345,7 @@ class JobTable(Table):
 
 
 def _ended(attempt: AttemptRecord, job: JobRecord, ended_at: str = "") -> AttemptRecord:
-    """The attempt as it ends when its job moves to `job`."""
+    """Return the attempt with the end that matches its job's new record."""
     succeeded = job.status is JobStatus.SUCCEEDED
     return replace(
         attempt,

@@ -1,5 +1,7 @@
-"""The buckets: datasets, artifacts, job specs, manifests, the ledger and the summary. The only code
-that knows S3."""
+"""The stage's buckets: datasets, artifacts, job specs, manifests, ledger and summary.
+
+Only `ObjectStore` calls S3.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +22,7 @@ from lambdas.stage.parallel import in_parallel
 from lambdas.stage.training_objects import TrainingObjects
 
 _CONFLICT_TRIES = 3
-_NOT_TO_BE_HAD = frozenset(
+_UNREADABLE = frozenset(
     {
         "404",
         "NoSuchKey",
@@ -33,23 +35,22 @@ _NOT_TO_BE_HAD = frozenset(
         "InvalidObjectState",
     }
 )
-"""Gone, denied, replaced or archived since it was listed."""
+"""Error codes of an object that was removed, denied, replaced or archived since it was listed."""
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a listing shows it; `key` is relative to the prefix that was listed, `size` is
-    in bytes."""
+    """An object in a listing. `key` is relative to the listed prefix, `size` is in bytes."""
 
     key: str
     size: int
     etag: str
     last_modified: float
-    """Epoch seconds; S3 gives whole seconds."""
+    """Time in epoch seconds; S3 reports whole seconds."""
 
 
 class ObjectStore(TrainingObjects):
-    """What lies in the stage's three buckets."""
+    """Reads and writes the stage's three buckets."""
 
     def __init__(self, s3: Any, *, datasets_bucket: str, models_bucket: str, results_bucket: str) -> None:
         self._s3 = s3
@@ -57,15 +58,16 @@ class ObjectStore(TrainingObjects):
         self.models_bucket = models_bucket
         self.results_bucket = results_bucket
 
-    # ---- what is scored --------------------------------------------------------------------------------------
+    # ---- datasets and artifacts --------------------------------------------------------------
 
     def dataset_objects(self, dataset: str) -> list[StoredObject]:
-        """Everything below the dataset's prefix, data or not, by key."""
+        """List everything below the dataset's prefix, whether it is data or not, ordered by key."""
         return list(self._list(self.datasets_bucket, layout.dataset_prefix(dataset)))
 
     def dataset_range(self, dataset: str, item: PinnedObject, start: int, end: int) -> bytes | None:
-        """Bytes of an object as it was pinned, from `start` to before `end`; None when they cannot
-        be had."""
+        """Return bytes `start` to `end` (exclusive) of a pinned object; None when it cannot be read
+        or was replaced.
+        """
         try:
             answer = self._s3.get_object(
                 Bucket=self.datasets_bucket,
@@ -74,36 +76,39 @@ class ObjectStore(TrainingObjects):
                 IfMatch=f'"{item.etag}"',
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] in _NOT_TO_BE_HAD:
+            if error.response["Error"]["Code"] in _UNREADABLE:
                 return None
             raise
         body: bytes = answer["Body"].read()
         return body
 
     def folder_objects(self, dataset: str, folder: str) -> list[StoredObject]:
-        """Everything below a folder of the dataset (empty or ending in "/"), with keys relative to
-        the dataset."""
+        """List everything below a folder of the dataset (empty or ending in "/"), with keys
+        relative to the dataset.
+        """
         listing = self._list(self.datasets_bucket, layout.dataset_prefix(dataset) + folder)
         return [replace(entry, key=folder + entry.key) for entry in listing]
 
     def named_objects(self, dataset: str, keys: Sequence[str]) -> dict[str, StoredObject]:
-        """The dataset's objects of these keys as they are now; one that is not there is left out.
+        """Return the dataset's current objects with these keys, by key. Missing objects are left
+        out.
 
-        A look at each, whatever else the dataset holds. It needs no right to read objects: a key is
-        the first of all that begin with it.
+        One listing per key, however large the dataset is. It needs no permission to read objects: a
+        key is the first in a listing of the keys that begin with it.
         """
 
-        def look(key: str) -> StoredObject | None:
+        def find(key: str) -> StoredObject | None:
             prefix = layout.dataset_prefix(dataset)
             found = self._s3.list_objects_v2(Bucket=self.datasets_bucket, Prefix=prefix + key, MaxKeys=1)
             first = [_stored(entry, prefix) for entry in found.get("Contents", ())]
             return first[0] if first and first[0].key == key else None
 
-        return {entry.key: entry for entry in in_parallel(look, keys) if entry is not None}
+        return {entry.key: entry for entry in in_parallel(find, keys) if entry is not None}
 
     def artifact_bytes(self, model_id: str, version: str) -> int | None:
-        """The size of a model version's artifact; None when there is no such object, or none that
-        may be read."""
+        """Return the size of a version's artifact in bytes; None when it does not exist or may not
+        be read.
+        """
         try:
             head = self._s3.head_object(Bucket=self.models_bucket, Key=layout.artifact_key(model_id, version))
         except ClientError as error:
@@ -112,10 +117,10 @@ class ObjectStore(TrainingObjects):
             raise
         return int(head["ContentLength"])
 
-    # ---- uploads ---------------------------------------------------------------------------------------------
+    # ---- uploads -----------------------------------------------------------------------------
 
     def marker_text(self, dataset: str, marker: ObjectVersion) -> bytes | None:
-        """What exactly this version of a marker says; None when it is gone."""
+        """Return the content of exactly this version of a marker; None when it was deleted."""
         version = {"VersionId": marker.version_id} if marker.version_id else {}
         key = layout.dataset_prefix(dataset) + marker.key
         try:
@@ -139,7 +144,7 @@ class ObjectStore(TrainingObjects):
         return self._uploads(layout.upload_share_key(dataset, part))
 
     def add_upload_manifest(self, key: str, manifest: UploadManifest) -> None:
-        """Write what an execution scores, once: what an earlier call wrote stays."""
+        """Write an upload manifest, unless an earlier call wrote it."""
         self._put_new(key, _text(codec.to_json(manifest)))
 
     def has_upload_manifest(self, key: str) -> bool:
@@ -147,20 +152,20 @@ class ObjectStore(TrainingObjects):
         return [entry["Key"] for entry in found.get("Contents", ())] == [key]
 
     def upload_manifest(self, key: str) -> UploadManifest | None:
-        """The manifest at this key; None when there is none.
+        """Return the manifest at this key; None when there is none.
 
         Raises:
-            InvalidInputError: when it is no manifest of this release.
+            InvalidInputError: when it is not a manifest of this release.
         """
         if not self.has_upload_manifest(key):
             return None
         return codec.loads(UploadManifest, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     def add_skipped(self, execution_id: str, reasons: Mapping[str, str]) -> None:
-        """Write which objects of its upload manifest an execution leaves out, and why, once.
+        """Write which objects of its upload manifest an execution skips, each with the reason.
 
         Raises:
-            PlanChangedError: when an earlier call wrote others.
+            PlanChangedError: when an earlier call wrote something else.
         """
         skipped = [{"key": key, "reason": reason} for key, reason in sorted(reasons.items())]
         self._put_once(layout.skipped_key(execution_id), _text(skipped))
@@ -168,10 +173,10 @@ class ObjectStore(TrainingObjects):
     def _uploads(self, key: str) -> list[ObjectVersion]:
         return [codec.from_json(ObjectVersion, item, subject=key) for item in json.loads(self._get(key))]
 
-    # ---- the plan --------------------------------------------------------------------------------------------
+    # ---- the plan ----------------------------------------------------------------------------
 
     def add_job_spec(self, spec: JobSpec) -> None:
-        """Write a job's spec and its models' manifest, once.
+        """Write a job's spec and the manifest of its models.
 
         Raises:
             PlanChangedError: when an earlier call wrote something else.
@@ -182,45 +187,50 @@ class ObjectStore(TrainingObjects):
         self._put_once(layout.models_manifest_key(spec.execution_id, spec.job_id), _text(manifest))
 
     def add_jobs(self, execution_id: str, pointers: Sequence[JobPointer]) -> None:
-        """Write the Map's items, once.
+        """Write the items of the Map.
 
         Raises:
-            PlanChangedError: when an earlier call wrote others.
+            PlanChangedError: when an earlier call wrote something else.
         """
         self._put_once(layout.jobs_key(execution_id), _text([codec.to_json(pointer) for pointer in pointers]))
 
-    # ---- a job -----------------------------------------------------------------------------------------------
+    # ---- a job -------------------------------------------------------------------------------
 
     def job_spec(self, execution_id: str, job_id: str) -> JobSpec:
-        """The job's spec.
+        """Return the job's spec.
 
         Raises:
-            InvalidInputError: when it is of another release.
+            InvalidInputError: when it comes from another release.
         """
         key = layout.job_spec_key(execution_id, job_id)
         return codec.loads(JobSpec, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     def write_data_manifest(self, spec: JobSpec, attempt: int, object_keys: Iterable[str]) -> None:
-        """Write which objects of the dataset an attempt scores."""
+        """Write the manifest of the objects that an attempt scores."""
         prefix = layout.s3_uri(spec.dataset_bucket, layout.dataset_prefix(spec.dataset))
         key = layout.data_manifest_key(spec.execution_id, spec.job_id, attempt)
         self._put(key, _text([{"prefix": prefix}, *object_keys]))
 
     def ledger_objects(self, execution_id: str, job_id: str) -> list[StoredObject]:
-        """The job's commit markers as the ledger's listing shows them, not read."""
+        """List the job's commit markers in the ledger without reading them."""
         return list(self._list(self.results_bucket, layout.ledger_prefix(execution_id, job_id)))
 
     def markers(self, execution_id: str, job_id: str, keys: Sequence[str]) -> Mapping[str, Marker | str]:
-        """The markers at these keys of the ledger, or why one cannot be read."""
+        """Read the markers at these keys of the ledger.
+
+        An unreadable one is returned as the reason.
+        """
         prefix = layout.ledger_prefix(execution_id, job_id)
         read = in_parallel(lambda key: self._marker(prefix + key), keys)
         return dict(zip(keys, read, strict=True))
 
     def output_sizes(self, prefix: str) -> dict[str, int]:
-        """Bytes of each output below a prefix of the results bucket, by whole key."""
+        """Return the size in bytes of each output below a prefix of the results bucket, by full
+        key.
+        """
         return {prefix + found.key: found.size for found in self._list(self.results_bucket, prefix)}
 
-    # ---- the end ---------------------------------------------------------------------------------------------
+    # ---- the summary -------------------------------------------------------------------------
 
     def write_summary(self, summary: ExecutionSummary) -> str:
         """Write summary.json and return its URI."""
@@ -228,7 +238,7 @@ class ObjectStore(TrainingObjects):
         self._put(key, json.dumps(codec.to_json(summary), ensure_ascii=False, indent=1).encode())
         return layout.s3_uri(self.results_bucket, key)
 
-    # ---- how it is said to S3 --------------------------------------------------------------------------------
+    # ---- S3 requests -------------------------------------------------------------------------
 
     def _marker(self, key: str) -> Marker | str:
         try:
@@ -249,12 +259,15 @@ class ObjectStore(TrainingObjects):
         self._s3.put_object(Bucket=self.results_bucket, Key=key, Body=body, ContentType="application/json")
 
     def _put_once(self, key: str, body: bytes) -> None:
-        """Write an object, unless it is there already and the same."""
+        """Write an object, unless it already exists with the same content.
+
+        Raise PlanChangedError if it differs.
+        """
         if not self._put_new(key, body) and self._get(key) != body:
             raise PlanChangedError(layout.s3_uri(self.results_bucket, key))
 
     def _put_new(self, key: str, body: bytes) -> bool:
-        """Write an object that is not there yet; says whether it was written."""
+        """Write an object that does not exist yet; return whether it was written."""
         for last_try in (*[False] * (_CONFLICT_TRIES - 1), True):
             try:
                 self._s3.put_object(
@@ -264,7 +277,7 @@ class ObjectStore(TrainingObjects):
                 code = error.response["Error"]["Code"]
                 if code == "PreconditionFailed":
                     return False
-                # Two writers at the same moment: S3 asks the later one to try again.
+                # Two concurrent writes: S3 asks one of them to retry.
                 if code != "ConditionalRequestConflict" or last_try:
                     raise
             else:

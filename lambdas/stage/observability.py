@@ -1,8 +1,7 @@
 """One Logger, one Tracer and one Metrics for all functions.
 
-Every log line carries the execution's id as its correlation id. Metrics are CloudWatch metrics in
-the embedded metric format, printed like a log line, so they cost no API call. The Tracer switches
-itself off outside of Lambda.
+Every log line has the execution's id as its correlation id. Metrics are printed in CloudWatch's
+embedded metric format, so they cost no API call. The Tracer switches itself off outside of Lambda.
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 SERVICE = "fleetscore"
 NAMESPACE = "Fleetscore"
 EXECUTION_ID_PATH = "execution_id"
-"""Where the execution's id lies in every event of these functions (a JMESPath)."""
+"""JMESPath of the execution's id in the events of the workflows' functions."""
 
 logger = Logger(service=SERVICE)
 tracer = Tracer(service=SERVICE)

@@ -18,4 +18,4 @@ def in_parallel(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     remaining = iter(items)
     with ThreadPoolExecutor(THREADS) as threads:
         while queued := list(islice(remaining, _QUEUED_CALLS)):
-            yield from threads.map(function, queued)
+            yield from threads.map(function, queued) if len(queued) > 1 else map(function, queued)

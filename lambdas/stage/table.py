@@ -1,4 +1,4 @@
-"""The table as DynamoDB has it: the only code that writes to it and asks it for single items."""
+"""The DynamoDB requests that the views of the table share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ from contract.table import records
 from lambdas.stage.parallel import in_parallel
 
 NEW = f"attribute_not_exists({records.PARTITION_KEY})"
-"""The condition of a write that must not replace anything."""
+"""Condition of a write that must not replace an item."""
 
 _BATCH_GET_LIMIT = 100
 
@@ -15,10 +15,10 @@ R = TypeVar("R")
 
 
 class Table:
-    """What every view of the table says to DynamoDB."""
+    """Base class of the views of the table."""
 
     def __init__(self, dynamodb: Any, table_name: str) -> None:
-        """`dynamodb` is the client of a boto3 resource: it takes and gives plain Python values."""
+        """`dynamodb` is the client of a boto3 resource: it takes and returns plain Python values."""
         self._dynamodb = dynamodb
         self._table_name = table_name
 
@@ -33,11 +33,11 @@ class Table:
 
     def _get_batch(self, keys: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
-        asked: Any = {self._table_name: {"Keys": list(keys), "ConsistentRead": True}}
-        while asked:
-            answer = self._dynamodb.batch_get_item(RequestItems=asked)
+        request: Any = {self._table_name: {"Keys": list(keys), "ConsistentRead": True}}
+        while request:
+            answer = self._dynamodb.batch_get_item(RequestItems=request)
             items += answer["Responses"].get(self._table_name, [])
-            asked = answer.get("UnprocessedKeys")
+            request = answer.get("UnprocessedKeys")
         return items
 
     def _put(
@@ -48,7 +48,7 @@ class Table:
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Write an item when the condition holds; says whether it did."""
+        """Write an item if the condition holds; return whether it did."""
         extra = {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values} if names else {}
         try:
             self._dynamodb.put_item(TableName=self._table_name, Item=item, ConditionExpression=condition, **extra)
@@ -56,8 +56,8 @@ class Table:
             return False
         return True
 
-    def _write_together(self, writes: list[dict[str, Any]]) -> bool:
-        """Do all the writes when all their conditions hold, else none; says which."""
+    def _write_all(self, writes: list[dict[str, Any]]) -> bool:
+        """Do all writes in one transaction if all conditions hold; return whether they did."""
         for last_try in (False, False, False, True):
             try:
                 self._dynamodb.transact_write_items(TransactItems=writes)
@@ -65,8 +65,8 @@ class Table:
                 codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
                 if "ConditionalCheckFailed" in codes:
                     return False
-                # A conflict with another transaction on the same records says nothing about their
-                # conditions.
+                # A conflict with a concurrent transaction says nothing about the conditions, so it
+                # is retried.
                 if last_try or "TransactionConflict" not in codes:
                     raise
             else:

@@ -1,5 +1,6 @@
-"""What the training workflow keeps in S3: specs, recipes, manifests, scripts, and the artifacts
-that jobs made."""
+"""What the training workflow keeps in S3: specs, recipes, manifests, scripts, and trained
+artifacts.
+"""
 
 import hashlib
 import json
@@ -19,27 +20,27 @@ from lambdas.errors import ArtifactMissingError, TrainedArtifactError
 
 MAX_REPORT_BYTES = 1_000_000
 MAX_FILES = 50_000
-"""In an artifact: their names are all in memory."""
+"""Most files in an artifact, because all their names are kept in memory."""
 _MAX_HEADER_BYTES = 1 << 20
-"""Of what an archive says of one file beside its 512 bytes, such as a long name."""
+"""Most bytes of extended headers per file of an archive, such as a long name."""
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class TrainedArtifact:
-    """A model.tar.gz as a training job left it, read once from end to end."""
+    """A model.tar.gz as a training job wrote it."""
 
     key: str
     etag: str
     sha256: str
     bytes: int
     files: Mapping[str, int]
-    """Sizes of the regular files in it, by path."""
+    """Sizes in bytes of its regular files, by path."""
     report: TrainingReport
 
 
 class TrainingObjects(ABC):
-    """Sentences about training; how they are said to S3 is `object_store.ObjectStore`'s."""
+    """The training part of `object_store.ObjectStore`, which sends the S3 requests."""
 
     _s3: Any
     datasets_bucket: str
@@ -53,8 +54,7 @@ class TrainingObjects(ABC):
     def _put_once(self, key: str, body: bytes) -> None: ...
 
     def add_training(self, spec: TrainingSpec, recipe: ModelRecipe) -> None:
-        """Write what a training job is asked to do, the recipe as it was planned, and manifests of
-        its objects, once.
+        """Write the spec of a training job, a copy of its recipe, and the manifests of its objects.
 
         Raises:
             PlanChangedError: when an earlier call wrote something else.
@@ -80,42 +80,46 @@ class TrainingObjects(ABC):
         return codec.loads(TrainingSpec, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     def recipe_copy(self, execution_id: str, job_id: str) -> ModelRecipe:
-        """The recipe as the plan read it."""
+        """Return the recipe as the plan read it."""
         key = layout.recipe_copy_key(execution_id, job_id)
         return codec.loads(ModelRecipe, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     def training_code(self, model_id: str, code: TrainingCode) -> bytes | None:
-        """The archive of a training script; None when there is none. Whether it is the right one is
-        the caller's."""
+        """Return the archive of a training script; None when there is none.
+
+        The caller compares its digest.
+        """
         key = layout.code_key(model_id, code.sha256)
-        if not self._is_there(self.models_bucket, key):
+        if not self._exists(self.models_bucket, key):
             return None
         answer = self._s3.get_object(Bucket=self.models_bucket, Key=key)
-        # One byte more than there should be is enough to see that it is another one.
+        # One byte more than expected is enough to see that the archive is another one.
         body: bytes = answer["Body"].read(code.bytes + 1)
         return body
 
     def add_training_code(self, execution_id: str, job_id: str, archive: bytes) -> None:
-        """Write the archive where only this job finds it, once."""
+        """Write the archive to the job's own folder."""
         self._put_once(layout.job_code_key(execution_id, job_id), archive)
 
     def checkpointed_since(self, execution_id: str, job_id: str, moment: float) -> bool:
-        """Whether a training job has written a checkpoint since, in epoch seconds."""
+        """Return whether the training job wrote a checkpoint at or after this moment, in epoch
+        seconds.
+        """
         prefix = layout.checkpoints_prefix(execution_id, job_id)
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.results_bucket, Prefix=prefix)
         return any(entry["LastModified"].timestamp() >= moment for page in pages for entry in page.get("Contents", ()))
 
     def trained_artifact(self, execution_id: str, job_id: str, training_job_name: str) -> TrainedArtifact:
-        """Read what a training job made: digest, size, the names in it and its report. Nothing else
-        is unpacked.
+        """Read a trained artifact: digest, size, file names and report. Other files are not
+        unpacked.
 
         Raises:
-            ArtifactMissingError: when there is no such object.
-            TrainedArtifactError: when it is no archive, or holds no report of this release.
+            ArtifactMissingError: when there is no artifact.
+            TrainedArtifactError: when it is not an archive, or has no report of this release.
         """
         key = layout.trained_artifact_key(execution_id, job_id, training_job_name)
         uri = layout.s3_uri(self.results_bucket, key)
-        if not self._is_there(self.results_bucket, key):
+        if not self._exists(self.results_bucket, key):
             raise ArtifactMissingError(job_id, uri)
         answer = self._s3.get_object(Bucket=self.results_bucket, Key=key)
         stream = _Hashed(answer["Body"].iter_chunks(_CHUNK_BYTES))
@@ -133,15 +137,18 @@ class TrainingObjects(ABC):
             raise TrainedArtifactError(job_id, [str(error)]) from error
         return TrainedArtifact(key, answer["ETag"], stream.digest.hexdigest(), stream.size, files, report)
 
-    def _is_there(self, bucket: str, key: str) -> bool:
-        """By a listing: with the right to list some prefixes only, S3 calls a missing object a
-        denied one."""
+    def _exists(self, bucket: str, key: str) -> bool:
+        """Use a listing: with permission to list some prefixes only, S3 reports a missing object as
+        denied.
+        """
         found = self._s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         return [entry["Key"] for entry in found.get("Contents", ())] == [key]
 
     def copy_artifact(self, artifact: TrainedArtifact, model_id: str, version: str) -> None:
-        """Put exactly the artifact that was read where a version's artifact lies; S3 copies it, in
-        parts if need be."""
+        """Copy exactly the artifact that was read to the version's key.
+
+        S3 copies it, in parts if it is large.
+        """
         self._s3.copy(
             {"Bucket": self.results_bucket, "Key": artifact.key},
             self.models_bucket,
@@ -151,21 +158,21 @@ class TrainingObjects(ABC):
 
 
 class _Hashed:
-    """A stream's bytes as a file that can only be read on, hashed and counted as they pass."""
+    """A forward-only file over a stream that hashes and counts the bytes that are read."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._rest = b""
+        self._buffer = b""
         self.digest = hashlib.sha256()
         self.size = 0
 
     def read(self, size: int) -> bytes:
-        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
+        while len(self._buffer) < size and (chunk := next(self._chunks, b"")):
             self.digest.update(chunk)
             self.size += len(chunk)
-            self._rest += chunk
-        found, self._rest = self._rest[:size], self._rest[size:]
-        return found
+            self._buffer += chunk
+        chunk, self._buffer = self._buffer[:size], self._buffer[size:]
+        return chunk
 
     def drain(self) -> None:
         while self.read(_CHUNK_BYTES):
@@ -173,20 +180,21 @@ class _Hashed:
 
 
 class _BoundedInfo(tarfile.TarInfo):
-    """A member whose further headers fit in memory: tarfile reads each at once, whatever size it
-    says it has."""
+    """A member with a limit for its extended headers, because tarfile reads each into memory as a
+    whole.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         info = super().frombuf(buf, encoding, errors)
-        if info.type in _FURTHER_HEADERS and info.size > _MAX_HEADER_BYTES:
+        if info.type in _EXTENDED_HEADERS and info.size > _MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {info.size:,} bytes, at most {_MAX_HEADER_BYTES:,} are read")
         if info.type == tarfile.GNUTYPE_SPARSE:
             raise tarfile.ReadError(f"{info.name!r} is a sparse file, which SageMaker does not pack")
         return info
 
 
-_FURTHER_HEADERS = frozenset(
+_EXTENDED_HEADERS = frozenset(
     {
         tarfile.XHDTYPE,
         tarfile.XGLTYPE,
@@ -198,7 +206,7 @@ _FURTHER_HEADERS = frozenset(
 
 
 def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
-    """Sizes of the regular files by path, and the report's text."""
+    """Return the sizes of the regular files, by path, and the report's text if there is one."""
     files: dict[str, int] = {}
     text: bytes | None = None
     with tarfile.open(fileobj=cast("Any", stream), mode="r|gz", bufsize=_CHUNK_BYTES, tarinfo=_BoundedInfo) as archive:

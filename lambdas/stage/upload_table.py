@@ -1,8 +1,8 @@
-"""The table of uploads: which part claimed an object version, which window a part belongs to, and
-what was started.
+"""Records of uploads: the part that claimed an object version, the window of a part, and what a
+window started.
 
-A claim and a part's window are written once and never changed, a window moves OPEN -> CLOSED ->
-STARTED only: so whoever reads them may act on what it read, however late.
+A claim and a part's window are written once and never change, and a window only moves OPEN ->
+CLOSED -> STARTED. So what a call has read stays true, however long ago it was read.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,28 @@ from lambdas.errors import UploadsContendedError
 from lambdas.stage.parallel import in_parallel
 from lambdas.stage.table import NEW, Table
 
-_LEAST_DAYS = 30
-"""A message may come back for the 14 days that the queues keep it at most, and claims must outlive
-that."""
+_MIN_DAYS = 30
+"""Shortest life of a claim, in days.
+
+It must exceed the 14 days for which a message may come back.
+"""
 _ATTACH_TRIES = 10
 
 
 class UploadTable(Table):
-    """Sentences about uploads, each of them safe to say twice."""
+    """Reads and writes the records of uploads. All writes are idempotent."""
 
     def __init__(self, dynamodb: Any, table_name: str, *, record_days: int) -> None:
         super().__init__(dynamodb, table_name)
-        self._record_life = timedelta(days=max(record_days, _LEAST_DAYS))
+        self._record_life = timedelta(days=max(record_days, _MIN_DAYS))
 
-    # ---- claims ----------------------------------------------------------------------------------------------
+    # ---- claims ------------------------------------------------------------------------------
 
     def owners(self, dataset: str, uploads: Sequence[ObjectVersion]) -> dict[tuple[str, str], str]:
-        """The part that has claimed each object version, by key and identity; what nobody has
-        claimed is left out."""
+        """Return the part that claimed each object version, by key and identity.
+
+        Unclaimed versions are left out.
+        """
         keys = [records.upload_claim_key(dataset, upload) for upload in uploads]
         claims = (records.read_item(UploadClaim, item) for item in self._get_many(keys))
         return {(claim.key, claim.version): claim.part for claim in claims}
@@ -43,8 +47,10 @@ class UploadTable(Table):
     def claim(
         self, dataset: str, part: str, uploads: Sequence[ObjectVersion], now: datetime
     ) -> dict[tuple[str, str], str]:
-        """Claim object versions for a part. Returns the part that each of them belongs to now: this
-        or another."""
+        """Claim object versions for a part.
+
+        Return the part that owns each version now: this one or another.
+        """
 
         def put(upload: ObjectVersion) -> bool:
             claim = UploadClaim(dataset, upload.key, upload.identity, part)
@@ -54,7 +60,7 @@ class UploadTable(Table):
         found = self.owners(dataset, [upload for upload, mine in won.items() if not mine])
         return found | {(upload.key, upload.identity): part for upload, mine in won.items() if mine}
 
-    # ---- windows ---------------------------------------------------------------------------------------------
+    # ---- windows -----------------------------------------------------------------------------
 
     def find_part(self, dataset: str, part: str) -> UploadPart | None:
         return self._get(UploadPart, records.upload_part_key(dataset, part))
@@ -65,13 +71,12 @@ class UploadTable(Table):
     def attach(self, part: str, fresh: UploadWindow, now: datetime) -> UploadPart:
         """Add a part to the dataset's open window, or open `fresh` for it when there is none.
 
-        A window takes parts only while it is OPEN, and that in the same transaction: what is
-        attached was there before the window closed. `fresh.window` is ignored. Returns the part as
-        this or an earlier call attached it.
+        The transaction requires the window to be OPEN, so every attached part was there before the
+        window closed. `fresh.window` is ignored. Return the part as this or an earlier call
+        attached it.
 
         Raises:
-            UploadsContendedError: when others open and close windows faster than this one can
-                follow.
+            UploadsContendedError: when each try met a concurrent change of the windows.
         """
         dataset = fresh.dataset
         for _ in range(_ATTACH_TRIES):
@@ -88,12 +93,12 @@ class UploadTable(Table):
             attached = UploadPart(dataset, part, number)
             items = records.upload_part_items(attached, self._expires_at(now))
             writes += [self._put_new(item) for item in items]
-            if self._write_together(writes):
+            if self._write_all(writes):
                 return attached
         raise UploadsContendedError(dataset)
 
     def parts(self, dataset: str, window: int) -> list[UploadPart]:
-        """The parts of a window; of one that is not OPEN these are all there will ever be."""
+        """Return the parts of a window. They are final once the window is not OPEN any more."""
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table_name,
             KeyConditionExpression=f"{records.PARTITION_KEY} = :dataset AND begins_with({records.SORT_KEY}, :prefix)",
@@ -106,13 +111,15 @@ class UploadTable(Table):
         return [records.read_item(UploadPart, item) for page in pages for item in page["Items"]]
 
     def move_window(self, window: UploadWindow, status: WindowStatus, now: datetime) -> bool:
-        """Write the window in its next status, unless another call moved it. `window` may say more
-        than before."""
+        """Write the window with its next status, unless another call moved it.
+
+        Other fields of `window` may have changed.
+        """
         item = records.upload_window_item(replace(window, status=status), self._expires_at(now))
         values = {":read": window.status.value}
         return self._put(item, condition="#status = :read", names={"#status": "status"}, values=values)
 
-    # ---- how it is said to DynamoDB --------------------------------------------------------------------------
+    # ---- DynamoDB requests -------------------------------------------------------------------
 
     def _expires_at(self, now: datetime) -> int:
         return int((now + self._record_life).timestamp())

@@ -1,1 +1,1 @@
-"""start_on_schedule: one execution a schedule and scheduled time."""
+"""StartOnSchedule: start one execution per schedule and scheduled time."""

@@ -1,1 +1,1 @@
-"""StartOnUpload: what is put into a dataset starts the execution that scores it, once."""
+"""StartOnUpload: uploads to a dataset start the execution that scores them."""

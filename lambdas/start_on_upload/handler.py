@@ -1,4 +1,7 @@
-"""The Lambda function at the uploads' queue. It returns the messages that must be delivered again."""
+"""The Lambda function at the uploads' queue.
+
+It returns the messages that must be delivered again.
+"""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""SummarizeExecution: every execution ends in closed records and a summary."""
+"""SummarizeExecution: close all records of an execution and write its summary."""

@@ -1,4 +1,4 @@
-"""How an execution ended, out of its jobs' records: decisions without any I/O."""
+"""Decide how an execution ended, from its jobs' records. Pure functions, no I/O."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,31 +13,35 @@ from contract.workflow.scoring_request import TASK_TOKEN_FIELD
 from contract.workflow.summary import ExecutionSummary, JobSummary
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.shown_text import shorten
-from lambdas.summarize_execution.summary_input import BROKEN_OFF_ERRORS
+from lambdas.summarize_execution.summary_input import ABORT_ERRORS
 
-_STOPPED = "Somebody stopped the execution"
-_BROKEN_OFF_WORDS = {
-    BROKEN_OFF_ERRORS["ABORTED"]: _STOPPED,
-    BROKEN_OFF_ERRORS["TIMED_OUT"]: "The execution ran out of its time",
-    BROKEN_OFF_ERRORS["FAILED"]: "The execution broke off",
+_STOPPED = "The execution was stopped by hand"
+_ABORT_TEXTS = {
+    ABORT_ERRORS["ABORTED"]: _STOPPED,
+    ABORT_ERRORS["TIMED_OUT"]: "The execution ran out of time",
+    ABORT_ERRORS["FAILED"]: "The execution failed outside of its steps",
 }
 _THRESHOLD_ERROR = "States.ExceedToleratedFailureThreshold"
-_NAMED_JOBS = 5
-_JOB_REASON_CHARACTERS = 700
-"""Most of what is wrong and all of what to do: the console shows no more than this."""
-_FAILURE_CHARACTERS = 1_500
-_DEEPEST_REQUEST = 100
+_LISTED_JOBS = 5
+_MAX_JOB_REASON_CHARACTERS = 700
+"""Most characters of a job's reason: enough for the remedy, and as much as the console shows."""
+_MAX_FAILURE_CHARACTERS = 1_500
+_MAX_REQUEST_DEPTH = 100
 
 
-def started_together(recorded: str, told: str) -> bool:
-    """Whether two start times are of one execution: Step Functions and EventBridge may round them
-    differently."""
-    distance = datetime.fromisoformat(recorded) - datetime.fromisoformat(told)
-    return abs(distance.total_seconds()) <= 1
+def started_together(recorded: str, reported: str) -> bool:
+    """Return whether two start times belong to one execution.
+
+    Step Functions and EventBridge may round differently.
+    """
+    difference = datetime.fromisoformat(recorded) - datetime.fromisoformat(reported)
+    return abs(difference.total_seconds()) <= 1
 
 
 def caught_failure(state: Any) -> tuple[str, str]:
-    """Error and Cause of what led here, both empty when the Map ended by itself."""
+    """Return Error and Cause of the failure in the state; both are empty when the Map ended
+    normally.
+    """
     failure = state.get(FAILURE_FIELD) if isinstance(state, dict) else None
     if not isinstance(failure, dict):
         return "", ""
@@ -45,46 +49,46 @@ def caught_failure(state: Any) -> tuple[str, str]:
 
 
 def describe_failure(error: str, cause: str) -> str:
-    """One line about what was caught; empty when nothing was."""
+    """Return one line about a failure; empty when there was none."""
     message = " ".join(read_cause(cause).message.split())
-    said = _BROKEN_OFF_WORDS.get(error, error)
-    return shorten(": ".join(part for part in (said, message) if part), _FAILURE_CHARACTERS)
+    text = _ABORT_TEXTS.get(error, error)
+    return shorten(": ".join(part for part in (text, message) if part), _MAX_FAILURE_CHARACTERS)
 
 
-def why_left_open(error: str, cause: str) -> tuple[FailureKind, str]:
-    """What the record of a job says that was still open when the execution ended."""
+def open_job_reason(error: str, cause: str) -> tuple[FailureKind, str]:
+    """Return failure kind and reason for jobs that were still open when the execution ended."""
     if error == _THRESHOLD_ERROR:
         reason = "The execution ended early because more jobs had failed than it tolerates"
-        remedy = "Mend the failed jobs or raise tolerated_failure_percentage, then start a new execution."
+        remedy = "Fix the failed jobs or raise tolerated_failure_percentage, then start a new execution."
         return FailureKind.STOPPED, f"{reason}. {remedy}"
-    if error == BROKEN_OFF_ERRORS["ABORTED"]:
+    if error == ABORT_ERRORS["ABORTED"]:
         reason = f"{_STOPPED} before this job ended"
-        said = f" ({describe_failure('', cause)})" if cause else ""
-        return FailureKind.STOPPED, f"{reason}{said}. Start a new execution for what is missing."
+        detail = f" ({describe_failure('', cause)})" if cause else ""
+        return FailureKind.STOPPED, f"{reason}{detail}. Start a new execution for what is missing."
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
-        return FailureKind.UNKNOWN, shorten(reason, 800) + ". Mend that, then start a new execution."
-    reason = "The job's part of the workflow ended without a record of how"
+        return FailureKind.UNKNOWN, shorten(reason, 800) + ". Fix that, then start a new execution."
+    reason = "The job's part of the workflow ended without recording how"
     return FailureKind.UNKNOWN, f"{reason}. Look into the Map's child executions, then start a new execution."
 
 
 def execution_status(
     jobs: Sequence[JobRecord], planned: int, error: str = "", training_failure: str = ""
 ) -> ExecutionStatus:
-    """SUCCEEDED only when each planned job did. `planned` is 0 when there is no plan.
+    """Return SUCCEEDED only if each planned job succeeded. `planned` is 0 when there is no plan.
 
-    An execution that was broken off has not succeeded, even when its jobs had: Step Functions will
-    never say so. Nor has one whose training failed, though it scored all it could.
+    An aborted execution did not succeed, even if all its jobs did, because Step Functions reports
+    it as aborted. Nor did one whose training failed, although it scored with the current versions.
     """
     succeeded = sum(job.status is JobStatus.SUCCEEDED for job in jobs)
     if succeeded == 0:
         return ExecutionStatus.FAILED
-    complete = succeeded == len(jobs) == planned and error not in BROKEN_OFF_ERRORS.values()
+    complete = succeeded == len(jobs) == planned and error not in ABORT_ERRORS.values()
     return ExecutionStatus.SUCCEEDED if complete and not training_failure else ExecutionStatus.PARTLY_FAILED
 
 
 def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Sequence[JobRecord], failure: str) -> str:
-    """Why the execution did not succeed and what to do; empty when it did."""
+    """Return why the execution did not succeed and what to do; empty when it succeeded."""
     if status is ExecutionStatus.SUCCEEDED:
         return ""
     failed = [job for job in jobs if job.status is not JobStatus.SUCCEEDED]
@@ -92,7 +96,7 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
     if record.training_failure:
         lines.append(
             f"The training execution {record.training_execution_id} did not succeed, so models were scored with the "
-            f"versions that were current: {shorten(record.training_failure, _FAILURE_CHARACTERS)}"
+            f"current versions: {shorten(record.training_failure, _MAX_FAILURE_CHARACTERS)}"
         )
     if jobs and not failed:
         if not record.training_failure or failure:
@@ -100,30 +104,29 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
     elif not jobs:
         stopped = failure.startswith(_STOPPED)
         why = failure if stopped else f"The plan failed: {failure or 'it left no jobs and no error'}"
-        done = "trained" if record.kind is ExecutionKind.TRAINING else "scored"
-        lines.append(f"Nothing was {done}. {why}")
-        lines.append("Start a new execution." if stopped else "Mend what it names, then start a new execution.")
+        action = "trained" if record.kind is ExecutionKind.TRAINING else "scored"
+        lines.append(f"Nothing was {action}. {why}")
+        lines.append("Start a new execution." if stopped else "Fix what it names, then start a new execution.")
     else:
         lines.append(f"{len(failed):,} of {len(jobs):,} jobs failed:")
-        lines += [f"- {job.job_id}: {shorten(job.reason, _JOB_REASON_CHARACTERS)}" for job in failed[:_NAMED_JOBS]]
-        if len(failed) > _NAMED_JOBS:
-            lines.append(f"- and {len(failed) - _NAMED_JOBS:,} more")
+        lines += [f"- {job.job_id}: {shorten(job.reason, _MAX_JOB_REASON_CHARACTERS)}" for job in failed[:_LISTED_JOBS]]
+        if len(failed) > _LISTED_JOBS:
+            lines.append(f"- and {len(failed) - _LISTED_JOBS:,} more")
         if failure:
-            lines.append(f"The workflow says: {failure}")
+            lines.append(f"The workflow reports: {failure}")
     lines.append(f"See `fleetscore status {record.execution_id}`.")
     return "\n".join(lines)
 
 
 def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket: str) -> ExecutionSummary:
-    """The summary of a closed execution; failed jobs first, because they are what a reader looks
-    for."""
+    """Return the summary of a closed execution, failed jobs first."""
     ordered = sorted(jobs, key=lambda job: (job.status is JobStatus.SUCCEEDED, job.job_id))
     return ExecutionSummary(
         execution_id=record.execution_id,
         execution_arn=record.execution_arn,
         label=record.label,
         status=record.status,
-        request=_without_token(_readable(record.request_json)),
+        request=_without_token(_parse_request(record.request_json)),
         started_at=record.started_at,
         ended_at=record.ended_at,
         reason=record.reason,
@@ -140,15 +143,14 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
     )
 
 
-def _readable(request_json: str) -> Any:
-    """The request as JSON, or as the text that it was where that is no JSON that any reader can
-    take."""
+def _parse_request(request_json: str) -> Any:
+    """Return the request as JSON, or as text when it is not JSON that every reader accepts."""
     try:
         request = json.loads(request_json, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return request_json
     level = [request]
-    for _ in range(_DEEPEST_REQUEST):
+    for _ in range(_MAX_REQUEST_DEPTH):
         level = [item for value in level for item in _items(value)]
         if not level:
             return request
@@ -164,7 +166,7 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _without_token(request: Any) -> Any:
-    """The summary is read by more people than may answer a task."""
+    """Hide the task token: more people read summaries than may answer tasks."""
     if isinstance(request, dict) and TASK_TOKEN_FIELD in request:
         return {**request, TASK_TOKEN_FIELD: "(hidden)"}
     return request

@@ -1,5 +1,7 @@
-"""The Lambda function of the state SummarizeExecution, and of the rule for executions that never
-came to it."""
+"""The Lambda function of the state SummarizeExecution.
+
+A rule also calls it when an execution ends before that state.
+"""
 
 from typing import Any
 
@@ -9,7 +11,7 @@ from contract.codec import to_json
 from lambdas.stage.observability import logger, tracer
 from lambdas.stage.resources import resources
 from lambdas.summarize_execution.summarize import summarize_execution
-from lambdas.summarize_execution.summary_input import read_event
+from lambdas.summarize_execution.summary_input import read_summary_input
 
 _EXECUTION_ID_PATH = "execution_id || detail.name"
 
@@ -17,6 +19,6 @@ _EXECUTION_ID_PATH = "execution_id || detail.name"
 @logger.inject_lambda_context(correlation_id_path=_EXECUTION_ID_PATH, clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    outcome = summarize_execution(read_event(event), resources().deployment, resources().task_tokens)
+    outcome = summarize_execution(read_summary_input(event), resources().deployment, resources().task_tokens)
     logger.info("the execution has ended", status=outcome.status, cause=outcome.cause)
     return to_json(outcome)

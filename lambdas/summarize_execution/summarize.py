@@ -1,4 +1,4 @@
-"""Close everything that an execution left open, and write down how it ended."""
+"""Close all open records of an execution, and write its summary."""
 
 import json
 from dataclasses import replace
@@ -18,20 +18,22 @@ from lambdas.summarize_execution.decisions import (
     describe_failure,
     execution_reason,
     execution_status,
+    open_job_reason,
     started_together,
     summarize,
-    why_left_open,
 )
 
-_CAUSE_CHARACTERS = 8_000
-"""A state holds 256 KB and a Fail state's Cause 32 KB; a record holds the whole reason."""
+_MAX_CAUSE_CHARACTERS = 8_000
+"""Most characters of the returned cause: a state holds 256 KB, a Fail state's Cause 32 KB.
+
+The record has the whole reason.
+"""
 
 
 def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: TaskTokens) -> ExecutionOutcome:
-    """Close the execution, be it planned, refused or broken off; called again it gives the same
-    outcome.
+    """Close the execution, whether it was planned, refused or aborted. Idempotent.
 
-    Whoever waits with a task token is answered last, when everything is written down.
+    The task token is answered last, when everything is written.
     """
     table = deployment.table
     record = table.open_execution(_unplanned(event))
@@ -50,13 +52,13 @@ def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: Tas
         table.record_summary(event.execution_id, uri)
     if is_first:
         _publish(record.kind, jobs, deployment)
-    outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _CAUSE_CHARACTERS))
+    outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
     tokens.answer(event.execution_id, record.request_json, outcome)
     return outcome
 
 
 def _unplanned(event: SummaryInput) -> ExecutionRecord:
-    """The record of an execution whose plan could not even write one."""
+    """Return the record of an execution that has none yet."""
     request = event.state.get(REQUEST_FIELD) if isinstance(event.state, dict) else event.state
     return ExecutionRecord(
         execution_id=event.execution_id,
@@ -69,8 +71,8 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
 
 
 def _close_jobs(event: SummaryInput, deployment: Deployment) -> list[JobRecord]:
-    """Every job of the execution, closed."""
-    kind, reason = why_left_open(*caught_failure(event.state))
+    """Close the open jobs and return all jobs."""
+    kind, reason = open_job_reason(*caught_failure(event.state))
     ended_at = deployment.now()
 
     def close(job: JobRecord) -> JobRecord:

@@ -1,28 +1,31 @@
-"""Reading what SummarizeExecution is called with: the workflow's own message, or news of an
-execution's end."""
+"""Read the event of SummarizeExecution: the workflow's own message, or EventBridge's about an
+execution's end.
+"""
 
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from aws_lambda_powertools.utilities.data_classes.event_bridge_event import EventBridgeEvent
+
 from contract.codec import from_json
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import record_time
 from contract.workflow.messages import FAILURE_FIELD, REQUEST_FIELD, SummaryInput
 
-BROKEN_OFF_ERRORS = {
+ABORT_ERRORS = {
     "ABORTED": "Fleetscore.ExecutionStopped",
     "TIMED_OUT": "Fleetscore.ExecutionTimedOut",
     "FAILED": "Fleetscore.ExecutionBrokenOff",
 }
-"""How an execution ended that did not come to its last states, by its status in Step Functions."""
+"""Error names for executions that ended before their last states, by Step Functions status."""
 
 _EVENT_SOURCE = "aws.states"
 
 
-def read_event(event: Mapping[str, Any]) -> SummaryInput:
-    """The workflow's message, or the same out of EventBridge's "Step Functions Execution Status
+def read_summary_input(event: dict[str, Any]) -> SummaryInput:
+    """Read the workflow's message, or make one from EventBridge's "Step Functions Execution Status
     Change".
 
     Raises:
@@ -30,15 +33,19 @@ def read_event(event: Mapping[str, Any]) -> SummaryInput:
     """
     if event.get("source") != _EVENT_SOURCE:
         return from_json(SummaryInput, event)
+    return _read_status_change(EventBridgeEvent(event))
+
+
+def _read_status_change(event: EventBridgeEvent) -> SummaryInput:
     detail = event.get("detail")
     status = detail.get("status") if isinstance(detail, Mapping) else None
-    if not isinstance(detail, Mapping) or status not in BROKEN_OFF_ERRORS:
-        expected = "the end of an execution: " + ", ".join(BROKEN_OFF_ERRORS)
+    if not isinstance(detail, Mapping) or status not in ABORT_ERRORS:
+        expected = "the end of an execution: " + ", ".join(ABORT_ERRORS)
         raise InvalidInputError("event", [Problem("detail.status", status, expected, "Check the rule's pattern.")])
     cause = ": ".join(str(detail[name]) for name in ("error", "cause") if detail.get(name))
-    failure = {"Error": BROKEN_OFF_ERRORS[status], "Cause": cause}
+    failure = {"Error": ABORT_ERRORS[status], "Cause": cause}
     started_at = datetime.fromtimestamp(detail["startDate"] / 1_000, UTC)  # epoch milliseconds
-    # A large input is left out of the event.
+    # The event has no input when the input is large.
     request = _request(detail["input"]) if detail.get("input") else None
     return SummaryInput(
         execution_id=detail["name"],
@@ -49,8 +56,9 @@ def read_event(event: Mapping[str, Any]) -> SummaryInput:
 
 
 def _request(text: str) -> Any:
-    """The input, or its text when Python cannot read it: no input may keep an execution's records
-    open."""
+    """Parse the input; return its text when Python cannot, because records must be closed in any
+    case.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,2 +1,1 @@
-"""VerifyOutput: a job has succeeded when every pinned object is committed, and not because a
-process said so."""
+"""VerifyOutput: check that every pinned object is committed before a job counts as succeeded."""

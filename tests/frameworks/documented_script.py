@@ -1,6 +1,4 @@
-"""The training scripts and the recipe that docs/learn/training-script.md shows, as they stand
-there.
-"""
+"""Extracts the training scripts and the recipe from docs/learn/training-script.md."""
 
 import json
 from pathlib import Path
@@ -13,7 +11,7 @@ LABEL = "late"
 
 
 def script(framework: Framework) -> str:
-    """The data, the framework's own part, and the metrics: a whole `train.py`."""
+    """Return a whole `train.py`: the data, the framework's part, and the metrics."""
     data, pytorch, tensorflow, metrics = _blocks("python")
     return "\n".join([data, {"pytorch": pytorch, "tensorflow": tensorflow}[framework], metrics])
 

@@ -1,4 +1,4 @@
-"""Records and batches of the heavy frameworks' tests."""
+"""Records and batches for the tests of heavy frameworks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def matrix(columns: dict[str, Any]) -> Any:
 
 
 def predicted(spec: ModelSpec, model: LoadedModel, batch: FeatureBatch) -> dict[str, Any]:
-    """Prediction columns by name, as the engine would write them."""
+    """Return the prediction columns by name, as the engine writes them."""
     columns = complete_columns(spec, model.outputs, model.predict(batch), batch.rows, 0)
     return {field.name: column.to_pylist() for field, column in zip(model.outputs, columns, strict=True)}
 

@@ -1,6 +1,4 @@
-"""PyTorch models give what PyTorch gives, and those that would score wrongly are refused when they
-are loaded.
-"""
+"""PyTorch models predict as PyTorch; models that would silently score wrongly are refused."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +20,7 @@ FORMATS = {"pytorch-export": "model.pt2", "torchscript": "model.pt"}
 
 
 def train(module: nn.Module, targets: int) -> nn.Module:
-    """A few steps on made-up data; left for inference."""
+    """Train a module for a few steps, and set it to inference mode."""
     torch.manual_seed(1)
     rows = torch.from_numpy(matrix(numbers()))
     wanted = torch.stack([rows.sum(1) * (number + 1) for number in range(targets)], 1)
@@ -53,7 +51,7 @@ def save(declared: str, module: nn.Module, folder: Path, *examples: torch.Tensor
 
 @pytest.mark.parametrize("declared", FORMATS)
 @pytest.mark.parametrize("targets", [1, 3])
-def test_predictions_are_the_modules_own(declared: str, targets: int, tmp_path: Path) -> None:
+def test_predictions_equal_those_of_the_module(declared: str, targets: int, tmp_path: Path) -> None:
     module = network(targets)
     spec = spec_of(declared, FORMATS[declared])
     rows = numbers()
@@ -87,7 +85,7 @@ class ByName(nn.Module):
         return {"late": distance * 2 + hour, "both": torch.stack([distance, hour], 1)}
 
 
-def test_an_exported_program_with_an_input_a_feature_gets_them_by_name(tmp_path: Path) -> None:
+def test_a_program_with_one_input_per_feature_gets_them_by_name(tmp_path: Path) -> None:
     path = save("pytorch-export", ByName().eval(), tmp_path, torch.zeros(2), torch.zeros(2))
     features = (Feature("distance", "double"), Feature("hour", "int64"))
     spec = spec_of("pytorch-export", path.name, features=features)
@@ -100,7 +98,7 @@ def test_an_exported_program_with_an_input_a_feature_gets_them_by_name(tmp_path:
     }
 
 
-def test_the_most_rows_that_a_program_takes_are_kept_to(tmp_path: Path) -> None:
+def test_a_programs_maximum_number_of_rows_is_respected(tmp_path: Path) -> None:
     module = network()
     path = save("pytorch-export", module, tmp_path, rows=torch.export.Dim("rows", max=64))
     spec = spec_of("pytorch-export", path.name)
@@ -111,7 +109,7 @@ def test_the_most_rows_that_a_program_takes_are_kept_to(tmp_path: Path) -> None:
     assert found == {"prediction": column(np.concatenate(expected))}
 
 
-def test_two_threads_get_the_same_as_one_and_each_call_takes_one_thread(tmp_path: Path) -> None:
+def test_concurrent_calls_get_equal_predictions_on_one_thread_each(tmp_path: Path) -> None:
     spec = spec_of("torchscript", "model.pt")
     model = load_model(spec, save("torchscript", network(), tmp_path))
     batch = batch_of(numbers())
@@ -151,14 +149,17 @@ def in_training(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5)).train(), "another one each time for the same rows"),
-        (Summing, "for a row depends on the rows beside it"),
+        (
+            lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5)).train(),
+            "differs from call to call",
+        ),
+        (Summing, "for a row depends on other rows of the batch"),
         (Tall, r"has the shape \[3\] for 4 rows"),
         (lambda: nn.Linear(5, 1).eval(), r"takes .*float32\[any, 5\], its record has 3 features"),
     ],
     ids=["dropout left on", "depends on the batch", "not a row each", "another number of features"],
 )
-def test_a_program_that_would_score_wrongly_is_refused(
+def test_random_or_batch_dependent_programs_are_refused(
     make: Callable[[], nn.Module], expected: str, tmp_path: Path
 ) -> None:
     module = make()
@@ -168,14 +169,14 @@ def test_a_program_that_would_score_wrongly_is_refused(
         load_model(spec_of("pytorch-export", path.name), path)
 
 
-def test_a_program_for_one_number_of_rows_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_program_for_a_fixed_number_of_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt2"
     torch.export.save(torch.export.export(nn.Linear(3, 1).eval(), (torch.zeros(7, 3),)), path)
     with pytest.raises(ModelError, match=r"takes exactly 7 rows: export it .*dynamic_shapes"):
         load_model(spec_of("pytorch-export", path.name), path)
 
 
-def test_another_number_of_features_is_refused_by_trial(tmp_path: Path) -> None:
+def test_a_wrong_number_of_features_is_refused_by_the_trial(tmp_path: Path) -> None:
     path = save("torchscript", nn.Linear(5, 1).eval(), tmp_path)
     with pytest.raises(ModelError, match=r"failed on a trial of 1 to 4 rows with 3 features.*cannot be multiplied"):
         load_model(spec_of("torchscript", path.name), path)
@@ -186,7 +187,7 @@ class Two(nn.Module):
         return x + y
 
 
-def test_torchscript_with_several_inputs_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_torchscript_with_several_inputs_is_refused(tmp_path: Path) -> None:
     path = save("torchscript", Two().eval(), tmp_path)
     with pytest.raises(ModelError, match=r"forward takes \['x', 'y'\].*use format 'pytorch-export'"):
         load_model(spec_of("torchscript", path.name), path)
@@ -194,7 +195,7 @@ def test_torchscript_with_several_inputs_is_refused_with_the_way_out(tmp_path: P
 
 @pytest.mark.parametrize("declared", FORMATS)
 @pytest.mark.parametrize("what", ["module", "weights", "old pickle"])
-def test_pickles_are_refused_unopened_with_the_way_out(declared: str, what: str, tmp_path: Path) -> None:
+def test_pickles_are_refused_without_opening_them(declared: str, what: str, tmp_path: Path) -> None:
     module = network()
     path = tmp_path / FORMATS[declared]
     saved = module.state_dict() if what == "weights" else module
@@ -203,7 +204,7 @@ def test_pickles_are_refused_unopened_with_the_way_out(declared: str, what: str,
         load_model(spec_of(declared, path.name), path)
 
 
-def test_the_other_format_is_named(tmp_path: Path) -> None:
+def test_a_file_of_the_other_format_is_refused_by_name(tmp_path: Path) -> None:
     script = save("torchscript", network(), tmp_path)
     with pytest.raises(ModelError, match="is not pytorch-export, it looks like torchscript"):
         load_model(spec_of("pytorch-export", script.name), script)
@@ -213,7 +214,7 @@ def test_the_other_format_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("declared", FORMATS)
-def test_a_file_that_is_no_model_is_refused(declared: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(declared: str, tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"no model at all")
     with pytest.raises(ModelError, match=f"'model' cannot be loaded as {declared} .*says pytorch 1.0"):
         load_model(spec_of(declared, "model", framework_version="1.0"), tmp_path / "model")
@@ -226,7 +227,7 @@ def test_text_features_are_refused(tmp_path: Path) -> None:
         load_model(spec_of("torchscript", path.name, features=features), path)
 
 
-def test_names_for_another_number_of_outputs_are_refused(tmp_path: Path) -> None:
+def test_output_columns_of_a_wrong_number_are_refused(tmp_path: Path) -> None:
     path = save("torchscript", network(3), tmp_path)
     with pytest.raises(ConfigurationError, match=r"names 2 columns .* gives 3"):
         load_model(spec_of("torchscript", path.name, output_columns=("a", "b")), path)

@@ -1,4 +1,4 @@
-"""A whole job a format, as SageMaker starts it: every row gets what the model's own library gives."""
+"""A whole job per format, as SageMaker starts it, predicts what the model's library predicts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ def job(tmp_path: Path) -> JobFolder:
 
 
 def torch_model(declared: str) -> tuple[Saver, Predict]:
-    import torch  # noqa: PLC0415 - a process with both frameworks in it is no job
+    import torch  # noqa: PLC0415 - no job has both frameworks in a process
 
     module = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)).eval()
 
@@ -37,7 +37,7 @@ def torch_model(declared: str) -> tuple[Saver, Predict]:
 
 
 def keras_model(declared: str) -> tuple[Saver, Predict]:
-    import scoring.models.tensors.tensorflow_library  # noqa: F401, PLC0415 - it chooses Keras's backend
+    import scoring.models.tensors.tensorflow_library  # noqa: F401, PLC0415 - sets Keras's backend
 
     import keras  # isort: skip  # noqa: PLC0415
 
@@ -61,7 +61,7 @@ def keras_model(declared: str) -> tuple[Saver, Predict]:
         ("tensorflow-savedmodel", "export/1/saved_model.pb", keras_model),
     ],
 )
-def test_each_row_gets_what_the_models_library_gives(
+def test_each_row_is_scored_as_by_the_models_library(
     declared: str, file: str, make: Callable[[str], tuple[Saver, Predict]], job: JobFolder
 ) -> None:
     save, predict = make(declared)
@@ -71,7 +71,7 @@ def test_each_row_gets_what_the_models_library_gives(
     job.add_object("deep/b.parquet", table.slice(700))
     job.add_object("none.parquet", table.slice(0, 0))
     job.add_model("network", save, features=doubles(*NAMES), file=file, declared=declared, key_columns=("row",))
-    # The last batch of an object has one row, where a program may take a vector for a matrix.
+    # The last batch of an object has one row, which a program may mistake for a vector.
     job.write_spec(batch_rows=300)
 
     job.score("--cores", "2")
@@ -84,7 +84,7 @@ def test_each_row_gets_what_the_models_library_gives(
     assert (marker.rows_in, marker.rows_scored) == (700, 700)
 
 
-def test_the_same_job_twice_gives_the_same_bytes(job: JobFolder, tmp_path: Path) -> None:
+def test_repeated_jobs_give_identical_files(job: JobFolder, tmp_path: Path) -> None:
     save, _ = torch_model("torchscript")
     again = JobFolder(tmp_path / "again")
     table = pa.table(numbers(1_000))
@@ -104,7 +104,7 @@ def test_the_same_job_twice_gives_the_same_bytes(job: JobFolder, tmp_path: Path)
     assert job.files() == again.files()
 
 
-def test_a_model_that_fails_says_so_in_the_exit_message(job: JobFolder) -> None:
+def test_a_failing_model_is_named_in_the_exit_message(job: JobFolder) -> None:
     save, _ = torch_model("torchscript")
     job.add_object("a.parquet", pa.table(numbers(10)))
     features = [*doubles(*NAMES), Feature("hour2", "double")]

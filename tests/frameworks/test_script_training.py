@@ -1,6 +1,4 @@
-"""A network of the user's own script: trained by the training process, scored by the scoring
-process.
-"""
+"""A network from the user's training script is trained and scored by the container's processes."""
 
 import shutil
 from pathlib import Path
@@ -38,7 +36,7 @@ def job(tmp_path: Path) -> TrainingFolder:
 
 
 def people(rows: int) -> pa.Table:
-    """Rows that a network can learn from, of scales that it must level first."""
+    """Return rows that a network can learn from, with features of different scales."""
     random = np.random.default_rng(11)
     age, visits = random.normal(45, 15, rows), random.integers(0, 30, rows)
     late = visits + random.normal(0, 4, rows) > 15
@@ -46,16 +44,16 @@ def people(rows: int) -> pa.Table:
     return pa.table({**columns, LABEL: late.astype("int64")})
 
 
-def with_a_gap(table: pa.Table) -> pa.Table:
-    """The same with a null in its first row."""
-    gap = pa.array([None, *table["spend"].to_pylist()[1:]], pa.float64())
-    return table.set_column(table.column_names.index("spend"), "spend", gap)
+def with_null(table: pa.Table) -> pa.Table:
+    """Replace a value in the first row by null."""
+    column = pa.array([None, *table["spend"].to_pylist()[1:]], pa.float64())
+    return table.set_column(table.column_names.index("spend"), "spend", column)
 
 
-def order(job: TrainingFolder, framework: Framework, text: str, table: pa.Table) -> None:
-    """Lay out the job that the documented recipe leads to."""
+def write_job(job: TrainingFolder, framework: Framework, text: str, table: pa.Table) -> None:
+    """Write the training job of the documented recipe."""
     shown = recipe()
-    # In two objects: the script must read every one of them.
+    # Two objects, which the script must both read.
     job.add_object("a.parquet", table.slice(0, 700))
     job.add_object("deep/b.parquet", table.slice(700))
     job.add_code({shown["code"]["program"]: text})
@@ -69,10 +67,10 @@ def order(job: TrainingFolder, framework: Framework, text: str, table: pa.Table)
 
 
 def scored(folder: JobFolder, trained: TrainingFolder, report: TrainingReport, table: pa.Table) -> pa.Table:
-    """Score with all that the training left in the model folder, as SageMaker packs it."""
+    """Score with the content of the model folder, as SageMaker packs it after training."""
     unlabelled = table.drop_columns([LABEL])
     folder.add_object("all.parquet", unlabelled, row_group_size=300)
-    folder.add_object("gap.parquet", with_a_gap(unlabelled.slice(0, 10)))
+    folder.add_object("null.parquet", with_null(unlabelled.slice(0, 10)))
     folder.add_model(
         report.model_id,
         lambda path: shutil.copytree(trained.paths.model, folder.paths.root / "packing" / "late", dirs_exist_ok=True),
@@ -84,18 +82,18 @@ def scored(folder: JobFolder, trained: TrainingFolder, report: TrainingReport, t
         framework_version=report.framework_version,
         tolerated_quarantine_fraction=0.5,
     )
-    # The last batch has one row, where a program may take a vector for a matrix.
+    # The last batch has one row, which a program may mistake for a vector.
     folder.write_spec(batch_rows=333)
     folder.score("--cores", "2")
     return folder.output(report.model_id, "all.parquet")
 
 
 @pytest.mark.parametrize("framework", MODELS)
-def test_what_a_script_trains_is_scored_as_its_own_network_predicts(
+def test_a_trained_network_scores_as_it_predicts_in_its_script(
     framework: Framework, job: TrainingFolder, tmp_path: Path
 ) -> None:
     table = people(1_000)
-    order(job, framework, script(framework) + OWN_PREDICTIONS, table)
+    write_job(job, framework, script(framework) + OWN_PREDICTIONS, table)
 
     report = job.train("--cores", "2")
 
@@ -111,16 +109,16 @@ def test_what_a_script_trains_is_scored_as_its_own_network_predicts(
     found = scored(scoring, job, report, table)
     assert found["row"].to_pylist() == list(range(1_000))
     np.testing.assert_allclose(found["late"], own, rtol=1e-5, atol=1e-6)
-    # The report's version is the one that scoring finds: else it would say so, of every model.
+    # Without notes, the reported version equals the installed one.
     assert scoring.marker(report.model_id, "all.parquet").notes == ()
-    # Keras would predict a number for it.
-    gap = scoring.marker(report.model_id, "gap.parquet")
-    assert (gap.rows_scored, gap.rows_quarantined) == (9, 1)
+    # The row with a null is quarantined, although Keras would predict a number.
+    with_a_null = scoring.marker(report.model_id, "null.parquet")
+    assert (with_a_null.rows_scored, with_a_null.rows_quarantined) == (9, 1)
 
 
-def test_a_program_for_one_number_of_rows_ends_the_training_and_is_no_version(job: TrainingFolder) -> None:
+def test_a_program_for_a_fixed_number_of_rows_fails_the_training(job: TrainingFolder) -> None:
     fixed = script("pytorch").replace("dynamic_shapes=dynamic", "dynamic_shapes=None")
-    order(job, "pytorch", fixed, people(1_000))
+    write_job(job, "pytorch", fixed, people(1_000))
 
     failure = job.refused()
 
@@ -128,9 +126,9 @@ def test_a_program_for_one_number_of_rows_ends_the_training_and_is_no_version(jo
     assert "takes exactly 2 rows: export it" in failure
 
 
-def test_gaps_in_the_data_fail_the_training_instead_of_making_a_network_of_nothing(job: TrainingFolder) -> None:
-    """Keras would train on them without a word."""
-    order(job, "tensorflow", script("tensorflow"), with_a_gap(people(300)))
+def test_nulls_in_the_data_fail_the_training(job: TrainingFolder) -> None:
+    """Keras would train on them silently."""
+    write_job(job, "tensorflow", script("tensorflow"), with_null(people(300)))
 
     assert job.refused().startswith(
         "DATA: the training script 'train.py' ended with exit code 1: 1 of 300 rows lack a feature or the label: fill"

@@ -1,6 +1,4 @@
-"""TensorFlow and Keras models give what their library gives, and what cannot be loaded safely is
-refused.
-"""
+"""TensorFlow and Keras models predict as their library; unsafe files are refused."""
 
 import threading
 from pathlib import Path
@@ -10,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-# Before Keras: it chooses the backend and the threads, as in a job.
+# Before Keras, because it sets the backend and the threads, as in a job.
 import scoring.models.tensors.tensorflow_library  # noqa: F401
 
 import keras  # isort: skip
@@ -26,7 +24,7 @@ CARRIERS = ["UA", "AA", "DL"]
 
 
 def network(targets: int = 1) -> keras.Model:
-    """Trained a little, with layers that behave otherwise in training."""
+    """Return a trained model with layers that behave differently in training."""
     keras.utils.set_random_seed(1)
     layers = keras.layers
     model = keras.Sequential(
@@ -45,7 +43,7 @@ def network(targets: int = 1) -> keras.Model:
 
 
 def named(*, as_list: bool = False) -> keras.Model:
-    """One input a feature, text too."""
+    """Return a model with one input per feature, including text."""
     keras.utils.set_random_seed(2)
     inputs = [keras.Input((1,), name="distance"), keras.Input((1,), name="carrier", dtype="string")]
     lookup = keras.layers.StringLookup(vocabulary=CARRIERS, output_mode="one_hot")
@@ -66,7 +64,7 @@ def save(declared: str, model: Any, folder: Path) -> Path:
 
 @pytest.mark.parametrize("declared", FILES)
 @pytest.mark.parametrize("targets", [1, 3])
-def test_predictions_are_the_models_own(declared: str, targets: int, tmp_path: Path) -> None:
+def test_predictions_equal_those_of_the_model(declared: str, targets: int, tmp_path: Path) -> None:
     network_ = network(targets)
     spec = spec_of(declared, FILES[declared])
     rows = numbers()
@@ -79,13 +77,13 @@ def test_predictions_are_the_models_own(declared: str, targets: int, tmp_path: P
     assert [field.name for field in model.outputs] == names
     assert {field.type for field in model.outputs} == {pa.float32()}
     for position, name in enumerate(names):
-        # Another graph of the same layers may round the last digit otherwise.
+        # Another graph of the same layers may round the last digit differently.
         np.testing.assert_allclose(found[name], expected[:, position], rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("declared", FILES)
 @pytest.mark.parametrize("as_list", [False, True])
-def test_models_with_an_input_a_feature_get_them_by_name(declared: str, as_list: bool, tmp_path: Path) -> None:
+def test_models_with_one_input_per_feature_get_them_by_name(declared: str, as_list: bool, tmp_path: Path) -> None:
     model = named(as_list=as_list)
     features = (Feature("carrier", "string"), Feature("distance", "double"))
     spec = spec_of(declared, FILES[declared], features=features)
@@ -102,7 +100,7 @@ def test_models_with_an_input_a_feature_get_them_by_name(declared: str, as_list:
     assert found == {"prediction": column(expected)}
 
 
-def test_nulls_in_text_are_refused_and_in_numbers_are_nan(tmp_path: Path) -> None:
+def test_nulls_in_text_are_refused_and_in_numbers_become_nan(tmp_path: Path) -> None:
     features = (Feature("carrier", "string"), Feature("distance", "double"))
     spec = spec_of("keras", FILES["keras"], features=features)
     loaded = load_model(spec, save("keras", named(), tmp_path))
@@ -114,7 +112,7 @@ def test_nulls_in_text_are_refused_and_in_numbers_are_nan(tmp_path: Path) -> Non
 
 
 class Served(tf.Module):
-    """A module without Keras: double precision, whole numbers, several outputs."""
+    """A module without Keras, with double precision, whole numbers and several outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,7 +125,7 @@ class Served(tf.Module):
         return {"late": distance * self.weight, "next": hour + 1}
 
 
-def test_a_saved_model_with_several_outputs_gives_a_column_each(tmp_path: Path) -> None:
+def test_each_output_of_a_saved_model_becomes_a_column(tmp_path: Path) -> None:
     module = Served()
     tf.saved_model.save(module, tmp_path, signatures=module.score)
     features = (Feature("hour", "int64"), Feature("distance", "double"))
@@ -139,34 +137,34 @@ def test_a_saved_model_with_several_outputs_gives_a_column_each(tmp_path: Path) 
         loaded.predict(batch_of({"hour": pa.array([None], pa.int64()), "distance": [0.1]}))
 
 
-def test_signatures_that_none_speaks_for_are_named(tmp_path: Path) -> None:
+def test_ambiguous_signatures_are_refused_by_name(tmp_path: Path) -> None:
     module = Served()
     tf.saved_model.save(module, tmp_path, signatures={"a": module.score, "b": module.score})
     with pytest.raises(ModelError, match=r"has the signatures \['a', 'b'\], expected 'serving_default'"):
         load_model(spec_of("tensorflow-savedmodel", "saved_model.pb"), tmp_path / "saved_model.pb")
 
 
-def test_the_saved_models_own_file_must_be_named(tmp_path: Path) -> None:
+def test_model_file_must_be_the_saved_models_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected the path of saved_model\.pb in the archive.*'1/saved_model\.pb'"):
         load_model(spec_of("tensorflow-savedmodel", "model.pb"), tmp_path / "model.pb")
 
 
 @pytest.mark.parametrize("declared", FILES)
-def test_another_number_of_features_is_refused(declared: str, tmp_path: Path) -> None:
+def test_a_wrong_number_of_features_is_refused(declared: str, tmp_path: Path) -> None:
     path = save(declared, network(), tmp_path)
     features = tuple(Feature(name, "double") for name in (*NAMES, "more"))
     with pytest.raises(ModelError, match=r"takes .*float32\[any, 3\], its record has 4 features"):
         load_model(spec_of(declared, FILES[declared], features=features), path)
 
 
-def test_text_where_the_model_takes_numbers_is_refused(tmp_path: Path) -> None:
+def test_text_for_numeric_inputs_is_refused(tmp_path: Path) -> None:
     path = save("keras", named(), tmp_path)
     features = (Feature("carrier", "int64"), Feature("distance", "double"))
     with pytest.raises(ModelError, match=r"its input is carrier: text.*declares 'carrier' as int64"):
         load_model(spec_of("keras", FILES["keras"], features=features), path)
 
 
-def test_a_lambda_layer_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_lambda_layer_is_refused_with_a_remedy(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda rows: rows * 2)])
     path = save("keras", model, tmp_path)
     with pytest.raises(ModelError, match=r"Lambda layer or other Python code.*model\.export.*tensorflow-savedmodel"):
@@ -178,10 +176,10 @@ class Doubled(keras.layers.Layer):
         return rows * 2
 
 
-def test_a_layer_of_ones_own_is_refused_as_keras_and_scores_as_saved_model(tmp_path: Path) -> None:
+def test_a_custom_layer_scores_as_saved_model_but_not_as_keras(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3,)), Doubled(name="doubled"), keras.layers.Dense(1)])
     path = save("keras", model, tmp_path)
-    with pytest.raises(ModelError, match=r"layers or functions of its own .*'Doubled'.*tensorflow-savedmodel"):
+    with pytest.raises(ModelError, match=r"has custom layers or functions .*'Doubled'.*tensorflow-savedmodel"):
         load_model(spec_of("keras", FILES["keras"]), path)
     spec = spec_of("tensorflow-savedmodel", FILES["tensorflow-savedmodel"])
     rows = numbers()
@@ -189,13 +187,13 @@ def test_a_layer_of_ones_own_is_refused_as_keras_and_scores_as_saved_model(tmp_p
     np.testing.assert_allclose(found["prediction"], column(model(matrix(rows))), rtol=1e-6, atol=1e-7)
 
 
-def test_a_keras_file_of_another_name_is_loaded_too(tmp_path: Path) -> None:
+def test_a_keras_file_may_have_another_suffix(tmp_path: Path) -> None:
     save("keras", network(), tmp_path).rename(tmp_path / "model")
     assert load_model(spec_of("keras", "model"), tmp_path / "model").outputs[0].name == "prediction"
 
 
 @pytest.mark.parametrize("declared", FILES)
-def test_a_file_that_is_no_model_is_refused(declared: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(declared: str, tmp_path: Path) -> None:
     path = tmp_path / Path(FILES[declared]).name
     path.write_bytes(b"no model at all")
     with pytest.raises(ModelError, match=f"cannot be loaded as {declared} .*says tensorflow 2.0"):
@@ -208,21 +206,21 @@ class Centred(tf.Module):
         return {"score": rows - tf.reduce_mean(rows, 0)}
 
 
-def test_a_model_whose_rows_depend_on_each_other_is_refused(tmp_path: Path) -> None:
+def test_a_model_whose_rows_affect_each_other_is_refused(tmp_path: Path) -> None:
     module = Centred()
     tf.saved_model.save(module, tmp_path, signatures=module.score)
-    with pytest.raises(ModelError, match="for a row depends on the rows beside it"):
+    with pytest.raises(ModelError, match="for a row depends on other rows of the batch"):
         load_model(spec_of("tensorflow-savedmodel", "saved_model.pb"), tmp_path / "saved_model.pb")
 
 
-def test_names_for_another_number_of_outputs_are_refused(tmp_path: Path) -> None:
+def test_output_columns_of_a_wrong_number_are_refused(tmp_path: Path) -> None:
     path = save("keras", network(3), tmp_path)
     with pytest.raises(ConfigurationError, match=r"names 2 columns .* gives 3"):
         load_model(spec_of("keras", FILES["keras"], output_columns=("a", "b")), path)
 
 
 @pytest.mark.parametrize("declared", FILES)
-def test_two_threads_get_the_same_as_one(declared: str, tmp_path: Path) -> None:
+def test_concurrent_threads_get_equal_predictions(declared: str, tmp_path: Path) -> None:
     spec = spec_of(declared, FILES[declared])
     model = load_model(spec, save(declared, network(3), tmp_path))
     batch = batch_of(numbers())
@@ -241,6 +239,6 @@ def test_two_threads_get_the_same_as_one(declared: str, tmp_path: Path) -> None:
     assert all(np.array_equal(result, alone) for result in results)
 
 
-def test_a_call_takes_no_thread_but_its_own() -> None:
+def test_a_call_uses_only_the_calling_thread() -> None:
     assert tf.config.threading.get_intra_op_parallelism_threads() == 1
     assert tf.config.threading.get_inter_op_parallelism_threads() == -1

@@ -1,1 +1,1 @@
-"""What a model reads from a batch and what it gives back: features, keys and predictions."""
+"""The columns that a model reads and adds: features, keys and predictions."""

@@ -1,4 +1,4 @@
-"""Finds the rows that make a function fail by bisecting the row range, so that good rows cost few calls."""
+"""Finds the rows that make a function fail, by bisecting the row range."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -24,15 +24,16 @@ class BisectionResult(Generic[T]):
 
 
 def bisect_failures(rows: int, function: Callable[[int, int], T], max_failures: int) -> BisectionResult[T]:
-    """Call `function(start, stop)` for rows 0 to `rows`; where it raises, for each half, down to single rows.
+    """Call `function(start, stop)` for all rows and, where it raises, for each half, down to a row.
 
-    Stops once more than `max_failures` rows have failed, which bounds the failing calls by about
-    2 * (max_failures + 1) * log2(rows).
+    Stops once more than `max_failures` rows have failed, which bounds the failing calls by about 2
+    * (max_failures + 1) * log2(rows).
 
-    Raises ScoringError from `function` unchanged, since it is not about a single row, and MemoryError
-    if even a few rows do not fit in memory.
+    Raises ScoringError from `function` unchanged, since it is not about a single row, and
+    MemoryError if even a few rows do not fit in memory.
 
-    >>> found = bisect_failures(4, lambda start, stop: [1 / (row - 2) for row in range(start, stop)], 1)
+    >>> inverses = lambda start, stop: [1 / (row - 2) for row in range(start, stop)]
+    >>> found = bisect_failures(4, inverses, max_failures=1)
     >>> [start for start, _ in found.results], list(found.failures)
     ([0, 3], [2])
     """

@@ -1,4 +1,4 @@
-"""Which columns of an object a model reads and writes, decided from the object's schema before a row is read."""
+"""Decides from an object's schema which columns a model reads and writes."""
 
 import json
 from collections import Counter
@@ -20,14 +20,14 @@ _PANDAS_KEY = b"pandas"
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """What to do with an object's columns for one model."""
+    """The columns of one object that one model reads and writes."""
 
     kept: tuple[str, ...]
-    """Input columns that the output carries, in order."""
+    """Input columns that the output keeps, in order."""
     schema: pa.Schema
-    """Of the output: the kept columns as they are, then the added ones."""
+    """Schema of the output: the kept columns unchanged, then the added ones."""
     added: tuple[pa.Field, ...]
-    """The predictions, and the row number where the record asks for it."""
+    """The predictions, and the row number if the record asks for it."""
     read: frozenset[str]
     """Columns that the model itself needs: its features and keys."""
 
@@ -35,9 +35,12 @@ class ColumnPlan:
 def plan_columns(
     key: str, spec: ModelSpec, outputs: tuple[pa.Field, ...], schema: pa.Schema, null_counts: Mapping[str, int]
 ) -> ColumnPlan:
-    """Match an object's schema with a model's record; `null_counts` holds the columns whose nulls are known.
+    """Match an object's schema with a model's record.
 
-    Raises DataError with all problems of the object, or ConfigurationError when the output's names cannot be used.
+    `null_counts` has the columns whose number of nulls is known.
+
+    Raises DataError with all problems of the object, or ConfigurationError if an output column's
+    name is already taken.
     """
     names: list[str] = list(schema.names)
     counts = Counter(names)
@@ -49,12 +52,12 @@ def plan_columns(
     ]
     types = dict(zip(names, schema.types, strict=True))
     for feature in spec.features:
-        # Where bad rows are tolerated a null is a matter of its row.
+        # If bad rows are tolerated, a null is a problem of its row and not of the object.
         nulls = 0 if spec.tolerated_quarantine_fraction else null_counts.get(feature.name, 0)
         problems += _feature_problems(feature, types, nulls)
     if problems:
         raise DataError(f"object {key!r} does not suit model {spec.model_id!r}: " + "; ".join(problems))
-    # The output's key says what the object's key says, so that only a key column says it once more.
+    # The output's key contains the partition values too, so only key columns repeat them.
     passed = tuple(name for name in names if name not in spec.partition_columns or name in spec.key_columns)
     kept = passed if spec.columns == "all" else spec.key_columns
     added = outputs
@@ -82,14 +85,12 @@ def plan_columns(
 def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls: int) -> list[str]:
     if feature.name not in types:
         near = next((name for name in types if name.lower() == feature.name.lower()), None)
-        hint = f" (it has {near!r}: names must be equal in case too)" if near else ""
+        hint = f" (it has {near!r}: names are case-sensitive)" if near else ""
         return [f"feature column {feature.name!r} of type {feature.type} is missing{hint}"]
     found = types[feature.name]
     if not casts_without_loss(found, feature.type):
-        found_and_expected = f"is of type {found}, the record says {feature.type}, and not all values of the one fit in"
-        return [
-            f"feature column {feature.name!r} {found_and_expected} the other: convert the column or mend the record"
-        ]
+        mismatch = f"is of type {found}, the record says {feature.type}, which cannot hold all its values"
+        return [f"feature column {feature.name!r} {mismatch}: convert the column or correct the record"]
     if not feature.nullable and (nulls or pa.types.is_null(found)):
         count = f"{nulls:,} nulls" if nulls else "nothing but nulls"
         return [f"feature column {feature.name!r} has {count}, the record says that it has none (nullable: false)"]
@@ -97,29 +98,32 @@ def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls:
 
 
 def casts_without_loss(found: pa.DataType, declared: str) -> bool:
-    """Whether values can go from one type to the other without loss."""
+    """Return whether every value of type `found` fits the declared type without loss."""
     return holds_every_value(declared, str(found.value_type if pa.types.is_dictionary(found) else found))
 
 
-def cast_to_declared(feature: Feature, column: pa.Array, most: int) -> tuple[pa.Array, dict[int, str]]:
-    """A batch's column in the type that the record declares, null where that cannot be, and why not, by index.
+def cast_to_declared(feature: Feature, column: pa.Array, max_bad: int) -> tuple[pa.Array, dict[int, str]]:
+    """Cast a batch's column to its declared type.
 
-    When more than `most` values cannot be, only so many and one more are found.
+    Returns the column, null where a value does not fit, and the reasons by row index. The search
+    for bad values stops after `max_bad` + 1.
     """
     bad: dict[int, str] = {}
     if column.null_count and not feature.nullable:
         nulls = [index for index, is_null in enumerate(column.is_null().to_pylist()) if is_null]
         reason = f"feature column {feature.name!r} is null, the record says that it has no nulls (nullable: false)"
-        bad = dict.fromkeys(nulls[: most + 1], reason)
+        bad = dict.fromkeys(nulls[: max_bad + 1], reason)
     if str(column.type) == feature.type:
         return column, bad
     declared = pa.float64() if feature.type == "double" else pa.type_for_alias(feature.type)
     try:
         return column.cast(declared), bad
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        found = bisect_failures(len(column), lambda start, stop: column.slice(start, stop - start).cast(declared), most)
+        found = bisect_failures(
+            len(column), lambda start, stop: column.slice(start, stop - start).cast(declared), max_bad
+        )
     for index in found.failures:
-        # A null can be cast to anything, so that no row has both reasons.
+        # A null casts to any type, so no row has both reasons.
         bad[index] = (
             f"feature column {feature.name!r} of type {column.type} has a value that {feature.type} cannot hold "
             f"({column[index]}): convert the column"
@@ -132,7 +136,7 @@ def cast_to_declared(feature: Feature, column: pa.Array, most: int) -> tuple[pa.
 def extended_metadata(
     metadata: Mapping[bytes, bytes], kept: tuple[str, ...], outputs: tuple[pa.Field, ...]
 ) -> dict[bytes, bytes]:
-    """The schema's key-value metadata, with what pandas and others wrote about its columns kept true for the output."""
+    """Return the schema's metadata with the descriptions by pandas, Spark and others updated."""
     extended = update_foreign_schemas(metadata, kept, outputs)
     if _PANDAS_KEY not in extended:
         return extended
@@ -142,7 +146,8 @@ def extended_metadata(
         columns = [item for item in pandas["columns"] if (item["field_name"] or item["name"]) in names]
         index = [item for item in pandas["index_columns"] if not isinstance(item, str) or item in names]
     except (ValueError, KeyError, TypeError):
-        # Not pandas' own layout: without it readers fall back to the schema, with a wrong one they fail.
+        # Not pandas' layout. Readers fall back to the schema if it is missing, and fail if it is
+        # wrong.
         del extended[_PANDAS_KEY]
         return extended
     for field in outputs:

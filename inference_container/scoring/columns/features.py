@@ -1,4 +1,4 @@
-"""A batch's feature columns in the shapes that models take: a matrix, or a pandas DataFrame."""
+"""A batch's feature columns in the forms that models take: a matrix, or a pandas DataFrame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,44 +9,51 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Not by pa.scalar, which imports pandas only to look for its types; so does Array.to_numpy. See the loaders' tests.
+# pa.scalar and Array.to_numpy would import pandas only to check for its types; tests of the loaders
+# assert that it is not imported.
 _NAN = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
 
 
 @dataclass(frozen=True)
 class FeatureBatch:
-    """Columns in the model's order and in their declared types.
+    """Feature columns in the model's order and in their declared types.
 
-    `with_nulls` names the columns that have a null anywhere in their object, in this batch or not: pandas gives
-    such a column another dtype, and a model must see the same dtypes whatever the size of a batch.
+    `with_nulls` names the columns with a null anywhere in their object, not only in this batch.
+    pandas gives such a column another dtype, and a model must see the same dtypes for every batch
+    size.
     """
 
     names: tuple[str, ...]
     arrays: tuple[pa.Array, ...]
     with_nulls: frozenset[str]
     shared: dict[object, npt.NDArray[Any]] | None = field(default=None, compare=False)
-    """Where the read-only matrices lie that other models were given of the same rows. None: nobody else asks."""
+    """Cache of read-only matrices of the same rows, shared between models; None for a single
+    model."""
 
     @property
     def rows(self) -> int:
         return len(self.arrays[0])
 
     def slice(self, start: int, rows: int) -> "FeatureBatch":
-        """`rows` rows from `start`; nothing is copied."""
+        """Return `rows` rows from `start`, without a copy."""
         return FeatureBatch(self.names, tuple(array.slice(start, rows) for array in self.arrays), self.with_nulls)
 
     def matrix(self, dtype: type[np.floating[Any]], *, read_only: bool = False) -> npt.NDArray[Any]:
-        """C-contiguous, rows by features; nulls are NaN. `read_only`, it may be one that other models get too."""
-        return self._once("matrix", dtype, self._matrix) if read_only else self._matrix(dtype)
+        """Return a C-contiguous matrix, rows x features, with nulls as NaN.
+
+        A `read_only` matrix may be shared with other models.
+        """
+        return self._cached("matrix", dtype, self._matrix) if read_only else self._matrix(dtype)
 
     def block(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
-        """As a read-only `matrix`, but column after column: what lies below a frame of these columns.
+        """Return a read-only matrix in column-major order, the memory layout of a DataFrame.
 
-        Sums in another order have other last digits, so a model that was given frames is given this.
+        Summing in another order changes the last digits, so models trained on frames get this
+        layout.
         """
-        return self._once("block", dtype, self._block)
+        return self._cached("block", dtype, self._block)
 
-    def _once(
+    def _cached(
         self, form: str, dtype: type[np.floating[Any]], make: Callable[[type[np.floating[Any]]], npt.NDArray[Any]]
     ) -> npt.NDArray[Any]:
         if self.shared is None:
@@ -71,7 +78,7 @@ class FeatureBatch:
         return block.T
 
     def frame(self) -> Any:
-        """A pandas DataFrame with the dtypes that `pandas.read_parquet` would give the whole object."""
+        """Return a DataFrame with the dtypes that `pandas.read_parquet` gives the whole object."""
         columns = [self._as_pandas_reads(name, array) for name, array in zip(self.names, self.arrays, strict=True)]
         frame = pa.Table.from_arrays(columns, names=list(self.names)).to_pandas()
         for name, array in zip(self.names, self.arrays, strict=True):
@@ -86,7 +93,7 @@ class FeatureBatch:
 
 
 def _to_numpy(array: pa.Array) -> npt.NDArray[Any]:
-    """Numbers of a column, nulls as NaN."""
+    """Return a column as numbers, with nulls as NaN."""
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     if array.null_count:

@@ -1,7 +1,8 @@
-"""Schemas of other systems in a Parquet file's key-value pairs, kept true for an output with other columns.
+"""Schemas of other systems in a Parquet file's metadata, updated for the columns of an output.
 
-Spark believes its own schema more than Parquet's, and so do readers of Avro, Thrift and Protocol Buffers: one that
-lacks the predictions would hide them. What cannot be kept true goes, as readers then take Parquet's own.
+Spark prefers its own schema to Parquet's, and so do readers of Avro, Thrift and Protocol Buffers; a
+schema without the predictions would hide them. A schema that cannot be updated is removed, so that
+readers use Parquet's schema.
 """
 
 import json
@@ -24,7 +25,7 @@ _SPARK_TYPES = {
     "binary": "binary",
     "date32[day]": "date",
 }
-_WITHOUT_ROOM = frozenset(
+_REMOVED_KEYS = frozenset(
     {
         b"parquet.avro.schema",
         b"avro.schema",
@@ -35,14 +36,14 @@ _WITHOUT_ROOM = frozenset(
         b"iceberg.schema",
     }
 )
-"""In languages that nothing can be added to from here."""
+"""Metadata keys of schema languages that this module cannot extend."""
 
 
 def update_foreign_schemas(
     metadata: Mapping[bytes, bytes], kept: Sequence[str], added: Sequence[pa.Field]
 ) -> dict[bytes, bytes]:
-    """The key-value pairs of an output that has these columns of the input, and these new ones."""
-    extended = {key: value for key, value in metadata.items() if key not in _WITHOUT_ROOM}
+    """Return the metadata of an output with the `kept` input columns and the `added` ones."""
+    extended = {key: value for key, value in metadata.items() if key not in _REMOVED_KEYS}
     if _SPARK in extended:
         schema = _spark_schema(extended.pop(_SPARK), frozenset(kept), added)
         extended |= {} if schema is None else {_SPARK: schema}
@@ -50,7 +51,7 @@ def update_foreign_schemas(
 
 
 def _spark_schema(value: bytes, kept: frozenset[str], added: Sequence[pa.Field]) -> bytes | None:
-    """Spark's schema as it writes it, or None where it is not its own layout or has no name for a type."""
+    """Return the updated Spark schema, or None if its layout is unknown or it lacks a type."""
     try:
         schema: dict[str, Any] = json.loads(value)
         fields = [field for field in schema["fields"] if field["name"] in kept]

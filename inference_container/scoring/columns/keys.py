@@ -1,4 +1,4 @@
-"""Whether an object's key columns tell its rows apart, so that its output can be joined by them."""
+"""Checks whether an object's key columns identify its rows, so that outputs can be joined."""
 
 from typing import Any
 
@@ -8,29 +8,30 @@ import pyarrow as pa
 
 from contract.job.ledger import KeyReport
 
-_MOST_ROWS = 2_000_000
-"""Rows whose keys are compared: 8 bytes each are kept, so 16 MB."""
+_MAX_ROWS = 2_000_000
+"""Rows per object whose keys are compared, at 8 bytes of memory each: 16 MB."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class KeyCheck:
-    """Counts repeated and null keys of one object, batch by batch, in memory that does not grow with the object.
+    """Counts duplicate and null keys of one object, batch by batch, in bounded memory.
 
-    Keys are compared by 8 bytes each: a single whole-number column by its value, anything else by a hash, of which
-    two that differ are equal once in some million objects.
+    Keys are compared by 8 bytes each: a single integer column by its value, anything else by a
+    hash, which gives a false duplicate about once in a million objects.
     """
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
+    def __init__(self, columns: tuple[str, ...], max_rows: int = _MAX_ROWS) -> None:
         self.columns = columns
-        # Grows in place: two copies of all digests would take twice the memory.
+        self._max_rows = max_rows
+        # A bytearray grows in place; joining chunks at the end would take twice the memory.
         self._digests = bytearray()
         self._seen = 0
         self._nulls = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Look at more rows, up to the first `_MOST_ROWS` of the object."""
+        """Add a batch; rows after the object's first `max_rows` are ignored."""
         arrays = [batch.column(batch.schema.names.index(name)) for name in self.columns]
-        rows = min(batch.num_rows, _MOST_ROWS - self._seen)
+        rows = min(batch.num_rows, self._max_rows - self._seen)
         if rows <= 0:
             return
         arrays = [array.slice(0, rows) for array in arrays]
@@ -50,7 +51,7 @@ class KeyCheck:
 
     def report(self) -> KeyReport:
         digests = np.frombuffer(self._digests, dtype=np.uint64)
-        # Most keys are written in order, and then there is nothing to sort.
+        # Most keys are already sorted.
         if len(digests) < 2 or bool((digests[1:] > digests[:-1]).all()):
             return KeyReport(self._seen, 0, self._nulls)
         digests.sort()
@@ -59,21 +60,21 @@ class KeyCheck:
 
 
 def _digest(array: Any) -> npt.NDArray[np.uint64]:
-    """Eight bytes a value; whatever for nulls."""
+    """Return 8 bytes per value, arbitrary for nulls."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type) or pa.types.is_temporal(array.type):
-        return _whole_numbers(array).view(np.uint64)
-    # Equal values have equal hashes within one process, and the numbers never leave it.
+        return _integers(array).view(np.uint64)
+    # Python's hashes differ between processes, but these stay within this one.
     values = ((repr(value) if isinstance(value, (list, dict)) else value) for value in _python_values(array))
     return np.fromiter((hash(value) for value in values), dtype=np.int64, count=len(array)).view(np.uint64)
 
 
-def _whole_numbers(array: Any) -> npt.NDArray[np.int64]:
+def _integers(array: Any) -> npt.NDArray[np.int64]:
     width = array.type.bit_width
     raw = array.view({8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}[width])
     if raw.null_count:
-        # The bits below a null are undefined, but there; their rows are left out later.
+        # The bits of a null are arbitrary but readable; null rows are filtered out later.
         raw = pa.Array.from_buffers(raw.type, len(raw), [None, raw.buffers()[1]], offset=raw.offset)
     return np.from_dlpack(raw).astype(np.int64)
 
@@ -88,7 +89,7 @@ def _python_values(array: Any) -> list[Any]:
 
 
 def _mixed(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Spread neighbouring numbers over all 64 bits (the finalizer of SplitMix64), so that keys can be combined."""
+    """Spread digests over all 64 bits (SplitMix64's finalizer), so that they can be combined."""
     mixed = digests + _MIX
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

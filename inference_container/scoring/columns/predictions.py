@@ -1,4 +1,4 @@
-"""What a model gave, checked and turned into columns."""
+"""Validates a model's predictions and converts them to Arrow columns."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +14,11 @@ from scoring.errors import ConfigurationError, ModelError, one_line
 def output_fields(
     spec: ModelSpec, types: Sequence[pa.DataType], labels: Sequence[object] | None
 ) -> tuple[pa.Field, ...]:
-    """The prediction columns of a model, one a type; `labels` tell several apart where the record gives no names.
+    """Return the fields of a model's prediction columns, one per type.
 
-    Raises ConfigurationError when the record names more or fewer columns than the model gives.
+    Without names in the record, several columns are named by `labels`.
+
+    Raises ConfigurationError if the record names more or fewer columns than the model returns.
     """
     names = list(spec.output_columns)
     if not names:
@@ -38,9 +40,9 @@ def output_fields(
 def complete_columns(
     spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int, first_row: int
 ) -> list[pa.Array]:
-    """As `prediction_columns`, for who can do with nothing less than a prediction for every row.
+    """Return `prediction_columns`, requiring a prediction for every row.
 
-    Raises ModelError for the first row that has none, too.
+    Raises ModelError also for the first row without a prediction.
     """
     columns, missing = prediction_columns(spec, fields, values, rows)
     if missing:
@@ -52,10 +54,12 @@ def complete_columns(
 def prediction_columns(
     spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int
 ) -> tuple[list[pa.Array], dict[int, str]]:
-    """Columns of `rows` values each, in the types of `fields`, and why some rows have no prediction, by index.
+    """Convert predictions to columns of the types of `fields`.
 
-    Raises ModelError when the model gave another number of rows or columns, or values of another kind than its
-    column's type can hold without loss.
+    Returns the columns, with `rows` values each, and by row index why a row has no prediction.
+
+    Raises ModelError if the model returned a wrong number of rows or columns, or values that its
+    columns cannot hold without loss.
     """
     try:
         array = np.asarray(values)
@@ -75,14 +79,14 @@ def prediction_columns(
 
 
 def _column(field: pa.Field, values: Any, missing: dict[int, str]) -> pa.Array:
-    """A row without a prediction must not pass as scored, so it goes to `missing`."""
+    """Convert one column; rows without a prediction go to `missing` and do not count as scored."""
     if values.dtype.kind == "O" and not pa.types.is_string(field.type):
-        # NaN is None here: among Python's objects it would be found too late.
+        # Turn NaN objects into None, because the NaN check below only handles float dtypes.
         values = np.array([None if value != value else value for value in values.tolist()], dtype=object)  # noqa: PLR0124
     if values.dtype.kind == "f" and (unknown := np.isnan(values)).any():
         for index in np.flatnonzero(unknown).tolist():
             missing.setdefault(index, f"gave no prediction (NaN) in column {field.name!r}")
-        # Whatever stands for them is taken out with their rows; a whole number's column could not hold NaN.
+        # The placeholder 0 is removed with its row; an integer column could not hold NaN.
         values = np.where(unknown, 0, values)
     try:
         if pa.types.is_string(field.type):
@@ -103,17 +107,17 @@ def _column(field: pa.Field, values: Any, missing: dict[int, str]) -> pa.Array:
 
 
 def numeric_column(values: Any) -> pa.Array:
-    """A NumPy array as a column, without a copy where that can be."""
+    """Return a NumPy array as an Arrow column, without a copy if possible."""
     if values.dtype.kind not in "iuf" or values.dtype.itemsize > 8:
         return pa.array(values.tolist() if values.dtype.kind == "O" else np.ascontiguousarray(values))
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    # Around pa.array, which imports pandas only to look for its types.
+    # pa.array would import pandas only to check for its types.
     buffers = [None, pa.py_buffer(np.ascontiguousarray(values))]
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
 def _text(value: object) -> str | None:
-    # A missing label is None or NaN, and str() would make the word of it.
+    # A missing label is None or NaN; str() would return the text 'None' or 'nan'.
     if value is None or value != value:  # noqa: PLR0124
         return None
     return value.decode() if isinstance(value, bytes) else str(value)

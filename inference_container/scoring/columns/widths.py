@@ -1,13 +1,13 @@
-"""How much room values take once they are decoded."""
+"""Memory that decoded values take."""
 
 import pyarrow as pa
 
 TEXT_BYTES = 32
-"""A guess for a value of no fixed width whose stored bytes are not known."""
+"""Estimated bytes of a variable-width value whose stored size is unknown."""
 
 
 def fixed_width(kind: pa.DataType) -> float | None:
-    """Bytes of every value of this type, an eighth for a boolean; None where they differ, as of text."""
+    """Return the bytes per value of a type (1/8 for a boolean), or None for a variable width."""
     try:
         return float(kind.bit_width) / 8
     except ValueError:
@@ -15,9 +15,10 @@ def fixed_width(kind: pa.DataType) -> float | None:
 
 
 def decoded_width(kind: pa.DataType, stored: float) -> float:
-    """Bytes of a value of this type in memory; `stored` is what one takes in its object, 0 where that is unknown.
+    """Return the bytes per decoded value; `stored` is the bytes per stored value, 0 if unknown.
 
-    A dictionary makes stored values small, so the type's own width is the least; text has none, and gets a guess.
+    Dictionary encoding makes stored values small, so the result is at least the type's fixed width,
+    or an estimate for a variable width.
     """
     width = fixed_width(kind)
     return max(stored, TEXT_BYTES if width is None else width)

@@ -1,1 +1,1 @@
-"""One instance's part of an attempt: the job spec, the shard, the artifacts and the exit message."""
+"""One instance's part of an attempt: job spec, shard, artifacts and exit message."""

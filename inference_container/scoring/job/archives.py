@@ -1,4 +1,4 @@
-"""Archives of other people: their digest, and how they are unpacked so that they do no harm."""
+"""Hashes and safely unpacks archives from untrusted sources."""
 
 import errno
 import hashlib
@@ -9,11 +9,11 @@ from scoring.errors import one_line
 
 
 class NoRoomError(Exception):
-    """The disk is too small for what is in the archive."""
+    """The disk is too small for the archive's content."""
 
 
 class DamagedArchiveError(Exception):
-    """It is no archive, a damaged one, or one that names paths or links outside of itself."""
+    """Not an archive, a damaged one, or one with paths or links that lead outside it."""
 
 
 def sha256_of(path: Path) -> str:
@@ -22,14 +22,15 @@ def sha256_of(path: Path) -> str:
 
 
 def unpack(archive: Path, target: Path) -> list[str]:
-    """Unpack an archive into a new folder; the names of the files in it, in order.
+    """Unpack an archive into a new folder and return the sorted names of its files.
 
-    Raises NoRoomError and DamagedArchiveError, each with the reason.
+    Raises NoRoomError or DamagedArchiveError with the reason.
     """
     target.mkdir(parents=True)
     try:
         with tarfile.open(archive, "r:*") as tar:
-            # "data" refuses absolute paths, links that lead outside, devices, and drops owners and special modes.
+            # The "data" filter refuses absolute paths, links that lead outside and devices, and
+            # drops owners and special modes.
             tar.extractall(target, filter="data")
             return sorted(member.name for member in tar.getmembers() if member.isfile())
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:

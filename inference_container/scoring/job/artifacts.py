@@ -1,4 +1,4 @@
-"""Artifacts: proven by size and SHA-256 first, opened afterwards."""
+"""Verifies artifacts by size and SHA-256, then unpacks them."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from scoring.job.archives import DamagedArchiveError, NoRoomError, sha256_of, un
 
 
 def verify_artifacts(models_folder: Path, models: tuple[ModelSpec, ...]) -> None:
-    """Check every model's artifact against its record and report all that differ at once.
+    """Compare every model's artifact with its record.
 
-    Raises ModelError.
+    Raises ModelError naming all that differ.
     """
     problems = [problem for model in models if (problem := _difference(models_folder, model))]
     if problems:
@@ -21,8 +21,8 @@ def verify_artifacts(models_folder: Path, models: tuple[ModelSpec, ...]) -> None
 def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
     """Unpack a verified artifact below `target` and return the path of its model file.
 
-    Raises ModelError for an archive that is damaged, lacks the file or names paths or links outside of itself, and
-    ConfigurationError when the disk is too small for it.
+    Raises ModelError if the archive is damaged, lacks the file, or has paths or links that lead
+    outside it, and ConfigurationError if the disk is too small.
     """
     archive = models_folder / artifact_key(model.model_id, model.version)
     try:

@@ -1,7 +1,8 @@
-"""The exit message: the one text of a failed instance that the workflow reads and people see first.
+"""The exit message of a failed instance, which the workflow reads and people see first.
 
-SageMaker joins the messages of all instances and keeps the first 1,024 bytes, and a message that is not UTF-8 fails
-the job with an error of its own. So each instance takes its share and cuts between characters.
+SageMaker joins the messages of all instances and keeps the first 1,024 bytes. A message that is not
+valid UTF-8 fails the job with another error. So each instance writes at most its share of the bytes
+and cuts between characters.
 """
 
 import json
@@ -10,12 +11,12 @@ from pathlib import Path
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
 
-_BYTES_OF_ALL_HOSTS = 1_024
+_MAX_BYTES_OF_ALL_HOSTS = 1_024
 _ELLIPSIS = "…"
 
 
 def count_hosts(resource_config: Path) -> int:
-    """How many instances the attempt has; 1 when nothing says so."""
+    """Return the number of instances of the attempt; 1 if the file does not say."""
     try:
         hosts = json.loads(resource_config.read_text(encoding="utf-8"))["hosts"]
         return max(1, len(hosts))
@@ -24,10 +25,10 @@ def count_hosts(resource_config: Path) -> int:
 
 
 def compose(kind: FailureKind, text: str, hosts: int) -> str:
-    """`KIND: text` in at most this instance's share of the bytes; the kind is never cut off."""
+    """Return `KIND: text`, cut to this instance's share of the bytes; the kind is never cut."""
     line = f"{kind.value}: {' '.join(text.split())}"
-    # One byte of each share is left for whatever separates the messages.
-    share = _BYTES_OF_ALL_HOSTS // hosts - 1
+    # One byte per share is reserved for the separator between messages.
+    share = _MAX_BYTES_OF_ALL_HOSTS // hosts - 1
     if len(line.encode("utf-8", "replace")) <= share:
         return line.encode("utf-8", "replace").decode("utf-8")
     room = max(share - len(_ELLIPSIS.encode()), len(kind.value) + 1)

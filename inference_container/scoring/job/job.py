@@ -1,4 +1,4 @@
-"""One instance's part of an attempt, from job spec to exit message."""
+"""Runs one instance's part of an attempt, from the job spec to the exit message."""
 
 import json
 import shutil
@@ -25,17 +25,17 @@ from scoring.protocol import ObjectDone, WorkerSetup
 from scoring.supervision.supervisor import Supervisor
 
 _STOPPED_EXIT_CODE = 128 + signal.SIGTERM
-_SHOWN_FAILURES = 3
-_PERMANENT_FIRST = (FailureKind.CONFIGURATION, FailureKind.MODEL, FailureKind.DATA, FailureKind.TRANSIENT)
-"""Which kind speaks for a job that failed in several ways: another attempt cannot help while one is permanent."""
+_MAX_SHOWN_FAILURES = 3
+_KIND_PRIORITY = (FailureKind.CONFIGURATION, FailureKind.MODEL, FailureKind.DATA, FailureKind.TRANSIENT)
+"""Priority of failure kinds: a permanent kind comes first, because a retry cannot fix it."""
 
 
 class StopRequested(BaseException):
-    """The service asked the container to end."""
+    """The service asked the container to stop."""
 
 
 def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
-    """Score this instance's shard. Returns the exit code; on failure the exit message says why."""
+    """Score this instance's shard and return the exit code; the exit message explains a failure."""
     paths.exit_message.unlink(missing_ok=True)
     try:
         with _stop_on_signals():
@@ -47,13 +47,13 @@ def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
         log_error(error)
         exit_message.write(paths, error.kind, error.text)
         return 1
-    # The last stop for everything nobody foresaw: an exit without a message would tell an operator nothing.
+    # Catch all unforeseen errors: an exit without a message would tell an operator nothing.
     except Exception as error:
         log_error(error)
         exit_message.write(paths, FailureKind.UNKNOWN, one_line(error))
         return 1
     if failures:
-        kind, text = _sum_up(*failures)
+        kind, text = _summarize(*failures)
         exit_message.write(paths, kind, text)
         _print(event="failed", kind=kind.value, reason=text)
         return 1
@@ -61,7 +61,7 @@ def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
 
 
 def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tuple[list[ObjectDone], int] | None:
-    """Score everything; the objects that failed and the number of all, or None when none did."""
+    """Score the shard. Returns the failed objects and the number of all, or None if none failed."""
     started = time.monotonic()
     spec = _read_spec(paths)
     shard = find_shard(paths.data, spec)
@@ -71,7 +71,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     for done in shard.refused:
         _report(done)
     scratch = paths.predictions.parent / ".unfinished"
-    with _empty_folder(scratch), Supervisor(_loaders(spec), cores, workers) as supervisor:
+    with _empty_folder(scratch), Supervisor(_loader_formats(spec), cores, workers) as supervisor:
         if shard.objects:
             supervisor.start_worker()
         verify_artifacts(paths.models, spec.models)
@@ -94,8 +94,8 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     return (failed, len(ended)) if failed else None
 
 
-def _loaders(spec: JobSpec) -> list[ModelFormat]:
-    """Whose libraries a worker imports while the artifacts are verified."""
+def _loader_formats(spec: JobSpec) -> list[ModelFormat]:
+    """Return the formats whose libraries a worker imports while the artifacts are verified."""
     return ["custom" if model.custom_code else model.format for model in spec.models]
 
 
@@ -108,11 +108,11 @@ def _read_spec(paths: ContainerPaths) -> JobSpec:
         raise ConfigurationError(f"the job spec cannot be read ({one_line(error)}): check the job's input") from error
 
 
-def _sum_up(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:
-    """The kind and the text that speak for all failed objects."""
+def _summarize(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:
+    """Return the kind and the text that summarize all failed objects."""
     failures = [failure for done in sorted(failed, key=lambda done: done.key) for failure in done.failures]
-    kind = next((k for k in _PERMANENT_FIRST if any(f.kind == k for f in failures)), FailureKind.UNKNOWN)
-    shown = [failure.text for failure in failures if failure.kind == kind][:_SHOWN_FAILURES]
+    kind = next((k for k in _KIND_PRIORITY if any(f.kind == k for f in failures)), FailureKind.UNKNOWN)
+    shown = [failure.text for failure in failures if failure.kind == kind][:_MAX_SHOWN_FAILURES]
     return kind, f"{len(failed)} of {objects} objects failed: " + "; ".join(shown)
 
 
@@ -132,7 +132,7 @@ def _print(**fields: object) -> None:
 
 @contextmanager
 def _empty_folder(folder: Path) -> Iterator[None]:
-    """A folder that is new, also after a container that was killed, and gone at the end."""
+    """Create an empty folder, replacing that of a killed container, and delete it at the end."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -143,14 +143,14 @@ def _empty_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into StopRequested, once: a second signal must not break the clean-up of the first."""
+    """Raise StopRequested on SIGTERM or SIGINT; later signals must not break the clean-up."""
 
     def stop(number: int, _: FrameType | None) -> Never:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_IGN)
         raise StopRequested(
-            f"the container got {signal.Signals(number).name}; what was scored until then is committed, the object in "
-            "hand was dropped"
+            f"the container got {signal.Signals(number).name}; what was scored before is committed, the current "
+            "object was dropped"
         )
 
     before = {name: signal.signal(name, stop) for name in (signal.SIGTERM, signal.SIGINT)}

@@ -1,4 +1,4 @@
-"""This instance's shard: the files below the data folder, held against the objects that the plan pinned."""
+"""Finds this instance's shard by comparing its data files with the pinned objects."""
 
 import os
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from scoring.protocol import Failure, ObjectDone
 
 @dataclass(frozen=True)
 class Shard:
-    """Objects to score, largest first, and the ones that were refused before anything was read."""
+    """The objects to score, largest first, and those refused before reading."""
 
     objects: tuple[PinnedObject, ...]
     refused: tuple[ObjectDone, ...]
     ignored: tuple[str, ...]
-    """Files that are no pinned object. Harmless: what counts is that every pinned object is committed, and whether
-    SageMaker leaves the manifest itself among the data is not documented."""
+    """Keys of files that are not pinned objects. They are harmless, since only pinned objects must
+    be committed. SageMaker does not document whether it leaves the manifest among the data."""
 
 
 def find_shard(folder: Path, spec: JobSpec) -> Shard:
-    """Hold each file below `folder` against the spec; its path relative to `folder` is its object's key."""
+    """Compare each file below `folder` with the spec; its relative path is its object's key."""
     pinned = {item.key: item for item in spec.objects}
     objects: list[PinnedObject] = []
     refused: list[ObjectDone] = []
@@ -31,12 +31,12 @@ def find_shard(folder: Path, spec: JobSpec) -> Shard:
         item = pinned.get(key)
         if item is None:
             ignored.append(key)
-        elif (problem := _changed(item, path)) is None:
+        elif (problem := _size_problem(item, path)) is None:
             objects.append(item)
         else:
             failure = Failure(model_id="", kind=problem.kind, text=problem.text)
             refused.append(ObjectDone(key=key, rows=0, seconds=0.0, failures=(failure,)))
-    # The largest first, so that no worker is left with a long object when all others have nothing to do.
+    # Largest first, so that no worker ends up with a long object while the others are idle.
     objects.sort(key=lambda item: (-item.size, item.key))
     return Shard(tuple(objects), tuple(refused), tuple(ignored))
 
@@ -45,7 +45,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
 
 
-def _changed(item: PinnedObject, path: Path) -> ScoringError | None:
+def _size_problem(item: PinnedObject, path: Path) -> ScoringError | None:
     size = path.stat().st_size
     if size == item.size:
         return None

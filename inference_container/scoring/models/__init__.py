@@ -1,4 +1,4 @@
-"""Loaders by declared format. Nothing guesses: the record says what the artifact holds, and only that is tried."""
+"""Loads models by the format that their record declares; no other format is tried."""
 
 import importlib
 from collections.abc import Iterable, Sequence
@@ -13,8 +13,8 @@ from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
-from scoring.models.custom_code.archived_code import note_ignored_code
-from scoring.models.versions import both_versions, check_pinned_version, heard_warnings, sum_up_notes
+from scoring.models.custom_code import note_ignored_code
+from scoring.models.versions import captured_warnings, check_pinned_version, summarize_notes, version_hint
 
 _LOADERS: dict[ModelFormat, str] = {
     "sklearn-joblib": "scoring.models.scikit_learn.joblib_file",
@@ -37,17 +37,20 @@ _LOADERS: dict[ModelFormat, str] = {
 class LoadedModel(Protocol):
     """A model that is ready to predict.
 
-    It may have two more attributes (bool, False where they are missing). `holds_gil`: its predict keeps Python's global
-    lock, so that threads beside each other gain nothing, and the job gets a worker process a core instead.
-    `dear_calls`: a call costs much beside its rows, so that it gets larger batches.
+    Two optional attributes default to False. `holds_gil`: `predict` holds Python's global
+    interpreter lock, so the job gets a worker process per core instead of threads.
+    `high_call_overhead`: a call has a high cost apart from its rows, so the model gets larger
+    batches.
     """
 
     notes: tuple[str, ...]
-    """What people must know of how it was loaded: its library's warnings, an accelerator. Filled by `load_model`."""
+    """Remarks on how the model was loaded,
+    such as its library's warnings; filled in by `load_model`.
+    """
 
     @property
     def native(self) -> Any:
-        """The library's own object, for custom code that predicts with what we loaded; None where there is no one."""
+        """The library's object, for custom code that predicts with it; None if there is none."""
 
     @property
     def outputs(self) -> tuple[pa.Field, ...]:
@@ -55,29 +58,32 @@ class LoadedModel(Protocol):
 
     @property
     def concurrent(self) -> bool:
-        """Whether several threads may call `predict` at the same time."""
+        """Whether several threads may call `predict` concurrently."""
 
     def predict(self, batch: FeatureBatch) -> Any:
-        """An array of rows, or rows by outputs. Raises whatever the model's library raises."""
+        """Return an array of rows, or of rows by outputs;
+        raises any error of the model's library.
+        """
 
 
 def threads_help(model: LoadedModel) -> bool:
-    """Whether several threads of one process score faster than one."""
+    """Return whether several threads of a process score faster than one."""
     return model.concurrent and not getattr(model, "holds_gil", False)
 
 
-def batches_of_usual_size(model: LoadedModel) -> int:
-    """How many of them make one for this model."""
-    return 2 if getattr(model, "dear_calls", False) else 1
+def batch_size_factor(model: LoadedModel) -> int:
+    """Return the multiplier on the default batch size for this model."""
+    return 2 if getattr(model, "high_call_overhead", False) else 1
 
 
 def preload(formats: Iterable[ModelFormat]) -> None:
-    """Import the libraries that the formats need and no other: they dominate the start of a job.
+    """Import only the libraries that the formats need, because imports dominate the start of a job.
 
-    Raises ConfigurationError when the image lacks one of them.
+    Raises:
+        ConfigurationError: The image lacks one of them.
     """
-    # scikit-learn first: XGBoost and LightGBM bind to it at import, but only where it is wanted anyway (see their
-    # libraries' modules). Custom code may want it.
+    # scikit-learn and custom code, which may need it, come first: XGBoost and LightGBM bind to
+    # scikit-learn only if it is imported before them (see lazy_imports).
     for declared in sorted(
         set(formats), key=lambda declared: (not declared.startswith(("sklearn", "custom")), declared)
     ):
@@ -85,47 +91,53 @@ def preload(formats: Iterable[ModelFormat]) -> None:
 
 
 def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
-    """Load a model file of a verified artifact and hold it against its record.
+    """Load a model file of a verified artifact and check it against its record.
 
-    Raises ModelError or ConfigurationError.
+    Raises:
+        ModelError: The file cannot be loaded, or contradicts the record.
+        ConfigurationError: The image lacks what the model needs.
     """
     loader = loader_of(loader_format(spec))
     pinned = check_pinned_version(spec)
-    with heard_warnings() as heard:
+    with captured_warnings() as captured:
         try:
             loaded: LoadedModel = loader.load(spec, path)
         except ScoringError:
             raise
-        # Unpickling runs code of the model, which may even call sys.exit.
+        # BaseException: unpickling runs code of the model, which may even call sys.exit.
         except BaseException as error:
             raise ModelError(
                 f"model {spec.model_id!r}: {spec.model_file!r} cannot be loaded as {spec.format} ({one_line(error)}): "
-                f"check the record's format, and that this image reads its version{both_versions(spec)}"
+                f"check the record's format, and that this image reads its version{version_hint(spec)}"
             ) from error
     notes = [*pinned, *note_ignored_code(spec, path), *getattr(loaded, "notes", ())]
-    model = fitted(loaded)
-    model.notes = sum_up_notes(spec, notes, heard)
+    model = with_adaptive_batches(loaded)
+    model.notes = summarize_notes(notes, captured)
     return model
 
 
-def fitted(model: LoadedModel) -> LoadedModel:
-    """The model with batches that fit into a GPU's memory, where there is one: it is smaller, and nobody's own."""
+def with_adaptive_batches(model: LoadedModel) -> LoadedModel:
+    """Wrap a model on a GPU, whose memory is smaller and shared, so that its batches adapt."""
     if find_device() == "cpu":
         return model
-    from scoring.models.adaptive_batches import AdaptiveModel  # noqa: PLC0415 - it needs what is above
+    from scoring.models.adaptive_batches import AdaptiveModel  # noqa: PLC0415 - circular import
 
     return model if isinstance(model, AdaptiveModel) else AdaptiveModel(model)
 
 
 def loader_format(spec: ModelSpec) -> ModelFormat:
-    """Whose loader a model needs first: custom code's, which asks that of the declared format if it has to."""
+    """Return the format whose loader loads a model.
+
+    Custom code's loader may call that of the declared format.
+    """
     return "custom" if spec.custom_code else spec.format
 
 
 def loader_of(declared: ModelFormat) -> Any:
-    """The module that loads models of a format.
+    """Import the module that loads models of a format.
 
-    Raises ConfigurationError when the image lacks its library.
+    Raises:
+        ConfigurationError: The image lacks its library.
     """
     try:
         return importlib.import_module(_LOADERS[declared])
@@ -134,7 +146,7 @@ def loader_of(declared: ModelFormat) -> Any:
 
 
 def missing_library(declared: ModelFormat, error: ImportError) -> str:
-    """What to do where the image lacks the library of a format."""
+    """Return the message for an image that lacks the library of a format."""
     image = image_of(FRAMEWORK_OF_FORMAT[declared])
     return (
         f"format {declared!r} needs {error.name or one_line(error)}, which is not installed here: it is in the image "
@@ -143,9 +155,10 @@ def missing_library(declared: ModelFormat, error: ImportError) -> str:
 
 
 def check_features(spec: ModelSpec, trained_names: Sequence[str] | None, trained_count: int | None) -> None:
-    """Hold the record's features against what the model itself says that it was trained on.
+    """Compare the record's features with those that the model says it was trained on.
 
-    Raises ModelError naming what differs.
+    Raises:
+        ModelError: They differ; the message names the differences.
     """
     names = [feature.name for feature in spec.features]
     trained = None if trained_names is None else [str(name) for name in trained_names]

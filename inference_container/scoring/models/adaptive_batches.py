@@ -1,4 +1,4 @@
-"""Batches that fit: split when memory does not hold them, larger again as long as they fit."""
+"""Splits batches that do not fit into memory, and lets them grow again while they fit."""
 
 import sys
 import threading
@@ -11,12 +11,12 @@ import pyarrow as pa
 from scoring.columns.features import FeatureBatch
 from scoring.models import LoadedModel
 
-FLOOR_ROWS = 64
-"""A model for which this many rows are too many has no room at all."""
+MIN_ROWS = 64
+"""Smallest batch to try, in rows."""
 _FITS_BEFORE_GROWTH = 16
-_WORTH_A_TRY = 1.1
+_MIN_GROWTH = 1.1
 _OUT_OF_MEMORY_CLASSES = frozenset({"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"})
-"""Python's and pyarrow's, PyTorch's, TensorFlow's."""
+"""Exception classes of Python and pyarrow, PyTorch, and TensorFlow."""
 _OUT_OF_MEMORY_TEXTS = (
     "out of memory",
     "cudaerrormemoryallocation",
@@ -26,45 +26,53 @@ _OUT_OF_MEMORY_TEXTS = (
     "bad_alloc",
     "bad allocation",
 )
-"""How libraries that raise their one error for everything say it: XGBoost, ONNX Runtime, PyTorch on the CPU."""
+"""Phrases in the messages of libraries without such a class:
+XGBoost, ONNX Runtime, PyTorch on the CPU.
+"""
 
 
 @dataclass(frozen=True)
 class BatchLimit:
-    """How many rows at most go into one call. None: as many as come.
+    """Largest number of rows per call, learned from calls that fit and calls that did not.
 
-    It begins without a limit, and not small, so that a job that never runs out of memory predicts the same batches
-    in each attempt: neural networks give other last digits for other batches.
+    There is no limit at first, so that a job that never runs out of memory predicts the same
+    batches in each attempt: the last digits of a neural network's predictions depend on the batch.
     """
 
     rows: int | None = None
+    """None means no limit."""
     too_many: int | None = None
-    """The smallest number of rows that did not fit: growth stays below it."""
+    """Smallest number of rows that did not fit; growth stays below it."""
     fitted: int = 0
-    """The largest number of rows that did fit under a limit."""
+    """Largest number of rows that fitted under a limit."""
     fits: int = 0
-    """Calls of the full `rows` that fitted since the last change."""
+    """Calls with the full number of rows that fitted since the last change."""
 
     def size(self, left: int) -> int:
         return left if self.rows is None else min(left, self.rows)
 
     def after_fit(self, rows: int) -> "BatchLimit":
-        """Grow after some full batches: half way to what did not fit, as long as that is worth a try."""
+        """Return the limit after a call that fitted.
+
+        After some full batches it grows half way to what did not fit, unless that is too little.
+        """
         if self.rows is None or rows < self.rows:
             return self
         known = replace(self, fitted=max(self.fitted, rows), fits=self.fits + 1)
         if known.fits < _FITS_BEFORE_GROWTH:
             return known
         grown = self.rows * 2 if self.too_many is None else (self.rows + self.too_many) // 2
-        return replace(known, rows=grown, fits=0) if grown >= self.rows * _WORTH_A_TRY else known
+        return replace(known, rows=grown, fits=0) if grown >= self.rows * _MIN_GROWTH else known
 
     def after_out_of_memory(self, rows: int) -> "BatchLimit | None":
-        """What is known to fit, else half of what did not; None when there is nothing left to halve."""
-        if rows <= FLOOR_ROWS:
+        """Return a smaller limit: what is known to fit,
+        else half of what did not; None if that is too small.
+        """
+        if rows <= MIN_ROWS:
             return None
         fitted = self.fitted if self.fitted < rows else 0
-        smaller = fitted or max(FLOOR_ROWS, rows // 2)
-        # Another thread may have learned more in the meantime.
+        smaller = fitted or max(MIN_ROWS, rows // 2)
+        # Another thread may have found a smaller limit meanwhile.
         if self.rows is not None:
             smaller = min(smaller, self.rows)
         known = rows if self.too_many is None else min(rows, self.too_many)
@@ -72,7 +80,10 @@ class BatchLimit:
 
 
 class AdaptiveModel:
-    """A model whose batches shrink when memory runs out, instead of failing. Its other attributes are the model's."""
+    """A model whose batches shrink instead of failing when memory runs out.
+
+    All other attributes are those of the wrapped model.
+    """
 
     def __init__(self, model: LoadedModel, limit: BatchLimit | None = None) -> None:
         self._model = model
@@ -93,13 +104,17 @@ class AdaptiveModel:
         return self._model.concurrent
 
     def release_memory(self) -> None:
-        """Give back what the library keeps for later; most keep nothing."""
+        """Free the memory that the library caches; most cache none."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
     def predict(self, batch: FeatureBatch) -> Any:
-        """Like the model's own; raises MemoryError when not even a small part of the batch fits."""
+        """Predict in as many calls as necessary.
+
+        Raises:
+            MemoryError: Not even a small part of the batch fits.
+        """
         parts: list[Any] = []
         start = 0
         while start < batch.rows:
@@ -126,12 +141,12 @@ class AdaptiveModel:
             if smaller is None:
                 raise MemoryError(f"not even {rows:,} rows fit into memory ({error})") from error
             self._limit = smaller
-        sys.stderr.write(f"out of memory with batches of {rows:,} rows: going on with {smaller.rows:,}\n")
+        sys.stderr.write(f"out of memory with batches of {rows:,} rows: continuing with {smaller.rows:,}\n")
         self.release_memory()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a library says that memory ran out: by its exception's class, else by its text."""
+    """Return whether an exception says that memory ran out, by its class or by its message."""
     if any(cls.__name__ in _OUT_OF_MEMORY_CLASSES for cls in type(error).__mro__):
         return True
     text = str(error).lower()

@@ -1,4 +1,4 @@
-"""A module that is imported when somebody asks it for something, and not before."""
+"""Imports libraries without the parts that scoring does not use, or only when they are used."""
 
 import importlib
 import importlib.util
@@ -9,35 +9,35 @@ from types import ModuleType
 from typing import Any
 
 
-class LateModule(ModuleType):
-    """Stands in `sys.modules` for a module that takes long to import and that most jobs never call.
+class LazyModule(ModuleType):
+    """Stands in `sys.modules` for a module that takes long to import and that most jobs never use.
 
-    Whatever it is asked for imports the module, once, whichever thread asks; only the named functions are handed out
-    before that, as ones that import it when they are called, because libraries take functions out of a module while
-    they are imported themselves.
+    The first access to an attribute imports the module, once for all threads. The named functions
+    are the exception: libraries take them from the module during their own import, so they import
+    it only when they are called.
     """
 
     def __init__(self, name: str, functions: frozenset[str]) -> None:
         super().__init__(name)
         self.__spec__ = importlib.util.find_spec(name)
         if self.__spec__ is not None:
-            # Parts of it can be imported without it.
+            # Submodules can be imported without the module.
             self.__path__ = list(self.__spec__.submodule_search_locations or ())
         self._functions = functions
         self._lock = threading.RLock()
 
     def __getattr__(self, name: str) -> Any:
         if name in self.__dict__["_functions"] and sys.modules.get(self.__name__) is self:
-            return self._late(name)
+            return self._lazy_function(name)
         return getattr(self._module(), name)
 
-    def _late(self, name: str) -> Callable[..., Any]:
-        def late(*arguments: Any, **named: Any) -> Any:
+    def _lazy_function(self, name: str) -> Callable[..., Any]:
+        def lazy(*arguments: Any, **named: Any) -> Any:
             return getattr(self._module(), name)(*arguments, **named)
 
-        late.__name__ = late.__qualname__ = name
-        late.__module__ = self.__name__
-        return late
+        lazy.__name__ = lazy.__qualname__ = name
+        lazy.__module__ = self.__name__
+        return lazy
 
     def _module(self) -> ModuleType:
         with self._lock:
@@ -46,13 +46,31 @@ class LateModule(ModuleType):
             return importlib.import_module(self.__name__)
 
 
-def import_late(name: str, functions: frozenset[str]) -> None:
-    """Let a module of a package be imported late, if nobody has imported it yet."""
+def import_lazily(name: str, functions: frozenset[str]) -> None:
+    """Install a `LazyModule` for a module of a package, unless it is imported already."""
     if name in sys.modules:
         return
-    package, _, own = name.rpartition(".")
+    package, _, attribute = name.rpartition(".")
     parent = importlib.import_module(package)
-    module = LateModule(name, functions)
+    module = LazyModule(name, functions)
     sys.modules[name] = module
-    # As an import would, so that the package does not look for it by itself.
-    setattr(parent, own, module)
+    # As an import does, so that the package does not look for the module itself.
+    setattr(parent, attribute, module)
+
+
+def import_without_sklearn(name: str) -> Any:
+    """Import XGBoost or LightGBM without scikit-learn, unless that is imported already.
+
+    Their compat.py imports scikit-learn (and XGBoost's also pandas) if it is installed, for
+    wrappers that scoring does not use; that is two thirds of the import time or more. A None entry
+    in `sys.modules` makes this import fail, which both libraries handle. pandas stays available,
+    because LightGBM needs it for models with pandas categories.
+    """
+    blocked = "sklearn" not in sys.modules
+    if blocked:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module(name)
+    finally:
+        if blocked:
+            del sys.modules["sklearn"]

@@ -1,7 +1,7 @@
-"""ONNX models, run by ONNX Runtime: predictions are all outputs of the graph.
+"""Runs ONNX models with ONNX Runtime; predictions are all outputs of the graph.
 
-The graph says what it takes: one matrix of all features in the record's order, or one column an input, by name. What
-it gives is found out by running it on one row, because a graph need not say how wide its outputs are.
+The graph takes one matrix of all features in the record's order, or one input per feature, by name.
+Its outputs are determined by running it on one row, because a graph need not declare their width.
 """
 
 from dataclasses import dataclass
@@ -39,21 +39,21 @@ def load(spec: ModelSpec, path: Path) -> "OnnxModel":
 
 
 def start(path: Path) -> Any:
-    """A session of a graph."""
+    """Open a session for a graph."""
     options = onnxruntime.SessionOptions()
-    # One thread a call: the threads of the budget predict whole batches beside each other.
+    # One thread per call, because the threads of the budget predict whole batches concurrently.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     providers = onnx_providers(onnxruntime.get_available_providers(), find_device())
     if "CUDAExecutionProvider" in providers:
-        # CUDA's libraries lie among the Python packages, where the provider does not look by itself.
+        # CUDA's libraries are Python packages, where the provider does not look for them.
         onnxruntime.preload_dlls()
     return onnxruntime.InferenceSession(str(path), options, providers=providers)
 
 
 def names_of(session: Any) -> tuple[list[str] | None, int | None]:
-    """Names of the features where each is an input of its own, and their number where the graph says it."""
+    """Return the features' names if each is an input, and their number if the graph declares it."""
     inputs = session.get_inputs()
     if len(inputs) > 1:
         return [item.name for item in inputs], len(inputs)
@@ -63,28 +63,30 @@ def names_of(session: Any) -> tuple[list[str] | None, int | None]:
 
 @dataclass(frozen=True)
 class _Output:
-    """An output of the graph: one column, or one a label."""
+    """An output of the graph: one column, or one per label."""
 
     name: str
     labels: tuple[object, ...] | None
     type: pa.DataType
     mapped: bool = False
-    """A list of dictionaries from label to value, as classifiers are converted to unless told otherwise (ZipMap)."""
+    """Whether it is a list of dicts from label to value (ZipMap),
+    the converters' default for classifiers.
+    """
 
 
 class OnnxModel:
-    """All outputs side by side. One output is `prediction`, several are named after the graph's names for them."""
+    """A graph whose outputs all become columns, named after the outputs if there are several."""
 
     notes: tuple[str, ...] = ()
 
     def __init__(self, spec: ModelSpec, session: Any) -> None:
         self.native = session
-        # A session may be run by several threads at once, but several batches would need the GPU's memory of several.
+        # Sessions are thread-safe, but concurrent batches would multiply the GPU memory.
         self.concurrent = "CUDAExecutionProvider" not in session.get_providers()
         self._inputs = [(item.name, item.type, item.shape) for item in session.get_inputs()]
         unknown = [f"{name!r} of {kind}" for name, kind, _ in self._inputs if kind not in _DTYPES]
         if unknown:
-            raise ModelError(f"model {spec.model_id!r}: its inputs {unknown} are of kinds that no column can be")
+            raise ModelError(f"model {spec.model_id!r}: its inputs {unknown} have types that no column can have")
         self._names = tuple(feature.name for feature in spec.features)
         self._one_matrix = self._takes_one_matrix(spec)
         self._check_types(spec)
@@ -112,7 +114,8 @@ class OnnxModel:
         if len(parts) == 1:
             return parts[0]
         if any(part.dtype.kind not in "iufb" for part in parts):
-            # Texts beside numbers. A missing number becomes None, which is found where NaN would pass as an object.
+            # Texts and numbers: NaN becomes None, because missing values are found among objects
+            # only as None.
             return np.hstack([_as_objects(part) for part in parts])
         return np.hstack([part.astype(np.float64) for part in parts])
 
@@ -123,7 +126,7 @@ class OnnxModel:
             width = shape[-1] if len(shape) == 2 else None
             check_features(spec, None, width if isinstance(width, int) else None)
             return True
-        # Inputs have names, so their order is of no importance.
+        # Inputs are named, so their order does not matter.
         same = sorted(names) == sorted(self._names)
         check_features(spec, list(self._names) if same else names, None)
         return False
@@ -137,7 +140,7 @@ class OnnxModel:
                 wrong.append(f"{feature.name!r} is {feature.type}, the graph takes {kind}")
         if wrong:
             raise ModelError(
-                f"model {spec.model_id!r}: its features do not suit the graph: {'; '.join(wrong)}: correct features in "
+                f"model {spec.model_id!r}: its features do not fit the graph: {'; '.join(wrong)}: correct features in "
                 "the record"
             )
 
@@ -173,7 +176,7 @@ def _describe(spec: ModelSpec, name: str, value: Any) -> _Output:
     if array.dtype.kind not in "iufbOUS" or len(shape) not in (1, 2) or shape[0] != 1:
         raise ModelError(
             f"model {spec.model_id!r}: its output {name!r} has the shape {list(shape)} of {array.dtype} for one row, "
-            "expected a value or a list of values a row: leave it out of the graph's outputs"
+            "expected a value or a list of values per row: leave it out of the graph's outputs"
         )
     text = array.dtype.kind in "OUS"
     kind = pa.string() if text else pa.from_numpy_dtype(array.dtype)
@@ -184,7 +187,7 @@ def _describe(spec: ModelSpec, name: str, value: Any) -> _Output:
 
 
 def _block(output: _Output, value: Any) -> Any:
-    """Rows by columns."""
+    """Return an output as rows by columns."""
     if output.mapped:
         labels = output.labels or ()
         return np.array([[row[label] for label in labels] for row in value], dtype=np.float32)
@@ -206,7 +209,7 @@ def _column(name: str, array: pa.Array, kind: str, shape: list[Any]) -> Any:
         single = FeatureBatch((name,), (array,), frozenset({name}))
         values = _as_kind(single.matrix(np.float64), kind, name).reshape(-1)
         if kind == "tensor(int64)" and not array.null_count and pa.types.is_integer(array.type):
-            # Not by way of floating point, which holds whole numbers up to 2**53 only.
+            # Directly, because floating point holds whole numbers only up to 2**53.
             values = array.cast(pa.int64()).to_numpy(zero_copy_only=False)
     return values.reshape(-1, 1) if len(shape) == 2 else values
 
@@ -220,5 +223,5 @@ def _as_kind(values: Any, kind: str, name: str) -> Any:
 
 def _texts(name: str, array: pa.Array) -> Any:
     if array.null_count:
-        raise ValueError(f"{name!r} has {array.null_count:,} nulls, and the texts of ONNX have no missing values")
+        raise ValueError(f"{name!r} has {array.null_count:,} nulls, and ONNX has no missing values for text")
     return np.array(array.to_pylist(), dtype=object)

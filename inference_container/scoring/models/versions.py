@@ -1,7 +1,8 @@
-"""The version that a model was trained with, held against the library that is here, and what the library warns of.
+"""Compares the version that a model was trained with
+to the installed one, and collects the library's warnings.
 
-A library that cannot read a model says so itself or by its rules, and then the model is refused. What it only warns of
-is reported: the warnings become notes of the model, which the ledger carries into the execution's summary.
+A model that the library cannot read, or does not promise to read, is refused. Warnings become notes
+of the model, which the ledger carries into the execution's summary.
 """
 
 import re
@@ -22,7 +23,10 @@ _MODULES: dict[Framework, str] = {
     "tensorflow": "tensorflow",
     "pytorch": "torch",
 }
-"""Frameworks whose version can be compared. An ONNX file names its operators' versions, which the runtime checks."""
+"""Modules of the frameworks whose versions can be compared.
+
+ONNX is missing: the runtime checks the operator versions that the file names.
+"""
 
 _NAMES = {
     "sklearn": "scikit-learn",
@@ -33,24 +37,30 @@ _NAMES = {
     "pytorch": "PyTorch",
 }
 _PICKLED: frozenset[Framework] = frozenset({"sklearn"})
-"""Saved as the library's own objects: scikit-learn promises nothing for any other version and warns of each. The
-others' files are read by every later version, but not surely by an earlier one."""
+"""Frameworks whose models are pickled objects.
 
-_MOST_NOTES = 6
-_NOTE_CHARACTERS = 300
+scikit-learn supports only the version that pickled a model, and warns about any other. The files of
+the other frameworks can be read by every later version, but not always by an earlier one.
+"""
+
+_MAX_NOTES = 6
+_MAX_NOTE_CHARACTERS = 300
 _SILENT = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning, ImportWarning)
-"""Of interest to whoever writes the library or this code, not to whoever scores with the model."""
+"""Warnings for developers of the library or of this code, not for users of the model."""
 
 
 def installed_version(framework: Framework) -> str:
-    """Of the framework's library where it is imported; empty when there is none to compare with."""
+    """Return the version of a framework's imported library;
+    empty if it is not imported or not comparable.
+    """
     return str(getattr(sys.modules.get(_MODULES.get(framework, "")), "__version__", ""))
 
 
 def check_pinned_version(spec: ModelSpec) -> list[str]:
-    """What is to be reported about the version that the record pins; nothing when it is the one that is here.
+    """Return notes about the version that the record pins; none if it is the installed one.
 
-    Raises ModelError when the framework does not read models of that version.
+    Raises:
+        ModelError: The framework does not read models of that version.
     """
     pinned, installed = spec.framework_version, installed_version(spec.framework)
     if not pinned or not installed or pinned == installed:
@@ -58,7 +68,7 @@ def check_pinned_version(spec: ModelSpec) -> list[str]:
     theirs, ours = _numbers(pinned), _numbers(installed)
     name = _NAMES[spec.framework]
     if not theirs:
-        return [f"framework_version {pinned!r} is no version number, so it was not held against {name} {installed}"]
+        return [f"framework_version {pinned!r} is no version number, so it was not compared with {name} {installed}"]
     if not ours:
         return []
     pickled = spec.framework in _PICKLED
@@ -75,8 +85,10 @@ def check_pinned_version(spec: ModelSpec) -> list[str]:
     return [f"trained with {name} {pinned}, scored with {installed}"]
 
 
-def both_versions(spec: ModelSpec) -> str:
-    """What record and image say of the version, for the text of a failure; empty when neither says anything."""
+def version_hint(spec: ModelSpec) -> str:
+    """Return the record's and the image's version
+    for an error message; empty if neither is known.
+    """
     pinned, installed = spec.framework_version, installed_version(spec.framework)
     said = [
         f"the record says {spec.framework} {pinned}" if pinned else "",
@@ -86,35 +98,39 @@ def both_versions(spec: ModelSpec) -> str:
 
 
 @contextmanager
-def heard_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """The warnings of a library while it loads a model; they are written to the log afterwards as ever."""
-    with warnings.catch_warnings(record=True) as heard:
+def captured_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Capture the warnings of a library while it loads a model,
+    and write them to the log afterwards.
+    """
+    with warnings.catch_warnings(record=True) as captured:
         warnings.simplefilter("always")
-        yield heard
-    for item in heard:
+        yield captured
+    for item in captured:
         sys.stderr.write(warnings.formatwarning(item.message, item.category, item.filename, item.lineno))
 
 
-def sum_up_notes(spec: ModelSpec, notes: Sequence[str], heard: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
-    """Notes and warnings as a few short lines, each once."""
-    said = [item for item in heard if not issubclass(item.category, _SILENT)]
+def summarize_notes(notes: Sequence[str], captured: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Return notes and warnings as a few short lines without duplicates."""
+    relevant = [item for item in captured if not issubclass(item.category, _SILENT)]
     lines = list(notes)
-    if any(item.category.__name__ == "InconsistentVersionWarning" for item in said):
-        # The library names the version that it found in the file, which is surer than what the record says.
+    if any(item.category.__name__ == "InconsistentVersionWarning" for item in relevant):
+        # This warning names the version in the file, which is more reliable than the record's.
         lines = [line for line in lines if not line.startswith("trained with")]
-    lines += [f"{item.category.__name__}: {item.message}" for item in said]
+    lines += [f"{item.category.__name__}: {item.message}" for item in relevant]
     short = list(dict.fromkeys(_shorten(line) for line in lines))
-    if len(short) > _MOST_NOTES:
-        short = [*short[: _MOST_NOTES - 1], f"and {len(short) - _MOST_NOTES + 1} more warnings, see the job's log"]
+    if len(short) > _MAX_NOTES:
+        short = [*short[: _MAX_NOTES - 1], f"and {len(short) - _MAX_NOTES + 1} more warnings, see the job's log"]
     return tuple(short)
 
 
 def _shorten(line: str) -> str:
     line = " ".join(line.split())
-    return line if len(line) <= _NOTE_CHARACTERS else line[: _NOTE_CHARACTERS - 1].rstrip() + "…"
+    return line if len(line) <= _MAX_NOTE_CHARACTERS else line[: _MAX_NOTE_CHARACTERS - 1].rstrip() + "…"
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: (1, 2) for "1.2-1", which is how SageMaker names its containers' versions."""
+    """Return the leading numbers of a version: (1,
+    2) for "1.2-1", a version of a SageMaker container.
+    """
     match = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()

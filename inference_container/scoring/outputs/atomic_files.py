@@ -69,7 +69,7 @@ def _fsync_threads() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True)
 class PrefixDigest:
-    """The SHA-256 state of a file's first bytes, known because they are copied from another file."""
+    """The SHA-256 state of a file's first bytes, which are copied from another file."""
 
     state: Any
     """A `hashlib` object; copied, never updated."""

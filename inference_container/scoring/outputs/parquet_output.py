@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 
 class EncodedParquetWriter:
-    """Writes one output object in row groups of `group_rows` rows, whatever the size of the batches.
+    """Writes an output object in row groups of `group_rows` rows, whatever the batch size.
 
     A retry with smaller batches therefore gives the same bytes, and memory is bounded by one row
     group. `dictionary_columns` are Parquet column paths. Only text gains from dictionary encoding;

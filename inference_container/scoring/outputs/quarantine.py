@@ -1,4 +1,4 @@
-"""The quarantine of one object and model: rows that could not be scored, with the reason and their raw values."""
+"""The quarantine file of one object and model: bad rows, each with its reason and raw values."""
 
 import contextlib
 from collections.abc import Sequence
@@ -19,29 +19,29 @@ SCHEMA = pa.schema(
         pa.field("raw", pa.string(), nullable=False),
     ]
 )
-"""`model` and not `model_id`, because that is a Hive partition of the file's own key."""
-_ROWS_A_GROUP = 10_000
+"""The column is `model` and not `model_id`, which is already a Hive partition of the file's key."""
+_ROWS_PER_GROUP = 10_000
 
 
 class QuarantineWriter:
-    """A Parquet file that is only made when there is a row for it; row groups do not depend on the batches."""
+    """Writes a Parquet file, created with the first row; row groups do not depend on batches."""
 
     def __init__(self, path: Path, key: str, model_id: str, model_version: str) -> None:
         self.path = path
         self.rows = 0
-        self._same = (key, model_id, model_version)
+        self._constants = (key, model_id, model_version)
         self._waiting: list[BadRow] = []
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, rows: Sequence[BadRow]) -> None:
-        """Add rows in the object's order."""
+        """Add rows, in the object's order."""
         self.rows += len(rows)
         self._waiting += rows
-        while len(self._waiting) >= _ROWS_A_GROUP:
+        while len(self._waiting) >= _ROWS_PER_GROUP:
             self._write_group()
 
     def prefix_digest(self) -> None:
-        """Nothing of it is known from elsewhere."""
+        """Return None: no digest of the file's start is known."""
 
     def close(self) -> None:
         if self._waiting:
@@ -50,18 +50,18 @@ class QuarantineWriter:
             self._writer.close()
 
     def discard(self) -> None:
-        """Close and remove the file; safe to call at any time."""
+        """Close and delete the file. Idempotent."""
         if self._writer is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._writer.close()
         self.path.unlink(missing_ok=True)
 
     def _write_group(self) -> None:
-        rows, self._waiting = self._waiting[:_ROWS_A_GROUP], self._waiting[_ROWS_A_GROUP:]
+        rows, self._waiting = self._waiting[:_ROWS_PER_GROUP], self._waiting[_ROWS_PER_GROUP:]
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(self.path, SCHEMA, compression="snappy")
-        key, model_id, version = self._same
+        key, model_id, version = self._constants
         columns = [
             pa.array([key] * len(rows), pa.string()),
             pa.array([row.row for row in rows], pa.int64()),

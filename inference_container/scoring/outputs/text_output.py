@@ -1,4 +1,4 @@
-"""Output objects as text, for readers that have no Parquet: CSV and JSON Lines."""
+"""Writers of CSV and JSON Lines, for readers without Parquet support."""
 
 import json
 from abc import abstractmethod
@@ -12,11 +12,11 @@ from contract.catalog.model_spec import ModelSpec
 from scoring.bad_rows import json_text
 from scoring.errors import ConfigurationError
 
-_ROWS_AT_ONCE = 4_096
+_ROWS_PER_CHUNK = 4_096
 
 
 class TextWriter:
-    """A file of lines, one a row, in UTF-8."""
+    """Writes one UTF-8 line per row."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
@@ -28,22 +28,22 @@ class TextWriter:
     def write(self, columns: list[Any]) -> None:
         rows = len(columns[0]) if columns else 0
         self.rows += rows
-        # In pieces: as text a row takes several times its memory.
-        for start in range(0, rows, _ROWS_AT_ONCE):
-            self._write_rows([column.slice(start, _ROWS_AT_ONCE) for column in columns])
+        # In chunks, because a row takes several times its memory as text.
+        for start in range(0, rows, _ROWS_PER_CHUNK):
+            self._write_rows([column.slice(start, _ROWS_PER_CHUNK) for column in columns])
 
     @abstractmethod
     def _write_rows(self, columns: list[Any]) -> None:
         """Write at least one row."""
 
     def _write_lines(self, parts: list[Any]) -> None:
-        """Write lines that are put together from arrays of strings and from strings that all rows share."""
+        """Write lines joined from string arrays and from strings that all rows share."""
         lines = pc.binary_join_element_wise(*parts, "")
         for line_block in (lines,) if isinstance(lines, pa.Array) else lines.chunks:
             self._file.write(_bytes_of(line_block))
 
     def prefix_digest(self) -> None:
-        """Nothing of it is known from elsewhere."""
+        """Return None: no digest of the file's start is known."""
 
     def close(self) -> None:
         self._file.close()
@@ -54,17 +54,17 @@ class TextWriter:
 
 
 class CsvWriter(TextWriter):
-    """Comma-separated, with a header, as RFC 4180 says but for line ends, which are a line feed.
+    """Writes CSV with a header, by RFC 4180 except that lines end with a line feed.
 
-    A null is nothing, an empty text is a pair of quotes; NaN and infinities are `nan`, `inf` and `-inf`.
+    A null is empty, an empty text is `""`, NaN and infinities are `nan`, `inf` and `-inf`.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, schema: pa.Schema) -> None:
-        unsuited = [f"{field.name!r} ({field.type})" for field in schema if not _is_flat(field.type)]
-        if unsuited:
+        unsupported = [f"{field.name!r} ({field.type})" for field in schema if not _is_flat(field.type)]
+        if unsupported:
             raise ConfigurationError(
-                f"model {spec.model_id!r}: output_format 'csv' has no form for the columns {', '.join(unsuited)}: set "
-                "output_format to 'parquet' or 'jsonl', or columns to 'keys', in the model's record"
+                f"model {spec.model_id!r}: output_format 'csv' cannot represent the columns {', '.join(unsupported)}: "
+                "set output_format to 'parquet' or 'jsonl', or columns to 'keys', in the model's record"
             )
         super().__init__(path, schema)
         header = ",".join(_quoted(name) if set(name) & set('",\r\n') else name for name in schema.names)
@@ -79,10 +79,10 @@ class CsvWriter(TextWriter):
 
 
 class JsonlWriter(TextWriter):
-    """One JSON object a line, keys in the order of the columns, nulls as null.
+    """Writes one JSON object per line, with keys in column order.
 
-    NaN and infinities, which JSON lacks, are the texts "NaN", "Infinity" and "-Infinity"; bytes are Base64; dates,
-    times and decimals are texts.
+    NaN and infinities, which JSON lacks, are the texts "NaN", "Infinity" and "-Infinity". Bytes are
+    Base64; dates, times and decimals are texts.
     """
 
     def _write_rows(self, columns: list[Any]) -> None:
@@ -122,7 +122,7 @@ def _json_texts(column: Any) -> Any:
 
 
 def _is_finite(column: Any) -> bool:
-    """Whether they are floating-point numbers that JSON has."""
+    """Return whether all values are finite floating-point numbers, which JSON can represent."""
     if column.type not in (pa.float32(), pa.float64()):
         return False
     return not pc.any(pc.invert(pc.is_finite(column))).as_py()
@@ -143,7 +143,7 @@ def _quoted(text: str) -> str:
 
 
 def _bytes_of(lines: Any) -> Any:
-    """The text of all lines behind each other, without a copy."""
+    """Return the concatenated bytes of all lines, without a copy."""
     offsets, data = lines.buffers()[1:]
     wide = pa.types.is_large_string(lines.type)
     places = pa.Array.from_buffers(pa.int64() if wide else pa.int32(), lines.offset + len(lines) + 1, [None, offsets])

@@ -55,7 +55,7 @@ def open_writer(
     group_rows: int,
     reencode_reason: str = "",
 ) -> ChosenWriter:
-    """Open the output of one object; `file` is the input's file, a `reencode_reason` rules out copying.
+    """Open the output of one object; a `reencode_reason` rules out copying the input `file`.
 
     Raises ConfigurationError when the record's output format cannot represent a column.
     """
@@ -73,7 +73,7 @@ def open_writer(
 
 
 def _copy_refusal(spec: ModelSpec, source: InputObject) -> str:
-    """Return why the input's bytes cannot be copied, without opening the file; empty if they may be."""
+    """Return why the input cannot be copied, as far as known before opening it, or ""."""
     kind = format_of(source.key)
     if kind is None or kind.name != "parquet":
         return "the input is not Parquet"

@@ -1,4 +1,4 @@
-"""Readers of input objects: Parquet, CSV and JSON Lines, the latter two also compressed."""
+"""Readers of input objects: Parquet, and CSV and JSON Lines, which may be compressed."""
 
 from pathlib import Path
 
@@ -15,9 +15,13 @@ _FIRST_BYTES = 64
 
 
 def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputObject:
-    """Open an object in the format that its key's end says. Use as a context manager.
+    """Open an object in the format that the suffix of its key says.
 
-    Raises DataError when it is something else, and ConfigurationError when the models cannot share one reading of it.
+    The result is a context manager.
+
+    Raises:
+        DataError: The object cannot be read or has another format.
+        ConfigurationError: The models of the job need it read in different ways.
     """
     wanted = wanted or JobInput()
     kind = format_of(key)
@@ -29,24 +33,22 @@ def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputOb
     except OSError as error:
         raise DataError(f"object {key!r} cannot be read ({one_line(error)})") from error
     if not first:
-        raise DataError(
-            f"object {key!r} is empty (0 bytes), and {kind} has at least its columns: write it again or remove it"
-        )
+        raise DataError(f"object {key!r} is empty (0 bytes), expected {kind}: write it again or remove it")
     if found := contradiction(first, kind):
         raise DataError(
             f"object {key!r} is not {kind} as its name says, it looks like {found} (first bytes {first[:8].hex(' ')}): "
-            "give it the name of what it is, or write it again"
+            "rename it to match its format, or write it again"
         )
     if wanted.disputes and (kind.name != "parquet" or wanted.partition_columns):
         raise ConfigurationError(
             f"object {key!r} cannot be read once for all models of the job: {'; '.join(wanted.disputes)}; "
-            "score them in jobs of their own (models_per_job: 1)"
+            "score them in separate jobs (models_per_job: 1)"
         )
     opened: InputObject
     if kind.name == "parquet":
         opened = ParquetObject(key, path)
     elif kind.name == "csv":
-        # Late: what only text needs would cost every job of Parquet its time.
+        # Imported late, because jobs of Parquet do not need it.
         from scoring.readers.text.csv_object import CsvObject  # noqa: PLC0415
 
         opened = CsvObject(key, path, kind, wanted)

@@ -1,4 +1,4 @@
-"""An input object as the engine sees it, whatever its format: a schema, and rows in batches that know their numbers."""
+"""The interface of an input object of any format: a schema, and rows in numbered batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,10 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that cannot be read; `row` counts all rows of the object from 0, `raw` is its text, maybe cut."""
+    """A row that cannot be read.
+
+    `row` is its number in the object, from 0; `raw` is its text, possibly truncated.
+    """
 
     row: int
     reason: str
@@ -20,19 +23,21 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class InputBatch:
-    """Rows that can be read, in order, and the ones between them that cannot."""
+    """Consecutive rows of an object: the readable ones, and those that are rejected."""
 
     first_row: int
-    """The number of the first row, be it readable or not."""
+    """Number of the first row, readable or not."""
     batch: pa.RecordBatch
     row_numbers: npt.NDArray[np.int64] | None = None
-    """Of the batch's rows; None: one after the other from `first_row`."""
+    """Numbers of the batch's rows; None means consecutive from `first_row`."""
     rejected: tuple[RejectedRow, ...] = ()
     shared: dict[object, npt.NDArray[Any]] | None = field(default=None, compare=False)
-    """Of a job with several models, the matrices that more than one of them takes; see `FeatureBatch.shared`."""
+    """Matrices that several models of a job use; see `FeatureBatch.shared`."""
 
     def only(self, columns: frozenset[str]) -> "InputBatch":
-        """The same rows with no other columns than these; nothing is copied, and what the others took can go."""
+        """Return the same rows with only these columns,
+        without a copy, so that the others' memory can be freed.
+        """
         places = [place for place, name in enumerate(self.batch.schema.names) if name in columns]
         return self if len(places) == self.batch.num_columns else replace(self, batch=self.batch.select(places))
 
@@ -46,18 +51,24 @@ class InputBatch:
 
 
 class InputObject(Protocol):
-    """One object, open for reading. Every row of it comes exactly once, in a batch or as rejected."""
+    """An object that is open for reading.
+
+    Each of its rows comes exactly once, in a batch or as rejected.
+    """
 
     @property
     def key(self) -> str: ...
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the batches, whichever of its columns they have. Names may come twice; then none of both can be read."""
+        """Schema of all columns. Columns of the same name cannot be read."""
 
     @property
     def rows(self) -> int | None:
-        """All rows, also those that cannot be read; None: not known before all batches were read once."""
+        """Number of rows, rejected ones included.
+
+        None if it is known only after reading all batches.
+        """
 
     def __enter__(self) -> "InputObject": ...
 
@@ -66,20 +77,28 @@ class InputObject(Protocol):
     def batches(
         self, rows: int, columns: frozenset[str], *, use_threads: bool, groups: tuple[int, int] | None = None
     ) -> Iterator[InputBatch]:
-        """Batches of at most `rows` rows with at least these columns, in the object's order.
+        """Yield batches of at most `rows` rows with at least these columns, in the object's order.
 
-        `groups` reads a part of the object: from the first of these parts of `group_rows` up to, not including, the
-        second. Raises DataError when the object cannot be read any further.
+        Args:
+            groups: Range of parts to read, as indexes into `group_rows` (start, stop); None means
+                all.
+
+        Raises:
+            DataError: The object is damaged.
         """
 
     def group_rows(self) -> list[int]:
-        """Rows of each part that can be read by itself; empty where there are none."""
+        """Return the number of rows of each part
+        that can be read separately; empty if there are none.
+        """
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
-        """Nulls of those of these columns where they are known, or where their number decides how models see them."""
+        """Return null counts of these columns,
+        if they are known or needed to choose the columns' types.
+        """
 
     def text_columns(self) -> list[str]:
-        """Paths of the columns that hold text or bytes, as Parquet spells them."""
+        """Return the paths, as in Parquet, of the columns that hold text or bytes."""
 
     def stored_bytes(self) -> dict[str, int]:
-        """Of each column, uncompressed, as far as known before reading."""
+        """Return the uncompressed bytes of each column, if known before reading."""

@@ -1,4 +1,4 @@
-"""An object of Parquet: its schema, what is known about its nulls, and its rows, also one row group by itself."""
+"""Reads Parquet objects: schema, null counts, and rows, of single row groups if needed."""
 
 import functools
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from scoring.readers.input_object import InputBatch
 from scoring.readers.row_groups import RowGroups
 
 _READ_AHEAD_BYTES = 1 << 18
-"""Of each column while its pages are read; without it a whole row group's column is held at once."""
+"""Read buffer per column, in bytes. Without one, each column of a row group is read as a whole."""
 
 
 class ParquetObject:
-    """A Parquet file that is read row group by row group. Use as a context manager."""
+    """A Parquet file, read row group by row group; a context manager."""
 
     def __init__(self, key: str, path: Path) -> None:
         self.key = key
@@ -41,12 +41,10 @@ class ParquetObject:
     def batches(
         self, rows: int, columns: frozenset[str], *, use_threads: bool, groups: tuple[int, int] | None = None
     ) -> Iterator[InputBatch]:
-        """Batches of at most `rows` rows with at least these columns, in the object's order.
+        """Yield batches; see InputObject.
 
-        `groups` reads the row groups from the first up to, not including, the second, with a file handle of its own,
-        so that several threads can read parts of one object beside each other.
-
-        Raises DataError when a page cannot be read.
+        With `groups`, a range of row groups, it opens the file again, so that threads can read
+        parts concurrently.
         """
         names = list(dict.fromkeys(name for name in self.schema.names if name in columns))
         first, expected = 0, int(self._file.metadata.num_rows)
@@ -74,14 +72,14 @@ class ParquetObject:
         return RowGroups(self.schema, self.group_rows(), self.stored_bytes())
 
     def group_rows(self) -> list[int]:
-        """Rows of each row group."""
+        """Return the number of rows of each row group."""
         if not self._group_rows:
             metadata = self._file.metadata
             self._group_rows = [int(metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
         return self._group_rows
 
     def stored_bytes(self) -> dict[str, int]:
-        """Uncompressed bytes of each top-level column in the whole object."""
+        """Return the uncompressed bytes of each top-level column in the whole object."""
         self._stored_bytes = self._stored_bytes or self._sum_stored_bytes()
         return self._stored_bytes
 
@@ -89,7 +87,7 @@ class ParquetObject:
         metadata = self._file.metadata
         totals = dict.fromkeys(self.schema.names, 0)
         for index in range(metadata.num_columns):
-            # Only a top-level name can hold a dot that is no path, and then it is a whole path too.
+            # A path with dots may be the name of a top-level column.
             path = metadata.schema.column(index).path
             name = path if path in totals else path.partition(".")[0]
             sizes = (
@@ -100,7 +98,9 @@ class ParquetObject:
         return totals
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
-        """Nulls of each of these columns that the object has: from its statistics, or counted where it has none."""
+        """Return the null counts of those columns that the object has,
+        from statistics or by counting.
+        """
         known = set(self.schema.names)
         present = [name for name in names if name in known]
         places = self._leaves()
@@ -108,14 +108,14 @@ class ParquetObject:
         return {name: self._counted_nulls(name) if count is None else count for name, count in counts.items()}
 
     def text_columns(self) -> list[str]:
-        """Paths of the Parquet columns that hold text or bytes."""
+        """Return the paths of the Parquet columns that hold text or bytes."""
         parquet = self._file.schema
         columns = [parquet.column(index) for index in range(len(parquet))]
         return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 
     def _open(self, metadata: Any = None) -> Any:
         return pq.ParquetFile(
-            # Open already: from a name pyarrow finds out in Python which file system it is on.
+            # An open file, because pyarrow resolves the file system of a path in Python.
             pa.OSFile(str(self._path)),
             metadata=metadata,
             buffer_size=_READ_AHEAD_BYTES,
@@ -124,7 +124,9 @@ class ParquetObject:
         )
 
     def _leaves(self) -> dict[str, list[int]]:
-        """Where the columns of each path lie; looked up once, because files have tens of thousands of them."""
+        """Return the column indexes per path,
+        for fast lookup in files of tens of thousands of columns.
+        """
         schema = self._file.metadata.schema
         places: dict[str, list[int]] = {}
         for index in range(len(schema)):

@@ -1,4 +1,4 @@
-"""Parts of an object's key, such as `carrier=UA/`, as columns of its rows."""
+"""Adds columns from an object's key, such as `carrier=UA/`, to its rows."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -9,11 +9,11 @@ from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput
 from scoring.errors import DataError
 from scoring.readers.input_object import InputBatch, InputObject
-from scoring.readers.text.cell_types import arrow_type, texts, to_type
+from scoring.readers.text.cell_types import arrow_type, cast_cells, text_array
 
 
 class PartitionedObject:
-    """An object with columns that have one value for all its rows. They stand behind the object's own columns."""
+    """An object with additional columns, last in order, that have one value for all rows."""
 
     def __init__(self, source: InputObject, wanted: JobInput) -> None:
         self._source = source
@@ -26,7 +26,7 @@ class PartitionedObject:
         if own:
             raise DataError(
                 f"object {self.key!r} has the columns {own} itself, and partition_columns takes them from its key: "
-                "take them out of the object, or out of the record's partition_columns"
+                "remove them from the object, or from the record's partition_columns"
             )
         self._constants = {name: _constant(self.key, name, value, wanted.types) for name, value in values.items()}
         self.schema: pa.Schema = source.schema
@@ -47,7 +47,7 @@ class PartitionedObject:
     def batches(
         self, rows: int, columns: frozenset[str], *, use_threads: bool, groups: tuple[int, int] | None = None
     ) -> Iterator[InputBatch]:
-        # Some column of the object's own is always read: its rows must be counted.
+        # At least one column of the object is read, to count its rows.
         own = columns - self._constants.keys() or frozenset(self._source.schema.names[:1])
         for item in self._source.batches(rows, own, use_threads=use_threads, groups=groups):
             batch = item.batch
@@ -61,7 +61,7 @@ class PartitionedObject:
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
         counts = self._source.null_counts([name for name in names if name not in self._constants])
-        # Of a value that all rows share, one or none is enough to know.
+        # All rows share the value, so 1 or 0 is enough.
         return counts | {name: self._constants[name].null_count for name in names if name in self._constants}
 
     def text_columns(self) -> list[str]:
@@ -76,7 +76,7 @@ def _constant(key: str, name: str, value: str | None, types: Mapping[str, str]) 
     declared = types.get(name, "string")
     if value is None:
         return pa.nulls(1, arrow_type(declared))
-    array, bad = to_type(texts([value]), declared)
+    array, bad = cast_cells(text_array([value]), declared)
     if bad:
         raise DataError(
             f"object {key!r}: its key says {name}={value!r}, and the record expects a {declared}: move the object, or "

@@ -1,9 +1,9 @@
 """Encodes the prediction columns in parts of row groups, in memory or in an unnamed temporary file.
 
-The pages of a column chunk must be contiguous, but predictions arrive in batches of all columns. Buffering whole row
-groups would tie memory to the input's row groups, which may have millions of rows. Instead, each part of at most a few
-megabytes is encoded as a row group of a temporary Parquet file. Dictionaries are off, so that the pages of several
-parts can be concatenated.
+The pages of a column chunk must be contiguous, but predictions arrive in batches of all columns.
+Buffering whole row groups would tie memory to the input's row groups, which may have millions of
+rows. Instead, each part of at most a few megabytes is encoded as a row group of a temporary Parquet
+file. Dictionaries are off, so that the pages of several parts can be concatenated.
 """
 
 import contextlib
@@ -27,7 +27,9 @@ _PART_BYTES = 8 << 20
 _TEXT_BYTES = 16
 """Assumed bytes per value of a type without a fixed width."""
 _MAX_BYTES_IN_MEMORY = 1 << 20
-"""Size of all predictions up to which they are encoded in memory: a file would cost more than encoding them."""
+"""Size of all predictions up to which they are encoded in memory:
+a file would cost more than encoding them.
+"""
 
 
 def rows_per_part(columns: Sequence[pa.Field]) -> int:
@@ -61,7 +63,8 @@ class EncodedPredictions:
 class PredictionChunks:
     """Encoder of prediction columns.
 
-    It takes batches of any size and cuts them by row number alone, so that equal rows give equal bytes.
+    It takes batches of any size and cuts them by row number alone, so that equal rows give equal
+    bytes.
     """
 
     def __init__(self, path: Path, columns: Sequence[pa.Field], group_rows: Sequence[int], *, page_index: bool) -> None:
@@ -124,7 +127,8 @@ class PredictionChunks:
         return min(self._rows_per_part, rows_left) - self._buffered_rows
 
     def _write_part(self) -> None:
-        # As one chunk: pyarrow does not promise that page boundaries are independent of the batches.
+        # As one chunk: pyarrow does not promise that page boundaries are independent of the
+        # batches.
         table = pa.Table.from_batches(self._buffered, self._schema).combine_chunks()
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._part_counts[self._group] += 1

@@ -24,8 +24,8 @@ class SpliceError(ScoringError):
 class SplicedWriter:
     """Writer of an output, which takes only the prediction columns, in the input's row order.
 
-    Memory is bounded by the batches and a few megabytes. The kernel copies the input's pages, on `close` or in the
-    background; they are neither decoded nor checked.
+    Memory is bounded by the batches and a few megabytes. The kernel copies the input's pages, on
+    `close` or in the background; they are neither decoded nor checked.
 
     Raises:
         SpliceError: The input cannot be spliced; `SpliceSource.refusal` tells so beforehand.
@@ -96,7 +96,9 @@ class SplicedWriter:
         self.path.unlink(missing_ok=True)
 
     def _verify(self, size: int, leaves: int) -> None:
-        """Check with another Parquet implementation that the footer describes the input and the new columns."""
+        """Check with another Parquet implementation
+        that the footer describes the input and the new columns.
+        """
         try:
             expected = self._source.schema
             found = pq.read_metadata(self.path)

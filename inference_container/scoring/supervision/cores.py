@@ -1,4 +1,4 @@
-"""How many cores this container may use: the budget that workers and their threads share."""
+"""The core budget of this container, shared by all workers and their threads."""
 
 import math
 import os
@@ -8,7 +8,7 @@ _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def core_budget() -> int:
-    """Cores by CPU affinity and by the cgroup's quota, whichever is less; the host may have many more."""
+    """Return the cores allowed by CPU affinity and by the cgroup quota, whichever is less."""
     return max(1, min(_affinity(), _quota(_CGROUP_ROOT, Path("/proc/self/cgroup"))))
 
 
@@ -19,10 +19,10 @@ def _affinity() -> int:
 
 
 def _quota(root: Path, membership: Path) -> int:
-    """Whole cores that the CPU quota allows, rounded up; a large number without a quota.
+    """Return the cores that the CPU quota allows, rounded up, or a large number without a quota.
 
-    A quota may stand in any group above ours, so all of them are read. In a container the group is usually the
-    mount's own root, and the path that the kernel names may not exist there.
+    Any parent group may set a quota, so all parents are read. In a container the group is usually
+    the root of the mount, and the path that the kernel reports may not exist there.
     """
     quotas = [math.inf]
     for line in _lines(membership):

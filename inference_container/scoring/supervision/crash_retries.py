@@ -1,4 +1,4 @@
-"""Retries of tasks that crashed their worker: alone, with smaller batches, and a limited number of times."""
+"""Limited retries of tasks that crashed their worker, each alone and with smaller batches."""
 
 from dataclasses import replace
 
@@ -11,8 +11,8 @@ _BATCH_DIVISOR = 8
 """Batches are this many times smaller at each retry."""
 _MIN_BATCH_ROWS = 256
 _MAX_LOSSES_IN_A_ROW = 3
-"""Objects given up, or idle workers lost, without a success in between. With more, single objects are
-not the cause, and trying the rest would only take time."""
+"""Objects given up, or idle workers lost, without a success in between. With more, single objects
+are not the cause, and trying the rest would only take time."""
 _CRASHES_BEFORE_RETRIES_FIRST = 3
 """Crashes without a success in between after which retries run before new tasks."""
 
@@ -46,7 +46,10 @@ class CrashRetries:
             raise error
 
     def retry(self, task: Task) -> bool:
-        """Queue a task that crashed its worker with smaller batches. Returns False after its last try."""
+        """Queue a task that crashed its worker with smaller batches.
+
+        Returns False after its last try.
+        """
         unit = (task.object.key, f"part {task.part}" if isinstance(task, PredictPart) else type(task).__name__)
         tries = self._tries[unit] = self._tries.get(unit, 0) + 1
         if tries >= _MAX_TRIES:

@@ -6,16 +6,17 @@ import time
 _BYTES_PER_INITIAL_WORKER = 64 << 20
 """Data per worker that justifies several workers from the start, in bytes."""
 _TASKS_PER_WORKER = 2
-"""Objects that the threads of one worker score concurrently. With more, threads would wait for Python's
-lock; with one, each core would need another process with its own copy of the libraries in memory."""
+"""Objects that the threads of one worker score concurrently. With more, threads would wait for
+Python's lock; with one, each core would need another process with its own copy of the libraries in
+memory."""
 
 
 class GrowthRule:
     """Decides the number of workers within a budget of cores.
 
-    With `fixed` None the number follows the work. It starts at one, or more for a large shard, and grows
-    when the remaining work takes longer than starting a worker. The limit is one worker per two cores,
-    or one per core if threads do not help.
+    With `fixed` None the number follows the work. It starts at one, or more for a large shard, and
+    grows when the remaining work takes longer than starting a worker. The limit is one worker per
+    two cores, or one per core if threads do not help.
     """
 
     def __init__(self, cores: int, fixed: int | None) -> None:

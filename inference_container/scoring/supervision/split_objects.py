@@ -1,4 +1,4 @@
-"""Large objects that several workers predict in parts, because threads of one worker would not be faster."""
+"""Large objects that several workers predict in parts, where threads would not be faster."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,8 +7,8 @@ from contract.job.scoring_spec import PinnedObject
 from scoring.protocol import Failure, MergeParts, ObjectDone, PartDone, PredictPart
 
 _MIN_BYTES = 4 << 20
-"""Smallest object worth splitting, in bytes: each part opens the object again, and its predictions are
-written twice."""
+"""Smallest object worth splitting, in bytes: each part opens the object again, and its predictions
+are written twice."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class SplitObjects:
         return [PredictPart(item, part, parts) for part in range(parts)]
 
     def finish_part(self, done: PartDone) -> MergeParts | ObjectDone | None:
-        """Return the merge task after the last part, or the object's end if all models failed, else None."""
+        """Return what follows a part: the merge, the object's end if all models failed, or None."""
         split = self._split.get(done.key)
         if split is None:
             return None
@@ -51,7 +51,7 @@ class SplitObjects:
         return MergeParts(split.object, split.parts, tuple(sorted(split.failures)))
 
     def finish_object(self, done: ObjectDone) -> ObjectDone:
-        """Add the seconds and failures of an object's parts and forget it; other objects are unchanged."""
+        """Return `done` with the seconds and failures of the object's parts, if it was split."""
         split = self._split.pop(done.key, None)
         if split is None:
             return done
@@ -62,6 +62,6 @@ class SplitObjects:
 
 
 def can_be_split(item: PinnedObject) -> bool:
-    """Return whether an object is large enough, and Parquet, the only format readable from the middle."""
+    """Return whether an object is large and Parquet, the only format readable from the middle."""
     kind = format_of(item.key)
     return kind is not None and kind.name == "parquet" and item.size >= _MIN_BYTES

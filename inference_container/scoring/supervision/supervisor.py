@@ -1,4 +1,4 @@
-"""Assigns a shard's objects to workers within one budget of cores, and survives the death of any worker."""
+"""Assigns a shard's objects to workers within a core budget; survives the death of workers."""
 
 import selectors
 import shutil
@@ -27,7 +27,8 @@ from scoring.supervision.worker_process import WorkerProcess, explain_exit
 
 _GROWTH_CHECK_SECONDS = 0.25
 _SMALL_OBJECT_BYTES = 8 << 20
-"""Largest object, in bytes, that may be queued in a busy worker and is then scored on one thread."""
+"""Largest object, in bytes, that may be queued in a busy worker and is then scored on one
+thread."""
 _MAX_COMMITTING_BYTES = 256 << 20
 """Most bytes of objects per worker whose outputs wait for the disk: they take twice their space."""
 
@@ -153,14 +154,14 @@ class Supervisor:
         return any(task.batch_rows for worker in self._workers for task in worker.started)
 
     def _least_busy_worker(self) -> WorkerProcess | None:
-        """Return the ready worker with the fewest computing tasks, or None if no worker has room."""
+        """Return the ready worker with the fewest computing tasks, or None if none has room."""
         limit = self._growth.tasks_per_worker()
         able = [worker for worker in self._workers if worker.ready and len(worker.computing) < limit]
         able = [worker for worker in able if worker.committing_bytes <= _MAX_COMMITTING_BYTES]
         return min(able, key=lambda worker: len(worker.computing), default=None)
 
     def _queue_in_busy_workers(self) -> None:
-        """Send small objects to busy workers ahead of time, which saves them a round trip per object."""
+        """Send small objects to busy workers ahead of time, to save a round trip per object."""
         for worker in self._workers:
             while (
                 len(worker.waiting) < len(worker.computing)
@@ -171,11 +172,12 @@ class Supervisor:
                 worker.start_later(self._queue.pop(0))
 
     def _cores_for_next_object(self, free: int) -> int:
-        """Return the cores for the next object: its threads or, where these do not help, its parts."""
+        """Return the cores for the next object: its threads or, if these do not help, its parts."""
         item = self._queue[0]
         left = sum(other.size for other in self._queue)
-        # The object's share of the remaining work, or more if the other queued objects cannot use the
-        # free cores. Each queued object keeps a core even before it has a worker: one may be starting.
+        # The object's share of the remaining work, or more if the other queued objects cannot use
+        # the free cores. Each queued object keeps a core even before it has a worker: one may be
+        # starting.
         share = round(self._cores * item.size / left) if left else 1
         return max(1, min(free, max(share, free // len(self._queue))))
 
@@ -209,7 +211,7 @@ class Supervisor:
         return ended
 
     def _handle_done(self, done: ObjectDone | PartDone) -> list[ObjectDone]:
-        """Return the object that ended; empty after a part that is not the last step of its object."""
+        """Return the object that ended with this task, if any."""
         if isinstance(done, ObjectDone):
             return [self._split_objects.finish_object(done)]
         next_step = self._split_objects.finish_part(done)
@@ -258,7 +260,7 @@ class Supervisor:
         return [ended for task in reversed(tasks) for ended in self._retry(task, error)]
 
     def _retry(self, task: Task, error: ScoringError) -> list[ObjectDone]:
-        """Queue the retry of a task that crashed its worker, or return its object's end after the last try."""
+        """Queue the retry of a crashed task, or return its object's end after the last try."""
         if self._retries.retry(task):
             return []
         self._retries.record_loss(error)

@@ -1,4 +1,4 @@
-"""One worker as the supervisor sees it: a process, two pipes, its tasks, and what its exit code means."""
+"""One worker from the supervisor's side: its process, pipes, tasks and exit code."""
 
 import contextlib
 import os
@@ -20,9 +20,10 @@ _KEEP_FREED_MEMORY = {
     "MALLOC_TOP_PAD_": str(16 << 20),
     "MALLOC_ARENA_MAX": "2",
 }
-"""Settings of the C library (glibc). Each batch allocates matrices of a few megabytes. Memory returned
-to the system in between must be requested and cleared again, which costs a light model more than
-predicting. Two arenas and not one per thread, because any free thread may score an object."""
+"""Settings of the C library (glibc). Each batch allocates matrices of a few megabytes. Memory
+returned to the system in between must be requested and cleared again, which costs a light model
+more than predicting. Two arenas and not one per thread, because any free thread may score an
+object."""
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -118,14 +119,18 @@ class WorkerProcess:
 
     def reap(self) -> int:
         """Wait for a worker whose pipe has closed. Returns its exit code, negative for a signal."""
-        # The pipe closes a moment before the exit code is available; a kill would replace that code.
+        # The pipe closes a moment before the exit code is available; a kill would replace that
+        # code.
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(_EXIT_SECONDS)
         self.kill()
         return self._process.wait()
 
     def kill(self) -> None:
-        """Kill the worker. No output is left half written: finished files are renamed into place."""
+        """Kill the worker.
+
+        No output is left half written: finished files are renamed into place.
+        """
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None and not pipe.closed:
                 with contextlib.suppress(BrokenPipeError):
@@ -135,7 +140,7 @@ class WorkerProcess:
 
 
 def explain_exit(code: int, tasks: Sequence[Task]) -> ScoringError:
-    """Return the error for a worker's exit code; any of the tasks that it had started may be the cause."""
+    """Return the error for a worker's exit code; any task that it had started may be the cause."""
     keys = [repr(task.object.key) for task in tasks]
     doing = f"scoring object{'s' if len(keys) > 1 else ''} {' and '.join(keys)}" if keys else "loading the models"
     if code == -signal.SIGKILL:

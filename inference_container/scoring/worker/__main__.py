@@ -1,7 +1,8 @@
-"""A worker: an OS process that loads the models once and scores objects until its command pipe closes.
+"""A worker process: loads the models once and scores objects until its command pipe closes.
 
-A separate process, so that a model that crashes or uses up the memory leaves the supervisor alive to
-report it. Spawned and never forked: forking after a model library is loaded hangs XGBoost and others.
+A separate process, so that a model that crashes or uses up the memory leaves the supervisor alive
+to report it. Spawned and never forked: forking after a model library is loaded hangs XGBoost and
+others.
 """
 
 import gc
@@ -56,7 +57,7 @@ def main(formats: list[str]) -> None:
 
 
 def _take_over_pipes() -> tuple[BinaryIO, EventPipe]:
-    """Detach the pipes from the standard streams, so that a model's prints are not read as events."""
+    """Detach the pipes from stdin and stdout, so that a model's prints are not read as events."""
     commands = os.fdopen(os.dup(0), "rb")
     events = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)

@@ -13,11 +13,11 @@ ReadUnit = Callable[[], Iterable[InputBatch]]
 """A range of an object's batches that one thread reads and predicts."""
 
 _MIN_BATCHES_PER_UNIT, _MAX_BATCHES_PER_UNIT = 4, 8
-"""At least 4, because the last batch of a unit may be small; at most 8, so that no thread waits long
-for the last unit."""
+"""At least 4, because the last batch of a unit may be small; at most 8, so that no thread waits
+long for the last unit."""
 _MAX_THREADS_PER_READER = 3
-"""Predicting threads that one decoding thread keeps busy with the lightest model. Decoding Parquet on
-several threads takes twice the CPU time."""
+"""Predicting threads that one decoding thread keeps busy with the lightest model. Decoding Parquet
+on several threads takes twice the CPU time."""
 _MAX_WAITING_BYTES_PER_THREAD = 48 << 20
 
 
@@ -40,9 +40,9 @@ class PredictionThreads:
 def split_into_units(source: InputObject, rows: int, columns: frozenset[str], threads: int) -> Iterator[ReadUnit]:
     """Split the object into units, in order, with batches of at most `rows` rows.
 
-    If row groups are small, each thread reads its own row groups, because decoding is most of the work
-    of light models. If a row group is larger than a few batches, one thread reads all of them, so that
-    memory holds no more than the waiting batches.
+    If row groups are small, each thread reads its own row groups, because decoding is most of the
+    work of light models. If a row group is larger than a few batches, one thread reads all of them,
+    so that memory holds no more than the waiting batches.
     """
     groups = source.group_rows()
     if threads == 1 or len(groups) < 2 or max(groups) > _MAX_BATCHES_PER_UNIT * rows:

@@ -14,7 +14,7 @@ _MIN_ROWS = 256
 def rows_per_batch(
     most: int, source: InputObject, columns: frozenset[str], features: Sequence[Feature], factor: int = 1
 ) -> int:
-    """Return the rows of a batch: at most `most`, fewer if they would take more than `_BATCH_BYTES` x `factor`.
+    """Return the rows of a batch: at most `most`, fewer if they exceed `factor` default batches.
 
     The result depends only on the object and the models, so that outputs are reproducible.
     """

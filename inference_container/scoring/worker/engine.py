@@ -1,4 +1,4 @@
-"""Runs one task: opens the object, scores it with all models in one pass, and reports what failed."""
+"""Runs one task: opens the object, scores it with all models and reports what failed."""
 
 import errno
 import hashlib
@@ -53,8 +53,8 @@ class Engine:
     def run_task(self, task: Task, on_predicted: Callable[[], None]) -> ObjectDone | PartDone:
         """Run a task and return its outcome.
 
-        `on_predicted` is called when an object needs nothing but the disk any more; it is not called
-        for an object that fails before.
+        `on_predicted` is called when an object needs nothing but the disk any more; it is not
+        called for an object that fails before.
         """
         if isinstance(task, PredictPart):
             return self.predict_part(task)
@@ -63,7 +63,7 @@ class Engine:
         return self.score(task, on_predicted)
 
     def score(self, task: ScoreObject, on_predicted: Callable[[], None] = lambda: None) -> ObjectDone:
-        """Score an object and commit it for every model that could score it; failures name the others.
+        """Score an object and commit it for every model that can score it; failures name the rest.
 
         The task's `batch_rows` limits memory; it changes no byte of any output.
         """

@@ -100,7 +100,10 @@ class ModelOutput:
     def prepare_commit(
         self, setup: WorkerSetup, pinned: PinnedObject, paths: ContainerPaths, scratch: Path, keys: KeyReport | None
     ) -> PreparedCommit | None:
-        """Close the outputs and write their marker. None means that `error` or `reencode_reason` is set."""
+        """Close the outputs and write their marker.
+
+        None means that `error` or `reencode_reason` is set.
+        """
         try:
             self._output.writer.close()
             self._quarantine.close()
@@ -143,7 +146,7 @@ class ModelOutput:
         return sorted([*rejected, *result.bad], key=lambda row: row.row)
 
     def _check_bad_rows(self, bad: list[BadRow], result: BatchResult) -> None:
-        """Set `error` if the bad rows are too many, or `reencode_reason` if the output copies its input."""
+        """Set `error` for too many bad rows, or `reencode_reason` if the input is copied."""
         if self._first_bad is None:
             self._first_bad, self._cause = bad[0], result.cause
         self._raising_rows += sum(row.raised for row in result.bad)

@@ -1,4 +1,4 @@
-"""Predicts the batches of one object with one model; finds the rows that cannot be scored and why."""
+"""Predicts the batches of one object with one model, and explains rows that it cannot score."""
 
 import sys
 import threading
@@ -21,12 +21,15 @@ from scoring.models import LoadedModel
 from scoring.readers import InputBatch
 
 MAX_RAISING_ROWS = 10_000
-"""Most rows per object for which predict may raise. Each is found by bisection; with more, the model
-is at fault and not the rows."""
+"""Most rows per object for which predict may raise. Each is found by bisection; with more, the
+model is at fault and not the rows."""
 
 
 class ThreadSafeModel:
-    """A loaded model and its spec. A lock protects models whose library allows one call at a time."""
+    """A loaded model and its spec.
+
+    A lock protects models whose library allows one call at a time.
+    """
 
     def __init__(self, spec: ModelSpec, loaded: LoadedModel) -> None:
         self.spec = spec
@@ -63,7 +66,10 @@ class BatchResult:
 
 
 class ObjectPredictor:
-    """Predicts batches of one object with one model. Thread-safe: it keeps no state between batches."""
+    """Predicts batches of one object with one model.
+
+    Thread-safe: it keeps no state between batches.
+    """
 
     def __init__(
         self, model: ThreadSafeModel, key: str, rows: int | None, plan: ColumnPlan, with_nulls: frozenset[str]
@@ -73,7 +79,8 @@ class ObjectPredictor:
         self.key = key
         spec = model.spec
         self._names = tuple(feature.name for feature in spec.features)
-        # Null rows of a non-nullable feature are not scored, so the model sees a column without nulls.
+        # Null rows of a non-nullable feature are not scored, so the model sees a column without
+        # nulls.
         self._with_nulls = with_nulls - {feature.name for feature in spec.features if not feature.nullable}
         kept = set(plan.kept)
         self._raw_names = (*plan.kept, *(name for name in self._names if name not in kept))

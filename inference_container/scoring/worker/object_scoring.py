@@ -1,4 +1,4 @@
-"""Scores one open object: one pass for all models, and a second for those that must re-encode it."""
+"""Scores one open object in one pass, with a second for models that must re-encode it."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths
 from scoring.columns.keys import KeyCheck
 from scoring.errors import ScoringError
-from scoring.models import batches_of_usual_size
+from scoring.models import batch_size_factor
 from scoring.outputs.ledger import PreparedCommit, commit
 from scoring.outputs.writers import open_writer
 from scoring.protocol import WorkerSetup
@@ -94,7 +94,8 @@ class ObjectScoring:
                     file = PartWriter(folder, predictor, part)
                     stack.callback(file.close)
                     opened.append((predictor, file))
-                    # Kept columns too: bad rows get their raw values here and not when parts are merged.
+                    # Kept columns too: bad rows get their raw values here and not when parts are
+                    # merged.
                     columns |= predictor.plan.read | frozenset(predictor.plan.kept if predictor.tolerated else ())
             if not opened:
                 return 0
@@ -122,13 +123,16 @@ class ObjectScoring:
         threads: int,
         batch_rows: int,
     ) -> int:
-        """Run one or two passes and commit what they prepared. Returns the rows read by the last."""
+        """Run one or two passes and commit what they prepared.
+
+        Returns the rows read by the last.
+        """
         with ExitStack() as stack:
             first = self._run_pass([(model, "") for model in models], predict_of, threads, batch_rows, stack)
             rows, prepared = first.rows_read, first.prepared
             if first.to_reencode:
-                # An output that copies its input keeps all rows, but which rows are bad is known only
-                # after scoring them. The first pass may have ended before the last row.
+                # An output that copies its input keeps all rows, but which rows are bad is known
+                # only after scoring them. The first pass may have ended before the last row.
                 second = self._run_pass(first.to_reencode, predict_of, threads, batch_rows, stack)
                 rows, prepared = second.rows_read, prepared + second.prepared
             self._on_predicted()
@@ -192,11 +196,14 @@ class ObjectScoring:
         threads: PredictionThreads,
         batch_rows: int,
     ) -> tuple[int, dict[tuple[str, ...], KeyReport]]:
-        """Read, predict and write all batches. Returns the rows read and the report per key columns."""
+        """Read, predict and write all batches.
+
+        Returns the rows read and the report per key columns.
+        """
 
         def predict(item: InputBatch) -> list[BatchResult | ScoringError]:
-            # A copy with its own shared matrices: they are freed once all models have predicted, while
-            # the batch still waits to be written.
+            # A copy with its own shared matrices: they are freed once all models have predicted,
+            # while the batch still waits to be written.
             rows = replace(item, shared={}) if len(outputs) > 1 else item
             return [_NO_RESULT if output.ended else predict_one(rows) for output, predict_one in outputs]
 
@@ -244,5 +251,5 @@ class ObjectScoring:
 
     def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:
         widest = max((predictor.model.spec.features for predictor in predictors), key=len)
-        factor = max(batches_of_usual_size(predictor.model.loaded) for predictor in predictors)
+        factor = max(batch_size_factor(predictor.model.loaded) for predictor in predictors)
         return rows_per_batch(most, self._source, columns, widest, factor)

@@ -1,7 +1,7 @@
 """Stored predictions of an object's parts, for models that need one process per core.
 
-Workers predict row ranges of one object in parallel, and one of them merges the ranges. They exchange
-only predictions, in Arrow's stream format, and the bad rows.
+Workers predict row ranges of one object in parallel, and one of them merges the ranges. They
+exchange only predictions, in Arrow's stream format, and the bad rows.
 """
 
 import json
@@ -45,7 +45,7 @@ def batches_of_part(
 
 
 class PartWriter:
-    """Writes one model's predictions of one part: a value for every row, null where the row is bad."""
+    """Writes one model's predictions of one part: a value per row, null for bad rows."""
 
     def __init__(self, folder: Path, predictor: ObjectPredictor, part: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,8 @@ class TaskRunner:
 
         try:
             done = self._engine.run_task(task, on_predicted)
-        # An unforeseen error fails only this object; a worker that exits could not report the reason.
+        # An unforeseen error fails only this object; a worker that exits could not report the
+        # reason.
         except Exception as error:
             log_error(error)
             done = _failed(task, error)

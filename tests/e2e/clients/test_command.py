@@ -72,7 +72,7 @@ def test_watch_reports_a_stopped_execution_as_aborted(
     assert main(["watch", "--json", execution_id]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["status"], told["ended"], told["record"]["status"]) == ("ABORTED", True, "FAILED")
-    assert "Somebody stopped the execution" in told["reason"]
+    assert "The execution was stopped by hand" in told["reason"]
     assert {job["status"] for job in told["jobs"]} <= {"FAILED"}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
-from cli.stage.executions import Snapshot
+from cli.stage.execution_snapshot import Snapshot
 from cli.stage.recipes import Recipes
 from cli.views.progress import watch
 from contract import layout
@@ -216,7 +216,7 @@ def test_a_failed_training_fails_the_request_unless_continue_on_failure(trainabl
     summary = trainable.summary("train-fails-score-on")
     assert summary.status is ExecutionStatus.PARTLY_FAILED
     assert "late" in summary.training_failure
-    assert "versions that were current" in summary.reason
+    assert "current versions" in summary.reason
 
 
 def test_an_interrupted_spot_job_continues_from_its_checkpoint(trainable: Stage, tmp_path: Path) -> None:

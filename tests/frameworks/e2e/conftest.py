@@ -1,4 +1,4 @@
-"""One stage for all of these tests: to make and deploy it takes longer than most of them."""
+"""A stage shared by all tests, because deploying one takes longer than most of them."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def pythons() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory, pythons: dict[str, str]) -> Iterator[Stage]:
-    """With the pytorch variant and without the tensorflow one, until a test deploys that."""
+    """A stage with the pytorch variant; the tensorflow variant is deployed later by a test."""
     folder = tmp_path_factory.mktemp("stage")
     with EmbeddedAws(time_scale=0.01, pythons=pythons) as aws:
         deploy_variants(aws, folder / "first", ["core", "pytorch"])

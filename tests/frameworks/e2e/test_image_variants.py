@@ -1,6 +1,4 @@
-"""A stage with image variants in the embedded AWS: each model is scored in the image that has its
-framework.
-"""
+"""Models are scored in the image variant that has their framework."""
 
 import os
 import subprocess
@@ -10,7 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from cli.documents.model_document import ModelDocument
-from cli.stage.executions import Snapshot
+from cli.stage.execution_snapshot import Snapshot
 from contract.catalog.image_variants import image_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import Framework
@@ -53,9 +51,7 @@ def record_of(snapshot: Snapshot) -> ExecutionRecord:
     return snapshot.record
 
 
-def test_models_of_one_execution_are_scored_in_the_images_of_their_frameworks(
-    stage: Stage, pythons: dict[str, str]
-) -> None:
+def test_models_are_scored_in_the_images_of_their_frameworks(stage: Stage, pythons: dict[str, str]) -> None:
     stage.register("boosted", train_xgboost(1), dataset="people", method="predict")
     register(stage, "pytorch", pythons)
 
@@ -74,7 +70,7 @@ def test_models_of_one_execution_are_scored_in_the_images_of_their_frameworks(
     assert variants == {"core", image_of("pytorch")}
 
 
-def test_a_model_whose_image_is_not_deployed_is_refused_until_it_is(stage: Stage, pythons: dict[str, str]) -> None:
+def test_a_model_is_refused_until_its_image_is_deployed(stage: Stage, pythons: dict[str, str]) -> None:
     register(stage, "tensorflow", pythons)
     refused = stage.run({"models": ["network-tensorflow"]}, "variants-2")
     assert record_of(refused).status is ExecutionStatus.FAILED

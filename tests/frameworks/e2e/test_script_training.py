@@ -1,6 +1,4 @@
-"""The documented recipe of a network: its training execution makes a version, which the next
-execution scores.
-"""
+"""The documented recipe trains a network, whose version the next execution scores."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +9,7 @@ import pytest
 
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
-from cli.stage.executions import Snapshot
+from cli.stage.execution_snapshot import Snapshot
 from cli.stage.recipes import Recipes
 from cli.views.progress import watch
 from contract.catalog.image_variants import image_of
@@ -31,7 +29,7 @@ def trainable(stage: Stage) -> Stage:
 
 
 def set_recipe(stage: Stage, model_id: str, shown: Mapping[str, Any], framework: Framework) -> None:
-    """Write the recipe and its script as a person would, and set it."""
+    """Write the recipe and its script to files and set the recipe with the command."""
     folder = stage.folder / model_id
     source = folder / shown["code"]["source"]
     source.mkdir(parents=True)
@@ -58,14 +56,14 @@ def variant_of(stage: Stage, uri: str) -> str:
 
 
 def check_predictions(stage: Stage, model_id: str, execution_id: str) -> None:
-    """Each row has one, and they follow what the label depends on: no column was taken for another."""
+    """Check that each row has a prediction that depends on the right column."""
     (scored,) = stage.predictions("people", model_id, execution_id).values()
     assert scored["row"].to_pylist() == list(range(ROWS))
     often, seldom = pc.greater(scored["visits"], 25), pc.less(scored["visits"], 5)
     assert pc.min(scored.filter(often)["late"]).as_py() > pc.max(scored.filter(seldom)["late"]).as_py()
 
 
-def test_a_network_is_trained_promoted_and_scored_in_the_image_of_its_framework(trainable: Stage) -> None:
+def test_a_network_is_trained_promoted_and_scored_in_its_image(trainable: Stage) -> None:
     set_recipe(trainable, "late-people", recipe(), "pytorch")
 
     trained = train(trainable, "train-network", "late-people")
@@ -93,8 +91,8 @@ def test_a_network_is_trained_promoted_and_scored_in_the_image_of_its_framework(
     check_predictions(trainable, "late-people", "score-network")
 
 
-def test_a_saved_model_waits_for_approval_and_is_scored_after_it(trainable: Stage) -> None:
-    """A model that is a folder; its recipe leaves out where its file lies in it."""
+def test_a_saved_model_is_scored_after_its_approval(trainable: Stage) -> None:
+    """The model is a folder, and the recipe does not say where its file is."""
     deploy_variants(trainable.aws, trainable.folder / "all", ["core", *HEAVY])
     shown = {**recipe(), "format": "tensorflow-savedmodel", "promotion": {"mode": "approval"}}
     set_recipe(trainable, "careful-people", shown, "tensorflow")

@@ -1,6 +1,6 @@
-"""Writes a model.tar.gz of a heavy framework: `python train.py FRAMEWORK FILE`.
+"""Writes a model.tar.gz of a heavy framework, run by the frameworks' Python.
 
-For the frameworks' Python.
+Usage: python train.py FRAMEWORK FILE
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def train_pytorch(folder: Path) -> None:
-    import torch  # noqa: PLC0415 - each of the two alone
+    import torch  # noqa: PLC0415 - only one of the frameworks is installed
 
     torch.manual_seed(3)
     module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)).eval()

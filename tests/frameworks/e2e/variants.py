@@ -1,4 +1,4 @@
-"""Image variants of a stage, and data that a network takes."""
+"""Deployment of image variants, and data without nulls for networks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,13 +23,13 @@ def deploy_variants(aws: EmbeddedAws, folder: Path, variants: Sequence[ImageVari
 
 
 def prepared(rows: int, seed: int) -> pa.Table:
-    """People without gaps: a network has no word for a missing number, so its data is prepared."""
+    """Return people without nulls, which networks do not accept."""
     table = people(rows, seed)
     return table.set_column(table.column_names.index("spend"), "spend", table["spend"].fill_null(0.0))
 
 
 def labelled(rows: int, seed: int) -> pa.Table:
-    """Prepared people with a label, which their visits explain in the main."""
+    """Return prepared people with a label that depends mostly on their visits."""
     table = prepared(rows, seed)
     late = np.asarray(table["visits"]) + np.random.default_rng(seed).normal(0, 4, rows) > 15
     return table.append_column(LABEL, pa.array(late.astype(np.int64)))

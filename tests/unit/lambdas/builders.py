@@ -1,4 +1,4 @@
-"""A stage in moto, and the things that lie in it, each with defaults that make sense together."""
+"""Build a stage in moto, and models, datasets, records and events for it, with matching defaults."""
 
 import hashlib
 import io
@@ -22,6 +22,7 @@ from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
+from lambdas.plan_execution.choose_models import Assignment
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.resources import resources
 
@@ -47,7 +48,7 @@ VARIABLES = {
 
 @dataclass(frozen=True)
 class Context:
-    """What Lambda hands to a handler, as far as the functions look at it."""
+    """The parts of the Lambda context that the functions read."""
 
     function_name: str = "fleetscore-test-function"
     memory_limit_in_mb: int = 1_024
@@ -71,8 +72,13 @@ def any_model_spec(model_id: str = "delays-ua", version: str = "1", **changes: A
     return replace(spec, **changes)
 
 
+def assign(*versions: ModelVersion) -> list[Assignment]:
+    """Assign each version to its own dataset."""
+    return [Assignment(version, version.dataset) for version in versions]
+
+
 def of_framework(framework: str, model_id: str) -> ModelSpec:
-    """A model of one of the heavy frameworks."""
+    """Return a model of PyTorch or TensorFlow."""
     declared, file = {"pytorch": ("torchscript", "model.pt"), "tensorflow": ("keras", "model.keras")}[framework]
     return any_model_spec(model_id, framework=framework, format=declared, model_file=file)
 
@@ -129,7 +135,7 @@ def failure_event(
 
 
 class Stage:
-    """The stage's table and buckets; what it makes is made through boto3, as other parts of the system would."""
+    """The stage's table and buckets. It writes with boto3, as the other parts of the system do."""
 
     def __init__(self) -> None:
         self.s3: Any = boto3.client("s3")
@@ -179,7 +185,7 @@ class Stage:
         max_attempts: int = 3,
         spec: ModelSpec | None = None,
     ) -> ModelVersion:
-        """Put a model, its version and its artifact where `fleetscore models register` puts them."""
+        """Write a model, its version and its artifact, like `fleetscore models register`."""
         spec = spec or any_model_spec(model_id, version)
         registered = ModelVersion(spec=spec, dataset=dataset, compute=compute or Compute(), max_attempts=max_attempts)
         self.table.put_item(Item=records.version_item(registered))
@@ -190,7 +196,7 @@ class Stage:
     def upload(
         self, dataset: str = "flights", keys: Sequence[str] = ("a.parquet", "b.parquet"), size: int = 100
     ) -> None:
-        """Put objects into a dataset; each has other bytes, so each has its own ETag."""
+        """Put objects with different content, and so different ETags, into a dataset."""
         for key in keys:
             body = hashlib.sha256(key.encode()).digest() * (size // 32 + 1)
             self.s3.put_object(Bucket=self.datasets, Key=layout.dataset_prefix(dataset) + key, Body=body[:size])
@@ -202,9 +208,10 @@ class Stage:
         self.s3.put_object(Bucket=self.datasets, Key=layout.dataset_prefix(dataset) + key, Body=sink.getvalue())
 
     def commit(self, execution_id: str = "e-1", job_id: str = "delays-ua", *, objects: int | None = None) -> None:
-        """Write outputs and markers of the job's first objects (all, unless told), as the container would.
+        """Write outputs and markers of the job's first `objects` objects (default: all), like the
+        container.
 
-        Of each object's 10 rows one is quarantined for the first object and none for the others.
+        Each object has 10 rows. One row of the first object is quarantined.
         """
         spec = self.spec(execution_id, job_id)
         for (index, item), model in itertools.product(enumerate(spec.objects[:objects]), spec.models):

@@ -36,7 +36,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 
 def _step(handler: Callable[[Any, Any], dict[str, Any]]) -> Any:
-    """A fixture that calls a handler in a stage."""
+    """Return a fixture that calls a handler in a stage."""
 
     @pytest.fixture
     def step(stage: Stage) -> Step:

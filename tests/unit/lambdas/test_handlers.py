@@ -1,4 +1,4 @@
-"""The handlers as Lambda loads them: a clean process, only the shipped packages, no X-Ray daemon."""
+"""The handlers as Lambda loads them: in a new process, without an X-Ray daemon."""
 
 import json
 import os
@@ -6,15 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.unit.lambdas.builders import VARIABLES
 
 ROOT = Path(__file__).parents[3]
 STEPS = sorted(path.parent.name for path in (ROOT / "lambdas").glob("*/handler.py"))
 
 
-def test_there_is_a_handler_for_each_function() -> None:
+def test_the_functions_with_handlers_are_known() -> None:
     assert STEPS == [
         "announce_status",
         "classify_failure",
@@ -30,14 +28,15 @@ def test_there_is_a_handler_for_each_function() -> None:
     ]
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_handler_is_loaded_without_calling_aws_or_reading_settings(step: str) -> None:
-    program = f"from lambdas.{step}.handler import handler; assert callable(handler)"
+def test_handlers_are_loaded_without_calling_aws_or_reading_settings() -> None:
+    program = "\n".join(f"from lambdas.{step}.handler import handler; assert callable(handler)" for step in STEPS)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=ROOT / "tests", timeout=60)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=False, env=environment, cwd=ROOT / "tests", timeout=60, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
-def test_a_handler_works_logs_and_measures_in_lambdas_environment_without_an_x_ray_daemon() -> None:
+def test_a_handler_logs_and_publishes_metrics_without_an_x_ray_daemon() -> None:
     program = """
 import json
 from moto import mock_aws

@@ -1,4 +1,4 @@
-"""Recipes, labelled datasets and trained artifacts in a stage, each with defaults that make sense together."""
+"""Build recipes, labelled datasets and trained artifacts in a stage, with matching defaults."""
 
 import io
 import tarfile
@@ -31,7 +31,7 @@ def training_event(request: Any, execution_id: str = "t-1", started_at: str = ST
 
 
 def plan_after_training(event: Mapping[str, Any], training: Any) -> dict[str, Any]:
-    """What PlanExecution gets when RunTraining has ended; `event` is what PrepareTraining got."""
+    """Return the event of PlanExecution after RunTraining. `event` is that of PrepareTraining."""
     given = codec.from_json(PlanInput, event)
     return codec.to_json(
         ExecutionPlanInput(given.execution_id, given.execution_arn, given.started_at, given.request, training)
@@ -61,14 +61,14 @@ def put_recipe(stage: Stage, recipe: ModelRecipe) -> ModelRecipe:
 
 
 def put_current(stage: Stage, model_id: str = "delays-ua", *, metrics: Mapping[str, float] | None = None) -> None:
-    """A model whose current version, `1`, has these metrics."""
+    """Register a model whose current version `1` has these metrics."""
     version = ModelVersion(spec=any_model_spec(model_id), dataset="flights", metrics=metrics or {})
     stage.table.put_item(Item=records.version_item(version))
     stage.table.put_item(Item=records.model_item(Model(model_id, "1", updated_at="before")))
 
 
-def trainable(stage: Stage, *recipes: ModelRecipe) -> None:
-    """Recipes, and the dataset that they are trained on."""
+def put_trainable(stage: Stage, *recipes: ModelRecipe) -> None:
+    """Write recipes and the dataset that they are trained on."""
     for recipe in recipes or (any_recipe(),):
         put_recipe(stage, recipe)
     stage.upload_table(FLIGHTS, "flights-to-learn")
@@ -104,7 +104,7 @@ def any_report(spec: TrainingSpec, auc: float | None = 0.81, **changes: Any) -> 
     return replace(report, **changes)
 
 
-def packed(files: Mapping[str, bytes]) -> bytes:
+def pack(files: Mapping[str, bytes]) -> bytes:
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w:gz") as archive:
         for name, content in files.items():
@@ -123,10 +123,10 @@ def train(
     change: Callable[[TrainingReport], TrainingReport] = lambda report: report,
     archive: bytes | None = None,
 ) -> bytes:
-    """Leave what the running attempt's training job would leave; returns the artifact."""
+    """Write the artifact of the running attempt, like its training job, and return its bytes."""
     spec = stage.deployment.store.training_spec(execution_id, job_id)
     report = codec.dumps(change(any_report(spec, auc))).encode()
-    body = archive or packed({spec.model_file: MODEL_FILE, layout.TRAINING_REPORT_NAME: report})
+    body = archive or pack({spec.model_file: MODEL_FILE, layout.TRAINING_REPORT_NAME: report})
     job = stage.job(job_id, execution_id)
     assert job.status is JobStatus.RUNNING
     key = layout.trained_artifact_key(execution_id, job_id, job.sagemaker_job_name)

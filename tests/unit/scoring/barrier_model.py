@@ -30,7 +30,7 @@ class BarrierModel:
 
 
 def add_barrier_model(job: JobFolder, processes: int, *, predicts_process_id: bool = False) -> Path:
-    """Add the model `barrier` to a job. Returns the folder where each process that predicts leaves a file."""
+    """Add the model `barrier` and return the folder where each predicting process leaves a file."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     folder = job.paths.root / "barrier"
     folder.mkdir()

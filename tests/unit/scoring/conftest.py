@@ -1,12 +1,12 @@
-"""Data and models of the scoring tests: small, and really trained."""
+"""Fixtures of the scoring tests: a job folder and small training data."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-# First of all: the XGBoost loader imports XGBoost without scikit-learn where that is not there yet, and tests compare
-# it with the wrappers, which need it.
+# Imported first: the XGBoost loader imports XGBoost without scikit-learn if that is not imported
+# yet, and tests compare it with the wrappers, which need scikit-learn.
 import sklearn.base  # noqa: F401
 import xgboost  # noqa: F401
 

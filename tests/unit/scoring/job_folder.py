@@ -1,4 +1,4 @@
-"""A /opt/ml of its own for a test: laid out as SageMaker does, scored by `python -m scoring` as a process."""
+"""A /opt/ml folder for one test, scored by a `python -m scoring` process."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ DEADLINE_SECONDS = 120
 
 
 class JobFolder:
-    """One job's inputs and outputs; call `write_spec` when all is added."""
+    """The inputs and outputs of one job. Add models and objects, then call `write_spec`."""
 
     def __init__(self, root: Path, hosts: Sequence[str] = ("algo-1",)) -> None:
         self.paths = ContainerPaths(root)
@@ -65,7 +65,7 @@ class JobFolder:
         method: str = "predict",
         **fields: Any,
     ) -> ModelSpec:
-        """Pack what `save` writes to the path that it gets, and declare it in the job spec."""
+        """Pack the file that `save` writes, and add the model to the job spec."""
         folder = self.paths.root / "packing" / model_id
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         save(folder / file)
@@ -118,7 +118,7 @@ class JobFolder:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def score(self, *arguments: str) -> list[dict[str, Any]]:
-        """Run a job that must succeed; its progress lines."""
+        """Run a job that must succeed, and return its progress lines."""
         ended = self.run(*arguments)
         assert ended.returncode == 0, f"{self.message}\n{ended.stderr}"
         assert not self.paths.exit_message.exists()
@@ -137,7 +137,7 @@ class JobFolder:
         return self.paths.predictions / output_key("flights", model_id, "execution-1", key)
 
     def output(self, model_id: str, key: str) -> pa.Table:
-        # ParquetFile and not read_table: that one adds the Hive partitions of the path as columns.
+        # Not read_table, which adds the Hive partitions of the path as columns.
         with pq.ParquetFile(self.output_path(model_id, key)) as file:
             return file.read()
 
@@ -145,9 +145,19 @@ class JobFolder:
         return loads(Marker, (self.paths.ledger / marker_key(model_id, key)).read_bytes())
 
     def files(self) -> dict[str, bytes]:
-        """Every file below the output folder."""
+        """Return every file below the output folder."""
         root = self.paths.predictions.parent
         return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def failure_reasons(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return the reasons by failed object, from the progress lines of a run."""
+    events = [json.loads(line) for line in ended.stdout.splitlines()]
+    return {
+        event["object"]: "; ".join(failure["reason"] for failure in event["failures"])
+        for event in events
+        if event["event"] == "object_failed"
+    }
 
 
 def joblib_saver(model: object) -> Callable[[Path], object]:
@@ -155,7 +165,7 @@ def joblib_saver(model: object) -> Callable[[Path], object]:
 
 
 def cloudpickle_saver(model: object) -> Callable[[Path], object]:
-    """For models whose class lives in a test: the scoring process cannot import it."""
+    """Save a model whose class is defined in a test, where the scoring process cannot import it."""
     return lambda path: path.write_bytes(cloudpickle.dumps(model))
 
 

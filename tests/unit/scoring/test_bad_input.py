@@ -1,4 +1,4 @@
-"""Input as it should not be: each with its message, or scored where nothing is wrong with it."""
+"""Unusual input: refused with a message, or scored if nothing is wrong with it."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def first_column(matrix: Any) -> Any:
 
 
 def scored(job: JobFolder, *features: Feature, **fields: Any) -> dict[str, str]:
-    """By object: the kind and text of its failure, or nothing."""
+    """Return the kind and text of the failure by object, empty if it was scored."""
     done = score_in_process(job, {model_spec(*(features or FEATURES), **fields): FunctionModel(first_column)})
     return {item.key: "".join(f"{failure.kind}: {failure.text}" for failure in item.failures) for item in done}
 
@@ -43,7 +43,7 @@ GOOD = pa.Table.from_pandas(make_flights(20, 1), preserve_index=False)
         ("zeros.parquet", bytes(10_000), "'zeros.parquet'"),
     ],
 )
-def test_what_is_not_its_format_is_named_with_what_to_do(
+def test_object_not_in_its_declared_format_is_explained(
     job: JobFolder, key: str, content: bytes, expected: str
 ) -> None:
     job.add_object(key, content)
@@ -52,11 +52,11 @@ def test_what_is_not_its_format_is_named_with_what_to_do(
     assert found["good.parquet"] == ""
     assert found[key].startswith(f"{FailureKind.DATA}: ")
     assert expected in found[key]
-    assert "write it again" in found[key] or "give it the name of what it is" in found[key]
+    assert "write it again" in found[key] or "rename it to match its format" in found[key]
 
 
-def test_each_object_is_held_against_the_record_by_itself(job: JobFolder) -> None:
-    """Columns that came, went, moved or changed their type between objects of one dataset."""
+def test_each_object_is_compared_with_the_record(job: JobFolder) -> None:
+    """Columns may be added, dropped, moved or retyped between objects of one dataset."""
     names = GOOD.column_names
     job.add_object("as-is.parquet", GOOD)
     job.add_object("reordered.parquet", GOOD.select(names[::-1]))
@@ -77,16 +77,12 @@ def test_each_object_is_held_against_the_record_by_itself(job: JobFolder) -> Non
             assert output.drop_columns(["prediction"]).equals(file.read())
         assert output["prediction"].to_pylist() == GOOD["distance"].to_pylist()
     assert "feature column 'distance' of type double is missing" in found["missing.parquet"]
-    assert (
-        "'hour' of type int32 is missing (it has 'Hour': names must be equal in case too)" in found["renamed.parquet"]
-    )
+    assert "'hour' of type int32 is missing (it has 'Hour': names are case-sensitive)" in found["renamed.parquet"]
     assert "'hour' is of type string, the record says int32" in found["retyped.parquet"]
 
 
 @pytest.mark.parametrize("kind", [pa.null(), pa.float64()])
-def test_a_column_of_nothing_but_nulls_is_scored_where_nulls_may_be_and_else_refused(
-    job: JobFolder, kind: pa.DataType
-) -> None:
+def test_all_null_column_is_scored_only_if_nullable(job: JobFolder, kind: pa.DataType) -> None:
     table = GOOD.set_column(GOOD.column_names.index("distance"), "distance", pa.nulls(20, kind))
     job.add_object("a.parquet", table)
     assert scored(job) == {"a.parquet": ""}
@@ -97,8 +93,8 @@ def test_a_column_of_nothing_but_nulls_is_scored_where_nulls_may_be_and_else_ref
     )
 
 
-def test_ten_thousand_columns_pass_through(job: JobFolder) -> None:
-    wide = pa.table({f"c{index}": pa.array([float(index), None]) for index in range(10_000)})
+def test_thousands_of_columns_pass_through(job: JobFolder) -> None:
+    wide = pa.table({f"c{index}": pa.array([float(index), None]) for index in range(3_000)})
     job.add_object("wide.parquet", wide)
     models = {
         model_spec(Feature("c5", "double"), model_id="copies"): FunctionModel(first_column),
@@ -107,15 +103,15 @@ def test_ten_thousand_columns_pass_through(job: JobFolder) -> None:
     (done,) = score_in_process(job, models)
     assert done.failures == ()
     output = job.output("copies", "wide.parquet")
-    assert output.num_columns == 10_001
+    assert output.num_columns == 3_001
     assert output["prediction"].to_pylist() == [5.0, 0.0]
     assert output.drop_columns(["prediction"]).equals(wide)
     header = (job.paths.predictions / job.marker("lines", "wide.parquet").outputs[0].key).read_text().split("\n")[0]
-    assert header.count(",") == 10_000
+    assert header.count(",") == 3_000
 
 
-def test_ten_thousand_features_are_scored_in_small_batches(job: JobFolder) -> None:
-    names = [f"c{index}" for index in range(10_000)]
+def test_thousands_of_features_are_scored_in_small_batches(job: JobFolder) -> None:
+    names = [f"c{index}" for index in range(3_000)]
     job.add_object("wide.parquet", pa.table({name: pa.array(np.full(600, 1.0)) for name in names}))
     sizes: list[int] = []
 
@@ -128,11 +124,11 @@ def test_ten_thousand_features_are_scored_in_small_batches(job: JobFolder) -> No
     assert done.failures == ()
     assert sum(sizes) == 600
     assert max(sizes) <= 256
-    assert job.output("code", "wide.parquet")["prediction"].to_pylist() == [10_000.0] * 600
+    assert job.output("code", "wide.parquet")["prediction"].to_pylist() == [3_000.0] * 600
 
 
-def test_infinities_are_the_models_business(job: JobFolder, tmp_path: Path, training: pd.DataFrame) -> None:
-    """XGBoost scores them; scikit-learn refuses them, which is a matter of their rows (see test_quarantine)."""
+def test_infinities_reach_the_model(job: JobFolder, tmp_path: Path, training: pd.DataFrame) -> None:
+    """XGBoost scores them; scikit-learn refuses them row by row (see test_quarantine)."""
     data = xgboost.DMatrix(training[["distance"]], label=training["late"])
     booster = xgboost.train({"max_depth": 2, "nthread": 1}, data, num_boost_round=2)
     features = [Feature("distance", "double")]
@@ -150,7 +146,7 @@ def test_infinities_are_the_models_business(job: JobFolder, tmp_path: Path, trai
         assert job.marker("model", "a.parquet").rows_scored == 10
 
 
-def test_a_damaged_page_is_found_by_its_checksum_and_nothing_is_published(job: JobFolder) -> None:
+def test_damaged_page_fails_its_checksum_and_nothing_is_published(job: JobFolder) -> None:
     table = pa.table({"distance": np.arange(50_000.0), "hour": pa.array([1] * 50_000, pa.int32())})
     content = bytearray(parquet_bytes(table, use_dictionary=False, compression="none", write_page_checksum=True))
     content[len(content) // 2] ^= 0xFF

@@ -1,4 +1,4 @@
-"""A GPU is found without any library, and only where the driver shows one that nothing hides."""
+"""A GPU is found without any library, if the driver shows one and no variable hides it."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from scoring.device import find_device, onnx_providers
         (["nvidia0"], {"NVIDIA_VISIBLE_DEVICES": "all"}, "cuda"),
     ],
 )
-def test_the_drivers_device_nodes_and_the_variables_decide(
+def test_device_nodes_and_variables_decide(
     nodes: list[str], variables: dict[str, str], expected: str, tmp_path: Path
 ) -> None:
     for name in nodes:
@@ -28,7 +28,7 @@ def test_the_drivers_device_nodes_and_the_variables_decide(
     assert find_device(tmp_path, variables) == expected
 
 
-def test_onnx_uses_the_gpu_only_where_its_provider_is_there() -> None:
+def test_onnx_uses_the_gpu_only_with_its_provider() -> None:
     both = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     assert onnx_providers(both, "cuda") == ["CUDAExecutionProvider", "CPUExecutionProvider"]
     assert onnx_providers(both, "cpu") == ["CPUExecutionProvider"]

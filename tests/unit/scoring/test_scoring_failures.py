@@ -1,5 +1,6 @@
-"""What a job does when something is wrong: it says so, keeps what is good, and leaves nothing half written."""
+"""Failures of a job: it reports the reason, keeps good results and leaves no half-written file."""
 
+import json
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from tests.unit.scoring.job_folder import (
     JobFolder,
     cloudpickle_saver,
     doubles,
+    failure_reasons,
     joblib_saver,
     parquet_bytes,
 )
@@ -46,9 +48,9 @@ def add_booster(
 
 
 def add_code(job: JobFolder, code: Callable[[Any], Any], model_id: str = "code") -> None:
-    """A model whose predict is `code` on a matrix of the one feature flight_id."""
+    """Add a model whose predict is `code`; its only feature is flight_id."""
 
-    # The functions of this module too: the scoring process cannot import it.
+    # By value, because the scoring process cannot import this module.
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
     class Code:
@@ -61,7 +63,7 @@ def add_code(job: JobFolder, code: Callable[[Any], Any], model_id: str = "code")
 def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "waited too long"
+        assert time.monotonic() < deadline, "condition not met in time"
         assert process is None or process.poll() is None, process.communicate()
         time.sleep(0.01)
 
@@ -74,7 +76,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def test_good_objects_are_committed_beside_corrupt_ones(job: JobFolder, booster: xgboost.Booster) -> None:
+def test_good_objects_are_committed_despite_corrupt_ones(job: JobFolder, booster: xgboost.Booster) -> None:
     add_booster(job, booster)
     good = pa.Table.from_pandas(make_flights(2_000, 1))
     content = parquet_bytes(good, row_group_size=100)
@@ -100,35 +102,33 @@ def test_good_objects_are_committed_beside_corrupt_ones(job: JobFolder, booster:
     }
 
 
-@pytest.mark.parametrize(
-    ("column", "expected"),
-    [
-        (None, "feature column 'hour' of type double is missing"),
-        (pa.array(["1"] * 10), "feature column 'hour' is of type string, the record says double"),
-        (pa.array([2**53 + 1] * 10), "feature column 'hour' of type int64 has a value that double cannot hold"),
-        (pa.array([1.0] * 9 + [None]), "feature column 'hour' has 1 nulls, the record says that it has none"),
-    ],
-)
-def test_a_feature_that_does_not_suit_is_a_data_error_naming_it(
-    job: JobFolder, booster: xgboost.Booster, column: pa.Array | None, expected: str
-) -> None:
+def test_unsuitable_feature_columns_are_data_errors(job: JobFolder, booster: xgboost.Booster) -> None:
     features = [Feature("distance", "double"), Feature("hour", "double", nullable=False)]
     add_booster(job, booster, features)
     table = pa.Table.from_pandas(make_flights(10, 1)).drop_columns(["hour"])
-    job.add_object("bad.parquet", table if column is None else table.append_column("hour", column))
+    columns = {
+        "missing": (None, "feature column 'hour' of type double is missing"),
+        "text": (pa.array(["1"] * 10), "feature column 'hour' is of type string, the record says double"),
+        "huge": (pa.array([2**53 + 1] * 10), "column 'hour' of type int64 has a value that double cannot hold"),
+        "null": (pa.array([1.0] * 9 + [None]), "'hour' has 1 nulls, the record says that it has none"),
+    }
+    for name, (column, _) in columns.items():
+        job.add_object(f"{name}.parquet", table if column is None else table.append_column("hour", column))
     job.add_object("good.parquet", make_flights(10, 1))
     job.write_spec()
 
-    assert job.run().returncode == 1
+    ended = job.run()
 
-    assert job.message.startswith("DATA: 1 of 2 objects failed: object 'bad.parquet'")
-    assert expected in job.message
+    assert ended.returncode == 1
+    assert job.message.startswith("DATA: 4 of 5 objects failed: object 'huge.parquet'")
+    reasons = failure_reasons(ended)
+    assert set(reasons) == {f"{name}.parquet" for name in columns}
+    for name, (_, reason) in columns.items():
+        assert reason in reasons[f"{name}.parquet"]
     assert job.marker("good", "good.parquet").rows_scored == 10
 
 
-def test_a_replaced_object_is_refused_by_name_and_an_unknown_file_is_not_scored(
-    job: JobFolder, booster: xgboost.Booster
-) -> None:
+def test_replaced_object_is_refused_and_unknown_file_ignored(job: JobFolder, booster: xgboost.Booster) -> None:
     add_booster(job, booster)
     job.add_object("good.parquet", make_flights(10, 1))
     job.add_object("replaced.parquet", make_flights(10, 1))
@@ -145,7 +145,7 @@ def test_a_replaced_object_is_refused_by_name_and_an_unknown_file_is_not_scored(
     assert job.marker("good", "good.parquet").rows_scored == 10
 
 
-def test_a_wrong_digest_is_refused_before_the_artifact_is_opened(job: JobFolder, tmp_path: Path) -> None:
+def test_wrong_digest_is_refused_before_the_artifact_is_opened(job: JobFolder, tmp_path: Path) -> None:
     opened = tmp_path / "opened"
 
     class Trap:
@@ -168,7 +168,7 @@ def test_a_wrong_digest_is_refused_before_the_artifact_is_opened(job: JobFolder,
     assert job.files() == {}
 
 
-def test_one_failing_model_does_not_take_the_others_predictions(job: JobFolder, booster: xgboost.Booster) -> None:
+def test_failing_model_does_not_affect_other_models(job: JobFolder, booster: xgboost.Booster) -> None:
     def fail(_: Any) -> Any:
         raise RuntimeError("no such leaf")
 
@@ -208,17 +208,32 @@ def crash(_: Any) -> Any:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def test_misbehaving_models_are_explained(job: JobFolder) -> None:
+    add_code(job, leave, "leave")
+    add_code(job, too_few, "too_few")
+    add_code(job, not_a_number, "not_a_number")
+    job.add_object("a.parquet", make_flights(10, 1))
+    job.write_spec()
+
+    assert job.run().returncode == 1
+
+    assert job.message.startswith("MODEL: ")
+    assert "model 'leave': row 0 cannot be scored: its predict failed on it (SystemExit: 0)" in job.message
+    assert "model 'too_few': predict gave predictions of shape 9 for 10 rows" in job.message
+    assert "model 'not_a_number': row 4 cannot be scored: gave no prediction (NaN) in column 'prediction'" in (
+        job.message
+    )
+    assert job.files() == {}
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (leave, "model 'code': row 0 cannot be scored: its predict failed on it (SystemExit: 0)"),
-        (too_few, "model 'code': predict gave predictions of shape 9 for 10 rows"),
-        (not_a_number, "model 'code': row 4 cannot be scored: gave no prediction (NaN) in column 'prediction'"),
         (end_process, "a model took its worker process down (exit code 0) while scoring object 'a.parquet'"),
         (crash, "a model took its worker process down (SIGSEGV) while scoring object 'a.parquet'"),
     ],
 )
-def test_a_model_that_misbehaves_is_named(job: JobFolder, code: Callable[[Any], Any], expected: str) -> None:
+def test_model_that_ends_its_worker_is_explained(job: JobFolder, code: Callable[[Any], Any], expected: str) -> None:
     add_code(job, code)
     job.add_object("a.parquet", make_flights(10, 1))
     job.write_spec()
@@ -230,10 +245,15 @@ def test_a_model_that_misbehaves_is_named(job: JobFolder, code: Callable[[Any], 
     assert job.files() == {}
 
 
-def test_a_model_that_prints_does_not_disturb_the_protocol(job: JobFolder) -> None:
+def test_model_that_prints_does_not_disturb_the_protocol(job: JobFolder) -> None:
+    """Neither a few prints, nor a read of stdin, nor megabytes that fill a pipe."""
+
     def chatter(matrix: Any) -> Any:
         print("hello", input() if False else "", flush=True)
         os.write(1, b"raw words\n")
+        for _ in range(200):
+            sys.stdout.write("x" * 20_000 + "\n")
+            os.write(1, b"y" * 20_000)
         return matrix[:, 0]
 
     add_code(job, chatter)
@@ -243,33 +263,12 @@ def test_a_model_that_prints_does_not_disturb_the_protocol(job: JobFolder) -> No
     ended = job.run()
 
     assert ended.returncode == 0, job.message
+    assert [json.loads(line)["event"] for line in ended.stdout.splitlines()] == ["object_scored", "shard_ended"]
     assert "raw words" in ended.stderr
     assert "raw words" not in ended.stdout
 
 
-def test_a_worker_killed_by_the_kernel_is_transient_and_the_rest_is_scored(job: JobFolder) -> None:
-    def die_on_second(matrix: Any) -> Any:
-        if matrix[0, 0] == 2_000_000:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return matrix[:, 0]
-
-    add_code(job, die_on_second)
-    for seed in (1, 2, 3):
-        job.add_object(f"{seed}.parquet", make_flights(10, seed))
-    job.write_spec()
-
-    assert job.run().returncode == 1
-
-    assert job.message.startswith(
-        "TRANSIENT: 1 of 3 objects failed: a worker was killed (SIGKILL) while scoring object"
-    )
-    assert "'2.parquet'" in job.message
-    assert {path.name for path in (job.paths.ledger / "code").iterdir()} == {"1.parquet.json", "3.parquet.json"}
-
-
-def test_a_prediction_column_that_is_an_input_column_is_a_configuration_error(
-    job: JobFolder, booster: xgboost.Booster
-) -> None:
+def test_prediction_column_named_as_an_input_is_a_configuration_error(job: JobFolder, booster: xgboost.Booster) -> None:
     add_booster(job, booster, output_columns=("late",))
     job.add_object("a.parquet", make_flights(10, 1))
     job.write_spec()
@@ -280,9 +279,7 @@ def test_a_prediction_column_that_is_an_input_column_is_a_configuration_error(
     assert "['late'] are also input columns" in job.message
 
 
-def test_features_that_the_model_was_not_trained_on_are_found_before_any_row_is_read(
-    job: JobFolder, booster: xgboost.Booster
-) -> None:
+def test_wrong_features_are_found_before_any_row_is_read(job: JobFolder, booster: xgboost.Booster) -> None:
     add_booster(job, booster, doubles("hour", "distance"))
     job.add_object("a.parquet", b"not read at all")
     job.write_spec()
@@ -293,7 +290,7 @@ def test_features_that_the_model_was_not_trained_on_are_found_before_any_row_is_
     assert "position 0 is 'hour' in the record and 'distance' in the model" in job.message
 
 
-def test_a_job_spec_of_another_release_is_refused(job: JobFolder, booster: xgboost.Booster) -> None:
+def test_job_spec_of_another_schema_version_is_refused(job: JobFolder, booster: xgboost.Booster) -> None:
     add_booster(job, booster)
     job.add_object("a.parquet", make_flights(1, 1))
     job.write_spec()
@@ -305,7 +302,10 @@ def test_a_job_spec_of_another_release_is_refused(job: JobFolder, booster: xgboo
 
 
 def blocking_job(root: Path) -> tuple[JobFolder, Path, Path]:
-    """A job whose second object waits for as long as the returned file `gate` exists, and then tells its process."""
+    """Return a job whose second object waits while `gate` exists, then `gate` and `waiting`.
+
+    `waiting` gets the id of the process that waits.
+    """
     job = JobFolder(root / "ml")
     gate, waiting = root / "gate", root / "waiting"
 
@@ -326,10 +326,10 @@ def blocking_job(root: Path) -> tuple[JobFolder, Path, Path]:
     return job, gate, waiting
 
 
-def test_sigterm_drops_the_object_in_hand_and_keeps_what_is_committed(tmp_path: Path) -> None:
+def test_sigterm_drops_the_current_object_and_keeps_commits(tmp_path: Path) -> None:
     job, _, waiting = blocking_job(tmp_path)
     with job.start("--workers", "1") as process:
-        # The first object is committed while the second one is predicted, whichever comes first.
+        # The first object is committed while the second is predicted; the order is not fixed.
         wait_for(lambda: waiting.exists() and len(list(job.paths.ledger.rglob("*.json"))) == 1, process)
         worker = int(waiting.read_text())
         process.send_signal(signal.SIGTERM)
@@ -344,10 +344,10 @@ def test_sigterm_drops_the_object_in_hand_and_keeps_what_is_committed(tmp_path: 
     ]
 
 
-def test_after_kill_9_in_the_middle_a_second_run_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_rerun_after_kill_9_gives_the_same_bytes(tmp_path: Path) -> None:
     job, gate, waiting = blocking_job(tmp_path)
     with job.start("--workers", "1") as process:
-        # The first object is committed while the second one is predicted, whichever comes first.
+        # The first object is committed while the second is predicted; the order is not fixed.
         wait_for(lambda: waiting.exists() and len(list(job.paths.ledger.rglob("*.json"))) == 1, process)
         worker = int(waiting.read_text())
         process.kill()

@@ -1,4 +1,4 @@
-"""`python -m scoring` over objects of text: the same predictions as over Parquet, and a bad row said in full."""
+"""`python -m scoring` on CSV and JSON Lines, compared with Parquet."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from contract.catalog.model_fields import Feature
 from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder, joblib_saver
+from tests.unit.scoring.job_folder import JobFolder, failure_reasons, joblib_saver
 from tests.unit.scoring.readers.reading import COMPRESSORS
 
 NUMBERS = ["distance", "delay", "hour"]
@@ -31,7 +31,7 @@ def pipeline(training: pd.DataFrame) -> Any:
 
 
 def outputs(job: JobFolder) -> dict[str, Any]:
-    """Every output of the only model by its path below the execution."""
+    """Return every output of the only model by its path below the execution."""
     found = (path for path in job.paths.predictions.rglob("*") if path.is_file())
     return {path.as_posix().split("execution_id=execution-1/")[1]: pq.ParquetFile(path).read() for path in found}
 
@@ -48,7 +48,7 @@ def text_of(flights: pd.DataFrame, key: str) -> bytes:
 KEYS = ["a.csv", "b.csv.gz", "c.tsv.zst", "d.jsonl", "e.jsonl.gz"]
 
 
-def test_text_is_scored_as_parquet_is(job: JobFolder, pipeline: Any) -> None:
+def test_text_is_scored_like_parquet(job: JobFolder, pipeline: Any) -> None:
     job.add_model("late", joblib_saver(pipeline), features=FEATURES, key_columns=("flight_id",), method="predict_proba")
     flights = make_flights(2_000, seed=5)
     flights["distance"] = flights["distance"].round(3)
@@ -68,7 +68,7 @@ def test_text_is_scored_as_parquet_is(job: JobFolder, pipeline: Any) -> None:
         assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (2_000, 2_000, 0)
 
 
-def test_columns_from_the_key_are_features_and_not_written_again(job: JobFolder, pipeline: Any) -> None:
+def test_partition_columns_are_features_and_not_written(job: JobFolder, pipeline: Any) -> None:
     job.add_model("late", joblib_saver(pipeline), features=FEATURES, partition_columns=("carrier",))
     flights = make_flights(100, seed=6)
     key = "carrier=UA/a.csv"
@@ -76,12 +76,12 @@ def test_columns_from_the_key_are_features_and_not_written_again(job: JobFolder,
     job.write_spec()
     job.score()
     [table] = outputs(job).values()
-    # The output's key says it, as the object's does.
+    # The output's key contains the carrier, as the object's key does.
     assert table.column_names == ["flight_id", *NUMBERS, "late", "prediction"]
     assert table["prediction"].to_pylist() == pipeline.predict(flights.assign(carrier="UA")).tolist()
 
 
-def test_a_column_from_the_key_that_is_a_key_column_is_written(job: JobFolder, pipeline: Any) -> None:
+def test_partition_column_that_is_a_key_column_is_written(job: JobFolder, pipeline: Any) -> None:
     fields = {"key_columns": ("flight_id", "carrier"), "columns": "keys"}
     job.add_model("late", joblib_saver(pipeline), features=FEATURES, partition_columns=("carrier",), **fields)
     key = "carrier=UA/a.parquet"
@@ -93,37 +93,38 @@ def test_a_column_from_the_key_that_is_a_key_column_is_written(job: JobFolder, p
     assert set(table["carrier"].to_pylist()) == {"UA"}
 
 
-@pytest.mark.parametrize(
-    ("key", "content", "why"),
-    [
-        (
-            "a.csv",
+def test_problems_of_text_objects_are_explained(job: JobFolder, pipeline: Any) -> None:
+    job.add_model("late", joblib_saver(pipeline), features=FEATURES)
+    problems = {
+        "bad-row.csv": (
             b"distance,delay,hour,carrier\n1,2,3,UA\n1,2,noon,UA\n",
             "has 'noon' in column 'hour', expected int32",
         ),
-        ("a.csv", b"distance,delay,hour\n1,2,3\n", "feature column 'carrier' of type string is missing"),
-        ("a.csv", b"distance,delay,hour,carrier,hour\n1,2,3,x,3\n", "column 'hour' appears more than once"),
-        ("a.csv", b"", "DATA: 1 of 1 objects failed: object 'a.csv' is empty (0 bytes)"),
-        ("a.csv", b"PAR1PAR1", "object 'a.csv' is not CSV as its name says, it looks like Parquet"),
-        (
-            "a.parquet",
+        "no-carrier.csv": (b"distance,delay,hour\n1,2,3\n", "feature column 'carrier' of type string is missing"),
+        "twice.csv": (b"distance,delay,hour,carrier,hour\n1,2,3,x,3\n", "column 'hour' appears more than once"),
+        "empty.csv": (b"", "object 'empty.csv' is empty (0 bytes)"),
+        "parquet.csv": (b"PAR1PAR1", "object 'parquet.csv' is not CSV as its name says, it looks like Parquet"),
+        "csv.parquet": (
             b"distance\n1\n",
-            "object 'a.parquet' is not Parquet as its name says, it looks like something else",
+            "object 'csv.parquet' is not Parquet as its name says, it looks like something else",
         ),
-    ],
-)
-def test_what_is_wrong_with_an_object_is_said(
-    job: JobFolder, pipeline: Any, key: str, content: bytes, why: str
-) -> None:
-    job.add_model("late", joblib_saver(pipeline), features=FEATURES)
-    job.add_object(key, content)
+    }
+    for key, (content, _) in problems.items():
+        job.add_object(key, content)
     job.write_spec()
-    assert job.run().returncode == 1
-    assert why in job.message
+
+    ended = job.run()
+
+    assert ended.returncode == 1
+    assert job.message.startswith("DATA: 6 of 6 objects failed: ")
+    reasons = failure_reasons(ended)
+    assert set(reasons) == set(problems)
+    for key, (_, reason) in problems.items():
+        assert reason in reasons[key]
     assert not [path for path in Path(job.paths.predictions).rglob("*") if path.is_file()]
 
 
-def test_models_that_cannot_share_a_reading_are_named(job: JobFolder, pipeline: Any) -> None:
+def test_models_with_conflicting_inputs_are_refused(job: JobFolder, pipeline: Any) -> None:
     job.add_model("late", joblib_saver(pipeline), features=FEATURES)
     other = [*FEATURES[:2], Feature("hour", "int64"), FEATURES[3]]
     job.add_model("other", joblib_saver(pipeline), features=other)
@@ -134,7 +135,7 @@ def test_models_that_cannot_share_a_reading_are_named(job: JobFolder, pipeline: 
     assert "column 'hour' is int32 for model 'late' and int64 for 'other'" in job.message
 
 
-def test_bad_rows_of_text_go_to_quarantine_with_their_text(job: JobFolder, pipeline: Any) -> None:
+def test_bad_text_rows_are_quarantined_with_their_text(job: JobFolder, pipeline: Any) -> None:
     job.add_model("late", joblib_saver(pipeline), features=FEATURES, tolerated_quarantine_fraction=0.5)
     flights = make_flights(1_000, seed=8)
     lines = text_of(flights, "a.csv").splitlines(keepends=True)

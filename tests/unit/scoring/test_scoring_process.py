@@ -1,4 +1,4 @@
-"""`python -m scoring` as a process on really trained models: the answers, and what is left behind."""
+"""`python -m scoring` on trained models: its predictions, and the files that it leaves."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def add_classifier(job: JobFolder, classifier: xgboost.XGBClassifier, model_id: 
     )
 
 
-def test_each_row_gets_what_the_model_itself_predicts(
+def test_each_row_gets_the_models_own_prediction(
     job: JobFolder, classifier: xgboost.XGBClassifier, pipeline: object
 ) -> None:
     add_classifier(job, classifier, method="predict_proba")
@@ -93,9 +93,8 @@ def test_workers_threads_and_batches_change_no_prediction(tmp_path: Path, traini
     outputs = []
     for name, arguments, batch_rows in (
         ("one", ("--workers", "1", "--cores", "1"), 65_536),
-        ("two", ("--workers", "2", "--cores", "2"), 65_536),
+        ("workers", ("--workers", "2", "--cores", "2"), 512),
         ("threads", ("--workers", "1", "--cores", "3"), 512),
-        ("batches", ("--workers", "1", "--cores", "1"), 512),
     ):
         job = JobFolder(tmp_path / name)
         job.add_model(
@@ -108,9 +107,8 @@ def test_workers_threads_and_batches_change_no_prediction(tmp_path: Path, traini
         job.score(*arguments)
         outputs.append(job)
 
-    one, two, threads, batches = outputs
-    assert one.files() == two.files()
-    assert threads.files() == batches.files()
+    one, workers, threads = outputs
+    assert workers.files() == threads.files()
     for key in ("0.parquet", "1.parquet", "2.parquet"):
         for model_id in ("forest", "boosted"):
             assert one.output(model_id, key).equals(threads.output(model_id, key), check_metadata=True)
@@ -120,9 +118,7 @@ def test_workers_threads_and_batches_change_no_prediction(tmp_path: Path, traini
         np.testing.assert_array_equal(one.output("forest", key)["prediction"], expected)
 
 
-def test_columns_pass_through_with_their_types_values_and_metadata(
-    job: JobFolder, classifier: xgboost.XGBClassifier
-) -> None:
+def test_columns_keep_types_values_and_metadata(job: JobFolder, classifier: xgboost.XGBClassifier) -> None:
     frame = make_flights(5, 1)
     nested = pa.array([[{"a": 1, "b": "x"}], None, [], [{"a": None, "b": None}], [{"a": 2, "b": "y"}]])
     table = pa.Table.from_pandas(frame)
@@ -150,7 +146,7 @@ def test_columns_pass_through_with_their_types_values_and_metadata(
         source = file.read()
     kept = scored.select(source.column_names)
     assert kept.schema.types == source.schema.types
-    # As text, because NaN is not equal to NaN, and -0.0 is equal to 0.0.
+    # As text, because NaN != NaN and -0.0 == 0.0.
     assert repr(kept.to_pylist()) == repr(source.to_pylist())
     assert scored.schema.metadata[b"owner"] == b"someone"
     for name in extra:
@@ -160,7 +156,7 @@ def test_columns_pass_through_with_their_types_values_and_metadata(
     assert scored.to_pandas()["prediction"].tolist() == classifier.predict(frame[NUMBERS]).tolist()
 
 
-def test_keys_alone_when_the_record_asks_for_them(job: JobFolder, classifier: xgboost.XGBClassifier) -> None:
+def test_record_can_ask_for_key_columns_only(job: JobFolder, classifier: xgboost.XGBClassifier) -> None:
     add_classifier(job, classifier, columns="keys", key_columns=("flight_id",), output_columns=("is_late",))
     frame = make_flights(50, 3).set_index("carrier")
     job.add_object("a.parquet", frame)
@@ -173,7 +169,7 @@ def test_keys_alone_when_the_record_asks_for_them(job: JobFolder, classifier: xg
     assert scored["flight_id"].tolist() == frame["flight_id"].tolist()
 
 
-def test_an_object_without_rows_gives_an_output_and_a_marker(
+def test_object_without_rows_gives_an_output_and_a_marker(
     job: JobFolder, classifier: xgboost.XGBClassifier, pipeline: object
 ) -> None:
     add_classifier(job, classifier)
@@ -191,7 +187,7 @@ def test_an_object_without_rows_gives_an_output_and_a_marker(
         assert job.marker(model_id, "none.parquet").rows_in == 0
 
 
-def test_an_instance_without_objects_succeeds(job: JobFolder, classifier: xgboost.XGBClassifier) -> None:
+def test_instance_without_objects_succeeds(job: JobFolder, classifier: xgboost.XGBClassifier) -> None:
     add_classifier(job, classifier)
     path = job.add_object("elsewhere.parquet", make_flights(3, 3))
     job.write_spec()
@@ -203,8 +199,8 @@ def test_an_instance_without_objects_succeeds(job: JobFolder, classifier: xgboos
     assert job.files() == {}
 
 
-def test_memory_is_bounded_by_batches_and_not_by_the_object(job: JobFolder, classifier: xgboost.XGBClassifier) -> None:
-    """1.2 million rows with 30 columns are 280 MB decoded; the peak stays far below libraries + object."""
+def test_memory_is_bounded_by_batches_not_by_objects(job: JobFolder, classifier: xgboost.XGBClassifier) -> None:
+    """1.2 million rows of 30 columns are 280 MB; the peak stays far below libraries + object."""
     random = np.random.default_rng(0)
     group = pa.Table.from_pandas(make_flights(60_000, 1), preserve_index=False)
     for index in range(24):

@@ -1,7 +1,7 @@
-"""Custom code of an artifact: `code/inference.py`, by SageMaker's convention, where the model's record allows it.
+"""Scores with an artifact's `code/inference.py`, if the model's record allows it.
 
-Any of `model_fn`, `input_fn`, `predict_fn` and `output_fn` may be there; what is not there is done as for every other
-model. docs/learn/custom-code.md says what each of them gets.
+The code may define any of `model_fn`, `input_fn`, `predict_fn` and `output_fn`; the missing steps
+are done as for any other model. docs/learn/custom-code.md describes their arguments.
 """
 
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-# First of all: XGBoost and LightGBM are imported without scikit-learn where it is not there yet, and then their
-# wrappers, which custom code is likely to use, do not work.
+# First, because the wrappers of XGBoost and LightGBM, which custom code is likely to use, work only
+# if scikit-learn was imported before them (see lazy_imports).
 import sklearn.base  # noqa: F401
 
 from contract.catalog.model_spec import ModelSpec
@@ -18,9 +18,9 @@ from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import loader_of
-from scoring.models.custom_code.archived_code import CODE_FILE, archive_root
+from scoring.models.custom_code import CODE_FILE, archive_root
 from scoring.models.custom_code.custom_module import CustomModule, import_custom_module
-from scoring.models.custom_code.payloads import read_answer, write_request
+from scoring.models.custom_code.payloads import read_response, write_request
 
 
 def load(spec: ModelSpec, path: Path) -> "CustomModel":
@@ -48,10 +48,10 @@ def load(spec: ModelSpec, path: Path) -> "CustomModel":
 
 
 class CustomModel:
-    """The steps of the artifact's own code, one after the other."""
+    """Predicts with the functions of the artifact's code."""
 
     concurrent = False
-    """Nobody said that this code may run in several threads at once."""
+    """Unknown code may not be thread-safe."""
 
     def __init__(self, spec: ModelSpec, code: CustomModule, model: Any) -> None:
         self.native = model
@@ -59,12 +59,12 @@ class CustomModel:
         self._code = code
         if code.predict_fn is None and not callable(getattr(model, spec.method, None)):
             raise ModelError(
-                f"model {spec.model_id!r}: what its model_fn gave, a {type(model).__name__}, has no {spec.method}: "
+                f"model {spec.model_id!r}: its model_fn returned a {type(model).__name__}, which has no {spec.method}: "
                 "write predict_fn, or choose another method in the record"
             )
         names = spec.output_types or ("double",) * max(1, len(spec.output_columns))
         types = [pa.float64() if name == "double" else pa.type_for_alias(name) for name in names]
-        # Only the record can say what unknown code predicts, and an object without rows has the same columns.
+        # Only the record can tell the columns of unknown code, which objects without rows need too.
         self.outputs = output_fields(spec, types, None)
         used = ", ".join(code.found)
         self.notes: tuple[str, ...] = (f"predicted by {used} of the artifact's own {CODE_FILE}",)
@@ -80,4 +80,4 @@ class CustomModel:
             prediction = getattr(self.native, spec.method)(data)
         if code.output_fn is not None:
             prediction = code.output_fn(prediction, spec.accept)
-        return read_answer(prediction, spec.accept, batch.rows, len(self.outputs))
+        return read_response(prediction, spec.accept, batch.rows, len(self.outputs))

@@ -1,4 +1,4 @@
-"""Imports an artifact's `code/inference.py`, once it is clear that it can work here."""
+"""Imports an artifact's `code/inference.py` after checking its requirements."""
 
 import importlib.util
 import itertools
@@ -17,12 +17,15 @@ from scoring.errors import ModelError, ScoringError, one_line
 _FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn")
 _numbers = itertools.count(1)
 _owners: dict[str, tuple[str, Path]] = {}
-"""Which model's code the modules beside an inference.py came from: several models of a job share the interpreter."""
+"""Model and folder that each module next to an inference.py came from.
+
+All models of a job share the interpreter.
+"""
 
 
 @dataclass(frozen=True)
 class CustomModule:
-    """The functions that the artifact's code has."""
+    """The functions of an artifact's code; None for those that it does not define."""
 
     model_fn: Callable[..., Any] | None
     input_fn: Callable[..., Any] | None
@@ -35,14 +38,16 @@ class CustomModule:
 
 
 def import_custom_module(spec: ModelSpec, root: Path) -> CustomModule:
-    """Run the module.
+    """Import the module of an unpacked artifact.
 
-    Raises ModelError when it needs packages that the image lacks, fails, or has none of the functions.
+    Raises:
+        ModelError: It needs packages that the image lacks, fails, or defines none of the functions.
     """
     folder = root / "code"
     _check_requirements(spec, folder / "requirements.txt")
     _claim_names(spec, folder)
-    # As SageMaker does: what lies beside inference.py can be imported, and wins over packages of the same name.
+    # As in SageMaker, modules next to inference.py can be imported and hide packages of the same
+    # name.
     sys.path.insert(0, str(folder))
     module = _run(spec, folder / "inference.py")
     found = {name: getattr(module, name, None) for name in _FUNCTIONS}
@@ -62,7 +67,7 @@ def import_custom_module(spec: ModelSpec, root: Path) -> CustomModule:
 
 
 def _run(spec: ModelSpec, file: Path) -> ModuleType:
-    # Under a name of its own: each model of a job has an "inference".
+    # A unique name, because each model of a job may have an "inference".
     name = f"fleetscore_custom_code_{next(_numbers)}"
     described = importlib.util.spec_from_file_location(name, file)
     assert described is not None and described.loader is not None  # noqa: S101, PT018 - a .py file always has one
@@ -72,17 +77,19 @@ def _run(spec: ModelSpec, file: Path) -> ModuleType:
         described.loader.exec_module(module)
     except ScoringError:
         raise
-    # It may raise anything, and may even call sys.exit.
+    # BaseException: the code may even call sys.exit.
     except BaseException as error:
         raise ModelError(
-            f"model {spec.model_id!r}: its code/inference.py cannot be imported ({one_line(error)}): it has the "
-            "packages of the image and what lies beside it in code/, and no network"
+            f"model {spec.model_id!r}: its code/inference.py cannot be imported ({one_line(error)}): it can "
+            "use the packages of the image and the modules in code/, but no network"
         ) from error
     return module
 
 
 def _claim_names(spec: ModelSpec, folder: Path) -> None:
-    """Refuse modules of the same name in the code of two models: the second would silently get the first one's."""
+    """Refuse two models whose code has modules of the same name:
+    the second would silently import the first one's.
+    """
     names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     names -= {"inference", "code"}
     for name in sorted(names):
@@ -90,12 +97,12 @@ def _claim_names(spec: ModelSpec, folder: Path) -> None:
         if place != folder:
             raise ModelError(
                 f"model {spec.model_id!r}: its code/ has a module {name!r}, and so has model {owner!r} of the same "
-                "job: give them names of their own, or score these models in jobs of their own (models_per_job 1)"
+                "job: rename one of them, or score these models in separate jobs (models_per_job 1)"
             )
 
 
 def _check_requirements(spec: ModelSpec, file: Path) -> None:
-    """A job has no network, so nothing can be installed: what is required must be in the image."""
+    """Check that the image has all required packages. A job has no network to install any."""
     if not file.is_file():
         return
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - few artifacts have the file
@@ -113,11 +120,11 @@ def _check_requirements(spec: ModelSpec, file: Path) -> None:
             if not wanted.specifier.contains(found, prereleases=True):
                 missing.append(f"{text} (the image has {found})")
         except InvalidRequirement:
-            missing.append(f"{text} (it is not a package by name)")
+            missing.append(f"{text} (it is not a package name)")
         except metadata.PackageNotFoundError:
             missing.append(f"{text} (the image has none)")
     if missing:
         raise ModelError(
-            f"model {spec.model_id!r}: its code/requirements.txt wants {', '.join(missing)}, and a job has no network "
-            "to install it: add it to an image of your own, vendor it in code/, or drop the line if it is not needed"
+            f"model {spec.model_id!r}: its code/requirements.txt requires {', '.join(missing)}, and a job has no "
+            "network to install it: add it to your own image, vendor it in code/, or drop the line if it is not needed"
         )

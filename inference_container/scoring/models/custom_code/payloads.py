@@ -1,4 +1,6 @@
-"""What custom code's `input_fn` gets and what its `output_fn` may give: the bodies of SageMaker's requests."""
+"""Bodies of SageMaker's requests and responses,
+which custom code's `input_fn` gets and `output_fn` returns.
+"""
 
 import io
 import json
@@ -7,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-_ANSWER_FIELDS = ("predictions", "instances", "outputs", "scores")
-"""Where JSON answers of the usual servers keep their list."""
+_RESPONSE_FIELDS = ("predictions", "instances", "outputs", "scores")
+"""Fields in which common model servers put the list of predictions."""
 
 
 def write_request(frame: Any, content_type: str) -> Any:
-    """A batch as the body of a request.
+    """Return a batch as the body of a request.
 
-    `text/csv` without a header and with empty cells for nulls, as Batch Transform sends it; `application/json` as a
-    list of rows; `application/x-npy` as a matrix of float64.
+    `text/csv` has no header and empty cells for nulls, as in Batch Transform; `application/json` is
+    a list of rows; `application/x-npy` a matrix of float64.
     """
     if content_type == "application/json":
         return json.dumps(frame.astype(object).where(frame.notna(), None).to_numpy().tolist())
@@ -26,24 +28,25 @@ def write_request(frame: Any, content_type: str) -> Any:
     return frame.to_csv(header=False, index=False)
 
 
-def read_answer(answer: Any, accept: str, rows: int, columns: int) -> Any:
-    """Rows by output columns, out of what `output_fn` or `predict_fn` gave.
+def read_response(response: Any, accept: str, rows: int, columns: int) -> Any:
+    """Return an array of rows by output columns from the result of `output_fn` or `predict_fn`.
 
-    Arrays, DataFrames, Series and lists are taken as they are; text and bytes are read as `accept`, or as the content
-    type that comes with them (a pair, or an object with `response` and `mimetype`).
+    Arrays, DataFrames, Series and lists are used as they are. Text and bytes are parsed as content
+    type `accept`, or as the type that comes with them, in a pair or in an object with `response`
+    and `mimetype`.
     """
-    if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], str):
-        answer, accept = answer
-    elif hasattr(answer, "response") and hasattr(answer, "mimetype"):
-        answer, accept = answer.response, str(answer.mimetype)
-        if isinstance(answer, (list, tuple)) and len(answer) == 1:
-            answer = answer[0]
-    if isinstance(answer, (str, bytes, bytearray)):
-        answer = _parse(answer, accept.partition(";")[0].strip().lower())
-    if isinstance(answer, Mapping):
-        answer = _list_of(answer)
-    array = np.asarray(answer.to_numpy() if hasattr(answer, "to_numpy") else answer)
-    # A list of one-element lists, or one row for a batch of one: the shape that was meant is clear.
+    if isinstance(response, tuple) and len(response) == 2 and isinstance(response[1], str):
+        response, accept = response
+    elif hasattr(response, "response") and hasattr(response, "mimetype"):
+        response, accept = response.response, str(response.mimetype)
+        if isinstance(response, (list, tuple)) and len(response) == 1:
+            response = response[0]
+    if isinstance(response, (str, bytes, bytearray)):
+        response = _parse(response, accept.partition(";")[0].strip().lower())
+    if isinstance(response, Mapping):
+        response = _list_of(response)
+    array = np.asarray(response.to_numpy() if hasattr(response, "to_numpy") else response)
+    # A list of one-element lists, or a single row for a batch of one: the intended shape is clear.
     if array.ndim <= 2 and array.size == rows * columns and (columns == 1 or (array.ndim == 1 and rows == 1)):
         return array.reshape(rows, columns)
     return array
@@ -65,13 +68,13 @@ def _parse(body: str | bytes | bytearray, content_type: str) -> Any:
     )
 
 
-def _list_of(answer: Mapping[Any, Any]) -> Any:
-    for name in _ANSWER_FIELDS:
-        if name in answer:
-            return answer[name]
+def _list_of(response: Mapping[Any, Any]) -> Any:
+    for name in _RESPONSE_FIELDS:
+        if name in response:
+            return response[name]
     raise ValueError(
-        f"output_fn gave a JSON object with {sorted(map(str, answer))}, expected a list, or one of "
-        f"{', '.join(_ANSWER_FIELDS)} with it"
+        f"output_fn gave a JSON object with {sorted(map(str, response))}, expected a list, or one of "
+        f"{', '.join(_RESPONSE_FIELDS)} with it"
     )
 
 

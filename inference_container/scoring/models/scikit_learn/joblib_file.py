@@ -1,4 +1,4 @@
-"""scikit-learn estimators and pipelines that joblib saved."""
+"""Loads scikit-learn estimators and pipelines saved by joblib."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import check_features
-from scoring.models.scikit_learn.library import expect_matrix_without_names, sklearn, takes_matrix, walks_rows
+from scoring.models.scikit_learn.library import accepts_matrix, ignore_missing_names, iterates_rows, sklearn
 
 _TYPES_BY_KIND = {"i": pa.int64(), "u": pa.uint64(), "f": pa.float64(), "b": pa.bool_()}
 
@@ -22,7 +22,7 @@ def load(spec: ModelSpec, path: Path) -> "SklearnModel":
 
 
 class SklearnModel:
-    """An estimator, and the form in which it takes its input: named columns if it was trained on such."""
+    """An estimator; it gets named columns if it was trained on them, else a matrix."""
 
     notes: tuple[str, ...] = ()
 
@@ -39,15 +39,16 @@ class SklearnModel:
         if names is None and texts:
             raise ModelError(
                 f"model {spec.model_id!r}: it was trained without column names and so takes a matrix of numbers, but "
-                f"its record declares {texts} as string: train it on a DataFrame, or encode these columns before"
+                f"its record declares {texts} as string: train it on a DataFrame, or encode these columns beforehand"
             )
         types = {feature.type for feature in spec.features}
-        # A frame of one type of float is one block, and what a model makes of it is the block alone.
-        self._without_names = names is not None and types in ({"double"}, {"float"}) and takes_matrix(estimator)
+        # pandas stores a frame of a single float type as one matrix, which is all that such a model
+        # uses.
+        self._without_names = names is not None and types in ({"double"}, {"float"}) and accepts_matrix(estimator)
         self._named = names is not None and not self._without_names
-        self._by_rows = walks_rows(estimator)
-        # Each of some hundred trees is called by itself: a twentieth of the time with a usual batch of 30 features.
-        self.dear_calls = self._by_rows
+        self._by_rows = iterates_rows(estimator)
+        # Each of some hundred trees is called separately: 5 % of the time of a default batch.
+        self.high_call_overhead = self._by_rows
         single = all(feature.type == "float" for feature in spec.features)
         self._dtype: type[np.floating[Any]] = np.float32 if single else np.float64
         self._predict = getattr(estimator, spec.method)
@@ -55,13 +56,14 @@ class SklearnModel:
         self.outputs = output_fields(spec, *_outputs(spec, estimator))
 
     def predict(self, batch: FeatureBatch) -> Any:
-        # A model may carry n_jobs from its training: cores are shared out by the supervisor, and sums over trees that
-        # threads finish in any order would not be the same from run to run.
+        # Sequential, even if the model was trained with n_jobs: the supervisor distributes the
+        # cores, and sums over trees in the order in which threads finish would differ between
+        # attempts.
         with joblib.parallel_config(backend="sequential"):
             if self._named:
                 return self._predict(batch.frame())
             if self._without_names:
-                expect_matrix_without_names()
+                ignore_missing_names()
                 if not self._by_rows:
                     return self._predict(batch.block(self._dtype))
             return self._predict(batch.matrix(self._dtype, read_only=self.concurrent))
@@ -74,9 +76,9 @@ def _steps(estimator: Any) -> list[Any]:
 
 
 def _outputs(spec: ModelSpec, estimator: Any) -> tuple[list[pa.DataType], list[object] | None]:
-    """Types of the prediction columns and labels to tell them apart.
+    """Return the types of the prediction columns, and their labels if there are several.
 
-    They must be known before a row is predicted: an object without rows has the same columns as any other.
+    They are determined without a prediction, because an object without rows needs the same columns.
     """
     classes = getattr(estimator, "classes_", None)
     if spec.method == "predict":
@@ -90,7 +92,8 @@ def _outputs(spec: ModelSpec, estimator: Any) -> tuple[list[pa.DataType], list[o
     labels = list(classes) if single and classes is not None else []
     if spec.method == "decision_function":
         named = len(spec.output_columns)
-        # One column for two classes; one against one gives a column for each pair, which only the record can name.
+        # Two classes give one column; one-vs-one gives a column per pair, which only the record can
+        # name.
         if len(labels) < 3 or named not in (0, len(labels)):
             return [pa.float64()] * max(1, named), None
     return [pa.float64()] * len(labels), labels
@@ -100,14 +103,14 @@ def _label_outputs(spec: ModelSpec, estimator: Any, classes: Any) -> tuple[list[
     if isinstance(classes, list):
         return [_label_type(part) for part in classes], list(range(len(classes)))
     kind = pa.float64()
-    # A class with a predict of its own need not be built on scikit-learn's, and then cannot be asked what it is.
+    # A class that does not derive from scikit-learn's has no tags that tell its kind.
     if not hasattr(estimator, "__sklearn_tags__"):
         kind = kind if classes is None else _label_type(classes)
     elif classes is not None and sklearn.base.is_classifier(estimator):
         kind = _label_type(classes)
     elif sklearn.base.is_outlier_detector(estimator) or sklearn.base.is_clusterer(estimator):
         kind = pa.int64()
-    # Only the record can say that a model predicts several targets.
+    # Only the record can tell that a model predicts several targets.
     return [kind] * max(1, len(spec.output_columns)), None
 
 

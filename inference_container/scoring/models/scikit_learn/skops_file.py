@@ -1,7 +1,7 @@
-"""scikit-learn estimators and pipelines that skops saved: a format that runs no code of the artifact.
+"""Loads scikit-learn estimators and pipelines saved by skops, without running code of the artifact.
 
-A skops file names the types that it holds. Those that skops knows are built; any other is refused unless the model's
-record names it, because building it may run code.
+A skops file names the types that it holds. Types unknown to skops are refused unless the model's
+record trusts them, because constructing them may run code.
 """
 
 from collections.abc import Collection
@@ -15,23 +15,26 @@ from scoring.errors import ModelError
 from scoring.models.scikit_learn.joblib_file import SklearnModel
 
 _HARMLESS = frozenset({"numpy.dtype"})
-"""Which skops asks about although it only reads the type of an empty array. Every SimpleImputer has one."""
+"""Types that skops does not trust although they run no code.
+
+Every SimpleImputer holds a numpy.dtype.
+"""
 
 
 def load(spec: ModelSpec, path: Path) -> SklearnModel:
     if untrusted := untrusted_types(path, spec.trusted_types):
         raise ModelError(
-            f"model {spec.model_id!r}: {spec.model_file!r} holds types that skops does not trust: {untrusted}: look at "
-            "what they are, then name them in trusted_types in the model's record, or build the model without them"
+            f"model {spec.model_id!r}: {spec.model_file!r} holds types that skops does not trust: {untrusted}: check "
+            "what they do, then name them in trusted_types in the model's record, or build the model without them"
         )
     return SklearnModel(spec, read(path))
 
 
 def untrusted_types(path: Path, trusted: Collection[str]) -> list[str]:
-    """Types of a file that neither skops nor the record trusts."""
+    """Return the types in a file that neither skops nor the record trusts."""
     return sorted(set(skops.io.get_untrusted_types(file=path)) - set(trusted) - _HARMLESS)
 
 
 def read(path: Path) -> Any:
-    """Build what a file holds, once it is clear that each of its types is trusted."""
+    """Load a file all of whose types are trusted."""
     return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))

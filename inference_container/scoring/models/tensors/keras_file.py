@@ -1,9 +1,9 @@
-"""Models of Keras 3 in its own `.keras` file: predictions are what the model gives for inference."""
+"""Loads `.keras` files of Keras 3; predictions are the model's outputs in inference mode."""
 
 from pathlib import Path
 from typing import Any
 
-# First, because it chooses Keras's backend.
+# First, because it sets Keras's backend.
 import scoring.models.tensors.tensorflow_library as library
 
 import keras  # isort: skip
@@ -13,7 +13,7 @@ from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError, one_line
 from scoring.models.adaptive_batches import AdaptiveModel
 
-_WAY_OUT = (
+_REMEDY = (
     "save it as a SavedModel, which holds the computation and not the classes: model.export(folder), then register it "
     "with format 'tensorflow-savedmodel'"
 )
@@ -21,34 +21,37 @@ _WAY_OUT = (
 
 def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
     try:
-        # Safe mode: no Lambda layer and nothing else that is Python code gets run.
-        model = keras.saving.load_model(_with_ending(path), compile=False, safe_mode=True)
+        # Safe mode runs no Python code from the file, such as Lambda layers.
+        model = keras.saving.load_model(_with_suffix(path), compile=False, safe_mode=True)
     except (ValueError, TypeError) as error:
         text = str(error)
         if "safe_mode" in text or "unsafe_deserialization" in text:
             raise ModelError(
                 f"model {spec.model_id!r}: {spec.model_file!r} has a Lambda layer or other Python code in it, which is "
-                f"not run: {_WAY_OUT}"
+                f"not run: {_REMEDY}"
             ) from error
         if "Could not locate" in text or "could not be deserialized" in text:
             reason = text[text.rfind("Could not locate") :].partition(". ")[0] if "Could not locate" in text else ""
             raise ModelError(
-                f"model {spec.model_id!r}: {spec.model_file!r} has layers or functions of its own "
-                f"({reason or one_line(error)[:200]}), whose code is not in the file: {_WAY_OUT}"
+                f"model {spec.model_id!r}: {spec.model_file!r} has custom layers or functions "
+                f"({reason or one_line(error)[:200]}), whose code is not in the file: {_REMEDY}"
             ) from error
         raise
     inputs = getattr(model, "inputs", None)
     if not inputs:
         raise ModelError(
             f"model {spec.model_id!r}: {spec.model_file!r} does not know its inputs: build it as a functional or "
-            f"Sequential model with keras.Input, or {_WAY_OUT}"
+            f"Sequential model with keras.Input, or {_REMEDY}"
         )
     specs = [tf.TensorSpec(item.shape, item.dtype, _input_name(item)) for item in inputs]
     return library.tensor_model(spec, specs, _function(model, specs), model)
 
 
 def _function(model: Any, specs: list[Any]) -> Any:
-    """The model as one graph: layer by layer from Python it would hold the interpreter for most of the time."""
+    """Compile the model to one graph.
+
+    Run layer by layer, it would hold the interpreter lock most of the time.
+    """
     structure = model.input if len(specs) > 1 else None
 
     def predict(**tensors: Any) -> Any:
@@ -63,8 +66,8 @@ def _input_name(item: Any) -> str:
     return str(item.name)
 
 
-def _with_ending(path: Path) -> Path:
-    """The file under a name that Keras reads: it goes by the ending."""
+def _with_suffix(path: Path) -> Path:
+    """Link the file under a name with the suffix that Keras requires."""
     if path.suffix == ".keras":
         return path
     named = path.with_name(f"{path.name}.keras")

@@ -1,4 +1,6 @@
-"""What models of tensors take and give: decided by their own signature and by a trial, and held against the record."""
+"""Models whose inputs and outputs are tensors:
+their signature and a trial run are checked against the record.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,18 +17,21 @@ from scoring.errors import ModelError, ScoringError, one_line
 
 Array = npt.NDArray[Any]
 Tensors = Array | dict[str, Array]
-"""One matrix of rows by features, or a tensor a feature by name."""
+"""One matrix of rows by features, or a tensor per feature by name."""
 Call = Callable[[Tensors], Mapping[str, Array]]
-"""Runs the model. A single output has the name ''."""
+"""Runs the model and returns its outputs by name; a single output has the name ''."""
 
 _TRIAL_ROWS = 4
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5
-"""Other batches give other last digits; more than that is another prediction."""
+"""Tolerance for differences between batches, which may affect the last digits only."""
 
 
 @dataclass(frozen=True)
 class TensorInput:
-    """One input as the model's signature has it. None: not known, or any number; `object` stands for text."""
+    """An input in the model's signature.
+
+    A shape or size of None is unknown or arbitrary; dtype `object` means text.
+    """
 
     name: str
     shape: tuple[int | None, ...] | None
@@ -38,17 +43,20 @@ class TensorInput:
 
     @property
     def is_column(self) -> bool:
-        """One value a row: of shape (rows) or (rows, 1)."""
+        """Whether it takes one value per row, in the shape (rows) or (rows, 1)."""
         return self.shape is not None and (
             len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] in (1, None))
         )
 
 
 class Inputs:
-    """How a batch becomes the model's tensors.
+    """Converts batches to the model's input tensors.
 
-    A single input of two dimensions takes the features as one matrix, in the record's order; otherwise each input is
-    the feature of the same name. Raises ModelError when the signature and the record do not fit.
+    A single input of two dimensions gets all features as one matrix, in the record's order.
+    Otherwise each input gets the feature of the same name.
+
+    Raises:
+        ModelError: The signature contradicts the record.
     """
 
     def __init__(self, spec: ModelSpec, inputs: Sequence[TensorInput]) -> None:
@@ -71,26 +79,32 @@ class Inputs:
             raise ModelError(
                 f"model {spec.model_id!r}: it takes {', '.join(map(str, inputs)) or 'nothing'}, its record has "
                 f"{len(names)} features {names}: expected one input of two dimensions (rows by features), or one input "
-                "a feature by its name; correct features in the record, or export the model so"
+                "per feature, of the same name; correct features in the record, or export the model so"
             )
 
-    def of(self, batch: FeatureBatch) -> Tensors:
-        """The batch as tensors. Raises ModelError for nulls where the model takes whole numbers or text."""
+    def convert(self, batch: FeatureBatch) -> Tensors:
+        """Convert a batch to tensors.
+
+        Raises:
+            ModelError: There are nulls where the model takes whole numbers or text.
+        """
         if self._matrix is not None:
             dtype = self._matrix.dtype
             if dtype.kind == "f":
                 return batch.matrix(np.float64 if dtype == np.float64 else np.float32).astype(dtype, copy=False)
             columns = [self._numbers(*pair, dtype) for pair in zip(batch.names, batch.arrays, strict=True)]
             return np.column_stack(columns)
-        assert self._columns is not None  # noqa: S101 - one of the two
+        assert self._columns is not None  # noqa: S101 - either is set
         return {
             name: self._column(name, array, self._columns[name])
             for name, array in zip(batch.names, batch.arrays, strict=True)
         }
 
-    def gaps(self) -> Tensors | None:
-        """One row with a null in every feature where that is NaN; None when there is no such feature."""
-        rows = self.trial(1)
+    def null_row(self) -> Tensors | None:
+        """Return a row with NaN in every nullable floating-point feature;
+        None without such a feature.
+        """
+        rows = self.trial_rows(1)
         names = [feature.name for feature in self._spec.features]
         nullable = [feature.name for feature in self._spec.features if feature.nullable]
         if not isinstance(rows, dict):
@@ -102,8 +116,8 @@ class Inputs:
             return None
         return rows if self._matrix is None else np.concatenate([rows[name] for name in names], axis=1)
 
-    def trial(self, rows: int) -> Tensors:
-        """Rows that any model should take: small numbers from 0, empty texts."""
+    def trial_rows(self, rows: int) -> Tensors:
+        """Return rows that any model should accept: floats between 0 and 1, zeros, empty texts."""
         random = np.random.default_rng(0)
 
         def values(dtype: "np.dtype[Any]", *shape: int) -> Array:
@@ -126,7 +140,7 @@ class Inputs:
         if texts or self._matrix.dtype.kind not in "fiub":
             raise ModelError(
                 f"model {self._spec.model_id!r}: it takes {self._matrix}, one matrix of numbers, and its record "
-                f"declares {texts} as string: encode text as numbers before, or give the model one input a feature"
+                f"declares {texts} as string: encode text as numbers beforehand, or give the model an input per feature"
             )
 
     def _check_kinds(self) -> None:
@@ -151,7 +165,9 @@ class Inputs:
         return values.reshape(-1, 1) if _rank(tensor) == 2 else values
 
     def _numbers(self, name: str, array: pa.Array, dtype: "np.dtype[Any]") -> Array:
-        """Whole numbers or booleans, each as it is: a value that does not fit is refused by Arrow's cast."""
+        """Convert to whole numbers or booleans without loss;
+        Arrow's cast refuses values out of range.
+        """
         self._refuse_nulls(name, array, dtype)
         if dtype.kind == "b":
             return np.array(array.to_pylist(), dtype=bool)
@@ -167,11 +183,11 @@ class Inputs:
 
 
 class TensorModel:
-    """A model that takes and gives tensors, tried out when it is loaded.
+    """A model on tensors, which is run on trial rows when it is loaded.
 
-    The trial tells the outputs, also where a file does not say them, and refuses a model that would score wrongly
-    without an error: one that gives other predictions each time (dropout left on), or whose prediction of a row
-    depends on the rows beside it (batch normalization left in training).
+    The trial finds the outputs, which not every file declares. It also refuses models that would
+    silently predict wrong values: those whose predictions are random (dropout left on), or depend
+    on the other rows of the batch (batch normalization left in training mode).
     """
 
     def __init__(self, spec: ModelSpec, inputs: Inputs, call: Call, *, concurrent: bool, native: Any = None) -> None:
@@ -180,35 +196,37 @@ class TensorModel:
         self._call = call
         self.concurrent = concurrent
         self.native = native
-        self.outputs = _output_fields(spec, self._try_out())
-        self.notes: tuple[str, ...] = self._note_gaps()
+        self.outputs = _output_fields(spec, self._run_trial())
+        self.notes: tuple[str, ...] = self._note_nulls()
 
     def predict(self, batch: FeatureBatch) -> Any:
-        outputs = list(self._call(self._inputs.of(batch)).values())
+        outputs = list(self._call(self._inputs.convert(batch)).values())
         if len(outputs) == 1:
             return outputs[0]
         return np.column_stack([array.reshape(len(array), -1) for array in outputs])
 
-    def _note_gaps(self) -> tuple[str, ...]:
-        """Whether nulls come out as if they were numbers, which nobody would see in a prediction."""
-        rows = self._inputs.gaps()
+    def _note_nulls(self) -> tuple[str, ...]:
+        """Return a note if the model predicts numbers for nulls,
+        which the predictions would not show.
+        """
+        rows = self._inputs.null_row()
         if rows is None:
             return ()
         try:
             outputs = self._call(rows).values()
-        # A model that refuses NaN is no reason not to load it: rows with nulls are then bad rows.
+        # A model may refuse NaN; rows with nulls are then rejected.
         except Exception:
             return ()
         if any(array.dtype.kind == "f" and np.isnan(array).any() for array in outputs):
             return ()
         note = (
-            "gives predictions also where features are null (NaN): unless it was made for that, declare them nullable: "
+            "predicts numbers also where features are null (NaN): unless it was made for that, declare them nullable: "
         )
-        return (f"{note}false, so that such rows are kept apart",)
+        return (f"{note}false, so that such rows are quarantined",)
 
-    def _try_out(self) -> Mapping[str, Array]:
+    def _run_trial(self) -> Mapping[str, Array]:
         spec = self._spec
-        rows = self._inputs.trial(_TRIAL_ROWS)
+        rows = self._inputs.trial_rows(_TRIAL_ROWS)
         try:
             first, again = self._call(rows), self._call(rows)
             part, _ = self._call(_first(2, rows)), self._call(_first(1, rows))
@@ -224,17 +242,17 @@ class TensorModel:
             if array.ndim not in (1, 2) or len(array) != _TRIAL_ROWS:
                 raise ModelError(
                     f"model {spec.model_id!r}: its {output} has the shape {list(array.shape)} for {_TRIAL_ROWS} rows, "
-                    "expected one value or one list of values a row: let the model flatten it"
+                    "expected one value or one list of values per row: let the model flatten it"
                 )
             if not _same(array, again[name]):
                 raise ModelError(
-                    f"model {spec.model_id!r}: its {output} is another one each time for the same rows: export it for "
+                    f"model {spec.model_id!r}: its {output} differs from call to call for the same rows: export it for "
                     "inference (PyTorch: model.eval() first), without dropout or other random parts"
                 )
             if not _same(array[:2], part[name]):
                 raise ModelError(
-                    f"model {spec.model_id!r}: its {output} for a row depends on the rows beside it: export it for "
-                    "inference (PyTorch: model.eval() first; Keras: training=False), so that batches do not matter"
+                    f"model {spec.model_id!r}: its {output} for a row depends on other rows of the batch: export it "
+                    "for inference (PyTorch: model.eval() first; Keras: training=False), so that batches do not matter"
                 )
         return first
 
@@ -254,10 +272,12 @@ def _same(one: Array, other: Array) -> bool:
 
 
 def _output_fields(spec: ModelSpec, outputs: Mapping[str, Array]) -> tuple[pa.Field, ...]:
-    """A column for each value of a row: `prediction`, or `prediction_<output>`, and `_<i>` for the i-th of several."""
+    """Return a column per value: `prediction` or `prediction_<output>`,
+    with the suffix `_<i>` if there are several.
+    """
     if len({array.dtype.kind == "O" for array in outputs.values()}) > 1:
         raise ModelError(
-            f"model {spec.model_id!r}: it gives text beside numbers ({sorted(outputs)}): export it with one of them"
+            f"model {spec.model_id!r}: it returns both text and numbers ({sorted(outputs)}): export it with one of them"
         )
     labels: list[str] = []
     for name, array in outputs.items():

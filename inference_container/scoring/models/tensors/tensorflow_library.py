@@ -1,4 +1,4 @@
-"""TensorFlow, set up for scoring, and the parts that both of its formats share."""
+"""Configures TensorFlow for scoring, and holds what both of its formats share."""
 
 import contextlib
 import os
@@ -14,33 +14,38 @@ from scoring.errors import ModelError
 from scoring.models.adaptive_batches import AdaptiveModel
 from scoring.models.tensors.tensor_model import Array, Inputs, TensorInput, TensorModel, Tensors
 
-# All of it is read at import. Errors only in the log; Keras on TensorFlow whatever a configuration file says.
+# TensorFlow reads these variables on import: log errors only, and run Keras on TensorFlow despite
+# any configuration file.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"
-# Its own words: "slightly different numerical results due to floating-point round-off errors from different
-# computation orders". An attempt must give what the one before it gave.
+# No oneDNN, whose results vary with the order of computation: every attempt must give the same
+# predictions.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 if find_device() == "cpu":
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 import tensorflow as tf
 
-# Whole batches run beside each other on the budget's threads: one call takes one, and (-1) the caller's own.
+# The budget's threads predict whole batches concurrently, so one call uses one thread, and (-1) the
+# caller's.
 _GPUS = tf.config.list_physical_devices("GPU")
-with contextlib.suppress(RuntimeError):  # custom code of another model has used TensorFlow already, and it is too late
+with contextlib.suppress(RuntimeError):  # custom code of another model has already initialized TensorFlow
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(-1)
     for gpu in _GPUS:
-        # Without it the first worker takes all of the GPU's memory.
+        # Otherwise the first worker allocates all of the GPU's memory.
         tf.config.experimental.set_memory_growth(gpu, True)
 if find_device() == "cuda" and not _GPUS:
     sys.stderr.write("there is a GPU, but this image's TensorFlow cannot use it: scoring on the CPU\n")
 
 
 def tensor_model(spec: ModelSpec, specs: Sequence[Any], run: Any, native: Any) -> AdaptiveModel:
-    """A concrete function as a loaded model: `run` takes keyword arguments named like `specs`, its TensorSpecs.
+    """Wrap a concrete function as a loaded model.
 
-    `native` is kept with it: what the library loaded, which owns the function's variables.
+    Args:
+        specs: The TensorSpecs of the inputs.
+        run: The function; takes keyword arguments named as in `specs`.
+        native: The library's loaded object, which owns the function's variables.
     """
     inputs = [_input(spec, item) for item in specs]
     names = {item.name: item.name for item in inputs}
@@ -51,7 +56,7 @@ def tensor_model(spec: ModelSpec, specs: Sequence[Any], run: Any, native: Any) -
         found = run(**{names[name]: tf.constant(array, kinds[name]) for name, array in given.items()})
         return _outputs(spec, found)
 
-    # One batch at a time on a GPU: several would need the memory of several.
+    # One batch at a time on a GPU, because concurrent batches would multiply its memory.
     return AdaptiveModel(TensorModel(spec, Inputs(spec, inputs), call, concurrent=not _GPUS, native=native))
 
 
@@ -66,17 +71,17 @@ def _numpy(spec: ModelSpec, dtype: Any) -> Any:
         return np.float32
     found = dtype.as_numpy_dtype
     if np.dtype(found).kind not in "fiub":
-        raise ModelError(f"model {spec.model_id!r}: it takes {dtype.name}, expected numbers, truth values or text")
+        raise ModelError(f"model {spec.model_id!r}: it takes {dtype.name}, expected numbers, booleans or text")
     return found
 
 
 def _outputs(spec: ModelSpec, found: Any) -> dict[str, Array]:
-    """The outputs by name; '' for a single one, however the signature calls it."""
+    """Return the outputs by name; a single output is named ''."""
     if not isinstance(found, Mapping):
         items = list(found) if isinstance(found, (tuple, list)) else [found]
         found = {str(number): item for number, item in enumerate(items)}
     if not all(isinstance(item, tf.Tensor) for item in found.values()):
-        raise ModelError(f"model {spec.model_id!r}: it gives other things than dense tensors: let it give such")
+        raise ModelError(f"model {spec.model_id!r}: it returns something other than dense tensors: let it return these")
     arrays = {str(name): _array(item) for name, item in found.items()}
     return dict(zip([""], arrays.values(), strict=True)) if len(arrays) == 1 else arrays
 

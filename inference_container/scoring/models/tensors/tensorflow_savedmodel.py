@@ -1,4 +1,7 @@
-"""TensorFlow's SavedModel: `model_file` is its `saved_model.pb`, and predictions are what its signature gives."""
+"""Loads TensorFlow SavedModels.
+
+`model_file` is the path of `saved_model.pb`, and predictions are the outputs of the signature.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,9 @@ def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
     if path.name != _FILE:
         raise ModelError(
             f"model {spec.model_id!r}: model_file is {spec.model_file!r}, expected the path of {_FILE} in the archive, "
-            f"with the folder variables/ beside it, such as '1/{_FILE}'; correct model_file in the record"
+            f"next to the folder variables/, such as '1/{_FILE}'; correct model_file in the record"
         )
-    # Not by the Keras library: its layers' own code need not be here, the graph is all there is.
+    # Not with Keras, which would need the code of custom layers; the graph is complete.
     saved = tf.saved_model.load(str(path.parent))
     run = _signature(spec, saved.signatures)
     _, named = run.structured_input_signature

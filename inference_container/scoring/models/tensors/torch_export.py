@@ -1,4 +1,4 @@
-"""Programs of `torch.export`, as `torch.export.save` writes them: predictions are what the program gives."""
+"""Loads programs written by `torch.export.save`; predictions are the program's outputs."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from scoring.models.tensors.torch_library import check_file, numpy_dtype, tensor
 def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
     check_file(spec, path)
     device = torch_device()
-    # By the open file: by name it takes only what ends in .pt2.
+    # As an open file, because a path would need the suffix .pt2.
     with path.open("rb") as file:
         program = torch.export.load(file)
     program = move_to_device_pass(program, device)
@@ -30,19 +30,19 @@ def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
         )
     inputs = [TensorInput(name, _shape(value), numpy_dtype(value.dtype)) for name, value in tensors]
     kinds = {value.dtype for _, value in tensors}
-    # Inputs of several kinds come from NumPy as they are.
+    # Inputs of several types are used as NumPy gives them.
     dtype = kinds.pop() if len(kinds) == 1 else None
-    most_rows = _most_rows(program, [value for _, value in tensors])
-    return tensor_model(spec, inputs, program.module(), device, dtype=dtype, most_rows=most_rows)
+    max_rows = _max_rows(program, [value for _, value in tensors])
+    return tensor_model(spec, inputs, program.module(), device, dtype=dtype, max_rows=max_rows)
 
 
 def _shape(value: Any) -> tuple[int | None, ...]:
-    # A size of any number is a symbol and no int.
+    # An arbitrary size is a symbol.
     return tuple(size if isinstance(size, int) else None for size in value.shape)
 
 
-def _most_rows(program: Any, tensors: list[Any]) -> int | None:
-    """How many rows the program says that it takes at most (`Dim(max=...)`); None without such a limit."""
+def _max_rows(program: Any, tensors: list[Any]) -> int | None:
+    """Return the most rows that the program accepts (`Dim(max=...)`); None means no limit."""
     sizes = [value.shape[0] for value in tensors if not isinstance(value.shape[0], int)]
     bounds = [program.range_constraints.get(size.node.expr) for size in sizes]
     return min((int(bound.upper) for bound in bounds if bound is not None and bound.upper.is_Integer), default=None)

@@ -1,4 +1,4 @@
-"""PyTorch, set up for scoring, and the parts that both of its formats share."""
+"""Configures PyTorch for scoring, and holds what both of its formats share."""
 
 import contextlib
 import os
@@ -16,17 +16,18 @@ from scoring.errors import ModelError
 from scoring.models.adaptive_batches import AdaptiveModel, BatchLimit
 from scoring.models.tensors.tensor_model import Array, Inputs, TensorInput, TensorModel, Tensors
 
-# A .pt2 may hold pickles, and PyTorch would fall back to running them: no code but the model's graph.
+# A .pt2 file may hold pickles, which PyTorch would execute as a fallback; only the model's graph
+# may run.
 os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
 
 import torch
 
-# Whole batches run beside each other on the budget's threads, so one call takes one.
+# The budget's threads predict whole batches concurrently, so one call uses one thread.
 torch.set_num_threads(1)
-with contextlib.suppress(RuntimeError):  # custom code of another model has used PyTorch already, and it is too late
+with contextlib.suppress(RuntimeError):  # custom code of another model has already initialized PyTorch
     torch.set_num_interop_threads(1)
 
-_WAYS_OUT = (
+_REMEDY = (
     "export it: torch.export.save(torch.export.export(model.eval(), (example,), dynamic_shapes=({0: "
     "torch.export.Dim('rows')},)), 'model.pt2') for format 'pytorch-export', or torch.jit.script(model.eval())"
     ".save('model.pt') for 'torchscript'"
@@ -34,7 +35,7 @@ _WAYS_OUT = (
 
 
 def torch_device() -> Device:
-    """The GPU where there is one that this PyTorch can use, else the CPU."""
+    """Return the GPU if there is one that this PyTorch can use, else the CPU."""
     if find_device() == "cpu":
         return "cpu"
     if not torch.cuda.is_available():
@@ -44,15 +45,16 @@ def torch_device() -> Device:
 
 
 def check_file(spec: ModelSpec, path: Path) -> None:
-    """Refuse what is another kind of PyTorch file than the record says, by its own contents, before it is opened.
+    """Check a file's format by its contents before PyTorch opens it.
 
-    Raises ModelError with the way out.
+    Raises:
+        ModelError: It is not the format in the record.
     """
     found = _kind(path)
     if found == "pickle":
         raise ModelError(
             f"model {spec.model_id!r}: {spec.model_file!r} is a pickle of torch.save, which is code and needs the "
-            f"model's own classes: {_WAYS_OUT}"
+            f"model's own classes: {_REMEDY}"
         )
     if found not in ("", spec.format):
         raise ModelError(
@@ -62,12 +64,12 @@ def check_file(spec: ModelSpec, path: Path) -> None:
 
 
 def _kind(path: Path) -> str:
-    """The format that a file's contents speak for; empty when they do not."""
+    """Return the format that a file's contents indicate; empty if unknown."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             return "pickle" if file.read(1) == b"\x80" else ""
     with zipfile.ZipFile(path) as archive:
-        # Everything lies below one folder, named like the file that was written.
+        # All entries are in one folder, named like the original file.
         names = {name.partition("/")[2] for name in archive.namelist()}
     if names & {"archive_format", "models/model.json"} or "serialized_exported_program.json" in archive.namelist():
         return "pytorch-export"
@@ -83,11 +85,14 @@ def tensor_model(
     device: Device,
     *,
     dtype: "torch.dtype | None" = None,
-    most_rows: int | None = None,
+    max_rows: int | None = None,
 ) -> AdaptiveModel:
-    """A module as a loaded model; `run` takes the inputs in their order.
+    """Wrap a module as a loaded model.
 
-    `dtype` is what the inputs have, which NumPy cannot always give; `most_rows` what one call takes at most.
+    Args:
+        run: The module; takes the inputs in their order.
+        dtype: The inputs' type if NumPy may lack it; None means that of the arrays.
+        max_rows: Most rows per call; None means no limit.
     """
     order = [item.name for item in inputs]
 
@@ -100,9 +105,9 @@ def tensor_model(
             given = [tensors[name] for name in order] if isinstance(tensors, dict) else [tensors]
             return _outputs(spec, run(*map(tensor, given)))
 
-    # One batch at a time on a GPU: several would need the memory of several.
+    # One batch at a time on a GPU, because concurrent batches would multiply its memory.
     model = TensorModel(spec, Inputs(spec, inputs), call, concurrent=device == "cpu", native=run)
-    limit = None if most_rows is None else BatchLimit(most_rows, too_many=most_rows + 1, fitted=most_rows)
+    limit = None if max_rows is None else BatchLimit(max_rows, too_many=max_rows + 1, fitted=max_rows)
     return _OnGpu(model, limit) if device == "cuda" else AdaptiveModel(model, limit)
 
 
@@ -112,7 +117,9 @@ class _OnGpu(AdaptiveModel):
 
 
 def numpy_dtype(dtype: "torch.dtype") -> "np.dtype[Any]":
-    """What NumPy has for it; single precision for the shorter floats, which it partly lacks."""
+    """Return NumPy's equivalent; single precision
+    for half-precision types, which NumPy partly lacks.
+    """
     if dtype in (torch.float16, torch.bfloat16):
         return np.dtype(np.float32)
     found: np.dtype[Any] = torch.empty(0, dtype=dtype).numpy().dtype
@@ -120,15 +127,17 @@ def numpy_dtype(dtype: "torch.dtype") -> "np.dtype[Any]":
 
 
 def _outputs(spec: ModelSpec, found: Any) -> dict[str, Array]:
-    """The outputs by name: '' for a single tensor, numbers for a tuple, its keys for a dict."""
+    """Return the outputs by name: '' for a single tensor,
+    numbers for a tuple, the keys of a dict.
+    """
     if isinstance(found, torch.Tensor):
         found = {"": found}
     elif isinstance(found, (tuple, list)):
         found = {"" if len(found) == 1 else str(number): item for number, item in enumerate(found)}
     if not isinstance(found, Mapping) or not all(isinstance(item, torch.Tensor) for item in found.values()):
         raise ModelError(
-            f"model {spec.model_id!r}: it gives {type(found).__name__}, expected a tensor, or a tuple or dict of "
-            "tensors: let its forward give such"
+            f"model {spec.model_id!r}: it returns {type(found).__name__}, expected a tensor, or a tuple or dict of "
+            "tensors: let its forward return these"
         )
     return {str(name): _to_numpy(item) for name, item in found.items()}
 

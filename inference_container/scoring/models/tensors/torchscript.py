@@ -1,4 +1,6 @@
-"""TorchScript programs, as `torch.jit.save` writes them: predictions are what `forward` gives."""
+"""Loads TorchScript programs written by `torch.jit.save`;
+predictions are the outputs of `forward`.
+"""
 
 from pathlib import Path
 
@@ -19,7 +21,7 @@ def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
     module.eval()
     arguments = [item for item in module.forward.schema.arguments[1:] if not item.has_default_value()]
     if len(arguments) != 1:
-        # Its file knows names and no shapes: it cannot be told which feature is a vector and which a matrix.
+        # The file has no shapes, so vectors and matrices cannot be told apart.
         raise ModelError(
             f"model {spec.model_id!r}: its forward takes {[item.name for item in arguments]}, expected one matrix of "
             "rows by features: wrap it in a module that takes one, or use format 'pytorch-export'"

@@ -1,7 +1,9 @@
-"""Trees of XGBoost and LightGBM predicted by daal4py (oneDAL): several times faster, not the same bits.
+"""Predicts XGBoost and LightGBM models with daal4py (oneDAL):
+several times faster, with slightly different numbers.
 
-Only where the model's record asks for it, never by itself. Two guards stand before the first row that counts:
-objectives that oneDAL is known to predict as the library does, and a comparison with the library's own prediction.
+It is used only if the model's record asks for it. Two checks protect the predictions: only
+objectives are accepted that oneDAL is known to predict as the library does, and the first batch is
+compared with the library's prediction.
 """
 
 import threading
@@ -21,7 +23,10 @@ from scoring.models import LoadedModel
 from scoring.models.versions import installed_version
 
 TOLERANCE = 1e-5
-"""How far a number may be from the library's own: absolute up to 1, relative above. Labels must be equal."""
+"""Largest deviation from the library's number: absolute up to 1, relative above.
+
+Labels must be equal.
+"""
 
 _CHECKED_ROWS = 16_384
 _PROBED_ROWS = 4_096
@@ -37,17 +42,22 @@ XGBOOST_OBJECTIVES = frozenset(
         "reg:quantileerror",
     }
 )
-"""oneDAL leaves out the last step of others: exponentials, hinge, raw sums and ranks."""
+"""Objectives that oneDAL predicts as XGBoost does.
+
+It omits the last step of others, such as exponentials.
+"""
 LIGHTGBM_OBJECTIVES = frozenset({"binary", "multiclass", "regression", "regression_l1", "huber", "fair", "quantile"})
 
 Predict = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 def xgboost_predict(spec: ModelSpec, booster: Any, objective: str, trees: int) -> Predict:
-    """A function from float32 features to what the Booster predicts with its first trees (0: all)."""
+    """Return a function from float32 features
+    to the Booster's predictions with its first `trees` (0: all).
+    """
     if objective not in XGBOOST_OBJECTIVES:
         raise _not_for(spec, objective, XGBOOST_OBJECTIVES)
-    # The converter takes as many trees as this attribute says, and knows no other way to be told.
+    # The converter has no argument for the number of trees; it reads an attribute of the Booster.
     converted = _convert(spec, _with_trees(booster, trees))
     if objective == "multi:softmax":
         return lambda matrix: np.asarray(converted.predict(matrix), dtype=np.float32)
@@ -59,12 +69,12 @@ def xgboost_predict(spec: ModelSpec, booster: Any, objective: str, trees: int) -
 
 
 def lightgbm_predict(spec: ModelSpec, booster: Any) -> Predict:
-    """A function from float64 features to what `Booster.predict` gives."""
+    """Return a function from float64 features to the predictions of `Booster.predict`."""
     dumped = booster.dump_model(num_iteration=1)
     objective = str(dumped.get("objective", "")).split(" ", maxsplit=1)[0]
-    # "sqrt" behind the name squares the prediction, "sigmoid:2" stretches it.
-    changed = [word for word in str(dumped.get("objective", "")).split(" ")[1:] if word == "sqrt"]
-    if objective not in LIGHTGBM_OBJECTIVES or changed:
+    # "sqrt" after the name squares the prediction; oneDAL omits that.
+    transformed = [word for word in str(dumped.get("objective", "")).split(" ")[1:] if word == "sqrt"]
+    if objective not in LIGHTGBM_OBJECTIVES or transformed:
         raise _not_for(spec, str(dumped.get("objective", "")), LIGHTGBM_OBJECTIVES)
     converted = _convert(spec, booster)
     if objective == "binary":
@@ -74,13 +84,10 @@ def lightgbm_predict(spec: ModelSpec, booster: Any) -> Predict:
     return lambda matrix: np.asarray(converted.predict(matrix))
 
 
-def checked(spec: ModelSpec, native: LoadedModel, accelerated: LoadedModel) -> "CheckedModel":
-    """The accelerated model, which compares its first batch with the native one before it answers."""
-    return CheckedModel(spec, native, accelerated)
-
-
 class CheckedModel:
-    """Predicts with the accelerator, once it has shown on the first batch that it predicts as the library does."""
+    """Predicts with the accelerator after comparing its first batch
+    with the library's prediction.
+    """
 
     concurrent = True
 
@@ -121,8 +128,8 @@ class CheckedModel:
         expected = self._reference.predict(first)
         found = _compare(expected, values[: first.rows])
         if found is None:
-            # The first batch may have no missing values although later ones do.
-            probe = _with_holes(self._spec, _first_rows(batch, _PROBED_ROWS))
+            # Later batches may have missing values even if the first has none.
+            probe = _with_nulls(self._spec, _first_rows(batch, _PROBED_ROWS))
             found = _compare(self._reference.predict(probe), self._accelerated.predict(probe))
         if found is None:
             return None
@@ -133,15 +140,15 @@ class CheckedModel:
 
 
 def _compare(expected: Any, found: Any) -> str | None:
-    """What differs beyond the tolerance; None when nothing does."""
+    """Describe the differences beyond the tolerance; None if there are none."""
     expected, found = np.asarray(expected), np.asarray(found)
     if expected.shape != found.shape:
-        return f"it gives the shape {found.shape}, expected {expected.shape}"
+        return f"it returns the shape {found.shape}, expected {expected.shape}"
     if expected.dtype.kind != "f":
         different = int((expected != found).sum())
         return f"{different:,} of {expected.size:,} labels differ" if different else None
     distance = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
-    # A NaN of one of them alone is a difference, and compares as none.
+    # Written so that a NaN in only one of them counts as a difference.
     far = ~(distance <= TOLERANCE) & ~(np.isnan(expected) & np.isnan(found))
     if not far.any():
         return None
@@ -157,8 +164,8 @@ def _first_rows(batch: FeatureBatch, rows: int) -> FeatureBatch:
     return FeatureBatch(batch.names, arrays, batch.with_nulls)
 
 
-def _with_holes(spec: ModelSpec, batch: FeatureBatch) -> FeatureBatch:
-    """The batch with every third value of each nullable column missing, in other rows for each column."""
+def _with_nulls(spec: ModelSpec, batch: FeatureBatch) -> FeatureBatch:
+    """Replace every third value of each nullable column by null, in different rows per column."""
     rows = np.arange(batch.rows)
     arrays = []
     for index, (feature, array) in enumerate(zip(spec.features, batch.arrays, strict=True)):
@@ -177,13 +184,13 @@ def _convert(spec: ModelSpec, booster: Any) -> Any:
             f"lacks ({one_line(error)}): deploy the image 'trees' (setting image_variants), or set accelerator to '' "
             "in the record"
         ) from error
-    # One thread a call: the threads of the budget predict whole batches beside each other.
+    # One thread per call, because the threads of the budget predict whole batches concurrently.
     daal4py.daalinit(1)
     try:
         return convert_model(booster)
     except (TypeError, NotImplementedError, AttributeError, ValueError) as error:
         raise ModelError(
-            f"model {spec.model_id!r}: {spec.accelerator} cannot take over its trees ({one_line(error)}): set "
+            f"model {spec.model_id!r}: {spec.accelerator} cannot convert its trees ({one_line(error)}): set "
             "accelerator to '' in the model's record"
         ) from error
 

@@ -1,4 +1,6 @@
-"""CatBoost's native model, as `save_model('model.cbm')` writes it: predictions are those of CatBoost's own classes."""
+"""Loads CatBoost models written by `save_model('model.cbm')`;
+predictions are those of CatBoost's classes.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ from scoring.errors import ModelError
 from scoring.models import check_features
 
 _CATEGORY_TYPES = frozenset({"string", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
-"""What CatBoost takes as a category: texts and whole numbers. The number 1 and the text "1" are the same one."""
+"""Types that CatBoost accepts as categories.
+
+The number 1 and the text "1" are the same category.
+"""
 
 
 def load(spec: ModelSpec, path: Path) -> "CatBoostModel":
@@ -25,9 +30,11 @@ def load(spec: ModelSpec, path: Path) -> "CatBoostModel":
 
 
 def read(path: Path) -> tuple[Any, bool]:
-    """The model as the class that trained it, because what `predict` gives depends on it, and whether that classifies.
+    """Read a model as the class that trained it,
+    on which `predict` depends, and whether it is a classifier.
 
-    Raises ValueError for what is no .cbm file.
+    Raises:
+        ValueError: The file is not a .cbm file.
     """
     with path.open("rb") as file:
         magic = file.read(4)
@@ -47,17 +54,21 @@ def read(path: Path) -> tuple[Any, bool]:
 
 
 def names_of(model: Any) -> list[str] | None:
-    """The features' names; None for a model that was trained on a matrix, for which they are positions."""
+    """Return the features' names; None if they are positions because it was trained on a matrix."""
     names = [str(name) for name in model.feature_names_]
     return None if names == [str(index) for index in range(len(names))] else names
 
 
 class CatBoostModel:
-    """`predict` gives labels (classifier) or values; `predict_proba` one column a class; `margin` the raw sums."""
+    """A CatBoost model.
+
+    `predict` returns labels (classifier) or values, `predict_proba` one column per class, `margin`
+    the raw sums.
+    """
 
     notes: tuple[str, ...] = ()
     concurrent = True
-    """Applying a model changes nothing of it; a test holds threads against each other."""
+    """Prediction does not change a model; a test compares concurrent threads."""
 
     def __init__(self, spec: ModelSpec, model: Any, classifier: bool) -> None:
         self.native = model
@@ -67,7 +78,8 @@ class CatBoostModel:
         self._categories = self._check_categories(spec)
         if spec.method == "predict_proba" and not self._classifier:
             raise ModelError(f"model {spec.model_id!r}: predict_proba needs a classifier: use predict in its record")
-        # Its way to predict is known by CatBoost alone (exponents, several targets, uncertainty): a row tells.
+        # The outputs depend on the loss function (exponents, several targets, uncertainty), so
+        # predict a sample.
         self.outputs = output_fields(spec, *self._describe(self._predict(self._sample(spec))))
 
     def predict(self, batch: FeatureBatch) -> Any:
@@ -79,11 +91,12 @@ class CatBoostModel:
                 continue
             if array.null_count:
                 raise ValueError(
-                    f"categorical feature {name!r} is null in {array.null_count:,} rows, and CatBoost takes no nulls "
-                    "there: fill it as it was filled in training"
+                    f"categorical feature {name!r} is null in {array.null_count:,} rows, and CatBoost accepts no nulls "
+                    "there: fill it as in training"
                 )
             if pa.types.is_integer(array.type):
-                # With nulls in other rows of its object the column is floating point, and CatBoost refuses 3.0 for 3.
+                # Nulls in other rows make the frame's column floating point, and CatBoost refuses
+                # 3.0 for 3.
                 frame[name] = array.to_numpy()
         return self._predict(frame)
 
@@ -111,7 +124,7 @@ class CatBoostModel:
         ]
         if wrong:
             raise ModelError(
-                f"model {spec.model_id!r}: its features do not suit the model: {'; '.join(wrong)}: correct features in "
+                f"model {spec.model_id!r}: its features do not fit the model: {'; '.join(wrong)}: correct features in "
                 "the record"
             )
         return frozenset(categorical)
@@ -119,7 +132,7 @@ class CatBoostModel:
     def _sample(self, spec: ModelSpec) -> Any:
         if not self._categories:
             return np.zeros((2, len(spec.features)), dtype=np.float32)
-        import pandas as pd  # noqa: PLC0415 - numeric models do without
+        import pandas as pd  # noqa: PLC0415 - numeric models do not need it
 
         values = {item.name: ["", ""] if item.type == "string" else [0, 0] for item in spec.features}
         return pd.DataFrame(values)
@@ -130,7 +143,8 @@ class CatBoostModel:
         kind = pa.float64()
         if self._method == "predict" and self._classifier:
             kinds = {"i": pa.int64(), "u": pa.int64(), "f": pa.float64(), "b": pa.bool_()}
-            # Of the labels themselves: CatBoost gives them as objects. True and False are texts to it.
+            # CatBoost returns labels as objects, so find their type. It treats True and False as
+            # texts.
             kind = kinds.get(np.asarray(sample.tolist()).dtype.kind, pa.string())
         if width == 1:
             return [kind], None

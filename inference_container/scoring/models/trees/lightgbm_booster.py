@@ -1,4 +1,6 @@
-"""LightGBM's native model, as `Booster.save_model` writes it: predictions are those of `Booster.predict`."""
+"""Loads LightGBM models written by `Booster.save_model`;
+predictions are those of `Booster.predict`.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +14,13 @@ from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import LoadedModel, check_features
+from scoring.models.lazy_imports import import_without_sklearn
 from scoring.models.trees import accelerated_trees
-from scoring.models.without_sklearn import import_without_sklearn
 
 lightgbm = import_without_sklearn("lightgbm")
 
 _PROBABILITIES = ("binary", "multiclass", "multiclassova")
-"""Objectives whose predictions are probabilities of classes, as LightGBM names them in the file."""
+"""Objectives, as named in the file, whose predictions are class probabilities."""
 
 
 def load(spec: ModelSpec, path: Path) -> LoadedModel:
@@ -29,13 +31,17 @@ def load(spec: ModelSpec, path: Path) -> LoadedModel:
     native = LightgbmModel(spec, booster)
     if not spec.accelerator:
         return native
-    return accelerated_trees.checked(
+    return accelerated_trees.CheckedModel(
         spec, native, LightgbmModel(spec, booster, accelerated_trees.lightgbm_predict(spec, booster))
     )
 
 
 def read(path: Path) -> Any:
-    """The Booster of a file. Raises ValueError for what is no complete file of LightGBM's text format."""
+    """Read a Booster.
+
+    Raises:
+        ValueError: The file is not a complete model in LightGBM's text format.
+    """
     text = path.read_bytes()
     remedy = "save it with booster_.save_model('model.txt') (wrapper) or save_model('model.txt') (Booster)"
     if text.startswith(b"\x80"):
@@ -43,25 +49,30 @@ def read(path: Path) -> Any:
     if not text.lstrip().startswith(b"tree"):
         raise ValueError(f"is not LightGBM's text format: {remedy}")
     if b"\nend of trees" not in text:
-        # LightGBM takes the whole process down when a tree is cut off.
+        # LightGBM crashes the process on a truncated tree.
         raise ValueError("ends before its last tree: save it again and register a new version")
     return lightgbm.Booster(model_str=text.decode("utf-8"))
 
 
 def names_of(booster: Any) -> list[str] | None:
-    """The features' names; None for a model that was trained on a matrix, for which LightGBM makes names of its own."""
+    """Return the features' names;
+    None if LightGBM generated them because it was trained on a matrix.
+    """
     names = [str(name) for name in booster.feature_name()]
     return None if names == [f"Column_{index}" for index in range(len(names))] else names
 
 
 class LightgbmModel:
-    """`predict` gives what the objective gives (a probability, a value, one column a class); `margin` the raw scores;
-    `predict_proba` one column a class, numbered as in training, since the file does not hold the classes' labels.
+    """A LightGBM Booster.
+
+    `predict` returns what the objective defines (a probability, a value, one column per class),
+    `margin` the raw scores, `predict_proba` one column per class. Classes are numbered as in
+    training: the file holds no labels.
     """
 
     notes: tuple[str, ...] = ()
     concurrent = True
-    """LightGBM guards prediction with a lock that readers share."""
+    """LightGBM's predictions share a reader lock."""
 
     def __init__(self, spec: ModelSpec, booster: Any, accelerated: Any = None) -> None:
         self.native = booster
@@ -90,7 +101,8 @@ class LightgbmModel:
             values = self.native.predict(
                 self._frame(batch) if self._categories else batch.matrix(np.float64),
                 raw_score=self._method == "margin",
-                # One thread a call: the threads of the budget predict whole batches beside each other.
+                # One thread per call, because the threads of the budget predict whole batches
+                # concurrently.
                 num_threads=1,
             )
         if self._method == "predict_proba" and values.ndim == 1:
@@ -98,7 +110,8 @@ class LightgbmModel:
         return values
 
     def _frame(self, batch: FeatureBatch) -> Any:
-        # LightGBM replaces the categories by those of its training; a text that it did not see counts as missing.
+        # LightGBM maps these to the categories of its training; a text unknown to it counts as
+        # missing.
         return batch.frame().astype(dict.fromkeys(self._texts, "category"))
 
     def _check_categories(self, spec: ModelSpec) -> None:
@@ -113,6 +126,6 @@ class LightgbmModel:
 
 
 def _as_lightgbm_names(spec: ModelSpec) -> ModelSpec:
-    # It writes an underscore for each blank in a name.
+    # LightGBM replaces each blank in a name by an underscore.
     features = tuple(replace(item, name="_".join(item.name.split(" "))) for item in spec.features)
     return replace(spec, features=features)

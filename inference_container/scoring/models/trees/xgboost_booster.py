@@ -1,4 +1,6 @@
-"""XGBoost's native model, as `Booster.save_model` writes it: predictions are those of `Booster.predict`."""
+"""Loads XGBoost models written by `Booster.save_model`;
+predictions are those of `Booster.predict`.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,17 @@ def load(spec: ModelSpec, path: Path) -> LoadedModel:
     native = BoosterModel(spec, file)
     if not spec.accelerator:
         return native
-    from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - most models have none
+    from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - few models need it
 
-    return accelerated_trees.checked(spec, native, BoosterModel(spec, file.accelerated(spec)))
+    return accelerated_trees.CheckedModel(spec, native, BoosterModel(spec, file.accelerated(spec)))
 
 
 class BoosterModel:
-    """`predict` gives what the objective gives (a probability, a value, one column a class); `margin` the raw sums."""
+    """A Booster.
+
+    `predict` returns what the objective defines (a probability, a value, one column per class),
+    `margin` the raw sums.
+    """
 
     notes: tuple[str, ...] = ()
 

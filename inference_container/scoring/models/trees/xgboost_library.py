@@ -1,4 +1,4 @@
-"""XGBoost, imported without what scoring does not use, and the parts that both of its formats share."""
+"""Imports XGBoost without scikit-learn, and holds what both of its formats share."""
 
 import copy
 import json
@@ -10,13 +10,13 @@ from contract.catalog.model_spec import ModelSpec
 from scoring.device import Device, find_device
 from scoring.errors import ModelError
 from scoring.models import check_features
-from scoring.models.without_sklearn import import_without_sklearn
+from scoring.models.lazy_imports import import_without_sklearn
 
 xgboost = import_without_sklearn("xgboost")
 
 
 def _device() -> Device:
-    """The GPU where there is one and this XGBoost is built for it, else the CPU."""
+    """Return the GPU if there is one and this XGBoost supports it, else the CPU."""
     if find_device() == "cuda" and not xgboost.build_info().get("USE_CUDA"):
         sys.stderr.write("there is a GPU, but this image's XGBoost is built for the CPU: scoring on the CPU\n")
         return "cpu"
@@ -24,19 +24,20 @@ def _device() -> Device:
 
 
 class BoosterFile:
-    """A Booster read from a file of the declared format, checked against its record."""
+    """A Booster from a file of the declared format, checked against its record."""
 
     def __init__(self, spec: ModelSpec, path: Path) -> None:
         content = bytearray(path.read_bytes())
         _refuse_legacy(spec, content)
-        # Both begin with a brace; UBJSON goes on with the length of a name, JSON with its quote.
+        # Both begin with a brace, which a quote follows in JSON, and the length of a name in
+        # UBJSON.
         found = "json" if content[1:].lstrip().startswith(b'"') else "ubj"
         if not spec.format.endswith(found):
             raise ModelError(
                 f"model {spec.model_id!r}: {spec.model_file!r} is not {spec.format}, it looks like {found}: correct "
                 "format in the model's record"
             )
-        # One thread a call: the threads of the budget predict whole batches beside each other.
+        # One thread per call, because the threads of the budget predict whole batches concurrently.
         self.booster = xgboost.Booster({"nthread": 1})
         self.booster.load_model(content)
         self._refuse_texts(spec)
@@ -51,23 +52,26 @@ class BoosterFile:
         self.device = _device()
         if self.device == "cuda":
             self.booster.set_param({"device": "cuda"})
-        # XGBoost promises thread-safe prediction for trees only, and several batches would need the GPU's memory of
-        # several.
+        # XGBoost's prediction is thread-safe only for trees, and concurrent batches would multiply
+        # the GPU memory.
         self.concurrent = not self.linear and self.device == "cpu"
 
     def accelerated(self, spec: ModelSpec, trees: int = 0) -> "BoosterFile":
-        """The same file, predicted by the accelerator that the record asks for."""
-        from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - most models have none
+        """Return a copy that predicts with the accelerator named in the record."""
+        from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - few models need it
 
         other = copy.copy(self)
         other.predict_accelerated = accelerated_trees.xgboost_predict(spec, self.booster, self.objective, trees)
         return other
 
     def predict(self, matrix: Any, *, margin: bool, trees: tuple[int, int] = (0, 0)) -> Any:
-        """Predictions in float32: one a row, or rows by classes or targets. `trees` (0, 0) are all of them."""
+        """Return float32 predictions, one per row, or rows by classes or targets.
+
+        `trees` is a range of boosting rounds; (0, 0) means all.
+        """
         if self.predict_accelerated is not None:
             return self.predict_accelerated(matrix)
-        # In place it would predict a matrix that lies in another memory than the model with a warning for each call.
+        # inplace_predict warns on each call if matrix and model are in different memory.
         if self.linear or self.device == "cuda":
             data = xgboost.DMatrix(matrix, nthread=1)
             return self.booster.predict(data, output_margin=margin, iteration_range=trees, validate_features=False)
@@ -93,7 +97,9 @@ class BoosterFile:
 
 
 def _refuse_legacy(spec: ModelSpec, content: bytes | bytearray) -> None:
-    """A pickle ties a model to the XGBoost that wrote it, and the old binary format left the library in 3.1."""
+    """Refuse pickles, which only the same XGBoost version can read,
+    and the binary format removed in 3.1.
+    """
     if content.startswith(b"{"):
         return
     pickled = content.startswith(_PICKLE_STARTS)
@@ -106,7 +112,7 @@ def _refuse_legacy(spec: ModelSpec, content: bytes | bytearray) -> None:
 
 
 _PICKLE_STARTS = (b"\x80", b"(", b"c__", b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda", b"BZh", b"\xfd7zXZ")
-"""Of pickles, and of the ways in which joblib compresses them."""
+"""First bytes of pickles and of joblib's compressed pickles."""
 
 
 def _written_by(spec: ModelSpec) -> str:

@@ -1,7 +1,9 @@
-"""Models saved by XGBClassifier, XGBRegressor and their kin: predictions are those of the wrapper.
+"""Loads models saved by XGBClassifier, XGBRegressor
+and similar classes; predictions are those of the class.
 
-The wrapper's last step from the Booster's numbers to labels and probabilities is done here, because importing the
-wrapper with scikit-learn and pandas takes longer than scoring a small job. A test holds it against the wrapper.
+The class's last step, from the Booster's numbers to labels and probabilities, is done here, because
+importing the class with scikit-learn and pandas takes longer than scoring a small job. A test
+compares the results.
 """
 
 import json
@@ -26,16 +28,20 @@ def load(spec: ModelSpec, path: Path) -> LoadedModel:
         return native
     if file.objective == "multi:softmax" and spec.method == "predict_proba":
         raise ModelError(
-            f"model {spec.model_id!r}: {spec.accelerator} gives no probabilities for objective 'multi:softmax': set "
+            f"model {spec.model_id!r}: {spec.accelerator} returns no probabilities for objective 'multi:softmax': set "
             "accelerator to '' in the model's record"
         )
-    from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - most models have none
+    from scoring.models.trees import accelerated_trees  # noqa: PLC0415 - few models need it
 
-    return accelerated_trees.checked(spec, native, WrapperModel(spec, file.accelerated(spec, native.trees)))
+    return accelerated_trees.CheckedModel(spec, native, WrapperModel(spec, file.accelerated(spec, native.trees)))
 
 
 class WrapperModel:
-    """`predict` gives labels (classifier) or values; `predict_proba` one column a class; `margin` the raw sums."""
+    """A Booster that predicts as its scikit-learn wrapper.
+
+    `predict` returns labels (classifier) or values, `predict_proba` one column per class, `margin`
+    the raw sums.
+    """
 
     notes: tuple[str, ...] = ()
 
@@ -53,7 +59,8 @@ class WrapperModel:
         self.native = file.booster
         self._method = spec.method
         best = file.booster.attr("best_iteration")
-        # The wrapper leaves out the trees that early stopping found useless; a Booster by itself does not.
+        # Unlike a Booster, the wrapper ignores the trees after the best iteration of early
+        # stopping.
         self._trees = (0, 0) if best is None or file.linear else (0, int(best) + 1)
         self._classes = max(2, file.classes)
         self._several_labels = self._classifier and file.targets > 1
@@ -62,7 +69,7 @@ class WrapperModel:
 
     @property
     def trees(self) -> int:
-        """How many boosting rounds it predicts with; 0: all."""
+        """Number of boosting rounds used; 0 means all."""
         return self._trees[1]
 
     def predict(self, batch: FeatureBatch) -> Any:

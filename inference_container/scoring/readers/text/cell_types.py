@@ -1,4 +1,6 @@
-"""Text of cells into declared types, and which cells cannot be: without an exception for each."""
+"""Converts columns of text to declared types and finds the cells
+that do not fit, without an exception for each.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -9,18 +11,20 @@ import pyarrow.compute as pc
 
 NULL_TEXT = pa.nulls(1, pa.string())[0]
 BLANKS = " \t"
-"""What may stand around a number in a cell."""
+"""Characters that are allowed around a number in a cell."""
 TRUE = ("1", "true", "True", "TRUE")
 FALSE = ("0", "false", "False", "FALSE")
 
 
 def arrow_type(declared: str) -> pa.DataType:
-    """The type of this name, as `str(pyarrow.DataType)` prints it."""
+    """Return the type of this name, as printed by `str(pyarrow.DataType)`."""
     return pa.float64() if declared == "double" else pa.type_for_alias(declared)
 
 
-def texts(values: Sequence[str | None]) -> pa.Array:
-    """A column of text. Around pa.array, which imports pandas only to look for its types."""
+def text_array(values: Sequence[str | None]) -> pa.Array:
+    """Return a column of text, without pa.array,
+    which imports pandas only to check for its types.
+    """
     encoded = [b"" if value is None else value.encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
@@ -31,19 +35,21 @@ def texts(values: Sequence[str | None]) -> pa.Array:
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """A table's column as one array."""
+    """Return a table's column as one array."""
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.nulls(0, column.type)])
 
 
-def without(column: pa.Array, null_values: pa.Array) -> pa.Array:
-    """The column with nulls where these texts were."""
+def replace_with_null(column: pa.Array, null_values: pa.Array) -> pa.Array:
+    """Replace these texts by null."""
     return pc.if_else(pc.is_in(column, value_set=null_values), NULL_TEXT, column) if len(null_values) else column
 
 
-def to_type(column: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
-    """A column of text, with nulls, in the declared type, and the cells that it cannot hold, which become null.
+def cast_cells(column: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
+    """Convert a column of text to the declared type;
+    returns it with the indexes of invalid cells, which become null.
 
-    What a cell may say is what Arrow's reader of CSV takes, so that a row is good or bad wherever it stands.
+    Cells are valid exactly if Arrow's CSV parser accepts them, so that the result does not depend
+    on the code path.
     """
     if declared == "string":
         return column, []
@@ -61,7 +67,7 @@ def to_type(column: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
 
 
 def _to_bool(column: pa.Array) -> tuple[pa.Array, list[int]]:
-    true, false = (pc.is_in(column, value_set=texts(words)) for words in (TRUE, FALSE))
+    true, false = (pc.is_in(column, value_set=text_array(words)) for words in (TRUE, FALSE))
     known = pc.or_(true, false)
     unknown = pc.and_(pc.invert(known), column.is_valid())
     bad = np.flatnonzero(unknown.to_numpy(zero_copy_only=False)).tolist()
@@ -70,7 +76,7 @@ def _to_bool(column: pa.Array) -> tuple[pa.Array, list[int]]:
 
 
 def _bad_cells(column: pa.Array, convert: Callable[[pa.Array], object]) -> list[int]:
-    """Where the conversion fails: by halves, so that few bad cells among many good ones cost little."""
+    """Find the cells that cannot be converted by bisection, which is fast if they are few."""
     bad: list[int] = []
     parts = [(0, len(column))]
     while parts:

@@ -1,4 +1,7 @@
-"""An object of CSV. Declared columns are parsed to their types; the others keep the exact text of their cells."""
+"""Reads CSV objects.
+
+Declared columns are converted to their types; the others keep their cells' exact text.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,11 +10,11 @@ import pyarrow as pa
 from pyarrow import csv
 
 from contract.dataset.text_head import BYTE_ORDER_MARK, read_header
-from scoring.readers.text.cell_types import FALSE, TRUE, one_chunk, texts, to_type, without
+from scoring.readers.text.cell_types import FALSE, TRUE, cast_cells, one_chunk, replace_with_null, text_array
 from scoring.readers.text.csv_records import Block, Dialect, Record, blocks
 from scoring.readers.text.text_object import (
-    PIECE_BYTES,
-    Piece,
+    CHUNK_BYTES,
+    ParsedRows,
     TextObject,
     UnreadableRow,
     good_rows,
@@ -23,44 +26,46 @@ from scoring.readers.text.text_stream import TextStream
 
 
 class CsvObject(TextObject):
-    """Read in blocks of whole records by Arrow's parser; a block that it cannot take is cut into smaller and smaller
-    pieces, so that only what lies next to a bad row is read record by record.
+    """A CSV object, read by Arrow's parser in blocks of whole records.
+
+    A block that Arrow cannot parse is split into chunks, so that only chunks with a bad row are
+    read record by record.
     """
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
         options = self._wanted.options
         delimiter = self._kind.delimiter or options.csv_delimiter
         self._dialect = Dialect(delimiter, options.csv_quote)
-        self._nulls = texts(options.null_values)
+        self._nulls = text_array(options.null_values)
         text = head.removeprefix(BYTE_ORDER_MARK)
         self._skipped = len(head) - len(text)
         if options.csv_header:
             self._skipped += read_header(text, delimiter, options, whole=whole)[1]
 
-    def _pieces(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[Piece]:
+    def _parse(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[ParsedRows]:
         stream.read(self._skipped)
         parser = _ArrowParser(self, columns)
         for block in blocks(stream.read, self._dialect):
             if block is None:
                 raise self._too_long(stream.rows)
-            yield from self._parsed(block, parser, columns, use_threads=use_threads)
+            yield from self._parse_block(block, parser, columns, use_threads=use_threads)
 
-    def _parsed(
+    def _parse_block(
         self, block: Block, parser: "_ArrowParser", columns: tuple[int, ...], *, use_threads: bool
-    ) -> Iterator[Piece]:
+    ) -> Iterator[ParsedRows]:
         if block.records is not None:
             yield self._by_record(block.records, columns)
         elif (batch := parser.parse(block, use_threads=use_threads)) is not None:
-            yield Piece(batch.num_rows, batch)
+            yield ParsedRows(batch.num_rows, batch)
         else:
-            for piece in block.pieces(PIECE_BYTES):
-                if (batch := parser.parse(piece, use_threads=False)) is not None:
-                    yield Piece(batch.num_rows, batch)
+            for chunk in block.split(CHUNK_BYTES):
+                if (batch := parser.parse(chunk, use_threads=False)) is not None:
+                    yield ParsedRows(batch.num_rows, batch)
                 else:
-                    yield self._by_record(tuple(self._dialect.records(piece.data, is_whole=True)), columns)
+                    yield self._by_record(tuple(self._dialect.records(chunk.data, is_whole=True)), columns)
 
-    def _by_record(self, records: Sequence[Record], columns: tuple[int, ...]) -> Piece:
-        """What Arrow's parser does, with the rows that it could not take as bad rows."""
+    def _by_record(self, records: Sequence[Record], columns: tuple[int, ...]) -> ParsedRows:
+        """Do the same as Arrow's parser, with bad rows instead of failures."""
         rows = [record for record in records if not record.is_blank]
         bad = {
             index: UnreadableRow(index, problem, shown_raw(record.raw))
@@ -70,17 +75,17 @@ class CsvObject(TextObject):
         arrays = []
         for place in columns:
             cells = ["" if index in bad else record.cells[place].decode() for index, record in enumerate(rows)]
-            arrays.append(self._column(place, texts(cells), rows, bad))
+            arrays.append(self._column(place, text_array(cells), rows, bad))
         schema = pa.schema([self.schema.field(place) for place in columns])
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        return Piece(len(rows), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)))
+        return ParsedRows(len(rows), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)))
 
     def _column(self, place: int, cells: pa.Array, rows: Sequence[Record], bad: dict[int, UnreadableRow]) -> pa.Array:
         name = self._names[place]
         declared = self._wanted.types.get(name)
         if declared is None:
             return cells
-        array, wrong = to_type(without(cells, self._nulls), declared)
+        array, wrong = cast_cells(replace_with_null(cells, self._nulls), declared)
         for index in wrong:
             # Stand-ins for the cells of rows that are bad already may be wrong too.
             if index not in bad:
@@ -104,13 +109,13 @@ class CsvObject(TextObject):
 
 
 class _ArrowParser:
-    """Arrow's parser of CSV for clean blocks of one object."""
+    """Arrow's CSV parser for clean blocks of an object."""
 
     def __init__(self, source: CsvObject, columns: tuple[int, ...]) -> None:
         self._source = source
         self._columns = columns
-        dialect, options = source._dialect, source._wanted.options  # noqa: SLF001 - one reader in two classes
-        # By their places: names may be empty or come twice.
+        dialect, options = source._dialect, source._wanted.options  # noqa: SLF001 - part of CsvObject
+        # By index, because names may be empty or duplicate.
         self._labels = [str(place) for place in range(len(source._names))]  # noqa: SLF001
         self._schema = pa.schema([source.schema.field(place) for place in columns])
         self._quote = dialect.quote
@@ -121,7 +126,7 @@ class _ArrowParser:
             newlines_in_values=True,
         )
         self._convert = csv.ConvertOptions(
-            # A block is looked at as a whole, whatever columns are asked for.
+            # `parse` checks the whole block, including columns that are not converted.
             check_utf8=False,
             column_types={str(place): source.schema.field(place).type for place in columns},
             include_columns=[str(place) for place in columns],
@@ -133,7 +138,7 @@ class _ArrowParser:
         )
 
     def parse(self, block: Block, *, use_threads: bool) -> Any:
-        """The block's rows; None when there is anything in it that must be looked at record by record."""
+        """Return the block's rows; None if it must be read record by record."""
         data = block.data
         if b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
             return None
@@ -148,7 +153,7 @@ class _ArrowParser:
             )
         except (pa.ArrowInvalid, UnicodeDecodeError):
             return None
-        # Two counts that know nothing of each other: no row is lost or found by the parser.
+        # Compare two independent counts, so that the parser cannot lose or add rows unnoticed.
         if table.num_rows != rows:
             return None
         columns = zip(table.columns, self._schema, strict=True)
@@ -157,4 +162,4 @@ class _ArrowParser:
 
     def _finished(self, column: pa.Array, field: pa.Field) -> pa.Array:
         is_feature = self._source._wanted.types.get(field.name) == "string"  # noqa: SLF001
-        return without(column, self._source._nulls) if is_feature else column  # noqa: SLF001
+        return replace_with_null(column, self._source._nulls) if is_feature else column  # noqa: SLF001

@@ -1,7 +1,8 @@
-"""Where the records of CSV end, so that a file is read in blocks of whole records; and records one by one.
+"""Splits CSV into blocks of whole records, and into single records.
 
-A block is called clean when every quote in it opens a cell, closes one, or is doubled inside of one: then the number
-of quotes before a line's end tells whether it ends a record, and the whole block can be looked at at once.
+A block is clean if every quote in it opens a cell, closes one, or is doubled within one. Then the
+number of quotes before a line end tells whether it ends a record, so that the whole block can be
+checked at once.
 """
 
 import re
@@ -11,18 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scoring.readers.text.text_object import BLOCK_BYTES, MOST_RECORD_BYTES
+from scoring.readers.text.text_object import BLOCK_BYTES, MAX_RECORD_BYTES
 
 _LINE_FEED, _RETURN = b"\n\r"
 _SLOW_BYTES = 256 << 10
-"""Read record by record from a quote that is out of place: as much as makes looking at the rest again worth it."""
+"""Bytes to read record by record from a misplaced quote on,
+before the rest is checked as a block again.
+"""
 
 Offsets = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Record:
-    """A record: its bytes with the line's end, and its cells, or why they cannot be told."""
+    """A record: its bytes including the line end, and its cells or the reason why it has none."""
 
     raw: bytes
     cells: tuple[bytes, ...]
@@ -35,7 +38,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Block:
-    """Whole records: either clean ones, with the places of the line feeds that end them, or read one by one."""
+    """Whole records: either clean, with the offsets
+    of the line feeds that end them, or read one by one.
+    """
 
     data: bytes
     ends: Offsets
@@ -47,7 +52,7 @@ class Block:
         return int(self.ends[0]) + 1 if len(self.ends) else len(self.data)
 
     def rows(self) -> int:
-        """How many records of a clean block are rows: blank lines are none."""
+        """Return the number of rows of a clean block, without blank lines."""
         array = np.frombuffer(self.data, dtype=np.uint8)
         starts = np.concatenate(([0], self.ends + 1))
         stops = np.append(self.ends, len(self.data))
@@ -57,8 +62,8 @@ class Block:
         blank[single[array[starts[single]] == _RETURN]] = True
         return int(len(blank) - blank.sum())
 
-    def pieces(self, size: int) -> Iterator["Block"]:
-        """A clean block in pieces of about so many bytes."""
+    def split(self, size: int) -> Iterator["Block"]:
+        """Split a clean block into blocks of about `size` bytes."""
         start = 0
         while start < len(self.data):
             after = int(np.searchsorted(self.ends, start + size))
@@ -69,25 +74,27 @@ class Block:
 
 
 class Dialect:
-    """A delimiter and a quote, each of one byte; an empty quote means that nothing is quoted."""
+    """A delimiter and a quote of one byte each; an empty quote means that nothing is quoted."""
 
     def __init__(self, delimiter: str, quote: str) -> None:
         self.delimiter, self.quote = delimiter.encode(), quote.encode()
         self._quote = self.quote[0] if quote else -1
-        # One that is never looked for where nothing is quoted.
+        # Without a quote the pattern is unused, but must compile.
         escaped = re.escape(self.quote or b'"')
         self._plain = re.compile(b"[^" + re.escape(self.delimiter) + b"\r\n]*+")
-        # Possessive: without a way back, a cell of many megabytes costs no memory for it.
+        # Possessive, because backtracking would cost memory in cells of many megabytes.
         self._quoted = re.compile(
             escaped + b"([^" + escaped + b"]*+(?:" + escaped * 2 + b"[^" + escaped + b"]*+)*+)" + escaped
         )
         self._neighbours = np.zeros(256, dtype=bool)
         self._neighbours[[*self.delimiter, *self.quote, _LINE_FEED, _RETURN]] = True
 
-    # ---- all at once -----------------------------------------------------------------------------------------
-
     def line_ends(self, data: bytes) -> tuple[Offsets, bool]:
-        """The line feeds that end records, as long as the quotes are in place; and whether they all are."""
+        """Return the offsets of the line feeds that end records,
+        up to the first misplaced quote if there is one.
+
+        The second value says whether the data is clean.
+        """
         array = np.frombuffer(data, dtype=np.uint8)
         if not self.quote or self.quote not in data:
             return np.flatnonzero(array == _LINE_FEED), True
@@ -104,13 +111,12 @@ class Dialect:
         found = [int(places[0]) for places in wrong if len(places)]
         return (min(found), False) if found else (len(array), True)
 
-    # ---- one by one ------------------------------------------------------------------------------------------
-
     def records(self, data: bytes, *, is_whole: bool, at_most: int | None = None) -> Iterator[Record]:
-        """The records of the data in order, until one ends behind `at_most` bytes.
+        """Yield records until one ends after `at_most` bytes.
 
-        With `is_whole` the data's end ends the last one, and a quote that is never closed spoils only its line.
-        Without it, records come as long as what follows cannot change where they end.
+        With `is_whole`, the end of the data ends the last record, and an unclosed quote affects
+        only its line. Otherwise, only records are returned whose end does not depend on the data
+        that follows.
         """
         at = 0
         while at < len(data) and (at_most is None or at < at_most):
@@ -140,7 +146,7 @@ class Dialect:
                 cells.append(match[0])  # type: ignore[index]
                 at = match.end()  # type: ignore[union-attr]
             if at == len(data) or (data.endswith(b"\r") and at == len(data) - 1):
-                # The line feed that belongs to a return may be in what follows.
+                # The line feed after a carriage return may follow in the next data.
                 return Record(data[start:], tuple(cells), problem) if is_whole else None
             if data.startswith(self.delimiter, at):
                 at += 1
@@ -157,9 +163,9 @@ class Dialect:
 
 
 def blocks(read: Callable[[int], bytes], dialect: Dialect) -> Iterator[Block | None]:
-    """All that `read` gives, in blocks of whole records; None for a record that is too long, after which no more come.
+    """Yield blocks of whole records; None for a record that is too long, which ends the iteration.
 
-    `read` gives fewer bytes than it is asked for only at the end.
+    `read` returns fewer bytes than requested only at the end.
     """
     data, ended = b"", False
     size = BLOCK_BYTES
@@ -171,11 +177,12 @@ def blocks(read: Callable[[int], bytes], dialect: Dialect) -> Iterator[Block | N
         size = BLOCK_BYTES
         while data:
             block, is_clean = _first_block(data, dialect, ended=ended)
-            if block is not None and block.first_row_bytes() > MOST_RECORD_BYTES:
+            if block is not None and block.first_row_bytes() > MAX_RECORD_BYTES:
                 yield None
                 return
-            if block is None and len(data) >= MOST_RECORD_BYTES:
-                # No record ends in sight. With a quote that is never closed the next line may be one again.
+            if block is None and len(data) >= MAX_RECORD_BYTES:
+                # No record ends within the limit. If a quote is unclosed, records may begin again
+                # on the next line.
                 block = _by_records(data, dialect, is_whole=True, at_most=1)
                 if block is None or (len(block.data) == len(data) and not ended):
                     yield None
@@ -190,7 +197,7 @@ def blocks(read: Callable[[int], bytes], dialect: Dialect) -> Iterator[Block | N
 
 
 def _first_block(data: bytes, dialect: Dialect, *, ended: bool) -> tuple[Block | None, bool]:
-    """A block from the data's beginning, None when no record ends in it; and whether no quote is out of place."""
+    """Return the first block, None if no record ends in the data, and whether the data is clean."""
     ends, is_clean = dialect.line_ends(data)
     if is_clean and ended and (not dialect.quote or data.count(dialect.quote) % 2 == 0):
         return Block(data, ends), True

@@ -1,17 +1,17 @@
-"""One line of JSON Lines as Python sees it, with numbers as they are written: no digit of them is lost."""
+"""Parses a line of JSON Lines to Python values, in which numbers keep their exact text."""
 
 import json
 import math
 import re
 from typing import Any
 
-_SURELY_FINITE = 300
-"""Digits of a number without an exponent."""
+_FINITE_DIGITS = 300
+"""Length up to which a number without an exponent is surely finite."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class NotARowError(ValueError):
-    """Why a line is no row."""
+    """A line is not a row; the message says why."""
 
 
 class Number(str):
@@ -25,45 +25,49 @@ class Number(str):
 
     @property
     def is_in_range(self) -> bool:
-        """Whether a floating-point number can be as large; the infinities that are written as such are."""
-        can_be_large = len(self) > _SURELY_FINITE or "e" in self or "E" in self
+        """Whether a float can hold it. Infinities that are written as such count as in range."""
+        can_be_large = len(self) > _FINITE_DIGITS or "e" in self or "E" in self
         return not can_be_large or math.isfinite(float(self)) or not self[-1].isdigit()
 
 
-class Row(dict[str, Any]):
-    """A JSON object; `twice` are the names that it has more than once."""
+class JsonRow(dict[str, Any]):
+    """A JSON object; `duplicates` are the names that occur more than once in it."""
 
-    twice: frozenset[str] = frozenset()
+    duplicates: frozenset[str] = frozenset()
 
 
-def _row(pairs: list[tuple[str, Any]]) -> Row:
-    row = Row(pairs)
+def _row(pairs: list[tuple[str, Any]]) -> JsonRow:
+    row = JsonRow(pairs)
     if len(row) != len(pairs):
         names = [name for name, _ in pairs]
-        row.twice = frozenset(name for name in row if names.count(name) > 1)
+        row.duplicates = frozenset(name for name in row if names.count(name) > 1)
     return row
 
 
-_DEEPEST = 500
+_MAX_DEPTH = 500
 _NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-"""Strings, whose brackets are none, and brackets."""
+"""Matches brackets, and strings so that brackets in them are skipped."""
 _DECODER = json.JSONDecoder(object_pairs_hook=_row, parse_float=Number, parse_int=Number, parse_constant=Number)
 
 
-def read_row(line: bytes) -> Row:
-    """The JSON object of a line.
+def read_row(line: bytes) -> JsonRow:
+    """Parse the JSON object of a line.
 
     Raises:
-        NotARowError: when it is something else.
+        NotARowError: The line is something else.
     """
     value = read_value(line)
-    if not isinstance(value, Row):
+    if not isinstance(value, JsonRow):
         raise NotARowError("is no JSON object")
     return value
 
 
 def read_value(data: bytes) -> Any:
-    """The JSON value that this is, be there blanks around it. Raises NotARowError when it is none."""
+    """Parse a JSON value, ignoring whitespace around it.
+
+    Raises:
+        NotARowError: It is not valid JSON.
+    """
     if _is_too_deep(data):
         raise NotARowError("is nested too deeply")
     try:
@@ -83,24 +87,26 @@ def read_value(data: bytes) -> Any:
 
 
 def _is_too_deep(line: bytes) -> bool:
-    """A limit of our own: Python's depends on its release and on how deep the caller stands."""
-    if line.count(b"[") + line.count(b"{") <= _DEEPEST:
+    """Check against a fixed limit; Python's depends
+    on its version and on the depth of the caller.
+    """
+    if line.count(b"[") + line.count(b"{") <= _MAX_DEPTH:
         return False
     depth = 0
     for mark in _NESTING.findall(line):
         depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(mark, 0)
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             return True
     return False
 
 
 def is_plain(name: str) -> bool:
-    """Whether JSON can write the name in one way only, but for escapes that nobody needs."""
+    """Return whether JSON has only one usual spelling of a name, without escapes."""
     return name.isascii() and json.dumps(name) == f'"{name}"'
 
 
 def as_text(value: Any) -> str | None:
-    """A value as text: a string as it is, everything else as JSON writes it, null as None."""
+    """Return a value as text: a string as it is, None for null, anything else as JSON."""
     if value is None or isinstance(value, str):
         return value
     return _json(value)

@@ -1,7 +1,7 @@
-"""Fields of many lines of JSON as they are written, for those whose text cannot be told from a parsed value.
+"""Extracts the exact text of JSON fields that parsed values do not preserve.
 
-`1.50` and `15e-1` are the same number and not the same text. msgspec finds each value's own bytes and takes a line
-apart in a fraction of the time that Python's parser needs.
+`1.50` and `15e-1` are the same number but different texts. msgspec returns each value's bytes, in a
+fraction of the time of Python's parser.
 """
 
 import re
@@ -11,17 +11,17 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from scoring.readers.text.cell_types import texts
+from scoring.readers.text.cell_types import text_array
 from scoring.readers.text.json_rows import NotARowError, as_text, read_value
 
 _ESCAPED_ASCII = b"\\u00"
-"""With this a name can be written in another way."""
+"""An escape of an ASCII character, with which a name can be spelled differently."""
 
 
-class RawFields:
-    """Takes the texts of these fields, whose names are plain, out of whole lines.
+class SourceTextFields:
+    """Extracts the text of fields with plain names from whole lines.
 
-    `known` are all fields that a line may have; None: whatever else it has is of no interest.
+    `known` are all fields that a line may have; None means any.
     """
 
     def __init__(self, names: Sequence[str], known: Sequence[str] | None = None) -> None:
@@ -40,7 +40,7 @@ class RawFields:
         self._keys = [re.compile(rb'"%s"[ \t\r\n]*:' % re.escape(name.encode())) for name in names]
 
     def read(self, data: bytes, lines: int) -> dict[str, pa.Array] | None:
-        """Each field's column of text, by name; None when anything in the lines must be looked at one by one."""
+        """Return each field's column of text by name; None if the lines must be read one by one."""
         if _ESCAPED_ASCII in data:
             return None
         try:
@@ -52,10 +52,11 @@ class RawFields:
                 len(key.findall(data)) != len(column) - column.count(msgspec.UNSET)
                 for key, column in zip(self._keys, columns, strict=True)
             ):
-                # The last of two would win, or one lies within another value.
+                # A field is there twice, of which msgspec returns the last, or within another
+                # value.
                 return None
             return {
-                name: texts([_text(value) for value in column])
+                name: text_array([_text(value) for value in column])
                 for name, column in zip(self._names, columns, strict=True)
             }
         except (msgspec.DecodeError, NotARowError, RecursionError):
@@ -66,5 +67,5 @@ def _text(value: Any) -> str | None:
     if value is msgspec.UNSET:
         return None
     raw = bytes(value)
-    # Numbers are most of what is read so, and stand there as they are to be shown.
+    # Fast path for numbers, which are the most frequent.
     return raw.decode("ascii") if raw[0] in b"-0123456789" else as_text(read_value(raw))

@@ -1,5 +1,7 @@
-"""An object of JSON Lines. Declared fields are parsed to their types; the others are text: strings as they are, all
-else as JSON writes it. A field that a line does not have is null.
+"""Reads objects of JSON Lines.
+
+Declared fields are converted to their types. The others become text: strings as they are, anything
+else as JSON. A missing field is null.
 """
 
 import re
@@ -10,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from contract.dataset.text_head import BYTE_ORDER_MARK
-from scoring.readers.text.cell_types import one_chunk, texts, to_type
-from scoring.readers.text.json_rows import NotARowError, Number, Row, as_text, is_plain, read_row
-from scoring.readers.text.json_source_text import RawFields
+from scoring.readers.text.cell_types import cast_cells, one_chunk, text_array
+from scoring.readers.text.json_rows import JsonRow, NotARowError, Number, as_text, is_plain, read_row
+from scoring.readers.text.json_source_text import SourceTextFields
 from scoring.readers.text.text_object import (
     BLOCK_BYTES,
-    MOST_RECORD_BYTES,
-    PIECE_BYTES,
-    Piece,
+    CHUNK_BYTES,
+    MAX_RECORD_BYTES,
+    ParsedRows,
     TextObject,
     UnreadableRow,
     good_rows,
@@ -27,15 +29,17 @@ from scoring.readers.text.text_object import (
 )
 from scoring.readers.text.text_stream import TextStream
 
-_ODD_NUMBERS = re.compile(rb"-NaN|[:\[,\s-]Inf[\s,}\]]")
-"""What Arrow takes for a number and Python's parser does not."""
-_EXACT = {"int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
-"""Kinds of values that Arrow reads so that their text can be told from them."""
+_ARROW_ONLY_NUMBERS = re.compile(rb"-NaN|[:\[,\s-]Inf[\s,}\]]")
+"""Matches numbers that Arrow accepts and Python's parser does not."""
+_LOSSLESS_TYPES = {"int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
+"""Kinds of values whose text can be restored from the values that Arrow parses."""
 
 
 class JsonLinesObject(TextObject):
-    """Read in blocks of whole lines by Arrow's parser; a block that it cannot take is cut into smaller pieces, so that
-    only what lies next to a bad row is read line by line.
+    """An object of JSON Lines, read by Arrow's parser in blocks of whole lines.
+
+    A block that Arrow cannot parse is split into chunks, so that only chunks with a bad row are
+    read line by line.
     """
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
@@ -51,7 +55,7 @@ class JsonLinesObject(TextObject):
                     kinds.setdefault(name, set()).add(_kind(value))
         self._kinds = kinds
 
-    def _pieces(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[Piece]:
+    def _parse(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[ParsedRows]:
         stream.read(self._skipped)
         parser = self._parser(columns)
         data, ended = b"", False
@@ -60,13 +64,15 @@ class JsonLinesObject(TextObject):
             ended = not more
             data += more
             end = len(data) if ended else data.rfind(b"\n") + 1
-            if len(data) > MOST_RECORD_BYTES and not 0 <= data.find(b"\n") <= MOST_RECORD_BYTES:
+            if len(data) > MAX_RECORD_BYTES and not 0 <= data.find(b"\n") <= MAX_RECORD_BYTES:
                 raise self._too_long(stream.rows)
-            yield from self._parsed(data[:end], parser, columns, use_threads=use_threads)
+            yield from self._parse_block(data[:end], parser, columns, use_threads=use_threads)
             data = data[end:]
 
     def _parser(self, columns: tuple[int, ...]) -> "_ArrowParser | None":
-        """None when the exact text of a column can be told only line by line."""
+        """Return Arrow's parser; None if the exact text
+        of a column is available only line by line.
+        """
         types: dict[str, pa.DataType] = {}
         raw: list[str] = []
         for place in columns:
@@ -74,8 +80,8 @@ class JsonLinesObject(TextObject):
             kinds = self._kinds.get(name, {"str"})
             if name in self._wanted.types:
                 types[name] = self.schema.field(place).type
-            elif len(kinds) == 1 and kinds <= _EXACT.keys():
-                types[name] = _EXACT[min(kinds)]
+            elif len(kinds) == 1 and kinds <= _LOSSLESS_TYPES.keys():
+                types[name] = _LOSSLESS_TYPES[min(kinds)]
             elif is_plain(name):
                 raw.append(name)
             else:
@@ -84,44 +90,44 @@ class JsonLinesObject(TextObject):
         only_these = self._names if len(columns) == len(self._names) else None
         return _ArrowParser(types, passed, raw, only_these)
 
-    def _parsed(
+    def _parse_block(
         self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
-    ) -> Iterator[Piece]:
+    ) -> Iterator[ParsedRows]:
         if not data:
             return
-        if (piece := self._by_arrow(data, parser, columns, use_threads=use_threads)) is not None:
-            yield piece
+        if (parsed := self._by_arrow(data, parser, columns, use_threads=use_threads)) is not None:
+            yield parsed
             return
         start = 0
         while start < len(data):
-            stop = data.find(b"\n", start + PIECE_BYTES) + 1 or len(data)
+            stop = data.find(b"\n", start + CHUNK_BYTES) + 1 or len(data)
             part = data[start:stop]
             start = stop
-            piece = self._by_arrow(part, parser, columns, use_threads=False)
-            yield piece or self._by_line([line for line in part.split(b"\n") if line.strip()], columns)
+            parsed = self._by_arrow(part, parser, columns, use_threads=False)
+            yield parsed or self._by_line([line for line in part.split(b"\n") if line.strip()], columns)
 
     def _by_arrow(
         self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
-    ) -> Piece | None:
+    ) -> ParsedRows | None:
         if parser is None or (arrays := parser.parse(data, use_threads=use_threads)) is None:
             return None
         in_order = [arrays[self._names[place]] for place in columns]
         batch = pa.RecordBatch.from_arrays(in_order, schema=self._schema_of(columns))
-        return Piece(batch.num_rows, batch)
+        return ParsedRows(batch.num_rows, batch)
 
     def _schema_of(self, columns: tuple[int, ...]) -> pa.Schema:
         return pa.schema([self.schema.field(place) for place in columns])
 
-    def _by_line(self, lines: Sequence[bytes], columns: tuple[int, ...]) -> Piece:
+    def _by_line(self, lines: Sequence[bytes], columns: tuple[int, ...]) -> ParsedRows:
         bad: dict[int, UnreadableRow] = {}
-        rows: list[Row] = []
+        rows: list[JsonRow] = []
         names = frozenset(self._names[place] for place in columns)
         is_all = len(columns) == len(self._names)
         for index, line in enumerate(lines):
             try:
                 rows.append(self._row(line, names, is_all=is_all))
             except NotARowError as error:
-                rows.append(Row())
+                rows.append(JsonRow())
                 bad[index] = UnreadableRow(index, str(error), shown_raw(line))
         arrays = []
         for place in columns:
@@ -129,26 +135,26 @@ class JsonLinesObject(TextObject):
             values = [row.get(name) for row in rows]
             arrays.append(self._column(name, values, lines, bad))
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema_of(columns))
-        return Piece(len(lines), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)))
+        return ParsedRows(len(lines), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)))
 
-    def _row(self, line: bytes, names: frozenset[str], *, is_all: bool) -> Row:
+    def _row(self, line: bytes, names: frozenset[str], *, is_all: bool) -> JsonRow:
         row = read_row(line)
-        if twice := row.twice & names:
-            raise NotARowError(f"has the field {shown_value(min(twice))} more than once")
+        if duplicates := row.duplicates & names:
+            raise NotARowError(f"has the field {shown_value(min(duplicates))} more than once")
         if is_all and not row.keys() <= names:
             unknown = next(name for name in row if name not in names)
             raise NotARowError(
-                f"has the field {shown_value(unknown)}, which no line of the object's beginning has, so the output has "
-                "no column for it"
+                f"has the field {shown_value(unknown)}, which no line of the object's beginning has, so the "
+                "output has no column for it"
             )
         return row
 
     def _column(self, name: str, values: list[Any], lines: Sequence[bytes], bad: dict[int, UnreadableRow]) -> pa.Array:
         declared = self._wanted.types.get(name)
         if declared is None:
-            return texts([as_text(value) for value in values])
+            return text_array([as_text(value) for value in values])
         cells = _cells(values, declared)
-        array, wrong = to_type(texts(cells), declared)
+        array, wrong = cast_cells(text_array(cells), declared)
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
         for index in wrong:
             reason = f"has {_shown(values[index])} in field {name!r}, expected {declared}"
@@ -169,7 +175,7 @@ def _kind(value: Any) -> str:
 
 
 def _cells(values: list[Any], declared: str) -> list[str | None]:
-    """The texts of those values that are of the declared kind; None for null and for all others."""
+    """Return the texts of the values of the declared kind; None for null and for all others."""
     if declared == "string":
         return [value if type(value) is str else None for value in values]
     if declared == "bool":
@@ -177,8 +183,11 @@ def _cells(values: list[Any], declared: str) -> list[str | None]:
     return [value if type(value) is Number and value.is_in_range else None for value in values]
 
 
-def _lines_of_one_object_each(text: bytes) -> int:
-    """How many lines there are; 0 unless each begins and ends as an object does: then as many rows are one a line."""
+def _count_object_lines(text: bytes) -> int:
+    """Return the number of lines if each begins and ends like an object, else 0.
+
+    Then, if Arrow finds as many rows, each line is one row.
+    """
     if not text.startswith(b"{") or b"\0" in text:
         return 0
     marks = np.frombuffer(text, dtype=np.uint8)
@@ -190,18 +199,26 @@ def _lines_of_one_object_each(text: bytes) -> int:
 
 
 class _ArrowParser:
-    """Arrow's parser of JSON for whole lines of one object, and another one for what it cannot tell the text of."""
+    """Arrow's JSON parser for whole lines,
+    with another one for fields whose exact text Arrow loses.
+    """
 
     def __init__(
         self, types: dict[str, pa.DataType], passed: Set[str], raw: Sequence[str], only_these: Sequence[str] | None
     ) -> None:
-        """`raw` are fields beside `types` whose text is wanted; `only_these` are given when no line may have others."""
+        """Set up the parsers.
+
+        Args:
+            passed: Fields of `types` that are returned as text.
+            raw: Further fields, which are returned as their exact text.
+            only_these: All fields that a line may have; None means any.
+        """
         from pyarrow import json as arrow_json  # noqa: PLC0415
 
         self._json = arrow_json
         self._types = types
         self._passed = passed
-        self._raw = RawFields(raw, only_these) if raw else None
+        self._raw = SourceTextFields(raw, only_these) if raw else None
         self._parse = arrow_json.ParseOptions(
             explicit_schema=pa.schema(list(types.items())),
             newlines_in_values=False,
@@ -209,10 +226,10 @@ class _ArrowParser:
         )
 
     def parse(self, data: bytes, *, use_threads: bool) -> dict[str, pa.Array] | None:
-        """The lines' columns by name; None when there is anything in them that must be looked at line by line."""
+        """Return the columns by name; None if the lines must be read one by one."""
         text = data if data.endswith(b"\n") else data + b"\n"
-        lines = _lines_of_one_object_each(text)
-        if not lines or ((b"Inf" in text or b"-NaN" in text) and _ODD_NUMBERS.search(text)):
+        lines = _count_object_lines(text)
+        if not lines or ((b"Inf" in text or b"-NaN" in text) and _ARROW_ONLY_NUMBERS.search(text)):
             return None
         read = self._json.ReadOptions(use_threads=use_threads, block_size=len(text) + 1)
         try:

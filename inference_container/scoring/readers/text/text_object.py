@@ -1,4 +1,4 @@
-"""What CSV and JSON Lines have in common: rows are numbered as they come, and bad ones do not stop the others."""
+"""The common part of CSV and JSON Lines: numbering of rows, and rejection of bad rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -17,19 +17,19 @@ from scoring.readers.text.cell_types import arrow_type
 from scoring.readers.text.text_stream import TextStream
 
 BLOCK_BYTES = 4 << 20
-"""Of text that is parsed at once."""
-PIECE_BYTES = 64 << 10
-"""Of a block that has a bad row: only pieces with one are read the slow way."""
-MOST_RECORD_BYTES = 16 << 20
-"""Of one row. A longer one is refused: something else than a row is there, and it must fit in memory."""
-_COUNTED_ROWS = 65_536
+"""Bytes of text to parse at once."""
+CHUNK_BYTES = 64 << 10
+"""Bytes per chunk of a block with a bad row; only chunks with a bad row are parsed row by row."""
+MAX_RECORD_BYTES = 16 << 20
+"""Longest row in bytes, which bounds memory. Longer rows are probably not rows."""
+_COUNTING_BATCH_ROWS = 65_536
 _SHOWN_RAW_CHARACTERS = 1_000
 _SHOWN_VALUE_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
 class UnreadableRow:
-    """A row of a piece, by its place in it."""
+    """A row that cannot be read; `index` is its position in its `ParsedRows`."""
 
     index: int
     reason: str
@@ -37,8 +37,8 @@ class UnreadableRow:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some rows in the object's order: `total` of them, of which `batch` has all but the bad ones."""
+class ParsedRows:
+    """`total` consecutive rows of the object; `batch` has all but the bad ones."""
 
     total: int
     batch: pa.RecordBatch
@@ -46,7 +46,7 @@ class Piece:
 
 
 class TextObject(ABC):
-    """An object of text. Nothing of it is held open but while it is read, so it can be read more than once."""
+    """An object of text. Its file is open only during reading, so it can be read repeatedly."""
 
     def __init__(self, key: str, path: Path, kind: ObjectFormat, wanted: JobInput) -> None:
         self.key = key
@@ -75,24 +75,26 @@ class TextObject(ABC):
 
     @abstractmethod
     def _prepare(self, head: bytes, *, whole: bool) -> None:
-        """Learn from the object's beginning what its rows are read by."""
+        """Prepare for reading, from the beginning of the object;
+        `whole` means that this is all of it.
+        """
 
     @abstractmethod
-    def _pieces(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[Piece]:
-        """All rows of the stream, with the columns at these places."""
+    def _parse(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[ParsedRows]:
+        """Yield all rows of the stream, with the columns at these indexes."""
 
     def batches(
         self, rows: int, columns: frozenset[str], *, use_threads: bool, groups: tuple[int, int] | None = None
     ) -> Iterator[InputBatch]:
-        """Batches of at most `rows` rows with at least these columns, in the object's order; see InputObject."""
+        """Yield batches; see InputObject."""
         if groups is not None:
-            raise DataError(f"object {self.key!r}: {self._kind} has no parts that can be read by themselves")
+            raise DataError(f"object {self.key!r}: {self._kind} has no parts that can be read separately")
         places = tuple(place for place, name in enumerate(self._names) if name in columns) or (0,)
         before = 0
         with self._open() as stream:
-            for piece in self._pieces(stream, places, use_threads=use_threads):
-                yield from _batches(piece, before, rows)
-                before += piece.total
+            for parsed in self._parse(stream, places, use_threads=use_threads):
+                yield from _batches(parsed, before, rows)
+                before += parsed.total
                 stream.rows = before
         self.rows = before
 
@@ -100,14 +102,16 @@ class TextObject(ABC):
         return []
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
-        """Counted for integers and booleans alone: their nulls decide a column's dtype, and it costs a reading."""
+        """Count the nulls of integers and booleans only,
+        which decide a column's dtype; it reads the whole object.
+        """
         deciding = frozenset(self._names) & {
             name for name, declared in self._wanted.types.items() if declared not in ("string", "float", "double")
         }
         if self._nulls_of is None and deciding.intersection(names):
-            # Of all models' columns at once: each of them will ask.
+            # For the columns of all models at once, because each model asks.
             counts = dict.fromkeys(deciding, 0)
-            for item in self.batches(_COUNTED_ROWS, deciding, use_threads=False):
+            for item in self.batches(_COUNTING_BATCH_ROWS, deciding, use_threads=False):
                 for name in counts:
                     counts[name] += item.batch.column(item.batch.schema.names.index(name)).null_count
             self._nulls_of = counts
@@ -124,41 +128,41 @@ class TextObject(ABC):
         return TextStream(self.key, self._path, self._kind)
 
     def _type(self, name: str) -> pa.DataType:
-        # What no model declares is passed through, and text is how it stands there.
+        # Columns that no model declares are passed through as text.
         return arrow_type(self._wanted.types.get(name, "string"))
 
     def _too_long(self, row: int) -> DataError:
         return DataError(
-            f"object {self.key!r}: row {row:,} is longer than {MOST_RECORD_BYTES:,} bytes, the most that a row may "
-            f"have: it is not {self._kind} with lines, or a line's end is missing"
+            f"object {self.key!r}: row {row:,} is longer than {MAX_RECORD_BYTES:,} bytes, the most that a row may "
+            f"have: it is not {self._kind} with lines, or a line end is missing"
         )
 
 
-def _batches(piece: Piece, first: int, rows: int) -> Iterator[InputBatch]:
-    """A piece cut to size; `first` is the number of its first row."""
-    if not piece.bad:
-        for start in range(0, piece.batch.num_rows, rows):
-            yield InputBatch(first + start, piece.batch.slice(start, rows))
+def _batches(parsed: ParsedRows, first: int, rows: int) -> Iterator[InputBatch]:
+    """Split parsed rows into batches; `first` is the number of the first row."""
+    if not parsed.bad:
+        for start in range(0, parsed.batch.num_rows, rows):
+            yield InputBatch(first + start, parsed.batch.slice(start, rows))
         return
-    good = np.delete(np.arange(piece.total, dtype=np.int64), [row.index for row in piece.bad])
-    for start in range(0, piece.total, rows):
-        stop = min(start + rows, piece.total)
+    good = np.delete(np.arange(parsed.total, dtype=np.int64), [row.index for row in parsed.bad])
+    for start in range(0, parsed.total, rows):
+        stop = min(start + rows, parsed.total)
         low, high = np.searchsorted(good, [start, stop]).tolist()
         rejected = tuple(
-            RejectedRow(first + row.index, row.reason, row.raw) for row in piece.bad if start <= row.index < stop
+            RejectedRow(first + row.index, row.reason, row.raw) for row in parsed.bad if start <= row.index < stop
         )
         numbers = good[low:high] + first if rejected else None
-        yield InputBatch(first + start, piece.batch.slice(low, high - low), numbers, rejected)
+        yield InputBatch(first + start, parsed.batch.slice(low, high - low), numbers, rejected)
 
 
 def shown_raw(raw: bytes) -> str:
-    """A row as it stands there, for people: its end is cut, and bytes that are no text are escaped."""
+    """Return a row for display: truncated, and with bytes escaped that are not text."""
     text = raw[: 4 * _SHOWN_RAW_CHARACTERS].decode("utf-8", "backslashreplace").rstrip("\r\n")
     return text if len(text) <= _SHOWN_RAW_CHARACTERS else text[:_SHOWN_RAW_CHARACTERS] + "…"
 
 
 def shown_value(value: str) -> str:
-    """A value for a message."""
+    """Return a value for a message, truncated."""
     return shown_text(repr(value))
 
 
@@ -167,7 +171,7 @@ def shown_text(text: str) -> str:
 
 
 def not_utf8(raw: bytes) -> str:
-    """Why a row's bytes are no text; empty when they are."""
+    """Return why a row's bytes are not text; empty if they are."""
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -176,9 +180,9 @@ def not_utf8(raw: bytes) -> str:
 
 
 def good_rows(batch: pa.RecordBatch, bad: Mapping[int, UnreadableRow]) -> pa.RecordBatch:
-    """The batch without its bad rows."""
+    """Return the batch without the bad rows."""
     if not bad:
         return batch
     good = np.delete(np.arange(batch.num_rows, dtype=np.int64), sorted(bad))
-    # Around pa.array, which imports pandas only to look for its types.
+    # Without pa.array, which imports pandas only to check for its types.
     return batch.take(pa.Array.from_buffers(pa.int64(), len(good), [None, pa.py_buffer(good)]))

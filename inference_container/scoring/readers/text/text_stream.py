@@ -1,4 +1,6 @@
-"""The text of an object, decompressed as it is read, so that memory does not depend on what it expands to."""
+"""Reads an object's text and decompresses it on the fly,
+so that memory does not depend on its expanded size.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,13 @@ from scoring.errors import DataError, one_line
 
 
 class TextStream:
-    """Bytes of an object from its beginning. Use as a context manager."""
+    """The decompressed bytes of an object; a context manager."""
 
     def __init__(self, key: str, path: Path, kind: ObjectFormat) -> None:
         self._key = key
         self._kind = kind
         self.rows = 0
-        """How many rows were read from it, as far as whoever reads it says so; for messages."""
+        """Number of rows read so far, set by the caller, for messages."""
         try:
             self._file: Any = pa.input_stream(str(path), compression=kind.compression or None)
         except (pa.ArrowException, OSError) as error:
@@ -29,9 +31,10 @@ class TextStream:
         self._file.close()
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only at the end.
+        """Return the next `size` bytes, fewer only at the end.
 
-        Raises DataError when there is no way to decompress any further.
+        Raises:
+            DataError: The compressed data is damaged.
         """
         parts: list[bytes] = []
         while size:

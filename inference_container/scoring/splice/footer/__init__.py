@@ -1,1 +1,3 @@
-"""Parquet footers: parse an input's footer, describe new column chunks, write the output's footer."""
+"""Parquet footers: parse an input's footer,
+describe new column chunks, write the output's footer.
+"""

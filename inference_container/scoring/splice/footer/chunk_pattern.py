@@ -1,12 +1,13 @@
 """The usual layout of a ColumnChunk as a regular expression: a fast path past the reader in Python.
 
-A footer has a ColumnChunk for each column of each row group. Parsing a footer and checking it for a splice takes
-2.3 to 2.8 times less CPU time with the expression than without: 0.45 s instead of 1.15 s for 1,000 row groups of
-30 columns, 0.78 s instead of 1.97 s for 100 row groups of 500 columns (pyarrow 26, medians; DuckDB's files gain the
-same). That is 0.4 ms for a small object of 32 columns, about 5 % of all that is done to it.
+A footer has a ColumnChunk for each column of each row group. Parsing a footer and checking it for a
+splice takes 2.3 to 2.8 times less CPU time with the expression than without: 0.45 s instead of 1.15
+s for 1,000 row groups of 30 columns, 0.78 s instead of 1.97 s for 100 row groups of 500 columns
+(pyarrow 26, medians; DuckDB's files gain the same). That is 0.4 ms for a small object of 32
+columns, about 5 % of all that is done to it.
 
-The expression matches nothing that `thrift_compact` would refuse. What it does not match is parsed there: rare
-fields, long texts, fields in another order.
+The expression matches nothing that `thrift_compact` would refuse. What it does not match is parsed
+there: rare fields, long texts, fields in another order.
 """
 
 import re
@@ -74,6 +75,7 @@ _CHUNK = b"".join(
 USUAL_CHUNK = re.compile(_CHUNK, re.DOTALL)
 """Matches a whole ColumnChunk.
 
-Its groups, still encoded: the size of the pages, the offsets of the first data page and of the dictionary page, and
-the offsets of the offset index and of the column index. The last three may be missing.
+Its groups, still encoded: the size of the pages, the offsets of the first data page and of the
+dictionary page, and the offsets of the offset index and of the column index. The last three may be
+missing.
 """

@@ -79,7 +79,9 @@ class OutputChunk:
         return sum(part.uncompressed for part in self.parts)
 
     def shifts(self) -> Iterator[int]:
-        """Yield the difference between each part's offset in the output and in the encoded predictions."""
+        """Yield the difference between each part's offset
+        in the output and in the encoded predictions.
+        """
         offset = self.start
         for part in self.parts:
             yield offset - part.start

@@ -1,4 +1,6 @@
-"""The output's footer: the input's, with the new columns appended to everything that lists columns."""
+"""The output's footer: the input's,
+with the new columns appended to everything that lists columns.
+"""
 
 from collections.abc import Sequence
 

@@ -24,11 +24,15 @@ _PAGE_OFFSET, _FIRST_ROW = 1, 3
 _ORDER = 4
 _UNORDERED = 0
 _COLUMN_INDEX_LISTS = {1: TRUE, 2: BINARY, 3: BINARY, 5: I64, 6: I64, 7: I64}
-"""Lists with one value per page or level: all-null pages, minimums, maximums, null counts, level histograms."""
+"""Lists with one value per page or level: all-null pages,
+minimums, maximums, null counts, level histograms.
+"""
 
 
 def merged_offset_index(parts: Sequence[bytes], shifts: Sequence[int], first_rows: Sequence[int]) -> bytes:
-    """Return the OffsetIndex of parts whose pages move by `shifts` bytes and begin at rows `first_rows`."""
+    """Return the OffsetIndex of parts whose pages move
+    by `shifts` bytes and begin at rows `first_rows`.
+    """
     structs = [read_struct(part) for part in parts]
     pages = [
         _shifted(page, shift, first_row)
@@ -40,7 +44,10 @@ def merged_offset_index(parts: Sequence[bytes], shifts: Sequence[int], first_row
 
 
 def merged_column_index(parts: Sequence[bytes]) -> bytes:
-    """Return the ColumnIndex of all parts. Several parts are declared unordered, which is always true."""
+    """Return the ColumnIndex of all parts.
+
+    Several parts are declared unordered, which is always true.
+    """
     if len(parts) == 1:
         return parts[0]
     structs = [read_struct(part) for part in parts]

@@ -26,7 +26,7 @@ JOB = JobRecord(
 
 
 class EventBridge:
-    """Takes what PutEvents takes."""
+    """Stands in for the EventBridge client; refuses details that contain `refuse`."""
 
     def __init__(self, refuse: str = "") -> None:
         self.events: list[dict[str, Any]] = []
@@ -48,13 +48,13 @@ class EventBridge:
         return {"FailedEntryCount": 0, "Entries": results}
 
 
-def image(item: dict[str, Any]) -> dict[str, Any]:
+def dynamodb_json(item: dict[str, Any]) -> dict[str, Any]:
     serialize = TypeSerializer().serialize
     return {name: serialize(value) for name, value in item.items()}
 
 
-def written(item: dict[str, Any], before: dict[str, Any] | None = None) -> dict[str, Any]:
-    images = {"NewImage": image(item), **({"OldImage": image(before)} if before else {})}
+def stream_record(item: dict[str, Any], before: dict[str, Any] | None = None) -> dict[str, Any]:
+    images = {"NewImage": dynamodb_json(item), **({"OldImage": dynamodb_json(before)} if before else {})}
     return {"eventName": "MODIFY" if before else "INSERT", "dynamodb": images}
 
 
@@ -65,11 +65,11 @@ def announce(*changes: dict[str, Any], bridge: EventBridge | None = None) -> lis
     return target.events
 
 
-def test_an_execution_is_announced_when_it_begins_and_when_it_ends() -> None:
+def test_start_and_end_of_an_execution_are_announced() -> None:
     ended = replace(EXECUTION, status=ExecutionStatus.FAILED, reason="why", summary_uri="s3://x", jobs_failed=1)
     begun, end = announce(
-        written(records.execution_item(EXECUTION, 1)),
-        written(records.execution_item(ended, 1), records.execution_item(EXECUTION, 1)),
+        stream_record(records.execution_item(EXECUTION, 1)),
+        stream_record(records.execution_item(ended, 1), records.execution_item(EXECUTION, 1)),
     )
     assert begun["type"] == events.EXECUTION_DETAIL_TYPE
     assert (begun["status"], begun["previous_status"], begun["sequence"]) == ("RUNNING", None, 0)
@@ -77,21 +77,21 @@ def test_an_execution_is_announced_when_it_begins_and_when_it_ends() -> None:
     assert (end["reason"], end["label"], end["jobs_failed"]) == ("why", "nightly", 1)
 
 
-def test_what_changes_no_status_is_not_announced() -> None:
+def test_changes_other_than_status_are_not_announced() -> None:
     with_summary = replace(EXECUTION, summary_uri="s3://x")
     attempt = AttemptRecord("e-1", "churn", 1, AttemptStatus.RUNNING, "p", 4, "ml.m5.large", 1, "2026-03-01T00:00:02Z")
     assert (
         announce(
-            written(records.execution_item(with_summary, 1), records.execution_item(EXECUTION, 1)),
-            written(records.attempt_item(attempt, 1)),
-            {"eventName": "REMOVE", "dynamodb": {"OldImage": image(records.execution_item(EXECUTION, 1))}},
+            stream_record(records.execution_item(with_summary, 1), records.execution_item(EXECUTION, 1)),
+            stream_record(records.attempt_item(attempt, 1)),
+            {"eventName": "REMOVE", "dynamodb": {"OldImage": dynamodb_json(records.execution_item(EXECUTION, 1))}},
         )
         == []
     )
 
 
-def test_a_jobs_way_is_announced_step_by_step_in_rising_sequence() -> None:
-    way = [
+def test_each_status_of_a_job_is_announced_with_increasing_sequence() -> None:
+    jobs = [
         JOB,
         replace(JOB, status=JobStatus.RUNNING, attempt=1),
         replace(JOB, status=JobStatus.WAITING, attempt=1, failure_kind=FailureKind.CAPACITY, reason="none left"),
@@ -99,41 +99,43 @@ def test_a_jobs_way_is_announced_step_by_step_in_rising_sequence() -> None:
         replace(JOB, status=JobStatus.RUNNING, attempt=3),
         replace(JOB, status=JobStatus.SUCCEEDED, attempt=3, rows_in=10, rows_scored=9, rows_quarantined=1),
     ]
-    items = [records.job_item(job, 1) for job in way]
-    found = announce(written(items[0]), *[written(new, old) for old, new in pairwise(items)])
-    assert [event["status"] for event in found] == [job.status for job in way]
+    items = [records.job_item(job, 1) for job in jobs]
+    found = announce(stream_record(items[0]), *[stream_record(new, old) for old, new in pairwise(items)])
+    assert [event["status"] for event in found] == [job.status for job in jobs]
     sequences = [event["sequence"] for event in found]
     assert sequences == sorted(set(sequences))
-    assert len({event["event_id"] for event in found}) == len(way)
+    assert len({event["event_id"] for event in found}) == len(jobs)
     assert (found[2]["failure_kind"], found[2]["reason"]) == ("CAPACITY", "none left")
     assert (found[-1]["rows_scored"], found[-1]["rows_quarantined"]) == (9, 1)
 
 
-def test_a_record_that_is_delivered_twice_is_announced_twice_with_the_same_id() -> None:
-    change = written(records.job_item(JOB, 1))
+def test_a_duplicate_record_is_announced_with_the_same_event_id() -> None:
+    change = stream_record(records.job_item(JOB, 1))
     first, second = announce(change, change)
     assert first == second
 
 
-def test_another_execution_of_the_same_name_has_other_ids() -> None:
+def test_executions_with_the_same_name_have_different_event_ids() -> None:
     later = replace(EXECUTION, started_at="2026-09-01T00:00:00.000Z")
-    first, second = announce(written(records.execution_item(EXECUTION, 1)), written(records.execution_item(later, 1)))
+    first, second = announce(
+        stream_record(records.execution_item(EXECUTION, 1)), stream_record(records.execution_item(later, 1))
+    )
     assert first["event_id"] != second["event_id"]
 
 
-def test_what_eventbridge_refuses_is_delivered_again() -> None:
+def test_refused_events_raise_so_that_the_stream_redelivers() -> None:
     bridge = EventBridge(refuse='"churn"')
     with pytest.raises(EventsRefusedError, match="ThrottlingException"):
-        announce(written(records.job_item(JOB, 1)), bridge=bridge)
+        announce(stream_record(records.job_item(JOB, 1)), bridge=bridge)
 
 
-def test_a_record_of_another_release_is_not_skipped_silently() -> None:
+def test_a_record_of_another_release_raises() -> None:
     item = {**records.job_item(JOB, 1), "schema_version": 99}
     with pytest.raises(InvalidInputError, match="schema_version"):
-        announce(written(item))
+        announce(stream_record(item))
 
 
-def test_calls_stay_within_the_limits_of_putevents() -> None:
+def test_batches_stay_within_the_limits_of_putevents() -> None:
     small = [Event("fleetscore", "a", "x")] * 25
     assert [len(batch) for batch in batches(small)] == [MAX_ENTRIES, MAX_ENTRIES, 5]
     mixed = [Event("fleetscore", detail_type, "x") for detail_type in "aabba"]
@@ -142,6 +144,6 @@ def test_calls_stay_within_the_limits_of_putevents() -> None:
     assert [len(batch) for batch in batches(large)] == [2, 2, 1]
 
 
-def test_long_reasons_are_cut() -> None:
-    (event,) = announce(written(records.job_item(replace(JOB, reason="x" * 100_000), 1)))
+def test_long_reasons_are_shortened() -> None:
+    (event,) = announce(stream_record(records.job_item(replace(JOB, reason="x" * 100_000), 1)))
     assert len(event["reason"]) == 4_000

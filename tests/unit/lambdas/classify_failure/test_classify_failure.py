@@ -13,7 +13,7 @@ Step = Callable[[dict[str, Any]], dict[str, Any]]
 KILLED = {"ProcessingJobStatus": "Failed", "FailureReason": "AlgorithmError: , exit code: 137"}
 
 
-def test_a_failure_that_may_pass_leaves_the_job_waiting_for_the_next_attempt(opened: Stage, classify: Step) -> None:
+def test_a_transient_failure_leaves_the_job_waiting(opened: Stage, classify: Step) -> None:
     decision = classify(failure_event("States.TaskFailed", KILLED))
     assert {name: decision[name] for name in ("execution_id", "job_id", "attempt", "try_again", "kind")} == {
         "execution_id": "e-1",
@@ -40,14 +40,14 @@ def test_a_failure_of_the_model_ends_the_job(opened: Stage, classify: Step) -> N
     assert job.ended_at
 
 
-def test_a_doubled_failure_gets_the_same_decision_and_changes_nothing(opened: Stage, classify: Step) -> None:
+def test_a_duplicate_failure_changes_nothing(opened: Stage, classify: Step) -> None:
     first = classify(failure_event("States.TaskFailed", KILLED))
     job, attempt = opened.job(), opened.attempt()
     assert classify(failure_event("States.TaskFailed", KILLED)) == first
     assert (opened.job(), opened.attempt()) == (job, attempt)
 
 
-def test_attempts_end_at_the_models_limit(opened: Stage, record: Step, classify: Step) -> None:
+def test_attempts_end_at_the_models_max_attempts(opened: Stage, record: Step, classify: Step) -> None:
     decisions = []
     for attempt in (1, 2, 3):
         decisions.append(classify(failure_event("States.TaskFailed", KILLED, attempt=attempt)))
@@ -59,9 +59,7 @@ def test_attempts_end_at_the_models_limit(opened: Stage, record: Step, classify:
     assert [attempt.attempt for attempt in opened.deployment.table.attempts("e-1", "delays-ua")] == [1, 2, 3]
 
 
-def test_a_late_failure_of_an_earlier_attempt_does_not_end_the_running_one(
-    opened: Stage, record: Step, classify: Step
-) -> None:
+def test_a_late_failure_does_not_end_the_running_attempt(opened: Stage, record: Step, classify: Step) -> None:
     record(classify(failure_event("States.TaskFailed", KILLED)))
     assert opened.job().status is JobStatus.RUNNING
     classify(failure_event("States.TaskFailed", KILLED))
@@ -69,7 +67,7 @@ def test_a_late_failure_of_an_earlier_attempt_does_not_end_the_running_one(
     assert opened.attempt(2).status is AttemptStatus.RUNNING
 
 
-def test_a_late_failure_does_not_reopen_a_job_that_succeeded(opened: Stage, verify: Step, classify: Step) -> None:
+def test_a_late_failure_does_not_reopen_a_successful_job(opened: Stage, verify: Step, classify: Step) -> None:
     opened.commit()
     verify(pointer_event())
     job = opened.job()
@@ -77,7 +75,7 @@ def test_a_late_failure_does_not_reopen_a_job_that_succeeded(opened: Stage, veri
     assert opened.job() == job
 
 
-def test_attempts_that_could_not_even_be_opened_count_too(planned: Stage, classify: Step) -> None:
+def test_attempts_that_could_not_be_opened_count_too(planned: Stage, classify: Step) -> None:
     for attempt in (1, 2, 3):
         decision = classify(failure_event("Lambda.TooManyRequestsException", "slow", attempt=attempt))
         assert decision["try_again"] is (attempt < 3)
@@ -90,18 +88,18 @@ def test_an_attempt_far_ahead_of_the_job_is_refused(planned: Stage, classify: St
         classify(failure_event("States.Timeout", attempt=3))
 
 
-def test_a_time_out_goes_on_from_what_was_committed(opened: Stage, classify: Step) -> None:
+def test_a_timeout_with_commits_is_retried(opened: Stage, classify: Step) -> None:
     opened.commit(objects=1)
     assert classify(failure_event("States.Timeout"))["try_again"] is True
 
 
-def test_a_time_out_without_a_commit_asks_for_more_time(opened: Stage, classify: Step) -> None:
+def test_a_timeout_without_commits_asks_for_more_time(opened: Stage, classify: Step) -> None:
     decision = classify(failure_event("States.Timeout"))
     assert (decision["try_again"], decision["kind"]) == (False, "CONFIGURATION")
     assert "Raise max_runtime_seconds" in decision["reason"]
 
 
-def test_commits_of_an_earlier_attempt_are_no_progress_of_this_one(opened: Stage, record: Step, classify: Step) -> None:
+def test_commits_of_an_earlier_attempt_are_not_progress(opened: Stage, record: Step, classify: Step) -> None:
     opened.commit(objects=1)
     record(classify(failure_event("States.Timeout")))
     later = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
@@ -113,8 +111,8 @@ def test_commits_of_an_earlier_attempt_are_no_progress_of_this_one(opened: Stage
     assert classify(failure_event("States.Timeout", attempt=2))["try_again"] is False
 
 
-def test_a_failure_without_a_cause_is_classified_all_the_same(opened: Stage, classify: Step) -> None:
-    """Step Functions documents no Cause for a time-out."""
+def test_a_failure_without_a_cause_is_classified(opened: Stage, classify: Step) -> None:
+    """Step Functions documents no Cause for a timeout."""
     event = {**failure_event("States.Timeout"), "failure": {"Error": "States.Timeout"}}
     decision = classify(event)
     assert decision["try_again"] is False

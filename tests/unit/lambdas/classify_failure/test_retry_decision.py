@@ -24,23 +24,23 @@ def decision(rule: str | FailureRule, **changes: Any) -> Decision:
     return decide(RULES[rule] if isinstance(rule, str) else rule, **(arguments | changes))
 
 
-def test_a_transient_failure_is_tried_again_until_the_last_attempt() -> None:
+def test_a_transient_failure_is_retried_until_the_last_attempt() -> None:
     assert [decision("killed", attempt=attempt).try_again for attempt in (1, 2, 3)] == [True, True, False]
 
 
-def test_one_attempt_means_no_second_one() -> None:
+def test_max_attempts_1_means_no_retry() -> None:
     last = decision("killed", max_attempts=1)
     assert (last.try_again, last.wait_seconds) == (False, 0)
     assert "Attempt 1 of at most 1, the last one." in last.reason
 
 
-def test_an_unknown_failure_is_tried_again_once() -> None:
+def test_an_unknown_failure_is_retried_once() -> None:
     assert decision("unknown").try_again
     assert not decision("unknown", attempt=2, earlier_kinds=(FailureKind.UNKNOWN,)).try_again
     assert decision("unknown", attempt=2, earlier_kinds=(FailureKind.TRANSIENT,)).try_again
 
 
-def test_out_of_time_is_tried_again_only_with_progress() -> None:
+def test_a_timeout_is_retried_only_with_progress() -> None:
     with_progress = decision("out of time, by the workflow's clock", made_progress=True)
     without = decision("out of time, by the workflow's clock")
     assert (with_progress.try_again, with_progress.kind) == (True, FailureKind.TRANSIENT)
@@ -49,7 +49,7 @@ def test_out_of_time_is_tried_again_only_with_progress() -> None:
     assert "Raise max_runtime_seconds" in without.reason
 
 
-def test_the_reason_says_what_happened_what_to_do_and_where_to_look() -> None:
+def test_the_reason_has_message_remedy_and_logs() -> None:
     reason = decision("container: model", message="MODEL: delays-ua: digest differs.").reason
     assert reason == (
         "MODEL: delays-ua: digest differs. Register a corrected version of the model, or correct its recipe, then "
@@ -59,20 +59,20 @@ def test_the_reason_says_what_happened_what_to_do_and_where_to_look() -> None:
 
 
 @pytest.mark.parametrize("rule", DECISION_TABLE, ids=lambda rule: rule.name)
-def test_a_reason_is_never_longer_than_a_record_should_hold(rule: FailureRule) -> None:
+def test_the_length_of_a_reason_is_limited(rule: FailureRule) -> None:
     long = decision(rule, message="x" * 10_000, sagemaker_job_name="n" * 63)
     assert len(long.reason) <= MAX_REASON_CHARACTERS
     assert long.reason.endswith("/*.")
 
 
 @given(st.integers(1, 300), st.integers(1, 10), st.text())
-def test_a_wait_grows_with_the_attempt_and_stays_within_its_bounds(base: int, attempt: int, key: str) -> None:
+def test_a_wait_grows_with_the_attempt_and_is_limited(base: int, attempt: int, key: str) -> None:
     whole = min(base * 2 ** (attempt - 1), MAX_WAIT_SECONDS)
     wait = wait_seconds(base, attempt, key)
     assert max(1, whole // 2) <= wait <= max(1, whole)
     assert wait == wait_seconds(base, attempt, key)
 
 
-def test_jobs_that_fail_together_do_not_come_back_together() -> None:
+def test_jobs_that_fail_together_wait_for_different_times() -> None:
     waits = {wait_seconds(60, 1, f"e-1\njob-{number}") for number in range(100)}
     assert len(waits) > 20

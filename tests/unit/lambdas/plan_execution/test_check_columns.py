@@ -1,4 +1,4 @@
-"""The plan holds every model's columns against its dataset before a job is made."""
+"""The plan checks the columns that every model needs before it forms jobs."""
 
 import os
 from collections.abc import Callable
@@ -23,32 +23,32 @@ def problems_of(*columns: Column, **changes: Any) -> list[str]:
     return [str(problem) for problem in check_columns(version, "flights", "a.parquet", columns)]
 
 
-def test_columns_that_suit_are_no_problem() -> None:
+def test_suitable_columns_are_accepted() -> None:
     assert problems_of(Column("hour", "int16"), Column("distance", "int64"), Column("x", None)) == []
 
 
-def test_a_type_that_only_the_data_tells_is_left_to_the_job() -> None:
+def test_columns_of_unknown_type_are_accepted() -> None:
     assert problems_of(Column("hour", None), Column("distance", None)) == []
 
 
-def test_missing_columns_are_named_with_those_that_differ_in_case() -> None:
+def test_missing_columns_are_named_with_names_that_differ_in_case() -> None:
     [problem] = problems_of(Column("Distance", "double"), key_columns=("id", "hour"))
     assert "'a.parquet without distance (double), hour (int32), id (key column)'" in problem
     assert "Column names are case-sensitive; it has Distance for distance." in problem
 
 
-def test_types_that_do_not_fit_are_named_each() -> None:
+def test_each_unsuitable_type_is_named() -> None:
     [problem] = problems_of(Column("distance", "string"), Column("hour", "int64"))
     assert "a.parquet where distance is string, not double, hour is int64, not int32 without nulls" in problem
 
 
-def test_a_column_of_nothing_but_nulls_suits_only_what_may_be_null() -> None:
+def test_a_column_of_nulls_suits_only_nullable_features() -> None:
     assert problems_of(Column("distance", "null"), Column("hour", "int32")) == []
     [problem] = problems_of(Column("distance", "double"), Column("hour", "null"))
     assert "hour is null, not int32 without nulls" in problem
 
 
-def test_a_dataset_without_the_columns_is_refused_with_every_models_problems(stage: Stage, plan: Step) -> None:
+def test_missing_columns_are_reported_for_every_model(stage: Stage, plan: Step) -> None:
     stage.register("delays-aa")
     stage.register("delays-ua")
     stage.register("delays-dl", dataset="other")
@@ -71,7 +71,7 @@ def test_a_dataset_with_the_columns_is_planned(stage: Stage, plan: Step) -> None
     assert plan(plan_event({}))["job_count"] == 1
 
 
-def test_the_requests_dataset_is_the_one_that_is_checked(stage: Stage, plan: Step) -> None:
+def test_columns_of_the_requests_dataset_are_checked(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload_table(GOOD)
     stage.upload_table(GOOD.drop_columns("hour"), dataset="wrong")
@@ -79,14 +79,14 @@ def test_the_requests_dataset_is_the_one_that_is_checked(stage: Stage, plan: Ste
         plan(plan_event({"dataset": "wrong"}))
 
 
-def test_an_object_that_is_no_parquet_is_left_to_its_job(stage: Stage, plan: Step) -> None:
+def test_a_damaged_object_is_left_to_its_job(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload(keys=["a.parquet"])
     stage.upload_table(GOOD.drop_columns("hour"), key="b.parquet")
     assert plan(plan_event({}))["job_count"] == 1
 
 
-def test_an_object_that_is_replaced_after_the_listing_is_left_to_its_job(stage: Stage, plan: Step) -> None:
+def test_an_object_replaced_after_the_listing_is_left_to_its_job(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload_table(GOOD)
     listing = stage.deployment.store.dataset_objects
@@ -100,7 +100,7 @@ def test_an_object_that_is_replaced_after_the_listing_is_left_to_its_job(stage: 
     assert plan(plan_event({}))["job_count"] == 1
 
 
-def test_one_footer_a_dataset_is_read_however_many_models_and_objects_there_are(stage: Stage, plan: Step) -> None:
+def test_one_footer_is_read_per_dataset(stage: Stage, plan: Step) -> None:
     for number in range(10):
         stage.register(f"m-{number}")
     wide = pa.table({**{name: GOOD[name] for name in GOOD.column_names}, "noise": [os.urandom(200_000)]})
@@ -117,7 +117,7 @@ def test_one_footer_a_dataset_is_read_however_many_models_and_objects_there_are(
     assert last - first + 1 == 65_536
 
 
-def test_a_feature_may_be_a_key_column_too() -> None:
+def test_a_missing_feature_that_is_a_key_column_is_named_once() -> None:
     features = (Feature("hour", "int32"),)
     [problem] = problems_of(Column("distance", "double"), features=features, key_columns=("hour",))
     assert "without hour (int32)'" in problem

@@ -1,4 +1,4 @@
-"""The plan over datasets of text: what is accepted, what is looked at, and which models share a job."""
+"""Planning over datasets of text: which objects are read how, and which models share a job."""
 
 import gzip
 from collections.abc import Callable
@@ -17,9 +17,8 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
-from lambdas.plan_execution.choose_models import Assignment
 from lambdas.plan_execution.form_jobs import form_jobs
-from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, plan_event
+from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, assign, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 CSV = b"distance,hour,more\n1,2,x\n"
@@ -53,16 +52,16 @@ def put(stage: Stage, key: str, content: bytes, dataset: str = "flights") -> Non
         ("a.ndjson.gz", gzip.compress(b'{"distance":1,"hour":2,"more":"x"}\n')),
     ],
 )
-def test_columns_of_text_are_read_from_its_beginning(key: str, content: bytes) -> None:
+def test_columns_of_text_are_read_from_the_head(key: str, content: bytes) -> None:
     assert columns_of(key, content) == ["distance", "hour", "more"]
 
 
-def test_columns_are_read_as_the_record_says() -> None:
+def test_columns_are_read_with_the_models_input_options() -> None:
     assert columns_of("a.csv", b"a;b\n", csv_delimiter=";") == ["a", "b"]
     assert columns_of("a.csv", b"1,2\n", csv_header=False, csv_columns=("a", "b")) == ["a", "b"]
 
 
-def test_only_the_beginning_of_a_large_object_is_read_and_decompressed() -> None:
+def test_only_the_head_of_a_large_object_is_read() -> None:
     content = gzip.compress(CSV + b"1,2,x\n" * 10_000_000, 1)
     asked: list[tuple[int, int]] = []
 
@@ -88,7 +87,7 @@ def test_only_the_beginning_of_a_large_object_is_read_and_decompressed() -> None
         ("a.parquet", b"a,b\n" * 10, "no Parquet"),
     ],
 )
-def test_what_cannot_be_told_here_is_left_to_the_job(key: str, content: bytes, why: str) -> None:
+def test_unreadable_objects_have_unknown_columns(key: str, content: bytes, why: str) -> None:
     with pytest.raises(ColumnsUnknownError, match=why):
         columns_of(key, content)
 
@@ -112,7 +111,7 @@ def test_a_header_without_the_columns_is_refused(stage: Stage, plan: Step) -> No
     assert "it has Distance for distance" in reason
 
 
-def test_each_model_is_held_against_the_header_as_it_reads_it(stage: Stage, plan: Step) -> None:
+def test_each_model_is_checked_with_its_own_input_options(stage: Stage, plan: Step) -> None:
     register(stage, "commas")
     register(stage, "semicolons", input=InputOptions(csv_delimiter=";"))
     put(stage, "a.csv", b"distance;hour\n1;2\n")
@@ -122,13 +121,13 @@ def test_each_model_is_held_against_the_header_as_it_reads_it(stage: Stage, plan
     assert "model 'commas' version '1' on dataset 'flights': features: got 'a.csv without" in str(refusal.value)
 
 
-def test_columns_from_the_key_count_as_columns(stage: Stage, plan: Step) -> None:
+def test_partition_columns_count_as_columns(stage: Stage, plan: Step) -> None:
     register(stage, "by-key", partition_columns=("hour",))
     put(stage, "hour=1/a.csv", b"distance\n1\n")
     assert plan(plan_event({}))["job_count"] == 1
 
 
-def test_keys_that_do_not_say_the_columns_are_named(stage: Stage, plan: Step) -> None:
+def test_keys_without_partition_columns_are_named(stage: Stage, plan: Step) -> None:
     register(stage, "by-key", partition_columns=("hour",))
     put(stage, "hour=1/a.csv", b"distance\n1\n")
     put(stage, "b.csv", b"distance\n1\n")
@@ -140,13 +139,9 @@ def test_keys_that_do_not_say_the_columns_are_named(stage: Stage, plan: Step) ->
     assert "expected only objects whose keys have the parts 'hour=…/'" in reason
 
 
-def assigned(*versions: ModelVersion) -> list[Assignment]:
-    return [Assignment(version, version.dataset) for version in versions]
-
-
 def jobs_of(key: str, *versions: ModelVersion) -> list[list[str]]:
     objects = {"d": (PinnedObject(key, 1, "e"),)}
-    jobs = form_jobs(ExecutionRequest(models_per_job=10), assigned(*versions), objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=10), assign(*versions), objects, STAGE_COMPUTE)
     return sorted([model.model_id for model in job.models] for job in jobs)
 
 
@@ -154,7 +149,7 @@ def version(model_id: str, **changes: Any) -> ModelVersion:
     return ModelVersion(spec=any_model_spec(model_id, **changes), dataset="d")
 
 
-def test_models_that_read_differently_get_jobs_of_their_own() -> None:
+def test_models_with_different_input_options_get_separate_jobs() -> None:
     tabs = InputOptions(csv_delimiter="\t")
     versions = [
         version("a"),
@@ -165,14 +160,14 @@ def test_models_that_read_differently_get_jobs_of_their_own() -> None:
     assert jobs_of("a.csv", *versions) == [["a"], ["b", "d"], ["c"]]
 
 
-def test_models_that_type_a_column_differently_share_a_job_over_parquet_alone() -> None:
+def test_models_with_different_types_share_a_job_only_over_parquet() -> None:
     versions = [version("a"), version("b", features=(Feature("distance", "float"),)), version("c")]
     assert jobs_of("a.parquet", *versions) == [["a", "b", "c"]]
     assert jobs_of("a.csv", *versions) == [["a", "c"], ["b"]]
 
 
-def test_jobs_of_text_hold_no_more_models_than_asked_for() -> None:
+def test_jobs_over_text_respect_models_per_job() -> None:
     objects = {"d": (PinnedObject("a.csv", 1, "e"),)}
     versions = [version(f"m{number}") for number in range(7)]
-    jobs = form_jobs(ExecutionRequest(models_per_job=3), assigned(*versions), objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(models_per_job=3), assign(*versions), objects, STAGE_COMPUTE)
     assert sorted(len(job.models) for job in jobs) == [1, 3, 3]

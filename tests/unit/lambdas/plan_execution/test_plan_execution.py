@@ -24,7 +24,7 @@ from tests.unit.lambdas.builders import (
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def test_an_empty_request_plans_one_job_for_each_enabled_model_on_its_own_dataset(stage: Stage, plan: Step) -> None:
+def test_an_empty_request_plans_one_job_per_enabled_model(stage: Stage, plan: Step) -> None:
     stage.register("delays-ua", dataset="flights-ua")
     stage.register("delays-aa", dataset="flights-aa")
     stage.register("delays-dl", dataset="flights-dl", enabled=False)
@@ -62,7 +62,7 @@ def test_an_empty_request_plans_one_job_for_each_enabled_model_on_its_own_datase
     assert codec.to_json(record.plan) == result
 
 
-def test_planning_twice_does_the_same_thing_once(stage: Stage, plan: Step) -> None:
+def test_a_second_plan_returns_the_first(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload()
     first = plan(plan_event({"execution_label": "nightly"}))
@@ -76,8 +76,8 @@ def test_planning_twice_does_the_same_thing_once(stage: Stage, plan: Step) -> No
     assert stage.execution().label == "nightly"
 
 
-def forget_the_plan(stage: Stage) -> None:
-    """As if the call had died before it wrote the plan into the execution's record."""
+def remove_plan(stage: Stage) -> None:
+    """Remove the plan from the record, as if the call had died before it wrote the plan."""
     stage.table.update_item(
         Key=execution_key("e-1"),
         UpdateExpression="REMOVE #plan",
@@ -85,13 +85,13 @@ def forget_the_plan(stage: Stage) -> None:
     )
 
 
-def test_a_plan_that_died_half_way_is_completed(stage: Stage, plan: Step) -> None:
+def test_a_plan_that_died_is_completed(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload()
     plan(plan_event({}))
     pinned = stage.spec()
     stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
-    forget_the_plan(stage)
+    remove_plan(stage)
 
     assert plan(plan_event({}))["job_count"] == 1
     assert stage.spec() == pinned
@@ -107,16 +107,18 @@ def test_a_plan_that_died_half_way_is_completed(stage: Stage, plan: Step) -> Non
     ],
     ids=["another object", "another version", "another model"],
 )
-def test_a_plan_that_died_half_way_is_not_mixed_with_what_came_since(
+def test_a_plan_that_died_is_not_mixed_with_later_changes(
     stage: Stage, plan: Step, change: Callable[[Stage], None]
 ) -> None:
-    """Records of the new plan over specs of the old one would claim versions and objects that are not scored."""
+    """Job records of the new plan with specs of the old one would name versions and objects that
+    are not scored.
+    """
     stage.register()
     stage.upload()
     plan(plan_event({}))
     written = stage.spec()
     stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
-    forget_the_plan(stage)
+    remove_plan(stage)
     change(stage)
 
     with pytest.raises(PlanChangedError, match="another name"):
@@ -125,8 +127,8 @@ def test_a_plan_that_died_half_way_is_not_mixed_with_what_came_since(
     assert stage.deployment.table.jobs("e-1") == []
 
 
-def test_what_an_expired_execution_of_the_same_name_left_is_not_taken_for_the_plan(stage: Stage, plan: Step) -> None:
-    """Records expire and names come free again, but specs and ledgers may stay in S3 for ever."""
+def test_files_of_an_expired_execution_are_not_reused(stage: Stage, plan: Step) -> None:
+    """Records expire and names become free again, but specs and ledgers may stay in S3 forever."""
     stage.register()
     stage.upload()
     plan(plan_event({}))
@@ -137,24 +139,22 @@ def test_what_an_expired_execution_of_the_same_name_left_is_not_taken_for_the_pl
         plan(plan_event({}, started_at="2027-01-05T10:00:00.000Z"))
 
 
-def test_an_execution_that_ends_while_it_is_planned_leaves_no_open_job(
-    stage: Stage, plan: Step, summarize: Step
-) -> None:
-    """A function that has begun goes on when its execution is stopped."""
+def test_an_execution_that_ends_during_planning_leaves_no_open_job(stage: Stage, plan: Step, summarize: Step) -> None:
+    """A running function continues when its execution is stopped."""
     stage.register()
     stage.upload()
     plan(plan_event({}))
     stage.table.delete_item(Key=job_key("e-1", "delays-ua"))
-    forget_the_plan(stage)
+    remove_plan(stage)
     writes = stage.deployment.table.add_jobs
 
-    def stopped_meanwhile(jobs: Any) -> int:
+    def stop_then_write(jobs: Any) -> int:
         failure = {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}
         summarize(summary_event({"request": {}, "failure": failure}))
         return writes(jobs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage.deployment.table, "add_jobs", stopped_meanwhile)
+        patch.setattr(stage.deployment.table, "add_jobs", stop_then_write)
         with pytest.raises(ExecutionClosedError):
             plan(plan_event({}))
     job = stage.job()
@@ -162,14 +162,14 @@ def test_an_execution_that_ends_while_it_is_planned_leaves_no_open_job(
     assert "start a new execution" in job.reason.lower()
 
 
-def test_a_label_that_is_refused_is_not_written_down(stage: Stage, plan: Step) -> None:
-    """It is in the request already; twice, a large one would not fit into a record."""
+def test_an_invalid_label_is_not_recorded(stage: Stage, plan: Step) -> None:
+    """The request contains it already; a second copy of a large label would not fit into a record."""
     with pytest.raises(InvalidRequestError, match="execution_label"):
         plan(plan_event({"execution_label": "x" * 250_000}))
     assert stage.execution().label == ""
 
 
-def test_an_execution_name_that_a_jobs_tags_cannot_hold_is_refused(stage: Stage, plan: Step) -> None:
+def test_an_execution_name_invalid_in_tags_is_refused(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload()
     with pytest.raises(InvalidRequestError, match=r"execution name: got 'wow!\(1\)', expected 1 to 80"):
@@ -177,7 +177,7 @@ def test_an_execution_name_that_a_jobs_tags_cannot_hold_is_refused(stage: Stage,
     assert plan(plan_event({}, execution_id="ex=a+b@c.d_e-f"))["job_count"] == 1
 
 
-def test_a_record_of_the_catalog_that_cannot_be_read_is_named(stage: Stage, plan: Step) -> None:
+def test_an_unreadable_catalog_record_is_named(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload()
     stage.table.update_item(
@@ -187,14 +187,14 @@ def test_a_record_of_the_catalog_that_cannot_be_read_is_named(stage: Stage, plan
         plan(plan_event({}))
 
 
-def test_a_late_second_plan_does_not_set_a_running_job_back(planned: Stage, plan: Step, record: Step) -> None:
+def test_a_late_second_plan_does_not_reset_a_running_job(planned: Stage, plan: Step, record: Step) -> None:
     record({"schema_version": 1, "execution_id": "e-1", "job_id": "delays-ua", "attempt": 1})
-    forget_the_plan(planned)
+    remove_plan(planned)
     plan(plan_event({}))
     assert planned.job().status is JobStatus.RUNNING
 
 
-def test_every_problem_of_a_request_is_refused_at_once_and_by_name(stage: Stage, plan: Step) -> None:
+def test_all_problems_of_a_request_are_reported_together(stage: Stage, plan: Step) -> None:
     stage.register("delays-ua", dataset="empty")
     stage.register("delays-aa", dataset="mixed")
     stage.register("delays-dl", enabled=False)
@@ -250,7 +250,7 @@ def test_a_malformed_request_is_refused_and_recorded(
     assert json.loads(record.request_json) == request_data
 
 
-def test_a_refused_request_is_refused_again_in_the_same_words(stage: Stage, plan: Step) -> None:
+def test_a_refused_request_is_refused_again_with_the_same_text(stage: Stage, plan: Step) -> None:
     with pytest.raises(InvalidRequestError) as first:
         plan(plan_event({}))
     stage.register()
@@ -261,16 +261,14 @@ def test_a_refused_request_is_refused_again_in_the_same_words(stage: Stage, plan
     assert "`fleetscore models register`" in str(first.value)
 
 
-def test_an_execution_name_that_was_used_before_is_refused_without_touching_its_records(
-    planned: Stage, plan: Step
-) -> None:
+def test_a_used_execution_name_is_refused_and_its_records_are_kept(planned: Stage, plan: Step) -> None:
     before = planned.execution()
     with pytest.raises(ExecutionNameUsedError, match="another name"):
         plan(plan_event({}, started_at="2026-09-01T00:00:00.000Z"))
     assert planned.execution() == before
 
 
-def test_a_tag_filter_chooses_enabled_models_that_carry_every_tag(stage: Stage, plan: Step) -> None:
+def test_a_tag_filter_chooses_enabled_models_with_all_tags(stage: Stage, plan: Step) -> None:
     stage.register("a", tags={"team": "ops", "kind": "delay"})
     stage.register("b", tags={"team": "ops"})
     stage.register("c", tags={"team": "ops", "kind": "delay"}, enabled=False)
@@ -280,18 +278,18 @@ def test_a_tag_filter_chooses_enabled_models_that_carry_every_tag(stage: Stage, 
         plan(plan_event({"models": {"tags": {"team": "none"}}}, execution_id="e-2"))
 
 
-def test_the_request_goes_over_the_models_compute_and_that_over_the_stages(stage: Stage, plan: Step) -> None:
+def test_compute_of_request_overrides_model_and_stage(stage: Stage, plan: Step) -> None:
     stage.register(compute=Compute(instance_type="ml.c5.xlarge", max_runtime_seconds=60))
     stage.upload(keys=[f"{number}.parquet" for number in range(5)])
     request = {"instance_count": 9, "max_concurrency": 3, "tolerated_failure_percentage": 0}
     result = plan(plan_event(request))
     assert (result["max_concurrency"], result["tolerated_failure_percentage"]) == (3, 0)
-    # Nine instances were asked for, but five objects can keep five of them busy.
+    # The request asks for nine instances, but five objects keep only five busy.
     expected = Compute(instance_type="ml.c5.xlarge", instance_count=5, volume_size_gb=30, max_runtime_seconds=60)
     assert stage.job().compute == expected
 
 
-def test_models_share_a_job_only_when_they_share_dataset_compute_and_attempts(stage: Stage, plan: Step) -> None:
+def test_models_share_a_job_only_with_equal_dataset_compute_and_attempts(stage: Stage, plan: Step) -> None:
     for model_id in ("a", "b", "c"):
         stage.register(model_id)
     stage.register("d", max_attempts=1)
@@ -304,7 +302,7 @@ def test_models_share_a_job_only_when_they_share_dataset_compute_and_attempts(st
     assert next(pointer["job_id"] for pointer in stage.read_json("executions/e-1/jobs.json")) == "a.and-1-more"
 
 
-def test_one_dataset_for_all_is_listed_once(stage: Stage, plan: Step) -> None:
+def test_a_shared_dataset_is_listed_once(stage: Stage, plan: Step) -> None:
     for number in range(30):
         stage.register(f"m-{number}", dataset=f"own-{number}")
     stage.upload("shared")
@@ -316,14 +314,14 @@ def test_one_dataset_for_all_is_listed_once(stage: Stage, plan: Step) -> None:
     assert listed == ["shared/"]
 
 
-def test_records_expire_after_the_days_that_the_stage_sets(planned: Stage) -> None:
+def test_records_expire_after_the_stages_record_days(planned: Stage) -> None:
     item = planned.table.get_item(Key=execution_key("e-1"))["Item"]
     # 90 days after 2026-01-05T10:00:00Z.
     assert item["expires_at"] == 1_767_607_200 + 90 * 86_400
     assert STARTED_AT.startswith("2026-01-05T10:00:00")
 
 
-def test_models_share_a_job_only_in_the_image_that_serves_them_all(stage: Stage, plan: Step) -> None:
+def test_models_share_a_job_only_with_the_same_image(stage: Stage, plan: Step) -> None:
     for model_id in ("delays-aa", "delays-ua"):
         stage.register(model_id)
     for model_id in ("network-aa", "network-ua"):
@@ -339,9 +337,7 @@ def test_models_share_a_job_only_in_the_image_that_serves_them_all(stage: Stage,
     }
 
 
-def test_a_model_whose_image_is_not_deployed_is_refused_by_name_with_all_other_problems(
-    stage: Stage, plan: Step
-) -> None:
+def test_a_model_whose_image_is_not_deployed_is_refused(stage: Stage, plan: Step) -> None:
     stage.register("network-ua", spec=of_framework("tensorflow", "network-ua"))
     stage.register("delays-ua", dataset="missing")
     stage.upload()
@@ -355,7 +351,7 @@ def test_a_model_whose_image_is_not_deployed_is_refused_by_name_with_all_other_p
     assert "dataset 'missing'" in text
 
 
-def test_a_model_whose_accelerator_is_not_deployed_is_refused_by_name(stage: Stage, plan: Step) -> None:
+def test_a_model_whose_accelerator_is_not_deployed_is_refused(stage: Stage, plan: Step) -> None:
     fast = any_model_spec("delays-ua", format="xgboost-ubj", accelerator="daal4py")
     stage.register("delays-ua", spec=fast)
     stage.upload()

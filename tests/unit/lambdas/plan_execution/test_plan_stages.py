@@ -1,113 +1,46 @@
 from contract.catalog.models import Compute, ModelVersion
 from contract.job.scoring_spec import PinnedObject
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.dataset.pinning import pin_objects
-from lambdas.plan_execution.choose_models import Assignment, choose_by_id, choose_from_catalog
+from lambdas.plan_execution.choose_models import choose_by_id, choose_from_catalog
 from lambdas.plan_execution.form_jobs import MAX_COMMITS, check_commit_counts, form_jobs
-from lambdas.stage.object_store import StoredObject
-from tests.unit.lambdas.builders import STAGE_COMPUTE, any_model_spec
+from tests.unit.lambdas.builders import STAGE_COMPUTE, any_model_spec, assign
 
 
-def listing(*keys: str) -> list[StoredObject]:
-    return [StoredObject(key, 10, "etag", 0.0) for key in keys]
-
-
-def assigned(*versions: ModelVersion) -> list[Assignment]:
-    return [Assignment(version, version.dataset) for version in versions]
-
-
-def pin(*keys: str, output_prefix_bytes: int = 200) -> tuple[list[str], str]:
-    objects, problems = pin_objects("d", listing(*keys), "datasets", output_prefix_bytes)
-    return [item.key for item in objects], "; ".join(map(str, problems))
-
-
-def test_names_with_underscore_or_dot_and_folder_placeholders_are_no_data() -> None:
-    assert pin("a.parquet", "_SUCCESS", "x/_meta.parquet", "x/.crc", "x/", "") == (["a.parquet"], "")
-
-
-def test_folders_with_underscore_or_dot_hold_no_data() -> None:
-    """Spark's uncommitted tasks would be scored beside what they become, Delta's log as if it were rows."""
-    keys = ("_temporary/0/task_1/a.parquet", "_delta_log/10.checkpoint.parquet", "x/.staging/a.parquet", "x/a.parquet")
-    assert pin(*keys) == (["x/a.parquet"], "")
-    assert pin("_year=2013/a.parquet") == (["_year=2013/a.parquet"], "")
-
-
-def test_an_object_that_is_also_a_folder_is_refused() -> None:
-    _, problems = pin("a.parquet", "a.parquet/b.parquet", "c.parquet", "c.parquet.json/d.parquet", "e/f.parquet")
-    assert "got 'a.parquet, c.parquet', expected no object whose key" in problems
-    assert pin("a.parquet/b.parquet", "a.parquet/c.parquet") == (["a.parquet/b.parquet", "a.parquet/c.parquet"], "")
-
-
-def test_hive_partitions_below_a_dataset_are_data() -> None:
-    assert pin("carrier=UA/month=1/part-0.parquet") == (["carrier=UA/month=1/part-0.parquet"], "")
-
-
-def test_a_key_that_is_no_safe_path_is_refused() -> None:
-    keys, problems = pin("a//b.parquet", "../c.parquet", "ok.parquet")
-    assert keys == ["ok.parquet"]
-    assert "'a//b.parquet'" in problems
-    assert "'../c.parquet'" in problems
-
-
-def test_a_key_whose_predictions_key_would_not_fit_is_refused() -> None:
-    fits, too_long = "k/" * 400 + "a.parquet", "k/" * 409 + "a.parquet"
-    assert pin(fits) == ([fits], "")
-    keys, problems = pin(too_long)
-    assert keys == []
-    assert "at most 824 bytes" in problems
-
-
-def test_a_name_that_is_too_long_for_a_file_is_refused() -> None:
-    # In the container: `.<name>.parquet.unfinished`, of at most 255 bytes.
-    longest, too_long = "n" * 227 + ".parquet", "n" * 228 + ".parquet"
-    assert pin(longest) == ([longest], "")
-    keys, problems = pin(too_long)
-    assert keys == []
-    assert "becomes a file name" in problems
-
-
-def test_the_requests_tolerance_goes_over_the_models() -> None:
+def test_the_requests_tolerance_overrides_the_models() -> None:
     version = ModelVersion(spec=any_model_spec(tolerated_quarantine_fraction=0.25), dataset="d")
     objects = {"d": (PinnedObject("a.parquet", 1, "e"),)}
 
     def planned(request: ExecutionRequest) -> float:
-        (job,) = form_jobs(request, assigned(version), objects, STAGE_COMPUTE)
+        (job,) = form_jobs(request, assign(version), objects, STAGE_COMPUTE)
         return job.models[0].tolerated_quarantine_fraction
 
     assert planned(ExecutionRequest()) == 0.25
     assert planned(ExecutionRequest(tolerated_quarantine_fraction=0.0)) == 0.0
 
 
-def test_objects_that_would_share_an_output_are_refused() -> None:
-    keys = ["a.csv", "b.csv.parquet", "a.parquet", "c.jsonl"]
-    assert pin(*keys) == (keys, "")
-    _, problems = pin("a.csv", "a.csv.parquet", "b.parquet")
-    assert "a.csv, a.csv.parquet" in problems
-
-
-def test_jobs_with_most_work_come_first() -> None:
+def test_the_largest_jobs_come_first() -> None:
     versions = [ModelVersion(spec=any_model_spec(name), dataset=name) for name in ("a", "b", "c", "d")]
     sizes = {"a": 1, "b": 9, "c": 5, "d": 9}
     objects = {name: (PinnedObject("a.parquet", size, "e"),) for name, size in sizes.items()}
-    jobs = form_jobs(ExecutionRequest(), assigned(*versions), objects, STAGE_COMPUTE)
+    jobs = form_jobs(ExecutionRequest(), assign(*versions), objects, STAGE_COMPUTE)
     assert [job.job_id for job in jobs] == ["b", "d", "c", "a"]
 
 
 def test_a_job_never_gets_more_instances_than_objects() -> None:
     objects = {"d": tuple(PinnedObject(f"{number}.parquet", 1, "e") for number in range(3))}
     version = ModelVersion(spec=any_model_spec(), dataset="d", compute=Compute(instance_count=50))
-    (job,) = form_jobs(ExecutionRequest(), assigned(version), objects, STAGE_COMPUTE)
+    (job,) = form_jobs(ExecutionRequest(), assign(version), objects, STAGE_COMPUTE)
     assert job.compute.instance_count == 3
 
 
-def test_close_ids_are_looked_for_only_as_often_as_a_refusal_shows_them() -> None:
-    """Each look takes the time of a whole catalog, and a request has room for 40,000 unknown ids."""
+def test_similar_ids_are_searched_only_for_the_first_unknown_ids() -> None:
+    """A search reads the whole catalog, and a request has room for 40,000 unknown ids."""
     _, problems = choose_by_id(["delay-ua"] * 5_000, {}, ["delays-ua"])
     assert "Did you mean 'delays-ua'" in str(problems[49])
     assert "`fleetscore models list`" in str(problems[50])
 
 
-def test_an_unknown_id_without_a_close_one_points_to_the_list() -> None:
+def test_an_unknown_id_without_a_similar_one_points_to_the_list() -> None:
     _, problems = choose_by_id(["zzz"], {}, ["delays-ua"])
     assert "`fleetscore models list`" in str(problems[0])
 
@@ -116,11 +49,11 @@ def test_an_empty_catalog_says_how_to_register() -> None:
     assert "`fleetscore models register`" in str(choose_from_catalog(None, [])[1][0])
 
 
-def test_a_job_with_a_ledger_too_long_to_verify_is_refused_before_it_is_scored() -> None:
+def test_a_job_with_too_many_commits_is_refused() -> None:
     objects = {"d": tuple(PinnedObject(f"{number}.parquet", 1, "e") for number in range(MAX_COMMITS // 2 + 1))}
     versions = [ModelVersion(spec=any_model_spec(name), dataset="d") for name in ("a", "b")]
-    apart = form_jobs(ExecutionRequest(), assigned(*versions), objects, STAGE_COMPUTE)
-    together = form_jobs(ExecutionRequest(models_per_job=2), assigned(*versions), objects, STAGE_COMPUTE)
+    apart = form_jobs(ExecutionRequest(), assign(*versions), objects, STAGE_COMPUTE)
+    together = form_jobs(ExecutionRequest(models_per_job=2), assign(*versions), objects, STAGE_COMPUTE)
     assert check_commit_counts(apart) == []
     (problem,) = check_commit_counts(together)
     assert "50,001 objects for 2 models" in str(problem)

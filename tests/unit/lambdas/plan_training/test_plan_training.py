@@ -25,14 +25,14 @@ from tests.unit.lambdas.training_builders import (
     any_recipe,
     put_current,
     put_recipe,
-    trainable,
+    put_trainable,
     training_arn,
     training_event,
 )
 
 
-def test_one_job_a_recipe_is_written_down_with_everything_that_it_needs(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(), any_recipe("delays-aa"))
+def test_one_job_per_recipe_is_planned(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, any_recipe(), any_recipe("delays-aa"))
     plan = codec.from_json(ExecutionPlan, plan_training(training_event({})))
     assert (plan.job_count, plan.max_concurrency, plan.tolerated_failure_percentage) == (2, 20, 100)
     execution = stage.execution("t-1")
@@ -54,20 +54,20 @@ def test_one_job_a_recipe_is_written_down_with_everything_that_it_needs(stage: S
     assert [pointer["job_id"] for pointer in pointers] == ["delays-aa", "delays-ua"]
 
 
-def test_called_twice_it_plans_once(stage: Stage, plan_training: Step) -> None:
-    trainable(stage)
+def test_a_second_plan_returns_the_first(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage)
     first = plan_training(training_event({}))
     put_recipe(stage, any_recipe(seed=2))
     assert plan_training(training_event({})) == first
     assert stage.deployment.store.recipe_copy("t-1", "delays-ua").seed == 0
 
 
-def test_a_recipe_that_changed_since_a_call_that_died_stops_the_plan(
+def test_a_recipe_changed_since_a_dead_call_is_refused(
     stage: Stage, plan_training: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainable(stage)
+    put_trainable(stage)
     with monkeypatch.context() as patch:
-        patch.setattr(JobTable, "add_jobs", _dies)
+        patch.setattr(JobTable, "add_jobs", _die)
         with pytest.raises(RuntimeError):
             plan_training(training_event({}))
     put_recipe(stage, any_recipe(seed=2))
@@ -75,12 +75,12 @@ def test_a_recipe_that_changed_since_a_call_that_died_stops_the_plan(
         plan_training(training_event({}))
 
 
-def _dies(*_: Any) -> int:
+def _die(*_: Any) -> int:
     raise RuntimeError("the function ran out of time")
 
 
-def test_every_problem_of_every_recipe_is_reported_at_once(stage: Stage, plan_training: Step) -> None:
-    trainable(
+def test_all_problems_of_all_recipes_are_reported_together(stage: Stage, plan_training: Step) -> None:
+    put_trainable(
         stage,
         any_recipe("no-label", label="delayed"),
         any_recipe("no-data", training_dataset="nowhere"),
@@ -98,26 +98,26 @@ def test_every_problem_of_every_recipe_is_reported_at_once(stage: Stage, plan_tr
     ("request_", "words"),
     [([], "a JSON object"), ({"dataset": "x"}, "no such field"), ({"models": []}, "at least one model id")],
 )
-def test_a_request_that_is_none_is_refused(stage: Stage, plan_training: Step, request_: Any, words: str) -> None:
+def test_an_invalid_request_is_refused(stage: Stage, plan_training: Step, request_: Any, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         plan_training(training_event(request_))
 
 
-def test_without_any_recipe_it_says_how_to_set_one(stage: Stage, plan_training: Step) -> None:
+def test_a_request_without_any_recipe_says_how_to_set_one(stage: Stage, plan_training: Step) -> None:
     with pytest.raises(InvalidRequestError, match="models recipe set"):
         plan_training(training_event({}))
 
 
-def test_a_disabled_model_is_not_trained_unless_nothing_is_said(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(), any_recipe("delays-aa"))
+def test_a_disabled_model_is_skipped_or_refused_when_named(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, any_recipe(), any_recipe("delays-aa"))
     stage.register("delays-aa", enabled=False)
     assert plan_training(training_event({}))["job_count"] == 1
     with pytest.raises(InvalidRequestError, match="models enable delays-aa"):
         plan_training(training_event({"models": ["delays-aa"]}, "t-2"))
 
 
-def test_columns_are_held_against_both_datasets(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(validation_dataset="flights-to-judge"))
+def test_columns_of_both_datasets_are_checked(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, any_recipe(validation_dataset="flights-to-judge"))
     stage.upload_table(FLIGHTS.drop_columns(["hour"]), "flights-to-judge")
     with pytest.raises(InvalidRequestError, match=r"flights-to-judge.*hour"):
         plan_training(training_event({}))
@@ -127,21 +127,21 @@ def test_columns_are_held_against_both_datasets(stage: Stage, plan_training: Ste
     assert [item.key for item in spec.validation_objects] == ["a.parquet"]
 
 
-def test_key_columns_are_for_scoring_and_need_not_be_in_the_training_data(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys"))
+def test_key_columns_are_not_needed_for_training(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys"))
     assert plan_training(training_event({}))["job_count"] == 1
 
 
-def test_names_that_only_the_output_has_matter_to_scoring_alone(stage: Stage, plan_training: Step) -> None:
+def test_output_column_names_do_not_matter_for_training(stage: Stage, plan_training: Step) -> None:
     names = {"output_columns": ("hour",), "row_number_column": "distance"}
-    trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys", **names))
+    put_trainable(stage, any_recipe(key_columns=("flight_id",), columns="keys", **names))
     assert plan_training(training_event({}))["job_count"] == 1
 
 
-def test_a_script_is_taken_along_only_when_it_is_the_one_of_the_recipe(stage: Stage, plan_training: Step) -> None:
+def test_a_script_is_copied_only_with_the_recipes_digest(stage: Stage, plan_training: Step) -> None:
     archive = b"an archive"
     sha256 = hashlib.sha256(archive).hexdigest()
-    trainable(stage, any_recipe(trainer="script", code=TrainingCode("train.py", sha256, len(archive))))
+    put_trainable(stage, any_recipe(trainer="script", code=TrainingCode("train.py", sha256, len(archive))))
     key = layout.code_key("delays-ua", sha256)
     with pytest.raises(InvalidRequestError, match=r"code.*SHA-256"):
         plan_training(training_event({}, "missing"))
@@ -155,24 +155,22 @@ def test_a_script_is_taken_along_only_when_it_is_the_one_of_the_recipe(stage: St
 
 
 def script_recipe(stage: Stage, model_id: str, format_: ModelFormat) -> ModelRecipe:
-    """A recipe whose script is there."""
+    """Upload a script and return its recipe."""
     archive = b"an archive"
     code = TrainingCode("train.py", hashlib.sha256(archive).hexdigest(), len(archive))
     stage.s3.put_object(Bucket=stage.models, Key=layout.code_key(model_id, code.sha256), Body=archive)
     return any_recipe(model_id, trainer="script", format=format_, code=code)
 
 
-def test_a_script_runs_in_the_image_that_has_the_framework_of_its_format(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, script_recipe(stage, "network", "pytorch-export"), any_recipe())
+def test_a_script_runs_in_the_image_of_its_framework(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, script_recipe(stage, "network", "pytorch-export"), any_recipe())
     plan_training(training_event({}))
     images = {job.job_id: job.image_uri for job in stage.deployment.table.jobs("t-1")}
     assert images == {"network": PYTORCH_IMAGE, "delays-ua": CORE_IMAGE}
 
 
-def test_a_script_whose_image_is_not_deployed_is_refused_before_it_costs_anything(
-    stage: Stage, plan_training: Step
-) -> None:
-    trainable(stage, script_recipe(stage, "network", "tensorflow-savedmodel"))
+def test_a_script_whose_image_is_not_deployed_is_refused(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, script_recipe(stage, "network", "tensorflow-savedmodel"))
     with pytest.raises(InvalidRequestError) as refused:
         plan_training(training_event({}))
     text = str(refused.value)
@@ -180,16 +178,18 @@ def test_a_script_whose_image_is_not_deployed_is_refused_before_it_costs_anythin
     assert "Add 'tensorflow' to the setting image_variants and deploy again" in text
 
 
-def test_compute_is_the_recipes_over_the_stages_and_one_instance(stage: Stage, plan_training: Step) -> None:
-    trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.c5.xlarge")))
+def test_the_recipes_compute_overrides_the_stages(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.c5.xlarge")))
     plan_training(training_event({}))
     assert stage.job("delays-ua", "t-1").compute == Compute(
         "ml.c5.xlarge", 1, STAGE_COMPUTE.volume_size_gb, STAGE_COMPUTE.max_runtime_seconds
     )
 
 
-def test_a_scoring_execution_of_the_same_name_keeps_its_records(stage: Stage, plan_training: Step, plan: Step) -> None:
-    trainable(stage)
+def test_a_scoring_execution_with_the_same_name_keeps_its_records(
+    stage: Stage, plan_training: Step, plan: Step
+) -> None:
+    put_trainable(stage)
     put_current(stage)
     stage.upload()
     event = training_event({}, "same")
@@ -205,8 +205,8 @@ def test_an_object_that_cannot_be_read_is_left_to_its_job(stage: Stage, plan_tra
     assert plan_training(training_event({}))["job_count"] == 1
 
 
-def test_a_training_dataset_of_text_is_refused_by_name(stage: Stage, plan_training: Step) -> None:
-    trainable(stage)
+def test_a_training_dataset_of_text_is_refused(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage)
     stage.upload("flights-to-learn", ["late.csv", "more.jsonl.gz"])
     with pytest.raises(InvalidRequestError, match=r"2 of 3 objects that are text, the first is 'late\.csv'.*Convert"):
         plan_training(training_event({}))

@@ -1,4 +1,4 @@
-"""A training that a scoring request asks for: what is ordered, and what the plan makes of how it ended."""
+"""A training that a scoring request asks for: its input, and how its end affects the plan."""
 
 import json
 from typing import Any
@@ -10,6 +10,7 @@ from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
 from contract.workflow.messages import ExecutionPlan, TrainingOrder
 from lambdas.errors import InvalidRequestError, TrainingFailedError
+from lambdas.prepare_training.prepare import form_input
 from tests.unit.lambdas.builders import (
     STARTED_AT,
     Stage,
@@ -29,30 +30,28 @@ FAILED = {
 }
 
 
-def order(prepare: Step, request: Any, execution_id: str = "e-1") -> TrainingOrder:
+def prepared(prepare: Step, request: Any, execution_id: str = "e-1") -> TrainingOrder:
     return codec.from_json(TrainingOrder, prepare(plan_event(request, execution_id)))
 
 
-def test_models_of_the_request_that_have_a_recipe_are_trained(stage: Stage, prepare_training: Step) -> None:
+def test_only_requested_models_with_a_recipe_are_trained(stage: Stage, prepare_training: Step) -> None:
     put_recipe(stage, any_recipe())
-    found = order(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
+    found = prepared(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
     assert found == TrainingOrder(TRAINING, {"models": ["delays-ua"], "execution_label": "nightly"})
     record = stage.execution()
     assert (record.kind, record.training_execution_id, record.plan) == (ExecutionKind.SCORING, TRAINING, None)
     assert (
-        order(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
+        prepared(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
         == found
     )
 
 
-def test_tags_choose_among_models_and_among_recipes_of_models_that_are_not_there_yet(
-    stage: Stage, prepare_training: Step
-) -> None:
+def test_tags_match_models_and_recipes_without_a_model(stage: Stage, prepare_training: Step) -> None:
     put_recipe(stage, any_recipe())
     put_recipe(stage, any_recipe("other", tags={"team": "ads"}))
     put_recipe(stage, any_recipe("retagged"))
     stage.register("retagged", tags={"team": "ads"})
-    found = order(prepare_training, {"models": {"tags": {"team": "ads"}}, "train": {}})
+    found = prepared(prepare_training, {"models": {"tags": {"team": "ads"}}, "train": {}})
     assert found.input == {"models": ["other", "retagged"]}
 
 
@@ -66,7 +65,7 @@ def test_tags_choose_among_models_and_among_recipes_of_models_that_are_not_there
         ({"models": {"tags": {"team": "nobody"}}, "train": {}}, "with a recipe has"),
     ],
 )
-def test_a_bad_request_is_refused_before_anything_is_trained(
+def test_a_bad_request_is_refused_before_training(
     stage: Stage, prepare_training: Step, request_: Any, words: str
 ) -> None:
     put_recipe(stage, any_recipe())
@@ -75,18 +74,19 @@ def test_a_bad_request_is_refused_before_anything_is_trained(
     assert (stage.execution().status, stage.execution().reason) == (ExecutionStatus.FAILED, raised.value.reason)
 
 
-def test_more_models_than_a_state_holds_are_refused_with_the_way_out(stage: Stage, prepare_training: Step) -> None:
-    ids = [f"model-{number:04d}-{'x' * 45}" for number in range(1_200)]
-    for model_id in ids:
-        put_recipe(stage, any_recipe(model_id))
-    with pytest.raises(InvalidRequestError, match="fleetscore train"):
-        prepare_training(plan_event({"train": {}}))
+def test_more_models_than_a_state_holds_are_refused() -> None:
+    recipes = [any_recipe(f"model-{number:04d}-{'x' * 45}") for number in range(1_200)]
+    training_input, [problem] = form_input(recipes, "nightly")
+    assert training_input["execution_label"] == "nightly"
+    assert str(problem).startswith("train: got '1,200 models', expected ids of at most 60,000 bytes.")
+    assert "fleetscore train" in str(problem)
+    assert form_input(recipes[:900], "") == ({"models": [recipe.model_id for recipe in recipes[:900]]}, [])
 
 
-def ended(
+def write_training_end(
     stage: Stage, status: ExecutionStatus, reason: str = "", *, outcome: str = "version v is current now"
 ) -> None:
-    """The training execution's records as its own SummarizeExecution leaves them."""
+    """Write the records of an ended training execution, like its SummarizeExecution."""
     record = any_execution(
         TRAINING, execution_arn=training_arn(TRAINING), kind=ExecutionKind.TRAINING, status=status, reason=reason
     )
@@ -95,7 +95,7 @@ def ended(
     stage.table.put_item(Item=records.job_item(job))
 
 
-def plan_it(stage: Stage, prepare: Step, plan: Step, train: Any, failure: Any = None) -> ExecutionPlan:
+def prepare_and_plan(stage: Stage, prepare: Step, plan: Step, train: Any, failure: Any = None) -> ExecutionPlan:
     put_recipe(stage, any_recipe())
     stage.upload()
     event = plan_event({"train": train})
@@ -105,59 +105,53 @@ def plan_it(stage: Stage, prepare: Step, plan: Step, train: Any, failure: Any = 
     return codec.from_json(ExecutionPlan, plan(plan_after_training(event, training)))
 
 
-def test_after_a_training_that_succeeded_the_execution_is_planned_as_any_other(
-    stage: Stage, prepare_training: Step, plan: Step
-) -> None:
+def test_the_execution_is_planned_after_a_successful_training(stage: Stage, prepare_training: Step, plan: Step) -> None:
     stage.register()
-    ended(stage, ExecutionStatus.SUCCEEDED)
-    assert plan_it(stage, prepare_training, plan, {}).job_count == 1
+    write_training_end(stage, ExecutionStatus.SUCCEEDED)
+    assert prepare_and_plan(stage, prepare_training, plan, {}).job_count == 1
     assert (stage.execution().training_failure, stage.execution().training_execution_id) == ("", TRAINING)
 
 
 @pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "never started"])
-def test_a_training_that_failed_fails_the_execution_with_its_reason(
+def test_a_failed_training_fails_the_execution_with_its_reason(
     stage: Stage, prepare_training: Step, plan: Step, recorded: bool
 ) -> None:
     stage.register()
     if recorded:
-        ended(stage, ExecutionStatus.PARTLY_FAILED, "1 of 2 jobs failed: DATA: label is null")
+        write_training_end(stage, ExecutionStatus.PARTLY_FAILED, "1 of 2 jobs failed: DATA: label is null")
     with pytest.raises(TrainingFailedError, match="label is null" if recorded else "no quota") as raised:
-        plan_it(stage, prepare_training, plan, {}, FAILED)
+        prepare_and_plan(stage, prepare_training, plan, {}, FAILED)
     assert "continue_on_failure" in str(raised.value)
     assert (stage.execution().status, stage.execution().reason) == (ExecutionStatus.FAILED, str(raised.value))
     with pytest.raises(InvalidRequestError, match="did not succeed"):
         plan(plan_after_training(plan_event({"train": {}}), {"failure": FAILED}))
 
 
-def test_a_record_that_says_no_success_counts_more_than_a_call_that_says_nothing(
-    stage: Stage, prepare_training: Step, plan: Step
-) -> None:
+def test_the_trainings_record_overrides_a_missing_failure(stage: Stage, prepare_training: Step, plan: Step) -> None:
     stage.register()
-    ended(stage, ExecutionStatus.RUNNING)
+    write_training_end(stage, ExecutionStatus.RUNNING)
     with pytest.raises(TrainingFailedError, match="RUNNING"):
-        plan_it(stage, prepare_training, plan, {})
+        prepare_and_plan(stage, prepare_training, plan, {})
 
 
-def test_it_may_score_all_the_same_and_is_never_a_success_then(
+def test_continue_on_failure_scores_and_ends_partly_failed(
     stage: Stage, prepare_training: Step, plan: Step, summarize: Step
 ) -> None:
     stage.register()
-    ended(stage, ExecutionStatus.FAILED, "DATA: label is null")
-    found = plan_it(stage, prepare_training, plan, {"continue_on_failure": True}, FAILED)
+    write_training_end(stage, ExecutionStatus.FAILED, "DATA: label is null")
+    found = prepare_and_plan(stage, prepare_training, plan, {"continue_on_failure": True}, FAILED)
     job = stage.job()
     stage.table.put_item(Item=records.job_item(any_job(status=JobStatus.SUCCEEDED, created_at=job.created_at)))
     outcome = summarize(summary_event(codec.to_json(found)))
     assert outcome["status"] == "PARTLY_FAILED"
     assert "label is null" in outcome["cause"]
-    assert "versions that were current" in outcome["cause"]
+    assert "current versions" in outcome["cause"]
     summary = stage.read_json(layout.summary_key("e-1"))
     assert (summary["training_execution_id"], summary["training_failure"]) == (TRAINING, "DATA: label is null")
 
 
-def test_a_model_that_was_trained_and_never_promoted_cannot_be_scored(
-    stage: Stage, prepare_training: Step, plan: Step
-) -> None:
+def test_a_model_without_a_promoted_version_is_not_scored(stage: Stage, prepare_training: Step, plan: Step) -> None:
     stage.register("another")
-    ended(stage, ExecutionStatus.SUCCEEDED, outcome="version v was refused: auc 0.6 < floor 0.7")
+    write_training_end(stage, ExecutionStatus.SUCCEEDED, outcome="version v was refused: auc 0.6 < floor 0.7")
     with pytest.raises(TrainingFailedError, match=r"delays-ua: version v was refused: auc 0\.6 < floor 0\.7"):
-        plan_it(stage, prepare_training, plan, {})
+        prepare_and_plan(stage, prepare_training, plan, {})

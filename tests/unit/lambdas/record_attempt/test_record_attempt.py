@@ -64,7 +64,7 @@ def test_opening_an_attempt_twice_gives_the_same_answer(opened: Stage, record: S
     assert manifest(opened, 1) == ["a.parquet", "b.parquet"]
 
 
-def test_the_first_attempt_does_not_look_into_a_ledger_that_cannot_exist(planned: Stage, record: Step) -> None:
+def test_the_first_attempt_does_not_list_the_ledger(planned: Stage, record: Step) -> None:
     listed: list[str] = []
     planned.deployment.store._s3.meta.events.register(
         "provide-client-params.s3.ListObjectsV2", lambda params, **_: listed.append(params["Prefix"])
@@ -73,7 +73,7 @@ def test_the_first_attempt_does_not_look_into_a_ledger_that_cannot_exist(planned
     assert listed == []
 
 
-def test_the_decision_of_the_last_failure_is_taken_for_a_pointer(opened: Stage, record: Step, classify: Step) -> None:
+def test_a_retry_scores_only_uncommitted_objects(opened: Stage, record: Step, classify: Step) -> None:
     opened.commit(objects=1)
     decision = classify(failure_event("OutputIncompleteError", "b.parquet is missing"))
     assert decision["try_again"] is True
@@ -87,14 +87,14 @@ def test_the_decision_of_the_last_failure_is_taken_for_a_pointer(opened: Stage, 
     assert opened.job().started_at == opened.attempt(1).started_at
 
 
-def test_nothing_is_left_when_every_object_is_committed(
+def test_a_retry_has_nothing_left_when_every_object_is_committed(
     opened: Stage, record: Step, classify: Step, verify: Step
 ) -> None:
     opened.commit()
     decision = classify(failure_event("States.Timeout"))
     result = record(decision)
     assert (result["nothing_left"], result["sagemaker_job_name"]) == (True, "")
-    # The job keeps the name of the processing job that did the work.
+    # The job keeps the name of the processing job that scored it.
     assert opened.job().sagemaker_job_name == opened.attempt(1).sagemaker_job_name
     assert verify(decision) == {"schema_version": 1, "job_id": "delays-ua"}
     assert opened.job().rows_in == 20
@@ -128,7 +128,7 @@ def test_nothing_is_left_when_every_object_is_committed(
     ],
     ids=["output missing", "output cut off", "marker unreadable", "other object", "other version"],
 )
-def test_a_commit_that_does_not_hold_is_scored_again(
+def test_objects_with_an_invalid_commit_are_scored_again(
     opened: Stage, record: Step, classify: Step, damage: Callable[[Stage], None]
 ) -> None:
     opened.commit()
@@ -137,7 +137,7 @@ def test_a_commit_that_does_not_hold_is_scored_again(
     assert manifest(opened, 2) == ["a.parquet"]
 
 
-def test_a_job_of_several_models_scores_an_object_again_unless_all_committed_it(
+def test_an_object_is_scored_again_unless_all_models_committed_it(
     stage: Stage, plan: Step, record: Step, classify: Step
 ) -> None:
     stage.register("a")
@@ -154,7 +154,7 @@ def test_a_job_of_several_models_scores_an_object_again_unless_all_committed_it(
     assert stage.read_json(layout.data_manifest_key("e-1", job_id, 2))[1:] == ["a.parquet"]
 
 
-def test_a_finished_job_is_not_opened_again(opened: Stage, record: Step, verify: Step) -> None:
+def test_a_finished_job_is_not_reopened(opened: Stage, record: Step, verify: Step) -> None:
     opened.commit()
     verify(pointer_event())
     with pytest.raises(JobClosedError, match="SUCCEEDED"):
@@ -162,20 +162,20 @@ def test_a_finished_job_is_not_opened_again(opened: Stage, record: Step, verify:
     assert opened.job().status is JobStatus.SUCCEEDED
 
 
-def test_an_attempt_that_was_closed_gets_no_processing_job(opened: Stage, record: Step, summarize: Step) -> None:
-    """As when somebody redrives an execution that was stopped: its child begins with the attempt it had."""
+def test_a_closed_attempt_gets_no_processing_job(opened: Stage, record: Step, summarize: Step) -> None:
+    """For example, a redrive of a stopped execution starts its child with the same attempt."""
     summarize(summary_event({"failure": {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}}))
     with pytest.raises(JobClosedError, match="FAILED"):
         record(pointer_event())
 
 
-def test_an_attempt_that_has_failed_is_not_begun_again(opened: Stage, record: Step, classify: Step) -> None:
+def test_a_failed_attempt_is_not_restarted(opened: Stage, record: Step, classify: Step) -> None:
     assert classify(failure_event("OutputIncompleteError", "b.parquet is missing"))["try_again"] is True
     with pytest.raises(StaleEventError, match="WAITING in attempt 1"):
         record(pointer_event())
 
 
-def test_the_next_attempt_is_not_opened_while_one_runs(opened: Stage, record: Step) -> None:
+def test_no_attempt_is_opened_while_another_one_runs(opened: Stage, record: Step) -> None:
     with pytest.raises(StaleEventError, match="RUNNING in attempt 1"):
         record(pointer_event(attempt=2))
 

@@ -6,19 +6,19 @@ from contract.training.recipes import TrainingCompute
 from contract.workflow.messages import FailureDecision, TrainingAttemptPlan
 from tests.unit.lambdas.builders import Stage, pointer_event
 from tests.unit.lambdas.conftest import Step
-from tests.unit.lambdas.training_builders import FLIGHTS, any_recipe, trainable, training_event
+from tests.unit.lambdas.training_builders import FLIGHTS, any_recipe, put_trainable, training_event
 
 FOLDER = "s3://results-test/executions/t-1/jobs/delays-ua"
 
 
 def opened(stage: Stage, plan_training: Step, record: Step, compute: TrainingCompute) -> TrainingAttemptPlan:
-    trainable(stage, any_recipe(compute=compute, validation_dataset="flights-to-judge"))
+    put_trainable(stage, any_recipe(compute=compute, validation_dataset="flights-to-judge"))
     stage.upload_table(FLIGHTS, "flights-to-judge")
     plan_training(training_event({}))
     return codec.from_json(TrainingAttemptPlan, record(pointer_event(execution_id="t-1")))
 
 
-def test_an_attempt_says_all_that_its_training_job_needs(stage: Stage, plan_training: Step, record: Step) -> None:
+def test_an_attempt_plan_has_everything_a_training_job_needs(stage: Stage, plan_training: Step, record: Step) -> None:
     plan = opened(stage, plan_training, record, TrainingCompute())
     channels = {channel["ChannelName"]: channel["DataSource"]["S3DataSource"] for channel in plan.channels}
     assert {name: source["S3Uri"] for name, source in channels.items()} == {
@@ -36,7 +36,7 @@ def test_an_attempt_says_all_that_its_training_job_needs(stage: Stage, plan_trai
 
 
 @pytest.mark.parametrize(("wait", "expected"), [(None, 7_200), (5_000, 5_000)])
-def test_only_a_spot_job_says_how_long_it_waits_for_capacity(
+def test_only_spot_jobs_have_a_longest_wait_for_capacity(
     stage: Stage, plan_training: Step, record: Step, wait: int | None, expected: int
 ) -> None:
     plan = opened(stage, plan_training, record, TrainingCompute(spot=True, max_wait_seconds=wait))
@@ -45,7 +45,7 @@ def test_only_a_spot_job_says_how_long_it_waits_for_capacity(
     assert plan.longest_seconds == expected
 
 
-def test_the_next_attempt_has_a_name_of_its_own_and_the_same_checkpoints(
+def test_a_retry_has_a_new_job_name_and_the_same_checkpoints(
     stage: Stage, plan_training: Step, record: Step, classify: Step
 ) -> None:
     first = opened(stage, plan_training, record, TrainingCompute())
@@ -62,7 +62,7 @@ def test_the_next_attempt_has_a_name_of_its_own_and_the_same_checkpoints(
 
 
 @pytest.mark.parametrize("checkpointed", [True, False])
-def test_out_of_time_helps_only_when_a_checkpoint_was_written(
+def test_a_timeout_is_retried_only_after_a_checkpoint(
     stage: Stage, plan_training: Step, record: Step, classify: Step, checkpointed: bool
 ) -> None:
     opened(stage, plan_training, record, TrainingCompute())

@@ -60,20 +60,20 @@ CASES: dict[str, tuple[Promotion, Any, ModelVersion | None, VersionState, str]] 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_becomes_of_a_version_and_why(case: str) -> None:
+def test_promotion_decision_and_its_reason(case: str) -> None:
     promotion, auc, before, state, reason = CASES[case]
     decided = decide(promotion, any_report(SPEC, auc), None if before is None else "1", before)
     assert (decided.state, decided.reason) == (state, reason)
 
 
 @pytest.mark.parametrize(("rmse", "state"), [(3.0, PROMOTED), (3.3, REJECTED), (4.5, REJECTED)])
-def test_where_less_is_better_the_floor_is_the_most_that_is_allowed(rmse: float, state: VersionState) -> None:
+def test_the_floor_is_an_upper_limit_when_less_is_better(rmse: float, state: VersionState) -> None:
     decided = decide(Promotion(floor=4.0), any_report(RMSE, rmse), "1", current(rmse=3.2))
     assert decided.state is state
     assert ("<= floor 4" in decided.reason) == (rmse <= 4)
 
 
-def test_an_artifact_is_held_against_everything_that_the_spec_asked_for() -> None:
+def test_an_artifact_is_compared_with_its_spec() -> None:
     good = any_report(SPEC)
     files = {SPEC.model_file: len(MODEL_FILE), "fleetscore.json": 10}
     assert check_artifact(SPEC, good, files) == []

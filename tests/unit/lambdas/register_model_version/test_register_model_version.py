@@ -25,10 +25,10 @@ from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
     FLIGHTS,
     MODEL_FILE,
-    packed,
+    pack,
     put_current,
+    put_trainable,
     train,
-    trainable,
     training_arn,
     training_event,
 )
@@ -40,7 +40,7 @@ VERSION = layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
 @pytest.fixture
 def running(stage: Stage, plan_training: Step, record: Step) -> Stage:
     """A stage with one training job whose first attempt is open."""
-    trainable(stage)
+    put_trainable(stage)
     plan_training(training_event({}))
     record(POINTER)
     return stage
@@ -54,7 +54,7 @@ def version(stage: Stage) -> Any:
     return stage.deployment.table.version("delays-ua", VERSION)
 
 
-def test_version_artifact_promotion_and_the_jobs_end_are_written(running: Stage, register: Step) -> None:
+def test_registration_writes_version_promotion_and_job_end(running: Stage, register: Step) -> None:
     artifact = train(running)
     assert register(POINTER)["job_id"] == "delays-ua"
     found = version(running)
@@ -77,7 +77,7 @@ def test_version_artifact_promotion_and_the_jobs_end_are_written(running: Stage,
     assert running.attempt(execution_id="t-1").status is AttemptStatus.SUCCEEDED
 
 
-def test_called_twice_it_registers_once(running: Stage, register: Step) -> None:
+def test_a_second_call_registers_nothing(running: Stage, register: Step) -> None:
     train(running)
     first = register(POINTER)
     before = (version(running), model(running))
@@ -85,12 +85,12 @@ def test_called_twice_it_registers_once(running: Stage, register: Step) -> None:
     assert (version(running), model(running)) == before
 
 
-def test_a_call_that_died_after_the_copy_is_completed_by_the_next(
+def test_a_call_completes_one_that_died_after_the_copy(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(running)
     with monkeypatch.context() as patch:
-        patch.setattr(JobTable, "register_trained", _dies)
+        patch.setattr(JobTable, "register_trained", _die)
         with pytest.raises(RuntimeError):
             register(POINTER)
     assert version(running) is None
@@ -98,11 +98,11 @@ def test_a_call_that_died_after_the_copy_is_completed_by_the_next(
     assert version(running).decision.state is VersionState.PROMOTED
 
 
-def _dies(*_: Any, **__: Any) -> bool:
+def _die(*_: Any, **__: Any) -> bool:
     raise RuntimeError("the function ran out of time")
 
 
-def test_a_version_that_is_worse_is_kept_and_not_current(running: Stage, register: Step) -> None:
+def test_a_worse_version_is_registered_but_not_promoted(running: Stage, register: Step) -> None:
     put_current(running, metrics={"auc": 0.9})
     train(running)
     register(POINTER)
@@ -113,27 +113,27 @@ def test_a_version_that_is_worse_is_kept_and_not_current(running: Stage, registe
     assert running.job("delays-ua", "t-1").status is JobStatus.SUCCEEDED
 
 
-def test_somebody_elses_change_in_between_is_seen(
+def test_a_concurrent_promotion_changes_the_decision(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the rule is applied, a better version becomes current: the decision is made again, against that one."""
+    """While the rule is applied, a better version is promoted, so the decision is made again."""
     put_current(running, metrics={"auc": 0.5})
     train(running)
     real = JobTable.register_trained
 
-    def late(table: JobTable, *arguments: Any) -> bool:
+    def promote_then_register(table: JobTable, *arguments: Any) -> bool:
         monkeypatch.setattr(JobTable, "register_trained", real)
         put_current(running, metrics={"auc": 0.95})
         running.table.put_item(Item=records.model_item(Model("delays-ua", "1", updated_at="meanwhile")))
         return real(table, *arguments)
 
-    monkeypatch.setattr(JobTable, "register_trained", late)
+    monkeypatch.setattr(JobTable, "register_trained", promote_then_register)
     register(POINTER)
     assert version(running).decision.state is VersionState.REJECTED
     assert "0.81 < current 0.95" in version(running).decision.reason
 
 
-def test_a_model_that_never_stands_still_is_tried_again_later(
+def test_constant_contention_raises_and_leaves_the_job_running(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(running)
@@ -143,7 +143,7 @@ def test_a_model_that_never_stands_still_is_tried_again_later(
     assert running.job("delays-ua", "t-1").status is JobStatus.RUNNING
 
 
-def test_a_job_that_was_closed_meanwhile_leaves_no_version(running: Stage, register: Step) -> None:
+def test_a_closed_job_registers_no_version(running: Stage, register: Step) -> None:
     train(running)
     job = running.job("delays-ua", "t-1")
     running.deployment.table.close_job(job, ended_at="now", kind=FailureKind.STOPPED, reason="stopped")
@@ -159,7 +159,7 @@ def test_an_event_about_another_attempt_changes_nothing(running: Stage, register
     assert version(running) is None
 
 
-def test_a_training_job_that_left_nothing_is_named(running: Stage, register: Step) -> None:
+def test_a_missing_artifact_is_refused_with_its_uri(running: Stage, register: Step) -> None:
     with pytest.raises(ArtifactMissingError, match=r"s3://results-test/executions/t-1/.*/output/model\.tar\.gz"):
         register(POINTER)
 
@@ -168,15 +168,13 @@ def test_a_training_job_that_left_nothing_is_named(running: Stage, register: Ste
     ("archive", "words"),
     [
         (b"no archive at all", "cannot be read as a gzipped tar archive"),
-        (packed({"model.json": MODEL_FILE})[:-30], "cannot be read as a gzipped tar archive"),
-        (packed({"model.json": MODEL_FILE}), "holds no fleetscore.json"),
-        (packed({"model.json": MODEL_FILE, "fleetscore.json": b" " * (MAX_REPORT_BYTES + 1)}), "at most 1,000,000"),
-        (packed({"model.json": MODEL_FILE, "fleetscore.json": b"{}"}), "schema_version"),
+        (pack({"model.json": MODEL_FILE})[:-30], "cannot be read as a gzipped tar archive"),
+        (pack({"model.json": MODEL_FILE}), "holds no fleetscore.json"),
+        (pack({"model.json": MODEL_FILE, "fleetscore.json": b" " * (MAX_REPORT_BYTES + 1)}), "at most 1,000,000"),
+        (pack({"model.json": MODEL_FILE, "fleetscore.json": b"{}"}), "schema_version"),
     ],
 )
-def test_an_artifact_that_is_none_becomes_no_version(
-    running: Stage, register: Step, archive: bytes, words: str
-) -> None:
+def test_an_invalid_artifact_is_not_registered(running: Stage, register: Step, archive: bytes, words: str) -> None:
     train(running, archive=archive)
     with pytest.raises(TrainedArtifactError, match=words):
         register(POINTER)
@@ -184,8 +182,8 @@ def test_an_artifact_that_is_none_becomes_no_version(
     assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0
 
 
-def headed(kind: bytes, size: int) -> bytes:
-    """An archive that begins with a header of this kind, which says that so many bytes belong to it."""
+def archive_with_header(kind: bytes, size: int) -> bytes:
+    """Return an archive that begins with an extended header of this type and size."""
     member = tarfile.TarInfo("long")
     member.type, member.size = kind, size
     return gzip.compress(member.tobuf() + bytes(size) + bytes(tarfile.RECORDSIZE))
@@ -194,13 +192,13 @@ def headed(kind: bytes, size: int) -> bytes:
 @pytest.mark.parametrize(
     ("archive", "words"),
     [
-        (headed(tarfile.XHDTYPE, 2 << 20), "a header of 2,097,152 bytes"),
-        (headed(tarfile.GNUTYPE_LONGNAME, 2 << 20), "a header of 2,097,152 bytes"),
-        (headed(tarfile.GNUTYPE_SPARSE, 0), "sparse"),
-        (packed({str(number): b"" for number in range(4)}), "more than 3 files"),
+        (archive_with_header(tarfile.XHDTYPE, 2 << 20), "a header of 2,097,152 bytes"),
+        (archive_with_header(tarfile.GNUTYPE_LONGNAME, 2 << 20), "a header of 2,097,152 bytes"),
+        (archive_with_header(tarfile.GNUTYPE_SPARSE, 0), "sparse"),
+        (pack({str(number): b"" for number in range(4)}), "more than 3 files"),
     ],
 )
-def test_an_archive_that_has_no_room_in_memory_is_refused_unread(
+def test_an_archive_too_large_for_memory_is_not_registered(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
 ) -> None:
     monkeypatch.setattr("lambdas.stage.training_objects.MAX_FILES", 3)
@@ -210,7 +208,7 @@ def test_an_archive_that_has_no_room_in_memory_is_refused_unread(
     assert version(running) is None
 
 
-def test_a_dataset_that_was_replaced_meanwhile_makes_no_version(running: Stage, register: Step) -> None:
+def test_a_replaced_dataset_registers_no_version(running: Stage, register: Step) -> None:
     train(running)
     running.upload_table(FLIGHTS.slice(1), "flights-to-learn")
     with pytest.raises(ObjectReplacedError, match=r"a\.parquet"):
@@ -218,7 +216,7 @@ def test_a_dataset_that_was_replaced_meanwhile_makes_no_version(running: Stage, 
     assert version(running) is None
 
 
-def test_the_model_of_somebody_else_becomes_no_version(running: Stage, register: Step) -> None:
+def test_an_artifact_of_another_model_is_not_registered(running: Stage, register: Step) -> None:
     train(running, change=lambda report: replace(report, model_id="another", version="x"))
     with pytest.raises(TrainedArtifactError, match="model_id is 'another'"):
         register(POINTER)

@@ -45,7 +45,7 @@ def put_job(table: JobTable, status: JobStatus, attempt: int) -> JobRecord:
 
 
 @pytest.mark.parametrize(("before", "after"), MOVES, ids=lambda status: status.value)
-def test_a_job_moves_only_along_the_allowed_ways(table: JobTable, before: JobStatus, after: JobStatus) -> None:
+def test_a_job_makes_only_allowed_moves(table: JobTable, before: JobStatus, after: JobStatus) -> None:
     job = put_job(table, before, attempt=1)
     allowed = before in ALLOWED_BEFORE[after]
     move: Callable[[], Any]
@@ -63,7 +63,7 @@ def test_a_job_moves_only_along_the_allowed_ways(table: JobTable, before: JobSta
     assert table.job("e-1", "delays-ua").status is (after if allowed else before)
 
 
-def test_of_many_events_at_once_one_opens_the_attempt_and_all_get_it(table: JobTable) -> None:
+def test_concurrent_calls_open_one_attempt(table: JobTable) -> None:
     job = put_job(table, JobStatus.PENDING, attempt=0)
     offers = [any_attempt(sagemaker_job_name=f"offer-{number}") for number in range(8)]
     with ThreadPoolExecutor(8) as threads:
@@ -72,7 +72,7 @@ def test_of_many_events_at_once_one_opens_the_attempt_and_all_get_it(table: JobT
     assert table.find_attempt("e-1", "delays-ua", 1) in opened
 
 
-def test_a_job_that_moved_since_it_was_read_is_not_moved(table: JobTable) -> None:
+def test_a_job_that_moved_since_it_was_read_is_not_moved_again(table: JobTable) -> None:
     read = put_job(table, JobStatus.PENDING, attempt=0)
     table.open_attempt(read, any_attempt())
     with pytest.raises(StaleEventError):
@@ -80,7 +80,7 @@ def test_a_job_that_moved_since_it_was_read_is_not_moved(table: JobTable) -> Non
     assert table.job("e-1", "delays-ua").attempt == 1
 
 
-def test_an_attempt_that_has_a_record_is_never_opened_over_it(stage: Stage) -> None:
+def test_an_existing_attempt_is_not_overwritten(stage: Stage) -> None:
     job = put_job(stage.deployment.table, JobStatus.PENDING, attempt=0)
     there = any_attempt(status=AttemptStatus.FAILED, sagemaker_job_name="earlier")
     stage.table.put_item(Item=records.attempt_item(there))
@@ -99,15 +99,15 @@ def test_an_attempt_and_its_job_end_together_or_not_at_all(table: JobTable) -> N
     assert attempt.status is AttemptStatus.RUNNING
 
 
-def test_adding_jobs_again_leaves_those_that_are_there(table: JobTable) -> None:
+def test_adding_jobs_again_keeps_existing_ones(table: JobTable) -> None:
     assert table.add_jobs([any_job(job_id="a"), any_job(job_id="b")]) == 2
     assert table.add_jobs([any_job(job_id="b", status=JobStatus.RUNNING), any_job(job_id="c")]) == 1
     assert table.job("e-1", "b").status is JobStatus.PENDING
 
 
-def test_hundreds_of_jobs_are_added_and_read_back(table: JobTable) -> None:
-    jobs = [any_job(job_id=f"job-{number:04d}") for number in range(200)]
-    assert table.add_jobs(jobs) == 200
+def test_more_jobs_than_threads_are_added_and_read_back(table: JobTable) -> None:
+    jobs = [any_job(job_id=f"job-{number:04d}") for number in range(40)]
+    assert table.add_jobs(jobs) == 40
     assert table.jobs("e-1") == jobs
 
 
@@ -129,7 +129,7 @@ def test_jobs_are_found_by_status_in_the_index(stage: Stage) -> None:
 def test_closing_a_job_closes_its_running_attempt(table: JobTable) -> None:
     job = put_job(table, JobStatus.PENDING, attempt=0)
     table.open_attempt(job, any_attempt())
-    # The record as it was read is out of date: the attempt was opened in between.
+    # `job` is out of date, because the attempt was opened since.
     closed = table.close_job(job, ended_at=STARTED_AT, kind=FailureKind.UNKNOWN, reason="the Map died")
     attempt = table.find_attempt("e-1", "delays-ua", 1)
     assert attempt is not None
@@ -137,7 +137,7 @@ def test_closing_a_job_closes_its_running_attempt(table: JobTable) -> None:
     assert table.job("e-1", "delays-ua") == closed
 
 
-def test_a_job_is_closed_as_it_is_and_not_as_it_was_read(table: JobTable) -> None:
+def test_closing_a_job_keeps_its_current_fields(table: JobTable) -> None:
     present = any_job(status=JobStatus.WAITING, attempt=1, sagemaker_job_name="present")
     table.add_jobs([present])
     read = replace(present, status=JobStatus.RUNNING, sagemaker_job_name="out of date")
@@ -145,7 +145,7 @@ def test_a_job_is_closed_as_it_is_and_not_as_it_was_read(table: JobTable) -> Non
     assert closed.sagemaker_job_name == "present"
 
 
-def test_closing_a_job_that_succeeded_leaves_it_so(table: JobTable) -> None:
+def test_a_successful_job_is_not_closed_as_failed(table: JobTable) -> None:
     put_job(table, JobStatus.SUCCEEDED, attempt=1)
     stale = any_job(status=JobStatus.RUNNING, attempt=1)
     closed = table.close_job(stale, ended_at=STARTED_AT, kind=FailureKind.UNKNOWN, reason="the Map died")
@@ -162,7 +162,7 @@ def test_an_execution_is_opened_once_and_closed_once(table: JobTable) -> None:
     assert table.execution("e-1") == failed
 
 
-def test_the_first_plan_of_an_execution_stays(table: JobTable) -> None:
+def test_the_first_plan_of_an_execution_is_kept(table: JobTable) -> None:
     record = table.open_execution(any_execution())
     first, second = (ExecutionPlan("e-1", "b", "k", count, 1, 100.0) for count in (1, 2))
     assert table.record_plan(record, first) == first
@@ -177,18 +177,18 @@ def test_a_closed_execution_gets_no_plan(table: JobTable) -> None:
         table.record_plan(record, ExecutionPlan("e-1", "b", "k", 1, 1, 100.0))
 
 
-def test_attempts_of_one_job_are_not_those_of_a_job_whose_id_begins_alike(table: JobTable) -> None:
+def test_attempts_of_jobs_with_a_common_prefix_are_separate(table: JobTable) -> None:
     for job_id in ("delays", "delays-ua"):
         table.add_jobs([any_job(job_id=job_id)])
         table.open_attempt(table.job("e-1", job_id), any_attempt(job_id=job_id))
     assert [attempt.job_id for attempt in table.attempts("e-1", "delays")] == ["delays"]
 
 
-def test_hundreds_of_models_are_read_in_batches(stage: Stage) -> None:
+def test_more_models_than_one_batch_holds_are_read(stage: Stage) -> None:
     with stage.table.batch_writer() as batch:
-        for number in range(250):
+        for number in range(120):
             batch.put_item(Item=records.model_item(Model(f"m-{number:03d}", "1")))
-    ids = [f"m-{number:03d}" for number in range(250)]
+    ids = [f"m-{number:03d}" for number in range(120)]
     assert sorted(stage.deployment.table.models([*ids, "nobody"])) == ids
     assert [model.model_id for model in stage.deployment.table.all_models()] == ids
     assert stage.deployment.table.models([]) == {}

@@ -13,20 +13,20 @@ def any_spec(*keys: str) -> JobSpec:
     return JobSpec("e-1", "delays-ua", "flights", "datasets-test", (any_model_spec(),), objects)
 
 
-def test_a_listing_gives_keys_below_the_prefix_and_no_neighbours(stage: Stage) -> None:
+def test_a_listing_has_only_keys_below_the_prefix(stage: Stage) -> None:
     stage.upload(keys=["a.parquet", "b/c.parquet"])
     stage.upload("flights-other", ["x.parquet"])
     listing = stage.deployment.store.dataset_objects("flights")
     assert [entry.key for entry in listing] == ["a.parquet", "b/c.parquet"]
 
 
-def test_keys_with_unusual_characters_come_back_as_they_are(stage: Stage) -> None:
+def test_keys_with_special_characters_are_listed_unchanged(stage: Stage) -> None:
     keys = ["carrier=UA/Zürich & 100%+.parquet", "with space.parquet"]
     stage.upload(keys=keys)
     assert sorted(entry.key for entry in stage.deployment.store.dataset_objects("flights")) == sorted(keys)
 
 
-def test_a_spec_is_written_once_and_another_one_is_refused(stage: Stage) -> None:
+def test_a_different_spec_is_refused(stage: Stage) -> None:
     for _ in range(2):
         stage.deployment.store.add_job_spec(any_spec("a.parquet"))
     with pytest.raises(PlanChangedError, match=r"s3://results-test/executions/e-1/jobs/delays-ua/job\.json"):
@@ -34,7 +34,7 @@ def test_a_spec_is_written_once_and_another_one_is_refused(stage: Stage) -> None
     assert stage.deployment.store.job_spec("e-1", "delays-ua") == any_spec("a.parquet")
 
 
-def test_the_list_of_jobs_is_written_once_and_another_one_is_refused(stage: Stage) -> None:
+def test_a_different_list_of_jobs_is_refused(stage: Stage) -> None:
     pointers = [JobPointer("e-1", job_id, 1) for job_id in ("a", "b")]
     for _ in range(2):
         stage.deployment.store.add_jobs("e-1", pointers)
@@ -43,18 +43,18 @@ def test_the_list_of_jobs_is_written_once_and_another_one_is_refused(stage: Stag
     assert [item["job_id"] for item in stage.read_json(layout.jobs_key("e-1"))] == ["a", "b"]
 
 
-def test_specs_are_written_without_white_space(stage: Stage) -> None:
+def test_specs_are_written_without_whitespace(stage: Stage) -> None:
     stage.deployment.store.add_job_spec(any_spec("a.parquet"))
     body = stage.s3.get_object(Bucket="results-test", Key=layout.job_spec_key("e-1", "delays-ua"))["Body"].read()
     assert b'"key":"a.parquet","size":1' in body
 
 
-def test_an_artifact_that_is_not_there_has_no_size(stage: Stage) -> None:
+def test_a_missing_artifact_has_no_size(stage: Stage) -> None:
     stage.register()
     assert stage.deployment.store.artifact_bytes("delays-ua", "1") == 25
     assert stage.deployment.store.artifact_bytes("delays-ua", "2") is None
 
 
-def test_other_errors_of_the_service_are_not_taken_for_a_missing_object(stage: Stage) -> None:
+def test_a_missing_spec_raises(stage: Stage) -> None:
     with pytest.raises(ClientError, match="NoSuchKey"):
         stage.deployment.store.job_spec("e-1", "nobody")

@@ -2,7 +2,12 @@ import pytest
 
 from contract import environment
 from contract.problems import InvalidInputError
-from lambdas.stage.settings import read_plan_defaults, read_settings
+from lambdas.stage.settings import (
+    read_event_bus_settings,
+    read_plan_defaults,
+    read_settings,
+    read_state_machine_arn,
+)
 from tests.unit.lambdas.builders import STAGE_COMPUTE, VARIABLES
 
 
@@ -13,12 +18,12 @@ def test_settings_are_read_from_the_environment() -> None:
     assert (defaults.compute, defaults.max_concurrency) == (STAGE_COMPUTE, 20)
 
 
-def test_a_compute_without_a_schema_version_is_read_too() -> None:
+def test_compute_without_a_schema_version_is_read() -> None:
     plain = '{"instance_type": "ml.m5.large", "instance_count": 1, "volume_size_gb": 1, "max_runtime_seconds": 60}'
     assert read_plan_defaults(VARIABLES | {environment.DEFAULT_COMPUTE: plain}).compute.volume_size_gb == 1
 
 
-def test_all_missing_variables_are_named_at_once() -> None:
+def test_all_missing_variables_are_reported_together() -> None:
     with pytest.raises(InvalidInputError) as refused:
         read_settings({environment.STAGE: "dev"})
     missing = [problem.field for problem in refused.value.problems]
@@ -45,7 +50,17 @@ def test_all_missing_variables_are_named_at_once() -> None:
         (environment.IMAGE_URIS, '{"core": null}', environment.IMAGE_URIS),
     ],
 )
-def test_an_ill_formed_default_is_named(name: str, value: str, field: str) -> None:
+def test_an_invalid_default_is_named(name: str, value: str, field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         read_plan_defaults(VARIABLES | {name: value})
     assert field in [problem.field for problem in refused.value.problems]
+
+
+def test_settings_of_the_trigger_functions_are_read_and_refused_by_name() -> None:
+    bus = read_event_bus_settings({environment.STAGE: "dev", environment.EVENT_BUS_NAME: "fleetscore-dev"})
+    assert (bus.stage, bus.bus_name) == ("dev", "fleetscore-dev")
+    assert read_state_machine_arn({environment.STATE_MACHINE_ARN: "arn"}) == "arn"
+    with pytest.raises(InvalidInputError, match=environment.EVENT_BUS_NAME):
+        read_event_bus_settings({environment.STAGE: "dev"})
+    with pytest.raises(InvalidInputError, match="The stack of the triggers sets it"):
+        read_state_machine_arn({})

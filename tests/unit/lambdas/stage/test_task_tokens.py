@@ -12,7 +12,7 @@ REQUEST = json.dumps({"models": ["a"], "task_token": "AAAA"})
 
 
 class StepFunctions:
-    """Takes answers until the token is used up."""
+    """Accepts one answer, then reports the token as timed out."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.answers: list[dict[str, Any]] = []
@@ -31,7 +31,7 @@ class StepFunctions:
         self.error = ClientError({"Error": {"Code": "TaskTimedOut", "Message": "used"}}, "SendTaskSuccess")
 
 
-def test_success_is_told_with_the_outcome() -> None:
+def test_success_is_sent_with_the_outcome() -> None:
     workflow = StepFunctions()
     outcome = ExecutionOutcome(ExecutionStatus.SUCCEEDED, "s3://results/summary.json", "")
     assert TaskTokens(workflow).answer("e-1", REQUEST, outcome)
@@ -49,7 +49,7 @@ def test_success_is_told_with_the_outcome() -> None:
     ("status", "error"),
     [(ExecutionStatus.FAILED, "Fleetscore.Failed"), (ExecutionStatus.PARTLY_FAILED, "Fleetscore.PartlyFailed")],
 )
-def test_failure_is_told_with_its_reason(status: ExecutionStatus, error: str) -> None:
+def test_failure_is_sent_with_its_reason(status: ExecutionStatus, error: str) -> None:
     workflow = StepFunctions()
     TaskTokens(workflow).answer("e-1", REQUEST, ExecutionOutcome(status, "", "one job failed"))
     assert workflow.answers == [{"taskToken": "AAAA", "error": error, "cause": "one job failed"}]
@@ -63,13 +63,13 @@ def test_failure_is_told_with_its_reason(status: ExecutionStatus, error: str) ->
         EndpointConnectionError(endpoint_url="https://states"),
     ],
 )
-def test_a_dead_token_fails_nothing(error: Exception) -> None:
+def test_an_invalid_token_raises_nothing(error: Exception) -> None:
     outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", "x")
     assert not TaskTokens(StepFunctions(error)).answer("e-1", REQUEST, outcome)
 
 
 @pytest.mark.parametrize("request_json", ["{}", "[]", "null", "{", '{"task_token": 3}', '{"task_token": null}'])
-def test_a_request_without_a_token_answers_nobody(request_json: str) -> None:
+def test_a_request_without_a_token_sends_nothing(request_json: str) -> None:
     workflow = StepFunctions()
     assert token_of(request_json) == ""
     assert not TaskTokens(workflow).answer("e-1", request_json, ExecutionOutcome(ExecutionStatus.FAILED, "", "x"))

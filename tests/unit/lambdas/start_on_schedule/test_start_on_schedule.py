@@ -17,7 +17,9 @@ class ExecutionAlreadyExists(Exception):  # noqa: N818 - as botocore names it
 
 
 class StepFunctions:
-    """StartExecution of standard workflows: a name is used once, and repeated while it runs with the same input."""
+    """StartExecution of standard workflows: a name is used once; the same input may repeat it while
+    it runs.
+    """
 
     class exceptions:  # noqa: N801 - as botocore names it
         ExecutionAlreadyExists = ExecutionAlreadyExists
@@ -48,9 +50,7 @@ def starter(workflow: StepFunctions) -> ExecutionStarter:
     return ExecutionStarter(workflow, ARN)
 
 
-def test_a_schedules_time_starts_its_execution_with_the_request(
-    workflow: StepFunctions, starter: ExecutionStarter
-) -> None:
+def test_a_delivery_starts_an_execution_with_the_request(workflow: StepFunctions, starter: ExecutionStarter) -> None:
     result = start_on_schedule(START, starter)
     assert (result.execution_id, result.name_was_used) == ("nightly-20260329T013000Z", False)
     assert {name: json.loads(text) for name, text in workflow.running.items()} == {
@@ -58,9 +58,7 @@ def test_a_schedules_time_starts_its_execution_with_the_request(
     }
 
 
-def test_a_doubled_delivery_starts_nothing_whether_the_first_runs_or_has_ended(
-    workflow: StepFunctions, starter: ExecutionStarter
-) -> None:
+def test_a_repeated_delivery_starts_nothing(workflow: StepFunctions, starter: ExecutionStarter) -> None:
     first = start_on_schedule(START, starter)
     assert start_on_schedule(START, starter) == first
     workflow.end(first.execution_id)
@@ -69,15 +67,13 @@ def test_a_doubled_delivery_starts_nothing_whether_the_first_runs_or_has_ended(
     assert workflow.running == {}
 
 
-def test_a_delivery_with_an_edited_request_starts_nothing_for_the_same_time(
-    workflow: StepFunctions, starter: ExecutionStarter
-) -> None:
+def test_an_edited_request_starts_nothing_for_the_same_time(workflow: StepFunctions, starter: ExecutionStarter) -> None:
     start_on_schedule(START, starter)
     edited = ScheduledStart(START.schedule, START.scheduled_time, {})
     assert start_on_schedule(edited, starter).name_was_used
     assert len(workflow.running) == 1
 
 
-def test_an_input_whose_time_nobody_filled_in_is_refused(starter: ExecutionStarter) -> None:
+def test_an_unfilled_scheduled_time_is_refused(starter: ExecutionStarter) -> None:
     with pytest.raises(InvalidInputError, match=r"scheduled_time.*<aws\.scheduler\.scheduled-time>"):
         start_on_schedule(ScheduledStart("nightly", "<aws.scheduler.scheduled-time>", {}), starter)

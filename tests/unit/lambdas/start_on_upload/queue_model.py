@@ -1,4 +1,4 @@
-"""The queue and Step Functions as they may behave at their worst, around the real code and its table and buckets."""
+"""A model of the worst behaviour of SQS and Step Functions, around the real function."""
 
 import itertools
 import json
@@ -28,11 +28,11 @@ BEGIN = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
 class DiedError(BaseException):
-    """The function's process is gone. No `except Exception` sees it."""
+    """The function's process died. `except Exception` does not catch it."""
 
 
 def event_of(bucket: str, dataset: str, upload: ObjectVersion) -> str:
-    """The event as EventBridge hands it to the queue."""
+    """Return the event as EventBridge sends it to the queue."""
     found = {"key": f"{dataset}/{upload.key}" if dataset else upload.key, "size": upload.size, "etag": upload.etag}
     if upload.version_id:
         found["version-id"] = upload.version_id
@@ -75,9 +75,9 @@ class Waiting:
 
 @dataclass
 class Trigger:
-    """The function with everything around it in memory.
+    """The function with its queue, table, buckets and Step Functions in memory.
 
-    It stands in for the ExecutionStarter and the UploadQueue that the function gets.
+    It stands in for the ExecutionStarter and the UploadQueue of the function.
     """
 
     rules: Mapping[str, UploadRule]
@@ -85,9 +85,9 @@ class Trigger:
     queue: list[Waiting] = field(default_factory=list)
     executions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     refusal: str = ""
-    """The error with which Step Functions refuses for a time."""
+    """Error code with which Step Functions refuses every start; empty means it accepts them."""
     waits: list[int] = field(default_factory=list)
-    """Seconds after which failed messages are to come back."""
+    """Seconds after which failed messages come back."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     # ---- calls of the function ---------------------------------------------------------------
@@ -110,7 +110,7 @@ class Trigger:
     def retry_after(self, receipts: Sequence[tuple[str, int]]) -> None:
         self.waits += [seconds for _, seconds in receipts]
 
-    # ---- what the queue does ----------------------------------------------------------------------------------
+    # ---- the queue ---------------------------------------------------------------------------
 
     def put(self, dataset: str, *uploads: ObjectVersion) -> None:
         self.queue += [Waiting(event_of(DATASETS_BUCKET, dataset, upload)) for upload in uploads]
@@ -131,7 +131,10 @@ class Trigger:
         return [waiting for waiting in self.queue if waiting.due <= self.now]
 
     def deliver(self, chosen: Sequence[Waiting], *, doubled: bool = False) -> None:
-        """One call of the function over these messages. Those that it is done with leave the queue, unless doubled."""
+        """Call the function with these messages.
+
+        Those that are done leave the queue, unless `doubled`.
+        """
         batch: dict[str, Waiting] = {}
         messages = []
         for waiting in chosen:
@@ -140,12 +143,12 @@ class Trigger:
             batch[number] = waiting
             messages.append(sqs_record(number, waiting.body, waiting.received))
         again = set(start_on_upload(messages, self.rules, self.deployment(), self, self))  # type: ignore[arg-type]
-        done = [waiting for number, waiting in batch.items() if number not in again]
+        done = {id(waiting) for number, waiting in batch.items() if number not in again}
         if not doubled:
-            self.queue = [waiting for waiting in self.queue if not any(waiting is other for other in done)]
+            self.queue = [waiting for waiting in self.queue if id(waiting) not in done]
 
     def drain(self) -> None:
-        """Deliver until nothing is left, in a time in which nothing goes wrong any more."""
+        """Deliver messages until the queue is empty."""
         for _ in range(100):
             if not self.queue:
                 return
@@ -153,7 +156,7 @@ class Trigger:
             self.deliver(self.due())
         raise AssertionError(f"{len(self.queue)} messages stay in the queue: {self.queue[0].body}")
 
-    # ---- what goes wrong --------------------------------------------------------------------------------------
+    # ---- interruptions -----------------------------------------------------------------------
 
     _steps: int = 0
     _interrupt_at: int = -1
@@ -171,14 +174,14 @@ class Trigger:
 
     @contextmanager
     def interrupted(self, at_step: int, interruption: Callable[[], None]) -> Iterator[None]:
-        """Let something happen at the n-th beginning or end of a call to AWS."""
+        """Call `interruption` at the n-th start or end of an AWS call."""
         self._steps, self._interrupt_at, self._interruption = 0, at_step, interruption
         try:
             yield
         finally:
             self._interruption = None
 
-    # ---- what came of it --------------------------------------------------------------------------------------
+    # ---- results -----------------------------------------------------------------------------
 
     def manifests(self) -> dict[str, UploadManifest]:
         return {

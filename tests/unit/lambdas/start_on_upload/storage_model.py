@@ -1,6 +1,6 @@
-"""DynamoDB and S3 as far as uploads use them, in memory: fast enough for thousands of calls, exact in conditions.
+"""In-memory models of the DynamoDB and S3 calls that uploads use: fast, with exact conditions.
 
-`test_storage_model.py` holds the model against moto.
+`test_storage_model.py` compares them with moto.
 """
 
 import io
@@ -33,7 +33,7 @@ class _Exceptions:
 
 
 class TableModel:
-    """The client of a boto3 resource over one table. `step` is called at the beginning and the end of each call."""
+    """The client of a boto3 resource for one table. Each call calls `step` at its start and end."""
 
     exceptions = _Exceptions
 
@@ -105,7 +105,7 @@ class TableModel:
 
 
 class BucketsModel:
-    """An S3 client over buckets without versions."""
+    """An S3 client for buckets without versioning."""
 
     def __init__(self, step: Callable[[], None]) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}

@@ -1,4 +1,6 @@
-"""The handler as Lambda calls it, and its calls to SQS and Step Functions, checked against botocore's models."""
+"""The handler as Lambda calls it, and its calls to SQS and Step Functions, checked against
+botocore's models.
+"""
 
 import json
 from collections.abc import Iterator

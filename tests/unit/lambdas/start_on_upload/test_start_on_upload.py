@@ -1,4 +1,4 @@
-"""The handler over moto's S3 and DynamoDB, and the plan that reads what it wrote."""
+"""StartOnUpload with moto's S3 and DynamoDB, and the plan that reads its manifests."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ RULES = {
 
 
 class Uploads:
-    """Puts objects and hands their events to the function, over moto's table and buckets."""
+    """Puts objects into moto's buckets and delivers their events to the function."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -37,7 +37,7 @@ class Uploads:
         return event_of(self.stage.datasets, dataset, found)
 
     def deliver(self, *bodies: str, at: datetime = BEGIN) -> list[str]:
-        """Returns the bodies that are to be delivered again."""
+        """Return the bodies of messages that must be delivered again."""
         self.trigger.now = at
         messages = [sqs_record(str(index), body) for index, body in enumerate(bodies)]
         deployment = replace(self.stage.deployment, clock=lambda: at)
@@ -45,7 +45,7 @@ class Uploads:
         return [bodies[int(number)] for number in again]
 
     def mark(self, text: bytes = b"", folder: str = "day=1/") -> dict[str, Any]:
-        """Write a marker and return the request of the one execution that it starts."""
+        """Write a marker and return the request of the execution that it starts."""
         assert self.deliver(self.put(f"flights/{folder}{MARKER_NAME}", text)) == []
         (request,) = self.trigger.executions.values()
         return dict(request)
@@ -64,7 +64,7 @@ def keys(found: Sequence[dict[str, Any]]) -> list[str]:
     return [item["key"] for item in found]
 
 
-def test_an_empty_marker_names_the_data_of_its_folder_and_no_other(uploads: Uploads, plan: Step) -> None:
+def test_an_empty_marker_stands_for_the_data_of_its_folder(uploads: Uploads, plan: Step) -> None:
     for key in ("day=1/a.parquet", "day=1/x/b.parquet", "day=1/_tmp/c.parquet", "day=10/d.parquet", "e.parquet"):
         uploads.put(f"flights/{key}", key.encode())
     request = uploads.mark()
@@ -77,7 +77,7 @@ def test_an_empty_marker_names_the_data_of_its_folder_and_no_other(uploads: Uplo
 
 
 @pytest.mark.parametrize("text", ['["b.parquet"]', '{"objects": ["b.parquet", "b.parquet"]}', ' ["b.parquet"]\n'])
-def test_a_marker_with_a_list_names_exactly_that(uploads: Uploads, text: str) -> None:
+def test_a_marker_with_a_list_stands_for_exactly_these_objects(uploads: Uploads, text: str) -> None:
     for name in "abc":
         uploads.put(f"flights/day=1/{name}.parquet", name.encode())
     assert keys(uploads.manifest(uploads.mark(text.encode()))["objects"]) == ["day=1/b.parquet"]
@@ -95,7 +95,7 @@ def test_a_marker_with_a_list_names_exactly_that(uploads: Uploads, text: str) ->
         (b'["_tmp/a.parquet"]', "the marker names objects that are not data"),
     ],
 )
-def test_a_marker_that_names_nothing_to_score_is_refused_by_the_plan(
+def test_a_marker_with_nothing_to_score_is_refused_by_the_plan(
     uploads: Uploads, plan: Step, text: bytes, problem: str
 ) -> None:
     uploads.stage.register()
@@ -106,7 +106,7 @@ def test_a_marker_that_names_nothing_to_score_is_refused_by_the_plan(
     assert "objects_manifest uploads/flights/" in str(refused.value)
 
 
-def test_a_marker_is_read_as_it_was_when_its_event_came(uploads: Uploads) -> None:
+def test_a_marker_is_read_in_the_version_of_its_event(uploads: Uploads) -> None:
     for name in "ab":
         uploads.put(f"flights/day=1/{name}.parquet")
     first = uploads.put(f"flights/day=1/{MARKER_NAME}", b'["a.parquet"]')
@@ -117,7 +117,7 @@ def test_a_marker_is_read_as_it_was_when_its_event_came(uploads: Uploads) -> Non
     assert sorted(keys(manifest["objects"]) for manifest in manifests) == [["day=1/a.parquet"], ["day=1/b.parquet"]]
 
 
-def test_a_marker_that_is_delivered_again_names_what_it_named_first(uploads: Uploads) -> None:
+def test_a_redelivered_marker_keeps_its_first_manifest(uploads: Uploads) -> None:
     uploads.put("flights/day=1/a.parquet")
     marker = uploads.put(f"flights/day=1/{MARKER_NAME}", b"")
     uploads.trigger.refusal = "ThrottlingException"
@@ -129,7 +129,7 @@ def test_a_marker_that_is_delivered_again_names_what_it_named_first(uploads: Upl
     assert keys(uploads.manifest(dict(request))["objects"]) == ["day=1/a.parquet"]
 
 
-def test_a_marker_over_objects_that_change_before_the_plan_is_refused_by_name(uploads: Uploads, plan: Step) -> None:
+def test_a_marker_over_changed_objects_is_refused(uploads: Uploads, plan: Step) -> None:
     uploads.stage.register()
     for name in "abc":
         uploads.put(f"flights/day=1/{name}.parquet")
@@ -153,7 +153,7 @@ def window(uploads: Uploads, *events: str) -> dict[str, Any]:
     return dict(uploads.trigger.executions[name])
 
 
-def test_an_upload_that_a_later_one_replaces_is_skipped_with_its_reason(uploads: Uploads, plan: Step) -> None:
+def test_a_replaced_upload_is_skipped_with_its_reason(uploads: Uploads, plan: Step) -> None:
     uploads.stage.register(dataset="orders")
     request = window(uploads, *[uploads.put(f"orders/{name}.parquet", name.encode()) for name in "abc"])
     later = uploads.put("orders/b.parquet", b"the later one")
@@ -164,12 +164,12 @@ def test_an_upload_that_a_later_one_replaces_is_skipped_with_its_reason(uploads:
     assert skipped.keys() == {"b.parquet", "c.parquet"}
     assert skipped["b.parquet"].endswith("the later upload starts its own execution")
     assert skipped["c.parquet"] == "removed since it was uploaded"
-    # And so it does.
+    # The later upload has its own execution.
     plan(plan_event(window(uploads, later), execution_id="e-2"))
     assert [(item.key, item.size) for item in uploads.stage.spec("e-2").objects] == [("b.parquet", 13)]
 
 
-def test_a_window_of_which_nothing_is_left_is_refused_by_name(uploads: Uploads, plan: Step) -> None:
+def test_a_window_with_no_unchanged_upload_is_refused(uploads: Uploads, plan: Step) -> None:
     uploads.stage.register(dataset="orders")
     request = window(uploads, uploads.put("orders/a.parquet", b"1"))
     uploads.put("orders/a.parquet", b"22")
@@ -177,7 +177,7 @@ def test_a_window_of_which_nothing_is_left_is_refused_by_name(uploads: Uploads, 
         plan(plan_event(request))
 
 
-def test_what_starts_nothing_is_counted_and_named_in_one_line(
+def test_ignored_uploads_are_counted_and_logged_by_reason(
     uploads: Uploads, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     nobody = [uploads.put(key) for key in ("loose.parquet", "nobody/a.parquet", "nobody/b.parquet")]
@@ -214,14 +214,14 @@ POISON = [
 
 
 @pytest.mark.parametrize("poison", POISON)
-def test_a_message_that_nobody_can_read_goes_back_alone_and_at_once(uploads: Uploads, poison: str) -> None:
+def test_only_the_unreadable_message_comes_back_and_at_once(uploads: Uploads, poison: str) -> None:
     good = uploads.put("orders/a.parquet")
     assert uploads.deliver(good, poison, good) == [poison]
     assert uploads.trigger.waits == [0]
     assert len(uploads.trigger.queue) == 1
 
 
-def test_what_fails_for_one_dataset_holds_up_no_other(uploads: Uploads) -> None:
+def test_a_failure_of_one_dataset_does_not_delay_others(uploads: Uploads) -> None:
     marker = uploads.put(f"flights/{MARKER_NAME}")
     uploads.trigger.refusal = "ThrottlingException"
     assert uploads.deliver(marker, uploads.put("orders/a.parquet")) == [marker]
@@ -229,7 +229,7 @@ def test_what_fails_for_one_dataset_holds_up_no_other(uploads: Uploads) -> None:
     assert len(uploads.trigger.queue) == 1
 
 
-def test_a_manifest_that_is_missing_or_of_another_dataset_is_refused(uploads: Uploads, plan: Step) -> None:
+def test_a_missing_or_mismatched_manifest_is_refused(uploads: Uploads, plan: Step) -> None:
     uploads.stage.register()
     with pytest.raises(
         InvalidRequestError, match=r"objects_manifest: got 'uploads/flights/x.json', expected an upload"
@@ -240,11 +240,11 @@ def test_a_manifest_that_is_missing_or_of_another_dataset_is_refused(uploads: Up
         plan(plan_event({**uploads.mark(), "dataset": "orders"}, execution_id="e-2"))
 
 
-def test_without_a_model_of_the_dataset_the_plan_says_so(uploads: Uploads, plan: Step) -> None:
+def test_a_dataset_without_a_model_is_refused_by_the_plan(uploads: Uploads, plan: Step) -> None:
     uploads.stage.register(dataset="orders")
     uploads.put("flights/day=1/a.parquet")
     request = uploads.mark()
     with pytest.raises(InvalidRequestError, match="at least one chosen model whose own dataset is 'flights'"):
         plan(plan_event(request))
-    # A model that the request names is taken at its word.
+    # A model that the request names scores the uploads, whatever its own dataset is.
     assert plan(plan_event({**request, "models": ["delays-ua"]}, execution_id="e-2"))["job_count"] == 1

@@ -1,4 +1,4 @@
-"""The model answers as moto does, for the calls that it stands for."""
+"""The in-memory models behave like moto."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def dynamodb(request: pytest.FixtureRequest, stage: Stage) -> Any:
     return TableModel(lambda: None) if request.param == "model" else stage.dynamodb.meta.client
 
 
-def test_a_condition_that_does_not_hold_writes_nothing(dynamodb: Any) -> None:
+def test_a_put_whose_condition_fails_writes_nothing(dynamodb: Any) -> None:
     dynamodb.put_item(TableName=NAME, Item=item("a"), **NEW)
     for condition in (NEW, while_status("CLOSED")):
         with pytest.raises(dynamodb.exceptions.ConditionalCheckFailedException):

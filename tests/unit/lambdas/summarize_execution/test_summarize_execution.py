@@ -9,7 +9,15 @@ from contract import codec, layout
 from contract.status import AttemptStatus, ExecutionStatus, FailureKind, JobStatus
 from contract.workflow.summary import ExecutionSummary
 from lambdas.errors import InvalidRequestError
-from tests.unit.lambdas.builders import Stage, failure_event, plan_event, pointer_event, summary_event
+from tests.unit.lambdas.builders import (
+    Stage,
+    any_execution,
+    any_job,
+    failure_event,
+    plan_event,
+    pointer_event,
+    summary_event,
+)
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -30,7 +38,7 @@ def two_jobs(stage: Stage, plan: Step, record: Step) -> Stage:
     return stage
 
 
-def test_an_execution_whose_jobs_all_succeeded_has_succeeded(
+def test_an_execution_succeeds_when_all_jobs_succeed(
     opened: Stage, verify: Step, summarize: Step, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened.commit()
@@ -52,9 +60,7 @@ def test_an_execution_whose_jobs_all_succeeded_has_succeeded(
     assert counts == {"JobsSucceeded": [1.0], "JobsFailed": [0.0], "RowsScored": [19.0], "RowsQuarantined": [1.0]}
 
 
-def test_what_the_markers_note_of_the_models_is_in_the_summary_once(
-    opened: Stage, verify: Step, summarize: Step
-) -> None:
+def test_notes_of_markers_are_in_the_summary_once(opened: Stage, verify: Step, summarize: Step) -> None:
     opened.commit()
     spec = opened.spec()
     for index, item in enumerate(spec.objects):
@@ -68,7 +74,7 @@ def test_what_the_markers_note_of_the_models_is_in_the_summary_once(
     assert opened.job().notes == job.notes
 
 
-def test_some_failed_jobs_make_it_partly_failed_and_are_named_with_what_to_do(
+def test_some_failed_jobs_make_the_execution_partly_failed(
     two_jobs: Stage, verify: Step, classify: Step, summarize: Step
 ) -> None:
     verify(pointer_event("good"))
@@ -83,14 +89,14 @@ def test_some_failed_jobs_make_it_partly_failed_and_are_named_with_what_to_do(
     assert (summary.label, summary.jobs_total, summary.jobs_failed) == ("nightly", 2, 1)
 
 
-def test_nothing_that_succeeded_means_failed(two_jobs: Stage, summarize: Step) -> None:
+def test_an_execution_without_successful_jobs_fails(two_jobs: Stage, summarize: Step) -> None:
     outcome = summarize(summary_event({}))
     assert outcome["status"] == "FAILED"
     assert two_jobs.job("bad").status is JobStatus.FAILED
     assert two_jobs.attempt(job_id="bad").status is AttemptStatus.FAILED
 
 
-def test_every_open_record_is_closed_when_the_map_dies(two_jobs: Stage, verify: Step, summarize: Step) -> None:
+def test_open_records_are_closed_when_the_map_fails(two_jobs: Stage, verify: Step, summarize: Step) -> None:
     verify(pointer_event("good"))
     failure = {"Error": "States.ExceedToleratedFailureThreshold", "Cause": "threshold reached"}
     outcome = summarize(summary_event({"failure": failure}))
@@ -111,7 +117,7 @@ def test_summarizing_twice_gives_the_same_outcome(two_jobs: Stage, verify: Step,
     assert (two_jobs.execution(), summary_of(two_jobs)) == (record, summary)
 
 
-def test_a_refused_request_ends_with_its_problems(stage: Stage, plan: Step, summarize: Step) -> None:
+def test_a_refused_request_is_summarized_with_its_problems(stage: Stage, plan: Step, summarize: Step) -> None:
     with pytest.raises(InvalidRequestError) as refusal:
         plan(plan_event({"models": ["nobody"], "colour": "red"}))
     cause = json.dumps({"errorMessage": str(refusal.value), "errorType": "InvalidRequestError"})
@@ -123,7 +129,7 @@ def test_a_refused_request_ends_with_its_problems(stage: Stage, plan: Step, summ
     assert summary_of(stage).request == {"models": ["nobody"], "colour": "red"}
 
 
-def test_an_execution_whose_plan_wrote_nothing_still_gets_its_records(stage: Stage, summarize: Step) -> None:
+def test_an_execution_without_a_plan_still_gets_records(stage: Stage, summarize: Step) -> None:
     failure = {"Error": "Lambda.Unknown", "Cause": "The function was killed"}
     outcome = summarize(summary_event({"request": {"dataset": "flights"}, "failure": failure}))
     assert outcome["status"] == "FAILED"
@@ -133,18 +139,18 @@ def test_an_execution_whose_plan_wrote_nothing_still_gets_its_records(stage: Sta
     assert summary_of(stage).jobs == ()
 
 
-def test_a_plan_that_failed_says_what_to_do(stage: Stage, summarize: Step) -> None:
+def test_a_failed_plan_says_what_to_do(stage: Stage, summarize: Step) -> None:
     failure = {"Error": "ClientError", "Cause": "not authorized to perform: s3:ListBucket"}
     cause = summarize(summary_event({"request": {}, "failure": failure}))["cause"]
-    assert "Mend what it names, then start a new execution." in cause
+    assert "Fix what it names, then start a new execution." in cause
     failure = {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}
     cause = summarize(summary_event({"request": {}, "failure": failure}, execution_id="e-2"))["cause"]
-    assert "Mend" not in cause
+    assert "Fix" not in cause
     assert "Start a new execution." in cause
 
 
 @pytest.mark.parametrize("depth", [50, 150, 400])
-def test_a_request_of_any_depth_gets_its_summary(stage: Stage, plan: Step, summarize: Step, depth: int) -> None:
+def test_a_deeply_nested_request_is_summarized_as_text(stage: Stage, plan: Step, summarize: Step, depth: int) -> None:
     request: Any = 1
     for _ in range(depth):
         request = [request]
@@ -155,8 +161,8 @@ def test_a_request_of_any_depth_gets_its_summary(stage: Stage, plan: Step, summa
     assert summary_of(stage).request == (request if depth == 50 else text)
 
 
-def test_a_summary_is_json_for_every_reader(stage: Stage, plan: Step, summarize: Step) -> None:
-    """A number such as 1e400 is infinite in Python, which writes it as a word that is no JSON."""
+def test_a_request_with_infinity_is_summarized_as_text(stage: Stage, plan: Step, summarize: Step) -> None:
+    """Python parses a number such as 1e400 as infinity, and writes it as a word that is not JSON."""
     request = {"max_concurrency": float("inf")}
     with pytest.raises(InvalidRequestError):
         plan(plan_event(request))
@@ -164,7 +170,7 @@ def test_a_summary_is_json_for_every_reader(stage: Stage, plan: Step, summarize:
     assert summary_of(stage).request == '{"max_concurrency": Infinity}'
 
 
-def test_the_records_of_an_earlier_execution_of_the_same_name_are_left_alone(planned: Stage, summarize: Step) -> None:
+def test_records_of_an_earlier_execution_with_the_same_name_are_kept(planned: Stage, summarize: Step) -> None:
     before = planned.execution()
     outcome = summarize(summary_event({}, started_at="2026-09-01T00:00:00.000Z"))
     assert outcome["status"] == "FAILED"
@@ -172,12 +178,10 @@ def test_the_records_of_an_earlier_execution_of_the_same_name_are_left_alone(pla
     assert (planned.execution(), planned.job().status) == (before, JobStatus.PENDING)
 
 
-def test_many_failed_jobs_keep_the_cause_short(stage: Stage, plan: Step, summarize: Step) -> None:
-    for number in range(40):
-        stage.register(f"m-{number:03d}")
-    stage.upload()
-    plan(plan_event({}))
+def test_the_cause_lists_only_some_of_many_failed_jobs(stage: Stage, summarize: Step) -> None:
+    stage.deployment.table.open_execution(any_execution())
+    stage.deployment.table.add_jobs(any_job(job_id=f"m-{number:03d}") for number in range(12))
     outcome = summarize(summary_event({"failure": {"Error": "States.Runtime", "Cause": "x" * 30_000}}))
-    assert "- and 35 more" in outcome["cause"]
+    assert "- and 7 more" in outcome["cause"]
     assert len(json.dumps(outcome)) < 10_000
-    assert summary_of(stage).jobs_failed == 40
+    assert summary_of(stage).jobs_failed == 12

@@ -1,4 +1,4 @@
-"""News that an execution has ended before its last states."""
+"""EventBridge events about executions that ended before their last states."""
 
 import json
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from tests.unit.lambdas.builders import STARTED_AT, Stage, execution_arn, pointe
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def ended(status: str, *, execution_id: str = "e-1", **detail: Any) -> dict[str, Any]:
-    """EventBridge's event, with the fields that the service documents."""
+def status_change(status: str, *, execution_id: str = "e-1", **detail: Any) -> dict[str, Any]:
+    """Return EventBridge's event with the documented fields."""
     return {
         "version": "0",
         "source": "aws.states",
@@ -34,55 +34,51 @@ def ended(status: str, *, execution_id: str = "e-1", **detail: Any) -> dict[str,
 
 
 def test_a_stopped_execution_closes_its_records(opened: Stage, summarize: Step) -> None:
-    summarize(ended("ABORTED", cause="wrong dataset"))
+    summarize(status_change("ABORTED", cause="wrong dataset"))
     job, attempt, record = opened.job(), opened.attempt(), opened.execution()
     assert (job.status, job.failure_kind) == (JobStatus.FAILED, FailureKind.STOPPED)
-    assert "Somebody stopped the execution before this job ended (wrong dataset)" in job.reason
+    assert "The execution was stopped by hand before this job ended (wrong dataset)" in job.reason
     assert attempt.status is AttemptStatus.FAILED
     assert record.status is ExecutionStatus.FAILED
     assert "wrong dataset" in record.reason
 
 
-def test_an_input_that_python_cannot_read_still_closes_the_records(stage: Stage, summarize: Step) -> None:
-    """Python reads numbers of 4,300 digits at most; every function fails at this input before it begins."""
+def test_records_are_closed_for_input_that_python_cannot_parse(stage: Stage, summarize: Step) -> None:
+    """Python parses numbers of at most 4,300 digits, so every function fails to parse this input."""
     digits = "1" * 5_000
-    outcome = summarize(ended("FAILED", input=digits, error="Runtime.UnmarshalError"))
+    outcome = summarize(status_change("FAILED", input=digits, error="Runtime.UnmarshalError"))
     assert outcome["status"] == "FAILED"
     assert stage.execution().status is ExecutionStatus.FAILED
     assert json.loads(stage.execution().request_json) == digits
 
 
-def test_the_end_of_an_execution_that_closed_its_records_changes_nothing(
-    opened: Stage, verify: Step, summarize: Step
-) -> None:
+def test_a_late_end_event_changes_nothing(opened: Stage, verify: Step, summarize: Step) -> None:
     opened.commit()
     verify(pointer_event())
     summarize(summary_event({"execution_id": "e-1"}))
     before = opened.execution(), opened.job()
-    summarize(ended("FAILED", error="Fleetscore.Failed"))
+    summarize(status_change("FAILED", error="Fleetscore.Failed"))
     assert (opened.execution(), opened.job()) == before
 
 
-def test_an_execution_stopped_after_its_last_job_has_not_succeeded(
-    opened: Stage, verify: Step, summarize: Step
-) -> None:
+def test_an_execution_stopped_after_its_last_job_is_partly_failed(opened: Stage, verify: Step, summarize: Step) -> None:
     opened.commit()
     verify(pointer_event())
-    summarize(ended("ABORTED"))
+    summarize(status_change("ABORTED"))
     assert opened.job().status is JobStatus.SUCCEEDED
     assert opened.execution().status is ExecutionStatus.PARTLY_FAILED
     assert "Every job succeeded, but the execution itself did not" in opened.execution().reason
 
 
 def test_an_execution_stopped_before_its_plan_gets_a_record(stage: Stage, summarize: Step) -> None:
-    summarize(ended("ABORTED", execution_id="e-2", input=None, cause="enough"))
+    summarize(status_change("ABORTED", execution_id="e-2", input=None, cause="enough"))
     record = stage.execution("e-2")
     assert (record.status, record.started_at) == (ExecutionStatus.FAILED, STARTED_AT)
     assert record.reason.startswith(
-        "Nothing was scored. Somebody stopped the execution: enough\nStart a new execution."
+        "Nothing was scored. The execution was stopped by hand: enough\nStart a new execution."
     )
 
 
-def test_other_news_is_refused(stage: Stage, summarize: Step) -> None:
+def test_other_statuses_are_refused(stage: Stage, summarize: Step) -> None:
     with pytest.raises(InvalidInputError, match=r"detail.status: got 'RUNNING', expected the end of an execution"):
-        summarize(ended("RUNNING"))
+        summarize(status_change("RUNNING"))

@@ -54,11 +54,11 @@ def any_spec(*features: Feature, **fields: Any) -> ModelSpec:
         (pa.null(), "double", True),
     ],
 )
-def test_only_types_that_lose_nothing_are_taken(found: pa.DataType, declared: str, safe: bool) -> None:
+def test_only_lossless_types_are_accepted(found: pa.DataType, declared: str, safe: bool) -> None:
     assert casts_without_loss(found, declared) is safe
 
 
-def test_all_problems_of_an_object_are_reported_at_once() -> None:
+def test_all_problems_of_an_object_are_reported_together() -> None:
     schema = pa.schema([("Hour", pa.int64()), ("text", pa.string()), ("solid", pa.int64())])
     features = (Feature("hour", "double"), Feature("text", "double"), Feature("solid", "int64", nullable=False))
     with pytest.raises(DataError) as raised:
@@ -66,20 +66,20 @@ def test_all_problems_of_an_object_are_reported_at_once() -> None:
     for part in (
         "object 'a.parquet' does not suit model 'model'",
         "key column 'id' is missing",
-        "'hour' of type double is missing (it has 'Hour': names must be equal in case too)",
+        "'hour' of type double is missing (it has 'Hour': names are case-sensitive)",
         "'text' is of type string, the record says double",
         "'solid' has 3 nulls",
     ):
         assert part in raised.value.text
 
 
-def test_a_column_name_that_appears_twice_is_refused() -> None:
+def test_duplicate_column_name_is_refused() -> None:
     schema = pa.schema([("x", pa.float64()), ("x", pa.float64())])
     with pytest.raises(DataError, match="column 'x' appears more than once"):
         plan_columns("a.parquet", any_spec(Feature("x", "double")), PREDICTION, schema, {})
 
 
-def test_keys_alone_need_only_keys_and_features_and_allow_a_prediction_named_as_an_input() -> None:
+def test_key_only_output_may_reuse_the_name_of_a_dropped_column() -> None:
     schema = pa.schema([("prediction", pa.string()), ("id", pa.string()), ("x", pa.float64())])
     spec = any_spec(Feature("x", "double"), columns="keys", key_columns=("id",))
     plan = plan_columns("a.parquet", spec, PREDICTION, schema, {})
@@ -109,7 +109,7 @@ def test_keys_alone_need_only_keys_and_features_and_allow_a_prediction_named_as_
         ({"method": "margin", "output_columns": ("margin",)}, False),
     ],
 )
-def test_registration_refuses_the_prediction_columns_that_a_job_would_refuse(
+def test_registration_and_job_refuse_the_same_prediction_columns(
     fields: dict[str, Any], clash: bool, output_format: OutputFormat
 ) -> None:
     features = (Feature("x", "double"), Feature("prediction", "double"))
@@ -137,9 +137,7 @@ def test_registration_refuses_the_prediction_columns_that_a_job_would_refuse(
         ({"row_number_column": "row"}, ["output_columns"]),
     ],
 )
-def test_columns_that_only_csv_columns_names_are_known_at_registration_too(
-    fields: dict[str, Any], clashing: list[str]
-) -> None:
+def test_registration_also_knows_columns_from_csv_column_names(fields: dict[str, Any], clashing: list[str]) -> None:
     names = ("id", "x", "note", "prediction")
     options = InputOptions(csv_header=False, csv_columns=names)
     spec = any_spec(Feature("x", "double"), input=options, **fields)
@@ -150,7 +148,7 @@ def test_columns_that_only_csv_columns_names_are_known_at_registration_too(
         plan_columns("a.csv", spec, outputs, schema, {})
 
 
-def test_a_value_is_cast_to_the_declared_type_or_named() -> None:
+def test_value_is_cast_to_the_declared_type_or_reported() -> None:
     feature = Feature("x", "float")
     cast, bad = cast_to_declared(feature, pa.array([1, None, 2**24]), 0)
     assert (cast, bad) == (pa.array([1, None, 2**24], pa.float32()), {})
@@ -162,19 +160,19 @@ def test_a_value_is_cast_to_the_declared_type_or_named() -> None:
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])
-def test_no_more_bad_values_are_looked_for_than_matter(most: int) -> None:
+def test_search_for_bad_values_stops_after_the_limit(most: int) -> None:
     _, bad = cast_to_declared(Feature("x", "float"), pa.array([2**40] * 1_000), most)
     assert len(bad) == most + 1
 
 
-def test_a_null_that_the_record_excludes_is_named() -> None:
+def test_null_in_a_non_nullable_feature_is_reported() -> None:
     feature = Feature("x", "double", nullable=False)
     _, bad = cast_to_declared(feature, pa.array([1.0, None]), 0)
     assert list(bad) == [1]
     assert "feature column 'x' is null, the record says that it has no nulls" in bad[1]
 
 
-def test_nulls_where_none_may_be_are_a_matter_of_their_rows_when_bad_rows_are_tolerated() -> None:
+def test_tolerated_nulls_are_problems_of_their_rows() -> None:
     schema = pa.schema([("x", pa.float64())])
     feature = Feature("x", "double", nullable=False)
     with pytest.raises(DataError, match="has 3 nulls"):
@@ -183,7 +181,7 @@ def test_nulls_where_none_may_be_are_a_matter_of_their_rows_when_bad_rows_are_to
     assert plan_columns("a.parquet", tolerant, PREDICTION, schema, {"x": 3}).kept == ("x",)
 
 
-def test_a_row_number_column_stands_behind_the_predictions_and_clashes_with_no_other() -> None:
+def test_row_number_column_follows_predictions_and_must_be_unique() -> None:
     schema = pa.schema([("x", pa.float64()), ("y", pa.float64())])
     spec = any_spec(Feature("x", "double"), row_number_column="row")
     assert plan_columns("a.parquet", spec, PREDICTION, schema, {}).schema.names == ["x", "y", "prediction", "row"]
@@ -192,7 +190,7 @@ def test_a_row_number_column_stands_behind_the_predictions_and_clashes_with_no_o
             plan_columns("a.parquet", any_spec(Feature("x", "double"), row_number_column=name), PREDICTION, schema, {})
 
 
-def test_pandas_metadata_stays_true_for_what_is_kept() -> None:
+def test_pandas_metadata_describes_the_output_columns() -> None:
     frame = pd.DataFrame({"x": [1.0], "y": [2]}, index=pd.Index(["a"], name="id"))
     metadata = pa.Schema.from_pandas(frame).metadata
     described = json.loads(extended_metadata(metadata, ("y",), PREDICTION)[b"pandas"])

@@ -4,7 +4,7 @@ import pyarrow as pa
 from scoring.columns.features import FeatureBatch
 
 
-def test_a_matrix_is_contiguous_and_has_nan_for_nulls_of_every_type() -> None:
+def test_matrix_is_contiguous_with_nan_for_nulls_of_every_type() -> None:
     arrays = (
         pa.array([1.5, None, 3.5]),
         pa.array([1, None, 3], pa.int32()),
@@ -22,8 +22,8 @@ def test_a_matrix_is_contiguous_and_has_nan_for_nulls_of_every_type() -> None:
         np.testing.assert_array_equal(matrix, np.array(expected, dtype))
 
 
-def test_a_frame_has_the_same_dtypes_whatever_rows_a_batch_has() -> None:
-    """pandas would read whole numbers with nulls as floats, and flags with nulls as objects."""
+def test_frame_dtypes_do_not_depend_on_the_batch() -> None:
+    """pandas reads integers with nulls as floats, and booleans with nulls as objects."""
     arrays = (pa.array([1, 2], pa.int64()), pa.array([True, False]), pa.array(["a", "b"]), pa.array([1, 2], pa.int32()))
     frame = FeatureBatch(("whole", "flag", "text", "solid"), arrays, frozenset({"whole", "flag", "text"})).frame()
     assert [str(dtype) for dtype in frame.dtypes] == ["float64", "object", "str", "int32"]

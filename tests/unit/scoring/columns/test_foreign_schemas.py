@@ -14,7 +14,7 @@ def spark(*names: str) -> bytes:
     return json.dumps({"type": "struct", "fields": fields}).encode()
 
 
-def test_spark_reads_the_kept_columns_and_the_new_one() -> None:
+def test_spark_schema_has_kept_and_added_columns() -> None:
     found = json.loads(update_foreign_schemas({SPARK: spark("a", "b")}, ["b"], [PREDICTION])[SPARK])
     assert found["type"] == "struct"
     assert found["fields"] == [
@@ -33,5 +33,5 @@ def test_spark_reads_the_kept_columns_and_the_new_one() -> None:
         (b"parquet.avro.schema", b'{"type": "record"}', pa.float64()),
     ],
 )
-def test_what_cannot_be_kept_true_goes(key: bytes, value: bytes, kind: pa.DataType) -> None:
+def test_schemas_that_cannot_be_updated_are_removed(key: bytes, value: bytes, kind: pa.DataType) -> None:
     assert update_foreign_schemas({key: value, b"mine": b"kept"}, ["a"], [pa.field("p", kind)]) == {b"mine": b"kept"}

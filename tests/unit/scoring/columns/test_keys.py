@@ -1,4 +1,4 @@
-"""Whether key columns tell rows apart: counted exactly, against Python's own sets."""
+"""Counts of duplicate and null keys, compared with Python sets."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.job.ledger import KeyReport
-from scoring.columns import keys
 from scoring.columns.keys import KeyCheck
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.job_folder import JobFolder
 
 
-def report(columns: dict[str, Any], cut: int = 3) -> KeyReport:
-    check = KeyCheck(tuple(columns))
+def report(columns: dict[str, Any], **options: Any) -> KeyReport:
+    """Check the columns in batches of three rows."""
+    check = KeyCheck(tuple(columns), **options)
     batch = pa.record_batch(columns)
-    for start in range(0, batch.num_rows, cut):
-        check.add(batch.slice(start, cut))
+    for start in range(0, batch.num_rows, 3):
+        check.add(batch.slice(start, 3))
     return check.report()
 
 
 @given(st.lists(st.tuples(st.none() | st.integers(-3, 3), st.none() | st.sampled_from(["a", "b", ""])), max_size=30))
-def test_repeated_and_null_keys_are_counted_over_all_batches(rows: list[tuple[Any, Any]]) -> None:
+def test_duplicate_and_null_keys_are_counted_across_batches(rows: list[tuple[Any, Any]]) -> None:
     complete = [row for row in rows if None not in row]
     numbers = pa.array([row[0] for row in rows], pa.int64())
     texts = pa.array([row[1] for row in rows], pa.string())
@@ -48,17 +48,16 @@ def test_repeated_and_null_keys_are_counted_over_all_batches(rows: list[tuple[An
         pa.array([1, 2, 1], pa.date32()),
     ],
 )
-def test_a_key_may_have_any_type(values: pa.Array) -> None:
+def test_key_columns_may_have_any_type(values: pa.Array) -> None:
     assert report({"a": values}) == KeyReport(3, 1, 0)
     assert report({"a": values.slice(1)}) == KeyReport(2, 0, 0)
 
 
-def test_more_rows_than_memory_is_set_aside_for_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_MOST_ROWS", 4)
-    assert report({"a": pa.array([1, 1, 1, 1, 1, 1])}) == KeyReport(4, 3, 0)
+def test_rows_beyond_the_memory_limit_are_not_checked() -> None:
+    assert report({"a": pa.array([1, 1, 1, 1, 1, 1])}, max_rows=4) == KeyReport(4, 3, 0)
 
 
-def test_the_ledger_says_what_the_keys_are_worth(job: JobFolder) -> None:
+def test_ledger_reports_duplicate_and_null_keys(job: JobFolder) -> None:
     frame = make_flights(100, 1)
     frame.loc[[10, 11], "flight_id"] = 1_000_000
     job.add_object("a.parquet", frame)

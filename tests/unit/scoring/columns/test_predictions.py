@@ -35,13 +35,15 @@ def columns_and_missing(values: Any, *types: pa.DataType, rows: int = 2) -> tupl
         ([1.0, 2.0], pa.float64(), [1.0, 2.0]),
     ],
 )
-def test_values_keep_their_meaning_in_the_declared_type(values: Any, kind: pa.DataType, expected: list[Any]) -> None:
+def test_predictions_keep_their_values_in_the_declared_type(
+    values: Any, kind: pa.DataType, expected: list[Any]
+) -> None:
     (column,) = columns_of(values, kind)
     assert column.type == kind
     assert column.to_pylist() == expected
 
 
-def test_a_matrix_becomes_one_column_a_field() -> None:
+def test_prediction_matrix_becomes_one_column_per_field() -> None:
     first, second = columns_of(np.array([[1.0, 2.0], [3.0, 4.0]]), pa.float64(), pa.float64())
     assert (first.to_pylist(), second.to_pylist()) == ([1.0, 3.0], [2.0, 4.0])
 
@@ -56,7 +58,7 @@ def test_a_matrix_becomes_one_column_a_field() -> None:
         (np.array(["a", "b"]), pa.float64(), "do not fit in column 'p0' of type double"),
     ],
 )
-def test_what_is_no_prediction_for_each_row_is_refused(values: Any, kind: pa.DataType, expected: str) -> None:
+def test_predictions_of_wrong_shape_or_type_are_refused(values: Any, kind: pa.DataType, expected: str) -> None:
     with pytest.raises(ModelError, match=expected):
         columns_of(values, kind)
 
@@ -71,7 +73,7 @@ def test_what_is_no_prediction_for_each_row_is_refused(values: Any, kind: pa.Dat
         (np.array([1.0, float("nan")], dtype=object), pa.float64(), "gave no prediction (None) in column 'p0'"),
     ],
 )
-def test_rows_without_a_prediction_are_named_one_by_one(values: Any, kind: pa.DataType, expected: str) -> None:
+def test_each_row_without_a_prediction_is_reported(values: Any, kind: pa.DataType, expected: str) -> None:
     columns, missing = columns_and_missing(values, kind)
     assert missing == {1: expected}
     assert columns[0].type == kind

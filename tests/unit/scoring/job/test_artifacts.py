@@ -45,13 +45,13 @@ def link(name: str, target: str) -> tarfile.TarInfo:
     return information
 
 
-def test_a_verified_artifact_gives_its_model_file(tmp_path: Path) -> None:
+def test_verified_artifact_is_unpacked(tmp_path: Path) -> None:
     spec = packed(tmp_path, ("./sub/model.json", b"{}"), model_file="sub/model.json")
     verify_artifacts(tmp_path, (spec,))
     assert extract_model(tmp_path, spec, tmp_path / "out").read_bytes() == b"{}"
 
 
-def test_every_artifact_that_differs_is_reported(tmp_path: Path) -> None:
+def test_all_differing_artifacts_are_reported(tmp_path: Path) -> None:
     right = packed(tmp_path, ("model.json", b"{}"))
     wrong_size = ModelSpec(**{**vars(right), "artifact_bytes": 5})
     wrong_digest = ModelSpec(**{**vars(right), "artifact_sha256": "a" * 64})
@@ -72,20 +72,20 @@ def test_every_artifact_that_differs_is_reported(tmp_path: Path) -> None:
         link("a", "../../x"),
     ],
 )
-def test_nothing_outside_of_the_archive_is_written_or_linked(tmp_path: Path, member: Any) -> None:
+def test_archive_cannot_write_or_link_outside_its_folder(tmp_path: Path, member: Any) -> None:
     spec = packed(tmp_path / "models", member)
     with pytest.raises(ModelError, match="model 'model': its artifact cannot be unpacked"):
         extract_model(tmp_path / "models", spec, tmp_path / "a" / "out")
     assert not list(tmp_path.rglob("outside"))
 
 
-def test_an_archive_without_the_model_file_says_what_it_has(tmp_path: Path) -> None:
+def test_archive_without_the_model_file_lists_its_files(tmp_path: Path) -> None:
     spec = packed(tmp_path, ("other.json", b"{}"))
     with pytest.raises(ModelError, match=r"no file 'model.json', it has 'other.json'"):
         extract_model(tmp_path, spec, tmp_path / "out")
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / artifact_key("model", "v1")
     archive.parent.mkdir(parents=True)
     archive.write_bytes(b"this is no archive")
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
         extract_model(tmp_path, described(archive), tmp_path / "out")
 
 
-def test_a_full_disk_is_not_the_models_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_a_configuration_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job of many models unpacks all of them; a corrected version of one would not help."""
     spec = packed(tmp_path, ("model.json", b"{}"), model_file="model.json")
 

@@ -10,24 +10,24 @@ from scoring.job.exit_message import compose, count_hosts, write
 
 @pytest.mark.parametrize("hosts", [1, 2, 7, 20, 100])
 @pytest.mark.parametrize("text", ["short", "ü€😀" * 500, "line one\nline two " * 100])
-def test_the_messages_of_all_hosts_fit_in_1024_bytes_and_are_utf8(hosts: int, text: str) -> None:
+def test_messages_of_all_hosts_fit_in_1024_bytes_of_utf8(hosts: int, text: str) -> None:
     message = compose(FailureKind.DATA, text, hosts)
     assert len(message.encode("utf-8")) * hosts + (hosts - 1) <= 1_024
     assert message.startswith("DATA:")
     assert "\n" not in message
 
 
-def test_a_message_that_fits_is_not_touched() -> None:
+def test_message_that_fits_is_unchanged() -> None:
     assert compose(FailureKind.MODEL, "model 'a' is not what its record says", 2) == (
         "MODEL: model 'a' is not what its record says"
     )
 
 
-def test_a_name_that_is_not_unicode_does_not_hide_the_message() -> None:
+def test_invalid_unicode_does_not_hide_the_message() -> None:
     assert compose(FailureKind.DATA, "object 'a\udcff'", 1) == "DATA: object 'a?'"
 
 
-def test_the_number_of_hosts_comes_from_the_resource_configuration(tmp_path: Path) -> None:
+def test_number_of_hosts_comes_from_the_resource_configuration(tmp_path: Path) -> None:
     paths = ContainerPaths(tmp_path)
     assert count_hosts(paths.resource_config) == 1
     paths.resource_config.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A record, a batch and a loaded model's answer, for the tests of loaders."""
+"""Records, batches and predictions for the tests of loaders."""
 
 import threading
 from typing import Any
@@ -40,7 +40,7 @@ def batch_of(frame: pd.DataFrame) -> FeatureBatch:
 
 
 def columns_of(spec: ModelSpec, model: LoadedModel, frame: pd.DataFrame) -> dict[str, Any]:
-    """The prediction columns for the rows of a frame, as the engine writes them."""
+    """Return the prediction columns for a frame, as the engine writes them."""
     columns = complete_columns(spec, model.outputs, model.predict(batch_of(frame)), len(frame), 0)
     return {
         field.name: column.to_numpy(zero_copy_only=False) for field, column in zip(model.outputs, columns, strict=True)
@@ -52,7 +52,7 @@ def matrix_of(spec: ModelSpec, model: LoadedModel, frame: pd.DataFrame) -> Any:
 
 
 def predicted_by_threads(model: LoadedModel, frame: pd.DataFrame) -> list[Any]:
-    """What four threads get that predict the same rows beside each other, ten times each."""
+    """Predict the same rows ten times in each of four concurrent threads."""
     found: list[Any] = []
     threads = [
         threading.Thread(target=lambda: found.extend(model.predict(batch_of(frame)) for _ in range(10)))

@@ -1,4 +1,4 @@
-"""Out of memory shrinks the batches and never the result."""
+"""Batches shrink when memory runs out; the predictions stay the same."""
 
 import threading
 from typing import Any
@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.columns.features import FeatureBatch
-from scoring.models.adaptive_batches import FLOOR_ROWS, AdaptiveModel, BatchLimit, is_out_of_memory
+from scoring.models.adaptive_batches import MIN_ROWS, AdaptiveModel, BatchLimit, is_out_of_memory
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as PyTorch's is."""
+    """Has the name of PyTorch's exception."""
 
 
 class Memory:
-    """A model that holds `room` rows at most; `calls` are the sizes that it predicted."""
+    """A model with memory for `room` rows; `calls` are the batch sizes that it predicted."""
 
     outputs = (pa.field("prediction", pa.float64()),)
     concurrent = True
@@ -40,15 +40,15 @@ def batch_of(rows: int) -> FeatureBatch:
     return FeatureBatch(("a", "b"), (pa.array(np.arange(rows, dtype=float)), pa.array([1.0] * rows)), frozenset())
 
 
-@given(rows=st.integers(1, 5_000), room=st.integers(FLOOR_ROWS, 5_000))
-def test_the_predictions_are_those_of_the_whole_batch_whatever_fits(rows: int, room: int) -> None:
+@given(rows=st.integers(1, 5_000), room=st.integers(MIN_ROWS, 5_000))
+def test_predictions_do_not_depend_on_the_batch_limit(rows: int, room: int) -> None:
     model = AdaptiveModel(Memory(room))
     expected = np.arange(rows, dtype=float) + 1.0
     for _ in range(3):
         np.testing.assert_array_equal(model.predict(batch_of(rows)), expected)
 
 
-def test_what_fits_goes_in_one_call_and_batches_shrink_only_on_out_of_memory() -> None:
+def test_batches_shrink_only_when_memory_runs_out() -> None:
     memory = Memory(room=10_000)
     model = AdaptiveModel(memory)
     model.predict(batch_of(10_000))
@@ -58,18 +58,18 @@ def test_what_fits_goes_in_one_call_and_batches_shrink_only_on_out_of_memory() -
     assert memory.calls == [10_000, 2_500, 2_500, 2_500, 2_500]
 
 
-def test_batches_grow_towards_what_fits_and_a_growth_too_far_costs_one_call() -> None:
+def test_batches_grow_towards_the_largest_that_fits() -> None:
     memory = Memory(room=1_900)
     model = AdaptiveModel(memory)
     for _ in range(40):
         model.predict(batch_of(4_000))
     assert memory.calls[0] == 1_000
-    # 1,000 fitted and 2,000 did not: half way, and half way again, until a tenth more is not to be had.
+    # 1,000 fitted and 2,000 did not: the limit halves the distance until a step is below a tenth.
     assert sorted(set(memory.calls) & {1_000, 1_500, 1_750, 1_875, 2_000}) == [1_000, 1_500, 1_750]
     assert memory.calls[-3:] == [1_750, 1_750, 500]
 
 
-def test_growth_and_halving_as_a_pure_decision() -> None:
+def test_batch_limit_grows_and_shrinks() -> None:
     limit = BatchLimit().after_out_of_memory(8_000)
     assert limit == BatchLimit(4_000, too_many=8_000)
     smaller = limit.after_out_of_memory(4_000)
@@ -77,29 +77,29 @@ def test_growth_and_halving_as_a_pure_decision() -> None:
     for _ in range(16):
         smaller = smaller.after_fit(2_000)
     assert smaller == BatchLimit(3_000, too_many=4_000, fitted=2_000)
-    # Too far: back to what is known to fit, and not to half of the try.
+    # After a growth that was too large it returns to what is known to fit.
     assert smaller.after_out_of_memory(3_000) == BatchLimit(2_000, too_many=3_000, fitted=2_000)
-    # What fitted once does not fit any more: whoever took the memory may take it again.
+    # A size that fitted before may fail when other processes take the memory.
     assert BatchLimit(2_000, 3_000, fitted=2_000).after_out_of_memory(2_000) == BatchLimit(1_000, too_many=2_000)
-    # A last batch that is smaller than the limit says nothing about it.
+    # A batch smaller than the limit does not count.
     assert BatchLimit(500, fits=15).after_fit(499) == BatchLimit(500, fits=15)
-    # Without a failure that is known it doubles.
+    # Without a known failure it doubles.
     assert BatchLimit(500, fits=15).after_fit(500) == BatchLimit(1_000, fitted=500)
-    assert BatchLimit().after_out_of_memory(FLOOR_ROWS) is None
+    assert BatchLimit().after_out_of_memory(MIN_ROWS) is None
 
 
-def test_without_room_for_a_few_rows_it_fails_as_memory_error() -> None:
-    model = AdaptiveModel(Memory(room=FLOOR_ROWS - 1))
-    with pytest.raises(MemoryError, match=f"not even {FLOOR_ROWS} rows fit into memory .*CUDA out of memory"):
+def test_memory_for_too_few_rows_raises_memory_error() -> None:
+    model = AdaptiveModel(Memory(room=MIN_ROWS - 1))
+    with pytest.raises(MemoryError, match=f"not even {MIN_ROWS} rows fit into memory .*CUDA out of memory"):
         model.predict(batch_of(1_000))
 
 
-def test_other_errors_are_the_models_own() -> None:
+def test_other_errors_are_not_caught() -> None:
     with pytest.raises(ValueError, match="wrong"):
         AdaptiveModel(Memory(room=0, error=ValueError("wrong"))).predict(batch_of(1_000))
 
 
-def test_threads_that_run_out_of_memory_together_agree() -> None:
+def test_concurrent_failures_halve_the_batch_only_once() -> None:
     memory = Memory(room=700)
     model = AdaptiveModel(memory)
     results: list[Any] = []
@@ -110,11 +110,11 @@ def test_threads_that_run_out_of_memory_together_agree() -> None:
         thread.join()
     assert len(results) == 4
     assert all(np.array_equal(result, np.arange(5_000) + 1.0) for result in results)
-    # Each halves what it saw itself: four failures at 5,000 rows are no reason to go below what fits.
+    # Each failure halves the size that failed, so four failures at 5,000 rows halve it once.
     assert set(memory.calls) == {625}
 
 
-def test_the_models_other_attributes_are_there() -> None:
+def test_other_attributes_are_those_of_the_model() -> None:
     model = AdaptiveModel(Memory(room=1))
     assert (model.concurrent, model.extra) == (True, "the model's own")
     assert model.outputs == Memory.outputs
@@ -137,9 +137,9 @@ def test_the_models_other_attributes_are_there() -> None:
     ],
     ids=str,
 )
-def test_out_of_memory_is_known_in_every_librarys_words(error: Exception) -> None:
+def test_out_of_memory_errors_of_every_library_are_recognized(error: Exception) -> None:
     assert is_out_of_memory(error)
 
 
-def test_a_failure_of_another_kind_is_not_taken_for_it() -> None:
+def test_other_errors_are_not_out_of_memory_errors() -> None:
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -1,4 +1,6 @@
-"""Each loader gives what the model's own library gives, and refuses what does not fit its record at load."""
+"""Loaders predict what the model's library predicts,
+and refuse models that contradict their record.
+"""
 
 import subprocess
 import sys
@@ -60,7 +62,7 @@ def wrapper(request: pytest.FixtureRequest, numbers: pd.DataFrame, classes: pd.S
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "margin"])
 @pytest.mark.parametrize("ending", ["json", "ubj"])
-def test_wrapper_models_predict_as_the_wrapper_does(
+def test_xgboost_wrapper_models_predict_as_the_wrapper(
     wrapper: Any, method: str, ending: str, numbers: pd.DataFrame, tmp_path: Path
 ) -> None:
     classifier = hasattr(wrapper, "predict_proba")
@@ -89,7 +91,7 @@ def test_wrapper_models_predict_as_the_wrapper_does(
 @pytest.mark.parametrize("ending", ["json", "ubj"])
 @pytest.mark.parametrize("method", ["predict", "margin"])
 @pytest.mark.parametrize("objective", ["binary:logistic", "reg:squarederror", "multi:softprob", "multi:softmax"])
-def test_boosters_predict_as_booster_predict_does(  # noqa: PLR0917 - a fixture each
+def test_boosters_predict_as_booster_predict(  # noqa: PLR0917 - fixtures
     objective: str, method: str, ending: str, numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     several = objective.startswith("multi")
@@ -106,7 +108,7 @@ def test_boosters_predict_as_booster_predict_does(  # noqa: PLR0917 - a fixture 
     np.testing.assert_array_equal(np.column_stack(list(found.values())), expected)
 
 
-def test_a_booster_file_of_another_format_than_declared_is_refused(numbers: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_booster_of_an_undeclared_format_is_refused(numbers: pd.DataFrame, tmp_path: Path) -> None:
     booster = xgboost.train({}, xgboost.DMatrix(numbers, label=numbers["hour"]), num_boost_round=1)
     booster.save_model(tmp_path / "model.ubj")
     booster.save_model(tmp_path / "model.json")
@@ -119,7 +121,7 @@ def test_a_booster_file_of_another_format_than_declared_is_refused(numbers: pd.D
 
 
 def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tmp_path: Path) -> None:
-    """Their import takes longer than a small job; nothing but this test would notice that it came back."""
+    """Their import takes longer than a small job, which no other test would notice."""
     model = xgboost.XGBClassifier(n_estimators=1).fit(numbers, numbers["delay"] > 10)
     model.save_model(tmp_path / "model.json")
     code = (
@@ -149,10 +151,12 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
 
 @pytest.mark.filterwarnings("ignore:.*Device is changed from GPU to CPU")
 @pytest.mark.parametrize("name", ["stopped", "dart", "linear"])
-def test_on_a_gpu_xgboost_predicts_the_same_one_batch_at_a_time(
+def test_xgboost_on_a_gpu_predicts_the_same_but_not_concurrently(
     name: str, numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of its way but the GPU itself: this XGBoost takes `device` and, without CUDA, stays on the CPU."""
+    """Covers everything but the GPU: without CUDA,
+    XGBoost accepts `device` and stays on the CPU.
+    """
     target = (numbers["delay"] > 10).astype("int64")
     frame = numbers.fillna(0)
     validation = {"eval_set": [(frame, 1 - target)], "verbose": False} if name == "stopped" else {}
@@ -167,7 +171,7 @@ def test_on_a_gpu_xgboost_predicts_the_same_one_batch_at_a_time(
         np.testing.assert_array_equal(found[column], values)
 
 
-def test_an_xgboost_without_cuda_stays_on_the_cpu_and_says_so(
+def test_xgboost_without_cuda_reports_scoring_on_the_cpu(
     numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clone(WRAPPERS["regressor"]).fit(numbers, numbers["distance"]).save_model(tmp_path / "model.ubj")
@@ -189,7 +193,7 @@ def save(model: Any, folder: Path) -> Path:
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
 @pytest.mark.parametrize("labels", ["numbers", "words", "two words"])
-def test_classifiers_predict_as_scikit_learn_does(
+def test_classifiers_predict_as_scikit_learn(
     labels: str, method: str, numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     frame = numbers.fillna(0) / 1_000
@@ -210,9 +214,7 @@ def test_classifiers_predict_as_scikit_learn_does(
     np.testing.assert_array_equal(np.column_stack(list(found.values())), expected)
 
 
-def test_other_kinds_of_estimators_predict_as_scikit_learn_does(
-    numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
-) -> None:
+def test_other_estimators_predict_as_scikit_learn(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
     frame = numbers.fillna(0)
     matrix = frame.to_numpy()
     pairs = SVC(decision_function_shape="ovo").fit(matrix[:60], (classes % 3)[:60].to_numpy())
@@ -232,8 +234,8 @@ def test_other_kinds_of_estimators_predict_as_scikit_learn_does(
         np.testing.assert_array_equal(np.column_stack(list(found.values())), expected)
 
 
-def test_models_that_know_column_names_get_what_pandas_would_read(tmp_path: Path) -> None:
-    """Strings, whole numbers with nulls and booleans with nulls: dtypes and missing values as of `read_parquet`."""
+def test_models_with_column_names_get_the_dtypes_of_read_parquet(tmp_path: Path) -> None:
+    """For strings, and for whole numbers and booleans with nulls."""
     table = pa.table(
         {
             "text": pa.array(["a", None, "b", "a"]),
@@ -258,7 +260,7 @@ def test_models_that_know_column_names_get_what_pandas_would_read(tmp_path: Path
         assert loaded.predict(single) == model.predict(frame)[row]
 
 
-def test_unknown_text_is_a_category_of_its_own_for_one_hot_encoders(tmp_path: Path) -> None:
+def test_one_hot_encoders_get_unknown_text_as_unknown(tmp_path: Path) -> None:
     texts = pd.DataFrame({"text": pd.Series(["a", "b", None, "a"], dtype="str")})
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LinearRegression()).fit(texts, [1.0, 2.0, 3.0, 1.0])
     spec = spec_of("sklearn-joblib", features=(Feature("text", "string"),))
@@ -277,7 +279,7 @@ def test_unknown_text_is_a_category_of_its_own_for_one_hot_encoders(tmp_path: Pa
         ({"method": "predict_proba"}, "its LinearRegression has no predict_proba"),
     ],
 )
-def test_a_record_that_does_not_fit_the_model_is_refused(
+def test_a_record_that_contradicts_the_model_is_refused(
     fields: dict[str, Any], expected: str, numbers: pd.DataFrame, tmp_path: Path
 ) -> None:
     model = LinearRegression().fit(numbers.fillna(0), numbers["hour"])
@@ -285,7 +287,7 @@ def test_a_record_that_does_not_fit_the_model_is_refused(
         load_model(spec_of("sklearn-joblib", **fields), save(model, tmp_path))
 
 
-def test_names_for_another_number_of_outputs_are_refused(
+def test_output_columns_of_a_wrong_number_are_refused(
     numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     model = LogisticRegression().fit(numbers.fillna(0) / 1_000, classes)
@@ -294,13 +296,13 @@ def test_names_for_another_number_of_outputs_are_refused(
         load_model(spec, save(model, tmp_path))
 
 
-def test_text_for_a_model_without_column_names_is_refused(numbers: pd.DataFrame, tmp_path: Path) -> None:
+def test_text_features_without_column_names_are_refused(numbers: pd.DataFrame, tmp_path: Path) -> None:
     model = LinearRegression().fit(numbers[["hour"]].to_numpy(), numbers["hour"])
     with pytest.raises(ModelError, match="declares \\['carrier'\\] as string"):
         load_model(spec_of("sklearn-joblib", features=(Feature("carrier", "string"),)), save(model, tmp_path))
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"no model at all")
     with pytest.raises(
         ModelError, match=r"'model' cannot be loaded as .* \(the record says sklearn 1.0, the image has "
@@ -312,8 +314,8 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
         load_model(spec_of("onnx"), tmp_path / "model")
 
 
-def test_scikit_learn_loads_without_scipy_stats_which_is_there_when_it_is_asked_for() -> None:
-    """Its import takes as long as all the rest of scikit-learn's; nothing but this test would notice it came back."""
+def test_scikit_learn_imports_scipy_stats_only_on_use() -> None:
+    """Its import takes as long as the rest of scikit-learn, which no other test would notice."""
     code = (
         "import sys, threading\n"
         "from scoring.models.scikit_learn import joblib_file\n"

@@ -1,4 +1,6 @@
-"""The version that a model was trained with: refused where its framework cannot read it, reported where it warns."""
+"""Models of another framework version are refused
+if unreadable, and noted if the framework warns.
+"""
 
 import pickle
 import re
@@ -28,7 +30,7 @@ OURS = ".".join(sklearn.__version__.split(".")[:2])
 
 
 def saved_by(version: str, model: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that another version of scikit-learn would have written, as far as its version is concerned."""
+    """Save a model as if another version of scikit-learn had written it."""
     with monkeypatch.context() as patched:
         patched.setattr("sklearn.base.__version__", version)
         joblib.dump(model, path)
@@ -40,13 +42,13 @@ def model(numbers: pd.DataFrame) -> Any:
     return make_pipeline(StandardScaler(), LinearRegression()).fit(numbers.fillna(0), numbers["hour"])
 
 
-def test_a_model_of_the_version_that_is_here_has_no_notes(model: Any, tmp_path: Path) -> None:
+def test_a_model_of_the_installed_version_has_no_notes(model: Any, tmp_path: Path) -> None:
     joblib.dump(model, tmp_path / "model")
     for pinned in ("", sklearn.__version__, OURS, f"{OURS}-1"):
         assert load_model(spec_of("sklearn-joblib", framework_version=pinned), tmp_path / "model").notes == ()
 
 
-def test_what_scikit_learn_warns_of_is_noted_and_the_model_scores(
+def test_warnings_of_scikit_learn_become_notes(
     model: Any,
     numbers: pd.DataFrame,
     tmp_path: Path,
@@ -65,7 +67,7 @@ def test_what_scikit_learn_warns_of_is_noted_and_the_model_scores(
     np.testing.assert_array_equal(matrix_of(spec, loaded, numbers.fillna(0))[:, 0], model.predict(numbers.fillna(0)))
 
 
-def test_a_pin_that_the_file_says_nothing_of_is_noted(model: Any, tmp_path: Path) -> None:
+def test_a_pinned_version_unknown_to_the_file_is_noted(model: Any, tmp_path: Path) -> None:
     joblib.dump(model, tmp_path / "model")
     [note] = load_model(spec_of("sklearn-joblib", framework_version="1.0.2"), tmp_path / "model").notes
     assert note == f"trained with scikit-learn 1.0.2, scored with {sklearn.__version__}"
@@ -74,17 +76,15 @@ def test_a_pin_that_the_file_says_nothing_of_is_noted(model: Any, tmp_path: Path
 
 
 @pytest.mark.parametrize("pinned", ["0.24.2", "0.23-1", "2.0", "17.1"])
-def test_another_major_version_of_scikit_learn_is_refused_with_both_versions(
-    pinned: str, model: Any, tmp_path: Path
-) -> None:
+def test_another_major_version_of_scikit_learn_is_refused(pinned: str, model: Any, tmp_path: Path) -> None:
     joblib.dump(model, tmp_path / "model")
     expected = f"scikit-learn {re.escape(pinned)}, this image has {re.escape(sklearn.__version__)}"
     with pytest.raises(ModelError, match=expected):
         load_model(spec_of("sklearn-joblib", framework_version=pinned), tmp_path / "model")
 
 
-def test_what_the_framework_cannot_read_is_refused_with_both_versions(tmp_path: Path) -> None:
-    """A class that a later version has moved: the usual end of an old pickle."""
+def test_an_unreadable_model_is_refused_with_both_versions(tmp_path: Path) -> None:
+    """A class that a later version has moved, the usual problem of old pickles."""
     (tmp_path / "model").write_bytes(b"\x80\x04csklearn.linear_model.logistic\nLogisticRegression\n.")
     with pytest.raises(ModelError) as refused:
         load_model(spec_of("sklearn-joblib", framework_version="1.1"), tmp_path / "model")
@@ -93,7 +93,7 @@ def test_what_the_framework_cannot_read_is_refused_with_both_versions(tmp_path: 
 
 
 @pytest.mark.parametrize(("pinned", "refused"), [("1.7-1", False), ("99.0", True), ("3.99.0", None)])
-def test_files_of_earlier_versions_of_xgboost_are_read_and_those_of_later_ones_are_not(
+def test_xgboost_files_of_earlier_but_not_of_later_versions_are_read(
     pinned: str, refused: bool | None, numbers: pd.DataFrame, tmp_path: Path
 ) -> None:
     xgboost.train({}, xgboost.DMatrix(numbers, label=numbers["hour"]), 1).save_model(tmp_path / "model.ubj")
@@ -107,7 +107,7 @@ def test_files_of_earlier_versions_of_xgboost_are_read_and_those_of_later_ones_a
 
 
 class Chatty(BaseEstimator):  # type: ignore[misc]
-    """An estimator that warns a lot when it is loaded."""
+    """An estimator that gives many warnings when it is loaded."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for index in range(30):
@@ -130,7 +130,7 @@ def test_notes_stay_few_and_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("saved", ["pickle", "joblib", "compressed"])
-def test_a_pickle_of_xgboost_is_refused_with_the_way_out(saved: str, numbers: pd.DataFrame, tmp_path: Path) -> None:
+def test_an_xgboost_pickle_is_refused_with_a_remedy(saved: str, numbers: pd.DataFrame, tmp_path: Path) -> None:
     booster = xgboost.train({}, xgboost.DMatrix(numbers, label=numbers["hour"]), 1)
     file = tmp_path / "model.pkl"
     if saved == "pickle":
@@ -145,13 +145,13 @@ def test_a_pickle_of_xgboost_is_refused_with_the_way_out(saved: str, numbers: pd
     assert "call save_model('model.ubj') there" in text
 
 
-def test_xgboosts_old_binary_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_xgboosts_binary_format_is_refused_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"binf" + bytes(200))
     with pytest.raises(ModelError, match="perhaps XGBoost's old binary format, expected xgboost-sklearn-json"):
         load_model(spec_of("xgboost-sklearn-json", model_file="model.bin"), tmp_path / "model.bin")
 
 
-def test_a_job_notes_the_warnings_in_the_markers_of_that_model_alone(
+def test_markers_note_the_warnings_of_their_own_model_only(
     job: JobFolder, training: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = training[list(NAMES)].fillna(0)

@@ -1,4 +1,4 @@
-"""ONNX models predict as ONNX Runtime does on the same graph, and as the model that was converted."""
+"""ONNX models predict as ONNX Runtime on the same graph, and as the converted model."""
 
 import threading
 from pathlib import Path
@@ -42,7 +42,7 @@ def filled(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_graph_of_one_output_predicts_into_one_column(dtype: str, filled: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_graph_with_one_output_gives_one_column(dtype: str, filled: pd.DataFrame, tmp_path: Path) -> None:
     frame = filled.astype(dtype)
     model = LinearRegression().fit(frame.to_numpy(), frame["hour"] * 2 + frame["delay"])
     file = write(to_onnx(model, frame.to_numpy()[:1]), tmp_path)
@@ -58,10 +58,10 @@ def test_a_graph_of_one_output_predicts_into_one_column(dtype: str, filled: pd.D
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
-def test_classifiers_give_their_labels_and_probabilities_side_by_side(
+def test_classifiers_give_labels_and_probabilities(
     zipmap: bool, filled: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
-    """As tensors, and as the lists of dictionaries that converters make by themselves."""
+    """As tensors, and as the lists of dicts that converters produce by default."""
     words = np.array(["early", "noon", "night"])
     for target, label_type in ((classes.to_numpy(), "int64"), (words[classes], "object")):
         model = LogisticRegression().fit(filled.to_numpy(), target)
@@ -82,10 +82,10 @@ def test_classifiers_give_their_labels_and_probabilities_side_by_side(
         np.testing.assert_array_equal(found[label], model.predict(filled.to_numpy()))
 
 
-def test_a_graph_with_an_input_a_column_gets_each_by_name(
+def test_a_graph_with_one_input_per_column_gets_them_by_name(
     training: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
-    """Numbers with missing values and texts, in the record's order or not: inputs have names."""
+    """For numbers with missing values and for texts, in any order."""
     frame = training[["distance", "delay", "carrier"]].head(ROWS)
     frame = frame.assign(
         distance=frame["distance"].astype("float32"),
@@ -114,11 +114,11 @@ def test_a_graph_with_an_input_a_column_gets_each_by_name(
 
     rows = frame[["carrier", "delay", "distance"]].head(4).copy()
     rows.loc[2, "carrier"] = None
-    with pytest.raises(ValueError, match="'carrier' has 1 nulls, and the texts of ONNX have no missing values"):
+    with pytest.raises(ValueError, match="'carrier' has 1 nulls, and ONNX has no missing values for text"):
         loaded.predict(batch_of(rows))
 
 
-def test_whole_numbers_reach_the_graph_as_they_are_and_have_no_missing_values(tmp_path: Path) -> None:
+def test_whole_numbers_reach_the_graph_exactly_or_are_refused(tmp_path: Path) -> None:
     graph = helper.make_graph(
         [helper.make_node("Identity", ["id"], ["same"])],
         "identity",
@@ -142,7 +142,7 @@ def test_whole_numbers_reach_the_graph_as_they_are_and_have_no_missing_values(tm
         ((*FLOATS[:2], Feature("hour", "string")), r"'hour' is string, the graph takes tensor\(float\)"),
     ],
 )
-def test_records_that_do_not_suit_a_matrix_are_refused(
+def test_records_that_contradict_a_matrix_input_are_refused(
     features: tuple[Feature, ...], expected: str, filled: pd.DataFrame, tmp_path: Path
 ) -> None:
     model = LinearRegression().fit(filled.to_numpy(), filled["hour"])
@@ -151,7 +151,7 @@ def test_records_that_do_not_suit_a_matrix_are_refused(
         load_model(spec_of("onnx", features=features), file)
 
 
-def test_records_that_do_not_suit_named_inputs_are_refused(filled: pd.DataFrame, tmp_path: Path) -> None:
+def test_records_that_contradict_named_inputs_are_refused(filled: pd.DataFrame, tmp_path: Path) -> None:
     model = make_pipeline(ColumnTransformer([("n", StandardScaler(), ["distance", "hour"])]), LinearRegression())
     model.fit(filled[["distance", "hour"]], filled["hour"])
     file = write(to_onnx(model, filled[["distance", "hour"]].head(1)), tmp_path)
@@ -159,7 +159,7 @@ def test_records_that_do_not_suit_named_inputs_are_refused(filled: pd.DataFrame,
         load_model(spec_of("onnx", features=FLOATS), file)
 
 
-def test_a_graph_of_a_newer_onnx_than_the_runtime_knows_is_refused(filled: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_graph_too_new_for_the_runtime_is_refused(filled: pd.DataFrame, tmp_path: Path) -> None:
     graph = to_onnx(LinearRegression().fit(filled.to_numpy(), filled["hour"]), filled.to_numpy()[:1])
     model = onnx.load_model_from_string(graph.SerializeToString())
     model.ir_version = 99
@@ -167,9 +167,7 @@ def test_a_graph_of_a_newer_onnx_than_the_runtime_knows_is_refused(filled: pd.Da
         load_model(spec_of("onnx", features=FLOATS), write(model, tmp_path))
 
 
-def test_threads_that_predict_at_the_same_time_get_the_same(
-    filled: pd.DataFrame, classes: pd.Series, tmp_path: Path
-) -> None:
+def test_concurrent_threads_get_equal_predictions(filled: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
     model = LogisticRegression().fit(filled.to_numpy(), classes)
     file = write(to_onnx(model, filled.to_numpy()[:1], options={"zipmap": False}), tmp_path)
     loaded = load_model(spec_of("onnx", features=FLOATS), file)

@@ -1,4 +1,4 @@
-"""Rows that cannot be scored: found one by one, kept with their reason, counted, and never more than tolerated."""
+"""Bad rows are found, quarantined with their reason, counted, and limited to what is tolerated."""
 
 import json
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_pr
 from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles, joblib_saver
 
 FIRST = 1_000_000
-"""The flight_id of row 0 of flights with seed 1."""
+"""The first flight_id of flights with seed 1."""
 BAD_ROWS = [3, 40, 41, 99]
 UNKNOWN_ROWS = [7, 64]
 
 
 def fails_on_some(matrix: Any) -> Any:
-    """Raises when one of the bad rows is among its rows, and knows no answer for others."""
+    """Raise if the batch has a bad row; predict NaN for unknown rows."""
     rows = matrix[:, 0] - FIRST
     if np.isin(rows, BAD_ROWS).any():
         raise ValueError("no such customer segment")
@@ -40,7 +40,7 @@ def quarantine(job: JobFolder, model_id: str, key: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("columns", ["all", "keys"])
-def test_bad_rows_are_kept_with_reason_and_values_and_all_others_are_scored(job: JobFolder, columns: Any) -> None:
+def test_bad_rows_are_quarantined_and_all_others_scored(job: JobFolder, columns: Any) -> None:
     frame = make_flights(100, 1)
     job.add_object("a.parquet", frame)
     spec = model_spec(
@@ -71,7 +71,7 @@ def test_bad_rows_are_kept_with_reason_and_values_and_all_others_are_scored(job:
         assert set(raw) == (set(frame.columns) if columns == "all" else {"flight_id"})
 
 
-def test_neither_batches_nor_threads_change_which_rows_are_bad_nor_any_prediction(tmp_path: Path) -> None:
+def test_batches_and_threads_change_neither_bad_rows_nor_predictions(tmp_path: Path) -> None:
     tables = []
     for name, batch_rows, threads, retry_rows in (
         ("one", 1_000, 1, 0),
@@ -94,7 +94,7 @@ def test_neither_batches_nor_threads_change_which_rows_are_bad_nor_any_predictio
     for output, rows, _ in tables[1:]:
         assert output.equals(tables[0][0], check_metadata=True)
         assert rows == tables[0][1]
-    assert tables[0][2] == tables[3][2], "an object that is tried again with smaller batches gives the same bytes"
+    assert tables[0][2] == tables[3][2], "a retry with smaller batches gives the same bytes"
 
 
 def null_feature() -> tuple[Feature, pa.Array, str]:
@@ -109,7 +109,7 @@ def huge_number() -> tuple[Feature, pa.Array, str]:
 
 @pytest.mark.parametrize("make", [null_feature, huge_number])
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.1])
-def test_a_value_that_a_feature_cannot_have_is_a_matter_of_its_row(
+def test_invalid_feature_value_is_quarantined_with_its_row(
     job: JobFolder, make: Callable[[], tuple[Feature, pa.Array, str]], fraction: float
 ) -> None:
     feature, column, reason = make()
@@ -137,7 +137,7 @@ def test_a_value_that_a_feature_cannot_have_is_a_matter_of_its_row(
     assert job.files() == {}
 
 
-def test_without_tolerance_the_first_bad_row_fails_the_object_and_is_named(job: JobFolder) -> None:
+def test_without_tolerance_the_first_bad_row_fails_the_object(job: JobFolder) -> None:
     job.add_object("a.parquet", make_flights(100, 1))
     calls: list[int] = []
 
@@ -157,7 +157,7 @@ def test_without_tolerance_the_first_bad_row_fails_the_object_and_is_named(job: 
     assert sum(calls) <= 3 * 100, "the search costs little more than the batch itself"
 
 
-def test_a_model_that_fails_on_everything_is_not_asked_for_every_row(job: JobFolder) -> None:
+def test_model_that_always_fails_is_not_called_for_every_row(job: JobFolder) -> None:
     job.add_object("a.parquet", make_flights(10_000, 1))
     calls: list[int] = []
 
@@ -171,7 +171,7 @@ def test_a_model_that_fails_on_everything_is_not_asked_for_every_row(job: JobFol
     assert len(calls) < 100
 
 
-def test_all_rows_may_be_bad_when_the_record_says_so(job: JobFolder) -> None:
+def test_all_rows_may_be_bad_if_the_record_allows_it(job: JobFolder) -> None:
     job.add_object("a.parquet", make_flights(20, 1))
     (done,) = score_in_process(
         job, {model_spec(tolerated_quarantine_fraction=1.0): FunctionModel(lambda matrix: np.full(len(matrix), np.nan))}
@@ -181,8 +181,8 @@ def test_all_rows_may_be_bad_when_the_record_says_so(job: JobFolder) -> None:
     assert len(quarantine(job, "code", "a.parquet")) == 20
 
 
-def test_one_models_bad_rows_are_not_the_others(job: JobFolder) -> None:
-    """The other one's output is made in the same pass, and stays a copy of its input."""
+def test_bad_rows_of_one_model_do_not_affect_other_models(job: JobFolder) -> None:
+    """The other model's output, written in the same pass, still copies its input."""
     job.add_object("a.parquet", make_flights(100, 1))
     models = {
         model_spec(model_id="fails", tolerated_quarantine_fraction=0.1): FunctionModel(fails_on_some),
@@ -200,7 +200,7 @@ def test_one_models_bad_rows_are_not_the_others(job: JobFolder) -> None:
     assert not (job.paths.ledger / "strict").exists()
 
 
-def test_what_is_wrong_with_a_whole_batch_is_no_matter_of_its_rows(job: JobFolder) -> None:
+def test_error_about_a_whole_batch_is_not_blamed_on_its_rows(job: JobFolder) -> None:
     job.add_object("a.parquet", make_flights(10, 1))
     (done,) = score_in_process(
         job, {model_spec(tolerated_quarantine_fraction=1.0): FunctionModel(lambda matrix: np.ones(len(matrix) - 1))}
@@ -208,7 +208,7 @@ def test_what_is_wrong_with_a_whole_batch_is_no_matter_of_its_rows(job: JobFolde
     assert "predict gave predictions of shape 9 for 10 rows" in done.failures[0].text
 
 
-def test_a_batch_that_does_not_fit_in_memory_is_cut_and_gives_the_same(job: JobFolder) -> None:
+def test_batch_that_does_not_fit_in_memory_is_split(job: JobFolder) -> None:
     def predict(matrix: Any) -> Any:
         if len(matrix) > 300:
             raise MemoryError
@@ -220,7 +220,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_cut_and_gives_the_same(job: JobF
     assert job.output("code", "a.parquet")["prediction"].to_pylist() == [FIRST + row for row in range(1_000)]
 
 
-def test_no_memory_for_a_few_rows_either_is_transient(job: JobFolder) -> None:
+def test_memory_error_with_few_rows_is_transient(job: JobFolder) -> None:
     def predict(matrix: Any) -> Any:
         raise MemoryError
 
@@ -230,7 +230,7 @@ def test_no_memory_for_a_few_rows_either_is_transient(job: JobFolder) -> None:
     assert "out of memory" in done.failures[0].text
 
 
-def test_rows_of_text_that_cannot_be_read_are_quarantined_as_they_stand(job: JobFolder) -> None:
+def test_unreadable_text_rows_are_quarantined_with_their_text(job: JobFolder) -> None:
     text = "flight_id,note\n" + "".join(f"{FIRST + row},n{row}\n" for row in range(10))
     text = text.replace(f"{FIRST + 4},n4\n", "four,n4\n")
     job.add_object("a.csv", text.encode())
@@ -249,9 +249,7 @@ def test_rows_of_text_that_cannot_be_read_are_quarantined_as_they_stand(job: Job
     assert (marker.rows_in, marker.rows_scored, marker.rows_quarantined) == (10, 9, 1)
 
 
-def test_infinities_that_scikit_learn_refuses_end_in_quarantine_through_the_whole_container(
-    job: JobFolder, training: pd.DataFrame
-) -> None:
+def test_container_quarantines_infinities_that_scikit_learn_refuses(job: JobFolder, training: pd.DataFrame) -> None:
     model = LogisticRegression().fit(training[["distance", "hour"]].to_numpy(), training["late"])
     job.add_model("late", joblib_saver(model), features=doubles("distance", "hour"), tolerated_quarantine_fraction=0.1)
     frame = make_flights(50, 1)
@@ -272,21 +270,21 @@ def test_infinities_that_scikit_learn_refuses_end_in_quarantine_through_the_whol
     assert [output.kind for output in marker.outputs] == ["predictions", "quarantine"]
 
 
-def test_a_model_that_leaves_on_some_rows_loses_only_these(job: JobFolder) -> None:
-    class Leaves:
+def test_rows_on_which_the_model_calls_exit_are_quarantined(job: JobFolder) -> None:
+    class ExitingModel:
         def predict(self, matrix: Any) -> Any:
             if (matrix[:, 0] == 1_000_002).any():
                 raise SystemExit(1)
             return matrix[:, 0]
 
     job.add_model(
-        "leaves", cloudpickle_saver(Leaves()), features=doubles("flight_id"), tolerated_quarantine_fraction=0.2
+        "exits", cloudpickle_saver(ExitingModel()), features=doubles("flight_id"), tolerated_quarantine_fraction=0.2
     )
     job.add_object("a.parquet", make_flights(10, 1))
     job.write_spec()
 
     job.score()
 
-    assert [row["reason"] for row in quarantine(job, "leaves", "a.parquet")] == [
+    assert [row["reason"] for row in quarantine(job, "exits", "a.parquet")] == [
         "its predict failed on it (SystemExit: 1)"
     ]

@@ -1,4 +1,4 @@
-"""Outputs as CSV and JSON Lines, read back by Python's own modules."""
+"""CSV and JSON Lines outputs, read back by Python's own modules."""
 
 import csv
 import datetime as dt
@@ -30,7 +30,7 @@ TYPES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
 
 @st.composite
 def tables(draw: st.DrawFn) -> pa.Table:
-    """Two columns at least, as outputs have: a row of one null would be an empty line in CSV."""
+    """Generate tables of at least two columns: with one, a null would be an empty CSV line."""
     rows = draw(st.integers(1, 5))
     columns = {}
     for index in range(draw(st.integers(2, 4))):
@@ -51,7 +51,7 @@ def written(writer: Any, table: pa.Table) -> str:
 
 
 @given(tables())
-def test_csv_reads_back(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
+def test_csv_reads_back_unchanged(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     content = written(CsvWriter(path, model_spec(), table.schema), table)
     header, *rows = csv.reader(io.StringIO(content, newline=""), strict=True)
@@ -62,7 +62,7 @@ def test_csv_reads_back(tmp_path_factory: pytest.TempPathFactory, table: Any) ->
             assert _same(cell, value)
 
 
-def test_csv_tells_nulls_from_empty_texts(tmp_path: Path) -> None:
+def test_csv_distinguishes_nulls_from_empty_texts(tmp_path: Path) -> None:
     table = pa.table({"a": ["", None, "x"], "b": [None, "", "y"]})
     assert written(CsvWriter(tmp_path / "a", model_spec(), table.schema), table) == 'a,b\n"",\n,""\nx,y\n'
 
@@ -78,7 +78,7 @@ def _same(cell: str, value: Any) -> bool:
 
 
 @given(tables())
-def test_json_lines_read_back(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
+def test_json_lines_read_back_unchanged(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
     path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
     content = written(JsonlWriter(path, table.schema), table)
     rows = [json.loads(line) for line in content.split("\n")[:-1]]
@@ -107,7 +107,7 @@ OTHERS = pa.table(
 )
 
 
-def test_other_types_have_one_form_each(tmp_path: Path) -> None:
+def test_other_types_have_one_text_form_each(tmp_path: Path) -> None:
     (first, second) = map(json.loads, written(JsonlWriter(tmp_path / "a", OTHERS.schema), OTHERS).splitlines())
     assert first == {
         "float": 0.1,
@@ -123,16 +123,16 @@ def test_other_types_have_one_form_each(tmp_path: Path) -> None:
     assert lines[1:] == ["0.1,nan,2026-02-03,2026-02-03 04:05:00.000000Z,1.10,00ff,a", ",1,,,,,"]
 
 
-def test_json_lines_take_nested_columns_and_csv_refuses_them_by_name(tmp_path: Path) -> None:
+def test_json_lines_accept_nested_columns_and_csv_refuses_them(tmp_path: Path) -> None:
     table = pa.table({"id": [1], "tags": [["a", "b"]], "place": [{"x": float("inf"), "y": None}]})
     line = json.loads(written(JsonlWriter(tmp_path / "a", table.schema), table))
     assert line == {"id": 1, "tags": ["a", "b"], "place": {"x": "Infinity", "y": None}}
-    with pytest.raises(ConfigurationError, match=r"'csv' has no form for the columns 'tags' \(list.*'place' \(struct"):
+    with pytest.raises(ConfigurationError, match=r"'csv' cannot represent the columns 'tags' \(list.*'place' \(struct"):
         CsvWriter(tmp_path / "b", model_spec(), table.schema)
 
 
 @pytest.mark.parametrize("output_format", ["csv", "jsonl"])
-def test_the_record_chooses_the_format_and_the_key_says_it(job: JobFolder, output_format: Any) -> None:
+def test_output_format_follows_the_record_and_shows_in_the_key(job: JobFolder, output_format: Any) -> None:
     job.add_object("2026/a.parquet", make_flights(100, 1))
     spec = model_spec(output_format=output_format, columns="keys", key_columns=("flight_id",), row_number_column="row")
 

@@ -1,4 +1,4 @@
-"""How an output is written is chosen by rule, and the ledger says how and why."""
+"""How an output is written follows rules, and the ledger records the choice and its reason."""
 
 from typing import Any
 
@@ -31,22 +31,22 @@ def halves(matrix: Any) -> Any:
         ({"output_format": "jsonl"}, "jsonl"),
     ],
 )
-def test_the_marker_names_the_writer(job: JobFolder, fields: dict[str, Any], expected: str) -> None:
+def test_marker_names_the_writer_and_its_reason(job: JobFolder, fields: dict[str, Any], expected: str) -> None:
     job.add_object("a.parquet", TABLE)
     (done,) = score_in_process(job, {model_spec(**fields): FunctionModel(halves)}, batch_rows=64)
     assert done.failures == ()
     assert job.marker("code", "a.parquet").writer == expected
 
 
-def test_text_input_is_encoded(job: JobFolder) -> None:
+def test_text_input_is_encoded_as_parquet(job: JobFolder) -> None:
     job.add_object("a.csv", b"flight_id,x\n1,2\n")
     score_in_process(job, {model_spec(): FunctionModel(halves)})
     assert job.marker("code", "a.csv").writer == "parquet, encoded: the input is not Parquet"
     assert job.output("code", "a.csv.parquet").to_pydict() == {"flight_id": [1.0], "x": ["2"], "prediction": [0.5]}
 
 
-def test_both_ways_give_the_same_table(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a copy that fails its own check at the end is no failure of the object: it is written anew."""
+def test_copied_and_encoded_outputs_are_equal(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a copy fails its check at the end, the object is re-encoded and does not fail."""
     spec, code = model_spec(row_number_column="row"), FunctionModel(halves)
     job.add_object("a.parquet", TABLE, row_group_size=90)
     score_in_process(job, {spec: code}, batch_rows=64)
@@ -66,8 +66,8 @@ def test_both_ways_give_the_same_table(job: JobFolder, monkeypatch: pytest.Monke
     np.testing.assert_array_equal(copied["prediction"], np.array(TABLE["flight_id"]) / 2)
 
 
-def test_threads_change_no_byte_and_leave_nothing_of_a_model_that_fails(job: JobFolder) -> None:
-    """With several, the input is copied while it is scored: also for a model that then fails in the middle."""
+def test_threads_change_no_byte_and_a_failed_model_leaves_no_file(job: JobFolder) -> None:
+    """With several threads the input is copied during scoring, also for a failing model."""
 
     def fails_late(matrix: Any) -> Any:
         if matrix[-1, 0] > 400:

@@ -1,4 +1,4 @@
-"""Reads an object to its end and checks what holds for every reading: each row comes once, in order."""
+"""Reads whole objects, and checks that each row comes once and in order."""
 
 import gzip
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True)
 class Read:
-    """All of an object: its columns, the rows' numbers, and what was rejected."""
+    """A whole object: its columns, the row numbers, and the rejected rows."""
 
     schema: pa.Schema
     table: pa.Table

@@ -1,7 +1,7 @@
-"""The readers against anything: whatever an object holds, each of its rows comes once, or the object is refused.
+"""Property tests of the readers on any content: each row comes once, or the object is refused.
 
-Random and damaged content must lead to a DataError or to rows, never to another exception; content that is written by
-Python's own csv and json modules must be read as these modules read it. How a file is cut into blocks must not matter.
+Random and damaged content gives a DataError or rows, never another exception. Content written by
+Python's csv and json modules is read as by these modules. The block size does not matter.
 """
 
 import csv
@@ -38,32 +38,32 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def blocks_of(size: int) -> Iterator[None]:
-    """Everything is cut small, as a large file would be cut by blocks of megabytes."""
+def block_bytes(size: int) -> Iterator[None]:
+    """Read in tiny blocks and chunks, which cut small content as the real ones cut large files."""
     with (
         patch.object(csv_records, "BLOCK_BYTES", size),
         patch.object(csv_records, "_SLOW_BYTES", max(1, size // 2)),
-        patch.object(csv_object, "PIECE_BYTES", max(1, size // 4)),
+        patch.object(csv_object, "CHUNK_BYTES", max(1, size // 4)),
         patch.object(jsonl_object, "BLOCK_BYTES", size),
-        patch.object(jsonl_object, "PIECE_BYTES", max(1, size // 4)),
+        patch.object(jsonl_object, "CHUNK_BYTES", max(1, size // 4)),
     ):
         yield
 
 
-def outcome(folder: Path, key: str, content: bytes, **how: Any) -> Read | str:
+def read_or_refuse(folder: Path, key: str, content: bytes, **how: Any) -> Read | str:
     try:
         return read_object(folder, key, content, TYPES, **how)
     except DataError as error:
         return error.text
 
 
-def check_any(folder: Path, key: str, content: bytes, block: int, rows: int, **options: Any) -> None:
-    """The content is read or refused, and the same way however it is cut."""
-    whole = outcome(folder, key, content, **options)
-    with blocks_of(block):
-        cut = outcome(folder, key, content, rows=rows, **options)
+def check_all_block_sizes(folder: Path, key: str, content: bytes, block: int, rows: int, **options: Any) -> None:
+    """Check that content is read or refused in the same way in large and small blocks."""
+    whole = read_or_refuse(folder, key, content, **options)
+    with block_bytes(block):
+        cut = read_or_refuse(folder, key, content, rows=rows, **options)
     if isinstance(whole, str) or isinstance(cut, str):
-        # How far it came before it was refused may differ.
+        # The number of rows before the failure may differ.
         assert isinstance(whole, str), cut
         assert isinstance(cut, str), whole
         return
@@ -72,7 +72,7 @@ def check_any(folder: Path, key: str, content: bytes, block: int, rows: int, **o
     assert cut.table.equals(whole.table) or str(cut.values) == str(whole.values)
 
 
-# ---- what is damaged or was never right ------------------------------------------------------------------------
+# Damaged and random content
 
 tokens = st.sampled_from(
     [
@@ -122,13 +122,17 @@ batch_rows = st.integers(1, 5)
 @given(contents, blocks, batch_rows, st.booleans())
 def test_any_bytes_as_csv(folder: Path, content: bytes, block: int, rows: int, header: bool) -> None:
     options = {} if header else {"csv_header": False, "csv_columns": NAMES}
-    check_any(folder, "x.csv", (b"id,a,n,s,f,i,r\n" + content) if header else content, block, rows, **options)
+    check_all_block_sizes(
+        folder, "x.csv", (b"id,a,n,s,f,i,r\n" + content) if header else content, block, rows, **options
+    )
 
 
 @fuzzed
 @given(contents, blocks, batch_rows)
 def test_any_bytes_as_json_lines(folder: Path, content: bytes, block: int, rows: int) -> None:
-    check_any(folder, "x.jsonl", b'{"id":"","a":0,"n":0,"s":"","f":true,"i":1,"r":0}\n' + content, block, rows)
+    check_all_block_sizes(
+        folder, "x.jsonl", b'{"id":"","a":0,"n":0,"s":"","f":true,"i":1,"r":0}\n' + content, block, rows
+    )
 
 
 @fuzzed
@@ -137,7 +141,7 @@ def test_any_bytes_as_json_lines(folder: Path, content: bytes, block: int, rows:
 )
 @example(b"{}", "x.jsonl")
 def test_any_bytes_under_any_name(folder: Path, content: bytes, key: str) -> None:
-    outcome(folder, key, content)
+    read_or_refuse(folder, key, content)
 
 
 cells = st.sampled_from(["1", "-2.5", "NA", "", "x", "true", "a,b", 'q"q', "two\nlines", "é", "12345678901234567890"])
@@ -146,8 +150,8 @@ mutations = st.lists(
 )
 
 
-def damaged(content: bytes, how: list[tuple[int, int, bytes]]) -> bytes:
-    for at, length, instead in how:
+def damaged(content: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
+    for at, length, instead in changes:
         place = at % (len(content) + 1)
         content = content[:place] + instead + content[place + length :]
     return content
@@ -156,7 +160,7 @@ def damaged(content: bytes, how: list[tuple[int, int, bytes]]) -> bytes:
 @fuzzed
 @given(st.lists(st.tuples(*[cells] * 7), max_size=12), mutations, blocks, batch_rows)
 def test_damaged_csv(folder: Path, table: list[Any], how: list[Any], block: int, rows: int) -> None:
-    check_any(
+    check_all_block_sizes(
         folder, "x.csv", b"id,a,n,s,f,i,r\n" + damaged(written(table, ",", "\n", csv.QUOTE_MINIMAL), how), block, rows
     )
 
@@ -171,7 +175,7 @@ def test_damaged_csv(folder: Path, table: list[Any], how: list[Any], block: int,
 def test_damaged_json_lines(folder: Path, lines: list[Any], how: list[Any], block: int, rows: int) -> None:
     head = json.dumps(dict.fromkeys(NAMES)).encode()
     body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-    check_any(folder, "x.jsonl", head + b"\n" + damaged(body, how), block, rows)
+    check_all_block_sizes(folder, "x.jsonl", head + b"\n" + damaged(body, how), block, rows)
 
 
 PARQUET = io.BytesIO()
@@ -186,18 +190,18 @@ pq.write_table(
 @fuzzed
 @given(mutations)
 def test_damaged_parquet(folder: Path, how: list[Any]) -> None:
-    outcome(folder, "x.parquet", damaged(PARQUET.getvalue(), [(at * 7, length, new) for at, length, new in how]))
+    read_or_refuse(folder, "x.parquet", damaged(PARQUET.getvalue(), [(at * 7, length, new) for at, length, new in how]))
 
 
 @fuzzed
 @given(st.sampled_from([".gz", ".zst"]), mutations)
 def test_damaged_compression(folder: Path, end: str, how: list[Any]) -> None:
     content = COMPRESSORS[end](b"id,a,n,s,f,i,r\n" + b"1,2,3,x,true,5,6\n" * 50)
-    found = outcome(folder, "x.csv" + end, damaged(content, how))
+    found = read_or_refuse(folder, "x.csv" + end, damaged(content, how))
     assert isinstance(found, str) or found.rows <= 50 or end == ".zst"
 
 
-# ---- what Python's own modules write ---------------------------------------------------------------------------
+# Content written by Python's own modules
 
 
 def written(table: list[Any], delimiter: str, line_end: str, quoting: int) -> bytes:
@@ -223,17 +227,18 @@ text_cells = st.text(
     blocks,
     st.sampled_from(sorted(COMPRESSORS)),
 )
-def test_csv_is_read_as_pythons_module_reads_it(
+def test_csv_is_read_as_by_pythons_module(
     folder: Path, table: list[Any], dialect: tuple[str, str, int], block: int, end: str
 ) -> None:
     names = [f"c{place}" for place in range(len(table[0]))]
     content, delimiter = written([tuple(names), *table], *dialect), dialect[0]
     reader = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter)
     header, *expected = [row for row in reader if row]
-    with blocks_of(block):
+    with block_bytes(block):
         found = read_object(folder, "x.csv" + end, COMPRESSORS[end](content), csv_delimiter=delimiter, rows=3)
     assert found.schema.names == header
-    # The writer leaves a return without quotes where lines end in line feeds, and readers end a row there.
+    # If lines end in line feeds, the writer does not quote a carriage return, and readers end a row
+    # there.
     assert found.reasons.keys() == {index for index, row in enumerate(expected) if len(row) != len(header)}
     good = [row for row in expected if len(row) == len(header)]
     assert [list(row) for row in zip(*found.values.values(), strict=True)] == good
@@ -244,9 +249,9 @@ numbers = st.floats(allow_nan=False) | st.integers(-(2**63), 2**63 - 1)
 
 @fuzzed
 @given(st.lists(st.tuples(text_cells, numbers, st.integers(-(2**70), 2**70)), max_size=12), blocks)
-def test_numbers_of_csv_are_those_that_python_reads(folder: Path, table: list[Any], block: int) -> None:
+def test_csv_numbers_are_read_as_by_python(folder: Path, table: list[Any], block: int) -> None:
     content = b"id,a,n\r\n" + written(table, ",", "\r\n", csv.QUOTE_MINIMAL)
-    with blocks_of(block):
+    with block_bytes(block):
         found = read_object(folder, "x.csv", content, {"a": "double", "n": "int64"})
     too_large = {index for index, row in enumerate(table) if not -(2**63) <= row[2] < 2**63}
     assert set(found.reasons) == too_large
@@ -287,13 +292,13 @@ def can_be_text(row: dict[str, Any]) -> bool:
 @given(
     st.lists(json_rows.filter(can_be_text), max_size=10), st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n"]), blocks
 )
-def test_json_lines_are_read_as_pythons_module_reads_them(
+def test_json_lines_are_read_as_by_pythons_module(
     folder: Path, lines: list[dict[str, Any]], ascii_only: bool, line_end: str, block: int
 ) -> None:
     first: dict[str, Any] = {"id": "", "a": 0.0, "n": 0, "s": "", "f": False}
     rows = [first, *lines]
     content = "".join(json.dumps(row, ensure_ascii=ascii_only) + line_end for row in rows).encode()
-    with blocks_of(block):
+    with block_bytes(block):
         found = read_object(folder, "x.jsonl", content, TYPES, rows=3)
     assert found.rejected == ()
     assert found.rows == len(rows)

@@ -13,13 +13,13 @@ TABLE = pa.table(
 
 
 @pytest.mark.parametrize("statistics", [True, False])
-def test_nulls_are_known_with_and_without_statistics(tmp_path: Path, statistics: bool) -> None:
+def test_nulls_are_counted_with_and_without_statistics(tmp_path: Path, statistics: bool) -> None:
     pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=10, write_statistics=statistics)
     with ParquetObject("a.parquet", tmp_path / "a.parquet") as source:
         assert source.null_counts(["x", "solid", "absent"]) == {"x": 50, "solid": 0}
 
 
-def test_only_the_columns_that_are_needed_are_decoded(tmp_path: Path) -> None:
+def test_only_the_requested_columns_are_decoded(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=10)
     with ParquetObject("a.parquet", tmp_path / "a.parquet") as source:
         read = list(source.batches(30, frozenset({"x", "solid"}), use_threads=False))

@@ -1,4 +1,4 @@
-"""Columns out of an object's key."""
+"""Columns from an object's key."""
 
 import io
 from pathlib import Path
@@ -39,12 +39,12 @@ def test_parts_of_the_key_are_columns_in_every_format(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", CONTENTS)
-def test_they_can_be_all_that_is_asked_for(tmp_path: Path, name: str) -> None:
+def test_only_columns_from_the_key_may_be_requested(tmp_path: Path, name: str) -> None:
     found = read_object(tmp_path, f"month=7/{name}", CONTENTS[name], TYPES, partitions=("month",), columns=["month"])
     assert found.values == {"month": [7, 7, 7]}
 
 
-def test_hives_word_for_null_is_null(tmp_path: Path) -> None:
+def test_hives_null_value_is_null(tmp_path: Path) -> None:
     key = "month=__HIVE_DEFAULT_PARTITION__/x.csv"
     found = read_object(tmp_path, key, CONTENTS["x.csv"], TYPES, partitions=("month",))
     assert found.values["month"] == [None] * 3
@@ -52,7 +52,7 @@ def test_hives_word_for_null_is_null(tmp_path: Path) -> None:
         assert source.null_counts(["month", "a"]) == {"month": 1}
 
 
-def test_row_groups_can_be_read_by_themselves(tmp_path: Path) -> None:
+def test_row_groups_can_be_read_separately(tmp_path: Path) -> None:
     key = "month=7/x.parquet"
     (tmp_path / "month=7").mkdir()
     (tmp_path / key).write_bytes(CONTENTS["x.parquet"])
@@ -72,24 +72,24 @@ def test_row_groups_can_be_read_by_themselves(tmp_path: Path) -> None:
         ("month=%FF/x.csv", "its key has month=%FF, which is not UTF-8 when decoded"),
     ],
 )
-def test_a_key_that_does_not_say_the_column_is_refused(tmp_path: Path, key: str, why: str) -> None:
+def test_a_key_without_the_column_is_refused(tmp_path: Path, key: str, why: str) -> None:
     with pytest.raises(DataError, match=why):
         read_object(tmp_path, key, CONTENTS["x.csv"], TYPES, partitions=("month",))
 
 
-def test_a_column_that_the_object_has_itself_is_refused(tmp_path: Path) -> None:
+def test_a_column_that_the_object_already_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"has the columns \['a'\] itself, and partition_columns takes them from its key"
     ):
         read_object(tmp_path, "a=1/x.csv", CONTENTS["x.csv"], TYPES, partitions=("a",))
 
 
-def test_models_that_read_an_object_in_different_ways_cannot_share_it(tmp_path: Path) -> None:
+def test_models_with_different_column_types_cannot_share_a_job(tmp_path: Path) -> None:
     for name, content in CONTENTS.items():
         (tmp_path / name).write_bytes(content)
     wanted = JobInput(InputOptions(), TYPES, disputes=("column 'a' is double for model 'x' and int64 for 'y'",))
-    with pytest.raises(ConfigurationError, match=r"column 'a' is double .* score them in jobs of their own"):
+    with pytest.raises(ConfigurationError, match=r"column 'a' is double .* score them in separate jobs"):
         open_object("x.csv", tmp_path / "x.csv", wanted)
-    # Parquet says its types itself.
+    # Parquet objects have types.
     with open_object("x.parquet", tmp_path / "x.parquet", wanted) as source:
         assert source.rows == 3

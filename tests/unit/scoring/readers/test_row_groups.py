@@ -38,7 +38,7 @@ def read(path: Path, rows: int, columns: frozenset[str], groups: tuple[int, int]
 @pytest.mark.parametrize("rows", [64, 250, 5_000])
 @pytest.mark.parametrize("group_rows", [7, 250, 400])
 @pytest.mark.parametrize("columns", [("double",), ("text", "double", "flag"), ("inside", "when", "coded", "many")])
-def test_values_are_the_same_however_the_columns_are_decoded(
+def test_values_do_not_depend_on_how_columns_are_decoded(
     tmp_path: Path, rows: int, group_rows: int, columns: tuple[str, ...]
 ) -> None:
     path = tmp_path / "a.parquet"
@@ -46,7 +46,7 @@ def test_values_are_the_same_however_the_columns_are_decoded(
     expected = TABLE.select(sorted(columns, key=TABLE.column_names.index))
     for little, page in ((1 << 30, 1), (0, 1 << 30), (1, 1 << 30)):
         with (
-            patch.object(row_groups, "_LITTLE", little),
+            patch.object(row_groups, "_NEGLIGIBLE_BYTES", little),
             patch.object(row_groups, "_PAGE_BYTES", page),
         ):
             assert read(path, rows, frozenset(columns)).equals(expected)
@@ -54,18 +54,18 @@ def test_values_are_the_same_however_the_columns_are_decoded(
             assert part.equals(expected.slice(group_rows, 2 * group_rows))
 
 
-def test_row_groups_of_all_sizes_come_in_their_order(tmp_path: Path) -> None:
+def test_row_groups_of_all_sizes_come_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     sizes = [0, 3, 300, 5, 0, 400, 2, 290, 0]
     with pq.ParquetWriter(path, TABLE.schema) as writer:
         for start, size in zip(np.cumsum([0, *sizes]).tolist(), sizes, strict=False):
             writer.write_table(TABLE.slice(start, size) if size else TABLE.schema.empty_table())
-    # So that the large ones are decoded by columns, and the small ones between them are not.
-    with patch.object(row_groups, "_LITTLE", 100 * 16), patch.object(row_groups, "_PAGE_BYTES", 1 << 30):
+    # Makes large row groups decode by columns, and the small ones between them together.
+    with patch.object(row_groups, "_NEGLIGIBLE_BYTES", 100 * 16), patch.object(row_groups, "_PAGE_BYTES", 1 << 30):
         assert read(path, 128, frozenset({"double", "when"})).equals(TABLE.select(["double", "when"]))
 
 
-def test_a_row_group_takes_little_more_than_its_columns(tmp_path: Path) -> None:
+def test_a_row_group_takes_little_more_memory_than_its_columns(tmp_path: Path) -> None:
     rows, names = 100_000, [f"c{index:02d}" for index in range(30)]
     random = np.random.default_rng(0)
     path = tmp_path / "a.parquet"
@@ -81,21 +81,21 @@ def test_a_row_group_takes_little_more_than_its_columns(tmp_path: Path) -> None:
             most = max(most, pool.bytes_allocated() - before)
             read_rows += item.batch.num_rows
     assert read_rows == rows
-    # A page and a dictionary of each column at once are as much again and more.
+    # A page and a dictionary of every column would take at least as much again.
     assert most < 1.2 * columns
 
 
-def test_text_whose_room_is_a_guess_is_not_decoded_as_a_whole(tmp_path: Path) -> None:
+def test_large_text_columns_are_decoded_in_batches(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     rows = 5_000
-    # Stored in next to nothing, for the dictionary has one value.
+    # The dictionary has one value, so that the column is stored in a few bytes.
     table = pa.table(
         {"text": ["a long text " * 100] * rows, **{f"c{index}": np.random.rand(rows) for index in range(9)}}
     )
     pq.write_table(table, path)
     with (
-        patch.object(row_groups, "_LITTLE", 0),
-        patch.object(row_groups, "_MOST_ROWS_OF_TEXT", rows - 1),
+        patch.object(row_groups, "_NEGLIGIBLE_BYTES", 0),
+        patch.object(row_groups, "_MAX_ROWS_OF_TEXT", rows - 1),
     ):
         before = pa.total_allocated_bytes()
         with ParquetObject("a.parquet", path) as source:
@@ -104,7 +104,7 @@ def test_text_whose_room_is_a_guess_is_not_decoded_as_a_whole(tmp_path: Path) ->
             assert pa.total_allocated_bytes() - before < rows * 1_200
 
 
-def test_a_damaged_page_is_named_with_the_rows_before_it(tmp_path: Path) -> None:
+def test_a_damaged_page_is_reported_with_the_last_good_row(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.table({"x": range(2_000), "y": range(2_000)})
     pq.write_table(
@@ -114,7 +114,7 @@ def test_a_damaged_page_is_named_with_the_rows_before_it(tmp_path: Path) -> None
     content[content.rindex((1_500).to_bytes(8, "little"))] ^= 0xFF
     path.write_bytes(content)
     with (
-        patch.object(row_groups, "_LITTLE", 0),
+        patch.object(row_groups, "_NEGLIGIBLE_BYTES", 0),
         ParquetObject("a.parquet", path) as source,
         pytest.raises(DataError, match=r"object 'a\.parquet' cannot be read as Parquet after row 1,000"),
     ):

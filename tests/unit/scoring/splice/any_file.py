@@ -1,4 +1,4 @@
-"""Hypothesis: Parquet files of any schema, cut in any way, written with any options."""
+"""Hypothesis strategies for Parquet files of any schema, row groups and writer options."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Values = st.SearchStrategy[Any]
 
 
 def _moments(zone: dt.tzinfo | None) -> Values:
-    # Within what every reader's nanoseconds hold, and whole milliseconds, which every unit holds.
+    # In the range of nanosecond timestamps, and in whole milliseconds, which every unit can hold.
     moments = st.datetimes(dt.datetime(1970, 1, 2), dt.datetime(2200, 1, 1))  # noqa: DTZ001 - the zone comes with the type
     return moments.map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=zone))
 
@@ -73,7 +73,7 @@ class AnyFile:
                 try:
                     writer.write_table(self.table.slice(at, rows), row_group_size=max(1, rows))
                 except pa.ArrowIndexError:
-                    # pyarrow cannot write a null struct around a dictionary without values: no such file is there.
+                    # pyarrow cannot write a null struct around a dictionary without values.
                     reject()
                 at += rows
         return path

@@ -1,4 +1,4 @@
-"""How libraries read a file: each as a table of its own, and what it is to be equal for it."""
+"""Libraries that read Parquet, each with its own table type and comparison."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ class Reader:
     select: Callable[[Any, list[str]], Any]
     assert_equal: Callable[[Any, Any], None]
     values: Callable[[Any, str], list[Any]]
-    """A column as Python values."""
+    """Returns a column as Python values."""
     nested: bool = True
 
     def can_read(self, path: Path) -> bool:
-        """Whether it reads this file, and can compare what it reads: at some nested types Polars panics."""
+        """Return whether it can read and compare a file; Polars panics on some nested types."""
         try:
             self.assert_equal(self.read(path), self.read(path))
-        # A panic is a BaseException of its own.
+        # A panic is a BaseException.
         except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
@@ -109,7 +109,8 @@ READERS = [
         lambda frame, names: frame[names],
         pd.testing.assert_frame_equal,
         _pandas_values,
-        # It takes structs apart, and the whole process down on some files with lists (2026.9, in _assemble_objects).
+        # It flattens structs, and crashes the process on some files with lists (2026.9, in
+        # _assemble_objects).
         nested=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Prediction columns, and splicing them in batches of given sizes."""
+"""Prediction columns, and functions that splice them in batches."""
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
@@ -17,7 +17,7 @@ PREDICTIONS = (
 
 
 def predictions(rows: int) -> pa.Table:
-    """Values that differ from row to row, with nulls where they may be."""
+    """Return predictions that differ from row to row, with nulls in nullable columns."""
     scores = [None if row % 7 == 3 else row / 4 for row in range(rows)]
     labels = [None if row % 5 == 4 else f"label {row % 3}" for row in range(rows)]
     arrays = [pa.array(scores, pa.float64()), pa.array(labels, pa.string()), pa.array(range(rows), pa.int64())]
@@ -32,9 +32,10 @@ def refusal(source: Path, columns: Sequence[pa.Field]) -> str | None:
 def splice(
     source: Path, path: Path, columns: pa.Table, batch_sizes: Iterable[int] = (1 << 16,), rows_per_part: int = 1 << 16
 ) -> Path:
-    """Splice these columns in batches of these sizes, again and again; pieces are smaller than usual where asked.
+    """Splice these columns in batches whose sizes repeat.
 
-    Of every second number of rows the pieces go through a file, as those of large objects do.
+    Predictions of an even number of rows are encoded in a file, as for large objects, others in
+    memory.
     """
     in_memory = prediction_chunks._MAX_BYTES_IN_MEMORY if columns.num_rows % 2 else -1
     with SpliceSource(source) as opened:
@@ -42,20 +43,20 @@ def splice(
             patch.object(prediction_chunks, "_MAX_ROWS", rows_per_part),
             patch.object(prediction_chunks, "_MAX_BYTES_IN_MEMORY", in_memory),
         ):
-            sink = SplicedWriter(path, opened, list(columns.schema))
-        return _written(sink, columns, batch_sizes)
+            writer = SplicedWriter(path, opened, list(columns.schema))
+        return _written(writer, columns, batch_sizes)
 
 
-def _written(sink: SplicedWriter, columns: pa.Table, batch_sizes: Iterable[int]) -> Path:
+def _written(writer: SplicedWriter, columns: pa.Table, batch_sizes: Iterable[int]) -> Path:
     try:
         at = 0
         for size in cycle(batch_sizes):
             if at >= columns.num_rows:
                 break
-            sink.write([column.slice(at, size).combine_chunks() for column in columns.columns])
+            writer.write([column.slice(at, size).combine_chunks() for column in columns.columns])
             at += size
-        sink.close()
+        writer.close()
     except BaseException:
-        sink.discard()
+        writer.discard()
         raise
-    return sink.path
+    return writer.path

@@ -1,4 +1,4 @@
-"""The input's bytes may be copied and hashed beforehand; nothing but the time changes, and nothing is left behind."""
+"""Copying and hashing in the background gives the same file, and stops without leaving anything."""
 
 import errno
 import hashlib
@@ -47,7 +47,7 @@ def arrays(rows: int) -> list[pa.Array]:
 
 
 class Gate:
-    """Lets copying begin and no more, until it is opened."""
+    """Blocks copying after its start until it is opened."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.open = threading.Event(), threading.Event()
@@ -63,7 +63,7 @@ class Gate:
         monkeypatch.setattr(copied_prefix, "append_range", append_range)
 
 
-def test_the_file_and_its_digest_are_the_same(source: Path, out: Path, pool: ThreadPoolExecutor) -> None:
+def test_background_copies_give_the_same_file_and_digest(source: Path, out: Path, pool: ThreadPoolExecutor) -> None:
     expected = splice(source, out.with_name("expected"), predictions(ROWS)).read_bytes()
     with SpliceSource(source) as opened:
         sinks = [SplicedWriter(out.with_name(name), opened, PREDICTIONS) for name in ("first", "second")]
@@ -79,7 +79,7 @@ def test_the_file_and_its_digest_are_the_same(source: Path, out: Path, pool: Thr
             sink.discard()
 
 
-def test_what_no_thread_came_to_is_done_at_the_end(source: Path, out: Path) -> None:
+def test_copies_that_did_not_start_are_made_on_close(source: Path, out: Path) -> None:
     expected = splice(source, out.with_name("expected"), predictions(ROWS)).read_bytes()
     pool, busy = ThreadPoolExecutor(1), threading.Event()
     pool.submit(busy.wait, 30)
@@ -94,7 +94,7 @@ def test_what_no_thread_came_to_is_done_at_the_end(source: Path, out: Path) -> N
     busy.set()
 
 
-def test_what_is_discarded_meanwhile_is_copied_no_further(
+def test_discarding_stops_the_copy(
     source: Path, out: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
@@ -110,10 +110,10 @@ def test_what_is_discarded_meanwhile_is_copied_no_further(
         sink.discard()
 
 
-def test_a_source_that_closes_waits_for_its_hash(
+def test_closing_the_source_waits_for_hashing(
     source: Path, out: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else another file could get the number of the one that is read."""
+    """Otherwise another file could get the descriptor that is being read."""
     begun, go_on, read_closed = threading.Event(), threading.Event(), []
     real = os.pread
 
@@ -134,7 +134,7 @@ def test_a_source_that_closes_waits_for_its_hash(
     assert opened.file.closed
 
 
-def test_a_full_disk_is_told_when_the_file_is_closed(
+def test_a_full_disk_is_reported_on_close(
     source: Path, out: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:

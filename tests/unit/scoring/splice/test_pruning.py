@@ -1,4 +1,4 @@
-"""What readers leave out by statistics and page indexes is what they may leave out, and they do leave it out."""
+"""Readers skip row groups and pages of spliced files by statistics and page indexes, correctly."""
 
 import struct
 from pathlib import Path
@@ -22,17 +22,17 @@ from tests.unit.scoring.splice.splicing import splice
 
 ROWS = 6_000
 GROUP_ROWS = 2_000
-PIECE_ROWS = 300
+PART_ROWS = 300
 
-# Fields of PageLocation, ColumnIndex and PageHeader.
+# Field numbers of PageLocation, ColumnIndex and PageHeader.
 _OFFSET, _BYTES, _FIRST_ROW = 1, 2, 3
-_LEAST, _MOST = 2, 3
+_MINIMUMS, _MAXIMUMS = 2, 3
 _DATA_PAGE_HEADER = 5
 
 
 @pytest.fixture(scope="module")
 def table() -> pa.Table:
-    """Pass-through columns and predictions, both in an order, so that much can be left out."""
+    """Sorted pass-through columns and predictions, so that much can be skipped."""
     return pa.table(
         {
             "id": range(ROWS),
@@ -56,7 +56,7 @@ def spliced(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_batch_size=100,
         bloom_filter_options={"text": {"ndv": GROUP_ROWS, "fpp": 0.01}},
     )
-    return splice(folder / "source.parquet", folder / "x.parquet", table.select(["score", "label"]), [700], PIECE_ROWS)
+    return splice(folder / "source.parquet", folder / "x.parquet", table.select(["score", "label"]), [700], PART_ROWS)
 
 
 FILTERS = [
@@ -82,7 +82,7 @@ def test_filters_find_the_same_rows(sql: str, expression: pc.Expression, spliced
     assert lazy["id"].to_list() == expected
 
 
-def test_row_groups_are_left_out_by_a_prediction(spliced: Path) -> None:
+def test_row_groups_are_skipped_by_a_prediction(spliced: Path) -> None:
     fragment = next(iter(ds.dataset(spliced).get_fragments()))
     for expression, groups in (
         (pc.field("score") == 2160.5, [2]),
@@ -96,13 +96,13 @@ def test_row_groups_are_left_out_by_a_prediction(spliced: Path) -> None:
 def test_bloom_filters_of_the_input_are_still_found(spliced: Path) -> None:
     metadata = pq.read_metadata(spliced)
     assert metadata.row_group(1).column(1).bloom_filter_offset is not None
-    for value, left_out in (("not there", [True, True, True]), ("002500", [True, False, True])):
+    for value, skipped in (("not there", [True, True, True]), ("002500", [True, False, True])):
         query = "select * from parquet_bloom_probe(?, 'text', ?)"
         probed = duckdb.execute(query, [str(spliced), value]).fetchall()
-        assert [row[-1] for row in probed] == left_out
+        assert [row[-1] for row in probed] == skipped
 
 
-def test_page_indexes_say_where_each_page_is_and_what_is_in_it(spliced: Path, table: pa.Table) -> None:
+def test_page_indexes_describe_each_page(spliced: Path, table: pa.Table) -> None:
     data = spliced.read_bytes()
     with spliced.open("rb") as file:
         footer = read_footer(file)
@@ -116,7 +116,7 @@ def test_page_indexes_say_where_each_page_is_and_what_is_in_it(spliced: Path, ta
             assert firsts[0] == 0
             assert len(firsts) > 5
             for page, first, end, least, most in zip(
-                pages, firsts, [*firsts[1:], GROUP_ROWS], index[_LEAST], index[_MOST], strict=True
+                pages, firsts, [*firsts[1:], GROUP_ROWS], index[_MINIMUMS], index[_MAXIMUMS], strict=True
             ):
                 header = decoded(data[page[_OFFSET] : page[_OFFSET] + page[_BYTES]])
                 assert header[_DATA_PAGE_HEADER][1] == end - first
@@ -124,7 +124,7 @@ def test_page_indexes_say_where_each_page_is_and_what_is_in_it(spliced: Path, ta
 
 
 def _page_index(data: bytes, chunk: dict[int, Any]) -> tuple[list[dict[int, Any]], dict[int, Any]]:
-    """The locations of a column chunk's pages, and its ColumnIndex."""
+    """Return the PageLocations and the ColumnIndex of a column chunk."""
     at, size = chunk[ChunkField.OFFSET_INDEX], chunk[ChunkField.OFFSET_INDEX_BYTES]
     locations = decoded(data[at : at + size])[1]
     at, size = chunk[ChunkField.COLUMN_INDEX], chunk[ChunkField.COLUMN_INDEX_BYTES]
@@ -157,24 +157,24 @@ def test_merged_statistics_equal_those_of_an_undivided_column(
     if found is None:
         return
     assert found.null_count == whole.null_count
-    # Where the order of a type is not known they say nothing, which is never wrong.
+    # For types of unknown order there are no limits, which is never wrong.
     if found.has_min_max:
         assert (found.min, found.max) == (whole.min, whole.max)
     elif whole.has_min_max:
         assert pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind) or kind == pa.float16()
 
 
-def test_not_a_number_is_in_no_limits(tmp_path: Path) -> None:
+def test_parts_with_only_nan_have_no_limits(tmp_path: Path) -> None:
     column = pa.table({"p": [1.0, 2.0, float("nan"), float("nan"), 3.0, float("nan")]})
     pq.write_table(pa.table({"id": range(6)}), tmp_path / "source.parquet", write_page_index=True)
     spliced = splice(tmp_path / "source.parquet", tmp_path / "x.parquet", column, rows_per_part=2)
-    # The second piece has no limits, so that the whole says none: nobody may leave out what it holds.
+    # The second part has no limits, so the chunk must have none, or readers would skip its values.
     assert not pq.read_metadata(spliced).row_group(0).column(1).statistics.has_min_max
     assert str(pq.read_table(spliced).column("p").to_pylist()) == str(column.column("p").to_pylist())
 
 
-def test_text_too_long_for_statistics_hides_nothing(tmp_path: Path) -> None:
-    """pyarrow gives a piece no limits when they are long; the others' limits must not pass for the whole's."""
+def test_text_too_long_for_statistics_is_not_skipped(tmp_path: Path) -> None:
+    """pyarrow omits long limits; then the other parts' limits must not be used for the chunk."""
     column = pa.table({"p": ["b", "b", "z" * 10_000, "a", "c", "c"]})
     pq.write_table(pa.table({"id": range(6)}), tmp_path / "source.parquet")
     spliced = splice(tmp_path / "source.parquet", tmp_path / "x.parquet", column, rows_per_part=2)

@@ -1,4 +1,4 @@
-"""Bytes arrive whole, whichever way a kernel and its file systems can copy them."""
+"""Byte ranges are copied completely with each of the copy functions."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ def copied(tmp_path: Path, start: int, count: int) -> bytes:
     return (tmp_path / "target").read_bytes()
 
 
-def cannot(code: int) -> object:
+def failing_with(code: int) -> object:
     def fail(*_: object, **__: object) -> int:
         raise OSError(code, os.strerror(code))
 
@@ -30,23 +30,23 @@ def cannot(code: int) -> object:
 
 @pytest.mark.parametrize("without", [(), ("copy_file_range",), ("copy_file_range", "sendfile")])
 @pytest.mark.parametrize(("start", "count"), [(0, len(CONTENT)), (7, 1_111_111), (5, 0)])
-def test_a_range_arrives(
+def test_a_range_is_copied(
     without: tuple[str, ...], start: int, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in without:
-        monkeypatch.setattr(ranges.os, name, cannot(errno.EXDEV))
+        monkeypatch.setattr(ranges.os, name, failing_with(errno.EXDEV))
     assert copied(tmp_path, start, count) == b"before " + CONTENT[start : start + count] + b" behind"
 
 
-def test_a_file_system_that_says_nothing_is_left_is_not_believed(
+def test_a_copy_function_that_returns_zero_is_followed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some kernels give 0 where they cannot copy."""
+    """Some kernels return 0 when they cannot copy."""
     monkeypatch.setattr(ranges.os, "copy_file_range", lambda *_, **__: 0)
     assert copied(tmp_path, 3, 1_000_000) == b"before " + CONTENT[3:1_000_003] + b" behind"
 
 
-def test_a_way_that_stops_in_the_middle_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_copy_is_continued_by_the_next_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = os.copy_file_range, []
 
     def once(source: int, target: int, count: int, *, offset_src: int) -> int:
@@ -59,12 +59,12 @@ def test_a_way_that_stops_in_the_middle_is_gone_on_with(tmp_path: Path, monkeypa
     assert copied(tmp_path, 10, 500_000) == b"before " + CONTENT[10:500_010] + b" behind"
 
 
-def test_other_errors_are_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges.os, "copy_file_range", cannot(errno.ENOSPC))
+def test_other_errors_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges.os, "copy_file_range", failing_with(errno.ENOSPC))
     with pytest.raises(OSError, match="No space left"):
         copied(tmp_path, 0, 100)
 
 
-def test_a_file_that_is_too_short_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_is_too_short_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(EOFError, match="the file ends 10 bytes before"):
         copied(tmp_path, 0, len(CONTENT) + 10)

@@ -1,4 +1,4 @@
-"""What is written anew instead, and why, in words that follow 'because'."""
+"""Reasons for re-encoding a file instead of splicing it."""
 
 import base64
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def refused(path: Path, columns: tuple[pa.Field, ...] = PREDICTIONS) -> str | None:
-    """The refusal, which must also be what a sink says that is made all the same, leaving nothing behind."""
+    """Return the refusal, and check that a writer raises it too and leaves no file."""
     with SpliceSource(path) as source:
         why = source.refusal(columns)
         if why is None:
@@ -62,23 +62,23 @@ def text(content: bytes) -> Value:
     return Value(BINARY, write_binary(content))
 
 
-def test_an_ordinary_file_is_not_refused(source: Path) -> None:
+def test_ordinary_files_are_accepted(source: Path) -> None:
     assert refused(source) is None
 
 
-def test_a_prediction_column_that_is_there_already(source: Path) -> None:
+def test_existing_prediction_columns_are_refused(source: Path) -> None:
     assert refused(source, (pa.field("text", pa.float64()),)) == "the prediction column 'text' would be there twice"
     twice = (pa.field("p", pa.float64()), pa.field("p", pa.int64()))
     assert refused(source, twice) == "the prediction column 'p' would be there twice"
     assert refused(source, ()) == "there are no prediction columns to add"
 
 
-def test_a_name_that_clashes_below_the_top_is_none(tmp_path: Path) -> None:
+def test_nested_columns_may_have_a_prediction_columns_name(tmp_path: Path) -> None:
     pq.write_table(pa.table({"s": [{"score": 1}]}), tmp_path / "x.parquet")
     assert refused(tmp_path / "x.parquet") is None
 
 
-def test_more_prediction_columns_than_can_be_kept_track_of(tmp_path: Path) -> None:
+def test_too_many_prediction_columns_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": pa.nulls(1_000_000, pa.int8())}), tmp_path / "x.parquet")
     columns = tuple(pa.field(f"p{number}", pa.float64()) for number in range(500))
     assert refused(tmp_path / "x.parquet", columns) == "its 1,000,000 rows are too many for 500 prediction columns"
@@ -86,7 +86,7 @@ def test_more_prediction_columns_than_can_be_kept_track_of(tmp_path: Path) -> No
 
 
 class _Keys(encryption.KmsClient):  # type: ignore[misc]
-    """Wraps keys with nothing: enough for files that must not be understood."""
+    """Does not encrypt keys, which is enough here."""
 
     def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
         return base64.b64encode(key_bytes)
@@ -99,7 +99,7 @@ class _Keys(encryption.KmsClient):  # type: ignore[misc]
     ("plain_footer", "why"),
     [(False, "its footer is encrypted"), (True, "its footer is signed, and a changed footer would need the key")],
 )
-def test_encrypted_files(plain_footer: bool, why: str, tmp_path: Path) -> None:
+def test_encrypted_files_are_refused(plain_footer: bool, why: str, tmp_path: Path) -> None:
     factory = encryption.CryptoFactory(lambda _: _Keys())
     configuration = encryption.EncryptionConfiguration(
         footer_key="footer", column_keys={"column": ["secret"]}, plaintext_footer=plain_footer
@@ -136,7 +136,9 @@ def test_encrypted_files(plain_footer: bool, why: str, tmp_path: Path) -> None:
         (in_first_group(drop(3)), "its footer cannot be understood: a row group without"),
     ],
 )
-def test_footers_that_cannot_be_trusted(change: Callable[[Struct], None], why: str, source: Path) -> None:
+def test_footers_with_unknown_or_contradictory_fields_are_refused(
+    change: Callable[[Struct], None], why: str, source: Path
+) -> None:
     found = refused(changed(source, change))
     assert found is not None
     assert found.startswith(why)
@@ -157,7 +159,7 @@ def test_footers_that_cannot_be_trusted(change: Callable[[Struct], None], why: s
         ),
     ],
 )
-def test_an_arrow_schema_that_cannot_be_extended(value: bytes, why: str, source: Path) -> None:
+def test_arrow_schemas_that_cannot_be_extended_are_refused(value: bytes, why: str, source: Path) -> None:
     pair = write_struct({1: text(b"ARROW:schema"), 2: text(value)})
     found = refused(changed(source, put(5, Value(LIST, write_list(STRUCT, [pair])))))
     assert found is not None
@@ -165,14 +167,14 @@ def test_an_arrow_schema_that_cannot_be_extended(value: bytes, why: str, source:
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"id,text\n" * 100, b"PAR1" + b"\xff" * 100 + b"PAR1"])
-def test_what_is_no_parquet(content: bytes, tmp_path: Path) -> None:
+def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
     found = refused(tmp_path / "x")
     assert found is not None
     assert "it is no Parquet file" in found or "its footer cannot be understood" in found
 
 
-def test_what_is_cut_off(source: Path) -> None:
+def test_truncated_files_are_refused(source: Path) -> None:
     data = source.read_bytes()
     for end in range(0, len(data), 97):
         source.write_bytes(data[:end])
@@ -180,7 +182,7 @@ def test_what_is_cut_off(source: Path) -> None:
 
 
 def test_unknown_fields_of_columns_are_kept(source: Path, tmp_path: Path) -> None:
-    """They speak of bytes that stay where they are."""
+    """They describe bytes that do not move."""
     changed(source, in_first_column(put(4242, text(b"from the future"))))
     spliced = splice(source, tmp_path / "out.parquet", predictions(20))
     with spliced.open("rb") as file:
@@ -197,8 +199,10 @@ def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @examples(quick=60, fuzz=1_500)
 @given(st.data())
-def test_a_damaged_footer_is_refused_or_gives_a_clean_error(undamaged: Path, data: st.DataObject) -> None:
-    """Never a crash, an endless loop or huge memory; and what is spliced, pyarrow reads with all its rows."""
+def test_damaged_footers_are_refused_or_give_a_clean_error(undamaged: Path, data: st.DataObject) -> None:
+    """There is no crash, endless loop or huge memory,
+    and pyarrow reads all rows of a spliced file.
+    """
     footer = bytearray(footer_of(undamaged.read_bytes()))
     places = st.integers(0, len(footer) - 1)
     for at, removed, put_in in data.draw(

@@ -1,4 +1,4 @@
-"""Whatever the file: every library reads the input's columns as before, and the predictions behind them."""
+"""Every library reads the input's columns as before, and the predictions after them."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +16,11 @@ from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, refusal
 from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
-# Always the same files: a library that fails at what it reads must not fail a build at random.
+# Always the same files, so that a library's bugs do not fail builds at random.
 _read_by_libraries = examples(quick=15, fuzz=150, derandomize=True)
 
 
-def check(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> None:
+def assert_reads_both(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> None:
     before, after = reader.read(source), reader.read(spliced)
     names = reader.names(before)
     assert reader.names(after) == [*names, *expected.column_names]
@@ -31,13 +31,13 @@ def check(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> No
 
 @_read_by_libraries
 @given(any_files(), _BATCH_SIZES, st.integers(1, 30))
-def test_every_library_reads_both(file: AnyFile, batch_sizes: list[int], rows_per_part: int) -> None:
+def test_every_library_reads_columns_and_predictions(file: AnyFile, batch_sizes: list[int], rows_per_part: int) -> None:
     _splice_and_check(file, batch_sizes, rows_per_part, [reader for reader in READERS if reader.nested])
 
 
 @_read_by_libraries
 @given(any_files(nested=False), _BATCH_SIZES, st.integers(1, 30))
-def test_every_library_reads_both_where_nothing_is_nested(
+def test_every_library_reads_flat_columns_and_predictions(
     file: AnyFile, batch_sizes: list[int], rows_per_part: int
 ) -> None:
     _splice_and_check(file, batch_sizes, rows_per_part, [reader for reader in READERS if not reader.nested])
@@ -52,11 +52,11 @@ def _splice_and_check(file: AnyFile, batch_sizes: list[int], rows_per_part: int,
         _check_footer(pq.read_metadata(source), pq.read_metadata(spliced))
         for reader in readers:
             if reader.can_read(source):
-                check(reader, source, spliced, expected)
+                assert_reads_both(reader, source, spliced, expected)
 
 
 def _check_footer(before: pq.FileMetaData, after: pq.FileMetaData) -> None:
-    """Whatever the footer said of the input's columns it still says."""
+    """Check that the footer describes the input's columns as before."""
     assert (after.num_rows, after.num_row_groups) == (before.num_rows, before.num_row_groups)
     assert (after.created_by, after.format_version) == (before.created_by, before.format_version)
     for number in range(before.num_row_groups):
@@ -72,11 +72,11 @@ def _check_footer(before: pq.FileMetaData, after: pq.FileMetaData) -> None:
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_plain_files_are_read_by_every_library(reader: Reader, tmp_path: Path) -> None:
-    """That no library is passed over in the test of all files because it reads nothing."""
+    """Proves that `can_read` does not exclude a library from the property tests."""
     table = pa.table({"id": range(50), "text": [f"t{i}" for i in range(50)], "flag": [i % 2 == 0 for i in range(50)]})
     source = AnyFile(table, [20, 20, 10], {"write_page_index": True}).write(tmp_path / "source.parquet")
     spliced = splice(source, tmp_path / "spliced.parquet", predictions(50), [7], 6)
-    check(reader, source, spliced, predictions(50))
+    assert_reads_both(reader, source, spliced, predictions(50))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_arrow_reads_every_type(
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
-def test_files_by_others_are_read_by_every_library(write: Writer, tmp_path: Path) -> None:
+def test_files_by_other_writers_are_read_by_every_library(write: Writer, tmp_path: Path) -> None:
     source = tmp_path / "source.parquet"
     write(source)
     assert refusal(source, PREDICTIONS) is None
@@ -103,10 +103,10 @@ def test_files_by_others_are_read_by_every_library(write: Writer, tmp_path: Path
     for reader in READERS:
         if reader.nested or "list" not in pq.read_schema(source).names:
             assert reader.can_read(source)
-            check(reader, source, spliced, predictions(ROWS))
+            assert_reads_both(reader, source, spliced, predictions(ROWS))
 
 
-def test_a_file_without_columns_or_without_row_groups(tmp_path: Path) -> None:
+def test_files_without_columns_or_row_groups_are_spliced(tmp_path: Path) -> None:
     for number, table in enumerate((pa.table({}), pa.table({"x": pa.array([], pa.int64())}))):
         source = tmp_path / f"source{number}.parquet"
         with pq.ParquetWriter(source, table.schema):

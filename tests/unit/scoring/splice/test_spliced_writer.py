@@ -1,4 +1,4 @@
-"""The sink as the engine uses it: rows that must fit, bytes that must not depend on batches, nothing left behind."""
+"""The writer as the engine uses it: row counts, identical bytes for all batch sizes, clean-up."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def arrays(table: pa.Table) -> list[pa.Array]:
     return [column.combine_chunks() for column in table.columns]
 
 
-def test_the_input_is_there_to_the_byte(source: Path, out: Path) -> None:
+def test_the_output_begins_with_the_inputs_bytes(source: Path, out: Path) -> None:
     before = source.read_bytes()
     with source.open("rb") as file:
         end = read_footer(file).start
@@ -55,23 +55,23 @@ def test_the_input_is_there_to_the_byte(source: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, ROWS - 1])
-def test_missing_rows_are_an_error_and_leave_nothing(rows: int, opened: SpliceSource, out: Path) -> None:
-    sink = SplicedWriter(out, opened, PREDICTIONS)
-    sink.write(arrays(predictions(rows)))
-    assert sink.rows == rows
+def test_missing_rows_raise_an_error_and_leave_no_file(rows: int, opened: SpliceSource, out: Path) -> None:
+    writer = SplicedWriter(out, opened, PREDICTIONS)
+    writer.write(arrays(predictions(rows)))
+    assert writer.rows == rows
     with pytest.raises(SpliceError, match=f"{rows} rows of predictions for the 100 rows"):
-        sink.close()
-    sink.discard()
-    sink.discard()
+        writer.close()
+    writer.discard()
+    writer.discard()
     assert list(out.parent.iterdir()) == []
 
 
-def test_rows_too_many_are_an_error_at_once(opened: SpliceSource, out: Path) -> None:
-    sink = SplicedWriter(out, opened, PREDICTIONS)
-    sink.write(arrays(predictions(ROWS)))
+def test_too_many_rows_raise_an_error_immediately(opened: SpliceSource, out: Path) -> None:
+    writer = SplicedWriter(out, opened, PREDICTIONS)
+    writer.write(arrays(predictions(ROWS)))
     with pytest.raises(SpliceError, match="101 rows of predictions for the 100 rows"):
-        sink.write(arrays(predictions(1)))
-    sink.discard()
+        writer.write(arrays(predictions(1)))
+    writer.discard()
 
 
 @pytest.mark.parametrize(
@@ -82,26 +82,26 @@ def test_rows_too_many_are_an_error_at_once(opened: SpliceSource, out: Path) -> 
         [pa.array([1.0]), pa.array(["x"]), pa.array([1, 2])],
     ],
 )
-def test_columns_of_another_kind_are_an_error(columns: list[pa.Array], opened: SpliceSource, out: Path) -> None:
-    sink = SplicedWriter(out, opened, PREDICTIONS)
+def test_columns_of_another_type_raise_an_error(columns: list[pa.Array], opened: SpliceSource, out: Path) -> None:
+    writer = SplicedWriter(out, opened, PREDICTIONS)
     with pytest.raises(
         SpliceError, match=r"'score: double', 'label: string', 'class: int64'\] were expected, but rows 0 to 0"
     ):
-        sink.write(columns)
-    sink.discard()
+        writer.write(columns)
+    writer.discard()
 
 
-def test_a_closed_sink_may_be_discarded_after_its_file_moved(opened: SpliceSource, out: Path) -> None:
-    sink = SplicedWriter(out, opened, PREDICTIONS)
-    sink.write(arrays(predictions(ROWS)))
-    sink.close()
+def test_a_closed_writer_may_be_discarded_after_its_file_moved(opened: SpliceSource, out: Path) -> None:
+    writer = SplicedWriter(out, opened, PREDICTIONS)
+    writer.write(arrays(predictions(ROWS)))
+    writer.close()
     out.rename(out.with_name("published"))
-    sink.discard()
+    writer.discard()
     assert pq.read_metadata(out.with_name("published")).num_rows == ROWS
 
 
-def test_the_bytes_depend_on_the_rows_and_not_on_the_batches(tmp_path: Path, out: Path) -> None:
-    """Another attempt may take smaller batches, and must write the same file: the same pieces, and in them pages."""
+def test_the_output_does_not_depend_on_batch_sizes(tmp_path: Path, out: Path) -> None:
+    """Another attempt may use smaller batches but must write the same file."""
     rows = 90_000
     pq.write_table(pa.table({"id": range(rows)}), tmp_path / "large.parquet", row_group_size=70_000)
     columns = predictions(rows)
@@ -110,42 +110,42 @@ def test_the_bytes_depend_on_the_rows_and_not_on_the_batches(tmp_path: Path, out
         assert splice(tmp_path / "large.parquet", tmp_path / "again", columns, sizes).read_bytes() == first
 
 
-def test_an_input_that_changes_meanwhile_is_an_error(opened: SpliceSource, out: Path) -> None:
-    sink = SplicedWriter(out, opened, PREDICTIONS)
-    sink.write(arrays(predictions(ROWS)))
+def test_an_input_that_changes_meanwhile_raises_an_error(opened: SpliceSource, out: Path) -> None:
+    writer = SplicedWriter(out, opened, PREDICTIONS)
+    writer.write(arrays(predictions(ROWS)))
     with opened.path.open("ab") as file:
         file.write(b"more")
     with pytest.raises(SpliceError, match="was changed while it was scored: start a new execution"):
-        sink.close()
-    sink.discard()
+        writer.close()
+    writer.discard()
 
 
-def test_an_output_that_reads_as_something_else_is_an_error(
+def test_an_output_that_reads_differently_raises_an_error(
     opened: SpliceSource, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of the splice's own, as if one row group had been forgotten."""
+    """Simulates a bug that omits a row group."""
     real = assembly.new_footer
 
     def forgetful(footer: Footer, added: Footer, columns: Any, chunks: Any) -> bytes:
         return real(replace(footer, groups=footer.groups[:-1]), added, columns, chunks[:-1])
 
     monkeypatch.setattr(assembly, "new_footer", forgetful)
-    sink = SplicedWriter(out, opened, PREDICTIONS)
-    sink.write(arrays(predictions(ROWS)))
+    writer = SplicedWriter(out, opened, PREDICTIONS)
+    writer.write(arrays(predictions(ROWS)))
     with pytest.raises(SpliceError, match="does not read as it should"):
-        sink.close()
-    sink.discard()
+        writer.close()
+    writer.discard()
     assert not out.exists()
 
 
-def test_a_killed_process_leaves_no_pieces(source: Path, out: Path) -> None:
+def test_a_killed_process_leaves_no_temporary_file(source: Path, out: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from scoring.splice import SplicedWriter, SpliceSource\n"
         "from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions\n"
-        "sink = SplicedWriter(Path(sys.argv[2]), SpliceSource(Path(sys.argv[1])), PREDICTIONS)\n"
-        "sink.write([column.combine_chunks() for column in predictions(50).columns])\n"
+        "writer = SplicedWriter(Path(sys.argv[2]), SpliceSource(Path(sys.argv[1])), PREDICTIONS)\n"
+        "writer.write([column.combine_chunks() for column in predictions(50).columns])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -154,19 +154,19 @@ def test_a_killed_process_leaves_no_pieces(source: Path, out: Path) -> None:
     assert list(out.parent.iterdir()) == []
 
 
-def test_what_is_held_does_not_depend_on_the_row_groups(tmp_path: Path, out: Path) -> None:
-    """The whole file is one row group; whatever is held of it stays below one piece."""
+def test_memory_does_not_depend_on_row_group_size(tmp_path: Path, out: Path) -> None:
+    """The file is one row group, of which less than a part is in memory."""
     rows = 400_000
     pq.write_table(pa.table({"id": pa.array(range(rows), pa.int32())}), tmp_path / "big.parquet", row_group_size=rows)
     names = [pa.field(f"p{i}", pa.float64()) for i in range(20)]
     with SpliceSource(tmp_path / "big.parquet") as opened:
-        sink = SplicedWriter(out, opened, names)
+        writer = SplicedWriter(out, opened, names)
         batch = [pa.array([float(row) for row in range(10_000)])] * len(names)
         before, most = pa.total_allocated_bytes(), 0
         for _ in range(rows // 10_000):
-            sink.write(batch)
+            writer.write(batch)
             most = max(most, pa.total_allocated_bytes() - before)
-        sink.close()
-    # Encoded in one go they are 64 MB.
+        writer.close()
+    # Encoded at once, they take 64 MB.
     assert most < 3 * prediction_chunks._PART_BYTES
     assert pq.read_metadata(out).row_group(0).column(1).num_values == rows

@@ -1,4 +1,4 @@
-"""Files as other libraries write them."""
+"""Writes Parquet files with other libraries."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One budget of cores: workers, their threads and the libraries' threads together take no more than it."""
+"""One core budget for all workers, their threads and the threads of libraries."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles
 
 
 class Spy:
-    """Writes down who predicts at the same time, and with which pools of threads."""
+    """Records how many threads predict at the same time, and the libraries' pool sizes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,7 +30,7 @@ class Spy:
     def __call__(self, matrix: Any) -> Any:
         me = self.folder / f"busy-{os.getpid()}-{threading.get_ident()}"
         me.touch()
-        # Work for others to come meanwhile, were they allowed to.
+        # Takes long enough for other threads to start, if they were allowed to.
         np.linalg.svd(np.ones((150, 150)))
         seen = {
             "busy": len(list(self.folder.glob("busy-*"))),
@@ -43,12 +43,12 @@ class Spy:
         return matrix
 
 
-def spied(job: JobFolder, *arguments: str) -> list[dict[str, Any]]:
+def run_with_spy(job: JobFolder, *arguments: str) -> list[dict[str, Any]]:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     folder = job.paths.root / "spy"
     folder.mkdir()
     data = make_flights(50, 0)[["flight_id"]].to_numpy().astype(float)
-    # A pipeline of scikit-learn's own steps: its threads may predict beside each other.
+    # Built of scikit-learn's own steps, which may predict concurrently.
     model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(data, data[:, 0])
     model.steps[0][1].func = Spy(folder)
     job.add_model("spy", cloudpickle_saver(model), features=doubles("flight_id"))
@@ -60,33 +60,32 @@ def spied(job: JobFolder, *arguments: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("arguments", "rows"),
     [
-        (("--cores", "2"), [3_000]),
-        (("--cores", "3", "--workers", "2"), [2_000, 1_000, 400]),
+        # Small objects, which are queued in busy workers, follow the large ones.
+        (("--cores", "2"), [2_000] + [100] * 20),
+        (("--cores", "3", "--workers", "2"), [2_000, 1_000, 400] + [100] * 20),
         (("--cores", "1"), [1_000, 500]),
-        # Small ones, which workers get ahead of time.
-        (("--cores", "2"), [100] * 30),
-        (("--cores", "3", "--workers", "2"), [100] * 30),
     ],
 )
-def test_no_more_predict_at_once_than_there_are_cores_and_each_on_one_thread(
+def test_concurrent_predictions_stay_within_the_core_budget(
     job: JobFolder, arguments: tuple[str, ...], rows: list[int]
 ) -> None:
     cores = int(arguments[1])
     for seed, count in enumerate(rows):
         job.add_object(f"{seed}.parquet", make_flights(count, seed), row_group_size=100)
 
-    seen = spied(job, *arguments)
+    seen = run_with_spy(job, *arguments)
 
     assert len(seen) == sum(rows) // 100
     assert max(call["busy"] for call in seen) <= cores
     assert {threads for call in seen for threads in call["pools"]} <= {1}
     assert max(call["arrow"] for call in seen) <= cores
-    if len(rows) == 1 and cores > 1:
+    if "--workers" not in arguments:
+        # One worker per two cores is enough where threads help.
         assert len({call["process"] for call in seen}) == 1
 
 
-def test_the_cgroup_and_not_the_host_sets_the_budget(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`core_budget` is what `python -m scoring` uses unless it is told otherwise; see test_cores for the files."""
+def test_core_budget_of_the_container_is_the_default(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See test_cores for how the budget is read."""
     from scoring import __main__ as entry  # noqa: PLC0415
 
     asked: list[int] = []

@@ -26,14 +26,12 @@ def cgroup(root: Path, files: dict[str, str]) -> Path:
         ("", {}, 1_000_000),
     ],
 )
-def test_the_quota_of_the_container_limits_its_cores(
-    tmp_path: Path, membership: str, files: dict[str, str], cores: int
-) -> None:
+def test_cgroup_quota_limits_the_cores(tmp_path: Path, membership: str, files: dict[str, str], cores: int) -> None:
     (tmp_path / "membership").write_text(membership)
     assert _quota(cgroup(tmp_path / "cgroup", files), tmp_path / "membership") == cores
 
 
-def test_affinity_limits_the_cores_too() -> None:
+def test_cpu_affinity_limits_the_cores() -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:

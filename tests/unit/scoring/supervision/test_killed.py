@@ -1,4 +1,4 @@
-"""Killed at any moment, the job leaves whole files only, and the next attempt goes on from the ledger."""
+"""A job killed at any moment leaves only whole files, and the next attempt continues."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -17,9 +18,9 @@ from contract.catalog.model_fields import Feature
 from contract.codec import loads
 from contract.job.ledger import Marker
 from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.job_folder import DEADLINE_SECONDS, JobFolder
 
-KILLS = 8
+KILLS = 3
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def booster(training: pd.DataFrame) -> xgboost.Booster:
 
 
 def make_job(root: Path, booster: xgboost.Booster) -> JobFolder:
-    """Twelve objects for three models that write in three ways, one of them with rows in quarantine."""
+    """Return a job of twelve objects and three models: copied, JSON Lines, with quarantine."""
     job = JobFolder(root)
     options = {"file": "model.json", "declared": "xgboost-json"}
     features = [Feature("distance", "double"), Feature("delay", "double")]
@@ -47,9 +48,12 @@ def published(job: JobFolder) -> dict[str, bytes]:
     return {name: content for name, content in job.files().items() if not name.startswith(".unfinished/")}
 
 
-def attempt(job: JobFolder, seconds: float | None) -> int | None:
-    """Run the container, and kill all of it after so many seconds unless it has ended; its exit code."""
-    # Only what the ledger lacks is given to an attempt, as its manifest would.
+def attempt(job: JobFolder, kill_after: float | None = None) -> int | None:
+    """Run the container and return its exit code.
+
+    Kills all its processes `kill_after` seconds after the next commit, unless it has ended before.
+    """
+    # Like the manifest of an attempt, give it only the objects that the ledger lacks.
     for item in job.objects:
         if all((job.paths.ledger / spec.model_id / f"{item.key}.json").exists() for spec in job.models):
             (job.paths.data / item.key).unlink(missing_ok=True)
@@ -60,8 +64,12 @@ def attempt(job: JobFolder, seconds: float | None) -> int | None:
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+    if kill_after is not None:
+        deadline, committed = time.monotonic() + DEADLINE_SECONDS, count_markers(job)
+        while process.poll() is None and count_markers(job) == committed and time.monotonic() < deadline:
+            time.sleep(0.001)
     try:
-        process.communicate(timeout=120 if seconds is None else seconds)
+        process.communicate(timeout=DEADLINE_SECONDS if kill_after is None else kill_after)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -69,8 +77,12 @@ def attempt(job: JobFolder, seconds: float | None) -> int | None:
     return process.returncode
 
 
-def assert_whole(job: JobFolder, undisturbed: dict[str, bytes]) -> int:
-    """No half file passes for a whole one, and what a marker names is there. The number of markers."""
+def count_markers(job: JobFolder) -> int:
+    return sum(1 for _ in job.paths.ledger.rglob("*.json"))
+
+
+def assert_whole(job: JobFolder, reference: dict[str, bytes]) -> int:
+    """Check that files are whole and markers have their outputs. Returns the markers' number."""
     markers = list(job.paths.ledger.rglob("*.json"))
     for path in markers:
         marker = loads(Marker, path.read_bytes())
@@ -79,20 +91,18 @@ def assert_whole(job: JobFolder, undisturbed: dict[str, bytes]) -> int:
             content = (folder / output.key).read_bytes()
             assert (len(content), hashlib.sha256(content).hexdigest()) == (output.bytes, output.sha256)
     for name, content in published(job).items():
-        # Another mount than the scratch folder needs a name of its own beside the target while it is copied there.
+        # On another mount than the scratch folder, a file is copied under a temporary name.
         if not name.endswith(".unfinished"):
-            assert undisturbed[name] == content, name
+            assert reference[name] == content, name
     return len(markers)
 
 
-def test_kill_9_at_any_moment_leaves_whole_files_and_the_next_attempts_give_the_same_bytes(
-    tmp_path: Path, booster: xgboost.Booster
-) -> None:
+def test_kill_9_at_any_moment_leaves_only_whole_files(tmp_path: Path, booster: xgboost.Booster) -> None:
     whole = make_job(tmp_path / "whole", booster)
-    assert attempt(whole, None) == 0, whole.message
-    undisturbed = published(whole)
-    assert len(undisturbed) == 12 * (3 * 2 + 1)
-    for name, content in undisturbed.items():
+    assert attempt(whole) == 0, whole.message
+    reference = published(whole)
+    assert len(reference) == 12 * (3 * 2 + 1)
+    for name, content in reference.items():
         if name.endswith(".parquet"):
             assert pq.ParquetFile(whole.paths.predictions.parent / name).metadata.num_rows > 0
             assert content
@@ -101,9 +111,9 @@ def test_kill_9_at_any_moment_leaves_whole_files_and_the_next_attempts_give_the_
     moments = random.Random(20_131)
     committed = [0]
     for _ in range(KILLS):
-        attempt(job, moments.uniform(0.2, 1.6))
-        committed.append(assert_whole(job, undisturbed))
+        attempt(job, kill_after=moments.uniform(0.0, 0.1))
+        committed.append(assert_whole(job, reference))
         assert committed[-1] >= committed[-2]
 
-    assert attempt(job, None) == 0, job.message
-    assert published(job) == undisturbed
+    assert attempt(job) == 0, job.message
+    assert published(job) == reference

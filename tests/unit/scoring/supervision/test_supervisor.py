@@ -1,4 +1,4 @@
-"""How objects are shared out to workers: seen from models that report which process scores them."""
+"""How objects are assigned to workers, seen by models that report their process."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def processes_of(job: JobFolder) -> set[float]:
     return {job.output("barrier", item.key)["prediction"][0].as_py() for item in job.objects}
 
 
-def test_a_slow_model_gets_another_worker_though_its_objects_are_small(job: JobFolder) -> None:
+def test_slow_model_gets_a_second_worker_for_small_objects(job: JobFolder) -> None:
     add_barrier_model(job, processes=2, predicts_process_id=True)
     for seed in range(4):
         job.add_object(f"{seed}.parquet", make_flights(10, seed))
@@ -33,7 +33,7 @@ def test_a_slow_model_gets_another_worker_though_its_objects_are_small(job: JobF
     assert len(processes_of(job)) == 2
 
 
-def test_a_small_quick_job_has_one_worker(job: JobFolder) -> None:
+def test_small_fast_job_has_one_worker(job: JobFolder) -> None:
     add_barrier_model(job, processes=1, predicts_process_id=True)
     for seed in range(4):
         job.add_object(f"{seed}.parquet", make_flights(10, seed))
@@ -44,7 +44,7 @@ def test_a_small_quick_job_has_one_worker(job: JobFolder) -> None:
     assert len(processes_of(job)) == 1
 
 
-def test_no_worker_outlives_a_supervisor_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.json").write_text("no model")
     spec = any_spec(Feature("x", "double"))
     setup = WorkerSetup("e", "j", "d", 10, str(tmp_path), (spec,), (str(tmp_path / "model.json"),))
@@ -68,7 +68,7 @@ def test_no_worker_outlives_a_supervisor_that_fails(tmp_path: Path, monkeypatch:
         WorkerSetup("e", "j", "d", 10, "/scratch", (any_spec(Feature("x", "double")),), ("/model.json",)),
     ],
 )
-def test_messages_survive_the_pipe_as_one_line(message: Any) -> None:
+def test_messages_are_encoded_as_one_line(message: Any) -> None:
     line = encode(message)
     assert line.count(b"\n") == 1
     assert decode(line) == message

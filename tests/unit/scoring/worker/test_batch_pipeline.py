@@ -16,7 +16,7 @@ def two_rows(index: int) -> InputBatch:
     return InputBatch(2 * index, pa.record_batch({"x": pa.array([index, index])}))
 
 
-def parts(count: int, taken: list[int]) -> Iterator[ReadUnit]:
+def units(count: int, taken: list[int]) -> Iterator[ReadUnit]:
     def unit(batch: InputBatch) -> Callable[[], tuple[InputBatch]]:
         return lambda: (batch,)
 
@@ -25,7 +25,7 @@ def parts(count: int, taken: list[int]) -> Iterator[ReadUnit]:
         yield unit(two_rows(index))
 
 
-def test_batches_run_beside_each_other_and_come_back_in_order() -> None:
+def test_batches_run_concurrently_and_come_back_in_order() -> None:
     barrier = threading.Barrier(3, timeout=30)
     later = threading.Event()
 
@@ -33,22 +33,22 @@ def test_batches_run_beside_each_other_and_come_back_in_order() -> None:
         if item.first_row < 6:
             barrier.wait()
         if item.first_row == 0:
-            # The first is the last to be ready: not before the third has ended.
+            # The first batch is the last to finish: it waits for the third.
             assert later.wait(30)
         if item.first_row == 4:
             later.set()
         return item.first_row
 
-    scored = list(predict_in_order(parts(6, []), predict, PredictionThreads(3), X))
+    scored = list(predict_in_order(units(6, []), predict, PredictionThreads(3), X))
 
     assert [result for _, result in scored] == [0, 2, 4, 6, 8, 10]
     assert [item.batch.column("x")[0].as_py() for item, _ in scored] == list(range(6))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_no_more_batches_are_read_than_the_threads_keep_busy(threads: int) -> None:
+def test_batches_are_read_only_as_fast_as_threads_predict(threads: int) -> None:
     taken: list[int] = []
-    scored = predict_in_order(parts(50, taken), lambda item: item.first_row, PredictionThreads(threads), X)
+    scored = predict_in_order(units(50, taken), lambda item: item.first_row, PredictionThreads(threads), X)
     next(scored)
     assert len(taken) <= threads + 1
     scored.close()  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ def test_no_more_batches_are_read_than_the_threads_keep_busy(threads: int) -> No
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_batch_that_waits_for_its_turn_has_only_what_is_still_needed(threads: int) -> None:
+def test_waiting_batch_keeps_only_the_columns_still_needed(threads: int) -> None:
     def unit() -> tuple[InputBatch, ...]:
         return (InputBatch(5, pa.record_batch({"x": [1, 2], "key": ["a", "b"], "y": [3, 4]})),)
 
@@ -76,7 +76,7 @@ TABLE = pa.table({"x": pa.array(range(1_000), pa.int64()), "text": ["a"] * 1_000
 
 
 @pytest.mark.parametrize(("group_rows", "in_threads"), [(10, True), (100, True), (1_000, False), (250, False)])
-def test_small_row_groups_are_read_by_the_threads_themselves(tmp_path: Path, group_rows: int, in_threads: bool) -> None:
+def test_threads_read_small_row_groups_themselves(tmp_path: Path, group_rows: int, in_threads: bool) -> None:
     pq.write_table(TABLE, tmp_path / "a.parquet", row_group_size=group_rows)
     readers: set[int] = set()
 

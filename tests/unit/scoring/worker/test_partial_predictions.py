@@ -1,4 +1,4 @@
-"""Objects that several worker processes share, because the model lets no two threads predict at once."""
+"""Objects predicted in parts by several processes, for models that allow one call at a time."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def fails_on_some(matrix: Any) -> Any:
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
 @pytest.mark.parametrize("group_rows", [90, 1_000])
-def test_an_object_in_parts_gives_the_same_bytes_as_in_one_piece(tmp_path: Path, parts: int, group_rows: int) -> None:
+def test_object_in_parts_gives_the_same_bytes_as_in_one_pass(tmp_path: Path, parts: int, group_rows: int) -> None:
     jobs = [JobFolder(tmp_path / name) for name in ("whole", "parts")]
     models = {
         model_spec(model_id="tolerant", tolerated_quarantine_fraction=0.1): FunctionModel(fails_on_some),
@@ -54,7 +54,7 @@ def test_an_object_in_parts_gives_the_same_bytes_as_in_one_piece(tmp_path: Path,
     assert not list(jobs[1].paths.root.glob("scratch/parts/*"))
 
 
-def test_one_large_object_is_split_by_the_processes_of_a_model_that_takes_one_call_at_a_time(job: JobFolder) -> None:
+def test_large_object_of_a_single_threaded_model_is_split(job: JobFolder) -> None:
     folder = add_barrier_model(job, processes=2)
     table = pa.Table.from_pandas(make_flights(100_000, 1), preserve_index=False)
     filler = pa.array(np.random.default_rng(0).random(100_000))

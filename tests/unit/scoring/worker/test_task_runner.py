@@ -1,4 +1,4 @@
-"""Tasks of one worker: which compute beside each other, and when one that waits begins."""
+"""Which tasks of one worker run concurrently, and when a waiting task starts."""
 
 import io
 import threading
@@ -14,39 +14,39 @@ SECONDS = 30
 
 
 class Steps:
-    """An engine whose objects predict, commit and fail when the test lets them."""
+    """An engine whose objects predict, commit and fail when the test allows it."""
 
     def __init__(self) -> None:
-        self.begun = {key: threading.Event() for key in "abcd"}
+        self.started = {key: threading.Event() for key in "abcd"}
         self.may_predict = {key: threading.Event() for key in "abcd"}
         self.may_commit = {key: threading.Event() for key in "abcd"}
         self.fails: set[str] = set()
 
     def run_task(self, task: Task, on_predicted: Callable[[], None]) -> ObjectDone:
         key = task.object.key
-        self.begun[key].set()
+        self.started[key].set()
         assert self.may_predict[key].wait(SECONDS)
         if key in self.fails:
-            raise RuntimeError("nobody foresaw this")
+            raise RuntimeError("unforeseen")
         on_predicted()
         assert self.may_commit[key].wait(SECONDS)
         return ObjectDone(key, 1, 0.0)
 
 
 class Pipe(io.BytesIO):
-    """Lets a test wait for what is written."""
+    """A pipe whose writes a test can wait for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.news = threading.Condition()
+        self.written = threading.Condition()
 
     def flush(self) -> None:
-        with self.news:
-            self.news.notify_all()
+        with self.written:
+            self.written.notify_all()
 
     def wait_for(self, count: int) -> list[tuple[str, str]]:
-        with self.news:
-            assert self.news.wait_for(lambda: self.getvalue().count(b"\n") >= count, SECONDS)
+        with self.written:
+            assert self.written.wait_for(lambda: self.getvalue().count(b"\n") >= count, SECONDS)
         events = [decode(line) for line in self.getvalue().splitlines()]
         return [
             (type(event).__name__, event.key) for event in events if isinstance(event, (ObjectPredicted, ObjectDone))
@@ -67,41 +67,41 @@ def task(key: str, start_after: int = 0) -> ScoreObject:
     return ScoreObject(PinnedObject(key, 1, "etag"), 1, start_after=start_after)
 
 
-def test_the_next_object_begins_while_one_waits_for_the_disk(steps: Steps, pipe: Pipe) -> None:
+def test_next_object_starts_while_one_waits_for_the_disk(steps: Steps, pipe: Pipe) -> None:
     runner = TaskRunner(steps, EventPipe(pipe))
     runner.submit(task("a"))
     runner.submit(task("b", start_after=1))
     runner.submit(task("c", start_after=2))
-    assert steps.begun["a"].wait(SECONDS)
-    assert not steps.begun["b"].is_set()
+    assert steps.started["a"].wait(SECONDS)
+    assert not steps.started["b"].is_set()
 
     steps.may_predict["a"].set()
-    assert steps.begun["b"].wait(SECONDS)
+    assert steps.started["b"].wait(SECONDS)
     assert pipe.wait_for(1) == [("ObjectPredicted", "a")]
-    assert not steps.begun["c"].is_set()
+    assert not steps.started["c"].is_set()
 
     steps.may_predict["b"].set()
-    assert steps.begun["c"].wait(SECONDS)
+    assert steps.started["c"].wait(SECONDS)
     for event in (steps.may_commit["b"], steps.may_commit["a"], steps.may_predict["c"], steps.may_commit["c"]):
         event.set()
     assert sorted(pipe.wait_for(6)) == [(name, key) for name in ("ObjectDone", "ObjectPredicted") for key in "abc"]
 
 
-def test_an_object_that_fails_makes_room_for_the_next_too(steps: Steps, pipe: Pipe) -> None:
+def test_failed_object_makes_room_for_the_next(steps: Steps, pipe: Pipe) -> None:
     steps.fails = {"a"}
     runner = TaskRunner(steps, EventPipe(pipe))
     runner.submit(task("a"))
     runner.submit(task("b", start_after=1))
     steps.may_predict["a"].set()
-    assert steps.begun["b"].wait(SECONDS)
+    assert steps.started["b"].wait(SECONDS)
     assert pipe.wait_for(1) == [("ObjectDone", "a")]
     steps.may_predict["b"].set()
     steps.may_commit["b"].set()
     pipe.wait_for(3)
 
 
-def test_what_comes_late_begins_at_once_and_takes_nobody_elses_turn(steps: Steps, pipe: Pipe) -> None:
-    """The word that `a` has predicted and the task that waits for it may cross on their way."""
+def test_late_task_starts_at_once_and_takes_no_other_tasks_turn(steps: Steps, pipe: Pipe) -> None:
+    """The event that `a` is predicted and the task that waits for it may cross in the pipes."""
     runner = TaskRunner(steps, EventPipe(pipe))
     runner.submit(task("a"))
     steps.may_predict["a"].set()
@@ -109,13 +109,13 @@ def test_what_comes_late_begins_at_once_and_takes_nobody_elses_turn(steps: Steps
     steps.may_commit["a"].set()
     pipe.wait_for(2)
     runner.submit(task("b", start_after=1))
-    assert steps.begun["b"].wait(SECONDS)
+    assert steps.started["b"].wait(SECONDS)
     runner.submit(task("c", start_after=2))
     runner.submit(task("d", start_after=3))
-    assert not steps.begun["c"].is_set()
+    assert not steps.started["c"].is_set()
     steps.may_predict["b"].set()
-    assert steps.begun["c"].wait(SECONDS)
-    assert not steps.begun["d"].is_set()
+    assert steps.started["c"].wait(SECONDS)
+    assert not steps.started["d"].is_set()
     for events in (steps.may_predict, steps.may_commit):
         for event in events.values():
             event.set()

@@ -1,4 +1,4 @@
-"""An artifact's own `code/inference.py`, by SageMaker's convention: only where the record allows it."""
+"""Scoring with an artifact's `code/inference.py`, by SageMaker's convention."""
 
 import json
 import textwrap
@@ -32,7 +32,7 @@ MODEL_FN = """
 
 
 def archive(folder: Path, code: str, model: Any = None, **others: str) -> Path:
-    """What model.tar.gz unpacks to; `others` are more files of `code/`."""
+    """Write an unpacked model.tar.gz; `others` are further files of `code/`."""
     (folder / "code").mkdir(parents=True)
     (folder / "code" / "inference.py").write_text(textwrap.dedent(code))
     for name, text in others.items():
@@ -71,17 +71,15 @@ def test_model_fn_loads_and_predict_fn_gets_a_dataframe(frame: pd.DataFrame, mod
     assert not loaded.concurrent
 
 
-def test_model_fn_alone_is_enough_for_what_has_the_records_method(
-    frame: pd.DataFrame, model: Any, tmp_path: Path
-) -> None:
+def test_model_fn_alone_is_enough_if_its_result_has_the_method(frame: pd.DataFrame, model: Any, tmp_path: Path) -> None:
     loaded = load_model(custom(), archive(tmp_path, MODEL_FN, model))
     np.testing.assert_array_equal(matrix_of(custom(), loaded, frame)[:, 0], model.predict(frame))
 
 
-def test_predict_fn_alone_gets_what_the_declared_format_loads(
+def test_predict_fn_alone_gets_the_library_object_of_the_format(
     frame: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
-    """The library's own object, for each format whose library has one."""
+    """For each format whose library has such an object."""
     classifier = LogisticRegression().fit(frame, classes)
     code = "def predict_fn(data, model):\n    return model.predict_proba(data)[:, 1]\n"
     spec = spec_of("sklearn-joblib", custom_code=True, model_file="model.joblib")
@@ -105,10 +103,10 @@ READERS = {
 
 
 @pytest.mark.parametrize("content_type", sorted(READERS))
-def test_input_fn_gets_the_batch_as_batch_transform_would_send_it(
+def test_input_fn_gets_the_batch_as_batch_transform_sends_it(
     content_type: str, training: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """All numbers arrive bit for bit, and missing values as such."""
+    """Numbers arrive exactly, and missing values as missing."""
     frame = training[list(NAMES)].astype("float64").head(100)
     assert frame["delay"].isna().any()
     code = f"""
@@ -147,7 +145,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize(("accept", "expression"), sorted(WRITERS))
-def test_output_fn_may_give_what_sagemakers_servers_take(
+def test_output_fn_may_return_what_sagemakers_servers_accept(
     accept: str, expression: str, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
     code = f"""
@@ -180,7 +178,7 @@ def test_output_fn_may_give_what_sagemakers_servers_take(
     np.testing.assert_array_equal(found["second"], frame["hour"] / 3)
 
 
-def test_the_record_names_the_types_of_what_is_predicted(frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_record_declares_the_prediction_types(frame: pd.DataFrame, tmp_path: Path) -> None:
     code = """
     import pandas as pd
 
@@ -196,7 +194,7 @@ def test_the_record_names_the_types_of_what_is_predicted(frame: pd.DataFrame, tm
     assert found["hour"].dtype == np.int64
 
 
-def test_wrong_answers_are_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_wrong_responses_are_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
     cases: Mapping[str, str] = {
         "return data['hour'].to_numpy()[:-1]": "expected 400 x 1",
         "return None": "do not fit|of shape",
@@ -219,36 +217,36 @@ def test_wrong_answers_are_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
         ("import sys; sys.exit(0)", r"cannot be imported \(SystemExit: 0\)"),
         ("def predict_fn(data, model): return data", "has no model_fn, and format 'custom' has no other way"),
         ("def model_fn(d): raise OSError('no weights')", "cannot be loaded as custom .*no weights"),
-        ("def model_fn(d): return object()", "a object, has no predict: write predict_fn"),
+        ("def model_fn(d): return object()", "returned a object, which has no predict: write predict_fn"),
         ("def model_fn(d): return 1\ndef transform_fn(*a): return 1", "has transform_fn, which is not supported"),
     ],
 )
-def test_code_that_cannot_work_is_refused_at_load(code: str, expected: str, tmp_path: Path) -> None:
+def test_unusable_code_is_refused_on_load(code: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=expected):
         load_model(custom(), archive(tmp_path, code))
 
 
-def test_code_may_import_what_lies_beside_it(frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_code_may_import_neighboring_modules(frame: pd.DataFrame, tmp_path: Path) -> None:
     code = """
-    import beside_one
+    import helper_one
 
     def model_fn(model_dir):
-        return beside_one.FACTOR
+        return helper_one.FACTOR
 
     def predict_fn(data, model):
-        import beside_two
-        return data["hour"] * model + beside_two.TERM
+        import helper_two
+        return data["hour"] * model + helper_two.TERM
     """
-    path = archive(tmp_path / "a", code, beside_one__py="FACTOR = 4\n", beside_two__py="TERM = 1\n")
+    path = archive(tmp_path / "a", code, helper_one__py="FACTOR = 4\n", helper_two__py="TERM = 1\n")
     found = matrix_of(custom(), load_model(custom(), path), frame)[:, 0]
     np.testing.assert_array_equal(found, frame["hour"] * 4 + 1)
 
-    other = archive(tmp_path / "b", code, beside_one__py="FACTOR = 5\n", beside_two__py="TERM = 2\n")
-    with pytest.raises(ModelError, match="has a module 'beside_one', and so has model 'model' of the same job"):
+    other = archive(tmp_path / "b", code, helper_one__py="FACTOR = 5\n", helper_two__py="TERM = 2\n")
+    with pytest.raises(ModelError, match="has a module 'helper_one', and so has model 'model' of the same job"):
         load_model(custom(model_id="other"), other)
 
 
-def test_requirements_that_the_image_has_are_fine_and_others_are_refused_by_name(model: Any, tmp_path: Path) -> None:
+def test_requirements_missing_in_the_image_are_refused(model: Any, tmp_path: Path) -> None:
     good = "# what it needs\nnumpy>=1.20\npandas  # any\nwinonly; sys_platform == 'win32'\n"
     load_model(custom(), archive(tmp_path / "good", MODEL_FN, model, requirements__txt=good))
     bad = "numpy<1\nno-such-package-at-all==1.0\n--index-url https://example.com\n"
@@ -257,7 +255,7 @@ def test_requirements_that_the_image_has_are_fine_and_others_are_refused_by_name
     text = str(refused.value)
     assert f"numpy<1 (the image has {np.__version__})" in text
     assert "no-such-package-at-all==1.0 (the image has none)" in text
-    assert "--index-url https://example.com (it is not a package by name)" in text
+    assert "--index-url https://example.com (it is not a package name)" in text
     assert "a job has no network to install it" in text
 
 
@@ -275,7 +273,7 @@ def test_code_is_not_run_unless_the_record_allows_it(frame: pd.DataFrame, model:
     assert (tmp_path / "ran").exists()
 
 
-def test_records_that_make_no_sense_are_refused_when_they_are_written() -> None:
+def test_contradictory_records_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="Set custom_code if you trust"):
         spec_of("custom")
     with pytest.raises(InvalidInputError, match="output_types"):
@@ -286,7 +284,7 @@ def test_records_that_make_no_sense_are_refused_when_they_are_written() -> None:
         custom(output_types=("decimal",))
 
 
-def test_an_artifact_without_the_code_that_its_record_promises_is_refused(model: Any, tmp_path: Path) -> None:
+def test_an_artifact_without_the_promised_code_is_refused(model: Any, tmp_path: Path) -> None:
     joblib.dump(model, tmp_path / "model.joblib")
     with pytest.raises(ModelError, match=r"its artifact has no code/inference.py: add the file, or set custom_code"):
         load_model(custom(), tmp_path / "model.joblib")
@@ -307,10 +305,8 @@ def add_custom(job: JobFolder, model_id: str, code: str, **fields: Any) -> None:
     )
 
 
-def test_a_job_scores_with_custom_code_beside_other_models_and_says_so_in_its_ledger(
-    job: JobFolder, training: pd.DataFrame
-) -> None:
-    """A wrapper of XGBoost in custom code needs scikit-learn, which a Booster's own loader leaves out."""
+def test_custom_code_scores_with_other_models_and_is_in_the_ledger(job: JobFolder, training: pd.DataFrame) -> None:
+    """The custom code's XGBoost wrapper needs scikit-learn, which the loader of Boosters avoids."""
     rows = make_flights(500, 1)
     booster = xgboost.train({"max_depth": 2}, xgboost.DMatrix(training[["distance"]], label=training["late"]), 2)
     job.add_model(
@@ -342,7 +338,7 @@ def test_a_job_scores_with_custom_code_beside_other_models_and_says_so_in_its_le
     assert job.marker("booster", "a.parquet").notes == ()
 
 
-def test_custom_code_that_fails_names_the_model_and_the_rows(job: JobFolder) -> None:
+def test_failing_custom_code_names_the_model_and_the_rows(job: JobFolder) -> None:
     code = "def model_fn(d):\n    return 1\n\ndef predict_fn(data, model):\n    raise KeyError('colour')\n"
     add_custom(job, "texts", code)
     job.add_object("a.parquet", make_flights(50, 1))

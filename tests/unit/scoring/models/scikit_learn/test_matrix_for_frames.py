@@ -1,4 +1,4 @@
-"""Estimators that were trained on frames: a matrix without names where it gives the same, the frame everywhere else."""
+"""Estimators trained on frames get a matrix if they predict the same from it, else a frame."""
 
 import subprocess
 import sys
@@ -30,8 +30,8 @@ from sklearn.svm import SVC
 
 from contract.catalog.model_fields import Feature
 from scoring.columns.features import FeatureBatch
-from scoring.models import batches_of_usual_size, load_model
-from scoring.models.scikit_learn.library import takes_matrix
+from scoring.models import batch_size_factor, load_model
+from scoring.models.scikit_learn.library import accepts_matrix
 from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.models.loading import NAMES, batch_of, spec_of
 
@@ -63,18 +63,16 @@ def frame(request: pytest.FixtureRequest) -> pd.DataFrame:
 
 
 def named(estimator: Any) -> str:
-    """No address of a function in it: the processes of a run must agree on a test's name."""
+    """Return a name without addresses of functions, so that all test processes agree on it."""
     steps = getattr(estimator, "steps", [("", estimator)])
     return "+".join(step if isinstance(step, str) else type(step).__name__ for _, step in steps)
 
 
 @pytest.mark.parametrize("estimator", BY_POSITION, ids=named)
-def test_a_matrix_gives_the_very_numbers_that_the_frame_gives(
-    estimator: Any, frame: pd.DataFrame, tmp_path: Path
-) -> None:
-    """To the last bit: it has the frame's type and its order in memory."""
+def test_a_matrix_gives_the_same_bits_as_the_frame(estimator: Any, frame: pd.DataFrame, tmp_path: Path) -> None:
+    """The matrix has the frame's type and memory order."""
     estimator.fit(frame, (frame["delay"] > frame["hour"]).astype("int64"))
-    assert takes_matrix(estimator)
+    assert accepts_matrix(estimator)
     method = next(name for name in ("predict_proba", "decision_function", "predict") if hasattr(estimator, name))
     kind = "double" if frame["delay"].dtype == np.float64 else "float"
     spec = spec_of("sklearn-joblib", method, features=tuple(Feature(name, kind) for name in NAMES))  # type: ignore[arg-type]
@@ -86,7 +84,7 @@ def test_a_matrix_gives_the_very_numbers_that_the_frame_gives(
     np.testing.assert_array_equal(found, getattr(estimator, method)(frame))
 
 
-def test_a_forest_gets_rows_that_lie_together_and_more_of_them(
+def test_a_forest_gets_row_major_and_larger_batches(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
@@ -98,15 +96,15 @@ def test_a_forest_gets_rows_that_lie_together_and_more_of_them(
     monkeypatch.setattr(model, "_predict", seen.append)
     model.predict(batch_of(frame))
     assert (seen[0].flags.c_contiguous, seen[0].dtype) == (True, frame["delay"].dtype)
-    assert batches_of_usual_size(model) == 2
+    assert batch_size_factor(model) == 2
 
 
 @pytest.mark.parametrize("estimator", BY_NAME, ids=named)
-def test_whoever_looks_at_names_gets_the_frame(estimator: Any, frame: pd.DataFrame) -> None:
-    assert not takes_matrix(estimator.fit(frame, (frame["delay"] > 0).astype("int64")))
+def test_estimators_that_use_names_get_the_frame(estimator: Any, frame: pd.DataFrame) -> None:
+    assert not accepts_matrix(estimator.fit(frame, (frame["delay"] > 0).astype("int64")))
 
 
-def test_nulls_are_nan_for_both(frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_nulls_are_nan_in_matrix_and_frame(frame: pd.DataFrame, tmp_path: Path) -> None:
     filled = frame.astype("float64")
     estimator = HistGradientBoostingClassifier(max_iter=5).fit(filled, (filled["delay"] > 0).astype("int64"))
     joblib.dump(estimator, tmp_path / "model")
@@ -115,7 +113,7 @@ def test_nulls_are_nan_for_both(frame: pd.DataFrame, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.predict(batch_of(holes)), estimator.predict_proba(holes))
 
 
-def test_the_models_of_a_job_get_one_matrix_and_none_can_change_it() -> None:
+def test_models_of_a_job_share_one_read_only_matrix() -> None:
     shared: dict[object, Any] = {}
     arrays = (pa.array([1.0, 2.0]), pa.array([3.0, None]))
     first, second = (FeatureBatch(("a", "b"), arrays, frozenset("b"), shared) for _ in range(2))
@@ -130,8 +128,9 @@ def test_the_models_of_a_job_get_one_matrix_and_none_can_change_it() -> None:
     assert first.slice(1, 1).block(np.float64).shape == (1, 2)
 
 
-def test_plain_numbers_need_no_pandas(frame: pd.DataFrame, tmp_path: Path) -> None:
-    """Its import is a fifth of a job's start."""
+def test_numeric_models_do_not_import_pandas(tmp_path: Path) -> None:
+    """Its import takes a fifth of a job's start."""
+    frame = pd.DataFrame({"delay": [-1.0, 0.5, 1.0, -0.5]})
     estimator = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, frame["delay"] > 0)
     joblib.dump(estimator, tmp_path / "model")
     code = (

@@ -1,4 +1,4 @@
-"""skops files give what the estimator gives, and build no type that nobody trusts."""
+"""skops files predict as the estimator, and construct only trusted types."""
 
 import operator
 from pathlib import Path
@@ -25,7 +25,7 @@ MIXED = (Feature("distance", "double"), Feature("delay", "double"), Feature("car
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
-def test_a_pipeline_predicts_as_scikit_learn_does(method: str, training: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_pipeline_predicts_as_scikit_learn(method: str, training: pd.DataFrame, tmp_path: Path) -> None:
     frame = training[["distance", "delay", "carrier"]]
     columns = ColumnTransformer(
         [
@@ -43,7 +43,7 @@ def test_a_pipeline_predicts_as_scikit_learn_does(method: str, training: pd.Data
     np.testing.assert_array_equal(np.column_stack(list(found.values())), expected)
 
 
-def test_types_that_skops_does_not_trust_are_refused_until_the_record_names_them(
+def test_untrusted_types_are_refused_unless_the_record_names_them(
     numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     model = make_pipeline(FunctionTransformer(operator.neg), HistGradientBoostingClassifier(max_iter=2))
@@ -63,19 +63,21 @@ def test_types_that_skops_does_not_trust_are_refused_until_the_record_names_them
     )
 
 
-def test_trusted_types_are_for_skops_alone() -> None:
+def test_only_the_skops_format_has_trusted_types() -> None:
     with pytest.raises(InvalidInputError, match="trusted_types"):
         spec_of("sklearn-joblib", trusted_types=("a.b",))
 
 
-def test_a_pickle_by_that_name_is_not_unpickled(tmp_path: Path) -> None:
+def test_a_pickle_named_skops_is_not_unpickled(tmp_path: Path) -> None:
     (tmp_path / "model.skops").write_bytes(b"\x80\x04cos\nsystem\n(S'touch " + bytes(tmp_path / "ran") + b"'\ntR.")
     with pytest.raises(ModelError, match="cannot be loaded as sklearn-skops"):
         load_model(spec_of("sklearn-skops"), tmp_path / "model.skops")
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_record_that_does_not_fit_is_refused(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
+def test_a_record_that_contradicts_the_model_is_refused(
+    numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
+) -> None:
     model: Any = LogisticRegression().fit(numbers.fillna(0) / 1_000, classes)
     skops.io.dump(model, tmp_path / "model.skops")
     features = tuple(Feature(name, "double") for name in reversed(numbers.columns))

@@ -1,4 +1,6 @@
-"""What models of tensors take and give, with NumPy in their libraries' place; tests/frameworks has the libraries."""
+"""Inputs and outputs of tensor models, computed by NumPy;
+tests/frameworks tests the real libraries.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,31 +30,31 @@ def batch(**columns: Any) -> FeatureBatch:
     return FeatureBatch(tuple(columns), tuple(map(pa.array, columns.values())), frozenset())
 
 
-def test_one_input_of_two_dimensions_takes_the_features_in_the_records_order() -> None:
-    found = Inputs(record(), [MATRIX]).of(batch(distance=[1, 2], delay=[3.5, None], hour=[True, False]))
+def test_a_matrix_input_gets_features_in_the_records_order() -> None:
+    found = Inputs(record(), [MATRIX]).convert(batch(distance=[1, 2], delay=[3.5, None], hour=[True, False]))
     assert isinstance(found, np.ndarray)
     assert found.dtype == F32
     np.testing.assert_array_equal(found, np.array([[1, 3.5, 1], [2, np.nan, 0]], F32))
 
 
-def test_a_matrix_of_whole_numbers_takes_them_as_they_are_or_not_at_all() -> None:
+def test_a_matrix_of_whole_numbers_is_converted_without_loss() -> None:
     inputs = Inputs(record(), [TensorInput("x", (None, 3), I64)])
-    found = inputs.of(batch(distance=[2**60 + 1], delay=[2.0], hour=[3]))
+    found = inputs.convert(batch(distance=[2**60 + 1], delay=[2.0], hour=[3]))
     np.testing.assert_array_equal(found, [[2**60 + 1, 2, 3]])
     with pytest.raises(pa.ArrowInvalid, match="truncated"):
-        inputs.of(batch(distance=[1], delay=[2.5], hour=[3]))
+        inputs.convert(batch(distance=[1], delay=[2.5], hour=[3]))
     with pytest.raises(ModelError, match="has 1 nulls in feature 'delay', and the model takes int64"):
-        inputs.of(batch(distance=[1], delay=pa.array([None], pa.int64()), hour=[3]))
+        inputs.convert(batch(distance=[1], delay=pa.array([None], pa.int64()), hour=[3]))
 
 
-def test_an_input_a_feature_is_filled_by_name_in_its_own_shape() -> None:
+def test_one_input_per_feature_is_filled_by_name_and_shape() -> None:
     spec = record(Feature("a", "int64"), Feature("b", "string"), Feature("c", "bool"))
     inputs = [
         TensorInput("c", (None,), np.dtype(bool)),
         TensorInput("b", (None, 1), TEXT),
         TensorInput("a", (None, None), F64),
     ]
-    found = Inputs(spec, inputs).of(batch(a=[1, None], b=["x", "y"], c=[True, False]))
+    found = Inputs(spec, inputs).convert(batch(a=[1, None], b=["x", "y"], c=[True, False]))
     assert isinstance(found, dict)
     assert {name: array.shape for name, array in found.items()} == {"a": (2, 1), "b": (2, 1), "c": (2,)}
     np.testing.assert_array_equal(found["a"], [[1.0], [np.nan]])
@@ -70,12 +72,12 @@ def test_an_input_a_feature_is_filled_by_name_in_its_own_shape() -> None:
         ([], "takes nothing"),
     ],
 )
-def test_a_signature_that_does_not_fit_the_record_is_named(inputs: list[TensorInput], expected: str) -> None:
+def test_a_signature_that_contradicts_the_record_is_refused(inputs: list[TensorInput], expected: str) -> None:
     with pytest.raises(ModelError, match=expected):
         Inputs(record(), inputs)
 
 
-def test_text_and_numbers_are_not_taken_for_each_other() -> None:
+def test_text_and_numbers_are_not_interchangeable() -> None:
     with pytest.raises(ModelError, match=r"declares \['b'\] as string: encode text"):
         Inputs(record(Feature("a", "double"), Feature("b", "string")), [TensorInput("x", (None, 2), F32)])
     with pytest.raises(ModelError, match=r"its input is a: text.* declares 'a' as double"):
@@ -106,22 +108,22 @@ def test_outputs_become_columns_by_their_shape() -> None:
     assert columns(lambda rows: np.full(len(rows), "late", object)) == {"prediction": "string"}
 
 
-def test_an_output_that_is_no_row_each_is_refused() -> None:
+def test_an_output_without_one_entry_per_row_is_refused() -> None:
     with pytest.raises(ModelError, match=r"shape \[4, 3, 1\] for 4 rows"):
         model_of(lambda rows: rows[:, :, None])
-    with pytest.raises(ModelError, match=r"text beside numbers \(\['a', 'b'\]\)"):
+    with pytest.raises(ModelError, match=r"returns both text and numbers \(\['a', 'b'\]\)"):
         model_of(lambda rows: {"a": rows[:, 0], "b": np.full(len(rows), "x", object)})
 
 
-def test_a_model_that_would_score_wrongly_without_an_error_is_refused() -> None:
+def test_random_or_batch_dependent_models_are_refused() -> None:
     random = np.random.default_rng(1)
-    with pytest.raises(ModelError, match="another one each time for the same rows"):
+    with pytest.raises(ModelError, match="differs from call to call for the same rows"):
         model_of(lambda rows: random.random(len(rows)))
-    with pytest.raises(ModelError, match="depends on the rows beside it"):
+    with pytest.raises(ModelError, match="depends on other rows of the batch"):
         model_of(lambda rows: rows[:, 0] - rows[:, 0].mean())
 
 
-def test_a_model_that_makes_numbers_of_nulls_is_noted() -> None:
+def test_a_model_that_predicts_numbers_for_nulls_is_noted() -> None:
     def rectified(rows: Any) -> Any:
         return np.nan_to_num(rows).sum(axis=1)
 
@@ -129,7 +131,7 @@ def test_a_model_that_makes_numbers_of_nulls_is_noted() -> None:
     assert model_of(lambda rows: rows.sum(axis=1)).notes == ()
 
 
-def test_a_model_that_cannot_take_a_single_row_is_refused_when_it_is_loaded() -> None:
+def test_a_model_that_fails_on_a_single_row_is_refused_on_load() -> None:
     def fails(rows: Any) -> Any:
         if len(rows) == 1:
             raise ValueError("expected more than 1 value")
@@ -143,7 +145,7 @@ def test_a_model_that_cannot_take_a_single_row_is_refused_when_it_is_loaded() ->
     ("declared", "library", "image"),
     [("torchscript", "torch", "pytorch"), ("keras", "tensorflow", "tensorflow")],
 )
-def test_a_library_that_is_not_in_the_image_is_named_with_the_image_that_has_it(
+def test_a_missing_library_is_named_with_an_image_that_has_it(
     declared: Any, library: str, image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, library, None)

@@ -1,4 +1,4 @@
-"""daal4py in place of the library: only where it is asked for, as good as the library's own, or not at all."""
+"""daal4py predicts only if the record asks for it, and only if it predicts as the library does."""
 
 import sys
 import threading
@@ -58,13 +58,13 @@ def xgboost_file(name: str, frame: pd.DataFrame, training: pd.DataFrame, folder:
     return folder / "model.ubj"
 
 
-def in_place_of(native: LoadedModel, predict: Callable[[FeatureBatch], Any]) -> Any:
-    """A model like the native one that predicts otherwise."""
+def with_predict(native: LoadedModel, predict: Callable[[FeatureBatch], Any]) -> Any:
+    """Return a model like the native one with another `predict`."""
     return SimpleNamespace(outputs=native.outputs, concurrent=True, native=native.native, notes=(), predict=predict)
 
 
 @pytest.mark.parametrize("name", sorted(XGBOOST))
-def test_boosters_of_xgboost_predict_within_the_tolerance(
+def test_xgboost_boosters_predict_within_the_tolerance(
     name: str, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
     file = xgboost_file(name, frame, training, tmp_path)
@@ -85,7 +85,7 @@ def test_boosters_of_xgboost_predict_within_the_tolerance(
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 @pytest.mark.parametrize("name", ["binary", "classes", "stopped early"])
-def test_wrappers_of_xgboost_give_equal_labels(
+def test_xgboost_wrappers_give_equal_labels(
     name: str, method: str, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
     early = {"early_stopping_rounds": 2} if name == "stopped early" else {}
@@ -103,10 +103,10 @@ def test_wrappers_of_xgboost_give_equal_labels(
     np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_a_booster_that_was_stopped_early_keeps_all_its_trees_as_booster_predict_does(
+def test_an_early_stopped_booster_predicts_with_all_its_trees(
     frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """daal4py by itself takes as many trees as the best iteration has."""
+    """By default daal4py uses only the trees up to the best iteration."""
     data = xgboost.DMatrix(frame, label=training["late"])
     worse = xgboost.DMatrix(frame, label=1 - training["late"])
     settings = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}
@@ -120,7 +120,7 @@ def test_a_booster_that_was_stopped_early_keeps_all_its_trees_as_booster_predict
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 @pytest.mark.parametrize("name", sorted(LIGHTGBM))
-def test_boosters_of_lightgbm_predict_within_the_tolerance(
+def test_lightgbm_boosters_predict_within_the_tolerance(
     name: str, method: str, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
     data = lightgbm.Dataset(frame, label=target_of(name, training))
@@ -144,7 +144,7 @@ def test_boosters_of_lightgbm_predict_within_the_tolerance(
         ("binary:logitraw", "does not predict objective 'binary:logitraw'"),
     ],
 )
-def test_objectives_that_it_predicts_otherwise_are_refused_at_load(
+def test_unsupported_objectives_are_refused_on_load(
     objective: str, expected: str, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
     file = xgboost_file(objective, frame, training, tmp_path)
@@ -152,7 +152,7 @@ def test_objectives_that_it_predicts_otherwise_are_refused_at_load(
         load_model(spec_of("xgboost-ubj", accelerator="daal4py"), file)
 
 
-def test_an_image_without_it_says_which_one_has_it(
+def test_an_image_without_the_accelerator_names_one_that_has_it(
     monkeypatch: pytest.MonkeyPatch, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
     file = xgboost_file("binary", frame, training, tmp_path)
@@ -163,20 +163,22 @@ def test_an_image_without_it_says_which_one_has_it(
         load_model(spec_of("xgboost-ubj", accelerator="daal4py"), file)
 
 
-def test_trees_that_it_cannot_take_over_are_refused_at_load(
+def test_trees_that_cannot_be_converted_are_refused_on_load(
     frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
     data = xgboost.DMatrix(frame, label=training["late"])
     settings = {"objective": "binary:logistic", "booster": "dart", "nthread": 1}
     xgboost.train(settings, data, 3).save_model(tmp_path / "model.ubj")
-    with pytest.raises(ModelError, match=r"cannot take over its trees .* set accelerator to ''"):
+    with pytest.raises(ModelError, match=r"cannot convert its trees .* set accelerator to ''"):
         load_model(spec_of("xgboost-ubj", accelerator="daal4py"), tmp_path / "model.ubj")
 
 
-def test_a_first_batch_beyond_the_tolerance_is_refused_and_so_is_every_other(
+def test_a_first_batch_beyond_the_tolerance_refuses_all_batches(
     monkeypatch: pytest.MonkeyPatch, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """Poisson for real: oneDAL leaves out the exponential. Only the list of objectives is put aside."""
+    """A real deviation: oneDAL omits the exponential of Poisson,
+    which is allowed here for the test.
+    """
     file = xgboost_file("count:poisson", frame, training, tmp_path)
     known = accelerated_trees.XGBOOST_OBJECTIVES | {"count:poisson"}
     monkeypatch.setattr(accelerated_trees, "XGBOOST_OBJECTIVES", known)
@@ -186,10 +188,10 @@ def test_a_first_batch_beyond_the_tolerance_is_refused_and_so_is_every_other(
             model.predict(batch_of(frame.head(100)))
 
 
-def test_what_differs_only_where_values_are_missing_is_found_on_a_batch_without_any(
+def test_differences_for_missing_values_are_found_on_a_complete_batch(
     frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """The accelerator sends missing values the wrong way; the first batch has none, a later one would."""
+    """The accelerator is wrong for missing values only, which the first batch does not have."""
     file = xgboost_file("squares", frame, training, tmp_path)
     spec = spec_of("xgboost-ubj")
     native = load_model(spec, file)
@@ -201,14 +203,14 @@ def test_what_differs_only_where_values_are_missing_is_found_on_a_batch_without_
 
     full = batch_of(frame.dropna().head(300).reset_index(drop=True))
     with pytest.raises(ConfigurationError, match="numbers differ by more than 1e-05"):
-        accelerated_trees.checked(spec, native, in_place_of(native, wrong_for_missing_values)).predict(full)
+        accelerated_trees.CheckedModel(spec, native, with_predict(native, wrong_for_missing_values)).predict(full)
 
-    # Where the record says that nothing may be missing there is nothing to find.
+    # If the record allows no missing values, the difference does not matter.
     required = spec_of("xgboost-ubj", features=tuple(Feature(name, "double", nullable=False) for name in NAMES))
-    accelerated_trees.checked(required, native, in_place_of(native, wrong_for_missing_values)).predict(full)
+    accelerated_trees.CheckedModel(required, native, with_predict(native, wrong_for_missing_values)).predict(full)
 
 
-def test_a_label_that_differs_is_refused(frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_differing_label_is_refused(frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path) -> None:
     model = xgboost.XGBClassifier(n_estimators=3, n_jobs=1).fit(frame, training["late"])
     model.save_model(tmp_path / "model.ubj")
     spec = spec_of("xgboost-sklearn-ubj")
@@ -220,12 +222,10 @@ def test_a_label_that_differs_is_refused(frame: pd.DataFrame, training: pd.DataF
         return values
 
     with pytest.raises(ConfigurationError, match="1 of 100 labels differ"):
-        accelerated_trees.checked(spec, native, in_place_of(native, one_other)).predict(batch_of(frame.head(100)))
+        accelerated_trees.CheckedModel(spec, native, with_predict(native, one_other)).predict(batch_of(frame.head(100)))
 
 
-def test_threads_that_predict_at_the_same_time_get_the_same(
-    frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_concurrent_threads_get_equal_predictions(frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path) -> None:
     model = load_model(
         spec_of("xgboost-ubj", accelerator="daal4py"), xgboost_file("classes", frame, training, tmp_path)
     )
@@ -247,14 +247,12 @@ def test_threads_that_predict_at_the_same_time_get_the_same(
     ("declared", "fields"),
     [("sklearn-joblib", {}), ("catboost-cbm", {}), ("xgboost-ubj", {"method": "margin"}), ("onnx", {})],
 )
-def test_records_for_which_there_is_no_accelerator_are_refused_when_they_are_written(
-    declared: str, fields: dict[str, Any]
-) -> None:
+def test_records_with_an_unsupported_accelerator_are_refused(declared: str, fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match="accelerator"):
         spec_of(declared, accelerator="daal4py", **fields)
 
 
-def test_a_job_names_the_accelerator_in_its_ledger(
+def test_the_ledger_names_the_accelerator(
     job: JobFolder, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
     content = xgboost_file("binary", frame, training, tmp_path).read_bytes()

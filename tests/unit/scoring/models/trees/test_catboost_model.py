@@ -1,4 +1,4 @@
-"""CatBoost models predict as the class that trained them does, row for row and bit for bit."""
+"""CatBoost models predict exactly what the class that trained them predicts."""
 
 import pickle
 from pathlib import Path
@@ -68,7 +68,7 @@ NAMES_OF_MODELS = [
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "margin"])
 @pytest.mark.parametrize("name", NAMES_OF_MODELS)
-def test_predictions_are_those_of_the_class_that_trained_it(
+def test_predictions_equal_those_of_the_training_class(
     name: str, method: str, numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     model = trained(name, numbers, classes)
@@ -117,19 +117,19 @@ def test_categories_are_texts_and_whole_numbers(training: pd.DataFrame, tmp_path
     np.testing.assert_array_equal(matrix_of(spec, loaded, frame.head(200)), model.predict_proba(frame.head(200)))
     assert len({tuple(row) for row in model.predict_proba(frame.assign(distance=1.0, hour=1))}) > 1
 
-    # The object has nulls in "hour" in other rows: the column's dtype is floating point then.
+    # Nulls of "hour" elsewhere in the object make the column floating point.
     batch = batch_of(frame.head(50))
     elsewhere = type(batch)(batch.names, batch.arrays, frozenset({"hour"}))
     np.testing.assert_array_equal(loaded.predict(elsewhere), model.predict_proba(frame.head(50)))
 
 
-def test_a_null_in_a_category_is_no_category(training: pd.DataFrame, tmp_path: Path) -> None:
+def test_nulls_in_categories_are_refused(training: pd.DataFrame, tmp_path: Path) -> None:
     model, frame = categorical(training)
     model.save_model(tmp_path / "model.cbm")
     spec = spec_of("catboost-cbm", features=CATEGORICAL_FEATURES)
     rows = frame.head(10).copy()
     rows.loc[3, "carrier"] = None
-    with pytest.raises(ValueError, match="'carrier' is null in 1 rows, and CatBoost takes no nulls there"):
+    with pytest.raises(ValueError, match="'carrier' is null in 1 rows, and CatBoost accepts no nulls there"):
         load_model(spec, tmp_path / "model.cbm").predict(batch_of(rows))
 
 
@@ -140,7 +140,7 @@ def test_a_null_in_a_category_is_no_category(training: pd.DataFrame, tmp_path: P
         (("string", "string", "int64"), "'distance' is string, the model takes it as a number"),
     ],
 )
-def test_records_that_do_not_declare_the_categories_are_refused(
+def test_records_without_the_categories_are_refused(
     features: tuple[str, ...], expected: str, training: pd.DataFrame, tmp_path: Path
 ) -> None:
     model, frame = categorical(training)
@@ -150,7 +150,7 @@ def test_records_that_do_not_declare_the_categories_are_refused(
         load_model(spec_of("catboost-cbm", features=declared), tmp_path / "model.cbm")
 
 
-def test_names_and_files_that_do_not_fit_are_refused(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
+def test_wrong_names_and_files_are_refused(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
     model = trained("binary", numbers, classes)
     model.save_model(tmp_path / "model.cbm")
     reversed_ = tuple(Feature(name, "double") for name in reversed(numbers.columns))
@@ -164,7 +164,7 @@ def test_names_and_files_that_do_not_fit_are_refused(numbers: pd.DataFrame, clas
         load_model(spec_of("catboost-cbm"), tmp_path / "cut.cbm")
 
 
-def test_a_model_that_was_trained_on_a_matrix_takes_the_records_order(
+def test_a_model_trained_on_a_matrix_uses_the_records_order(
     numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     model = catboost.CatBoostClassifier(**FAST).fit(numbers.to_numpy(), classes)
@@ -174,9 +174,7 @@ def test_a_model_that_was_trained_on_a_matrix_takes_the_records_order(
     np.testing.assert_array_equal(found, model.predict(numbers.to_numpy()))
 
 
-def test_threads_that_predict_at_the_same_time_get_the_same(
-    numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
-) -> None:
+def test_concurrent_threads_get_equal_predictions(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
     model = trained("classes", numbers, classes)
     model.save_model(tmp_path / "model.cbm")
     loaded = load_model(spec_of("catboost-cbm", "predict_proba"), tmp_path / "model.cbm")

@@ -1,4 +1,4 @@
-"""LightGBM models predict as LightGBM itself does, row for row and bit for bit."""
+"""LightGBM models predict exactly what LightGBM itself predicts."""
 
 import pickle
 import subprocess
@@ -45,7 +45,7 @@ def train(name: str, frame: pd.DataFrame, classes: pd.Series, folder: Path) -> t
 
 @pytest.mark.parametrize("method", ["predict", "margin"])
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
-def test_predictions_are_those_of_booster_predict(
+def test_predictions_equal_those_of_booster_predict(
     name: str, method: str, numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     assert numbers.isna().any().any(), "the rows must have missing values"
@@ -61,7 +61,7 @@ def test_predictions_are_those_of_booster_predict(
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_probabilities_are_those_of_the_wrapper_that_trained_it(
+def test_probabilities_equal_those_of_the_wrapper(
     several: bool, numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     target = classes if several else (classes > 0).astype("int64")
@@ -76,8 +76,8 @@ def test_probabilities_are_those_of_the_wrapper_that_trained_it(
     np.testing.assert_array_equal(np.column_stack(list(found.values())), expected)
 
 
-def test_categories_of_pandas_are_those_of_the_training(training: pd.DataFrame, tmp_path: Path) -> None:
-    """The scored rows have other categories in another order, one that is unknown, and missing ones."""
+def test_pandas_categories_are_mapped_to_those_of_training(training: pd.DataFrame, tmp_path: Path) -> None:
+    """The scored rows have the categories in another order, an unknown one, and missing values."""
     frame = training[["distance", "carrier", "hour"]].head(800)
     frame = frame.assign(carrier=frame["carrier"].astype("category"))
     target = (training["late"].head(800) + (training["carrier"].head(800) == "UA")).clip(upper=1)
@@ -97,7 +97,7 @@ def test_categories_of_pandas_are_those_of_the_training(training: pd.DataFrame, 
 
 
 @pytest.mark.parametrize("features", [("double", "double"), ("double", "string")])
-def test_records_that_do_not_declare_the_categories_are_refused(
+def test_records_without_the_categories_are_refused(
     features: tuple[str, ...], training: pd.DataFrame, tmp_path: Path
 ) -> None:
     whole = training["hour"].astype("category") if features[1] == "string" else training["carrier"].astype("category")
@@ -109,9 +109,7 @@ def test_records_that_do_not_declare_the_categories_are_refused(
         load_model(spec_of("lightgbm-text", features=declared), tmp_path / "model.txt")
 
 
-def test_blanks_in_names_are_matched_with_the_underscores_that_lightgbm_makes_of_them(
-    numbers: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_blanks_in_names_match_lightgbms_underscores(numbers: pd.DataFrame, tmp_path: Path) -> None:
     frame = numbers.rename(columns={"hour": "hour of day"})
     booster = lightgbm.train({**QUIET, "objective": "regression"}, lightgbm.Dataset(frame, label=numbers["hour"]), 3)
     booster.save_model(tmp_path / "model.txt")
@@ -121,7 +119,7 @@ def test_blanks_in_names_are_matched_with_the_underscores_that_lightgbm_makes_of
     )
 
 
-def test_a_model_that_was_trained_on_a_matrix_knows_how_many_features_only(
+def test_a_model_trained_on_a_matrix_knows_only_the_feature_count(
     numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
 ) -> None:
     data = lightgbm.Dataset(numbers.to_numpy(), label=classes > 0)
@@ -135,9 +133,7 @@ def test_a_model_that_was_trained_on_a_matrix_knows_how_many_features_only(
         load_model(spec_of("lightgbm-text", features=(Feature("a", "double"),)), tmp_path / "model.txt")
 
 
-def test_what_does_not_fit_is_refused_with_the_way_out(
-    numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
-) -> None:
+def test_unsuitable_files_are_refused_with_a_remedy(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
     booster, file = train("regression", numbers, classes, tmp_path)
     with pytest.raises(ModelError, match="predict_proba needs a classifier, its objective is regression"):
         load_model(spec_of("lightgbm-text", "predict_proba"), file)
@@ -153,9 +149,7 @@ def test_what_does_not_fit_is_refused_with_the_way_out(
         load_model(spec_of("lightgbm-text"), tmp_path / "cut.txt")
 
 
-def test_threads_that_predict_at_the_same_time_get_the_same(
-    numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path
-) -> None:
+def test_concurrent_threads_get_equal_predictions(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
     booster, file = train("multiclass", numbers, classes, tmp_path)
     model = load_model(spec_of("lightgbm-text"), file)
     assert model.concurrent
@@ -164,7 +158,9 @@ def test_threads_that_predict_at_the_same_time_get_the_same(
 
 
 def test_lightgbm_loads_without_scikit_learn(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
-    """Its import takes longer than a small job; nothing but this test would notice that it came back."""
+    """The import of scikit-learn takes longer than a small job,
+    which no other test would notice.
+    """
     _, file = train("binary", numbers, classes, tmp_path)
     code = (
         "import sys\n"

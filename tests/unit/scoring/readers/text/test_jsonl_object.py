@@ -1,11 +1,10 @@
-"""JSON Lines: types where a model declares them, text elsewhere, and every bad line named."""
+"""JSON Lines: declared fields are typed, others keep their text, bad lines are reported."""
 
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from contract.dataset.formats import HEAD_BYTES
 from contract.job.job_input import JobInput
 from scoring.errors import DataError
 from scoring.readers import open_object
@@ -16,14 +15,14 @@ TYPES = {"age": "double", "visits": "int64", "plan": "string", "new": "bool"}
 GOOD = b'{"id":"%d","age":%d.5,"visits":%d,"plan":"p","new":true}\n'
 
 
-def test_features_take_their_types_and_a_field_that_is_not_there_is_null(tmp_path: Path) -> None:
+def test_features_are_typed_and_missing_fields_are_null(tmp_path: Path) -> None:
     content = b'{"plan":"a","visits":3,"age":2,"new":false}\n{"age":null}\n'
     found = read_object(tmp_path, "x.jsonl", content, TYPES)
     assert found.schema.names == ["plan", "visits", "age", "new"]
     assert found.values == {"plan": ["a", None], "visits": [3, None], "age": [2.0, None], "new": [False, None]}
 
 
-def test_other_fields_are_text_with_no_digit_lost(tmp_path: Path) -> None:
+def test_other_fields_are_text_with_all_digits(tmp_path: Path) -> None:
     values = ['"x"', "12345678901234567890123", "1.10", "true", "null", '{"a": [1.0, "é"]}', "[]"]
     lines = "".join(f'{{"v":{value},"age":1}}\n' for value in values)
     found = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES)
@@ -31,7 +30,7 @@ def test_other_fields_are_text_with_no_digit_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("values", [["1", "2"], ["true", "false"], ['"a"', '"b"']], ids=["int", "bool", "text"])
-def test_other_fields_of_one_kind_are_the_same_text_when_read_at_once(tmp_path: Path, values: list[str]) -> None:
+def test_fields_of_one_kind_have_the_same_text_on_the_fast_path(tmp_path: Path, values: list[str]) -> None:
     lines = "".join(f'{{"v":{value},"age":1}}\n' for value in values)
     found = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES)
     assert found.values["v"] == [value.strip('"') for value in values]
@@ -41,8 +40,8 @@ WRITTEN = ["1.50", "15e-1", "-0.0", "1E+5", "7", "null", "true", '"1.5"', '{"a":
 
 
 @pytest.mark.parametrize("others", ["", ',"w":2.50'], ids=["one", "several"])
-def test_numbers_are_text_as_they_are_written_and_need_no_look_at_every_line(tmp_path: Path, others: str) -> None:
-    """A number with a fraction that no model reads is usual, and line by line would take eight times as long."""
+def test_numbers_keep_their_text_on_the_fast_path(tmp_path: Path, others: str) -> None:
+    """Unread fractional numbers are frequent, and the slow path would take eight times as long."""
     lines = "".join(f'{{"age":1,"v":{value}{others}}}\n{{"age":2}}\n' for value in WRITTEN)
     with patch.object(jsonl_object.JsonLinesObject, "_by_line", side_effect=AssertionError("line by line")):
         found = read_object(tmp_path, "x.jsonl", lines.encode(), TYPES)
@@ -68,13 +67,13 @@ def test_numbers_are_text_as_they_are_written_and_need_no_look_at_every_line(tmp
         ('{"v" :1.50,"age":1,"d":{"v\\":":1}}', "1.50"),
     ],
 )
-def test_a_line_that_could_be_read_in_two_ways_is_read_as_python_reads_it(
-    tmp_path: Path, line: str, expected: str | None
-) -> None:
-    # It lies behind what is looked at to find out the fields.
-    rows = HEAD_BYTES // 20
+def test_an_ambiguous_line_is_read_as_by_pythons_parser(tmp_path: Path, line: str, expected: str | None) -> None:
+    # The line comes after the beginning of the object, from which the fields are determined.
+    head_bytes = 4_000
+    rows = head_bytes // 20
     head = '{"v":0.5,"age":0,"d":"x"}\n' * rows
-    found = read_object(tmp_path, "x.jsonl", f"{head}{line}\n{head}".encode(), TYPES)
+    with patch.object(text_object, "HEAD_BYTES", head_bytes):
+        found = read_object(tmp_path, "x.jsonl", f"{head}{line}\n{head}".encode(), TYPES)
     if found.rejected:
         assert list(found.reasons) == [rows]
         assert str(expected) in found.reasons[rows]
@@ -84,13 +83,13 @@ def test_a_line_that_could_be_read_in_two_ways_is_read_as_python_reads_it(
 
 @pytest.mark.parametrize("end", sorted(COMPRESSORS))
 @pytest.mark.parametrize("name", ["x.jsonl", "x.ndjson"])
-def test_compressed_or_not_it_is_the_same(tmp_path: Path, name: str, end: str) -> None:
+def test_compressed_objects_read_the_same(tmp_path: Path, name: str, end: str) -> None:
     content = b"".join(GOOD % (row, row, row) for row in range(1_000))
     found = read_object(tmp_path, name + end, COMPRESSORS[end](content), TYPES, rows=64)
     assert found.values["visits"] == list(range(1_000))
 
 
-def test_blank_lines_and_blanks_around_objects_do_not_count(tmp_path: Path) -> None:
+def test_blank_lines_and_surrounding_blanks_are_ignored(tmp_path: Path) -> None:
     found = read_object(tmp_path, "x.jsonl", b'\xef\xbb\xbf\n {"age":1} \r\n\n\r\n\t{"age":2}', TYPES)
     assert (found.values["age"], found.rows) == ([1.0, 2.0], 2)
 
@@ -119,11 +118,11 @@ BAD_LINES = [
 
 @pytest.mark.parametrize(("line", "reason"), BAD_LINES, ids=[reason[:40] for _, reason in BAD_LINES])
 @pytest.mark.parametrize("around", [3, 30_000])
-def test_a_bad_line_is_named_and_all_others_are_read(tmp_path: Path, line: bytes, reason: str, around: int) -> None:
+def test_a_bad_line_is_reported_and_all_others_are_read(tmp_path: Path, line: bytes, reason: str, around: int) -> None:
     good = b"".join(GOOD % (row, row, row) for row in range(around))
     found = read_object(tmp_path, "x.jsonl", good + line + b"\n" + good, TYPES)
     if b"later" in line and around == 3:
-        # All of it is the beginning.
+        # The fields are determined from the whole object.
         assert found.rejected == ()
         return
     [row] = found.rejected
@@ -133,21 +132,21 @@ def test_a_bad_line_is_named_and_all_others_are_read(tmp_path: Path, line: bytes
     assert found.values["visits"] == [*range(around), *range(around)]
 
 
-def test_brackets_in_a_text_are_no_nesting(tmp_path: Path) -> None:
+def test_brackets_in_text_do_not_count_as_nesting(tmp_path: Path) -> None:
     text = "[" * 600 + '\\"{'
-    bad = b'{"plan":5}\n'  # sends its block through the slow and exact reading
+    bad = b'{"plan":5}\n'  # makes its block take the slow path
     found = read_object(tmp_path, "x.jsonl", bad + GOOD % (1, 1, 1) + b'{"plan":"' + text.encode() + b'"}\n', TYPES)
     assert [row.row for row in found.rejected] == [0]
     assert found.values["plan"][-1] == "[" * 600 + '"{'
 
 
-def test_a_field_that_the_output_does_not_carry_may_come_later(tmp_path: Path) -> None:
+def test_a_field_outside_of_the_output_may_occur_later(tmp_path: Path) -> None:
     good = b"".join(GOOD % (row, row, row) for row in range(30_000))
     found = read_object(tmp_path, "x.jsonl", good + b'{"later":1}\n', TYPES, columns=["age"])
     assert (found.rows, found.rejected) == (30_001, ())
 
 
-def test_nulls_are_counted_where_they_decide_a_dtype(tmp_path: Path) -> None:
+def test_nulls_are_counted_if_they_decide_a_dtype(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'{"age":1,"visits":1,"new":true}\n{"new":null}\n{}\n')
     with open_object("x.jsonl", tmp_path / "x.jsonl", JobInput(types=TYPES)) as source:
         assert source.null_counts(["age", "visits", "new", "plan"]) == {"visits": 2, "new": 2}
@@ -156,7 +155,7 @@ def test_nulls_are_counted_where_they_decide_a_dtype(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", r"is empty \(0 bytes\), and JSON Lines has at least its columns"),
+        (b"", r"is empty \(0 bytes\), expected JSON Lines"),
         (b"\n\n", "cannot be read as JSON Lines: it holds no data"),
         (b'[{"a":1},\n{"a":2}]', r"the first is '\[\{\"a\":1\},': it is a JSON array, write one object per line"),
         (b"{}\n{}\n", "its first JSON objects have no fields, so there is no column to score"),
@@ -164,16 +163,16 @@ def test_nulls_are_counted_where_they_decide_a_dtype(tmp_path: Path) -> None:
         (b"PAR1....", "is not JSON Lines as its name says, it looks like Parquet"),
     ],
 )
-def test_what_is_no_json_lines_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
+def test_unreadable_objects_are_refused(tmp_path: Path, content: bytes, why: str) -> None:
     with pytest.raises(DataError, match=why):
         read_object(tmp_path, "x.jsonl", content)
 
 
-def test_a_line_without_an_end_is_refused_and_never_held_whole(tmp_path: Path) -> None:
+def test_an_endless_line_is_refused_with_little_memory(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'{"age":1}\n{"age":' + b" " * 60_000)
     with (
-        patch.object(jsonl_object, "MOST_RECORD_BYTES", 20_000),
-        patch.object(text_object, "MOST_RECORD_BYTES", 20_000),
+        patch.object(jsonl_object, "MAX_RECORD_BYTES", 20_000),
+        patch.object(text_object, "MAX_RECORD_BYTES", 20_000),
         patch.object(jsonl_object, "BLOCK_BYTES", 1_000),
         open_object("x.jsonl", tmp_path / "x.jsonl") as source,
         pytest.raises(DataError, match=r"row 1 is longer than 20,000 bytes, the most that a row may have"),

@@ -1,4 +1,4 @@
-"""What footers say of their columns beside Parquet's schema stays true."""
+"""Schema descriptions in a footer's key-value pairs include the new columns."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ def spliced(tmp_path: Path, metadata: dict[str, str], **options: Any) -> Path:
     return splice(tmp_path / "source.parquet", tmp_path / "spliced.parquet", predictions(4))
 
 
-def test_pandas_gets_its_index_back(tmp_path: Path) -> None:
+def test_pandas_restores_its_index(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": [1, 2, 3]}, index=pd.Index(["a", "b", "c"], name="who"))
     frame.to_parquet(tmp_path / "source.parquet")
     found = pd.read_parquet(splice(tmp_path / "source.parquet", tmp_path / "out.parquet", predictions(3)))
@@ -37,7 +37,7 @@ def test_pandas_gets_its_index_back(tmp_path: Path) -> None:
     assert [column["name"] for column in described["columns"]] == ["x", "who", "score", "label", "class"]
 
 
-def test_arrow_gets_the_types_that_parquet_does_not_have(tmp_path: Path) -> None:
+def test_arrow_restores_types_that_parquet_lacks(tmp_path: Path) -> None:
     fields = [
         pa.field("d", pa.duration("us")),
         pa.field("c", pa.dictionary(pa.int8(), pa.large_string()), metadata={"unit": "none"}),
@@ -60,14 +60,14 @@ def test_arrow_gets_the_types_that_parquet_does_not_have(tmp_path: Path) -> None
     assert found.schema.metadata[b"mine"] == b"kept"
 
 
-def test_both_places_of_arrows_metadata_say_the_same(tmp_path: Path) -> None:
+def test_both_copies_of_arrows_metadata_agree(tmp_path: Path) -> None:
     pd.DataFrame({"x": [1, 2, 3]}).to_parquet(tmp_path / "source.parquet")
     found = pairs(splice(tmp_path / "source.parquet", tmp_path / "out.parquet", predictions(3)))
     inner = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(found[b"ARROW:schema"] or b"")))
     assert inner.metadata[b"pandas"] == found[b"pandas"]
 
 
-def test_spark_gets_the_new_columns(tmp_path: Path) -> None:
+def test_spark_finds_the_new_columns(tmp_path: Path) -> None:
     before = {
         "type": "struct",
         "fields": [{"name": "id", "type": "long", "nullable": True, "metadata": {"comment": "ä"}}],
@@ -91,15 +91,15 @@ def test_spark_gets_the_new_columns(tmp_path: Path) -> None:
         ("iceberg.schema", "{}"),
     ],
 )
-def test_a_description_that_cannot_be_extended_goes(key: str, value: str, tmp_path: Path) -> None:
-    """Without it readers take Parquet's own schema; with it they would not see the predictions."""
+def test_a_description_that_cannot_be_extended_is_removed(key: str, value: str, tmp_path: Path) -> None:
+    """Without it readers use Parquet's schema; with it they would not see the predictions."""
     path = spliced(tmp_path, {key: value, "mine": "kept"})
     assert key.encode() not in pairs(path)
     assert pairs(path)[b"mine"] == b"kept"
     assert pq.read_table(path).column_names == ["id", "score", "label", "class"]
 
 
-def test_a_file_without_an_arrow_schema_gets_none(tmp_path: Path) -> None:
+def test_no_arrow_schema_is_added(tmp_path: Path) -> None:
     path = spliced(tmp_path, {}, store_schema=False)
     assert pairs(path) == {}
     assert pq.read_table(path).column("label").type == pa.string()

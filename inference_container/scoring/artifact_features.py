@@ -1,6 +1,7 @@
-"""What an artifact itself says that it was trained on: `python -m scoring.trained_on FORMAT FILE ANSWER`.
+"""Reads feature names from an artifact: `python -m scoring.artifact_features FORMAT FILE ANSWER`.
 
-For `fleetscore models register --infer-schema`. A process of its own, because loading an artifact runs its code.
+For `fleetscore models register --infer-schema`. Runs in a separate process, because loading an
+artifact runs its code.
 """
 
 import json
@@ -12,13 +13,13 @@ from typing import Any
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, ModelFormat
 from scoring.errors import one_line
 
-_Known = tuple[Sequence[Any] | None, int | None]
+_Features = tuple[Sequence[Any] | None, int | None]
 
 
-def trained_on(declared: ModelFormat, path: Path) -> dict[str, Any]:
-    """`names` of the features in their order and their `count`; None for what the artifact does not know."""
+def read_features(declared: ModelFormat, path: Path) -> dict[str, Any]:
+    """Return the features' `names`, in order, and `count`; None for what the artifact lacks."""
     reader = _READERS.get(declared) or _READERS.get(FRAMEWORK_OF_FORMAT[declared])
-    # Other formats know no names, and their libraries need not be installed here.
+    # Other formats store no names, and their libraries may be missing here.
     names, count = reader(path) if reader is not None else (None, None)
     return {
         "names": None if names is None else [str(name) for name in names],
@@ -26,16 +27,16 @@ def trained_on(declared: ModelFormat, path: Path) -> dict[str, Any]:
     }
 
 
-# Each imports the one library that its artifacts need.
+# Each reader imports only the library that its format needs.
 
 
-def _joblib(path: Path) -> _Known:
+def _joblib(path: Path) -> _Features:
     import joblib  # noqa: PLC0415
 
     return _estimator(joblib.load(path))
 
 
-def _skops(path: Path) -> _Known:
+def _skops(path: Path) -> _Features:
     from scoring.models.scikit_learn.skops_file import read, untrusted_types  # noqa: PLC0415
 
     if untrusted := untrusted_types(path, ()):
@@ -43,11 +44,11 @@ def _skops(path: Path) -> _Known:
     return _estimator(read(path))
 
 
-def _estimator(estimator: Any) -> _Known:
+def _estimator(estimator: Any) -> _Features:
     return getattr(estimator, "feature_names_in_", None), getattr(estimator, "n_features_in_", None)
 
 
-def _xgboost(path: Path) -> _Known:
+def _xgboost(path: Path) -> _Features:
     from scoring.models.trees.xgboost_library import xgboost  # noqa: PLC0415
 
     booster = xgboost.Booster({"nthread": 1})
@@ -55,27 +56,27 @@ def _xgboost(path: Path) -> _Known:
     return booster.feature_names, booster.num_features()
 
 
-def _lightgbm(path: Path) -> _Known:
+def _lightgbm(path: Path) -> _Features:
     from scoring.models.trees.lightgbm_booster import names_of, read  # noqa: PLC0415
 
     booster = read(path)
     return names_of(booster), booster.num_feature()
 
 
-def _catboost(path: Path) -> _Known:
+def _catboost(path: Path) -> _Features:
     from scoring.models.trees.catboost_model import names_of, read  # noqa: PLC0415
 
     model, _ = read(path)
     return names_of(model), len(model.feature_names_)
 
 
-def _onnx(path: Path) -> _Known:
+def _onnx(path: Path) -> _Features:
     from scoring.models.onnx_model import names_of, start  # noqa: PLC0415
 
     return names_of(start(path))
 
 
-_READERS: dict[str, Callable[[Path], _Known]] = {
+_READERS: dict[str, Callable[[Path], _Features]] = {
     "sklearn-joblib": _joblib,
     "sklearn-skops": _skops,
     "xgboost": _xgboost,
@@ -83,16 +84,16 @@ _READERS: dict[str, Callable[[Path], _Known]] = {
     "catboost": _catboost,
     "onnx": _onnx,
 }
-"""By format, or by framework where all of its formats are read alike."""
+"""Readers by format, or by framework if all its formats are read in the same way."""
 
 
 def main(declared: ModelFormat, path: Path, answer: Path) -> int:
     try:
-        found = trained_on(declared, path)
-    # Unpickling runs code of the model, which may even call sys.exit.
+        found = read_features(declared, path)
+    # Unpickling runs the model's code, which may even call sys.exit.
     except BaseException as error:
         found = {"error": one_line(error)}
-    # To a file: what the model's code prints must not pass for the answer.
+    # To a file, because the model's code may print to stdout.
     answer.write_text(json.dumps(found), encoding="utf-8")
     return 1 if "error" in found else 0
 
