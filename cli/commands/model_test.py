@@ -86,7 +86,7 @@ def _from_record(
 ) -> tuple[ModelVersion, Path]:
     """Return the version that a record describes, and its artifact as a local file while `stack` is open."""
     flags = {} if artifact is None else {"artifact": artifact}
-    draft = read_draft(f"@{record}", flags).over({"model_id": model_id, "dataset": _ANY_DATASET})
+    draft = read_draft(f"@{record}", flags).with_defaults({"model_id": model_id, "dataset": _ANY_DATASET})
     document = draft.document()
     if document.model_id != model_id:
         problem = Problem("model_id", document.model_id, f"{model_id!r}, the model that is to be tested")

@@ -97,10 +97,10 @@ def register(
     "import",
     cls=Command,
     examples=r"""
-    fleetscore models import churn --mlflow mlruns/0/3f2c/artifacts/model --dataset customers
+    fleetscore models import churn --mlflow mlruns/model --dataset customers
     fleetscore models import churn --dataset customers --format xgboost-ubj \
-        --model-file xgboost-model --method predict --infer-schema sample.parquet \
-        --model-package arn:aws:sagemaker:eu-central-1:123456789012:model-package/churn/3
+        --model-file xgboost-model --method predict --infer-schema sample.csv \
+        --model-package "$MODEL_PACKAGE_ARN"
     """,
 )
 @argument("model", metavar="MODEL_ID", help="The model's id in the catalog.")
@@ -134,19 +134,19 @@ def import_model(
         raise click.UsageError("Exactly one of --mlflow and --model-package is required.", ctx)
     if model_package is not None:
         found = read_model_package(invocation.connection.client("sagemaker"), model_package)
-        return _register_draft(invocation, draft.over(found), infer_schema)
+        return _register_draft(invocation, draft.with_defaults(found), infer_schema)
     assert mlflow is not None  # noqa: S101 - one of the two is there
     folder = read_mlflow_folder(mlflow)
     fields = dict(folder.fields)
     if infer_schema is not None or "features" in draft.fields:
         fields.pop("features", None)
     elif folder.problems:
-        draft = draft.but(*folder.problems)
+        draft = draft.with_changes(*folder.problems)
     elif "features" not in fields:
         remedy = "Say --features, or --infer-schema with a sample."
-        draft = draft.but(Problem("signature", None, "named columns in the model's signature", remedy))
+        draft = draft.with_changes(Problem("signature", None, "named columns in the model's signature", remedy))
     with packed(folder) as path:
-        return _register_draft(invocation, draft.over({**fields, "artifact": str(path)}), infer_schema)
+        return _register_draft(invocation, draft.with_defaults({**fields, "artifact": str(path)}), infer_schema)
 
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
@@ -155,12 +155,12 @@ def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
     problems: list[Problem] = []
     if "tags" in fields:
         document["tags"], problems = read_tags(fields["tags"])
-    draft = read_draft(model, document).but(*problems)
+    draft = read_draft(model, document).with_changes(*problems)
     read_as = {name: value for name, value in fields.items() if name in _INPUT_FIELDS}
     if not read_as:
         return draft
     before = draft.fields.get("input", {})
-    return draft.but(input={**before, **read_as} if isinstance(before, dict) else before)
+    return draft.with_changes(input={**before, **read_as} if isinstance(before, dict) else before)
 
 
 def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
@@ -202,7 +202,7 @@ def _with_inferred_features(
         problems.append(Problem("features", "given", "either features or --infer-schema, not both"))
     if not sample.is_file():
         problems.append(Problem("--infer-schema", str(sample), "a file that exists"))
-    document = draft.but(*problems, features=_STAND_IN).document()
+    document = draft.with_changes(*problems, features=_STAND_IN).document()
     s3 = connection.client("s3") if document.artifact.startswith("s3://") else None
     with fetch_artifact(document.artifact, draft.folder, s3) as (path, missing):
         if path is None:
@@ -210,7 +210,7 @@ def _with_inferred_features(
         found = infer_features(
             path, document.format, document.model_file, sample, document.key_columns, read_as=document.input
         )
-    return draft.but(features=[plain_json(item.feature) for item in found]), found
+    return draft.with_changes(features=[plain_json(item.feature) for item in found]), found
 
 
 def _registered_lines(done: Registered) -> list[str]:

@@ -1,4 +1,4 @@
-"""Thousands of models in one file: JSON Lines with a document a line, or CSV with a field a column."""
+"""Files of many models: JSON Lines with one document per line, or CSV with one column per field."""
 
 import csv
 import json
@@ -16,14 +16,17 @@ _TRUTH = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class BulkLine:
-    """One model of the file; `number` is the line's, from 1."""
+    """One model of the file."""
 
     number: int
+    """Number of the line, from 1."""
     document: ModelDocument
 
 
 def read_bulk(path: Path) -> list[BulkLine]:
-    """Every document of a .jsonl or .csv file; a path to an artifact is relative to the file's folder.
+    """Return the documents of a .jsonl or .csv file.
+
+    Artifact paths are relative to the file's folder.
 
     Raises:
         InvalidInputError: with every problem of every line.
@@ -45,7 +48,7 @@ def read_bulk(path: Path) -> list[BulkLine]:
             continue
         first = numbers.setdefault(read.document.model_id, number)
         if first != number:
-            expected = f"each model once; it is in line {first} too"
+            expected = f"each model once; it is also in line {first}"
             problems.append(Problem(f"line {number}: model_id", read.document.model_id, expected))
         lines.append(BulkLine(number, read.document))
     if not problems and not lines:
@@ -56,7 +59,7 @@ def read_bulk(path: Path) -> list[BulkLine]:
 
 
 def at_line(number: int, problems: Sequence[Problem]) -> list[Problem]:
-    """Problems with the line in front of their field."""
+    """Return the problems with the line number in front of each field."""
     return [replace(problem, field=f"line {number}: {problem.field}") for problem in problems]
 
 
@@ -133,7 +136,7 @@ def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
 
 
 def _number(text: str) -> float | str:
-    """The number, or the text for the document to refuse."""
+    """Return the number, or the text itself, which the document refuses."""
     try:
         return float(text)
     except ValueError:
@@ -148,7 +151,7 @@ def _read_input(cell: str) -> tuple[Any, list[Problem]]:
 
 
 def _refused(problem: Problem) -> Draft:
-    # Only this problem: a document that could not even be read lacks nothing else.
+    # Report only this problem: fields of a line that cannot be read are not missing.
     return _Unreadable({}, (problem,))
 
 

@@ -1,4 +1,4 @@
-"""What differs between two versions of a model."""
+"""Differences between two versions of a model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,33 +8,35 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
 
 _OF_EVERY_VERSION = frozenset({"schema_version", "spec", "compute", "tags", "registered_at", "registered_by"})
-"""Always different, or compared part by part."""
+"""Fields that always differ, or that are compared part by part."""
 
 
 @dataclass(frozen=True)
 class FeatureChanges:
-    """How the input columns differ; `reordered` when the columns that both have stand in another order."""
+    """Differences in the input columns."""
 
     added: tuple[Feature, ...] = ()
     removed: tuple[Feature, ...] = ()
     retyped: tuple[tuple[Feature, Feature], ...] = ()
-    """Before and after: another type, or another nullability."""
+    """Features before and after a change of type or nullability."""
     reordered: bool = False
+    """Whether the columns of both versions are in another order."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`fields` holds what each version says of every field that differs, artifact and tags among them."""
+    """Differences between two versions."""
 
     model_id: str
     first: ModelVersion
     second: ModelVersion
     fields: dict[str, tuple[Any, Any]]
+    """Both values of every field that differs, including the artifact and tags."""
     features: FeatureChanges
 
 
 def compare(first: ModelVersion, second: ModelVersion) -> Comparison:
-    """Hold two versions against each other, in this order."""
+    """Compare two versions; differences go from the first to the second."""
     ours, theirs = _flat(first), _flat(second)
     names = list(dict.fromkeys([*ours, *theirs]))
     fields = {name: (ours.get(name), theirs.get(name)) for name in names if ours.get(name) != theirs.get(name)}
@@ -54,7 +56,7 @@ def compare_features(first: ModelVersion, second: ModelVersion) -> FeatureChange
 
 
 def _flat(version: ModelVersion) -> dict[str, Any]:
-    """Every field that can differ for a reason, with tags one by one."""
+    """Return every field that is worth comparing, with one entry per tag."""
     record, spec = codec.to_json(version), codec.to_json(version.spec)
     hidden = {"schema_version", "model_id", "version", "features", "input"}
     return {

@@ -1,4 +1,7 @@
-"""What a person says about a model: a JSON file, flags, or both, read into one document with every problem at once."""
+"""A model to register, as people describe it: in a JSON file, with flags, or both.
+
+Every problem is reported at once.
+"""
 
 import json
 import re
@@ -20,7 +23,7 @@ from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import describe, values_of
 
 _ANY_SHA256 = "0" * 64
-"""Stands in while everything else is checked, before the artifact is there."""
+"""Placeholder for the artifact's digest while everything else is checked."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
     def model_version(
         self, version: str, sha256: str, size: int, *, registered_at: str = "", registered_by: str = ""
     ) -> ModelVersion:
-        """The catalog's record of this document with an artifact of `size` bytes.
+        """Return the catalog's record of this document, with an artifact of `size` bytes.
 
         Raises:
             InvalidInputError: with every problem of the record.
@@ -110,7 +113,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
         except InvalidInputError as error:
             problems += error.problems
         try:
-            # A stand-in for a part that was refused, so that one try reports every problem there is.
+            # Placeholders replace parts that were refused, so that one try reports every problem.
             record = ModelVersion(
                 spec=spec or _ANY_SPEC,
                 compute=compute or Compute(),
@@ -125,22 +128,22 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
             raise InvalidInputError("model", problems)
         return record
 
-    def tags_over(self, before: Model | None) -> Mapping[str, str]:
-        """This document's tags, or those that the model has."""
+    def tags_for(self, before: Model | None) -> Mapping[str, str]:
+        """Return this document's tags, or else those that the model has."""
         if self.tags is not None:
             return self.tags
         return {} if before is None else before.tags
 
     def model(self, before: Model | None, change: CurrentChange) -> Model:
-        """The model after this document became its current version."""
+        """Return the model after this document became its current version."""
         if before is None:
             history = (change,)
             enabled = self.enabled is not False
             return Model(
-                self.model_id, change.version, enabled, self.tags_over(None), change.changed_at, history=history
+                self.model_id, change.version, enabled, self.tags_for(None), change.changed_at, history=history
             )
         enabled = before.enabled if self.enabled is None else self.enabled
-        after = replace(before.with_current(change), enabled=enabled, tags=self.tags_over(before))
+        after = replace(before.with_current(change), enabled=enabled, tags=self.tags_for(before))
         return after if after == before else replace(after, updated_at=change.changed_at)
 
 
@@ -159,7 +162,7 @@ _ANY_SPEC = ModelSpec(
 
 @dataclass(frozen=True)
 class ReadDocument:
-    """A document, or its problems; `folder` is where a relative artifact path begins."""
+    """A document, or else its problems. A relative artifact path starts at `folder`."""
 
     document: ModelDocument | None
     problems: tuple[Problem, ...]
@@ -168,31 +171,31 @@ class ReadDocument:
 
 @dataclass(frozen=True)
 class Draft:
-    """A document's fields as they were written, before they are held against what a document may say."""
+    """The fields of a document as they were written, before they are checked."""
 
     fields: Mapping[str, Any]
     problems: tuple[Problem, ...] = ()
     folder: Path = field(default_factory=Path)
 
-    def over(self, fields: Mapping[str, Any]) -> "Draft":
-        """This draft, with these fields where it says nothing."""
+    def with_defaults(self, fields: Mapping[str, Any]) -> "Draft":
+        """Return this draft, with these fields where it has none."""
         return replace(self, fields={**fields, **self.fields})
 
-    def but(self, *problems: Problem, **fields: Any) -> "Draft":
-        """This draft with fields put over its own, and with more problems."""
+    def with_changes(self, *problems: Problem, **fields: Any) -> "Draft":
+        """Return this draft with some fields replaced and problems added."""
         return replace(self, fields={**self.fields, **fields}, problems=(*self.problems, *problems))
 
     def read(self) -> ReadDocument:
         fields = dict(self.fields)
         if any(problem.field.startswith("features") for problem in self.problems):
-            # decode_fields would report the features once more.
+            # Otherwise decode_fields would report the features a second time.
             fields["features"] = [{"name": "any", "type": "double"}]
         document, found = decode_fields(ModelDocument, fields)
         problems = (*self.problems, *found)
         return ReadDocument(None if problems else document, problems, self.folder)
 
     def document(self) -> ModelDocument:
-        """The document.
+        """Return the document.
 
         Raises:
             InvalidInputError: with every problem of the draft.
@@ -204,10 +207,10 @@ class Draft:
 
 
 def read_draft(source: str, flags: Mapping[str, Any]) -> Draft:
-    """Read `@model.json` or a model id, with the flags that were given on top.
+    """Read `@model.json` or a model id. Flags override the file.
 
     Raises:
-        InvalidInputError: when the file cannot be read as a JSON object.
+        InvalidInputError: if the file cannot be read as a JSON object.
     """
     fields: dict[str, Any] = {}
     folder = Path()
@@ -229,14 +232,17 @@ def read_draft(source: str, flags: Mapping[str, Any]) -> Draft:
 
 
 def read_document(source: str, flags: Mapping[str, Any]) -> ReadDocument:
-    """Read `@model.json` or a model id, with the flags that were given on top, into a document."""
+    """Read `@model.json` or a model id into a document. Flags override the file."""
     return read_draft(source, flags).read()
 
 
 def read_features(text: str, folder: Path | None = None) -> tuple[Any, list[Problem]]:
     """Read `@features.json` (relative to `folder`) or `name:type,...`.
 
-    `name:type:required` is a column that must not be null.
+    `name:type:required` is a column without nulls.
+
+    >>> read_features("age:double:required")
+    ([{'name': 'age', 'type': 'double', 'nullable': False}], [])
     """
     if text.startswith("@"):
         return read_json_file("features", (folder or Path()) / Path(text[1:]).expanduser(), list), []
@@ -253,7 +259,7 @@ def read_features(text: str, folder: Path | None = None) -> tuple[Any, list[Prob
 
 
 def read_json_file(field_name: str, path: Path, kind: type) -> Any:
-    """The JSON value of a file, which must be of this kind."""
+    """Return the JSON value of a file; `kind` is the type that it must have, dict or list."""
     word = "object" if kind is dict else "list"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -268,7 +274,11 @@ def read_json_file(field_name: str, path: Path, kind: type) -> Any:
 
 
 def read_tags(pairs: Sequence[str]) -> tuple[dict[str, str], list[Problem]]:
-    """Read `key=value` words."""
+    """Read `key=value` words.
+
+    >>> read_tags(["team=ads", "url=a=b"])[0]
+    {'team': 'ads', 'url': 'a=b'}
+    """
     tags: dict[str, str] = {}
     problems: list[Problem] = []
     for pair in pairs:

@@ -1,10 +1,10 @@
-"""A recipe as a person writes it: `recipe.json`, with the training script as a folder or archive beside it."""
+"""A recipe as people write it: `recipe.json`, and the training script in a folder or archive."""
 
 import gzip
 import hashlib
 import io
 import tarfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,17 @@ _NOT_WRITTEN = ("updated_at", "updated_by")
 
 @dataclass(frozen=True)
 class RecipeDocument:
-    """A recipe, and the archive of its training script where it has one."""
+    """A recipe, and the archive of its training script if it has one."""
 
     recipe: ModelRecipe
     archive: bytes | None = None
 
 
 def read_recipe(model_id: str, path: Path) -> RecipeDocument:
-    """Read a recipe file. `code.source` in it is a folder or a tar.gz, relative to the file.
+    """Read a recipe file. Its `code.source` is a folder or a tar.gz, relative to the file.
 
     Raises:
-        InvalidInputError: with every problem there is.
+        InvalidInputError: with every problem.
     """
     fields: dict[str, Any] = read_json_file("recipe", path, dict)
     problems = [
@@ -57,7 +57,7 @@ def read_recipe(model_id: str, path: Path) -> RecipeDocument:
 
 
 def _read_code(code: dict[str, Any], folder: Path) -> tuple[bytes | None, dict[str, Any], list[Problem]]:
-    """The archive, `code` as a record has it, and what is wrong."""
+    """Return the archive, the record's `code`, and problems."""
     rest = {name: value for name, value in code.items() if name != "source"}
     stand_in = {**rest, "sha256": _ANY_SHA256, "bytes": 1}
     source = code.get("source")
@@ -91,7 +91,10 @@ def _check_archive(path: Path, archive: bytes, program: object) -> list[Problem]
 
 
 def _pack(folder: Path) -> bytes:
-    """A folder as a tar.gz; the same files give the same bytes, so that a recipe that is set again is the same."""
+    """Return a folder as a tar.gz.
+
+    The same files give the same bytes, so that setting a recipe again changes nothing.
+    """
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0) as compressed,
@@ -104,7 +107,3 @@ def _pack(folder: Path) -> bytes:
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
     return packed.getvalue()
-
-
-def as_set(recipe: ModelRecipe, *, at: str, by: str) -> ModelRecipe:
-    return replace(recipe, updated_at=at, updated_by=by)

@@ -24,10 +24,10 @@ class Compute(ComputeFields):
     def __post_init__(self) -> None:
         raise_if_any(check_fields(self), "Compute")
 
-    def over(self, fallback: "Compute") -> "Compute":
+    def with_fallback(self, fallback: "Compute") -> "Compute":
         """Return these values, with the fallback's where a value is None.
 
-        >>> Compute("ml.c5.large").over(Compute("ml.m5.large", 2))  # doctest: +ELLIPSIS
+        >>> Compute("ml.c5.large").with_fallback(Compute("ml.m5.large", 2))  # doctest: +ELLIPSIS
         Compute(instance_type='ml.c5.large', instance_count=2, ...)
         """
         return Compute(

@@ -1,1 +1,1 @@
-"""Decides what a container of the image is for: scoring, or training."""
+"""Starts scoring or training, depending on the container's arguments."""

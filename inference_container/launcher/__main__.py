@@ -1,6 +1,7 @@
-"""The image's entry point: scoring as a processing job starts it, training as SageMaker does with `train`.
+"""The image's entry point: trains with the argument `train`, and scores without it.
 
-The same process goes on as the one or the other, so that process 1 is the one that must get SageMaker's SIGTERM.
+A processing job passes no argument, a training job `train`. Both run in this process, because
+SageMaker sends SIGTERM to process 1.
 """
 
 import runpy
@@ -10,13 +11,13 @@ import sys
 def main() -> None:
     match sys.argv[1:]:
         case ["train", *rest]:
-            room = "training"
+            package = "training"
         case ["serve", *_]:
             sys.exit("this image scores (no argument) and trains (`train`); it is no endpoint, so it cannot `serve`")
         case rest:
-            room = "scoring"
+            package = "scoring"
     sys.argv[1:] = rest
-    runpy.run_module(room, run_name="__main__", alter_sys=True)
+    runpy.run_module(package, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

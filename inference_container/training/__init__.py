@@ -1,1 +1,4 @@
-"""Trains one version of one model as a SageMaker training job: files in, model.tar.gz's content and a report out."""
+"""Trains one version of one model as a SageMaker training job.
+
+It reads files, and writes the content of model.tar.gz and a report.
+"""

@@ -1,4 +1,4 @@
-"""Training's entry point: `python -m training`, which the image's argument `train` leads to."""
+"""The entry point `python -m training`, which the image runs for the argument `train`."""
 
 import argparse
 import os
@@ -10,10 +10,11 @@ from training.job import run
 
 
 def main() -> int:
-    # Threads that wait must not spin: on cores that others use too, a round of boosting took five times as long, and
-    # six times the CPU. Read when a library with OpenMP is loaded, which is later.
+    # Waiting threads must not spin: on shared cores, spinning made a boosting round five times as
+    # long and used six times the CPU. Libraries read the variable when they load OpenMP, which is
+    # later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    parser = argparse.ArgumentParser(prog="training", description="Train the model of a training spec.")
+    parser = argparse.ArgumentParser(prog="training", description="Train the model that a training spec describes.")
     parser.add_argument("--cores", type=int, default=None, help="cores to use (default: all of the container)")
     arguments = parser.parse_args()
     if arguments.cores is not None and arguments.cores < 1:
@@ -25,5 +26,5 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # All is written: nothing is left that is worth the interpreter's time to take apart.
+    # All output is written, so skip the interpreter's slow shutdown.
     os._exit(code)

@@ -1,4 +1,8 @@
-"""SIGTERM in a training: a spot instance that is taken back, a stop or a time limit; SIGKILL follows in two minutes."""
+"""Handles SIGTERM during a training.
+
+SageMaker sends it when a spot instance is reclaimed, when the job is stopped, or at its time limit.
+SIGKILL follows two minutes later.
+"""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -11,20 +15,21 @@ EXIT_CODE = 128 + signal.SIGTERM
 
 
 class InterruptedTrainingError(TransientError):
-    """The service asked the training to end before it was done."""
+    """SageMaker asked the training to end before it was done."""
 
 
 class Interruption:
-    """Whether the end was asked for, and what is done about it at that moment.
+    """Whether a signal asked the training to end, and what happens then.
 
-    By default a flag goes up, and whoever trains calls `check` where it can stop: a signal handler that raises inside
-    of XGBoost's callbacks would be lost. `react` names something to do at once instead.
+    By default a signal only sets a flag, and trainers call `check` where they can stop. A handler
+    that raises inside of XGBoost's callbacks would be lost. `call_on_signal` registers a function
+    to call at once instead.
     """
 
     def __init__(self) -> None:
         self.signal_name = ""
         self.saved = ""
-        """What of the training is kept, for the message."""
+        """What the next attempt can use, as text for the message; empty if nothing."""
         self._reaction: Callable[[], object] | None = None
 
     @property
@@ -32,20 +37,20 @@ class Interruption:
         return bool(self.signal_name)
 
     def check(self) -> None:
-        """Raises InterruptedTrainingError when the end was asked for."""
+        """Raise InterruptedTrainingError if a signal has come."""
         if self.requested:
             raise self.error()
 
     def error(self) -> InterruptedTrainingError:
-        kept = self.saved or "nothing is kept, the next attempt begins anew"
+        kept = self.saved or "nothing is kept, the next attempt starts from the beginning"
         return InterruptedTrainingError(
             f"the container got {self.signal_name} before the training was done (a spot instance that was taken back, "
             f"a stop, or the time limit); {kept}"
         )
 
     @contextmanager
-    def react(self, reaction: Callable[[], object]) -> Iterator[None]:
-        """Call `reaction` in the main thread as soon as the signal comes, or now when it has come before."""
+    def call_on_signal(self, reaction: Callable[[], object]) -> Iterator[None]:
+        """Call `reaction` in the main thread when a signal comes, or at once if it already has."""
         self._reaction = reaction
         try:
             if self.requested:
@@ -56,7 +61,7 @@ class Interruption:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Listen for SIGTERM and SIGINT; once is enough, a second one changes nothing."""
+        """Handle SIGTERM and SIGINT; only the first signal counts."""
 
         def note(number: int, _: FrameType | None) -> None:
             if not self.requested:

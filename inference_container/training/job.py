@@ -1,4 +1,4 @@
-"""One training job, from its spec to the model folder: model and report on success, the failure file otherwise."""
+"""One training job: from its spec to model and report, or to the failure file."""
 
 import importlib
 import importlib.metadata
@@ -15,19 +15,19 @@ from contract.status import FailureKind
 from contract.training.training_spec import TrainingReport
 from scoring.errors import ModelError, ScoringError, log_error, one_line
 from scoring.outputs.atomic_files import publish
-from training.data.channel_files import find_sources
+from training.data.channel_files import find_objects
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
-from training.load_check import prove, record_of
-from training.read_spec import read_order
+from training.load_check import check_model, model_spec_of
+from training.read_spec import read_spec
 from training.reporting import log_event, write_failure
-from training.trainers.trainer import Assignment, Outcome
+from training.trainers.trainer import TrainingContext, TrainingResult
 
 _TRAINERS = {
     "xgboost": "training.trainers.xgboost_trainer",
     "sklearn": "training.trainers.sklearn_trainer",
     "script": "training.trainers.script_trainer",
 }
-"""Imported when the spec asks for one: the libraries take longer to start than a small training."""
+"""Trainer modules, imported on demand: loading them takes longer than a small training."""
 _DISTRIBUTIONS = {
     "sklearn": ("scikit-learn",),
     "xgboost": ("xgboost", "xgboost-cpu"),
@@ -41,7 +41,7 @@ _DISTRIBUTIONS = {
 
 
 def run(paths: TrainingPaths, cores: int) -> int:
-    """Train what the spec asks for. Returns the exit code; on failure the failure file says why."""
+    """Train as the spec says and return the exit code; on failure the failure file says why."""
     paths.failure.unlink(missing_ok=True)
     interruption = Interruption()
     try:
@@ -58,7 +58,7 @@ def run(paths: TrainingPaths, cores: int) -> int:
         log_error(error)
         _fail(paths, FailureKind.CONFIGURATION, "out of memory: choose an instance type with more memory")
         return 1
-    # The last stop for everything nobody foresaw: an exit without a text would tell an operator nothing.
+    # Unforeseen errors, too, must leave a reason for the operator.
     except Exception as error:
         log_error(error)
         _fail(paths, FailureKind.UNKNOWN, one_line(error))
@@ -70,29 +70,30 @@ def run(paths: TrainingPaths, cores: int) -> int:
 
 def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None:
     started = time.monotonic()
-    # First of all: what is left of a killed training must be packed neither with this one's model nor with its failure.
+    # First, so that SageMaker never packs files of a killed training, not even if this one fails.
     _empty(paths.model)
-    spec = read_order(paths)
+    spec = read_spec(paths)
     shutil.rmtree(paths.unfinished, ignore_errors=True)
-    job = Assignment(
+    job = TrainingContext(
         spec=spec,
-        record=record_of(spec),
-        train=find_sources(paths.train, spec.objects, "objects"),
-        validation=find_sources(paths.validation, spec.validation_objects, "validation_objects"),
+        record=model_spec_of(spec),
+        train=find_objects(paths.train, spec.objects, "objects"),
+        validation=find_objects(paths.validation, spec.validation_objects, "validation_objects"),
         paths=paths,
         cores=cores,
         interruption=interruption,
     )
-    train: Callable[[Assignment], Outcome] = importlib.import_module(_TRAINERS[spec.trainer]).train
+    train: Callable[[TrainingContext], TrainingResult] = importlib.import_module(_TRAINERS[spec.trainer]).train
     outcome = train(job)
-    columns = prove(job.record, job.model_path, outcome.sample)
+    columns = check_model(job.record, job.model_path, outcome.sample)
     report = _report(job, outcome, columns, time.monotonic() - started)
-    # A model without its report is no success, so the report comes last; a stop that came too late changes nothing.
+    # The report comes last, because a model counts only with its report. A signal after that has no
+    # effect.
     paths.unfinished.mkdir(parents=True, exist_ok=True)
-    beside = paths.unfinished / paths.report.name
-    beside.write_text(dumps(report), encoding="utf-8")
+    temporary = paths.unfinished / paths.report.name
+    temporary.write_text(dumps(report), encoding="utf-8")
     interruption.check()
-    publish(beside, paths.report)
+    publish(temporary, paths.report)
     log_event(
         "training_ended",
         model=spec.model_id,
@@ -103,7 +104,7 @@ def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None
     )
 
 
-def _report(job: Assignment, outcome: Outcome, columns: tuple[str, ...], seconds: float) -> TrainingReport:
+def _report(job: TrainingContext, outcome: TrainingResult, columns: tuple[str, ...], seconds: float) -> TrainingReport:
     spec = job.spec
     rows = (outcome.rows_trained, outcome.rows_held_out)
     framework = FRAMEWORK_OF_FORMAT[spec.format]
@@ -141,7 +142,7 @@ def _report(job: Assignment, outcome: Outcome, columns: tuple[str, ...], seconds
 
 
 def installed_version(framework: str) -> str:
-    """The version of a framework's library in this image; empty when it has none by a known name."""
+    """Return the version of a framework's library in this image; empty if none is installed."""
     for name in _DISTRIBUTIONS.get(framework, (framework,)):
         try:
             return importlib.metadata.version(name)
@@ -151,7 +152,7 @@ def installed_version(framework: str) -> str:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a model file, or of all files of a model that is a folder."""
+    """Return the size of a model file, or of all files of a model folder, in bytes."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size

@@ -1,4 +1,4 @@
-"""The proof of a trained model: it is loaded as scoring will load it, before anybody may register it."""
+"""Checks that scoring can load a trained model and predict with it, before it is registered."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from scoring.errors import ModelError, ScoringError, one_line
 from scoring.models import load_model
 
 
-def record_of(spec: TrainingSpec) -> ModelSpec:
-    """The record that the version will have, but for its artifact, which is not packed yet."""
+def model_spec_of(spec: TrainingSpec) -> ModelSpec:
+    """Return the model's spec as scoring will get it, with a placeholder for the artifact."""
     return ModelSpec(
         model_id=spec.model_id,
         version=spec.version,
@@ -29,10 +29,11 @@ def record_of(spec: TrainingSpec) -> ModelSpec:
     )
 
 
-def prove(record: ModelSpec, path: Path, sample: FeatureBatch | None) -> tuple[str, ...]:
-    """Load a model file with scoring's loader, predict a sample, and return the names of the prediction columns.
+def check_model(record: ModelSpec, path: Path, sample: FeatureBatch | None) -> tuple[str, ...]:
+    """Load a model file with scoring's loader, predict a sample, and return the prediction columns.
 
-    Raises ModelError or ConfigurationError with what scoring would say.
+    Raises:
+        ModelError, ConfigurationError: with the message that scoring would give.
     """
     model = load_model(record, path)
     fields: tuple[pa.Field, ...] = model.outputs

@@ -1,4 +1,4 @@
-"""What this job was ordered to do: the spec, with the request's hyperparameters over it."""
+"""Reads the training spec, with the hyperparameters of the job's request applied."""
 
 import dataclasses
 import json
@@ -11,10 +11,10 @@ from contract.training.training_spec import TrainingSpec
 from scoring.errors import ConfigurationError, one_line
 
 
-def read_order(paths: TrainingPaths) -> TrainingSpec:
-    """The spec of the channel `spec`; hyperparameters of the request go before its own.
+def read_spec(paths: TrainingPaths) -> TrainingSpec:
+    """Read the spec from the channel `spec`. Hyperparameters of the job's request override its own.
 
-    Raises ConfigurationError with every problem there is.
+    Raises ConfigurationError with every problem found.
     """
     try:
         spec = loads(TrainingSpec, paths.spec.read_bytes(), subject="training.json")
@@ -41,7 +41,10 @@ def _hyperparameters(paths: TrainingPaths) -> dict[str, str]:
 
 
 def _refuse_several_hosts(paths: TrainingPaths, spec: TrainingSpec) -> None:
-    """A script may use as many instances as it likes; our trainers would each train the same model, or a part of it."""
+    """Refuse several instances, except for scripts.
+
+    Each instance of the other trainers would train the same model, or a model of part of the data.
+    """
     config = _read_json(paths.resource_config, {})
     hosts = config.get("hosts") if isinstance(config, dict) else None
     if not isinstance(hosts or [], list):

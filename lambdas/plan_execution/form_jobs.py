@@ -95,7 +95,7 @@ def form_jobs(
         version, dataset, spec = assignment.version, assignment.dataset, assignment.version.spec
         if request.tolerated_quarantine_fraction is not None:
             spec = replace(spec, tolerated_quarantine_fraction=request.tolerated_quarantine_fraction)
-        compute = requested.over(version.compute).over(stage_default)
+        compute = requested.with_fallback(version.compute).with_fallback(stage_default)
         reading = input_of(spec)
         shared = _SharedBy(
             dataset=dataset,
@@ -160,7 +160,7 @@ def _has_text(objects: Iterable[PinnedObject]) -> bool:
 def _limit_instances(compute: Compute, object_count: int) -> Compute:
     # Objects are not split between instances, so an instance beyond their number would idle and
     # cost.
-    return Compute(instance_count=min(compute.instance_count or 1, object_count)).over(compute)
+    return Compute(instance_count=min(compute.instance_count or 1, object_count)).with_fallback(compute)
 
 
 def _job_id(models: Sequence[ModelSpec]) -> str:

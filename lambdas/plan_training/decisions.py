@@ -74,7 +74,7 @@ def form_trainings(
         training = objects[recipe.training_dataset]
         validation = objects[recipe.validation_dataset] if recipe.validation_dataset else ()
         spec = recipe.training_spec(record.execution_id, recipe.model_id, version, training, validation)
-        jobs.append(PlannedTraining(recipe, spec, recipe.compute.over(stage_default)))
+        jobs.append(PlannedTraining(recipe, spec, recipe.compute.with_fallback(stage_default)))
     return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
 
 

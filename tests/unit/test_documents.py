@@ -1,4 +1,4 @@
-"""The documents that users read name what the code has."""
+"""The documents match the code: fields, commands, links, folders and examples."""
 
 import dataclasses
 import re
@@ -27,7 +27,7 @@ from contract.workflow.scoring_request import ExecutionRequest
 from contract.workflow.training_request import TrainingRequest
 
 ROOT = Path(__file__).parents[2]
-_MADE = {"node_modules", "build", "cdk.out", "demo-output"}
+GENERATED_FOLDERS = {"node_modules", "build", "cdk.out", "demo-output"}
 
 
 def text_of(name: str) -> str:
@@ -95,21 +95,21 @@ def test_training_document_explains_every_state_of_a_version() -> None:
     ] == []
 
 
-def test_the_recipe_that_is_shown_is_one(tmp_path: Path) -> None:
+def test_the_recipe_shown_is_valid(tmp_path: Path) -> None:
     shown = text_of("docs/learn/train-models.md").split("```json\n")[1].split("```")[0]
     (tmp_path / "recipe.json").write_text(shown)
     assert read_recipe("churn", tmp_path / "recipe.json").recipe.promotion == Promotion(floor=0.7)
 
 
-def test_the_recipe_of_a_network_that_is_shown_is_one(tmp_path: Path) -> None:
-    """That its script trains and scores is what tests/frameworks shows."""
+def test_the_recipe_shown_for_a_network_is_valid(tmp_path: Path) -> None:
+    """tests/frameworks trains and scores with its script."""
     shown = text_of("docs/learn/training-script.md").split("```json\n")[1].split("```")[0]
     (tmp_path / "recipe.json").write_text(shown)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "train.py").touch()
     recipe = read_recipe("late", tmp_path / "recipe.json").recipe
     assert recipe.saved_as == "model.pt2"
-    assert not any(feature.nullable for feature in recipe.features), "networks make numbers of nulls"
+    assert not any(feature.nullable for feature in recipe.features), "a network turns nulls into numbers"
 
 
 MARKDOWN = sorted(
@@ -136,11 +136,33 @@ def anchors_of(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize(
+    "folder",
+    ["contract", "infra", "lambdas", "cli", "embedded", "inference_container/scoring", "inference_container/training"],
+)
+def test_architecture_document_lists_every_room(folder: str) -> None:
+    table = text_of("docs/architecture.md").split("## Rooms")[1].split("\n## ")[0]
+    rooms = sorted(path.parent.name for path in (ROOT / folder).glob("*/__init__.py"))
+    assert [room for room in rooms if f"`{room}/`" not in table] == []
+
+
 def test_code_refers_to_documents_that_exist() -> None:
     folders = ("app.py", "cdk.json", "Makefile", "cli", "contract", "embedded", "examples", "infra", "lambdas")
     files = [path for name in (*folders, "inference_container", "tests") for path in code_files(ROOT / name)]
     named = {match for path in files for match in re.findall(r"\bdocs/[\w/-]+\.(?:md|json)\b", path.read_text())}
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def test_tests_named_in_documents_exist() -> None:
+    pattern = r"pytest (?:--\S+ )*(tests/\S+\.py)(?: -k (\w+))?"
+    named = [match for document in MARKDOWN for match in re.findall(pattern, text_of(document))]
+    assert len(named) >= 2
+    assert [(path, word) for path, word in named if not re.search(rf"def test_\w*{word}", text_of(path))] == []
+
+
+def test_files_listed_in_contributing_exist() -> None:
+    listed = re.findall(r"`([\w./-]+/[\w.*-]*)`", text_of("CONTRIBUTING.md"))
+    assert [path for path in listed if not any(ROOT.glob(path.rstrip("/")))] == []
 
 
 def code_files(path: Path) -> list[Path]:
@@ -149,7 +171,7 @@ def code_files(path: Path) -> list[Path]:
     return [file for suffix in ("*.py", "Dockerfile*") for file in path.rglob(suffix)]
 
 
-def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
+def test_readme_shows_the_two_commands_of_the_makefile() -> None:
     for command in ("make demo", "make test"):
         assert f"```\n{command}\n```" in text_of("README.md")
         assert re.search(rf"^{command.removeprefix('make ')}:", text_of("Makefile"), re.MULTILINE)
@@ -158,7 +180,7 @@ def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
 def test_architecture_document_lists_every_folder() -> None:
     table = text_of("docs/architecture.md").split("## Folders")[1].split("\n## ")[0]
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("**/*.py"))}
-    ours = {name for name in folders if not name.startswith(".") and name not in _MADE}
+    ours = {name for name in folders if not name.startswith(".") and name not in GENERATED_FOLDERS}
     assert sorted(name for name in ours if f"`{name}/`" not in table) == []
 
 
@@ -176,7 +198,7 @@ def test_architecture_document_lists_every_folder() -> None:
         "docs/learn/train-models.md",
     ],
 )
-def test_commands_that_documents_show_exist(document: str) -> None:
+def test_commands_shown_in_documents_exist(document: str) -> None:
     known = subcommands(fleetscore)
     shown = re.findall(r"(?:^|[`(])fleetscore ([a-z]+)(?: ([a-z]+))?", text_of(document), re.MULTILINE)
     assert [words for words in shown if words[0] not in known] == []
@@ -193,7 +215,7 @@ def subcommands(command: click.Command) -> dict[str, click.Command]:
     return {name: subcommand for name, subcommand in found.items() if subcommand is not None}
 
 
-def test_the_first_model_can_be_typed_as_it_stands(tmp_path: Path) -> None:
+def test_the_first_model_can_be_typed_as_shown(tmp_path: Path) -> None:
     text = text_of("docs/learn/first-model.md")
     script = textwrap.dedent(text.split("```python\n")[1].split("```")[0])
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)

@@ -85,14 +85,12 @@ def plan_columns(
 def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls: int) -> list[str]:
     if feature.name not in types:
         near = next((name for name in types if name.lower() == feature.name.lower()), None)
-        hint = f" (it has {near!r}: names must be equal in case too)" if near else ""
+        hint = f" (it has {near!r}: names are case-sensitive)" if near else ""
         return [f"feature column {feature.name!r} of type {feature.type} is missing{hint}"]
     found = types[feature.name]
     if not casts_without_loss(found, feature.type):
-        found_and_expected = f"is of type {found}, the record says {feature.type}, and not all values of the one fit in"
-        return [
-            f"feature column {feature.name!r} {found_and_expected} the other: convert the column or correct the record"
-        ]
+        mismatch = f"is of type {found}, the record says {feature.type}, which cannot hold all its values"
+        return [f"feature column {feature.name!r} {mismatch}: convert the column or correct the record"]
     if not feature.nullable and (nulls or pa.types.is_null(found)):
         count = f"{nulls:,} nulls" if nulls else "nothing but nulls"
         return [f"feature column {feature.name!r} has {count}, the record says that it has none (nullable: false)"]

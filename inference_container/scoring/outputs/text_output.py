@@ -63,7 +63,7 @@ class CsvWriter(TextWriter):
         unsupported = [f"{field.name!r} ({field.type})" for field in schema if not _is_flat(field.type)]
         if unsupported:
             raise ConfigurationError(
-                f"model {spec.model_id!r}: output_format 'csv' has no form for the columns {', '.join(unsupported)}: "
+                f"model {spec.model_id!r}: output_format 'csv' cannot represent the columns {', '.join(unsupported)}: "
                 "set output_format to 'parquet' or 'jsonl', or columns to 'keys', in the model's record"
             )
         super().__init__(path, schema)

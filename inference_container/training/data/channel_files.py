@@ -1,4 +1,4 @@
-"""The files of a data channel, held against the objects that the plan pinned."""
+"""The files of a data channel, compared with the objects that the plan pinned."""
 
 import os
 from dataclasses import dataclass
@@ -9,21 +9,25 @@ from scoring.errors import ConfigurationError, DataError
 from training.reporting import log_event
 
 _SHOWN = 5
+"""Problems listed in a message."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """One object of the training data on this instance's disk."""
+class LocalObject:
+    """One object of the training data, as a file on this instance."""
 
     key: str
     path: Path
     size: int
 
 
-def find_sources(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> tuple[Source, ...]:
-    """Every pinned object of a channel, by key. Files that are none are only mentioned in the log.
+def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> tuple[LocalObject, ...]:
+    """Return the pinned objects of a channel, sorted by key. Other files are logged and ignored.
 
-    Raises DataError when one is missing or has changed: a model of a part of the data would pass for one of all of it.
+    Raises:
+        ConfigurationError: when the channel has files but the spec names no objects.
+        DataError: when an object is missing or has another size. A model of part of the data would
+            look like a model of all of it.
     """
     channel = folder.name
     files = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
@@ -42,7 +46,7 @@ def find_sources(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> 
         size = path.stat().st_size
         if size != item.size:
             problems.append(f"object {item.key!r} has {size:,} bytes, the plan pinned {item.size:,}")
-        sources.append(Source(item.key, path, size))
+        sources.append(LocalObject(item.key, path, size))
     for key in files:
         log_event("file_ignored", channel=channel, file=key, reason="it is not in the training spec")
     if problems:

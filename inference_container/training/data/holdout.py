@@ -1,4 +1,7 @@
-"""Which rows are held out of training: decided by each row's place alone, so never by batches, threads or order."""
+"""Chooses the rows that are held out of training, by their position only.
+
+So the choice never depends on batch sizes, threads or reading order.
+"""
 
 import hashlib
 from typing import Any
@@ -12,14 +15,17 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 def held_out(seed: int, key: str, first_row: int, rows: int, fraction: float) -> npt.NDArray[np.bool_]:
-    """A mask of the rows `first_row`… of the object `key`; on average `fraction` of them are held out."""
+    """Return a mask of an object's rows `first_row` to `first_row + rows - 1`, True if held out.
+
+    On average `fraction` of the rows are held out.
+    """
     digest = hashlib.blake2b(f"{seed}\n{key}".encode(), digest_size=8).digest()
     start = np.uint64(int.from_bytes(digest, "little"))
-    # SplitMix64: each row's number is as good as random, and can be had without those before it.
+    # SplitMix64 gives each row a pseudo-random number without computing those of earlier rows.
     values: npt.NDArray[Any] = np.arange(first_row + 1, first_row + rows + 1, dtype=np.uint64) * _STEP + start
     values = (values ^ (values >> np.uint64(30))) * _FIRST
     values = (values ^ (values >> np.uint64(27))) * _SECOND
     values ^= values >> np.uint64(31)
-    # In 53 bits a float compares without loss.
+    # 53 bits, which a float holds exactly.
     mask: npt.NDArray[np.bool_] = (values >> np.uint64(11)).astype(np.float64) < fraction * 2.0**53
     return mask

@@ -1,4 +1,4 @@
-"""The label column: its values in one kind over all objects, and what they say about the training before it starts."""
+"""The label column: its values, converted to one kind for all objects, and a summary of them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,24 +14,32 @@ from scoring.errors import DataError, one_line
 
 MAX_CLASSES = 1_000
 _SHOWN = 8
+"""Classes listed in a message."""
 
 
 def label_kind(task: Task, kind: pa.DataType) -> str | None:
-    """`number`, `whole`, `bool` or `text`: in what the labels of such a column are trained on; None: it cannot be."""
+    """Return the kind in which a label column is trained: `number`, `whole`, `bool` or `text`.
+
+    None means that the column cannot be the label of the task.
+    """
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if task == "regression":
         numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
         return "number" if numeric or pa.types.is_boolean(kind) else None
     if pa.types.is_boolean(kind):
         return "bool"
-    # Whole numbers with nulls among them often come as floating point; with a fraction they are refused as met.
+    # Whole numbers with nulls are often stored as floats. label_values refuses those with a
+    # fraction.
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return "whole"
     return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
 
 
 def label_values(key: str, name: str, kind: str, column: pa.Array, first_row: int) -> npt.NDArray[Any]:
-    """A batch's labels as NumPy values. Raises DataError for a null, a NaN, an infinity, or what is no class."""
+    """Convert a batch's labels to NumPy values.
+
+    Raises DataError for a null, a NaN, an infinity, or a value that is not of the kind.
+    """
     if column.null_count:
         row = first_row + column.is_null().to_pylist().index(True)
         raise DataError(
@@ -46,38 +54,41 @@ def label_values(key: str, name: str, kind: str, column: pa.Array, first_row: in
         if kind == "bool":
             return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.bool_)
         target = pa.float64() if kind == "number" else pa.int64()
-        # A boolean goes to a number only over an integer.
+        # Arrow casts a boolean to a number only by way of an integer.
         column = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
         values: npt.NDArray[Any] = column.cast(target).to_numpy(zero_copy_only=False)
     except pa.ArrowException as error:
         raise DataError(
             f"object {key!r}: label column {name!r} of type {column.type} has a value that is no "
             f"{'number' if kind == 'number' else 'class (a whole number)'}, in rows {first_row:,} to "
-            f"{first_row + len(column) - 1:,} ({one_line(error)}): mend the labels, or the task in the recipe"
+            f"{first_row + len(column) - 1:,} ({one_line(error)}): fix the labels, or the task in the recipe"
         ) from error
     if kind == "number" and not np.isfinite(values).all():
         row = first_row + int(np.flatnonzero(~np.isfinite(values))[0])
         raise DataError(
-            f"object {key!r}: label column {name!r} is not finite (NaN or infinite) in row {row:,}: mend the labels"
+            f"object {key!r}: label column {name!r} is not finite (NaN or infinite) in row {row:,}: fix the labels"
         )
     return values
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What one pass over the labels tells. `classes` are the training rows' own, sorted; empty for a regression."""
+class LabelSummary:
+    """Facts about the labels, from one pass over them."""
 
     rows_trained: int
     rows_held_out: int
     classes: tuple[Any, ...]
+    """Classes of the rows to train on, sorted; empty for a regression."""
     smallest: float
-    """Of all labels of a regression."""
+    """Smallest label of a regression; infinity for other tasks."""
 
 
-def survey(spec: TrainingSpec, parts: Iterable[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]) -> Survey:
-    """Read all labels with their held-out masks, and refuse what cannot be trained on.
+def summarize_labels(
+    spec: TrainingSpec, parts: Iterable[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]
+) -> LabelSummary:
+    """Read all labels with their held-out masks.
 
-    Raises DataError.
+    Raises DataError when the labels cannot be trained on.
     """
     trained: Counter[Any] = Counter()
     held: Counter[Any] = Counter()
@@ -96,12 +107,12 @@ def survey(spec: TrainingSpec, parts: Iterable[tuple[npt.NDArray[Any], npt.NDArr
                 f"label column {spec.label!r} has more than {MAX_CLASSES:,} classes: check label, and whether the task "
                 "is 'regression'"
             )
-    found = Survey(rows - held_rows, held_rows, tuple(sorted(trained)), smallest)
+    found = LabelSummary(rows - held_rows, held_rows, tuple(sorted(trained)), smallest)
     _refuse(spec, found, set(held))
     return found
 
 
-def _refuse(spec: TrainingSpec, found: Survey, held: set[Any]) -> None:
+def _refuse(spec: TrainingSpec, found: LabelSummary, held: set[Any]) -> None:
     if not found.rows_trained:
         raise DataError(f"there is no row to train on: the {len(spec.objects)} objects of the training have none")
     if (spec.holdout_fraction or spec.validation_objects) and not found.rows_held_out:
@@ -118,7 +129,7 @@ def _refuse(spec: TrainingSpec, found: Survey, held: set[Any]) -> None:
     if spec.task == "binary" and len(found.classes) > 2:
         raise DataError(
             f"{column} has {len(found.classes):,} classes ({shown}), task 'binary' takes two: use 'multiclass', or "
-            "mend the labels"
+            "fix the labels"
         )
     unknown = sorted(held - set(found.classes))
     if unknown:

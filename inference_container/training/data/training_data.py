@@ -1,6 +1,7 @@
-"""The training data as batches: Parquet objects read row group by row group, features and labels in declared types.
+"""The training data in batches, with features and labels in their declared types.
 
-Nothing here holds more than one batch; a trainer that wants more keeps it itself. Each call reads anew.
+At most one batch is in memory; a trainer that needs more must keep it. Each iteration reads the
+objects again.
 """
 
 from collections.abc import Iterator
@@ -16,15 +17,17 @@ from contract.training.training_spec import TrainingSpec
 from scoring.columns.column_plan import plan_columns
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
-from training.data.channel_files import Source
+from training.data.channel_files import LocalObject
 from training.data.holdout import held_out
-from training.data.labels import Survey, label_kind, label_values, survey
-from training.data.object_rows import feature_array, open_source, rows_of
+from training.data.labels import LabelSummary, label_kind, label_values, summarize_labels
+from training.data.object_rows import feature_array, open_object, rows_of
 
 _BATCH_BYTES = 16 << 20
-"""Of a batch's features as 32-bit floats; so a batch is as small for a thousand columns as for ten."""
+"""Target size of a batch's features as 32-bit floats, in bytes, whatever the number of columns."""
 _MOST_ROWS = 65_536
+"""Largest batch, in rows."""
 _SHOWN = 5
+"""Problems listed in a message."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +41,18 @@ class Batch:
     held_out: npt.NDArray[np.bool_]
 
 
-class Dataset:
-    """The rows to train on and those to measure with, told apart row by row.
+class TrainingData:
+    """The rows to train on and the held-out rows to measure with.
 
-    With validation objects, theirs are the held-out rows, and nothing is held out of the others.
+    With validation objects, their rows are the held-out ones, and no other row is held out.
     """
 
     def __init__(
         self,
         spec: TrainingSpec,
         record: ModelSpec,
-        train: tuple[Source, ...],
-        validation: tuple[Source, ...],
+        train: tuple[LocalObject, ...],
+        validation: tuple[LocalObject, ...],
         *,
         threads: int,
     ) -> None:
@@ -59,17 +62,20 @@ class Dataset:
         self.batch_rows = max(1_024, min(_MOST_ROWS, _BATCH_BYTES // (4 * len(spec.features))))
         self.label_kind = self._check_columns(record)
 
-    def survey(self) -> Survey:
-        """One pass over the label column alone. Raises DataError for labels that cannot be trained on."""
-        return survey(self._spec, self._labels())
+    def summarize_labels(self) -> LabelSummary:
+        """Read only the label column and summarize it.
+
+        Raises DataError when the labels cannot be trained on.
+        """
+        return summarize_labels(self._spec, self._labels())
 
     def batches(self) -> Iterator[Batch]:
-        """All rows, in the order of keys, those of the validation objects last."""
+        """Yield all rows in order of keys, validation objects last."""
         spec = self._spec
         columns = frozenset({spec.label, *(feature.name for feature in spec.features)})
         names = tuple(feature.name for feature in spec.features)
         for source, validation in self._sources:
-            with open_source(source) as opened:
+            with open_object(source) as opened:
                 for first_row, raw in rows_of(opened, self.batch_rows, columns, use_threads=self._threads):
                     arrays = tuple(
                         feature_array(source.key, feature, _column(raw, feature.name), first_row)
@@ -84,24 +90,24 @@ class Dataset:
         spec = self._spec
         columns = frozenset({spec.label})
         for source, validation in self._sources:
-            with open_source(source) as opened:
+            with open_object(source) as opened:
                 for first_row, raw in rows_of(opened, _MOST_ROWS, columns, use_threads=self._threads):
                     column = _column(raw, spec.label)
                     values = label_values(source.key, spec.label, self.label_kind, column, first_row)
                     yield values, self._mask(source, first_row, raw.num_rows, validation=validation)
 
-    def _mask(self, source: Source, first_row: int, rows: int, *, validation: bool) -> npt.NDArray[np.bool_]:
+    def _mask(self, source: LocalObject, first_row: int, rows: int, *, validation: bool) -> npt.NDArray[np.bool_]:
         if validation or self._spec.validation_objects:
             return np.full(rows, validation)
         return held_out(self._spec.seed, source.key, first_row, rows, self._spec.holdout_fraction)
 
     def _check_columns(self, record: ModelSpec) -> str:
-        """Hold every object's schema against the spec before a row is read; the labels' kind."""
+        """Compare each object's schema with the spec, before any row is read. Return the label kind."""
         spec = self._spec
         problems: list[str] = []
         kinds: dict[str, str] = {}
         for source, _ in self._sources:
-            with open_source(source) as opened:
+            with open_object(source) as opened:
                 try:
                     plan_columns(source.key, record, (), opened.schema, {})
                 except ScoringError as error:

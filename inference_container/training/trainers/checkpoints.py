@@ -1,7 +1,7 @@
-"""Checkpoints of a training in rounds: one file each, whole or not there, and proven before it is used.
+"""Checkpoints of a training in rounds: one file each, written atomically and verified before use.
 
-SageMaker copies the folder to S3 while the training runs and back before it goes on, so a file may be cut off: the
-header has the digest of what follows.
+SageMaker copies the folder to S3 during the training, and back before the training resumes. A file
+may be cut off on the way, so its header has the SHA-256 digest of the rest.
 """
 
 import hashlib
@@ -16,12 +16,13 @@ from training.reporting import log_event
 
 _SUFFIX = ".checkpoint"
 _KEPT = 2
-_NO_PART_OF_THE_MODEL = frozenset({"execution_id", "job_id", "version", "output_columns", "key_columns"})
+"""Checkpoints that are kept."""
+_IRRELEVANT_FIELDS = frozenset({"execution_id", "job_id", "version", "output_columns", "key_columns"})
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model after some rounds, with the held-out metric of each."""
+    """A model after `rounds` rounds, with the held-out metric of each round."""
 
     history: tuple[float, ...]
     model: bytes
@@ -29,24 +30,27 @@ class Checkpoint:
 
 
 def fingerprint(spec: TrainingSpec, *facts: object) -> str:
-    """Equal only for trainings that give the same model: another attempt of a job may go on from its checkpoints."""
-    body = {name: value for name, value in to_json(spec).items() if name not in _NO_PART_OF_THE_MODEL}
+    """Return a digest that is equal only for trainings that give the same model.
+
+    An attempt resumes only from checkpoints with its own fingerprint.
+    """
+    body = {name: value for name, value in to_json(spec).items() if name not in _IRRELEVANT_FIELDS}
     text = json.dumps([body, [str(fact) for fact in facts]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class CheckpointFolder:
-    """The checkpoints of one training; those of another one are left alone."""
+    """The checkpoints of one training; those of other trainings are never touched."""
 
     def __init__(self, folder: Path, unfinished: Path, identity: str) -> None:
         self._folder = folder
         self._unfinished = unfinished
         self._identity = identity
-        # In the name too: what another training left must not take the place of ours when old ones are removed.
+        # Part of the name, so that removing old checkpoints never counts those of another training.
         self._ending = f"-{identity[:12]}{_SUFFIX}"
 
     def newest(self) -> Checkpoint | None:
-        """The latest whole checkpoint of this very training."""
+        """Return the latest complete checkpoint of this training; None if there is none."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             if not path.name.endswith(self._ending):
                 reason = "it is of another training: other data, settings, threads or XGBoost"
@@ -59,7 +63,7 @@ class CheckpointFolder:
         return None
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint; afterwards the older ones are removed but for one."""
+        """Write a checkpoint, then remove all older ones except the latest."""
         header = {
             "fingerprint": self._identity,
             "rounds": checkpoint.rounds,
@@ -68,18 +72,18 @@ class CheckpointFolder:
         }
         self._unfinished.mkdir(parents=True, exist_ok=True)
         name = f"round-{checkpoint.rounds:06d}{self._ending}"
-        beside = self._unfinished / name
-        beside.write_bytes(json.dumps(header).encode() + b"\n" + checkpoint.model)
-        publish(beside, self._folder / name)
+        temporary = self._unfinished / name
+        temporary.write_bytes(json.dumps(header).encode() + b"\n" + checkpoint.model)
+        publish(temporary, self._folder / name)
         for old in self._own()[_KEPT:]:
             old.unlink(missing_ok=True)
 
     def _own(self) -> list[Path]:
-        """This training's files, the latest first."""
+        """Return this training's files, latest first."""
         return sorted(self._folder.glob(f"round-*{self._ending}"), reverse=True)
 
     def _read(self, path: Path) -> Checkpoint | str:
-        """A checkpoint, or why it cannot be used."""
+        """Return the checkpoint in a file, or the reason why it cannot be used."""
         head, _, model = path.read_bytes().partition(b"\n")
         try:
             header = json.loads(head)

@@ -1,4 +1,4 @@
-"""How much memory this container may use, so that a training says that it cannot fit instead of being killed."""
+"""Estimates the available memory, so that a training that cannot fit is refused instead of killed."""
 
 from pathlib import Path
 
@@ -6,11 +6,15 @@ from scoring.errors import ConfigurationError
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _USABLE = 0.85
-"""The rest is for the interpreter, libraries and batches."""
+"""Share of the memory that data may use; the rest is for interpreter, libraries and batches."""
 
 
 def memory_budget(root: Path = _CGROUP_ROOT, proc: Path = Path("/proc")) -> int:
-    """Bytes that are there for this process: free memory of the machine or of any control group above, if less."""
+    """Return the bytes available to this process.
+
+    It is the smallest of the machine's free memory and the free memory of every control group of
+    the process.
+    """
     limits = [_available(proc / "meminfo")]
     for line in _text(proc / "self" / "cgroup").splitlines():
         number, _, rest = line.partition(":")
@@ -26,13 +30,17 @@ def memory_budget(root: Path = _CGROUP_ROOT, proc: Path = Path("/proc")) -> int:
             folder = mount.joinpath(*parts[:count])
             limit, used = _text(folder / limit_name).strip(), _text(folder / used_name).strip()
             if limit.isdigit():
-                # What the group uses is in part page cache, which gives way; so half of it counts as free.
+                # Part of a group's usage is page cache, which can be dropped: half of it counts as
+                # free.
                 limits.append(int(limit) - (int(used) // 2 if used.isdigit() else 0))
     return max(0, min(limits))
 
 
 def refuse_if_too_large(needed: int, what: str, way_out: str, budget: int | None = None) -> None:
-    """Raises ConfigurationError when `needed` bytes are not there."""
+    """Raise ConfigurationError if `needed` bytes exceed the usable part of `budget`.
+
+    None as the budget means the memory that is available now.
+    """
     usable = int((memory_budget() if budget is None else budget) * _USABLE)
     if needed > usable:
         raise ConfigurationError(

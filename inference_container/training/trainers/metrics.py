@@ -1,6 +1,6 @@
-"""The metrics of the contract, for every trainer alike; NumPy alone, because scikit-learn's import takes seconds.
+"""The metrics of the contract, computed with NumPy, because importing scikit-learn takes seconds.
 
-Tests hold each against scikit-learn's.
+Tests compare each with scikit-learn's.
 """
 
 from typing import Any
@@ -15,13 +15,14 @@ Array = npt.NDArray[Any]
 
 
 def evaluate(task: Task, truth: Array, predicted: Array) -> dict[str, float]:
-    """Every metric of a task.
+    """Return every metric of a task.
 
-    For a regression both are values. For classes `truth` holds class numbers from 0, and `predicted` the probabilities,
-    rows by classes. Raises DataError for a metric that is no number.
+    For a regression `truth` and `predicted` are values. For classes `truth` has class numbers from
+    0, and `predicted` has probabilities of shape (rows, classes). Raises DataError if a metric is
+    not a finite number.
     """
     values = _regression(truth, predicted) if task == "regression" else _classes(task, truth, predicted)
-    # A metric that has no value, such as the AUC of one class, must not be compared with anything.
+    # A metric without a value, such as the AUC of one class, must never reach a promotion rule.
     wrong = [name for name in metrics_of(task) if not np.isfinite(values[name])]
     if wrong:
         raise DataError(
@@ -74,7 +75,7 @@ def _classes(task: Task, truth: Array, predicted: Array) -> dict[str, float]:
 
 
 def _auc(positive: Array, scores: Array) -> float:
-    """By ranks; equal scores share their mean rank."""
+    """Compute the AUC from ranks; equal scores share their mean rank."""
     positives = int(positive.sum())
     negatives = len(positive) - positives
     if not positives or not negatives:

@@ -1,6 +1,6 @@
-"""What SageMaker's framework containers give to a training script: arguments and `SM_…` variables.
+"""The arguments and `SM_…` variables that SageMaker's containers give to a training script.
 
-After sagemaker-training-toolkit, whose names scripts are written against.
+Names and values follow sagemaker-training-toolkit, for which such scripts are written.
 """
 
 import json
@@ -16,16 +16,17 @@ _SERVICE_PREFIX = "sagemaker_"
 
 
 def decoded(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Values as the SageMaker SDK wrote them: JSON where a text is JSON, else the text itself."""
+    """Decode hyperparameters as the SageMaker SDK encodes them: JSON where possible, else text."""
     return {name: _decode(text) for name, text in texts.items()}
 
 
-def of_the_user(values: Mapping[str, Any]) -> dict[str, Any]:
+def user_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyperparameters without those of SageMaker itself."""
     return {name: value for name, value in values.items() if not name.startswith(_SERVICE_PREFIX)}
 
 
 def arguments(values: Mapping[str, Any]) -> list[str]:
-    """`--name value` for each hyperparameter, `-n value` where the name is one letter."""
+    """Return `--name value` per hyperparameter, or `-n value` for names of one letter."""
     words = []
     for name, value in sorted(values.items()):
         words += [f"-{name}" if len(name) == 1 else f"--{name}", _text(value)]
@@ -35,9 +36,9 @@ def arguments(values: Mapping[str, Any]) -> list[str]:
 def variables(
     paths: TrainingPaths, program: str, code: Path, texts: Mapping[str, str], *, cores: int, gpus: int
 ) -> dict[str, str]:
-    """The environment of the script beside what the container has already."""
+    """Return the variables that are added to the container's environment for the script."""
     values = decoded(texts)
-    own = of_the_user(values)
+    own = user_hyperparameters(values)
     resources = _json(paths.resource_config)
     hosts = list(resources.get("hosts") or ["algo-1"])
     host = str(resources.get("current_host") or hosts[0])
@@ -93,7 +94,7 @@ def variables(
 
 
 def count_gpus(devices: Path = Path("/proc/driver/nvidia/gpus")) -> int:
-    """GPUs that the driver shows to this container."""
+    """Count the GPUs that the driver shows to this container."""
     return len(list(devices.iterdir())) if devices.is_dir() else 0
 
 

@@ -1,8 +1,9 @@
-"""The user's own training script, in the archive convention of SageMaker's framework containers.
+"""Runs the user's training script, packed as for SageMaker's framework containers.
 
-`sourcedir.tar.gz` lies in the channel `code`, the hyperparameter `sagemaker_program` names the script in it. The script
-saves the model into SM_MODEL_DIR, and may write its metrics beside it. It is the user's code with all that this
-container may do; it runs only because the spec says trainer `script`.
+The channel `code` has `sourcedir.tar.gz`, and the hyperparameter `sagemaker_program` names the
+script in it. The script saves the model into SM_MODEL_DIR and may write metrics there too. It is
+the user's code and has all permissions of this container; it runs only if the spec names the
+trainer `script`.
 """
 
 import contextlib
@@ -28,10 +29,10 @@ from training.trainers.script_environment import (
     arguments,
     count_gpus,
     decoded,
-    of_the_user,
+    user_hyperparameters,
     variables,
 )
-from training.trainers.trainer import Assignment, Outcome
+from training.trainers.trainer import TrainingContext, TrainingResult
 
 _LAST_LINES = 12
 _LINE_CHARACTERS = 400
@@ -41,15 +42,15 @@ _SHOWN_FILES = 8
 _KINDS = frozenset({"DATA", "MODEL", "CONFIGURATION", "TRANSIENT"})
 
 
-def train(job: Assignment) -> Outcome:
-    """Run the script to its end. Raises ScoringError with what it said last when it fails."""
+def train(job: TrainingContext) -> TrainingResult:
+    """Run the script to its end. Raises ScoringError with its last output if it fails."""
     code = job.paths.unfinished / "code"
     program = _unpack(job, code)
     job.paths.output_data.mkdir(parents=True, exist_ok=True)
     job.interruption.saved = "what the script wrote to the checkpoint folder is kept, the next attempt finds it there"
     job.interruption.check()
     ending, last = _run(job, code, program)
-    # Whatever it made after it was asked to end is not known to be whole.
+    # After a signal, the script's model may be incomplete.
     job.interruption.check()
     if ending:
         raise _failed(job, program, ending, last)
@@ -59,11 +60,11 @@ def train(job: Assignment) -> Outcome:
             f"the training script {program!r} ended well but left no {job.spec.model_file!r} in SM_MODEL_DIR, it left "
             f"{', '.join(map(repr, found[:_SHOWN_FILES])) or 'nothing'}: save the model there, or correct model_file"
         )
-    return Outcome(metrics=_metrics(job))
+    return TrainingResult(metrics=_metrics(job))
 
 
-def _unpack(job: Assignment, target: Path) -> str:
-    """Unpack the script's archive; the script's path in it."""
+def _unpack(job: TrainingContext, target: Path) -> str:
+    """Unpack the script's archive and return the path of the script in it."""
     values = decoded(job.spec.hyperparameters)
     program, submitted = values.get(PROGRAM), values.get(SUBMIT_DIRECTORY)
     if not isinstance(program, str) or not program.endswith(".py") or check_object_key(PROGRAM, program):
@@ -105,13 +106,16 @@ def _unpack(job: Assignment, target: Path) -> str:
     return program
 
 
-def _run(job: Assignment, code: Path, program: str) -> tuple[int, list[str]]:
-    """The script's exit code, negative for a signal, and its last lines on stderr, which also go to the log."""
-    values = of_the_user(decoded(job.spec.hyperparameters))
+def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, list[str]]:
+    """Run the script; return its exit code, negative for a signal, and its last lines on stderr.
+
+    All of its stderr goes to the log too.
+    """
+    values = user_hyperparameters(decoded(job.spec.hyperparameters))
     given = variables(job.paths, program, code, job.spec.hyperparameters, cores=job.cores, gpus=count_gpus())
     log_event("script_started", program=program, arguments=arguments(values))
     last: deque[str] = deque(maxlen=_LAST_LINES)
-    with subprocess.Popen(  # noqa: S603 - the user's script is what this trainer is for
+    with subprocess.Popen(  # noqa: S603 - running the user's script is the purpose
         [sys.executable, program, *arguments(values)],
         cwd=code,
         env={**os.environ, **given},
@@ -119,14 +123,14 @@ def _run(job: Assignment, code: Path, program: str) -> tuple[int, list[str]]:
         text=True,
         encoding="utf-8",
         errors="replace",
-        # A group of its own, so that a signal reaches what the script has started too.
+        # A new process group, so that a signal also reaches the processes that the script starts.
         start_new_session=True,
     ) as process:
-        # In a thread, because a process that the script left behind may keep its stderr open for ever.
+        # In a thread, because a process that the script leaves behind may keep stderr open forever.
         reader = threading.Thread(target=_pass_on, args=(process.stderr, last), daemon=True)
         reader.start()
         try:
-            with job.interruption.react(lambda: _signal(process.pid, signal.SIGTERM)):
+            with job.interruption.call_on_signal(lambda: _signal(process.pid, signal.SIGTERM)):
                 ending = process.wait()
         finally:
             _signal(process.pid, signal.SIGKILL)
@@ -147,7 +151,7 @@ def _signal(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _failed(job: Assignment, program: str, ending: int, last: list[str]) -> Exception:
+def _failed(job: TrainingContext, program: str, ending: int, last: list[str]) -> Exception:
     name = f"the training script {program!r}"
     if ending == -signal.SIGKILL:
         return TransientError(
@@ -162,12 +166,12 @@ def _failed(job: Assignment, program: str, ending: int, last: list[str]) -> Exce
     kind, separator, text = own.partition(":")
     if separator and kind in _KINDS:
         return error_of_kind(FailureKind(kind), f"{name} ended with {how}: {text.strip()}")
-    # The last line first: it names the error, and what SageMaker keeps of the text is short.
+    # Last line first: it names the error, and SageMaker keeps only the beginning of a long text.
     said = own or " <- ".join(reversed(last)) or "it wrote nothing to stderr, see the job's log"
     return ModelError(f"{name} ended with {how}: {said}")
 
 
-def _metrics(job: Assignment) -> dict[str, float]:
+def _metrics(job: TrainingContext) -> dict[str, float]:
     path = job.paths.script_metrics
     if not path.is_file():
         return {}

@@ -1,7 +1,7 @@
-"""What stands before an estimator in its pipeline: missing values, text columns and scaling, by what it needs.
+"""Creates estimators, and the preparation before them: missing values, text columns and scaling.
 
-Only scikit-learn's own classes: the artifact must load without any code of ours, and scoring may then run batches of it
-beside each other.
+Both use only scikit-learn's own classes. So the artifact loads without Fleetscore's code, and
+scoring may run its batches concurrently.
 """
 
 from typing import Any
@@ -25,9 +25,9 @@ from contract.training.hyperparameters import Value
 from contract.training.training_spec import TrainingSpec
 
 _MOST_CATEGORIES = 254
-"""Of a text column: the bins of histogram gradient boosting, less one for what is rare. Others are more generous
-with memory than with columns, so they get fewer."""
+"""Categories per text column of histogram gradient boosting: 255 bins, less one for rare texts."""
 _MOST_ONE_HOT = 100
+"""Largest number of one-hot columns per text column, each of which costs memory."""
 _CLASSES: dict[str, tuple[Any, Any]] = {
     "hist_gradient_boosting": (HistGradientBoostingClassifier, HistGradientBoostingRegressor),
     "random_forest": (RandomForestClassifier, RandomForestRegressor),
@@ -54,7 +54,7 @@ _SCORERS = {
 
 
 def make_preparation(spec: TrainingSpec) -> Any | None:
-    """The transformer before the estimator; None where it takes the columns as they are."""
+    """Return the transformer before the estimator; None if it takes the columns unchanged."""
     numbers = [feature.name for feature in spec.features if feature.type != "string"]
     texts = [feature.name for feature in spec.features if feature.type == "string"]
     linear = spec.estimator in _LINEAR
@@ -68,7 +68,7 @@ def make_preparation(spec: TrainingSpec) -> Any | None:
 
 
 def make_estimator(spec: TrainingSpec, values: dict[str, Value]) -> Any:
-    """The estimator with the spec's hyperparameters, seeded."""
+    """Return the estimator with its hyperparameters and seed."""
     name = str(spec.estimator)
     cls = _CLASSES[name][1 if spec.task == "regression" else 0]
     arguments: dict[str, Any] = dict(values)
@@ -85,18 +85,18 @@ def make_estimator(spec: TrainingSpec, values: dict[str, Value]) -> Any:
 
 
 def matrix_type(spec: TrainingSpec) -> type[np.floating[Any]]:
-    """What the estimator computes in: another type would be copied into it."""
+    """Return the type in which the estimator computes; it would copy a matrix of another type."""
     return np.float32 if spec.estimator in _TREES else np.float64
 
 
-def copies(spec: TrainingSpec) -> float:
-    """How many times the matrix of numbers is in memory at the peak of a fit, measured and rounded up."""
+def peak_copies(spec: TrainingSpec) -> float:
+    """Return how often the number matrix is in memory at the peak of a fit, measured."""
     return 6.0 if spec.estimator in _LINEAR else 3.5
 
 
 def _text_encoder(spec: TrainingSpec) -> Any:
     if spec.estimator == "hist_gradient_boosting":
-        # Missing and unknown texts both become NaN, which it takes as a category of its own.
+        # Missing and unknown texts become NaN, which this estimator treats as a separate category.
         return OrdinalEncoder(
             handle_unknown="use_encoded_value",
             unknown_value=np.nan,
@@ -113,6 +113,6 @@ def _text_encoder(spec: TrainingSpec) -> Any:
 
 
 def _categorical_mask(spec: TrainingSpec) -> list[bool] | None:
-    """Over the columns as the preparation gives them: numbers first."""
+    """Mark the text columns, which follow the numbers once prepared; None if there are none."""
     texts = sum(feature.type == "string" for feature in spec.features)
     return [False] * (len(spec.features) - texts) + [True] * texts if texts else None

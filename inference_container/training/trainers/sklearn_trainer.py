@@ -1,7 +1,8 @@
-"""scikit-learn on a table in memory: the needed columns alone, in the type that the estimator computes in.
+"""Trains scikit-learn estimators on a table in memory.
 
-The rows are counted first, so that the matrix is laid out once at its full size and filled batch by batch, and so that
-data which does not fit is refused before anything is read, instead of ending in a kill.
+The table has only the needed columns, in the type in which the estimator computes. The rows are
+counted first. So the matrix is allocated once and filled batch by batch, and data that does not fit
+is refused before the process is killed.
 """
 
 from typing import Any
@@ -19,26 +20,30 @@ from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ModelError, ScoringError, one_line
 from scoring.outputs.atomic_files import publish
-from training.data.labels import Survey
-from training.data.training_data import Dataset
+from training.data.labels import LabelSummary
+from training.data.training_data import TrainingData
 from training.interruption import Interruption
 from training.reporting import log_event
 from training.trainers.memory import refuse_if_too_large
 from training.trainers.metrics import evaluate
-from training.trainers.sklearn_preparation import copies, make_estimator, make_preparation, matrix_type
-from training.trainers.trainer import Assignment, Outcome, threads_for
+from training.trainers.sklearn_preparation import make_estimator, make_preparation, matrix_type, peak_copies
+from training.trainers.trainer import TrainingContext, TrainingResult, threads_for
 
 _TEXT_BYTES = 64
-"""Of one text with its bookkeeping in pandas and the encoder."""
+"""Memory per text value in pandas and the encoder, in bytes."""
 _PREDICTED_ROWS = 65_536
+"""Held-out rows per prediction call."""
 _SAMPLE_ROWS = 256
 
 
-def train(job: Assignment) -> Outcome:
-    """Train, save and measure. Raises ScoringError; a stop ends it at once, as scikit-learn has no checkpoints."""
+def train(job: TrainingContext) -> TrainingResult:
+    """Train, save and measure. Raises ScoringError.
+
+    A signal ends the training at once, because scikit-learn has no checkpoints.
+    """
     spec = job.spec
-    dataset = Dataset(spec, job.record, job.train, job.validation, threads=job.cores)
-    found = dataset.survey()
+    dataset = TrainingData(spec, job.record, job.train, job.validation, threads=job.cores)
+    found = dataset.summarize_labels()
     job.interruption.check()
     rows = found.rows_trained + found.rows_held_out
     refuse_if_too_large(
@@ -54,7 +59,7 @@ def train(job: Assignment) -> Outcome:
 
     threads = threads_for(found.rows_trained, len(spec.features), job.cores)
     with (
-        job.interruption.react(stop),
+        job.interruption.call_on_signal(stop),
         threadpool_limits(threads),
         joblib.parallel_config(backend="threading", n_jobs=threads),
     ):
@@ -62,7 +67,7 @@ def train(job: Assignment) -> Outcome:
         metrics = _measure(spec, model, table)
     job.interruption.check()
     _save(job, model)
-    return Outcome(
+    return TrainingResult(
         metrics=metrics,
         rows_trained=found.rows_trained,
         rows_held_out=found.rows_held_out,
@@ -71,24 +76,26 @@ def train(job: Assignment) -> Outcome:
     )
 
 
-def needed_bytes(spec: TrainingSpec, found: Survey) -> int:
-    """Memory at the peak of the training, trees not counted."""
+def needed_bytes(spec: TrainingSpec, found: LabelSummary) -> int:
+    """Return the peak memory of the training in bytes, without the trees."""
     rows = found.rows_trained + found.rows_held_out
     texts = sum(feature.type == "string" for feature in spec.features)
     numbers = len(spec.features) - texts
-    return int(rows * (numbers * np.dtype(matrix_type(spec)).itemsize * copies(spec) + texts * _TEXT_BYTES + 16))
+    return int(rows * (numbers * np.dtype(matrix_type(spec)).itemsize * peak_copies(spec) + texts * _TEXT_BYTES + 16))
 
 
 class _Table:
-    """All rows, those to train on and the held-out ones apart."""
+    """All rows in memory, by whether they are held out."""
 
-    def __init__(self, spec: TrainingSpec, dataset: Dataset, found: Survey, interruption: Interruption) -> None:
+    def __init__(
+        self, spec: TrainingSpec, dataset: TrainingData, found: LabelSummary, interruption: Interruption
+    ) -> None:
         self._spec = spec
         self._numbers = [feature.name for feature in spec.features if feature.type != "string"]
         self._texts = [feature.name for feature in spec.features if feature.type == "string"]
         sizes = {False: found.rows_trained, True: found.rows_held_out}
         kind = matrix_type(spec)
-        # Columns first, as pandas keeps them: a frame over the transposed block is no copy.
+        # Columns first, as pandas stores them, so a frame over the transposed block needs no copy.
         blocks = {held: np.empty((len(self._numbers), size), dtype=kind) for held, size in sizes.items()}
         texts: dict[tuple[bool, str], list[pa.Array]] = {(h, name): [] for h in sizes for name in self._texts}
         labels: dict[bool, list[npt.NDArray[Any]]] = {held: [] for held in sizes}
@@ -138,7 +145,7 @@ class _Table:
 
 
 def _fit(spec: TrainingSpec, table: _Table) -> tuple[Any, int | None]:
-    """A fitted estimator or pipeline, and the number of its best round from 0 when it grows in rounds."""
+    """Return the fitted estimator or pipeline, and its best round from 0 if it trains in rounds."""
     values, _ = parse_hyperparameters("sklearn", spec.estimator, spec.task, spec.hyperparameters)
     preparation, estimator = make_preparation(spec), make_estimator(spec, values)
     frame, labels = table.frames[False], table.labels[False]
@@ -146,7 +153,8 @@ def _fit(spec: TrainingSpec, table: _Table) -> tuple[Any, int | None]:
     if missing:
         raise DataError(f"the feature columns {missing} have nothing but nulls in the rows to train on: drop them")
     try:
-        # Fitted one after the other: a pipeline would not hand the held-out rows through its first step.
+        # Fitted separately, because a pipeline does not transform the held-out rows for its last
+        # step.
         ready = frame if preparation is None else preparation.fit_transform(frame)
         if spec.early_stopping_rounds is not None:
             held = table.frames[True]
@@ -177,11 +185,11 @@ def _measure(spec: TrainingSpec, model: Any, table: _Table) -> dict[str, float]:
     return evaluate(spec.task, truth, np.concatenate(parts))
 
 
-def _save(job: Assignment, model: Any) -> None:
+def _save(job: TrainingContext, model: Any) -> None:
     job.paths.unfinished.mkdir(parents=True, exist_ok=True)
-    beside = job.paths.unfinished / "model"
-    joblib.dump(model, beside)
-    publish(beside, job.model_path)
+    temporary = job.paths.unfinished / "model"
+    joblib.dump(model, temporary)
+    publish(temporary, job.model_path)
 
 
 def _array(features: FeatureBatch, name: str) -> pa.Array:

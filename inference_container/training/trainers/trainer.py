@@ -1,4 +1,4 @@
-"""What a trainer gets, and what it gives back."""
+"""What every trainer receives and returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,20 +8,21 @@ from contract.catalog.model_spec import ModelSpec
 from contract.layout import TrainingPaths
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
-from training.data.channel_files import Source
+from training.data.channel_files import LocalObject
 from training.interruption import Interruption
 
-_VALUES_A_THREAD = 1_000_000
+_VALUES_PER_THREAD = 1_000_000
+"""Feature values that keep one thread busy."""
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """One training: its spec, its data on disk, and the means."""
+class TrainingContext:
+    """One training: its spec, its data on disk, and the resources for it."""
 
     spec: TrainingSpec
     record: ModelSpec
-    train: tuple[Source, ...]
-    validation: tuple[Source, ...]
+    train: tuple[LocalObject, ...]
+    validation: tuple[LocalObject, ...]
     paths: TrainingPaths
     cores: int
     interruption: Interruption
@@ -32,8 +33,8 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A model that lies in the model folder, and what is known about it."""
+class TrainingResult:
+    """Facts about the model that a trainer saved in the model folder."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     rows_trained: int | None = None
@@ -41,9 +42,12 @@ class Outcome:
     best_iteration: int | None = None
     resumed_from: int | None = None
     sample: FeatureBatch | None = None
-    """Rows that the model must be able to predict."""
+    """Rows that the model must be able to predict; None means it is only loaded."""
 
 
 def threads_for(rows: int, features: int, cores: int) -> int:
-    """Threads that so much data keeps busy. Small trainings run beside many others, where idle threads only spin."""
-    return max(1, min(cores, rows * features // _VALUES_A_THREAD))
+    """Return how many threads the data keeps busy, at most `cores`.
+
+    Small trainings share a machine with many others, where idle threads would only spin.
+    """
+    return max(1, min(cores, rows * features // _VALUES_PER_THREAD))

@@ -1,11 +1,11 @@
-"""XGBoost over Parquet batches: the data is in memory once, as XGBoost's own bins, and never as a table.
+"""Trains XGBoost from Parquet batches; the data is in memory only once, as XGBoost's bins.
 
-What is held: the bins of all rows (about a byte a value, up to five where values are missing), a label, a gradient
-and a prediction a row, and one batch. Objects are decoded again for each of XGBoost's four passes. With
-`external_memory` the bins lie on disk too.
+Memory holds the bins of all rows (about one byte per value, up to five where values are missing),
+one label, gradient and prediction per row, and one batch. Objects are decoded again for each of
+XGBoost's four passes. With `external_memory` the bins are on disk.
 
-Each round depends on the model before it and on its number alone, so that a training which goes on from a checkpoint
-gives the model, byte for byte, of one that was never interrupted.
+Each round depends only on the model before it and on its number. So a training that resumes from a
+checkpoint gives, byte for byte, the model of an uninterrupted one.
 """
 
 import json
@@ -22,21 +22,22 @@ from scoring.columns.features import FeatureBatch
 from scoring.errors import DataError, ScoringError
 from scoring.models.trees.xgboost_library import xgboost
 from scoring.outputs.atomic_files import publish
-from training.data.labels import Survey
-from training.data.training_data import Batch, Dataset
+from training.data.labels import LabelSummary
+from training.data.training_data import Batch, TrainingData
 from training.interruption import Interruption
 from training.reporting import log_event
 from training.trainers.checkpoints import Checkpoint, CheckpointFolder, fingerprint
 from training.trainers.memory import refuse_if_too_large
 from training.trainers.metrics import evaluate
-from training.trainers.trainer import Assignment, Outcome, threads_for
+from training.trainers.trainer import TrainingContext, TrainingResult, threads_for
 
 DEFAULT_ROUNDS = 100
 DEFAULT_CHECKPOINT_ROUNDS = 10
-_FURTHER_APART = 10
-_OWN = frozenset({"num_boost_round", "checkpoint_rounds", "external_memory"})
+_CHECKPOINT_SPACING = 10
+"""Checkpoints are at least a tenth of the finished rounds apart."""
+_TRAINER_HYPERPARAMETERS = frozenset({"num_boost_round", "checkpoint_rounds", "external_memory"})
 _OBJECTIVE = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
-_FOLLOWED = {
+_EVAL_METRIC = {
     "auc": "auc",
     "average_precision": "aucpr",
     "accuracy": "error",
@@ -45,9 +46,10 @@ _FOLLOWED = {
     "r2": "rmse",
     "logloss": "logloss",
 }
-"""What XGBoost measures each round for a metric of the contract: itself, or what orders models in the same way."""
-_OF_SEVERAL_CLASSES = {"error": "merror", "logloss": "mlogloss"}
+"""XGBoost's metric per metric of the contract: the same, or one that orders models the same way."""
+_MULTICLASS_EVAL_METRIC = {"error": "merror", "logloss": "mlogloss"}
 _SMALLEST_LABEL = {
+    # objective: (limit, its words, whether the limit itself is allowed)
     "reg:gamma": (0.0, "above 0", False),
     "reg:tweedie": (0.0, "from 0", True),
     "count:poisson": (0.0, "from 0", True),
@@ -58,11 +60,14 @@ _SAMPLE_ROWS = 256
 _SEED_LIMIT = 2**31
 
 
-def train(job: Assignment) -> Outcome:
-    """Train, save and measure. Raises ScoringError, and InterruptedTrainingError after a checkpoint."""
+def train(job: TrainingContext) -> TrainingResult:
+    """Train, save and measure.
+
+    Raises ScoringError; after a signal InterruptedTrainingError, once a checkpoint is saved.
+    """
     spec = job.spec
-    dataset = Dataset(spec, job.record, job.train, job.validation, threads=job.cores)
-    found = dataset.survey()
+    dataset = TrainingData(spec, job.record, job.train, job.validation, threads=job.cores)
+    found = dataset.summarize_labels()
     job.interruption.check()
     values, _ = parse_hyperparameters("xgboost", None, spec.task, spec.hyperparameters)
     _refuse_labels(spec, found, values)
@@ -75,10 +80,10 @@ def train(job: Assignment) -> Outcome:
         booster, best = rounds.run()
         metrics = _measure(spec, booster, matrices.held_out) if matrices.held_out is not None else {}
     except xgboost.core.XGBoostError as error:
-        # Its text goes on with a stack trace of C++.
+        # A C++ stack trace follows the message.
         raise ScoringError(f"XGBoost failed: {str(error).partition('Stack trace')[0].strip()}") from error
     _save(job, booster)
-    return Outcome(
+    return TrainingResult(
         metrics=metrics,
         rows_trained=found.rows_trained,
         rows_held_out=found.rows_held_out,
@@ -88,8 +93,8 @@ def train(job: Assignment) -> Outcome:
     )
 
 
-def needed_bytes(spec: TrainingSpec, found: Survey, values: dict[str, Value]) -> int:
-    """Memory for the whole training, when values are missing: an upper bound."""
+def needed_bytes(spec: TrainingSpec, found: LabelSummary, values: dict[str, Value]) -> int:
+    """Return an upper bound of the training's memory in bytes, which missing values can reach."""
     rows = found.rows_trained + found.rows_held_out
     groups = max(1, len(found.classes)) if spec.task == "multiclass" else 1
     bins = 0 if values.get("external_memory") else rows * len(spec.features) * 5
@@ -97,10 +102,10 @@ def needed_bytes(spec: TrainingSpec, found: Survey, values: dict[str, Value]) ->
 
 
 class BatchIterator(xgboost.DataIter):  # type: ignore[misc]
-    """Hands XGBoost one batch after the other of the rows to train on, or of the held-out ones."""
+    """Passes batches to XGBoost: either the rows to train on, or the held-out ones."""
 
     def __init__(
-        self, dataset: Dataset, interruption: Interruption, *, held_out: bool, cache_prefix: str | None
+        self, dataset: TrainingData, interruption: Interruption, *, held_out: bool, cache_prefix: str | None
     ) -> None:
         self._dataset = dataset
         self._interruption = interruption
@@ -113,7 +118,7 @@ class BatchIterator(xgboost.DataIter):  # type: ignore[misc]
 
     def next(self, input_data: Any) -> bool:
         for batch in self._batches:
-            # Raised inside of XGBoost's callback, which passes exceptions on.
+            # XGBoost passes on exceptions from this callback.
             self._interruption.check()
             chosen = batch.held_out if self._held_out else ~batch.held_out
             if not chosen.any():
@@ -127,10 +132,10 @@ class BatchIterator(xgboost.DataIter):  # type: ignore[misc]
 
 
 class _Matrices:
-    """The binned data, built by streaming."""
+    """The binned data, built batch by batch."""
 
     def __init__(
-        self, job: Assignment, dataset: Dataset, found: Survey, values: dict[str, Value], threads: int
+        self, job: TrainingContext, dataset: TrainingData, found: LabelSummary, values: dict[str, Value], threads: int
     ) -> None:
         cls, folder = xgboost.QuantileDMatrix, None
         if values.get("external_memory"):
@@ -149,7 +154,8 @@ class _Matrices:
             return cls(iterator, max_bin=bins, nthread=threads, ref=reference)
 
         self.train = build("train", None)
-        # The same bins, so that a row falls to the same side of every split as with its true values.
+        # With the bins of the training rows, a row goes the same way at each split as with its raw
+        # values.
         self.held_out = build("held-out", self.train) if found.rows_held_out else None
 
     @property
@@ -158,10 +164,10 @@ class _Matrices:
 
 
 class _Rounds:
-    """The boosting rounds, from the newest checkpoint on."""
+    """The boosting rounds, resumed from the newest checkpoint."""
 
     def __init__(
-        self, job: Assignment, matrices: _Matrices, found: Survey, values: dict[str, Value], threads: int
+        self, job: TrainingContext, matrices: _Matrices, found: LabelSummary, values: dict[str, Value], threads: int
     ) -> None:
         spec = job.spec
         self._job = job
@@ -177,7 +183,7 @@ class _Rounds:
         self.resumed_from: int | None = None
 
     def run(self) -> tuple[Any, int]:
-        """The booster with its best rounds alone, and the best of them, from 0."""
+        """Train; return the booster, cut after its best round, and the number of that round from 0."""
         booster = xgboost.Booster(self._parameters, self._matrices.all)
         history: list[float] = []
         checkpoint = self._folder.newest()
@@ -195,8 +201,8 @@ class _Rounds:
             booster.update(self._matrices.train, done)
             history += self._held_out_metric(booster, done)
             done += 1
-            # Further apart as the model grows: each writes all of it, and so all of them stay a part of the work.
-            if done - saved >= max(self._every, done // _FURTHER_APART):
+            # Each checkpoint writes the whole model, so they get further apart as the model grows.
+            if done - saved >= max(self._every, done // _CHECKPOINT_SPACING):
                 self._save(booster, done, history)
                 saved = done
                 log_event("checkpoint", rounds=done, **self._shown(history))
@@ -210,10 +216,11 @@ class _Rounds:
         return (booster[: best + 1] if best + 1 < done else booster), best
 
     def _reseed(self, booster: Any, done: int) -> None:
-        """Make the random choices of a round follow from its number.
+        """Derive the random choices of a round from its number.
 
-        XGBoost's generators go on from round to round and are in no model file, `seed_per_iteration` or not: that of
-        the columns lives in the tree updater. Another tree method and back makes a new updater.
+        XGBoost's random generators carry over from round to round and are in no model file, even
+        with `seed_per_iteration`: the generator for columns belongs to the tree updater. Switching
+        the tree method there and back creates a new updater.
         """
         if self._sampled:
             booster.set_param({"tree_method": "approx"})
@@ -245,12 +252,12 @@ class _Rounds:
         return {self._parameters["eval_metric"]: history[-1]} if history else {}
 
 
-def _parameters(spec: TrainingSpec, found: Survey, values: dict[str, Value], threads: int) -> dict[str, Any]:
+def _parameters(spec: TrainingSpec, found: LabelSummary, values: dict[str, Value], threads: int) -> dict[str, Any]:
     metric = spec.metric if spec.metric in EARLY_STOPPING["xgboost"] else "logloss"
-    followed = _FOLLOWED[metric]
+    followed = _EVAL_METRIC[metric]
     parameters: dict[str, Any] = {
         "objective": _OBJECTIVE[spec.task],
-        **{name: value for name, value in values.items() if name not in _OWN},
+        **{name: value for name, value in values.items() if name not in _TRAINER_HYPERPARAMETERS},
         "tree_method": "hist",
         "nthread": threads,
         "seed": spec.seed,
@@ -259,11 +266,11 @@ def _parameters(spec: TrainingSpec, found: Survey, values: dict[str, Value], thr
     }
     if spec.task == "multiclass":
         parameters["num_class"] = len(found.classes)
-        parameters["eval_metric"] = _OF_SEVERAL_CLASSES.get(followed, followed)
+        parameters["eval_metric"] = _MULTICLASS_EVAL_METRIC.get(followed, followed)
     return parameters
 
 
-def _refuse_labels(spec: TrainingSpec, found: Survey, values: dict[str, Value]) -> None:
+def _refuse_labels(spec: TrainingSpec, found: LabelSummary, values: dict[str, Value]) -> None:
     if spec.task != "regression":
         numbers = [int(value) for value in found.classes]
         if numbers != list(range(len(numbers))):
@@ -277,11 +284,11 @@ def _refuse_labels(spec: TrainingSpec, found: Survey, values: dict[str, Value]) 
     if found.smallest < low or (found.smallest == low and not inclusive):
         raise DataError(
             f"label column {spec.label!r} goes down to {found.smallest:g}, objective {objective!r} takes labels "
-            f"{words}: choose another objective, or mend the labels"
+            f"{words}: choose another objective, or fix the labels"
         )
 
 
-def _refuse_size(spec: TrainingSpec, found: Survey, values: dict[str, Value]) -> None:
+def _refuse_size(spec: TrainingSpec, found: LabelSummary, values: dict[str, Value]) -> None:
     rows = found.rows_trained + found.rows_held_out
     refuse_if_too_large(
         needed_bytes(spec, found, values),
@@ -292,7 +299,10 @@ def _refuse_size(spec: TrainingSpec, found: Survey, values: dict[str, Value]) ->
 
 
 def _finite(batch: Batch) -> Any:
-    """The batch as 32-bit floats, missing values as NaN. Raises DataError for an infinity, which XGBoost refuses."""
+    """Return the batch as 32-bit floats, with missing values as NaN.
+
+    Raises DataError for an infinite value, which XGBoost refuses.
+    """
     with np.errstate(over="ignore"):
         matrix = batch.features.matrix(np.float32)
     infinite = np.isinf(matrix)
@@ -317,19 +327,19 @@ def _measure(spec: TrainingSpec, booster: Any, held_out: Any) -> dict[str, float
     return evaluate(spec.task, truth, powers / powers.sum(axis=1, keepdims=True))
 
 
-def _save(job: Assignment, booster: Any) -> None:
+def _save(job: TrainingContext, booster: Any) -> None:
     spec = job.spec
     if spec.format.startswith("xgboost-sklearn-"):
-        # What XGBClassifier and XGBRegressor write beside the trees, and all that they need to be loaded again.
+        # The attribute that XGBClassifier and XGBRegressor write, and need to load the model.
         kind = "regressor" if spec.task == "regression" else "classifier"
         booster.set_attr(scikit_learn=json.dumps({"_estimator_type": kind}))
     job.paths.unfinished.mkdir(parents=True, exist_ok=True)
-    beside = job.paths.unfinished / "model"
-    beside.write_bytes(booster.save_raw("json" if spec.format.endswith("json") else "ubj"))
-    publish(beside, job.model_path)
+    temporary = job.paths.unfinished / "model"
+    temporary.write_bytes(booster.save_raw("json" if spec.format.endswith("json") else "ubj"))
+    publish(temporary, job.model_path)
 
 
-def _sample(dataset: Dataset) -> FeatureBatch | None:
+def _sample(dataset: TrainingData) -> FeatureBatch | None:
     batch = next((batch for batch in dataset.batches() if batch.features.rows), None)
     if batch is None:
         return None

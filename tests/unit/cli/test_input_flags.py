@@ -27,7 +27,7 @@ def parse_register(words: list[str]) -> Draft:
     return draft_of(parameters["model"], given_fields(parameters))
 
 
-def test_flags_go_over_what_the_file_says_option_by_option(tmp_path: Path) -> None:
+def test_input_flags_override_the_file_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     said = {"csv_delimiter": ";", "null_values": ["-"]}
     path.write_text(json.dumps({**FIELDS, "model_id": "churn", "input": said, "partition_columns": ["day"]}))
@@ -41,7 +41,7 @@ def test_flags_go_over_what_the_file_says_option_by_option(tmp_path: Path) -> No
     assert (version.spec.input, version.spec.partition_columns) == (document.input, ("day",))
 
 
-def test_options_that_cannot_be_are_refused_with_all_else(tmp_path: Path) -> None:
+def test_invalid_input_options_are_reported_with_other_problems(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**FIELDS, "model_id": "churn", "method": "guess"}))
     words = [f"@{path}", "--csv-delimiter", "||", "--csv-columns", "age"]
@@ -52,7 +52,7 @@ def test_options_that_cannot_be_are_refused_with_all_else(tmp_path: Path) -> Non
         assert part in text
 
 
-def test_a_file_of_many_models_says_it_as_json(tmp_path: Path) -> None:
+def test_bulk_csv_has_input_options_as_json(tmp_path: Path) -> None:
     path = tmp_path / "models.csv"
     header = "model_id,artifact,dataset,format,model_file,method,features,input,partition_columns\n"
     line = 'churn,m.tar.gz,customers,sklearn-joblib,m.joblib,predict,age:double,"{""csv_quote"": """"}","day,hour"\n'

@@ -1,4 +1,4 @@
-"""Validates values against the keywords of JSON Schema that the generated schemas use, and refuses any other."""
+"""A validator for the JSON Schema keywords that the generated schemas use."""
 
 import math
 import re
@@ -8,7 +8,7 @@ _ANNOTATIONS = {"$schema", "title", "description", "default"}
 
 
 def accepts(schema: dict[str, Any], value: Any) -> bool:
-    """Whether the value is valid. Raises KeyError for a keyword that is not known here."""
+    """Tell whether a value is valid. Raises KeyError for any other keyword."""
     return all(_RULES[keyword](schema, value) for keyword in schema if keyword not in _ANNOTATIONS)
 
 

@@ -1,4 +1,4 @@
-"""Any valid message, record and spec of the contract."""
+"""Hypothesis strategies for valid messages, records and specs of the contract."""
 
 import string
 from typing import Any

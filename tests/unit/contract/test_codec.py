@@ -44,12 +44,12 @@ def problems_of(data: Mapping[str, Any]) -> list[str]:
 
 
 @given(strategies.messages | strategies.table_records)
-def test_every_message_survives_the_way_to_json_text_and_back(message: Any) -> None:
+def test_every_message_survives_json_text(message: Any) -> None:
     assert loads(type(message), dumps(message)) == message
 
 
 @given(strategies.job_specs)
-def test_a_job_spec_is_plain_json_with_its_schema_version(spec: JobSpec) -> None:
+def test_job_spec_is_plain_json_with_a_schema_version(spec: JobSpec) -> None:
     data = json.loads(dumps(spec))
     assert data == to_json(spec)
     assert data["schema_version"] == SCHEMA_VERSION
@@ -77,11 +77,11 @@ def test_a_job_spec_is_plain_json_with_its_schema_version(spec: JobSpec) -> None
         ({"text": "x", "extra": 1}, "extra: no such field"),
     ],
 )
-def test_an_ill_formed_field_is_refused_by_name(data: dict[str, Any], problem: str) -> None:
+def test_ill_formed_field_is_refused_by_name(data: dict[str, Any], problem: str) -> None:
     assert problems_of(data) == [problem]
 
 
-def test_every_problem_is_reported_at_once() -> None:
+def test_every_problem_of_a_message_is_reported_at_once() -> None:
     found = problems_of({"number": "x", "colour": "blue", "extra": 1, "inner": {"size": "big"}})
     assert sorted(found) == [
         "colour: one of 'red'",
@@ -93,29 +93,29 @@ def test_every_problem_is_reported_at_once() -> None:
     ]
 
 
-def test_a_whole_number_serves_as_a_number() -> None:
+def test_whole_number_is_accepted_as_a_number() -> None:
     message = from_json(Message, {"schema_version": SCHEMA_VERSION, "text": "x", "share": 1})
     assert isinstance(message.share, float)
 
 
 @pytest.mark.parametrize("version", [None, 0, SCHEMA_VERSION + 1, "1"])
-def test_a_message_of_another_release_is_refused_by_its_version_alone(version: Any) -> None:
+def test_message_of_another_schema_version_reports_only_the_version(version: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"schema_version: got .*different releases") as refused:
         from_json(JobPointer, {"schema_version": version, "unknown": True})
     assert len(refused.value.problems) == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "nothing", b"\xff"])
-def test_text_that_is_no_json_is_refused(text: str | bytes) -> None:
+def test_text_that_is_not_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(InvalidInputError, match="JSON text"):
         loads(JobPointer, text)
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 3])
-def test_a_message_that_is_no_object_is_refused(data: Any) -> None:
+def test_message_that_is_not_an_object_is_refused(data: Any) -> None:
     with pytest.raises(InvalidInputError, match="a JSON object"):
         from_json(JobPointer, data)
 
 
-def test_input_that_people_write_needs_no_schema_version() -> None:
+def test_fields_that_people_write_need_no_schema_version() -> None:
     assert decode_fields(Inner, {"name": "x"}) == (Inner("x"), [])

@@ -17,7 +17,7 @@ stages = st.from_regex(r"[a-z][a-z0-9-]{0,15}", fullmatch=True)
 
 
 @given(stages, texts, texts, job_ids, st.integers(1, 10))
-def test_a_sagemaker_job_name_is_one_that_sagemaker_takes(
+def test_sagemaker_job_name_is_valid_in_sagemaker(
     stage: str, arn: str, started_at: str, job_id: str, attempt: int
 ) -> None:
     name = layout.sagemaker_job_name(stage, arn, started_at, job_id, attempt)
@@ -26,20 +26,20 @@ def test_a_sagemaker_job_name_is_one_that_sagemaker_takes(
 
 
 @given(st.lists(st.tuples(texts, texts, job_ids, st.integers(1, 10)), min_size=2, max_size=4, unique=True))
-def test_no_two_attempts_share_a_sagemaker_job_name(attempts: list[tuple[str, str, str, int]]) -> None:
+def test_each_attempt_has_its_own_sagemaker_job_name(attempts: list[tuple[str, str, str, int]]) -> None:
     assume(not any("\n" in arn + started for arn, started, _, _ in attempts))
     found = [layout.sagemaker_job_name("dev", *attempt) for attempt in attempts]
     assert len(set(found)) == len(found)
 
 
-def test_the_same_execution_name_at_another_time_gives_other_job_names() -> None:
+def test_reused_execution_name_gives_new_job_names() -> None:
     first = layout.sagemaker_job_name("dev", "arn", "2026-01-01T00:00:00Z", "delays-ua", 1)
     again = layout.sagemaker_job_name("dev", "arn", "2026-06-01T00:00:00Z", "delays-ua", 1)
     assert first != again
 
 
 @given(names, names, names, object_keys)
-def test_an_output_key_is_a_safe_path_that_ends_in_the_objects_key(d: str, m: str, e: str, key: str) -> None:
+def test_output_key_is_a_safe_path_that_ends_with_the_object_key(d: str, m: str, e: str, key: str) -> None:
     output = layout.output_key(d, m, e, key)
     assert check_object_key("key", output) == []
     assert layout.PREDICTIONS_PREFIX + output == layout.predictions_prefix(d, m, e) + key
@@ -47,17 +47,17 @@ def test_an_output_key_is_a_safe_path_that_ends_in_the_objects_key(d: str, m: st
 
 
 @given(st.lists(st.tuples(names, names, names, object_keys), min_size=2, max_size=4, unique=True))
-def test_outputs_of_different_things_never_meet(outputs: list[tuple[str, str, str, str]]) -> None:
+def test_different_outputs_have_different_keys(outputs: list[tuple[str, str, str, str]]) -> None:
     assert len({layout.output_key(*output) for output in outputs}) == len(outputs)
 
 
 @given(st.lists(st.tuples(names, object_keys), min_size=2, max_size=4, unique=True))
-def test_markers_of_different_commits_never_meet(commits: list[tuple[str, str]]) -> None:
+def test_different_commits_have_different_marker_keys(commits: list[tuple[str, str]]) -> None:
     assert len({layout.marker_key(*commit) for commit in commits}) == len(commits)
 
 
 @given(names, job_ids, st.integers(1, 10))
-def test_what_a_job_keeps_lies_below_its_own_prefix_and_apart(execution_id: str, job_id: str, attempt: int) -> None:
+def test_files_of_a_job_are_below_its_prefix_and_distinct(execution_id: str, job_id: str, attempt: int) -> None:
     prefix = layout.job_prefix(execution_id, job_id)
     keys = [
         layout.job_spec_key(execution_id, job_id),
@@ -72,24 +72,24 @@ def test_what_a_job_keeps_lies_below_its_own_prefix_and_apart(execution_id: str,
 
 
 @given(names, names)
-def test_a_job_never_lists_the_ledger_of_another(one: str, other: str) -> None:
+def test_ledger_prefix_of_a_job_matches_no_other_job(one: str, other: str) -> None:
     assume(one != other)
     assert not layout.ledger_prefix("e", one).startswith(layout.ledger_prefix("e", other))
     assert not layout.dataset_prefix(one).startswith(layout.dataset_prefix(other))
 
 
 @given(names, names)
-def test_an_artifact_is_at_the_same_place_in_bucket_and_container(model_id: str, version: str) -> None:
+def test_artifact_has_the_same_path_in_bucket_and_container(model_id: str, version: str) -> None:
     assert layout.artifact_key(model_id, version) == f"{model_id}/{version}/model.tar.gz"
 
 
 @given(parts, parts)
-def test_container_paths_lie_below_opt_ml_processing(first: str, second: str) -> None:
+def test_container_paths_are_below_opt_ml_processing(first: str, second: str) -> None:
     assume(not first.startswith("/"))
     assert layout.container_path(first, second).startswith("/opt/ml/processing/")
 
 
-def test_another_root_moves_every_container_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ml_root_variable_moves_every_container_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(ML_ROOT, str(tmp_path))
     moved = layout.ContainerPaths.from_environment()
     for path in vars(moved).values():

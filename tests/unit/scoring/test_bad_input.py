@@ -77,9 +77,7 @@ def test_each_object_is_compared_with_the_record(job: JobFolder) -> None:
             assert output.drop_columns(["prediction"]).equals(file.read())
         assert output["prediction"].to_pylist() == GOOD["distance"].to_pylist()
     assert "feature column 'distance' of type double is missing" in found["missing.parquet"]
-    assert (
-        "'hour' of type int32 is missing (it has 'Hour': names must be equal in case too)" in found["renamed.parquet"]
-    )
+    assert "'hour' of type int32 is missing (it has 'Hour': names are case-sensitive)" in found["renamed.parquet"]
     assert "'hour' is of type string, the record says int32" in found["retyped.parquet"]
 
 

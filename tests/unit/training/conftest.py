@@ -1,10 +1,10 @@
-"""Training tests: small data, real processes."""
+"""Set-up of the training tests, which use small data and real processes."""
 
 from pathlib import Path
 
 import pytest
 
-# First of all, as in the scoring tests: the XGBoost loader imports XGBoost without scikit-learn where that is not yet.
+# First, as in the scoring tests: otherwise the XGBoost loader imports XGBoost without scikit-learn.
 import sklearn.base  # noqa: F401
 import xgboost  # noqa: F401
 

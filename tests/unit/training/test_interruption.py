@@ -1,4 +1,4 @@
-"""Training that is cut off, by SIGTERM (a spot instance taken back) or by SIGKILL, and goes on from its checkpoint."""
+"""Trainings that end by SIGTERM (a reclaimed spot instance) or SIGKILL, and resume."""
 
 import json
 import os
@@ -11,11 +11,12 @@ import xgboost
 
 from contract.codec import loads
 from contract.training.training_spec import TrainingSpec
-from tests.unit.training.training_folder import DEADLINE_SECONDS, TrainingFolder, doubles, numbers_frame, wait_for
-from training.data.channel_files import find_sources
-from training.data.training_data import Batch, Dataset
+from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame, wait_for
+from tests.unit.training.warm_process import DEADLINE_SECONDS
+from training.data.channel_files import find_objects
+from training.data.training_data import Batch, TrainingData
 from training.interruption import InterruptedTrainingError, Interruption
-from training.load_check import record_of
+from training.load_check import model_spec_of
 from training.trainers.xgboost_trainer import BatchIterator
 
 ROUNDS = 40
@@ -50,17 +51,17 @@ def checkpoint_rounds(job: TrainingFolder) -> list[int]:
     ]
 
 
-def test_after_sigterm_the_next_attempt_goes_on_and_gives_the_model_of_an_uninterrupted_one(
+def test_an_attempt_after_sigterm_resumes_and_gives_the_same_model(
     tmp_path: Path, uninterrupted: TrainingFolder
 ) -> None:
     job = prepared(tmp_path / "ml")
 
     assert job.signalled(signal.SIGTERM, 17) == 128 + signal.SIGTERM
 
-    assert checkpoint_rounds(job) == [14, 18], "the round in hand is kept too"
+    assert checkpoint_rounds(job) == [14, 18], "the round that was running is kept too"
     assert job.failure.startswith("TRANSIENT: the container got SIGTERM before the training was done")
     assert "18 rounds are in a checkpoint" in job.failure
-    assert list(job.paths.model.iterdir()) == [], "a part of a model must not be packed"
+    assert list(job.paths.model.iterdir()) == [], "a partial model must not be packed"
 
     report = job.train()
 
@@ -70,7 +71,7 @@ def test_after_sigterm_the_next_attempt_goes_on_and_gives_the_model_of_an_uninte
     assert (report.metrics, report.best_iteration) == (whole.metrics, whole.best_iteration)
 
 
-def test_after_sigkill_it_goes_on_from_the_newest_checkpoint(tmp_path: Path, uninterrupted: TrainingFolder) -> None:
+def test_an_attempt_after_sigkill_resumes_from_a_checkpoint(tmp_path: Path, uninterrupted: TrainingFolder) -> None:
     job = prepared(tmp_path / "ml")
 
     assert job.signalled(signal.SIGKILL, 9) == -signal.SIGKILL
@@ -83,7 +84,7 @@ def test_after_sigkill_it_goes_on_from_the_newest_checkpoint(tmp_path: Path, uni
     assert job.model == uninterrupted.model
 
 
-def test_early_stopping_goes_on_counting_where_it_was(tmp_path: Path) -> None:
+def test_early_stopping_continues_its_count_after_a_resume(tmp_path: Path) -> None:
     fields = {"early_stopping_rounds": 6, "hyperparameters": {**SETTINGS, "eta": "0.6", "num_boost_round": "500"}}
     whole = prepared(tmp_path / "whole", **fields)
     expected = whole.train()
@@ -98,7 +99,7 @@ def test_early_stopping_goes_on_counting_where_it_was(tmp_path: Path) -> None:
     assert job.model == whole.model
 
 
-def test_a_checkpoint_that_was_cut_off_or_is_of_another_training_is_not_used(tmp_path: Path) -> None:
+def test_damaged_checkpoints_and_those_of_other_trainings_are_ignored(tmp_path: Path) -> None:
     settings = {**SETTINGS, "num_boost_round": "15"}
     job = prepared(tmp_path / "ml", hyperparameters=settings)
     job.train()
@@ -120,7 +121,7 @@ def test_a_checkpoint_that_was_cut_off_or_is_of_another_training_is_not_used(tmp
     assert checkpoint_rounds(job) == [7, 7, 14, 14], "each training keeps its own"
 
 
-def test_another_attempt_of_the_job_may_go_on_from_the_checkpoints_of_the_one_before(
+def test_another_execution_and_version_resume_from_the_same_checkpoints(
     tmp_path: Path, uninterrupted: TrainingFolder
 ) -> None:
     job = prepared(tmp_path / "ml")
@@ -135,25 +136,25 @@ def test_another_attempt_of_the_job_may_go_on_from_the_checkpoints_of_the_one_be
     assert job.model == uninterrupted.model
 
 
-def test_a_stop_while_the_data_is_read_passes_through_xgboost(tmp_path: Path) -> None:
-    """An exception inside of a C callback is lost unless XGBoost hands it on."""
+def test_a_signal_while_xgboost_reads_data_stops_the_training(tmp_path: Path) -> None:
+    """An exception inside a C callback would be lost if XGBoost did not pass it on."""
     job = prepared(tmp_path / "ml")
     spec = loads(TrainingSpec, job.paths.spec.read_bytes())
-    sources = find_sources(job.paths.train, spec.objects, "objects")
+    sources = find_objects(job.paths.train, spec.objects, "objects")
     interruption = Interruption()
 
-    class Stopped(Dataset):
+    class Stopped(TrainingData):
         def batches(self) -> Iterator[Batch]:
             for batch in super().batches():
                 yield batch
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    dataset = Stopped(spec, record_of(spec), sources, (), threads=1)
+    dataset = Stopped(spec, model_spec_of(spec), sources, (), threads=1)
     with interruption.watch(), pytest.raises(InterruptedTrainingError, match="SIGTERM before the training was done"):
         xgboost.QuantileDMatrix(BatchIterator(dataset, interruption, held_out=False, cache_prefix=None), nthread=1)
 
 
-def test_sigterm_ends_scikit_learn_at_once_and_nothing_reads_as_done(tmp_path: Path) -> None:
+def test_sigterm_stops_scikit_learn_at_once_without_a_model(tmp_path: Path) -> None:
     job = TrainingFolder(tmp_path / "ml")
     job.add_object("a.parquet", numbers_frame(4_000, 1))
     job.write_spec(
@@ -172,11 +173,11 @@ def test_sigterm_ends_scikit_learn_at_once_and_nothing_reads_as_done(tmp_path: P
 
     assert process.returncode == 128 + signal.SIGTERM
     assert job.failure.startswith("TRANSIENT: the container got SIGTERM")
-    assert "begins anew" in job.failure
+    assert "starts from the beginning" in job.failure
     assert list(job.paths.model.iterdir()) == []
 
 
-def test_checkpoints_of_a_large_model_are_further_apart(tmp_path: Path) -> None:
+def test_checkpoints_get_further_apart_as_the_model_grows(tmp_path: Path) -> None:
     job = prepared(
         tmp_path / "ml", hyperparameters={"num_boost_round": "60", "checkpoint_rounds": "1", "max_depth": "2"}
     )

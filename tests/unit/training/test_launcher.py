@@ -1,4 +1,4 @@
-"""One image, two duties: the entry point tells them apart."""
+"""The image's entry point starts scoring or training by its arguments."""
 
 import subprocess
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from contract.layout import ContainerPaths
 from embedded.images.image_store import ImageStore
-from tests.unit.training.training_folder import REPOSITORY, TrainingFolder
+from tests.unit.training.training_folder import TrainingFolder
+from tests.unit.training.warm_process import REPOSITORY
 
 
 def launch(job: TrainingFolder, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -30,19 +31,19 @@ def test_train_trains_and_no_argument_scores(job: TrainingFolder) -> None:
     assert scoring_paths.exit_message.read_text().startswith("CONFIGURATION: the job spec cannot be read")
 
 
-def test_the_rest_of_the_arguments_goes_to_the_one_or_the_other(job: TrainingFolder) -> None:
+def test_further_arguments_reach_training_or_scoring(job: TrainingFolder) -> None:
     assert "usage: training" in launch(job, "train", "--help").stdout
     assert "usage: scoring" in launch(job, "--help").stdout
     assert "--cores takes a whole number from 1" in launch(job, "train", "--cores", "0").stderr
 
 
-def test_serve_is_refused_by_name(job: TrainingFolder) -> None:
+def test_serve_is_refused(job: TrainingFolder) -> None:
     ended = launch(job, "serve")
     assert ended.returncode == 1
     assert "it is no endpoint" in ended.stderr
 
 
-def test_the_image_trains_when_sagemaker_starts_it_with_train(tmp_path: Path, job: TrainingFolder) -> None:
+def test_the_image_trains_with_the_argument_train(tmp_path: Path, job: TrainingFolder) -> None:
     store = ImageStore(tmp_path / "store")
     store.register("fleetscore:test", REPOSITORY, "inference_container/Dockerfile")
     image = store.resolve("fleetscore:test")

@@ -1,4 +1,4 @@
-"""What cannot be trained is refused with a kind, the reason, and what to do; nothing reads as done."""
+"""Trainings that are refused: the failure has kind, reason and remedy, and there is no report."""
 
 from typing import Any
 
@@ -112,7 +112,7 @@ def test_data_that_cannot_be_trained_on_is_refused(
     assert len(failure) <= 1_024
 
 
-def test_all_that_is_wrong_with_the_columns_is_said_at_once(job: TrainingFolder) -> None:
+def test_all_column_problems_are_reported_together(job: TrainingFolder) -> None:
     job.add_object("1.parquet", ONE_OF.drop(columns=["a", "two"]))
     job.add_object("2.parquet", ONE_OF.assign(two="x"))
     job.write_spec(**QUICK)
@@ -123,7 +123,7 @@ def test_all_that_is_wrong_with_the_columns_is_said_at_once(job: TrainingFolder)
         assert part in failure
 
 
-def test_an_object_that_is_not_what_was_planned_is_refused(job: TrainingFolder) -> None:
+def test_missing_and_changed_objects_are_refused(job: TrainingFolder) -> None:
     job.add_object("a.parquet", ONE_OF)
     job.objects["train"].append(PinnedObject("gone.parquet", 10, "etag"))
     job.objects["train"][0] = PinnedObject("a.parquet", 10, "etag")
@@ -136,7 +136,7 @@ def test_an_object_that_is_not_what_was_planned_is_refused(job: TrainingFolder) 
     assert "start a new execution" in failure
 
 
-def test_files_of_a_channel_that_the_spec_does_not_name_are_refused_and_strays_are_not(job: TrainingFolder) -> None:
+def test_a_channel_without_planned_objects_is_refused_but_extra_files_are_not(job: TrainingFolder) -> None:
     job.add_object("a.parquet", ONE_OF)
     (job.paths.train / "train.manifest").write_text("[]")
     job.write_spec(**QUICK)
@@ -147,7 +147,7 @@ def test_files_of_a_channel_that_the_spec_does_not_name_are_refused_and_strays_a
     assert "channel 'validation' has 1 files, but the training spec names no validation_objects" in job.refused()
 
 
-def test_hyperparameters_that_are_unknown_or_ill_typed_are_refused_by_name_all_at_once(job: TrainingFolder) -> None:
+def test_all_invalid_hyperparameters_are_reported_together(job: TrainingFolder) -> None:
     job.add_object("a.parquet", ONE_OF)
     job.write_spec(**QUICK)
     job.set_hyperparameters({"learning_rat": "0.1", "max_depth": "deep", "subsample": "nan", "seed": "3"})
@@ -159,13 +159,13 @@ def test_hyperparameters_that_are_unknown_or_ill_typed_are_refused_by_name_all_a
         "hyperparameters.learning_rat",
         "hyperparameters.max_depth: got 'deep', expected a whole number from 0 up to 64",
         "hyperparameters.subsample: got 'nan'",
-        "The training's field 'seed' says that",
+        "Set the training's field 'seed' instead",
     ):
         assert part in failure
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"max_depth": 3}'])
-def test_hyperparameters_that_are_no_texts_are_refused(job: TrainingFolder, content: str) -> None:
+def test_hyperparameters_that_are_not_text_are_refused(job: TrainingFolder, content: str) -> None:
     job.add_object("a.parquet", ONE_OF)
     job.write_spec(**QUICK)
     job.paths.hyperparameters.write_text(content)
@@ -179,7 +179,7 @@ def test_several_instances_are_refused(job: TrainingFolder) -> None:
     assert job.refused().startswith("CONFIGURATION: the job has 2 instances, trainer 'xgboost' uses one")
 
 
-def test_a_spec_that_is_missing_or_of_another_release_is_refused(job: TrainingFolder) -> None:
+def test_a_missing_spec_or_unknown_schema_version_is_refused(job: TrainingFolder) -> None:
     assert job.refused().startswith("CONFIGURATION: the training spec cannot be read")
     job.add_object("a.parquet", ONE_OF)
     job.write_spec(**QUICK)

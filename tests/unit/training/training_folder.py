@@ -1,4 +1,4 @@
-"""A /opt/ml of its own for a test: laid out as SageMaker does for training, trained by the image's entry point."""
+"""A folder laid out like /opt/ml of a training job, and the image's entry point run on it."""
 
 import hashlib
 import io
@@ -23,13 +23,16 @@ from contract.environment import ML_ROOT
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import TrainingPaths
 from contract.training.training_spec import TrainingReport, TrainingSpec
+from tests.unit.training.warm_process import REPOSITORY, run_warm
 
-REPOSITORY = Path(__file__).parents[3]
-DEADLINE_SECONDS = 120
 NUMBERS = (Feature("distance", "double"), Feature("delay", "double"), Feature("hour", "int32"))
 MIXED = (*NUMBERS, Feature("carrier", "string"))
 
-
+_TRAINED = """
+import runpy, sys
+sys.argv = ['launcher', 'train', *{arguments!r}]
+runpy.run_module('launcher', run_name='__main__', alter_sys=True)
+"""
 _SIGNALLED = """
 import os, runpy, sys
 from scoring.models.trees.xgboost_library import xgboost
@@ -44,7 +47,7 @@ runpy.run_module("training", run_name="__main__", alter_sys=True)
 
 
 class TrainingFolder:
-    """One training job's inputs and outputs. Objects first, then `write_spec`."""
+    """Inputs and outputs of one training job. Add the objects first, then call `write_spec`."""
 
     def __init__(self, root: Path) -> None:
         self.paths = TrainingPaths(root)
@@ -88,7 +91,7 @@ class TrainingFolder:
             self.write_spec(**self._fields)
 
     def write_spec(self, **fields: Any) -> TrainingSpec:
-        """The spec with these fields; of a script the digest of the archive that lies there."""
+        """Write a spec with these fields; for a script, with the digest of its archive."""
         self._fields = fields
         defaults: dict[str, Any] = {
             "execution_id": "execution-1",
@@ -115,6 +118,7 @@ class TrainingFolder:
         return spec
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a training in a process that loads everything itself."""
         return subprocess.Popen(
             [sys.executable, "-m", "launcher", "train", *arguments],
             env=self.environment(),
@@ -124,24 +128,15 @@ class TrainingFolder:
         )
 
     def signalled(self, number: signal.Signals, iteration: int) -> int:
-        """Train until a signal comes in this very round, counted from 0; the exit code."""
+        """Train, send a signal in the given round, counted from 0, and return the exit code."""
         code = _SIGNALLED.format(iteration=iteration, number=int(number))
-        ended = subprocess.run(
-            [sys.executable, "-c", code],
-            env=self.environment(),
-            capture_output=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-        )
-        return ended.returncode
+        return run_warm(code, self.environment()).returncode
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=DEADLINE_SECONDS)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return run_warm(_TRAINED.format(arguments=list(arguments)), self.environment())
 
     def train(self, *arguments: str) -> TrainingReport:
-        """A training that must succeed."""
+        """Run a training that must succeed, and return its report."""
         ended = self.run(*arguments)
         assert ended.returncode == 0, f"{self.failure}\n{ended.stderr}"
         assert not self.paths.failure.exists()
@@ -149,7 +144,7 @@ class TrainingFolder:
         return self.report
 
     def refused(self) -> str:
-        """A training that must fail: its failure text. It leaves no report, without which nothing is registered."""
+        """Run a training that must fail without a report, and return its failure text."""
         ended = self.run()
         assert ended.returncode == 1, ended.stderr
         assert not self.paths.report.exists()
@@ -173,7 +168,7 @@ class TrainingFolder:
 
 
 def wait_for(process: subprocess.Popen[str], word: str, times: int = 1) -> list[str]:
-    """Read a training's log until an event of that name has come so many times."""
+    """Read a training's log until an event of that name has come `times` times."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -185,7 +180,7 @@ def wait_for(process: subprocess.Popen[str], word: str, times: int = 1) -> list[
 
 
 def numbers_frame(rows: int, seed: int) -> pd.DataFrame:
-    """Rows with three targets: of two classes, of three, and a number."""
+    """Rows with features a, b and c, and targets of two classes, three classes, and a number."""
     random = np.random.default_rng(seed)
     frame = pd.DataFrame({name: random.normal(size=rows) for name in ("a", "b", "c")})
     frame.loc[random.random(rows) < 0.1, "b"] = np.nan

@@ -22,14 +22,14 @@ FIRST = ModelVersion(
 )
 
 
-def test_versions_that_differ_in_name_and_date_only_have_no_differences() -> None:
+def test_versions_that_differ_only_in_name_and_date_are_equal() -> None:
     second = replace(FIRST, spec=replace(SPEC, version="2"), registered_at="tuesday", registered_by="you")
     found = compare(FIRST, second)
     assert found.fields == {}
     assert feature_lines(found.features) == []
 
 
-def test_every_field_that_differs_is_told_with_both_values() -> None:
+def test_differing_fields_are_listed_with_both_values() -> None:
     spec = replace(SPEC, version="2", artifact_sha256="1" * 64, artifact_bytes=12, method="predict_proba")
     second = replace(FIRST, spec=spec, compute=Compute("ml.c5.large"), max_attempts=1, tags={"team": "ads"})
     assert compare(FIRST, second).fields == {
@@ -42,7 +42,7 @@ def test_every_field_that_differs_is_told_with_both_values() -> None:
     }
 
 
-def test_features_are_told_apart_as_added_removed_and_retyped() -> None:
+def test_feature_changes_are_listed_by_kind() -> None:
     features = (Feature("visits", "int64"), Feature("age", "double", nullable=False), Feature("spend", "double"))
     found = compare(FIRST, replace(FIRST, spec=replace(SPEC, version="2", features=features)))
     assert found.fields == {}
@@ -51,6 +51,6 @@ def test_features_are_told_apart_as_added_removed_and_retyped() -> None:
         "feature removed: plan:string",
         "feature retyped: age:double -> age:double:required",
         "feature retyped: visits:int32 -> visits:int64",
-        "The features stand in another order.",
+        "The features are in another order.",
     ]
     assert [item["name"] for item in comparison_json(found)["features"]["added"]] == ["spend"]

@@ -20,7 +20,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_flags_make_a_document_with_the_framework_of_the_format() -> None:
+def test_document_takes_the_framework_from_the_format() -> None:
     read = read_document("churn", GOOD)
     assert read.problems == ()
     assert read.document is not None
@@ -31,7 +31,7 @@ def test_flags_make_a_document_with_the_framework_of_the_format() -> None:
     assert version.max_attempts == 3
 
 
-def test_a_file_says_the_same_and_its_artifact_lies_beside_it(tmp_path: Path) -> None:
+def test_artifact_path_in_a_file_is_relative_to_the_file(tmp_path: Path) -> None:
     fields = {**GOOD, "model_id": "churn", "features": [{"name": "age", "type": "double"}], "tags": {"team": "ads"}}
     path = tmp_path / "model.json"
     path.write_text(json.dumps(fields))
@@ -41,7 +41,7 @@ def test_a_file_says_the_same_and_its_artifact_lies_beside_it(tmp_path: Path) ->
     assert read.document.tags == {"team": "ads"}
 
 
-def test_flags_win_over_the_file(tmp_path: Path) -> None:
+def test_flags_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**GOOD, "model_id": "churn", "features": [{"name": "age", "type": "double"}]}))
     read = read_document(f"@{path}", {"dataset": "others", "artifact": "here.tar.gz"})
@@ -50,7 +50,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     assert read.folder == Path()
 
 
-def test_every_problem_is_reported_in_one_try() -> None:
+def test_all_problems_of_a_document_are_reported_at_once() -> None:
     flags = {
         **GOOD,
         "dataset": "No Such Name",
@@ -68,7 +68,7 @@ def test_every_problem_is_reported_in_one_try() -> None:
     }  # fmt: skip
 
 
-def test_a_prediction_column_with_a_features_name_is_refused_unless_the_output_lacks_the_feature() -> None:
+def test_prediction_column_named_like_an_output_column_is_refused() -> None:
     read = read_document("churn", {**GOOD, "output_columns": ("plan",)})
     assert [(problem.field, problem.value) for problem in read.problems] == [("output_columns", ["plan"])]
     keys = {"columns": "keys", "key_columns": ("id",)}
@@ -77,18 +77,18 @@ def test_a_prediction_column_with_a_features_name_is_refused_unless_the_output_l
     assert [problem.field for problem in unnamed.problems] == ["output_columns"]
 
 
-def test_a_missing_field_is_named() -> None:
+def test_missing_field_is_reported() -> None:
     read = read_document("churn", {name: value for name, value in GOOD.items() if name != "dataset"})
     assert [problem.field for problem in read.problems] == ["dataset"]
 
 
 @pytest.mark.parametrize("text", ["age", ":double", "age:double:nullable", "age:double,,visits:int64"])
-def test_a_feature_that_is_not_name_and_type_is_refused(text: str) -> None:
+def test_malformed_feature_is_refused(text: str) -> None:
     _, problems = read_features(text)
     assert len(problems) == 1
 
 
-def test_features_come_from_a_file_of_a_list(tmp_path: Path) -> None:
+def test_features_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "features.json"
     path.write_text('[{"name": "age", "type": "double"}]')
     assert read_features(f"@{path}") == ([{"name": "age", "type": "double"}], [])
@@ -97,18 +97,18 @@ def test_features_come_from_a_file_of_a_list(tmp_path: Path) -> None:
         read_features(f"@{path}")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_reported_by_name(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"@.*nothing\.json.*No such file"):
         read_document(f"@{tmp_path}/nothing.json", {})
 
 
-def test_a_tag_is_a_key_and_a_value() -> None:
+def test_tags_are_read_as_key_and_value() -> None:
     tags, problems = read_tags(["team=ads", "url=a=b", "lonely"])
     assert tags == {"team": "ads", "url": "a=b"}
     assert [problem.value for problem in problems] == ["lonely"]
 
 
-def test_flags_say_how_a_model_is_loaded() -> None:
+def test_flags_for_loading_and_custom_code_reach_the_spec() -> None:
     words = ["own", "--artifact", "m.tar.gz", "--dataset", "customers", "--format", "custom"]
     words += ["--model-file", "code/inference.py", "--method", "predict", "--features", "age:double", "--custom-code"]
     words += ["--output-columns", "a,b", "--output-types", "string,double", "--content-type", "application/json"]

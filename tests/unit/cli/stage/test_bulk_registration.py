@@ -1,7 +1,7 @@
-"""Many models at once: all of them or none, and again without harm."""
+"""Registration of many models at once: all or none, and repeatable."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from botocore.exceptions import EndpointConnectionError
 from cli import main as entry
 from cli.documents.bulk_file import read_bulk
 from cli.stage.catalog import Catalog
+from cli.stage.catalog_table import CatalogTable
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
+from contract.catalog.models import Model
 from contract.problems import InvalidInputError
 from tests.unit.cli.builders import make_archive
 
@@ -51,7 +53,7 @@ def current_versions(catalog: Catalog) -> dict[str, str]:
     return {model.model_id: model.current_version for model, _ in catalog.models()}
 
 
-def test_more_models_than_a_transaction_takes_are_registered_from_one_file(
+def test_bulk_registers_more_models_than_one_transaction_holds(
     account: Catalog, tmp_path: Path, capsys: Captured
 ) -> None:
     names = [f"m-{number:03}" for number in range(105)]
@@ -64,7 +66,7 @@ def test_more_models_than_a_transaction_takes_are_registered_from_one_file(
     assert version.registered_by == model.history[0].changed_by != ""
 
 
-def test_every_problem_of_every_line_is_told_and_nothing_is_written(
+def test_bulk_reports_every_problem_and_writes_nothing(
     account: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
 ) -> None:
     path = write_lines(
@@ -80,7 +82,7 @@ def test_every_problem_of_every_line_is_told_and_nothing_is_written(
     for part in (
         "line 2: model_id: got 'UPPER'",
         "line 2: method: got 'margin'",
-        "line 3: model_id: got 'good', expected each model once; it is in line 1 too",
+        "line 3: model_id: got 'good', expected each model once; it is also in line 1",
         "line 4: artifact: got None",
         "line 5: model: got 'not json', expected JSON text",
         "line 7: model: got [], expected a JSON object",
@@ -97,7 +99,7 @@ def test_every_problem_of_every_line_is_told_and_nothing_is_written(
     assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
 
 
-def test_a_version_that_exists_with_another_artifact_is_refused(
+def test_bulk_refuses_an_existing_version_with_another_artifact(
     account: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
 ) -> None:
     path = write_lines(tmp_path, line_of("churn", version="v1"))
@@ -112,7 +114,7 @@ def test_a_version_that_exists_with_another_artifact_is_refused(
     assert current_versions(account) == {"churn": "v1"}
 
 
-def test_what_breaks_off_half_way_makes_nothing_current_and_goes_on_when_it_runs_again(
+def test_interrupted_bulk_changes_no_current_version_and_can_be_repeated(
     account: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     old = write_lines(tmp_path, line_of("a"), line_of("b"))
@@ -146,22 +148,22 @@ def test_what_breaks_off_half_way_makes_nothing_current_and_goes_on_when_it_runs
     assert account.models() == before
 
 
-def test_a_model_that_somebody_changes_meanwhile_keeps_that_change(
+def test_bulk_keeps_a_concurrent_change_of_a_model(
     account: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_lines(tmp_path, line_of("a"), line_of("b"))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"new model"})
-    read = Catalog._items
+    read = CatalogTable.models
     others = ["a"]
 
-    def read_then_somebody_disables(self: Catalog, keys: Any, **options: Any) -> Any:
-        found = list(read(self, keys, **options))
+    def read_then_somebody_disables(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
+        found = read(self, model_ids)
         while others:
             account.set_enabled(others.pop(), False)
-        return iter(found)
+        return found
 
-    monkeypatch.setattr(Catalog, "_items", read_then_somebody_disables)
+    monkeypatch.setattr(CatalogTable, "models", read_then_somebody_disables)
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert {m.model_id: (m.current_version, m.enabled) for m, _ in account.models()} == {
         "a": ("2", False),
@@ -169,7 +171,7 @@ def test_a_model_that_somebody_changes_meanwhile_keeps_that_change(
     }
 
 
-def test_a_table_of_comma_separated_values_says_the_same(tmp_path: Path) -> None:
+def test_bulk_reads_csv_files(tmp_path: Path) -> None:
     (tmp_path / "features.json").write_text('[{"name": "age", "type": "double"}]')
     path = tmp_path / "models.csv"
     path.write_text(
@@ -203,13 +205,13 @@ def test_a_table_of_comma_separated_values_says_the_same(tmp_path: Path) -> None
         ("model_id,features\na,@nothing.json\n", "line 2: features: got '@.*nothing.json'"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_malformed_bulk_csv_is_refused(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "models.csv").write_text(text)
     with pytest.raises(InvalidInputError, match=why):
         read_bulk(tmp_path / "models.csv")
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_bulk_file_with_another_extension_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="a file that can be read"):
         read_bulk(tmp_path / "models.jsonl")
     (tmp_path / "models.xlsx").write_text("")
@@ -218,7 +220,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("account")
-def test_flags_of_one_model_do_not_go_with_a_file_of_many(tmp_path: Path, capsys: Captured) -> None:
+def test_bulk_refuses_flags_of_a_single_model(tmp_path: Path, capsys: Captured) -> None:
     path = write_lines(tmp_path, line_of("a"))
     words = ["models", "register", "churn", "--bulk", str(path), "--dataset", "d", "--tag", "a=b"]
     assert entry.main(words) == 2
@@ -227,7 +229,7 @@ def test_flags_of_one_model_do_not_go_with_a_file_of_many(tmp_path: Path, capsys
     assert "Say which model" in capsys.readouterr().err
 
 
-def test_a_csv_file_may_say_how_models_are_loaded(tmp_path: Path) -> None:
+def test_bulk_csv_has_fields_for_loading_and_custom_code(tmp_path: Path) -> None:
     path = tmp_path / "models.csv"
     path.write_text(
         "model_id,artifact,dataset,format,model_file,method,features,custom_code,output_columns,output_types,accelerator\n"

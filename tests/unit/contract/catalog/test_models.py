@@ -15,14 +15,14 @@ from tests.unit.lambdas.builders import any_model_spec
 
 
 @given(computes, computes, computes)
-def test_the_first_wish_wins_field_by_field(first: Compute, second: Compute, third: Compute) -> None:
-    result = first.over(second).over(third)
+def test_compute_takes_each_field_from_the_first_that_sets_it(first: Compute, second: Compute, third: Compute) -> None:
+    result = first.with_fallback(second).with_fallback(third)
     for field in vars(result):
         wishes = [getattr(compute, field) for compute in (first, second, third)]
         assert getattr(result, field) == next((wish for wish in wishes if wish is not None), None)
 
 
-def test_computes_beyond_the_services_limits_are_refused_all_at_once() -> None:
+def test_compute_beyond_sagemakers_limits_is_refused_with_all_fields() -> None:
     with pytest.raises(InvalidInputError) as refused:
         Compute("m5.large", 0, 16_385, 777_601)
     fields = [problem.field for problem in refused.value.problems]
@@ -30,17 +30,17 @@ def test_computes_beyond_the_services_limits_are_refused_all_at_once() -> None:
 
 
 @given(model_specs())
-def test_a_model_version_needs_one_to_ten_attempts(spec: ModelSpec) -> None:
+def test_max_attempts_of_a_version_is_at_most_ten(spec: ModelSpec) -> None:
     with pytest.raises(InvalidInputError, match="max_attempts: got 11"):
         ModelVersion(spec=spec, dataset="flights", max_attempts=11)
 
 
-def test_a_marker_whose_rows_do_not_add_up_is_refused() -> None:
+def test_marker_with_rows_that_do_not_add_up_is_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"10 != 8 \+ 1"):
         Marker("e", "j", "m", "1", PinnedObject("a", 1, "e"), 10, 8, 1, ())
 
 
-def test_a_model_spec_names_everything_that_is_wrong_with_it() -> None:
+def test_model_spec_reports_every_problem() -> None:
     with pytest.raises(InvalidInputError) as refused:
         ModelSpec(
             model_id="UPPER",
@@ -67,7 +67,7 @@ def test_a_model_spec_names_everything_that_is_wrong_with_it() -> None:
     }
 
 
-def test_a_prediction_column_with_an_input_columns_name_is_named_with_a_way_out() -> None:
+def test_prediction_columns_named_like_input_columns_are_reported() -> None:
     spec = any_model_spec(key_columns=("id",), output_columns=("late", "hour", "distance"))
     (problem,) = spec.check_output_columns()
     assert str(problem) == (
@@ -86,7 +86,7 @@ def test_a_prediction_column_with_an_input_columns_name_is_named_with_a_way_out(
     )
 
 
-def test_a_record_with_such_a_name_can_still_be_read_and_is_told_with_other_problems() -> None:
+def test_stored_record_with_clashing_column_names_can_still_be_read() -> None:
     spec = any_model_spec(output_columns=("hour",))
     version = ModelVersion(spec=spec, dataset="flights")
     assert records.read_item(ModelVersion, records.version_item(version)) == version
@@ -96,12 +96,12 @@ def test_a_record_with_such_a_name_can_still_be_read_and_is_told_with_other_prob
 
 
 @given(model_specs())
-def test_a_job_spec_takes_each_object_and_model_once(spec: ModelSpec) -> None:
+def test_job_spec_refuses_repeated_objects_and_models(spec: ModelSpec) -> None:
     item = PinnedObject("a.parquet", 1, "e")
     with pytest.raises(InvalidInputError, match="2 problems"):
         JobSpec("e", "j", "flights", "bucket", (spec, spec), (item, item))
 
 
-def test_a_problem_says_field_value_expectation_and_remedy_and_cuts_long_values() -> None:
+def test_problem_text_has_four_parts_and_a_shortened_value() -> None:
     assert str(Problem("size", 3, "at least 4", "Ask for more.")) == "size: got 3, expected at least 4. Ask for more."
     assert len(str(Problem("size", "x" * 1_000, "less"))) < 160

@@ -1,4 +1,4 @@
-"""Which objects are read in which format, and by which options."""
+"""Formats, input options, column names and partitions of objects."""
 
 import pytest
 
@@ -23,13 +23,13 @@ from tests.unit.lambdas.builders import any_model_spec
         ("a.ndjson.gz", "JSON Lines in gzip"),
     ],
 )
-def test_a_format_is_told_by_the_end_of_the_key(key: str, expected: str) -> None:
+def test_extension_of_the_key_names_the_format(key: str, expected: str) -> None:
     assert str(format_of(key)) == expected
     assert key.endswith(extension_of(key))
 
 
 @pytest.mark.parametrize("key", ["a", "a.CSV", "a.parquet.gz", "a.gz", "csv", "a.csv/b", "a.json"])
-def test_other_ends_are_not_known(key: str) -> None:
+def test_unknown_extensions_have_no_format(key: str) -> None:
     assert format_of(key) is None
     assert extension_of(key) == ""
 
@@ -48,13 +48,13 @@ def test_other_ends_are_not_known(key: str) -> None:
         ("a.jsonl.zst", b"\x1f\x8b\x08", "gzip"),
     ],
 )
-def test_the_first_bytes_can_speak_against_it(key: str, first: bytes, found: str) -> None:
+def test_first_bytes_can_contradict_the_format(key: str, first: bytes, found: str) -> None:
     kind = format_of(key)
     assert kind is not None
     assert contradiction(first, kind) == found
 
 
-def test_options_that_cannot_be_are_refused_all_at_once() -> None:
+def test_invalid_input_options_are_all_reported_at_once() -> None:
     with pytest.raises(InvalidInputError) as refused:
         InputOptions(csv_delimiter=";;", csv_quote="\n", csv_columns=("a", "a"), null_values=("-", "-"))
     fields = [problem.field for problem in refused.value.problems]
@@ -65,7 +65,7 @@ def test_options_that_cannot_be_are_refused_all_at_once() -> None:
         InputOptions(csv_delimiter=r"\t")
 
 
-def test_a_row_number_column_with_a_features_name_is_refused_where_features_are_written() -> None:
+def test_row_number_column_named_like_an_output_column_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="row_number_column: got 'distance'"):
         any_model_spec(row_number_column="distance")
     keys_only = any_model_spec(row_number_column="distance", columns="keys", key_columns=("id",))
@@ -73,12 +73,12 @@ def test_a_row_number_column_with_a_features_name_is_refused_where_features_are_
     assert any_model_spec(row_number_column="distance", partition_columns=("distance",))
 
 
-def test_a_record_whose_csv_columns_lack_a_feature_is_refused() -> None:
+def test_csv_columns_that_lack_a_feature_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="these are missing: hour"):
         any_model_spec(input=InputOptions(csv_header=False, csv_columns=("distance", "id")))
     with pytest.raises(InvalidInputError, match="names without '=' and '/'"):
         any_model_spec(partition_columns=("day=1",))
-    # What the key says needs no column.
+    # Columns from the key are not in the file.
     options = InputOptions(csv_header=False, csv_columns=("distance",))
     assert any_model_spec(input=options, partition_columns=("hour",)).input == options
 
@@ -90,14 +90,14 @@ def test_without_a_header_columns_are_features_then_keys() -> None:
     assert input_of(spec).options.csv_columns == ("distance", "hour", "id")
 
 
-def test_models_that_agree_share_one_reading() -> None:
+def test_models_with_equal_options_share_one_input() -> None:
     other = any_model_spec("other", features=(Feature("distance", "double"), Feature("carrier", "string")))
     shared = shared_input([any_model_spec(), other])
     assert shared.types == {"distance": "double", "hour": "int32", "carrier": "string"}
     assert shared.disputes == ()
 
 
-def test_models_that_do_not_agree_are_named() -> None:
+def test_models_that_disagree_are_named() -> None:
     other = any_model_spec(
         "other",
         features=(Feature("distance", "float"),),
@@ -114,7 +114,7 @@ def test_models_that_do_not_agree_are_named() -> None:
     assert can_share({"a": "double"}, {"b": "float"})
 
 
-def test_partition_values_are_decoded_and_the_files_name_is_none() -> None:
+def test_partition_values_are_decoded_and_exclude_the_file_name() -> None:
     values = partition_values("x=1/a%3Db=%C3%A9%2F1/__x=2/y=z.csv", ("a=b", "x"))
     assert values == {"a=b": "é/1", "x": "1"}
     with pytest.raises(ValueError, match="its key has no part 'y=…/'"):
@@ -137,18 +137,18 @@ assert JSON_LINES is not None
         (b'5" pipe,b\n', ('5" pipe', "b")),
     ],
 )
-def test_names_of_csv_stand_in_its_first_line(head: bytes, names: tuple[str, ...]) -> None:
+def test_csv_column_names_come_from_the_first_line(head: bytes, names: tuple[str, ...]) -> None:
     assert head_names(head, CSV, InputOptions(), whole=True) == names  # type: ignore[arg-type]
 
 
-def test_a_head_that_does_not_hold_the_whole_header_is_refused() -> None:
+def test_head_without_the_whole_header_is_refused() -> None:
     with pytest.raises(HeadError, match="its first line is longer than 1,048,576 bytes"):
         head_names(b"a,b", CSV, InputOptions(), whole=False)  # type: ignore[arg-type]
     with pytest.raises(HeadError, match="its first line is longer than"):
         head_names(b'{"a":1', JSON_LINES, InputOptions(), whole=False)  # type: ignore[arg-type]
 
 
-def test_names_of_json_lines_are_those_of_all_whole_lines_of_the_head() -> None:
+def test_json_lines_names_come_from_all_complete_lines_of_the_head() -> None:
     head = b'{"a":1}\nbad\n{"b":1,"a":2}\n{"\\ud800":1}\n{"c":1}'
     assert head_names(head, JSON_LINES, InputOptions(), whole=False) == ("a", "b")  # type: ignore[arg-type]
     assert head_names(head, JSON_LINES, InputOptions(), whole=True) == ("a", "b", "c")  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ ITEM_OF = {
 
 
 @given(strategies.table_records)
-def test_every_record_survives_the_way_to_dynamodb_and_back(record: Any) -> None:
+def test_every_record_survives_dynamodb(record: Any) -> None:
     make: Any = ITEM_OF[type(record)]
     item = make(record)
     stored = {name: TypeSerializer().serialize(value) for name, value in item.items()}
@@ -32,18 +32,18 @@ def test_every_record_survives_the_way_to_dynamodb_and_back(record: Any) -> None
 
 
 @given(strategies.job_records)
-def test_the_index_finds_a_job_by_its_status(job: JobRecord) -> None:
+def test_index_key_of_a_job_has_its_status(job: JobRecord) -> None:
     item = records.job_item(job, expires_at=7)
     assert item[records.INDEX_PARTITION_KEY] == records.jobs_by_status(job.execution_id, job.status)
     assert item[records.TIME_TO_LIVE] == 7
 
 
-def test_attempts_sort_as_they_were_made() -> None:
+def test_attempt_keys_sort_by_number() -> None:
     keys = [records.attempt_key("e", "j", attempt)[records.SORT_KEY] for attempt in range(1, 12)]
     assert keys == sorted(keys)
 
 
-def test_executions_sort_by_time() -> None:
+def test_execution_index_sorts_by_time() -> None:
     executions = [
         ExecutionRecord(name, "arn", ExecutionStatus.RUNNING, started_at, "{}")
         for name, started_at in (("z", "2026-01-01T00:00:00.000Z"), ("a", "2026-01-02T00:00:00.000Z"))
@@ -52,16 +52,16 @@ def test_executions_sort_by_time() -> None:
     assert keys == sorted(keys)
 
 
-def test_jobs_of_one_execution_never_show_in_another() -> None:
+def test_job_keys_of_executions_do_not_overlap() -> None:
     assert records.jobs_by_status("e", JobStatus.RUNNING) != records.jobs_by_status("e-1", JobStatus.RUNNING)
     assert records.job_key("e", "j")[records.PARTITION_KEY] != records.job_key("e-1", "j")[records.PARTITION_KEY]
 
 
-def test_an_item_of_another_kind_is_refused_with_its_key() -> None:
+def test_item_of_another_kind_is_refused_with_its_key() -> None:
     item = records.model_item(Model("delays-ua", "1"))
     with pytest.raises(InvalidInputError, match="item MODEL#delays-ua / MODEL"):
         records.read_item(JobRecord, item)
 
 
-def test_fractions_become_decimals_without_noise() -> None:
+def test_fractions_become_exact_decimals() -> None:
     assert records.to_attribute({"share": 12.5, "gone": None, "flag": True}) == {"share": Decimal("12.5"), "flag": True}

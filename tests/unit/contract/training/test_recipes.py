@@ -34,13 +34,13 @@ def read(**changes: Any) -> ModelRecipe:
     return recipe
 
 
-def test_a_recipe_comes_out_of_the_table_as_it_went_in() -> None:
+def test_recipe_survives_the_table_and_json() -> None:
     recipe = read(promotion={"floor": 0.7}, compute={"spot": True}, hyperparameters={"max_depth": "3"})
     assert records.read_item(ModelRecipe, records.recipe_item(recipe)) == recipe
     assert codec.from_json(ModelRecipe, codec.to_json(recipe)) == recipe
 
 
-def test_what_is_not_said_is_the_usual() -> None:
+def test_recipe_has_defaults_for_metric_file_and_promotion() -> None:
     recipe = read()
     assert (recipe.compared_by, recipe.saved_as) == ("auc", "model.ubj")
     assert recipe.promotion == Promotion("rule", None, 0.0)
@@ -60,7 +60,7 @@ def test_what_is_not_said_is_the_usual() -> None:
         ("xgboost-json", "model.json"),
     ],
 )
-def test_a_script_saves_under_the_name_that_its_library_asks_for(format_: str, file: str) -> None:
+def test_script_recipe_uses_the_file_name_that_the_library_needs(format_: str, file: str) -> None:
     code = {"program": "train.py", "sha256": "0" * 64, "bytes": 1}
     recipe = read(trainer="script", format=format_, code=code)
     assert recipe.saved_as == recipe.candidate.spec.model_file == file
@@ -95,39 +95,39 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_trained_is_refused_when_the_recipe_is_written(case: str) -> None:
+def test_recipe_that_cannot_be_trained_is_refused(case: str) -> None:
     changes, field = REFUSED[case]
     with pytest.raises(InvalidInputError) as raised:
         read(**changes)
     assert field in {problem.field for problem in raised.value.problems}
 
 
-def test_all_problems_are_reported_at_once() -> None:
+def test_all_problems_of_a_recipe_are_reported_at_once() -> None:
     with pytest.raises(InvalidInputError) as raised:
         read(label="age", metric="rmse", max_attempts=11, validation_dataset="A b")
     assert {"label", "metric", "max_attempts", "validation_dataset"} <= {p.field for p in raised.value.problems}
 
 
-def test_a_spot_job_waits_as_long_as_said_or_twice_its_run() -> None:
+def test_spot_job_waits_as_configured_or_for_twice_its_run_time() -> None:
     assert TrainingCompute().wait_seconds(600) is None
     assert TrainingCompute(spot=True).wait_seconds(600) == 1_200
     assert TrainingCompute(spot=True, max_wait_seconds=900).wait_seconds(600) == 900
-    # The stage's run time may be longer than the recipe's wait: SageMaker refuses a wait below the run.
+    # The stage's run time may exceed the recipe's wait, and SageMaker refuses a wait that is shorter than the run.
     assert TrainingCompute(spot=True, max_wait_seconds=300).wait_seconds(600) == 600
     assert TrainingCompute(spot=True).wait_seconds(28 * 86_400) == 28 * 86_400
 
 
-def test_a_training_runs_on_one_instance_whatever_the_stage_says() -> None:
+def test_training_always_runs_on_one_instance() -> None:
     stage = Compute("ml.m5.xlarge", 4, 30, 3_600)
-    assert TrainingCompute(volume_size_gb=99).over(stage) == Compute("ml.m5.xlarge", 1, 99, 3_600)
+    assert TrainingCompute(volume_size_gb=99).with_fallback(stage) == Compute("ml.m5.xlarge", 1, 99, 3_600)
 
 
-def test_the_digest_of_a_script_is_one() -> None:
+def test_training_code_with_an_invalid_digest_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="sha256"):
         TrainingCode("train.py", "ABC", 10)
 
 
-def test_a_training_request_says_what_is_wrong_all_at_once() -> None:
+def test_all_problems_of_a_training_request_are_reported_at_once() -> None:
     assert parse_training_request({}) == TrainingRequest()
     assert parse_training_request({"models": ["churn"], "max_concurrency": 3}) == TrainingRequest(
         models=("churn",), max_concurrency=3
@@ -139,7 +139,7 @@ def test_a_training_request_says_what_is_wrong_all_at_once() -> None:
         parse_training_request(["churn"])
 
 
-def test_what_a_version_is_scored_by_is_the_recipes_word() -> None:
+def test_versions_take_their_scoring_fields_from_the_recipe() -> None:
     said: dict[str, Any] = {
         "output_format": "jsonl",
         "row_number_column": "row",

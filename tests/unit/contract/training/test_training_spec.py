@@ -80,12 +80,12 @@ SCRIPT = {"trainer": "script", "code_sha256": "a" * 64}
         },
     )
 )
-def test_a_spec_survives_its_json(fields: dict[str, Any]) -> None:
+def test_training_spec_survives_json(fields: dict[str, Any]) -> None:
     spec = TrainingSpec(**{**SPEC, **fields})
     assert codec.loads(TrainingSpec, codec.dumps(spec)) == spec
 
 
-def test_a_report_survives_its_json_with_and_without_metrics() -> None:
+def test_training_report_survives_json_with_and_without_metrics() -> None:
     for fields in ({}, {"metrics": {}, "metric_value": None, "rows_total": None}):
         report = TrainingReport(**{**REPORT, **fields})
         assert codec.loads(TrainingReport, codec.dumps(report)) == report
@@ -130,7 +130,7 @@ def test_a_report_survives_its_json_with_and_without_metrics() -> None:
         ({"code_sha256": "a" * 64}, "code_sha256"),
     ],
 )  # fmt: skip
-def test_a_spec_that_cannot_be_trained_is_refused_by_field(fields: dict[str, Any], named: str) -> None:
+def test_training_spec_with_an_invalid_field_is_refused_by_name(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         TrainingSpec(**{**SPEC, **fields})
     assert [problem.field for problem in refused.value.problems] == [named]
@@ -161,19 +161,19 @@ def test_all_problems_of_a_spec_are_reported_at_once() -> None:
         ({"model_file": "/m"}, "model_file"),
     ],
 )
-def test_a_report_that_contradicts_itself_is_refused(fields: dict[str, Any], named: str) -> None:
+def test_contradictory_training_report_is_refused(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         codec.loads(TrainingReport, json.dumps(codec.to_json(TrainingReport(**{**REPORT, **fields}))))
     assert refused.value.problems[0].field == named
 
 
-def test_every_task_has_metrics_and_a_default_among_them() -> None:
+def test_every_task_has_metrics_and_a_default() -> None:
     for task, name in DEFAULT_METRIC.items():
         assert name in metrics_of(task)
     assert {name for task in DEFAULT_METRIC for name in metrics_of(task)} == set(METRICS)
 
 
-def test_every_estimator_has_hyperparameters_and_what_stops_early_is_known() -> None:
+def test_every_estimator_has_hyperparameters() -> None:
     for estimator, tasks in ESTIMATORS.items():
         for task in tasks:
             assert known_hyperparameters("sklearn", estimator, task)
@@ -199,7 +199,7 @@ def test_every_estimator_has_hyperparameters_and_what_stops_early_is_known() -> 
         (("sklearn", "ridge", "max_dept", "1"), "no such hyperparameter"),
     ],
 )
-def test_texts_become_values_strictly(given_text: tuple[str, str | None, str, str], value: object) -> None:
+def test_hyperparameter_texts_are_parsed_strictly(given_text: tuple[str, str | None, str, str], value: object) -> None:
     trainer, estimator, name, text = given_text
     values, problems = parse_hyperparameters(trainer, estimator, "binary", {name: text})
     if problems:
@@ -209,7 +209,7 @@ def test_texts_become_values_strictly(given_text: tuple[str, str | None, str, st
         assert list(values.values()) == [value]
 
 
-def test_the_document_names_every_hyperparameter_metric_estimator_and_field() -> None:
+def test_training_document_names_every_hyperparameter_and_metric() -> None:
     text = (Path(__file__).parents[4] / "docs/reference/training-container.md").read_text()
     names = {*METRICS, *ESTIMATORS, *TrainingSpec.__dataclass_fields__}
     for task in DEFAULT_METRIC:

@@ -40,7 +40,7 @@ def times(text: str, zone: ZoneInfo, after: str, count: int) -> list[str]:
         ("at(2026-03-05T12:30:00)", ["2026-03-05T12:30"]),
     ],
 )
-def test_an_expression_names_its_times(text: str, expected: list[str]) -> None:
+def test_expression_fires_at_the_expected_times(text: str, expected: list[str]) -> None:
     assert times(text, UTC_ZONE, "2026-03-01T00:00:00+00:00", len(expected)) == expected
 
 
@@ -49,25 +49,25 @@ def test_local_times_follow_the_time_zone() -> None:
     assert found == ["2026-03-07T14:00", "2026-03-08T13:00", "2026-03-09T13:00"]
 
 
-def test_a_local_time_that_the_clocks_skip_is_skipped() -> None:
+def test_local_time_that_clocks_skip_is_skipped() -> None:
     found = times("cron(30 2 * * ? *)", BERLIN, "2026-03-28T00:00:00+00:00", 2)
     assert found == ["2026-03-28T01:30", "2026-03-30T00:30"]
     assert times("at(2026-03-29T02:30:00)", BERLIN, "2026-01-01T00:00:00+00:00", 1) == []
 
 
-def test_a_local_time_that_the_clocks_show_twice_fires_once() -> None:
+def test_local_time_that_clocks_show_twice_fires_once() -> None:
     found = times("cron(30 2 * * ? *)", BERLIN, "2026-10-24T12:00:00+00:00", 2)
     assert found == ["2026-10-25T00:30", "2026-10-26T01:30"]
-    # Looked at between the two: it has fired already.
+    # Between the two occurrences, it has already fired.
     assert times("cron(30 2 * * ? *)", BERLIN, "2026-10-25T01:00:00+00:00", 1) == ["2026-10-26T01:30"]
 
 
-def test_a_rate_takes_no_notice_of_the_clocks_on_the_wall() -> None:
+def test_rate_ignores_clock_changes() -> None:
     assert times("rate(1 day)", BERLIN, "2026-03-28T12:00:00+00:00", 2) == ["2026-03-29T12:00", "2026-03-30T12:00"]
 
 
 @pytest.mark.parametrize("text", ["cron(0 0 30 2 ? *)", "cron(0 0 31 4,6,9,11 ? *)", "cron(0 0 ? 2 MON#5 2027)"])
-def test_a_date_that_does_not_exist_never_comes(text: str) -> None:
+def test_expression_for_a_date_that_does_not_exist_never_fires(text: str) -> None:
     assert next_time(parse_expression("e", text), UTC_ZONE, datetime(1970, 1, 1, tzinfo=UTC)) is None
 
 
@@ -95,13 +95,13 @@ def test_a_date_that_does_not_exist_never_comes(text: str) -> None:
         ("at(2026-03-01T00:00:00Z)", "without a time zone"),
     ],
 )
-def test_what_is_no_expression_is_refused_with_what_was_expected(text: str, part: str) -> None:
+def test_invalid_expression_is_refused_with_what_was_expected(text: str, part: str) -> None:
     with pytest.raises(InvalidInputError, match="got") as refused:
         parse_expression("expression", text)
     assert part in str(refused.value)
 
 
-def test_every_wrong_field_is_named_at_once() -> None:
+def test_all_invalid_cron_fields_are_reported_at_once() -> None:
     with pytest.raises(InvalidInputError) as refused:
         parse_expression("expression", "cron(60 24 32 13 ? 1900)")
     assert len(refused.value.problems) == 5
@@ -128,7 +128,7 @@ def spans(low: int, high: int) -> st.SearchStrategy[str]:
     months=spans(1, 12),
     minutes_since_2020=st.integers(0, 30_000_000),
 )
-def test_cron_agrees_with_another_reader_of_the_same_language(
+def test_cron_agrees_with_an_independent_parser(
     minutes: str, hours: str, day: tuple[str, str], months: str, minutes_since_2020: int
 ) -> None:
     text = f"cron({minutes} {hours} {day[0]} {months} {day[1]} *)"

@@ -25,7 +25,7 @@ def fields(*items: Any) -> dict[str, str]:
     return {problem.field: str(problem) for problem in check_schedules("schedules", items, NOW)}
 
 
-def test_a_good_schedule_has_no_problems() -> None:
+def test_valid_schedule_has_no_problems() -> None:
     assert (
         fields(NIGHTLY, {**NIGHTLY, "name": "ads", "flexible_window_minutes": 15, "request": {"models": ["a"]}}) == {}
     )
@@ -52,13 +52,13 @@ def test_a_good_schedule_has_no_problems() -> None:
         ({"enabled": "yes"}, "enabled", "true or false"),
     ],
 )
-def test_a_wrong_schedule_is_refused_by_field(change: dict[str, Any], field: str, part: str) -> None:
+def test_invalid_schedule_is_refused_by_field(change: dict[str, Any], field: str, part: str) -> None:
     ((named, text),) = fields({**NIGHTLY, **change}).items()
     assert named == f"schedules[0].{field}"
     assert part in text
 
 
-def test_all_problems_of_all_schedules_are_told_at_once() -> None:
+def test_all_problems_of_all_schedules_are_reported_at_once() -> None:
     found = fields(
         {**NIGHTLY, "expression": "rate(0 days)", "time_zone": "Nowhere", "request": {"instance_count": 0}},
         {**NIGHTLY, "expression": "cron(0 0 31 6 ? *)"},
@@ -75,11 +75,11 @@ def test_all_problems_of_all_schedules_are_told_at_once() -> None:
     }
 
 
-def test_a_local_time_that_has_not_come_yet_in_its_zone_is_no_past_one() -> None:
+def test_future_local_time_in_a_later_zone_is_accepted() -> None:
     assert fields({"name": "once", "expression": "at(2026-11-23T02:30:00)", "time_zone": "America/New_York"}) == {}
 
 
-def test_the_targets_input_carries_the_request_and_asks_for_the_time() -> None:
+def test_target_input_has_the_request_and_a_time_placeholder() -> None:
     schedule = Schedule("nightly", "rate(1 day)", request={"models": ["a"]})
     assert json.loads(target_input(schedule)) == {
         "schema_version": 1,
@@ -91,14 +91,14 @@ def test_the_targets_input_carries_the_request_and_asks_for_the_time() -> None:
 
 
 @pytest.mark.parametrize("written", ["2026-03-29T01:30:00Z", "2026-03-29T03:30:00+02:00", "2026-03-29T01:30:00.000Z"])
-def test_a_time_has_one_execution_however_it_is_written(written: str) -> None:
+def test_execution_name_is_the_same_for_every_notation_of_a_time(written: str) -> None:
     assert execution_name(ScheduledStart("nightly", written, {})) == "nightly-20260329T013000Z"
 
 
 @given(
     st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", fullmatch=True), st.datetimes(timezones=st.just(UTC))
 )
-def test_every_schedule_and_time_gives_a_name_that_step_functions_takes(name: str, moment: datetime) -> None:
+def test_execution_name_of_a_schedule_is_valid_in_step_functions(name: str, moment: datetime) -> None:
     found = execution_name(ScheduledStart(name, moment.isoformat(), {}))
     assert len(found) <= 80
     assert found.replace("-", "").replace("_", "").isalnum()
@@ -107,6 +107,6 @@ def test_every_schedule_and_time_gives_a_name_that_step_functions_takes(name: st
 @pytest.mark.parametrize(
     ("name", "moment"), [("a b", "2026-03-29T01:30:00Z"), ("a", SCHEDULED_TIME), ("a", "2026-03-29")]
 )
-def test_what_cannot_name_an_execution_is_refused(name: str, moment: str) -> None:
+def test_invalid_schedule_name_or_time_is_refused(name: str, moment: str) -> None:
     with pytest.raises(InvalidInputError):
         execution_name(ScheduledStart(name, moment, {}))

@@ -58,26 +58,26 @@ def is_request(data: Any) -> bool:
     return True
 
 
-def test_the_published_schema_is_current() -> None:
+def test_published_schema_is_current() -> None:
     remedy = "Run: python -m cli.documents.reference docs/reference"
     assert PUBLISHED.read_text(encoding="utf-8") == schema_text(request_schema()), remedy
 
 
-def test_every_field_of_the_request_is_in_the_schema() -> None:
+def test_schema_has_every_field_of_the_request() -> None:
     assert set(request_schema()["properties"]) == {field.name for field in dataclasses.fields(ExecutionRequest)}
 
 
 @given(requests)
-def test_schema_and_parser_take_and_refuse_the_same_requests(data: dict[str, Any]) -> None:
+def test_schema_and_parser_accept_the_same_requests(data: dict[str, Any]) -> None:
     assert accepts(json.loads(schema_text(request_schema())), data) == is_request(data)
 
 
 @given(strategies.json_values)
-def test_schema_and_parser_agree_about_any_json(data: Any) -> None:
+def test_schema_and_parser_agree_on_any_json(data: Any) -> None:
     assert accepts(request_schema(), data) == is_request(data)
 
 
 @given(st.sampled_from(sorted(values)), st.data())
-def test_each_field_alone_is_judged_alike(name: str, data: st.DataObject) -> None:
+def test_schema_and_parser_agree_on_each_field(name: str, data: st.DataObject) -> None:
     request = {name: data.draw(st.one_of(values[name], any_value))}
     assert accepts(request_schema(), request) == is_request(request)

@@ -9,11 +9,11 @@ from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, Tra
 from tests.unit.contract import strategies
 
 
-def test_an_empty_request_says_nothing() -> None:
+def test_empty_request_sets_no_field() -> None:
     assert parse_request({}) == ExecutionRequest()
 
 
-def test_every_field_can_be_said() -> None:
+def test_request_accepts_every_field() -> None:
     data = {
         "models": ["delays-ua", "delays-aa"],
         "dataset": "flights",
@@ -28,7 +28,7 @@ def test_every_field_can_be_said() -> None:
     assert parse_request(data) == ExecutionRequest(**{**data, "models": ("delays-ua", "delays-aa")})  # type: ignore[arg-type]
 
 
-def test_training_first_is_said_with_an_object_and_nothing_is_the_same_as_before() -> None:
+def test_train_is_an_object_and_absent_by_default() -> None:
     assert parse_request({}).train is None
     assert parse_request({"train": None}).train is None
     assert parse_request({"train": {}}).train == TrainFirst(None, continue_on_failure=False)
@@ -36,7 +36,7 @@ def test_training_first_is_said_with_an_object_and_nothing_is_the_same_as_before
     assert found == TrainFirst(("delays-ua",), continue_on_failure=True)
 
 
-def test_models_can_be_chosen_by_tags() -> None:
+def test_request_selects_models_by_tags() -> None:
     assert parse_request({"models": {"tags": {"team": "ops"}}}).models == ModelFilter({"team": "ops"})
 
 
@@ -78,7 +78,7 @@ def test_models_can_be_chosen_by_tags() -> None:
         ({"execution_label": "x" * 65}, "execution_label"),
     ],
 )
-def test_a_wrong_field_is_named_with_its_value(data: dict[str, Any], field: str) -> None:
+def test_invalid_field_is_reported_with_its_value(data: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         parse_request(data)
     (problem,) = refused.value.problems
@@ -87,15 +87,15 @@ def test_a_wrong_field_is_named_with_its_value(data: dict[str, Any], field: str)
     assert problem.expected
 
 
-def test_a_number_beyond_all_others_is_refused_everywhere() -> None:
+def test_number_larger_than_any_float_is_refused_in_every_field() -> None:
     fields = ("max_concurrency", "tolerated_failure_percentage", "instance_count", "models_per_job")
     with pytest.raises(InvalidInputError) as refused:
         parse_request(dict.fromkeys(fields, -(10**400)))
     assert {problem.field for problem in refused.value.problems} == set(fields)
 
 
-def test_a_choice_among_shapes_names_what_is_wrong_in_the_shape_that_was_chosen() -> None:
-    """And not what a list would have needed where an object was written."""
+def test_value_with_two_possible_shapes_is_checked_as_the_shape_it_has() -> None:
+    """An object is not checked as a list would be."""
     with pytest.raises(InvalidInputError) as refused:
         parse_request({"models": {"tag": {"team": "ads"}}})
     assert {problem.field for problem in refused.value.problems} == {"models.tag", "models.tags"}
@@ -103,8 +103,8 @@ def test_a_choice_among_shapes_names_what_is_wrong_in_the_shape_that_was_chosen(
         parse_request({"models": "all"})
 
 
-def test_as_many_ids_as_fit_into_an_input_are_checked_at_once() -> None:
-    """40,000 ids are 250 KB; counted one by one they would take the plan's whole time."""
+def test_forty_thousand_model_ids_are_checked_quickly() -> None:
+    """As many ids as fit into an input, 250 KB. Quadratic counting would take the plan's whole time."""
     ids = [f"m{number}" for number in range(40_000)]
     started = time.process_time()
     with pytest.raises(InvalidInputError, match="each model id once"):
@@ -112,7 +112,7 @@ def test_as_many_ids_as_fit_into_an_input_are_checked_at_once() -> None:
     assert time.process_time() - started < 5
 
 
-def test_all_wrong_fields_are_named_in_one_try() -> None:
+def test_all_problems_of_a_request_are_reported_at_once() -> None:
     data = {"colour": "red", "models": ["A"], "max_concurrency": "x", "instance_count": 0, "dataset": 7}
     with pytest.raises(InvalidInputError) as refused:
         parse_request(data)
@@ -121,7 +121,7 @@ def test_all_wrong_fields_are_named_in_one_try() -> None:
 
 
 @given(strategies.json_values)
-def test_any_json_is_either_a_request_or_refused_with_reasons(data: Any) -> None:
+def test_any_json_is_parsed_or_refused_with_reasons(data: Any) -> None:
     try:
         request = parse_request(data)
     except InvalidInputError as error:

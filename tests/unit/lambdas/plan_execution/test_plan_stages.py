@@ -1,67 +1,9 @@
 from contract.catalog.models import Compute, ModelVersion
 from contract.job.scoring_spec import PinnedObject
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.dataset.pinning import pin_objects
 from lambdas.plan_execution.choose_models import choose_by_id, choose_from_catalog
 from lambdas.plan_execution.form_jobs import MAX_COMMITS, check_commit_counts, form_jobs
-from lambdas.stage.object_store import StoredObject
 from tests.unit.lambdas.builders import STAGE_COMPUTE, any_model_spec, assign
-
-
-def listing(*keys: str) -> list[StoredObject]:
-    return [StoredObject(key, 10, "etag", 0.0) for key in keys]
-
-
-def pin(*keys: str, output_prefix_bytes: int = 200) -> tuple[list[str], str]:
-    objects, problems = pin_objects("d", listing(*keys), "datasets", output_prefix_bytes)
-    return [item.key for item in objects], "; ".join(map(str, problems))
-
-
-def test_hidden_names_and_folder_placeholders_are_not_data() -> None:
-    assert pin("a.parquet", "_SUCCESS", "x/_meta.parquet", "x/.crc", "x/", "") == (["a.parquet"], "")
-
-
-def test_hidden_folders_contain_no_data() -> None:
-    """They contain uncommitted tasks of Spark, which would be scored twice, and the log of Delta
-    tables.
-    """
-    keys = ("_temporary/0/task_1/a.parquet", "_delta_log/10.checkpoint.parquet", "x/.staging/a.parquet", "x/a.parquet")
-    assert pin(*keys) == (["x/a.parquet"], "")
-    assert pin("_year=2013/a.parquet") == (["_year=2013/a.parquet"], "")
-
-
-def test_an_object_that_is_also_a_folder_is_refused() -> None:
-    _, problems = pin("a.parquet", "a.parquet/b.parquet", "c.parquet", "c.parquet.json/d.parquet", "e/f.parquet")
-    assert "got 'a.parquet, c.parquet', expected no object whose key" in problems
-    assert pin("a.parquet/b.parquet", "a.parquet/c.parquet") == (["a.parquet/b.parquet", "a.parquet/c.parquet"], "")
-
-
-def test_hive_partitions_below_a_dataset_are_data() -> None:
-    assert pin("carrier=UA/month=1/part-0.parquet") == (["carrier=UA/month=1/part-0.parquet"], "")
-
-
-def test_an_unsafe_key_is_refused() -> None:
-    keys, problems = pin("a//b.parquet", "../c.parquet", "ok.parquet")
-    assert keys == ["ok.parquet"]
-    assert "'a//b.parquet'" in problems
-    assert "'../c.parquet'" in problems
-
-
-def test_a_key_too_long_for_its_predictions_key_is_refused() -> None:
-    fits, too_long = "k/" * 400 + "a.parquet", "k/" * 409 + "a.parquet"
-    assert pin(fits) == ([fits], "")
-    keys, problems = pin(too_long)
-    assert keys == []
-    assert "at most 824 bytes" in problems
-
-
-def test_a_name_too_long_for_a_file_is_refused() -> None:
-    # The file name in the container is `.<name>.parquet.unfinished`, at most 255 bytes.
-    longest, too_long = "n" * 227 + ".parquet", "n" * 228 + ".parquet"
-    assert pin(longest) == ([longest], "")
-    keys, problems = pin(too_long)
-    assert keys == []
-    assert "becomes a file name" in problems
 
 
 def test_the_requests_tolerance_overrides_the_models() -> None:
@@ -74,13 +16,6 @@ def test_the_requests_tolerance_overrides_the_models() -> None:
 
     assert planned(ExecutionRequest()) == 0.25
     assert planned(ExecutionRequest(tolerated_quarantine_fraction=0.0)) == 0.0
-
-
-def test_objects_with_a_shared_output_are_refused() -> None:
-    keys = ["a.csv", "b.csv.parquet", "a.parquet", "c.jsonl"]
-    assert pin(*keys) == (keys, "")
-    _, problems = pin("a.csv", "a.csv.parquet", "b.parquet")
-    assert "a.csv, a.csv.parquet" in problems
 
 
 def test_the_largest_jobs_come_first() -> None:

@@ -2,7 +2,12 @@ import pytest
 
 from contract import environment
 from contract.problems import InvalidInputError
-from lambdas.stage.settings import read_plan_defaults, read_settings
+from lambdas.stage.settings import (
+    read_event_bus_settings,
+    read_plan_defaults,
+    read_settings,
+    read_state_machine_arn,
+)
 from tests.unit.lambdas.builders import STAGE_COMPUTE, VARIABLES
 
 
@@ -49,3 +54,13 @@ def test_an_invalid_default_is_named(name: str, value: str, field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         read_plan_defaults(VARIABLES | {name: value})
     assert field in [problem.field for problem in refused.value.problems]
+
+
+def test_settings_of_the_trigger_functions_are_read_and_refused_by_name() -> None:
+    bus = read_event_bus_settings({environment.STAGE: "dev", environment.EVENT_BUS_NAME: "fleetscore-dev"})
+    assert (bus.stage, bus.bus_name) == ("dev", "fleetscore-dev")
+    assert read_state_machine_arn({environment.STATE_MACHINE_ARN: "arn"}) == "arn"
+    with pytest.raises(InvalidInputError, match=environment.EVENT_BUS_NAME):
+        read_event_bus_settings({environment.STAGE: "dev"})
+    with pytest.raises(InvalidInputError, match="The stack of the triggers sets it"):
+        read_state_machine_arn({})

@@ -66,7 +66,7 @@ def test_all_problems_of_an_object_are_reported_together() -> None:
     for part in (
         "object 'a.parquet' does not suit model 'model'",
         "key column 'id' is missing",
-        "'hour' of type double is missing (it has 'Hour': names must be equal in case too)",
+        "'hour' of type double is missing (it has 'Hour': names are case-sensitive)",
         "'text' is of type string, the record says double",
         "'solid' has 3 nulls",
     ):

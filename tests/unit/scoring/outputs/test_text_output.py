@@ -127,7 +127,7 @@ def test_json_lines_accept_nested_columns_and_csv_refuses_them(tmp_path: Path) -
     table = pa.table({"id": [1], "tags": [["a", "b"]], "place": [{"x": float("inf"), "y": None}]})
     line = json.loads(written(JsonlWriter(tmp_path / "a", table.schema), table))
     assert line == {"id": 1, "tags": ["a", "b"], "place": {"x": "Infinity", "y": None}}
-    with pytest.raises(ConfigurationError, match=r"'csv' has no form for the columns 'tags' \(list.*'place' \(struct"):
+    with pytest.raises(ConfigurationError, match=r"'csv' cannot represent the columns 'tags' \(list.*'place' \(struct"):
         CsvWriter(tmp_path / "b", model_spec(), table.schema)
 
 

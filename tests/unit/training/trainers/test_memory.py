@@ -1,3 +1,5 @@
+"""The memory budget, and trainings that do not fit."""
+
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.training.training_spec import TrainingSpec
 from scoring.errors import ConfigurationError
 from tests.unit.training.training_folder import doubles
-from training.data.labels import Survey
+from training.data.labels import LabelSummary
 from training.trainers import sklearn_trainer, xgboost_trainer
 from training.trainers.memory import memory_budget, refuse_if_too_large
 from training.trainers.trainer import threads_for
@@ -21,11 +23,11 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path / "proc"
 
 
-def test_the_budget_is_what_the_machine_has_left(tmp_path: Path, proc: Path) -> None:
+def test_the_budget_is_the_machines_available_memory(tmp_path: Path, proc: Path) -> None:
     assert memory_budget(tmp_path / "none", proc) == 8 * GIB
 
 
-def test_the_least_limit_of_all_control_groups_above_counts(tmp_path: Path, proc: Path) -> None:
+def test_the_smallest_limit_of_all_control_groups_counts(tmp_path: Path, proc: Path) -> None:
     (proc / "self" / "cgroup").write_text("0::/docker/abc\n")
     root = tmp_path / "cgroup"
     (root / "docker" / "abc").mkdir(parents=True)
@@ -35,14 +37,14 @@ def test_the_least_limit_of_all_control_groups_above_counts(tmp_path: Path, proc
     assert memory_budget(root, proc) == 3 * GIB
 
 
-def test_the_first_version_of_control_groups_is_read_too(tmp_path: Path, proc: Path) -> None:
+def test_control_groups_of_version_1_are_read(tmp_path: Path, proc: Path) -> None:
     (proc / "self" / "cgroup").write_text("4:memory:/docker/abc\n")
     (tmp_path / "cgroup" / "memory").mkdir(parents=True)
     (tmp_path / "cgroup" / "memory" / "memory.limit_in_bytes").write_text(f"{GIB}\n")
     assert memory_budget(tmp_path / "cgroup", proc) == GIB
 
 
-def test_what_does_not_fit_is_refused_with_the_way_out() -> None:
+def test_a_training_that_does_not_fit_is_refused_with_a_remedy() -> None:
     refuse_if_too_large(84, "it", "none", budget=100)
     with pytest.raises(
         ConfigurationError, match=r"needs about 2\.00 GiB of memory, this instance has 0\.85 GiB for it: go"
@@ -70,8 +72,8 @@ def spec(**fields: object) -> TrainingSpec:
     return TrainingSpec(**{**values, **fields})  # type: ignore[arg-type]
 
 
-def test_the_need_grows_with_rows_and_columns_and_external_memory_keeps_the_columns_out_of_it() -> None:
-    found = Survey(800, 200, (0, 1), 0.0)
+def test_needed_memory_grows_with_columns_unless_memory_is_external() -> None:
+    found = LabelSummary(800, 200, (0, 1), 0.0)
     small = xgboost_trainer.needed_bytes(spec(), found, {})
     large = xgboost_trainer.needed_bytes(spec(features=doubles("abcdef")), found, {})
     assert large - small == 1_000 * 3 * 5

@@ -1,4 +1,4 @@
-"""Each metric gives what scikit-learn's gives."""
+"""Each metric has the value that scikit-learn computes."""
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ from training.trainers.metrics import evaluate
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 200), st.sampled_from([2, 10, 1_000]))
-def test_binary_metrics_are_those_of_scikit_learn(seed: int, rows: int, steps: int) -> None:
+def test_binary_metrics_match_scikit_learn(seed: int, rows: int, steps: int) -> None:
     random = np.random.default_rng(seed)
     truth = np.concatenate(([0, 1], random.integers(0, 2, rows - 2)))
-    second = random.integers(0, steps + 1, rows) / steps  # with equal scores, and with 0 and 1
+    second = random.integers(0, steps + 1, rows) / steps  # includes equal scores, 0 and 1
     found = evaluate("binary", truth, np.column_stack((1 - second, second)))
     chosen = second > 0.5
     assert found == pytest.approx(
@@ -33,7 +33,7 @@ def test_binary_metrics_are_those_of_scikit_learn(seed: int, rows: int, steps: i
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(3, 200))
-def test_metrics_of_several_classes_are_those_of_scikit_learn(seed: int, rows: int) -> None:
+def test_multiclass_metrics_match_scikit_learn(seed: int, rows: int) -> None:
     random = np.random.default_rng(seed)
     truth = np.concatenate(([0, 1, 2], random.integers(0, 3, rows - 3)))
     probabilities = random.dirichlet([1, 1, 1], rows)
@@ -51,7 +51,7 @@ def test_metrics_of_several_classes_are_those_of_scikit_learn(seed: int, rows: i
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 200))
-def test_regression_metrics_are_those_of_scikit_learn(seed: int, rows: int) -> None:
+def test_regression_metrics_match_scikit_learn(seed: int, rows: int) -> None:
     random = np.random.default_rng(seed)
     truth = random.normal(5, 3, rows)
     predicted = truth + random.normal(0, 1, rows)
@@ -64,14 +64,14 @@ def test_regression_metrics_are_those_of_scikit_learn(seed: int, rows: int) -> N
     )
 
 
-def test_a_metric_that_is_no_number_is_refused() -> None:
+def test_a_metric_that_is_not_finite_is_refused() -> None:
     with pytest.raises(DataError, match="the held-out rows give no number for auc"):
         evaluate("binary", np.zeros(3), np.full((3, 2), 0.5))
     with pytest.raises(DataError, match="rmse, mae, r2"):
         evaluate("regression", np.arange(3.0), np.array([1.0, np.nan, 2.0]))
 
 
-def test_the_direction_of_each_metric_is_the_one_in_which_a_better_model_moves() -> None:
+def test_a_better_model_moves_each_metric_in_its_direction() -> None:
     truth, value = np.array([0, 1, 0, 1, 1]), np.array([1.0, 2.0, 3.0, 4.0, 6.0])
     good, bad = np.array([0.1, 0.9, 0.2, 0.8, 0.7]), np.array([0.9, 0.1, 0.2, 0.8, 0.3])
     three = np.eye(3)[[0, 1, 2]] * 0.8 + 0.05

@@ -1,4 +1,4 @@
-"""`launcher train` with trainer `script`: the user's own archive, as SageMaker's framework containers run it."""
+"""`launcher train` with trainer `script`: the user's archive, run as SageMaker's containers do."""
 
 import json
 import signal
@@ -8,7 +8,8 @@ import joblib
 import numpy as np
 import pytest
 
-from tests.unit.training.training_folder import DEADLINE_SECONDS, TrainingFolder, doubles, numbers_frame
+from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame
+from tests.unit.training.warm_process import DEADLINE_SECONDS
 
 TRAIN = """
 import argparse, json, os
@@ -53,7 +54,7 @@ def with_script(job: TrainingFolder, text: str) -> TrainingFolder:
     return job
 
 
-def test_a_script_gets_channels_arguments_and_variables_and_its_model_is_proven(script: TrainingFolder) -> None:
+def test_a_script_gets_its_environment_and_its_model_is_checked(script: TrainingFolder) -> None:
     script.add_code({"train.py": TRAIN, "helper.py": "columns = ['a', 'b', 'c']"})
     script.add_object("v.parquet", numbers_frame(10, 2), "validation")
     script.write_spec(**SPEC)
@@ -81,7 +82,7 @@ def test_a_script_gets_channels_arguments_and_variables_and_its_model_is_proven(
     assert isinstance(joblib.load(script.paths.model / "model.joblib").coef_, np.ndarray)
 
 
-def test_a_script_without_metrics_has_none(script: TrainingFolder) -> None:
+def test_a_script_may_write_no_metrics(script: TrainingFolder) -> None:
     text = TRAIN.replace('json.dump({"auc": 0.75, "lift": 3}, file)', "os.remove(file.name)")
     script.add_code({"train.py": text, "helper.py": "columns = ['a', 'b', 'c']"})
 
@@ -95,6 +96,12 @@ OWN_FAILURE = """
 import os, pathlib, sys
 pathlib.Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("DATA: rows lack ages")
 sys.exit(1)
+"""
+WRITE = """
+import os, pathlib
+folder = pathlib.Path(os.environ["SM_MODEL_DIR"])
+folder.joinpath("model.joblib").write_text("not loaded, because the metrics are read first")
+folder.joinpath("metrics.json").write_text({metrics!r})
 """
 NO_PICKLE = "import os; open(os.path.join(os.environ['SM_MODEL_DIR'], 'model.joblib'), 'w').write('no pickle')"
 
@@ -111,14 +118,13 @@ NO_PICKLE = "import os; open(os.path.join(os.environ['SM_MODEL_DIR'], 'model.job
         (NO_PICKLE, "MODEL: model 'late': 'model.joblib' cannot be loaded as sklearn-joblib"),
     ],
 )
-def test_a_script_that_fails_says_why(script: TrainingFolder, text: str, expected: str) -> None:
+def test_a_failing_script_reports_the_reason(script: TrainingFolder, text: str, expected: str) -> None:
     assert with_script(script, text).refused().startswith(expected)
 
 
 @pytest.mark.parametrize("metrics", ["{", "[1]", '{"auc": "0.5"}', '{"auc": NaN}', '{"auc": true}'])
-def test_metrics_that_are_no_numbers_are_refused(script: TrainingFolder, metrics: str) -> None:
-    text = TRAIN.replace('json.dump({"auc": 0.75, "lift": 3}, file)', f"file.write({metrics!r})")
-    script.add_code({"train.py": text, "helper.py": "columns = ['a', 'b', 'c']"})
+def test_metrics_that_are_not_numbers_are_refused(script: TrainingFolder, metrics: str) -> None:
+    with_script(script, WRITE.format(metrics=metrics))
     failure = script.refused()
     assert failure.startswith("MODEL: metrics.json in SM_MODEL_DIR must be one small JSON object of finite numbers")
 
@@ -145,7 +151,7 @@ def test_an_archive_that_cannot_be_run_is_refused(
     assert expected in failure
 
 
-def test_an_archive_that_is_not_the_planned_one_is_not_run(script: TrainingFolder) -> None:
+def test_a_replaced_archive_is_not_run(script: TrainingFolder) -> None:
     script.write_spec(**{**SPEC, "code_sha256": "0" * 64})
     failure = with_script(script, f"open({str(script.paths.checkpoints / 'ran')!r}, 'w')").refused()
     assert failure.startswith("CONFIGURATION: sourcedir.tar.gz has SHA-256 ")
@@ -154,7 +160,7 @@ def test_an_archive_that_is_not_the_planned_one_is_not_run(script: TrainingFolde
 
 
 @pytest.mark.parametrize("after", ["sys.exit(0)", "sys.exit(7)"])
-def test_sigterm_is_passed_on_and_never_reads_as_success(script: TrainingFolder, after: str) -> None:
+def test_sigterm_reaches_the_script_and_is_never_a_success(script: TrainingFolder, after: str) -> None:
     text = f"""
 import os, pathlib, signal, subprocess, sys
 def stop(number, frame):

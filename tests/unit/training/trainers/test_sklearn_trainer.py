@@ -1,4 +1,4 @@
-"""`launcher train` with trainer `sklearn` as a process: the pipeline, its report, and how it is scored."""
+"""`launcher train` with trainer `sklearn`: the pipeline, its report, and how it scores."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from scoring.models import load_model
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.training.training_folder import MIXED, NUMBERS, TrainingFolder, doubles, numbers_frame
 from training.data.holdout import held_out
-from training.load_check import record_of
+from training.load_check import model_spec_of
 
 SMALL = {
     "hist_gradient_boosting": {"max_iter": "10"},
@@ -28,8 +28,8 @@ SKLEARN = {"trainer": "sklearn", "format": "sklearn-joblib", "model_file": "mode
 
 
 def scored(job: TrainingFolder, spec: object, frame: pd.DataFrame) -> np.ndarray:
-    """What the real scoring loader makes of the trained file, in two batches, one of them without nulls."""
-    record = record_of(spec)  # type: ignore[arg-type]
+    """Predict with the real scoring loader, in two batches."""
+    record = model_spec_of(spec)  # type: ignore[arg-type]
     model = load_model(record, job.paths.model / record.model_file)
     names = tuple(feature.name for feature in record.features)
     table = pa.Table.from_pandas(frame[list(names)], preserve_index=False)
@@ -44,7 +44,7 @@ def scored(job: TrainingFolder, spec: object, frame: pd.DataFrame) -> np.ndarray
 @pytest.mark.parametrize(
     ("estimator", "task"), [(name, task) for name, tasks in ESTIMATORS.items() for task in sorted(tasks)]
 )
-def test_each_estimator_learns_numbers_text_and_nulls_and_is_scored_by_the_real_loader(
+def test_each_estimator_learns_mixed_columns_and_scores_with_the_real_loader(
     job: TrainingFolder, estimator: str, task: str
 ) -> None:
     frame = make_flights(1_500, 1).assign(
@@ -86,7 +86,7 @@ def test_each_estimator_learns_numbers_text_and_nulls_and_is_scored_by_the_real_
     assert (report.framework, report.estimator, report.rows_total) == ("sklearn", estimator, 1_500)
 
 
-def test_labels_may_be_words_and_probabilities_are_named_after_them(job: TrainingFolder) -> None:
+def test_probability_columns_are_named_after_text_labels(job: TrainingFolder) -> None:
     frame = numbers_frame(900, 2)
     job.add_object("a.parquet", frame)
     spec = job.write_spec(
@@ -108,7 +108,7 @@ def test_labels_may_be_words_and_probabilities_are_named_after_them(job: Trainin
     assert report.metric_value == pytest.approx(f1_score(held["word"], chosen, average="macro"))
 
 
-def test_early_stopping_follows_the_held_out_rows(job: TrainingFolder) -> None:
+def test_early_stopping_uses_the_held_out_rows(job: TrainingFolder) -> None:
     random = np.random.default_rng(0)
     frame = numbers_frame(500, 3)
     frame["two"] = np.where(random.random(500) < 0.3, 1 - frame["two"], frame["two"])
@@ -130,7 +130,7 @@ def test_early_stopping_follows_the_held_out_rows(job: TrainingFolder) -> None:
     assert joblib.load(job.paths.model / "model.joblib").n_iter_ == report.best_iteration + 1
 
 
-def test_texts_that_training_never_saw_are_scored(job: TrainingFolder) -> None:
+def test_unknown_texts_are_scored(job: TrainingFolder) -> None:
     frame = make_flights(600, 4)
     job.add_object("a.parquet", frame)
     for estimator in ("hist_gradient_boosting", "logistic_regression", "random_forest"):
@@ -141,7 +141,7 @@ def test_texts_that_training_never_saw_are_scored(job: TrainingFolder) -> None:
         assert len(scored(job, spec, frame.head(20).assign(carrier="ZZ"))) == 20
 
 
-def test_booleans_with_nulls_are_scored_as_they_were_trained(job: TrainingFolder) -> None:
+def test_booleans_with_nulls_are_scored_as_in_training(job: TrainingFolder) -> None:
     frame = make_flights(600, 5)
     flags = pa.array([None if row % 7 == 0 else row % 2 == 0 for row in range(600)])
     table = pa.Table.from_pandas(frame, preserve_index=False).append_column("flag", flags)
@@ -158,7 +158,7 @@ def test_booleans_with_nulls_are_scored_as_they_were_trained(job: TrainingFolder
         job.train()
         with pq.ParquetFile(job.paths.train / "a.parquet") as file:
             found = file.read([feature.name for feature in features])
-        model = load_model(record_of(spec), job.paths.model / "model.joblib")
+        model = load_model(model_spec_of(spec), job.paths.model / "model.joblib")
         names = tuple(feature.name for feature in features)
         arrays = tuple(column.combine_chunks() for column in found.columns)
         batch = FeatureBatch(names, arrays, frozenset({"flag", "delay"}))

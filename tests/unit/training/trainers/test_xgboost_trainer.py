@@ -1,4 +1,4 @@
-"""`launcher train` with trainer `xgboost` as a process: the model, its report, and how it is scored."""
+"""`launcher train` with trainer `xgboost`: the model, its report, and its predictions in scoring."""
 
 import weakref
 from pathlib import Path
@@ -18,24 +18,24 @@ from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
 from tests.unit.scoring.flight_data import make_flights
 from tests.unit.training.training_folder import NUMBERS, TrainingFolder, doubles, numbers_frame
-from training.data.channel_files import find_sources
+from training.data.channel_files import find_objects
 from training.data.holdout import held_out
-from training.data.training_data import Dataset
+from training.data.training_data import TrainingData
 from training.interruption import Interruption
-from training.load_check import record_of
+from training.load_check import model_spec_of
 from training.trainers.xgboost_trainer import BatchIterator
 
 
 def scored(job: TrainingFolder, spec: object, frame: pd.DataFrame) -> np.ndarray:
-    """What the real scoring loader makes of the trained file."""
-    record = record_of(spec)  # type: ignore[arg-type]
+    """Predict with the real scoring loader."""
+    record = model_spec_of(spec)  # type: ignore[arg-type]
     model = load_model(record, job.paths.model / record.model_file)
     arrays = tuple(pa.array(frame[feature.name], from_pandas=True) for feature in record.features)
     return np.asarray(model.predict(FeatureBatch(tuple(f.name for f in record.features), arrays, frozenset())))
 
 
 def held_out_rows(spec: object, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The rows that the split keeps from training, found again from outside."""
+    """Compute the held-out rows independently of the training."""
     parts = [
         frame[held_out(spec.seed, key, 0, len(frame), spec.holdout_fraction)]  # type: ignore[attr-defined]
         for key, frame in frames.items()
@@ -43,7 +43,7 @@ def held_out_rows(spec: object, frames: dict[str, pd.DataFrame]) -> pd.DataFrame
     return pd.concat(parts)
 
 
-def test_a_model_is_trained_measured_on_held_out_rows_and_scored_by_the_real_loader(job: TrainingFolder) -> None:
+def test_a_model_is_trained_measured_and_scored_by_the_real_loader(job: TrainingFolder) -> None:
     frames = {f"2013/{month:02d}.parquet": make_flights(1_500, month) for month in (1, 2)}
     for key, frame in frames.items():
         job.add_object(key, frame, row_group_size=400)
@@ -62,7 +62,7 @@ def test_a_model_is_trained_measured_on_held_out_rows_and_scored_by_the_real_loa
     assert report.metrics["auc"] == pytest.approx(roc_auc_score(held["late"], expected), abs=1e-6)
     assert report.metrics["logloss"] == pytest.approx(log_loss(held["late"], expected.astype(float)), abs=1e-6)
     assert report.metrics["accuracy"] == pytest.approx(accuracy_score(held["late"], expected > 0.5))
-    assert report.metrics["auc"] > 0.9, "it has learnt something"
+    assert report.metrics["auc"] > 0.9, "the model must have learnt something"
     assert (report.metric, report.metric_value, report.greater_is_better) == ("auc", report.metrics["auc"], True)
     assert (report.model_id, report.version, report.best_iteration, report.resumed_from) == ("late", "v2", 14, None)
     assert (report.framework, report.framework_version) == ("xgboost", xgboost.__version__)
@@ -73,7 +73,7 @@ def test_a_model_is_trained_measured_on_held_out_rows_and_scored_by_the_real_loa
 
 @pytest.mark.parametrize("saved_as", ["xgboost-json", "xgboost-sklearn-ubj", "xgboost-sklearn-json"])
 @pytest.mark.parametrize(("task", "label", "metric"), [("binary", "two", "auc"), ("multiclass", "three", "logloss")])
-def test_each_format_is_loaded_by_the_library_and_by_scoring_alike(
+def test_each_format_predicts_alike_in_library_and_scoring(
     job: TrainingFolder, saved_as: str, task: str, label: str, metric: str
 ) -> None:
     frame = numbers_frame(800, 1)
@@ -109,7 +109,7 @@ def test_each_format_is_loaded_by_the_library_and_by_scoring_alike(
     assert report.output_columns == (tuple(f"prediction_{i}" for i in range(classes)) if several else ("prediction",))
 
 
-def test_a_regression_by_the_wrappers_format_is_measured(job: TrainingFolder) -> None:
+def test_a_regression_in_the_wrapper_format_is_measured(job: TrainingFolder) -> None:
     frame = numbers_frame(2_000, 2)
     job.add_object("a.parquet", frame)
     spec = job.write_spec(
@@ -130,7 +130,7 @@ def test_a_regression_by_the_wrappers_format_is_measured(job: TrainingFolder) ->
     assert report.metric_value > 0.7
 
 
-def test_early_stopping_keeps_the_best_rounds_alone(job: TrainingFolder) -> None:
+def test_early_stopping_keeps_only_the_best_rounds(job: TrainingFolder) -> None:
     random = np.random.default_rng(0)
     frame = numbers_frame(400, 3)
     frame["two"] = np.where(random.random(400) < 0.3, 1 - frame["two"], frame["two"])
@@ -157,7 +157,7 @@ def test_early_stopping_keeps_the_best_rounds_alone(job: TrainingFolder) -> None
     assert report.metric_value == pytest.approx(losses[-1], abs=1e-6)
 
 
-def test_the_same_spec_gives_the_same_bytes_and_another_seed_another_model(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     models = []
     for name, seed in (("one", 1), ("again", 1), ("other", 2)):
         job = TrainingFolder(tmp_path / name)
@@ -187,7 +187,7 @@ def test_external_memory_gives_the_same_model(tmp_path: Path) -> None:
     assert models[0] == models[1]
 
 
-def test_validation_objects_are_measured_and_everything_else_is_trained_on(job: TrainingFolder) -> None:
+def test_validation_objects_are_the_held_out_rows(job: TrainingFolder) -> None:
     job.add_object("a.parquet", numbers_frame(700, 6))
     validation = numbers_frame(300, 7)
     job.add_object("v.parquet", validation, "validation")
@@ -201,7 +201,7 @@ def test_validation_objects_are_measured_and_everything_else_is_trained_on(job: 
     )
 
 
-def test_nothing_held_out_means_no_metrics(job: TrainingFolder) -> None:
+def test_without_held_out_rows_there_are_no_metrics(job: TrainingFolder) -> None:
     job.add_object("a.parquet", numbers_frame(300, 8))
     job.write_spec(label="two", features=doubles(), holdout_fraction=0.0, hyperparameters={"num_boost_round": "3"})
 
@@ -210,7 +210,7 @@ def test_nothing_held_out_means_no_metrics(job: TrainingFolder) -> None:
     assert (report.rows_trained, report.rows_held_out, report.metrics, report.metric_value) == (300, 0, {}, None)
 
 
-def test_the_requests_hyperparameters_go_before_the_specs(job: TrainingFolder) -> None:
+def test_hyperparameters_of_the_request_override_the_specs(job: TrainingFolder) -> None:
     job.add_object("a.parquet", numbers_frame(300, 9))
     job.write_spec(label="two", features=doubles(), hyperparameters={"num_boost_round": "9", "max_depth": "2"})
     job.set_hyperparameters({"num_boost_round": "4"})
@@ -221,7 +221,7 @@ def test_the_requests_hyperparameters_go_before_the_specs(job: TrainingFolder) -
     assert xgboost.Booster(model_file=str(job.paths.model / "model.ubj")).num_boosted_rounds() == 4
 
 
-def test_columns_of_other_types_and_without_a_row_are_read_as_scoring_reads_them(job: TrainingFolder) -> None:
+def test_other_column_types_and_empty_objects_are_read(job: TrainingFolder) -> None:
     frame = numbers_frame(600, 10)
     table = pa.table(
         {
@@ -240,7 +240,7 @@ def test_columns_of_other_types_and_without_a_row_are_read_as_scoring_reads_them
     assert job.train().rows_total == 600
 
 
-def test_what_a_killed_training_left_in_the_model_folder_is_not_packed(job: TrainingFolder) -> None:
+def test_files_of_a_killed_training_are_removed_from_the_model_folder(job: TrainingFolder) -> None:
     job.add_object("a.parquet", numbers_frame(300, 9))
     (job.paths.model / "old").mkdir()
     (job.paths.model / "old" / "model.ubj").write_bytes(b"half")
@@ -251,8 +251,8 @@ def test_what_a_killed_training_left_in_the_model_folder_is_not_packed(job: Trai
     assert sorted(path.name for path in job.paths.model.iterdir()) == ["fleetscore.json", "model.ubj"]
 
 
-def test_the_data_is_streamed_and_a_batch_is_gone_before_the_next(job: TrainingFolder) -> None:
-    """At no time more than two batches live: the one that XGBoost has and the one that is being read."""
+def test_at_most_two_batches_are_in_memory(job: TrainingFolder) -> None:
+    """Only the batch that XGBoost has and the one that is being read are in memory."""
     with pq.ParquetWriter(job.paths.train / "a.parquet", pa.Table.from_pandas(numbers_frame(1, 1)).schema) as writer:
         for seed in range(12):
             writer.write_table(pa.Table.from_pandas(numbers_frame(1_024, seed)))
@@ -260,7 +260,9 @@ def test_the_data_is_streamed_and_a_batch_is_gone_before_the_next(job: TrainingF
     job.add_object("a.parquet", path.read_bytes())
     job.write_spec(label="two", features=doubles())
     spec = loads(TrainingSpec, job.paths.spec.read_bytes())
-    dataset = Dataset(spec, record_of(spec), find_sources(job.paths.train, spec.objects, "objects"), (), threads=1)
+    dataset = TrainingData(
+        spec, model_spec_of(spec), find_objects(job.paths.train, spec.objects, "objects"), (), threads=1
+    )
     dataset.batch_rows = 512
     living: list[weakref.ref[object]] = []
     most = 0
@@ -278,5 +280,5 @@ def test_the_data_is_streamed_and_a_batch_is_gone_before_the_next(job: TrainingF
     matrix = xgboost.QuantileDMatrix(Counted(dataset, Interruption(), held_out=False, cache_prefix=None), nthread=1)
 
     assert matrix.num_row() > 9_000
-    assert len(living) >= 24 * 4, "every pass reads anew"
+    assert len(living) >= 24 * 4, "every pass reads the data again"
     assert most <= 2

@@ -1,0 +1,67 @@
+"""Which objects of a dataset are data, and which keys are refused."""
+
+from lambdas.dataset.pinning import pin_objects
+from lambdas.stage.object_store import StoredObject
+
+
+def listing(*keys: str) -> list[StoredObject]:
+    return [StoredObject(key, 10, "etag", 0.0) for key in keys]
+
+
+def pin(*keys: str, output_prefix_bytes: int = 200) -> tuple[list[str], str]:
+    objects, problems = pin_objects("d", listing(*keys), "datasets", output_prefix_bytes)
+    return [item.key for item in objects], "; ".join(map(str, problems))
+
+
+def test_hidden_names_and_folder_placeholders_are_not_data() -> None:
+    assert pin("a.parquet", "_SUCCESS", "x/_meta.parquet", "x/.crc", "x/", "") == (["a.parquet"], "")
+
+
+def test_hidden_folders_contain_no_data() -> None:
+    """They contain uncommitted tasks of Spark, which would be scored twice, and the log of Delta
+    tables.
+    """
+    keys = ("_temporary/0/task_1/a.parquet", "_delta_log/10.checkpoint.parquet", "x/.staging/a.parquet", "x/a.parquet")
+    assert pin(*keys) == (["x/a.parquet"], "")
+    assert pin("_year=2013/a.parquet") == (["_year=2013/a.parquet"], "")
+
+
+def test_an_object_that_is_also_a_folder_is_refused() -> None:
+    _, problems = pin("a.parquet", "a.parquet/b.parquet", "c.parquet", "c.parquet.json/d.parquet", "e/f.parquet")
+    assert "got 'a.parquet, c.parquet', expected no object whose key" in problems
+    assert pin("a.parquet/b.parquet", "a.parquet/c.parquet") == (["a.parquet/b.parquet", "a.parquet/c.parquet"], "")
+
+
+def test_hive_partitions_below_a_dataset_are_data() -> None:
+    assert pin("carrier=UA/month=1/part-0.parquet") == (["carrier=UA/month=1/part-0.parquet"], "")
+
+
+def test_an_unsafe_key_is_refused() -> None:
+    keys, problems = pin("a//b.parquet", "../c.parquet", "ok.parquet")
+    assert keys == ["ok.parquet"]
+    assert "'a//b.parquet'" in problems
+    assert "'../c.parquet'" in problems
+
+
+def test_a_key_too_long_for_its_predictions_key_is_refused() -> None:
+    fits, too_long = "k/" * 400 + "a.parquet", "k/" * 409 + "a.parquet"
+    assert pin(fits) == ([fits], "")
+    keys, problems = pin(too_long)
+    assert keys == []
+    assert "at most 824 bytes" in problems
+
+
+def test_a_name_too_long_for_a_file_is_refused() -> None:
+    # The file name in the container is `.<name>.parquet.unfinished`, at most 255 bytes.
+    longest, too_long = "n" * 227 + ".parquet", "n" * 228 + ".parquet"
+    assert pin(longest) == ([longest], "")
+    keys, problems = pin(too_long)
+    assert keys == []
+    assert "becomes a file name" in problems
+
+
+def test_objects_with_a_shared_output_are_refused() -> None:
+    keys = ["a.csv", "b.csv.parquet", "a.parquet", "c.jsonl"]
+    assert pin(*keys) == (keys, "")
+    _, problems = pin("a.csv", "a.csv.parquet", "b.parquet")
+    assert "a.csv, a.csv.parquet" in problems
