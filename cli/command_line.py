@@ -91,6 +91,9 @@ class Command(RichCommand):
         with _usage_errors_of(ctx):
             return super().parse_args(ctx, args)
 
+    def get_help(self, ctx: click.Context) -> str:
+        return _without_trailing_blanks(super().get_help(ctx))
+
     def format_epilog(self, ctx: RichContext, formatter: RichHelpFormatter) -> None:  # type: ignore[override]
         _write_examples(formatter, self.examples)
         _write_pointer(formatter)
@@ -131,6 +134,9 @@ class CommandGroup(RichGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_errors_of(ctx):
             return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return _without_trailing_blanks(super().get_help(ctx))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         listed = [name for names in self.sections.values() for name in names]
@@ -194,6 +200,10 @@ def _paths(ctx: click.Context, path: str, group: CommandGroup | None = None) -> 
         yield f"{path} {name}", name
         if isinstance(command, CommandGroup):
             yield from _paths(ctx, f"{path} {name}", command)
+
+
+def _without_trailing_blanks(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def _write_examples(formatter: RichHelpFormatter, examples: str) -> None:

@@ -28,7 +28,7 @@ class ExitStatus(IntEnum):
 
 
 class CommandError(Exception):
-    """A command cannot go on; the text is for the person who typed it."""
+    """Reason why a command cannot continue, as text for the person who typed it."""
 
     def __init__(self, text: str, status: ExitStatus = ExitStatus.REFUSED) -> None:
         super().__init__(text)
@@ -82,13 +82,13 @@ def describe_usage(error: click.UsageError) -> str:
 
 
 def describe_problems(error: InvalidInputError) -> str:
-    """Every problem on a line of its own."""
+    """Return the problems, one per line."""
     count = "1 problem" if len(error.problems) == 1 else f"{len(error.problems)} problems"
     return "\n".join([f"{error.subject} has {count}:", *(f"  - {problem}" for problem in error.problems)])
 
 
 def describe_refusal(error: aws.ClientError) -> str:
-    """What an AWS service refused, and what to do about it."""
+    """Return what an AWS service refused, and what to do about it."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     message = str(error.response.get("Error", {}).get("Message", "")) or str(error)
     call = str(error.operation_name)
@@ -97,7 +97,7 @@ def describe_refusal(error: aws.ClientError) -> str:
     if code in _UNKNOWN_CREDENTIALS:
         return (
             f"AWS does not accept the credentials ({code} from {call}: {message}). "
-            "Check the access key, --profile, and that --endpoint-url or AWS_ENDPOINT_URL is where they belong."
+            "Check the access key, --profile, and whether --endpoint-url or AWS_ENDPOINT_URL is their endpoint."
         )
     if code in _DENIED or code in ("403", "Forbidden"):
         return f"The credentials may not call {call} ({message}). Ask for that permission, or use another --profile."
@@ -111,7 +111,7 @@ def describe_refusal(error: aws.ClientError) -> str:
     return f"AWS refused {call}: {code}: {message}"
 
 
-def _describe_local(error: BaseException) -> str | None:  # noqa: PLR0911 - one return a cause
+def _describe_local(error: BaseException) -> str | None:  # noqa: PLR0911 - one return per cause
     if isinstance(error, (aws.NoCredentialsError, aws.PartialCredentialsError)):
         return (
             "There are no AWS credentials. Sign in (for example `aws sso login`) and set AWS_PROFILE or --profile, "

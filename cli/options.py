@@ -46,7 +46,7 @@ def reason_option(handler: F) -> F:
 def request_option(handler: F) -> F:
     option = click.option(
         "--input", "request", default="{}", metavar="JSON|@file",
-        help="The request. Default: {}: every enabled model.",
+        help="The request. Default: {}, for every enabled model.",
     )  # fmt: skip
     return option(handler)
 

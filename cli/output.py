@@ -1,4 +1,4 @@
-"""Where the command prints: tables for people, or one JSON value for programs and nothing else on stdout."""
+"""Output of the command: tables for people, or one JSON value and nothing else for programs."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 _WIDTH_WITHOUT_TERMINAL = 400
-"""A pipe has no width: a table must not be squeezed or cut for it."""
+"""Width of a table in characters where there is no terminal, so that a pipe gets whole lines."""
 
 
 class Output:
@@ -18,7 +18,7 @@ class Output:
         self.console = console or _console()
 
     def data(self, value: Any, *renderables: RenderableType) -> None:
-        """Print the value as JSON when that was asked for, else what people read."""
+        """Print the value with --json, else the renderables."""
         if self.as_json:
             sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
             sys.stdout.flush()
@@ -26,7 +26,7 @@ class Output:
         self.show(*renderables)
 
     def show(self, *renderables: RenderableType) -> None:
-        """Print what people read beside the data; nothing where that is JSON."""
+        """Print renderables that accompany the data; nothing with --json."""
         if self.as_json:
             return
         for renderable in renderables:
@@ -36,12 +36,12 @@ class Output:
                 self.console.print(renderable)
 
     def line(self, text: str) -> None:
-        """Print a line as it is: no markup, no colours, no line breaks of our own."""
+        """Print a line as it is: without markup, colours or added line breaks."""
         if not self.as_json:
             self.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def notice(self, text: str) -> None:
-        """Say something beside the data, on standard error."""
+        """Print a message on standard error, apart from the data."""
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 

@@ -1,7 +1,7 @@
 """Checks of single values: each returns the problems that it found.
 
 A field of a dataclass can declare its check (see `contract.schema.field_info`). The check then
-validates the field's value and gives the keywords that say the same in JSON Schema.
+validates the field's value and gives the equivalent keywords of JSON Schema.
 """
 
 import re
@@ -60,11 +60,11 @@ class Fraction:
 
 @dataclass(frozen=True)
 class Matches:
-    """A text that matches a pattern as a whole."""
+    """A text that a pattern matches completely."""
 
     pattern: re.Pattern[str]
     expected: str
-    """What people are told to write."""
+    """Description of matching texts, for error messages."""
     remedy: str = ""
     json_type: Literal["string"] = "string"
 
@@ -113,7 +113,7 @@ class UniqueNames:
 
 @dataclass(frozen=True)
 class NotEmpty:
-    """A list or an object that holds something."""
+    """A list or an object that is not empty."""
 
     expected: str
     json_type: Literal["array", "object"]

@@ -45,8 +45,7 @@ EXECUTION_NAME = Matches(
     "1 to 80 of letters, digits and any of . _ = + @ -",
     "Start the execution again under such a name.",
 )
-"""Names under which the workflow runs, whoever started it: both Step Functions and SageMaker's tags
-accept them.
+"""Names of executions that the workflow accepts: valid in both Step Functions and SageMaker tags.
 
 All characters are ASCII, so each takes one byte in an S3 key.
 """

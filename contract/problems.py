@@ -18,7 +18,7 @@ class Problem:
     value: object
     expected: str
     remedy: str = ""
-    """What to do, as one sentence; empty if `expected` says it."""
+    """What to do, in one sentence; empty if `expected` makes it clear."""
 
     def __str__(self) -> str:
         shown = repr(self.value)

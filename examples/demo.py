@@ -25,7 +25,8 @@ from cli.output import Output
 from cli.stage.catalog import Catalog, caller
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
-from cli.stage.executions import Executions, Snapshot
+from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions import Executions
 from cli.stage.recipes import Recipes
 from cli.views.execution_figures import job_seconds, totals
 from cli.views.executions import execution_view, totals_line

@@ -89,7 +89,7 @@ def backfill(
     ended: list[Slot] = []
 
     def tell(slot: Slot, execution_id: str, what: str) -> None:
-        if what not in ("started", "runs already"):
+        if what not in ("started", "already running"):
             ended.append(slot)
         text = f"execution {execution_id}: {what}" if execution_id else what
         output.line(f"[{len(ended):,}/{len(slots):,}] {slot.dataset}: {text}")

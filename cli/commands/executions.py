@@ -9,7 +9,8 @@ from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import request_option, start_options
 from cli.output import Output
-from cli.stage.executions import Executions, Snapshot, check_request
+from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions import Executions, check_request
 from cli.views.executions import execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
 

@@ -97,10 +97,10 @@ def register(
     "import",
     cls=Command,
     examples=r"""
-    fleetscore models import churn --mlflow mlruns/0/3f2c/artifacts/model --dataset customers
+    fleetscore models import churn --mlflow mlruns/model --dataset customers
     fleetscore models import churn --dataset customers --format xgboost-ubj \
-        --model-file xgboost-model --method predict --infer-schema sample.parquet \
-        --model-package arn:aws:sagemaker:eu-central-1:123456789012:model-package/churn/3
+        --model-file xgboost-model --method predict --infer-schema sample.csv \
+        --model-package "$MODEL_PACKAGE_ARN"
     """,
 )
 @argument("model", metavar="MODEL_ID", help="The model's id in the catalog.")

@@ -27,8 +27,8 @@ def schedules() -> None:
 @schedules.command(
     "add",
     examples="""
-    fleetscore schedules add nightly "cron(30 2 * * ? *)" --time-zone Europe/Berlin
-    fleetscore schedules add churn-hourly "rate(1 hour)" --input '{"models": ["churn"]}'
+    fleetscore schedules add nightly "cron(30 2 * * ? *)" --time-zone Asia/Tokyo
+    fleetscore schedules add hourly "rate(1 hour)" --input '{"models": ["churn"]}'
     """,
 )
 @argument("name", metavar="NAME", help="The schedule's name; its executions' names begin with it.")

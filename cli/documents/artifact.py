@@ -1,4 +1,4 @@
-"""A model's artifact: where it comes from, what is in it, and its way into the models bucket."""
+"""A model's artifact: reading, validating and storing it."""
 
 import base64
 import hashlib
@@ -19,12 +19,12 @@ from contract.problems import Problem
 
 _SHA256_METADATA = "sha256"
 _SINGLE_PUT_BYTES = 5 * 1024**3
-"""The largest object that one PutObject takes."""
+"""Largest object that one PutObject takes, in bytes."""
 _SHOWN_MEMBERS = 10
 
 
 class ArtifactTakenError(CommandError):
-    """Another artifact lies where this one belongs; an artifact is never overwritten."""
+    """Another artifact is stored under this name; an artifact is never overwritten."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Artifact:
 
 @contextmanager
 def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | None, list[Problem]]]:
-    """The artifact as a local file, or the reason why there is none.
+    """Provide the artifact as a local file inside the context, or the reason why there is none.
 
-    `source` is a path, relative to `folder`, or an s3:// address, which is downloaded for the time of the context: what
-    is checked and hashed must be what is stored.
+    `source` is a path, relative to `folder`, or an s3:// address, which is downloaded: the bytes that are validated
+    and hashed must be the ones that are stored.
     """
     if not source.startswith("s3://"):
         path = folder / Path(source).expanduser()
@@ -64,7 +64,7 @@ def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | 
 
 
 def inspect_artifact(path: Path, model_file: str) -> list[Problem]:
-    """What is wrong with an archive that should hold `model_file`; the whole archive is read, so damage is found."""
+    """Return the problems of an archive that should hold `model_file`. All of it is read, to find damage."""
     names: list[str] = []
     found = False
     try:
@@ -88,10 +88,10 @@ def hash_artifact(path: Path) -> Artifact:
 
 
 def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: Artifact) -> str:
-    """Upload the artifact to its place in the models bucket; the same bytes are stored once.
+    """Upload the artifact to the models bucket and return its address; existing equal bytes are kept.
 
     Raises:
-        ArtifactTakenError: when other bytes lie there.
+        ArtifactTakenError: when other bytes are stored there.
     """
     key = layout.artifact_key(model_id, version)
     address = layout.s3_uri(bucket, key)
@@ -115,17 +115,17 @@ def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: 
 
 
 def check_place(s3: Any, bucket: str, model_id: str, version: str, artifact: Artifact) -> None:
-    """Whether an artifact can be stored as that version.
+    """Check that an artifact can be stored as that version.
 
     Raises:
-        ArtifactTakenError: when other bytes lie there.
+        ArtifactTakenError: when other bytes are stored there.
     """
     key = layout.artifact_key(model_id, version)
     _is_free(s3, bucket, key, artifact, layout.s3_uri(bucket, key))
 
 
 def _is_free(s3: Any, bucket: str, key: str, artifact: Artifact, address: str) -> bool:
-    """True when nothing lies there, False when the same bytes do."""
+    """Return True when nothing is stored there, False when the same bytes are."""
     try:
         there = s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
@@ -136,7 +136,7 @@ def _is_free(s3: Any, bucket: str, key: str, artifact: Artifact, address: str) -
     if digest == artifact.sha256:
         return False
     raise ArtifactTakenError(
-        f"{address} holds another artifact already (SHA-256 {digest[:12]}…, yours is {artifact.sha256[:12]}…), and "
+        f"{address} already holds another artifact (SHA-256 {digest[:12]}…, yours is {artifact.sha256[:12]}…), and "
         "an artifact is never overwritten. Choose another --version, or leave it out to get the next free number."
     )
 

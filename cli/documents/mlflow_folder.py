@@ -1,4 +1,4 @@
-"""A model folder as MLflow writes it, read without MLflow: what its MLmodel says, and an artifact made of its file."""
+"""Model folders of MLflow, read without MLflow: the fields of MLmodel, and an artifact with the model's file."""
 
 import gzip
 import json
@@ -23,13 +23,13 @@ _TYPES = {
     "double": "double",
     "string": "string",
 }
-"""MLflow's column types that a feature can have."""
+"""Arrow types by MLflow's column types."""
 _PICKLES = ("pickle", "cloudpickle")
 
 
 @dataclass(frozen=True)
 class MlflowModel:
-    """What the folder says: fields of a model's document, and the file that becomes its artifact."""
+    """Fields of a model's document, as a folder gives them, and the file for its artifact."""
 
     fields: Mapping[str, Any]
     file: Path
@@ -37,10 +37,10 @@ class MlflowModel:
 
 
 def read_mlflow_folder(folder: Path) -> MlflowModel:
-    """Read a folder with a flavor out of `_FLAVORS`.
+    """Read a folder that has one of the known flavors.
 
     Raises:
-        InvalidInputError: when it is none, with everything that is wrong with it.
+        InvalidInputError: when the folder has none, with every problem of it.
     """
     import yaml  # noqa: PLC0415 - no other command needs it
 
@@ -56,7 +56,7 @@ def read_mlflow_folder(folder: Path) -> MlflowModel:
         raise _refused(str(path), "a description with flavors")
     name = next((known for known in _FLAVORS if isinstance(flavors.get(known), dict)), None)
     if name is None:
-        raise _refused(sorted(map(str, flavors)), f"a flavor out of {', '.join(_FLAVORS)}")
+        raise _refused(sorted(map(str, flavors)), f"one of the flavors {', '.join(_FLAVORS)}")
     fields, file = _FLAVORS[name](flavors[name], folder)
     features, problems = _features(described.get("signature"))
     if features is not None:
@@ -68,7 +68,7 @@ def read_mlflow_folder(folder: Path) -> MlflowModel:
 
 @contextmanager
 def packed(model: MlflowModel) -> Iterator[Path]:
-    """A model.tar.gz of the model's file, for the time of the context; the same file gives the same bytes."""
+    """Provide a model.tar.gz with the model's file inside the context. The same file gives the same bytes."""
     with tempfile.TemporaryDirectory(prefix="fleetscore-mlflow-") as folder:
         path = Path(folder) / ARTIFACT_NAME
         member = tarfile.TarInfo(model.file.name)
@@ -85,7 +85,7 @@ def packed(model: MlflowModel) -> Iterator[Path]:
 def _sklearn(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
     how = flavor.get("serialization_format", "pickle")
     if how not in (*_PICKLES, "skops"):
-        raise _refused(how, f"a serialization_format out of {', '.join(_PICKLES)}, skops")
+        raise _refused(how, f"one of the serialization formats {', '.join(_PICKLES)}, skops")
     file = _file(folder, flavor.get("pickled_model"), "sklearn: pickled_model")
     fields = {
         "format": "sklearn-skops" if how == "skops" else "sklearn-joblib",
@@ -103,7 +103,7 @@ def _xgboost(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], P
         remedy = "Load it in XGBoost, save it as .ubj, and register that file."
         raise _refused(str(file), "a model in XGBoost's JSON or UBJSON, not in its old binary format", remedy)
     kind = "json" if beginning[1:].lstrip().startswith(b'"') else "ubj"
-    # What wrote the file; a folder without it was written by log_model of a Booster.
+    # The class that wrote the file. Folders of log_model with a Booster do not name it.
     wrapper = str(flavor.get("model_class") or "xgboost.core.Booster").startswith("xgboost.sklearn.")
     declared = f"xgboost-sklearn-{kind}" if wrapper else f"xgboost-{kind}"
     return {
@@ -138,7 +138,7 @@ def _onnx(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path
 
 
 _FLAVORS = {"sklearn": _sklearn, "xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost, "onnx": _onnx}
-"""By the flavor's name; the first of these that a folder has."""
+"""Reader per flavor. A folder with several is read as the first of these."""
 
 
 def _file(folder: Path, name: object, field: str) -> Path:
@@ -151,7 +151,7 @@ def _file(folder: Path, name: object, field: str) -> Path:
 
 
 def _features(signature: object) -> tuple[list[dict[str, Any]] | None, list[Problem]]:
-    """The signature's columns; None when it names none."""
+    """Return the signature's columns as features, or None if they have no names, and their problems."""
     text = signature.get("inputs") if isinstance(signature, dict) else None
     if text is None:
         return None, []

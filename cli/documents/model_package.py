@@ -1,4 +1,4 @@
-"""A model package of SageMaker's Model Registry: only an approved one, and only what it says for certain."""
+"""Approved model packages of SageMaker's Model Registry."""
 
 import re
 from typing import Any
@@ -19,10 +19,10 @@ _FRAMEWORKS = {
 
 
 def read_model_package(sagemaker: Any, arn: str) -> dict[str, Any]:
-    """Fields of a model's document: the artifact's address, and framework and version where the package says them.
+    """Return fields of a model's document: the artifact's address, and the framework and its version if known.
 
     Raises:
-        InvalidInputError: when there is no such package, it is not approved, or it has no single artifact.
+        InvalidInputError: when the package does not exist, is not approved, or has no single artifact.
     """
     if not _ARN.fullmatch(arn):
         raise _refused([Problem("--model-package", arn, "the ARN of a model package")])
@@ -36,7 +36,7 @@ def read_model_package(sagemaker: Any, arn: str) -> dict[str, Any]:
         raise _refused([Problem("--model-package", arn, f"a model package that exists ({why})")]) from error
     problems: list[Problem] = []
     for name, wanted in (("ModelPackageStatus", "Completed"), ("ModelApprovalStatus", "Approved")):
-        # A package without a group is never approved, and says nothing of it.
+        # A package without a group has no approval status.
         if package.get(name) != wanted:
             remedy = "Approve it in the Model Registry first." if wanted == "Approved" else ""
             problems.append(Problem(name, package.get(name), repr(wanted), remedy))

@@ -17,8 +17,8 @@ from contract.schema.field_info import info_of, is_required
 Kind = Literal["text", "integer", "number", "words", "cells", "pairs", "switch"]
 """How a flag's value is read.
 
-`words` is a comma-separated list, `cells` is one that may hold empty texts, `pairs` is KEY=VALUE and repeatable,
-and a `switch` takes no value.
+`words` is a comma-separated list, `cells` is one that may hold empty texts, `pairs` is KEY=VALUE
+and repeatable, and a `switch` takes no value.
 """
 
 REQUIRED = "Required"
@@ -91,7 +91,7 @@ def _flag(field: "dataclasses.Field[Any]", hint: Any, *, of_input: bool) -> Reco
     info = info_of(field)
     kind = kind_of(hint, field.default)
     default = info.default or _in_words(field.default)
-    # A switch says what it turns on or off, and its default is the opposite.
+    # The help of a switch describes what it changes, so its default is clear.
     suffix = f" Default: {default}." if default and kind != "switch" and not info.flag_help else ""
     return RecordFlag(
         field=field.name,
@@ -122,6 +122,9 @@ def _in_words(default: Any) -> str:
 
 
 def _rank(flag: RecordFlag) -> tuple[int, int]:
-    """A required field without a place of its own comes after those that have one."""
+    """Return the sort key of a flag.
+
+    Required fields without a fixed place come last among those.
+    """
     known = _REQUIRED_ORDER.index(flag.field) if flag.field in _REQUIRED_ORDER else len(_REQUIRED_ORDER)
     return GROUPS.index(flag.group), known

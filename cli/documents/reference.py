@@ -1,4 +1,5 @@
-"""The generated parts of the reference documents: `python -m cli.documents.reference docs/reference` writes them."""
+"""The generated parts of the reference documents: `python -m cli.documents.reference
+docs/reference` writes them."""
 
 import re
 import sys
@@ -35,7 +36,8 @@ def record_table() -> str:
 
 
 def generated(folder: Path) -> Mapping[Path, str]:
-    """Return the current text of every document that is generated, as a whole or between two markers."""
+    """Return the current text of every document that is generated, as a whole or between two
+    markers."""
     record = folder / "model-record.md"
     return {
         folder / "request.schema.json": schema_text(request_schema()),

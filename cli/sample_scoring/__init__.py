@@ -1,1 +1,1 @@
-"""Scoring a sample on this machine, with the container's own code."""
+"""Scoring a sample on this machine with the container's code."""

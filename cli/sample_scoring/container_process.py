@@ -1,4 +1,4 @@
-"""The container's own code as a process on this machine, with files and without AWS, as in a job."""
+"""Runs the container's code as a process on this machine, with files and without AWS, as in a job."""
 
 import importlib.util
 import os
@@ -14,7 +14,7 @@ _PACKAGES = ("joblib", "numpy", "pandas", "pyarrow", "sklearn", "xgboost")
 
 
 def require_container_code() -> None:
-    """Refuse to go on where the container's packages are not installed.
+    """Check that the container's packages are installed.
 
     Raises:
         CommandError: naming what is missing.
@@ -28,9 +28,9 @@ def require_container_code() -> None:
 
 
 def run_container_code(module: str, arguments: Sequence[str] = (), *, root: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a module of the container's code; `root` stands for its /opt/ml and is its working directory.
+    """Run a module of the container's code, with `root` as its /opt/ml and working directory.
 
-    It gets no AWS credentials, as a job has none, and the model's code must not find any either.
+    The process gets no AWS credentials: a job has none, and the model's code must not see any.
     """
     require_container_code()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -47,7 +47,7 @@ def run_container_code(module: str, arguments: Sequence[str] = (), *, root: Path
 
 
 def _program_folders() -> list[str]:
-    """Where `scoring` and `contract` lie, without importing the former."""
+    """Return the folders that hold `scoring` and `contract`, without importing `scoring`."""
     folders: list[str] = []
     for name in ("scoring", "contract"):
         spec = importlib.util.find_spec(name)

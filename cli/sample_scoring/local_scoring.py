@@ -1,4 +1,4 @@
-"""Scores a sample on this machine as a job would: the container's code, over a folder laid out as its /opt/ml."""
+"""Scores a sample as a job would: with the container's code, in a folder laid out like its /opt/ml."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -24,9 +24,10 @@ _EXPLAINED = (f"{FailureKind.DATA.value}:", f"{FailureKind.CONFIGURATION.value}:
 
 
 class ScoringFailedError(CommandError):
-    """The container's code ended with an error; `log` is what it and the model wrote to standard error.
+    """The container's code ended with an error.
 
-    `explained`: its message says it all, and tracebacks would only hide it.
+    `log` is what it and the model wrote to standard error. `explained` says that the message alone is enough, and that
+    the log would only hide it.
     """
 
     def __init__(self, text: str, log: str, *, explained: bool) -> None:
@@ -37,25 +38,29 @@ class ScoringFailedError(CommandError):
 
 @dataclass(frozen=True)
 class LocalScore:
-    """What came of it, and what the container's code and the model wrote to standard error, such as warnings."""
+    """The predictions, and what the container's code and the model wrote to standard error, such as warnings."""
 
     preview: Preview
     log: str
     notes: tuple[str, ...] = ()
-    """What the ledger says of how the model was loaded."""
+    """The ledger's notes about how the model was loaded."""
 
 
 def check_sample(path: Path) -> None:
-    """Refuse a sample that is not there, before anything is fetched."""
+    """Check that a sample exists, before anything is downloaded.
+
+    Raises:
+        InvalidInputError: when it does not.
+    """
     if not path.is_file():
         raise InvalidInputError("sample", [Problem("sample", str(path), "a file that exists")])
 
 
 def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int) -> LocalScore:
-    """Score a file with a model version and look at the first `rows` rows.
+    """Score a file with a model version and return the first `rows` rows of the predictions.
 
     Raises:
-        ScoringFailedError: with the container's own exit message.
+        ScoringFailedError: with the container's exit message.
     """
     require_container_code()
     with tempfile.TemporaryDirectory(prefix="fleetscore-test-") as folder:
@@ -75,7 +80,7 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
 
 
 def object_key(path: Path, spec: ModelSpec) -> str:
-    """What the sample's object is called: its format is told by its end, and partition columns by its folders."""
+    """Return the object key for a sample: its ending tells the format, its folders the partition columns."""
     folders = [part for part in path.resolve().parts[:-1] if part.partition("=")[0] in spec.partition_columns]
     return "/".join([*folders, "sample" + (extension_of(path.name) or ".parquet")])
 
@@ -86,7 +91,7 @@ def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path:
         job_id=version.spec.model_id,
         dataset=version.dataset,
         dataset_bucket="this-machine",
-        # Whatever format it asks for, the preview reads Parquet.
+        # The preview reads Parquet, whatever the record's output format is.
         models=(replace(version.spec, output_format="parquet"),),
         objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
     )
@@ -94,7 +99,7 @@ def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path:
     for folder in (paths.spec.parent, (paths.data / key).parent, target.parent):
         folder.mkdir(parents=True)
     paths.spec.write_text(codec.dumps(spec), encoding="utf-8")
-    # Links: a sample or an artifact may be large.
+    # Links instead of copies, because samples and artifacts may be large.
     (paths.data / key).symlink_to(path.resolve())
     target.symlink_to(artifact.resolve())
 

@@ -1,4 +1,4 @@
-"""A sample on this machine. The only module of the command that needs pyarrow, and imports it when it runs."""
+"""Reads samples and predictions. The only module of the command with pyarrow, which it imports late."""
 
 import math
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class SampleColumn:
-    """A column as the sample has it; `type` as pyarrow prints it, of the values where they are dictionary-encoded."""
+    """A column of a sample. `type` is as pyarrow prints it; of a dictionary, it is the values' type."""
 
     name: str
     type: str
     nullable: bool
-    """What the Parquet schema says, optional or required; text is always optional."""
+    """Whether the Parquet schema allows nulls; text always does."""
     nulls: int
 
 
 def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
-    """The columns of a file in any format, with the nulls that are in them. Those of text have the types that fit it.
+    """Return the columns of a file in any format, with their numbers of nulls. Types of text are inferred.
 
     Raises:
-        InvalidInputError: when it cannot be read.
+        InvalidInputError: when the file cannot be read.
     """
     import pyarrow as pa  # noqa: PLC0415
 
@@ -88,7 +88,7 @@ def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list
                 ),
                 convert_options=csv.ConvertOptions(null_values=list(options.null_values), strings_can_be_null=True),
             )
-    # What looks like a time is text to a feature.
+    # Features have no temporal types, so times stay text.
     return [
         SampleColumn(
             field.name, "string" if pa.types.is_temporal(field.type) else str(field.type), True, column.null_count
@@ -99,17 +99,17 @@ def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list
 
 @dataclass(frozen=True)
 class Preview:
-    """What scoring made of the sample: its rows, the columns that it added with their types, and the first rows."""
+    """Predictions for a sample: the number of rows, the added columns with their types, and the first rows."""
 
     rows: int
     added: dict[str, str]
     columns: tuple[str, ...]
     first: tuple[tuple[Any, ...], ...]
-    """Values as JSON has them."""
+    """Values as JSON can hold them."""
 
 
 def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
-    """Look at the predictions for a sample: all its rows are counted, the first ones are read."""
+    """Read the predictions for a sample: count all rows, return the first ones."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     file, before = pq.ParquetFile(path), {*_names(sample, input_of(spec).options), *spec.partition_columns}

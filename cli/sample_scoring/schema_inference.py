@@ -1,4 +1,4 @@
-"""A model's features, from what its artifact says that it was trained on and from a sample's columns."""
+"""Inference of a model's features: names from its artifact, types from a sample."""
 
 import json
 import tarfile
@@ -18,13 +18,13 @@ from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
 _SAME_VALUES = {"large_string": "string", "string_view": "string", "halffloat": "float"}
-"""Types of a sample's column that a feature has another word for."""
+"""Arrow types of features by equivalent types of sample columns."""
 _SHOWN_NAMES = 20
 
 
 @dataclass(frozen=True)
 class InferredFeature:
-    """A feature, and how many nulls its column has in the sample."""
+    """A feature, and the number of nulls in its column of the sample."""
 
     feature: Feature
     nulls: int
@@ -39,13 +39,13 @@ def infer_features(
     *,
     read_as: InputOptions | None = None,
 ) -> list[InferredFeature]:
-    """Names and order from the artifact, types and nullability from the sample.
+    """Return the features: names and order from the artifact, types and nullability from the sample.
 
-    Loading the artifact runs its code, so it is done in a process of its own that has no credentials. An artifact
-    that does not know its columns' names gets all columns of the sample but the keys, if it wants as many.
+    Loading the artifact runs its code, so a separate process without credentials does it. If the artifact has no
+    column names, the features are all columns of the sample except the keys, provided their number is right.
 
     Raises:
-        InvalidInputError: with everything that stands in the way.
+        InvalidInputError: with every problem of artifact and sample.
     """
     columns = sample.read_columns(path, read_as or InputOptions())
     problems = inspect_artifact(artifact, model_file)
@@ -67,7 +67,7 @@ def _ask(artifact: Path, declared: ModelFormat, model_file: str) -> dict[str, An
             problem = Problem("artifact", str(artifact), f"an archive of plain files ({error})")
             raise InvalidInputError("model", [problem]) from error
         arguments = [declared, str(unpacked / model_file), str(answer)]
-        ended = run_container_code("scoring.trained_on", arguments, root=root)
+        ended = run_container_code("scoring.artifact_features", arguments, root=root)
         found: dict[str, Any] = {"error": f"exit code {ended.returncode}: {ended.stderr[-500:]}"}
         if answer.is_file():
             found = json.loads(answer.read_text(encoding="utf-8"))

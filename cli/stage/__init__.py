@@ -1,1 +1,1 @@
-"""What talks to a deployed stage."""
+"""Operations on a deployed stage: its catalog, executions, schedules and recipes."""

@@ -1,4 +1,4 @@
-"""Backfill: one execution for every dataset that a template names between two times, a few at once."""
+"""Backfill: one execution for each dataset of a period, a few of them in parallel."""
 
 import hashlib
 import json
@@ -13,8 +13,7 @@ from typing import Any
 
 from boto3.dynamodb.conditions import Key
 
-from cli.stage.catalog import query
-from cli.stage.connection import Connection
+from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from contract import layout
@@ -27,8 +26,8 @@ from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import parse_request
 
 STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
-MOST_DATASETS = 10_000
-SECONDS_BETWEEN_LOOKS = 5.0
+MAX_DATASETS = 10_000
+SECONDS_BETWEEN_READS = 5.0
 _FORMATS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "week": "%G-w%V"}
 _STAMP = {"hour": "%Y%m%dT%H", "day": "%Y%m%d", "week": "%Y%m%d"}
 _MOST_RETRIES = 99
@@ -40,12 +39,12 @@ class Slot:
 
     dataset: str
     execution_id: str
-    """Later tries of the same slot add `-2`, `-3`, …"""
+    """Name of the first execution. Later ones for the same dataset end in `-2`, `-3`, …"""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is left to do for a dataset; `models` None: every enabled model, as the request says without the field."""
+    """Models that have not scored a dataset; None means every enabled model, as in a request without the field."""
 
     models: tuple[str, ...] | None
 
@@ -54,25 +53,29 @@ class Outcome(StrEnum):
     """How a dataset of a backfill ended."""
 
     SKIPPED = "SKIPPED"
-    """Every model has scored it in its current version already."""
+    """Every model has already scored it with its current version."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
-    """The execution failed in part or as a whole; run the backfill again to try what is missing."""
+    """The execution failed partly or completely; the next backfill scores what is missing."""
 
 
 def expand(template: str, since: datetime, until: datetime, every: str, name: str | None = None) -> list[Slot]:
-    """The datasets between two times, both included, with their executions' names: always the same ones.
+    """Return the datasets between two times, both included, with the names of their executions.
+
+    The same arguments always give the same names.
 
     Raises:
-        InvalidInputError: with everything that is wrong with template, times or name.
+        InvalidInputError: with every problem of template, times and name.
     """
     problems = _check_template(template, every)
     if until < since:
-        problems.append(Problem("to", f"{until:%Y-%m-%dT%H}", f"{since:%Y-%m-%dT%H}, where it begins, or later"))
+        problems.append(
+            Problem("to", f"{until:%Y-%m-%dT%H}", f"a time from {since:%Y-%m-%dT%H}, the value of --from, on")
+        )
     base = name or _base_name(template)
     count = (until - since) // STEPS[every] + 1
-    if count > MOST_DATASETS:
-        problems.append(Problem("to", f"{until:%Y-%m-%dT%H}", f"at most {MOST_DATASETS:,} datasets, not {count:,}"))
+    if count > MAX_DATASETS:
+        problems.append(Problem("to", f"{until:%Y-%m-%dT%H}", f"at most {MAX_DATASETS:,} datasets, not {count:,}"))
     if problems:
         raise InvalidInputError("backfill", problems)
     slots = []
@@ -86,16 +89,16 @@ def expand(template: str, since: datetime, until: datetime, every: str, name: st
         if problems:
             raise InvalidInputError("backfill", problems)
     if len({slot.dataset for slot in slots}) < len(slots):
-        expected = f"a place-holder that tells one {every} from the next, such as {{date}}"
+        expected = f"a placeholder that differs from one {every} to the next, such as {{date}}"
         raise InvalidInputError("backfill", [Problem("dataset", template, expected)])
     return slots
 
 
 def read_time(field: str, text: str) -> datetime:
-    """A date, or a date and hour, in UTC.
+    """Return a date, or a date and hour, in UTC.
 
     Raises:
-        InvalidInputError: when it is neither.
+        InvalidInputError: when the text is neither.
     """
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:00"):
         try:
@@ -117,18 +120,18 @@ def _check_template(template: str, every: str) -> list[Problem]:
     if not fields or not plain or set(fields) - set(_FORMATS):
         return [Problem("dataset", template, f"a dataset's name with at least one of {known}")]
     if every == "hour" and "hour" not in fields:
-        return [Problem("dataset", template, "a name with {hour}, because there is one dataset an hour")]
+        return [Problem("dataset", template, "a name with {hour}, because there is one dataset per hour")]
     return []
 
 
 def _base_name(template: str) -> str:
-    """A name that tells templates apart also where their words are the same."""
+    """Return a name that differs between templates, even if their words are the same."""
     words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\{[^}]*\}", "", template.lower())).strip("-")
     return f"backfill-{words[:30]}-{hashlib.sha256(template.encode()).hexdigest()[:6]}"
 
 
 class Backfill:
-    """Works off slots: looks what is scored already, starts the rest, a few at once, and waits for their ends."""
+    """Scores the datasets that are not scored yet: starts executions, a few in parallel, and waits for them."""
 
     def __init__(self, connection: Connection, deployment: Deployment, executions: Executions) -> None:
         self._deployment = deployment
@@ -144,12 +147,16 @@ class Backfill:
         named: bool,
         at_once: int,
         tell: Callable[[Slot, str, str], None],
-        seconds: float = SECONDS_BETWEEN_LOOKS,
+        seconds: float = SECONDS_BETWEEN_READS,
     ) -> dict[Slot, Outcome]:
-        """Bring every slot to its end; at most `at_once` executions of it run at a time.
+        """Score every slot's dataset, in at most `at_once` parallel executions; return how each ended.
 
-        `named` says that the caller chose the models; `tell(slot, execution id, what)` hears of every step. May be
-        interrupted at any time and called again: executions that run are followed, not started twice.
+        It may be interrupted at any time and called again: running executions are followed, not started twice.
+
+        Args:
+            named: whether the caller chose the models, so that requests must name them.
+            tell: called at each step with the slot, the execution's id and what happened.
+            seconds: pause between two reads of the executions' statuses.
         """
         outcomes: dict[Slot, Outcome] = {}
         running: dict[Slot, str] = {}
@@ -161,7 +168,7 @@ class Backfill:
                 execution_id = self._begin(slot, models, named=named, tell=tell)
                 if execution_id is None:
                     outcomes[slot] = Outcome.SKIPPED
-                    tell(slot, "", "is scored already by the same model versions")
+                    tell(slot, "", "already scored by the same model versions")
                 else:
                     running[slot] = execution_id
             for slot, execution_id in list(running.items()):
@@ -178,12 +185,12 @@ class Backfill:
     def _begin(
         self, slot: Slot, models: Sequence[Model], *, named: bool, tell: Callable[[Slot, str, str], None]
     ) -> str | None:
-        """Start or find the slot's execution; None when nothing is left to score."""
+        """Start or find the slot's execution and return its id; None when nothing is left to score."""
         for number in range(1, _MOST_RETRIES + 1):
             execution_id = slot.execution_id if number == 1 else f"{slot.execution_id}-{number}"
             state = self._executions.workflow_status(execution_id)
             if state == "RUNNING":
-                tell(slot, execution_id, "runs already")
+                tell(slot, execution_id, "already running")
                 return execution_id
             if state is None:
                 work = self.left(slot.dataset, models, named=named)
@@ -197,14 +204,14 @@ class Backfill:
                 tell(slot, execution_id, "started")
                 return execution_id
         problem = Problem(
-            "name", slot.execution_id, f"a name with fewer than {_MOST_RETRIES} tries", "Give another --name."
+            "name", slot.execution_id, f"a name with fewer than {_MOST_RETRIES} executions", "Choose another --name."
         )
         raise InvalidInputError("backfill", [problem])
 
     def left(self, dataset: str, models: Sequence[Model], *, named: bool) -> Work | None:
-        """What is not scored yet; None when every model has scored the dataset in its current version.
+        """Return what is not scored yet; None when every model has scored the dataset with its current version.
 
-        Scored counts what has its output in S3 and whose execution began after the last upload into the dataset.
+        A dataset counts as scored if outputs of an execution are in S3 that began after the last upload into it.
         """
         uploaded = self._last_upload(dataset)
         missing = [model.model_id for model in models if not self._is_scored(dataset, model, uploaded)]
@@ -217,7 +224,7 @@ class Backfill:
             execution = self._record(execution_id)
             if execution is None:
                 continue
-            # S3 gives whole seconds: an upload in the second in which the execution began may have come after it.
+            # S3 has whole seconds: an upload in the second of the execution's start may be later than it.
             began = datetime.fromisoformat(execution.started_at).replace(microsecond=0)
             if uploaded is not None and began <= uploaded:
                 continue
@@ -228,7 +235,7 @@ class Backfill:
         return False
 
     def _executions_with_output(self, dataset: str, model_id: str) -> Iterator[str]:
-        # A model whose every row went to quarantine has no predictions, but has scored the dataset all the same.
+        # A model that sent every row to quarantine has no predictions, but it has scored the dataset.
         for prefix_of in (layout.predictions_prefix, layout.quarantine_prefix):
             prefix = prefix_of(dataset, model_id, "").removesuffix("/")
             pages = self._s3.get_paginator("list_objects_v2").paginate(
@@ -243,7 +250,7 @@ class Backfill:
         return records.read_item(ExecutionRecord, item) if item else None
 
     def _succeeded_jobs(self, execution_id: str) -> list[JobRecord]:
-        found = query(
+        found = query_items(
             self._table,
             IndexName=records.INDEX_NAME,
             KeyConditionExpression=Key(records.INDEX_PARTITION_KEY).eq(

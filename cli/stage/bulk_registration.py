@@ -1,4 +1,4 @@
-"""Registers many models, all or nothing: everything is checked first, and what is current changes last."""
+"""Registration of many models, all or none: they are validated first and become current last."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from cli.documents.artifact import Artifact, fetch_artifact, hash_artifact, inspect_artifact
 from cli.documents.bulk_file import BulkLine, at_line
 from cli.failures import CommandError
-from cli.stage.catalog import Catalog, VersionTakenError
+from cli.stage.catalog import MAX_TRIES, Catalog
+from cli.stage.catalog_table import VersionTakenError
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 
 _THREADS = 16
-"""As many as a client keeps connections."""
-_TRIES = 5
+"""Threads that check and store models; a client keeps as many connections."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -23,7 +23,7 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class _Checked:
-    """A line whose artifact is whole, and the version that an earlier try may have written for it."""
+    """A line with a valid artifact, and the version that an earlier run wrote for it, if any."""
 
     line: BulkLine
     sha256: str
@@ -33,7 +33,7 @@ class _Checked:
 
 @dataclass(frozen=True)
 class BulkResult:
-    """What was done: the models as they are now, and how many of the versions were there before."""
+    """The models after the registration, and how many versions are new."""
 
     models: tuple[Model, ...]
     versions_written: int
@@ -48,10 +48,10 @@ def register_all(
     registered_by: str,
     notice: Callable[[str], None] = lambda _: None,
 ) -> BulkResult:
-    """Register every line and make it current, or change nothing that executions see.
+    """Register every line and make its version current, or change nothing that executions see.
 
-    Artifacts are stored and versions written first; none of them is current yet. Only then do the models change, a
-    hundred in a transaction. When it breaks off, running it again finds what is there by the artifacts' digests.
+    First the artifacts are stored and the versions written, without making them current. Then the models change, in
+    transactions of 100. After an interruption the next run finds what is stored by the artifacts' digests.
 
     Raises:
         InvalidInputError: with every problem of every line, before anything is written.
@@ -60,7 +60,7 @@ def register_all(
     notice(f"Checking {len(lines):,} models ...")
     checked = _check(catalog, lines, folder)
     new = [item for item in checked if item.existing is None]
-    notice(f"Storing {len(new):,} artifacts and versions; {len(checked) - len(new):,} are there already ...")
+    notice(f"Storing {len(new):,} artifacts and versions; {len(checked) - len(new):,} exist already ...")
 
     def store(item: _Checked) -> ModelVersion:
         if item.existing is not None:
@@ -70,7 +70,7 @@ def register_all(
             if artifact is None or artifact.sha256 != item.sha256:
                 raise CommandError(
                     f"line {item.line.number}: the artifact {item.line.document.artifact} changed while models were "
-                    "being registered. Nothing has become current. Run the command again."
+                    "being registered. No version has become current. Run the command again."
                 )
             return _store(catalog, item, artifact, registered_by)
 
@@ -116,21 +116,21 @@ def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path) -> list[_C
 
 
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
-    """Whether a version is this one, whatever it is called and whoever registered it when."""
+    """Return whether two versions are equal apart from name, tags, and who registered them when."""
     spec = replace(wanted.spec, version=version.spec.version)
     when, who = version.registered_at, version.registered_by
     return version == replace(wanted, spec=spec, registered_at=when, registered_by=who, tags=version.tags)
 
 
 def _store(catalog: Catalog, item: _Checked, artifact: Artifact, registered_by: str) -> ModelVersion:
-    for _ in range(_TRIES):
+    for _ in range(MAX_TRIES):
         try:
             return catalog.add_version(item.line.document, artifact, registered_by)
         except VersionTakenError:
             continue
     raise CommandError(
         f"line {item.line.number}: model {item.line.document.model_id} is being registered by somebody else as well. "
-        "Nothing has become current. Run the command again."
+        "No version has become current. Run the command again."
     )
 
 
@@ -139,7 +139,7 @@ def _in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         try:
             yield from threads.map(function, items)
         except BaseException:
-            # The first error ends it: what is still queued is not begun.
+            # After the first error, queued items are not started.
             threads.shutdown(cancel_futures=True)
             raise
 

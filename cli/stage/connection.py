@@ -1,6 +1,7 @@
-"""How the command talks to AWS: one session, and clients made from it."""
+"""Calls of AWS: the session, its clients, and queries of the table."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True)
 class Connection:
-    """Where the AWS APIs are and as whom to call them; what is None comes from the environment, as in any SDK."""
+    """Address and credentials of the AWS APIs. None means: from the environment, as in any SDK."""
 
     endpoint_url: str | None = None
     profile: str | None = None
@@ -23,7 +24,10 @@ class Connection:
     _session: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def session(self) -> Any:
-        """The boto3 session, made on first use because a missing profile is an error only of commands that call AWS."""
+        """Return the boto3 session.
+
+        It is made on first use, because a missing profile is an error only of commands that call AWS.
+        """
         if not self._session:
             self._session.append(boto3.Session(profile_name=self.profile, region_name=self.region))
         return self._session[0]
@@ -45,7 +49,7 @@ class Connection:
             raise
 
     def _config(self) -> Config:
-        # Behind an address of its own, S3 cannot be reached under a bucket's host name.
+        # At an address of its own, S3 has no host name per bucket.
         own_address = self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")
         return Config(
             user_agent_extra="fleetscore",
@@ -53,3 +57,14 @@ class Connection:
             retries={"mode": "standard", "max_attempts": _ATTEMPTS},
             s3={"addressing_style": "path"} if own_address else None,
         )
+
+
+def query_items(table: Any, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yield every item of a DynamoDB query, page by page."""
+    # Uses the client: unlike a resource, it may be shared by threads.
+    while True:
+        page = table.meta.client.query(TableName=table.name, **arguments)
+        yield from page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return
+        arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]

@@ -1,27 +1,29 @@
-"""Decisions of people about versions that were trained."""
+"""People's decisions about trained versions: to promote or to reject them."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
 from cli.failures import CommandError
-from cli.stage.catalog import Catalog, VersionTakenError, no_model, no_version
+from cli.stage.catalog import MAX_TRIES, no_model, no_version
+from cli.stage.catalog_table import CatalogTable, VersionTakenError, now
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
 from contract.catalog.models import CurrentChange, Model, ModelVersion, VersionDecision
 from contract.status import VersionState
-from contract.table import records
 
-_TRIES = 5
 _Change = Callable[[Model | None, ModelVersion], tuple[Model | None, ModelVersion]]
 
 
-class Decisions(Catalog):
-    """Approves and rejects, each once, whatever others do to the model at the same time."""
+class Decisions:
+    """The decisions about one deployment's versions. Each is made once, even if others change the model meanwhile."""
+
+    def __init__(self, connection: Connection, deployment: Deployment) -> None:
+        self._table = CatalogTable(connection.resource("dynamodb").Table(deployment.table_name))
 
     def approve(
         self, model_id: str, version: str, *, changed_by: str = "", reason: str = ""
     ) -> tuple[Model | None, ModelVersion]:
-        """Make a version that was trained the current one. One that a rule or a person refused needs a reason.
+        """Make a trained version the current one. A rejected version needs a reason.
 
         Raises:
             CommandError: when there is nothing to approve.
@@ -37,24 +39,24 @@ class Decisions(Catalog):
             if decision.state is VersionState.REJECTED and not reason:
                 raise CommandError(
                     f"Version {version} of model {model_id} was rejected ({decision.reason}). "
-                    "Say with --reason why it is to be current all the same."
+                    "Give the reason for making it current with --reason."
                 )
-            now = _now()
-            change = CurrentChange(version, now, changed_by, reason or "approved")
+            decided_at = now()
+            change = CurrentChange(version, decided_at, changed_by, reason or "approved")
             after = (
-                Model(model_id, version, tags=found.tags, updated_at=now, history=(change,))
+                Model(model_id, version, tags=found.tags, updated_at=decided_at, history=(change,))
                 if model is None
                 else model.with_current(change)
             )
-            said = VersionDecision(VersionState.PROMOTED, change.reason, now, changed_by)
-            return after, replace(found, decision=said)
+            promoted = VersionDecision(VersionState.PROMOTED, change.reason, decided_at, changed_by)
+            return after, replace(found, decision=promoted)
 
         return self._decide(model_id, version, change)
 
     def reject(
         self, model_id: str, version: str, *, changed_by: str = "", reason: str = ""
     ) -> tuple[Model | None, ModelVersion]:
-        """Refuse a version that waits for approval.
+        """Reject a version that waits for approval.
 
         Raises:
             CommandError: when it does not wait.
@@ -65,37 +67,28 @@ class Decisions(Catalog):
             if decision.state is not VersionState.PENDING_APPROVAL:
                 raise CommandError(
                     f"Version {version} of model {model_id} is {decision.state.value} ({decision.reason}), "
-                    "so nobody waits for a decision. `fleetscore models rollback` takes a current version back."
+                    "so no decision is pending. `fleetscore models rollback` restores the previous version."
                 )
-            said = VersionDecision(VersionState.REJECTED, reason or "rejected", _now(), changed_by)
-            return model, replace(found, decision=said)
+            rejected = VersionDecision(VersionState.REJECTED, reason or "rejected", now(), changed_by)
+            return model, replace(found, decision=rejected)
 
         return self._decide(model_id, version, change)
 
     def _decide(self, model_id: str, version: str, change: _Change) -> tuple[Model | None, ModelVersion]:
-        for _ in range(_TRIES):
-            before, versions = self._read(model_id)
+        for _ in range(MAX_TRIES):
+            before, versions = self._table.read(model_id)
             if version not in versions:
                 raise CommandError(no_version(model_id, version, versions) if versions else no_model(model_id))
             after, decided = change(before, versions[version])
-            writes = [self._put_decided(decided, versions[version])]
+            writes = [self._table.put_decided_version(decided, versions[version])]
             if after is not None and after != before:
-                writes.append(self._put_model(after, before))
+                writes.append(self._table.put_model(after, before))
             try:
-                self._write(*writes)
+                self._table.write(*writes)
             except VersionTakenError:
                 continue
             return after, decided
         raise CommandError(f"Model {model_id} is being changed by somebody else as well. Try again.")
-
-    def _put_decided(self, decided: ModelVersion, before: ModelVersion) -> dict[str, Any]:
-        assert before.decision is not None  # noqa: S101 - `change` refuses a version that nobody decides about
-        unchanged = {
-            "ConditionExpression": "decision.#state = :seen",
-            "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": {":seen": before.decision.state.value},
-        }
-        return {"Put": {"TableName": self._table.name, "Item": records.version_item(decided), **unchanged}}
 
 
 def _decision(model_id: str, version: ModelVersion) -> VersionDecision:
@@ -106,7 +99,3 @@ def _decision(model_id: str, version: ModelVersion) -> VersionDecision:
             f"`fleetscore models promote {model_id} {name}` makes it current."
         )
     return version.decision
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

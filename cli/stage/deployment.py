@@ -1,4 +1,4 @@
-"""Finds what is deployed in an account through the outputs of its stacks."""
+"""The resources of a stage, found through the outputs of its stacks."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -26,10 +26,10 @@ RESOURCES = tuple(field.name for field in fields(Deployment) if field.name != "s
 
 
 def find_deployment(connection: Connection, stage: str) -> Deployment:
-    """Read the outputs of the stage's stacks.
+    """Return the resources of a stage, from the outputs of its stacks.
 
     Raises:
-        CommandError: when a stack or one of its outputs is not there.
+        CommandError: when a stack or one of its outputs does not exist.
     """
     client = connection.client("cloudformation")
     storage = stack_outputs(client, stage, "storage", ("DatasetsBucket", "ModelsBucket", "ResultsBucket", "TableName"))
@@ -46,10 +46,10 @@ def find_deployment(connection: Connection, stage: str) -> Deployment:
 
 
 def stack_outputs(client: Any, stage: str, part: str, names: tuple[str, ...]) -> dict[str, str]:
-    """The outputs of one of the stage's stacks, by name.
+    """Return the outputs of one of the stage's stacks, by name.
 
     Raises:
-        CommandError: when the stack or one of the outputs is not there.
+        CommandError: when the stack or one of the outputs does not exist.
     """
     stack_name = f"fleetscore-{stage}-{part}"
     try:

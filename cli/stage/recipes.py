@@ -1,14 +1,13 @@
-"""The recipes in the table, and their training scripts in the models bucket."""
+"""Training recipes in the table, and their scripts in the models bucket."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from boto3.dynamodb.conditions import Key
 
 from cli.documents.recipe_document import RecipeDocument
 from cli.failures import CommandError
-from cli.stage.catalog import query
-from cli.stage.connection import Connection
+from cli.stage.catalog_table import now
+from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from contract import layout
 from contract.table import records
@@ -24,21 +23,19 @@ class Recipes:
         self._bucket = deployment.models_bucket
 
     def set(self, document: RecipeDocument, *, updated_by: str = "") -> ModelRecipe:
-        """Upload the training script, if there is one, then write the recipe over what was there."""
-        recipe = replace(
-            document.recipe, updated_at=datetime.now(UTC).isoformat(timespec="microseconds"), updated_by=updated_by
-        )
+        """Upload the training script, if there is one, then replace the model's recipe."""
+        recipe = replace(document.recipe, updated_at=now(), updated_by=updated_by)
         if document.archive is not None and recipe.code is not None:
-            # Its key is its digest: what lies there already is the same.
+            # The key holds the digest, so an existing object is the same.
             key = layout.code_key(recipe.model_id, recipe.code.sha256)
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=document.archive)
         self._table.put_item(Item=records.recipe_item(recipe))
         return recipe
 
     def all(self) -> list[ModelRecipe]:
-        """Every recipe by model id."""
+        """Return every recipe, by model id."""
         condition = Key(records.INDEX_PARTITION_KEY).eq(records.RECIPES_COLLECTION)
-        items = query(self._table, IndexName=records.INDEX_NAME, KeyConditionExpression=condition)
+        items = query_items(self._table, IndexName=records.INDEX_NAME, KeyConditionExpression=condition)
         return [records.read_item(ModelRecipe, item) for item in items]
 
     def find(self, model_id: str) -> ModelRecipe | None:
@@ -46,7 +43,7 @@ class Recipes:
         return records.read_item(ModelRecipe, item) if item else None
 
     def show(self, model_id: str) -> ModelRecipe:
-        """A model's recipe.
+        """Return a model's recipe.
 
         Raises:
             CommandError: when it has none.
@@ -57,7 +54,7 @@ class Recipes:
         return recipe
 
     def remove(self, model_id: str) -> ModelRecipe:
-        """Take a model's recipe away; its versions stay.
+        """Remove a model's recipe and return it; the versions stay.
 
         Raises:
             CommandError: when it has none.

@@ -1,4 +1,4 @@
-"""The stage's schedules in EventBridge Scheduler: those of cdk.json, and those that are made while it runs."""
+"""The stage's schedules in EventBridge Scheduler: those of cdk.json, and those added with the command."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _STACK = "triggers"
 _OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn")
 _DELIVERY_SECONDS, _TRIES = 86_400, 185
 _DESCRIPTION = "Made with `fleetscore schedules add`"
-# What GetSchedule tells beside what UpdateSchedule takes.
+# Fields of GetSchedule that UpdateSchedule does not take.
 _NOT_FOR_UPDATE = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
 
 
@@ -31,11 +31,11 @@ class ListedSchedule:
     flexible_window_minutes: int | None
     enabled: bool
     request: Any
-    """None when somebody else wrote the target's input."""
+    """None when the target's input was not written by Fleetscore."""
     declared: bool
-    """It comes from the settings in cdk.json."""
+    """Whether cdk.json declares it."""
     next_time: datetime | None
-    """When it fires next, in UTC; None when it is paused or never fires again."""
+    """Time of the next execution, in UTC; None when it is paused or has no next one."""
 
 
 class Schedules:
@@ -49,10 +49,10 @@ class Schedules:
         self._group, self._target_arn, self._role_arn, self._dead_letters_arn = (outputs[name] for name in _OUTPUTS)
 
     def add(self, schedule: Schedule, now: datetime | None = None) -> None:
-        """Make a schedule that starts executions from now on.
+        """Create a schedule.
 
         Raises:
-            InvalidInputError: when it would never fire.
+            InvalidInputError: when it would never start an execution.
             CommandError: when the name is taken.
         """
         if problems := check_it_fires(schedule, now or datetime.now(UTC)):
@@ -84,13 +84,13 @@ class Schedules:
             raise
 
     def all(self) -> list[ListedSchedule]:
-        """Every schedule of the stage, by name."""
+        """Return every schedule of the stage, by name."""
         declared = self._declared()
         now = datetime.now(UTC)
         return [self._listed(self._get(name), declared, now) for name in sorted(self._names())]
 
     def switch(self, name: str, *, enabled: bool) -> bool:
-        """Resume or pause a schedule; says whether cdk.json declares it."""
+        """Resume or pause a schedule; return whether cdk.json declares it."""
         found = self._get(name)
         if (found.get("State", "ENABLED") == "ENABLED") != enabled:
             fields = {key: value for key, value in found.items() if key not in _NOT_FOR_UPDATE}
@@ -98,16 +98,16 @@ class Schedules:
         return name in self._declared()
 
     def remove(self, name: str) -> None:
-        """Delete a schedule that was made with `add`.
+        """Delete a schedule that was added with the command.
 
         Raises:
-            CommandError: when there is none of that name, or when cdk.json declares it.
+            CommandError: when it does not exist, or when cdk.json declares it.
         """
         self._get(name)
         if name in self._declared():
             raise CommandError(
-                f"Schedule {name!r} comes from the setting `schedules` in cdk.json (stack {self._stack_name}): take "
-                f"it out there and deploy, or pause it with `fleetscore schedules pause {name}`."
+                f"Schedule {name!r} is declared in the setting `schedules` of cdk.json (stack {self._stack_name}): "
+                f"remove it there and deploy, or pause it with `fleetscore schedules pause {name}`."
             )
         self._scheduler.delete_schedule(GroupName=self._group, Name=name)
 
@@ -150,7 +150,7 @@ class Schedules:
             request = read_target_input(found["Target"].get("Input", "")).request
             known = Schedule(listed.name, listed.expression, listed.time_zone, listed.flexible_window_minutes, request)
         except InvalidInputError:
-            # Somebody made or changed it past this command: it is shown as it is.
+            # Created or changed without Fleetscore: shown as it is.
             return listed
         following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if listed.enabled else None
         return replace(listed, request=request, next_time=following)

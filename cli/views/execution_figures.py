@@ -1,16 +1,16 @@
-"""Figures that are worked out of records: durations, rates, totals."""
+"""Figures computed from records: durations, rates and totals."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from cli.stage.executions import Snapshot
+from cli.stage.execution_snapshot import Snapshot
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, JobStatus
 from contract.table.records import JobRecord
 
 
 @dataclass(frozen=True)
 class Totals:
-    """An execution's jobs added up. Rows are row-and-model pairs of jobs that succeeded."""
+    """Sums over an execution's jobs. Rows are counted once per model, in succeeded jobs only."""
 
     jobs: int
     jobs_ended: int
@@ -37,7 +37,7 @@ def totals(snapshot: Snapshot) -> Totals:
 
 
 def job_seconds(job: JobRecord, now: datetime) -> float | None:
-    """From the opening of the first attempt to the job's end, or to `now`; None before the first attempt."""
+    """Return the seconds from the first attempt to the job's end, or to `now`; None before the first attempt."""
     if not job.started_at:
         return None
     end = datetime.fromisoformat(job.ended_at) if job.ended_at else now
@@ -45,18 +45,18 @@ def job_seconds(job: JobRecord, now: datetime) -> float | None:
 
 
 def rows_counted(job: JobRecord) -> bool:
-    """Whether somebody has counted a job's rows; a training script reads its data itself."""
+    """Return whether a job's rows are known. A training script reads its data itself, uncounted."""
     return job.status is JobStatus.SUCCEEDED and (job.rows_in > 0 or job.kind is ExecutionKind.SCORING)
 
 
 def rows_a_second(job: JobRecord, now: datetime) -> float | None:
-    """Rows of a succeeded job over its whole duration, start of the instance included; None while it is not known."""
+    """Return rows per second over a succeeded job's whole duration, instance start included; None if unknown."""
     seconds = job_seconds(job, now)
     return job.rows_in / seconds if rows_counted(job) and seconds else None
 
 
 def rows_a_second_together(snapshot: Snapshot) -> float | None:
-    """Rows of all succeeded jobs from the start of the first job to the end of the last, or to now."""
+    """Return rows per second of all succeeded jobs, from the first job's start to the last job's end or now."""
     started = [datetime.fromisoformat(job.started_at) for job in snapshot.jobs if job.started_at]
     if not started:
         return None
@@ -67,7 +67,7 @@ def rows_a_second_together(snapshot: Snapshot) -> float | None:
 
 
 def objects_done(job: JobRecord, snapshot: Snapshot) -> int | None:
-    """Objects committed: all of a succeeded job, those in the ledger of a running one, None where nobody counted."""
+    """Return the committed objects: all of a succeeded job, else those in the ledger; None if not counted."""
     if job.status is JobStatus.SUCCEEDED:
         return job.object_count
     return snapshot.committed.get(job.job_id)

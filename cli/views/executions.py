@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.stage.executions import Snapshot
+from cli.stage.execution_snapshot import Snapshot
 from cli.views.execution_figures import job_seconds, objects_done, rows_a_second, rows_counted, totals
 from cli.views.tables import add_row, counted, plain_json, plain_table
 from contract.status import ExecutionKind, FailureKind
@@ -26,7 +26,7 @@ _STYLES = {
 
 
 def execution_view(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[RenderableType]:
-    """All that `fleetscore status` shows."""
+    """Return what `fleetscore status` shows."""
     status_line, *details = heading_lines(snapshot)
     if not snapshot.jobs:
         return [status_line, *details]
@@ -34,7 +34,7 @@ def execution_view(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRe
 
 
 def jobs_table(snapshot: Snapshot) -> Table:
-    """One line a job. Reasons are too long for a column: `reason_lines` has them."""
+    """Return a table with one line per job. Reasons are too long for it: see `reason_lines`."""
     numbers = ("attempt", "objects", "rows", "rows/s", "seconds")
     table = plain_table("job", "status", *numbers, right=numbers)
     for job in snapshot.jobs:
@@ -43,12 +43,12 @@ def jobs_table(snapshot: Snapshot) -> Table:
 
 
 def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]]) -> list[str]:
-    """Why jobs failed or wait, in full, with the earlier attempts of those that had several, and what jobs note."""
+    """Return why jobs failed or wait, why earlier attempts failed, and the jobs' notes, each in full."""
     lines: list[str] = []
     for job in snapshot.jobs:
         if job.reason or job.outcome:
             lines.append(f"{job.job_id}: {job_reason(job) if job.reason else job.outcome}")
-        # The last attempt's reason is the job's, where the job has not succeeded.
+        # If the job has not succeeded, the last attempt's reason is the job's.
         tried = [attempt for attempt in attempts.get(job.job_id, []) if attempt.reason and attempt.reason != job.reason]
         lines += [
             f"{job.job_id}, attempt {attempt.attempt}: {_with_kind(attempt.failure_kind, attempt.reason)}"
@@ -59,7 +59,7 @@ def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptReco
 
 
 def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:
-    """Job, status, attempt, objects, rows, rows a second, seconds."""
+    """Return the cells job, status, attempt, objects, rows, rows per second and seconds."""
     seconds = job_seconds(job, snapshot.read_at) if job.ended_at or not snapshot.ended else None
     rate = rows_a_second(job, snapshot.read_at)
     return [
@@ -83,12 +83,12 @@ def job_reason(job: JobRecord) -> str:
 
 
 def _with_kind(kind: FailureKind | None, reason: str) -> str:
-    # A container's own message begins with its kind already.
+    # A container's message already begins with its kind.
     return f"{kind}: {reason}" if kind and not reason.startswith(f"{kind}:") else reason
 
 
 def totals_line(snapshot: Snapshot) -> str:
-    """One sentence about all jobs."""
+    """Return a sentence about all jobs."""
     total = totals(snapshot)
     parts = [f"{total.jobs_ended:,} of {counted(total.jobs, 'job')} ended"]
     if total.jobs_failed:
@@ -102,7 +102,7 @@ def totals_line(snapshot: Snapshot) -> str:
 
 
 def heading_lines(snapshot: Snapshot) -> list[str]:
-    """What stands above and below the jobs: status, label, note, reason, where the summary lies."""
+    """Return the lines around the jobs: status and label first; then note, reason and address of the summary."""
     record = snapshot.record
     label = f" ({record.label})" if record is not None and record.label else ""
     word = "Training execution" if snapshot.kind is ExecutionKind.TRAINING else "Execution"
@@ -111,9 +111,9 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
         lines.append(f"It trained first, in execution {record.training_execution_id}.")
     if snapshot.note:
         lines.append(snapshot.note)
-    # Where jobs failed, their own reasons say it in full.
+    # If jobs failed, their own reasons are more detailed.
     explained = any(job.reason for job in snapshot.jobs)
-    # A training that failed is the reason of no job.
+    # A failed training is not among the jobs' reasons.
     explained = explained and not (record is not None and record.training_failure)
     if snapshot.ended and snapshot.reason and not explained and snapshot.reason not in snapshot.note:
         lines.append(f"Reason: {snapshot.reason}")
@@ -123,7 +123,7 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
 
 
 def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]] | None = None) -> dict[str, Any]:
-    """An execution for programs. `status` is the truth where record and Step Functions disagree; `note` says how."""
+    """Return an execution as JSON. If record and Step Functions disagree, `status` is right and `note` explains."""
     workflow = snapshot.workflow
     jobs = []
     for job in snapshot.jobs:

@@ -65,7 +65,7 @@ def versions_table(model: Model | None, versions: Sequence[ModelVersion]) -> Tab
 
 
 def _trained_cells(version: ModelVersion) -> tuple[str, str]:
-    """State and metric, empty for a version that was registered."""
+    """Return state and metric; both are empty for a version that was registered by hand."""
     if version.decision is None or version.trained_by is None:
         return "", ""
     metric = version.trained_by.metric
@@ -74,7 +74,7 @@ def _trained_cells(version: ModelVersion) -> tuple[str, str]:
 
 
 def version_table(version: ModelVersion) -> Table:
-    """Every field of one version."""
+    """Return a table of every field of a version."""
     features = ", ".join(map(feature_text, version.spec.features))
     fields = {**plain_json(version), **plain_json(version.spec), "features": features}
     fields |= fields.pop("compute")
@@ -85,7 +85,7 @@ def version_table(version: ModelVersion) -> Table:
 
 
 def history_table(model: Model) -> Table:
-    """What became current when, by whom and why, the latest first."""
+    """Return a table of the changes of the current version, latest first."""
     table = plain_table("current since", "version", "by", "reason")
     for change in reversed(model.history):
         add_row(table, change.changed_at, change.version, change.changed_by, change.reason)
@@ -93,7 +93,7 @@ def history_table(model: Model) -> Table:
 
 
 def decision_line(version: ModelVersion) -> str:
-    """What was decided about a version that was trained; empty for one that was not."""
+    """Return the decision about a trained version; empty for any other version."""
     decision = version.decision
     if decision is None:
         return ""
@@ -102,7 +102,7 @@ def decision_line(version: ModelVersion) -> str:
 
 
 def comparison_view(found: Comparison) -> list[RenderableType]:
-    """All that `fleetscore models compare` shows."""
+    """Return what `fleetscore models compare` shows."""
     first, second = found.first.spec.version, found.second.spec.version
     changes = feature_lines(found.features)
     if not found.fields and not changes:
@@ -117,16 +117,16 @@ def feature_lines(changes: FeatureChanges) -> list[str]:
     lines = [f"feature added: {feature_text(feature)}" for feature in changes.added]
     lines += [f"feature removed: {feature_text(feature)}" for feature in changes.removed]
     lines += [f"feature retyped: {feature_text(a)} -> {feature_text(b)}" for a, b in changes.retyped]
-    return [*lines, "The features stand in another order."] if changes.reordered else lines
+    return [*lines, "The features are in another order."] if changes.reordered else lines
 
 
 def feature_text(feature: Feature) -> str:
-    """As `--features` takes it."""
+    """Return a feature as `--features` takes it."""
     return f"{feature.name}:{feature.type}{'' if feature.nullable else ':required'}"
 
 
 def inferred_view(inferred: Sequence[InferredFeature]) -> list[RenderableType]:
-    """What `--infer-schema` found."""
+    """Return what `--infer-schema` found."""
     table = plain_table("feature", "type", "nulls allowed", "nulls in the sample", right=("nulls in the sample",))
     for item in inferred:
         feature = item.feature
@@ -135,7 +135,7 @@ def inferred_view(inferred: Sequence[InferredFeature]) -> list[RenderableType]:
 
 
 def score_view(version: ModelVersion, found: Preview, notes: Sequence[str]) -> list[RenderableType]:
-    """All that `fleetscore models test` shows."""
+    """Return what `fleetscore models test` shows."""
     spec = version.spec
     added = ", ".join(f"{name}:{kind}" for name, kind in found.added.items())
     table = plain_table(*found.columns)

@@ -1,4 +1,4 @@
-"""Follows an execution until it ends: a live table on a terminal, a line a change anywhere else."""
+"""Follows an execution until it ends: as a live table on a terminal, else with one line per change."""
 
 import threading
 import time
@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import Output
-from cli.stage.executions import Executions, Snapshot
+from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions import Executions
 from cli.views.execution_figures import rows_a_second, rows_a_second_together, rows_counted
 from cli.views.executions import job_cells, job_reason, objects_text, totals_line
 from cli.views.tables import counted
@@ -22,10 +23,10 @@ from contract.table.records import JobRecord
 
 SECONDS_BETWEEN_READS = 2.0
 _SECONDS_TO_CLOSE = 20.0
-"""How long to wait for the records of an execution that was stopped: the news of its end takes a few seconds."""
-_JOBS_A_SECOND = 500
-"""Large fleets are read more seldom: a read of n jobs costs about n/8 DynamoDB read units."""
-_LIVE_READS_A_SECOND = 4
+"""Longest wait for the final records of a stopped execution, in seconds. Events of its end take a few."""
+_JOBS_READ_PER_SECOND = 500
+"""Large fleets are read less often: a read of n jobs costs about n/8 DynamoDB read units."""
+_REFRESHES_PER_SECOND = 4
 _LINES_BESIDE_JOBS = 8
 _BAR_WIDTH = 78
 _ORDER = {
@@ -35,11 +36,11 @@ _ORDER = {
     JobStatus.PENDING: 3,
     JobStatus.SUCCEEDED: 4,
 }
-"""Which jobs are shown when not all fit: those that somebody may want to do something about."""
+"""Priority of jobs when not all fit on the screen: those that may need action come first."""
 
 
 class Progress(Protocol):
-    """Shows snapshots as they come."""
+    """Shows snapshots of an execution."""
 
     def __enter__(self) -> Self: ...
 
@@ -62,10 +63,10 @@ def watch(
     seconds_between_reads: float = SECONDS_BETWEEN_READS,
     stop: threading.Event | None = None,
 ) -> Snapshot:
-    """Read the execution again and again until it has ended, or until `stop` is set; returns the last snapshot.
+    """Read the execution repeatedly until it has ended or `stop` is set; return the last snapshot.
 
     Raises:
-        CommandError: when there is no such execution.
+        CommandError: when the execution does not exist.
     """
     waiting = stop or threading.Event()
     if progress is None:
@@ -86,12 +87,12 @@ def _watch(
         settled = snapshot.closed or (ended_at is not None and time.monotonic() - ended_at > _SECONDS_TO_CLOSE)
         if snapshot.ended and settled:
             return snapshot
-        if stop.wait(max(seconds, len(snapshot.jobs) / _JOBS_A_SECOND)):
+        if stop.wait(max(seconds, len(snapshot.jobs) / _JOBS_READ_PER_SECOND)):
             return snapshot
 
 
 class PlainProgress:
-    """One line whenever a job changes its status or attempt, for logs and pipes."""
+    """Prints a line when a job's status or attempt changes, for logs and pipes."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -102,7 +103,7 @@ class PlainProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to put back."""
+        """Do nothing: no terminal state was changed."""
 
     def show(self, snapshot: Snapshot) -> None:
         if snapshot.training is not None:
@@ -137,11 +138,11 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A table that is drawn anew on the terminal: one line a job, and a bar for all of them."""
+    """Redraws a table on the terminal: one line per job, and a bar for all of them."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=_LIVE_READS_A_SECOND, transient=True)
+        self._live = Live(console=console, refresh_per_second=_REFRESHES_PER_SECOND, transient=True)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -157,11 +158,11 @@ class LiveProgress:
 
 
 def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
-    """At most `lines` jobs, the ones in work first, with a line for the rest and the total bar."""
+    """Return a table of at most `lines` jobs, running ones first, a line for the rest, and the total bar."""
     if not snapshot.jobs:
         return Text(snapshot.note or f"{snapshot.status}", style="dim")
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    # On a narrow terminal the job's id gives way and the figures stay whole.
+    # On a narrow terminal only the job's id is shortened.
     table.add_column("job", overflow="ellipsis")
     table.add_column("status", no_wrap=True)
     for name in ("attempt", "objects", "rows", "rows/s", "seconds"):
@@ -178,14 +179,14 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     speed = rows_a_second_together(snapshot)
     rate = f", {speed:,.0f} rows/s" if speed else ""
     done, all_work = work(snapshot)
-    # In a grid, because a bar alone does not end its line.
+    # Inside a grid, because a bar alone does not end its line.
     bar = Table.grid()
     bar.add_row(ProgressBar(total=all_work, completed=done, width=_BAR_WIDTH))
     return Group(*parts, bar, Text(totals_line(snapshot) + rate))
 
 
 def work(snapshot: Snapshot) -> tuple[float, float]:
-    """Bytes of input done and in all; running jobs count by their committed objects, failed ones as done."""
+    """Return the finished and the total input in bytes. Running jobs count by committed objects, failed ones fully."""
     done = 0.0
     for job in snapshot.jobs:
         if job.ended_at:

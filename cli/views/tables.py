@@ -1,4 +1,4 @@
-"""Plain tables, and values as people and programs read them."""
+"""Plain tables, and text and JSON for single values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from contract import codec
 
 
 def plain_json(record: Any) -> dict[str, Any]:
-    """A record as JSON without the schema version, which belongs to messages."""
+    """Return a record as JSON without the schema version, which only messages need."""
     return {name: value for name, value in codec.to_json(record).items() if name != codec.SCHEMA_VERSION_FIELD}
 
 
 def fields_table(fields: Mapping[str, Any]) -> Table:
-    """One line a field; nothing is cut, however long a value is."""
+    """Return a table with one line per field. Long values are never cut."""
     table = plain_table("field", "value")
     for name, value in fields.items():
         add_row(table, name, cell_text(value))
@@ -31,7 +31,11 @@ def cell_text(value: Any) -> str:
 
 
 def size_text(size: float) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes as text.
+
+    >>> size_text(1536)
+    '1.5 KiB'
+    """
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024 or unit == "GiB":
             break
@@ -40,21 +44,25 @@ def size_text(size: float) -> str:
 
 
 def add_row(table: Table, *cells: Text | str) -> None:
-    """Add cells as they are."""
-    # As Text, because a plain string is read as rich's markup: a reason or a tag may hold brackets.
+    """Add a row of cells, without interpreting rich's markup."""
+    # A plain string would be read as markup, and a reason or a tag may hold brackets.
     table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table without lines, for columns of these names."""
+    """Return a table without lines, with these columns."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for column in columns:
-        # On a narrow terminal these go on in the next line, so that figures and statuses stay whole.
+        # On a narrow terminal only these wrap, so that figures and statuses stay whole.
         long = column in ("job", "model", "value", "by", "tags", "request")
         table.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=not long)
     return table
 
 
 def counted(number: int, word: str) -> str:
-    """`1 job`, `2,000 jobs`."""
+    """Return a number with its noun.
+
+    >>> counted(1, "job"), counted(2000, "job")
+    ('1 job', '2,000 jobs')
+    """
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

@@ -57,8 +57,8 @@ FRAMEWORK_OF_FORMAT: dict[str, Framework] = {
 """Framework that loads each format.
 
 `xgboost-*` are Booster files, `xgboost-sklearn-*` the same files saved by XGBClassifier or
-XGBRegressor. `custom` is whatever the archive's own `code/inference.py` loads. `image_variants.py`
-says which image serves a framework.
+XGBRegressor. `custom` is any file that the archive's own `code/inference.py` loads.
+`image_variants.py` says which image serves a framework.
 """
 
 

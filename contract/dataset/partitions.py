@@ -18,22 +18,22 @@ def partition_values(key: str, names: Sequence[str]) -> dict[str, str | None]:
     Raises:
         ValueError: if the key does not have each column exactly once.
     """
-    said: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for part in key.split("/")[:-1]:
         name, mark, value = part.partition("=")
         if mark:
-            said.setdefault(unquote(name), []).append(value)
-    missing = [name for name in names if name not in said]
+            found.setdefault(unquote(name), []).append(value)
+    missing = [name for name in names if name not in found]
     if missing:
         parts = " and ".join(f"'{name}=…/'" for name in missing)
         raise ValueError(
             f"its key has no part {parts}, which partition_columns needs: move the object, or remove the "
             "name from the record's partition_columns"
         )
-    twice = [name for name in names if len(said[name]) > 1]
+    twice = [name for name in names if len(found[name]) > 1]
     if twice:
         raise ValueError(f"its key has {', '.join(twice)} more than once, so its value is ambiguous")
-    return {name: None if said[name][0] == _NULL else _decoded(name, said[name][0]) for name in names}
+    return {name: None if found[name][0] == _NULL else _decoded(name, found[name][0]) for name in names}
 
 
 def _decoded(name: str, value: str) -> str:

@@ -18,7 +18,7 @@ _SHOWN_CHARACTERS = 80
 
 
 class HeadError(ValueError):
-    """Raised if the column names cannot be read; the text says why."""
+    """Raised if the column names cannot be read; the text is the reason."""
 
 
 def head_names(head: bytes, kind: ObjectFormat, options: InputOptions, *, whole: bool) -> tuple[str, ...]:

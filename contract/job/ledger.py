@@ -13,8 +13,8 @@ from contract.problems import InvalidInputError, Problem
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file of the job's output; `key` is relative to `predictions/` or `quarantine/`, as `kind`
-    says."""
+    """One file of the job's output; `key` is relative to `predictions/` or `quarantine/`, depending
+    on `kind`."""
 
     kind: Literal["predictions", "quarantine"]
     key: str

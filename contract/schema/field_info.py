@@ -1,5 +1,6 @@
-"""What a field of a dataclass means, in its metadata: flags, schemas and reference tables follow
-from it.
+"""Descriptions of dataclass fields, kept in their metadata.
+
+Flags, JSON Schemas and reference tables are generated from them.
 
 A new field is one edit: declare it with `field(metadata=describe("What it means."))`.
 """
@@ -17,16 +18,16 @@ _KEY = "fleetscore"
 
 @dataclass(frozen=True)
 class FieldInfo:
-    """What people and programs are told about a field."""
+    """Description of a field, for people and programs."""
 
     text: str
-    """The meaning in one or two sentences of plain text."""
+    """Meaning of the field, in one or two sentences of plain text."""
     check: Check | None = None
-    """The rule for its value, where its type does not say everything."""
+    """Rule for the field's value beyond its type."""
     default: str = ""
-    """The default in words; empty: the default value says it."""
+    """Default in words, if the default value does not tell it."""
     group: str = ""
-    """Heading under which the command lists the field's flag."""
+    """Heading under which the command's help lists the field's flag."""
     flag: str = ""
     """Name of the command's flag; empty: the field's name, as in `--key-columns`."""
     flag_help: str = ""
@@ -61,7 +62,7 @@ def describe(
 
 
 def info_of(field: dataclasses.Field[Any]) -> FieldInfo:
-    """Return what `describe` said about a field; an empty text if it said nothing."""
+    """Return the description of a field; an empty one if it has none."""
     found = field.metadata.get(_KEY)
     return found if isinstance(found, FieldInfo) else FieldInfo("")
 
@@ -83,7 +84,7 @@ def check_fields(record: Any) -> list[Problem]:
 
 
 def values_of(cls: type, record: Any) -> dict[str, Any]:
-    """Return the values that a record has for the fields of a dataclass that it shares.
+    """Return a record's values for the fields that it shares with a dataclass.
 
     >>> from dataclasses import dataclass
     >>> @dataclass

@@ -1,8 +1,8 @@
 """JSON Schema (draft 2020-12) of a dataclass, from its types and the metadata of its fields.
 
-The schema accepts what `contract.codec` accepts, as far as JSON Schema can say it. Three things it
-cannot say: rules between two fields; that 1.0 is not a whole number; and whether a pattern's `$`
-matches before a final line break, where implementations differ.
+The schema accepts what `contract.codec` accepts, with three limits of JSON Schema: it has no rules
+between two fields, it takes 1.0 for a whole number, and implementations differ on whether a
+pattern's `$` matches before a final line break.
 """
 
 import dataclasses

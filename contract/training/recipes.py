@@ -88,8 +88,8 @@ class TrainingCompute:
 
     def with_fallback(self, fallback: Compute) -> Compute:
         """Return these values, with the stage's where a value is None."""
-        wish = Compute(self.instance_type, 1, self.volume_size_gb, self.max_runtime_seconds)
-        return wish.with_fallback(fallback)
+        own = Compute(self.instance_type, 1, self.volume_size_gb, self.max_runtime_seconds)
+        return own.with_fallback(fallback)
 
     def wait_seconds(self, max_runtime_seconds: int) -> int | None:
         """Return MaxWaitTimeInSeconds for a job with this run time; None without spot.

@@ -84,7 +84,7 @@ class TrainFirst:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionOptions:
-    """What every request may say about its execution."""
+    """Fields that every request has."""
 
     max_concurrency: int | None = field(
         default=None,
@@ -111,7 +111,7 @@ class ExecutionOptions:
 class ExecutionRequest(ExecutionOptions):
     """A scoring request.
 
-    Every field is optional; None means: as the model's record or the stage's settings say.
+    Every field is optional. None means the value of the model's record or the stage's settings.
     """
 
     models: tuple[str, ...] | ModelFilter | None = field(

@@ -15,7 +15,7 @@ from contract.workflow.scoring_request import ExecutionOptions, ModelIds
 class TrainingRequest(ExecutionOptions):
     """A training request.
 
-    Every field is optional; None means: as the recipes or the stage's settings say.
+    Every field is optional. None means the value of the recipe or the stage's settings.
     """
 
     models: tuple[str, ...] | None = field(

@@ -26,7 +26,8 @@ from cli.documents.model_document import ModelDocument
 from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment, find_deployment
-from cli.stage.executions import Executions, Snapshot
+from cli.stage.execution_snapshot import Snapshot
+from cli.stage.executions import Executions
 from cli.views.progress import watch
 from contract import codec, layout
 from contract.catalog.model_fields import Feature

@@ -153,6 +153,13 @@ def test_code_refers_to_documents_that_exist() -> None:
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
+def test_tests_named_in_documents_exist() -> None:
+    pattern = r"pytest (?:--\S+ )*(tests/\S+\.py)(?: -k (\w+))?"
+    named = [match for document in MARKDOWN for match in re.findall(pattern, text_of(document))]
+    assert len(named) >= 2
+    assert [(path, word) for path, word in named if not re.search(rf"def test_\w*{word}", text_of(path))] == []
+
+
 def test_files_listed_in_contributing_exist() -> None:
     listed = re.findall(r"`([\w./-]+/[\w.*-]*)`", text_of("CONTRIBUTING.md"))
     assert [path for path in listed if not any(ROOT.glob(path.rstrip("/")))] == []

@@ -24,7 +24,7 @@ class BisectionResult(Generic[T]):
 
 
 def bisect_failures(rows: int, function: Callable[[int, int], T], max_failures: int) -> BisectionResult[T]:
-    """Call `function(start, stop)` for all rows, and for each half where it raises, down to one row.
+    """Call `function(start, stop)` for all rows and, where it raises, for each half, down to a row.
 
     Stops once more than `max_failures` rows have failed, which bounds the failing calls by about 2
     * (max_failures + 1) * log2(rows).

@@ -11,7 +11,7 @@ import pytest
 
 from cli.documents.recipe_document import read_recipe
 from cli.stage.decisions import Decisions
-from cli.stage.executions import Snapshot
+from cli.stage.execution_snapshot import Snapshot
 from cli.stage.recipes import Recipes
 from cli.views.progress import watch
 from contract import layout

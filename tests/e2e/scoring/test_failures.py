@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cli.stage.executions import Snapshot
+from cli.stage.execution_snapshot import Snapshot
 from cli.views.progress import watch
 from contract import layout
 from contract.status import FINAL_EXECUTION_STATUSES, AttemptStatus, ExecutionStatus, FailureKind, JobStatus

@@ -37,7 +37,7 @@ def backfill(stage: Stage, *models: str, at_once: int = 2) -> tuple[dict[str, Ou
     def tell(slot: Slot, execution_id: str, what: str) -> None:
         nonlocal most
         told.append((execution_id, what))
-        (running.add if what in ("started", "runs already") else running.discard)(execution_id)
+        (running.add if what in ("started", "already running") else running.discard)(execution_id)
         most = max(most, len(running))
 
     work = Backfill(stage.connection, stage.deployment, stage.executions)

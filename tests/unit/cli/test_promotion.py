@@ -9,6 +9,7 @@ import pytest
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog
+from cli.stage.catalog_table import CatalogTable
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
@@ -78,14 +79,14 @@ def test_a_version_that_is_deleted_meanwhile_does_not_become_current(
     catalog: Catalog, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = connection.resource("dynamodb").Table(deployment.table_name)
-    read = Catalog._read
+    read = CatalogTable.read
 
-    def read_then_delete(self: Catalog, model_id: str) -> Any:
+    def read_then_delete(self: CatalogTable, model_id: str) -> Any:
         answer = read(self, model_id)
         table.delete_item(Key=records.version_key("churn", "1"))
         return answer
 
-    monkeypatch.setattr(Catalog, "_read", read_then_delete)
+    monkeypatch.setattr(CatalogTable, "read", read_then_delete)
     with pytest.raises(CommandError, match="no version 1"):
         catalog.promote("churn", "1")
 
@@ -115,16 +116,16 @@ def test_the_history_is_short(catalog: Catalog) -> None:
 def test_a_change_in_between_is_not_lost(
     catalog: Catalog, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Catalog._read
+    read = CatalogTable.read
     others = [Catalog(connection, deployment)]
 
-    def read_then_somebody_promotes(self: Catalog, model_id: str) -> Any:
+    def read_then_somebody_promotes(self: CatalogTable, model_id: str) -> Any:
         answer = read(self, model_id)
         while others:
             others.pop().promote(model_id, "1", reason="somebody else's")
         return answer
 
-    monkeypatch.setattr(Catalog, "_read", read_then_somebody_promotes)
+    monkeypatch.setattr(CatalogTable, "read", read_then_somebody_promotes)
     model = catalog.promote("churn", "2")
     assert [change.version for change in model.history[-2:]] == ["1", "2"]
     assert model.previous_version == "1"

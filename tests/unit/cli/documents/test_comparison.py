@@ -51,6 +51,6 @@ def test_feature_changes_are_listed_by_kind() -> None:
         "feature removed: plan:string",
         "feature retyped: age:double -> age:double:required",
         "feature retyped: visits:int32 -> visits:int64",
-        "The features stand in another order.",
+        "The features are in another order.",
     ]
     assert [item["name"] for item in comparison_json(found)["features"]["added"]] == ["spend"]

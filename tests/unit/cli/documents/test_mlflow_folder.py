@@ -152,7 +152,7 @@ def test_a_pickled_wrapper_of_lightgbm_scores_as_an_estimator(
 @pytest.mark.parametrize(
     ("flavors", "files", "why"),
     [
-        ({"pytorch": {}}, {}, "expected a flavor out of sklearn, xgboost, lightgbm, catboost, onnx"),
+        ({"pytorch": {}}, {}, "expected one of the flavors sklearn, xgboost, lightgbm, catboost, onnx"),
         ({"sklearn": {"pickled_model": "model.pkl"}}, {}, "sklearn: pickled_model: got 'model.pkl', expected a file"),
         ({"sklearn": {"pickled_model": "../model.pkl"}}, {}, "the path of a file in the folder"),
         ({"sklearn": {"pickled_model": "m", "serialization_format": "dill"}}, {"m": b""}, "got 'dill'"),

@@ -1,7 +1,7 @@
 """Registration of many models at once: all or none, and repeatable."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from botocore.exceptions import EndpointConnectionError
 from cli import main as entry
 from cli.documents.bulk_file import read_bulk
 from cli.stage.catalog import Catalog
+from cli.stage.catalog_table import CatalogTable
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
+from contract.catalog.models import Model
 from contract.problems import InvalidInputError
 from tests.unit.cli.builders import make_archive
 
@@ -152,16 +154,16 @@ def test_bulk_keeps_a_concurrent_change_of_a_model(
     path = write_lines(tmp_path, line_of("a"), line_of("b"))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"new model"})
-    read = Catalog._items
+    read = CatalogTable.models
     others = ["a"]
 
-    def read_then_somebody_disables(self: Catalog, keys: Any, **options: Any) -> Any:
-        found = list(read(self, keys, **options))
+    def read_then_somebody_disables(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
+        found = read(self, model_ids)
         while others:
             account.set_enabled(others.pop(), False)
-        return iter(found)
+        return found
 
-    monkeypatch.setattr(Catalog, "_items", read_then_somebody_disables)
+    monkeypatch.setattr(CatalogTable, "models", read_then_somebody_disables)
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert {m.model_id: (m.current_version, m.enabled) for m, _ in account.models()} == {
         "a": ("2", False),

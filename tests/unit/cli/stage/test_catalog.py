@@ -8,6 +8,7 @@ import pytest
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog
+from cli.stage.catalog_table import CatalogTable
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
@@ -66,7 +67,7 @@ def test_the_next_version_is_the_next_whole_number_and_old_ones_stay(catalog: Ca
 def test_a_version_is_never_overwritten(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
     first = catalog.register(replace(document, version="1"))
     make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"another model"})
-    with pytest.raises(CommandError, match=r"has a version 1 already.*with another one.*Choose another --version"):
+    with pytest.raises(CommandError, match=r"already has a version 1.*with another artifact.*Choose another --version"):
         catalog.register(replace(document, version="1"))
     assert catalog.show("churn", "1")[1] == [first.version]
 
@@ -76,7 +77,7 @@ def test_an_artifact_left_behind_is_never_overwritten(
 ) -> None:
     s3 = connection.client("s3")
     s3.put_object(Bucket="some-models", Key="churn/1/model.tar.gz", Body=b"left behind")
-    with pytest.raises(CommandError, match="holds another artifact already"):
+    with pytest.raises(CommandError, match="already holds another artifact"):
         catalog.register(replace(document, version="1"))
     assert catalog.register(document).version.spec.version == "2"
     assert s3.get_object(Bucket="some-models", Key="churn/1/model.tar.gz")["Body"].read() == b"left behind"
@@ -156,16 +157,16 @@ def test_a_change_in_between_is_not_lost(
     monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     catalog.register(document)
-    read = Catalog._read
+    read = CatalogTable.read
     others = [Catalog(connection, deployment)]
 
-    def read_then_somebody_disables(self: Catalog, model_id: str) -> object:
+    def read_then_somebody_disables(self: CatalogTable, model_id: str) -> object:
         answer = read(self, model_id)
         while others:
             others.pop().set_enabled(model_id, False)
         return answer
 
-    monkeypatch.setattr(Catalog, "_read", read_then_somebody_disables)
+    monkeypatch.setattr(CatalogTable, "read", read_then_somebody_disables)
     done = catalog.register(document)
     assert done.version.spec.version == "2"
     assert done.model.enabled is False

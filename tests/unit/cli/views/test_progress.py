@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from cli.failures import CommandError
-from cli.stage.executions import Executions, Snapshot, WorkflowState
+from cli.stage.execution_snapshot import Snapshot, WorkflowState
+from cli.stage.executions import Executions
 from cli.views.execution_figures import rows_a_second_together
 from cli.views.executions import jobs_table, reason_lines
 from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work

@@ -1,4 +1,4 @@
-"""Reads feature names from an artifact: `python -m scoring.trained_on FORMAT FILE ANSWER`.
+"""Reads feature names from an artifact: `python -m scoring.artifact_features FORMAT FILE ANSWER`.
 
 For `fleetscore models register --infer-schema`. Runs in a separate process, because loading an
 artifact runs its code.
@@ -16,7 +16,7 @@ from scoring.errors import one_line
 _Features = tuple[Sequence[Any] | None, int | None]
 
 
-def trained_on(declared: ModelFormat, path: Path) -> dict[str, Any]:
+def read_features(declared: ModelFormat, path: Path) -> dict[str, Any]:
     """Return the features' `names`, in order, and `count`; None for what the artifact lacks."""
     reader = _READERS.get(declared) or _READERS.get(FRAMEWORK_OF_FORMAT[declared])
     # Other formats store no names, and their libraries may be missing here.
@@ -89,7 +89,7 @@ _READERS: dict[str, Callable[[Path], _Features]] = {
 
 def main(declared: ModelFormat, path: Path, answer: Path) -> int:
     try:
-        found = trained_on(declared, path)
+        found = read_features(declared, path)
     # Unpickling runs the model's code, which may even call sys.exit.
     except BaseException as error:
         found = {"error": one_line(error)}

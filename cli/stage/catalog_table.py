@@ -1,0 +1,151 @@
+"""Models and their versions as items of the table: reads, and writes under conditions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr, Key
+from botocore.exceptions import ClientError
+
+from cli.stage.connection import query_items
+from contract.catalog.models import Model, ModelVersion
+from contract.table import records
+
+_BATCH_GET_ITEMS = 100
+_ABSENT = f"attribute_not_exists({records.PARTITION_KEY})"
+_PRESENT = f"attribute_exists({records.PARTITION_KEY})"
+
+
+class VersionTakenError(Exception):
+    """The version was written, or the model changed, since it was read."""
+
+
+class CatalogTable:
+    """The catalog's items in the table of one deployment."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def read(self, model_id: str) -> tuple[Model | None, dict[str, ModelVersion]]:
+        """Return a model, or None, and its versions by name."""
+        condition = Key(records.PARTITION_KEY).eq(records.model_key(model_id)[records.PARTITION_KEY])
+        model: Model | None = None
+        versions: dict[str, ModelVersion] = {}
+        for item in query_items(self._table, KeyConditionExpression=condition, ConsistentRead=True):
+            if item[records.SORT_KEY] == records.MODEL_SORT_KEY:
+                model = records.read_item(Model, item)
+            elif str(item[records.SORT_KEY]).startswith(records.VERSION_SORT_PREFIX):
+                version = records.read_item(ModelVersion, item)
+                versions[version.spec.version] = version
+        return model, versions
+
+    def all_models(self) -> list[Model]:
+        """Return every model, by id."""
+        condition = Key(records.INDEX_PARTITION_KEY).eq(records.MODELS_COLLECTION)
+        items = query_items(self._table, IndexName=records.INDEX_NAME, KeyConditionExpression=condition)
+        return [records.read_item(Model, item) for item in items]
+
+    def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
+        """Return those of the models that exist, by id."""
+        keys = [records.model_key(model_id) for model_id in model_ids]
+        found = (records.read_item(Model, item) for item in self._items(keys, consistent=True))
+        return {model.model_id: model for model in found}
+
+    def versions(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ModelVersion]:
+        """Return those of the versions that exist, by the model's id and the version's name."""
+        keys = [records.version_key(model_id, version) for model_id, version in names]
+        found = (records.read_item(ModelVersion, item) for item in self._items(keys))
+        return {(version.spec.model_id, version.spec.version): version for version in found}
+
+    def _items(self, keys: Sequence[dict[str, str]], *, consistent: bool = False) -> Iterator[dict[str, Any]]:
+        name = self._table.name
+        for start in range(0, len(keys), _BATCH_GET_ITEMS):
+            batch = {"Keys": list(keys[start : start + _BATCH_GET_ITEMS]), "ConsistentRead": consistent}
+            wanted: Mapping[str, Any] = {name: batch}
+            while wanted:
+                answer = self._table.meta.client.batch_get_item(RequestItems=wanted)
+                yield from answer["Responses"].get(name, [])
+                wanted = answer.get("UnprocessedKeys", {})
+
+    def put_version(self, version: ModelVersion) -> dict[str, Any]:
+        """Return the action that writes a version, if it does not exist."""
+        return self._put(records.version_item(version), {"ConditionExpression": _ABSENT})
+
+    def put_decided_version(self, version: ModelVersion, before: ModelVersion) -> dict[str, Any]:
+        """Return the action that replaces a version, if its decision is still that of `before`."""
+        assert before.decision is not None  # noqa: S101 - a version without a decision is never replaced
+        unchanged = {
+            "ConditionExpression": "decision.#state = :seen",
+            "ExpressionAttributeNames": {"#state": "state"},
+            "ExpressionAttributeValues": {":seen": before.decision.state.value},
+        }
+        return self._put(records.version_item(version), unchanged)
+
+    def put_model(self, model: Model, before: Model | None) -> dict[str, Any]:
+        """Return the action that writes a model, if it is still as in `before`.
+
+        The condition protects changes that somebody else makes in between.
+        """
+        unchanged: dict[str, Any] = {"ConditionExpression": _ABSENT}
+        if before is not None:
+            unchanged = {
+                "ConditionExpression": "updated_at = :seen AND current_version = :current",
+                "ExpressionAttributeValues": {":seen": before.updated_at, ":current": before.current_version},
+            }
+        return self._put(records.model_item(model), unchanged)
+
+    def _put(self, item: dict[str, Any], condition: Mapping[str, Any]) -> dict[str, Any]:
+        return {"Put": {"TableName": self._table.name, "Item": item, **condition}}
+
+    def version_exists(self, model_id: str, version: str) -> dict[str, Any]:
+        """Return the action that writes nothing, and fails unless a version exists."""
+        key = records.version_key(model_id, version)
+        return {"ConditionCheck": {"TableName": self._table.name, "Key": key, "ConditionExpression": _PRESENT}}
+
+    def write(self, *actions: dict[str, Any]) -> None:
+        """Carry out all actions in one transaction, or none.
+
+        Raises:
+            VersionTakenError: when a condition does not hold.
+        """
+        try:
+            self._table.meta.client.transact_write_items(TransactItems=list(actions))
+        except ClientError as error:
+            reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+            if "ConditionalCheckFailed" in reasons or "TransactionConflict" in reasons:
+                raise VersionTakenError from error
+            raise
+
+    def write_version(self, version: ModelVersion) -> None:
+        """Write one version, without a transaction.
+
+        Raises:
+            VersionTakenError: when it exists.
+        """
+        try:
+            self._table.meta.client.put_item(**self.put_version(version)["Put"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                raise VersionTakenError from error
+            raise
+
+    def set_enabled(self, model_id: str, enabled: bool) -> Model | None:
+        """Change whether executions score a model; return it, or None when it does not exist."""
+        try:
+            answer = self._table.update_item(
+                Key=records.model_key(model_id),
+                UpdateExpression="SET enabled = :enabled, updated_at = :now",
+                ConditionExpression=Attr(records.PARTITION_KEY).exists(),
+                ExpressionAttributeValues={":enabled": enabled, ":now": now()},
+                ReturnValues="ALL_NEW",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return None
+            raise
+        return records.read_item(Model, answer["Attributes"])
+
+
+def now() -> str:
+    """Return the current time as records hold it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")

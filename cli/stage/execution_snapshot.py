@@ -1,0 +1,124 @@
+"""What is known about an execution at a moment, and which source is right if the two disagree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cli.failures import ExitStatus
+from contract.status import FINAL_EXECUTION_STATUSES, FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus
+from contract.table import records
+from contract.table.records import ExecutionRecord, JobRecord
+
+
+@dataclass(frozen=True)
+class WorkflowState:
+    """What Step Functions says about an execution."""
+
+    status: str
+    """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
+    started_at: datetime
+    stopped_at: datetime | None = None
+    error: str = ""
+    cause: str = ""
+    arn: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.status not in ("RUNNING", "PENDING_REDRIVE")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An execution as it was at `read_at`: its records in the table, and its state in Step Functions."""
+
+    execution_id: str
+    read_at: datetime
+    workflow: WorkflowState | None
+    """None after 90 days, when Step Functions has deleted the execution."""
+    record: ExecutionRecord | None
+    """None until PlanExecution has written it."""
+    jobs: tuple[JobRecord, ...] = ()
+    committed: Mapping[str, int] = field(default_factory=dict)
+    """Committed objects by id of a running job. Only the first jobs are counted."""
+    training: "Snapshot | None" = None
+    """The training execution that this one is waiting for."""
+
+    @property
+    def kind(self) -> ExecutionKind:
+        if self.record is not None:
+            return self.record.kind
+        return records.execution_kind(self.workflow.arn) if self.workflow is not None else ExecutionKind.SCORING
+
+    @property
+    def ended(self) -> bool:
+        if self.workflow is not None:
+            return self.workflow.ended
+        return self.record is not None and self.record.status in FINAL_EXECUTION_STATUSES
+
+    @property
+    def closed(self) -> bool:
+        """Whether the records are final. Those of a stopped execution become so shortly after its end."""
+        if self.record is not None:
+            return self.record.status in FINAL_EXECUTION_STATUSES
+        return self.workflow is not None and self.workflow.status == ExecutionStatus.SUCCEEDED.value
+
+    @property
+    def status(self) -> str:
+        """RUNNING, SUCCEEDED, PARTLY_FAILED, FAILED, TIMED_OUT or ABORTED; right even if the two sources disagree."""
+        if self.workflow is None:
+            return self.record.status.value if self.record else "UNKNOWN"
+        status = self.workflow.status
+        if not self.workflow.ended:
+            return ExecutionStatus.RUNNING.value
+        # A partly failed execution is FAILED for Step Functions, so that alarms on failures see it.
+        if status == "FAILED" and self.record is not None and self.record.status is ExecutionStatus.PARTLY_FAILED:
+            return ExecutionStatus.PARTLY_FAILED.value
+        return status
+
+    @property
+    def note(self) -> str:
+        """What the records alone do not tell; empty when they are complete."""
+        if self.workflow is None:
+            return "" if self.ended else "Step Functions does not know this execution, and its record was never closed."
+        if not self.workflow.ended:
+            return self._beginning()
+        if self.record is None:
+            return (
+                f"The execution ended ({self._ending()}) and has no record: it ended before it was planned, "
+                "or its record has expired."
+            )
+        if not self.closed:
+            open_jobs = sum(job.status not in FINAL_JOB_STATUSES for job in self.jobs)
+            return (
+                f"The execution ended ({self._ending()}), but its records are not closed. Jobs that are shown as "
+                f"open ({open_jobs:,}) do not continue: start another execution to score what is missing."
+            )
+        if (self.record.status is ExecutionStatus.SUCCEEDED) != (self.workflow.status == "SUCCEEDED"):
+            return f"The record says {self.record.status.value}, but Step Functions says {self._ending()}."
+        return ""
+
+    def _beginning(self) -> str:
+        if self.record is None:
+            return "The execution is being planned."
+        if self.record.training_execution_id and self.record.plan is None:
+            return f"It trains first, in execution {self.record.training_execution_id}."
+        return ""
+
+    def _ending(self) -> str:
+        assert self.workflow is not None  # noqa: S101 - callers check it
+        detail = ": ".join(part for part in (self.workflow.error, self.workflow.cause) if part)
+        return f"{self.workflow.status}, {detail}" if detail else self.workflow.status
+
+    @property
+    def reason(self) -> str:
+        """Why it did not succeed."""
+        if self.record is not None and self.record.reason:
+            return self.record.reason
+        return self.workflow.cause if self.workflow is not None else ""
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        outcomes = {"SUCCEEDED": ExitStatus.SUCCEEDED, "PARTLY_FAILED": ExitStatus.PARTLY_FAILED}
+        if self.record is not None and self.record.status.value not in outcomes:
+            return ExitStatus.FAILED
+        return outcomes.get(self.status, ExitStatus.FAILED)
