@@ -36,9 +36,7 @@ def container_image(
     variant: ImageVariant = CORE,
     accelerator: str = "cpu",
 ) -> ecr_assets.DockerImageAsset:
-    """Declare a variant of the image from `inference_container` and `contract`, built at
-    deployment.
-    """
+    """Declare an image variant, built at deployment from `inference_container` and `contract`."""
     defaults = {"VARIANT": CORE, "ACCELERATOR": "cpu"}
     arguments = {"VARIANT": variant, "ACCELERATOR": accelerator}
     return ecr_assets.DockerImageAsset(

@@ -28,9 +28,7 @@ def allow_listing_below(bucket: str, *prefixes: str) -> iam.PolicyStatement:
 
 
 def allow_table(storage: Storage, actions: Sequence[str], *, query_index: bool = False) -> iam.PolicyStatement:
-    """Allow DynamoDB actions, given without `dynamodb:`, on the table and perhaps queries of its
-    index.
-    """
+    """Allow table actions, given without `dynamodb:`, and on request queries of the index."""
     resources = [storage.table_arn]
     actions = [f"dynamodb:{action}" for action in actions]
     if query_index:

@@ -284,9 +284,7 @@ _TEXT_SETTINGS_AS_NUMBERS = re.compile(r"\d{12}")
 
 
 def _read_text(text: str) -> Any:
-    """Parse numbers, null, lists and objects as JSON; anything else, also an account number, is
-    text.
-    """
+    """Parse numbers, null, lists and objects as JSON; the rest, even an account number, is text."""
     if _TEXT_SETTINGS_AS_NUMBERS.fullmatch(text):
         return text
     try:

@@ -13,8 +13,7 @@ settings.register_profile(FUZZ_PROFILE, print_blob=True)
 
 
 def examples(*, quick: int, fuzz: int, derandomize: bool = False) -> Callable[[Any], Any]:
-    """Set the number of examples of a property test
-    in `make test` and in `make fuzz`, and mark it as `fuzz`.
+    """Set the examples of a property test for `make test` and `make fuzz`.
 
     It goes above `@given`. With `derandomize`, every run generates the same examples.
     """

@@ -108,7 +108,7 @@ class PredictionFields:
         default=0.0,
         metadata=describe(
             "Share of an object's rows, from 0 to 1, that may go to quarantine before the object fails. "
-            "A request can override it.",
+            "With 0, one bad row fails it. A request can override the fraction.",
             check=Fraction(),
             group="Output",
             metavar="FRACTION",

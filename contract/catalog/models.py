@@ -82,7 +82,9 @@ class ModelVersion(RegistrationFields):
     spec: ModelSpec = field(metadata=describe("How the container loads the model and scores with it."))
     compute: Compute = field(default_factory=Compute, metadata=describe("What the version's jobs run on."))
     registered_at: str = field(default="", metadata=describe("Time of registration, ISO 8601 in UTC."))
-    registered_by: str = field(default="", metadata=describe("ARN of the caller that registered the version."))
+    registered_by: str = field(
+        default="", metadata=describe("ARN of the caller that registered the version, or of the training execution.")
+    )
     tags: Mapping[str, str] = field(
         default_factory=dict,
         metadata=describe(

@@ -116,9 +116,10 @@ def field_offsets(data: bytes, at: int, wanted: frozenset[int]) -> tuple[dict[in
     return found, at + 1
 
 
-def list_elements(data: bytes, at: int = 0, parser: Parser | None = None) -> tuple[int, list[tuple[int, int]], int]:
-    """Return a list's element kind, each element's start
-    and end offset, and the offset where the list ends.
+def list_elements(
+    data: bytes, at: int = 0, parser: Parser | None = None, max_elements: int = _MAX_ELEMENTS
+) -> tuple[int, list[tuple[int, int]], int]:
+    """Return a list's element kind, each element's start and end, and the offset where it ends.
 
     Args:
         parser: Called for each element if the elements are structs.
@@ -130,8 +131,8 @@ def list_elements(data: bytes, at: int = 0, parser: Parser | None = None) -> tup
         kind, size, at = _list_header(data, at)
         if size > len(data) - at:
             raise ThriftError(f"{size:,} values announced, only {len(data) - at:,} bytes left")
-        if size > _MAX_ELEMENTS:
-            raise ThriftError(f"a list of more than {_MAX_ELEMENTS:,} values")
+        if size > max_elements:
+            raise ThriftError(f"a list of more than {max_elements:,} values")
         found = []
         for _ in range(size):
             end = parser(data, at) if parser and kind == STRUCT else _skip(data, at, kind, 0)
@@ -155,9 +156,7 @@ def end_of_struct(data: bytes, at: int) -> int:
 
 
 def read_struct(data: bytes, at: int = 0, parsers: Mapping[int, Parser] = MappingProxyType({})) -> Struct:
-    """Return the struct that begins at offset `at`,
-    its values still encoded; values of `parsers` are empty.
-    """
+    """Return the struct at offset `at`, its values encoded; values of `parsers` are empty."""
     found: Struct = {}
     for field, kind, start, end in fields(data, at, parsers):
         if field in found:

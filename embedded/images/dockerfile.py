@@ -251,7 +251,7 @@ class _Build:
     def _source(self, source: str) -> Path:
         relative = posixpath.normpath(source.lstrip("/"))
         if relative.split("/")[0] == "..":
-            raise _Refusal(f"{source!r} lies outside of the build context: move it in")
+            raise _Refusal(f"{source!r} is outside of the build context: move it in")
         if any(char in relative for char in "*?["):
             raise _Refusal(
                 f"{source!r} is a pattern, which is not supported by the embedded AWS: name files or folders"

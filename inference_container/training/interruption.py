@@ -50,9 +50,7 @@ class Interruption:
 
     @contextmanager
     def call_on_signal(self, reaction: Callable[[], object]) -> Iterator[None]:
-        """Call `reaction` in the main thread when a signal comes, or at once if it has already
-        come.
-        """
+        """Call `reaction` in the main thread when a signal comes, or at once if it already has."""
         self._reaction = reaction
         try:
             if self.requested:

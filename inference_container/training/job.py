@@ -27,9 +27,7 @@ _TRAINERS = {
     "sklearn": "training.trainers.sklearn_trainer",
     "script": "training.trainers.script_trainer",
 }
-"""Modules of the trainers, imported on demand: the libraries load longer than a small training
-takes.
-"""
+"""Trainer modules, imported on demand: loading them takes longer than a small training."""
 _DISTRIBUTIONS = {
     "sklearn": ("scikit-learn",),
     "xgboost": ("xgboost", "xgboost-cpu"),

@@ -14,9 +14,7 @@ from scoring.models import load_model
 
 
 def model_spec_of(spec: TrainingSpec) -> ModelSpec:
-    """Return the model's spec as scoring will get it, except for the artifact, which is not packed
-    yet.
-    """
+    """Return the model's spec as scoring will get it, with a placeholder for the artifact."""
     return ModelSpec(
         model_id=spec.model_id,
         version=spec.version,

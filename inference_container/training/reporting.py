@@ -1,6 +1,4 @@
-"""What a training job reports: log events while it runs, and a failure file that SageMaker passes
-on.
-"""
+"""What a training job reports: log events, and the failure file that SageMaker passes on."""
 
 import json
 import sys
@@ -26,8 +24,6 @@ def failure_line(kind: FailureKind, text: str) -> str:
 
 
 def write_failure(paths: TrainingPaths, kind: FailureKind, text: str) -> None:
-    """Write the failure file, which becomes the job's FailureReason: the first thing that people
-    read.
-    """
+    """Write the failure file, which becomes the job's FailureReason."""
     paths.failure.parent.mkdir(parents=True, exist_ok=True)
     paths.failure.write_text(failure_line(kind, text), encoding="utf-8")

@@ -1,6 +1,4 @@
-"""The container images of a stage, one per variant: built from the repository, or named by a
-setting.
-"""
+"""The container images of a stage, one per variant: built, or named by a setting."""
 
 from dataclasses import dataclass
 

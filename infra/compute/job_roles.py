@@ -98,9 +98,7 @@ def _role(scope: Construct, id: str, description: str, statements: Sequence[iam.
 def _common_permissions(
     storage: Storage, repository_arns: Sequence[str], log_group: str, *, in_vpc: bool
 ) -> list[iam.PolicyStatement]:
-    """Return what both kinds of jobs need: key, images, metrics, logs, and network interfaces in a
-    VPC.
-    """
+    """Return what all jobs need: key, images, metrics, logs, and in a VPC network interfaces."""
     statements = [
         allow(["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"], storage.key_arn),
         allow(["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], *repository_arns),
@@ -121,9 +119,7 @@ def _log_group_arn(log_group: str) -> str:
 
 
 def _network_interfaces() -> iam.PolicyStatement:
-    """Return what SageMaker needs to place a job in a VPC; EC2's Describe actions accept no
-    resource.
-    """
+    """Return what a job in a VPC needs; EC2's Describe actions accept no resource."""
     return allow(
         [
             "ec2:CreateNetworkInterface",

@@ -139,9 +139,7 @@ class ScoringDefinition(Construct):
         return run_training
 
     def _job(self) -> sfn.IChainable:
-        """Return the first state of a job, which makes attempts until one succeeds or none can
-        help.
-        """
+        """Return the first state of a job: it makes attempts until one succeeds or none can help."""
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",
@@ -233,9 +231,7 @@ class ScoringDefinition(Construct):
         return job
 
     def _attempt_plan(self) -> dict[str, Any]:
-        """Return the attempt's plan with the state's timeout, because a model may allow more time
-        than the stage.
-        """
+        """Return the attempt's plan and the state's timeout, which depends on the model's run time."""
         plan = {
             field.name: sfn.JsonPath.object_at(path_of(AttemptPlan, field.name)) for field in fields_of(AttemptPlan)
         }

@@ -1,6 +1,4 @@
-"""The states that both workflows share: function calls, failure handling, and the end of an
-execution.
-"""
+"""The states of both workflows: function calls, failure handling, end of an execution."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -53,9 +51,7 @@ _QUOTA_ERRORS = ("SageMaker.ResourceLimitExceededException", "SageMaker.Resource
 
 
 class WorkflowStates:
-    """Creates the states of one definition, which is their scope: a state's name is its construct
-    id.
-    """
+    """Creates states in the scope of one definition, where a state's name is its construct id."""
 
     def __init__(self, scope: Construct, functions: Mapping[str, lambda_.IFunction]) -> None:
         self._scope = scope
@@ -182,9 +178,7 @@ class WorkflowStates:
         return summarize
 
     def classify_failure(self, record_attempt: sfn.IChainable) -> tasks.LambdaInvoke:
-        """Create failure handling: another attempt, from `record_attempt` on, or the end of the
-        job.
-        """
+        """Create failure handling: another attempt, which begins at `record_attempt`, or the job's end."""
         classify_failure = self.call(
             "ClassifyFailure",
             "classify_failure",
@@ -223,9 +217,7 @@ class WorkflowStates:
 
 
 def job_network(settings: AppSettings) -> JobNetwork:
-    """Return the network of a job: isolated, with SageMaker copying data through the stage's VPC if
-    it has one.
-    """
+    """Return an isolated network; SageMaker copies data through the stage's VPC if it has one."""
     return JobNetwork(
         isolation=True,
         subnet_ids=settings.vpc.subnet_ids if settings.vpc else (),
@@ -251,9 +243,7 @@ def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
 
 
 def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
-    """Retry the creation of a job. A job that ran and failed needs a new name, which a Retry cannot
-    give.
-    """
+    """Retry the creation of a job. One that ran and failed needs a new name, not a Retry."""
     # A quota frees up when another job ends, after minutes rather than seconds.
     job.add_retry(
         errors=list(_QUOTA_ERRORS),

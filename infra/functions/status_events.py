@@ -1,6 +1,4 @@
-"""An event for every status change: from the table's stream, through a function, to the stage's
-event bus.
-"""
+"""Sends an event to the stage's event bus for every status change in the table."""
 
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events

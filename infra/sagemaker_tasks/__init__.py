@@ -1,5 +1,4 @@
-"""Step Functions tasks that run a SageMaker Processing or Training job and wait for its end
-(`.sync`).
+"""Step Functions tasks that run SageMaker Processing and Training jobs to their end (`.sync`).
 
 The package needs only aws-cdk-lib and nothing else of this project. Values typed `int | str` or
 `str` may be JSONPath (`$.…` or `$$.…`). Literal values are checked against the limits of the

@@ -10,9 +10,7 @@ from infra.stack_outputs import JOB_ROLE_ARN, TRAINING_ROLE_ARN, Storage, export
 
 
 class ComputeStack(Stack):
-    """The container images, built from the repository or named by settings, and the roles that jobs
-    assume.
-    """
+    """The container images, built or named by settings, and the roles that jobs assume."""
 
     def __init__(self, scope: Construct, id: str, *, settings: AppSettings) -> None:  # noqa: A002
         super().__init__(

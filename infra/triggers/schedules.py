@@ -28,8 +28,7 @@ _TRIES = 185
 
 
 class Schedules(Construct):
-    """The stage's schedule group, the function that schedules call, and the schedules of the
-    settings.
+    """The stage's schedule group, the schedules of the settings, and the function they call.
 
     Schedules that `fleetscore schedules add` creates share the group, the function and its role.
     """

@@ -33,6 +33,8 @@ _MAX_FOOTER_BYTES = 4 << 20
 
 The schema, which comes first, fits with more than 50,000 columns.
 """
+_MAX_SCHEMA_ELEMENTS = 100_000
+"""Largest schema, so that a hostile footer takes little time and memory."""
 
 # Field numbers of FileMetaData and SchemaElement in parquet.thrift.
 _SCHEMA = 2
@@ -130,7 +132,7 @@ def parse_columns(footer: bytes) -> tuple[Column, ...]:
         found = next(((kind, start) for field, kind, start, _ in fields(footer) if field == _SCHEMA), None)
         if found is None or found[0] != LIST:
             raise FooterError("a footer without a schema")
-        kind, spans, _ = list_elements(footer, found[1])
+        kind, spans, _ = list_elements(footer, found[1], max_elements=_MAX_SCHEMA_ELEMENTS)
         if spans and kind != STRUCT:
             raise FooterError("a footer without a schema")
         return tuple(_top_level_columns(read_struct(footer, start) for start, _ in spans))
@@ -139,9 +141,7 @@ def parse_columns(footer: bytes) -> tuple[Column, ...]:
 
 
 def _top_level_columns(elements: Iterator[Struct]) -> list[Column]:
-    """Walk over the schema's elements,
-    which are in depth-first order, and return the root's children.
-    """
+    """Return the root's children from the schema's elements, which are in depth-first order."""
     root = next(elements, None)
     if root is None:
         raise FooterError("an empty schema")

@@ -76,7 +76,7 @@ def _safe(objects: list[RemoteObject]) -> list[RemoteObject]:
     outside = [item.uri for item in objects if not _is_inside(item.relative)]
     if outside:
         raise JobFailure(
-            f"ClientError: Failed to download data. {outside[0]} would lie outside of the input's folder: "
+            f"ClientError: Failed to download data. {outside[0]} would be outside of the input's folder: "
             "remove '..' and empty parts from its key"
         )
     return sorted(objects, key=lambda item: item.key)

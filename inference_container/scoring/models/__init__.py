@@ -44,9 +44,7 @@ class LoadedModel(Protocol):
     """
 
     notes: tuple[str, ...]
-    """Remarks on how the model was loaded,
-    such as its library's warnings; filled in by `load_model`.
-    """
+    """Remarks on loading, such as the library's warnings; filled in by `load_model`."""
 
     @property
     def native(self) -> Any:
@@ -61,9 +59,7 @@ class LoadedModel(Protocol):
         """Whether several threads may call `predict` concurrently."""
 
     def predict(self, batch: FeatureBatch) -> Any:
-        """Return an array of rows, or of rows by outputs;
-        raises any error of the model's library.
-        """
+        """Return an array of rows, or rows by outputs; raises the library's errors."""
 
 
 def threads_help(model: LoadedModel) -> bool:

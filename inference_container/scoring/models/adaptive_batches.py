@@ -26,9 +26,7 @@ _OUT_OF_MEMORY_TEXTS = (
     "bad_alloc",
     "bad allocation",
 )
-"""Phrases in the messages of libraries without such a class:
-XGBoost, ONNX Runtime, PyTorch on the CPU.
-"""
+"""Phrases in messages of libraries without one: XGBoost, ONNX Runtime, PyTorch on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,7 @@ class BatchLimit:
         return replace(known, rows=grown, fits=0) if grown >= self.rows * _MIN_GROWTH else known
 
     def after_out_of_memory(self, rows: int) -> "BatchLimit | None":
-        """Return a smaller limit: what is known to fit,
-        else half of what did not; None if that is too small.
-        """
+        """Return a smaller limit: a size that fitted, else half of `rows`; None if too small."""
         if rows <= MIN_ROWS:
             return None
         fitted = self.fitted if self.fitted < rows else 0

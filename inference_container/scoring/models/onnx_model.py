@@ -69,9 +69,7 @@ class _Output:
     labels: tuple[object, ...] | None
     type: pa.DataType
     mapped: bool = False
-    """Whether it is a list of dicts from label to value (ZipMap),
-    the converters' default for classifiers.
-    """
+    """Whether it is a list of dicts by label (ZipMap), the default of converted classifiers."""
 
 
 class OnnxModel:

@@ -1,5 +1,4 @@
-"""Compares the version that a model was trained with
-to the installed one, and collects the library's warnings.
+"""Compares a model's version with the installed one, and collects library warnings.
 
 A model that the library cannot read, or does not promise to read, is refused. Warnings become notes
 of the model, which the ledger carries into the execution's summary.
@@ -50,9 +49,7 @@ _SILENT = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, Resourc
 
 
 def installed_version(framework: Framework) -> str:
-    """Return the version of a framework's imported library;
-    empty if it is not imported or not comparable.
-    """
+    """Return the version of a framework's library; empty if not imported or not comparable."""
     return str(getattr(sys.modules.get(_MODULES.get(framework, "")), "__version__", ""))
 
 
@@ -86,9 +83,7 @@ def check_pinned_version(spec: ModelSpec) -> list[str]:
 
 
 def version_hint(spec: ModelSpec) -> str:
-    """Return the record's and the image's version
-    for an error message; empty if neither is known.
-    """
+    """Return both versions for an error message; empty if neither is known."""
     pinned, installed = spec.framework_version, installed_version(spec.framework)
     said = [
         f"the record says {spec.framework} {pinned}" if pinned else "",
@@ -99,9 +94,7 @@ def version_hint(spec: ModelSpec) -> str:
 
 @contextmanager
 def captured_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Capture the warnings of a library while it loads a model,
-    and write them to the log afterwards.
-    """
+    """Capture a library's warnings while it loads a model, and then write them to the log."""
     with warnings.catch_warnings(record=True) as captured:
         warnings.simplefilter("always")
         yield captured
@@ -129,8 +122,6 @@ def _shorten(line: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version: (1,
-    2) for "1.2-1", a version of a SageMaker container.
-    """
+    """Return the leading numbers of a version: (1, 2) for SageMaker's "1.2-1"."""
     match = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()

@@ -35,9 +35,7 @@ class InputBatch:
     """Matrices that several models of a job use; see `FeatureBatch.shared`."""
 
     def only(self, columns: frozenset[str]) -> "InputBatch":
-        """Return the same rows with only these columns,
-        without a copy, so that the others' memory can be freed.
-        """
+        """Return the same rows with only these columns, so that memory of others can be freed."""
         places = [place for place, name in enumerate(self.batch.schema.names) if name in columns]
         return self if len(places) == self.batch.num_columns else replace(self, batch=self.batch.select(places))
 
@@ -88,14 +86,10 @@ class InputObject(Protocol):
         """
 
     def group_rows(self) -> list[int]:
-        """Return the number of rows of each part
-        that can be read separately; empty if there are none.
-        """
+        """Return the rows of each part that can be read separately; empty if there are none."""
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
-        """Return null counts of these columns,
-        if they are known or needed to choose the columns' types.
-        """
+        """Return null counts of these columns, if known or needed to choose their types."""
 
     def text_columns(self) -> list[str]:
         """Return the paths, as in Parquet, of the columns that hold text or bytes."""

@@ -98,9 +98,7 @@ class ParquetObject:
         return totals
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
-        """Return the null counts of those columns that the object has,
-        from statistics or by counting.
-        """
+        """Return null counts of the object's columns, from statistics or by counting."""
         known = set(self.schema.names)
         present = [name for name in names if name in known]
         places = self._leaves()
@@ -124,9 +122,7 @@ class ParquetObject:
         )
 
     def _leaves(self) -> dict[str, list[int]]:
-        """Return the column indexes per path,
-        for fast lookup in files of tens of thousands of columns.
-        """
+        """Return the column indexes per path; files may have tens of thousands of columns."""
         schema = self._file.metadata.schema
         places: dict[str, list[int]] = {}
         for index in range(len(schema)):

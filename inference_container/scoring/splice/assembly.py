@@ -1,6 +1,4 @@
-"""Writes what follows the copied input bytes:
-the new pages, their page indexes, and the new footer.
-"""
+"""Writes the new pages, page indexes and footer after the copied input bytes."""
 
 from collections.abc import Iterator, Sequence
 from io import FileIO
@@ -19,9 +17,7 @@ from scoring.splice.ranges import append
 
 
 def assemble(out: FileIO, footer: Footer, columns: Sequence[pa.Field], predictions: EncodedPredictions) -> int:
-    """Complete a file that holds the input's bytes up to `footer`;
-    returns the expected file size in bytes.
-    """
+    """Complete a file that holds the input up to `footer`; returns the expected size in bytes."""
     added = predictions.footer
     groups = list(_output_chunks(added, predictions.part_counts, footer.start))
     flat = [chunk for group in groups for chunk in group]
@@ -41,9 +37,7 @@ def assemble(out: FileIO, footer: Footer, columns: Sequence[pa.Field], predictio
 
 
 def _output_chunks(added: Footer, part_counts: Sequence[int], offset: int) -> Iterator[list[OutputChunk]]:
-    """Yield the new column chunks of each row group,
-    the first of them at `offset` in the output.
-    """
+    """Yield each row group's new column chunks, the first at `offset` in the output."""
     remaining = iter(added.groups)
     for count in part_counts:
         parts = list(islice(remaining, count))

@@ -1,6 +1,4 @@
-"""The beginning of an output, its input's bytes up to the footer,
-copied in the background if a core is free.
-"""
+"""Copies the input's bytes up to the footer, in the background if a core is free."""
 
 from concurrent.futures import CancelledError, Executor, Future
 from io import FileIO

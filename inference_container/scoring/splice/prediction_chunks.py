@@ -27,9 +27,7 @@ _PART_BYTES = 8 << 20
 _TEXT_BYTES = 16
 """Assumed bytes per value of a type without a fixed width."""
 _MAX_BYTES_IN_MEMORY = 1 << 20
-"""Size of all predictions up to which they are encoded in memory:
-a file would cost more than encoding them.
-"""
+"""Largest predictions to encode in memory; for fewer bytes a file is too expensive."""
 
 
 def rows_per_part(columns: Sequence[pa.Field]) -> int:

@@ -1,6 +1,4 @@
-"""Reasons for re-encoding an object instead of splicing it,
-worded for the ledger to follow "because".
-"""
+"""Reasons for re-encoding an object, worded for the ledger to follow "because"."""
 
 import re
 from collections import Counter
@@ -28,9 +26,7 @@ _MAX_CHUNK_PARTS = 100_000
 
 
 def refusal_of(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
-    """Return why a file with this footer cannot be spliced
-    with these prediction columns, None if it can.
-    """
+    """Return why a file cannot be spliced with these prediction columns, None if it can."""
     try:
         return (
             _unsuitable_columns(footer, columns)
@@ -64,9 +60,7 @@ def _protected(footer: Footer) -> str | None:
 
 
 def _unknown(footer: Footer) -> str | None:
-    """Find unknown fields that may describe every column,
-    and would be wrong once columns are added.
-    """
+    """Refuse unknown fields that may describe every column and would become wrong."""
     if unknown := footer.struct.keys() - FileField.KNOWN:
         return f"its footer has a field {min(unknown)} that this version does not know"
     for group in footer.groups:
@@ -102,9 +96,7 @@ def _unsuitable_chunk(footer: Footer) -> str | None:
 
 
 def chunk_problem(raw: bytes, end: int) -> str | None:
-    """Check one column chunk; all its data must precede the footer,
-    which begins at offset `end`.
-    """
+    """Check one column chunk, whose data must precede the footer at offset `end`."""
     if usual := USUAL_CHUNK.fullmatch(raw):
         return _usual_chunk_problem(usual, end)
     return parsed_chunk_problem(raw, end)

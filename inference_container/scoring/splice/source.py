@@ -20,9 +20,7 @@ _DIGEST_BYTES = 1 << 18
 
 
 class SpliceSource:
-    """The input file of any number of spliced outputs;
-    a context manager, to be used by one thread.
-    """
+    """The input file of any number of outputs; a context manager for one thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -96,9 +96,7 @@ class SplicedWriter:
         self.path.unlink(missing_ok=True)
 
     def _verify(self, size: int, leaves: int) -> None:
-        """Check with another Parquet implementation
-        that the footer describes the input and the new columns.
-        """
+        """Check with pyarrow that the footer describes the input and the new columns."""
         try:
             expected = self._source.schema
             found = pq.read_metadata(self.path)

@@ -9,7 +9,7 @@ _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 def core_budget() -> int:
     """Return the cores allowed by CPU affinity and by the cgroup quota, whichever is less."""
-    return max(1, min(_affinity(), _quota(_CGROUP_ROOT, Path("/proc/self/cgroup"))))
+    return max(1, min(_affinity(), cgroup_quota(_CGROUP_ROOT, Path("/proc/self/cgroup"))))
 
 
 def _affinity() -> int:
@@ -18,7 +18,7 @@ def _affinity() -> int:
     return os.cpu_count() or 1
 
 
-def _quota(root: Path, membership: Path) -> int:
+def cgroup_quota(root: Path, membership: Path) -> int:
     """Return the cores that the CPU quota allows, rounded up, or a large number without a quota.
 
     Any parent group may set a quota, so all parents are read. In a container the group is usually

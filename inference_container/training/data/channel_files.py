@@ -22,8 +22,7 @@ class LocalObject:
 
 
 def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> tuple[LocalObject, ...]:
-    """Return every pinned object of a channel, in order of keys. Other files are logged and
-    ignored.
+    """Return the pinned objects of a channel, sorted by key. Other files are logged and ignored.
 
     Raises:
         ConfigurationError: when the channel has files but the spec names no objects.

@@ -15,8 +15,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 def held_out(seed: int, key: str, first_row: int, rows: int, fraction: float) -> npt.NDArray[np.bool_]:
-    """Return a mask of `rows` rows of object `key` from `first_row` on, True where a row is held
-    out.
+    """Return a mask of an object's rows `first_row` to `first_row + rows - 1`, True if held out.
 
     On average `fraction` of the rows are held out.
     """

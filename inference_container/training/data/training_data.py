@@ -102,9 +102,7 @@ class TrainingData:
         return held_out(self._spec.seed, source.key, first_row, rows, self._spec.holdout_fraction)
 
     def _check_columns(self, record: ModelSpec) -> str:
-        """Compare every object's schema with the spec before any row is read; return the label
-        kind.
-        """
+        """Compare each object's schema with the spec, before any row is read. Return the label kind."""
         spec = self._spec
         problems: list[str] = []
         kinds: dict[str, str] = {}

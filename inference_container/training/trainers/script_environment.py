@@ -1,5 +1,4 @@
-"""The arguments and `SM_…` variables that SageMaker's framework containers give to a training
-script.
+"""The arguments and `SM_…` variables that SageMaker's containers give to a training script.
 
 Names and values follow sagemaker-training-toolkit, for which such scripts are written.
 """

@@ -25,9 +25,7 @@ from contract.training.hyperparameters import Value
 from contract.training.training_spec import TrainingSpec
 
 _MOST_CATEGORIES = 254
-"""Largest number of categories of a text column for histogram gradient boosting: its bins, less one
-for rare ones.
-"""
+"""Categories per text column of histogram gradient boosting: 255 bins, less one for rare texts."""
 _MOST_ONE_HOT = 100
 """Largest number of one-hot columns per text column, each of which costs memory."""
 _CLASSES: dict[str, tuple[Any, Any]] = {
@@ -92,9 +90,7 @@ def matrix_type(spec: TrainingSpec) -> type[np.floating[Any]]:
 
 
 def peak_copies(spec: TrainingSpec) -> float:
-    """Return how often the number matrix is in memory at the peak of a fit, measured and rounded
-    up.
-    """
+    """Return how often the number matrix is in memory at the peak of a fit, measured."""
     return 6.0 if spec.estimator in _LINEAR else 3.5
 
 
@@ -117,8 +113,6 @@ def _text_encoder(spec: TrainingSpec) -> Any:
 
 
 def _categorical_mask(spec: TrainingSpec) -> list[bool] | None:
-    """Mark the text columns in the prepared order, which has numbers first; None if there is no
-    text.
-    """
+    """Mark the text columns, which follow the numbers once prepared; None if there are none."""
     texts = sum(feature.type == "string" for feature in spec.features)
     return [False] * (len(spec.features) - texts) + [True] * texts if texts else None

@@ -42,7 +42,7 @@ class TrainingResult:
     best_iteration: int | None = None
     resumed_from: int | None = None
     sample: FeatureBatch | None = None
-    """Rows that the model must be able to predict; None skips the check."""
+    """Rows that the model must be able to predict; None means it is only loaded."""
 
 
 def threads_for(rows: int, features: int, cores: int) -> int:

@@ -1,5 +1,4 @@
-"""Trains XGBoost from Parquet batches: the data is in memory once, as XGBoost's bins, never as a
-table.
+"""Trains XGBoost from Parquet batches; the data is in memory only once, as XGBoost's bins.
 
 Memory holds the bins of all rows (about one byte per value, up to five where values are missing),
 one label, gradient and prediction per row, and one batch. Objects are decoded again for each of

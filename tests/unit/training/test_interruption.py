@@ -1,6 +1,4 @@
-"""Trainings that SIGTERM (a reclaimed spot instance) or SIGKILL ends, and that resume from a
-checkpoint.
-"""
+"""Trainings that end by SIGTERM (a reclaimed spot instance) or SIGKILL, and resume."""
 
 import json
 import os

@@ -1,5 +1,4 @@
-"""Runs Python code in processes that have the training libraries loaded, which otherwise takes
-seconds.
+"""Runs code in processes that have already loaded the training libraries, which takes seconds.
 
 A server process imports the libraries once and forks a child per request. The child is a real
 process: it can be signalled, and its exit code, output and files are its own.

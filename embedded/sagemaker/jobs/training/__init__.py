@@ -1,3 +1,1 @@
-"""Training jobs: what they may ask for, how they are described, and their course with spot
-interruptions.
-"""
+"""Training jobs: supported requests, descriptions, and runs with spot interruptions."""

@@ -1,6 +1,4 @@
-"""Models that score with code from their artifact:
-`code/inference.py`, by SageMaker's convention.
-"""
+"""Models that score with their artifact's `code/inference.py`, as in SageMaker."""
 
 from pathlib import Path, PurePosixPath
 
@@ -10,9 +8,7 @@ CODE_FILE = "code/inference.py"
 
 
 def archive_root(spec: ModelSpec, path: Path) -> Path:
-    """Return the folder of the unpacked artifact,
-    SageMaker's `model_dir`, from the path of its model file.
-    """
+    """Return the folder of the unpacked artifact, SageMaker's `model_dir`."""
     return path.parents[len(PurePosixPath(spec.model_file).parts) - 1]
 
 

@@ -87,8 +87,9 @@ def _run(spec: ModelSpec, file: Path) -> ModuleType:
 
 
 def _claim_names(spec: ModelSpec, folder: Path) -> None:
-    """Refuse two models whose code has modules of the same name:
-    the second would silently import the first one's.
+    """Refuse two models whose code has modules of the same name.
+
+    The second one would silently import the first one's.
     """
     names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     names -= {"inference", "code"}

@@ -1,6 +1,4 @@
-"""Bodies of SageMaker's requests and responses,
-which custom code's `input_fn` gets and `output_fn` returns.
-"""
+"""Bodies of SageMaker's requests and responses, for custom `input_fn` and `output_fn`."""
 
 import io
 import json

@@ -1,6 +1,4 @@
-"""Imports scikit-learn without the parts that scoring does not use,
-and knows which estimators accept a matrix.
-"""
+"""Imports scikit-learn sparingly, and knows which estimators accept a matrix."""
 
 import sys
 import warnings
@@ -9,9 +7,7 @@ from typing import Any
 from scoring.models.lazy_imports import import_lazily
 
 _LAZY_FUNCTIONS = frozenset({"gmean", "rankdata", "spearmanr"})
-"""Functions that scikit-learn imports from scipy.stats by name,
-and calls in training and for metrics.
-"""
+"""Functions of scipy.stats that scikit-learn uses in training and for metrics only."""
 
 
 def _import_sklearn() -> Any:
@@ -80,8 +76,7 @@ def iterates_rows(estimator: Any) -> bool:
 
 
 def accepts_matrix(estimator: Any) -> bool:
-    """Return whether an estimator trained on a frame predicts the same
-    from the frame's values without names.
+    """Return whether an estimator trained on a frame predicts the same from a matrix.
 
     True only for known estimators; all others get a frame.
     """
@@ -96,9 +91,7 @@ def accepts_matrix(estimator: Any) -> bool:
 
 
 def ignore_missing_names() -> None:
-    """Ignore scikit-learn's warning about missing names;
-    they were compared with the record on loading.
-    """
+    """Ignore the warning about missing names, which were checked on loading."""
     # Only once, because a change of the filters makes Python repeat all warnings.
     if not any(shown is not None and shown.pattern == _NAMES_WARNING for _, shown, *_ in warnings.filters):
         warnings.filterwarnings("ignore", message=_NAMES_WARNING, category=UserWarning)

@@ -1,6 +1,4 @@
-"""Models whose inputs and outputs are tensors:
-their signature and a trial run are checked against the record.
-"""
+"""Models on tensors, whose signature and trial run are checked against the record."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,9 +99,7 @@ class Inputs:
         }
 
     def null_row(self) -> Tensors | None:
-        """Return a row with NaN in every nullable floating-point feature;
-        None without such a feature.
-        """
+        """Return a row with NaN in all nullable floating-point features; None without any."""
         rows = self.trial_rows(1)
         names = [feature.name for feature in self._spec.features]
         nullable = [feature.name for feature in self._spec.features if feature.nullable]
@@ -165,9 +161,7 @@ class Inputs:
         return values.reshape(-1, 1) if _rank(tensor) == 2 else values
 
     def _numbers(self, name: str, array: pa.Array, dtype: "np.dtype[Any]") -> Array:
-        """Convert to whole numbers or booleans without loss;
-        Arrow's cast refuses values out of range.
-        """
+        """Convert to whole numbers or booleans; Arrow's cast refuses values out of range."""
         self._refuse_nulls(name, array, dtype)
         if dtype.kind == "b":
             return np.array(array.to_pylist(), dtype=bool)
@@ -206,9 +200,7 @@ class TensorModel:
         return np.column_stack([array.reshape(len(array), -1) for array in outputs])
 
     def _note_nulls(self) -> tuple[str, ...]:
-        """Return a note if the model predicts numbers for nulls,
-        which the predictions would not show.
-        """
+        """Return a note if the model silently predicts numbers for nulls."""
         rows = self._inputs.null_row()
         if rows is None:
             return ()
@@ -272,8 +264,10 @@ def _same(one: Array, other: Array) -> bool:
 
 
 def _output_fields(spec: ModelSpec, outputs: Mapping[str, Array]) -> tuple[pa.Field, ...]:
-    """Return a column per value: `prediction` or `prediction_<output>`,
-    with the suffix `_<i>` if there are several.
+    """Return the prediction columns, one per value of a row.
+
+    They are named `prediction` or `prediction_<output>`, with `_<i>` if an output has several
+    values.
     """
     if len({array.dtype.kind == "O" for array in outputs.values()}) > 1:
         raise ModelError(

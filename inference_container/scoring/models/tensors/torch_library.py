@@ -117,9 +117,7 @@ class _OnGpu(AdaptiveModel):
 
 
 def numpy_dtype(dtype: "torch.dtype") -> "np.dtype[Any]":
-    """Return NumPy's equivalent; single precision
-    for half-precision types, which NumPy partly lacks.
-    """
+    """Return NumPy's type; float32 for half precision, which NumPy partly lacks."""
     if dtype in (torch.float16, torch.bfloat16):
         return np.dtype(np.float32)
     found: np.dtype[Any] = torch.empty(0, dtype=dtype).numpy().dtype
@@ -127,8 +125,9 @@ def numpy_dtype(dtype: "torch.dtype") -> "np.dtype[Any]":
 
 
 def _outputs(spec: ModelSpec, found: Any) -> dict[str, Array]:
-    """Return the outputs by name: '' for a single tensor,
-    numbers for a tuple, the keys of a dict.
+    """Return the outputs by name.
+
+    A single tensor is named '', a tuple's tensors by number, a dict's by key.
     """
     if isinstance(found, torch.Tensor):
         found = {"": found}

@@ -1,6 +1,4 @@
-"""Loads TorchScript programs written by `torch.jit.save`;
-predictions are the outputs of `forward`.
-"""
+"""Loads TorchScript programs written by `torch.jit.save`."""
 
 from pathlib import Path
 

@@ -1,5 +1,4 @@
-"""Predicts XGBoost and LightGBM models with daal4py (oneDAL):
-several times faster, with slightly different numbers.
+"""Predicts tree models with daal4py (oneDAL), faster but with slightly different numbers.
 
 It is used only if the model's record asks for it. Two checks protect the predictions: only
 objectives are accepted that oneDAL is known to predict as the library does, and the first batch is
@@ -52,9 +51,7 @@ Predict = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 def xgboost_predict(spec: ModelSpec, booster: Any, objective: str, trees: int) -> Predict:
-    """Return a function from float32 features
-    to the Booster's predictions with its first `trees` (0: all).
-    """
+    """Return a function that predicts float32 features with the first `trees` trees (0: all)."""
     if objective not in XGBOOST_OBJECTIVES:
         raise _not_for(spec, objective, XGBOOST_OBJECTIVES)
     # The converter has no argument for the number of trees; it reads an attribute of the Booster.
@@ -85,9 +82,7 @@ def lightgbm_predict(spec: ModelSpec, booster: Any) -> Predict:
 
 
 class CheckedModel:
-    """Predicts with the accelerator after comparing its first batch
-    with the library's prediction.
-    """
+    """Predicts with the accelerator, after a comparison with the library on the first batch."""
 
     concurrent = True
 

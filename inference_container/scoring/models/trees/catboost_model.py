@@ -1,5 +1,6 @@
-"""Loads CatBoost models written by `save_model('model.cbm')`;
-predictions are those of CatBoost's classes.
+"""Loads CatBoost models written by `save_model('model.cbm')`.
+
+Predictions are those of CatBoost's classes.
 """
 
 from pathlib import Path
@@ -30,8 +31,9 @@ def load(spec: ModelSpec, path: Path) -> "CatBoostModel":
 
 
 def read(path: Path) -> tuple[Any, bool]:
-    """Read a model as the class that trained it,
-    on which `predict` depends, and whether it is a classifier.
+    """Read a model as the class that trained it, and whether it is a classifier.
+
+    The class determines what `predict` returns.
 
     Raises:
         ValueError: The file is not a .cbm file.

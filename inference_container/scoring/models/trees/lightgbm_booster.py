@@ -1,5 +1,6 @@
-"""Loads LightGBM models written by `Booster.save_model`;
-predictions are those of `Booster.predict`.
+"""Loads LightGBM models written by `Booster.save_model`.
+
+Predictions are those of `Booster.predict`.
 """
 
 from dataclasses import replace
@@ -55,9 +56,7 @@ def read(path: Path) -> Any:
 
 
 def names_of(booster: Any) -> list[str] | None:
-    """Return the features' names;
-    None if LightGBM generated them because it was trained on a matrix.
-    """
+    """Return the features' names; None if LightGBM generated them for a matrix."""
     names = [str(name) for name in booster.feature_name()]
     return None if names == [f"Column_{index}" for index in range(len(names))] else names
 

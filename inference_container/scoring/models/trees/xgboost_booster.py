@@ -1,5 +1,6 @@
-"""Loads XGBoost models written by `Booster.save_model`;
-predictions are those of `Booster.predict`.
+"""Loads XGBoost models written by `Booster.save_model`.
+
+Predictions are those of `Booster.predict`.
 """
 
 from pathlib import Path

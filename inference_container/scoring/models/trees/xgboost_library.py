@@ -97,9 +97,7 @@ class BoosterFile:
 
 
 def _refuse_legacy(spec: ModelSpec, content: bytes | bytearray) -> None:
-    """Refuse pickles, which only the same XGBoost version can read,
-    and the binary format removed in 3.1.
-    """
+    """Refuse pickles, which need the same XGBoost version, and the removed binary format."""
     if content.startswith(b"{"):
         return
     pickled = content.startswith(_PICKLE_STARTS)

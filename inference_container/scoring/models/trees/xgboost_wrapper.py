@@ -1,5 +1,4 @@
-"""Loads models saved by XGBClassifier, XGBRegressor
-and similar classes; predictions are those of the class.
+"""Loads models saved by XGBClassifier and XGBRegressor; predictions are those of the class.
 
 The class's last step, from the Booster's numbers to labels and probabilities, is done here, because
 importing the class with scikit-learn and pandas takes longer than scoring a small job. A test

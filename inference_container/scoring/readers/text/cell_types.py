@@ -1,6 +1,4 @@
-"""Converts columns of text to declared types and finds the cells
-that do not fit, without an exception for each.
-"""
+"""Converts columns of text to declared types, and finds the cells that do not fit."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,9 +20,7 @@ def arrow_type(declared: str) -> pa.DataType:
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:
-    """Return a column of text, without pa.array,
-    which imports pandas only to check for its types.
-    """
+    """Return a column of text, without pa.array, which would import pandas."""
     encoded = [b"" if value is None else value.encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
@@ -45,8 +41,9 @@ def replace_with_null(column: pa.Array, null_values: pa.Array) -> pa.Array:
 
 
 def cast_cells(column: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
-    """Convert a column of text to the declared type;
-    returns it with the indexes of invalid cells, which become null.
+    """Convert a column of text to the declared type.
+
+    Returns the column and the indexes of invalid cells, which become null.
 
     Cells are valid exactly if Arrow's CSV parser accepts them, so that the result does not depend
     on the code path.

@@ -16,9 +16,7 @@ from scoring.readers.text.text_object import BLOCK_BYTES, MAX_RECORD_BYTES
 
 _LINE_FEED, _RETURN = b"\n\r"
 _SLOW_BYTES = 256 << 10
-"""Bytes to read record by record from a misplaced quote on,
-before the rest is checked as a block again.
-"""
+"""Bytes to read record by record after a misplaced quote, before blocks are tried again."""
 
 Offsets = npt.NDArray[np.int64]
 
@@ -38,9 +36,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Block:
-    """Whole records: either clean, with the offsets
-    of the line feeds that end them, or read one by one.
-    """
+    """Whole records: clean with the offsets of their line feeds, or read one by one."""
 
     data: bytes
     ends: Offsets
@@ -90,8 +86,7 @@ class Dialect:
         self._neighbours[[*self.delimiter, *self.quote, _LINE_FEED, _RETURN]] = True
 
     def line_ends(self, data: bytes) -> tuple[Offsets, bool]:
-        """Return the offsets of the line feeds that end records,
-        up to the first misplaced quote if there is one.
+        """Return the line feeds that end records, up to the first misplaced quote.
 
         The second value says whether the data is clean.
         """

@@ -87,9 +87,7 @@ def read_value(data: bytes) -> Any:
 
 
 def _is_too_deep(line: bytes) -> bool:
-    """Check against a fixed limit; Python's depends
-    on its version and on the depth of the caller.
-    """
+    """Check a fixed limit; Python's depends on its version and the caller's depth."""
     if line.count(b"[") + line.count(b"{") <= _MAX_DEPTH:
         return False
     depth = 0

@@ -70,9 +70,7 @@ class JsonLinesObject(TextObject):
             data = data[end:]
 
     def _parser(self, columns: tuple[int, ...]) -> "_ArrowParser | None":
-        """Return Arrow's parser; None if the exact text
-        of a column is available only line by line.
-        """
+        """Return Arrow's parser; None if a column's exact text needs reading by line."""
         types: dict[str, pa.DataType] = {}
         raw: list[str] = []
         for place in columns:
@@ -199,9 +197,7 @@ def _count_object_lines(text: bytes) -> int:
 
 
 class _ArrowParser:
-    """Arrow's JSON parser for whole lines,
-    with another one for fields whose exact text Arrow loses.
-    """
+    """Arrow's JSON parser, with another one for fields whose exact text Arrow loses."""
 
     def __init__(
         self, types: dict[str, pa.DataType], passed: Set[str], raw: Sequence[str], only_these: Sequence[str] | None

@@ -75,9 +75,7 @@ class TextObject(ABC):
 
     @abstractmethod
     def _prepare(self, head: bytes, *, whole: bool) -> None:
-        """Prepare for reading, from the beginning of the object;
-        `whole` means that this is all of it.
-        """
+        """Prepare from the beginning of the object; `whole` means that `head` is all of it."""
 
     @abstractmethod
     def _parse(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[ParsedRows]:
@@ -102,8 +100,9 @@ class TextObject(ABC):
         return []
 
     def null_counts(self, names: list[str]) -> dict[str, int]:
-        """Count the nulls of integers and booleans only,
-        which decide a column's dtype; it reads the whole object.
+        """Count the nulls of integers and booleans, which decide a column's dtype.
+
+        Counting reads the whole object, so other columns are left out.
         """
         deciding = frozenset(self._names) & {
             name for name, declared in self._wanted.types.items() if declared not in ("string", "float", "double")

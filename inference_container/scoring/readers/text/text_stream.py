@@ -1,6 +1,4 @@
-"""Reads an object's text and decompresses it on the fly,
-so that memory does not depend on its expanded size.
-"""
+"""Reads and decompresses an object's text in steps, so that memory is bounded."""
 
 from pathlib import Path
 from typing import Any

@@ -1,3 +1,1 @@
-"""Parquet footers: parse an input's footer,
-describe new column chunks, write the output's footer.
-"""
+"""Parquet footers: parse the input's, describe new column chunks, write the output's."""

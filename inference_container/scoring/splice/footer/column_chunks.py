@@ -79,9 +79,7 @@ class OutputChunk:
         return sum(part.uncompressed for part in self.parts)
 
     def shifts(self) -> Iterator[int]:
-        """Yield the difference between each part's offset
-        in the output and in the encoded predictions.
-        """
+        """Yield how far each part moves from the encoded predictions to the output, in bytes."""
         offset = self.start
         for part in self.parts:
             yield offset - part.start

@@ -22,9 +22,7 @@ _cached = functools.lru_cache(maxsize=8)
 
 
 def arrow_schema_problem(footer: Footer) -> str | None:
-    """Return why the footer's Arrow schema cannot be extended;
-    None if it can, or if there is none.
-    """
+    """Return why the footer's Arrow schema cannot be extended, None if it can."""
     found = [value for _, key, value in footer.metadata if key == _ARROW]
     if not found:
         return None
@@ -48,8 +46,7 @@ def _problem(value: bytes, expected: tuple[bytes, ...]) -> str | None:
 
 
 def extended_pairs(footer: Footer, columns: Sequence[pa.Field]) -> list[bytes]:
-    """Return the footer's key-value pairs,
-    with the new columns added to those that describe columns.
+    """Return the footer's key-value pairs, with the new columns in schema descriptions.
 
     A description that cannot be extended is left out.
     """

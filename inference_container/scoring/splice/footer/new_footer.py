@@ -1,6 +1,4 @@
-"""The output's footer: the input's,
-with the new columns appended to everything that lists columns.
-"""
+"""Writes the output's footer: the input's, extended by the new columns."""
 
 from collections.abc import Sequence
 

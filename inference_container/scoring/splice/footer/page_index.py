@@ -24,15 +24,11 @@ _PAGE_OFFSET, _FIRST_ROW = 1, 3
 _ORDER = 4
 _UNORDERED = 0
 _COLUMN_INDEX_LISTS = {1: TRUE, 2: BINARY, 3: BINARY, 5: I64, 6: I64, 7: I64}
-"""Lists with one value per page or level: all-null pages,
-minimums, maximums, null counts, level histograms.
-"""
+"""Lists per page or level: null pages, minimums, maximums, null counts, histograms."""
 
 
 def merged_offset_index(parts: Sequence[bytes], shifts: Sequence[int], first_rows: Sequence[int]) -> bytes:
-    """Return the OffsetIndex of parts whose pages move
-    by `shifts` bytes and begin at rows `first_rows`.
-    """
+    """Return the OffsetIndex of parts moved by `shifts` bytes and starting at `first_rows`."""
     structs = [read_struct(part) for part in parts]
     pages = [
         _shifted(page, shift, first_row)

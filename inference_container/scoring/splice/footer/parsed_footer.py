@@ -114,9 +114,7 @@ def read_footer(file: BinaryIO) -> Footer:
 
 
 def parse_footer(size: int, read: Callable[[int, int], bytes]) -> Footer:
-    """Parse the footer of a file of `size` bytes;
-    `read` takes a number of bytes and their offset.
-    """
+    """Parse the footer of a file; `read` takes a number of bytes and an offset."""
     start, data = _footer_bytes(size, read)
     try:
         return _parse(start, data)

@@ -44,8 +44,7 @@ def order_of(element: bytes) -> Order | None:
 
 
 def merged_statistics(parts: Sequence[Struct], values: Sequence[int], order: Order | None) -> Struct:
-    """Return the Statistics of all parts together;
-    `values` is the number of values in each, nulls included.
+    """Return the Statistics of all parts; `values` are their numbers of values, with nulls.
 
     A minimum or maximum is left out if a part with values lacks it.
     """

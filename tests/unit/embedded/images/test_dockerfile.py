@@ -89,7 +89,7 @@ def test_a_new_entry_point_drops_the_command_of_its_base(register: RegisterImage
     ("line", "reason"),
     [
         ("COPY missing /opt/", "line 2: COPY: 'missing' is not in the build context"),
-        ("COPY ../secret /opt/", "'../secret' lies outside of the build context"),
+        ("COPY ../secret /opt/", "'../secret' is outside of the build context"),
         ("COPY --from=build /x /opt/", "the flag --from=build is not supported by the embedded AWS"),
         ("COPY --chmod=755 app /opt/", "the flag --chmod=755 is not supported by the embedded AWS"),
         ("COPY app/*.py /opt/", "'app/*.py' is a pattern, which is not supported by the embedded AWS"),

@@ -157,8 +157,9 @@ def test_policies_are_enforced(aws: EmbeddedAws) -> None:
         reader.client("sagemaker").list_processing_jobs()
 
 
-def test_iam_can_be_switched_off() -> None:
-    with EmbeddedAws(enforce_iam=False) as aws:
+def test_without_iam_all_is_allowed_and_a_given_root_is_kept(tmp_path: Path) -> None:
+    with EmbeddedAws(root=tmp_path / "aws", enforce_iam=False) as aws:
+        aws.endpoint.client("s3").create_bucket(Bucket="bucket")
         credentials = aws.endpoint.client("sts").assume_role(
             RoleArn=f"arn:aws:iam::{aws.endpoint.account_id}:role/nobody", RoleSessionName="session"
         )["Credentials"]
@@ -167,7 +168,8 @@ def test_iam_can_be_switched_off() -> None:
             aws_access_key_id=credentials["AccessKeyId"], aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials["SessionToken"],
         )  # fmt: skip
-        assert nobody.list_buckets()["Buckets"] == []
+        assert [bucket["Name"] for bucket in nobody.list_buckets()["Buckets"]] == ["bucket"]
+    assert "S3 bucket created: bucket" in (tmp_path / "aws" / "server.log").read_text()
 
 
 def test_a_port_in_use_is_reported() -> None:
@@ -177,12 +179,6 @@ def test_a_port_in_use_is_reported() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(EmbeddedAwsError, match=f"port {port} of 127.0.0.1 cannot be used"):
             EmbeddedAws(port=port).start()
-
-
-def test_a_given_root_folder_is_kept_with_the_log(tmp_path: Path) -> None:
-    with EmbeddedAws(root=tmp_path / "aws") as aws:
-        aws.endpoint.client("s3").create_bucket(Bucket="bucket")
-    assert "S3 bucket created: bucket" in (tmp_path / "aws" / "server.log").read_text()
 
 
 def test_a_detached_embedded_aws_runs_until_it_is_stopped(tmp_path: Path) -> None:

@@ -26,9 +26,7 @@ def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
 def test_definition_matches_golden_file(assembly: Assembly, workflow: str) -> None:
-    """To accept an intended change: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions, then read
-    the diff.
-    """
+    """To accept a change: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions; read the diff."""
     golden = GOLDEN_FILES[workflow]
     text = json.dumps(definition(assembly, workflow), indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -141,9 +139,7 @@ def test_every_failure_of_a_scoring_job_is_classified(assembly: Assembly) -> Non
 
 
 def test_a_processing_job_is_retried_only_when_it_was_not_created(assembly: Assembly) -> None:
-    """A job that ran and failed raises States.TaskFailed; a retry with the same name would hide
-    why.
-    """
+    """A job that ran and failed raises States.TaskFailed; a retry would hide the reason."""
     errors = [error for retrier in tasks(assembly)["RunProcessingJob"]["Retry"] for error in retrier["ErrorEquals"]]
     assert "SageMaker.AmazonSageMakerException" in errors
     assert "SageMaker.ResourceLimitExceededException" in errors

@@ -82,7 +82,7 @@ def footer_of(content: bytes) -> bytes:
     return content[-8 - int.from_bytes(content[-8:-4], "little") : -8]
 
 
-@examples(quick=50, fuzz=500)
+@examples(quick=50, fuzz=300)
 @given(schemas(), st.sampled_from(["1.0", "2.4", "2.6"]), st.booleans())
 def test_plan_and_container_agree_on_which_declared_types_are_safe(
     schema: pa.Schema, version: str, store_schema: bool
@@ -176,6 +176,12 @@ def test_incomplete_or_other_objects_are_refused(content: bytes, why: str) -> No
         columns_of(content)
 
 
+def test_a_schema_of_too_many_columns_is_refused() -> None:
+    footer = b"\x15\x02\x19\xfc" + bytes([0xC0, 0x9A, 0x0C]) + bytes(200_000)
+    with pytest.raises(FooterError, match="more than 100,000 values"):
+        parse_columns(footer)
+
+
 def test_an_unavailable_object_is_refused() -> None:
     with pytest.raises(FooterError, match="not available"):
         read_columns(lambda _start, _end: None, 100)
@@ -183,7 +189,7 @@ def test_an_unavailable_object_is_refused() -> None:
         read_columns(lambda _start, _end: b"short", 100)
 
 
-@examples(quick=100, fuzz=3_000)
+@examples(quick=100, fuzz=2_000)
 @given(st.data())
 def test_damaged_footers_are_read_or_refused(data: st.DataObject) -> None:
     footer = bytearray(footer_of(WHOLE))

@@ -21,7 +21,7 @@ RULES = {
 }
 
 
-class Uploads:
+class UploadDriver:
     """Puts objects into moto's buckets and delivers their events to the function."""
 
     def __init__(self, stage: Stage) -> None:
@@ -56,15 +56,15 @@ class Uploads:
 
 
 @pytest.fixture
-def uploads(stage: Stage) -> Uploads:
-    return Uploads(stage)
+def uploads(stage: Stage) -> UploadDriver:
+    return UploadDriver(stage)
 
 
 def keys(found: Sequence[dict[str, Any]]) -> list[str]:
     return [item["key"] for item in found]
 
 
-def test_an_empty_marker_stands_for_the_data_of_its_folder(uploads: Uploads, plan: Step) -> None:
+def test_an_empty_marker_stands_for_the_data_of_its_folder(uploads: UploadDriver, plan: Step) -> None:
     for key in ("day=1/a.parquet", "day=1/x/b.parquet", "day=1/_tmp/c.parquet", "day=10/d.parquet", "e.parquet"):
         uploads.put(f"flights/{key}", key.encode())
     request = uploads.mark()
@@ -77,7 +77,7 @@ def test_an_empty_marker_stands_for_the_data_of_its_folder(uploads: Uploads, pla
 
 
 @pytest.mark.parametrize("text", ['["b.parquet"]', '{"objects": ["b.parquet", "b.parquet"]}', ' ["b.parquet"]\n'])
-def test_a_marker_with_a_list_stands_for_exactly_these_objects(uploads: Uploads, text: str) -> None:
+def test_a_marker_with_a_list_stands_for_exactly_these_objects(uploads: UploadDriver, text: str) -> None:
     for name in "abc":
         uploads.put(f"flights/day=1/{name}.parquet", name.encode())
     assert keys(uploads.manifest(uploads.mark(text.encode()))["objects"]) == ["day=1/b.parquet"]
@@ -96,7 +96,7 @@ def test_a_marker_with_a_list_stands_for_exactly_these_objects(uploads: Uploads,
     ],
 )
 def test_a_marker_with_nothing_to_score_is_refused_by_the_plan(
-    uploads: Uploads, plan: Step, text: bytes, problem: str
+    uploads: UploadDriver, plan: Step, text: bytes, problem: str
 ) -> None:
     uploads.stage.register()
     request = uploads.mark(text)
@@ -106,7 +106,7 @@ def test_a_marker_with_nothing_to_score_is_refused_by_the_plan(
     assert "objects_manifest uploads/flights/" in str(refused.value)
 
 
-def test_a_marker_is_read_in_the_version_of_its_event(uploads: Uploads) -> None:
+def test_a_marker_is_read_in_the_version_of_its_event(uploads: UploadDriver) -> None:
     for name in "ab":
         uploads.put(f"flights/day=1/{name}.parquet")
     first = uploads.put(f"flights/day=1/{MARKER_NAME}", b'["a.parquet"]')
@@ -117,7 +117,7 @@ def test_a_marker_is_read_in_the_version_of_its_event(uploads: Uploads) -> None:
     assert sorted(keys(manifest["objects"]) for manifest in manifests) == [["day=1/a.parquet"], ["day=1/b.parquet"]]
 
 
-def test_a_redelivered_marker_keeps_its_first_manifest(uploads: Uploads) -> None:
+def test_a_redelivered_marker_keeps_its_first_manifest(uploads: UploadDriver) -> None:
     uploads.put("flights/day=1/a.parquet")
     marker = uploads.put(f"flights/day=1/{MARKER_NAME}", b"")
     uploads.trigger.refusal = "ThrottlingException"
@@ -129,7 +129,7 @@ def test_a_redelivered_marker_keeps_its_first_manifest(uploads: Uploads) -> None
     assert keys(uploads.manifest(dict(request))["objects"]) == ["day=1/a.parquet"]
 
 
-def test_a_marker_over_changed_objects_is_refused(uploads: Uploads, plan: Step) -> None:
+def test_a_marker_over_changed_objects_is_refused(uploads: UploadDriver, plan: Step) -> None:
     uploads.stage.register()
     for name in "abc":
         uploads.put(f"flights/day=1/{name}.parquet")
@@ -142,7 +142,7 @@ def test_a_marker_over_changed_objects_is_refused(uploads: Uploads, plan: Step) 
         assert part in str(refused.value)
 
 
-def window(uploads: Uploads, *events: str) -> dict[str, Any]:
+def window(uploads: UploadDriver, *events: str) -> dict[str, Any]:
     """Gather these uploads, let the window end, and return its execution's request."""
     before = set(uploads.trigger.executions)
     assert uploads.deliver(*events) == []
@@ -153,7 +153,7 @@ def window(uploads: Uploads, *events: str) -> dict[str, Any]:
     return dict(uploads.trigger.executions[name])
 
 
-def test_a_replaced_upload_is_skipped_with_its_reason(uploads: Uploads, plan: Step) -> None:
+def test_a_replaced_upload_is_skipped_with_its_reason(uploads: UploadDriver, plan: Step) -> None:
     uploads.stage.register(dataset="orders")
     request = window(uploads, *[uploads.put(f"orders/{name}.parquet", name.encode()) for name in "abc"])
     later = uploads.put("orders/b.parquet", b"the later one")
@@ -169,7 +169,7 @@ def test_a_replaced_upload_is_skipped_with_its_reason(uploads: Uploads, plan: St
     assert [(item.key, item.size) for item in uploads.stage.spec("e-2").objects] == [("b.parquet", 13)]
 
 
-def test_a_window_with_no_unchanged_upload_is_refused(uploads: Uploads, plan: Step) -> None:
+def test_a_window_with_no_unchanged_upload_is_refused(uploads: UploadDriver, plan: Step) -> None:
     uploads.stage.register(dataset="orders")
     request = window(uploads, uploads.put("orders/a.parquet", b"1"))
     uploads.put("orders/a.parquet", b"22")
@@ -178,7 +178,7 @@ def test_a_window_with_no_unchanged_upload_is_refused(uploads: Uploads, plan: St
 
 
 def test_ignored_uploads_are_counted_and_logged_by_reason(
-    uploads: Uploads, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    uploads: UploadDriver, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     nobody = [uploads.put(key) for key in ("loose.parquet", "nobody/a.parquet", "nobody/b.parquet")]
     no_data = [uploads.put(key) for key in ("orders/notes.txt", "orders/_tmp/a.parquet", "orders//a.parquet")]
@@ -214,14 +214,14 @@ POISON = [
 
 
 @pytest.mark.parametrize("poison", POISON)
-def test_only_the_unreadable_message_comes_back_and_at_once(uploads: Uploads, poison: str) -> None:
+def test_only_the_unreadable_message_comes_back_and_at_once(uploads: UploadDriver, poison: str) -> None:
     good = uploads.put("orders/a.parquet")
     assert uploads.deliver(good, poison, good) == [poison]
     assert uploads.trigger.waits == [0]
     assert len(uploads.trigger.queue) == 1
 
 
-def test_a_failure_of_one_dataset_does_not_delay_others(uploads: Uploads) -> None:
+def test_a_failure_of_one_dataset_does_not_delay_others(uploads: UploadDriver) -> None:
     marker = uploads.put(f"flights/{MARKER_NAME}")
     uploads.trigger.refusal = "ThrottlingException"
     assert uploads.deliver(marker, uploads.put("orders/a.parquet")) == [marker]
@@ -229,7 +229,7 @@ def test_a_failure_of_one_dataset_does_not_delay_others(uploads: Uploads) -> Non
     assert len(uploads.trigger.queue) == 1
 
 
-def test_a_missing_or_mismatched_manifest_is_refused(uploads: Uploads, plan: Step) -> None:
+def test_a_missing_or_mismatched_manifest_is_refused(uploads: UploadDriver, plan: Step) -> None:
     uploads.stage.register()
     with pytest.raises(
         InvalidRequestError, match=r"objects_manifest: got 'uploads/flights/x.json', expected an upload"
@@ -240,7 +240,7 @@ def test_a_missing_or_mismatched_manifest_is_refused(uploads: Uploads, plan: Ste
         plan(plan_event({**uploads.mark(), "dataset": "orders"}, execution_id="e-2"))
 
 
-def test_a_dataset_without_a_model_is_refused_by_the_plan(uploads: Uploads, plan: Step) -> None:
+def test_a_dataset_without_a_model_is_refused_by_the_plan(uploads: UploadDriver, plan: Step) -> None:
     uploads.stage.register(dataset="orders")
     uploads.put("flights/day=1/a.parquet")
     request = uploads.mark()

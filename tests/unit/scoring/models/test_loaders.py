@@ -1,6 +1,4 @@
-"""Loaders predict what the model's library predicts,
-and refuse models that contradict their record.
-"""
+"""Loaders predict as the model's library, and refuse models that contradict their record."""
 
 import subprocess
 import sys
@@ -154,9 +152,7 @@ def test_xgboost_loads_without_scikit_learn_and_pandas(numbers: pd.DataFrame, tm
 def test_xgboost_on_a_gpu_predicts_the_same_but_not_concurrently(
     name: str, numbers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Covers everything but the GPU: without CUDA,
-    XGBoost accepts `device` and stays on the CPU.
-    """
+    """Without CUDA, XGBoost accepts `device` and stays on the CPU."""
     target = (numbers["delay"] > 10).astype("int64")
     frame = numbers.fillna(0)
     validation = {"eval_set": [(frame, 1 - target)], "verbose": False} if name == "stopped" else {}

@@ -22,9 +22,7 @@ from scoring.splice.footer.parsed_footer import FileField, GroupField, read_foot
 
 
 def decoded(data: bytes, kind: int = STRUCT) -> Any:
-    """Decode a value: a struct to a dict by field number,
-    a list to a list, text to bytes, anything else to an int.
-    """
+    """Decode a struct to a dict, a list to a list, text to bytes, anything else to an int."""
     if kind == STRUCT:
         return {
             field: decoded(value.raw, value.kind) if value.raw else value.kind

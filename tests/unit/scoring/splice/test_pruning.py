@@ -139,7 +139,7 @@ def _decoded(name: str, value: bytes) -> Any:
 @pytest.mark.parametrize(
     ("kind", "values"), LEAVES, ids=lambda value: str(value) if isinstance(value, pa.DataType) else ""
 )
-@examples(quick=8, fuzz=100)
+@examples(quick=8, fuzz=50)
 @given(data=st.data())
 def test_merged_statistics_equal_those_of_an_undivided_column(
     kind: pa.DataType, values: st.SearchStrategy[object], data: st.DataObject, tmp_path: Path

@@ -17,7 +17,7 @@ from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
 # Always the same files, so that a library's bugs do not fail builds at random.
-_read_by_libraries = examples(quick=15, fuzz=150, derandomize=True)
+_read_by_libraries = examples(quick=15, fuzz=100, derandomize=True)
 
 
 def assert_reads_both(reader: Reader, source: Path, spliced: Path, expected: pa.Table) -> None:
@@ -82,7 +82,7 @@ def test_plain_files_are_read_by_every_library(reader: Reader, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("kind", "values"), LEAVES, ids=lambda value: str(value) if isinstance(value, pa.DataType) else ""
 )
-@examples(quick=5, fuzz=50)
+@examples(quick=5, fuzz=30)
 @given(data=st.data())
 def test_arrow_reads_every_type(
     kind: pa.DataType, values: st.SearchStrategy[object], data: st.DataObject, tmp_path: Path

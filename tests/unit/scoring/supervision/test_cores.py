@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.supervision.cores import _quota, core_budget
+from scoring.supervision.cores import cgroup_quota, core_budget
 
 
 def cgroup(root: Path, files: dict[str, str]) -> Path:
@@ -28,7 +28,7 @@ def cgroup(root: Path, files: dict[str, str]) -> Path:
 )
 def test_cgroup_quota_limits_the_cores(tmp_path: Path, membership: str, files: dict[str, str], cores: int) -> None:
     (tmp_path / "membership").write_text(membership)
-    assert _quota(cgroup(tmp_path / "cgroup", files), tmp_path / "membership") == cores
+    assert cgroup_quota(cgroup(tmp_path / "cgroup", files), tmp_path / "membership") == cores
 
 
 def test_cpu_affinity_limits_the_cores() -> None:

@@ -1,6 +1,4 @@
-"""`launcher train` with trainer `script`: the user's archive, run as in SageMaker's framework
-containers.
-"""
+"""`launcher train` with trainer `script`: the user's archive, run as SageMaker's containers do."""
 
 import json
 import signal

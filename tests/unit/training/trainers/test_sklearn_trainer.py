@@ -1,6 +1,4 @@
-"""`launcher train` with trainer `sklearn`: the pipeline, its report, and its predictions in
-scoring.
-"""
+"""`launcher train` with trainer `sklearn`: the pipeline, its report, and how it scores."""
 
 from pathlib import Path
 

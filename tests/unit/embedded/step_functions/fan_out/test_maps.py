@@ -152,9 +152,14 @@ def test_stopping_the_parent_stops_its_children(workflows: Workflows) -> None:
 
 def test_a_stopped_child_counts_as_failed(workflows: Workflows) -> None:
     key = f"never-{time.time_ns()}"
-    arn = workflows.start(
-        distributed(one_state(workflows.invoke()), ToleratedFailureCount=1), [{"wait_for": key}, {"a": 1}]
-    )
+    held = {"Variable": "$.wait_for", "IsPresent": True, "Next": "Hold"}
+    states = {
+        "Choose": {"Type": "Choice", "Choices": [held], "Default": "Done"},
+        "Hold": workflows.invoke(),
+        "Done": {"Type": "Succeed"},
+    }
+    processor = {"StartAt": "Choose", "States": states}
+    arn = workflows.start(distributed(processor, ToleratedFailureCount=1), [{"wait_for": key}, {"a": 1}])
     try:
         workflows.wait(lambda: workflows.event_types(arn), lambda seen: "MapRunStarted" in seen)
         running = workflows.wait(

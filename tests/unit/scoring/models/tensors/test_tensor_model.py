@@ -1,6 +1,4 @@
-"""Inputs and outputs of tensor models, computed by NumPy;
-tests/frameworks tests the real libraries.
-"""
+"""Inputs and outputs of tensor models, with NumPy instead of the real libraries."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

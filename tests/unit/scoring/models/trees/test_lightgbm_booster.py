@@ -158,9 +158,7 @@ def test_concurrent_threads_get_equal_predictions(numbers: pd.DataFrame, classes
 
 
 def test_lightgbm_loads_without_scikit_learn(numbers: pd.DataFrame, classes: pd.Series, tmp_path: Path) -> None:
-    """The import of scikit-learn takes longer than a small job,
-    which no other test would notice.
-    """
+    """Its import takes longer than a small job, which no other test would notice."""
     _, file = train("binary", numbers, classes, tmp_path)
     code = (
         "import sys\n"

@@ -56,7 +56,7 @@ def test_chunks_by_other_writers_give_the_same_result(write: Writer, tmp_path: P
         assert_same_as_parser(raw, end)
 
 
-@examples(quick=30, fuzz=600)
+@examples(quick=30, fuzz=400)
 @given(any_files(), st.data())
 def test_damaged_chunks_give_the_same_result(file: AnyFile, data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:

@@ -40,7 +40,7 @@ def _rewritten(kind: int, raw: bytes) -> bytes:
     return raw
 
 
-@examples(quick=20, fuzz=200)
+@examples(quick=20, fuzz=100)
 @given(any_files())
 def test_footers_by_pyarrow_are_rewritten_unchanged(file: AnyFile) -> None:
     with TemporaryDirectory() as folder:

@@ -1,6 +1,4 @@
-"""Models of another framework version are refused
-if unreadable, and noted if the framework warns.
-"""
+"""Models of another framework version are refused if unreadable, else noted."""
 
 import pickle
 import re
