@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from botocore import exceptions as aws
 
@@ -52,3 +54,8 @@ def test_command_error_has_its_own_exit_status() -> None:
 
 def test_bug_of_the_program_has_no_friendly_text() -> None:
     assert describe(KeyError("x")) is None
+
+
+def test_failures_page_lists_every_exit_status() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operate" / "failures.md").read_text()
+    assert [status for status in ExitStatus if f"\n| {status.value} |" not in page] == []
