@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import rich_click as click
 
 from cli.command_line import Command
+from cli.documents.dataset_template import STEPS, Slot, expand, read_time
 from cli.failures import ExitStatus
 from cli.invocation import Invocation
 from cli.options import words
 from cli.output import Output
-from cli.stage.backfill import STEPS, Backfill, Outcome, Slot, expand, read_time
+from cli.stage.backfill import Backfill, Outcome
 from cli.stage.catalog import Catalog
 from cli.stage.executions import Executions
 from cli.views.tables import add_row, counted, plain_table

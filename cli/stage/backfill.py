@@ -1,45 +1,28 @@
 """Backfill: one execution for each dataset of a period, a few of them in parallel."""
 
-import hashlib
 import json
-import re
-import string
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from boto3.dynamodb.conditions import Key
 
+from cli.documents.dataset_template import MAX_EXECUTIONS_PER_DATASET, Slot
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from contract import layout
 from contract.catalog.models import Model
-from contract.names import NEW_EXECUTION_NAME, check_dataset_name
 from contract.problems import InvalidInputError, Problem
 from contract.status import JobStatus
 from contract.table import records
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import parse_request
 
-STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
-MAX_DATASETS = 10_000
 SECONDS_BETWEEN_READS = 5.0
-_FORMATS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "week": "%G-w%V"}
-_STAMP = {"hour": "%Y%m%dT%H", "day": "%Y%m%d", "week": "%Y%m%d"}
-_MOST_RETRIES = 99
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One dataset of a backfill, and the name of its execution."""
-
-    dataset: str
-    execution_id: str
-    """Name of the first execution. Later ones for the same dataset end in `-2`, `-3`, …"""
 
 
 @dataclass(frozen=True)
@@ -57,77 +40,6 @@ class Outcome(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     """The execution failed partly or completely; the next backfill scores what is missing."""
-
-
-def expand(template: str, since: datetime, until: datetime, every: str, name: str | None = None) -> list[Slot]:
-    """Return the datasets between two times, both included, with the names of their executions.
-
-    The same arguments always give the same names.
-
-    Raises:
-        InvalidInputError: with every problem of template, times and name.
-    """
-    problems = _check_template(template, every)
-    if until < since:
-        problems.append(
-            Problem("to", f"{until:%Y-%m-%dT%H}", f"a time from {since:%Y-%m-%dT%H}, the value of --from, on")
-        )
-    base = name or _base_name(template)
-    count = (until - since) // STEPS[every] + 1
-    if count > MAX_DATASETS:
-        problems.append(Problem("to", f"{until:%Y-%m-%dT%H}", f"at most {MAX_DATASETS:,} datasets, not {count:,}"))
-    if problems:
-        raise InvalidInputError("backfill", problems)
-    slots = []
-    for moment in (since + index * STEPS[every] for index in range(count)):
-        dataset = template.format(**{field: moment.strftime(form) for field, form in _FORMATS.items()})
-        execution_id = f"{base}-{moment.strftime(_STAMP[every])}"
-        problems += check_dataset_name("dataset", dataset)
-        if not NEW_EXECUTION_NAME.accepts(f"{execution_id}-{_MOST_RETRIES}"):
-            problems.append(Problem("name", base, "letters, digits, '-' and '_', at most 60"))
-        slots.append(Slot(dataset, execution_id))
-        if problems:
-            raise InvalidInputError("backfill", problems)
-    if len({slot.dataset for slot in slots}) < len(slots):
-        expected = f"a placeholder that differs from one {every} to the next, such as {{date}}"
-        raise InvalidInputError("backfill", [Problem("dataset", template, expected)])
-    return slots
-
-
-def read_time(field: str, text: str) -> datetime:
-    """Return a date, or a date and hour, in UTC.
-
-    Raises:
-        InvalidInputError: when the text is neither.
-    """
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:00"):
-        try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    raise InvalidInputError(
-        "backfill", [Problem(field, text, "a date such as 2026-01-31, or 2026-01-31T06 with hours")]
-    )
-
-
-def _check_template(template: str, every: str) -> list[Problem]:
-    known = ", ".join(f"{{{name}}}" for name in _FORMATS)
-    try:
-        fields = [field for _, field, spec, conversion in string.Formatter().parse(template) if field is not None]
-        plain = all(not spec and not conversion for _, _, spec, conversion in string.Formatter().parse(template))
-    except ValueError:
-        return [Problem("dataset", template, f"a dataset's name with {known}")]
-    if not fields or not plain or set(fields) - set(_FORMATS):
-        return [Problem("dataset", template, f"a dataset's name with at least one of {known}")]
-    if every == "hour" and "hour" not in fields:
-        return [Problem("dataset", template, "a name with {hour}, because there is one dataset per hour")]
-    return []
-
-
-def _base_name(template: str) -> str:
-    """Return a name that differs between templates, even if their words are the same."""
-    words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\{[^}]*\}", "", template.lower())).strip("-")
-    return f"backfill-{words[:30]}-{hashlib.sha256(template.encode()).hexdigest()[:6]}"
 
 
 class Backfill:
@@ -186,7 +98,7 @@ class Backfill:
         self, slot: Slot, models: Sequence[Model], *, named: bool, tell: Callable[[Slot, str, str], None]
     ) -> str | None:
         """Start or find the slot's execution and return its id; None when nothing is left to score."""
-        for number in range(1, _MOST_RETRIES + 1):
+        for number in range(1, MAX_EXECUTIONS_PER_DATASET + 1):
             execution_id = slot.execution_id if number == 1 else f"{slot.execution_id}-{number}"
             state = self._executions.workflow_status(execution_id)
             if state == "RUNNING":
@@ -204,7 +116,10 @@ class Backfill:
                 tell(slot, execution_id, "started")
                 return execution_id
         problem = Problem(
-            "name", slot.execution_id, f"a name with fewer than {_MOST_RETRIES} executions", "Choose another --name."
+            "name",
+            slot.execution_id,
+            f"a name with fewer than {MAX_EXECUTIONS_PER_DATASET} executions",
+            "Choose another --name.",
         )
         raise InvalidInputError("backfill", [problem])
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cli.commands.backfill import choose_models
-from cli.stage.backfill import Backfill, Outcome, Slot, expand
+from cli.documents.dataset_template import Slot, expand
+from cli.stage.backfill import Backfill, Outcome
 from contract import layout
 from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
