@@ -1,4 +1,4 @@
-"""Template of dataset names: the datasets of a period, and the names of their executions."""
+"""Templates of dataset names: the datasets of a period, and the names of their executions."""
 
 import hashlib
 import re
@@ -12,6 +12,7 @@ from contract.problems import InvalidInputError, Problem
 STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 """Period that a dataset covers, by name."""
 MAX_DATASETS = 10_000
+"""Most datasets of one backfill."""
 MAX_EXECUTIONS_PER_DATASET = 99
 """Largest number at the end of an execution's name."""
 _FORMATS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "week": "%G-w%V"}
@@ -39,9 +40,7 @@ def expand(template: str, since: datetime, until: datetime, every: str, name: st
     """
     problems = _check_template(template, every)
     if until < since:
-        problems.append(
-            Problem("to", f"{until:%Y-%m-%dT%H}", f"a time from {since:%Y-%m-%dT%H}, the value of --from, on")
-        )
+        problems.append(Problem("to", f"{until:%Y-%m-%dT%H}", f"{since:%Y-%m-%dT%H}, the value of --from, or later"))
     base = name or _base_name(template)
     count = (until - since) // STEPS[every] + 1
     if count > MAX_DATASETS:
@@ -65,10 +64,10 @@ def expand(template: str, since: datetime, until: datetime, every: str, name: st
 
 
 def read_time(field: str, text: str) -> datetime:
-    """Return a date, or a date and hour, in UTC.
+    """Return the time of a date, or of a date and hour, in UTC.
 
     Raises:
-        InvalidInputError: when the text is neither.
+        InvalidInputError: when the text has another form.
     """
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:00"):
         try:
@@ -95,6 +94,6 @@ def _check_template(template: str, every: str) -> list[Problem]:
 
 
 def _base_name(template: str) -> str:
-    """Return a name that differs between templates, even if their words are the same."""
+    """Return a name for a template, with a digest that makes names of similar templates differ."""
     words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\{[^}]*\}", "", template.lower())).strip("-")
     return f"backfill-{words[:30]}-{hashlib.sha256(template.encode()).hexdigest()[:6]}"

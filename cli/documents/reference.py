@@ -1,5 +1,5 @@
-"""The generated parts of the reference documents: `python -m cli.documents.reference
-docs/reference` writes them."""
+"""The generated parts of the reference documents, which
+`python -m cli.documents.reference docs/reference` writes."""
 
 import re
 import sys
@@ -36,8 +36,7 @@ def record_table() -> str:
 
 
 def generated(folder: Path) -> Mapping[Path, str]:
-    """Return the current text of every document that is generated, as a whole or between two
-    markers."""
+    """Return the current text of every document that is generated in whole or in part."""
     record, schemas = folder / "model-record.md", folder / "schemas"
     return {
         schemas / "request.schema.json": schema_text(request_schema()),

@@ -23,6 +23,7 @@ from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import parse_request
 
 SECONDS_BETWEEN_READS = 5.0
+"""Default pause between two reads of the executions' statuses, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class Outcome(StrEnum):
     """How a dataset of a backfill ended."""
 
     SKIPPED = "SKIPPED"
-    """Every model has already scored it with its current version."""
+    """Every model has already scored the dataset with its current version."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     """The execution failed partly or completely; the next backfill scores what is missing."""
 
 
 class Backfill:
-    """Scores the datasets that are not scored yet: starts executions, a few in parallel, and waits for them."""
+    """Starts executions for the datasets that are not scored yet, and waits for them."""
 
     def __init__(self, connection: Connection, deployment: Deployment, executions: Executions) -> None:
         self._deployment = deployment
@@ -57,17 +58,17 @@ class Backfill:
         models: Sequence[Model],
         *,
         named: bool,
-        at_once: int,
-        tell: Callable[[Slot, str, str], None],
+        max_running: int,
+        report: Callable[[Slot, str, str], None],
         seconds: float = SECONDS_BETWEEN_READS,
     ) -> dict[Slot, Outcome]:
-        """Score every slot's dataset, in at most `at_once` parallel executions; return how each ended.
+        """Score every slot's dataset, with at most `max_running` executions in parallel; return the outcomes.
 
-        It may be interrupted at any time and called again: running executions are followed, not started twice.
+        Idempotent: after an interruption, another call follows the executions that are running.
 
         Args:
             named: whether the caller chose the models, so that requests must name them.
-            tell: called at each step with the slot, the execution's id and what happened.
+            report: called at each step with the slot, the execution's id (may be empty) and the event.
             seconds: pause between two reads of the executions' statuses.
         """
         outcomes: dict[Slot, Outcome] = {}
@@ -75,12 +76,12 @@ class Backfill:
         waiting = list(reversed(slots))
         pause = threading.Event()
         while waiting or running:
-            while waiting and len(running) < at_once:
+            while waiting and len(running) < max_running:
                 slot = waiting.pop()
-                execution_id = self._begin(slot, models, named=named, tell=tell)
+                execution_id = self._begin(slot, models, named=named, report=report)
                 if execution_id is None:
                     outcomes[slot] = Outcome.SKIPPED
-                    tell(slot, "", "already scored by the same model versions")
+                    report(slot, "", "already scored by the same model versions")
                 else:
                     running[slot] = execution_id
             for slot, execution_id in list(running.items()):
@@ -89,23 +90,23 @@ class Backfill:
                 del running[slot]
                 status = self._executions.snapshot(execution_id, count_committed=False).status
                 outcomes[slot] = Outcome.SUCCEEDED if status == "SUCCEEDED" else Outcome.FAILED
-                tell(slot, execution_id, status)
-            if len(running) >= at_once or (running and not waiting):
+                report(slot, execution_id, status)
+            if len(running) >= max_running or (running and not waiting):
                 pause.wait(seconds)
         return outcomes
 
     def _begin(
-        self, slot: Slot, models: Sequence[Model], *, named: bool, tell: Callable[[Slot, str, str], None]
+        self, slot: Slot, models: Sequence[Model], *, named: bool, report: Callable[[Slot, str, str], None]
     ) -> str | None:
         """Start or find the slot's execution and return its id; None when nothing is left to score."""
         for number in range(1, MAX_EXECUTIONS_PER_DATASET + 1):
             execution_id = slot.execution_id if number == 1 else f"{slot.execution_id}-{number}"
             state = self._executions.workflow_status(execution_id)
             if state == "RUNNING":
-                tell(slot, execution_id, "already running")
+                report(slot, execution_id, "already running")
                 return execution_id
             if state is None:
-                work = self.left(slot.dataset, models, named=named)
+                work = self.unscored(slot.dataset, models, named=named)
                 if work is None:
                     return None
                 request: dict[str, Any] = {"dataset": slot.dataset, "execution_label": "backfill"}
@@ -113,7 +114,7 @@ class Backfill:
                     request["models"] = list(work.models)
                 parse_request(request)
                 self._executions.start(json.dumps(request), execution_id)
-                tell(slot, execution_id, "started")
+                report(slot, execution_id, "started")
                 return execution_id
         problem = Problem(
             "name",
@@ -123,10 +124,11 @@ class Backfill:
         )
         raise InvalidInputError("backfill", [problem])
 
-    def left(self, dataset: str, models: Sequence[Model], *, named: bool) -> Work | None:
-        """Return what is not scored yet; None when every model has scored the dataset with its current version.
+    def unscored(self, dataset: str, models: Sequence[Model], *, named: bool) -> Work | None:
+        """Return the models that have not scored the dataset with their current versions; None when there are none.
 
-        A dataset counts as scored if outputs of an execution are in S3 that began after the last upload into it.
+        A model has scored the dataset when its job succeeded in an execution that began after the last upload, and
+        the output is still in S3.
         """
         uploaded = self._last_upload(dataset)
         missing = [model.model_id for model in models if not self._is_scored(dataset, model, uploaded)]
@@ -139,7 +141,7 @@ class Backfill:
             execution = self._record(execution_id)
             if execution is None:
                 continue
-            # S3 has whole seconds: an upload in the second of the execution's start may be later than it.
+            # S3's times have whole seconds, so an upload in the same second may be later than the start.
             began = datetime.fromisoformat(execution.started_at).replace(microsecond=0)
             if uploaded is not None and began <= uploaded:
                 continue

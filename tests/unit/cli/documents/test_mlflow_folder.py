@@ -94,7 +94,7 @@ def test_xgboost_format_follows_from_class_and_content(
     model = xgboost.XGBClassifier(n_estimators=2).fit(frame, frame["age"] > 40)
     (tmp_path / "m").mkdir()
     model.save_model(tmp_path / "m" / f"model.{suffix}")
-    # MLflow's default name says nothing.
+    # MLflow's default name does not tell the format.
     (tmp_path / "m" / f"model.{suffix}").rename(tmp_path / "m" / "model.xgb")
     flavor = {"data": "model.xgb", "xgb_version": "3.2.0", **({"model_class": model_class} if model_class else {})}
     fields = read_mlflow_folder(write_folder(tmp_path / "m", {"xgboost": flavor})).fields
@@ -198,7 +198,7 @@ def test_folder_without_named_columns_needs_features(sklearn_folder: Path, capsy
     matrix = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}]
     words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
     for inputs, why in (
-        (matrix, "signature: got None, expected named columns in the model's signature. Say --features"),
+        (matrix, "signature: got None, expected named columns in the model's signature. Add --features"),
         ([{"type": "datetime", "name": "day"}], "signature: day: got 'datetime', expected one of boolean"),
     ):
         write_folder(sklearn_folder, described["flavors"], signature={"inputs": json.dumps(inputs)})

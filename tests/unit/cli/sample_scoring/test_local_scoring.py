@@ -130,8 +130,8 @@ def test_invalid_command_lines_are_refused_before_scoring(record: Path, tmp_path
     for words, why in (
         ([str(tmp_path / "no.parquet"), "--record", str(record)], "expected a file that exists"),
         ([str(sample), "--record", str(record), "--artifact", str(tmp_path / "no")], "a file that exists"),
-        ([str(sample), "--record", str(record), "--version", "1"], "Either --version"),
-        ([str(sample), "--artifact", "model.tar.gz"], "--artifact goes with --record"),
+        ([str(sample), "--record", str(record), "--version", "1"], "Use either --version"),
+        ([str(sample), "--artifact", "model.tar.gz"], "--artifact needs --record"),
     ):
         assert entry.main(["models", "test", "churn", *words]) == 2
         assert why in capsys.readouterr().err

@@ -130,7 +130,9 @@ def test_skops_file_with_untrusted_types_is_not_loaded(tmp_path: Path, sample: P
 @pytest.mark.usefixtures("in_this_process")
 def test_artifact_without_names_takes_as_many_sample_columns(tmp_path: Path, sample: Path) -> None:
     archive = sklearn_archive(tmp_path, classifier(named=False))
-    with pytest.raises(InvalidInputError, match="with 3 columns beside the keys: age, note, visits', expected 2 col"):
+    with pytest.raises(
+        InvalidInputError, match="with 3 columns besides the key columns: age, note, visits', expected 2 "
+    ):
         infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id"])
     found = infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id", "note"])
     assert [item.feature.name for item in found] == ["age", "visits"]

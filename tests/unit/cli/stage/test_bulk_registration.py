@@ -225,7 +225,7 @@ def test_bulk_refuses_flags_of_a_single_model(tmp_path: Path, capsys: Captured) 
     assert entry.main(words) == 2
     assert "leave out --dataset, --tag, MODEL_ID" in capsys.readouterr().err
     assert entry.main(["models", "register"]) == 2
-    assert "Say which model" in capsys.readouterr().err
+    assert "Name the model" in capsys.readouterr().err
 
 
 def test_bulk_csv_has_fields_for_loading_and_custom_code(tmp_path: Path) -> None:
