@@ -1,8 +1,8 @@
 """Faults to inject into jobs, for tests and for trying out how a system recovers.
 
-Each ordered fault is a file, so that other processes than the server can order one
-(`EmbeddedAws.faults`, `python -m embedded.faults`). The job that is hit deletes the file first, so
-each fault happens once.
+Each scheduled fault is a file, so that processes other than the server can schedule one
+(`EmbeddedAws.faults`, `python -m embedded.faults`). A job deletes the file before the fault
+happens, so each fault happens once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 class SpotInterruption:
     """One interruption of a job's spot instances.
 
-    It hits the first attempt of a job with `EnableManagedSpotTraining` that meets all conditions.
+    It ends the first attempt that meets all conditions, of a job with `EnableManagedSpotTraining`.
 
     Args:
         job_name: Name of the job, with the wildcards `*` and `?`.
         after_checkpoints: Number of uploads to the checkpoint prefix that the attempt must have
             made.
-        after_log: Regular expression that must match a line printed after the fault was ordered;
+        after_log: Regular expression that must match a line printed after the fault was scheduled;
             None means any time.
     """
 
@@ -51,7 +51,7 @@ class SpotInterruption:
 
 
 class Faults:
-    """Ordered faults of one embedded AWS that have not happened yet.
+    """Scheduled faults of one embedded AWS that have not happened yet.
 
     Example:
         Interrupt a training job after its second checkpoint, and check that it has happened::
@@ -68,7 +68,7 @@ class Faults:
     def interrupt_spot(
         self, job_name: str, *, after_checkpoints: int = 0, after_log: str | None = None, times: int = 1
     ) -> None:
-        """Order `times` interruptions. Each ends one attempt of a job.
+        """Schedule `times` interruptions. Each ends one attempt of a job.
 
         Raises:
             ValueError: An argument is not valid; the message lists all problems.
@@ -88,24 +88,24 @@ class Faults:
 
         At the end of a test there should be none.
         """
-        return list(self.orders().values())
+        return list(self.pending_files().values())
 
     def cancel(self) -> int:
         """Cancel all pending faults and return their number."""
-        return sum(self.take(file) for file in self.orders())
+        return sum(self.take(file) for file in self.pending_files())
 
-    def orders(self) -> dict[Path, SpotInterruption]:
+    def pending_files(self) -> dict[Path, SpotInterruption]:
         """Return the pending faults by file, oldest first."""
         found = {}
         for file in sorted(self._folder.glob("*.json")):
             try:
                 found[file] = SpotInterruption(**json.loads(file.read_text(encoding="utf-8")))
-            except FileNotFoundError:  # another job has taken it
+            except FileNotFoundError:  # another job has deleted it
                 continue
         return found
 
     def take(self, file: Path) -> bool:
-        """Delete a fault's file. Return False if another job has already taken it."""
+        """Delete a fault's file. Return False if another job has already deleted it."""
         try:
             file.unlink()
         except FileNotFoundError:
@@ -114,7 +114,7 @@ class Faults:
 
 
 class InterruptionWatch:
-    """Waits for the moment at which an attempt of a job must be interrupted."""
+    """Waits until an attempt of a job must be interrupted."""
 
     def __init__(self, faults: Faults, job_name: str, *, checkpoints: Callable[[], int]) -> None:
         self._faults = faults
@@ -135,7 +135,7 @@ class InterruptionWatch:
     def watch(self, stop: threading.Event, *, interval_seconds: float, interrupt: Callable[[], None]) -> None:
         """Call `interrupt` once when a fault is due, and return.
 
-        Return without it when `stop` is set.
+        Return without the call when `stop` is set.
         """
         while not self._take_due():
             if stop.wait(interval_seconds):
@@ -146,7 +146,7 @@ class InterruptionWatch:
     def _refresh(self) -> None:
         orders = {
             file: order
-            for file, order in self._faults.orders().items()
+            for file, order in self._faults.pending_files().items()
             if fnmatch.fnmatchcase(self._job_name, order.job_name)
         }
         with self._lock:
