@@ -92,26 +92,26 @@ def write_training_data(flights: pa.Table, folder: Path) -> list[TrainingSet]:
     """
     known = flights.filter(pc.field("arr_delay").is_valid())
     known = known.append_column(LABEL, late(known))
-    learning = known.filter(pc.field(MONTH) <= LAST_TRAINING_MONTH)
-    judging = known.filter(pc.field(MONTH) > LAST_TRAINING_MONTH)
+    training = known.filter(pc.field(MONTH) <= LAST_TRAINING_MONTH)
+    validation = known.filter(pc.field(MONTH) > LAST_TRAINING_MONTH)
     all_groups = [*groups(flights, CARRIER), *groups(flights, ORIGIN)]
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda group: _write_training_set(group, learning, judging, folder), all_groups))
+        return list(pool.map(lambda group: _write_training_set(group, training, validation, folder), all_groups))
 
 
-def _write_training_set(group: Group, learning: pa.Table, judging: pa.Table, folder: Path) -> TrainingSet:
-    own, trained_on = rows_of(learning, group), _OWN
+def _write_training_set(group: Group, training: pa.Table, validation: pa.Table, folder: Path) -> TrainingSet:
+    own, trained_on = rows_of(training, group), _OWN
     if own.num_rows < _FEWEST_ROWS or not has_both_classes(own):
-        own, trained_on = _every_nth(learning, _EVERY_NTH_SHARED), _ALL
-    judges, validated_on = rows_of(judging, group), _OWN
-    if not has_both_classes(judges):
+        own, trained_on = _every_nth(training, _EVERY_NTH_SHARED), _ALL
+    held_out, validated_on = rows_of(validation, group), _OWN
+    if not has_both_classes(held_out):
         # An AUC needs both late and punctual flights.
-        judges, validated_on = _every_nth(judging, _EVERY_NTH_SHARED), _ALL
-    recipe = recipe_of(group, learning.schema)
+        held_out, validated_on = _every_nth(validation, _EVERY_NTH_SHARED), _ALL
+    recipe = recipe_of(group, training.schema)
     columns = [KEY, *AIRPORT_FEATURES, LABEL]
     for dataset, rows in (
         (recipe.training_dataset, with_missing_delays(own)),
-        (recipe.validation_dataset or "", judges),
+        (recipe.validation_dataset or "", held_out),
     ):
         (folder / dataset).mkdir(parents=True, exist_ok=True)
         pq.write_table(rows.select(columns), folder / dataset / "flights.parquet")

@@ -87,7 +87,7 @@ def test_bulk_registration_is_idempotent_and_a_sample_can_be_scored(
     (tmp_path / "models.jsonl").write_text("".join(lines))
     for _ in range(2):
         assert main(["models", "register", "--bulk", str(tmp_path / "models.jsonl")]) == 0
-    assert "3 of the versions were there already" in capsys.readouterr().out
+    assert "3 of the versions existed already" in capsys.readouterr().out
     assert stage.catalog.show("in-bulk-2")[0].current_version == "1"
     table = people(30, 9)
     pq.write_table(table, tmp_path / "sample.parquet")

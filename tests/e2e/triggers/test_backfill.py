@@ -104,4 +104,4 @@ def test_a_running_execution_is_followed_and_not_started_again(stage: Stage, cat
     models = choose_models(stage.catalog, ["fill-gate"])
     found = work.run([slot], models, named=True, at_once=1, tell=tell, seconds=0.1)
     assert found == {slot: Outcome.SUCCEEDED}
-    assert told == [f"{slot.execution_id} runs already", f"{slot.execution_id} SUCCEEDED"]
+    assert told == [f"{slot.execution_id} already running", f"{slot.execution_id} SUCCEEDED"]
