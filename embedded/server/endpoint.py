@@ -101,5 +101,4 @@ def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.
 
 
 _shared_session = functools.cache(_session)
-"""Cached sessions. They keep the loaded service models, which makes further clients fast to create.
-"""
+"""Cached sessions. They keep the loaded service models, so further clients are fast to create."""

@@ -87,7 +87,7 @@ def acquire_mount_point() -> int:
 
 
 def remove_mount_point() -> None:
-    """Remove /opt/ml if an embedded AWS has created it, no other one uses it, and it is otherwise empty."""
+    """Remove /opt/ml if an embedded AWS created it, no other one uses it, and it has no other content."""
     try:
         descriptor = os.open(ML_ROOT, os.O_RDONLY)
     except OSError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from embedded.images.image import Image
-from embedded.sagemaker.instances.guard import Guard, kill_group, kill_escaped_processes
+from embedded.sagemaker.instances.guard import Guard, kill_escaped_processes, kill_group
 from embedded.sagemaker.instances.sandbox import Sandbox
 from embedded.sagemaker.jobs.job import Job
 
