@@ -7,7 +7,7 @@ from contract import layout
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject
-from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.buckets.object_store import ObjectStore
 
 _PREFIX_OF_KIND = {"predictions": layout.PREDICTIONS_PREFIX, "quarantine": layout.QUARANTINE_PREFIX}
 

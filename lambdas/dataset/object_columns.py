@@ -8,7 +8,7 @@ from contract.dataset.input_options import InputOptions
 from contract.dataset.text_head import HeadError, head_names
 from contract.job.scoring_spec import PinnedObject
 from lambdas.dataset.parquet_footer import Column, FooterError, read_columns
-from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.observability import logger
 
 Read = Callable[[int, int], bytes | None]

@@ -11,7 +11,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.names import check_object_key
 from contract.problems import Problem
 from lambdas.shown_text import list_first
-from lambdas.stage.object_store import StoredObject
+from lambdas.stage.buckets.object_store import StoredObject
 
 _MAX_KEY_BYTES = 1_024
 """Longest key that S3 accepts, in bytes."""

@@ -10,7 +10,7 @@ from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
 from lambdas.plan_execution.upload_manifest import Uploads
 from lambdas.shown_text import list_first
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable
 
 _SUGGESTED_IDS = 50
 """Most unknown ids for which similar ones are searched: a search takes time per pair of ids, and a

@@ -9,8 +9,8 @@ from contract.problems import Problem
 from lambdas.dataset.pinning import pin_objects
 from lambdas.plan_execution.choose_models import Assignment, Choice
 from lambdas.plan_execution.upload_manifest import Uploads
+from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.object_store import StoredObject
 from lambdas.stage.parallel import in_parallel
 
 

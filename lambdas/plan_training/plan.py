@@ -30,10 +30,10 @@ from lambdas.planning.execution_record import open_execution, record_plan, refus
 from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.job_table import JobTable
 from lambdas.stage.observability import publish_counts
 from lambdas.stage.parallel import in_parallel
 from lambdas.stage.settings import PlanDefaults
+from lambdas.stage.tables.job_table import JobTable
 
 
 @dataclass(frozen=True)

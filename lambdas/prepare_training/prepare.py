@@ -14,7 +14,7 @@ from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, Tra
 from lambdas.planning.execution_record import open_execution, refuse
 from lambdas.planning.recipe_choice import choose_among, choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable
 
 _MAX_IDS_BYTES = 60_000
 """Most bytes of model ids as JSON. A state holds 256 KB, and it contains the request too."""

@@ -14,9 +14,9 @@ from lambdas.attempts.job_events import complete_job
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
 from lambdas.register_model_version.decisions import Verdict, check_artifact, decide, outcome
+from lambdas.stage.buckets.training_objects import TrainedArtifact
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts
-from lambdas.stage.training_objects import TrainedArtifact
 
 _TRIES = 5
 

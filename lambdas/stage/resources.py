@@ -17,11 +17,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.event_bus import EventBus
-from lambdas.stage.execution_starter import ExecutionStarter
-from lambdas.stage.job_table import JobTable
-from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.messaging.event_bus import EventBus
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.task_tokens import TaskTokens
+from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.parallel import THREADS
 from lambdas.stage.settings import (
     EventBusSettings,
@@ -34,9 +35,8 @@ from lambdas.stage.settings import (
     read_state_machine_arn,
     read_upload_settings,
 )
-from lambdas.stage.task_tokens import TaskTokens
-from lambdas.stage.upload_queue import UploadQueue
-from lambdas.stage.upload_table import UploadTable
+from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.upload_table import UploadTable
 
 _ATTEMPTS = 8
 """Attempts per API call, the first one included."""

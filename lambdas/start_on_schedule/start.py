@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from contract.triggers.schedules import ScheduledStart, execution_name
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import json
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
 from lambdas.dataset.pinning import is_data
+from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.execution_starter import ExecutionStarter
-from lambdas.stage.object_store import StoredObject
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.stage.observability import logger
 from lambdas.start_on_upload.decisions import batch_name, execution_name, list_names, read_marker
 

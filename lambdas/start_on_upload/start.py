@@ -11,9 +11,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from contract.triggers.uploads import ObjectVersion, UploadRule
 from lambdas.errors import UnreadableMessageError
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.observability import logger, publish_counts
-from lambdas.stage.upload_queue import UploadQueue
 from lambdas.start_on_upload.decisions import is_scored, list_names
 from lambdas.start_on_upload.markers import is_marker, start_marked
 from lambdas.start_on_upload.messages import Upload, WindowEnd, read_message

@@ -41,10 +41,10 @@ from contract.table.records import UploadWindow
 from contract.triggers.uploads import ObjectVersion, UploadRule
 from lambdas.errors import UnreadableMessageError
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.observability import logger
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.upload_queue import UploadQueue
 from lambdas.start_on_upload.decisions import batch_name, distinct, execution_name, window_manifest
 from lambdas.start_on_upload.messages import WindowEnd, window_end_text
 

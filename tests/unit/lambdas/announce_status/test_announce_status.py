@@ -14,7 +14,7 @@ from contract.table import events, records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from lambdas.announce_status.announce import announce_status
 from lambdas.errors import EventsRefusedError
-from lambdas.stage.event_bus import MAX_BYTES, MAX_ENTRIES, Event, EventBus, batches
+from lambdas.stage.messaging.event_bus import MAX_BYTES, MAX_ENTRIES, Event, EventBus, batches
 
 EXECUTION = ExecutionRecord(
     "e-1", "arn:e-1", ExecutionStatus.RUNNING, "2026-03-01T00:00:00.000Z", "{}", label="nightly"

@@ -10,7 +10,7 @@ from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
-from lambdas.stage.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
     PYTORCH_IMAGE,

@@ -18,8 +18,8 @@ from lambdas.errors import (
     StaleEventError,
     TrainedArtifactError,
 )
-from lambdas.stage.job_table import JobTable
-from lambdas.stage.training_objects import MAX_REPORT_BYTES
+from lambdas.stage.buckets.training_objects import MAX_REPORT_BYTES
+from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
@@ -201,7 +201,7 @@ def archive_with_header(kind: bytes, size: int) -> bytes:
 def test_an_archive_too_large_for_memory_is_not_registered(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
 ) -> None:
-    monkeypatch.setattr("lambdas.stage.training_objects.MAX_FILES", 3)
+    monkeypatch.setattr("lambdas.stage.buckets.training_objects.MAX_FILES", 3)
     train(running, archive=archive)
     with pytest.raises(TrainedArtifactError, match=words):
         register(POINTER)

@@ -5,7 +5,7 @@ import pytest
 
 from contract.problems import InvalidInputError
 from contract.triggers.schedules import ScheduledStart
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.start_on_schedule.start import start_on_schedule
 
 ARN = "arn:aws:states:eu-central-1:123456789012:stateMachine:fleetscore-dev"

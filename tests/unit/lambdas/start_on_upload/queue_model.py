@@ -13,11 +13,11 @@ from botocore.exceptions import ClientError
 
 from contract import codec, environment
 from contract.triggers.uploads import ObjectVersion, UploadManifest, UploadRule
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.job_table import JobTable
-from lambdas.stage.object_store import ObjectStore
 from lambdas.stage.settings import read_settings
-from lambdas.stage.upload_table import UploadTable
+from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.upload_table import UploadTable
 from lambdas.start_on_upload.start import start_on_upload
 from tests.unit.lambdas.builders import VARIABLES
 from tests.unit.lambdas.start_on_upload.storage_model import BucketsModel, TableModel

@@ -16,7 +16,7 @@ from contract.table.records import CurrentWindow, UploadClaim, UploadPart, Uploa
 from contract.triggers.uploads import ObjectVersion
 from lambdas.errors import UploadsContendedError
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.table import NEW, Table
+from lambdas.stage.tables.table import NEW, Table
 
 _MIN_DAYS = 30
 """Shortest life of a claim, in days.

@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from contract.status import ExecutionStatus
 from contract.workflow.messages import ExecutionOutcome
-from lambdas.stage.task_tokens import TaskTokens, token_of
+from lambdas.stage.messaging.task_tokens import TaskTokens, token_of
 
 REQUEST = json.dumps({"models": ["a"], "task_token": "AAAA"})
 

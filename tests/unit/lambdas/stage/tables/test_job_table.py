@@ -12,7 +12,7 @@ from contract.table import records
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionClosedError, JobClosedError, StaleEventError
-from lambdas.stage.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job
 
 MOVES = [(before, after) for before, after in itertools.product(JobStatus, JobStatus) if after is not JobStatus.PENDING]

@@ -30,7 +30,7 @@ from lambdas.errors import (
     StaleEventError,
 )
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.table import NEW, Table
+from lambdas.stage.tables.table import NEW, Table
 
 R = TypeVar("R")
 

@@ -18,8 +18,8 @@ from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobPointer
 from contract.workflow.summary import ExecutionSummary
 from lambdas.errors import PlanChangedError
+from lambdas.stage.buckets.training_objects import TrainingObjects
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.training_objects import TrainingObjects
 
 _CONFLICT_TRIES = 3
 _UNREADABLE = frozenset(
