@@ -12,7 +12,7 @@ from lambdas.stage.messaging.event_bus import Event, EventBus
 
 
 def announce_status(stream_records: Iterable[DynamoDBRecord], bus: EventBus, stage: str) -> int:
-    """Send the events of these records and return how many there were.
+    """Send the events of these records and return their number.
 
     A second call with the same records sends the same events again, with the same ids.
 

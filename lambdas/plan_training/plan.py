@@ -55,8 +55,8 @@ def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaul
             text.
         ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended.
-        PlanChangedError: when recipes or objects have changed since an earlier call that died
-            before its end.
+        PlanChangedError: when recipes or objects have changed since an earlier call that did not
+            finish.
     """
     record = open_execution(event, deployment)
     if record.plan is not None:

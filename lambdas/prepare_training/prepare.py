@@ -1,4 +1,4 @@
-"""Refuse a bad request before training costs anything, and name the training execution to start."""
+"""Refuse an invalid request before any training, and return the training execution to start."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from lambdas.stage.deployment import Deployment
 from lambdas.stage.tables.job_table import JobTable
 
 _MAX_IDS_BYTES = 60_000
-"""Most bytes of model ids as JSON. A state holds 256 KB, and it contains the request too."""
+"""Maximum size of the model ids as JSON, in bytes. A state has at most 256 KB, with the request."""
 
 
 def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:

@@ -13,7 +13,7 @@ from lambdas.stage.tables.upload_table import UploadTable
 
 @dataclass(frozen=True)
 class Deployment:
-    """What most steps work with."""
+    """The settings, table and buckets that most steps need."""
 
     settings: StageSettings
     table: JobTable

@@ -1,12 +1,12 @@
-"""Everything that a function gets from outside of its event, made once per process.
+"""The settings and AWS clients of a function, created once per process.
 
-This is the only module that reads the environment and makes AWS clients. A handler calls
-`resources()` and hands the objects that its step needs to the step:
+This is the only module that reads the environment and creates AWS clients. A handler calls
+`resources()` and passes the objects that its step needs to the step:
 
     result = verify_output(pointer, resources().deployment)
 
-Each object is made when a handler first asks for it, because a function has only the variables and
-permissions that its own step needs.
+Each object is created at its first use, because a function has only the variables and permissions
+that its own step needs.
 """
 
 import os
@@ -41,8 +41,9 @@ from lambdas.stage.tables.upload_table import UploadTable
 _ATTEMPTS = 8
 """Attempts per API call, the first one included."""
 _UPLOAD_START_ATTEMPTS = 3
-"""For StartExecution after an upload: its message comes back later anyway, so the function does not
-wait for long."""
+"""Attempts of StartExecution after an upload. The queue delivers the message again after a failure,
+so the function does not retry for long.
+"""
 
 
 class Resources:

@@ -26,7 +26,7 @@ JOB = JobRecord(
 
 
 class EventBridge:
-    """Stands in for the EventBridge client; refuses details that contain `refuse`."""
+    """A fake EventBridge client that refuses details that contain `refuse`."""
 
     def __init__(self, refuse: str = "") -> None:
         self.events: list[dict[str, Any]] = []

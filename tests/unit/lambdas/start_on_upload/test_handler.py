@@ -46,7 +46,7 @@ def sqs(stage: Stage) -> Iterator[tuple[Stubber, UploadQueue]]:
         yield stubber, UploadQueue(client, QUEUE)
 
 
-def test_starting_an_execution_twice_is_no_error(step_functions: tuple[Stubber, ExecutionStarter]) -> None:
+def test_starting_an_execution_twice_is_not_an_error(step_functions: tuple[Stubber, ExecutionStarter]) -> None:
     stubber, starter = step_functions
     expected = {"stateMachineArn": MACHINE, "name": "n", "input": '{"a": 1}'}
     stubber.add_response("start_execution", {"executionArn": MACHINE, "startDate": 0}, expected)

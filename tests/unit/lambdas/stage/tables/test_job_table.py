@@ -45,7 +45,7 @@ def put_job(table: JobTable, status: JobStatus, attempt: int) -> JobRecord:
 
 
 @pytest.mark.parametrize(("before", "after"), MOVES, ids=lambda status: status.value)
-def test_a_job_makes_only_allowed_moves(table: JobTable, before: JobStatus, after: JobStatus) -> None:
+def test_a_job_makes_only_allowed_status_changes(table: JobTable, before: JobStatus, after: JobStatus) -> None:
     job = put_job(table, before, attempt=1)
     allowed = before in ALLOWED_BEFORE[after]
     move: Callable[[], Any]
@@ -72,7 +72,7 @@ def test_concurrent_calls_open_one_attempt(table: JobTable) -> None:
     assert table.find_attempt("e-1", "delays-ua", 1) in opened
 
 
-def test_a_job_that_moved_since_it_was_read_is_not_moved_again(table: JobTable) -> None:
+def test_a_job_that_changed_since_it_was_read_is_not_changed_again(table: JobTable) -> None:
     read = put_job(table, JobStatus.PENDING, attempt=0)
     table.open_attempt(read, any_attempt())
     with pytest.raises(StaleEventError):
@@ -184,7 +184,7 @@ def test_attempts_of_jobs_with_a_common_prefix_are_separate(table: JobTable) -> 
     assert [attempt.job_id for attempt in table.attempts("e-1", "delays")] == ["delays"]
 
 
-def test_more_models_than_one_batch_holds_are_read(stage: Stage) -> None:
+def test_more_models_than_fit_into_one_batch_are_read(stage: Stage) -> None:
     with stage.table.batch_writer() as batch:
         for number in range(120):
             batch.put_item(Item=records.model_item(Model(f"m-{number:03d}", "1")))
