@@ -63,8 +63,8 @@ class ExecutionClosedError(FleetscoreError):
 class PlanChangedError(FleetscoreError):
     """A file of the plan exists and differs from the new plan. Two plans must not be mixed.
 
-    Either an earlier call wrote the file before the catalog or a dataset changed, or an earlier
-    execution with this name wrote it and its records have expired.
+    Either an earlier call wrote the file before the catalog or a dataset changed. Or an earlier
+    execution with this name wrote it, and its records have expired.
     """
 
     def __init__(self, uri: str) -> None:

@@ -86,7 +86,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "model contended",
         FailureKind.TRANSIENT,
         Retry.YES,
-        "Train again when nobody else changes the model",
+        "Train again when no other process changes the model",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"ModelContendedError"}),
     ),

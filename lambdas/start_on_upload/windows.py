@@ -3,8 +3,8 @@
 Messages arrive at least once, in any order, in batches of any size, in concurrent calls. A call may
 end between any two of its steps. These rules still ensure it:
 
-1. **File before claims.** A call writes the object versions that nobody has claimed yet to a file
-   in S3, as a *part* that is named by its content. Only then does it claim each version for the
+1. **File before claims.** A call writes the unclaimed object versions to a file in S3, as a *part*
+   whose name is a digest of its content. Only then does it claim each version for the
    part, with a conditional write. A claim never changes. So a call that finds a claim also finds
    the part's file, and can complete the work of a call that did not finish.
 2. **Shares.** Once every version in the file is claimed, the versions that this part owns are its
@@ -13,8 +13,8 @@ end between any two of its steps. These rules still ensure it:
 3. **One window per part.** A part is attached to the dataset's open window, in a transaction that
    requires the window to be OPEN. If there is no open window, the same transaction opens the next
    one. A part never changes its window.
-4. **Reminder before messages.** A message may leave the queue only when the window of its part has
-   started, or after this call has put a reminder for that window into the queue. If a call ends
+4. **Reminder before messages.** A message leaves the queue only after one of two events: the
+   window of its part is STARTED, or this call has sent a reminder for that window. If a call ends
    earlier, its messages stay in the queue. The next call repeats rules 1 to 4 and continues.
 5. **End of a window.** The reminder closes the window, so that no part can join it any more. The
    shares of its parts are the manifest, and the execution's name is a digest of the versions in it.
