@@ -58,4 +58,4 @@ def test_bug_of_the_program_has_no_friendly_text() -> None:
 
 def test_command_page_lists_every_exit_status() -> None:
     page = (Path(__file__).parents[3] / "docs" / "reference" / "command.md").read_text()
-    assert [status for status in ExitStatus if f"\n| {status.value} |" not in page] == []
+    assert [status for status in ExitStatus if f"\n| {status.value} | {status.meaning} |" not in page] == []
