@@ -73,14 +73,14 @@ class Faults:
         Raises:
             ValueError: An argument is not valid; the message lists all problems.
         """
-        order = SpotInterruption(job_name, after_checkpoints, after_log)
+        fault = SpotInterruption(job_name, after_checkpoints, after_log)
         if times < 1:
             raise ValueError(f"times: {times} is too few, expected at least 1")
         self._folder.mkdir(parents=True, exist_ok=True)
         for _ in range(times):
             # Names sort by time. Readers look for *.json, so they never see a half-written file.
             file = self._folder / f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
-            file.write_text(json.dumps(asdict(order)), encoding="utf-8")
+            file.write_text(json.dumps(asdict(fault)), encoding="utf-8")
             file.rename(file.with_suffix(".json"))
 
     def pending(self) -> list[SpotInterruption]:
@@ -121,7 +121,7 @@ class InterruptionWatch:
         self._job_name = job_name
         self._checkpoints = checkpoints
         self._lock = threading.Lock()
-        self._orders: dict[Path, SpotInterruption] = {}
+        self._faults_by_file: dict[Path, SpotInterruption] = {}
         self._log_matches: set[Path] = set()
         self._refresh()
 
@@ -129,7 +129,9 @@ class InterruptionWatch:
         """Record a line that the job has printed."""
         with self._lock:
             self._log_matches.update(
-                file for file, order in self._orders.items() if order.after_log and re.search(order.after_log, text)
+                file
+                for file, fault in self._faults_by_file.items()
+                if fault.after_log and re.search(fault.after_log, text)
             )
 
     def watch(self, stop: threading.Event, *, interval_seconds: float, interrupt: Callable[[], None]) -> None:
@@ -144,20 +146,20 @@ class InterruptionWatch:
         interrupt()
 
     def _refresh(self) -> None:
-        orders = {
-            file: order
-            for file, order in self._faults.pending_files().items()
-            if fnmatch.fnmatchcase(self._job_name, order.job_name)
+        found = {
+            file: fault
+            for file, fault in self._faults.pending_files().items()
+            if fnmatch.fnmatchcase(self._job_name, fault.job_name)
         }
         with self._lock:
-            self._orders = orders
+            self._faults_by_file = found
 
     def _take_due(self) -> bool:
         with self._lock:
             ready = [
                 file
-                for file, order in self._orders.items()
-                if self._checkpoints() >= order.after_checkpoints
-                and (order.after_log is None or file in self._log_matches)
+                for file, fault in self._faults_by_file.items()
+                if self._checkpoints() >= fault.after_checkpoints
+                and (fault.after_log is None or file in self._log_matches)
             ]
         return any(self._faults.take(file) for file in ready)

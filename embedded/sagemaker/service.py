@@ -159,7 +159,7 @@ class SageMakerService:
         return 200, b"" if answer is None else json.dumps(answer).encode()
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Run one operation and return its answer.
+        """Run one operation and return its response.
 
         Raises:
             ApiError: The request was refused.

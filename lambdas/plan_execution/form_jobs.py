@@ -120,8 +120,10 @@ def form_jobs(
 
 
 def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
-    """Refuse jobs whose ledger takes over 15 minutes to read: they would fail after everything was
-    scored."""
+    """Return the problems of jobs whose ledger VerifyOutput may not read in Lambda's 15 minutes.
+
+    Such a job would fail after everything was scored.
+    """
     problems = []
     for job in jobs:
         if len(job.objects) * len(job.models) > MAX_COMMITS:

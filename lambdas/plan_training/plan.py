@@ -42,7 +42,7 @@ class _TrainingData:
 
     objects: tuple[PinnedObject, ...]
     columns: Sequence[Column] | None
-    """Columns of the first object; None when it cannot be read, which its job reports."""
+    """Columns of the first object; None when unreadable. The job then reports the reason."""
     problems: tuple[Problem, ...]
 
 
@@ -94,7 +94,7 @@ def _read_datasets(recipes: Sequence[ModelRecipe], deployment: Deployment) -> di
 
 def _read_dataset(name: str, deployment: Deployment) -> _TrainingData:
     listing = deployment.store.dataset_objects(name)
-    # Training writes no outputs per object, so nothing precedes the object's key.
+    # Training writes no outputs per object, so no output key is longer than the object's key.
     objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
     problems += check_formats(name, [item.key for item in objects])
     first = first_of(objects)

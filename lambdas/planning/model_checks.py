@@ -34,7 +34,7 @@ def check_columns(
 ) -> list[Problem]:
     """Return a problem per kind of missing or unsuitable column that a model needs in an object.
 
-    `alternative` is the command that changes the columns of the model, for the message.
+    `alternative` is the action in the message that changes the columns which the model needs.
     """
     spec = version.spec
     field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: features"

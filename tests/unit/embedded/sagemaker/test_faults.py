@@ -66,9 +66,9 @@ def test_the_command_schedules_and_cancels_faults(
         captured = capsys.readouterr()
         return status, captured.out + captured.err
 
-    order = "SpotInterruption(job_name='churn-*', after_checkpoints=1, after_log=None)\n"
-    assert call("interrupt-spot", "churn-*", "--after-checkpoints", "1") == (0, order)
-    assert call("pending") == (0, order)
+    fault = "SpotInterruption(job_name='churn-*', after_checkpoints=1, after_log=None)\n"
+    assert call("interrupt-spot", "churn-*", "--after-checkpoints", "1") == (0, fault)
+    assert call("pending") == (0, fault)
     assert watch(Faults(tmp_path / "aws/sagemaker"), "churn-7", 1)
     assert call("pending") == (0, "")
     assert call("interrupt-spot", "*", "--times", "0")[0] == 2
