@@ -51,9 +51,11 @@ def block_bytes(size: int) -> Iterator[None]:
 
 
 def read_or_refuse(folder: Path, key: str, content: bytes, **how: Any) -> Read | str:
+    """Return what was read, or the refusal, which names the object. Any other error fails the test."""
     try:
         return read_object(folder, key, content, TYPES, **how)
     except DataError as error:
+        assert repr(key) in error.text
         return error.text
 
 
