@@ -9,7 +9,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
-from contract.job.job_input import can_share, input_of
+from contract.job.job_input import input_of, types_agree
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.problems import Problem
 from contract.status import JobStatus
@@ -141,7 +141,7 @@ def _split_models(models: Sequence[ModelSpec], size: int, *, is_typed_by_models:
     unfilled: list[tuple[list[ModelSpec], dict[str, str]]] = []
     for spec in models:
         types = input_of(spec).types if is_typed_by_models else {}
-        found = next((entry for entry in unfilled if can_share(types, entry[1])), None)
+        found = next((entry for entry in unfilled if types_agree(types, entry[1])), None)
         if found is None:
             found = ([], {})
             groups.append(found[0])

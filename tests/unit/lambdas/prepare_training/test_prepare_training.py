@@ -8,7 +8,7 @@ import pytest
 from contract import codec, layout
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
-from contract.workflow.messages import ExecutionPlan, TrainingOrder
+from contract.workflow.messages import ExecutionPlan, TrainingStart
 from lambdas.errors import InvalidRequestError, TrainingFailedError
 from lambdas.prepare_training.prepare import form_input
 from tests.unit.lambdas.builders import (
@@ -30,14 +30,14 @@ FAILED = {
 }
 
 
-def prepared(prepare: Step, request: Any, execution_id: str = "e-1") -> TrainingOrder:
-    return codec.from_json(TrainingOrder, prepare(plan_event(request, execution_id)))
+def prepared(prepare: Step, request: Any, execution_id: str = "e-1") -> TrainingStart:
+    return codec.from_json(TrainingStart, prepare(plan_event(request, execution_id)))
 
 
 def test_only_requested_models_with_a_recipe_are_trained(stage: Stage, prepare_training: Step) -> None:
     put_recipe(stage, any_recipe())
     found = prepared(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
-    assert found == TrainingOrder(TRAINING, {"models": ["delays-ua"], "execution_label": "nightly"})
+    assert found == TrainingStart(TRAINING, {"models": ["delays-ua"], "execution_label": "nightly"})
     record = stage.execution()
     assert (record.kind, record.training_execution_id, record.plan) == (ExecutionKind.SCORING, TRAINING, None)
     assert (
