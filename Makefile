@@ -102,14 +102,14 @@ bench-full: $(BENCH_VENV)/.installed ## The same at the sizes of benchmarks/READ
 	@$(BENCH_VENV)/bin/python -m benchmarks.comparison.report
 
 # The locks: `requirements.txt` runs Fleetscore, `-test` adds the tests' tools, the container has a part of the same, and
-# its variants add theirs. An extra's packages, one a line:
+# its variants add theirs. The packages of an extra, one per line:
 extra = $(shell grep -E '^$(1) = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"')
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 # What CatBoost draws with; it predicts without, and so does the image.
 PLOTTING := matplotlib plotly graphviz contourpy cycler fonttools kiwisolver pillow pyparsing
 RUN_EXTRAS := --extra infra --extra lambdas --extra scoring --extra embedded --extra example
 .PHONY: lock
-lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
+lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --output-file requirements.txt
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --extra test --constraint requirements.txt --output-file requirements-test.txt

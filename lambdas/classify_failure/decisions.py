@@ -103,7 +103,7 @@ def decide(
 def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
     """Return an exponential wait with jitter: a digest of job and attempt varies half of it.
 
-    The jitter is no random number, so that a duplicate call waits as long as the first.
+    The jitter is not a random number, so that a duplicate call waits as long as the first.
     """
     longest = min(base_seconds << (attempt - 1), MAX_WAIT_SECONDS)
     digest = hashlib.sha256(f"{job_key}\n{attempt}".encode()).digest()

@@ -47,9 +47,9 @@ def read_message(message: SQSRecord, datasets_bucket: str) -> Upload | WindowEnd
     try:
         data = message.json_body
     except (ValueError, RecursionError) as error:
-        raise UnreadableMessageError(f"the message is no JSON ({error}): {shorten(message.body, 200)}") from error
+        raise UnreadableMessageError(f"the message is not JSON ({error}): {shorten(message.body, 200)}") from error
     if not isinstance(data, dict):
-        raise UnreadableMessageError(f"the message is no JSON object: {shorten(message.body, 200)}")
+        raise UnreadableMessageError(f"the message is not a JSON object: {shorten(message.body, 200)}")
     if data.get("type") == _WINDOW_END:
         return WindowEnd(_text(data, "dataset"), _count(data, "window"))
     return _read_upload(EventBridgeEvent(data), datasets_bucket)

@@ -19,7 +19,7 @@ from embedded.sagemaker.errors import JobFailure
 _CHUNK_BYTES = 1 << 20
 
 
-class DownloadAborted(Exception):  # noqa: N818 - a stop is no error
+class DownloadAborted(Exception):  # noqa: N818 - a stop is not an error
     """The job was stopped while its inputs were downloaded."""
 
 

@@ -65,7 +65,7 @@ def check_pinned_version(spec: ModelSpec) -> list[str]:
     theirs, ours = _numbers(pinned), _numbers(installed)
     name = _NAMES[spec.framework]
     if not theirs:
-        return [f"framework_version {pinned!r} is no version number, so it was not compared with {name} {installed}"]
+        return [f"framework_version {pinned!r} is not a version number, so it was not compared with {name} {installed}"]
     if not ours:
         return []
     pickled = spec.framework in _PICKLED

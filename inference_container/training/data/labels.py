@@ -59,8 +59,8 @@ def label_values(key: str, name: str, kind: str, column: pa.Array, first_row: in
         values: npt.NDArray[Any] = column.cast(target).to_numpy(zero_copy_only=False)
     except pa.ArrowException as error:
         raise DataError(
-            f"object {key!r}: label column {name!r} of type {column.type} has a value that is no "
-            f"{'number' if kind == 'number' else 'class (a whole number)'}, in rows {first_row:,} to "
+            f"object {key!r}: label column {name!r} of type {column.type} has a value that is not "
+            f"{'a number' if kind == 'number' else 'a class (a whole number)'}, in rows {first_row:,} to "
             f"{first_row + len(column) - 1:,} ({one_line(error)}): fix the labels, or the task in the recipe"
         ) from error
     if kind == "number" and not np.isfinite(values).all():

@@ -58,7 +58,7 @@ def read_row(line: bytes) -> JsonRow:
     """
     value = read_value(line)
     if not isinstance(value, JsonRow):
-        raise NotARowError("is no JSON object")
+        raise NotARowError("is not a JSON object")
     return value
 
 
@@ -78,11 +78,11 @@ def read_value(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise NotARowError(f"is not UTF-8 (byte {data[error.start]:#04x} at byte {error.start:,})") from error
     except UnicodeEncodeError as error:
-        raise NotARowError("has half of a surrogate pair, which is no character") from error
+        raise NotARowError("has half of a surrogate pair, which is not a character") from error
     except RecursionError as error:
         raise NotARowError("is nested too deeply") from error
     except ValueError as error:
-        raise NotARowError(f"is no JSON ({error})") from error
+        raise NotARowError(f"is not JSON ({error})") from error
     return value
 
 

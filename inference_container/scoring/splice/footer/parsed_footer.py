@@ -124,12 +124,12 @@ def parse_footer(size: int, read: Callable[[int, int], bytes]) -> Footer:
 
 def _footer_bytes(size: int, read: Callable[[int, int], bytes]) -> tuple[int, bytes]:
     if size < len(MAGIC) + TAIL_BYTES:
-        raise FooterError(f"it is no Parquet file: {size:,} bytes are too few")
+        raise FooterError(f"it is not a Parquet file: {size:,} bytes are too few")
     tail = read(TAIL_BYTES, size - TAIL_BYTES)
     if tail[4:] == _ENCRYPTED_MAGIC:
         raise FooterError("its footer is encrypted")
     if tail[4:] != MAGIC or read(len(MAGIC), 0) != MAGIC:
-        raise FooterError(f"it is no Parquet file: it does not begin and end with {MAGIC.decode()}")
+        raise FooterError(f"it is not a Parquet file: it does not begin and end with {MAGIC.decode()}")
     length = int.from_bytes(tail[:4], "little")
     start = size - TAIL_BYTES - length
     if start < len(MAGIC):

@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"compute": {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 60}},
         "compute.max_wait_seconds",
     ),
-    "a floor that is no number": ({"promotion": {"floor": float("nan")}}, "promotion.floor"),
+    "a floor that is not a number": ({"promotion": {"floor": float("nan")}}, "promotion.floor"),
     "promotion by chance": ({"promotion": {"mode": "chance"}}, "promotion.mode"),
 }
 

@@ -133,7 +133,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "21 channels": ({"channels": [any_channel(name=f"c{index}") for index in range(21)]}, "channels"),
     "two channels of one name": ({"channels": [any_channel(), any_channel()]}, "channels"),
     "a channel with a slash": ({"channels": [any_channel(name="a/b")]}, "channels"),
-    "channels as text that is no path": ({"channels": "s3://bucket/data/"}, "channels"),
+    "channels as text that is not a path": ({"channels": "s3://bucket/data/"}, "channels"),
     "a channel outside of S3": ({"channels": [any_channel(s3_uri="file:///data")]}, "channels[train].s3_uri"),
     "an output outside of S3": ({"output_uri": "models/"}, "output_uri"),
     "checkpoints outside of S3": ({"checkpoints_uri": "models/"}, "checkpoints_uri"),
@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "two ways to say when to stop": ({"stopping_condition_path": "$.stop"}, "stopping_condition_path"),
     "101 hyperparameters": ({"hyperparameters": {f"h{index}": "" for index in range(101)}}, "hyperparameters"),
     "a hyperparameter of 2,501 characters": ({"hyperparameters": {"a": "b" * 2_501}}, "hyperparameters[a]"),
-    "hyperparameters as text that is no path": ({"hyperparameters": "max_depth=4"}, "hyperparameters"),
+    "hyperparameters as text that is not a path": ({"hyperparameters": "max_depth=4"}, "hyperparameters"),
     "a variable of 513 characters": ({"environment": {"A": "a" * 513}}, "environment[A]"),
     "subnets without security groups": ({"network": JobNetwork(subnet_ids=["subnet-1"])}, "network"),
 }

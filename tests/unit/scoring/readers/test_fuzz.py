@@ -55,8 +55,9 @@ def read_or_refuse(folder: Path, key: str, content: bytes, **how: Any) -> Read |
     try:
         return read_object(folder, key, content, TYPES, **how)
     except DataError as error:
-        assert repr(key) in error.text
-        return error.text
+        refusal = error.text
+    assert repr(key) in refusal
+    return refusal
 
 
 def check_all_block_sizes(folder: Path, key: str, content: bytes, block: int, rows: int, **options: Any) -> None:

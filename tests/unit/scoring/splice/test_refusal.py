@@ -171,7 +171,7 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
     found = refused(tmp_path / "x")
     assert found is not None
-    assert "it is no Parquet file" in found or "its footer cannot be understood" in found
+    assert "it is not a Parquet file" in found or "its footer cannot be understood" in found
 
 
 def test_truncated_files_are_refused(source: Path) -> None:
