@@ -35,9 +35,9 @@ class ColumnPlan:
 def plan_columns(
     key: str, spec: ModelSpec, outputs: tuple[pa.Field, ...], schema: pa.Schema, null_counts: Mapping[str, int]
 ) -> ColumnPlan:
-    """Match an object's schema with a model's record.
+    """Return the columns that a model reads and writes for an object of this schema.
 
-    `null_counts` has the columns whose number of nulls is known.
+    `null_counts` has the number of nulls per column, where it is known.
 
     Raises DataError with all problems of the object, or ConfigurationError if an output column's
     name is already taken.
@@ -146,8 +146,8 @@ def extended_metadata(
         columns = [item for item in pandas["columns"] if (item["field_name"] or item["name"]) in names]
         index = [item for item in pandas["index_columns"] if not isinstance(item, str) or item in names]
     except (ValueError, KeyError, TypeError):
-        # Not pandas' layout. Readers fall back to the schema if it is missing, and fail if it is
-        # wrong.
+        # Not pandas' layout. Without this metadata readers use the schema; if it is wrong, they
+        # fail.
         del extended[_PANDAS_KEY]
         return extended
     for field in outputs:

@@ -63,7 +63,7 @@ def move_into_place(moves: Sequence[FileMove]) -> None:
 
 @functools.cache
 def _fsync_threads() -> ThreadPoolExecutor:
-    """Return the threads that wait for the disk; they compute nothing."""
+    """Return the thread pool for fsync calls."""
     return ThreadPoolExecutor(_CONCURRENT_SYNCS, thread_name_prefix="sync")
 
 

@@ -64,7 +64,7 @@ class CustomModel:
             )
         names = spec.output_types or ("double",) * max(1, len(spec.output_columns))
         types = [pa.float64() if name == "double" else pa.type_for_alias(name) for name in names]
-        # Only the record can tell the columns of unknown code, which objects without rows need too.
+        # From the record, because an object without rows needs the columns too.
         self.outputs = output_fields(spec, types, None)
         used = ", ".join(code.found)
         self.notes: tuple[str, ...] = (f"predicted by {used} of the artifact's own {CODE_FILE}",)

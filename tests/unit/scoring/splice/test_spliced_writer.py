@@ -132,7 +132,7 @@ def test_an_output_that_reads_differently_raises_an_error(
     monkeypatch.setattr(assembly, "new_footer", forgetful)
     writer = SplicedWriter(out, opened, PREDICTIONS)
     writer.write(arrays(predictions(ROWS)))
-    with pytest.raises(SpliceError, match="does not read as it should"):
+    with pytest.raises(SpliceError, match="does not read as expected"):
         writer.close()
     writer.discard()
     assert not out.exists()

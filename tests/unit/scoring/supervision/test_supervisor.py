@@ -1,4 +1,4 @@
-"""How objects are assigned to workers, seen by models that report their process."""
+"""Objects are assigned to workers; the models of the tests report their process."""
 
 import os
 from pathlib import Path
