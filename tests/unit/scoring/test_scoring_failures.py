@@ -20,8 +20,8 @@ import xgboost
 
 from contract.catalog.model_fields import Feature
 from contract.job.scoring_spec import PinnedObject
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import (
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import (
     DEADLINE_SECONDS,
     JobFolder,
     cloudpickle_saver,

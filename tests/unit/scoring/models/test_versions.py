@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from contract.catalog.model_fields import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
-from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.scoring.models.loading import NAMES, matrix_of, spec_of
+from tests.unit.scoring.support.job_folder import JobFolder
 
 OURS = ".".join(sklearn.__version__.split(".")[:2])
 

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from contract.catalog.model_fields import Feature
 from contract.layout import output_key
 from contract.status import FailureKind
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles, joblib_saver
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder, cloudpickle_saver, doubles, joblib_saver
 
 FIRST = 1_000_000
 """The first flight_id of flights with seed 1."""

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from scoring.splice import SplicedWriter, SpliceError
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder
 
 TABLE = pa.Table.from_pandas(make_flights(500, 1))
 

@@ -17,8 +17,8 @@ import xgboost
 from contract.catalog.model_fields import Feature
 from contract.codec import loads
 from contract.job.ledger import Marker
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import DEADLINE_SECONDS, JobFolder
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import DEADLINE_SECONDS, JobFolder
 
 KILLS = 3
 

@@ -19,9 +19,9 @@ from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.errors import ModelError
 from scoring.models import load_model
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.scoring.models.loading import NAMES, columns_of, matrix_of, spec_of
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import JobFolder
 
 MODEL_FN = """
     import os, joblib

@@ -20,8 +20,8 @@ from scoring.errors import ConfigurationError, ModelError
 from scoring.models import LoadedModel, load_model
 from scoring.models.trees import accelerated_trees
 from scoring.models.trees.accelerated_trees import TOLERANCE
-from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.scoring.models.loading import NAMES, batch_of, matrix_of, spec_of
+from tests.unit.scoring.support.job_folder import JobFolder
 
 pytest.importorskip("daal4py")
 
