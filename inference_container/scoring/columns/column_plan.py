@@ -93,7 +93,8 @@ def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls:
         return [f"feature column {feature.name!r} {mismatch}: convert the column or correct the record"]
     if not feature.nullable and (nulls or pa.types.is_null(found)):
         count = f"{nulls:,} nulls" if nulls else "nothing but nulls"
-        return [f"feature column {feature.name!r} has {count}, the record says that it has none (nullable: false)"]
+        mismatch = f"has {count}, the record says that it has none (nullable: false)"
+        return [f"feature column {feature.name!r} {mismatch}: fill the nulls or correct the record"]
     return []
 
 

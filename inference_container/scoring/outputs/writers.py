@@ -27,7 +27,7 @@ class OutputWriter(Protocol):
     def close(self) -> None: ...
 
     def prefix_digest(self) -> PrefixDigest | None:
-        """Return the digest of the closed file's first bytes, or None if it is not known yet."""
+        """Return the digest of the closed file's first bytes; None if it is not already known."""
 
     def discard(self) -> None:
         """Close and delete the file. Idempotent."""

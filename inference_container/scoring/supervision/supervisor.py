@@ -30,8 +30,8 @@ _SMALL_OBJECT_BYTES = 8 << 20
 """Largest object, in bytes, that may be queued in a busy worker and is then scored on one
 thread."""
 _MAX_COMMITTING_BYTES = 256 << 20
-"""Limit per worker, in bytes, on objects whose outputs are being flushed to disk. Until then each
-takes twice its size on disk."""
+"""Limit per worker, in bytes, on objects whose outputs are being flushed to disk. Each takes twice
+its size there."""
 
 
 class Supervisor:

@@ -89,7 +89,7 @@ class ObjectPredictor:
         self.tolerated = sys.maxsize if rows is None and fraction else tolerated_rows(fraction, rows or 0)
 
     def predict(self, item: InputBatch) -> BatchResult | ScoringError:
-        """Predict a batch. An error that fails the whole object is returned, not raised."""
+        """Predict a batch and return the result, or the error (not raised) that fails the object."""
         spec = self.model.spec
         name = f"object {self.key!r}, model {spec.model_id!r}"
         try:

@@ -1,7 +1,7 @@
 """Trains XGBoost from Parquet batches; the data is in memory only once, as XGBoost's bins.
 
-Memory holds the bins of all rows (about one byte per value, up to five where values are missing),
-one label, gradient and prediction per row, and one batch. Objects are decoded again for each of
+Memory holds the bins of all rows: about one byte per value, up to five where values are missing.
+Further it holds one label, gradient and prediction per row, and one batch. Objects are decoded again for each of
 XGBoost's four passes. With `external_memory` the bins are on disk.
 
 Each round depends only on the model before it and on its number. So a training that resumes from a
@@ -209,7 +209,7 @@ class _Rounds:
         if self._job.interruption.requested:
             if done > saved:
                 self._save(booster, done, history)
-            self._job.interruption.saved = f"{done} rounds are in a checkpoint, from which the next attempt goes on"
+            self._job.interruption.saved = f"{done} rounds are in a checkpoint, from which the next attempt resumes"
             self._job.interruption.check()
         best = self._best(history) if self._patience else done - 1
         log_event("rounds_ended", rounds=done, best_iteration=best, **self._shown(history))

@@ -59,8 +59,8 @@ class CustomModel:
         self._code = code
         if code.predict_fn is None and not callable(getattr(model, spec.method, None)):
             raise ModelError(
-                f"model {spec.model_id!r}: its model_fn returned a {type(model).__name__}, which has no {spec.method}: "
-                "write predict_fn, or choose another method in the record"
+                f"model {spec.model_id!r}: its model_fn returned an instance of {type(model).__name__}, which has no "
+                f"{spec.method}: write predict_fn, or choose another method in the record"
             )
         names = spec.output_types or ("double",) * max(1, len(spec.output_columns))
         types = [pa.float64() if name == "double" else pa.type_for_alias(name) for name in names]

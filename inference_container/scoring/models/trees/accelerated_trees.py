@@ -1,8 +1,8 @@
 """Predicts tree models with daal4py (oneDAL), faster but with slightly different numbers.
 
-This happens only if the model's record asks for it. Two checks protect the predictions: other
-objectives than those that oneDAL is known to predict correctly are refused, and the first batch is
-compared with the library's prediction.
+This happens only if the model's record asks for it. Two checks protect the predictions. A
+model is refused unless oneDAL is known to predict its objective as the library does. The first
+batch is compared with the library's prediction.
 """
 
 import threading

@@ -82,7 +82,7 @@ def count_markers(job: JobFolder) -> int:
 
 
 def assert_whole(job: JobFolder, reference: dict[str, bytes]) -> int:
-    """Check that files are whole and markers have their outputs. Returns the markers' number."""
+    """Check that files are whole and markers have their outputs; return the number of markers."""
     markers = list(job.paths.ledger.rglob("*.json"))
     for path in markers:
         marker = loads(Marker, path.read_bytes())
