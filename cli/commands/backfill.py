@@ -24,7 +24,7 @@ MAX_EXECUTIONS = 100
     "backfill",
     cls=Command,
     examples=r"""
-    fleetscore backfill --dataset 'flights-{date}' --from 2026-01-01 --to 2026-01-31 --dry-run
+    fleetscore backfill --dataset 'sales-{date}' --from 2026-01-01 --to 2026-01-31
     fleetscore backfill --dataset 'clicks-{date}T{hour}' --every hour \
         --from 2026-01-31T00 --to 2026-01-31T23 --models churn --max-executions 4
     """,

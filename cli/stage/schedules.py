@@ -11,7 +11,7 @@ from cli.failures import CommandError
 from cli.stage.connection import Connection
 from cli.stage.deployment import stack_outputs
 from contract.problems import InvalidInputError
-from contract.triggers.schedules import Schedule, check_it_fires, read_target_input, target_input
+from contract.triggers.schedules import Schedule, check_will_fire, read_target_input, target_input
 
 _STACK = "triggers"
 _OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn")
@@ -55,7 +55,7 @@ class Schedules:
             InvalidInputError: when it would never start an execution.
             CommandError: when the name is taken.
         """
-        if problems := check_it_fires(schedule, now or datetime.now(UTC)):
+        if problems := check_will_fire(schedule, now or datetime.now(UTC)):
             raise InvalidInputError("schedule", problems)
         window = schedule.flexible_window_minutes
         try:

@@ -23,7 +23,7 @@ def recipes_table(recipes: Sequence[ModelRecipe]) -> Table:
             recipe.task,
             recipe.training_dataset,
             recipe.dataset,
-            recipe.compared_by,
+            recipe.effective_metric,
             promotion.mode + floor,
             recipe.updated_at,
         )

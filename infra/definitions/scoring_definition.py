@@ -18,7 +18,7 @@ from contract.workflow.messages import (
     ExecutionPlanInput,
     JobPointer,
     PlanInput,
-    TrainingOrder,
+    TrainingStart,
     path_of,
 )
 from infra.definitions.shared_states import (
@@ -122,8 +122,8 @@ class ScoringDefinition(Construct):
             "RunTraining",
             comment="Trains in a separate execution, which can be watched and stopped on its own.",
             state_machine=training,
-            name=sfn.JsonPath.string_at(path_of(TrainingOrder, "name", at=_TRAINING)),
-            input=sfn.TaskInput.from_json_path_at(path_of(TrainingOrder, "input", at=_TRAINING)),
+            name=sfn.JsonPath.string_at(path_of(TrainingStart, "name", at=_TRAINING)),
+            input=sfn.TaskInput.from_json_path_at(path_of(TrainingStart, "input", at=_TRAINING)),
             integration_pattern=sfn.IntegrationPattern.RUN_JOB,
             result_path=sfn.JsonPath.DISCARD,
         )

@@ -135,14 +135,14 @@ def test_no_lambda_step_imports_another_step() -> None:
 
 def test_each_aws_operation_of_the_functions_has_one_owner() -> None:
     owners = {
-        "put_item": "stage/table.py",
-        "transact_write_items": "stage/table.py",
-        "put_object": "stage/object_store.py",
-        "start_execution": "stage/execution_starter.py",
-        "send_task_success": "stage/task_tokens.py",
-        "send_task_failure": "stage/task_tokens.py",
-        "put_events": "stage/event_bus.py",
-        "send_message": "stage/upload_queue.py",
+        "put_item": "stage/tables/table.py",
+        "transact_write_items": "stage/tables/table.py",
+        "put_object": "stage/buckets/object_store.py",
+        "start_execution": "stage/messaging/execution_starter.py",
+        "send_task_success": "stage/messaging/task_tokens.py",
+        "send_task_failure": "stage/messaging/task_tokens.py",
+        "put_events": "stage/messaging/event_bus.py",
+        "send_message": "stage/messaging/upload_queue.py",
     }
     for operation, owner in owners.items():
         users = {path for path in files("lambdas") if f".{operation}(" in path.read_text()}

@@ -1,4 +1,4 @@
-"""An account with the stacks' outputs, their table, buckets and state machine, in moto."""
+"""A moto account with the stacks' outputs, table, buckets and state machines."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Small models that were really trained, and a sample for them."""
+"""Small trained models, and a sample for them."""
 
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ ROWS = 60
 
 
 def people() -> pd.DataFrame:
-    """The columns of a trained model, which have no nulls."""
+    """Training data without nulls."""
     random = np.random.default_rng(3)
     return pd.DataFrame({"visits": random.integers(0, 9, ROWS).astype("int32"), "age": random.normal(40, 9, ROWS)})
 
 
 def sample_table() -> pa.Table:
-    """The features in another order, a key, a column with nulls that no model knows, and a required one."""
+    """A sample: a key, the features in another order, one of them required, and an unknown column with a null."""
     frame = people()
     schema = pa.schema(
         [
@@ -47,6 +47,6 @@ def classifier(*, named: bool = True) -> Any:
 
 
 def sklearn_archive(folder: Path, model: Any = None) -> Path:
-    """model.tar.gz with `model.joblib`."""
+    """Write model.tar.gz with `model.joblib`."""
     joblib.dump(classifier() if model is None else model, folder / "model.joblib")
     return make_archive(folder / "model.tar.gz", {"model.joblib": (folder / "model.joblib").read_bytes()})

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from botocore import exceptions as aws
 
@@ -30,7 +32,7 @@ def refusal(code: str, message: str = "the service's words") -> aws.ClientError:
         (refusal("InvalidName"), "AWS refused StartExecution: InvalidName: the service's words"),
     ],
 )
-def test_an_error_of_aws_is_a_sentence_with_what_to_do(error: Exception, words: str) -> None:
+def test_aws_errors_become_sentences_with_a_remedy(error: Exception, words: str) -> None:
     known = describe(error)
     assert known is not None
     text, status = known
@@ -38,7 +40,7 @@ def test_an_error_of_aws_is_a_sentence_with_what_to_do(error: Exception, words: 
     assert status is ExitStatus.AWS
 
 
-def test_every_problem_of_an_input_stands_on_its_own_line() -> None:
+def test_problems_are_listed_one_per_line() -> None:
     problems = [Problem("a", 1, "a string"), Problem("b", None, "a value")]
     assert describe(InvalidInputError("request", problems)) == (
         "request has 2 problems:\n  - a: got 1, expected a string\n  - b: got None, expected a value",
@@ -46,9 +48,14 @@ def test_every_problem_of_an_input_stands_on_its_own_line() -> None:
     )
 
 
-def test_a_command_chooses_its_own_status() -> None:
+def test_command_error_has_its_own_exit_status() -> None:
     assert describe(CommandError("no", ExitStatus.AWS)) == ("no", ExitStatus.AWS)
 
 
-def test_a_fault_of_the_program_is_not_dressed_up() -> None:
+def test_bug_of_the_program_has_no_friendly_text() -> None:
     assert describe(KeyError("x")) is None
+
+
+def test_command_page_lists_every_exit_status() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "command.md").read_text()
+    assert [status for status in ExitStatus if f"\n| {status.value} | {status.meaning} |" not in page] == []

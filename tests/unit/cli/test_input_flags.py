@@ -1,4 +1,4 @@
-"""How text is read, said with the words of `register`, in model.json, or in a file of many models."""
+"""Input options from flags of `register`, from model.json, and from bulk files."""
 
 import json
 from pathlib import Path

@@ -24,13 +24,13 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Connection:
-    """Commands use the connection that knows the stacks."""
+    """Make commands use the connection with the stacks."""
     assert deployment
     monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     return connection
 
 
-def register_words(folder: Path) -> list[str]:
+def register_arguments(folder: Path) -> list[str]:
     archive = make_archive(folder / "model.tar.gz", {"model.joblib": b"some model"})
     words = "--model-file model.joblib --framework sklearn --format sklearn-joblib --method predict --dataset customers"
     features = ["--features", "age:double,plan:string", "--key-columns", "id", "--tag", "team=ads"]
@@ -38,8 +38,8 @@ def register_words(folder: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("account")
-def test_a_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys: Captured) -> None:
-    assert entry.main(register_words(tmp_path)) == 0
+def test_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys: Captured) -> None:
+    assert entry.main(register_arguments(tmp_path)) == 0
     assert "Registered churn, version 1: s3://some-models/churn/1/model.tar.gz" in capsys.readouterr().out
     assert entry.main(["--json", "models", "list"]) == 0
     [model] = json.loads(capsys.readouterr().out)
@@ -58,9 +58,9 @@ def test_a_model_is_registered_listed_shown_and_disabled(tmp_path: Path, capsys:
 
 
 @pytest.mark.usefixtures("account")
-def test_how_a_model_quarantines_and_writes_is_part_of_its_record(tmp_path: Path, capsys: Captured) -> None:
+def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, capsys: Captured) -> None:
     words = ["--tolerated-quarantine-fraction", "0.01", "--output-format", "jsonl", "--row-number-column", "row"]
-    assert entry.main([*register_words(tmp_path), *words]) == 0
+    assert entry.main([*register_arguments(tmp_path), *words]) == 0
     capsys.readouterr()
     assert entry.main(["--json", "models", "list"]) == 0
     [model] = json.loads(capsys.readouterr().out)
@@ -70,15 +70,17 @@ def test_how_a_model_quarantines_and_writes_is_part_of_its_record(tmp_path: Path
         "jsonl",
         "row",
     )
-    assert entry.main([*register_words(tmp_path), "--tolerated-quarantine-fraction", "2", "--output-format", "x"]) == 2
+    assert (
+        entry.main([*register_arguments(tmp_path), "--tolerated-quarantine-fraction", "2", "--output-format", "x"]) == 2
+    )
     shown = capsys.readouterr().err
     assert "tolerated_quarantine_fraction: got 2.0, expected a fraction from 0 (no row may be bad) to 1" in shown
     assert "output_format: got 'x', expected one of 'parquet', 'csv', 'jsonl'" in shown
 
 
 @pytest.mark.usefixtures("account")
-def test_every_problem_of_a_model_is_reported_in_one_try(tmp_path: Path, capsys: Captured) -> None:
-    words = [*register_words(tmp_path), "--method", "margin", "--tag", "lonely", "--dataset", "No!"]
+def test_all_problems_of_a_model_are_reported_at_once(tmp_path: Path, capsys: Captured) -> None:
+    words = [*register_arguments(tmp_path), "--method", "margin", "--tag", "lonely", "--dataset", "No!"]
     assert entry.main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -95,7 +97,7 @@ def test_every_problem_of_a_model_is_reported_in_one_try(tmp_path: Path, capsys:
     ],
 )
 @pytest.mark.usefixtures("account")
-def test_a_global_option_counts_wherever_it_stands(words: list[str], capsys: Captured) -> None:
+def test_global_option_works_at_every_position(words: list[str], capsys: Captured) -> None:
     assert entry.main(words) == 4
     captured = capsys.readouterr()
     assert captured.err.startswith("fleetscore: Stack fleetscore-prod-storage does not exist")
@@ -103,12 +105,12 @@ def test_a_global_option_counts_wherever_it_stands(words: list[str], capsys: Cap
 
 
 @pytest.mark.usefixtures("account")
-def test_debug_shows_where_an_error_came_from(capsys: Captured) -> None:
+def test_debug_prints_the_traceback(capsys: Captured) -> None:
     assert entry.main(["--debug", "--stage", "prod", "models", "list"]) == 4
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_words_that_are_no_command_end_with_the_usage_status() -> None:
+def test_unknown_command_is_a_usage_error() -> None:
     assert entry.main(["score"]) == 2
 
 
@@ -164,7 +166,7 @@ def test_status_shows_jobs_attempts_and_reasons(partly_failed: str, capsys: Capt
     assert "\x1b" not in shown
 
 
-def test_status_as_json_holds_the_whole_story(partly_failed: str, capsys: Captured) -> None:
+def test_status_as_json_has_jobs_attempts_and_totals(partly_failed: str, capsys: Captured) -> None:
     assert entry.main(["status", "--json", partly_failed]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["status"], told["ended"]) == ("PARTLY_FAILED", True)
@@ -175,7 +177,7 @@ def test_status_as_json_holds_the_whole_story(partly_failed: str, capsys: Captur
     assert told["record"]["summary_uri"] == "s3://some-results/summary.json"
 
 
-def test_watch_ends_with_the_outcome(partly_failed: str, capsys: Captured) -> None:
+def test_watch_returns_the_outcome_as_exit_status(partly_failed: str, capsys: Captured) -> None:
     assert entry.main(["watch", partly_failed]) == 3
     shown = capsys.readouterr().out
     assert "churn: SUCCEEDED, attempt 1 of 3, 1,000 rows, 50 rows/s" in shown
@@ -184,21 +186,19 @@ def test_watch_ends_with_the_outcome(partly_failed: str, capsys: Captured) -> No
 
 
 @pytest.mark.usefixtures("account")
-def test_an_unknown_execution_is_refused(capsys: Captured) -> None:
+def test_unknown_execution_is_refused(capsys: Captured) -> None:
     assert entry.main(["status", "nothing"]) == 2
     assert "There is no execution 'nothing'" in capsys.readouterr().err
 
 
-def test_an_endpoint_where_nobody_listens_is_named(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_endpoint_is_named(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.stage.connection._ATTEMPTS", 1)
     assert entry.main(["models", "list", "--endpoint-url", "http://127.0.0.1:9"]) == 4
     assert "AWS cannot be reached" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("account")
-def test_resources_are_shown_together_or_one_bare_for_use_in_other_commands(
-    deployment: Deployment, capsys: Captured
-) -> None:
+def test_resources_prints_all_names_or_one_bare_value(deployment: Deployment, capsys: Captured) -> None:
     assert entry.main(["resources", "datasets_bucket"]) == 0
     assert capsys.readouterr().out == "some-datasets\n"
     assert entry.main(["resources"]) == 0
@@ -208,9 +208,9 @@ def test_resources_are_shown_together_or_one_bare_for_use_in_other_commands(
 
 
 @pytest.mark.usefixtures("account")
-def test_a_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Captured) -> None:
-    assert entry.main(register_words(tmp_path)) == 0
-    assert entry.main([*register_words(tmp_path), "--features", "age:float", "--tag", "team=risk"]) == 0
+def test_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Captured) -> None:
+    assert entry.main(register_arguments(tmp_path)) == 0
+    assert entry.main([*register_arguments(tmp_path), "--features", "age:float", "--tag", "team=risk"]) == 0
     capsys.readouterr()
     assert entry.main(["models", "promote", "churn", "1", "--reason", "2 drifts"]) == 0
     assert "churn: enabled, current version 1, previous version 2" in capsys.readouterr().out
@@ -228,7 +228,7 @@ def test_a_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Ca
     assert "--reason: got 'xxx" in capsys.readouterr().err
 
 
-def test_run_check_judges_a_request_without_aws(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_check_validates_a_request_without_aws(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["run", "--check", "--input", '{"models": ["a"]}']) == 0
     assert "valid" in capsys.readouterr().out
     assert entry.main(["run", "--check", "--input", '{"modles": ["a"], "max_concurrency": "3"}']) == 2

@@ -1,4 +1,4 @@
-"""Which version is current: promoting, going back, and what the model remembers of it."""
+"""Promotion, rollback, and the history of the current version."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.unit.cli.builders import make_archive
 
 @pytest.fixture
 def catalog(connection: Connection, deployment: Deployment, tmp_path: Path) -> Catalog:
-    """A catalog with the versions 1, 2 and 3 of `churn`, 3 the current one."""
+    """A catalog with versions 1, 2 and 3 of `churn`; 3 is current."""
     catalog = Catalog(connection, deployment)
     archive = make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"some model"})
     document = ModelDocument(
@@ -42,7 +42,7 @@ def model_of(catalog: Catalog) -> Model:
     return catalog.show("churn")[0]
 
 
-def test_a_promoted_version_is_current_and_the_model_remembers_why(catalog: Catalog) -> None:
+def test_promotion_is_recorded_in_the_history_with_its_reason(catalog: Catalog) -> None:
     promoted = catalog.promote("churn", "1", changed_by="me", reason="3 drifts")
     assert promoted == model_of(catalog)
     assert (promoted.current_version, promoted.previous_version, promoted.tags) == ("1", "3", {"team": "ads"})
@@ -55,7 +55,7 @@ def test_a_promoted_version_is_current_and_the_model_remembers_why(catalog: Cata
     ]
 
 
-def test_rolling_back_twice_is_where_it_began(catalog: Catalog) -> None:
+def test_second_rollback_undoes_the_first(catalog: Catalog) -> None:
     assert catalog.roll_back("churn").current_version == "2"
     again = catalog.roll_back("churn", reason="it was not the model")
     assert (again.current_version, again.previous_version) == ("3", "2")
@@ -68,14 +68,14 @@ def test_promoting_the_current_version_changes_nothing(catalog: Catalog) -> None
     assert model_of(catalog) == before
 
 
-def test_a_version_that_does_not_exist_is_never_current(catalog: Catalog) -> None:
+def test_promoting_an_unknown_version_is_refused(catalog: Catalog) -> None:
     with pytest.raises(CommandError, match=r"no version 9\. It has: 1, 2, 3"):
         catalog.promote("churn", "9")
     with pytest.raises(CommandError, match="There is no model 'nobody'"):
         catalog.promote("nobody", "1")
 
 
-def test_a_version_that_is_deleted_meanwhile_does_not_become_current(
+def test_version_deleted_during_promotion_does_not_become_current(
     catalog: Catalog, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = connection.resource("dynamodb").Table(deployment.table_name)
@@ -91,7 +91,7 @@ def test_a_version_that_is_deleted_meanwhile_does_not_become_current(
         catalog.promote("churn", "1")
 
 
-def test_a_model_with_one_version_has_nothing_to_go_back_to(catalog: Catalog, tmp_path: Path) -> None:
+def test_rollback_of_a_model_with_one_version_is_refused(catalog: Catalog, tmp_path: Path) -> None:
     document = ModelDocument(
         model_id="young",
         artifact=str(tmp_path / "model.tar.gz"),
@@ -106,35 +106,35 @@ def test_a_model_with_one_version_has_nothing_to_go_back_to(catalog: Catalog, tm
         catalog.roll_back("young")
 
 
-def test_the_history_is_short(catalog: Catalog) -> None:
+def test_history_is_limited(catalog: Catalog) -> None:
     for turn in range(HISTORY_LIMIT):
         catalog.promote("churn", "1" if turn % 2 == 0 else "2", reason=f"turn {turn}")
     history = model_of(catalog).history
     assert [change.reason for change in history] == [f"turn {turn}" for turn in range(HISTORY_LIMIT)]
 
 
-def test_a_change_in_between_is_not_lost(
+def test_promotion_keeps_a_concurrent_change(
     catalog: Catalog, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = CatalogTable.read
     others = [Catalog(connection, deployment)]
 
-    def read_then_somebody_promotes(self: CatalogTable, model_id: str) -> Any:
+    def read_then_promotes(self: CatalogTable, model_id: str) -> Any:
         answer = read(self, model_id)
         while others:
             others.pop().promote(model_id, "1", reason="somebody else's")
         return answer
 
-    monkeypatch.setattr(CatalogTable, "read", read_then_somebody_promotes)
+    monkeypatch.setattr(CatalogTable, "read", read_then_promotes)
     model = catalog.promote("churn", "2")
     assert [change.version for change in model.history[-2:]] == ["1", "2"]
     assert model.previous_version == "1"
 
 
-def test_a_model_of_the_release_before_is_read_and_promoted(
+def test_model_record_of_the_previous_release_is_read_and_promoted(
     catalog: Catalog, connection: Connection, deployment: Deployment
 ) -> None:
-    """Its item has neither a previous version nor a history, and its versions have no tags."""
+    """Such a model has no previous version and no history, and its versions have no tags."""
     table = connection.resource("dynamodb").Table(deployment.table_name)
     for key, new in (
         (records.model_key("churn"), "previous_version, history"),

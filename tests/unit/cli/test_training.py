@@ -1,4 +1,4 @@
-"""`fleetscore train`, recipes, and the decisions of people about versions that were trained."""
+"""`fleetscore train`, recipes, and people's decisions about trained versions."""
 
 import json
 import tarfile
@@ -44,7 +44,7 @@ RECIPE: dict[str, Any] = {
 
 @pytest.fixture
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    """Commands use the connection that knows the stacks."""
+    """Make commands use the connection with the stacks."""
     monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     return deployment
 
@@ -96,7 +96,7 @@ def put(table: Any, *versions: ModelVersion, current: str | None = None) -> None
 
 
 @pytest.mark.usefixtures("account")
-def test_a_recipe_is_set_listed_shown_and_removed(tmp_path: Path, capsys: Captured) -> None:
+def test_recipe_is_set_listed_shown_and_removed(tmp_path: Path, capsys: Captured) -> None:
     assert entry.main(["models", "recipe", "set", "churn", f"@{recipe_file(tmp_path)}"]) == 0
     assert "fleetscore train --models churn" in capsys.readouterr().out
     assert entry.main(["models", "recipe", "list"]) == 0
@@ -111,7 +111,7 @@ def test_a_recipe_is_set_listed_shown_and_removed(tmp_path: Path, capsys: Captur
     assert entry.main(["models", "recipe", "remove", "churn"]) == 2
 
 
-def test_a_recipes_problems_are_reported_together(tmp_path: Path) -> None:
+def test_all_problems_of_a_recipe_are_reported_at_once(tmp_path: Path) -> None:
     path = recipe_file(
         tmp_path, model_id="other", metric="rmse", label="age", features="age", updated_by="me", colour="red"
     )
@@ -121,14 +121,14 @@ def test_a_recipes_problems_are_reported_together(tmp_path: Path) -> None:
     assert {"model_id", "updated_by", "features[0]", "colour"} <= fields
 
 
-def test_a_recipe_whose_prediction_column_has_a_features_name_is_refused(tmp_path: Path) -> None:
+def test_recipe_with_a_prediction_column_named_like_a_feature_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"output_columns: got \['age'\]"):
         read_recipe("churn", recipe_file(tmp_path, output_columns=["age"]))
     keys_only = recipe_file(tmp_path, output_columns=["age"], columns="keys", key_columns=["id"])
     assert read_recipe("churn", keys_only).recipe.output_columns == ("age",)
 
 
-def test_a_script_is_uploaded_by_its_digest_and_packs_the_same_twice(
+def test_training_script_is_uploaded_by_digest_and_packs_reproducibly(
     connection: Connection, deployment: Deployment, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
@@ -157,7 +157,7 @@ def test_a_script_is_uploaded_by_its_digest_and_packs_the_same_twice(
         ({"program": "train.py", "source": "recipe.json"}, "code.source", "gzipped tar archive"),
     ],
 )
-def test_a_script_that_is_not_there_is_refused(tmp_path: Path, code: dict[str, str], field: str, words: str) -> None:
+def test_missing_training_script_is_refused(tmp_path: Path, code: dict[str, str], field: str, words: str) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "train.py").write_text("")
     with pytest.raises(InvalidInputError) as raised:
@@ -170,9 +170,7 @@ def test_a_script_that_is_not_there_is_refused(tmp_path: Path, code: dict[str, s
 # ---- decisions -----------------------------------------------------------------------------------------------
 
 
-def test_a_version_that_waits_is_approved_and_is_current_then(
-    table: Any, connection: Connection, deployment: Deployment
-) -> None:
+def test_approved_version_becomes_current(table: Any, connection: Connection, deployment: Deployment) -> None:
     put(table, version("1", None), version("t", VersionState.PENDING_APPROVAL), current="1")
     decisions = Decisions(connection, deployment)
     model, decided = decisions.approve("churn", "t", changed_by="me", reason="looked at it")
@@ -186,7 +184,7 @@ def test_a_version_that_waits_is_approved_and_is_current_then(
         decisions.approve("churn", "t", reason="again")
 
 
-def test_the_first_version_of_a_model_is_approved_into_being(
+def test_approving_the_first_version_creates_the_model(
     table: Any, connection: Connection, deployment: Deployment
 ) -> None:
     put(table, version("t", VersionState.PENDING_APPROVAL))
@@ -199,7 +197,7 @@ def test_the_first_version_of_a_model_is_approved_into_being(
     assert [found.model_id for found, _ in catalog.models()] == ["churn"]
 
 
-def test_a_rejected_version_becomes_current_only_with_a_reason(
+def test_rejected_version_becomes_current_only_with_a_reason(
     table: Any, connection: Connection, deployment: Deployment
 ) -> None:
     put(table, version("1", None), version("t", VersionState.REJECTED), current="1")
@@ -211,9 +209,7 @@ def test_a_rejected_version_becomes_current_only_with_a_reason(
     assert model.current_version == "t"
 
 
-def test_a_version_that_waits_is_rejected_and_nothing_else_is(
-    table: Any, connection: Connection, deployment: Deployment
-) -> None:
+def test_only_a_pending_version_can_be_rejected(table: Any, connection: Connection, deployment: Deployment) -> None:
     put(table, version("1", None), version("t", VersionState.PENDING_APPROVAL), current="1")
     decisions = Decisions(connection, deployment)
     model, decided = decisions.reject("churn", "t", changed_by="me", reason="drifts")
@@ -231,9 +227,7 @@ def test_a_version_that_waits_is_rejected_and_nothing_else_is(
         decisions.approve("nobody", "9")
 
 
-def test_promoting_by_hand_does_not_go_round_the_decision(
-    table: Any, connection: Connection, deployment: Deployment
-) -> None:
+def test_promote_refuses_a_rejected_trained_version(table: Any, connection: Connection, deployment: Deployment) -> None:
     put(table, version("1", None), version("t", VersionState.REJECTED), current="1")
     with pytest.raises(CommandError, match="models approve churn t"):
         Catalog(connection, deployment).promote("churn", "t")
@@ -241,7 +235,7 @@ def test_promoting_by_hand_does_not_go_round_the_decision(
     assert Catalog(connection, deployment).promote("churn", "t").current_version == "t"
 
 
-def test_a_model_without_a_current_version_is_shown_with_what_waits(table: Any, capsys: Captured) -> None:
+def test_model_without_current_version_shows_pending_versions(table: Any, capsys: Captured) -> None:
     put(table, version("t", VersionState.PENDING_APPROVAL, "waits for approval: auc 0.6"))
     assert entry.main(["models", "show", "churn"]) == 0
     shown = capsys.readouterr().out
@@ -279,12 +273,12 @@ def test_train_starts_an_execution_of_the_training_workflow(
         (["--models", "A"], "models[0]: got 'A'"),
     ],
 )
-def test_a_bad_training_request_starts_nothing(words: list[str], said: str, capsys: Captured) -> None:
+def test_bad_training_request_starts_nothing(words: list[str], said: str, capsys: Captured) -> None:
     assert entry.main(["train", "--check", *words]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_a_training_request_is_checked_without_aws(capsys: Captured) -> None:
+def test_training_request_is_checked_without_aws(capsys: Captured) -> None:
     assert entry.main(["train", "--check"]) == 0
     assert "valid" in capsys.readouterr().out
 
@@ -311,7 +305,7 @@ def test_status_finds_a_training_execution_by_its_id(
     assert executions.snapshot(executions.training_arn("nightly-1")).kind is ExecutionKind.TRAINING
 
 
-def test_an_execution_that_trains_first_shows_its_training(
+def test_execution_that_trains_first_shows_its_training(
     table: Any, connection: Connection, deployment: Deployment
 ) -> None:
     executions = Executions(connection, deployment)

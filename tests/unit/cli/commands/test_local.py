@@ -12,7 +12,7 @@ from embedded.server.embedded_aws import EmbeddedAwsError
 from embedded.server.endpoint import Endpoint
 
 
-def test_exports_survive_a_shell_and_forget_the_account_that_was_signed_in_to() -> None:
+def test_exports_are_quoted_and_unset_account_variables() -> None:
     lines = local.export_lines({"AWS_CA_BUNDLE": "/a folder/it's/ca.pem"})
     script = "\n".join(["export AWS_PROFILE=prod", *lines, 'printf "%s|%s" "$AWS_CA_BUNDLE" "${AWS_PROFILE-unset}"'])
     shell = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
@@ -24,7 +24,7 @@ def test_down_without_an_embedded_aws_says_so(tmp_path: Path, capsys: pytest.Cap
     assert "No embedded AWS was running in" in capsys.readouterr().out
 
 
-def test_what_keeps_the_embedded_aws_from_starting_is_a_sentence(
+def test_failed_start_of_the_embedded_aws_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(_: Path) -> None:
@@ -39,14 +39,14 @@ def test_what_keeps_the_embedded_aws_from_starting_is_a_sentence(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_command_as_ctrl_c_does_and_what_was_before_comes_back(number: signal.Signals) -> None:
+def test_signals_act_like_ctrl_c_and_handlers_are_restored(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), local.ended_by_signals():
         signal.raise_signal(number)
     assert signal.getsignal(number) is before
 
 
-def test_a_signal_that_is_ignored_stays_ignored() -> None:
+def test_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with local.ended_by_signals():
@@ -57,7 +57,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
-def test_an_installation_without_the_embedded_aws_packages_says_what_it_needs(
+def test_up_and_down_without_embedded_packages_say_what_they_need(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # None in sys.modules is how the import system says that there is no such package.
@@ -70,7 +70,7 @@ def test_an_installation_without_the_embedded_aws_packages_says_what_it_needs(
     assert not (tmp_path / "state").exists()
 
 
-def test_an_installation_without_the_cdk_app_says_what_it_needs(
+def test_up_without_the_cdk_app_says_what_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(embedded, "__file__", str(tmp_path / "site-packages" / "embedded" / "__init__.py"))
@@ -78,7 +78,7 @@ def test_an_installation_without_the_cdk_app_says_what_it_needs(
     assert f"There is no CDK app at {tmp_path}/site-packages/app.py" in capsys.readouterr().err
 
 
-def test_down_tells_a_shell_that_points_at_what_has_ended(
+def test_down_warns_a_shell_that_still_points_at_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = Endpoint("https://localhost:4566", tmp_path / "ca.pem", "us-east-1", "123456789012", "key", "secret")

@@ -1,4 +1,4 @@
-"""Model folders as MLflow writes them."""
+"""Import of model folders written by MLflow."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def sklearn_folder(tmp_path: Path) -> Path:
     return write_folder(folder, {"sklearn": flavor})
 
 
-def test_an_sklearn_folder_gives_format_features_and_where_it_comes_from(sklearn_folder: Path) -> None:
+def test_sklearn_folder_gives_format_features_and_source(sklearn_folder: Path) -> None:
     model = read_mlflow_folder(sklearn_folder)
     assert model.problems == ()
     assert model.fields == {
@@ -69,7 +69,7 @@ def test_an_sklearn_folder_gives_format_features_and_where_it_comes_from(sklearn
     }
 
 
-def test_the_same_folder_gives_the_same_artifact(sklearn_folder: Path) -> None:
+def test_same_folder_gives_the_same_artifact(sklearn_folder: Path) -> None:
     digests = []
     for _ in range(2):
         with packed(read_mlflow_folder(sklearn_folder)) as path:
@@ -87,7 +87,7 @@ def test_the_same_folder_gives_the_same_artifact(sklearn_folder: Path) -> None:
         (None, "ubj", "xgboost-ubj"),
     ],
 )
-def test_an_xgboost_folder_says_by_its_class_and_its_bytes_what_it_is(
+def test_xgboost_format_follows_from_class_and_content(
     tmp_path: Path, model_class: str | None, suffix: str, declared: str
 ) -> None:
     frame = people()
@@ -131,7 +131,7 @@ def test_other_flavors_give_their_format_and_version(
 
 
 @pytest.mark.usefixtures("deployment")
-def test_a_pickled_wrapper_of_lightgbm_scores_as_an_estimator(
+def test_pickled_lightgbm_wrapper_is_scored_as_an_estimator(
     tmp_path: Path, connection: Connection, *, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = people()
@@ -163,7 +163,7 @@ def test_a_pickled_wrapper_of_lightgbm_scores_as_an_estimator(
         ({"onnx": {}}, {}, "onnx: data: got None"),
     ],
 )
-def test_a_folder_that_cannot_be_scored_is_refused(
+def test_mlflow_folder_that_cannot_be_scored_is_refused(
     tmp_path: Path, flavors: dict[str, Any], files: dict[str, bytes], why: str
 ) -> None:
     folder = write_folder(tmp_path / "m", flavors)
@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_scored_is_refused(
 
 
 @pytest.mark.parametrize(("text", "why"), [("a: [", "expected YAML"), ("[]", "flavors"), ("!!python/name:os", "YAML")])
-def test_a_description_that_is_none_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_invalid_mlmodel_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(InvalidInputError, match="a folder with a file MLmodel"):
         read_mlflow_folder(tmp_path)
     (tmp_path / "MLmodel").write_text(text)
@@ -183,7 +183,7 @@ def test_a_description_that_is_none_is_refused(tmp_path: Path, text: str, why: s
 
 
 @pytest.mark.usefixtures("deployment")
-def test_a_folder_is_imported_with_words_over_what_it_says(
+def test_import_options_override_the_mlflow_folder(
     sklearn_folder: Path, connection: Connection, deployment: Deployment, *,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
@@ -199,7 +199,7 @@ def test_a_folder_is_imported_with_words_over_what_it_says(
 
 
 @pytest.mark.usefixtures("deployment")
-def test_a_folder_without_named_columns_needs_features(
+def test_folder_without_named_columns_needs_features(
     sklearn_folder: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)

@@ -1,4 +1,4 @@
-"""SageMaker's Model Registry, answered by botocore's Stubber: neither moto nor the embedded AWS has model packages."""
+"""Import of model packages. botocore's Stubber answers, because moto and the embedded AWS have none."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scikit:1"
 
 
 def package(**changes: Any) -> dict[str, Any]:
-    """An answer of DescribeModelPackage; the Stubber holds it against the service's own model."""
+    """An answer of DescribeModelPackage, which the Stubber validates against the service's model."""
     return {
         "ModelPackageName": "churn/3",
         "ModelPackageArn": ARN,
@@ -54,7 +54,7 @@ def answer(stubbed: tuple[Any, Stubber], response: dict[str, Any]) -> Any:
     return client
 
 
-def test_an_approved_package_gives_artifact_framework_and_source(stubbed: tuple[Any, Stubber]) -> None:
+def test_approved_package_gives_artifact_framework_and_source(stubbed: tuple[Any, Stubber]) -> None:
     assert read_model_package(answer(stubbed, package()), ARN) == {
         "artifact": "s3://some-results/train/model.tar.gz",
         "framework": "sklearn",
@@ -63,7 +63,7 @@ def test_an_approved_package_gives_artifact_framework_and_source(stubbed: tuple[
     }
 
 
-def test_an_artifact_that_is_named_the_newer_way_is_found(stubbed: tuple[Any, Stubber]) -> None:
+def test_artifact_in_model_data_source_is_found(stubbed: tuple[Any, Stubber]) -> None:
     source = {"S3Uri": "s3://other/model.tar.gz", "S3DataType": "S3Object", "CompressionType": "Gzip"}
     newer = {"Image": IMAGE, "ModelDataSource": {"S3DataSource": source}}
     client = answer(stubbed, package(InferenceSpecification={"Containers": [newer]}))
@@ -79,21 +79,19 @@ def test_an_artifact_that_is_named_the_newer_way_is_found(stubbed: tuple[Any, St
         ({"InferenceSpecification": {"Containers": [{"Image": IMAGE}]}}, "ModelDataUrl: got None"),
     ],
 )
-def test_a_package_that_may_not_be_used_is_refused(
-    stubbed: tuple[Any, Stubber], changes: dict[str, Any], why: str
-) -> None:
+def test_unusable_model_package_is_refused(stubbed: tuple[Any, Stubber], changes: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidInputError, match=why):
         read_model_package(answer(stubbed, package(**changes)), ARN)
 
 
-def test_a_package_without_approval_is_refused(stubbed: tuple[Any, Stubber]) -> None:
+def test_package_without_approval_is_refused(stubbed: tuple[Any, Stubber]) -> None:
     unapproved = package()
     del unapproved["ModelApprovalStatus"]
     with pytest.raises(InvalidInputError, match="ModelApprovalStatus: got None"):
         read_model_package(answer(stubbed, unapproved), ARN)
 
 
-def test_a_package_that_does_not_exist_is_named(stubbed: tuple[Any, Stubber]) -> None:
+def test_package_that_does_not_exist_is_named(stubbed: tuple[Any, Stubber]) -> None:
     client, stubber = stubbed
     stubber.add_client_error("describe_model_package", "ValidationException", "ModelPackage does not exist")
     with pytest.raises(InvalidInputError, match=r"a model package that exists \(ModelPackage does not exist\)"):
@@ -102,7 +100,7 @@ def test_a_package_that_does_not_exist_is_named(stubbed: tuple[Any, Stubber]) ->
         read_model_package(client, "churn/3")
 
 
-def test_a_package_is_imported(
+def test_package_is_imported(
     stubbed: tuple[Any, Stubber], connection: Connection, deployment: Deployment, *,
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:  # fmt: skip

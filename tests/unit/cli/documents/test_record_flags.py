@@ -40,7 +40,7 @@ def flags() -> dict[str, RecordFlag]:
     return {flag.flag: flag for flag in record_flags.record_flags()}
 
 
-def test_a_new_field_is_one_edit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_field_is_one_edit(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True, kw_only=True)
     class WithNewField(ModelDocument):
         warm_up_rows: int = field(
@@ -74,7 +74,7 @@ def test_records_share_the_definitions_of_their_fields(fields: type, users: tupl
             assert user.__dataclass_fields__[shared.name] is shared  # type: ignore[attr-defined]
 
 
-def test_a_document_hands_every_shared_field_to_the_version() -> None:
+def test_document_hands_every_shared_field_to_the_version() -> None:
     changes = {"key_columns": ["id"], "output_format": "csv", "max_attempts": 7, "instance_count": 2, "source": "arn"}
     document = read_document("churn", {**FIELDS, "features": "age:double", **changes}).document
     assert document is not None
@@ -95,7 +95,7 @@ def test_flags_have_a_known_group_and_a_name_of_their_own() -> None:
     assert len({flag.flag for flag in found}) == len(found)
 
 
-def test_a_switch_sets_the_opposite_of_the_default() -> None:
+def test_switch_sets_the_opposite_of_the_default() -> None:
     values = {name: flags()[name].switch_value for name in ("--custom-code", "--no-csv-header", "--disabled")}
     assert values == {"--custom-code": True, "--no-csv-header": False, "--disabled": False}
     assert {flag.flag for flag in record_flags.record_flags() if flag.kind == "switch"} == set(values)
@@ -115,7 +115,7 @@ any_value = st.one_of(
 
 
 @given(st.sampled_from(sorted(ModelDocument.__dataclass_fields__)), any_value)
-def test_the_schema_accepts_every_document_that_can_be_registered(name: str, value: Any) -> None:
+def test_schema_accepts_every_document_that_can_be_registered(name: str, value: Any) -> None:
     data = {**FIELDS, name: value}
     assert accepts(model_schema(), data) or Draft(data).read().document is None
 

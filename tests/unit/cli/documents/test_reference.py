@@ -14,6 +14,6 @@ def test_generated_documents_are_current(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == generated(FOLDER)[path], f"Run: {COMMAND}"
 
 
-def test_a_document_without_markers_is_refused() -> None:
+def test_document_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks the lines"):
         between_markers("# A model's record\n", "| Field |\n")

@@ -1,4 +1,4 @@
-"""`fleetscore models test`: the container's code on this machine."""
+"""`fleetscore models test`, which runs the container's code on this machine."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ RECORD = {
 
 
 class NotAModel:
-    """Says something and gives up when it is loaded."""
+    """Writes to standard error and raises an error when it is loaded."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return exec, ("import sys; sys.stderr.write('last words of the model'); raise ValueError('no')",)
@@ -42,7 +42,7 @@ def record(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any call of AWS fails the test."""
+    """Fail the test at any call of AWS."""
 
     def refuse(*_: object) -> Any:
         raise AssertionError("AWS was asked for something")
@@ -51,7 +51,9 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_record_and_its_artifact_are_tried_without_aws(record: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_models_test_scores_a_record_and_its_artifact_without_aws(
+    record: Path, tmp_path: Path, capsys: Captured
+) -> None:
     sample = write_sample(tmp_path / "sample.parquet")
     words = ["models", "test", "churn", str(sample), "--record", str(record), "--rows", "2"]
     assert entry.main(words) == 0
@@ -74,9 +76,7 @@ def test_a_record_and_its_artifact_are_tried_without_aws(record: Path, tmp_path:
 
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("name", ["sample.csv.gz", "sample.jsonl", "sample.tsv"])
-def test_a_sample_of_text_is_tried_as_a_job_would_read_it(
-    record: Path, tmp_path: Path, capsys: Captured, name: str
-) -> None:
+def test_text_samples_are_read_as_in_a_job(record: Path, tmp_path: Path, capsys: Captured, name: str) -> None:
     fields = {**RECORD, "partition_columns": ["day"], "key_columns": ["id", "day"]}
     record.write_text(json.dumps(fields))
     sample = tmp_path / "day=2026-01-31" / name
@@ -95,7 +95,7 @@ def test_a_sample_of_text_is_tried_as_a_job_would_read_it(
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_what_is_special_about_the_model_is_shown(record: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_models_test_shows_notes_about_the_model(record: Path, tmp_path: Path, capsys: Captured) -> None:
     fields = json.loads(record.read_text())
     record.write_text(json.dumps({**fields, "framework_version": "1.0.2"}))
     sample = write_sample(tmp_path / "sample.parquet")
@@ -107,7 +107,7 @@ def test_what_is_special_about_the_model_is_shown(record: Path, tmp_path: Path, 
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_the_containers_own_words_say_what_is_wrong(record: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_failed_scoring_shows_the_containers_exit_message(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sample = write_sample(tmp_path / "sample.parquet", sample_table().drop_columns("visits"))
     assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
     captured = capsys.readouterr()
@@ -118,9 +118,7 @@ def test_the_containers_own_words_say_what_is_wrong(record: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_what_the_model_wrote_is_shown_where_the_message_alone_does_not_explain_it(
-    record: Path, tmp_path: Path, capsys: Captured
-) -> None:
+def test_models_log_is_shown_if_the_message_does_not_explain(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sklearn_archive(tmp_path, NotAModel())
     sample = write_sample(tmp_path / "sample.parquet")
     assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
@@ -130,7 +128,7 @@ def test_what_the_model_wrote_is_shown_where_the_message_alone_does_not_explain_
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_what_cannot_be_tried_is_refused_before_anything_is_run(record: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_invalid_models_test_calls_are_refused_before_scoring(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sample = write_sample(tmp_path / "sample.parquet")
     for words, why in (
         ([str(tmp_path / "no.parquet"), "--record", str(record)], "expected a file that exists"),
@@ -144,7 +142,7 @@ def test_what_cannot_be_tried_is_refused_before_anything_is_run(record: Path, tm
     assert "model_id: got 'churn', expected 'other'" in capsys.readouterr().err
 
 
-def test_a_version_of_the_catalog_is_tried_and_its_digest_is_held(
+def test_models_test_scores_a_catalog_version_and_verifies_its_digest(
     record: Path, *, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)

@@ -52,7 +52,7 @@ def test_names_and_order_come_from_the_artifact_and_types_from_the_sample(tmp_pa
     assert [item.feature for item in found] == FEATURES
 
 
-def test_a_booster_knows_its_names_too(tmp_path: Path, sample: Path) -> None:
+def test_xgboost_boosters_know_their_feature_names(tmp_path: Path, sample: Path) -> None:
     data = xgboost.DMatrix(people(), people()["age"] > 40)
     xgboost.train({"objective": "binary:logistic"}, data, 2).save_model(tmp_path / "model.ubj")
     archive = make_archive(tmp_path / "b.tar.gz", {"model.ubj": (tmp_path / "model.ubj").read_bytes()})
@@ -90,7 +90,7 @@ def save_onnx(path: Path) -> None:
         ("onnx", save_onnx),
     ],
 )
-def test_other_formats_know_their_names_too(
+def test_other_formats_know_their_feature_names(
     declared: ModelFormat, save: Callable[[Path], None], tmp_path: Path, sample: Path
 ) -> None:
     save(tmp_path / "model")
@@ -99,7 +99,7 @@ def test_other_formats_know_their_names_too(
     assert [item.feature for item in found] == FEATURES
 
 
-def test_a_skops_file_with_types_that_nobody_trusts_is_not_loaded_for_its_names(tmp_path: Path, sample: Path) -> None:
+def test_skops_file_with_untrusted_types_is_not_loaded(tmp_path: Path, sample: Path) -> None:
     model = make_pipeline(FunctionTransformer(operator.neg), LogisticRegression())
     skops.io.dump(model.fit(people(), people()["age"] > 40), tmp_path / "model")
     archive = make_archive(tmp_path / "m.tar.gz", {"model": (tmp_path / "model").read_bytes()})
@@ -107,9 +107,7 @@ def test_a_skops_file_with_types_that_nobody_trusts_is_not_loaded_for_its_names(
         infer_features(archive, "sklearn-skops", "model", sample, ["id"])
 
 
-def test_an_artifact_without_names_takes_the_samples_columns_when_their_number_is_right(
-    tmp_path: Path, sample: Path
-) -> None:
+def test_artifact_without_names_takes_as_many_sample_columns(tmp_path: Path, sample: Path) -> None:
     archive = sklearn_archive(tmp_path, classifier(named=False))
     with pytest.raises(InvalidInputError, match="with 3 columns beside the keys: age, note, visits', expected 2 col"):
         infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id"])
@@ -117,7 +115,7 @@ def test_an_artifact_without_names_takes_the_samples_columns_when_their_number_i
     assert [item.feature.name for item in found] == ["age", "visits"]
 
 
-def test_what_the_sample_lacks_or_cannot_say_is_named_at_once(tmp_path: Path) -> None:
+def test_missing_and_untyped_sample_columns_are_named_together(tmp_path: Path) -> None:
     table = sample_table().drop_columns("visits").set_column(1, "age", pa.array([None] * 60, pa.null()))
     sample = write_sample(tmp_path / "other.parquet", table)
     with pytest.raises(InvalidInputError) as refused:
@@ -128,7 +126,7 @@ def test_what_the_sample_lacks_or_cannot_say_is_named_at_once(tmp_path: Path) ->
     assert "column age: got 'null', expected a column of a type that features can have" in untyped
 
 
-def test_loading_happens_elsewhere_and_without_credentials(
+def test_artifact_is_loaded_in_a_process_without_credentials(
     tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -150,7 +148,7 @@ def test_loading_happens_elsewhere_and_without_credentials(
         ("sample.jsonl", b"{", "a JSON Lines file that can be read"),
     ],
 )
-def test_a_sample_that_is_not_what_its_name_says_is_refused(
+def test_sample_with_content_unlike_its_extension_is_refused(
     tmp_path: Path, name: str, content: bytes, why: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -158,7 +156,7 @@ def test_a_sample_that_is_not_what_its_name_says_is_refused(
         infer_features(tmp_path / "model.tar.gz", "sklearn-joblib", "model.joblib", tmp_path / name, [])
 
 
-def test_types_come_from_text_too(tmp_path: Path) -> None:
+def test_types_are_inferred_from_text_samples(tmp_path: Path) -> None:
     frame = people()
     frame["visits"] = frame["visits"].astype("float").where(frame["visits"] > 0)
     frame.assign(day="2026-01-31").to_csv(tmp_path / "sample.csv.gz", index=False, sep=";", na_rep="-")

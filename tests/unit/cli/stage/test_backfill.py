@@ -11,7 +11,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_a_template_names_one_dataset_a_day_both_ends_included() -> None:
+def test_template_expands_to_one_dataset_per_day_both_ends_included() -> None:
     slots = expand("flights-{date}", moment("2026-02-27"), moment("2026-03-02"), "day", "fill")
     assert [slot.dataset for slot in slots] == [
         "flights-2026-02-27",
@@ -22,7 +22,7 @@ def test_a_template_names_one_dataset_a_day_both_ends_included() -> None:
     assert [slot.execution_id for slot in slots][:2] == ["fill-20260227", "fill-20260228"]
 
 
-def test_hours_and_weeks_have_their_own_places() -> None:
+def test_template_supports_hours_and_weeks() -> None:
     hours = expand("f-{date}-{hour}", moment("2026-03-01T22:00"), moment("2026-03-02T01:00"), "hour")
     assert [slot.dataset for slot in hours] == [
         "f-2026-03-01-22",
@@ -35,7 +35,7 @@ def test_hours_and_weeks_have_their_own_places() -> None:
     assert [slot.dataset for slot in weeks] == ["f-2026-w01", "f-2026-w02", "f-2026-w03", "f-2026-w04", "f-2026-w05"]
 
 
-def test_names_are_the_same_every_time_and_differ_between_templates() -> None:
+def test_execution_names_are_reproducible_and_differ_by_template() -> None:
     first, again, other = (
         expand(template, moment("2026-01-01"), moment("2026-01-01"), "day")[0].execution_id
         for template in ("a-{date}", "a-{date}", "a-{year}-{month}-{day}")
@@ -61,19 +61,19 @@ def test_names_are_the_same_every_time_and_differ_between_templates() -> None:
         ("flights-{date}", "1900-01-01", "2026-01-01", "day", "to"),
     ],
 )
-def test_what_names_no_datasets_is_refused(template: str, since: str, until: str, every: str, field: str) -> None:
+def test_template_without_datasets_is_refused(template: str, since: str, until: str, every: str, field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         expand(template, moment(since), moment(until), every)
     assert [problem.field for problem in refused.value.problems] == [field]
 
 
 @pytest.mark.parametrize("text", ["today", "2026-02-30", "2026-01-01T06:30"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_malformed_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError, match="from"):
         read_time("from", text)
 
 
-def test_a_dry_run_needs_no_aws(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_needs_no_aws(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--dataset", "f-{date}", "--from", "2026-01-01", "--to", "2026-01-02", "--name", "n", "--dry-run"]
     assert main(["backfill", *words]) == 0
     text = capsys.readouterr().out

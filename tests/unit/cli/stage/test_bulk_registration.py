@@ -24,7 +24,7 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Catalog:
-    """Commands use the connection that knows the stacks."""
+    """Make commands use the connection with the stacks; return its catalog."""
     monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     return Catalog(connection, deployment)
 
@@ -56,10 +56,10 @@ def current_versions(catalog: Catalog) -> dict[str, str]:
 def test_bulk_registers_more_models_than_one_transaction_holds(
     account: Catalog, tmp_path: Path, capsys: Captured
 ) -> None:
-    names = [f"m-{number:03}" for number in range(105)]
+    names = [f"m-{number:03}" for number in range(101)]
     path = write_lines(tmp_path, *(line_of(name, tags={"team": "ads"}) for name in names))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
-    assert "Registered 105 models." in capsys.readouterr().out
+    assert "Registered 101 models." in capsys.readouterr().out
     assert current_versions(account) == dict.fromkeys(names, "1")
     model, [version] = account.show("m-007")
     assert (model.tags, len(model.history)) == ({"team": "ads"}, 1)
@@ -157,13 +157,13 @@ def test_bulk_keeps_a_concurrent_change_of_a_model(
     read = CatalogTable.models
     others = ["a"]
 
-    def read_then_somebody_disables(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
+    def read_then_disables(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
         found = read(self, model_ids)
         while others:
             account.set_enabled(others.pop(), False)
         return found
 
-    monkeypatch.setattr(CatalogTable, "models", read_then_somebody_disables)
+    monkeypatch.setattr(CatalogTable, "models", read_then_disables)
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert {m.model_id: (m.current_version, m.enabled) for m, _ in account.models()} == {
         "a": ("2", False),

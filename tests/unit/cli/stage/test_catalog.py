@@ -36,7 +36,7 @@ def document(tmp_path: Path) -> ModelDocument:
     )
 
 
-def test_a_registered_model_is_listed_with_its_digest_and_its_artifact_lies_in_the_bucket(
+def test_registered_model_is_listed_and_its_artifact_is_stored(
     catalog: Catalog, document: ModelDocument, connection: Connection, tmp_path: Path
 ) -> None:
     done = catalog.register(document, registered_by="me")
@@ -52,7 +52,7 @@ def test_a_registered_model_is_listed_with_its_digest_and_its_artifact_lies_in_t
     assert done.version.registered_by == "me"
 
 
-def test_the_next_version_is_the_next_whole_number_and_old_ones_stay(catalog: Catalog, document: ModelDocument) -> None:
+def test_new_version_gets_the_next_number_and_old_ones_stay(catalog: Catalog, document: ModelDocument) -> None:
     catalog.register(document)
     catalog.register(replace(document, version="2026-03"))
     catalog.register(replace(document, version="9"))
@@ -64,7 +64,7 @@ def test_the_next_version_is_the_next_whole_number_and_old_ones_stay(catalog: Ca
     assert [version.spec.version for version in catalog.show("churn", "9")[1]] == ["9"]
 
 
-def test_a_version_is_never_overwritten(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
+def test_version_is_never_overwritten(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
     first = catalog.register(replace(document, version="1"))
     make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"another model"})
     with pytest.raises(CommandError, match=r"already has a version 1.*with another artifact.*Choose another --version"):
@@ -72,7 +72,7 @@ def test_a_version_is_never_overwritten(catalog: Catalog, document: ModelDocumen
     assert catalog.show("churn", "1")[1] == [first.version]
 
 
-def test_an_artifact_left_behind_is_never_overwritten(
+def test_artifact_left_behind_is_never_overwritten(
     catalog: Catalog, document: ModelDocument, connection: Connection
 ) -> None:
     s3 = connection.client("s3")
@@ -83,7 +83,7 @@ def test_an_artifact_left_behind_is_never_overwritten(
     assert s3.get_object(Bucket="some-models", Key="churn/1/model.tar.gz")["Body"].read() == b"left behind"
 
 
-def test_a_broken_off_registration_of_the_same_bytes_goes_on(
+def test_interrupted_registration_of_the_same_bytes_continues(
     catalog: Catalog, document: ModelDocument, connection: Connection
 ) -> None:
     content = Path(document.artifact).read_bytes()
@@ -91,7 +91,7 @@ def test_a_broken_off_registration_of_the_same_bytes_goes_on(
     assert catalog.register(document).version.spec.version == "1"
 
 
-def test_an_artifact_in_s3_is_checked_and_copied(
+def test_artifact_in_s3_is_checked_and_copied(
     catalog: Catalog, document: ModelDocument, connection: Connection
 ) -> None:
     s3 = connection.client("s3")
@@ -102,7 +102,7 @@ def test_an_artifact_in_s3_is_checked_and_copied(
         catalog.register(replace(document, artifact="s3://some-results/training/nothing.tar.gz"))
 
 
-def test_an_archive_without_the_model_file_is_refused_before_anything_is_written(
+def test_archive_without_the_model_file_is_refused_before_any_write(
     catalog: Catalog, document: ModelDocument, connection: Connection
 ) -> None:
     with pytest.raises(InvalidInputError, match=r"model_file: got 'model\.pkl'.*which holds: \./model\.joblib"):
@@ -111,14 +111,14 @@ def test_an_archive_without_the_model_file_is_refused_before_anything_is_written
     assert catalog.models() == []
 
 
-def test_a_damaged_archive_is_refused(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
+def test_damaged_archive_is_refused(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
     whole = (tmp_path / "model.tar.gz").read_bytes()
     (tmp_path / "model.tar.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InvalidInputError, match="a gzip-compressed tar archive"):
         catalog.register(document)
 
 
-def test_a_link_is_not_a_model_file(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
+def test_link_is_refused_as_model_file(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
         link = tarfile.TarInfo("model.joblib")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -138,7 +138,7 @@ def test_disabling_keeps_the_version_and_a_new_version_keeps_it_disabled(
     assert catalog.set_enabled("churn", True).current_version == "2"
 
 
-def test_a_model_that_does_not_exist_is_named(catalog: Catalog) -> None:
+def test_model_that_does_not_exist_is_named(catalog: Catalog) -> None:
     with pytest.raises(CommandError, match="There is no model 'nobody'"):
         catalog.set_enabled("nobody", False)
     with pytest.raises(CommandError, match="There is no model 'nobody'"):
@@ -146,13 +146,13 @@ def test_a_model_that_does_not_exist_is_named(catalog: Catalog) -> None:
     assert catalog.models() == []
 
 
-def test_a_version_that_does_not_exist_is_named_with_those_that_do(catalog: Catalog, document: ModelDocument) -> None:
+def test_unknown_version_is_named_with_the_existing_ones(catalog: Catalog, document: ModelDocument) -> None:
     catalog.register(document)
     with pytest.raises(CommandError, match=r"no version 8\. It has: 1"):
         catalog.show("churn", "8")
 
 
-def test_a_change_in_between_is_not_lost(
+def test_promotion_keeps_a_concurrent_change(
     catalog: Catalog, document: ModelDocument, connection: Connection, deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip

@@ -6,14 +6,12 @@ from cli.stage.deployment import Deployment, find_deployment
 from tests.unit.cli.builders import Stacks
 
 
-def test_everything_is_found_through_the_outputs_of_the_stages_stacks(
-    connection: Connection, deployment: Deployment
-) -> None:
+def test_deployment_is_found_through_stack_outputs(connection: Connection, deployment: Deployment) -> None:
     assert find_deployment(connection, "dev") == deployment
 
 
 @pytest.mark.usefixtures("deployment")
-def test_a_missing_stack_is_named_with_what_to_run(connection: Connection) -> None:
+def test_missing_stack_is_named_with_the_command_to_deploy_it(connection: Connection) -> None:
     with pytest.raises(CommandError) as refused:
         find_deployment(connection, "prod")
     text = str(refused.value)
@@ -24,7 +22,7 @@ def test_a_missing_stack_is_named_with_what_to_run(connection: Connection) -> No
 
 
 @pytest.mark.usefixtures("deployment")
-def test_a_stack_without_its_outputs_is_named_with_its_status(connection: Connection, stacks: Stacks) -> None:
+def test_stack_without_outputs_is_named_with_its_status(connection: Connection, stacks: Stacks) -> None:
     stacks.outputs["fleetscore-half-storage"] = {"TableName": "some-table"}
     with pytest.raises(CommandError, match=r"CREATE_COMPLETE.* has no output DatasetsBucket, ModelsBucket, ResultsBu"):
         find_deployment(connection, "half")

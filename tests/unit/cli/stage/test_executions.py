@@ -33,16 +33,14 @@ def table(connection: Connection, deployment: Deployment) -> Any:
     return connection.resource("dynamodb").Table(deployment.table_name)
 
 
-def test_an_execution_starts_with_the_request_as_it_was_written(executions: Executions, connection: Connection) -> None:
+def test_execution_starts_with_the_request_as_it_was_written(executions: Executions, connection: Connection) -> None:
     execution_id = executions.start('{"max_concurrency": 3}', "nightly-1")
     assert execution_id == "nightly-1"
     answer = connection.client("stepfunctions").describe_execution(executionArn=executions.execution_arn("nightly-1"))
     assert json.loads(answer["input"]) == {"max_concurrency": 3}
 
 
-def test_a_request_that_is_not_one_starts_nothing(
-    executions: Executions, connection: Connection, deployment: Deployment
-) -> None:
+def test_invalid_request_starts_nothing(executions: Executions, connection: Connection, deployment: Deployment) -> None:
     with pytest.raises(InvalidInputError) as refused:
         executions.start('{"modles": [], "max_concurrency": 0}')
     assert [problem.field for problem in refused.value.problems] == ["modles", "max_concurrency"]
@@ -54,7 +52,7 @@ def test_a_request_that_is_not_one_starts_nothing(
     assert client.list_executions(stateMachineArn=deployment.state_machine_arn)["executions"] == []
 
 
-def test_a_name_that_is_taken_is_refused_with_what_to_do(executions: Executions) -> None:
+def test_name_that_is_taken_is_refused_with_what_to_do(executions: Executions) -> None:
     executions.start("{}", "nightly-1")
     with pytest.raises(CommandError, match="fleetscore status nightly-1"):
         executions.start('{"max_concurrency": 2}', "nightly-1")
@@ -66,18 +64,18 @@ def test_names_sort_by_time_and_differ() -> None:
     assert first != second
 
 
-def test_an_execution_that_nobody_knows_is_named(executions: Executions) -> None:
+def test_unknown_execution_is_named(executions: Executions) -> None:
     with pytest.raises(CommandError, match="no execution 'nothing' in stage 'dev'"):
         executions.snapshot("nothing")
 
 
-def test_a_snapshot_before_the_plan_says_so(executions: Executions) -> None:
+def test_snapshot_before_planning_says_so(executions: Executions) -> None:
     executions.start("{}", "nightly-1")
     snapshot = executions.snapshot("nightly-1")
     assert (snapshot.status, snapshot.ended, snapshot.note) == ("RUNNING", False, "The execution is being planned.")
 
 
-def test_a_snapshot_holds_the_records_and_the_objects_committed_by_running_jobs(
+def test_snapshot_has_records_and_committed_objects_of_running_jobs(
     executions: Executions, table: Any, connection: Connection
 ) -> None:
     executions.start("{}", "nightly-1")
@@ -96,14 +94,14 @@ def test_a_snapshot_holds_the_records_and_the_objects_committed_by_running_jobs(
     assert snapshot.status == "RUNNING"
 
 
-def test_attempts_come_by_job_and_in_order(executions: Executions, table: Any) -> None:
+def test_attempts_are_grouped_by_job_in_order(executions: Executions, table: Any) -> None:
     written = [any_attempt("ads", 1), any_attempt("ads", 2), any_attempt("churn", 1)]
     for attempt in reversed(written):
         table.put_item(Item=records.attempt_item(attempt))
     assert executions.attempts("nightly-1") == {"ads": written[:2], "churn": written[2:]}
 
 
-def test_an_execution_that_was_aborted_is_not_reported_as_running(executions: Executions, table: Any) -> None:
+def test_aborted_execution_is_not_reported_as_running(executions: Executions, table: Any) -> None:
     executions.start("{}", "nightly-1")
     table.put_item(Item=records.execution_item(any_execution()))
     table.put_item(Item=records.job_item(running_job()))
@@ -120,7 +118,7 @@ def workflow(status: str, **changes: Any) -> WorkflowState:
     return WorkflowState(status, NOW, stopped_at=None if status == "RUNNING" else NOW, **changes)
 
 
-def test_an_execution_that_step_functions_forgot_is_told_from_its_record(executions: Executions, table: Any) -> None:
+def test_execution_deleted_by_step_functions_is_read_from_its_record(executions: Executions, table: Any) -> None:
     table.put_item(Item=records.execution_item(any_execution(status=ExecutionStatus.PARTLY_FAILED)))
     snapshot = executions.snapshot("nightly-1")
     assert (snapshot.workflow, snapshot.status, snapshot.ended) == (None, "PARTLY_FAILED", True)
@@ -140,7 +138,7 @@ def test_an_execution_that_step_functions_forgot_is_told_from_its_record(executi
         (None, "FAILED", "FAILED", ExitStatus.FAILED),
     ],
 )
-def test_the_outcome_is_what_record_and_step_functions_agree_on(
+def test_outcome_combines_record_and_step_functions(
     recorded: ExecutionStatus | None, ended_as: str, told: str, exit_status: ExitStatus
 ) -> None:
     record = any_execution(status=recorded) if recorded else None
@@ -152,7 +150,7 @@ def test_the_outcome_is_what_record_and_step_functions_agree_on(
     assert bool(snapshot.note) == (is_open or (recorded == "SUCCEEDED") != (ended_as == "SUCCEEDED"))
 
 
-def test_the_reason_is_the_records_own() -> None:
+def test_reason_comes_from_the_record_first() -> None:
     failed = workflow("FAILED", error="Fleetscore.Failed", cause="the cause")
     record = any_execution(status=ExecutionStatus.FAILED, reason="the request was refused")
     assert Snapshot("nightly-1", NOW, failed, record).reason == "the request was refused"

@@ -17,7 +17,7 @@ QUEUE = "arn:aws:sqs:eu-central-1:123456789012:lost"
 
 @pytest.fixture(autouse=True)
 def stack(connection: Connection, stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The triggers' stack with one schedule of cdk.json in it, and the command in the same session."""
+    """Make the triggers stack with one declared schedule, and let commands use its connection."""
     stacks.outputs["fleetscore-dev-triggers"] = {
         "ScheduleGroup": GROUP,
         "ScheduleTargetArn": FUNCTION,
@@ -47,9 +47,7 @@ def stored(connection: Connection, name: str) -> dict[str, Any]:
     return found
 
 
-def test_add_makes_a_schedule_like_those_of_the_settings(
-    connection: Connection, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_added_schedule_is_like_a_declared_one(connection: Connection, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--time-zone", "Europe/Berlin", "--flexible-window-minutes", "10", "--input", '{"models": ["a"]}']
     assert main(["schedules", "add", "nightly", "cron(30 2 * * ? *)", *words]) == 0
     found = stored(connection, "nightly")
@@ -70,20 +68,18 @@ def test_add_makes_a_schedule_like_those_of_the_settings(
         (["n", "rate(1 day)", "--input", "{"], ["JSON text"]),
     ],
 )
-def test_add_refuses_what_the_settings_would_refuse(
-    words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_schedule_is_refused(words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedules", "add", *words]) == 2
     text = capsys.readouterr().err
     assert [part for part in parts if part not in text] == []
 
 
-def test_a_name_that_is_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_name_that_is_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedules", "add", "declared", "rate(1 day)"]) == 2
     assert "already" in capsys.readouterr().err
 
 
-def test_list_shows_both_origins_and_the_next_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_origin_and_next_time_of_schedules(capsys: pytest.CaptureFixture[str]) -> None:
     main(["schedules", "add", "later", "at(2199-12-31T00:00:00)", "--paused"])
     capsys.readouterr()
     assert main(["--json", "schedules", "list"]) == 0
@@ -113,9 +109,7 @@ def test_pausing_a_declared_schedule_says_what_to_change(capsys: pytest.CaptureF
     assert "cdk.json" in capsys.readouterr().err
 
 
-def test_remove_takes_away_what_add_made_and_refuses_the_rest(
-    connection: Connection, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_remove_deletes_added_schedules_only(connection: Connection, capsys: pytest.CaptureFixture[str]) -> None:
     main(["schedules", "add", "nightly", "rate(1 day)"])
     assert main(["schedules", "remove", "nightly"]) == 0
     assert main(["schedules", "remove", "nightly"]) == 2

@@ -24,7 +24,7 @@ def snapshot_of(
 
 
 class Recorded(Executions):
-    """An execution whose snapshots are known beforehand."""
+    """Executions that return prepared snapshots."""
 
     def __init__(self, *snapshots: Snapshot) -> None:
         self.snapshots = list(snapshots)
@@ -52,7 +52,7 @@ def test_plain_lines_appear_only_when_a_job_changes() -> None:
     ]
 
 
-def test_rows_that_nobody_counted_are_not_shown_as_none() -> None:
+def test_uncounted_rows_are_not_shown() -> None:
     lines: list[str] = []
     scripted = succeeded_job(kind=ExecutionKind.TRAINING, rows_in=0, outcome="version 2 is current now: auc 0.9")
     PlainProgress(lines.append).show(snapshot_of(scripted))
@@ -61,7 +61,7 @@ def test_rows_that_nobody_counted_are_not_shown_as_none() -> None:
     assert "0 rows, 0 rows/s" in lines[-1], "an empty dataset of a scoring job has been counted"
 
 
-def test_a_failed_job_says_why() -> None:
+def test_failed_job_says_why() -> None:
     lines: list[str] = []
     failed = running_job(
         status=JobStatus.FAILED, ended_at="2026-03-01T12:00:25Z", failure_kind=FailureKind.DATA, reason="a.parquet [x]"
@@ -78,7 +78,7 @@ def test_notes_of_a_job_are_shown_although_it_succeeded() -> None:
     assert lines == [f"churn, note: {note}" for note in notes]
 
 
-def test_a_line_is_never_broken_and_loses_no_brackets() -> None:
+def test_progress_line_is_not_wrapped_and_keeps_brackets() -> None:
     console = Console(file=io.StringIO(), width=80)
     failed = running_job(status=JobStatus.FAILED, ended_at="2026-03-01T12:00:25Z", reason="[bold] " + "word " * 100)
     progress_for(console).show(snapshot_of(failed))
@@ -102,20 +102,20 @@ def test_watching_waits_for_the_records_of_a_stopped_execution() -> None:
     assert watch(Recorded(still_open, still_open, closed), "nightly-1", None, seconds_between_reads=0) is closed
 
 
-def test_watching_does_not_wait_for_ever_for_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_gives_up_on_records_that_are_never_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.views.progress._SECONDS_TO_CLOSE", -1)
     still_open = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
     assert watch(Recorded(still_open), "nightly-1", None, seconds_between_reads=0) is still_open
 
 
-def test_watching_ends_when_it_is_told_to() -> None:
+def test_watching_ends_when_stopped() -> None:
     stop = threading.Event()
     stop.set()
     last = watch(Recorded(snapshot_of(running_job())), "nightly-1", None, seconds_between_reads=600, stop=stop)
     assert not last.ended
 
 
-def test_watching_what_does_not_exist_is_refused() -> None:
+def test_watching_an_unknown_execution_is_refused() -> None:
     with pytest.raises(CommandError):
         watch(Recorded(), "nothing", None)
 
@@ -128,7 +128,7 @@ def render(snapshot: Snapshot, lines: int, width: int = 120) -> str:
     return file.getvalue()
 
 
-def test_the_live_view_has_one_line_a_job_and_a_total() -> None:
+def test_live_view_has_one_line_per_job_and_a_total() -> None:
     text = render(snapshot_of(running_job("ads"), succeeded_job("offers"), committed={"ads": 3}), 20)
     [running] = [line for line in text.splitlines() if line.startswith("ads")]
     [succeeded] = [line for line in text.splitlines() if line.startswith("offers")]
@@ -154,7 +154,7 @@ def test_statuses_and_figures_stay_whole_on_a_terminal_of_80_columns() -> None:
     assert line.split()[1:] == figures
 
 
-def test_a_fleet_larger_than_the_terminal_shows_the_jobs_in_work_first() -> None:
+def test_running_jobs_come_first_if_not_all_fit_the_terminal() -> None:
     jobs = [*(succeeded_job(f"done-{index:03}") for index in range(300)), running_job("zebra")]
     text = render(snapshot_of(*jobs), 3)
     assert "zebra" in text
@@ -173,7 +173,7 @@ def test_work_counts_committed_objects_of_running_jobs() -> None:
     assert work(snapshot_of(*jobs, committed={"ads": 1})) == (5_000, 12_000)
 
 
-def test_lines_where_there_is_no_terminal_and_a_table_where_there_is_one() -> None:
+def test_progress_is_a_table_on_a_terminal_and_lines_elsewhere() -> None:
     assert isinstance(progress_for(Console(file=io.StringIO())), PlainProgress)
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=20)
     progress = progress_for(terminal)
@@ -184,7 +184,7 @@ def test_lines_where_there_is_no_terminal_and_a_table_where_there_is_one() -> No
     assert "ads" in terminal.file.getvalue()
 
 
-def test_the_speed_of_all_jobs_counts_from_the_first_start() -> None:
+def test_total_rate_counts_from_the_first_job_start() -> None:
     first = succeeded_job("ads", started_at="2026-03-01T12:00:05Z", ended_at="2026-03-01T12:00:10Z")
     second = succeeded_job("churn", started_at="2026-03-01T12:00:10Z", ended_at="2026-03-01T12:00:15Z")
     assert rows_a_second_together(snapshot_of(first, second)) == 200

@@ -42,9 +42,9 @@ def test_recipe_survives_the_table_and_json() -> None:
 
 def test_recipe_has_defaults_for_metric_file_and_promotion() -> None:
     recipe = read()
-    assert (recipe.compared_by, recipe.saved_as) == ("auc", "model.ubj")
+    assert (recipe.effective_metric, recipe.saved_as) == ("auc", "model.ubj")
     assert recipe.promotion == Promotion("rule", None, 0.0)
-    assert read(task="regression").compared_by == "rmse"
+    assert read(task="regression").effective_metric == "rmse"
     sklearn = read(trainer="sklearn", estimator="ridge", task="regression", format="sklearn-joblib")
     assert sklearn.saved_as == "model.joblib"
 

@@ -85,7 +85,7 @@ def test_a_column_that_the_object_already_has_is_refused(tmp_path: Path) -> None
 def test_models_with_different_column_types_cannot_share_a_job(tmp_path: Path) -> None:
     for name, content in CONTENTS.items():
         (tmp_path / name).write_bytes(content)
-    wanted = JobInput(InputOptions(), TYPES, disputes=("column 'a' is double for model 'x' and int64 for 'y'",))
+    wanted = JobInput(InputOptions(), TYPES, conflicts=("column 'a' is double for model 'x' and int64 for 'y'",))
     with pytest.raises(ConfigurationError, match=r"column 'a' is double .* score them in separate jobs"):
         open_object("x.csv", tmp_path / "x.csv", wanted)
     # Parquet objects have types.
