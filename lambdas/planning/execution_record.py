@@ -76,7 +76,7 @@ def record_plan(
     record.
 
     Raises:
-        ExecutionClosedError: when the execution has ended meanwhile; its jobs are then closed too.
+        ExecutionClosedError: when the execution has ended in the meantime; its jobs are closed too.
     """
     percentage = request.tolerated_failure_percentage
     plan = ExecutionPlan(

@@ -26,7 +26,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class WindowEnd:
-    """A reminder: end this window when its time is over."""
+    """A reminder to end this window when its time is over."""
 
     dataset: str
     window: int
@@ -38,11 +38,11 @@ def window_end_text(end: WindowEnd) -> str:
 
 
 def read_message(message: SQSRecord, datasets_bucket: str) -> Upload | WindowEnd:
-    """Read a message.
+    """Return the upload or the reminder in a message.
 
     Raises:
-        UnreadableMessageError: when neither this function nor EventBridge would send such a
-            message.
+        UnreadableMessageError: when the message is neither a reminder nor S3's "Object Created"
+            event.
     """
     try:
         data = message.json_body
@@ -79,7 +79,7 @@ def _read_upload(event: EventBridgeEvent, datasets_bucket: str) -> Upload:
     )
     if not (version.version_id or version.sequencer):
         raise UnreadableMessageError(
-            "the event has neither version-id nor sequencer, so two uploads of one key cannot be told apart"
+            "the event has neither version-id nor sequencer, so two uploads of one key cannot be distinguished"
         )
     return Upload(folder if slash else "", version)
 

@@ -131,8 +131,8 @@ def test_missing_and_changed_objects_are_refused(job: TrainingFolder) -> None:
 
     failure = job.refused()
 
-    assert failure.startswith("DATA: channel 'train' is not what was planned: object 'a.parquet' has ")
-    assert "object 'gone.parquet' is not there" in failure
+    assert failure.startswith("DATA: channel 'train' does not match the plan: object 'a.parquet' has ")
+    assert "object 'gone.parquet' is missing" in failure
     assert "start a new execution" in failure
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 _FINITE_DIGITS = 300
-"""Length up to which a number without an exponent is surely finite."""
+"""Number of characters up to which a number without an exponent is always finite."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -87,7 +87,7 @@ def read_value(data: bytes) -> Any:
 
 
 def _is_too_deep(line: bytes) -> bool:
-    """Check a fixed limit; Python's depends on its version and the caller's depth."""
+    """Return whether nesting exceeds a fixed limit; Python's own limit depends on its version."""
     if line.count(b"[") + line.count(b"{") <= _MAX_DEPTH:
         return False
     depth = 0

@@ -13,7 +13,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
 from scoring.errors import ConfigurationError, ModelError
 from scoring.job.artifacts import extract_model, verify_artifacts
-from tests.unit.scoring.columns.test_column_plan import any_spec
+from tests.unit.scoring.support.model_specs import any_spec
 
 
 def packed(folder: Path, *members: tarfile.TarInfo | tuple[str, bytes], **fields: Any) -> ModelSpec:

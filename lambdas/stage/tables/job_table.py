@@ -1,7 +1,8 @@
 """The table of executions, jobs, attempts and models.
 
-Every write has a condition, so a late or duplicate event changes nothing: a job moves only along
-`contract.status.ALLOWED_BEFORE`, an attempt is opened once, and a final record never changes.
+Every write has a condition, so a late or duplicate event changes nothing. A job changes its status
+only as `contract.status.ALLOWED_BEFORE` allows, an attempt is opened once, and a final record never
+changes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from lambdas.errors import (
     StaleEventError,
 )
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.table import NEW, Table
+from lambdas.stage.tables.table import NEW, Table
 
 R = TypeVar("R")
 
@@ -108,9 +109,9 @@ class JobTable(Table):
         """Write the records of planned jobs and return how many were new. Existing records are not
         changed.
 
-        Each job is one conditional put, in threads. BatchWriteItem takes no conditions, so a
-        second, slower call of the plan would reset jobs that already run. A transaction of 100 puts
-        costs twice the write capacity, and one existing record makes all of it fail.
+        Each job is one conditional put, in threads. BatchWriteItem has no conditions, so a second,
+        slower call of the plan would reset jobs that already run. A transaction of 100 puts costs
+        twice the write capacity and fails as a whole if one record exists.
         """
         return sum(in_parallel(lambda job: self._put(self._job_item(job), condition=NEW), jobs))
 
@@ -130,7 +131,7 @@ class JobTable(Table):
         return list(self._query_execution(JobRecord, execution_id, records.JOB_SORT_PREFIX))
 
     def close_job(self, job: JobRecord, *, ended_at: str, kind: FailureKind, reason: str) -> JobRecord:
-        """Fail a job that no event will end any more, together with its current attempt.
+        """Record a job and its current attempt as failed, when no later event will end them.
 
         Return the job's final record: the one written here, or the one that another event wrote
         first.
