@@ -16,7 +16,7 @@ from infra.stack_outputs import EVENT_BUS_ARN, EVENT_BUS_NAME, TABLE_STREAM_ARN,
 _TRIES = 20
 """Retries of a batch of stream records before it goes to the dead-letter queue."""
 _STREAM_PATTERN = {
-    # Without REMOVE: a record that expires is no status change.
+    # Without REMOVE: a record that expires is not a status change.
     "eventName": ["INSERT", "MODIFY"],
     "dynamodb": {
         "Keys": {records.SORT_KEY: {"S": [{"prefix": records.JOB_SORT_PREFIX}, {"prefix": records.EXECUTION_SORT_KEY}]}}
