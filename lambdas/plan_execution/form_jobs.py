@@ -19,8 +19,9 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.plan_execution.choose_models import Assignment
 
 MAX_COMMITS = 100_000
-"""Most objects times models per job. VerifyOutput reads one commit marker for each, at an estimated
-4 ms of CPU."""
+"""Maximum of objects times models per job. VerifyOutput reads one commit marker for each, at an
+estimated 4 ms of CPU.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class PlannedJob:
 
 
 class _SharedBy(NamedTuple):
-    """What all models of a job have in common."""
+    """The values that all models of a job have in common."""
 
     dataset: str
     compute: Compute
@@ -119,8 +120,10 @@ def form_jobs(
 
 
 def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
-    """Refuse jobs whose ledger takes over 15 minutes to read: they would fail after everything was
-    scored."""
+    """Return the problems of jobs whose ledger VerifyOutput may not read in Lambda's 15 minutes.
+
+    Such a job would fail after everything was scored.
+    """
     problems = []
     for job in jobs:
         if len(job.objects) * len(job.models) > MAX_COMMITS:
@@ -158,8 +161,7 @@ def _has_text(objects: Iterable[PinnedObject]) -> bool:
 
 
 def _limit_instances(compute: Compute, object_count: int) -> Compute:
-    # Objects are not split between instances, so an instance beyond their number would idle and
-    # cost.
+    # Objects are not split between instances, so more instances than objects would only add cost.
     return Compute(instance_count=min(compute.instance_count or 1, object_count)).with_fallback(compute)
 
 

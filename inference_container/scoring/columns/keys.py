@@ -60,12 +60,12 @@ class KeyCheck:
 
 
 def _digest(array: Any) -> npt.NDArray[np.uint64]:
-    """Return 8 bytes per value, arbitrary for nulls."""
+    """Return a 64-bit digest per value; arbitrary for nulls."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type) or pa.types.is_temporal(array.type):
         return _integers(array).view(np.uint64)
-    # Python's hashes differ between processes, but these stay within this one.
+    # Python's hashes differ between processes, but are compared only within this one.
     values = ((repr(value) if isinstance(value, (list, dict)) else value) for value in _python_values(array))
     return np.fromiter((hash(value) for value in values), dtype=np.int64, count=len(array)).view(np.uint64)
 
@@ -82,7 +82,7 @@ def _integers(array: Any) -> npt.NDArray[np.int64]:
 def _python_values(array: Any) -> list[Any]:
     try:
         values: list[Any] = array.to_pylist()
-    # Dates beyond Python's have no Python value.
+    # Dates outside Python's range have no Python value.
     except (ValueError, OverflowError):
         values = [str(value) for value in array]
     return values

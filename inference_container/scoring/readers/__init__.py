@@ -15,13 +15,11 @@ _FIRST_BYTES = 64
 
 
 def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputObject:
-    """Open an object in the format that the suffix of its key says.
-
-    The result is a context manager.
+    """Return an object opened for reading, a context manager. The key's suffix gives its format.
 
     Raises:
         DataError: The object cannot be read or has another format.
-        ConfigurationError: The models of the job need it read in different ways.
+        ConfigurationError: The models of the job need different options for reading it.
     """
     wanted = wanted or JobInput()
     kind = format_of(key)

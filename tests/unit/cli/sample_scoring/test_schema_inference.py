@@ -123,7 +123,7 @@ def test_skops_file_with_untrusted_types_is_not_loaded(tmp_path: Path, sample: P
     model = make_pipeline(FunctionTransformer(operator.neg), LogisticRegression())
     skops.io.dump(model.fit(people(), people()["age"] > 40), tmp_path / "model")
     archive = make_archive(tmp_path / "m.tar.gz", {"model": (tmp_path / "model").read_bytes()})
-    with pytest.raises(InvalidInputError, match=r"skops does not trust, \['_operator.neg'\], so say --features"):
+    with pytest.raises(InvalidInputError, match=r"skops does not trust, \['_operator.neg'\]: pass --features"):
         infer_features(archive, "sklearn-skops", "model", sample, ["id"])
 
 

@@ -65,7 +65,7 @@ def test_tags_match_models_and_recipes_without_a_model(stage: Stage, prepare_tra
         ({"models": {"tags": {"team": "nobody"}}, "train": {}}, "with a recipe has"),
     ],
 )
-def test_a_bad_request_is_refused_before_training(
+def test_an_invalid_request_is_refused_before_training(
     stage: Stage, prepare_training: Step, request_: Any, words: str
 ) -> None:
     put_recipe(stage, any_recipe())
@@ -74,7 +74,7 @@ def test_a_bad_request_is_refused_before_training(
     assert (stage.execution().status, stage.execution().reason) == (ExecutionStatus.FAILED, raised.value.reason)
 
 
-def test_more_models_than_a_state_holds_are_refused() -> None:
+def test_more_models_than_fit_into_a_state_are_refused() -> None:
     recipes = [any_recipe(f"model-{number:04d}-{'x' * 45}") for number in range(1_200)]
     training_input, [problem] = form_input(recipes, "nightly")
     assert training_input["execution_label"] == "nightly"
@@ -152,6 +152,6 @@ def test_continue_on_failure_scores_and_ends_partly_failed(
 
 def test_a_model_without_a_promoted_version_is_not_scored(stage: Stage, prepare_training: Step, plan: Step) -> None:
     stage.register("another")
-    write_training_end(stage, ExecutionStatus.SUCCEEDED, outcome="version v was refused: auc 0.6 < floor 0.7")
-    with pytest.raises(TrainingFailedError, match=r"delays-ua: version v was refused: auc 0\.6 < floor 0\.7"):
+    write_training_end(stage, ExecutionStatus.SUCCEEDED, outcome="version v was rejected: auc 0.6 < floor 0.7")
+    with pytest.raises(TrainingFailedError, match=r"delays-ua: version v was rejected: auc 0\.6 < floor 0\.7"):
         prepare_and_plan(stage, prepare_training, plan, {})

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from contract.job.ledger import KeyReport
 from scoring.columns.keys import KeyCheck
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder
 
 
 def report(columns: dict[str, Any], **options: Any) -> KeyReport:

@@ -1,4 +1,4 @@
-"""Copying and hashing in the background gives the same file, and stops without leaving anything."""
+"""Copying and hashing in the background gives the same file, and leaves no file if stopped."""
 
 import errno
 import hashlib

@@ -157,7 +157,7 @@ def test_merged_statistics_equal_those_of_an_undivided_column(
     if found is None:
         return
     assert found.null_count == whole.null_count
-    # For types of unknown order there are no limits, which is never wrong.
+    # Types of unknown order have no minimum and maximum, which is always valid.
     if found.has_min_max:
         assert (found.min, found.max) == (whole.min, whole.max)
     elif whole.has_min_max:

@@ -132,7 +132,7 @@ def test_an_output_that_reads_differently_raises_an_error(
     monkeypatch.setattr(assembly, "new_footer", forgetful)
     writer = SplicedWriter(out, opened, PREDICTIONS)
     writer.write(arrays(predictions(ROWS)))
-    with pytest.raises(SpliceError, match="does not read as it should"):
+    with pytest.raises(SpliceError, match="does not read as expected"):
         writer.close()
     writer.discard()
     assert not out.exists()
@@ -155,7 +155,7 @@ def test_a_killed_process_leaves_no_temporary_file(source: Path, out: Path) -> N
 
 
 def test_memory_does_not_depend_on_row_group_size(tmp_path: Path, out: Path) -> None:
-    """The file is one row group, of which less than a part is in memory."""
+    """The file is one row group, of which at most one part is in memory."""
     rows = 400_000
     pq.write_table(pa.table({"id": pa.array(range(rows), pa.int32())}), tmp_path / "big.parquet", row_group_size=rows)
     names = [pa.field(f"p{i}", pa.float64()) for i in range(20)]
