@@ -28,14 +28,14 @@ FLOOR = 0.5
 PROBABILITIES = ("probability_on_time", "probability_late")
 """Prediction columns of every model, in the order of the classes."""
 
-# Without the month: the validation months do not occur in the training data, so trees cannot learn
-# from it.
+# The month is not a feature: the validation months do not occur in the training data, so trees
+# cannot learn from it.
 NUMBERS = ("day", "hour", "minute", "sched_arr_time", "distance", "dep_delay")
 WORDS = (CARRIER, "dest")
 AIRPORT_FEATURES = (*NUMBERS, *WORDS)
 
 _FEWEST_ROWS = 200
-"""Fewest rows to train on: 24 flights teach a tree nothing.
+"""Minimum number of rows to train on; a tree learns nothing from 24 flights.
 
 Smaller carriers use flights of all carriers.
 """
@@ -166,7 +166,7 @@ def late(flights: pa.Table) -> pa.Array:
 
 
 def has_both_classes(flights: pa.Table) -> bool:
-    """Return whether some flights were late and some on time."""
+    """Tell whether some flights were late and some on time."""
     return len(pc.unique(flights[LABEL])) > 1
 
 

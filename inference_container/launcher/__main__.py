@@ -13,9 +13,7 @@ def main() -> None:
         case ["train", *rest]:
             package = "training"
         case ["serve", *_]:
-            sys.exit(
-                "this image scores (no argument) and trains (`train`); it is not an endpoint, so it cannot `serve`"
-            )
+            sys.exit("argument: got 'serve', expected none (score) or 'train'; endpoints are not supported")
         case rest:
             package = "scoring"
     sys.argv[1:] = rest

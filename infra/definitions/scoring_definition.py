@@ -55,7 +55,8 @@ _TIMEOUT_FIELD = "timeout_seconds"
 class ScoringDefinition(Construct):
     """The states of the scoring workflow.
 
-    `start` is the first state; `permissions` is what the role needs beyond what the tasks add.
+    `start` is the first state. `permissions` are the policy statements that the tasks do not add to
+    the role.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class ScoringDefinition(Construct):
         summarize_execution = self._states.summarize_execution()
 
         prepare_training.add_catch(summarize_execution, result_path=FAILURE)
-        # PlanExecution decides, because the request says whether to score after a failed training.
+        # PlanExecution handles a failed training: the request says whether to score nevertheless.
         run_training.add_catch(plan_execution, result_path=f"{_TRAINING}.failure")
         plan_execution.add_catch(summarize_execution, result_path=FAILURE)
         score_models.item_processor(self._job())
@@ -139,7 +140,10 @@ class ScoringDefinition(Construct):
         return run_training
 
     def _job(self) -> sfn.IChainable:
-        """Return the first state of a job: it makes attempts until one succeeds or none can help."""
+        """Return the first state of a job.
+
+        The job makes attempts until one succeeds or fails for good.
+        """
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",

@@ -34,7 +34,8 @@ _TIMEOUT_FIELD = "timeout_seconds"
 class TrainingDefinition(Construct):
     """The states of the training workflow.
 
-    `start` is the first state; `permissions` is what the role needs beyond what the tasks add.
+    `start` is the first state. `permissions` are the policy statements that the tasks do not add to
+    the role.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class TrainingDefinition(Construct):
     def _job(self) -> sfn.IChainable:
         """Return the first state of a job, which trains one version of one model.
 
-        The job makes attempts until one succeeds or none can help.
+        The job makes attempts until one succeeds or fails for good.
         """
         record_attempt = self._states.call(
             "RecordAttempt",

@@ -1,4 +1,4 @@
-"""Tells JSONPath from literals, and checks literals against the limits of the service."""
+"""Distinguishes JSONPath from literals, and checks literals against the service's limits."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ class Checks:
 
     def count(self, name: str, items: Sequence[object], most: int) -> None:
         if len(items) > most:
-            self.add(name, f"{len(items)} of them", f"at most {most}")
+            self.add(name, f"{len(items)} items", f"at most {most}")
 
     def unique(self, name: str, names: Sequence[str]) -> None:
         repeated = sorted({item for item in names if names.count(item) > 1})

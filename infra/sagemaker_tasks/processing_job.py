@@ -75,11 +75,11 @@ class ProcessingOutput:
 
 
 class SageMakerProcessingJob(SageMakerSyncTask):
-    """Creates a processing job and waits for its end (`.sync`).
+    """A task that creates a processing job and waits for its end (`.sync`).
 
     The result of the state is the response of DescribeProcessingJob.
 
-    Fill the job's `role` yourself; this construct only passes it to SageMaker.
+    Grant permissions to the job's `role` yourself; this construct only passes it to SageMaker.
 
     >>> from aws_cdk import App, Stack, aws_iam as iam, aws_stepfunctions as sfn
     >>> stack = Stack(App(), "stack")

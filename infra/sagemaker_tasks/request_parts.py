@@ -98,7 +98,7 @@ def variables(checks: Checks, environment: Mapping[str, str], longest: int) -> d
 def network_fields(checks: Checks, network: JobNetwork) -> dict[str, Any]:
     """Return isolation, encryption and VpcConfig.
 
-    They belong into NetworkConfig of a processing job, and to the top level of a training job.
+    A processing job has them in NetworkConfig, a training job at the top level of its request.
     """
     subnets, groups = list(network.subnet_ids), list(network.security_group_ids)
     if bool(subnets) != bool(groups):
@@ -118,7 +118,7 @@ def network_fields(checks: Checks, network: JobNetwork) -> dict[str, Any]:
 
 
 def tag_list(checks: Checks, tags: Mapping[str, str]) -> list[dict[str, str]]:
-    # Step Functions adds one tag to a job that it waits for, so 49 of SageMaker's 50 remain.
+    # Step Functions adds one tag to a job that it waits for, which leaves 49 of SageMaker's 50.
     checks.count("tags", list(tags), 49)
     for name, value in tags.items():
         checks.text("tags", name, _TAG_CHARACTERS, 128, least=1)

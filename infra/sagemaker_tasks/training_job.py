@@ -1,8 +1,8 @@
 """A Step Functions task that runs a SageMaker training job.
 
 aws-cdk-lib's SageMakerCreateTrainingJob accepts no JSONPath for most of a request. With it, the
-items of a Map could not differ in their channels, in the use of spot instances, or in the wait for
-them.
+items of a Map could not differ in their channels, in the use of spot instances, or in
+`max_wait_seconds`.
 """
 
 import re
@@ -57,11 +57,11 @@ class TrainingChannel:
 
 
 class SageMakerTrainingJob(SageMakerSyncTask):
-    """Creates a training job and waits for its end (`.sync`).
+    """A task that creates a training job and waits for its end (`.sync`).
 
     The result of the state is the response of DescribeTrainingJob.
 
-    Fill the job's `role` yourself; this construct only passes it to SageMaker.
+    Grant permissions to the job's `role` yourself; this construct only passes it to SageMaker.
 
     >>> from aws_cdk import App, Stack, aws_iam as iam, aws_stepfunctions as sfn
     >>> stack = Stack(App(), "stack")
@@ -227,14 +227,16 @@ def _stopping_condition(
         checks.number("max_runtime_seconds", runtime, 1, _LONGEST_SECONDS)
         condition["MaxRuntimeInSeconds"] = runtime
     else:
-        checks.add("max_runtime_seconds", None, "a value, or stopping_condition_path: a job must end some day")
+        checks.add("max_runtime_seconds", None, "a value, or stopping_condition_path: every job needs a time limit")
     if wait is not None:
         checks.number("max_wait_seconds", wait, 1, _LONGEST_SECONDS)
         condition["MaxWaitTimeInSeconds"] = wait
         if spot is False:
             checks.add("max_wait_seconds", wait, "None, because spot is False")
         if isinstance(wait, int) and isinstance(runtime, int) and wait < runtime:
-            checks.add("max_wait_seconds", wait, f"at least max_runtime_seconds, {runtime:,}: it counts in")
+            checks.add(
+                "max_wait_seconds", wait, f"at least max_runtime_seconds, {runtime:,}: the limit includes the run"
+            )
     elif spot is True:
         checks.add("max_wait_seconds", None, "a value, because spot is True")
     return condition

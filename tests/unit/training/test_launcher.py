@@ -40,7 +40,7 @@ def test_further_arguments_reach_training_or_scoring(job: TrainingFolder) -> Non
 def test_serve_is_refused(job: TrainingFolder) -> None:
     ended = launch(job, "serve")
     assert ended.returncode == 1
-    assert "it is not an endpoint" in ended.stderr
+    assert "endpoints are not supported" in ended.stderr
 
 
 def test_the_image_trains_with_the_argument_train(tmp_path: Path, job: TrainingFolder) -> None:

@@ -81,15 +81,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "keys without key columns": ({"columns": "keys"}, "key_columns"),
     "code without a script": ({"code": CODE}, "code"),
     "a script without code": ({"trainer": "script"}, "code"),
-    "a format that is code": ({"trainer": "script", "format": "custom", "code": CODE}, "format"),
-    "no attempt": ({"max_attempts": 0}, "max_attempts"),
-    "no scoring attempt": ({"scoring_max_attempts": 0}, "max_attempts"),
+    "a format that needs custom code": ({"trainer": "script", "format": "custom", "code": CODE}, "format"),
+    "zero attempts": ({"max_attempts": 0}, "max_attempts"),
+    "zero scoring attempts": ({"scoring_max_attempts": 0}, "max_attempts"),
     "a wait without spot": ({"compute": {"max_wait_seconds": 60}}, "compute.max_wait_seconds"),
     "a wait that is shorter than the run": (
         {"compute": {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 60}},
         "compute.max_wait_seconds",
     ),
-    "a floor that is no number": ({"promotion": {"floor": float("nan")}}, "promotion.floor"),
+    "a floor that is not a number": ({"promotion": {"floor": float("nan")}}, "promotion.floor"),
     "promotion by chance": ({"promotion": {"mode": "chance"}}, "promotion.mode"),
 }
 

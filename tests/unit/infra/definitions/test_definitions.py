@@ -26,7 +26,7 @@ def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
 def test_definition_matches_golden_file(assembly: Assembly, workflow: str) -> None:
-    """To accept a change: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions; read the diff."""
+    """Accept a change with UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions; read the diff."""
     golden = GOLDEN_FILES[workflow]
     text = json.dumps(definition(assembly, workflow), indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):

@@ -88,7 +88,7 @@ def test_archive_without_the_model_file_lists_its_files(tmp_path: Path) -> None:
 def test_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / artifact_key("model", "v1")
     archive.parent.mkdir(parents=True)
-    archive.write_bytes(b"this is no archive")
+    archive.write_bytes(b"this is not an archive")
     with pytest.raises(ModelError, match="cannot be unpacked"):
         extract_model(tmp_path, described(archive), tmp_path / "out")
 
