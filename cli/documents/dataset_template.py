@@ -12,7 +12,7 @@ from contract.problems import InvalidInputError, Problem
 STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 """Period that a dataset covers, by name."""
 MAX_DATASETS = 10_000
-"""Most datasets of one backfill."""
+"""Maximum number of datasets of one backfill."""
 MAX_EXECUTIONS_PER_DATASET = 99
 """Largest number at the end of an execution's name."""
 _FORMATS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "week": "%G-w%V"}

@@ -162,7 +162,7 @@ def _features(signature: object) -> tuple[list[dict[str, Any]] | None, list[Prob
     if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
         return None, [Problem("signature: inputs", columns, "a list of columns")]
     if any(column.get("type") == "tensor" or "name" not in column for column in columns):
-        # A matrix: its columns have no names.
+        # The signature is a matrix, whose columns have no names.
         return None, []
     problems: list[Problem] = []
     features: list[dict[str, Any]] = []

@@ -189,7 +189,7 @@ class Draft:
         """Return the document, or every problem of the draft."""
         fields = dict(self.fields)
         if any(problem.field.startswith("features") for problem in self.problems):
-            # Otherwise decode_fields would report the features a second time.
+            # Valid features, so that decode_fields does not report the features a second time.
             fields["features"] = [{"name": "any", "type": "double"}]
         document, found = decode_fields(ModelDocument, fields)
         problems = (*self.problems, *found)

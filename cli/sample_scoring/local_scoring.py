@@ -91,7 +91,7 @@ def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path:
         job_id=version.spec.model_id,
         dataset=version.dataset,
         dataset_bucket="this-machine",
-        # The preview reads Parquet, whatever the record's output format is.
+        # The preview reads Parquet, so the output format of the record does not apply.
         models=(replace(version.spec, output_format="parquet"),),
         objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
     )

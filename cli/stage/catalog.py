@@ -26,10 +26,10 @@ from contract.problems import InvalidInputError
 from contract.status import VersionState
 
 MAX_TRIES = 5
-"""Most tries of a change while others change the same model."""
+"""Maximum number of tries of a change while others change the same model."""
 
 _TRANSACTION_ITEMS = 100
-"""Most actions that DynamoDB accepts in one transaction."""
+"""Maximum number of actions that DynamoDB accepts in one transaction."""
 
 
 @dataclass(frozen=True)

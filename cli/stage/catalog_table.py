@@ -12,7 +12,7 @@ from contract.catalog.models import Model, ModelVersion
 from contract.table import records
 
 _BATCH_GET_ITEMS = 100
-"""Most keys that DynamoDB accepts in one BatchGetItem call."""
+"""Maximum number of keys that DynamoDB accepts in one BatchGetItem call."""
 _ABSENT = f"attribute_not_exists({records.PARTITION_KEY})"
 _PRESENT = f"attribute_exists({records.PARTITION_KEY})"
 

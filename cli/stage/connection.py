@@ -64,7 +64,7 @@ class Connection:
 
 def query_items(table: Any, **arguments: Any) -> Iterator[dict[str, Any]]:
     """Yield every item of a DynamoDB query, page by page."""
-    # Uses the client: unlike a resource, it may be shared by threads.
+    # Threads may share a client, but not a resource.
     while True:
         page = table.meta.client.query(TableName=table.name, **arguments)
         yield from page["Items"]

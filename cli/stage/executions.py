@@ -25,7 +25,7 @@ from contract.workflow.scoring_request import parse_request
 from contract.workflow.training_request import parse_training_request
 
 _COUNTED_JOBS = 32
-"""Most running jobs whose ledger is read for a snapshot, with one ListObjectsV2 call per job."""
+"""Maximum number of running jobs whose ledger is read for a snapshot. Each costs a ListObjectsV2 call."""
 
 
 class Executions:

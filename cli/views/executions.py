@@ -111,7 +111,7 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
         lines.append(f"The execution trained first, in {record.training_execution_id}.")
     if snapshot.note:
         lines.append(snapshot.note)
-    # If jobs failed, their own reasons are more detailed.
+    # The reasons of failed jobs are more detailed than that of the execution.
     explained = any(job.reason for job in snapshot.jobs)
     # The jobs' reasons do not mention a failed training.
     explained = explained and not (record is not None and record.training_failure)

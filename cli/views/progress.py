@@ -180,7 +180,7 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     speed = rows_a_second_overall(snapshot)
     rate = f", {speed:,.0f} rows/s" if speed else ""
     done, all_work = work(snapshot)
-    # Inside a grid, because a bar alone does not end its line.
+    # The bar is in a grid, because a bar alone does not end its line.
     bar = Table.grid()
     bar.add_row(ProgressBar(total=all_work, completed=done, width=_BAR_WIDTH))
     return Group(*parts, bar, Text(totals_line(snapshot) + rate))

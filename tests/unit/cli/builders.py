@@ -19,7 +19,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 
 
 class Stacks:
-    """Answers CloudFormation's DescribeStacks. moto's own needs packages that no other test needs."""
+    """Fake of CloudFormation's DescribeStacks, because moto's needs packages that no other test needs."""
 
     def __init__(self) -> None:
         self.outputs: dict[str, dict[str, str]] = {}
@@ -106,7 +106,7 @@ def any_attempt(job_id: str = "churn", attempt: int = 1, **changes: Any) -> Atte
 
 
 def end_in_step_functions(execution_id: str, status: str, cause: str = "") -> None:
-    """End an execution, because moto leaves executions running."""
+    """Give an execution a final status, because moto leaves executions running."""
     machines = stepfunctions_backends["123456789012"]["eu-central-1"].state_machines
     executions = [execution for machine in machines for execution in machine.executions]
     [execution] = [execution for execution in executions if execution.name == execution_id]

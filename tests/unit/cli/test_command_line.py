@@ -17,7 +17,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def all_commands(group: click.Group = fleetscore, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every command and group below the program, by its words."""
+    """Yield the words of every command and group, the program itself first."""
     yield path
     context = click.Context(group)
     for name in group.list_commands(context):
@@ -32,7 +32,7 @@ COMMANDS = [" ".join(path) for path in all_commands()]
 
 
 def command_of(words: list[str]) -> tuple[Command | CommandGroup, list[str]]:
-    """The command that these words name, and the words after it."""
+    """Return the command that these words name, and the words after it."""
     command: click.Command | None = fleetscore
     rest = list(words)
     while isinstance(command, CommandGroup) and rest:
@@ -115,7 +115,7 @@ def test_a_group_without_a_command_prints_its_help(words: list[str], capsys: Cap
 
 
 @pytest.mark.parametrize(
-    ("words", "meant"),
+    ("words", "suggestion"),
     [
         ("model list", "fleetscore models"),
         ("models prmote churn 2", "fleetscore models promote"),
@@ -130,9 +130,9 @@ def test_a_group_without_a_command_prints_its_help(words: list[str], capsys: Cap
         ("models list --jsn", "--json"),
     ],
 )
-def test_a_mistyped_command_or_flag_gets_a_suggestion(words: str, meant: str, capsys: Captured) -> None:
+def test_a_mistyped_command_or_flag_gets_a_suggestion(words: str, suggestion: str, capsys: Captured) -> None:
     assert main(words.split()) == ExitStatus.REFUSED
-    assert f"Did you mean `{meant}`?\n" in capsys.readouterr().err
+    assert f"Did you mean `{suggestion}`?\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_usage_error_shows_the_usage_of_its_command(words: str, problem: str, 
     assert f"\nUsage: {usage}" in captured.err
 
 
-def test_the_last_of_two_global_options_counts() -> None:
+def test_the_last_of_two_equal_global_options_wins() -> None:
     invocation = Invocation()
     fleetscore.make_context("fleetscore", ["--stage", "a", "--json", "run"], obj=invocation)
     run = fleetscore.get_command(click.Context(fleetscore), "run")
@@ -169,7 +169,7 @@ def test_the_last_of_two_global_options_counts() -> None:
     assert (invocation.stage, invocation.json, invocation.debug) == ("b", True, False)
 
 
-def test_a_closed_pipe_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_a_closed_pipe_is_not_an_error(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     class ClosedPipe(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
@@ -200,7 +200,7 @@ def test_the_shell_completes_commands_options_and_values(
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_completion_script_is_for_this_command(
+def test_the_completion_script_completes_fleetscore(
     shell: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("_FLEETSCORE_COMPLETE", f"{shell}_source")

@@ -29,8 +29,8 @@ def parse_register(words: list[str]) -> Draft:
 
 def test_input_flags_override_the_file_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
-    said = {"csv_delimiter": ";", "null_values": ["-"]}
-    path.write_text(json.dumps({**FIELDS, "model_id": "churn", "input": said, "partition_columns": ["day"]}))
+    options = {"csv_delimiter": ";", "null_values": ["-"]}
+    path.write_text(json.dumps({**FIELDS, "model_id": "churn", "input": options, "partition_columns": ["day"]}))
     words = [f"@{path}", "--null-values", ",x", "--no-csv-header", "--csv-columns", "id,age"]
     document = parse_register(words).document()
     assert document.input == InputOptions(

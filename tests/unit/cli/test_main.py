@@ -72,11 +72,11 @@ def test_quarantine_and_output_options_are_part_of_the_record(tmp_path: Path, ca
 
 @pytest.mark.usefixtures("account")
 def test_all_problems_of_a_model_are_reported_at_once(tmp_path: Path, capsys: Captured) -> None:
-    words = [*register_arguments(tmp_path), "--method", "margin", "--tag", "lonely", "--dataset", "No!"]
+    words = [*register_arguments(tmp_path), "--method", "margin", "--tag", "novalue", "--dataset", "No!"]
     assert entry.main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    for field in ("- method: got 'margin'", "- tag: got 'lonely'", "- dataset: got 'No!'"):
+    for field in ("- method: got 'margin'", "- tag: got 'novalue'", "- dataset: got 'No!'"):
         assert field in captured.err
 
 

@@ -119,13 +119,13 @@ def test_promotion_keeps_a_concurrent_change(
     read = CatalogTable.read
     others = [Catalog(connection, deployment)]
 
-    def read_then_promotes(self: CatalogTable, model_id: str) -> Any:
+    def read_then_promote(self: CatalogTable, model_id: str) -> Any:
         answer = read(self, model_id)
         while others:
             others.pop().promote(model_id, "1", reason="somebody else's")
         return answer
 
-    monkeypatch.setattr(CatalogTable, "read", read_then_promotes)
+    monkeypatch.setattr(CatalogTable, "read", read_then_promote)
     model = catalog.promote("churn", "2")
     assert [change.version for change in model.history[-2:]] == ["1", "2"]
     assert model.previous_version == "1"
@@ -134,7 +134,7 @@ def test_promotion_keeps_a_concurrent_change(
 def test_model_record_of_the_previous_release_is_read_and_promoted(
     catalog: Catalog, connection: Connection, deployment: Deployment
 ) -> None:
-    """Such a model has no previous version and no history, and its versions have no tags."""
+    """Records of that release have no previous version, no history and no tags of versions."""
     table = connection.resource("dynamodb").Table(deployment.table_name)
     for key, new in (
         (records.model_key("churn"), "previous_version, history"),

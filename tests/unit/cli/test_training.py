@@ -1,4 +1,4 @@
-"""`fleetscore train`, recipes, and people's decisions about trained versions."""
+"""`fleetscore train`, recipes, and decisions about trained versions."""
 
 import json
 import tarfile
@@ -121,7 +121,7 @@ def test_recipe_with_a_prediction_column_named_like_a_feature_is_refused(tmp_pat
     assert read_recipe("churn", keys_only).recipe.output_columns == ("age",)
 
 
-def test_training_script_is_uploaded_by_digest_and_packs_reproducibly(
+def test_training_script_is_packed_reproducibly_and_uploaded_by_digest(
     connection: Connection, deployment: Deployment, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
@@ -258,7 +258,7 @@ def test_train_starts_an_execution_of_the_training_workflow(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--input", '{"dataset": "x"}'], "dataset: got 'x', expected no such field"),
         (["--input", '{"models": ["a"]}', "--models", "b"], "Name the models once"),
@@ -266,9 +266,9 @@ def test_train_starts_an_execution_of_the_training_workflow(
         (["--models", "A"], "models[0]: got 'A'"),
     ],
 )
-def test_bad_training_request_starts_nothing(words: list[str], said: str, capsys: Captured) -> None:
+def test_invalid_training_request_is_refused(words: list[str], message: str, capsys: Captured) -> None:
     assert entry.main(["train", "--check", *words]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_training_request_is_checked_without_aws(capsys: Captured) -> None:
@@ -306,7 +306,7 @@ def test_execution_that_trains_first_shows_its_training(
     record = any_execution(plan=None, training_execution_id="nightly-1-training-0")
     table.put_item(Item=records.execution_item(record))
     before = executions.snapshot("nightly-1")
-    assert before.training is None, "it may not have begun"
+    assert before.training is None, "the training may not have started"
     assert "trains first, in execution nightly-1-training-0" in before.note
     executions.start_training("{}", "nightly-1-training-0")
     job = any_job(execution_id="nightly-1-training-0", kind=ExecutionKind.TRAINING)

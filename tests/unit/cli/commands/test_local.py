@@ -60,7 +60,7 @@ def test_ignored_signal_stays_ignored() -> None:
 def test_up_and_down_without_embedded_packages_say_what_they_need(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # None in sys.modules is how the import system says that there is no such package.
+    # With None in sys.modules, importing the module raises ModuleNotFoundError.
     monkeypatch.setitem(sys.modules, "embedded.server.process", None)
     assert main([command, "--state-dir", str(tmp_path / "state")]) == 2
     captured = capsys.readouterr()

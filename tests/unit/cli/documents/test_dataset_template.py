@@ -60,7 +60,7 @@ def test_execution_names_are_reproducible_and_differ_by_template() -> None:
         ("flights-{date}", "1900-01-01", "2026-01-01", "day", "to"),
     ],
 )
-def test_template_without_datasets_is_refused(template: str, since: str, until: str, every: str, field: str) -> None:
+def test_invalid_template_or_period_is_refused(template: str, since: str, until: str, every: str, field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         expand(template, moment(since), moment(until), every)
     assert [problem.field for problem in refused.value.problems] == [field]

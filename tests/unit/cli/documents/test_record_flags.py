@@ -40,7 +40,7 @@ def flags() -> dict[str, RecordFlag]:
     return {flag.flag: flag for flag in record_flags.record_flags()}
 
 
-def test_new_field_is_one_edit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flag_schema_table_and_check_follow_from_a_new_field(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True, kw_only=True)
     class WithNewField(ModelDocument):
         warm_up_rows: int = field(
@@ -74,7 +74,7 @@ def test_records_share_the_definitions_of_their_fields(fields: type, users: tupl
             assert user.__dataclass_fields__[shared.name] is shared  # type: ignore[attr-defined]
 
 
-def test_document_hands_every_shared_field_to_the_version() -> None:
+def test_version_has_every_shared_field_of_the_document() -> None:
     changes = {"key_columns": ["id"], "output_format": "csv", "max_attempts": 7, "instance_count": 2, "source": "arn"}
     document = read_document("churn", {**FIELDS, "features": "age:double", **changes}).document
     assert document is not None
@@ -89,7 +89,7 @@ def test_every_field_of_a_record_is_described(cls: type) -> None:
     assert [item.name for item in dataclasses.fields(cls) if not info_of(item).text] == []
 
 
-def test_flags_have_a_known_group_and_a_name_of_their_own() -> None:
+def test_flags_have_a_known_group_and_a_unique_name() -> None:
     found = record_flags.record_flags()
     assert {flag.group for flag in found} == set(GROUPS)
     assert len({flag.flag for flag in found}) == len(found)

@@ -128,7 +128,7 @@ def test_skops_file_with_untrusted_types_is_not_loaded(tmp_path: Path, sample: P
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_artifact_without_names_takes_as_many_sample_columns(tmp_path: Path, sample: Path) -> None:
+def test_artifact_without_names_takes_the_sample_columns_if_the_number_matches(tmp_path: Path, sample: Path) -> None:
     archive = sklearn_archive(tmp_path, classifier(named=False))
     with pytest.raises(
         InvalidInputError, match="with 3 columns besides the key columns: age, note, visits', expected 2 "
@@ -172,7 +172,7 @@ def test_artifact_is_loaded_in_a_process_without_credentials(
         ("sample.jsonl", b"{", "a JSON Lines file that can be read"),
     ],
 )
-def test_sample_with_content_unlike_its_extension_is_refused(
+def test_sample_whose_content_does_not_match_its_extension_is_refused(
     tmp_path: Path, name: str, content: bytes, why: str
 ) -> None:
     (tmp_path / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""Registration of many models at once: all or none, and repeatable."""
+"""Registration of many models: all or none, and repeatable."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -120,17 +120,17 @@ def test_interrupted_bulk_changes_no_current_version_and_can_be_repeated(
     assert entry.main(["models", "register", "--bulk", str(old)]) == 0
     make_archive(tmp_path / "new.tar.gz", {"model.joblib": b"new model"})
     path = write_lines(tmp_path, *(line_of(name, artifact="new.tar.gz") for name in ("a", "b", "c", "d")))
-    whole = Catalog.add_version
+    add_version = Catalog.add_version
     added: list[str] = []
 
-    def break_off(self: Catalog, document: Any, *arguments: Any) -> Any:
+    def fail_at_c(self: Catalog, document: Any, *arguments: Any) -> Any:
         if document.model_id == "c":
             raise EndpointConnectionError(endpoint_url="https://dynamodb")
         added.append(document.model_id)
-        return whole(self, document, *arguments)
+        return add_version(self, document, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Catalog, "add_version", break_off)
+        patched.setattr(Catalog, "add_version", fail_at_c)
         assert entry.main(["models", "register", "--bulk", str(path)]) == 4
     assert added
     assert current_versions(catalog) == {"a": "1", "b": "1"}
@@ -156,13 +156,13 @@ def test_bulk_keeps_a_concurrent_change_of_a_model(
     read = CatalogTable.models
     others = ["a"]
 
-    def read_then_disables(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
+    def read_then_disable(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
         found = read(self, model_ids)
         while others:
             catalog.set_enabled(others.pop(), False)
         return found
 
-    monkeypatch.setattr(CatalogTable, "models", read_then_disables)
+    monkeypatch.setattr(CatalogTable, "models", read_then_disable)
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert {m.model_id: (m.current_version, m.enabled) for m, _ in catalog.models()} == {
         "a": ("2", False),

@@ -52,7 +52,7 @@ def test_registered_model_is_listed_and_its_artifact_is_stored(
     assert done.version.registered_by == "me"
 
 
-def test_new_version_gets_the_next_number_and_old_ones_stay(catalog: Catalog, document: ModelDocument) -> None:
+def test_new_version_gets_the_next_number_and_keeps_old_versions(catalog: Catalog, document: ModelDocument) -> None:
     catalog.register(document)
     catalog.register(replace(document, version="2026-03"))
     catalog.register(replace(document, version="9"))
@@ -112,8 +112,8 @@ def test_archive_without_the_model_file_is_refused_before_any_write(
 
 
 def test_damaged_archive_is_refused(catalog: Catalog, document: ModelDocument, tmp_path: Path) -> None:
-    whole = (tmp_path / "model.tar.gz").read_bytes()
-    (tmp_path / "model.tar.gz").write_bytes(whole[: len(whole) // 2])
+    content = (tmp_path / "model.tar.gz").read_bytes()
+    (tmp_path / "model.tar.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(InvalidInputError, match="a gzip-compressed tar archive"):
         catalog.register(document)
 
@@ -127,7 +127,7 @@ def test_link_is_refused_as_model_file(catalog: Catalog, document: ModelDocument
         catalog.register(document)
 
 
-def test_disabling_keeps_the_version_and_a_new_version_keeps_it_disabled(
+def test_a_disabled_model_stays_disabled_when_a_version_is_registered(
     catalog: Catalog, document: ModelDocument
 ) -> None:
     catalog.register(document)
@@ -152,7 +152,7 @@ def test_unknown_version_is_named_with_the_existing_ones(catalog: Catalog, docum
         catalog.show("churn", "8")
 
 
-def test_promotion_keeps_a_concurrent_change(
+def test_registration_keeps_a_concurrent_change(
     catalog: Catalog, document: ModelDocument, connection: Connection, deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
@@ -160,13 +160,13 @@ def test_promotion_keeps_a_concurrent_change(
     read = CatalogTable.read
     others = [Catalog(connection, deployment)]
 
-    def read_then_somebody_disables(self: CatalogTable, model_id: str) -> object:
+    def read_then_disable(self: CatalogTable, model_id: str) -> object:
         answer = read(self, model_id)
         while others:
             others.pop().set_enabled(model_id, False)
         return answer
 
-    monkeypatch.setattr(CatalogTable, "read", read_then_somebody_disables)
+    monkeypatch.setattr(CatalogTable, "read", read_then_disable)
     done = catalog.register(document)
     assert done.version.spec.version == "2"
     assert done.model.enabled is False

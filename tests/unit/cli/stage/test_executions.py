@@ -33,7 +33,7 @@ def table(connection: Connection, deployment: Deployment) -> Any:
     return connection.resource("dynamodb").Table(deployment.table_name)
 
 
-def test_execution_starts_with_the_request_as_it_was_written(executions: Executions, connection: Connection) -> None:
+def test_execution_starts_with_the_unchanged_request(executions: Executions, connection: Connection) -> None:
     execution_id = executions.start('{"max_concurrency": 3}', "nightly-1")
     assert execution_id == "nightly-1"
     answer = connection.client("stepfunctions").describe_execution(executionArn=executions.execution_arn("nightly-1"))
@@ -52,7 +52,7 @@ def test_invalid_request_starts_nothing(executions: Executions, connection: Conn
     assert client.list_executions(stateMachineArn=deployment.state_machine_arn)["executions"] == []
 
 
-def test_name_that_is_taken_is_refused_with_what_to_do(executions: Executions) -> None:
+def test_taken_name_is_refused_with_a_remedy(executions: Executions) -> None:
     executions.start("{}", "nightly-1")
     with pytest.raises(CommandError, match="fleetscore status nightly-1"):
         executions.start('{"max_concurrency": 2}', "nightly-1")
@@ -125,7 +125,7 @@ def test_execution_deleted_by_step_functions_is_read_from_its_record(executions:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "ended_as", "told", "exit_status"),
+    ("recorded", "workflow_status", "expected", "exit_status"),
     [
         (ExecutionStatus.SUCCEEDED, "SUCCEEDED", "SUCCEEDED", ExitStatus.SUCCEEDED),
         (ExecutionStatus.PARTLY_FAILED, "FAILED", "PARTLY_FAILED", ExitStatus.PARTLY_FAILED),
@@ -139,15 +139,15 @@ def test_execution_deleted_by_step_functions_is_read_from_its_record(executions:
     ],
 )
 def test_outcome_combines_record_and_step_functions(
-    recorded: ExecutionStatus | None, ended_as: str, told: str, exit_status: ExitStatus
+    recorded: ExecutionStatus | None, workflow_status: str, expected: str, exit_status: ExitStatus
 ) -> None:
     record = any_execution(status=recorded) if recorded else None
-    snapshot = Snapshot("nightly-1", NOW, workflow(ended_as), record)
-    assert (snapshot.status, snapshot.ended) == (told, True)
+    snapshot = Snapshot("nightly-1", NOW, workflow(workflow_status), record)
+    assert (snapshot.status, snapshot.ended) == (expected, True)
     assert snapshot.exit_status is exit_status
     is_open = recorded in (None, ExecutionStatus.RUNNING)
     assert snapshot.closed is not is_open
-    assert bool(snapshot.note) == (is_open or (recorded == "SUCCEEDED") != (ended_as == "SUCCEEDED"))
+    assert bool(snapshot.note) == (is_open or (recorded == "SUCCEEDED") != (workflow_status == "SUCCEEDED"))
 
 
 def test_reason_comes_from_the_record_first() -> None:

@@ -12,7 +12,7 @@ from tests.unit.cli.builders import Stacks
 GROUP = "fleetscore-dev"
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:start"
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
-QUEUE = "arn:aws:sqs:eu-central-1:123456789012:lost"
+QUEUE = "arn:aws:sqs:eu-central-1:123456789012:dead-letters"
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,9 @@ def stored(connection: Connection, name: str) -> dict[str, Any]:
     return found
 
 
-def test_added_schedule_is_like_a_declared_one(connection: Connection, capsys: pytest.CaptureFixture[str]) -> None:
+def test_added_schedule_has_the_target_of_declared_ones(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["--time-zone", "Europe/Berlin", "--flexible-window-minutes", "10", "--input", '{"models": ["a"]}']
     assert main(["schedules", "add", "nightly", "cron(30 2 * * ? *)", *words]) == 0
     found = stored(connection, "nightly")
@@ -73,7 +75,7 @@ def test_invalid_schedule_is_refused(words: list[str], parts: list[str], capsys:
     assert [part for part in parts if part not in text] == []
 
 
-def test_name_that_is_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_taken_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedules", "add", "declared", "rate(1 day)"]) == 2
     assert "already" in capsys.readouterr().err
 

@@ -58,18 +58,18 @@ def test_uncounted_rows_are_not_shown() -> None:
     PlainProgress(lines.append).show(snapshot_of(scripted))
     assert lines[-1] == "churn: SUCCEEDED, attempt 1 of 3, version 2 is current now: auc 0.9, 1 of 1 job ended"
     PlainProgress(lines.append).show(snapshot_of(succeeded_job(rows_in=0)))
-    assert "0 rows, 0 rows/s" in lines[-1], "an empty dataset of a scoring job has been counted"
+    assert "0 rows, 0 rows/s" in lines[-1], "rows of a scoring job are known, even 0"
 
 
-def test_failed_job_says_why() -> None:
+def test_line_of_a_failed_job_has_the_reason_and_one_kind() -> None:
     lines: list[str] = []
     failed = running_job(
         status=JobStatus.FAILED, ended_at="2026-03-01T12:00:25Z", failure_kind=FailureKind.DATA, reason="a.parquet [x]"
     )
     PlainProgress(lines.append).show(snapshot_of(failed))
     assert "FAILED, attempt 1 of 3, 4 objects, DATA: a.parquet [x]" in lines[-1]
-    PlainProgress(lines.append).show(snapshot_of(replace(failed, reason="DATA: the container's own words")))
-    assert "objects, DATA: the container's own words" in lines[-1]
+    PlainProgress(lines.append).show(snapshot_of(replace(failed, reason="DATA: message of the container")))
+    assert "objects, DATA: message of the container" in lines[-1]
 
 
 def test_notes_of_a_job_are_shown_although_it_succeeded() -> None:
@@ -97,15 +97,15 @@ def test_watching_ends_when_the_execution_has_ended() -> None:
 
 
 def test_watching_waits_for_the_records_of_a_stopped_execution() -> None:
-    still_open = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
+    open_records = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
     closed = snapshot_of(running_job(status=JobStatus.FAILED), status="ABORTED", recorded="FAILED")
-    assert watch(Recorded(still_open, still_open, closed), "nightly-1", None, seconds_between_reads=0) is closed
+    assert watch(Recorded(open_records, open_records, closed), "nightly-1", None, seconds_between_reads=0) is closed
 
 
-def test_watching_gives_up_on_records_that_are_never_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_ends_when_records_are_never_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.views.progress._SECONDS_TO_CLOSE", -1)
-    still_open = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
-    assert watch(Recorded(still_open), "nightly-1", None, seconds_between_reads=0) is still_open
+    open_records = snapshot_of(running_job(), status="ABORTED", recorded="RUNNING")
+    assert watch(Recorded(open_records), "nightly-1", None, seconds_between_reads=0) is open_records
 
 
 def test_watching_ends_when_stopped() -> None:
@@ -137,7 +137,7 @@ def test_live_view_has_one_line_per_job_and_a_total() -> None:
     assert "1 of 2 jobs ended, 1 running, 1,000 rows" in text
 
 
-def test_statuses_and_figures_stay_whole_on_a_terminal_of_80_columns() -> None:
+def test_statuses_and_figures_are_not_cut_at_80_columns() -> None:
     big = {"object_count": 1_000, "rows_in": 120_000_835, "rows_scored": 120_000_835}
     long_id = "flights-from-the-airport-with-the-longest-name-of-all-and-more"
     snapshot = snapshot_of(succeeded_job(long_id, **big), succeeded_job("ads"))
@@ -154,7 +154,7 @@ def test_statuses_and_figures_stay_whole_on_a_terminal_of_80_columns() -> None:
     assert line.split()[1:] == figures
 
 
-def test_running_jobs_come_first_if_not_all_fit_the_terminal() -> None:
+def test_running_jobs_come_first_when_not_all_jobs_fit() -> None:
     jobs = [*(succeeded_job(f"done-{index:03}") for index in range(300)), running_job("zebra")]
     text = render(snapshot_of(*jobs), 3)
     assert "zebra" in text
@@ -163,7 +163,7 @@ def test_running_jobs_come_first_if_not_all_fit_the_terminal() -> None:
     assert "and 298 more jobs" in text
 
 
-def test_before_the_plan_the_live_view_says_so() -> None:
+def test_live_view_says_that_the_execution_is_being_planned() -> None:
     snapshot = Snapshot("nightly-1", NOW, WorkflowState("RUNNING", NOW), None)
     assert "being planned" in render(snapshot, 5)
 
@@ -184,7 +184,7 @@ def test_progress_is_a_table_on_a_terminal_and_lines_elsewhere() -> None:
     assert "ads" in terminal.file.getvalue()
 
 
-def test_total_rate_counts_from_the_first_job_start() -> None:
+def test_overall_rate_starts_with_the_first_job() -> None:
     first = succeeded_job("ads", started_at="2026-03-01T12:00:05Z", ended_at="2026-03-01T12:00:10Z")
     second = succeeded_job("churn", started_at="2026-03-01T12:00:10Z", ended_at="2026-03-01T12:00:15Z")
     assert rows_a_second_overall(snapshot_of(first, second)) == 200
