@@ -30,41 +30,41 @@ def catalog(stage: Stage) -> None:
 
 def backfill(stage: Stage, *models: str, at_once: int = 2) -> tuple[dict[str, Outcome], list[tuple[str, str]], int]:
     """Run a backfill; return outcomes by dataset, progress reports, and the concurrency."""
-    told: list[tuple[str, str]] = []
+    reports: list[tuple[str, str]] = []
     running: set[str] = set()
-    most = 0
+    concurrency = 0
 
-    def tell(slot: Slot, execution_id: str, what: str) -> None:
-        nonlocal most
-        told.append((execution_id, what))
+    def report(slot: Slot, execution_id: str, what: str) -> None:
+        nonlocal concurrency
+        reports.append((execution_id, what))
         (running.add if what in ("started", "already running") else running.discard)(execution_id)
-        most = max(most, len(running))
+        concurrency = max(concurrency, len(running))
 
     work = Backfill(stage.connection, stage.deployment, stage.executions)
     chosen = choose_models(stage.catalog, list(models))
-    found = work.run(SLOTS, chosen, named=True, at_once=at_once, tell=tell, seconds=0.2)
-    return {slot.dataset: outcome for slot, outcome in found.items()}, told, most
+    found = work.run(SLOTS, chosen, named=True, at_once=at_once, tell=report, seconds=0.2)
+    return {slot.dataset: outcome for slot, outcome in found.items()}, reports, concurrency
 
 
-def started(told: list[tuple[str, str]]) -> list[str]:
-    return [execution_id for execution_id, what in told if what == "started"]
+def started(reports: list[tuple[str, str]]) -> list[str]:
+    return [execution_id for execution_id, what in reports if what == "started"]
 
 
 def test_a_backfill_scores_what_is_missing_and_nothing_twice(stage: Stage, catalog: None) -> None:
-    outcomes, told, most = backfill(stage, "fill-a")
+    outcomes, reports, concurrency = backfill(stage, "fill-a")
     assert set(outcomes.values()) == {Outcome.SUCCEEDED}
-    assert started(told) == ["fill-20260101", "fill-20260102", "fill-20260103"]
-    assert most == 2
+    assert started(reports) == ["fill-20260101", "fill-20260102", "fill-20260103"]
+    assert concurrency == 2
 
-    outcomes, told, _ = backfill(stage, "fill-a")
+    outcomes, reports, _ = backfill(stage, "fill-a")
     assert set(outcomes.values()) == {Outcome.SKIPPED}
-    assert started(told) == []
+    assert started(reports) == []
 
     # After another upload and with another model, only the new combinations are scored.
     stage.put_dataset(SLOTS[1].dataset, {"b.parquet": people(10, 9)})
-    outcomes, told, _ = backfill(stage, "fill-a", "fill-b")
+    outcomes, reports, _ = backfill(stage, "fill-a", "fill-b")
     assert set(outcomes.values()) == {Outcome.SUCCEEDED}
-    models = {name: request_of(stage, name)["models"] for name in started(told)}
+    models = {name: request_of(stage, name)["models"] for name in started(reports)}
     assert models == {
         "fill-20260101-2": ["fill-b"],
         "fill-20260102-2": ["fill-a", "fill-b"],
@@ -81,12 +81,12 @@ def test_a_failed_day_is_reported_and_retried_under_the_next_name(stage: Stage, 
     s3, bucket = stage.client("s3"), stage.deployment.datasets_bucket
     key = layout.dataset_prefix(SLOTS[2].dataset) + "broken.parquet"
     s3.put_object(Bucket=bucket, Key=key, Body=b"no parquet")
-    outcomes, told, _ = backfill(stage, "fill-a")
+    outcomes, reports, _ = backfill(stage, "fill-a")
     assert outcomes[SLOTS[2].dataset] is Outcome.FAILED
     assert outcomes[SLOTS[0].dataset] is Outcome.SKIPPED
     s3.delete_object(Bucket=bucket, Key=key)
     outcomes, again, _ = backfill(stage, "fill-a")
-    assert set(started(told)).isdisjoint(started(again))
+    assert set(started(reports)).isdisjoint(started(again))
 
 
 def test_a_running_execution_is_followed_and_not_started_again(stage: Stage, catalog: None, tmp_path: Path) -> None:
@@ -95,13 +95,13 @@ def test_a_running_execution_is_followed_and_not_started_again(stage: Stage, cat
     work = Backfill(stage.connection, stage.deployment, stage.executions)
     slot = expand("visits-{date}", DAYS[0], DAYS[0], "day", "follow")[0]
     stage.executions.start(json.dumps({"dataset": slot.dataset, "models": ["fill-gate"]}), slot.execution_id)
-    told: list[str] = []
+    reports: list[str] = []
 
-    def tell(_slot: Slot, execution_id: str, what: str) -> None:
-        told.append(f"{execution_id} {what}")
+    def report(_slot: Slot, execution_id: str, what: str) -> None:
+        reports.append(f"{execution_id} {what}")
         (tmp_path / "open").touch()
 
     models = choose_models(stage.catalog, ["fill-gate"])
-    found = work.run([slot], models, named=True, at_once=1, tell=tell, seconds=0.1)
+    found = work.run([slot], models, named=True, at_once=1, tell=report, seconds=0.1)
     assert found == {slot: Outcome.SUCCEEDED}
-    assert told == [f"{slot.execution_id} already running", f"{slot.execution_id} SUCCEEDED"]
+    assert reports == [f"{slot.execution_id} already running", f"{slot.execution_id} SUCCEEDED"]
