@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cli.commands.backfill import choose_models
-from cli.stage.backfill import Backfill, Outcome, Slot, expand
+from cli.documents.dataset_template import Slot, expand
+from cli.stage.backfill import Backfill, Outcome
 from contract import layout
 from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, people, train_xgboost, wait_for
@@ -24,30 +25,30 @@ def catalog(stage: Stage) -> None:
     for model_id in ("fill-a", "fill-b"):
         stage.register(model_id, train_xgboost(1), dataset=SLOTS[0].dataset, version="1")
     uploaded = datetime.now(UTC)
-    # A dataset counts as scored only by executions that began in a later second than its upload.
+    # Only an execution that begins in a later second than the upload scores the dataset.
     wait_for(lambda: datetime.now(UTC) > uploaded + timedelta(seconds=1), "the next second")
 
 
-def backfill(stage: Stage, *models: str, at_once: int = 2) -> tuple[dict[str, Outcome], list[tuple[str, str]], int]:
+def backfill(stage: Stage, *models: str, max_running: int = 2) -> tuple[dict[str, Outcome], list[tuple[str, str]], int]:
     """Run a backfill; return outcomes by dataset, progress reports, and the concurrency."""
     reports: list[tuple[str, str]] = []
     running: set[str] = set()
     concurrency = 0
 
-    def report(slot: Slot, execution_id: str, what: str) -> None:
+    def report(slot: Slot, execution_id: str, event: str) -> None:
         nonlocal concurrency
-        reports.append((execution_id, what))
-        (running.add if what in ("started", "already running") else running.discard)(execution_id)
+        reports.append((execution_id, event))
+        (running.add if event in ("started", "already running") else running.discard)(execution_id)
         concurrency = max(concurrency, len(running))
 
     work = Backfill(stage.connection, stage.deployment, stage.executions)
     chosen = choose_models(stage.catalog, list(models))
-    found = work.run(SLOTS, chosen, named=True, at_once=at_once, tell=report, seconds=0.2)
+    found = work.run(SLOTS, chosen, named=True, max_running=max_running, report=report, seconds=0.2)
     return {slot.dataset: outcome for slot, outcome in found.items()}, reports, concurrency
 
 
 def started(reports: list[tuple[str, str]]) -> list[str]:
-    return [execution_id for execution_id, what in reports if what == "started"]
+    return [execution_id for execution_id, event in reports if event == "started"]
 
 
 def test_a_backfill_scores_what_is_missing_and_nothing_twice(stage: Stage, catalog: None) -> None:
@@ -97,11 +98,11 @@ def test_a_running_execution_is_followed_and_not_started_again(stage: Stage, cat
     stage.executions.start(json.dumps({"dataset": slot.dataset, "models": ["fill-gate"]}), slot.execution_id)
     reports: list[str] = []
 
-    def report(_slot: Slot, execution_id: str, what: str) -> None:
-        reports.append(f"{execution_id} {what}")
+    def report(_slot: Slot, execution_id: str, event: str) -> None:
+        reports.append(f"{execution_id} {event}")
         (tmp_path / "open").touch()
 
     models = choose_models(stage.catalog, ["fill-gate"])
-    found = work.run([slot], models, named=True, at_once=1, tell=report, seconds=0.1)
+    found = work.run([slot], models, named=True, max_running=1, report=report, seconds=0.1)
     assert found == {slot: Outcome.SUCCEEDED}
     assert reports == [f"{slot.execution_id} already running", f"{slot.execution_id} SUCCEEDED"]
