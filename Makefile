@@ -1,5 +1,5 @@
 # Fleetscore on one machine: `make demo` and `make test` set up everything they need.
-# Needs: bash, make and Python 3.11 or newer. Node.js is taken from PyPI where the machine has none.
+# Needs bash, make and Python 3.11 or newer. Node.js is installed from PyPI if there is none.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -14,14 +14,14 @@ PACKAGES := contract infra lambdas cli embedded examples
 TYPED := $(PACKAGES) inference_container/scoring inference_container/training inference_container/launcher benchmarks app.py
 
 .PHONY: help
-help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Fleetscore needs Python 3.11 or newer; '$(PYTHON)' $$($(PYTHON) --version 2>/dev/null | sed 's/^/is /' | grep . || echo 'is not there'). Install it, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	  { echo "Fleetscore needs Python 3.11 or newer; '$(PYTHON)' $$($(PYTHON) --version 2>/dev/null | sed 's/^/is /' | grep . || echo 'is not installed'). Install it, or name another interpreter: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
-	  { rm -rf $(VENV); echo "Python could not make a virtual environment: install its venv module (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	  { rm -rf $(VENV); echo "Python could not create a virtual environment: install its venv module (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 
 $(STAMP)-run: requirements.txt pyproject.toml tools/node.sh | $(BIN)/python
 	@echo "Installing the pinned dependencies into $(VENV) (once) ..."
@@ -39,22 +39,27 @@ $(STAMP)-test: requirements-test.txt requirements-awscli.txt package-lock.json $
 	@touch $@
 
 .PHONY: setup
-setup: $(STAMP)-run ## Make .venv with everything that Fleetscore needs to run
+setup: $(STAMP)-run ## Create .venv with everything that Fleetscore needs to run
 
 .PHONY: demo
 demo: $(STAMP)-run ## Score all flights of 2013 with a fleet of 19 models, in the embedded AWS
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m examples.demo
 
+# One run of pytest per group: a worker that ran every group would keep the libraries of all in memory.
+TEST_GROUPS := "tests/unit --ignore tests/unit/scoring --ignore tests/unit/training" \
+  "tests/unit/scoring tests/unit/training" "tests/e2e"
 .PHONY: test
 test: $(STAMP)-test lint ## Check style and types, then run every test
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" \
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; done; exit $$failed
 
 .PHONY: fuzz
 fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on many more examples: a minute or two
 	@$(BIN)/python -m pytest --numprocesses 2 -m fuzz --hypothesis-profile fuzz tests/unit/scoring tests/unit/lambdas/dataset
 
-# Heavy frameworks have an environment of their own, so that `make test` stays quick. PyTorch is installed without a hash:
-# pip may have a build for the CPU at hand, which is another file than PyPI's with its gigabytes of CUDA.
+# Heavy frameworks have a separate environment, so that `make test` stays quick. PyTorch is installed
+# without a hash, so that a package index can supply its CPU build instead of PyPI's build with
+# gigabytes of CUDA.
 $(FRAMEWORKS_VENV)/.installed: requirements-frameworks.txt pyproject.toml | $(BIN)/python
 	@echo "Installing TensorFlow, PyTorch and the pinned dependencies into $(FRAMEWORKS_VENV) (once) ..."
 	@[ -x $(FRAMEWORKS_VENV)/bin/python ] || $(BIN)/python -m venv $(FRAMEWORKS_VENV)
@@ -75,7 +80,7 @@ lint: $(STAMP)-test ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/mypy $(TYPED)
 
 .PHONY: format
-format: $(STAMP)-test ## Put the code into its one format
+format: $(STAMP)-test ## Format the code, and apply ruff's safe fixes
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
@@ -83,7 +88,7 @@ format: $(STAMP)-test ## Put the code into its one format
 synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
 	@PATH="$(CURDIR)/$(BIN):$$PATH" CDK_OUTDIR=cdk.out $(BIN)/python app.py
 
-# Benchmarks have an environment of their own: the peers that they compare with are large.
+# Benchmarks have a separate environment, because the compared libraries are large.
 BENCH_VENV := .venv-bench
 QUESTIONS := small_files one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers
 $(BENCH_VENV)/.installed: requirements-bench.txt | $(BIN)/python
@@ -93,23 +98,24 @@ $(BENCH_VENV)/.installed: requirements-bench.txt | $(BIN)/python
 	@touch $@
 
 .PHONY: bench
-bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with the article's loop, its peers and work in memory: a few minutes
+bench: $(BENCH_VENV)/.installed ## Compare Fleetscore with a process-pool loop, Ray, Dask, Spark and in-memory scoring: a few minutes
 	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.questions.$$question; echo; done
 
 .PHONY: bench-full
-bench-full: $(BENCH_VENV)/.installed ## The same at the sizes of benchmarks/README.md: up to two hours, 60 GB of disk
+bench-full: $(BENCH_VENV)/.installed ## Run the benchmarks at the sizes of benchmarks/README.md: up to two hours, 60 GB of disk
 	@for question in $(QUESTIONS); do $(BENCH_VENV)/bin/python -m benchmarks.questions.$$question --full; echo; done
 	@$(BENCH_VENV)/bin/python -m benchmarks.comparison.report
 
-# The locks: `requirements.txt` runs Fleetscore, `-test` adds the tests' tools, the container has a part of the same, and
-# its variants add theirs. An extra's packages, one a line:
+# The locks: `requirements.txt` is for running Fleetscore, and `requirements-test.txt` adds the tests'
+# tools. The container's lock has a part of the same packages, and its image variants add others.
+# $(call extra,NAME) lists the packages of an extra in pyproject.toml, one per line.
 extra = $(shell grep -E '^$(1) = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"')
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
-# What CatBoost draws with; it predicts without, and so does the image.
+# CatBoost's plotting packages. Predicting does not need them, so the image leaves them out.
 PLOTTING := matplotlib plotly graphviz contourpy cycler fonttools kiwisolver pillow pyparsing
 RUN_EXTRAS := --extra infra --extra lambdas --extra scoring --extra embedded --extra example
 .PHONY: lock
-lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
+lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --output-file requirements.txt
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --extra test --constraint requirements.txt --output-file requirements-test.txt
@@ -127,5 +133,5 @@ lock: $(BIN)/python ## Write the requirement locks anew from pyproject.toml
 	  $(COMPILE) - --constraint requirements-test.txt --constraint inference_container/requirements-tensorflow.txt --output-file requirements-frameworks.txt
 
 .PHONY: clean
-clean: ## Remove what the other targets made, but not .venv
+clean: ## Remove generated files, but not .venv
 	@rm -rf cdk.out demo-output build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,1 +1,1 @@
-"""Compare how fast Fleetscore scores with a plain loop, with its peers, and with work in memory."""
+"""Compare Fleetscore's speed with a process-pool loop, its peers, and in-memory scoring."""

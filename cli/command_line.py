@@ -39,7 +39,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "rich_help_config": _
 
 
 def global_options(*, hidden: bool) -> list[click.Parameter]:
-    """The options that every command accepts, before or after the subcommand."""
+    """Return the options that every command accepts, before or after the subcommand."""
 
     def option(*names: str, **settings: Any) -> click.Parameter:
         return click.RichOption(
@@ -63,7 +63,7 @@ def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 
 class Argument(click.RichArgument):
-    """A positional argument that the help screen shows under the name that the usage line has."""
+    """A positional argument with a line in the help screen, under the same name as in the usage line."""
 
     def get_rich_table_row(
         self, ctx: RichContext, formatter: RichHelpFormatter, panel: RichOptionPanel | None = None
@@ -119,7 +119,7 @@ class CommandGroup(RichGroup):
 
         Args:
             sections: names of the commands by section of the help screen, in order.
-            modules: where the commands of other modules are, as `module:attribute` by the command's name.
+            modules: `module:attribute` of each command that another module defines, by the command's name.
             examples: command lines for the end of the help screen, one per line.
             top: whether this is the program itself, whose help lists the global options.
         """
@@ -167,7 +167,7 @@ class CommandGroup(RichGroup):
 
 @contextmanager
 def _usage_errors_of(ctx: click.Context) -> Iterator[None]:
-    """Attach the command to its usage errors, and to an unknown option the one that was probably meant."""
+    """Add the command to its usage errors, and a suggestion to the error for an unknown option."""
     try:
         yield
     except NoSuchOption as error:
@@ -202,7 +202,7 @@ def _check_values(ctx: click.Context, words: Sequence[str]) -> None:
 
 
 def _unknown(ctx: click.Context, group: CommandGroup, word: str) -> str:
-    """Return the message for an unknown command, with the command that was probably meant."""
+    """Return the message for an unknown command, with the most similar commands as suggestions."""
     here = {name: f"{ctx.command_path} {name}" for name in group.list_commands(ctx)}
     everywhere: dict[str, list[str]] = {}
     for path, name in _paths(ctx.find_root(), PROGRAM):
@@ -215,9 +215,9 @@ def _unknown(ctx: click.Context, group: CommandGroup, word: str) -> str:
 
 
 def _paths(ctx: click.Context, path: str, group: CommandGroup | None = None) -> Iterator[tuple[str, str]]:
-    """Every command below a group: its full path and its own name."""
+    """Yield the full path and the name of every command below a group."""
     group = group if group is not None else ctx.command  # type: ignore[assignment]
-    assert isinstance(group, CommandGroup)  # noqa: S101 - the root of every command line is one
+    assert isinstance(group, CommandGroup)  # noqa: S101 - the root of every command line is a group
     for name in group.list_commands(ctx):
         command = group.get_command(ctx, name)
         yield f"{path} {name}", name
@@ -244,7 +244,7 @@ def _write_exit_statuses(formatter: RichHelpFormatter) -> None:
 
 
 def _write_pointer(formatter: RichHelpFormatter) -> None:
-    """Say where the global options are listed."""
+    """Write the line that refers to the list of global options."""
     _write_block(formatter, "", Text(f"Global options such as --stage and --json: {PROGRAM} --help", style="dim"))
 
 

@@ -16,11 +16,11 @@ JsonType = Literal["string", "number", "array", "object"]
 
 
 class Check(Protocol):
-    """A rule for one value. A value of another JSON type, and None, has no problems."""
+    """A rule for one value. It ignores None and values of another JSON type."""
 
     @property
     def json_type(self) -> JsonType:
-        """JSON type of the values that the rule is about."""
+        """JSON type of the values that the rule applies to."""
 
     def problems(self, field: str, value: Any) -> list[Problem]:
         """Return what is wrong with the value; `field` names it."""
@@ -126,7 +126,7 @@ class NotEmpty:
 
 
 def is_of_type(value: Any, json_type: JsonType) -> bool:
-    """Tell whether a field's value is written as this JSON type.
+    """Tell whether a field's value has this JSON type.
 
     >>> is_of_type(("a", "b"), "array"), is_of_type(None, "array")
     (True, False)
@@ -141,7 +141,7 @@ def is_of_type(value: Any, json_type: JsonType) -> bool:
 
 
 def check_range(field: str, value: float | None, low: float, high: float, unit: str) -> list[Problem]:
-    """Check that a number is between two limits, both included; None is fine.
+    """Check that a number is between two limits, both included; None is allowed.
 
     >>> [str(problem) for problem in check_range("max_attempts", 11, 1, 10, "attempts")]
     ['max_attempts: got 11, expected 1 to 10 attempts']
@@ -152,7 +152,7 @@ def check_range(field: str, value: float | None, low: float, high: float, unit: 
 
 
 def check_fraction(field: str, value: float | None) -> list[Problem]:
-    """Check that a share of rows is between 0 and 1; None is fine."""
+    """Check that a share of rows is between 0 and 1; None is allowed."""
     if value is None or 0 <= value <= 1:
         return []
     return [Problem(field, value, "a fraction from 0 (no row may be bad) to 1", "0.01 tolerates one row in a hundred.")]

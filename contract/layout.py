@@ -1,4 +1,4 @@
-"""Functions for every S3 key and every path under /opt/ml. No other module spells one out."""
+"""Every S3 key and every path under /opt/ml. No other module builds one from text."""
 
 import hashlib
 import os
@@ -37,7 +37,7 @@ with it."""
 def output_name(object_key: str, output_format: str = "parquet") -> str:
     """Return the name of an object's output.
 
-    The plan refuses datasets in which two objects would share one.
+    The plan refuses a dataset in which two objects have the same output name.
 
     >>> output_name("2026/07.csv.gz"), output_name("2026/07.parquet")
     ('2026/07.csv.gz.parquet', '2026/07.parquet')
@@ -86,8 +86,10 @@ def models_manifest_key(execution_id: str, job_id: str) -> str:
 
 
 def data_manifest_key(execution_id: str, job_id: str, attempt: int) -> str:
-    """Return the key of the manifest of the objects that an attempt scores: those that the ledger
-    lacks."""
+    """Return the key of the manifest of the objects that an attempt scores.
+
+    These are the objects without a marker in the ledger.
+    """
     return f"{job_prefix(execution_id, job_id)}attempt-{attempt}.manifest"
 
 
@@ -119,8 +121,7 @@ def upload_part_key(dataset: str, part: str) -> str:
 
 
 def upload_share_key(dataset: str, part: str) -> str:
-    """Return the key of the list of those object versions of a part that no other part has
-    claimed."""
+    """Return the key of the list of object versions that a part has claimed."""
     return f"{uploads_prefix(dataset)}parts/{part}.share.json"
 
 
@@ -150,8 +151,8 @@ def s3_uri(bucket: str, key: str) -> str:
 def sagemaker_job_name(stage: str, execution_arn: str, started_at: str, job_id: str, attempt: int) -> str:
     """Return a unique name for an attempt's SageMaker job, at most 63 characters long.
 
-    The digest covers the start time, because an execution name can be reused after 90 days but a
-    SageMaker job name never.
+    The digest covers the start time: an execution name can be reused after 90 days, but a SageMaker
+    job name cannot.
     """
     digest = hashlib.sha256("\n".join((execution_arn, started_at, job_id)).encode()).hexdigest()[:16]
     slug = "".join(character if character.isalnum() and character.isascii() else "-" for character in job_id)
@@ -162,14 +163,13 @@ def sagemaker_job_name(stage: str, execution_arn: str, started_at: str, job_id: 
 def training_job_spec_key(execution_id: str, job_id: str) -> str:
     """Return the key of a `TrainingSpec`.
 
-    It is alone in its folder, which is the job's channel `spec`.
+    No other object has its prefix, because the job's channel `spec` copies the whole prefix.
     """
     return f"{job_prefix(execution_id, job_id)}spec/{TRAINING_SPEC_NAME}"
 
 
 def recipe_copy_key(execution_id: str, job_id: str) -> str:
-    """Return the key of the recipe as the plan read it, so that the promotion decision uses the
-    same one."""
+    """Return the key of the plan's copy of the recipe, which the promotion decision uses."""
     return f"{job_prefix(execution_id, job_id)}recipe.json"
 
 
@@ -183,9 +183,9 @@ def code_key(model_id: str, sha256: str) -> str:
 
 
 def job_code_key(execution_id: str, job_id: str) -> str:
-    """Return the key of the training script's archive as the plan checked it.
+    """Return the key of the plan's checked copy of the training script's archive.
 
-    It is alone in its folder.
+    No other object has its prefix, because the job's channel `code` copies the whole prefix.
     """
     return f"{job_prefix(execution_id, job_id)}code/{SOURCE_NAME}"
 
@@ -202,7 +202,7 @@ def trained_artifact_key(execution_id: str, job_id: str, training_job_name: str)
 def checkpoints_prefix(execution_id: str, job_id: str) -> str:
     """Return the prefix of a job's checkpoints.
 
-    Attempts share it: each resumes from the last checkpoint.
+    The attempts share it, so that each resumes from the last checkpoint.
     """
     return f"{job_prefix(execution_id, job_id)}checkpoints/"
 

@@ -43,7 +43,7 @@ INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker i
 EXECUTION_NAME = Matches(
     re.compile(r"[A-Za-z0-9._=+@-]{1,80}"),
     "1 to 80 of letters, digits and any of . _ = + @ -",
-    "Start the execution again under such a name.",
+    "Start the execution again with a valid name.",
 )
 """Names of executions that the workflow accepts: valid in both Step Functions and SageMaker tags.
 

@@ -1,4 +1,4 @@
-"""Order faults from a running embedded AWS: `python -m embedded.faults --help`.
+"""Schedule faults in a running embedded AWS: `python -m embedded.faults --help`.
 
 The embedded AWS is the one that `fleetscore up` has started.
 """
@@ -18,7 +18,7 @@ from embedded.server.process import sagemaker_root
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m embedded.faults",
-        description="Order faults from the embedded AWS that `fleetscore up` has started.",
+        description="Schedule faults in the embedded AWS that `fleetscore up` has started.",
     )
     parser.add_argument(
         "--state-dir",

@@ -1,7 +1,7 @@
 """`make demo`: train 19 models and score all flights of 2013 in an embedded AWS.
 
-The demo does what one does on AWS: it deploys the synthesized templates, sets the models' recipes,
-starts the training workflow with `{}`, which promotes good models, and then starts the scoring
+The demo takes the same steps as on AWS. It deploys the synthesized templates and sets the models'
+recipes. It starts the training workflow with `{}`, which promotes good models, and then the scoring
 workflow with `{}`.
 """
 
@@ -68,6 +68,7 @@ _EXPLAINED = (
     PredictionsError,
     SynthesisError,
 )
+"""Errors whose message explains the failure, so that no traceback is printed."""
 
 
 @dataclass(frozen=True)

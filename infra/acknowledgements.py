@@ -26,12 +26,12 @@ from infra.stacks.workflow import WorkflowStack
 
 _WILDCARD = "AwsSolutions-IAM5[Resource::{}]"
 
-_RUNTIME = "The runtime is the newest Python that the tests run on. A setting names it and follows the tests."
+_RUNTIME = "The setting lambda_runtime chooses the newest Python version that the tests run on."
 _XRAY = "AWS defines no resources for X-Ray's PutTraceSegments, PutTelemetryRecords and sampling rules."
 _LOG_STREAMS = "SageMaker chooses the log group, and names the log streams after the jobs."
 _JOBS_ANYWHERE = (
-    "AWS defines no resources for ecr:GetAuthorizationToken, for cloudwatch:PutMetricData (limited by a condition to "
-    "one namespace), and for EC2's network interface actions, which are allowed only with a VPC."
+    "AWS defines no resources for ecr:GetAuthorizationToken, cloudwatch:PutMetricData and EC2's network interface "
+    "actions. A condition limits PutMetricData to one namespace, and EC2's actions are allowed only with a VPC."
 )
 _ATTEMPT_NAMES = "Every attempt has a new job name; all begin with the stage's prefix."
 _FIRST_OBJECTS = "Planning reads the columns of the first object of any dataset of its stage."
@@ -52,7 +52,7 @@ def acknowledge(
 
     _accept(
         storage.access_logs,
-        {"AwsSolutions-S1": "It receives access logs; its own would loop."},
+        {"AwsSolutions-S1": "The bucket receives the access logs; logging access to it would loop."},
     )
 
     _accept_wildcards(
@@ -100,7 +100,7 @@ def acknowledge(
         {
             names.objects_arn(
                 names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
-            ): "The catalog decides which models exist.",
+            ): "Models are registered after the deployment, so their artifacts have no known keys.",
             names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
             uploads: _KEYS_UNKNOWN,
         },
@@ -110,7 +110,9 @@ def acknowledge(
         workflow.function_roles["plan_training"],
         {
             names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
-            names.objects_arn(names.models_bucket, layout.code_key("*", "*")): "Recipes decide which scripts exist.",
+            names.objects_arn(
+                names.models_bucket, layout.code_key("*", "*")
+            ): "Scripts are uploaded after the deployment.",
         },
     )
     _accept_wildcards(
@@ -121,7 +123,7 @@ def acknowledge(
     status_events = workflow.status_events
     _accept_dead_letters(status_events.dead_letters)
     _accept(status_events.announcer.function, {"AwsSolutions-L1": _RUNTIME})
-    _accept_wildcards(status_events.announcer.role, {"*": f"{_XRAY} Nor does it define any for dynamodb:ListStreams."})
+    _accept_wildcards(status_events.announcer.role, {"*": f"{_XRAY} AWS defines none for dynamodb:ListStreams either."})
 
     _accept_dead_letters(workflow.record_closing.dead_letters)
 
@@ -133,7 +135,7 @@ def acknowledge(
         {
             workflow.scoring_definition.run_processing_job.job_arns: _ATTEMPT_NAMES,
             f"{_executions_of(workflow, workflow.training_state_machine)}*": (
-                "It describes and stops training executions, whose names derive from its own executions."
+                "The scoring workflow describes and stops training executions, whose names derive from its own."
             ),
         },
     )

@@ -25,11 +25,11 @@ class DeadLetters(Construct):
             "Default",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
-            # The maximum of SQS, so that nothing is lost over a holiday.
+            # The maximum of SQS, so that people have time to react.
             retention_period=Duration.days(14),
         )
-        # Beside the queue's construct, where earlier releases put it: a deployed alarm keeps what
-        # subscribes to it.
+        # A child of `scope`, as in earlier releases, so that deployed alarms keep their
+        # subscriptions.
         self.alarm = cloudwatch.Alarm(
             scope,
             alarm_id,

@@ -14,7 +14,7 @@ def allow(actions: Sequence[str], *resources: str, conditions: Mapping[str, Any]
 
 
 def allow_listing(*buckets: str) -> iam.PolicyStatement:
-    """Allow listing whole buckets. Without it S3 reports a missing object as access denied."""
+    """Allow listing whole buckets. Without it, S3 reports a missing object as access denied."""
     return allow(["s3:ListBucket"], *[Storage.bucket_arn(bucket) for bucket in buckets])
 
 

@@ -1,7 +1,7 @@
 """The deployment settings, typed and checked all at once. No other module reads the CDK context.
 
 cdk.json has them under the context key `fleetscore`; `-c fleetscore.<name>=<value>` overrides one.
-docs/reference/settings.md describes each.
+docs/reference/settings.md describes every setting.
 """
 
 import json
@@ -58,9 +58,9 @@ def _check_text(pattern: re.Pattern[str], expected: str, name: str, value: str |
     return [Problem(name, value, expected)]
 
 
-def _check_ids(name: str, ids: tuple[str, ...], pattern: re.Pattern[str], most: int, example: str) -> list[Problem]:
-    if not 1 <= len(ids) <= most:
-        return [Problem(name, list(ids), f"1 to {most} ids such as {example}")]
+def _check_ids(name: str, ids: tuple[str, ...], pattern: re.Pattern[str], maximum: int, example: str) -> list[Problem]:
+    if not 1 <= len(ids) <= maximum:
+        return [Problem(name, list(ids), f"1 to {maximum} ids such as {example}")]
     return [
         Problem(f"{name}[{index}]", item, f"an id such as {example}")
         for index, item in enumerate(ids)
@@ -81,13 +81,13 @@ def _check_retention(name: str, value: int) -> list[Problem]:
 def _check_variants(name: str, value: tuple[ImageVariant, ...]) -> list[Problem]:
     if CORE in value and len(set(value)) == len(value):
         return []
-    expected = f"each variant once ({', '.join(IMAGE_VARIANTS)}), {CORE!r} among them, which serves most frameworks"
+    expected = f"each variant once ({', '.join(IMAGE_VARIANTS)}), including {CORE!r}, which serves most frameworks"
     return [Problem(name, list(value), expected)]
 
 
 def _check_image_uris(name: str, value: Mapping[str, str]) -> list[Problem]:
     others = [variant for variant in IMAGE_VARIANTS if variant != CORE]
-    expected = f"a variant beside {CORE!r}, which image_uri is for: {', '.join(others)}"
+    expected = f"a variant other than {CORE!r}, whose image is named by image_uri: {', '.join(others)}"
     problems = [Problem(name, variant, expected) for variant in value if variant not in others]
     for variant, uri in value.items():
         problems += _check_text(_IMAGE_URI, _AN_IMAGE, f"{name}.{variant}", uri)
@@ -100,14 +100,16 @@ def _check_schedules(name: str, value: Sequence[Any]) -> list[Problem]:
 
 def _check_compute(name: str, value: Compute) -> list[Problem]:
     unset = [field.name for field in fields(Compute) if getattr(value, field.name) is None]
-    return [Problem(f"{name}.{field}", None, "a value: a stage must say what its jobs run on") for field in unset]
+    return [
+        Problem(f"{name}.{field}", None, "a value, because jobs without their own use the stage's") for field in unset
+    ]
 
 
 def _check_uploads(name: str, value: tuple[UploadRule, ...]) -> list[Problem]:
     problems = check_rules(name, value)
     size = len(rules_to_text(value).encode())
     if size > _LONGEST_UPLOADS:
-        expected = f"at most {_LONGEST_UPLOADS:,} bytes as JSON, because a function's environment carries it"
+        expected = f"at most {_LONGEST_UPLOADS:,} bytes as JSON, because a function gets it as an environment variable"
         problems.append(Problem(name, f"{size:,} bytes", expected))
     return problems
 

@@ -1,7 +1,7 @@
 """The named outputs by which one stack refers to the resources of another.
 
-The stacks use named exports instead of construct references. So policies read the same in every
-template, and only these names tie the stacks together.
+The stacks use named exports instead of construct references. So policies look the same in every
+template, and the stacks depend on each other only through these names.
 """
 
 from dataclasses import dataclass

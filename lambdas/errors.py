@@ -39,7 +39,7 @@ class ExecutionNameUsedError(FleetscoreError):
     def __init__(self, execution_id: str, recorded: str, started_at: str) -> None:
         super().__init__(
             f"execution {execution_id!r}: its records say that it started at {recorded}, this one started at "
-            f"{started_at}. Start the execution again under another name."
+            f"{started_at}. Start the execution again with another name."
         )
 
 
@@ -57,21 +57,20 @@ class ExecutionClosedError(FleetscoreError):
     """The execution has already ended. A final record is never opened again."""
 
     def __init__(self, execution_id: str, status: str) -> None:
-        super().__init__(f"execution {execution_id!r} is {status} already. Start a new execution.")
+        super().__init__(f"execution {execution_id!r} is already {status}. Start a new execution.")
 
 
 class PlanChangedError(FleetscoreError):
-    """A file of the plan exists and differs from what would be planned now; a mix of both plans
-    would be wrong.
+    """A file of the plan exists and differs from the new plan. Two plans must not be mixed.
 
-    Either an earlier call of the plan wrote it before the catalog or a dataset changed, or an
-    earlier execution of this name wrote it, whose records have expired.
+    Either an earlier call wrote the file before the catalog or a dataset changed. Or an earlier
+    execution with this name wrote it, and its records have expired.
     """
 
     def __init__(self, uri: str) -> None:
         super().__init__(
-            f"{uri} was written before and differs from what would be planned now: models or objects have changed "
-            "since. Start the execution again under another name."
+            f"{uri} already exists and differs from the new plan: models or objects have changed since it was "
+            "written. Start the execution again with another name."
         )
 
 
@@ -90,8 +89,8 @@ class JobClosedError(FleetscoreError):
 
     def __init__(self, execution_id: str, job_id: str, status: str) -> None:
         super().__init__(
-            f"job {job_id!r} of execution {execution_id!r} is {status} already and is not opened again. "
-            "Start a new execution to score its models once more."
+            f"job {job_id!r} of execution {execution_id!r} is already {status} and is not opened again. "
+            "Start a new execution to score its models again."
         )
 
 
@@ -111,7 +110,7 @@ class OutputIncompleteError(FleetscoreError):
 
     def __init__(self, job_id: str, missing: Sequence[str], expected: int) -> None:
         super().__init__(
-            f"job {job_id!r}: {len(missing):,} of {expected:,} commits are missing or without their outputs: "
+            f"job {job_id!r}: {len(missing):,} of {expected:,} commits are missing or lack an output: "
             f"{_list(missing)}. Another attempt scores these objects again."
         )
 
@@ -128,7 +127,7 @@ class ObjectReplacedError(FleetscoreError):
 
 
 class TrainingFailedError(FleetscoreError):
-    """The training that the request asked for failed, and the request does not score in that case."""
+    """The training that the request asked for failed, and the request does not continue on failure."""
 
     def __init__(self, execution_id: str, why: str) -> None:
         super().__init__(
@@ -156,11 +155,15 @@ class TrainedArtifactError(FleetscoreError):
 
 
 class ModelContendedError(FleetscoreError):
-    """The model's current version changes faster than a new version can be compared with it. A
-    retry helps."""
+    """Every try to compare a new version with the current one conflicted with a concurrent change.
+
+    A retry helps.
+    """
 
     def __init__(self, model_id: str) -> None:
-        super().__init__(f"model {model_id!r}: each try met a concurrent change. The version is registered again.")
+        super().__init__(
+            f"model {model_id!r}: every try conflicted with a concurrent change. The registration is retried."
+        )
 
 
 class EventsRefusedError(FleetscoreError):
@@ -178,8 +181,8 @@ class UploadsContendedError(FleetscoreError):
 
     def __init__(self, dataset: str) -> None:
         super().__init__(
-            f"dataset {dataset!r}: no window could be joined, because each try met a concurrent change. The messages "
-            "are delivered again; if this continues, raise window_seconds."
+            f"dataset {dataset!r}: no window could be joined, because every try conflicted with a concurrent change. "
+            "The messages are delivered again; if this continues, raise window_seconds."
         )
 
 

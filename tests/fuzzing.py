@@ -1,4 +1,4 @@
-"""How many examples property tests generate: few in `make test`, many in `make fuzz`."""
+"""Number of examples of property tests: few in `make test`, many in `make fuzz`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +13,9 @@ settings.register_profile(FUZZ_PROFILE, print_blob=True)
 
 
 def examples(*, quick: int, fuzz: int, derandomize: bool = False) -> Callable[[Any], Any]:
-    """Set the examples of a property test for `make test` and `make fuzz`.
+    """Return a decorator that sets a property test's number of examples.
 
-    It goes above `@given`. With `derandomize`, every run generates the same examples.
+    The decorator goes above `@given`. With `derandomize`, every run generates the same examples.
     """
     is_fuzzing = settings.get_current_profile_name() == FUZZ_PROFILE
     chosen = settings(

@@ -1,4 +1,4 @@
-"""How long does a job of 1,000 rows take? That limits the time until it can predict."""
+"""How long does a job of 1,000 rows take? Most of the time is start-up."""
 
 from collections.abc import Sequence
 

@@ -16,7 +16,7 @@ IMAGE_OF_FRAMEWORK: dict[Framework, ImageVariant] = {
     "pytorch": "pytorch",
     "catboost": "trees",
 }
-"""Variant per framework that is not in the core image. Every variant has all other frameworks."""
+"""Variant per framework that the core image lacks. All other frameworks are in every variant."""
 
 IMAGE_OF_ACCELERATOR: dict[Accelerator, ImageVariant] = {"daal4py": "trees"}
 

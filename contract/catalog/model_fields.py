@@ -2,8 +2,8 @@
 
 A spec (`ModelSpec`), a version (`ModelVersion`), a recipe (`ModelRecipe`) and the command's
 `model.json` inherit these classes. The command's flags, the JSON Schema of `model.json` and the
-reference table of a record follow from them. So a new field is one edit here, and the code and test
-that give it a meaning.
+reference table of a record are generated from them. To add a field, add it here, and write the code
+and the test that use it.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ DEFAULT_OUTPUT_COLUMN = "prediction"
 `prediction_late`."""
 
 MAX_ATTEMPTS_LIMIT = 10
-"""Most attempts that a record may allow a job."""
+"""Largest `max_attempts` that a record may have."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Feature:
 class PredictionFields:
     """How a version predicts and what its output holds.
 
-    A recipe decides these for the versions that it trains.
+    A recipe sets these fields for the versions that it trains.
     """
 
     format: ModelFormat = field(
@@ -221,7 +221,7 @@ class ScoringFields(PredictionFields):
 
 @dataclass(frozen=True)
 class ArtifactFields:
-    """Which model a version is of, and its artifact."""
+    """A version's model, name and artifact."""
 
     model_id: str = field(metadata=describe("Identity of the model.", check=MODEL_ID))
     version: str = field(metadata=describe("Name of the version. A version is never overwritten.", check=VERSION))
@@ -237,7 +237,7 @@ class ArtifactFields:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationFields:
-    """What a version scores, how often a job is tried, and where the version came from."""
+    """A version's default dataset, its jobs' attempt limit, and its origin."""
 
     dataset: str = field(
         metadata=describe("Dataset that the model scores by default.", check=DATASET_NAME, metavar="NAME")
@@ -245,7 +245,7 @@ class RegistrationFields:
     max_attempts: int = field(
         default=3,
         metadata=describe(
-            "Most attempts per job.",
+            "Maximum attempts per job.",
             check=Range(1, MAX_ATTEMPTS_LIMIT, "attempts"),
             group="Compute",
             metavar="N",
@@ -262,7 +262,7 @@ class RegistrationFields:
 
 @dataclass(frozen=True)
 class ComputeFields:
-    """What a job runs on. None means: not decided here."""
+    """Instances, volume and time limit of a job. None means that a fallback supplies the value."""
 
     instance_type: str | None = field(
         default=None,

@@ -11,15 +11,14 @@ from contract.schema.field_info import check_fields, describe
 from contract.status import VersionState
 
 HISTORY_LIMIT = 20
-"""Most changes of the current version in a model's history. Older ones are only in the versions'
-records."""
+"""Maximum number of changes in a model's history. Older ones are only in the versions' records."""
 REASON_CHARACTERS = 500
 """Longest reason, in characters."""
 
 
 @dataclass(frozen=True)
 class Compute(ComputeFields):
-    """What a job runs on: a request's values override the model's, and these the stage's."""
+    """Compute of a job: a request's values override the model's, and these the stage's."""
 
     def __post_init__(self) -> None:
         raise_if_any(check_fields(self), "Compute")
@@ -48,8 +47,9 @@ class TrainedBy:
     metric: str
     """Name of the metric that decides about a promotion."""
     rows_trained: int | None = None
-    """Rows in the training data. None if a script did not report them; so for the next field."""
+    """Rows that the model was trained on. None if a script did not report them."""
     rows_held_out: int | None = None
+    """Rows that the metrics were measured on. None if a script did not report them."""
     seconds: float = 0.0
 
 
@@ -80,7 +80,9 @@ class ModelVersion(RegistrationFields):
     """
 
     spec: ModelSpec = field(metadata=describe("How the container loads the model and scores with it."))
-    compute: Compute = field(default_factory=Compute, metadata=describe("What the version's jobs run on."))
+    compute: Compute = field(
+        default_factory=Compute, metadata=describe("Instances, volume and time limit of the version's jobs.")
+    )
     registered_at: str = field(default="", metadata=describe("Time of registration, ISO 8601 in UTC."))
     registered_by: str = field(
         default="", metadata=describe("ARN of the caller that registered the version, or of the training execution.")
@@ -105,7 +107,7 @@ class ModelVersion(RegistrationFields):
     decision: VersionDecision | None = field(
         default=None,
         metadata=describe(
-            "Whether a trained version was promoted, refused or waits for approval, and why. None: the version was "
+            "Whether a trained version was promoted, rejected or waits for approval, and why. None: the version was "
             "registered or imported, so there is nothing to decide."
         ),
     )
@@ -137,13 +139,15 @@ class Model:
     tags: Mapping[str, str] = field(default_factory=dict)
     updated_at: str = ""
     previous_version: str | None = None
-    """Version that was current before; a rollback restores it. None means that there was none."""
+    """Version that was current before; a rollback restores it. None if there was none."""
     history: tuple[CurrentChange, ...] = ()
     """The last `HISTORY_LIMIT` changes of the current version, oldest first."""
 
     def with_current(self, change: CurrentChange) -> "Model":
-        """Return the model after a version became current; the same model if the version already
-        was."""
+        """Return the model with the change's version as the current one.
+
+        The model is returned unchanged if the version is current already.
+        """
         if change.version == self.current_version:
             return self
         return replace(

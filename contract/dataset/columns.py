@@ -1,4 +1,4 @@
-"""The types of an object's columns that a feature accepts.
+"""The Arrow types that a feature accepts in an object's columns.
 
 The plan and the container share the rule.
 """
@@ -8,11 +8,10 @@ _TEXT = frozenset({"string", "large_string", "string_view"})
 
 
 def holds_every_value(declared: str, found: str) -> bool:
-    """Tell whether a declared Arrow type can hold the values of the found one; both as pyarrow
-    prints them.
+    """Tell whether a declared Arrow type can hold the values of the type that was found.
 
-    Floating point accepts integers of any size: a value that it cannot hold is refused when it is
-    read.
+    Both types are named as pyarrow prints them. Floating-point types accept integers of any size;
+    the reader refuses single values that they cannot represent.
 
     >>> holds_every_value("int32", "int16"), holds_every_value("int32", "uint32"), holds_every_value("double", "int64")
     (True, False, True)

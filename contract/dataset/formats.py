@@ -8,7 +8,7 @@ FormatName = Literal["parquet", "csv", "jsonl"]
 Compression = Literal["", "gzip", "zstd"]
 
 HEAD_BYTES = 1 << 20
-"""Bytes of decompressed text in which the plan and the container look for column names."""
+"""Bytes at the start of decompressed text in which column names are searched."""
 
 NAMES = {"parquet": "Parquet", "csv": "CSV", "jsonl": "JSON Lines"}
 """Names of the formats in messages."""
@@ -84,7 +84,7 @@ _EXPECTED = {"parquet": "Parquet", "gzip": "gzip", "zstd": "zstd"}
 
 
 def looks_like(first: bytes) -> str:
-    """Return what a file is by its first bytes; empty if they do not tell, as with text.
+    """Return the format that a file's first bytes identify; empty if unknown, as with text.
 
     >>> looks_like(b"PAR1..."), looks_like(b"id,age")
     ('Parquet', '')
@@ -93,8 +93,7 @@ def looks_like(first: bytes) -> str:
 
 
 def contradiction(first: bytes, expected: ObjectFormat) -> str:
-    """Return what an object's first stored bytes show that it is instead of this format; empty if
-    they fit.
+    """Return the other format that an object's first stored bytes identify; empty if they match.
 
     Uncompressed text has no signature, so only the signature of another format contradicts it.
 

@@ -10,7 +10,7 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 def partition_values(key: str, names: Sequence[str]) -> dict[str, str | None]:
     """Return the values that a key has for these columns, URL-decoded.
 
-    Hive's word for null becomes None.
+    The value `__HIVE_DEFAULT_PARTITION__`, which Hive writes for null, becomes None.
 
     >>> partition_values("carrier=UA/day=2026-07-01/part-0.parquet", ["day"])
     {'day': '2026-07-01'}

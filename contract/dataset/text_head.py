@@ -24,7 +24,7 @@ class HeadError(ValueError):
 def head_names(head: bytes, kind: ObjectFormat, options: InputOptions, *, whole: bool) -> tuple[str, ...]:
     """Return the columns of an object whose decompressed text begins with `head`.
 
-    `whole` tells whether that is all of the object.
+    `whole` tells whether `head` is the whole text.
 
     >>> head_names(b"id,age\\n7,41\\n", ObjectFormat("csv"), InputOptions(), whole=True)
     ('id', 'age')

@@ -1,11 +1,11 @@
 """Thrift's compact protocol, read as spans of bytes and written from them.
 
 A Parquet footer describes each column of each row group, and scoring changes almost none of it.
-Values are therefore found and skipped rather than decoded, so that fields unknown to this version
-survive.
+So values are located and copied rather than decoded, which also keeps fields that this code does
+not know.
 
-The bytes are not trusted: nesting and the length of lists are limited, and every value takes at
-least one byte, so time and memory are bounded by the size of the footer.
+The bytes are not trusted. Nesting and the length of lists are limited, and every list element takes
+at least one byte, so the footer's size bounds time and memory.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ STOP, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, 
 
 _MAX_LEVELS = 32
 _MAX_ELEMENTS = 500_000
-"""Longest list whose elements are listed; the schema of a 16 MiB footer has fewer."""
+"""Maximum number of elements of a list; the schema of a 16 MiB footer has fewer."""
 _MAX_VARINT_BYTES = 10
 _LONG_LIST = 15
 """Size in a list's header which means that the actual size follows as a varint."""
@@ -24,7 +24,7 @@ _WHOLE_NUMBERS = frozenset({I16, I32, I64})
 _SIZES = {TRUE: 1, FALSE: 1, BYTE: 1, DOUBLE: 8, UUID: 16}
 """Bytes per list element of a fixed size.
 
-A struct's booleans take none: their field's header holds them.
+Boolean fields of a struct take none, because the field's header holds the value.
 """
 
 
@@ -36,7 +36,7 @@ class Value(NamedTuple):
     """A field's value, still encoded."""
 
     kind: int
-    """Type in the protocol, such as `I64`; for booleans it is the value."""
+    """Type in the protocol, such as `I64`. A boolean's is its value: `TRUE` or `FALSE`."""
     raw: bytes
 
 
@@ -156,11 +156,11 @@ def end_of_struct(data: bytes, at: int) -> int:
 
 
 def read_struct(data: bytes, at: int = 0, parsers: Mapping[int, Parser] = MappingProxyType({})) -> Struct:
-    """Return the struct at offset `at`, its values encoded; values of `parsers` are empty."""
+    """Return the struct at offset `at` with encoded values; fields in `parsers` have empty ones."""
     found: Struct = {}
     for field, kind, start, end in fields(data, at, parsers):
         if field in found:
-            raise ThriftError(f"field {field} is there twice")
+            raise ThriftError(f"field {field} occurs twice")
         found[field] = Value(kind, b"" if field in parsers else data[start:end])
     return found
 
@@ -203,7 +203,7 @@ def binary(raw: bytes) -> bytes:
     except IndexError as error:
         raise ThriftError("the data ends within a number") from error
     if size != len(raw) - at:
-        raise ThriftError(f"a text of {size:,} bytes in {len(raw) - at:,}")
+        raise ThriftError(f"a text of {size:,} bytes announced, but {len(raw) - at:,} bytes follow")
     return raw[at:]
 
 
@@ -249,7 +249,7 @@ def i64(value: int) -> Value:
 def _skip(data: bytes, at: int, kind: int, level: int) -> int:  # noqa: PLR0911, PLR0912 - one branch per kind, for speed
     """Return the offset where the value at offset `at` ends.
 
-    The end may lie beyond the data; then the next access raises IndexError.
+    The end may be beyond the data; then the next access raises IndexError.
     """
     if kind in _WHOLE_NUMBERS:
         while data[at] > 0x7F:
@@ -300,7 +300,7 @@ def _skip(data: bytes, at: int, kind: int, level: int) -> int:  # noqa: PLR0911,
                 if at > len(data):
                     raise ThriftError("a map goes beyond the end of the data")
         return at
-    raise ThriftError(f"a value of kind {kind}, which there is not")
+    raise ThriftError(f"a value of kind {kind}, which does not exist")
 
 
 def _list_header(data: bytes, at: int) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """How the models of a job read its objects.
 
-Each object is read once for all models, so they must agree.
+Each object is read once for all models, so their input options must agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from contract.dataset.input_options import InputOptions
 
 @dataclass(frozen=True)
 class JobInput:
-    """What a reader must know about the models.
+    """How a reader decodes objects for one or more models.
 
     `options.csv_columns` is always set if there is no header.
     """
@@ -21,8 +21,8 @@ class JobInput:
     types: Mapping[str, str] = field(default_factory=dict)
     """Declared Arrow type of every feature, by name."""
     partition_columns: tuple[str, ...] = ()
-    disputes: tuple[str, ...] = ()
-    """Where the models disagree. Only text formats are affected, except by `partition_columns`."""
+    conflicts: tuple[str, ...] = ()
+    """Disagreements of the models. Parquet is affected only if there are partition columns."""
 
 
 def input_of(spec: ModelSpec) -> JobInput:
@@ -36,31 +36,30 @@ def input_of(spec: ModelSpec) -> JobInput:
 
 
 def shared_input(models: Sequence[ModelSpec]) -> JobInput:
-    """Return how several models read the same objects; `disputes` lists what they disagree
-    about."""
+    """Return how several models read the same objects; `conflicts` lists their disagreements."""
     shared, first = input_of(models[0]), models[0].model_id
-    disputes: list[str] = []
+    conflicts: list[str] = []
     types: dict[str, str] = dict(shared.types)
-    said_by = dict.fromkeys(types, first)
+    declared_by = dict.fromkeys(types, first)
     for spec in models[1:]:
         other = input_of(spec)
         if other.options != shared.options:
-            disputes.append(f"models {first!r} and {spec.model_id!r} read text in different ways (input)")
+            conflicts.append(f"models {first!r} and {spec.model_id!r} read text in different ways (input)")
         if other.partition_columns != shared.partition_columns:
-            disputes.append(f"models {first!r} and {spec.model_id!r} have different partition_columns")
+            conflicts.append(f"models {first!r} and {spec.model_id!r} have different partition_columns")
         for name, kind in other.types.items():
             if types.setdefault(name, kind) != kind:
-                disputes.append(
-                    f"column {name!r} is {types[name]} for model {said_by[name]!r} and {kind} for {spec.model_id!r}"
+                conflicts.append(
+                    f"column {name!r} is {types[name]} for model {declared_by[name]!r} and {kind} for {spec.model_id!r}"
                 )
-            said_by.setdefault(name, spec.model_id)
-    return replace(shared, types=types, disputes=tuple(disputes))
+            declared_by.setdefault(name, spec.model_id)
+    return replace(shared, types=types, conflicts=tuple(conflicts))
 
 
-def can_share(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
-    """Tell whether no column has different types in two mappings of columns to types.
+def types_agree(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
+    """Tell whether two mappings of columns to types give no column different types.
 
-    >>> can_share({"age": "double"}, {"plan": "string"}), can_share({"age": "double"}, {"age": "int64"})
+    >>> types_agree({"age": "double"}, {"plan": "string"}), types_agree({"age": "double"}, {"age": "int64"})
     (True, False)
     """
     return all(theirs.get(name, kind) == kind for name, kind in ours.items())

@@ -49,12 +49,12 @@ class Marker:
     rows_quarantined: int
     outputs: tuple[OutputFile, ...]
     writer: str = ""
-    """How the predictions were written, and the reason if there was a choice."""
+    """How the predictions were written, and why, if there was a choice of writers."""
     keys: KeyReport | None = None
-    """None means that the model's record names no key columns."""
+    """None if the model's record names no key columns."""
     notes: tuple[str, ...] = ()
-    """What people must know about how the model was loaded: library warnings, an accelerator,
-    custom code."""
+    """Notes for people on how the model was loaded: library warnings, an accelerator, custom
+    code."""
 
     def __post_init__(self) -> None:
         if self.rows_in != self.rows_scored + self.rows_quarantined or min(self.rows_scored, self.rows_quarantined) < 0:

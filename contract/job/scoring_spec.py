@@ -27,7 +27,7 @@ class ScoringOptions:
     """Settings of the container's scoring."""
 
     batch_rows: int = 65_536
-    """Most rows per batch."""
+    """Maximum rows per batch."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_rows <= 10_000_000:

@@ -1,8 +1,7 @@
 """Descriptions of dataclass fields, kept in their metadata.
 
-Flags, JSON Schemas and reference tables are generated from them.
-
-A new field is one edit: declare it with `field(metadata=describe("What it means."))`.
+Flags, JSON Schemas and reference tables are generated from them. To add a field, declare it with
+`field(metadata=describe("What it means."))`.
 """
 
 import dataclasses
@@ -25,13 +24,13 @@ class FieldInfo:
     check: Check | None = None
     """Rule for the field's value beyond its type."""
     default: str = ""
-    """Default in words, if the default value does not tell it."""
+    """Default in words, for defaults whose value alone is unclear."""
     group: str = ""
     """Heading under which the command's help lists the field's flag."""
     flag: str = ""
     """Name of the command's flag; empty: the field's name, as in `--key-columns`."""
     flag_help: str = ""
-    """Help of the flag, if `text` does not fit, as for a flag that turns something off."""
+    """Help of the flag if `text` is unsuitable, as for a flag that turns something off."""
     metavar: str = ""
     """Placeholder for the flag's value."""
     see: str = ""

@@ -1,7 +1,7 @@
 """JSON Schema (draft 2020-12) of a dataclass, from its types and the metadata of its fields.
 
-The schema accepts what `contract.codec` accepts, with three limits of JSON Schema: it has no rules
-between two fields, it takes 1.0 for a whole number, and implementations differ on whether a
+The schema accepts what `contract.codec` accepts, with three limits of JSON Schema. It has no rules
+between two fields, and it takes 1.0 for a whole number. Implementations differ on whether a
 pattern's `$` matches before a final line break.
 """
 
@@ -59,8 +59,8 @@ def _default(field: "dataclasses.Field[Any]", info: FieldInfo) -> dict[str, Any]
     value = field.default
     if field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
-    # An empty default with words means something else than itself. A nested object's fields have
-    # their own defaults.
+    # An empty default that is described in words is a placeholder for another value. A nested
+    # object's fields have their own defaults.
     is_placeholder = bool(info.default) and not value
     if is_placeholder or value is None or value is dataclasses.MISSING or dataclasses.is_dataclass(value):
         return {}
@@ -98,7 +98,7 @@ def _union(choices: tuple[Any, ...], check: Check | None) -> dict[str, Any]:
 
 
 def _merged(schema: dict[str, Any], check: Check | None) -> dict[str, Any]:
-    """Add a check's keywords to the schema of the type that the check is about."""
+    """Add a check's keywords to the schema of the type that the check applies to."""
     kind = "number" if schema["type"] == "integer" else schema["type"]
     if check is None or check.json_type != kind:
         return schema

@@ -36,7 +36,7 @@ class ExecutionStatusChange:
     execution_arn: str
     status: ExecutionStatus
     previous_status: ExecutionStatus | None
-    """None means that this is the first status."""
+    """None if `status` is the first one."""
     label: str
     started_at: str
     ended_at: str

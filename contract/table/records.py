@@ -90,7 +90,7 @@ class JobRecord:
 
     Rows count pairs of row and model: a row that two models score counts twice.
 
-    For a training job, `rows_in` counts the rows of its data, `model_versions` names the version
+    For a training job, `rows_in` counts the rows of its data. `model_versions` names the version
     that it trains, and `sagemaker_job_name` is the training job's name.
     """
 
@@ -123,7 +123,7 @@ class JobRecord:
     notes: tuple[str, ...] = ()
     """The ledger's notes on how the models were loaded, each with its model's id."""
     image_uri: str = ""
-    """Image that the attempts run, as it was deployed when the execution was planned."""
+    """URI of the attempts' image, pinned when the execution was planned."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True)
 class UploadClaim:
-    """Assigns an object version to an upload part, permanently."""
+    """Permanent assignment of an object version to an upload part."""
 
     dataset: str
     key: str
@@ -324,8 +324,11 @@ def upload_part_items(part: UploadPart, expires_at: int | None = None) -> list[d
 
 
 def current_window_item(current: CurrentWindow) -> dict[str, Any]:
-    """Return the item, which never expires: a number used twice would confuse a new window with one
-    that has started."""
+    """Return the item of a dataset's newest window.
+
+    It never expires. If it did, numbers would start at 1 again, and a new window would look like an
+    old one that has started.
+    """
     return _item(current, current_window_key(current.dataset), None)
 
 
@@ -337,7 +340,7 @@ def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
     """Return the record of a table item as boto3's resource layer returns it (numbers as Decimal).
 
     Raises:
-        InvalidInputError: if the item is of another release or of another kind.
+        InvalidInputError: if another release wrote the item, or if it is a record of another class.
     """
     subject = f"item {item.get(PARTITION_KEY)} / {item.get(SORT_KEY)}"
     body = {name: _from_attribute(value) for name, value in item.items() if name not in _KEY_ATTRIBUTES}

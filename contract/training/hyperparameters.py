@@ -2,8 +2,8 @@
 
 SageMaker passes them as text; this module parses them strictly.
 
-They are part of the contract so that a wrong one is refused when a recipe is set or an execution is
-planned, not by an instance that costs money.
+They are part of the contract, so that a wrong value is refused before an instance is paid for: when
+a recipe is set or an execution is planned.
 """
 
 import difflib
@@ -33,7 +33,7 @@ EARLY_STOPPING: dict[str, frozenset[str]] = {
         {"auc", "average_precision", "f1", "f1_macro", "logloss", "accuracy", "balanced_accuracy", "rmse", "mae", "r2"}
     ),
 }
-"""Metrics for early stopping, per trainer or estimator that grows in rounds."""
+"""Metrics for early stopping, per trainer or estimator that trains in rounds."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Hyperparameter:
         return word + low + high + none
 
     def parse(self, text: str) -> Value:
-        """Return the value of a text.
+        """Parse a text and return its value.
 
         >>> Hyperparameter("int", 1, 10).parse("7")
         7
@@ -199,7 +199,7 @@ _FIELDS = {
     "n_iter_no_change": "early_stopping_rounds",
     "validation_fraction": "holdout_fraction",
 }
-"""Fields of the spec that other tools take as hyperparameters."""
+"""Field of the recipe for each name that other tools use as a hyperparameter."""
 
 
 def known_hyperparameters(trainer: str, estimator: str | None, task: str) -> dict[str, Hyperparameter]:

@@ -1,4 +1,4 @@
-"""Recipes: how to train a model again, and how to decide about the versions that are trained."""
+"""Recipes: how a model is trained, and when a trained version is promoted."""
 
 import math
 from collections.abc import Mapping
@@ -40,12 +40,12 @@ class Promotion:
     """How a trained version becomes the current one."""
 
     mode: Literal["rule", "approval"] = "rule"
-    """`rule`: its metric decides at once. `approval`: a person decides, who is shown what the rule
-    would decide."""
+    """`rule`: the metric decides at once. `approval`: a person decides, and sees what the rule would
+    decide."""
     floor: float | None = None
     """Worst acceptable value of the recipe's metric. None means any."""
     min_improvement: float = 0.0
-    """Least improvement of the metric over the current version. A negative value allows a worse
+    """Minimum improvement of the metric over the current version. A negative value allows a worse
     metric."""
 
     def __post_init__(self) -> None:
@@ -61,13 +61,14 @@ class Promotion:
 
 @dataclass(frozen=True)
 class TrainingCompute:
-    """What a training job runs on: always one instance. None means: as in the stage's settings."""
+    """Compute of a training job, which always has one instance. None means the stage's setting."""
 
     instance_type: str | None = None
     volume_size_gb: int | None = None
     max_runtime_seconds: int | None = None
     spot: bool = False
-    """Managed spot training: cheaper; an interrupted job resumes from its last checkpoint."""
+    """Whether to use managed spot training, which is cheaper. An interrupted job resumes from its
+    last checkpoint."""
     max_wait_seconds: int | None = None
     """Time limit for the run and the waits for spot capacity together. None means twice the run
     time."""
@@ -104,8 +105,8 @@ class TrainingCompute:
 
 @dataclass(frozen=True)
 class TrainingCode:
-    """A training script: its path in an archive, and the digest that names the archive in the
-    models bucket."""
+    """A training script in an archive. The digest is part of the archive's key in the models
+    bucket."""
 
     program: str
     """Path of the script inside the archive."""
@@ -146,11 +147,11 @@ class ModelRecipe(PredictionFields):
     promotion: Promotion = field(default_factory=Promotion)
     compute: TrainingCompute = field(default_factory=TrainingCompute)
     max_attempts: int = 3
-    """Most attempts per training job."""
+    """Maximum attempts per training job."""
     scoring_compute: Compute = field(default_factory=Compute)
-    """What the scoring jobs of the versions run on."""
+    """Compute of the versions' scoring jobs."""
     scoring_max_attempts: int = 3
-    """Most attempts per scoring job of the versions."""
+    """Maximum attempts per scoring job of the versions."""
     code: TrainingCode | None = None
     """The training script, for trainer `script`."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -180,8 +181,10 @@ class ModelRecipe(PredictionFields):
         return []
 
     def _check_parts(self) -> list[Problem]:
-        """Check the training spec and the version that this recipe makes; problems have the
-        recipe's field names."""
+        """Check the training spec and the version that this recipe would produce.
+
+        The problems have the recipe's field names.
+        """
         problems: list[Problem] = []
         validation = _ANY_OBJECT if self.validation_dataset else ()
         names = {"dataset": "training_dataset"}
@@ -207,7 +210,7 @@ class ModelRecipe(PredictionFields):
         return self.model_file or _DEFAULT_FILE.get(self.format) or _DEFAULT_FILE.get(framework, "model") + ending
 
     @property
-    def compared_by(self) -> str:
+    def effective_metric(self) -> str:
         """Name of the metric that decides about a promotion."""
         return self.metric or DEFAULT_METRIC.get(self.task, "")
 
@@ -238,7 +241,7 @@ class ModelRecipe(PredictionFields):
             format=self.format,
             model_file=self.saved_as,
             objects=objects,
-            metric=self.compared_by,
+            metric=self.effective_metric,
             key_columns=self.key_columns,
             output_columns=self.output_columns,
             validation_objects=validation_objects,
@@ -252,7 +255,7 @@ class ModelRecipe(PredictionFields):
 
     @property
     def candidate(self) -> ModelVersion:
-        """A version of this recipe, with placeholders for what only the artifact decides."""
+        """A version of this recipe, with placeholders for its name and artifact."""
         return self._version("any", _ANY_SHA256, 0)
 
     def trained_version(self, report: TrainingReport, sha256: str, size: int) -> ModelVersion:

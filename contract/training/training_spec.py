@@ -1,7 +1,7 @@
 """The spec of a training job, and the report about the model that it trained.
 
 The plan writes a `TrainingSpec`. The container reads it, and packs a `TrainingReport` into the
-model's archive. The report is all that is known about the model when its version is registered.
+model's archive. RegisterModelVersion knows the model only from this report.
 """
 
 import math
@@ -107,18 +107,17 @@ class TrainingSpec:
     output_columns: tuple[str, ...] = ()
     """Output columns of the version's record; empty: the default names."""
     validation_objects: tuple[PinnedObject, ...] = ()
-    """Objects of the channel `validation`. If there are any, their rows give the metrics, and
-    nothing is held out."""
+    """Objects of the channel `validation`. If there are any, the metrics are measured on their rows,
+    and nothing is held out."""
     holdout_fraction: float = 0.2
-    """Share of rows that is held out of training for the metrics. 0 means none, and then there are
-    no metrics."""
+    """Share of rows that is held out of training for the metrics. With 0 there are no metrics."""
     seed: int = 0
     early_stopping_rounds: int | None = None
     estimator: str | None = None
     """One of `hyperparameters.ESTIMATORS`; only for trainer `sklearn`."""
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
-    """Hyperparameters as text, as SageMaker passes them. Those of the job's request override
-    these."""
+    """Hyperparameters as text, as SageMaker passes them. The job request's hyperparameters override
+    them."""
     code_sha256: str = ""
     """Lower-case hex SHA-256 of the script's archive; only for trainer `script`. No other archive
     is unpacked."""
@@ -155,7 +154,7 @@ class TrainingSpec:
         if not self.label:
             problems.append(Problem("label", self.label, "the name of the column to predict"))
         if self.label in names:
-            remedy = "Remove the label from features: a model that sees the answer learns nothing else."
+            remedy = "Remove the label from features: a model that sees the label learns nothing else."
             problems.append(Problem("label", self.label, "a column that is not a feature", remedy))
         texts = [feature.name for feature in self.features if feature.type == "string"]
         if self.trainer == "xgboost" and texts:
@@ -211,13 +210,12 @@ class TrainingSpec:
             problems.append(Problem("early_stopping_rounds", rounds, expected, remedy))
         followed = EARLY_STOPPING.get(self.estimator or "" if self.trainer == "sklearn" else self.trainer)
         if followed is None:
-            remedy = "Only trainer 'xgboost' and estimator 'hist_gradient_boosting' grow in rounds."
+            remedy = "Only trainer 'xgboost' and estimator 'hist_gradient_boosting' train in rounds."
             problems.append(Problem("early_stopping_rounds", rounds, f"none for estimator {self.estimator!r}", remedy))
         elif self.metric not in followed:
-            expected = (
-                f"no early stopping by metric {self.metric!r}; one of {', '.join(sorted(followed))} can be followed"
-            )
-            problems.append(Problem("early_stopping_rounds", rounds, expected))
+            expected = f"no value, because metric {self.metric!r} cannot stop the training early"
+            remedy = f"Leave it out, or set metric to one of {', '.join(sorted(followed))}."
+            problems.append(Problem("early_stopping_rounds", rounds, expected, remedy))
         return problems
 
     def _estimator(self) -> list[Problem]:
@@ -261,20 +259,17 @@ class TrainingReport:
     metrics: Mapping[str, float]
     """Every metric of the task, on the rows that were held out; empty if none were."""
     metric_value: float | None
-    """Value of `metric`. None means that nothing was held out, or that a script measured
-    nothing."""
+    """Value of `metric`. None if nothing was held out, or if a script reported no metric."""
     rows_total: int | None
-    """Rows in the data. None for a script, which reads its data itself; so for the next two
-    fields."""
+    """Rows in the data. A script reads its data itself, so all row counts are None."""
     rows_trained: int | None
     rows_held_out: int | None
     best_iteration: int | None
-    """Best round, counted from 0. None for scripts and for estimators that do not grow in
+    """Best round, counted from 0. None for scripts and for estimators that do not train in
     rounds."""
     seconds: float
     resumed_from: int | None
-    """Rounds of the checkpoint from which the training resumed. None means that it started from
-    scratch."""
+    """Rounds of the checkpoint from which the training resumed. None if it started from scratch."""
     estimator: str | None = None
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     """Hyperparameters of the spec and the request, without defaults."""
@@ -286,7 +281,9 @@ class TrainingReport:
         problems += check_object_key("model_file", self.model_file)
         metric = METRICS.get(self.metric)
         if metric is None or metric.greater_is_better != self.greater_is_better:
-            problems.append(Problem("metric", self.metric, f"one of {', '.join(METRICS)}, with its own direction"))
+            problems.append(
+                Problem("metric", self.metric, f"one of {', '.join(METRICS)}, with the metric's own greater_is_better")
+            )
         values = {**self.metrics, self.metric: 0.0 if self.metric_value is None else self.metric_value}
         problems += [
             Problem(f"metrics.{name}", value, "a finite number") for name, value in values.items() if not _finite(value)
@@ -305,10 +302,10 @@ def _finite(value: float) -> bool:
 def _hyperparameter_limits(values: Mapping[str, str]) -> list[Problem]:
     problems = []
     if len(values) > MAX_HYPERPARAMETERS:
-        problems.append(Problem("hyperparameters", f"{len(values)} of them", f"at most {MAX_HYPERPARAMETERS}"))
+        problems.append(Problem("hyperparameters", f"{len(values)} hyperparameters", f"at most {MAX_HYPERPARAMETERS}"))
     longest, most = HYPERPARAMETER_KEY_CHARACTERS, HYPERPARAMETER_VALUE_CHARACTERS
     for name, value in values.items():
         if len(name) > longest or len(value) > most:
-            expected = f"at most {longest} characters of name and {most:,} of value"
+            expected = f"a name of at most {longest} characters and a value of at most {most:,}"
             problems.append(Problem(f"hyperparameters.{name[:40]}", value, expected))
     return problems

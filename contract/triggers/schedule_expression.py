@@ -2,8 +2,8 @@
 reads them.
 
 Cron and at() expressions are local times in the schedule's time zone. As EventBridge Scheduler
-documents, a local time that clocks skip in spring is skipped. One that they show twice in autumn
-fires once, here at the first.
+documents, a local time that clocks skip in spring is skipped. A local time that clocks
+show twice in autumn fires once; this module returns the first.
 """
 
 import calendar
@@ -71,11 +71,11 @@ class Cron:
                 yield moment
 
     def local_times(self, since: datetime) -> Iterator[datetime]:
-        """Yield the local times that the fields name, from `since` on. No time has a time zone."""
+        """Yield the local times that the fields name, from `since` on, without a time zone."""
         for day in self._days(since.date()):
             for hour in self.hours:
                 for minute in self.minutes:
-                    moment = datetime(day.year, day.month, day.day, hour, minute)  # noqa: DTZ001 - a time on the wall
+                    moment = datetime(day.year, day.month, day.day, hour, minute)  # noqa: DTZ001 - a local time
                     if moment >= since:
                         yield moment
 

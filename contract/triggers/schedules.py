@@ -27,7 +27,7 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True)
 class Schedule:
-    """Starts an execution with `request` at each time that `expression` names in `time_zone`."""
+    """A schedule that starts an execution with `request` at each time that `expression` names."""
 
     name: str
     expression: str
@@ -63,7 +63,7 @@ class Schedule:
         return parse_expression("expression", self.expression)
 
     def next_time(self, after: datetime, created: datetime | None = None) -> datetime | None:
-        """Return the next time after `after` at which it fires, in UTC; None if there is none."""
+        """Return the next time after `after` at which the schedule fires, in UTC, or None."""
         return next_time(self.parsed, ZoneInfo(self.time_zone), after, created)
 
 
@@ -83,7 +83,7 @@ def target_input(schedule: Schedule) -> str:
 
 
 def read_target_input(text: str) -> ScheduledStart:
-    """Read what `target_input` wrote.
+    """Parse the text that `target_input` returned.
 
     Raises:
         InvalidInputError: if another release or another program wrote it.
@@ -94,7 +94,7 @@ def read_target_input(text: str) -> ScheduledStart:
 def execution_name(start: ScheduledStart) -> str:
     """Return the name of the execution for a scheduled time.
 
-    It is always the same, so that none starts twice.
+    The same scheduled time always has the same name, so that it never starts two executions.
 
     >>> execution_name(ScheduledStart("nightly", "2026-07-01T02:00:00+02:00", {}))
     'nightly-20260701T000000Z'
@@ -127,7 +127,7 @@ def check_schedules(where: str, items: Sequence[Any], now: datetime) -> list[Pro
         schedule, found = _read(item)
         if schedule is not None:
             names.append(schedule.name)
-            found = check_it_fires(schedule, now)
+            found = check_will_fire(schedule, now)
         problems += [Problem(f"{place}.{p.field}" if p.field else place, p.value, p.expected, p.remedy) for p in found]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -135,14 +135,15 @@ def check_schedules(where: str, items: Sequence[Any], now: datetime) -> list[Pro
     return problems
 
 
-def check_it_fires(schedule: Schedule, now: datetime) -> list[Problem]:
+def check_will_fire(schedule: Schedule, now: datetime) -> list[Problem]:
     """Check that a schedule will fire at least once."""
     if schedule.next_time(now) is not None:
         return []
     ever = schedule.next_time(datetime(1970, 1, 1, tzinfo=UTC)) is not None
     expected = f"a time after now ({now:%Y-%m-%dT%H:%MZ})" if ever else "a local time that exists"
-    why = "All its times have passed: it" if ever else f"No date and time in {schedule.time_zone} is like that: it"
-    return [Problem("expression", schedule.expression, expected, f"{why} would never fire. Correct or remove it.")]
+    why = "All its times have passed" if ever else f"No date and time in {schedule.time_zone} matches"
+    remedy = f"{why}, so the schedule would never fire. Correct or remove it."
+    return [Problem("expression", schedule.expression, expected, remedy)]
 
 
 def _read(item: Any) -> tuple[Schedule | None, list[Problem]]:

@@ -25,8 +25,8 @@ class UploadRule:
 
     dataset: str
     mode: Literal["marker", "window"]
-    """`marker`: a `_READY` object starts an execution over what it marks. `window`: uploads are
-    gathered for a time."""
+    """`marker`: a `_READY` object starts an execution over the objects that it marks. `window`:
+    uploads are gathered for a time."""
     window_seconds: int | None = None
     """Seconds from the first upload of a window to its end. Only for mode `window`."""
     request: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def rules_to_text(rules: tuple[UploadRule, ...]) -> str:
 
 
 def rules_from_text(text: str) -> tuple[UploadRule, ...]:
-    """Read what `rules_to_text` wrote.
+    """Parse the text that `rules_to_text` returned.
 
     Raises:
         InvalidInputError: with every problem.
@@ -136,4 +136,4 @@ class UploadManifest:
     marker: str = ""
     """Key of the marker, relative to the dataset's prefix."""
     problems: tuple[str, ...] = ()
-    """Why the marker names nothing to score. The plan refuses the execution with these reasons."""
+    """Reasons why the marker names nothing to score. The plan refuses the execution with them."""

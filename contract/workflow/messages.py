@@ -44,17 +44,17 @@ class ExecutionPlanInput(PlanInput):
     """Input of PlanExecution."""
 
     training: Any = None
-    """The `TrainingOrder` if the execution trained first, with a `failure` if a Catch added one."""
+    """The `TrainingStart` if the execution trained first, with a `failure` if a Catch added one."""
 
 
 @dataclass(frozen=True)
-class TrainingOrder:
+class TrainingStart:
     """Message from PrepareTraining to RunTraining: the training execution that a scoring execution
     starts first."""
 
     name: str
-    """Name of the training execution. It is always the same, so that repeated calls start only
-    one."""
+    """Name of the training execution. It derives from the scoring execution, so that repeated calls
+    start only one."""
     input: Any
     """Request of the training execution: a `TrainingRequest` as JSON."""
 
@@ -86,8 +86,8 @@ class AttemptPlan:
     """Message from RecordAttempt to RunProcessingJob."""
 
     nothing_left: bool
-    """Whether every pinned object is committed already. No job is needed then; one without input
-    would fail."""
+    """Whether every pinned object is committed already. Then no job is started, because SageMaker
+    fails a job without input."""
     sagemaker_job_name: str
     spec_uri: str
     data_manifest_uri: str
@@ -100,16 +100,16 @@ class AttemptPlan:
     volume_size_gb: int
     max_runtime_seconds: int
     image_uri: str = ""
-    """Image variant that serves the job's models. Only records older than the variants have
-    none."""
+    """URI of the image variant that serves the job's models. Empty only for records older than image
+    variants."""
 
 
 @dataclass(frozen=True)
 class TrainingAttemptPlan:
     """Message from RecordAttempt to RunTrainingJob.
 
-    A value whose fields differ between jobs is one field here, because a JSONPath cannot leave a
-    field out.
+    A part of the request whose fields differ between jobs is one field, because a JSONPath cannot
+    omit a field.
     """
 
     training_job_name: str
@@ -123,19 +123,19 @@ class TrainingAttemptPlan:
     volume_size_gb: int
     spot: bool
     stopping_condition: Mapping[str, int]
-    """The request's StoppingCondition. It has MaxWaitTimeInSeconds for spot training only."""
+    """The request's StoppingCondition. Only spot training has MaxWaitTimeInSeconds."""
     longest_seconds: int
     """Longest time that the job may take, in seconds, including waits for spot capacity."""
     image_uri: str = ""
-    """Image variant that serves the framework of the trained model."""
+    """URI of the image variant that serves the framework of the trained model."""
 
 
 @dataclass(frozen=True)
 class AttemptFailure:
-    """Input of ClassifyFailure. `failure` is what a Catch caught, unchanged.
+    """Input of ClassifyFailure. `failure` is the error that a Catch caught, unchanged.
 
-    It is not documented whether Step Functions gives every error a Cause. A path to a missing field
-    would fail the state that must not fail.
+    Step Functions does not document that every error has a Cause, and a JSONPath to a missing Cause
+    would fail ClassifyFailure. So the state passes the error as a whole.
     """
 
     execution_id: str
@@ -196,14 +196,14 @@ class SummaryInput:
 
 
 REQUEST_FIELD = "request"
-"""Field for the execution's input, which may be any JSON; a failure can then be added as another
-field."""
+"""Field that holds the execution's input, which may be any JSON. A Catch adds a failure beside
+it."""
 
 TRAINING_FIELD = "training"
-"""Field for the `TrainingOrder` of PrepareTraining; empty if the request asks for no training."""
+"""Field that holds PrepareTraining's `TrainingStart`; empty if the request has no `train`."""
 
 FAILURE_FIELD = "failure"
-"""Field for the `{"Error": …, "Cause": …}` of a Catch."""
+"""Field that holds the `{"Error": …, "Cause": …}` of a Catch."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
 
 MAX_CONCURRENCY_LIMIT = 10_000
-"""Most child executions of a distributed Map that can be open at once."""
+"""Maximum concurrent child executions of a distributed Map."""
 
 
 TASK_TOKEN_FIELD = "task_token"  # noqa: S105 - a field's name
@@ -37,7 +37,7 @@ class ModelIds:
         problems = [
             problem for index, model in enumerate(value) for problem in check_model_id(f"{field}[{index}]", model)
         ]
-        # Counted, because an input of 256 KB holds up to 40,000 ids.
+        # Counter takes linear time: an input of 256 KB can hold 40,000 ids.
         repeated = sorted(model for model, count in Counter(value).items() if count > 1)
         if repeated:
             problems.append(Problem(field, repeated, "each model id once"))
@@ -49,7 +49,7 @@ class ModelIds:
 
 @dataclass(frozen=True)
 class ModelFilter:
-    """Selects models by tags."""
+    """A selection of models by their tags."""
 
     tags: Mapping[str, str] = field(
         metadata=describe("Tags that a model must carry, all of them.", check=NotEmpty("at least one tag", "object"))
@@ -61,8 +61,7 @@ class ModelFilter:
 
 @dataclass(frozen=True)
 class TrainFirst:
-    """Asks an execution to train models first, and to score with the versions that were
-    promoted."""
+    """The request to train models first, and to score with the versions that are promoted."""
 
     models: tuple[str, ...] | None = field(
         default=None,
@@ -88,11 +87,13 @@ class ExecutionOptions:
 
     max_concurrency: int | None = field(
         default=None,
-        metadata=describe("Most jobs that may be open at once.", check=Range(1, MAX_CONCURRENCY_LIMIT, "jobs at once")),
+        metadata=describe(
+            "Maximum number of jobs that run at once.", check=Range(1, MAX_CONCURRENCY_LIMIT, "jobs at once")
+        ),
     )
     tolerated_failure_percentage: float | None = field(
         default=None,
-        metadata=describe("Percentage of failed jobs past which the execution stops.", check=Range(0, 100, "percent")),
+        metadata=describe("Percentage of failed jobs above which the execution stops.", check=Range(0, 100, "percent")),
     )
     execution_label: str | None = field(default=None, metadata=describe("Free text for people.", check=LABEL))
     task_token: str | None = field(
@@ -132,7 +133,9 @@ class ExecutionRequest(ExecutionOptions):
     )
     models_per_job: int | None = field(
         default=None,
-        metadata=describe("Most models over one dataset that share a job.", check=Range(1, 1_000, "models")),
+        metadata=describe(
+            "Maximum number of models that share a job over one dataset.", check=Range(1, 1_000, "models")
+        ),
     )
     tolerated_quarantine_fraction: float | None = field(
         default=None,
@@ -161,7 +164,7 @@ class ExecutionRequest(ExecutionOptions):
 
 
 def parse_request(data: Any) -> ExecutionRequest:
-    """Read the input of an execution.
+    """Parse the input of an execution and return the request.
 
     >>> parse_request({"dataset": "flights"}).dataset
     'flights'

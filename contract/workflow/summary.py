@@ -35,8 +35,8 @@ class JobSummary:
     null_keys: int = 0
     """Rows with a null in a key column, summed over all models."""
     notes: tuple[str, ...] = ()
-    """What people must know about how the models were loaded: library warnings, accelerators,
-    custom code."""
+    """Notes for people on how the models were loaded: library warnings, accelerators, custom
+    code."""
 
 
 @dataclass(frozen=True)

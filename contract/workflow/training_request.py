@@ -31,7 +31,7 @@ class TrainingRequest(ExecutionOptions):
 
 
 def parse_training_request(data: Any) -> TrainingRequest:
-    """Read the input of a training execution.
+    """Parse the input of a training execution and return the request.
 
     >>> parse_training_request({"models": ["delays-ua"]}).models
     ('delays-ua',)

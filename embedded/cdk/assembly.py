@@ -106,8 +106,8 @@ def _files(asset: dict[str, Any], folder: Path, endpoint: Endpoint) -> list[File
         FileAsset(
             path=folder / source["path"],
             is_folder=source.get("packaging", "file") == "zip",
-            bucket=_in_place(destination["bucketName"], endpoint),
-            key=_in_place(destination["objectKey"], endpoint),
+            bucket=_fill(destination["bucketName"], endpoint),
+            key=_fill(destination["objectKey"], endpoint),
         )
         for destination in asset["destinations"].values()
     ]
@@ -118,20 +118,21 @@ def _images(identity: str, asset: dict[str, Any], folder: Path, endpoint: Endpoi
     # The platform has no effect: the code runs on this machine.
     unknown = sorted(source.keys() - {"directory", "dockerFile", "dockerBuildArgs", "platform"})
     if unknown:
-        raise AssemblyError(f"image asset {identity}: {', '.join(unknown)} cannot be followed without Docker")
+        raise AssemblyError(f"image asset {identity}: {', '.join(unknown)}: not supported without Docker, remove it")
     return [
         ImageAsset(
             directory=folder / source["directory"],
             dockerfile=source.get("dockerFile", "Dockerfile"),
             image_uri=f"{endpoint.account_id}.dkr.ecr.{endpoint.region}.amazonaws.com/"
-            f"{_in_place(destination['repositoryName'], endpoint)}:{_in_place(destination['imageTag'], endpoint)}",
+            f"{_fill(destination['repositoryName'], endpoint)}:{_fill(destination['imageTag'], endpoint)}",
             arguments=tuple(sorted(source.get("dockerBuildArgs", {}).items())),
         )
         for destination in asset["destinations"].values()
     ]
 
 
-def _in_place(text: str, endpoint: Endpoint) -> str:
+def _fill(text: str, endpoint: Endpoint) -> str:
+    """Replace the pseudo parameters of CloudFormation, such as `${AWS::Region}`."""
     for name, value in (("AccountId", endpoint.account_id), ("Region", endpoint.region), ("Partition", "aws")):
         text = text.replace(f"${{AWS::{name}}}", value)
     return text

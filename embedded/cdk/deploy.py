@@ -29,7 +29,7 @@ class DeployError(RuntimeError):
     """
 
     def __init__(self, stack: str, status: str, failures: list[str]) -> None:
-        super().__init__(f"stack {stack} is {status}: " + ("; ".join(failures) or "no resource has a reason"))
+        super().__init__(f"stack {stack} is {status}: " + ("; ".join(failures) or "no resource reports a reason"))
         self.stack = stack
         self.failures = failures
 

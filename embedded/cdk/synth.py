@@ -30,7 +30,7 @@ def synthesize(
         app: The app's Python file, next to its cdk.json.
         output: Folder to write.
         context: Overrides keys of cdk.json's context, as `cdk -c key=value` does.
-        endpoint: Its account and Region become CDK_DEFAULT_ACCOUNT and CDK_DEFAULT_REGION.
+        endpoint: Source of CDK_DEFAULT_ACCOUNT and CDK_DEFAULT_REGION.
         python: Interpreter that runs the app.
 
     Raises:

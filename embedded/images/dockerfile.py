@@ -1,13 +1,12 @@
 """Maps a Dockerfile and its build context to a folder and an entry point, without Docker.
 
-Followed are `FROM` with earlier stages, `ARG`, `ENV`, `LABEL`, `WORKDIR`, `COPY` of named files and
-folders, and `ENTRYPOINT` and `CMD` in exec form. `RUN` and `USER` are skipped: the libraries of
-this machine stand in for those of the image, and processes run as the current user. Anything else
-is refused with its line number, because an image that silently lacks a part would fail far from the
-cause.
+Supported are `FROM` with earlier stages, `ARG`, `ENV`, `LABEL`, `WORKDIR`, `COPY` of named files
+and folders, and `ENTRYPOINT` and `CMD` in exec form. `RUN` and `USER` are skipped: processes use
+the libraries of this machine and run as the current user. Anything else is refused with its line
+number. Otherwise an incomplete image would fail later, with an error that hides the cause.
 
-The build context is the staged folder of a CDK asset, from which the CDK has already removed the
-files that `.dockerignore` and the asset's `exclude` name.
+The build context is the staged folder of a CDK asset. The CDK has already removed the files that
+`.dockerignore` and the asset's `exclude` name.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _UNSUPPORTED_SYNTAX = (
 
 
 class DockerfileError(Exception):
-    """The Dockerfile cannot be followed without Docker; the text has one problem per line."""
+    """The Dockerfile is not supported without Docker. The text has one problem per line."""
 
     def __init__(self, path: Path, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -69,7 +68,7 @@ def build(
 
 
 class _Refusal(Exception):  # noqa: N818 - becomes one problem of a DockerfileError
-    """One instruction cannot be followed."""
+    """One instruction is not supported or not valid."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +118,7 @@ class _Build:
             self._arguments = {}
             self._command_is_inherited = True
             for instruction in stage.instructions:
-                self._try(instruction, _FOLLOWED[instruction.keyword])
+                self._try(instruction, _SUPPORTED[instruction.keyword])
         if not stages and not self._problems:
             self._problems.append("line 1: there is no FROM: start the Dockerfile with one")
         self._problems += [
@@ -136,8 +135,8 @@ class _Build:
         def read(_build: _Build, instruction: _Instruction) -> None:
             if instruction.keyword == "FROM":
                 stages.append(self._stage(instruction))
-            elif instruction.keyword not in _FOLLOWED:
-                supported = ", ".join(sorted({*_FOLLOWED, "FROM"}))
+            elif instruction.keyword not in _SUPPORTED:
+                supported = ", ".join(sorted({*_SUPPORTED, "FROM"}))
                 raise _Refusal(f"is not supported by the embedded AWS (supported: {supported}): remove it")
             elif stages:
                 stages[-1].instructions.append(instruction)
@@ -165,9 +164,9 @@ class _Build:
             if instruction.keyword not in ("RUN", "USER"):
                 for pattern, what in _UNSUPPORTED_SYNTAX:
                     if pattern.search(instruction.text):
-                        raise _Refusal(f"{what} is not supported by the embedded AWS: write it out")
+                        raise _Refusal(f"{what} is not supported by the embedded AWS: replace it")
             elif "<<" in instruction.text:
-                raise _Refusal("a here-document is not supported by the embedded AWS: write it out")
+                raise _Refusal("a here-document is not supported by the embedded AWS: replace it")
             action(self, instruction)
         except _Refusal as refusal:
             self._problems.append(f"line {instruction.line}: {instruction.keyword}: {refusal}")
@@ -201,7 +200,7 @@ class _Build:
         pairs = [word.partition("=") for word in self._stage_words(instruction)]
         wrong = [name for name, equals, _ in pairs if not equals or not name]
         if wrong:
-            raise _Refusal(f"{wrong[0]!r} is not of the form KEY=VALUE: quote values that hold blanks")
+            raise _Refusal(f"{wrong[0]!r} is not of the form KEY=VALUE: quote values that contain blanks")
         return {name: value for name, _, value in pairs}
 
     def _arg(self, instruction: _Instruction) -> None:
@@ -251,7 +250,7 @@ class _Build:
     def _source(self, source: str) -> Path:
         relative = posixpath.normpath(source.lstrip("/"))
         if relative.split("/")[0] == "..":
-            raise _Refusal(f"{source!r} is outside of the build context: move it in")
+            raise _Refusal(f"{source!r} is outside of the build context: move it into the context")
         if any(char in relative for char in "*?["):
             raise _Refusal(
                 f"{source!r} is a pattern, which is not supported by the embedded AWS: name files or folders"
@@ -261,7 +260,9 @@ class _Build:
             raise _Refusal(f"{source!r} is not in the build context: add it")
         for inner in [path, *path.rglob("*")]:
             if inner.is_symlink() and not inner.resolve().is_relative_to(self._context):
-                raise _Refusal(f"{inner.name!r} links to a place outside of the build context: copy the file in")
+                raise _Refusal(
+                    f"{inner.name!r} links to a path outside of the build context: copy the file into the context"
+                )
         return path
 
     def _absolute(self, path: str) -> str:
@@ -271,7 +272,7 @@ class _Build:
         return self._root / self._absolute(path).lstrip("/")
 
 
-_FOLLOWED: dict[str, Callable[[_Build, _Instruction], None]] = {
+_SUPPORTED: dict[str, Callable[[_Build, _Instruction], None]] = {
     "ARG": _Build._arg,  # noqa: SLF001 - the class's own table of methods
     "CMD": _Build._cmd,  # noqa: SLF001
     "COPY": _Build._copy,  # noqa: SLF001
@@ -291,7 +292,7 @@ def _exec_form(instruction: _Instruction) -> list[str]:
         words = None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise _Refusal(
-            f"{instruction.text!r} is in shell form, which swallows SIGTERM: "
+            f"{instruction.text!r} is in shell form, whose shell does not forward SIGTERM: "
             f'write it in exec form, such as {instruction.keyword} ["python", "-m", "scoring"]'
         )
     return words

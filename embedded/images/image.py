@@ -16,7 +16,7 @@ _ML_ROOT = "/opt/ml"
 
 @dataclasses.dataclass(frozen=True)
 class ProcessCommand:
-    """The process that stands for a container of an image."""
+    """The command, environment and working directory of the process that replaces a container."""
 
     argv: tuple[str, ...]
     environment: dict[str, str]
@@ -27,7 +27,7 @@ class ProcessCommand:
 class Image:
     """An image as its Dockerfile describes it. Its paths are inside the image; `command` maps them.
 
-    `root` is the folder that stands for `/`. All containers of the image share it.
+    `root` is the folder that holds the image's `/`. All containers of the image share it.
     """
 
     uri: str
@@ -68,8 +68,8 @@ class Image:
             entrypoint: Replaces the image's entry point and arguments, as with `docker run`.
             arguments: Replace the image's arguments.
             environment: Added to the image's environment.
-            ml_root: Folder that stands for /opt/ml; None means /opt/ml itself.
-            python: Interpreter that stands for the image's Python.
+            ml_root: Folder to use as /opt/ml; None means /opt/ml itself.
+            python: Interpreter to use instead of the image's Python.
 
         Raises:
             ValueError: There is no command to start.

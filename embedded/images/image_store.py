@@ -1,7 +1,7 @@
 """Container images of one embedded AWS, by image URI.
 
-The store is a folder that the server, the deployment and the stand-in for `docker` share, which are
-separate processes. Every change is one rename, so that readers never see half an image.
+The store is a folder. The processes of the server, the deployment and the stand-in for `docker`
+share it. Every change is one rename, so readers never see an incomplete image.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ImageStore:
             arguments: Build arguments.
 
         Raises:
-            DockerfileError: The Dockerfile has instructions that cannot be followed without Docker.
+            DockerfileError: The Dockerfile has instructions that are not supported without Docker.
 
         Example::
 
@@ -116,7 +116,7 @@ class ImageStore:
         """Register the image `source` under another name, too.
 
         Raises:
-            ImageNotRegisteredError: There is no image `source`.
+            ImageNotRegisteredError: No image is registered as `source`.
         """
         identity = self._identity(source)
         if identity is None:
@@ -124,7 +124,7 @@ class ImageStore:
         self._point(target, identity)
 
     def resolve(self, image_uri: str) -> Image | None:
-        """Return the image of a URI, whose default tag is `latest`; None if there is none."""
+        """Return the image of a URI, or None if none is registered. The default tag is `latest`."""
         identity = self._identity(image_uri)
         if identity is None:
             return None

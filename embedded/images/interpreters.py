@@ -37,7 +37,7 @@ def read_pythons(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def python_for(image: Image, pythons: Mapping[str, str], own: str) -> str:
-    """Return the interpreter of an image; `own` is that of this environment.
+    """Return the interpreter that runs an image. Images without a variant run with `own`.
 
     Raises:
         ValueError: The image's variant has no interpreter.
@@ -48,7 +48,7 @@ def python_for(image: Image, pythons: Mapping[str, str], own: str) -> str:
     if variant in _OWN:
         return own
     raise ValueError(
-        f"the image is the variant {variant!r}, and the embedded AWS installs no libraries: name a Python that has "
-        f"them in {PYTHONS_VARIABLE}={variant}=/path/to/python and start it again (`make test-frameworks` makes "
-        ".venv-frameworks with all of them)"
+        f"the image is the variant {variant!r}, expected one whose libraries are installed in a configured Python: "
+        f"set {PYTHONS_VARIABLE}={variant}=/path/to/python and restart the embedded AWS (`make test-frameworks` "
+        "creates a suitable Python in .venv-frameworks)"
     )

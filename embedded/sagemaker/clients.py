@@ -1,4 +1,4 @@
-"""AWS clients with the rights of a job's role."""
+"""AWS clients with the permissions of a job's role."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class RoleAccess:
 class ClientFactory:
     """Creates the clients of roles. Creating clients is slow, so the jobs of a role share them.
 
-    All clients share one session, which holds the service models. `credentials_for_role(role_arn,
-    session_name)` must return credentials that are valid for some hours.
+    All clients share one session, which caches the service models. `credentials_for_role(role_arn,
+    session_name)` must return credentials that stay valid during that hour and for the longest job
+    that starts in it.
     """
 
     def __init__(self, endpoint: Endpoint, credentials_for_role: Callable[[str, str], Credentials]) -> None:
@@ -45,7 +46,7 @@ class ClientFactory:
         self._lock = threading.RLock()  # boto3 sessions are not thread-safe, clients are
 
     def for_role(self, role_arn: str) -> RoleAccess:
-        """Return a role's access, which is reused for an hour."""
+        """Return the credentials and clients of a role, which are reused for an hour."""
         with self._lock:
             access = self._roles.get(role_arn)
             if access is None or access.made_at + _REUSE_SECONDS < time.monotonic():
@@ -62,7 +63,7 @@ class ClientFactory:
             self._roles.clear()
 
     def for_account(self, service: str) -> Any:
-        """Return a client with the rights of the account's root key."""
+        """Return a client with the permissions of the account's root key."""
         key = Credentials(self._endpoint.access_key_id, self._endpoint.secret_access_key, "")
         return self._client(service, key)
 

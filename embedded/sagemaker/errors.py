@@ -8,7 +8,7 @@ import uuid
 
 
 class ApiError(Exception):
-    """An error answer of the API. Clients match `code` and show `message`."""
+    """An error response of the API. Clients match `code` and show `message`."""
 
     status = 400
 
@@ -18,7 +18,7 @@ class ApiError(Exception):
         self.message = message
 
     def body(self) -> bytes:
-        """Return the answer's body."""
+        """Return the body of the response."""
         return json.dumps({"__type": self.code, "message": self.message}).encode()
 
     def as_cause(self) -> str:

@@ -1,8 +1,8 @@
 """Faults to inject into jobs, for tests and for trying out how a system recovers.
 
-Each ordered fault is a file, so that other processes than the server can order one
-(`EmbeddedAws.faults`, `python -m embedded.faults`). The job that is hit deletes the file first, so
-each fault happens once.
+Each scheduled fault is a file, so that processes other than the server can schedule one
+(`EmbeddedAws.faults`, `python -m embedded.faults`). A job deletes the file before the fault
+happens, so each fault happens once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 class SpotInterruption:
     """One interruption of a job's spot instances.
 
-    It hits the first attempt of a job with `EnableManagedSpotTraining` that meets all conditions.
+    It ends the first attempt that meets all conditions, of a job with `EnableManagedSpotTraining`.
 
     Args:
         job_name: Name of the job, with the wildcards `*` and `?`.
         after_checkpoints: Number of uploads to the checkpoint prefix that the attempt must have
             made.
-        after_log: Regular expression that must match a line printed after the fault was ordered;
+        after_log: Regular expression that must match a line printed after the fault was scheduled;
             None means any time.
     """
 
@@ -51,7 +51,7 @@ class SpotInterruption:
 
 
 class Faults:
-    """Ordered faults of one embedded AWS that have not happened yet.
+    """Scheduled faults of one embedded AWS that have not happened yet.
 
     Example:
         Interrupt a training job after its second checkpoint, and check that it has happened::
@@ -68,19 +68,19 @@ class Faults:
     def interrupt_spot(
         self, job_name: str, *, after_checkpoints: int = 0, after_log: str | None = None, times: int = 1
     ) -> None:
-        """Order `times` interruptions. Each ends one attempt of a job.
+        """Schedule `times` interruptions. Each ends one attempt of a job.
 
         Raises:
             ValueError: An argument is not valid; the message lists all problems.
         """
-        order = SpotInterruption(job_name, after_checkpoints, after_log)
+        fault = SpotInterruption(job_name, after_checkpoints, after_log)
         if times < 1:
             raise ValueError(f"times: {times} is too few, expected at least 1")
         self._folder.mkdir(parents=True, exist_ok=True)
         for _ in range(times):
             # Names sort by time. Readers look for *.json, so they never see a half-written file.
             file = self._folder / f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
-            file.write_text(json.dumps(asdict(order)), encoding="utf-8")
+            file.write_text(json.dumps(asdict(fault)), encoding="utf-8")
             file.rename(file.with_suffix(".json"))
 
     def pending(self) -> list[SpotInterruption]:
@@ -88,24 +88,24 @@ class Faults:
 
         At the end of a test there should be none.
         """
-        return list(self.orders().values())
+        return list(self.pending_files().values())
 
     def cancel(self) -> int:
         """Cancel all pending faults and return their number."""
-        return sum(self.take(file) for file in self.orders())
+        return sum(self.take(file) for file in self.pending_files())
 
-    def orders(self) -> dict[Path, SpotInterruption]:
+    def pending_files(self) -> dict[Path, SpotInterruption]:
         """Return the pending faults by file, oldest first."""
         found = {}
         for file in sorted(self._folder.glob("*.json")):
             try:
                 found[file] = SpotInterruption(**json.loads(file.read_text(encoding="utf-8")))
-            except FileNotFoundError:  # another job has taken it
+            except FileNotFoundError:  # another job has deleted it
                 continue
         return found
 
     def take(self, file: Path) -> bool:
-        """Delete a fault's file. Return False if another job has already taken it."""
+        """Delete a fault's file. Return False if another job has already deleted it."""
         try:
             file.unlink()
         except FileNotFoundError:
@@ -114,14 +114,14 @@ class Faults:
 
 
 class InterruptionWatch:
-    """Waits for the moment at which an attempt of a job must be interrupted."""
+    """Waits until an attempt of a job must be interrupted."""
 
     def __init__(self, faults: Faults, job_name: str, *, checkpoints: Callable[[], int]) -> None:
         self._faults = faults
         self._job_name = job_name
         self._checkpoints = checkpoints
         self._lock = threading.Lock()
-        self._orders: dict[Path, SpotInterruption] = {}
+        self._faults_by_file: dict[Path, SpotInterruption] = {}
         self._log_matches: set[Path] = set()
         self._refresh()
 
@@ -129,13 +129,15 @@ class InterruptionWatch:
         """Record a line that the job has printed."""
         with self._lock:
             self._log_matches.update(
-                file for file, order in self._orders.items() if order.after_log and re.search(order.after_log, text)
+                file
+                for file, fault in self._faults_by_file.items()
+                if fault.after_log and re.search(fault.after_log, text)
             )
 
     def watch(self, stop: threading.Event, *, interval_seconds: float, interrupt: Callable[[], None]) -> None:
         """Call `interrupt` once when a fault is due, and return.
 
-        Return without it when `stop` is set.
+        Return without the call when `stop` is set.
         """
         while not self._take_due():
             if stop.wait(interval_seconds):
@@ -144,20 +146,20 @@ class InterruptionWatch:
         interrupt()
 
     def _refresh(self) -> None:
-        orders = {
-            file: order
-            for file, order in self._faults.orders().items()
-            if fnmatch.fnmatchcase(self._job_name, order.job_name)
+        found = {
+            file: fault
+            for file, fault in self._faults.pending_files().items()
+            if fnmatch.fnmatchcase(self._job_name, fault.job_name)
         }
         with self._lock:
-            self._orders = orders
+            self._faults_by_file = found
 
     def _take_due(self) -> bool:
         with self._lock:
             ready = [
                 file
-                for file, order in self._orders.items()
-                if self._checkpoints() >= order.after_checkpoints
-                and (order.after_log is None or file in self._log_matches)
+                for file, fault in self._faults_by_file.items()
+                if self._checkpoints() >= fault.after_checkpoints
+                and (fault.after_log is None or file in self._log_matches)
             ]
         return any(self._faults.take(file) for file in ready)

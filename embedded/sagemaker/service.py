@@ -1,4 +1,4 @@
-"""The SageMaker service of the embedded AWS: operations of the API, and the life of its jobs."""
+"""The SageMaker service of the embedded AWS: operations of the API, and the lifecycle of jobs."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class SageMakerService:
     Args:
         endpoint: The embedded AWS that jobs and this service call.
         images: Images that jobs can run.
-        root: Folder for the jobs, ordered faults, and logs: `logs/<processing-job or
+        root: Folder for the jobs, scheduled faults, and logs: `logs/<processing-job or
             training-job>/<job>/<host>.log`.
-        credentials_for_role: Credentials that a job works with: `(role ARN, session name)`.
-        may_assume: Whether the service may act as a role.
-        authorize: Whether a role's policies allow an action: `(role ARN, action, resource,
+        credentials_for_role: Return the credentials of a job: `(role ARN, session name)`.
+        may_assume: Return whether the service may assume a role.
+        authorize: Return whether a role's policies allow an action: `(role ARN, action, resource,
             context)`.
         max_running_instances: Instances that run at once; None means one per core. Further jobs
-            wait in InProgress, and their runtime has not begun.
+            wait in InProgress, and the wait does not count as runtime.
         grace_seconds: Time between SIGTERM and SIGKILL.
         own_ml_root: False makes jobs find /opt/ml through a variable even if this machine can mount
             it for them.
@@ -105,7 +105,7 @@ class SageMakerService:
         self._may_assume = may_assume
         self._authorize = authorize
         self.faults = Faults(root)
-        # By ARN, like the next two: jobs of different kinds can have the same name.
+        # The keys of these three are ARNs: jobs of different kinds can have the same name.
         self._jobs: dict[str, Job] = {}
         self._withdrawals: dict[str, Callable[[], bool]] = {}
         self._threads: dict[str, threading.Thread] = {}
@@ -136,17 +136,17 @@ class SageMakerService:
     async def handle(
         self, _method: str, _path: str, headers: dict[str, str], body: bytes, _query: dict[str, Any]
     ) -> Response:
-        """Answer a request of the JSON 1.1 protocol."""
+        """Handle a request of the JSON 1.1 protocol and return status, headers and body."""
         target = {name.lower(): value for name, value in headers.items()}.get("x-amz-target", "")
         context = contextvars.copy_context()
         work = asyncio.get_running_loop().run_in_executor(
-            self._api_threads, context.run, self._answer, target.removeprefix(TARGET_PREFIX), body
+            self._api_threads, context.run, self._respond, target.removeprefix(TARGET_PREFIX), body
         )
         status, content = await work
         common = {"content-type": "application/x-amz-json-1.1", "x-amzn-requestid": str(uuid.uuid4())}
         return status, common, content
 
-    def _answer(self, operation: str, body: bytes) -> tuple[int, bytes]:
+    def _respond(self, operation: str, body: bytes) -> tuple[int, bytes]:
         try:
             request = json.loads(body or b"{}")
         except ValueError as error:
@@ -159,7 +159,7 @@ class SageMakerService:
         return 200, b"" if answer is None else json.dumps(answer).encode()
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Run one operation and return its answer.
+        """Run one operation and return its response.
 
         Raises:
             ApiError: The request was refused.
@@ -203,7 +203,7 @@ class SageMakerService:
         job = job_type.job(request, arn, tags)
         with self._lock:
             if self._job_context.closing.is_set():
-                raise ApiError("ServiceUnavailableException", "the embedded AWS is ending")
+                raise ApiError("ServiceUnavailableException", "the embedded AWS is shutting down")
             if arn in self._jobs:
                 raise ApiError(
                     "ResourceInUse",
@@ -283,10 +283,10 @@ class SageMakerService:
             thread.start()
 
     def job(self, name: str, job_type: JobType = PROCESSING) -> Job:
-        """Return the job of a name.
+        """Return the job with a name.
 
         Raises:
-            ApiError: There is none.
+            ApiError: No job has this name.
         """
         with self._lock:
             job = self._jobs.get(self.arn(name, job_type))
@@ -326,7 +326,7 @@ class SageMakerService:
     def _may_use_key(self, role_arn: str, key_id: str) -> bool:
         return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), {})
 
-    # ---- the end ----
+    # ---- shutdown ----
 
     def close(self) -> None:
         """Kill all jobs, wait for their end, and delete their folders. Logs stay."""

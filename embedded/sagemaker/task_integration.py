@@ -27,7 +27,7 @@ def run_job(service: SageMakerService, call: TaskCall) -> dict[str, Any]:
 
     Returns:
         The job's description with timestamps in epoch milliseconds, as Step Functions passes it on.
-        Without `.sync`, the answer of the Create operation.
+        Without `.sync`, the response of the Create operation.
 
     Raises:
         TaskError: The request was refused, or the job did not complete.

@@ -1,4 +1,4 @@
-"""The schedules of EventBridge Scheduler: when each is due, and the delivery to its target."""
+"""The schedules of EventBridge Scheduler: due times, and the delivery to targets."""
 
 import hashlib
 import json
@@ -61,7 +61,7 @@ class SchedulerService:
         self._client_for_role = client_for_role
         self._queue_url = queue_url
         self._progress: dict[str, _Progress] = {}
-        self._last_look: datetime | None = None
+        self._last_sweep: datetime | None = None
 
     def check(self, request: Record) -> Refusal | None:
         """Return why CreateSchedule or UpdateSchedule refuses a request; None if it is accepted.
@@ -80,7 +80,10 @@ class SchedulerService:
         window = request.get("FlexibleTimeWindow") or {}
         minutes = window.get("MaximumWindowInMinutes")
         if (window.get("Mode") == "FLEXIBLE") != (minutes is not None) or not 1 <= (minutes or 1) <= 1_440:
-            return _VALIDATION, "FlexibleTimeWindow: 1 to 1440 MaximumWindowInMinutes with FLEXIBLE, none with OFF."
+            return (
+                _VALIDATION,
+                "FlexibleTimeWindow: MaximumWindowInMinutes must be 1 to 1440 for FLEXIBLE and absent for OFF.",
+            )
         target = request.get("Target") or {}
         if ":lambda:" not in target.get("Arn", "") or not target.get("Input"):
             return _VALIDATION, "Target: the embedded AWS supports Lambda functions with an Input only."
@@ -95,25 +98,25 @@ class SchedulerService:
     def sweep(self) -> None:
         """Fire all times that have become due since the last sweep."""
         now = self._now()
-        if self._last_look is not None and now < self._last_look:
+        if self._last_sweep is not None and now < self._last_sweep:
             # The clock was set back, so times after `now` fire again.
             self._progress.clear()
-        self._last_look = now
+        self._last_sweep = now
         records = {record["Arn"]: record for record in self._schedules()}
         for arn in set(self._progress) - set(records):
             del self._progress[arn]
         for arn, record in records.items():
-            self._look(arn, record, now)
+            self._process(arn, record, now)
 
-    def _look(self, arn: str, record: Record, now: datetime) -> None:
+    def _process(self, arn: str, record: Record, now: datetime) -> None:
         progress = self._progress.get(arn)
         if progress is None or progress.expression != record["ScheduleExpression"]:
-            # As AWS documents it, a rate fires at once: include its first time.
+            # AWS documents that a rate fires as soon as it is created: include its first time.
             at_once = timedelta(microseconds=1 if record["ScheduleExpression"].startswith("rate") else 0)
             progress = _Progress(now, now - at_once, record["ScheduleExpression"])
             self._progress[arn] = progress
         since, progress.seen = progress.seen, now
-        start, end = _moment(record.get("StartDate")), _moment(record.get("EndDate"))
+        start, end = _parse_date(record.get("StartDate")), _parse_date(record.get("EndDate"))
         expression = parse_expression("ScheduleExpression", record["ScheduleExpression"])
         zone = ZoneInfo(record.get("ScheduleExpressionTimezone") or "UTC")
         for scheduled in expression.times_after(since, zone, start or progress.created):
@@ -132,17 +135,18 @@ class SchedulerService:
 
     def _fire(self, record: Record, scheduled: datetime) -> None:
         target = record["Target"]
-        body = _filled_in(target["Input"], record["Arn"], scheduled)
+        body = _replace_context_attributes(target["Input"], record["Arn"], scheduled)
         try:
             functions = self._client_for_role(target["RoleArn"], "lambda")
             functions.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=body.encode())
         except ClientError as failure:
             logger.warning("schedule %s: not delivered: %s", record["Arn"], failure)
-            self._keep(record, body, failure.response["Error"])
+            self._send_to_dead_letter_queue(record, body, failure.response["Error"])
 
-    def _keep(self, record: Record, body: str, error: dict[str, str]) -> None:
-        """Send an undelivered message to the dead-letter queue, without a retry: a local refusal is
-        permanent.
+    def _send_to_dead_letter_queue(self, record: Record, body: str, error: dict[str, str]) -> None:
+        """Send an undelivered message to the dead-letter queue at once.
+
+        The delivery is not retried, because local errors are permanent.
         """
         target = record["Target"]
         queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn")
@@ -167,7 +171,7 @@ class SchedulerService:
             logger.exception("schedule %s: its dead-letter queue refused the message", record["Arn"])
 
 
-def _filled_in(text: str, arn: str, scheduled: datetime) -> str:
+def _replace_context_attributes(text: str, arn: str, scheduled: datetime) -> str:
     """Return the target's input with its context attributes replaced."""
     values = {
         "<aws.scheduler.schedule-arn>": arn,
@@ -181,7 +185,7 @@ def _filled_in(text: str, arn: str, scheduled: datetime) -> str:
 
 
 def _delay(record: Record, scheduled: datetime) -> timedelta:
-    """Return the delay within the flexible window. It depends on schedule and time only."""
+    """Return the delay within the flexible window, a pure function of schedule and time."""
     window = record.get("FlexibleTimeWindow") or {}
     if window.get("Mode") != "FLEXIBLE":
         return timedelta()
@@ -190,7 +194,7 @@ def _delay(record: Record, scheduled: datetime) -> timedelta:
     return timedelta(seconds=int.from_bytes(digest[:8], "big") % seconds)
 
 
-def _moment(value: Any) -> datetime | None:
+def _parse_date(value: Any) -> datetime | None:
     """Parse a StartDate or EndDate: epoch seconds in the API, ISO 8601 in a template."""
     if value is None:
         return None

@@ -1,9 +1,8 @@
-"""The only code that reaches into ministack's private parts.
+"""The only code that uses private names of ministack, and the only one that imports it.
 
-ministack is pinned to one version. Each function here depends on one private name of it, and
-tests/unit/embedded has a test per function that fails when a new version moves that name. No other
-package may import ministack. ministack reads its environment variables at import, so these
-functions import it when they are called.
+ministack is pinned to one version. Each function here depends on one of its private names.
+tests/unit/embedded has a test per function that fails when a new version renames it. ministack
+reads its environment variables at import, so these functions import it when they are called.
 """
 
 from embedded.seams.identity import Credentials, authorize, may_assume, role_credentials

@@ -55,7 +55,7 @@ def role_credentials(role_arn: str, session_name: str) -> Credentials:
 
 
 def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:
-    """Tell whether the role's policies allow `action` on `resource`; true when IAM is not enforced.
+    """Return whether the role's policies allow `action` on `resource`; True if IAM is not enforced.
 
     `context` holds condition keys, e.g. `{"iam:PassedToService": "sagemaker.amazonaws.com"}`.
     """
@@ -88,9 +88,9 @@ def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]
 
 
 def may_assume(role_arn: str, service: str) -> bool:
-    """Tell whether the role exists and trusts `service`, e.g. `sagemaker.amazonaws.com`.
+    """Return whether the role exists and trusts `service`, e.g. `sagemaker.amazonaws.com`.
 
-    True when IAM is not enforced.
+    The result is True if IAM is not enforced.
     """
     import ministack.app
     from ministack.core import iam_evaluator
@@ -141,7 +141,7 @@ def install_administrator(access_key_id: str, secret_access_key: str) -> None:
     """Create the only administrator key, and disable ministack's root keys.
 
     ministack accepts `test`, the configured key and every account id as root without checking the
-    signature. Any client would be let in, and a job with the wrong keys would have all permissions.
+    signature. Any client would get access, and a job with the wrong keys would have all permissions.
     """
     from ministack.core import iam_evaluator
     from ministack.services import iam, sts

@@ -8,7 +8,10 @@ from typing import Any
 
 
 def install_missing_image_error() -> None:
-    """Make DescribeImages fail for a missing image: the CDK takes ministack's empty list as found."""
+    """Make DescribeImages fail for a missing image.
+
+    ministack returns an empty list, which the CDK treats as a found image.
+    """
     from ministack.services import ecr
 
     ministack_describe = ecr._describe_images

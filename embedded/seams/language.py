@@ -89,7 +89,7 @@ def call_with_token(
 ) -> tuple[Callable[[], Any], Callable[[], None]]:
     """Return a `.waitForTaskToken` call as (call, abandon).
 
-    `call` blocks until the token comes back or `abandon` is called.
+    `call` blocks until a callback returns the token or `abandon` is called.
     """
 
     def call() -> Any:

@@ -1,4 +1,4 @@
-"""Registration of our own services beside the AWS APIs that ministack serves."""
+"""Registration of our own services, in addition to the AWS APIs that ministack serves."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415
@@ -56,7 +56,7 @@ def name_resources(service: str, resource_arn: ResourceArn) -> None:
 def ecr_resource_arn(_operation: str, body: bytes, region: str, account_id: str) -> str:
     """Return the ARN of the repository in an ECR request's list.
 
-    ministack authorizes such a list against `*`, which no role of ours allows.
+    ministack authorizes such a list against `*`, which no role of the project allows.
     """
     try:
         names = json.loads(body or b"{}").get("repositoryNames") or []

@@ -1,1 +1,1 @@
-"""The server process: where it listens, and how it is started and stopped."""
+"""The server process: its endpoint and certificates, its start and its stop."""

@@ -12,7 +12,7 @@ _CLOCK_SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """PEM files: what clients trust, and what the server shows and signs with."""
+    """Paths of PEM files: the authority that clients trust, and the server's certificate and key."""
 
     ca_bundle: Path
     certificate: Path

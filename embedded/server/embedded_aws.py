@@ -45,7 +45,7 @@ class EmbeddedAwsError(RuntimeError):
 
 
 class EmbeddedAws:
-    """An embedded AWS in a separate process, which ends with this process at the latest.
+    """An embedded AWS in a separate process, which ends at the latest when this process ends.
 
     Args:
         root: Folder for its log, certificates, images and jobs; None means a temporary folder.
@@ -110,7 +110,7 @@ class EmbeddedAws:
         return self._process.pid
 
     def start(self) -> Endpoint:
-        """Start the server and wait until it answers.
+        """Start the server, wait until it is ready, and return its endpoint.
 
         Raises:
             EmbeddedAwsError: It did not start.
@@ -285,9 +285,7 @@ def _launch(
 
 
 def _process_environment() -> dict[str, str]:
-    """Return the variables that the server inherits: enough to find programs, nothing of an AWS
-    account.
-    """
+    """Return the variables that the server inherits, without any that configure AWS clients."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "TZ")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     return environment | {"PYTHONPATH": str(_PROJECT), "PYTHONUNBUFFERED": "1"}
@@ -315,7 +313,7 @@ def _wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    # Kill what the server has started and could not end itself.
+    # Kill the processes that the server has started and could not end itself.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 

@@ -84,7 +84,7 @@ class Endpoint:
 
     @classmethod
     def from_json(cls, text: str) -> "Endpoint":
-        """Read what `to_json` has returned."""
+        """Return the endpoint that `to_json` has encoded."""
         fields = json.loads(text)
         return cls(**{**fields, "ca_bundle": Path(fields["ca_bundle"])})
 
@@ -101,6 +101,4 @@ def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.
 
 
 _shared_session = functools.cache(_session)
-"""A session that keeps the service models it has read, which take most of the time to create a
-client.
-"""
+"""Cached sessions. They keep the loaded service models, so further clients are fast to create."""

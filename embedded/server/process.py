@@ -44,7 +44,7 @@ from embedded.step_functions import service
 from embedded.step_functions.executions import running
 
 LOCK_FILE = "lock"
-"""File that the server keeps locked, so that others can tell whether it runs."""
+"""File that the server keeps locked, so that other processes can check whether it runs."""
 _GRACE_SECONDS = 0.5
 _REUSE_SECONDS = 3600.0
 
@@ -89,7 +89,7 @@ def image_root(root: Path) -> Path:
 
 
 def sagemaker_root(root: Path) -> Path:
-    """Return the folder of the jobs, their logs, and the ordered faults."""
+    """Return the folder of the jobs, their logs, and the scheduled faults."""
     return root / "sagemaker"
 
 
@@ -105,7 +105,7 @@ def main(settings_file: Path) -> None:
             asyncio.new_event_loop().run_until_complete(_serve(settings))
         finally:
             stop_function_workers()
-        # Only without a failure, after which the starter reads the log.
+        # After an exception this is not reached: the process that started the server reads the log.
         if settings.remove_root:
             shutil.rmtree(settings.root, ignore_errors=True)
     # Do not wait for threads of ministack, such as long polls and running functions.

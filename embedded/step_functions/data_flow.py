@@ -11,7 +11,7 @@ from embedded.seams.language import Context, intrinsic, path_tokens
 from embedded.seams.tasks import TaskError
 
 PAYLOAD_LIMIT_BYTES = 262_144
-"""Largest input or output of a state, as UTF-8 JSON."""
+"""Largest input or output of a state, in bytes of UTF-8 JSON."""
 
 State = dict[str, Any]
 
@@ -25,7 +25,7 @@ def limited(data: Any, what: str) -> Any:
     """Return `data` if its JSON is within the payload limit.
 
     Raises:
-        TaskError: States.DataLimitExceeded, with `what` as its subject.
+        TaskError: States.DataLimitExceeded, whose message begins with `what`.
     """
     size = len(dump(data).encode())
     if size > PAYLOAD_LIMIT_BYTES:

@@ -119,7 +119,7 @@ def _task(state: State, here: str, _query: str) -> Iterator[str]:
     elif task_integration(resource) is None and not _served_by_ministack(resource):
         yield f"INVALID_RESOURCE: {resource} {UNSUPPORTED} at {here}/Resource"
     elif not authorization.checkable(resource):
-        yield f"INVALID_RESOURCE: {resource} {UNSUPPORTED} (its permissions are unknown to it) at {here}/Resource"
+        yield f"INVALID_RESOURCE: {resource} {UNSUPPORTED} (no permission check exists for it) at {here}/Resource"
 
 
 def _served_by_ministack(resource: str) -> bool:
@@ -149,7 +149,7 @@ def _map(state: State, here: str, query: str) -> Iterator[str]:
     yield from _machine(processor, f"{here}/ItemProcessor", processor.get("QueryLanguage", query), known)
     distributed = config.get("Mode") == "DISTRIBUTED"
     if distributed and config.get("ExecutionType") != "STANDARD":
-        yield f"ExecutionType {config.get('ExecutionType')!r} {UNSUPPORTED}, only STANDARD, at {here}/ItemProcessor"
+        yield f"ExecutionType {config.get('ExecutionType')!r} {UNSUPPORTED} (use STANDARD) at {here}/ItemProcessor"
     if not distributed:
         for field in sorted((_TOLERANCE - {"MaxConcurrency", "MaxConcurrencyPath"}) | {"ItemReader", "Label"}):
             if field in state:

@@ -1,4 +1,4 @@
-"""Installation of the interpreter in ministack's Step Functions, and the life of one execution."""
+"""Installation of the interpreter in ministack's Step Functions, and the run of an execution."""
 
 import json
 import logging

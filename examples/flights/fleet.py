@@ -1,8 +1,8 @@
 """Recipes and training data of the fleet, which predicts late arrivals (over 15 minutes).
 
-There is one model per carrier and one per airport. To keep the metrics honest, a model trains only
-on flights of January to September whose arrival is known, and only on facts known when the aircraft
-leaves the gate. October to December validate it.
+There is one model per carrier and one per airport. A model trains on the flights of January to
+September whose arrival is known. Its features are known when the aircraft leaves the gate, so that
+its metrics are realistic. They are measured on the flights of October to December.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -28,14 +28,14 @@ FLOOR = 0.5
 PROBABILITIES = ("probability_on_time", "probability_late")
 """Prediction columns of every model, in the order of the classes."""
 
-# Without the month: the validation months do not occur in the training data, so trees cannot learn
-# from it.
+# The month is not a feature: the validation months do not occur in the training data, so trees
+# cannot learn from it.
 NUMBERS = ("day", "hour", "minute", "sched_arr_time", "distance", "dep_delay")
 WORDS = (CARRIER, "dest")
 AIRPORT_FEATURES = (*NUMBERS, *WORDS)
 
 _FEWEST_ROWS = 200
-"""Fewest rows to train on: 24 flights teach a tree nothing.
+"""Minimum number of rows to train on; a tree learns nothing from 24 flights.
 
 Smaller carriers use flights of all carriers.
 """
@@ -166,7 +166,7 @@ def late(flights: pa.Table) -> pa.Array:
 
 
 def has_both_classes(flights: pa.Table) -> bool:
-    """Return whether some flights were late and some on time."""
+    """Tell whether some flights were late and some on time."""
     return len(pc.unique(flights[LABEL])) > 1
 
 

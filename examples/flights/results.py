@@ -79,7 +79,9 @@ def check_predictions(flights: pa.Table, predictions: Mapping[Group, pa.Table]) 
         tables = [table for group, table in predictions.items() if group.column == column]
         ids = np.sort(np.concatenate([table[KEY].to_numpy() for table in tables]))
         if not np.array_equal(ids, np.arange(flights.num_rows)):
-            wrong.append(f"by {column}: {ids.size:,} predictions, expected one of each of {flights.num_rows:,} flights")
+            wrong.append(
+                f"by {column}: {ids.size:,} predictions, expected one for each of {flights.num_rows:,} flights"
+            )
     if wrong:
         raise PredictionsError("The predictions are not complete:\n  - " + "\n  - ".join(wrong))
 

@@ -1,7 +1,7 @@
 """The image's entry point: trains with the argument `train`, and scores without it.
 
-A processing job passes no argument, a training job `train`. Both run in this process, because
-SageMaker sends SIGTERM to process 1.
+A processing job passes no argument, a training job passes `train`. Both run in this process,
+because SageMaker sends SIGTERM to process 1.
 """
 
 import runpy
@@ -13,7 +13,7 @@ def main() -> None:
         case ["train", *rest]:
             package = "training"
         case ["serve", *_]:
-            sys.exit("this image scores (no argument) and trains (`train`); it is no endpoint, so it cannot `serve`")
+            sys.exit("argument: got 'serve', expected none (score) or 'train'; endpoints are not supported")
         case rest:
             package = "scoring"
     sys.argv[1:] = rest

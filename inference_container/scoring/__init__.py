@@ -1,1 +1,1 @@
-"""Scores a shard of a dataset with every model of a job. It reads and writes only files."""
+"""Scores a shard of a dataset with every model of a job; reads and writes local files only."""

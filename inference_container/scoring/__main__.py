@@ -12,7 +12,10 @@ from scoring.supervision.cores import core_budget
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scoring", description="Score this instance's shard of a job.")
     parser.add_argument(
-        "--workers", type=int, default=None, help="number of worker processes (default: chosen by the work)"
+        "--workers",
+        type=int,
+        default=None,
+        help="number of worker processes (default: depends on the size of the shard)",
     )
     parser.add_argument(
         "--cores", type=int, default=None, help="number of cores to use (default: all cores of the container)"

@@ -17,7 +17,10 @@ _Features = tuple[Sequence[Any] | None, int | None]
 
 
 def read_features(declared: ModelFormat, path: Path) -> dict[str, Any]:
-    """Return the features' `names`, in order, and `count`; None for what the artifact lacks."""
+    """Return a dict with the features' `names`, in order, and their `count`.
+
+    A value is None if the artifact does not store it.
+    """
     reader = _READERS.get(declared) or _READERS.get(FRAMEWORK_OF_FORMAT[declared])
     # Other formats store no names, and their libraries may be missing here.
     names, count = reader(path) if reader is not None else (None, None)
@@ -40,7 +43,7 @@ def _skops(path: Path) -> _Features:
     from scoring.models.scikit_learn.skops_file import read, untrusted_types  # noqa: PLC0415
 
     if untrusted := untrusted_types(path, ()):
-        raise ValueError(f"it holds types that skops does not trust, {untrusted}, so say --features instead")
+        raise ValueError(f"the file has types that skops does not trust, {untrusted}: pass --features instead")
     return _estimator(read(path))
 
 
@@ -71,9 +74,9 @@ def _catboost(path: Path) -> _Features:
 
 
 def _onnx(path: Path) -> _Features:
-    from scoring.models.onnx_model import names_of, start  # noqa: PLC0415
+    from scoring.models.onnx_model import names_of, open_session  # noqa: PLC0415
 
-    return names_of(start(path))
+    return names_of(open_session(path))
 
 
 _READERS: dict[str, Callable[[Path], _Features]] = {

@@ -32,7 +32,7 @@ class BadRow:
     reason: str
     raw: str
     raised: bool = False
-    """Whether predict raised an exception on it."""
+    """Whether predict raised an exception for this row."""
 
     def __post_init__(self) -> None:
         if len(self.reason) > _MAX_REASON_CHARACTERS:
@@ -40,7 +40,7 @@ class BadRow:
 
 
 def raw_values(batch: pa.RecordBatch, index: int, names: Iterable[str]) -> str:
-    """Return columns of one row as JSON; long values are cut and end in '…'."""
+    """Return one row's values in these columns as JSON; long values are cut and end in '…'."""
     return json_text({name: _value(batch, name, index) for name in names}, _MAX_VALUE_LENGTH)
 
 

@@ -1,4 +1,4 @@
-"""Finds whether this container may use a GPU, without importing a GPU library."""
+"""Determines whether this container may use a GPU, without importing a GPU library."""
 
 import os
 from collections.abc import Collection, Mapping

@@ -42,8 +42,8 @@ class ScoreObject:
     batch_rows: int = 0
     """Rows per batch, reduced after the object has crashed a worker; 0 means the job's value."""
     start_after: int = 0
-    """Start once the worker has computed this many tasks since it started, without another
-    message."""
+    """Number of tasks that the worker must have computed since its start before it starts this one;
+    0 means at once."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ Task = ScoreObject | PredictPart | MergeParts
 
 @dataclass(frozen=True)
 class WorkerReady:
-    """All models are loaded; `seconds` since the worker's interpreter started."""
+    """All models are loaded; `seconds` is how long the imports and loading took."""
 
     seconds: float
     threads_help: bool = True

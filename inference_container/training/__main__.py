@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=None, help="cores to use (default: all of the container)")
     arguments = parser.parse_args()
     if arguments.cores is not None and arguments.cores < 1:
-        parser.error("--cores takes a whole number from 1")
+        parser.error("--cores must be a whole number of at least 1")
     return run(TrainingPaths.from_environment(), arguments.cores or core_budget())
 
 

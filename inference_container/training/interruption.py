@@ -21,15 +21,15 @@ class InterruptedTrainingError(TransientError):
 class Interruption:
     """Whether a signal asked the training to end, and what happens then.
 
-    By default a signal only sets a flag, and trainers call `check` where they can stop. A handler
-    that raises inside of XGBoost's callbacks would be lost. `call_on_signal` registers a function
-    to call at once instead.
+    By default a signal only sets a flag, and trainers call `check` where they can stop. If a
+    handler raised an exception inside XGBoost's callbacks, the exception would be lost.
+    `call_on_signal` registers a function that is called at once instead.
     """
 
     def __init__(self) -> None:
         self.signal_name = ""
         self.saved = ""
-        """What the next attempt can use, as text for the message; empty if nothing."""
+        """Text for the message about what the next attempt can use; empty if nothing is saved."""
         self._reaction: Callable[[], object] | None = None
 
     @property
@@ -37,14 +37,14 @@ class Interruption:
         return bool(self.signal_name)
 
     def check(self) -> None:
-        """Raise InterruptedTrainingError if a signal has come."""
+        """Raise InterruptedTrainingError if a signal has arrived."""
         if self.requested:
             raise self.error()
 
     def error(self) -> InterruptedTrainingError:
         kept = self.saved or "nothing is kept, the next attempt starts from the beginning"
         return InterruptedTrainingError(
-            f"the container got {self.signal_name} before the training was done (a spot instance that was taken back, "
+            f"the container got {self.signal_name} before the training was done (a reclaimed spot instance, "
             f"a stop, or the time limit); {kept}"
         )
 

@@ -1,4 +1,4 @@
-"""What a training job reports: log events, and the failure file that SageMaker passes on."""
+"""Writes a training job's log events, and the failure file that SageMaker passes on."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from contract.layout import TrainingPaths
 from contract.status import FailureKind
 
 _CHARACTERS = 1_024
-"""What SageMaker keeps of the failure file, in characters."""
+"""Number of characters of the failure file that SageMaker keeps."""
 _ELLIPSIS = "…"
 
 

@@ -1,1 +1,1 @@
-"""What SageMaker jobs run on: container images and IAM roles."""
+"""The container images and IAM roles of SageMaker jobs."""

@@ -12,7 +12,7 @@ from infra.settings import AppSettings
 
 @dataclass(frozen=True)
 class ScoringImage:
-    """The image of one variant, as a stack refers to it."""
+    """URI and repository of a variant's image, as literals or CloudFormation references."""
 
     uri: str
     repository_arn: str

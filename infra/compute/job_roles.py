@@ -46,7 +46,7 @@ def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[s
         ),
         *_common_permissions(storage, repository_arns, SCORING_LOG_GROUP, in_vpc=in_vpc),
     ]
-    description = "Reads datasets, models and a job's spec and manifests; writes what the job makes"
+    description = "Reads datasets, models and a job's spec and manifests; writes the job's outputs"
     return _role(scope, "JobRole", description, statements)
 
 
@@ -98,7 +98,7 @@ def _role(scope: Construct, id: str, description: str, statements: Sequence[iam.
 def _common_permissions(
     storage: Storage, repository_arns: Sequence[str], log_group: str, *, in_vpc: bool
 ) -> list[iam.PolicyStatement]:
-    """Return what all jobs need: key, images, metrics, logs, and in a VPC network interfaces."""
+    """Return the permissions that every job needs, with network interfaces if it runs in a VPC."""
     statements = [
         allow(["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"], storage.key_arn),
         allow(["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], *repository_arns),
@@ -119,7 +119,7 @@ def _log_group_arn(log_group: str) -> str:
 
 
 def _network_interfaces() -> iam.PolicyStatement:
-    """Return what a job in a VPC needs; EC2's Describe actions accept no resource."""
+    """Return the permissions of a job in a VPC. EC2's Describe actions accept no resource."""
     return allow(
         [
             "ec2:CreateNetworkInterface",

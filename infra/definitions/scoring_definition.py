@@ -18,7 +18,7 @@ from contract.workflow.messages import (
     ExecutionPlanInput,
     JobPointer,
     PlanInput,
-    TrainingOrder,
+    TrainingStart,
     path_of,
 )
 from infra.definitions.shared_states import (
@@ -55,7 +55,8 @@ _TIMEOUT_FIELD = "timeout_seconds"
 class ScoringDefinition(Construct):
     """The states of the scoring workflow.
 
-    `start` is the first state; `permissions` is what the role needs beyond what the tasks add.
+    `start` is the first state. `permissions` are the policy statements that the tasks do not add to
+    the role.
     """
 
     def __init__(
@@ -75,9 +76,9 @@ class ScoringDefinition(Construct):
         self._job_roles = job_roles
         self._states = WorkflowStates(self, functions)
 
-        hold_request = sfn.Pass(
+        wrap_input = sfn.Pass(
             self,
-            "HoldRequest",
+            "WrapInput",
             comment="Wraps the input, which may be any JSON: a Catch can add a failure to an object only.",
             parameters={REQUEST_FIELD: sfn.JsonPath.object_at("$"), TRAINING_FIELD: {}},
         )
@@ -103,7 +104,7 @@ class ScoringDefinition(Construct):
         summarize_execution = self._states.summarize_execution()
 
         prepare_training.add_catch(summarize_execution, result_path=FAILURE)
-        # PlanExecution decides, because the request says whether to score after a failed training.
+        # PlanExecution handles a failed training: the request says whether to score nevertheless.
         run_training.add_catch(plan_execution, result_path=f"{_TRAINING}.failure")
         plan_execution.add_catch(summarize_execution, result_path=FAILURE)
         score_models.item_processor(self._job())
@@ -113,7 +114,7 @@ class ScoringDefinition(Construct):
         train_first.when(requested, prepare_training.next(run_training).next(plan_execution))
         train_first.otherwise(plan_execution)
         plan_execution.next(score_models).next(summarize_execution)
-        self.start = hold_request.next(train_first)
+        self.start = wrap_input.next(train_first)
         self.permissions = map_permissions(storage)
 
     def _run_training(self, training: sfn.IStateMachine) -> tasks.StepFunctionsStartExecution:
@@ -122,8 +123,8 @@ class ScoringDefinition(Construct):
             "RunTraining",
             comment="Trains in a separate execution, which can be watched and stopped on its own.",
             state_machine=training,
-            name=sfn.JsonPath.string_at(path_of(TrainingOrder, "name", at=_TRAINING)),
-            input=sfn.TaskInput.from_json_path_at(path_of(TrainingOrder, "input", at=_TRAINING)),
+            name=sfn.JsonPath.string_at(path_of(TrainingStart, "name", at=_TRAINING)),
+            input=sfn.TaskInput.from_json_path_at(path_of(TrainingStart, "input", at=_TRAINING)),
             integration_pattern=sfn.IntegrationPattern.RUN_JOB,
             result_path=sfn.JsonPath.DISCARD,
         )
@@ -139,7 +140,10 @@ class ScoringDefinition(Construct):
         return run_training
 
     def _job(self) -> sfn.IChainable:
-        """Return the first state of a job: it makes attempts until one succeeds or none can help."""
+        """Return the first state of a job.
+
+        The job makes attempts until one succeeds or fails for good.
+        """
         record_attempt = self._states.call(
             "RecordAttempt",
             "record_attempt",

@@ -91,9 +91,9 @@ class WorkflowStates:
             max_delay=Duration.seconds(30),
             jitter_strategy=sfn.JitterType.FULL,
         )
-        # The function may have finished its work before it crashed; called again, it returns the
+        # The function may have finished its work before it crashed. Called again, it returns the
         # missing answer. Without this retry, a job recorded as SUCCEEDED would count as a failed
-        # item of the Map and, at zero tolerated failures, stop all other jobs.
+        # item of the Map. If no failure is tolerated, that stops all other jobs.
         task.add_retry(
             errors=list(_CRASHES),
             interval=Duration.seconds(2),
@@ -126,7 +126,7 @@ class WorkflowStates:
         )
 
     def summarize_execution(self) -> tasks.LambdaInvoke:
-        """Create the last function call, and the end states that it leads to."""
+        """Create the call of SummarizeExecution, and the end states that follow it."""
         summarize = self.call(
             "SummarizeExecution",
             "summarize_execution",
@@ -234,7 +234,7 @@ def job_tags(stage: str) -> dict[str, str]:
 
 
 def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
-    """Return what the Map needs to read its jobs."""
+    """Return the permissions with which the Map reads its jobs."""
     jobs = storage.objects_arn(storage.results_bucket, layout.jobs_key("*"))
     return [
         allow(["s3:GetObject"], jobs),
@@ -243,8 +243,8 @@ def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
 
 
 def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
-    """Retry the creation of a job. One that ran and failed needs a new name, not a Retry."""
-    # A quota frees up when another job ends, after minutes rather than seconds.
+    """Retry the creation of a job. A job that ran and failed needs a new name, not a Retry."""
+    # A quota is available again when another job ends, after minutes rather than seconds.
     job.add_retry(
         errors=list(_QUOTA_ERRORS),
         interval=Duration.seconds(30),

@@ -1,4 +1,4 @@
-"""How every function of a stage is created: its own role and log group, shared code, tracing on."""
+"""Creates every function of a stage, with its own role and log group, shared code and tracing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ ONE_VCPU_MB = 1_769
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionSpec:
-    """One function: what runs it, and everything that it may do."""
+    """Code, size, environment and permissions of a function."""
 
     name: str
     """Folder of the code below `lambdas`, such as `plan_execution`."""
     memory_mb: int
     timeout: Duration
     permissions: Sequence[iam.PolicyStatement]
-    """All that its role may do, besides writing its own logs and traces."""
+    """Permissions of its role, besides writing its own logs and traces."""
     variables: Mapping[str, str]
     """Environment variables, besides those that every function has."""
 
@@ -62,7 +62,7 @@ class FunctionFactory:
             scope,
             f"{spec.construct_id}Role",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            description=f"What {spec.name} needs and nothing else",
+            description=f"Permissions of {spec.name} only",
         )
         for statement in spec.permissions:
             role.add_to_policy(statement)

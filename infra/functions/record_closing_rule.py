@@ -14,8 +14,9 @@ from infra.dead_letters import DeadLetters
 
 
 class RecordClosingRule(Construct):
-    """Calls SummarizeExecution's function for each execution that was stopped, timed out or failed.
+    """A rule that calls SummarizeExecution's function when an execution ends abnormally.
 
+    Abnormal ends are those of executions that were stopped, timed out or failed.
     Such an execution may never reach its SummarizeExecution state. Step Functions reports its end
     to EventBridge, and the same function then closes the records. The call changes nothing when the
     execution closed its records itself.

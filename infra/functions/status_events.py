@@ -16,7 +16,7 @@ from infra.stack_outputs import EVENT_BUS_ARN, EVENT_BUS_NAME, TABLE_STREAM_ARN,
 _TRIES = 20
 """Retries of a batch of stream records before it goes to the dead-letter queue."""
 _STREAM_PATTERN = {
-    # Without REMOVE: a record that expires is no status change.
+    # Without REMOVE: a record that expires is not a status change.
     "eventName": ["INSERT", "MODIFY"],
     "dynamodb": {
         "Keys": {records.SORT_KEY: {"S": [{"prefix": records.JOB_SORT_PREFIX}, {"prefix": records.EXECUTION_SORT_KEY}]}}
@@ -27,9 +27,9 @@ _STREAM_PATTERN = {
 class StatusEvents(Construct):
     """The event bus, and the function that sends an event for each status change in the table.
 
-    Events follow from what was written, whichever function wrote it. Each change is announced at
-    least once, and the changes of one record in order. No workflow function can fail because an
-    event could not be sent.
+    Events are derived from the table's stream, whichever function made the change. Each change is
+    announced at least once, and the changes of one record in order. A workflow function never fails
+    because an event could not be sent.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class StatusEvents(Construct):
             "Stream",
             function_name=self.announcer.function.function_name,
             event_source_arn=stream_arn,
-            # Includes what was written between the deployment of the table and of this mapping.
+            # Includes changes made between the deployment of the table and of this mapping.
             starting_position="TRIM_HORIZON",
             batch_size=100,
             bisect_batch_on_function_error=True,

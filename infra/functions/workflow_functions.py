@@ -60,13 +60,13 @@ def _plan_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             allow_listing(storage.datasets_bucket, storage.models_bucket),
             allow(
                 ["s3:GetObject"],
-                # The beginning or end of a dataset's first object tells its columns.
+                # Reads a dataset's columns from the beginning or end of its first object.
                 storage.objects_arn(storage.datasets_bucket, "*"),
                 storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
                 _executions(storage),
                 storage.objects_arn(storage.results_bucket, f"{layout.UPLOADS_PREFIX}*"),
             ),
-            # Without it S3 reports a missing upload manifest as access denied.
+            # Without this permission, S3 reports a missing upload manifest as access denied.
             allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
             allow(["s3:PutObject"], _executions(storage)),
             allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"], query_index=True),
@@ -115,7 +115,7 @@ def _classify_failure(storage: Storage, variables: Mapping[str, str]) -> Functio
         timeout=Duration.minutes(1),
         variables=variables,
         permissions=[
-            # The ledger's keys tell whether the attempt committed anything.
+            # The ledger's keys show whether the attempt committed anything.
             allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
             allow_table(storage, ["GetItem", "Query", "PutItem"]),
             allow_key(storage),
@@ -163,12 +163,12 @@ def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing(storage.datasets_bucket),
             allow(
                 ["s3:GetObject"],
-                # The footer of a dataset's first object tells its columns.
+                # Reads a dataset's columns from the footer of its first object.
                 storage.objects_arn(storage.datasets_bucket, "*"),
                 storage.objects_arn(storage.models_bucket, layout.code_key("*", "*")),
                 _executions(storage),
             ),
-            # Without it S3 reports a missing code archive as access denied.
+            # Without this permission, S3 reports a missing code archive as access denied.
             allow_listing_below(storage.models_bucket, layout.CODE_PREFIX),
             allow(["s3:PutObject"], _executions(storage)),
             allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"], query_index=True),

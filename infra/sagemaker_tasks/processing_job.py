@@ -75,11 +75,11 @@ class ProcessingOutput:
 
 
 class SageMakerProcessingJob(SageMakerSyncTask):
-    """Creates a processing job and waits for its end (`.sync`).
+    """A task that creates a processing job and waits for its end (`.sync`).
 
     The result of the state is the response of DescribeProcessingJob.
 
-    Fill the job's `role` yourself; this construct only passes it to SageMaker.
+    Grant permissions to the job's `role` yourself; this construct only passes it to SageMaker.
 
     >>> from aws_cdk import App, Stack, aws_iam as iam, aws_stepfunctions as sfn
     >>> stack = Stack(App(), "stack")
@@ -148,7 +148,7 @@ class SageMakerProcessingJob(SageMakerSyncTask):
         )
         checks = Checks()
         check_job_name(checks, job_name, job_name_prefix)
-        checks.text("image_uri", image_uri, None, 255, least=1)
+        checks.text("image_uri", image_uri, None, 255, minimum=1)
         parameters: dict[str, Any] = {
             "ProcessingJobName": job_name,
             "RoleArn": role.role_arn,
@@ -182,7 +182,7 @@ def _inputs(checks: Checks, inputs: Sequence[ProcessingInput]) -> list[dict[str,
     checks.unique("inputs", [item.name for item in inputs])
     for item in inputs:
         checks.text(f"inputs[{item.name}].s3_uri", item.s3_uri, S3_URI, 1_024)
-        checks.text(f"inputs[{item.name}].local_path", item.local_path, None, 256, least=1)
+        checks.text(f"inputs[{item.name}].local_path", item.local_path, None, 256, minimum=1)
         if item.compression is Compression.GZIP and item.input_mode is not InputMode.PIPE:
             checks.add(f"inputs[{item.name}].compression", item.compression.value, "None unless input_mode is Pipe")
     return [
@@ -206,7 +206,7 @@ def _outputs(checks: Checks, outputs: Sequence[ProcessingOutput], key: str | Non
     checks.unique("outputs", [item.name for item in outputs])
     for item in outputs:
         checks.text(f"outputs[{item.name}].s3_uri", item.s3_uri, S3_URI, 1_024)
-        checks.text(f"outputs[{item.name}].local_path", item.local_path, None, 256, least=1)
+        checks.text(f"outputs[{item.name}].local_path", item.local_path, None, 256, minimum=1)
     config: dict[str, Any] = {
         "Outputs": [
             {

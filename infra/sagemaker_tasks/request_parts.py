@@ -87,18 +87,18 @@ def instances(
     return found
 
 
-def variables(checks: Checks, environment: Mapping[str, str], longest: int) -> dict[str, str]:
+def variables(checks: Checks, environment: Mapping[str, str], maximum: int) -> dict[str, str]:
     checks.count("environment", list(environment), 100)
     for name, value in environment.items():
-        checks.text("environment", name, _VARIABLE_NAME, longest)
-        checks.text(f"environment[{name}]", value, None, longest)
+        checks.text("environment", name, _VARIABLE_NAME, maximum)
+        checks.text(f"environment[{name}]", value, None, maximum)
     return dict(environment)
 
 
 def network_fields(checks: Checks, network: JobNetwork) -> dict[str, Any]:
     """Return isolation, encryption and VpcConfig.
 
-    They belong into NetworkConfig of a processing job, and to the top level of a training job.
+    A processing job has them in NetworkConfig, a training job at the top level of its request.
     """
     subnets, groups = list(network.subnet_ids), list(network.security_group_ids)
     if bool(subnets) != bool(groups):
@@ -118,9 +118,9 @@ def network_fields(checks: Checks, network: JobNetwork) -> dict[str, Any]:
 
 
 def tag_list(checks: Checks, tags: Mapping[str, str]) -> list[dict[str, str]]:
-    # Step Functions adds one tag to a job that it waits for, so 49 of SageMaker's 50 remain.
+    # Step Functions adds one tag to a job that it waits for, which leaves 49 of SageMaker's 50.
     checks.count("tags", list(tags), 49)
     for name, value in tags.items():
-        checks.text("tags", name, _TAG_CHARACTERS, 128, least=1)
+        checks.text("tags", name, _TAG_CHARACTERS, 128, minimum=1)
         checks.text(f"tags[{name}]", value, _TAG_CHARACTERS, 256)
     return [{"Key": name, "Value": value} for name, value in tags.items()]

@@ -1,8 +1,8 @@
 """A Step Functions task that runs a SageMaker training job.
 
 aws-cdk-lib's SageMakerCreateTrainingJob accepts no JSONPath for most of a request. With it, the
-items of a Map could not differ in their channels, in the use of spot instances, or in the wait for
-them.
+items of a Map could not differ in their channels, in the use of spot instances, or in
+`max_wait_seconds`.
 """
 
 import re
@@ -57,11 +57,11 @@ class TrainingChannel:
 
 
 class SageMakerTrainingJob(SageMakerSyncTask):
-    """Creates a training job and waits for its end (`.sync`).
+    """A task that creates a training job and waits for its end (`.sync`).
 
     The result of the state is the response of DescribeTrainingJob.
 
-    Fill the job's `role` yourself; this construct only passes it to SageMaker.
+    Grant permissions to the job's `role` yourself; this construct only passes it to SageMaker.
 
     >>> from aws_cdk import App, Stack, aws_iam as iam, aws_stepfunctions as sfn
     >>> stack = Stack(App(), "stack")
@@ -143,7 +143,7 @@ class SageMakerTrainingJob(SageMakerSyncTask):
         )
         checks = Checks()
         check_job_name(checks, job_name, job_name_prefix)
-        checks.text("image_uri", image_uri, None, 255, least=1)
+        checks.text("image_uri", image_uri, None, 255, minimum=1)
         checks.text("output_uri", output_uri, S3_URI, 1_024)
         parameters: dict[str, Any] = {
             "TrainingJobName": job_name,
@@ -187,7 +187,7 @@ def _channels(checks: Checks, channels: Sequence[TrainingChannel] | str) -> list
         checks.add("channels", [], "at least one channel")
     checks.unique("channels", [channel.name for channel in channels])
     for channel in channels:
-        checks.text("channels", channel.name, _CHANNEL_NAME, 64, least=1)
+        checks.text("channels", channel.name, _CHANNEL_NAME, 64, minimum=1)
         checks.text(f"channels[{channel.name}].s3_uri", channel.s3_uri, S3_URI, 1_024)
         checks.text(f"channels[{channel.name}].content_type", channel.content_type or "", None, 256)
     return [
@@ -227,14 +227,16 @@ def _stopping_condition(
         checks.number("max_runtime_seconds", runtime, 1, _LONGEST_SECONDS)
         condition["MaxRuntimeInSeconds"] = runtime
     else:
-        checks.add("max_runtime_seconds", None, "a value, or stopping_condition_path: a job must end some day")
+        checks.add("max_runtime_seconds", None, "a value, or stopping_condition_path: every job needs a time limit")
     if wait is not None:
         checks.number("max_wait_seconds", wait, 1, _LONGEST_SECONDS)
         condition["MaxWaitTimeInSeconds"] = wait
         if spot is False:
             checks.add("max_wait_seconds", wait, "None, because spot is False")
         if isinstance(wait, int) and isinstance(runtime, int) and wait < runtime:
-            checks.add("max_wait_seconds", wait, f"at least max_runtime_seconds, {runtime:,}: it counts in")
+            checks.add(
+                "max_wait_seconds", wait, f"at least max_runtime_seconds, {runtime:,}: the limit includes the run"
+            )
     elif spot is True:
         checks.add("max_wait_seconds", None, "a value, because spot is True")
     return condition
@@ -247,6 +249,6 @@ def _hyperparameters(checks: Checks, values: Mapping[str, str] | str) -> dict[st
         return values
     checks.count("hyperparameters", list(values), 100)
     for name, value in values.items():
-        checks.text("hyperparameters", name, None, 256, least=1)
+        checks.text("hyperparameters", name, None, 256, minimum=1)
         checks.text(f"hyperparameters[{name}]", value, None, 2_500)
     return dict(values)

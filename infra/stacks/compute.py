@@ -1,4 +1,4 @@
-"""The compute stack: what SageMaker jobs run on."""
+"""The compute stack: container images and roles of SageMaker jobs."""
 
 from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
@@ -25,7 +25,7 @@ class ComputeStack(Stack):
         self.job_role = scoring_role(self, storage, repository_arns, in_vpc=in_vpc)
         self.training_role = training_role(self, storage, repository_arns, in_vpc=in_vpc)
         for variant, image in images.items():
-            # For people to read. Not exported: scoring_images says why.
+            # For people to read. See `scoring_images` for why it is not exported.
             CfnOutput(self, output_name(variant), value=image.uri, description=f"Container image {variant!r}")
         outputs = {
             JOB_ROLE_ARN: (self.job_role.role_arn, "Role of processing jobs"),

@@ -1,4 +1,4 @@
-"""The storage stack: what outlives executions."""
+"""The storage stack: the key, buckets and table, which outlive executions."""
 
 from typing import cast
 

@@ -18,7 +18,7 @@ class TriggersStack(Stack):
             scope,
             id,
             env=Environment(account=settings.account, region=settings.region),
-            description="Fleetscore: what starts executions",
+            description="Fleetscore: schedules and upload triggers",
         )
         functions = FunctionFactory(self, settings)
         state_machine_arn = imported(settings.stage, STATE_MACHINE_ARN)

@@ -1,1 +1,1 @@
-"""What starts executions automatically: schedules and uploads."""
+"""The triggers that start executions automatically: schedules and uploads."""

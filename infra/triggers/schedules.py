@@ -128,5 +128,5 @@ class Schedules(Construct):
                 ),
             ),
         )
-        # An event that comes before the role has its policy would end in the dead-letter queue.
+        # An event that arrives before the role has its policy would go to the dead-letter queue.
         created.node.add_dependency(self.role)

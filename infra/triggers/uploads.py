@@ -22,8 +22,8 @@ _TIMEOUT_MINUTES = 5
 class UploadTrigger(Construct):
     """The rule, the queue with its dead letters, and the function that reads the queue.
 
-    Every stage has them. The rule is enabled only while the setting `uploads` names a dataset, so
-    removing the last dataset turns the trigger off.
+    Every stage has these resources. The rule is enabled only while the setting `uploads` names a
+    dataset, so removing the last dataset turns the trigger off.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class UploadTrigger(Construct):
             "Queue",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
-            # Six times the function's timeout, as AWS recommends: a batch may wait while it is
-            # already invisible.
+            # Six times the function's timeout, as AWS recommends: messages are already invisible
+            # while their batch waits for a free function.
             visibility_timeout=Duration.minutes(6 * _TIMEOUT_MINUTES),
             retention_period=Duration.days(14),
             # A refused message waits up to an hour each time, so 20 tries span more than half a
@@ -64,8 +64,8 @@ class UploadTrigger(Construct):
             "Messages",
             target=self.starter.function,
             event_source_arn=self.queue.queue_arn,
-            # As many as fit into Lambda's 6 MB of payload: some thousands. The table holds the
-            # windows, so the size of batches only changes the number of calls.
+            # Lambda's payload of 6 MB limits a batch to several thousand messages. The table holds
+            # the windows, so the size of batches only changes the number of calls.
             batch_size=10_000,
             max_batching_window=Duration.seconds(5),
             report_batch_item_failures=True,

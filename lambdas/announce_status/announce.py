@@ -8,11 +8,11 @@ from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import 
 from contract import codec
 from contract.table import events, records
 from contract.table.records import ExecutionRecord, JobRecord
-from lambdas.stage.event_bus import Event, EventBus
+from lambdas.stage.messaging.event_bus import Event, EventBus
 
 
 def announce_status(stream_records: Iterable[DynamoDBRecord], bus: EventBus, stage: str) -> int:
-    """Send the events of these records and return how many there were.
+    """Send the events of these records and return their number.
 
     A second call with the same records sends the same events again, with the same ids.
 

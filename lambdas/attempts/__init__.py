@@ -1,1 +1,1 @@
-"""What the steps of a job's attempt share: job events, commits, and causes of failures."""
+"""Job events, commits and failure causes, for the steps that handle a job's attempt."""

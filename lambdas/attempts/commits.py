@@ -1,4 +1,4 @@
-"""Find out which pinned objects of a job are committed, by the commit markers and outputs in S3."""
+"""Compare a job's pinned objects with the commit markers and outputs in S3."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from contract import layout
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject
-from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.buckets.object_store import ObjectStore
 
 _PREFIX_OF_KIND = {"predictions": layout.PREDICTIONS_PREFIX, "quarantine": layout.QUARANTINE_PREFIX}
 
 
 @dataclass(frozen=True)
 class Commits:
-    """The commits of a job. Row counts are row-and-model pairs, and include valid commits only."""
+    """The commits of a job. Row counts are of valid commits, and count a row once per model."""
 
     expected: int
     """One commit per pinned object and model."""
@@ -32,11 +32,11 @@ class Commits:
 
 
 _MAX_NOTES = 20
-"""Most notes in a job record, which must stay small even if the job has many models."""
+"""Maximum number of notes in a job record, which must stay small for a job with many models."""
 
 
 def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
-    """Read the job's ledger in parallel, and list its outputs instead of looking each one up."""
+    """Return the job's commits. Reads its ledger in parallel and lists its outputs."""
     wanted = {layout.marker_key(model.model_id, item.key) for model in spec.models for item in spec.objects}
     listed = [entry.key for entry in store.ledger_objects(spec.execution_id, spec.job_id) if entry.key in wanted]
     markers = store.markers(spec.execution_id, spec.job_id, listed)
@@ -61,9 +61,9 @@ def _output_prefixes(spec: JobSpec, markers: Mapping[str, Marker | str]) -> list
 
 
 def check_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Mapping[str, int]) -> Commits:
-    """Check the commit of every pinned object and model.
+    """Return the commits of every pinned object and model.
 
-    `markers` are by ledger key, `sizes` are the outputs' bytes by full key.
+    `markers` are by ledger key. `sizes` are the sizes of the outputs in bytes, by full key.
     """
     missing: list[str] = []
     open_objects: list[str] = []

@@ -1,6 +1,4 @@
-"""Read the Cause of a failure that a Catch caught: plain text, or JSON whose form depends on what
-failed.
-"""
+"""Parse the Cause of a caught failure: plain text, or the JSON of a function, job or execution."""
 
 import json
 from dataclasses import dataclass
@@ -9,18 +7,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cause:
-    """The parts of a Cause. A part that it does not have is empty."""
+    """The parts of a Cause. A missing part is empty."""
 
     message: str = ""
-    """The most useful text for a person."""
+    """The text to show to the operator."""
     status: str = ""
     """ProcessingJobStatus or TrainingJobStatus, when a SageMaker job did not succeed."""
     exit_message: str = ""
     failure_reason: str = ""
     ran_out_of_time: bool = False
-    """True: the job reached its MaxRuntimeInSeconds."""
+    """Whether the job reached its MaxRuntimeInSeconds."""
     waited_too_long: bool = False
-    """True: a spot training job reached its MaxWaitTimeInSeconds, which includes waits for
+    """Whether a spot training job reached its MaxWaitTimeInSeconds, which includes waits for
     capacity.
     """
 

@@ -1,4 +1,4 @@
-"""Read the events of steps that handle one job, and answer a step that ends a job idempotently."""
+"""Read the events of the steps that handle one job, and record the job's success idempotently."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +14,9 @@ _POINTER_FIELDS = (SCHEMA_VERSION_FIELD, "execution_id", "job_id", "attempt")
 
 
 def read_job_pointer(event: dict[str, Any]) -> JobPointer:
-    """Read the pointer from the state of a Map child.
+    """Return the pointer in the state of a Map child.
 
-    The state may hold more by then, such as the last failure decision or the attempt's plan.
+    The state may have more fields, such as the last failure decision or the attempt's plan.
 
     Raises:
         InvalidInputError: when a field of the pointer is missing or has the wrong type.
@@ -25,7 +25,9 @@ def read_job_pointer(event: dict[str, Any]) -> JobPointer:
 
 
 def complete_job(pointer: JobPointer, deployment: Deployment, complete: Callable[[JobRecord], JobRecord]) -> JobResult:
-    """Call `complete` to record the job as succeeded if it runs in this attempt. Idempotent.
+    """Call `complete` if the job runs in this attempt, and return the job's result. Idempotent.
+
+    `complete` verifies the job and returns its succeeded record.
 
     Raises:
         JobClosedError: when the job has failed.

@@ -1,1 +1,1 @@
-"""ClassifyFailure: find out why an attempt failed and whether another attempt can help."""
+"""ClassifyFailure: decide why an attempt failed and whether another attempt can help."""

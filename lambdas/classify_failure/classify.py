@@ -13,7 +13,9 @@ from lambdas.stage.deployment import Deployment
 
 
 def classify_failure(failure: AttemptFailure, deployment: Deployment) -> FailureDecision:
-    """Record the attempt as failed and its job as waiting or failed. Idempotent.
+    """Record the attempt as failed, its job as waiting or failed, and return the decision.
+
+    Idempotent: a second call returns the recorded decision.
 
     Raises:
         StaleEventError: when the job is in another attempt.
@@ -53,7 +55,7 @@ def _as_recorded(failure: AttemptFailure, job: JobRecord) -> FailureDecision:
         try_again=False,
         wait_seconds=0,
         kind=job.failure_kind or FailureKind.UNKNOWN,
-        reason=job.reason or f"The job is {job.status.value} already; {failure.error} arrived late.",
+        reason=job.reason or f"The job was already {job.status.value} when {failure.error} arrived.",
     )
 
 

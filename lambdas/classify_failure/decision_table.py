@@ -12,7 +12,7 @@ from contract.status import FailureKind
 
 
 class Retry(Enum):
-    """Whether another attempt can help, as long as the job has attempts left."""
+    """Whether another attempt can help. It starts only if the job has attempts left."""
 
     NO = "no"
     YES = "yes"
@@ -35,7 +35,7 @@ class FailureRule:
     kind: FailureKind
     retry: Retry
     remedy: str
-    """What a person can do once no attempt is left."""
+    """What the operator can do when no attempt is left."""
     base_seconds: int = 0
     """Wait before the second attempt, in seconds. It doubles with each further attempt."""
     errors: frozenset[str] = frozenset()
@@ -86,7 +86,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "model contended",
         FailureKind.TRANSIENT,
         Retry.YES,
-        "Train again when nobody else changes the model",
+        "Train again when no other process changes the model",
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"ModelContendedError"}),
     ),
@@ -113,10 +113,10 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "Deploy all stacks and the image of one release, then start a new execution",
         errors=frozenset({"InvalidInputError", "ExecutionNotFoundError", "JobNotFoundError"}),
     ),
-    # These come before the statuses: SageMaker reports a job that ran out of time as Stopped, like
-    # a manual stop.
+    # These come before the statuses: SageMaker reports a job that reached its runtime limit as
+    # Stopped, like a job that somebody stopped.
     FailureRule(
-        "out of time, by its run time",
+        "runtime limit, by job duration",
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
         "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
@@ -125,7 +125,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         ran_out_of_time=True,
     ),
     FailureRule(
-        "out of time, by its text",
+        "runtime limit, by message",
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
         "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
@@ -133,7 +133,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         pattern=_any(r"MaxRuntime(InSeconds)?\b.*exceed", r"exceed\w* .{0,40}max\w* ?run ?time"),
     ),
     FailureRule(
-        "out of time, by the workflow's clock",
+        "runtime limit, by workflow timeout",
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
         "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
@@ -144,7 +144,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "stopped",
         FailureKind.STOPPED,
         Retry.NO,
-        "The job was stopped by hand: start a new execution when it may run",
+        "Somebody stopped the job: start a new execution when it may run",
         statuses=frozenset({"Stopped", "Stopping"}),
     ),
     # The container's own message is more precise than the service's message about the container.
@@ -197,14 +197,14 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "access denied",
         FailureKind.CONFIGURATION,
         Retry.NO,
-        "Grant what is missing to the role that the message names, or deploy the stacks again",
+        "Grant the missing permission to the role that the message names, or deploy the stacks again",
         errors=frozenset({"States.Permissions"}),
     ),
     FailureRule(
-        "access denied, by its text",
+        "access denied, by message",
         FailureKind.CONFIGURATION,
         Retry.NO,
-        "Grant what is missing to the role that the message names, or deploy the stacks again",
+        "Grant the missing permission to the role that the message names, or deploy the stacks again",
         pattern=_any(r"Access ?Denied", "not authorized to perform", "UnauthorizedOperation", "Forbidden"),
     ),
     FailureRule(
@@ -221,7 +221,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "invalid request",
         FailureKind.CONFIGURATION,
         Retry.NO,
-        "Correct what the message names in the model's compute, the request or the stage's settings",
+        "Correct the named value in the model's compute, the request or the stage's settings",
         pattern=_any("ValidationException", "ValidationError", "SerializationException", "InvalidParameter"),
     ),
     FailureRule(
@@ -232,7 +232,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         pattern=_any("manifest unknown", "CannotPullContainer", "CannotStartContainer", "ImageNotFound", "exec format"),
     ),
     FailureRule(
-        "object gone",
+        "object missing",
         FailureKind.DATA,
         Retry.NO,
         "Let uploads to the dataset end, then start a new execution",
@@ -246,7 +246,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         pattern=_any("NoSuchBucket", "ResourceNotFound", "NotFoundException", r"KMS\.\w*Exception"),
     ),
     FailureRule(
-        "job's name in use",
+        "job name in use",
         FailureKind.TRANSIENT,
         Retry.YES,
         "Start a new execution",
@@ -282,7 +282,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         ),
     ),
     FailureRule(
-        "function failed for its service",
+        "function could not be called",
         FailureKind.TRANSIENT,
         Retry.YES,
         "Start a new execution",

@@ -73,7 +73,9 @@ def decide(
     sagemaker_job_name: str,
     job_kind: ExecutionKind = ExecutionKind.SCORING,
 ) -> Decision:
-    """Decide about a job whose attempt failed as the rule describes. Deterministic.
+    """Decide whether a job gets another attempt after a failure that the rule matches.
+
+    Deterministic: a duplicate call returns the same decision.
 
     `earlier_kinds` are the failure kinds of the attempts before this one. `made_progress` is True
     when this attempt committed an object or wrote a checkpoint. `job_key` spreads the waits of jobs
@@ -88,7 +90,7 @@ def decide(
     kind = rule.kind
     if rule.retry is Retry.WITH_PROGRESS and not made_progress:
         kind = FailureKind.CONFIGURATION
-        message = f"{message}; {_NO_PROGRESS[job_kind]}, so another attempt would get no further"
+        message = f"{message}; {_NO_PROGRESS[job_kind]}, so another attempt would fail again"
     try_again = can_help and attempt < max_attempts
     what = message if message.startswith(f"{kind.value}:") else f"{kind.value}: {message or rule.name}"
     tried = f"Attempt {attempt} of at most {max_attempts}" + (", the last one" if can_help and not try_again else "")
@@ -101,9 +103,9 @@ def decide(
 
 
 def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
-    """Return an exponential wait with jitter: a digest of job and attempt varies half of it.
+    """Return an exponential wait in seconds. Half of it is jitter, a digest of job and attempt.
 
-    The jitter is no random number, so that a duplicate call waits as long as the first.
+    The jitter is deterministic, so a duplicate call waits as long as the first.
     """
     longest = min(base_seconds << (attempt - 1), MAX_WAIT_SECONDS)
     digest = hashlib.sha256(f"{job_key}\n{attempt}".encode()).digest()

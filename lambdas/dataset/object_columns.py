@@ -8,7 +8,7 @@ from contract.dataset.input_options import InputOptions
 from contract.dataset.text_head import HeadError, head_names
 from contract.job.scoring_spec import PinnedObject
 from lambdas.dataset.parquet_footer import Column, FooterError, read_columns
-from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.observability import logger
 
 Read = Callable[[int, int], bytes | None]
@@ -17,8 +17,7 @@ read.
 """
 
 _HEAD_AND_HEADERS = HEAD_BYTES + (64 << 10)
-"""Bytes to read of a compressed object, enough for the head even if its content is incompressible.
-"""
+"""Bytes to read from a compressed object: enough for the head of incompressible content."""
 
 
 class ColumnsUnknownError(ValueError):
@@ -29,8 +28,8 @@ class ColumnsUnknownError(ValueError):
 
 
 def first_of(objects: Iterable[PinnedObject]) -> PinnedObject | None:
-    """Return the object whose columns represent its dataset, the one with the first key; None
-    without objects.
+    """Return the object with the first key, whose columns represent the dataset; None if there are
+    no objects.
     """
     return min(objects, key=lambda item: item.key, default=None)
 
@@ -38,8 +37,9 @@ def first_of(objects: Iterable[PinnedObject]) -> PinnedObject | None:
 def columns_or_none(
     dataset: str, item: PinnedObject, options: InputOptions, store: ObjectStore
 ) -> tuple[Column, ...] | None:
-    """Return the columns of an object; None when they cannot be read, which the job that reads the
-    object reports.
+    """Return the columns of an object; None when they cannot be read.
+
+    The job that reads the object reports the reason.
     """
     try:
         return object_columns(item, options, lambda start, end: store.dataset_range(dataset, item, start, end))
@@ -51,7 +51,7 @@ def columns_or_none(
 
 def object_columns(item: PinnedObject, options: InputOptions, read: Read) -> tuple[Column, ...]:
     """Return the columns of an object. Columns of text have no type, because the model's record
-    decides it.
+    declares it.
 
     Raises:
         ColumnsUnknownError: when they cannot be read.
@@ -81,9 +81,7 @@ def _text_columns(item: PinnedObject, kind: ObjectFormat, options: InputOptions,
 
 
 def _gunzip(stored: bytes) -> bytes:
-    """Return the decompressed beginning, at most one byte more than a head, however large the rest
-    would become.
-    """
+    """Return the decompressed beginning: at most one byte more than a head, to limit memory."""
     head = b""
     while stored and len(head) <= HEAD_BYTES:
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)

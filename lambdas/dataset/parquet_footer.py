@@ -1,8 +1,7 @@
 """Reads the columns of a Parquet object from its footer; pyarrow is too large for the functions.
 
-Only the schema is read, which is at the beginning of the footer. Types get the names under which
-pyarrow reads them. A type that the Parquet schema alone does not determine gets none, so that no
-request is refused on a guess.
+Only the schema is read, which is at the beginning of the footer. Types have pyarrow's names. A type
+is None if the Parquet schema alone does not determine it, so no request is refused on a guess.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ _MAX_FOOTER_BYTES = 4 << 20
 The schema, which comes first, fits with more than 50,000 columns.
 """
 _MAX_SCHEMA_ELEMENTS = 100_000
-"""Largest schema, so that a hostile footer takes little time and memory."""
+"""Maximum size of a schema, which limits the time and memory for a malicious footer."""
 
 # Field numbers of FileMetaData and SchemaElement in parquet.thrift.
 _SCHEMA = 2
@@ -81,7 +80,7 @@ class FooterError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """A top-level column; `type` is None if only a reader of the data can tell it."""
+    """A top-level column. `type` is None if the Parquet schema does not determine it."""
 
     name: str
     type: str | None
@@ -103,7 +102,7 @@ def read_columns(read: Callable[[int, int], bytes | None], size: int) -> tuple[C
     tail = _range(read, start, size)
     magic = tail[-len(_MAGIC) :]
     if magic != _MAGIC:
-        raise FooterError("an encrypted footer" if magic == _ENCRYPTED_MAGIC else "no Parquet")
+        raise FooterError("an encrypted footer" if magic == _ENCRYPTED_MAGIC else "not a Parquet file")
     length = int.from_bytes(tail[-_TAIL_BYTES : -len(_MAGIC)], "little")
     first = size - _TAIL_BYTES - length
     if first < len(_MAGIC):

@@ -11,23 +11,24 @@ from contract.job.scoring_spec import PinnedObject
 from contract.names import check_object_key
 from contract.problems import Problem
 from lambdas.shown_text import list_first
-from lambdas.stage.object_store import StoredObject
+from lambdas.stage.buckets.object_store import StoredObject
 
 _MAX_KEY_BYTES = 1_024
 """Longest key that S3 accepts, in bytes."""
 _SUFFIXES = (*layout.OUTPUT_SUFFIXES.values(), ".json")
 """Suffixes that follow an object's key in the names of its outputs and of its commit marker."""
 _MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len("..unfinished")
-"""Longest part of a key, in bytes. The container uses it as a file name, with a suffix and a mark
-for unfinished."""
+"""Longest part of a key between two "/", in bytes. The container uses the part as a file name with
+suffixes, one of which marks an unfinished file.
+"""
 
 
 def is_data(key: str) -> bool:
-    """Return whether an object counts as data, by its key relative to the dataset.
+    """Return whether an object is data, by its key relative to the dataset.
 
-    Folder placeholders do not. Nor does an object when its name, or one of its folders, begins with
-    "_" or ".": Spark and Hive skip such objects too, because writers keep there what they have not
-    committed yet.
+    Folder placeholders are not data. Nor are objects whose name, or one of whose folders, begins
+    with "_" or ".". Spark and Hive skip them too, because writers use such names for uncommitted
+    files.
     """
     *folders, name = key.split("/")
     # A folder such as `_year=2013` is a partition whose column has that name.
@@ -38,9 +39,9 @@ def is_data(key: str) -> bool:
 def pin_objects(
     dataset: str, listing: Iterable[StoredObject], datasets_bucket: str, max_output_prefix_bytes: int
 ) -> tuple[tuple[PinnedObject, ...], list[Problem]]:
-    """Return the data objects of a listing as they are now, and what is wrong with the dataset.
+    """Return the data objects of a listing as they are now, and the problems of the dataset.
 
-    `max_output_prefix_bytes` is an upper bound for the part of an output's key that precedes the
+    `max_output_prefix_bytes` is an upper bound for the bytes that an output's key adds to the
     object's key.
     """
     data = [entry for entry in listing if is_data(entry.key)]
@@ -70,8 +71,10 @@ def pin_objects(
 
 
 def replaced_objects(pinned: Iterable[PinnedObject], listing: Iterable[StoredObject]) -> tuple[str, ...]:
-    """Return the pinned objects that were replaced or removed since, each with what changed. New
-    objects do not count."""
+    """Return the pinned objects that were replaced or removed since, each with the change.
+
+    New objects are ignored.
+    """
     current = {entry.key: entry for entry in listing}
     changed: list[str] = []
     for item in pinned:

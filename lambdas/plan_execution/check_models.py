@@ -27,7 +27,7 @@ def check_models(
     deployed_images: Collection[ImageVariant],
     deployment: Deployment,
 ) -> list[Problem]:
-    """Return what is wrong with the models, so that no job starts that must fail."""
+    """Return the problems of the models with which their jobs would fail."""
     versions = [assignment.version for assignment in assignments]
     return [
         *check_images(versions, deployed_images),
@@ -45,8 +45,10 @@ def _check_artifacts(versions: Sequence[ModelVersion], deployment: Deployment) -
 
 
 def check_artifact(version: ModelVersion, size: int | None, models_bucket: str) -> list[Problem]:
-    """Check that the artifact exists with the registered size. `size` is in bytes; None means there
-    is no object."""
+    """Check that the artifact exists with the registered size.
+
+    `size` is in bytes. None means that the artifact does not exist.
+    """
     spec = version.spec
     uri = layout.s3_uri(models_bucket, layout.artifact_key(spec.model_id, spec.version))
     field = f"model {spec.model_id!r} version {spec.version!r}: artifact"
@@ -64,14 +66,16 @@ def _check_columns(
 ) -> list[Problem]:
     """Compare the columns that each model needs with the first object of its dataset.
 
-    An object that cannot be read is left to its job, which fails alone, as for any other damaged
-    object.
+    An object that cannot be read is skipped here. Its job reports it and fails alone, as for any
+    other damaged object.
     """
     firsts = {dataset: first for dataset, pinned in objects.items() if (first := first_of(pinned)) is not None}
 
     def reading(assignment: Assignment) -> tuple[str, InputOptions]:
-        """Return what the columns depend on. Columns of Parquet do not depend on the model's
-        options."""
+        """Return the dataset and the input options that determine the columns.
+
+        Columns of Parquet do not depend on the model's options.
+        """
         is_parquet = assignment.dataset in firsts and firsts[assignment.dataset].key.endswith(".parquet")
         return assignment.dataset, InputOptions() if is_parquet else input_of(assignment.version.spec).options
 

@@ -10,11 +10,13 @@ from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
 from lambdas.plan_execution.upload_manifest import Uploads
 from lambdas.shown_text import list_first
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable
 
 _SUGGESTED_IDS = 50
-"""Most unknown ids for which similar ones are searched: a search takes time per pair of ids, and a
-request has room for tens of thousands of them."""
+"""Maximum number of unknown ids for which similar ids are searched.
+
+A search compares an id with the whole catalog, and a request can have tens of thousands of ids.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,7 @@ class Choice:
 
     assignments: tuple[Assignment, ...]
     datasets: tuple[str, ...]
-    """Each dataset once. A dataset that the request names is here even when no model was found for
-    it."""
+    """The distinct datasets. A dataset that the request names is included even without a model."""
     problems: tuple[Problem, ...]
 
 
@@ -63,8 +64,10 @@ def _find_models(wanted: Sequence[str] | ModelFilter | None, table: JobTable) ->
 def choose_by_id(
     model_ids: Sequence[str], known: Mapping[str, Model], catalog_ids: Sequence[str]
 ) -> tuple[list[Model], list[Problem]]:
-    """Return the enabled models with these ids. `catalog_ids` are all ids there are, for
-    suggestions."""
+    """Return the enabled models with these ids, and the problems of the others.
+
+    `catalog_ids` are all registered ids, for suggestions.
+    """
     chosen: list[Model] = []
     problems: list[Problem] = []
     for index, model_id in enumerate(model_ids):
@@ -133,8 +136,10 @@ def check_versions(
 
 
 def choose_by_dataset(dataset: str, versions: Sequence[ModelVersion]) -> tuple[list[ModelVersion], list[Problem]]:
-    """Return the models whose own dataset this is: uploads are not scored by models of other
-    datasets."""
+    """Return the models whose own dataset this is, and a problem if there are none.
+
+    Models of other datasets do not score uploads.
+    """
     chosen = [version for version in versions if version.dataset == dataset]
     if chosen or not versions:
         return chosen, []

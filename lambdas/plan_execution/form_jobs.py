@@ -9,7 +9,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
-from contract.job.job_input import can_share, input_of
+from contract.job.job_input import input_of, types_agree
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.problems import Problem
 from contract.status import JobStatus
@@ -19,8 +19,9 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.plan_execution.choose_models import Assignment
 
 MAX_COMMITS = 100_000
-"""Most objects times models per job. VerifyOutput reads one commit marker for each, at an estimated
-4 ms of CPU."""
+"""Maximum of objects times models per job. VerifyOutput reads one commit marker for each, at an
+estimated 4 ms of CPU.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class PlannedJob:
 
 
 class _SharedBy(NamedTuple):
-    """What all models of a job have in common."""
+    """The values that all models of a job have in common."""
 
     dataset: str
     compute: Compute
@@ -119,8 +120,10 @@ def form_jobs(
 
 
 def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
-    """Refuse jobs whose ledger takes over 15 minutes to read: they would fail after everything was
-    scored."""
+    """Return the problems of jobs whose ledger VerifyOutput may not read in Lambda's 15 minutes.
+
+    Such a job would fail after everything was scored.
+    """
     problems = []
     for job in jobs:
         if len(job.objects) * len(job.models) > MAX_COMMITS:
@@ -141,7 +144,7 @@ def _split_models(models: Sequence[ModelSpec], size: int, *, is_typed_by_models:
     unfilled: list[tuple[list[ModelSpec], dict[str, str]]] = []
     for spec in models:
         types = input_of(spec).types if is_typed_by_models else {}
-        found = next((entry for entry in unfilled if can_share(types, entry[1])), None)
+        found = next((entry for entry in unfilled if types_agree(types, entry[1])), None)
         if found is None:
             found = ([], {})
             groups.append(found[0])
@@ -158,8 +161,7 @@ def _has_text(objects: Iterable[PinnedObject]) -> bool:
 
 
 def _limit_instances(compute: Compute, object_count: int) -> Compute:
-    # Objects are not split between instances, so an instance beyond their number would idle and
-    # cost.
+    # Objects are not split between instances, so more instances than objects would only add cost.
     return Compute(instance_count=min(compute.instance_count or 1, object_count)).with_fallback(compute)
 
 

@@ -9,14 +9,14 @@ from contract.problems import Problem
 from lambdas.dataset.pinning import pin_objects
 from lambdas.plan_execution.choose_models import Assignment, Choice
 from lambdas.plan_execution.upload_manifest import Uploads
+from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.object_store import StoredObject
 from lambdas.stage.parallel import in_parallel
 
 
 @dataclass(frozen=True)
 class Snapshots:
-    """The objects that are scored, by dataset, as they were when they were listed."""
+    """The objects that are scored, by dataset, with the size and ETag of the listing."""
 
     objects: Mapping[str, tuple[PinnedObject, ...]]
     problems: tuple[Problem, ...]
@@ -41,7 +41,7 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
 
 
 def _max_output_prefix_bytes(assignments: Iterable[Assignment]) -> int:
-    """Return an upper bound for what precedes the object's key in the keys that a job writes."""
+    """Return an upper bound, in bytes, for what a job's output keys add to the object's key."""
     id_length = max((len(assignment.version.spec.model_id) for assignment in assignments), default=0)
     names = layout.output_key("d" * 63, "m" * id_length, "e" * 80, "")
     suffix_length = max(len(layout.marker_key("", "")), *map(len, layout.OUTPUT_SUFFIXES.values()))

@@ -34,8 +34,8 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
             the same text.
         ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended.
-        PlanChangedError: when models or objects have changed since an earlier call that died before
-            its end; a plan mixed of both would be wrong.
+        PlanChangedError: when models or objects have changed since an earlier call that did not
+            finish; two plans must not be mixed.
     """
     record = open_execution(event, deployment)
     if record.plan is not None:

@@ -1,4 +1,4 @@
-"""Find out how the training ended that a request asks for first."""
+"""The outcome of the training that a request asks for first."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _LISTED_MODELS = 5
 
 
 def training_failure(event: ExecutionPlanInput, train: TrainFirst | None, deployment: Deployment) -> str:
-    """Return why the training failed, if the request scores in spite of that; else an empty text.
+    """Return why the training failed; empty when it succeeded or none was requested.
 
     Raises:
         TrainingFailedError: when it failed and the request does not set `continue_on_failure`.
@@ -38,11 +38,11 @@ def training_failure(event: ExecutionPlanInput, train: TrainFirst | None, deploy
 def describe_training(
     training: Any, record: ExecutionRecord | None, jobs: Sequence[JobRecord], with_current: set[str]
 ) -> str:
-    """Return why a training failed; empty when it succeeded. `with_current` are the models that can
-    be scored.
+    """Return why a training failed; empty when it succeeded.
 
-    It succeeded only if both Step Functions and the training's own record say so. Even then a
-    version may have been rejected: a model that never had a current version still cannot be scored.
+    A training succeeded only if Step Functions and its own record agree. Even then a version may
+    have been rejected, and a model without any current version cannot be scored. `with_current` are
+    the models with a current version.
     """
     caught = training.get("failure") if isinstance(training, Mapping) else None
     if isinstance(caught, Mapping):
@@ -50,9 +50,9 @@ def describe_training(
         recorded = record.reason if record is not None else ""
         return recorded or f"{error}: {read_cause(cause).message}"
     if record is None:
-        return "it left no record"
+        return "the training wrote no record"
     if record.status is not ExecutionStatus.SUCCEEDED:
-        return record.reason or f"its record says {record.status.value}"
+        return record.reason or f"its recorded status is {record.status.value}"
     never = [job for job in jobs if not with_current.issuperset(job.model_ids)]
     if not never:
         return ""

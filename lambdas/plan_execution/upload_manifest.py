@@ -8,7 +8,7 @@ from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.shown_text import list_first
-from lambdas.stage.object_store import ObjectStore, StoredObject
+from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,11 @@ def read_uploads(request: ExecutionRequest, store: ObjectStore) -> Uploads | Non
 
 
 def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObject]) -> tuple[Uploads, list[Problem]]:
-    """Return the manifest's objects that have not changed since, and why it cannot be scored, if it
-    cannot.
+    """Return the manifest's objects that have not changed since, and the problems of the manifest.
 
-    In a manifest from a window, an object that changed is skipped: the later upload is in a later
-    window, whose execution scores it. In a manifest from a marker, a change is refused: the marker
-    stands for all its objects, and no other execution will score the rest.
+    In a manifest from a window, a changed object is skipped: the execution of a later window scores
+    the later upload. In a manifest from a marker, a change is refused: the marker asks for all of
+    its objects, and no other execution will score them.
     """
     changed = {item.key: why for item in manifest.objects if (why := _change(item, current.get(item.key)))}
     unchanged = tuple(current[item.key] for item in manifest.objects if item.key not in changed)

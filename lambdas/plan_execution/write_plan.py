@@ -26,7 +26,7 @@ def write_plan(
     the reason.
 
     The order matters: specs, the list of jobs, job records, and last the plan in the execution's
-    record. After a call that died in between, a later call with the same jobs completes the rest.
+    record. After a call that did not finish, a later call with the same jobs writes the rest.
     """
     execution_id, store = record.execution_id, deployment.store
     if skipped:

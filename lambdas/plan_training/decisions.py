@@ -64,7 +64,7 @@ def form_trainings(
     objects: Mapping[str, tuple[PinnedObject, ...]],
     stage_default: Compute,
 ) -> list[PlannedTraining]:
-    """Return one job per recipe, the one with most training data first.
+    """Return one job per recipe, ordered by the size of the training data, largest first.
 
     `objects` are by dataset.
     """

@@ -30,10 +30,10 @@ from lambdas.planning.execution_record import open_execution, record_plan, refus
 from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.job_table import JobTable
 from lambdas.stage.observability import publish_counts
 from lambdas.stage.parallel import in_parallel
 from lambdas.stage.settings import PlanDefaults
+from lambdas.stage.tables.job_table import JobTable
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class _TrainingData:
 
     objects: tuple[PinnedObject, ...]
     columns: Sequence[Column] | None
-    """Columns of the first object; None when it cannot be read, which its job reports."""
+    """Columns of the first object; None when unreadable. The job then reports the reason."""
     problems: tuple[Problem, ...]
 
 
@@ -55,8 +55,8 @@ def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaul
             text.
         ExecutionNameUsedError: when another execution with this name has records.
         ExecutionClosedError: when the execution has ended.
-        PlanChangedError: when recipes or objects have changed since an earlier call that died
-            before its end.
+        PlanChangedError: when recipes or objects have changed since an earlier call that did not
+            finish.
     """
     record = open_execution(event, deployment)
     if record.plan is not None:
@@ -94,7 +94,7 @@ def _read_datasets(recipes: Sequence[ModelRecipe], deployment: Deployment) -> di
 
 def _read_dataset(name: str, deployment: Deployment) -> _TrainingData:
     listing = deployment.store.dataset_objects(name)
-    # Training writes no outputs per object, so nothing precedes the object's key.
+    # Training writes no outputs per object, so no output key is longer than the object's key.
     objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
     problems += check_formats(name, [item.key for item in objects])
     first = first_of(objects)

@@ -1,3 +1,1 @@
-"""What PlanExecution, PlanTraining and PrepareTraining share: the execution's record, checks, and
-the choice of recipes.
-"""
+"""The execution's record, checks of models and the choice of recipes, for the planning steps."""

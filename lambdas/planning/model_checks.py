@@ -1,4 +1,4 @@
-"""What both plans check about a model: the columns of its dataset, and the image that it needs."""
+"""Checks of a model in both plans: the columns of its dataset, and the image that it needs."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -13,15 +13,16 @@ from lambdas.shown_text import list_first
 
 
 def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVariant]) -> list[Problem]:
-    """Refuse models whose framework is in none of the deployed images, because their jobs could
-    only fail."""
+    """Return the problems of models whose framework is not in a deployed image: their jobs would
+    fail.
+    """
     problems: list[Problem] = []
     for version in versions:
         image = image_of(version.spec.framework, version.spec.accelerator)
         if image not in deployed:
             # An accelerator may need another image than the framework does.
             kind = "framework" if image == image_of(version.spec.framework) else "accelerator"
-            expected = f"one that the deployed images have ({', '.join(deployed)}); it is in {image!r}"
+            expected = f"one that the deployed images have ({', '.join(deployed)}); the image {image!r} has it"
             remedy = f"Add {image!r} to the setting image_variants and deploy again, or disable the model."
             field = f"model {version.spec.model_id!r}: {kind}"
             problems.append(Problem(field, getattr(version.spec, kind), expected, remedy))
@@ -31,10 +32,9 @@ def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVar
 def check_columns(
     version: ModelVersion, dataset: str, key: str, columns: Sequence[Column], alternative: str = "register a version"
 ) -> list[Problem]:
-    """Check that an object has the columns that a model needs, in types that fit into the model's
-    types.
+    """Return a problem per kind of missing or unsuitable column that a model needs in an object.
 
-    `alternative` is what the message names as the way to make the model need other columns.
+    `alternative` is the action in the message that changes the columns which the model needs.
     """
     spec = version.spec
     field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: features"
@@ -71,4 +71,4 @@ def _similar_names(spec: ModelSpec, types: Mapping[str, str | None]) -> str:
     lower = {name.lower(): name for name in types}
     names = [name for name in (*(f.name for f in spec.features), *spec.key_columns) if name not in types]
     similar = [f"{lower[name.lower()]} for {name}" for name in names if name.lower() in lower]
-    return f"Column names are case-sensitive; it has {list_first(similar)}. " if similar else ""
+    return f"Column names are case-sensitive; the object has {list_first(similar)}. " if similar else ""

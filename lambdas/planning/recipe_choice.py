@@ -1,4 +1,4 @@
-"""Choose the recipes to train. Pure functions that return the recipes and what is wrong."""
+"""Choose the recipes to train. Pure functions that return the recipes and the problems."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -38,7 +38,7 @@ def choose_enabled(
     if chosen:
         return chosen, []
     if not known:
-        return [], [Problem("models", "no recipe at all", "at least one model that has a recipe", f"{_SET_ONE}.")]
+        return [], [Problem("models", "no recipes", "at least one model that has a recipe", f"{_SET_ONE}.")]
     if not enabled:
         remedy = f"Enable one: {list_first([recipe.model_id for recipe in known])}."
         return [], [Problem("models", f"{len(known):,} recipes of disabled models", "an enabled model", remedy)]

@@ -1,4 +1,4 @@
-"""Refuse a bad request before training costs anything, and name the training execution to start."""
+"""Refuse an invalid request before any training, and return the training execution to start."""
 
 import json
 from collections.abc import Sequence
@@ -9,18 +9,18 @@ from contract.checks import raise_if_any
 from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.training.recipes import ModelRecipe
-from contract.workflow.messages import PlanInput, TrainingOrder
+from contract.workflow.messages import PlanInput, TrainingStart
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
 from lambdas.planning.execution_record import open_execution, refuse
 from lambdas.planning.recipe_choice import choose_among, choose_enabled, choose_named
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable
 
 _MAX_IDS_BYTES = 60_000
-"""Most bytes of model ids as JSON. A state holds 256 KB, and it contains the request too."""
+"""Maximum size of the model ids as JSON, in bytes. A state has at most 256 KB, with the request."""
 
 
-def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:
+def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
     """Open the execution's record and return the training execution to start. Idempotent.
 
     Raises:
@@ -42,7 +42,7 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingOrder:
         raise_if_any([*problems, *too_many], "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
-    return TrainingOrder(name, training_input)
+    return TrainingStart(name, training_input)
 
 
 def _choose_recipes(

@@ -29,7 +29,7 @@ def record_attempt(pointer: JobPointer, deployment: Deployment) -> AttemptPlan |
         new_attempt = _new_training_attempt if is_training else _new_scoring_attempt
         attempt = deployment.table.open_attempt(job, new_attempt(pointer, job, deployment))
     elif attempt.status is not AttemptStatus.RUNNING:
-        # A plan would start a SageMaker job that the workflow does not wait for any more.
+        # Otherwise the plan would start a SageMaker job for which the workflow no longer waits.
         if job.status in FINAL_JOB_STATUSES:
             raise JobClosedError(job.execution_id, job.job_id, job.status)
         raise StaleEventError(job.job_id, pointer.attempt, job.status, job.attempt)
@@ -57,9 +57,7 @@ def _new_training_attempt(pointer: JobPointer, job: JobRecord, deployment: Deplo
 
 
 def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deployment) -> AttemptRecord:
-    """Write the manifest of the objects that are left, and return the record of a new scoring
-    attempt.
-    """
+    """Write the manifest of the uncommitted objects, and return the record of a scoring attempt."""
     spec = deployment.store.job_spec(pointer.execution_id, pointer.job_id)
     # The ledger belongs to the execution, so it is empty at the first attempt and need not be read.
     first = pointer.attempt == 1
@@ -74,7 +72,7 @@ def _new_scoring_attempt(pointer: JobPointer, job: JobRecord, deployment: Deploy
         sagemaker_job_name=_sagemaker_job_name(pointer, deployment) if left else "",
         object_count=len(left),
         instance_type=job.compute.instance_type or "",
-        # Objects are not split between instances, so an instance beyond their number would idle and
+        # Objects are not split between instances, so more instances than objects would only add
         # cost.
         instance_count=max(1, min(job.compute.instance_count or 1, len(left))),
         started_at=deployment.now(),

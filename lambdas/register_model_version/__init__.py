@@ -1,1 +1,1 @@
-"""RegisterModelVersion: a training job's artifact becomes a version, and perhaps the current one."""
+"""RegisterModelVersion: register a trained artifact as a version, and decide on its promotion."""

@@ -38,7 +38,7 @@ def check_artifact(spec: TrainingSpec, report: TrainingReport, files: Mapping[st
         problems.append(f"output_columns are {list(report.output_columns)}, expected {list(spec.output_columns)}")
     size = files.get(spec.model_file)
     if size is None:
-        problems.append(f"it holds no file {spec.model_file!r}")
+        problems.append(f"it does not contain the file {spec.model_file!r}")
     elif size != report.model_bytes:
         problems.append(f"{spec.model_file!r} has {size:,} bytes, its report says {report.model_bytes:,}")
     return problems
@@ -50,7 +50,7 @@ def _features(has_features: TrainingSpec | TrainingReport) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a version. `reason` names all numbers that the decision is based on."""
+    """The state of a new version. `reason` has all numbers that the decision is based on."""
 
     state: VersionState
     reason: str
@@ -67,9 +67,9 @@ class _RuleResult:
 def decide(
     promotion: Promotion, report: TrainingReport, current_version: str | None, current: ModelVersion | None
 ) -> Verdict:
-    """Decide what becomes of a version, by the promotion rule of its recipe.
+    """Decide by the promotion rule of its recipe whether a version is promoted.
 
-    `current` is the record of the model's current version; None when there is none.
+    `current` is the record of the model's current version; None when the model has none.
     """
     results = [
         _compare_with_floor(promotion, report),
@@ -132,7 +132,7 @@ def outcome(version: str, verdict: Verdict) -> str:
     """Return the outcome text for the job's record."""
     words = {
         VersionState.PROMOTED: "is current now",
-        VersionState.REJECTED: "was refused",
+        VersionState.REJECTED: "was rejected",
         VersionState.PENDING_APPROVAL: "was registered",
     }
     return f"version {version} {words[verdict.state]}: {verdict.reason}"

@@ -14,9 +14,9 @@ from lambdas.attempts.job_events import complete_job
 from lambdas.dataset.pinning import replaced_objects
 from lambdas.errors import ModelContendedError, ObjectReplacedError, TrainedArtifactError
 from lambdas.register_model_version.decisions import Verdict, check_artifact, decide, outcome
+from lambdas.stage.buckets.training_objects import TrainedArtifact
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts
-from lambdas.stage.training_objects import TrainedArtifact
 
 _TRIES = 5
 
@@ -28,7 +28,7 @@ def register_model_version(pointer: JobPointer, deployment: Deployment) -> JobRe
         ArtifactMissingError: when the training job left no artifact.
         ObjectReplacedError: when pinned objects were replaced or removed since.
         TrainedArtifactError: when the artifact does not match its spec.
-        ModelContendedError: when each try met a concurrent change of the model.
+        ModelContendedError: when every try conflicted with a concurrent change of the model.
         JobClosedError: when the job has failed.
         StaleEventError: when the job is in another attempt.
     """
@@ -53,7 +53,7 @@ def _register(job: JobRecord, deployment: Deployment) -> JobRecord:
         if (now.status, now.attempt) != (job.status, job.attempt):
             return now
         if deployment.table.version(spec.model_id, spec.version) is not None:
-            raise TrainedArtifactError(job.job_id, [f"model {spec.model_id!r} has a version {spec.version!r} already"])
+            raise TrainedArtifactError(job.job_id, [f"model {spec.model_id!r} already has a version {spec.version!r}"])
     raise ModelContendedError(spec.model_id)
 
 
@@ -68,8 +68,9 @@ def _check_datasets(spec: TrainingSpec, recipe: ModelRecipe, deployment: Deploym
 def _write(
     job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, arn: str, deployment: Deployment
 ) -> JobRecord | None:
-    """Compare the version with the current one and write the result; return None when either
-    changed meanwhile.
+    """Compare the version with the current one and write the result.
+
+    Return None when the job or the current version has changed in the meantime.
     """
     table, report, now = deployment.table, artifact.report, deployment.now()
     before = table.models([recipe.model_id]).get(recipe.model_id)

@@ -1,3 +1,1 @@
-"""Everything that a function reaches outside of its event: settings, AWS clients, table, buckets
-and logs.
-"""
+"""The deployed stage as the functions use it: settings, AWS clients, table, buckets and logs."""

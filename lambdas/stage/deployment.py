@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.table.records import record_time
-from lambdas.stage.job_table import JobTable
-from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.settings import StageSettings
-from lambdas.stage.upload_table import UploadTable
+from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.upload_table import UploadTable
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What most steps work with."""
+    """The settings, table and buckets that most steps need."""
 
     settings: StageSettings
     table: JobTable

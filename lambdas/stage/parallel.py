@@ -7,7 +7,7 @@ from typing import TypeVar
 
 THREADS = 32
 _QUEUED_CALLS = 2_000
-"""Most calls that are queued at a time, so that a large plan is never in memory as a whole."""
+"""Maximum number of queued calls, so that a large plan is never in memory as a whole."""
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -1,12 +1,12 @@
-"""Everything that a function gets from outside of its event, made once per process.
+"""The settings and AWS clients of a function, created once per process.
 
-This is the only module that reads the environment and makes AWS clients. A handler calls
-`resources()` and hands the objects that its step needs to the step:
+This is the only module that reads the environment and creates AWS clients. A handler calls
+`resources()` and passes the objects that its step needs to the step:
 
     result = verify_output(pointer, resources().deployment)
 
-Each object is made when a handler first asks for it, because a function has only the variables and
-permissions that its own step needs.
+Each object is created at its first use, because a function has only the variables and permissions
+that its own step needs.
 """
 
 import os
@@ -17,11 +17,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.event_bus import EventBus
-from lambdas.stage.execution_starter import ExecutionStarter
-from lambdas.stage.job_table import JobTable
-from lambdas.stage.object_store import ObjectStore
+from lambdas.stage.messaging.event_bus import EventBus
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.task_tokens import TaskTokens
+from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.parallel import THREADS
 from lambdas.stage.settings import (
     EventBusSettings,
@@ -34,15 +35,15 @@ from lambdas.stage.settings import (
     read_state_machine_arn,
     read_upload_settings,
 )
-from lambdas.stage.task_tokens import TaskTokens
-from lambdas.stage.upload_queue import UploadQueue
-from lambdas.stage.upload_table import UploadTable
+from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.upload_table import UploadTable
 
 _ATTEMPTS = 8
 """Attempts per API call, the first one included."""
 _UPLOAD_START_ATTEMPTS = 3
-"""For StartExecution after an upload: its message comes back later anyway, so the function does not
-wait for long."""
+"""Attempts of StartExecution after an upload. The queue delivers the message again after a failure,
+so the function does not retry for long.
+"""
 
 
 class Resources:

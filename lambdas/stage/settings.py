@@ -24,7 +24,7 @@ _TRIGGERS_REMEDY = "The stack of the triggers sets it: deploy that stack again."
 
 @dataclass(frozen=True)
 class StageSettings:
-    """What every function of the two workflows needs."""
+    """Settings of every function in the two workflows."""
 
     stage: str
     table_name: str
@@ -48,7 +48,7 @@ class PlanDefaults:
 
 @dataclass(frozen=True)
 class UploadSettings:
-    """What StartOnUpload needs."""
+    """Settings of StartOnUpload."""
 
     rules: tuple[UploadRule, ...]
     queue_url: str
@@ -57,14 +57,14 @@ class UploadSettings:
 
 @dataclass(frozen=True)
 class EventBusSettings:
-    """What the function at the table's stream needs."""
+    """Settings of AnnounceStatus."""
 
     stage: str
     bus_name: str
 
 
 def read_settings(variables: Mapping[str, str]) -> StageSettings:
-    """Read what every function of the two workflows needs.
+    """Return the settings of every function in the two workflows.
 
     Raises:
         InvalidInputError: with every variable that is missing or invalid.
@@ -84,7 +84,7 @@ def read_settings(variables: Mapping[str, str]) -> StageSettings:
 
 
 def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
-    """Read what PlanExecution and PlanTraining need.
+    """Return the defaults that PlanExecution and PlanTraining use.
 
     Raises:
         InvalidInputError: with every variable that is missing or invalid.
@@ -110,7 +110,7 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
 
 
 def read_upload_settings(variables: Mapping[str, str]) -> UploadSettings:
-    """Read what StartOnUpload needs.
+    """Return the settings of StartOnUpload.
 
     Raises:
         InvalidInputError: with every variable that is missing or invalid.
@@ -132,7 +132,7 @@ def read_upload_settings(variables: Mapping[str, str]) -> UploadSettings:
 
 
 def read_event_bus_settings(variables: Mapping[str, str]) -> EventBusSettings:
-    """Read what the function at the table's stream needs.
+    """Return the settings of AnnounceStatus.
 
     Raises:
         InvalidInputError: with every variable that is missing.
@@ -148,7 +148,7 @@ def read_event_bus_settings(variables: Mapping[str, str]) -> EventBusSettings:
 
 
 def read_state_machine_arn(variables: Mapping[str, str]) -> str:
-    """Read which state machine schedules start.
+    """Return the ARN of the state machine that schedules start.
 
     Raises:
         InvalidInputError: when the variable is missing.

@@ -4,24 +4,26 @@ import json
 from dataclasses import dataclass
 
 from contract.triggers.schedules import ScheduledStart, execution_name
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
 
 
 @dataclass(frozen=True)
 class StartResult:
-    """The execution that belongs to a delivery."""
+    """The execution of a delivery."""
 
     execution_id: str
     name_was_used: bool
-    """True: an earlier delivery started it, and it has ended. While it runs, Step Functions answers
-    as if this delivery had started it."""
+    """Whether an earlier delivery started the execution and it has ended.
+
+    While it runs, Step Functions responds as if this delivery had started it.
+    """
 
 
 def start_on_schedule(start: ScheduledStart, starter: ExecutionStarter) -> StartResult:
     """Start the execution of this schedule and time. Idempotent.
 
-    The execution's name is the claim: Step Functions uses a name only once, so a repeated delivery
-    starts nothing, even after the execution has ended.
+    The execution's name prevents duplicates: Step Functions accepts a name only once, so a repeated
+    delivery starts no execution, even after the first one has ended.
 
     Raises:
         InvalidInputError: when the schedule's name or time cannot be part of an execution's name.

@@ -1,1 +1,1 @@
-"""StartOnUpload: uploads to a dataset start the execution that scores them."""
+"""StartOnUpload: start the executions that score uploads to a dataset."""

@@ -1,5 +1,4 @@
-"""Pure functions about uploads: which are data, what a batch of them is called, and which one of a
-key counts."""
+"""Pure functions about uploads: which are data, the name of a batch, and its manifest."""
 
 import hashlib
 import json
@@ -17,8 +16,10 @@ _DATASET_CHARACTERS = 38
 
 
 def is_scored(key: str) -> bool:
-    """Return whether a window gathers this upload. Others are ignored, because the plan would
-    refuse them all."""
+    """Return whether a window gathers this upload.
+
+    Other uploads are ignored, because one of them would make the plan refuse the whole window.
+    """
     return is_data(key) and format_of(key) is not None and not check_object_key("key", key)
 
 
@@ -62,7 +63,7 @@ def _order(upload: ObjectVersion, other: ObjectVersion) -> tuple[str, str]:
 
 
 def read_marker(folder: str, text: bytes) -> tuple[list[str], list[str]]:
-    """Return the keys, relative to the dataset, that a marker lists, and what is wrong with it.
+    """Return the keys, relative to the dataset, that a marker lists, and its problems.
 
     `text` is the marker's content, which is not empty.
     """

@@ -1,12 +1,12 @@
-"""Start one execution per marker: a `_READY` object, written after the objects that it stands for.
+"""Start one execution per marker: a `_READY` object that is written after the data that it selects.
 
-The names of the manifest and of the execution are both made from the marker's own version. The
-manifest is written once, before the execution starts. A call that dies in between leaves its
-message in the queue. The next call finds the manifest and continues, so that all calls start the
-same execution over the same objects.
+The names of the manifest and of the execution are derived from the version of the marker. The
+manifest is written once, before the execution starts. If a call does not finish, its message stays
+in the queue. The next call finds the manifest and continues, so all calls start the same execution
+over the same objects.
 
-A marker that names nothing, or missing objects, starts an execution too. The plan refuses it with
-the reason, and the refusal is recorded where all others are.
+A marker that selects no objects, or missing ones, starts an execution too. The plan refuses it with
+the reason, and the refusal is recorded like every other one.
 """
 
 import json
@@ -14,9 +14,9 @@ import json
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
 from lambdas.dataset.pinning import is_data
+from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.execution_starter import ExecutionStarter
-from lambdas.stage.object_store import StoredObject
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.stage.observability import logger
 from lambdas.start_on_upload.decisions import batch_name, execution_name, list_names, read_marker
 
@@ -28,7 +28,7 @@ def is_marker(key: str) -> bool:
 
 
 def start_marked(rule: UploadRule, marker: ObjectVersion, deployment: Deployment, starter: ExecutionStarter) -> bool:
-    """Start the execution of a marker; return whether this call started it."""
+    """Start the execution of a marker, and return whether this call started it."""
     batch_id = batch_name(rule.dataset, [marker])
     key = layout.upload_manifest_key(rule.dataset, batch_id)
     if not deployment.store.has_upload_manifest(key):
@@ -44,7 +44,7 @@ def start_marked(rule: UploadRule, marker: ObjectVersion, deployment: Deployment
     name = execution_name(rule.dataset, batch_id)
     request = {**rule.request, "dataset": rule.dataset, "objects_manifest": key}
     started = starter.start(name, json.dumps(request, ensure_ascii=False, sort_keys=True))
-    logger.info("a marker has its execution", dataset=rule.dataset, execution_id=name, started_now=started)
+    logger.info("the execution of a marker is started", dataset=rule.dataset, execution_id=name, started_now=started)
     return started
 
 
@@ -58,10 +58,11 @@ def _manifest(dataset: str, marker: ObjectVersion, deployment: Deployment) -> Up
 def _find_objects(
     dataset: str, folder: str, marker: ObjectVersion, deployment: Deployment
 ) -> tuple[list[StoredObject], list[str]]:
-    """Return the objects that the marker lists, or all data of its folder if it is empty, and what
-    is wrong."""
+    """Return the objects that the marker lists, or all data of its folder if it is empty, and the
+    problems of the marker.
+    """
     if marker.size > _MAX_MARKER_BYTES:
-        return [], [f"the marker has {marker.size:,} bytes, of {_MAX_MARKER_BYTES:,} at most"]
+        return [], [f"the marker has {marker.size:,} bytes, expected at most {_MAX_MARKER_BYTES:,}"]
     text = deployment.store.marker_text(dataset, marker)
     if text is None:
         return [], ["the marker was deleted before it could be read"]

@@ -26,7 +26,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class WindowEnd:
-    """A reminder: end this window when its time is over."""
+    """A reminder to end this window when its time is over."""
 
     dataset: str
     window: int
@@ -38,18 +38,18 @@ def window_end_text(end: WindowEnd) -> str:
 
 
 def read_message(message: SQSRecord, datasets_bucket: str) -> Upload | WindowEnd:
-    """Read a message.
+    """Return the upload or the reminder in a message.
 
     Raises:
-        UnreadableMessageError: when neither this function nor EventBridge would send such a
-            message.
+        UnreadableMessageError: when the message is neither a reminder nor S3's "Object Created"
+            event.
     """
     try:
         data = message.json_body
     except (ValueError, RecursionError) as error:
-        raise UnreadableMessageError(f"the message is no JSON ({error}): {shorten(message.body, 200)}") from error
+        raise UnreadableMessageError(f"the message is not JSON ({error}): {shorten(message.body, 200)}") from error
     if not isinstance(data, dict):
-        raise UnreadableMessageError(f"the message is no JSON object: {shorten(message.body, 200)}")
+        raise UnreadableMessageError(f"the message is not a JSON object: {shorten(message.body, 200)}")
     if data.get("type") == _WINDOW_END:
         return WindowEnd(_text(data, "dataset"), _count(data, "window"))
     return _read_upload(EventBridgeEvent(data), datasets_bucket)
@@ -79,7 +79,7 @@ def _read_upload(event: EventBridgeEvent, datasets_bucket: str) -> Upload:
     )
     if not (version.version_id or version.sequencer):
         raise UnreadableMessageError(
-            "the event has neither version-id nor sequencer, so two uploads of one key cannot be told apart"
+            "the event has neither version-id nor sequencer, so two uploads of one key cannot be distinguished"
         )
     return Upload(folder if slash else "", version)
 
@@ -94,7 +94,7 @@ def _object(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _text(data: Mapping[str, Any], name: str, default: str | None = None) -> str:
     value = data.get(name, default)
     if not isinstance(value, str) or (not value and default is None):
-        raise UnreadableMessageError(f"{name} is {shorten(repr(value), 100)}, not a text")
+        raise UnreadableMessageError(f"{name} is {shorten(repr(value), 100)}, not a string")
     return value
 
 

@@ -1,5 +1,4 @@
-"""Process one batch of messages: each one is done and may leave the queue, or must be delivered
-again."""
+"""Process one batch of messages. Failed messages are delivered again, others leave the queue."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +10,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from contract.triggers.uploads import ObjectVersion, UploadRule
 from lambdas.errors import UnreadableMessageError
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.observability import logger, publish_counts
-from lambdas.stage.upload_queue import UploadQueue
 from lambdas.start_on_upload.decisions import is_scored, list_names
 from lambdas.start_on_upload.markers import is_marker, start_marked
 from lambdas.start_on_upload.messages import Upload, WindowEnd, read_message
@@ -25,7 +24,7 @@ _MAX_WAIT_SECONDS = 3_600
 
 @dataclass
 class _Work:
-    """What a batch asks for. Equal requests are merged, each with all messages that ask for it."""
+    """The work of a batch of messages. Equal requests are merged, each with all of its messages."""
 
     gathered: dict[str, list[tuple[ObjectVersion, SQSRecord]]] = field(default_factory=lambda: defaultdict(list))
     """Uploads to windows, by dataset."""
@@ -44,14 +43,15 @@ def start_on_upload(
     starter: ExecutionStarter,
     queue: UploadQueue,
 ) -> list[str]:
-    """Do what the messages ask for. Return the ids of messages that must be delivered again.
+    """Process the messages, and return the ids of messages that must be delivered again.
 
-    A failure of one message does not affect others. An unreadable message comes back at once, until
-    the queue moves it to its dead-letter queue. Other failed messages wait longer each time.
+    A failure of one message does not affect others. An unreadable message is delivered again at
+    once, until the queue moves it to its dead-letter queue. Other failed messages wait longer each
+    time.
     """
     work = _sort(messages, rules, deployment.settings.datasets_bucket)
     for reason, keys in work.ignored.items():
-        logger.warning("uploads start nothing", reason=reason, count=len(keys), keys=list_names(keys))
+        logger.warning("uploads are ignored", reason=reason, count=len(keys), keys=list_names(keys))
     failed: list[tuple[SQSRecord, int]] = [(message, 0) for message in work.unreadable]
     started = 0
 
@@ -63,7 +63,7 @@ def start_on_upload(
             logger.error(str(error))
             failed.extend((message, 0) for message in senders)
         except Exception:
-            logger.exception("messages are to be delivered again", count=len(senders))
+            logger.exception("messages will be delivered again", count=len(senders))
             failed.extend((message, _wait_seconds(message)) for message in senders)
 
     for dataset, pairs in work.gathered.items():

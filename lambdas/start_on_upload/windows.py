@@ -1,26 +1,25 @@
 """Gather uploads in windows: every object version is scored by exactly one execution.
 
-Messages arrive at least once, in any order, in batches of any size, in concurrent calls; and a call
-may die between any two of its steps. These rules keep the promise:
+Messages arrive at least once, in any order, in batches of any size, in concurrent calls. A call may
+end between any two of its steps. These rules still ensure it:
 
-1. **File before claims.** A call writes the object versions that nobody has claimed yet to a file
-   in S3, as a *part* that is named by its content. Only then does it claim each version for the
-   part, with a conditional write. A claim never changes. So whoever finds a claim also finds the
-   part's file, and can complete the work of a dead call.
+1. **File before claims.** A call writes the unclaimed object versions to a file in S3, as a *part*
+   whose name is a digest of its content. Only then does it claim each version for the
+   part, with a conditional write. A claim never changes. So a call that finds a claim also finds
+   the part's file, and can complete the work of a call that did not finish.
 2. **Shares.** Once every version in the file is claimed, the versions that this part owns are its
    share. Every call computes the same share. Shares of different parts do not overlap, and together
    they contain all versions.
 3. **One window per part.** A part is attached to the dataset's open window, in a transaction that
    requires the window to be OPEN. If there is no open window, the same transaction opens the next
    one. A part never changes its window.
-4. **Reminder before messages.** A message may leave the queue only when the window of its part has
-   started, or after this call has put a reminder for that window into the queue. The messages of a
-   call that dies earlier stay in the queue and lead through steps 1 to 4 again, each of which finds
-   what was done already.
+4. **Reminder before messages.** A message leaves the queue only after one of two events: the
+   window of its part is STARTED, or this call has sent a reminder for that window. If a call ends
+   earlier, its messages stay in the queue. The next call repeats rules 1 to 4 and continues.
 5. **End of a window.** The reminder closes the window, so that no part can join it any more. The
-   shares of its parts are the manifest; the versions in it give the execution its name. Any number
-   of calls write the same manifest and start the same execution. Only then is the window STARTED
-   and the reminder done.
+   shares of its parts are the manifest, and the execution's name is a digest of the versions in it.
+   Any number of calls write the same manifest and start the same execution. Only then does the
+   window become STARTED and the reminder leave the queue.
 
 So no version is lost (4, 5), and none is in two executions (2, 3 and the execution's name).
 
@@ -41,17 +40,16 @@ from contract.table.records import UploadWindow
 from contract.triggers.uploads import ObjectVersion, UploadRule
 from lambdas.errors import UnreadableMessageError
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.observability import logger
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.upload_queue import UploadQueue
 from lambdas.start_on_upload.decisions import batch_name, distinct, execution_name, window_manifest
 from lambdas.start_on_upload.messages import WindowEnd, window_end_text
 
 
 def gather(rule: UploadRule, uploads: Sequence[ObjectVersion], deployment: Deployment, queue: UploadQueue) -> None:
-    """Make sure that each upload is in an execution or will be. Afterwards its message may leave
-    the queue."""
+    """Ensure that each upload is or will be in an execution, so its message may leave the queue."""
     uploads = distinct(uploads)
     owners = deployment.uploads.owners(rule.dataset, uploads)
     unclaimed = [upload for upload in uploads if (upload.key, upload.identity) not in owners]
@@ -65,11 +63,11 @@ def gather(rule: UploadRule, uploads: Sequence[ObjectVersion], deployment: Deplo
 
 
 def end_window(end: WindowEnd, deployment: Deployment, starter: ExecutionStarter, queue: UploadQueue) -> bool:
-    """Close a window whose time is over and start its execution; return whether this call started
+    """Close a window whose time is over, start its execution, and return whether this call started
     it.
 
     Raises:
-        UnreadableMessageError: when there is no such window.
+        UnreadableMessageError: when the window does not exist.
     """
     window = deployment.uploads.find_window(end.dataset, end.window)
     if window is None:
@@ -99,8 +97,7 @@ def _claim_for_new_part(
 
 
 def _window_of(rule: UploadRule, part: str, deployment: Deployment) -> int:
-    """Return the part's window, after completing what the call that made the part may have left
-    undone."""
+    """Return the part's window. Completes the work of an earlier call that did not finish."""
     attached = deployment.uploads.find_part(rule.dataset, part)
     if attached is None:
         now = deployment.clock()
@@ -138,7 +135,7 @@ def _start(window: UploadWindow, deployment: Deployment, starter: ExecutionStart
     done = replace(window, execution_id=name, objects_manifest=key, object_count=len(uploads))
     deployment.uploads.move_window(done, WindowStatus.STARTED, deployment.clock())
     logger.info(
-        "a window of uploads has its execution",
+        "the execution of a window is started",
         dataset=dataset,
         window=window.window,
         execution_id=name,

@@ -18,13 +18,15 @@ from lambdas.summarize_execution.summary_input import ABORT_ERRORS
 _STOPPED = "The execution was stopped by hand"
 _ABORT_TEXTS = {
     ABORT_ERRORS["ABORTED"]: _STOPPED,
-    ABORT_ERRORS["TIMED_OUT"]: "The execution ran out of time",
+    ABORT_ERRORS["TIMED_OUT"]: "The execution reached its time limit",
     ABORT_ERRORS["FAILED"]: "The execution failed outside of its steps",
 }
 _THRESHOLD_ERROR = "States.ExceedToleratedFailureThreshold"
 _LISTED_JOBS = 5
 _MAX_JOB_REASON_CHARACTERS = 700
-"""Most characters of a job's reason: enough for the remedy, and as much as the console shows."""
+"""Maximum length of a job's reason, in characters: enough for the remedy, and what the console
+shows.
+"""
 _MAX_FAILURE_CHARACTERS = 1_500
 _MAX_REQUEST_DEPTH = 100
 
@@ -67,9 +69,9 @@ def open_job_reason(error: str, cause: str) -> tuple[FailureKind, str]:
         return FailureKind.STOPPED, f"{reason}{detail}. Start a new execution for what is missing."
     if error:
         reason = f"The execution ended before this job did: {describe_failure(error, cause)}"
-        return FailureKind.UNKNOWN, shorten(reason, 800) + ". Fix that, then start a new execution."
-    reason = "The job's part of the workflow ended without recording how"
-    return FailureKind.UNKNOWN, f"{reason}. Look into the Map's child executions, then start a new execution."
+        return FailureKind.UNKNOWN, shorten(reason, 800) + ". Fix the cause, then start a new execution."
+    reason = "The job's child execution ended without recording a result"
+    return FailureKind.UNKNOWN, f"{reason}. Read its history in Step Functions, then start a new execution."
 
 
 def execution_status(
@@ -103,10 +105,10 @@ def execution_reason(record: ExecutionRecord, status: ExecutionStatus, jobs: Seq
             lines.append("Every job succeeded, but the execution itself did not")
     elif not jobs:
         stopped = failure.startswith(_STOPPED)
-        why = failure if stopped else f"The plan failed: {failure or 'it left no jobs and no error'}"
+        why = failure if stopped else f"The plan failed: {failure or 'it recorded neither jobs nor an error'}"
         action = "trained" if record.kind is ExecutionKind.TRAINING else "scored"
         lines.append(f"Nothing was {action}. {why}")
-        lines.append("Start a new execution." if stopped else "Fix what it names, then start a new execution.")
+        lines.append("Start a new execution." if stopped else "Fix the cause, then start a new execution.")
     else:
         lines.append(f"{len(failed):,} of {len(jobs):,} jobs failed:")
         lines += [f"- {job.job_id}: {shorten(job.reason, _MAX_JOB_REASON_CHARACTERS)}" for job in failed[:_LISTED_JOBS]]
@@ -144,7 +146,7 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
 
 
 def _parse_request(request_json: str) -> Any:
-    """Return the request as JSON, or as text when it is not JSON that every reader accepts."""
+    """Return the parsed request, or its text when some JSON parsers would refuse it."""
     try:
         request = json.loads(request_json, parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -166,7 +168,7 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _without_token(request: Any) -> Any:
-    """Hide the task token: more people read summaries than may answer tasks."""
+    """Return the request without its task token, which readers of a summary must not get."""
     if isinstance(request, dict) and TASK_TOKEN_FIELD in request:
         return {**request, TASK_TOKEN_FIELD: "(hidden)"}
     return request

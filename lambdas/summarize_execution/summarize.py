@@ -10,9 +10,9 @@ from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryI
 from lambdas.errors import ExecutionNameUsedError
 from lambdas.shown_text import shorten
 from lambdas.stage.deployment import Deployment
+from lambdas.stage.messaging.task_tokens import TaskTokens
 from lambdas.stage.observability import publish_counts
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.task_tokens import TaskTokens
 from lambdas.summarize_execution.decisions import (
     caught_failure,
     describe_failure,
@@ -24,23 +24,23 @@ from lambdas.summarize_execution.decisions import (
 )
 
 _MAX_CAUSE_CHARACTERS = 8_000
-"""Most characters of the returned cause: a state holds 256 KB, a Fail state's Cause 32 KB.
+"""Maximum length of the returned cause, in characters. A Fail state's Cause has at most 32 KB.
 
 The record has the whole reason.
 """
 
 
 def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: TaskTokens) -> ExecutionOutcome:
-    """Close the execution, whether it was planned, refused or aborted. Idempotent.
+    """Close the execution, planned, refused or aborted, and return its outcome. Idempotent.
 
-    The task token is answered last, when everything is written.
+    The outcome is reported to a waiting task last, when everything is written.
     """
     table = deployment.table
     record = table.open_execution(_unplanned(event))
     if not started_together(record.started_at, event.started_at):
         used = ExecutionNameUsedError(event.execution_id, record.started_at, event.started_at)
         outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(used))
-        tokens.answer(event.execution_id, _unplanned(event).request_json, outcome)
+        tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
         return outcome
     jobs = _close_jobs(event, deployment)
     is_first = False
@@ -53,7 +53,7 @@ def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: Tas
     if is_first:
         _publish(record.kind, jobs, deployment)
     outcome = ExecutionOutcome(record.status, uri, shorten(record.reason, _MAX_CAUSE_CHARACTERS))
-    tokens.answer(event.execution_id, record.request_json, outcome)
+    tokens.report(event.execution_id, record.request_json, outcome)
     return outcome
 
 

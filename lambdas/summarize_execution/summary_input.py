@@ -1,6 +1,4 @@
-"""Read the event of SummarizeExecution: the workflow's own message, or EventBridge's about an
-execution's end.
-"""
+"""Read the event of SummarizeExecution: the workflow's message, or EventBridge's status change."""
 
 import json
 from collections.abc import Mapping
@@ -25,11 +23,11 @@ _EVENT_SOURCE = "aws.states"
 
 
 def read_summary_input(event: dict[str, Any]) -> SummaryInput:
-    """Read the workflow's message, or make one from EventBridge's "Step Functions Execution Status
-    Change".
+    """Return the workflow's message, or one made from EventBridge's "Step Functions Execution
+    Status Change".
 
     Raises:
-        InvalidInputError: when it is neither.
+        InvalidInputError: when the event is neither of them.
     """
     if event.get("source") != _EVENT_SOURCE:
         return from_json(SummaryInput, event)
@@ -56,8 +54,8 @@ def _read_status_change(event: EventBridgeEvent) -> SummaryInput:
 
 
 def _request(text: str) -> Any:
-    """Parse the input; return its text when Python cannot, because records must be closed in any
-    case.
+    """Return the parsed input, or its text when Python cannot parse it: records must be closed in
+    any case.
     """
     try:
         return json.loads(text)

@@ -1,6 +1,6 @@
 """Models that fail on purpose.
 
-They are pickled by value, because the container lacks this module.
+They are pickled by value, because the container does not have this module.
 """
 
 import os
@@ -78,5 +78,5 @@ def _wait_for(condition: Any) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("the test did not fulfil the condition in time")
+            raise TimeoutError("the condition did not become true in time")
         time.sleep(0.02)

@@ -10,7 +10,7 @@ import pytest
 
 from contract.catalog.model_fields import Feature
 from tests.frameworks.records import NAMES, matrix, numbers
-from tests.unit.scoring.job_folder import JobFolder, doubles
+from tests.unit.scoring.support.job_folder import JobFolder, doubles
 
 Saver = Callable[[Path], object]
 Predict = Callable[[Any], Any]

@@ -12,7 +12,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import Framework
 from contract.training.training_spec import TrainingReport
 from tests.frameworks.documented_script import LABEL, recipe, script
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.support.job_folder import JobFolder
 from tests.unit.training.training_folder import TrainingFolder
 
 FEATURES = (

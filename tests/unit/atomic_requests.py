@@ -1,6 +1,6 @@
-"""Requests to moto one at a time, as they are on the services: each happens as a whole.
+"""Serializes requests to moto, so that each is atomic as on AWS.
 
-moto's transactions copy the tables while requests of other threads change them, and fail of it now and then.
+moto's transactions copy the tables, and sometimes fail if other threads change them meanwhile.
 """
 
 import threading
@@ -11,12 +11,12 @@ from botocore.client import BaseClient
 
 
 def one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls of threads still come in any order; only none begins within another."""
+    """Let only one thread at a time call AWS. Threads still call in any order."""
     lock = threading.RLock()
     call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
 
-    def alone(client: BaseClient, *words: Any) -> Any:
+    def locked_call(client: BaseClient, *arguments: Any) -> Any:
         with lock:
-            return call(client, *words)
+            return call(client, *arguments)
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", alone)
+    monkeypatch.setattr(BaseClient, "_make_api_call", locked_call)

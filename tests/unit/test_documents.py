@@ -109,7 +109,7 @@ def test_the_recipe_shown_for_a_network_is_valid(tmp_path: Path) -> None:
     (tmp_path / "source" / "train.py").touch()
     recipe = read_recipe("late", tmp_path / "recipe.json").recipe
     assert recipe.saved_as == "model.pt2"
-    assert not any(feature.nullable for feature in recipe.features), "a network turns nulls into numbers"
+    assert not any(feature.nullable for feature in recipe.features), "a network would turn nulls into numbers"
 
 
 MARKDOWN = sorted(
@@ -140,10 +140,10 @@ def anchors_of(document: Path) -> set[str]:
     "folder",
     ["contract", "infra", "lambdas", "cli", "embedded", "inference_container/scoring", "inference_container/training"],
 )
-def test_architecture_document_lists_every_room(folder: str) -> None:
-    table = text_of("docs/architecture.md").split("## Rooms")[1].split("\n## ")[0]
-    rooms = sorted(path.parent.name for path in (ROOT / folder).glob("*/__init__.py"))
-    assert [room for room in rooms if f"`{room}/`" not in table] == []
+def test_architecture_document_lists_every_subfolder(folder: str) -> None:
+    table = text_of("docs/architecture.md").split("## Subfolders")[1].split("\n## ")[0]
+    subfolders = sorted(path.parent.name for path in (ROOT / folder).glob("*/__init__.py"))
+    assert [name for name in subfolders if f"`{name}/`" not in table] == []
 
 
 def test_code_refers_to_documents_that_exist() -> None:

@@ -1,4 +1,4 @@
-"""Who may import whom. Reads every import statement, so it finds also those that run late or never."""
+"""Which folder may import which packages. All import statements are checked, also in functions."""
 
 import ast
 import subprocess
@@ -33,7 +33,7 @@ CONTAINER = frozenset({"joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn
     "skops",
 }
 HEAVY = frozenset({"keras", "tensorflow", "torch", "catboost", "daal4py"})
-"""In image variants only; loaders are imported by the format of a job's models."""
+"""Packages of image variants. A loader imports its package only for models of its format."""
 
 ALLOWED: dict[str, frozenset[str]] = {
     "contract": frozenset({"contract"}),
@@ -45,35 +45,35 @@ ALLOWED: dict[str, frozenset[str]] = {
     "app.py": frozenset({"infra", "contract", "aws_cdk", "cdk_nag", "constructs"}),
     "cli": frozenset({"cli", "contract", "boto3", "botocore", "click", "rich", "rich_click"}),
 }
-"""What each room may import besides the standard library. A room that is not named here may import all."""
+"""Packages that each folder may import besides the standard library. Others are not limited."""
 
 MAY_IMPORT_EMBEDDED = frozenset({"cli/commands/local.py"})
-"""`fleetscore up` and `fleetscore down`."""
+"""The module of `fleetscore up` and `fleetscore down`."""
 
 MAY_IMPORT_LATE = {
     "cli/sample_scoring/sample.py": frozenset({"pyarrow"}),
     "cli/documents/mlflow_folder.py": frozenset({"yaml"}),
 }
-"""What single files may import beside what their room may, inside of functions only."""
+"""Additional packages that single files may import, inside functions only."""
 
 
-def files(room: str) -> list[Path]:
-    path = ROOT / room
+def files(folder: str) -> list[Path]:
+    path = ROOT / folder
     return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and top-level package of each import of a file."""
+    """Yield line and top-level package of each import of a file."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name.partition(".")[0]) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import, write it from the top"
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import, write an absolute one"
             yield node.lineno, (node.module or "").partition(".")[0]
 
 
 def imported_modules(path: Path) -> Iterator[str]:
-    """Full name of each imported module of a file."""
+    """Yield the full name of each module that a file imports."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -81,30 +81,30 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-@pytest.mark.parametrize("room", [room for room in ALLOWED if (ROOT / room).exists()])
-def test_a_room_imports_only_what_it_may(room: str) -> None:
-    found = files(room)
-    assert found, f"{room} holds no Python"
-    strangers = [
+@pytest.mark.parametrize("folder", [folder for folder in ALLOWED if (ROOT / folder).exists()])
+def test_a_folder_imports_only_allowed_packages(folder: str) -> None:
+    found = files(folder)
+    assert found, f"{folder} has no Python files"
+    forbidden = [
         f"{path.relative_to(ROOT)}:{line} imports {package}"
         for path in found
         for line, package in imports(path)
-        if package not in ALLOWED[room]
+        if package not in ALLOWED[folder]
         and package not in sys.stdlib_module_names
         and not (package == "embedded" and path.relative_to(ROOT).as_posix() in MAY_IMPORT_EMBEDDED)
         and package not in MAY_IMPORT_LATE.get(path.relative_to(ROOT).as_posix(), ())
     ]
-    assert strangers == []
+    assert forbidden == []
 
 
-def test_the_command_starts_without_what_only_some_of_its_commands_need() -> None:
+def test_the_command_imports_no_heavy_package_at_start() -> None:
     heavy = sorted(CONTAINER | HEAVY | {"scoring", "yaml", "embedded"})
     code = f"import sys, cli.main; sys.exit(str([name for name in {heavy} if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "[]"
 
 
-def test_nothing_imports_the_embedded_aws_but_up_and_down_and_the_demo() -> None:
+def test_only_up_down_and_the_demo_import_the_embedded_aws() -> None:
     allowed = {"embedded", "tests", "examples", "benchmarks", "tools"}
     importers = {
         path.relative_to(ROOT).as_posix()
@@ -130,26 +130,26 @@ def test_no_lambda_step_imports_another_step() -> None:
         if step != path.relative_to(ROOT / "lambdas").parts[0]
     ]
     assert steps
-    assert found == [], "move what steps share to a room such as lambdas/planning or lambdas/attempts"
+    assert found == [], "move shared code to a folder such as lambdas/planning or lambdas/attempts"
 
 
-def test_each_aws_operation_of_the_functions_has_one_owner() -> None:
+def test_each_aws_operation_is_called_by_one_lambda_module() -> None:
     owners = {
-        "put_item": "stage/table.py",
-        "transact_write_items": "stage/table.py",
-        "put_object": "stage/object_store.py",
-        "start_execution": "stage/execution_starter.py",
-        "send_task_success": "stage/task_tokens.py",
-        "send_task_failure": "stage/task_tokens.py",
-        "put_events": "stage/event_bus.py",
-        "send_message": "stage/upload_queue.py",
+        "put_item": "stage/tables/table.py",
+        "transact_write_items": "stage/tables/table.py",
+        "put_object": "stage/buckets/object_store.py",
+        "start_execution": "stage/messaging/execution_starter.py",
+        "send_task_success": "stage/messaging/task_tokens.py",
+        "send_task_failure": "stage/messaging/task_tokens.py",
+        "put_events": "stage/messaging/event_bus.py",
+        "send_message": "stage/messaging/upload_queue.py",
     }
     for operation, owner in owners.items():
         users = {path for path in files("lambdas") if f".{operation}(" in path.read_text()}
         assert {path.relative_to(ROOT / "lambdas").as_posix() for path in users} == {owner}, operation
 
 
-def test_only_one_module_of_the_functions_makes_aws_clients_and_reads_the_environment() -> None:
+def test_only_one_lambda_module_creates_clients_and_reads_the_environment() -> None:
     users = {
         path.relative_to(ROOT / "lambdas").as_posix()
         for path in files("lambdas")
@@ -158,29 +158,29 @@ def test_only_one_module_of_the_functions_makes_aws_clients_and_reads_the_enviro
     assert users == {"stage/resources.py"}
 
 
-def test_the_rooms_that_are_there_are_known() -> None:
+def test_every_package_of_the_repository_is_known() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages <= OURS
 
 
-def test_no_module_imports_itself_through_others() -> None:
-    circle = import_circle(module_imports())
-    assert circle == [], "an import circle: " + " -> ".join(circle)
+def test_no_module_is_in_an_import_cycle() -> None:
+    cycle = import_cycle(module_imports())
+    assert cycle == [], "import cycle: " + " -> ".join(cycle)
 
 
 def module_imports() -> dict[str, set[str]]:
-    """Our modules that each of our modules imports when it is loaded, type checking included."""
+    """Return the own modules that each own module imports at load time, also for type checking."""
     modules = {}
-    for room in sorted(OURS - {"app", "tests"}):
-        parent = ROOT / "inference_container" if room in ("scoring", "training", "launcher") else ROOT
-        for path in (parent / room).rglob("*.py"):
+    for folder in sorted(OURS - {"app", "tests"}):
+        parent = ROOT / "inference_container" if folder in ("scoring", "training", "launcher") else ROOT
+        for path in (parent / folder).rglob("*.py"):
             parts = path.relative_to(parent).with_suffix("").parts
             modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return {name: {*top_level_imports(path)} & modules.keys() for name, path in modules.items()}
 
 
 def top_level_imports(path: Path) -> Iterator[str]:
-    """Dotted names that a file imports outside of functions; `from a import b` gives `a.b` and `a`."""
+    """Yield the names that a file imports outside functions: `a.b` and `a` for `from a import b`."""
     ahead: list[ast.AST] = [ast.parse(path.read_text(), str(path))]
     while ahead:
         node = ahead.pop()
@@ -193,8 +193,8 @@ def top_level_imports(path: Path) -> Iterator[str]:
             ahead.extend(ast.iter_child_nodes(node))
 
 
-def import_circle(imported: dict[str, set[str]]) -> list[str]:
-    """One circle of modules, its first module repeated at the end; empty when there is none."""
+def import_cycle(imported: dict[str, set[str]]) -> list[str]:
+    """Return a cycle of modules that ends with its first module, or an empty list."""
     finished: set[str] = set()
 
     def visit(name: str, trail: list[str]) -> list[str]:
@@ -202,14 +202,14 @@ def import_circle(imported: dict[str, set[str]]) -> list[str]:
             return [*trail[trail.index(name) :], name]
         if name not in finished:
             for other in sorted(imported[name]):
-                if circle := visit(other, [*trail, name]):
-                    return circle
+                if cycle := visit(other, [*trail, name]):
+                    return cycle
             finished.add(name)
         return []
 
-    return next((circle for name in sorted(imported) if (circle := visit(name, []))), [])
+    return next((cycle for name in sorted(imported) if (cycle := visit(name, []))), [])
 
 
-def test_a_circle_of_imports_is_found() -> None:
-    assert import_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
-    assert import_circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+def test_an_import_cycle_is_found() -> None:
+    assert import_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert import_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []

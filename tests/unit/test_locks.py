@@ -1,4 +1,4 @@
-"""The locks agree: what the laptop runs is what the image installs."""
+"""The locks pin the same versions for the command, the tests and the images."""
 
 import re
 from pathlib import Path
@@ -42,5 +42,5 @@ def test_heavy_frameworks_are_tested_on_the_versions_of_their_images() -> None:
     assert f'pytorch = ["torch=={torch}"]' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_image_leaves_out_what_the_container_must_not_have() -> None:
+def test_image_has_neither_boto3_nor_the_embedded_aws() -> None:
     assert not {"boto3", "botocore", "aws-cdk-lib", "ministack"} & set(pins("inference_container/requirements.txt"))

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 @dataclass(eq=False)
 class _Waiting:
-    places: int
+    slots: int
     start: Callable[[], None]
 
 
 class Capacity:
-    """A number of slots for instances. Jobs get all of their slots at once, in order of arrival.
+    """A pool of slots for instances. Jobs get all of their slots at once, in order of arrival.
 
-    Without overtaking, jobs with few instances cannot starve a job with many, and two jobs can
-    never block each other with half of their slots. A job with more instances than slots takes all
-    slots.
+    The order prevents that small jobs starve a large one. Getting all slots at once prevents a
+    deadlock of two jobs that each hold half of their slots. A job with more instances than slots
+    takes all slots.
     """
 
-    def __init__(self, places: int) -> None:
-        if places < 1:
-            raise ValueError(f"max_running_instances: {places} is too few: expected at least 1")
-        self._places = places
-        self._free = places
+    def __init__(self, slots: int) -> None:
+        if slots < 1:
+            raise ValueError(f"max_running_instances: {slots} is too few: expected at least 1")
+        self._slots = slots
+        self._free = slots
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._lock = threading.Lock()
 
@@ -36,7 +36,7 @@ class Capacity:
         Returns:
             A function that withdraws the job. It returns False if `start` has already been called.
         """
-        ticket = _Waiting(min(instances, self._places), start)
+        ticket = _Waiting(min(instances, self._slots), start)
         with self._lock:
             self._waiting.append(ticket)
         self._start_next()
@@ -54,15 +54,15 @@ class Capacity:
     def release(self, instances: int) -> None:
         """Free the slots of an ended job."""
         with self._lock:
-            self._free += min(instances, self._places)
+            self._free += min(instances, self._slots)
         self._start_next()
 
     def _start_next(self) -> None:
         ready = []
         with self._lock:
-            while self._waiting and self._waiting[0].places <= self._free:
+            while self._waiting and self._waiting[0].slots <= self._free:
                 ticket = self._waiting.popleft()
-                self._free -= ticket.places
+                self._free -= ticket.slots
                 ready.append(ticket)
         for ticket in ready:
             ticket.start()

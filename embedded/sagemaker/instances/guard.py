@@ -37,7 +37,7 @@ def main() -> None:
     for group in groups:
         kill_group(group)
     for folder in folders:
-        kill_strays(Path(folder))
+        kill_escaped_processes(Path(folder))
         shutil.rmtree(folder, ignore_errors=True)
     remove_mount_point()
 
@@ -48,7 +48,7 @@ def kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def kill_strays(folder: Path) -> None:
+def kill_escaped_processes(folder: Path) -> None:
     """Kill processes that have left their group: on Linux, all whose TMPDIR is in `folder`.
 
     Each container has its own TMPDIR, which its processes inherit. A process namespace would also
@@ -67,11 +67,10 @@ def kill_strays(folder: Path) -> None:
 
 
 def acquire_mount_point() -> int:
-    """Create /opt/ml if needed and return a file descriptor that keeps it in place until it is
-    closed.
+    """Create /opt/ml if needed, and return a file descriptor that locks it until it is closed.
 
     Several embedded AWS can run on one machine and share the mount point. Each holds a shared lock,
-    so that only the last one removes the folder that the first one has created.
+    so only the last one removes the folder that the first one has created.
     """
     while True:
         if not ML_ROOT.exists():
@@ -88,7 +87,7 @@ def acquire_mount_point() -> int:
 
 
 def remove_mount_point() -> None:
-    """Remove /opt/ml if an embedded AWS has created it, none uses it, and it is otherwise empty."""
+    """Remove /opt/ml if an embedded AWS created it, no other one uses it, and it has no other content."""
     try:
         descriptor = os.open(ML_ROOT, os.O_RDONLY)
     except OSError:
@@ -105,7 +104,7 @@ def remove_mount_point() -> None:
 
 
 class Guard:
-    """Handle of the guard process."""
+    """The guard process, as the embedded AWS starts and controls it."""
 
     def __init__(self, python: str = sys.executable) -> None:
         self._lock = threading.Lock()
@@ -115,23 +114,23 @@ class Guard:
 
     def watch_folder(self, folder: Path) -> None:
         """Delete `folder` when this process ends."""
-        self._tell(f"folder {folder}")
+        self._send(f"folder {folder}")
 
     def group_begins(self, group: int) -> None:
-        self._tell(f"group {group}")
+        self._send(f"group {group}")
 
     def group_ended(self, group: int) -> None:
-        self._tell(f"done {group}")
+        self._send(f"done {group}")
 
     def close(self) -> None:
-        """Let the guard clean up now, and wait for it."""
+        """Make the guard clean up now, and wait until it has ended."""
         with self._lock:
             if self._process.stdin is not None and not self._process.stdin.closed:
                 with contextlib.suppress(BrokenPipeError):
                     self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         with self._lock:
             if self._process.stdin is not None and not self._process.stdin.closed:
                 self._process.stdin.write(f"{line}\n")

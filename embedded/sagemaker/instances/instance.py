@@ -1,4 +1,4 @@
-"""One instance of a job: a folder that stands for /opt/ml, and a process group."""
+"""One instance of a job: a folder that it sees as /opt/ml, and a process group."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from embedded.images.image import Image
-from embedded.sagemaker.instances.guard import Guard, kill_group, kill_strays
+from embedded.sagemaker.instances.guard import Guard, kill_escaped_processes, kill_group
 from embedded.sagemaker.instances.sandbox import Sandbox
 from embedded.sagemaker.jobs.job import Job
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 _KILLED_BY_SIGNAL = 128
-"""Added to the signal's number, this is the exit code of a killed process, as in Docker."""
+"""The exit code of a killed process is this plus the number of the signal, as in Docker."""
 
 
 class Instance:
@@ -68,7 +68,7 @@ class Instance:
             variables: Environment variables of the service. They override the image's; the request
                 overrides them.
             exited: Called in another thread with host and exit code when all processes have ended.
-            python: Interpreter that stands for the image's Python.
+            python: Interpreter to use instead of the image's Python.
 
         Raises:
             ValueError: The image has no command to start.
@@ -116,7 +116,7 @@ class Instance:
             self._waiter.join()
 
     def terminate(self) -> None:
-        """SIGTERM to the container's first process, as `docker stop` does."""
+        """Send SIGTERM to the container's first process, as `docker stop` does."""
         # Popen.send_signal would reap a process that has just ended, but the waiting thread must
         # reap it.
         if self._process is not None and self._process.returncode is None:
@@ -124,7 +124,7 @@ class Instance:
                 os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to all of the container's processes."""
+        """Send SIGKILL to all of the container's processes."""
         if self._process is not None and self._process.returncode is None:
             kill_group(self._process.pid)
 
@@ -139,7 +139,7 @@ class Instance:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             kill_group(process.pid)
         code = process.wait()
-        kill_strays(self._folder)
+        kill_escaped_processes(self._folder)
         guard.group_ended(process.pid)
         exited(self.host, code if code >= 0 else _KILLED_BY_SIGNAL - code)
 

@@ -37,7 +37,7 @@ class Abilities:
 
 @functools.cache
 def probe() -> Abilities:
-    """Find out what the machine permits. Only root on Linux has namespaces."""
+    """Return what the machine permits. Namespaces need root on Linux."""
     unshare, mount = shutil.which("unshare"), shutil.which("mount")
     if sys.platform != "linux" or os.geteuid() != 0 or unshare is None or mount is None:
         return Abilities(own_ml_root=False, own_network=False)
@@ -54,12 +54,12 @@ def probe() -> Abilities:
 
 @dataclasses.dataclass(frozen=True)
 class Sandbox:
-    """Wraps a container's command for this machine."""
+    """Adds the isolation that this machine permits to a container's command."""
 
     abilities: Abilities
 
     def visible_ml_root(self, ml_root: Path) -> Path | None:
-        """Return where the process finds its /opt/ml; None means at /opt/ml itself."""
+        """Return the folder that the process uses as /opt/ml; None means /opt/ml itself."""
         return None if self.abilities.own_ml_root else ml_root
 
     def variables(self, ml_root: Path) -> dict[str, str]:

@@ -37,7 +37,7 @@ class JobKind:
 
     @property
     def noun(self) -> str:
-        """The kind in messages: "processing job"."""
+        """Return the kind as messages name it, such as "processing job"."""
         return f"{self.name.lower()} job"
 
     @property
@@ -49,9 +49,7 @@ class JobKind:
         return f"/aws/sagemaker/{self.name}Jobs"
 
     def member(self, ending: str) -> str:
-        """Return the member of requests and answers with an ending: "Name" gives
-        "ProcessingJobName".
-        """
+        """Return the name of a member of requests and responses: for "Name", "ProcessingJobName"."""
         return f"{self.name}Job{ending}"
 
 
@@ -199,23 +197,21 @@ class Job(abc.ABC):
             return self._changed.wait_for(lambda: self.status.is_final, timeout)
 
     def describe(self, timestamp: Timestamp = epoch_seconds) -> dict[str, Any]:
-        """Return the answer of the Describe operation: the request with defaults, and the job's
-        progress.
-        """
+        """Return the response of Describe: the request with defaults, and the job's progress."""
         with self._changed:
             described = copy.deepcopy({name: value for name, value in self.request.items() if name != "Tags"})
             described.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS})
             self._add_defaults(described)
             member = self.kind.member
             described |= {member("Arn"): self.arn, member("Status"): str(self.status)}
-            return described | _shown(self._progress(timestamp) | self._moments(timestamp) | self._details(timestamp))
+            return described | _shown(self._progress(timestamp) | self._times(timestamp) | self._details(timestamp))
 
     def summarize(self) -> dict[str, Any]:
-        """Return the job's entry in the answer of the List operation."""
+        """Return the job's entry in the response of the List operation."""
         with self._changed:
             member = self.kind.member
             names = {member("Name"): self.name, member("Arn"): self.arn, member("Status"): str(self.status)}
-            return names | _shown(self._moments(epoch_seconds) | self._progress(epoch_seconds))
+            return names | _shown(self._times(epoch_seconds) | self._progress(epoch_seconds))
 
     @abc.abstractmethod
     def _add_defaults(self, described: dict[str, Any]) -> None:
@@ -229,7 +225,7 @@ class Job(abc.ABC):
     def _details(self, timestamp: Timestamp) -> dict[str, Any]:
         """Return members of the description only. Those that are None are omitted."""
 
-    def _moments(self, timestamp: Timestamp) -> dict[str, Any]:
+    def _times(self, timestamp: Timestamp) -> dict[str, Any]:
         moments = {
             "CreationTime": self.created_at,
             "LastModifiedTime": self.modified_at,

@@ -1,4 +1,4 @@
-"""The run of a job from its image to its final status, as far as all kinds of jobs share it."""
+"""The run of a job from its image to its final status: the part that all kinds of jobs share."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 @dataclass(frozen=True)
 class JobContext:
-    """What all jobs of the service share.
+    """Services and settings that all jobs share.
 
     Args:
-        may_use_key: Whether a role may encrypt with a KMS key: `(role ARN, key id)`.
+        may_use_key: Return whether a role may encrypt with a KMS key: `(role ARN, key id)`.
         grace_seconds: Time between SIGTERM and SIGKILL.
-        watch_seconds: Time between two checks for new outputs and for ordered faults.
+        watch_seconds: Time between two checks for new outputs and for scheduled faults.
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
     """
@@ -223,7 +223,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
     def _variables(self, access: RoleAccess) -> dict[str, str]:
         """Return the service's variables for a container.
 
-        Under network isolation, none of them leads to AWS.
+        With network isolation, they contain no credentials and no address of AWS.
         """
         job, endpoint = self._job, self._context.endpoint
         prefix = f"{job.kind.name.upper()}_JOB"

@@ -1,1 +1,1 @@
-"""Checks of API requests: the service's model, supported members, and lists with their pages."""
+"""Checks of API requests: the service's model and supported members; and paginated lists."""

@@ -27,7 +27,7 @@ _JAVA_CLASSES = {
 def service_model() -> Any:
     """Return botocore's ServiceModel of SageMaker.
 
-    It is several megabytes of JSON, so read it once.
+    The model is several megabytes of JSON, so it is cached.
     """
     return botocore.session.get_session().get_service_model("sagemaker")
 
@@ -41,7 +41,7 @@ def compiled_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def request_problems(operation: str, request: Any) -> list[str]:
-    """Return what the model of `operation` does not allow in `request`, worded as by the service.
+    """Return the violations of the model of `operation` in `request`, in the service's wording.
 
     >>> request_problems("StopProcessingJob", {})
     ["Value 'null' at 'processingJobName' failed to satisfy constraint: Member must not be null"]

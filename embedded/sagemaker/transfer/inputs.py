@@ -1,4 +1,4 @@
-"""Inputs of a job: which objects they name, how they are sharded, and their download."""
+"""Inputs of a job: their objects, the sharding of these, and the download."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from embedded.sagemaker.errors import JobFailure
 _CHUNK_BYTES = 1 << 20
 
 
-class DownloadAborted(Exception):  # noqa: N818 - a stop is no error
+class DownloadAborted(Exception):  # noqa: N818 - a stop is not an error
     """The job was stopped while its inputs were downloaded."""
 
 
@@ -64,7 +64,7 @@ def list_input(s3: Any, s3_input: dict[str, Any], role_arn: str) -> list[RemoteO
 
 
 def list_prefix(s3: Any, uri: str, role_arn: str) -> list[RemoteObject]:
-    """Return all objects below a prefix, sorted by key; there may be none.
+    """Return all objects below a prefix, sorted by key; empty if there are none.
 
     Raises:
         JobFailure: The objects cannot be listed, or a key would leave the input's folder.
@@ -160,7 +160,7 @@ def download(
     pool: Executor,
     stop: threading.Event,
 ) -> None:
-    """Download objects into folders. An object of several folders is downloaded once.
+    """Download objects into folders. An object that several folders need is downloaded once.
 
     Raises:
         JobFailure: An object cannot be downloaded; the remaining ones are skipped.

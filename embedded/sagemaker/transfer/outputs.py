@@ -108,7 +108,7 @@ class OutputUpload:
     def watch(self, stop: threading.Event, interval_seconds: float) -> None:
         """Upload complete files of the Continuous folders until `stop` is set.
 
-        Errors are left to `finish`.
+        Errors are ignored, because `finish` tries the upload again.
         """
         folders = [folder for folder in self._folders if folder.is_continuous]
         while folders and not stop.wait(interval_seconds):

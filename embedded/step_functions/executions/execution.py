@@ -14,7 +14,7 @@ from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution_log import ExecutionLog
 
 HISTORY_LIMIT_EVENTS = 25_000
-"""Longest history of an execution on AWS."""
+"""Largest number of events in the history of an execution, as on AWS."""
 
 _FINISHED_EVENTS = {
     "FAILED": ("ExecutionFailed", "executionFailedEventDetails"),

@@ -18,7 +18,7 @@ def add(execution: Execution) -> None:
 
 
 def remove(execution: Execution) -> None:
-    """Log an ended execution and wake those who wait for it."""
+    """Log an ended execution and wake the threads that wait for it."""
     with _lock:
         _running.pop(execution.arn, None)
     execution.log.write(execution.record)

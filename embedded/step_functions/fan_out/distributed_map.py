@@ -19,9 +19,9 @@ from embedded.step_functions.fan_out.concurrency import run_concurrently
 RunStates = Callable[[Branch, dict[str, Any], Any], Any]
 
 UNLIMITED_CONCURRENCY = 200
-"""Children that run at once without MaxConcurrency.
+"""Default limit of child executions that run concurrently.
 
-AWS runs up to 10,000; here each is a thread on a few cores.
+AWS runs up to 10,000. Here each child is a thread on a few cores.
 """
 
 _COUNTS = (

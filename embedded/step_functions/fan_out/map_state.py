@@ -16,7 +16,7 @@ from embedded.step_functions.fan_out.distributed_map import run_distributed
 RunStates = Callable[[Branch, dict[str, Any], Any], Any]
 
 INLINE_CONCURRENCY = 40
-"""Most iterations of an inline Map that run at once, as on AWS."""
+"""Limit of iterations of an inline Map that run concurrently, as on AWS."""
 
 
 def run_map(branch: Branch, state: State, raw: Any, run_states: RunStates) -> Any:

@@ -20,7 +20,7 @@ def serves(resource: str) -> bool:
 
 
 def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Cancellation) -> dict[str, Any]:
-    """Start the execution and return what Step Functions passes on.
+    """Start the execution and return the result of the task.
 
     With `.sync`, wait for its end, and stop it if `token` is cancelled. `.sync:2` returns its
     output as JSON instead of as text.
@@ -44,9 +44,11 @@ def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Can
     execution = running.find_started(answer["executionArn"])
     if execution is not None:
         arn = execution.arn
-        take_back = token.on_cancel(lambda: running.stop(arn, cause=f"Stopped with its parent execution {parent_arn}"))
+        remove_callback = token.on_cancel(
+            lambda: running.stop(arn, cause=f"Stopped with its parent execution {parent_arn}")
+        )
         execution.done.wait()
-        take_back()
+        remove_callback()
     record = workflows.execution_record(answer["executionArn"]) or {}
     described = _describe(record, as_json=resource.endswith(":2"))
     if record.get("status") != "SUCCEEDED":

@@ -8,14 +8,15 @@ from scoring.errors import ScoringError
 T = TypeVar("T")
 
 _MIN_ROWS_TO_BISECT_MEMORY_ERRORS = 256
-"""If so few rows do not fit in memory, fewer rows would not either."""
+"""Ranges of at most this many rows are not split further after a MemoryError."""
 
 
 class BisectionResult(Generic[T]):
-    """Results by their first row, in order, and the exceptions by row.
+    """The outcome of a bisection.
 
-    Which rows failed does not depend on how the range was split: a row has failed if the function
-    fails for it alone.
+    `results` has each result with its first row, in row order; `failures` has an exception per
+    failed row. A row counts as failed only if the function fails for it alone, so the failures do
+    not depend on how the range was split.
     """
 
     def __init__(self) -> None:
@@ -24,10 +25,11 @@ class BisectionResult(Generic[T]):
 
 
 def bisect_failures(rows: int, function: Callable[[int, int], T], max_failures: int) -> BisectionResult[T]:
-    """Call `function(start, stop)` for all rows and, where it raises, for each half, down to a row.
+    """Call `function(start, stop)` for all rows, and return the results and failures.
 
-    Stops once more than `max_failures` rows have failed, which bounds the failing calls by about 2
-    * (max_failures + 1) * log2(rows).
+    Where the function raises, it is called for each half of the range, down to single rows. The
+    search stops once more than `max_failures` rows have failed. That bounds the failing calls by
+    about 2 * (max_failures + 1) * log2(rows).
 
     Raises ScoringError from `function` unchanged, since it is not about a single row, and
     MemoryError if even a few rows do not fit in memory.

@@ -35,9 +35,9 @@ class ColumnPlan:
 def plan_columns(
     key: str, spec: ModelSpec, outputs: tuple[pa.Field, ...], schema: pa.Schema, null_counts: Mapping[str, int]
 ) -> ColumnPlan:
-    """Match an object's schema with a model's record.
+    """Return the columns that a model reads and writes for an object of this schema.
 
-    `null_counts` has the columns whose number of nulls is known.
+    `null_counts` has the number of nulls per column, where it is known.
 
     Raises DataError with all problems of the object, or ConfigurationError if an output column's
     name is already taken.
@@ -93,7 +93,8 @@ def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls:
         return [f"feature column {feature.name!r} {mismatch}: convert the column or correct the record"]
     if not feature.nullable and (nulls or pa.types.is_null(found)):
         count = f"{nulls:,} nulls" if nulls else "nothing but nulls"
-        return [f"feature column {feature.name!r} has {count}, the record says that it has none (nullable: false)"]
+        mismatch = f"has {count}, the record says that it has none (nullable: false)"
+        return [f"feature column {feature.name!r} {mismatch}: fill the nulls or correct the record"]
     return []
 
 
@@ -146,8 +147,8 @@ def extended_metadata(
         columns = [item for item in pandas["columns"] if (item["field_name"] or item["name"]) in names]
         index = [item for item in pandas["index_columns"] if not isinstance(item, str) or item in names]
     except (ValueError, KeyError, TypeError):
-        # Not pandas' layout. Readers fall back to the schema if it is missing, and fail if it is
-        # wrong.
+        # Not pandas' layout. Without this metadata readers use the schema; if it is wrong, they
+        # fail.
         del extended[_PANDAS_KEY]
         return extended
     for field in outputs:

@@ -16,8 +16,8 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 class KeyCheck:
     """Counts duplicate and null keys of one object, batch by batch, in bounded memory.
 
-    Keys are compared by 8 bytes each: a single integer column by its value, anything else by a
-    hash, which gives a false duplicate about once in a million objects.
+    Keys are compared by 8 bytes each: a single column of numbers or times by its value, anything
+    else by a hash, which gives a false duplicate about once in a million objects.
     """
 
     def __init__(self, columns: tuple[str, ...], max_rows: int = _MAX_ROWS) -> None:
@@ -60,13 +60,16 @@ class KeyCheck:
 
 
 def _digest(array: Any) -> npt.NDArray[np.uint64]:
-    """Return 8 bytes per value, arbitrary for nulls."""
+    """Return a 64-bit digest per value; arbitrary for nulls."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type) or pa.types.is_temporal(array.type):
         return _integers(array).view(np.uint64)
-    # Python's hashes differ between processes, but these stay within this one.
-    values = ((repr(value) if isinstance(value, (list, dict)) else value) for value in _python_values(array))
+    if pa.types.is_floating(array.type):
+        return _floats(array).view(np.uint64)
+    # Python's hashes differ between processes, but are compared only within this one. Those of
+    # numbers collide systematically (-1 and -2), so other values than texts are hashed as text.
+    values = (value if isinstance(value, (str, bytes)) else repr(value) for value in _python_values(array))
     return np.fromiter((hash(value) for value in values), dtype=np.int64, count=len(array)).view(np.uint64)
 
 
@@ -79,10 +82,17 @@ def _integers(array: Any) -> npt.NDArray[np.int64]:
     return np.from_dlpack(raw).astype(np.int64)
 
 
+def _floats(array: Any) -> npt.NDArray[np.float64]:
+    """Return the values as doubles in which equal values have equal bits: one zero, one NaN."""
+    values = array.cast(pa.float64()).fill_null(0.0).to_numpy() + 0.0
+    values[np.isnan(values)] = np.nan
+    return np.asarray(values, dtype=np.float64)
+
+
 def _python_values(array: Any) -> list[Any]:
     try:
         values: list[Any] = array.to_pylist()
-    # Dates beyond Python's have no Python value.
+    # Dates outside Python's range have no Python value.
     except (ValueError, OverflowError):
         values = [str(value) for value in array]
     return values

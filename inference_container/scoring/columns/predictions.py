@@ -16,7 +16,7 @@ def output_fields(
 ) -> tuple[pa.Field, ...]:
     """Return the fields of a model's prediction columns, one per type.
 
-    Without names in the record, several columns are named by `labels`.
+    If the record names none, they are `prediction_<label>`, or `prediction` without labels.
 
     Raises ConfigurationError if the record names more or fewer columns than the model returns.
     """
@@ -40,9 +40,9 @@ def output_fields(
 def complete_columns(
     spec: ModelSpec, fields: tuple[pa.Field, ...], values: Any, rows: int, first_row: int
 ) -> list[pa.Array]:
-    """Return `prediction_columns`, requiring a prediction for every row.
+    """Return the columns of `prediction_columns`, with a prediction for every row.
 
-    Raises ModelError also for the first row without a prediction.
+    Raises ModelError also if a row has no prediction, and names the first such row.
     """
     columns, missing = prediction_columns(spec, fields, values, rows)
     if missing:
@@ -56,7 +56,8 @@ def prediction_columns(
 ) -> tuple[list[pa.Array], dict[int, str]]:
     """Convert predictions to columns of the types of `fields`.
 
-    Returns the columns, with `rows` values each, and by row index why a row has no prediction.
+    Returns the columns, with `rows` values each, and the reason per row without a prediction, by
+    row index.
 
     Raises ModelError if the model returned a wrong number of rows or columns, or values that its
     columns cannot hold without loss.

@@ -1,4 +1,4 @@
-"""Memory that decoded values take."""
+"""Estimates the memory that decoded values take."""
 
 import pyarrow as pa
 

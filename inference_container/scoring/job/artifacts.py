@@ -22,7 +22,7 @@ def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
     """Unpack a verified artifact below `target` and return the path of its model file.
 
     Raises ModelError if the archive is damaged, lacks the file, or has paths or links that lead
-    outside it, and ConfigurationError if the disk is too small.
+    outside it. Raises ConfigurationError if the disk is too small.
     """
     archive = models_folder / artifact_key(model.model_id, model.version)
     try:

@@ -149,8 +149,8 @@ def _stop_on_signals() -> Iterator[None]:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_IGN)
         raise StopRequested(
-            f"the container got {signal.Signals(number).name}; what was scored before is committed, the current "
-            "object was dropped"
+            f"the container got {signal.Signals(number).name}; the objects scored so far are committed, "
+            "those in progress are not"
         )
 
     before = {name: signal.signal(name, stop) for name in (signal.SIGTERM, signal.SIGINT)}

@@ -26,7 +26,7 @@ _OUT_OF_MEMORY_TEXTS = (
     "bad_alloc",
     "bad allocation",
 )
-"""Phrases in messages of libraries without one: XGBoost, ONNX Runtime, PyTorch on the CPU."""
+"""Phrases in messages of libraries without such a class: XGBoost, ONNX Runtime, PyTorch (CPU)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class BatchLimit:
     def after_fit(self, rows: int) -> "BatchLimit":
         """Return the limit after a call that fitted.
 
-        After some full batches it grows half way to what did not fit, unless that is too little.
+        After several full batches the limit grows: it doubles, or grows half way to the smallest
+        size that did not fit. A growth of less than 10 % is skipped.
         """
         if self.rows is None or rows < self.rows:
             return self
@@ -63,7 +64,7 @@ class BatchLimit:
         return replace(known, rows=grown, fits=0) if grown >= self.rows * _MIN_GROWTH else known
 
     def after_out_of_memory(self, rows: int) -> "BatchLimit | None":
-        """Return a smaller limit: a size that fitted, else half of `rows`; None if too small."""
+        """Return a smaller limit: a size that fitted, else half of `rows`; None at the minimum."""
         if rows <= MIN_ROWS:
             return None
         fitted = self.fitted if self.fitted < rows else 0
@@ -100,7 +101,7 @@ class AdaptiveModel:
         return self._model.concurrent
 
     def release_memory(self) -> None:
-        """Free the memory that the library caches; most cache none."""
+        """Free the memory that the library caches; does nothing for libraries without a cache."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)

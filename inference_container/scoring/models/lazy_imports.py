@@ -10,11 +10,11 @@ from typing import Any
 
 
 class LazyModule(ModuleType):
-    """Stands in `sys.modules` for a module that takes long to import and that most jobs never use.
+    """A placeholder in `sys.modules` for a module that is slow to import and rarely used.
 
     The first access to an attribute imports the module, once for all threads. The named functions
-    are the exception: libraries take them from the module during their own import, so they import
-    it only when they are called.
+    are the exception: libraries import them by name during their own import, so each of them
+    imports the module only when it is called.
     """
 
     def __init__(self, name: str, functions: frozenset[str]) -> None:
@@ -54,7 +54,7 @@ def import_lazily(name: str, functions: frozenset[str]) -> None:
     parent = importlib.import_module(package)
     module = LazyModule(name, functions)
     sys.modules[name] = module
-    # As an import does, so that the package does not look for the module itself.
+    # A real import sets this attribute too. Without it, the package would import the module.
     setattr(parent, attribute, module)
 
 

@@ -35,11 +35,11 @@ _ERRORS_ONLY = 3
 
 
 def load(spec: ModelSpec, path: Path) -> "OnnxModel":
-    return OnnxModel(spec, start(path))
+    return OnnxModel(spec, open_session(path))
 
 
-def start(path: Path) -> Any:
-    """Open a session for a graph."""
+def open_session(path: Path) -> Any:
+    """Return a session that runs a graph."""
     options = onnxruntime.SessionOptions()
     # One thread per call, because the threads of the budget predict whole batches concurrently.
     options.intra_op_num_threads = 1
@@ -69,7 +69,7 @@ class _Output:
     labels: tuple[object, ...] | None
     type: pa.DataType
     mapped: bool = False
-    """Whether it is a list of dicts by label (ZipMap), the default of converted classifiers."""
+    """Whether the value is a list of dicts by label (ZipMap), as from converted classifiers."""
 
 
 class OnnxModel:
@@ -112,8 +112,7 @@ class OnnxModel:
         if len(parts) == 1:
             return parts[0]
         if any(part.dtype.kind not in "iufb" for part in parts):
-            # Texts and numbers: NaN becomes None, because missing values are found among objects
-            # only as None.
+            # Text and numbers become one array of objects, in which None marks missing values.
             return np.hstack([_as_objects(part) for part in parts])
         return np.hstack([part.astype(np.float64) for part in parts])
 

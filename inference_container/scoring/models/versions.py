@@ -1,7 +1,7 @@
 """Compares a model's version with the installed one, and collects library warnings.
 
-A model that the library cannot read, or does not promise to read, is refused. Warnings become notes
-of the model, which the ledger carries into the execution's summary.
+A model that the library cannot read, or does not guarantee to read, is refused. Warnings become
+notes of the model, which the ledger carries into the execution's summary.
 """
 
 import re
@@ -65,12 +65,12 @@ def check_pinned_version(spec: ModelSpec) -> list[str]:
     theirs, ours = _numbers(pinned), _numbers(installed)
     name = _NAMES[spec.framework]
     if not theirs:
-        return [f"framework_version {pinned!r} is no version number, so it was not compared with {name} {installed}"]
+        return [f"framework_version {pinned!r} is not a version number, so it was not compared with {name} {installed}"]
     if not ours:
         return []
     pickled = spec.framework in _PICKLED
     if theirs[0] > ours[0] or (pickled and theirs[0] != ours[0]):
-        why = "promises nothing between major versions" if pickled else "reads files of earlier versions, not of later"
+        why = "guarantees nothing across major versions" if pickled else "reads files of earlier versions, not of later"
         raise ModelError(
             f"model {spec.model_id!r}: its record says that it was trained with {name} {pinned}, this image has "
             f"{installed}, and {name} {why}: train it with {name} {ours[0]}.x and register a new version, or deploy an "

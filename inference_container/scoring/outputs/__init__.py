@@ -1,1 +1,1 @@
-"""What a job writes: predictions, quarantine and ledger markers."""
+"""Writes the outputs of a job: predictions, quarantine and ledger markers."""

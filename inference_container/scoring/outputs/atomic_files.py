@@ -20,8 +20,8 @@ _CONCURRENT_SYNCS = 8
 class FileMove:
     """A finished file and the path that it moves to.
 
-    Unfinished files stay in a separate folder and not next to their target, because SageMaker
-    uploads whatever it finds in an output folder while the job runs.
+    Unfinished files stay in a separate folder, because SageMaker uploads whatever it finds in an
+    output folder while the job runs.
     """
 
     finished: Path
@@ -63,7 +63,7 @@ def move_into_place(moves: Sequence[FileMove]) -> None:
 
 @functools.cache
 def _fsync_threads() -> ThreadPoolExecutor:
-    """Return the threads that wait for the disk; they compute nothing."""
+    """Return the thread pool for fsync calls."""
     return ThreadPoolExecutor(_CONCURRENT_SYNCS, thread_name_prefix="sync")
 
 

@@ -54,7 +54,7 @@ class TextWriter:
 
 
 class CsvWriter(TextWriter):
-    """Writes CSV with a header, by RFC 4180 except that lines end with a line feed.
+    """Writes CSV with a header, as in RFC 4180, except that lines end with a line feed.
 
     A null is empty, an empty text is `""`, NaN and infinities are `nan`, `inf` and `-inf`.
     """

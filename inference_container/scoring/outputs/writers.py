@@ -27,7 +27,7 @@ class OutputWriter(Protocol):
     def close(self) -> None: ...
 
     def prefix_digest(self) -> PrefixDigest | None:
-        """Return the digest of the closed file's start where that is already known."""
+        """Return the digest of the closed file's first bytes; None if it is not already known."""
 
     def discard(self) -> None:
         """Close and delete the file. Idempotent."""
@@ -73,12 +73,12 @@ def open_writer(
 
 
 def _copy_refusal(spec: ModelSpec, source: InputObject) -> str:
-    """Return why the input cannot be copied, as far as known before opening it, or ""."""
+    """Return why the input cannot be copied, or "" if its record and key allow it."""
     kind = format_of(source.key)
     if kind is None or kind.name != "parquet":
         return "the input is not Parquet"
     if spec.columns != "all":
-        return "the record asks for the key columns alone"
+        return "the record keeps only the key columns"
     if set(spec.partition_columns) & set(spec.key_columns):
-        return "a key column stands in the object's key and not in the file"
+        return "a key column comes from the object's key and is not in the file"
     return ""

@@ -15,13 +15,11 @@ _FIRST_BYTES = 64
 
 
 def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputObject:
-    """Open an object in the format that the suffix of its key says.
-
-    The result is a context manager.
+    """Return an object opened for reading, a context manager. The key's suffix gives its format.
 
     Raises:
         DataError: The object cannot be read or has another format.
-        ConfigurationError: The models of the job need it read in different ways.
+        ConfigurationError: The models of the job need different options for reading it.
     """
     wanted = wanted or JobInput()
     kind = format_of(key)
@@ -39,9 +37,9 @@ def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputOb
             f"object {key!r} is not {kind} as its name says, it looks like {found} (first bytes {first[:8].hex(' ')}): "
             "rename it to match its format, or write it again"
         )
-    if wanted.disputes and (kind.name != "parquet" or wanted.partition_columns):
+    if wanted.conflicts and (kind.name != "parquet" or wanted.partition_columns):
         raise ConfigurationError(
-            f"object {key!r} cannot be read once for all models of the job: {'; '.join(wanted.disputes)}; "
+            f"object {key!r} cannot be read once for all models of the job: {'; '.join(wanted.conflicts)}; "
             "score them in separate jobs (models_per_job: 1)"
         )
     opened: InputObject

@@ -25,7 +25,7 @@ class PartitionedObject:
         own = [name for name in values if name in source.schema.names]
         if own:
             raise DataError(
-                f"object {self.key!r} has the columns {own} itself, and partition_columns takes them from its key: "
+                f"object {self.key!r} has the columns {own}, which partition_columns also takes from its key: "
                 "remove them from the object, or from the record's partition_columns"
             )
         self._constants = {name: _constant(self.key, name, value, wanted.types) for name, value in values.items()}
@@ -79,7 +79,7 @@ def _constant(key: str, name: str, value: str | None, types: Mapping[str, str]) 
     array, bad = cast_cells(text_array([value]), declared)
     if bad:
         raise DataError(
-            f"object {key!r}: its key says {name}={value!r}, and the record expects a {declared}: move the object, or "
+            f"object {key!r}: its key says {name}={value!r}, but the record expects {declared}: move the object, or "
             "register a version whose feature has the type of these values"
         )
     return array

@@ -15,9 +15,9 @@ import pyarrow as pa
 from scoring.columns.widths import decoded_width, fixed_width
 
 _NEGLIGIBLE_BYTES = 8 << 20
-"""Memory that is not worth saving."""
+"""Memory that is not worth saving, in bytes."""
 _PAGE_BYTES = 1 << 20
-"""Size at which writers usually end a page or a dictionary."""
+"""Size at which writers usually end a page or a dictionary, in bytes."""
 _MAX_ROWS_OF_TEXT = 1 << 18
 """Most rows with text columns to decode at once, because the size of text is an estimate."""
 

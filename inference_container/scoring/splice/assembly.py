@@ -17,7 +17,7 @@ from scoring.splice.ranges import append
 
 
 def assemble(out: FileIO, footer: Footer, columns: Sequence[pa.Field], predictions: EncodedPredictions) -> int:
-    """Complete a file that holds the input up to `footer`; returns the expected size in bytes."""
+    """Complete a file that has the input up to `footer`, and return its expected size in bytes."""
     added = predictions.footer
     groups = list(_output_chunks(added, predictions.part_counts, footer.start))
     flat = [chunk for group in groups for chunk in group]

@@ -52,7 +52,7 @@ class CopiedPrefix:
         try:
             for start in range(0, size, _STEP_BYTES):
                 if self._cancelled:
-                    # A part must not pass for the whole.
+                    # A partial copy must not be taken for a complete one.
                     raise CancelledError
                 count = min(_STEP_BYTES, size - start)
                 append_range(self._source.file.fileno(), file.fileno(), start, count)

@@ -27,7 +27,7 @@ _PART_BYTES = 8 << 20
 _TEXT_BYTES = 16
 """Assumed bytes per value of a type without a fixed width."""
 _MAX_BYTES_IN_MEMORY = 1 << 20
-"""Largest predictions to encode in memory; for fewer bytes a file is too expensive."""
+"""Most bytes of predictions to encode in memory, where a file would cost too much time."""
 
 
 def rows_per_part(columns: Sequence[pa.Field]) -> int:

@@ -19,14 +19,14 @@ def append_range(source: int, target: int, start: int, count: int) -> None:
 
     Raises:
         OSError: Reading or writing failed.
-        EOFError: The source ends before.
+        EOFError: The source ends before the range does.
     """
     end = start + count
     for copy in _COPY_FUNCTIONS:
         start = _copy_range(copy, source, target, start, end)
         if start == end:
             return
-    raise EOFError(f"the file ends {end - start:,} bytes before the end of what is to be copied")
+    raise EOFError(f"the file ends {end - start:,} bytes before the end of the range to copy")
 
 
 def append(target: FileIO, data: bytes | memoryview) -> None:
@@ -43,7 +43,7 @@ def start_writeback(file: FileIO, start: int, count: int) -> None:
 
 
 def _copy_range(copy: Callable[[int, int, int, int], int], source: int, target: int, start: int, end: int) -> int:
-    """Copy as much as one function can; returns the offset it reached."""
+    """Copy as much as one function can, and return the offset that it reached."""
     try:
         while start < end and (copied := copy(source, target, start, min(_MAX_BYTES_PER_CALL, end - start))):
             start += copied
@@ -65,5 +65,5 @@ def _with_buffer(source: int, target: int, start: int, count: int) -> int:
     return os.write(target, os.pread(source, min(_BUFFER_BYTES, count), start))
 
 
-# Only on Linux can sendfile write to a file.
+# sendfile can write to a file only on Linux.
 _COPY_FUNCTIONS = (_with_copy_file_range, _with_sendfile, _with_buffer) if sys.platform == "linux" else (_with_buffer,)

@@ -1,4 +1,7 @@
-"""Reasons for re-encoding an object, worded for the ledger to follow "because"."""
+"""Decides whether an object's bytes can be copied.
+
+The ledger stores the reason against it, which completes a sentence after "because".
+"""
 
 import re
 from collections import Counter
@@ -18,8 +21,8 @@ _INDEXES = frozenset({ChunkField.OFFSET_INDEX, ChunkField.COLUMN_INDEX})
 _PAGE_FIELDS = frozenset(
     {ColumnField.COMPRESSED_BYTES, ColumnField.DATA_PAGE, ColumnField.DICTIONARY_PAGE, ColumnField.BLOOM_FILTER}
 )
-_INDEX_ELSEWHERE = "a page index does not lie before the footer"
-_PAGES_ELSEWHERE = "the pages of a column do not lie before the footer"
+_INDEX_ELSEWHERE = "a page index is not before the footer"
+_PAGES_ELSEWHERE = "the pages of a column are not before the footer"
 
 _MAX_CHUNK_PARTS = 100_000
 """Limit on parts of column chunks; 100 double columns of 10 million rows come close."""
@@ -38,7 +41,7 @@ def refusal_of(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
             or arrow_schema_problem(footer)
         )
     except ThriftError as error:
-        return f"its footer cannot be understood: {error}"
+        return f"its footer cannot be parsed: {error}"
 
 
 def _unsuitable_columns(footer: Footer, columns: Sequence[pa.Field]) -> str | None:
@@ -50,7 +53,7 @@ def _unsuitable_columns(footer: Footer, columns: Sequence[pa.Field]) -> str | No
         return "it has a column whose name is not UTF-8"
     counts = Counter(names) + Counter(field.name for field in columns)
     twice = [field.name for field in columns if counts[field.name] > 1]
-    return f"the prediction column {twice[0]!r} would be there twice" if twice else None
+    return f"the prediction column {twice[0]!r} would appear twice" if twice else None
 
 
 def _protected(footer: Footer) -> str | None:
@@ -60,7 +63,7 @@ def _protected(footer: Footer) -> str | None:
 
 
 def _unknown(footer: Footer) -> str | None:
-    """Refuse unknown fields that may describe every column and would become wrong."""
+    """Refuse unknown fields, which may describe every column and would then become wrong."""
     if unknown := footer.struct.keys() - FileField.KNOWN:
         return f"its footer has a field {min(unknown)} that this version does not know"
     for group in footer.groups:
@@ -96,14 +99,14 @@ def _unsuitable_chunk(footer: Footer) -> str | None:
 
 
 def chunk_problem(raw: bytes, end: int) -> str | None:
-    """Check one column chunk, whose data must precede the footer at offset `end`."""
+    """Return why a column chunk cannot be copied; its data must precede the footer at `end`."""
     if usual := USUAL_CHUNK.fullmatch(raw):
         return _usual_chunk_problem(usual, end)
     return parsed_chunk_problem(raw, end)
 
 
 def parsed_chunk_problem(raw: bytes, end: int) -> str | None:
-    """Check one column chunk of any layout."""
+    """Do what `chunk_problem` does, for a column chunk of any layout."""
     described = False
     pages: dict[int, int] = {}
     for field, kind, start, stop in fields(raw, parsers={ChunkField.METADATA: partial(_parse_page_fields, pages)}):
@@ -134,7 +137,7 @@ def _usual_chunk_problem(found: re.Match[bytes], end: int) -> str | None:
 
 
 def _parse_page_fields(pages: dict[int, int], raw: bytes, at: int) -> int:
-    """Collect the offsets and size of a ColumnMetaData's pages; returns where it ends."""
+    """Collect the offsets and size of a ColumnMetaData's pages; return the offset of its end."""
     found, end = field_offsets(raw, at, _PAGE_FIELDS)
     pages.update({field: integer(raw, start) for field, start in found.items()})
     return end

@@ -79,7 +79,7 @@ class SpliceSource:
         at = 0
         while at < end:
             if self._cancelled:
-                # The digest of a part must not pass for that of the whole.
+                # The digest of a part must not be taken for that of the whole.
                 raise CancelledError
             # pread, because other threads copy from the same file.
             data = os.pread(self.file.fileno(), min(end - at, _DIGEST_BYTES), at)

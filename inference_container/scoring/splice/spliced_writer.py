@@ -28,7 +28,7 @@ class SplicedWriter:
     `close` or in the background; they are neither decoded nor checked.
 
     Raises:
-        SpliceError: The input cannot be spliced; `SpliceSource.refusal` tells so beforehand.
+        SpliceError: The input cannot be spliced; call `SpliceSource.refusal` first.
     """
 
     def __init__(self, path: Path, source: SpliceSource, columns: Sequence[pa.Field]) -> None:
@@ -61,8 +61,8 @@ class SplicedWriter:
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
             raise SpliceError(
                 f"prediction columns {[f'{field.name}: {field.type}' for field in self._columns]} were expected, but "
-                f"rows {self.rows:,} to {self.rows + rows - 1:,} do not fit ({one_line(error)}): this is a fault "
-                "of Fleetscore, report it with the model's record"
+                f"rows {self.rows:,} to {self.rows + rows - 1:,} do not fit ({one_line(error)}): this is a bug "
+                "in Fleetscore, report it with the model's record"
             ) from error
         self.rows += rows
 
@@ -104,32 +104,32 @@ class SplicedWriter:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._not_as_expected(one_line(error)) from error
         differences = [
-            f"{what} {is_}, {should:,} expected"
-            for what, is_, should in (
+            f"{what} {actual}, {wanted:,} expected"
+            for what, actual, wanted in (
                 ("bytes", self.path.stat().st_size, size),
                 ("rows", found.num_rows, self._footer.rows),
                 ("row groups", found.num_row_groups, len(self._footer.groups)),
                 ("columns", found.num_columns, leaves),
             )
-            if is_ != should
+            if actual != wanted
         ]
         for index, column in enumerate(self._columns, len(expected)):
             # A prediction column's type may be read back as another one.
             added = schema.field(index) if index < len(schema) else column
             expected = expected.append(added if added.name == column.name else column)
         if not schema.equals(expected):
-            differences.append("another schema than the input's with the prediction columns")
+            differences.append("the schema is not the input's plus the prediction columns")
         if differences:
             raise self._not_as_expected("; ".join(differences))
 
     def _wrong_rows(self, rows: int) -> SpliceError:
         return SpliceError(
-            f"{rows:,} rows of predictions for the {self._footer.rows:,} rows that the footer of {self._source.path} "
-            "names: the file is damaged, or was not read to its end; write it again and start a new execution"
+            f"{rows:,} rows of predictions for the {self._footer.rows:,} rows in the footer of {self._source.path}: "
+            "the file is damaged, or was not read to its end; write it again and start a new execution"
         )
 
     def _not_as_expected(self, why: str) -> SpliceError:
         return SpliceError(
-            f"the output of {self._source.path} was spliced, but does not read as it should ({why}): it was "
+            f"the output of {self._source.path} was spliced, but does not read as expected ({why}): it was "
             "removed; report this with the input file's footer, and write the input with another library meanwhile"
         )

@@ -19,7 +19,7 @@ def _affinity() -> int:
 
 
 def cgroup_quota(root: Path, membership: Path) -> int:
-    """Return the cores that the CPU quota allows, rounded up, or a large number without a quota.
+    """Return the cores that the CPU quota allows, rounded up, or 1,000,000 without a quota.
 
     Any parent group may set a quota, so all parents are read. In a container the group is usually
     the root of the mount, and the path that the kernel reports may not exist there.

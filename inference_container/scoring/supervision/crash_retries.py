@@ -8,11 +8,11 @@ from scoring.protocol import Failure, PredictPart, ScoreObject, Task
 
 _MAX_TRIES = 3
 _BATCH_DIVISOR = 8
-"""Batches are this many times smaller at each retry."""
+"""Divisor of the batch size at each retry."""
 _MIN_BATCH_ROWS = 256
 _MAX_LOSSES_IN_A_ROW = 3
-"""Objects given up, or idle workers lost, without a success in between. With more, single objects
-are not the cause, and trying the rest would only take time."""
+"""Failed objects plus lost idle workers, without a success in between, after which the job fails.
+The cause is then not a single object, so trying the other objects would only take time."""
 _CRASHES_BEFORE_RETRIES_FIRST = 3
 """Crashes without a success in between after which retries run before new tasks."""
 
@@ -22,7 +22,7 @@ class CrashRetries:
 
     def __init__(self, batch_rows: int) -> None:
         self.pending: list[Task] = []
-        """Retried when nothing else is left to do, or first if `urgent`."""
+        """Tasks to retry once no other task is left, or before all others if `urgent`."""
         self._batch_rows = batch_rows
         self._tries: dict[tuple[str, str], int] = {}
         self._losses_in_a_row = 0
@@ -40,15 +40,15 @@ class CrashRetries:
         self._crashes_in_a_row += 1
 
     def record_loss(self, error: ScoringError) -> None:
-        """Count a lost object or idle worker. Raises `error` after too many in a row."""
+        """Count a failed object or lost idle worker. Raises `error` after too many in a row."""
         self._losses_in_a_row += 1
         if self._losses_in_a_row >= _MAX_LOSSES_IN_A_ROW:
             raise error
 
     def retry(self, task: Task) -> bool:
-        """Queue a task that crashed its worker with smaller batches.
+        """Queue a crashed task again, with smaller batches.
 
-        Returns False after its last try.
+        Returns False, without queueing the task, after its last try.
         """
         unit = (task.object.key, f"part {task.part}" if isinstance(task, PredictPart) else type(task).__name__)
         tries = self._tries[unit] = self._tries.get(unit, 0) + 1
@@ -69,5 +69,5 @@ class CrashRetries:
 
 def give_up(task: Task, error: ScoringError) -> Failure:
     """Return the failure, for all models, of a task that crashed its worker at its last try."""
-    text = f"{error.text}; it was tried {_MAX_TRIES} times, at last alone and with batches of {task.batch_rows:,} rows"
-    return Failure("", FailureKind(error.kind), text)
+    tries = f"it was tried {_MAX_TRIES} times, the last time alone and with batches of {task.batch_rows:,} rows"
+    return Failure("", FailureKind(error.kind), f"{error.text}; {tries}")

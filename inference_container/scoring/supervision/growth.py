@@ -43,7 +43,7 @@ class GrowthRule:
             self._first_dispatch = time.monotonic()
 
     def limit_alive(self, workers: int) -> None:
-        """Allow no more workers than these, because another one did not fit in memory."""
+        """Allow at most this many workers, because another one did not fit in memory."""
         self._max_alive = max(1, workers)
 
     @property
@@ -59,7 +59,7 @@ class GrowthRule:
         return min(self._initial, self.max_workers(open_tasks))
 
     def max_workers(self, open_tasks: int) -> int:
-        """Return the largest useful number of workers for so many queued and running tasks."""
+        """Return the largest useful number of workers for this many queued and running tasks."""
         return max(1, min(self._workers_for_all_cores(), open_tasks, self._max_alive))
 
     def should_grow(self, bytes_left: int) -> bool:

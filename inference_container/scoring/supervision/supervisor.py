@@ -30,14 +30,15 @@ _SMALL_OBJECT_BYTES = 8 << 20
 """Largest object, in bytes, that may be queued in a busy worker and is then scored on one
 thread."""
 _MAX_COMMITTING_BYTES = 256 << 20
-"""Most bytes of objects per worker whose outputs wait for the disk: they take twice their space."""
+"""Limit per worker, in bytes, on objects whose outputs are being flushed to disk. Each takes twice
+its size there."""
 
 
 class Supervisor:
     """Dispatches objects, largest first. Use as a context manager: all workers end with it.
 
-    `cores` is the budget of all workers together. With `workers` None their number follows the work
-    (see GrowthRule); otherwise it is used as given.
+    `cores` is the budget of all workers together. `workers` is their fixed number; None lets it
+    follow the work (see GrowthRule).
     """
 
     def __init__(self, formats: Sequence[ModelFormat], cores: int, workers: int | None = None) -> None:
@@ -236,7 +237,7 @@ class Supervisor:
         self._delete_scratch(worker)
 
     def _delete_scratch(self, worker: WorkerProcess) -> None:
-        """Delete a dead worker's unfinished files: the disk has no room for those of every try."""
+        """Delete a dead worker's unfinished files, so that retries do not fill the disk."""
         if self._setup is not None:
             shutil.rmtree(worker_scratch(self._setup, worker.pid), ignore_errors=True)
 

@@ -66,7 +66,7 @@ class WorkerProcess:
             self._process.stdin.write(encode(message))
             self._process.stdin.flush()
         except BrokenPipeError:
-            # The end of the event pipe follows and shows what happened.
+            # The worker has died. Its event pipe closes too, which `receive` reports.
             pass
 
     @property
@@ -84,7 +84,7 @@ class WorkerProcess:
         self.send(task)
 
     def start_later(self, item: PinnedObject) -> None:
-        """Score an object on one thread as soon as a current task needs no more of its cores."""
+        """Send an object that the worker scores on one thread once a current task frees a core."""
         task = ScoreObject(item, 1, start_after=self._computed_count + len(self.waiting) + 1)
         self.waiting.append(task)
         self.send(task)
@@ -152,5 +152,5 @@ def explain_exit(code: int, tasks: Sequence[Task]) -> ScoringError:
     if code < 0:
         ending = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         if code in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
-            return WorkerDiedError(f"a worker was ended from outside ({ending}) while {doing}")
-    return ModelError(f"a model took its worker process down ({ending}) while {doing}: see the job's log")
+            return WorkerDiedError(f"another process stopped a worker ({ending}) while {doing}")
+    return ModelError(f"a model crashed its worker process ({ending}) while {doing}: see the job's log")

@@ -69,7 +69,7 @@ def _take_over_pipes() -> tuple[BinaryIO, EventPipe]:
 def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[Command]") -> None:
     for line in commands:
         inbox.put(decode(line))  # type: ignore[arg-type]
-    # All work is done, or the supervisor has died. Nothing is lost, since outputs appear whole.
+    # All work is done, or the supervisor has died. No output is left half written.
     os._exit(0)
 
 

@@ -41,8 +41,8 @@ def split_into_units(source: InputObject, rows: int, columns: frozenset[str], th
     """Split the object into units, in order, with batches of at most `rows` rows.
 
     If row groups are small, each thread reads its own row groups, because decoding is most of the
-    work of light models. If a row group is larger than a few batches, one thread reads all of them,
-    so that memory holds no more than the waiting batches.
+    work of light models. If a row group is larger than a few batches, one thread reads all of them.
+    Memory then holds no more than the waiting batches.
     """
     groups = source.group_rows()
     if threads == 1 or len(groups) < 2 or max(groups) > _MAX_BATCHES_PER_UNIT * rows:

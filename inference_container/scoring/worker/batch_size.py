@@ -1,4 +1,4 @@
-"""How many rows one batch takes."""
+"""Computes the number of rows per batch."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _MIN_ROWS = 256
 def rows_per_batch(
     most: int, source: InputObject, columns: frozenset[str], features: Sequence[Feature], factor: int = 1
 ) -> int:
-    """Return the rows of a batch: at most `most`, fewer if they exceed `factor` default batches.
+    """Return the rows per batch: at most `most`, and within `factor` default batches' memory.
 
     The result depends only on the object and the models, so that outputs are reproducible.
     """

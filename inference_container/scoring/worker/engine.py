@@ -53,8 +53,8 @@ class Engine:
     def run_task(self, task: Task, on_predicted: Callable[[], None]) -> ObjectDone | PartDone:
         """Run a task and return its outcome.
 
-        `on_predicted` is called when an object needs nothing but the disk any more; it is not
-        called for an object that fails before.
+        `on_predicted` is called once all outputs of an object are written and only have to be
+        flushed to disk. It is not called for an object that fails earlier.
         """
         if isinstance(task, PredictPart):
             return self.predict_part(task)
@@ -74,7 +74,7 @@ class Engine:
         return ObjectDone(task.object.key, rows, time.monotonic() - started, failures)
 
     def predict_part(self, task: PredictPart) -> PartDone:
-        """Predict a part of an object and store the predictions where every worker finds them."""
+        """Predict a part of an object, and store the predictions for the worker that merges them."""
         started = time.monotonic()
         folder, batch_rows = self._parts_folder(task.object), self._batch_rows(task)
         _, failures = self._open_and_run(
@@ -119,7 +119,7 @@ class Engine:
 
     @contextmanager
     def _scratch_folder(self) -> Iterator[Path]:
-        """Lend an object its own folder: objects scored concurrently use the same file names."""
+        """Yield a folder for one object, because concurrent objects use the same file names."""
         try:
             folder = self._free_folders.get_nowait()
         except queue.Empty:

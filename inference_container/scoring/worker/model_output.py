@@ -88,8 +88,8 @@ class ModelOutput:
             # Whatever the cause, a row that is not accounted for must not count as scored.
             self.error = ScoringError(
                 f"object {self.predictor.key!r}, model {self.predictor.model.spec.model_id!r}: of {rows_read:,} rows "
-                f"{self._output.writer.rows:,} were scored and {self._quarantine.rows:,} quarantined: this is a fault "
-                "of Fleetscore, report it with the model's record"
+                f"{self._output.writer.rows:,} were scored and {self._quarantine.rows:,} quarantined: this is a bug "
+                "in Fleetscore, report it with the model's record"
             )
 
     def discard(self) -> None:

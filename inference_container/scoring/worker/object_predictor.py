@@ -89,7 +89,7 @@ class ObjectPredictor:
         self.tolerated = sys.maxsize if rows is None and fraction else tolerated_rows(fraction, rows or 0)
 
     def predict(self, item: InputBatch) -> BatchResult | ScoringError:
-        """Predict a batch. Returns the error, instead of raising it, that fails the object."""
+        """Predict a batch and return the result, or the error (not raised) that fails the object."""
         spec = self.model.spec
         name = f"object {self.key!r}, model {spec.model_id!r}"
         try:
@@ -99,7 +99,7 @@ class ObjectPredictor:
         except ScoringError as error:
             return error
         except MemoryError as error:
-            text = f"{name}: out of memory, with few rows per batch too: choose an instance type with more memory"
+            text = f"{name}: out of memory, even with few rows per batch: choose an instance type with more memory"
             return with_cause(TransientError(text), error)
 
     def _predict(self, item: InputBatch) -> BatchResult:
@@ -154,7 +154,8 @@ class ObjectPredictor:
         found = bisect_failures(rows, score, min(self.tolerated, MAX_RAISING_ROWS))
         cause = next(iter(found.failures.values()), None)
         failed = {
-            row: (f"its {spec.method} failed on it ({one_line(error)})", True) for row, error in found.failures.items()
+            row: (f"its {spec.method} failed for this row ({one_line(error)})", True)
+            for row, error in found.failures.items()
         }
         chunks: list[list[pa.Array]] = []
         for start, (columns, missing) in found.results:

@@ -59,7 +59,7 @@ class ObjectScoring:
         *,
         on_predicted: Callable[[], None],
     ) -> None:
-        """`on_predicted` is called when the object needs nothing but the disk any more."""
+        """`on_predicted` is called once all outputs only have to be flushed to disk."""
         self._setup = setup
         self._pinned = pinned
         self._source = source

@@ -71,7 +71,7 @@ class PartWriter:
 
 
 class PartReader:
-    """Reads one model's parts in row order; stands in for its ObjectPredictor."""
+    """Reads one model's parts in row order; replaces its ObjectPredictor in a merge."""
 
     def __init__(self, folder: Path, predictor: ObjectPredictor, parts: int) -> None:
         files = [_paths(folder, predictor.model.spec.model_id, part) for part in range(parts)]

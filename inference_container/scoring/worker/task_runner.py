@@ -43,7 +43,7 @@ class _Engine(Protocol):
 
 
 class TaskRunner:
-    """Runs tasks concurrently and holds back those that start after others have been computed."""
+    """Runs tasks concurrently; a task with `start_after` waits until others are computed."""
 
     def __init__(self, engine: _Engine, events: EventPipe) -> None:
         self._engine = engine
@@ -96,7 +96,7 @@ class TaskRunner:
                 self._start(self._waiting.popleft())
 
     def _limit_arrow_threads(self) -> None:
-        """Size Arrow's one global thread pool, which helps only tasks that have several threads."""
+        """Set the size of Arrow's global thread pool to the most threads of a running task."""
         import pyarrow as pa  # noqa: PLC0415 - late, as all libraries in a worker
 
         threads = max(task.threads for task in self._computing)

@@ -41,7 +41,7 @@ def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> 
     for item in sorted(pinned, key=lambda item: item.key):
         path = files.pop(item.key, None)
         if path is None:
-            problems.append(f"object {item.key!r} is not there")
+            problems.append(f"object {item.key!r} is missing")
             continue
         size = path.stat().st_size
         if size != item.size:
@@ -52,7 +52,7 @@ def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> 
     if problems:
         more = f" and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
         raise DataError(
-            f"channel {channel!r} is not what was planned: {'; '.join(problems[:_SHOWN])}{more}. Objects were replaced "
+            f"channel {channel!r} does not match the plan: {'; '.join(problems[:_SHOWN])}{more}. Objects were replaced "
             "or removed after the execution started, or the channel is sharded over instances: start a new execution "
             "with FullyReplicated data"
         )

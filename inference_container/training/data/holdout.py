@@ -1,6 +1,6 @@
-"""Chooses the rows that are held out of training, by their position only.
+"""Chooses the rows that are held out of training.
 
-So the choice never depends on batch sizes, threads or reading order.
+The choice depends only on seed, object key and row position, never on batches or threads.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+# The constants of SplitMix64.
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)

@@ -59,7 +59,7 @@ def label_values(key: str, name: str, kind: str, column: pa.Array, first_row: in
         values: npt.NDArray[Any] = column.cast(target).to_numpy(zero_copy_only=False)
     except pa.ArrowException as error:
         raise DataError(
-            f"object {key!r}: label column {name!r} of type {column.type} has a value that is no "
+            f"object {key!r}: label column {name!r} of type {column.type} has a value that is not a "
             f"{'number' if kind == 'number' else 'class (a whole number)'}, in rows {first_row:,} to "
             f"{first_row + len(column) - 1:,} ({one_line(error)}): fix the labels, or the task in the recipe"
         ) from error
@@ -114,10 +114,13 @@ def summarize_labels(
 
 def _refuse(spec: TrainingSpec, found: LabelSummary, held: set[Any]) -> None:
     if not found.rows_trained:
-        raise DataError(f"there is no row to train on: the {len(spec.objects)} objects of the training have none")
+        raise DataError(
+            f"there is no row to train on: the {len(spec.objects)} training objects have no rows, or all of them are "
+            "held out"
+        )
     if (spec.holdout_fraction or spec.validation_objects) and not found.rows_held_out:
         raise DataError(
-            f"no row is held out of {found.rows_trained:,}, so nothing can be measured: give more rows, raise "
+            f"no row is held out of {found.rows_trained:,}, so nothing can be measured: add rows, raise "
             f"holdout_fraction ({spec.holdout_fraction:g}), or set it to 0 to train without metrics"
         )
     if spec.task == "regression":
@@ -134,8 +137,8 @@ def _refuse(spec: TrainingSpec, found: LabelSummary, held: set[Any]) -> None:
     unknown = sorted(held - set(found.classes))
     if unknown:
         raise DataError(
-            f"{column} has classes that only the held-out rows have ({', '.join(map(repr, unknown[:_SHOWN]))}): give "
-            "more rows of them, another seed, or drop them"
+            f"{column} has classes that only the held-out rows have ({', '.join(map(repr, unknown[:_SHOWN]))}): add "
+            "rows of them, use another seed, or drop them"
         )
     if found.rows_held_out and len(held) < 2:
         raise DataError(

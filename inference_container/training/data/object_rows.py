@@ -12,7 +12,7 @@ from training.data.channel_files import LocalObject
 
 
 def open_object(source: LocalObject) -> ParquetObject:
-    """Open an object, for use as a context manager. Raises DataError if it is no Parquet."""
+    """Return an opened object, a context manager. Raises DataError if it is not Parquet."""
     return ParquetObject(source.key, source.path)
 
 

@@ -102,7 +102,7 @@ class TrainingData:
         return held_out(self._spec.seed, source.key, first_row, rows, self._spec.holdout_fraction)
 
     def _check_columns(self, record: ModelSpec) -> str:
-        """Compare each object's schema with the spec, before any row is read. Return the label kind."""
+        """Compare each object's schema with the spec, and return the kind of the labels."""
         spec = self._spec
         problems: list[str] = []
         kinds: dict[str, str] = {}
@@ -128,7 +128,7 @@ class TrainingData:
                     kinds.setdefault(kind, source.key)
         if len(kinds) > 1:
             where = ", ".join(f"{kind} in {key!r}" for kind, key in kinds.items())
-            problems.append(f"label column {spec.label!r} is not of one kind in all objects: {where}")
+            problems.append(f"label column {spec.label!r} has different kinds in different objects: {where}")
         if "text" in kinds and spec.trainer == "xgboost":
             problems.append(
                 f"label column {spec.label!r} is text: trainer 'xgboost' takes classes numbered from 0; number them in "

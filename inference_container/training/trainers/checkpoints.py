@@ -16,8 +16,9 @@ from training.reporting import log_event
 
 _SUFFIX = ".checkpoint"
 _KEPT = 2
-"""Checkpoints that are kept."""
+"""Number of latest checkpoints to keep."""
 _IRRELEVANT_FIELDS = frozenset({"execution_id", "job_id", "version", "output_columns", "key_columns"})
+"""Fields of the spec that do not affect the model."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,14 @@ class CheckpointFolder:
         self._folder = folder
         self._unfinished = unfinished
         self._identity = identity
-        # Part of the name, so that removing old checkpoints never counts those of another training.
+        # In the file name, so that checkpoints of another training are never counted or removed.
         self._ending = f"-{identity[:12]}{_SUFFIX}"
 
     def newest(self) -> Checkpoint | None:
         """Return the latest complete checkpoint of this training; None if there is none."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             if not path.name.endswith(self._ending):
-                reason = "it is of another training: other data, settings, threads or XGBoost"
+                reason = "it belongs to another training: other data, settings, threads or XGBoost"
                 log_event("checkpoint_ignored", file=path.name, reason=reason)
         for path in self._own():
             found = self._read(path)
@@ -90,9 +91,9 @@ class CheckpointFolder:
             identity, digest = header["fingerprint"], header["sha256"]
             checkpoint = Checkpoint(tuple(map(float, header["history"])), model, int(header["rounds"]))
         except (ValueError, KeyError, TypeError):
-            return "it is cut off or no checkpoint"
+            return "it is truncated or not a checkpoint"
         if hashlib.sha256(model).hexdigest() != digest:
-            return "it is cut off"
+            return "it is truncated"
         if identity != self._identity:
-            return "it is of another training"
+            return "it belongs to another training"
         return checkpoint

@@ -1,4 +1,4 @@
-"""Estimates the available memory, so that a training that cannot fit is refused instead of killed."""
+"""Estimates the available memory, so that a training that needs more is refused, not killed."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def memory_budget(root: Path = _CGROUP_ROOT, proc: Path = Path("/proc")) -> int:
     return max(0, min(limits))
 
 
-def refuse_if_too_large(needed: int, what: str, way_out: str, budget: int | None = None) -> None:
+def refuse_if_too_large(needed: int, what: str, remedy: str, budget: int | None = None) -> None:
     """Raise ConfigurationError if `needed` bytes exceed the usable part of `budget`.
 
     None as the budget means the memory that is available now.
@@ -44,7 +44,7 @@ def refuse_if_too_large(needed: int, what: str, way_out: str, budget: int | None
     usable = int((memory_budget() if budget is None else budget) * _USABLE)
     if needed > usable:
         raise ConfigurationError(
-            f"{what} needs about {_gib(needed)} GiB of memory, this instance has {_gib(usable)} GiB for it: {way_out}"
+            f"{what} needs about {_gib(needed)} GiB of memory, this instance has {_gib(usable)} GiB for it: {remedy}"
         )
 
 

@@ -27,7 +27,7 @@ def evaluate(task: Task, truth: Array, predicted: Array) -> dict[str, float]:
     if wrong:
         raise DataError(
             f"the held-out rows give no number for {', '.join(wrong)}: they have too few rows or classes, or the model "
-            "diverged; give more rows, another seed, or milder hyperparameters"
+            "diverged; add rows, or use another seed or milder hyperparameters"
         )
     return {name: float(values[name]) for name in metrics_of(task)}
 

@@ -57,7 +57,7 @@ def train(job: TrainingContext) -> TrainingResult:
     if not job.model_path.exists():
         found = sorted(p.relative_to(job.paths.model).as_posix() for p in job.paths.model.rglob("*") if p.is_file())
         raise ModelError(
-            f"the training script {program!r} ended well but left no {job.spec.model_file!r} in SM_MODEL_DIR, it left "
+            f"the training script {program!r} succeeded but wrote no {job.spec.model_file!r} to SM_MODEL_DIR, it wrote "
             f"{', '.join(map(repr, found[:_SHOWN_FILES])) or 'nothing'}: save the model there, or correct model_file"
         )
     return TrainingResult(metrics=_metrics(job))
@@ -76,13 +76,13 @@ def _unpack(job: TrainingContext, target: Path) -> str:
     if not archive.is_file():
         where = f" (it cannot be loaded from {submitted!r}: the job has no network)" if submitted else ""
         raise ConfigurationError(
-            f"the training script's archive is not there: give the job a channel 'code' with {archive.name}{where}"
+            f"the training script's archive is missing: give the job a channel 'code' with {archive.name}{where}"
         )
     digest = sha256_of(archive)
     if digest != job.spec.code_sha256:
         raise ConfigurationError(
             f"{archive.name} has SHA-256 {digest}, the training spec says {job.spec.code_sha256}: it was replaced "
-            "after the training was planned, start a new one"
+            "after the training was planned; start a new execution"
         )
     try:
         unpack(archive, target)
@@ -186,7 +186,7 @@ def _metrics(job: TrainingContext) -> dict[str, float]:
         raise ModelError(f"{problem}; it is a {type(values).__name__}")
     wrong = [name for name, value in values.items() if not _is_number(value)]
     if wrong:
-        raise ModelError(f"{problem}; these are no finite numbers: {', '.join(map(repr, wrong))}")
+        raise ModelError(f"{problem}; these are not finite numbers: {', '.join(map(repr, wrong))}")
     return {name: float(value) for name, value in values.items()}
 
 

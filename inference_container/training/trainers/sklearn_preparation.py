@@ -90,7 +90,7 @@ def matrix_type(spec: TrainingSpec) -> type[np.floating[Any]]:
 
 
 def peak_copies(spec: TrainingSpec) -> float:
-    """Return how often the number matrix is in memory at the peak of a fit, measured."""
+    """Return the measured number of copies of the numeric matrix at the memory peak of a fit."""
     return 6.0 if spec.estimator in _LINEAR else 3.5
 
 

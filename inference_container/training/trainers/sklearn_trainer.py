@@ -85,7 +85,7 @@ def needed_bytes(spec: TrainingSpec, found: LabelSummary) -> int:
 
 
 class _Table:
-    """All rows in memory, by whether they are held out."""
+    """All rows in memory; `frames` and `labels` have the held-out ones under True."""
 
     def __init__(
         self, spec: TrainingSpec, dataset: TrainingData, found: LabelSummary, interruption: Interruption

@@ -1,4 +1,4 @@
-"""What every trainer receives and returns."""
+"""The input and the result of every trainer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,11 +1,11 @@
 """Trains XGBoost from Parquet batches; the data is in memory only once, as XGBoost's bins.
 
-Memory holds the bins of all rows (about one byte per value, up to five where values are missing),
-one label, gradient and prediction per row, and one batch. Objects are decoded again for each of
+Memory holds the bins of all rows: about one byte per value, up to five where values are missing.
+Further it holds one label, gradient and prediction per row, and one batch. Objects are decoded again for each of
 XGBoost's four passes. With `external_memory` the bins are on disk.
 
 Each round depends only on the model before it and on its number. So a training that resumes from a
-checkpoint gives, byte for byte, the model of an uninterrupted one.
+checkpoint gives the same model, byte for byte, as an uninterrupted one.
 """
 
 import json
@@ -49,7 +49,7 @@ _EVAL_METRIC = {
 """XGBoost's metric per metric of the contract: the same, or one that orders models the same way."""
 _MULTICLASS_EVAL_METRIC = {"error": "merror", "logloss": "mlogloss"}
 _SMALLEST_LABEL = {
-    # objective: (limit, its words, whether the limit itself is allowed)
+    # objective: (limit, its wording in messages, whether the limit itself is allowed)
     "reg:gamma": (0.0, "above 0", False),
     "reg:tweedie": (0.0, "from 0", True),
     "count:poisson": (0.0, "from 0", True),
@@ -94,7 +94,7 @@ def train(job: TrainingContext) -> TrainingResult:
 
 
 def needed_bytes(spec: TrainingSpec, found: LabelSummary, values: dict[str, Value]) -> int:
-    """Return an upper bound of the training's memory in bytes, which missing values can reach."""
+    """Return an upper bound of the training's memory in bytes, for many missing values."""
     rows = found.rows_trained + found.rows_held_out
     groups = max(1, len(found.classes)) if spec.task == "multiclass" else 1
     bins = 0 if values.get("external_memory") else rows * len(spec.features) * 5
@@ -183,7 +183,7 @@ class _Rounds:
         self.resumed_from: int | None = None
 
     def run(self) -> tuple[Any, int]:
-        """Train; return the booster, cut after its best round, and the number of that round from 0."""
+        """Train, and return the booster up to its best round, and that round's number from 0."""
         booster = xgboost.Booster(self._parameters, self._matrices.all)
         history: list[float] = []
         checkpoint = self._folder.newest()
@@ -209,7 +209,7 @@ class _Rounds:
         if self._job.interruption.requested:
             if done > saved:
                 self._save(booster, done, history)
-            self._job.interruption.saved = f"{done} rounds are in a checkpoint, from which the next attempt goes on"
+            self._job.interruption.saved = f"{done} rounds are in a checkpoint, from which the next attempt resumes"
             self._job.interruption.check()
         best = self._best(history) if self._patience else done - 1
         log_event("rounds_ended", rounds=done, best_iteration=best, **self._shown(history))

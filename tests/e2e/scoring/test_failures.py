@@ -1,4 +1,4 @@
-"""A failed job never stops others, is retried only when useful, and never reads as a success."""
+"""A failed job never stops others, is retried only when useful, and is never hidden."""
 
 from pathlib import Path
 from typing import Any

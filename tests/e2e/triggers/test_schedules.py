@@ -62,7 +62,7 @@ def starts(stage: Stage, name: str) -> set[str]:
 SPRING = {"20260328T013000Z", "20260330T003000Z"}
 """02:30 in Berlin around 29 March 2026, when clocks went from 02:00 to 03:00."""
 AUTUMN = {"20261024T003000Z", "20261025T003000Z", "20261026T013000Z"}
-"""02:30 in Berlin around 25 October 2026, when it came twice: at 00:30 and at 01:30 UTC."""
+"""02:30 in Berlin around 25 October 2026, when clocks showed it twice: at 00:30 and 01:30 UTC."""
 
 
 @pytest.mark.parametrize(

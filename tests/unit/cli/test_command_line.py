@@ -147,7 +147,7 @@ def test_a_mistyped_command_or_flag_gets_a_suggestion(words: str, meant: str, ca
             "'x' is not one of 'datasets_bucket', 'models_bucket'",
             "fleetscore resources [OPTIONS] [NAME]",
         ),
-        ("models test a b --rows -1", "'-1' is not a whole number from 0.", "fleetscore models test [OPTIONS]"),
+        ("models test a b --rows -1", "'-1' is not a whole number of at least 0.", "fleetscore models test [OPTIONS]"),
         ("models import churn", "Exactly one of --mlflow and --model-package", "fleetscore models import [OPTIONS]"),
     ],
 )

@@ -60,7 +60,7 @@ def test_models_with_incomplete_predictions_are_named(group: Group, table: pa.Ta
 def test_a_missing_model_is_detected() -> None:
     predictions = all_scored()
     del predictions[Group(CARRIER, "UA")]
-    with pytest.raises(PredictionsError, match="by carrier: 2 predictions, expected one of each of 3 flights"):
+    with pytest.raises(PredictionsError, match="by carrier: 2 predictions, expected one for each of 3 flights"):
         check_predictions(FLIGHTS, predictions)
 
 

@@ -59,7 +59,7 @@ def bare_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "HOME": str(home),
         "CDK_OUTDIR": str(home / "out"),
         "CDK_VALIDATION": "false",
-        # Unpacking aws-cdk-lib into a new home would take most of the time.
+        # Reuse the unpacked aws-cdk-lib: unpacking it into a new home takes most of the time.
         "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(Path.home() / ".cache" / "aws" / "jsii" / "package-cache"),
         "AWS_EC2_METADATA_DISABLED": "true",
         "LANG": "C.UTF-8",

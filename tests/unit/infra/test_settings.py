@@ -135,11 +135,11 @@ def test_problems_of_image_variants_are_reported() -> None:
     assert settings.image_variants == ("core", "pytorch")
     assert settings.named_image("pytorch") == uri
     assert settings.image_repository_arn("pytorch") == "arn:aws:ecr:eu-central-1:210987654321:repository/torch"
-    assert "'core' among them" in problems(context(image_variants='["pytorch"]'))["image_variants"]
+    assert "including 'core'" in problems(context(image_variants='["pytorch"]'))["image_variants"]
     assert "each variant once" in problems(context(image_variants='["core", "core"]'))["image_variants"]
     assert "jax" in problems(context(image_variants='["core", "jax"]'))["image_variants[1]"]
     assert "Add them to image_variants" in problems(context(image_uris={"pytorch": uri}))["image_uris"]
-    assert "which image_uri is for" in problems(context(image_uris={"core": uri}))["image_uris"]
+    assert "named by image_uri" in problems(context(image_uris={"core": uri}))["image_uris"]
     found = problems(context(image_variants='["core", "pytorch"]', image_uris={"pytorch": "torch:latest"}))
     assert set(found) == {"image_uris.pytorch"}
 

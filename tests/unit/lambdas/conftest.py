@@ -74,7 +74,7 @@ register = _step(register_model_version_handler)
 
 @pytest.fixture
 def planned(stage: Stage, plan: Step) -> Stage:
-    """A stage with one planned job of two objects."""
+    """Return a stage with one planned job of two objects."""
     stage.register()
     stage.upload()
     plan(plan_event({}))
@@ -83,6 +83,6 @@ def planned(stage: Stage, plan: Step) -> Stage:
 
 @pytest.fixture
 def opened(planned: Stage, record: Step) -> Stage:
-    """A stage with one job whose first attempt is open."""
+    """Return a stage with one job whose first attempt is open."""
     record(pointer_event())
     return planned

@@ -10,9 +10,9 @@ import pytest
 import sklearn.base  # noqa: F401
 import xgboost  # noqa: F401
 
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.scoring.models.loading import NAMES, ROWS
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import JobFolder
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import xgboost
 
 from contract.catalog.model_fields import Feature
 from contract.status import FailureKind
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder, parquet_bytes
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder, parquet_bytes
 
 FEATURES = (Feature("distance", "double"), Feature("hour", "int32"))
 

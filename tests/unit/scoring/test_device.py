@@ -1,4 +1,4 @@
-"""A GPU is found without any library, if the driver shows one and no variable hides it."""
+"""A GPU is found without a GPU library if the driver shows one and no variable hides it."""
 
 from pathlib import Path
 

@@ -20,9 +20,9 @@ from sklearn.preprocessing import StandardScaler
 
 from contract.catalog.model_fields import Feature
 from contract.codec import dumps
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder, joblib_saver
 from tests.unit.scoring.models.loading import NAMES
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import JobFolder, joblib_saver
 
 FEATURES = [Feature(name, "double") for name in NAMES]
 FLOATS = [Feature(name, "float") for name in NAMES]

@@ -20,8 +20,8 @@ import xgboost
 
 from contract.catalog.model_fields import Feature
 from contract.job.scoring_spec import PinnedObject
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import (
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import (
     DEADLINE_SECONDS,
     JobFolder,
     cloudpickle_saver,
@@ -181,8 +181,8 @@ def test_failing_model_does_not_affect_other_models(job: JobFolder, booster: xgb
 
     assert job.message == (
         "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': row 0 cannot be scored: its "
-        "predict failed on it (RuntimeError: no such leaf): fix the row, or set tolerated_quarantine_fraction to "
-        "quarantine such rows"
+        "predict failed for this row (RuntimeError: no such leaf): fix the row, or set tolerated_quarantine_fraction "
+        "to quarantine such rows"
     )
     assert job.marker("good", "a.parquet").rows_scored == 10
     assert not (job.paths.ledger / "code").exists()
@@ -218,7 +218,7 @@ def test_misbehaving_models_are_explained(job: JobFolder) -> None:
     assert job.run().returncode == 1
 
     assert job.message.startswith("MODEL: ")
-    assert "model 'leave': row 0 cannot be scored: its predict failed on it (SystemExit: 0)" in job.message
+    assert "model 'leave': row 0 cannot be scored: its predict failed for this row (SystemExit: 0)" in job.message
     assert "model 'too_few': predict gave predictions of shape 9 for 10 rows" in job.message
     assert "model 'not_a_number': row 4 cannot be scored: gave no prediction (NaN) in column 'prediction'" in (
         job.message
@@ -229,8 +229,8 @@ def test_misbehaving_models_are_explained(job: JobFolder) -> None:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (end_process, "a model took its worker process down (exit code 0) while scoring object 'a.parquet'"),
-        (crash, "a model took its worker process down (SIGSEGV) while scoring object 'a.parquet'"),
+        (end_process, "a model crashed its worker process (exit code 0) while scoring object 'a.parquet'"),
+        (crash, "a model crashed its worker process (SIGSEGV) while scoring object 'a.parquet'"),
     ],
 )
 def test_model_that_ends_its_worker_is_explained(job: JobFolder, code: Callable[[Any], Any], expected: str) -> None:
@@ -246,7 +246,7 @@ def test_model_that_ends_its_worker_is_explained(job: JobFolder, code: Callable[
 
 
 def test_model_that_prints_does_not_disturb_the_protocol(job: JobFolder) -> None:
-    """Neither a few prints, nor a read of stdin, nor megabytes that fill a pipe."""
+    """The model prints a little, reads stdin, and prints megabytes, which fill a pipe."""
 
     def chatter(matrix: Any) -> Any:
         print("hello", input() if False else "", flush=True)

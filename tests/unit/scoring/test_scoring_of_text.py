@@ -13,9 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from contract.catalog.model_fields import Feature
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder, failure_reasons, joblib_saver
 from tests.unit.scoring.readers.reading import COMPRESSORS
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import JobFolder, failure_reasons, joblib_saver
 
 NUMBERS = ["distance", "delay", "hour"]
 TYPES = {"distance": "double", "delay": "double", "hour": "int32", "carrier": "string"}

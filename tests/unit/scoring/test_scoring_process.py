@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from contract.catalog.model_fields import Feature
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder, joblib_saver
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import JobFolder, joblib_saver
 
 NUMBERS = ["distance", "delay", "hour"]
 NUMBER_FEATURES = [Feature("distance", "double"), Feature("delay", "double"), Feature("hour", "int32")]

@@ -47,7 +47,7 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
     ("three classes of two", changed(two=ONE_OF["three"]), {}, "DATA", "has 3 classes (0, 1, 2), task 'binary' takes"),
     ("classes with gaps", changed(two=ONE_OF["two"] * 2), {}, "DATA", "has the classes [0, 2], trainer 'xgboost'"),
     ("text as a label", ONE_OF, {"label": "word", "task": "multiclass", "metric": "logloss"}, "DATA", "number them in"),
-    ("a class with a fraction", changed(two=ONE_OF["a"]), {}, "DATA", "that is no class (a whole number)"),
+    ("a class with a fraction", changed(two=ONE_OF["a"]), {}, "DATA", "that is not a class (a whole number)"),
     (
         "a thousand classes and more",
         pd.DataFrame({"a": np.arange(1_001.0), "two": np.arange(1_001)}),
@@ -131,8 +131,8 @@ def test_missing_and_changed_objects_are_refused(job: TrainingFolder) -> None:
 
     failure = job.refused()
 
-    assert failure.startswith("DATA: channel 'train' is not what was planned: object 'a.parquet' has ")
-    assert "object 'gone.parquet' is not there" in failure
+    assert failure.startswith("DATA: channel 'train' does not match the plan: object 'a.parquet' has ")
+    assert "object 'gone.parquet' is missing" in failure
     assert "start a new execution" in failure
 
 

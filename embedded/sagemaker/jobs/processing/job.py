@@ -26,7 +26,7 @@ _CONFIG_MEMBERS = (
 
 @dataclass(eq=False)
 class ProcessingJob(Job):
-    """A processing job."""
+    """A processing job: its request, status and exit message."""
 
     kind = KIND
 
@@ -74,7 +74,7 @@ class ProcessingJob(Job):
         }
 
     def set_exit_message(self, exit_message: str) -> None:
-        """Keep the message that the containers have written; empty means none."""
+        """Store the message that the containers have written; empty means none."""
         with self._changed:
             self.exit_message = exit_message or None
 

@@ -41,7 +41,7 @@ _SUPPORTED = {
     "Tags[].Key": "",
     "Tags[].Value": "",
 }
-"""Members that are accepted and described but have no effect, because a laptop has one machine, one
+"""Members that are accepted and shown by Describe, but have no effect on one machine with one
 network and one disk: InstanceType, VolumeSizeInGB, VolumeKmsKeyId (the key must exist), VpcConfig,
 EnableInterContainerTrafficEncryption.
 """
@@ -84,13 +84,13 @@ def consistency_problems(request: dict[str, Any]) -> list[str]:
         if item.get("S3Input") is None:
             problems.append(f"{at}: one of S3Input or DatasetDefinition must be given")
             continue
-        problems += _place_problems(f"{at}.S3Input", item["S3Input"], places)
+        problems += _local_path_problems(f"{at}.S3Input", item["S3Input"], places)
     for index, item in enumerate(outputs):
         at = f"ProcessingOutputConfig.Outputs[{index}]"
         if item.get("S3Output") is None:
             problems.append(f"{at}: one of S3Output or FeatureStoreOutput must be given")
             continue
-        problems += _place_problems(f"{at}.S3Output", item["S3Output"], places)
+        problems += _local_path_problems(f"{at}.S3Output", item["S3Output"], places)
     problems += duplicate_problems("ProcessingInputs", "InputName", [i["InputName"] for i in inputs])
     problems += duplicate_problems("ProcessingOutputConfig.Outputs", "OutputName", [o["OutputName"] for o in outputs])
     tags = request.get("Tags") or []
@@ -98,7 +98,7 @@ def consistency_problems(request: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _place_problems(at: str, item: dict[str, Any], places: dict[str, str]) -> Iterator[str]:
+def _local_path_problems(at: str, item: dict[str, Any], places: dict[str, str]) -> Iterator[str]:
     yield from s3_uri_problems(f"{at}.S3Uri", item["S3Uri"])
     path = item.get("LocalPath")
     if path is None:

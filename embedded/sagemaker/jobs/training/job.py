@@ -82,7 +82,7 @@ class Transition:
 
 @dataclass(eq=False)
 class TrainingJob(Job):
-    """A training job."""
+    """A training job: its request, statuses, metrics and billable time."""
 
     kind = KIND
 

@@ -52,8 +52,8 @@ _SUPPORTED = {
     "InfraCheckConfig.EnableInfraCheck": "False",
     "SessionChainingConfig.EnableSessionTagChaining": "False",
 }
-"""Members that are accepted and described but have no effect, as for processing jobs: InstanceType,
-VolumeSizeInGB, VolumeKmsKeyId (the key must exist), VpcConfig,
+"""Members that are accepted and shown by Describe, but have no effect, as for processing jobs:
+InstanceType, VolumeSizeInGB, VolumeKmsKeyId (the key must exist), VpcConfig,
 EnableInterContainerTrafficEncryption.
 """
 

@@ -59,12 +59,12 @@ class CustomModel:
         self._code = code
         if code.predict_fn is None and not callable(getattr(model, spec.method, None)):
             raise ModelError(
-                f"model {spec.model_id!r}: its model_fn returned a {type(model).__name__}, which has no {spec.method}: "
-                "write predict_fn, or choose another method in the record"
+                f"model {spec.model_id!r}: its model_fn returned an instance of {type(model).__name__}, which has no "
+                f"{spec.method}: write predict_fn, or choose another method in the record"
             )
         names = spec.output_types or ("double",) * max(1, len(spec.output_columns))
         types = [pa.float64() if name == "double" else pa.type_for_alias(name) for name in names]
-        # Only the record can tell the columns of unknown code, which objects without rows need too.
+        # From the record, because an object without rows needs the columns too.
         self.outputs = output_fields(spec, types, None)
         used = ", ".join(code.found)
         self.notes: tuple[str, ...] = (f"predicted by {used} of the artifact's own {CODE_FILE}",)

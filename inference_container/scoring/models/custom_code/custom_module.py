@@ -17,7 +17,7 @@ from scoring.errors import ModelError, ScoringError, one_line
 _FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn")
 _numbers = itertools.count(1)
 _owners: dict[str, tuple[str, Path]] = {}
-"""Model and folder that each module next to an inference.py came from.
+"""Model and folder of each module next to an inference.py, by the module's name.
 
 All models of a job share the interpreter.
 """

@@ -29,9 +29,8 @@ def write_request(frame: Any, content_type: str) -> Any:
 def read_response(response: Any, accept: str, rows: int, columns: int) -> Any:
     """Return an array of rows by output columns from the result of `output_fn` or `predict_fn`.
 
-    Arrays, DataFrames, Series and lists are used as they are. Text and bytes are parsed as content
-    type `accept`, or as the type that comes with them, in a pair or in an object with `response`
-    and `mimetype`.
+    Arrays, DataFrames, Series and lists are used as they are. Text and bytes are parsed as
+    content type `accept`. A pair, or an object with `response` and `mimetype`, has its own type.
     """
     if isinstance(response, tuple) and len(response) == 2 and isinstance(response[1], str):
         response, accept = response

@@ -22,7 +22,7 @@ def load(spec: ModelSpec, path: Path) -> "SklearnModel":
 
 
 class SklearnModel:
-    """An estimator; it gets named columns if it was trained on them, else a matrix."""
+    """An estimator, called with named columns if it was trained on them, else with a matrix."""
 
     notes: tuple[str, ...] = ()
 
@@ -47,7 +47,7 @@ class SklearnModel:
         self._without_names = names is not None and types in ({"double"}, {"float"}) and accepts_matrix(estimator)
         self._named = names is not None and not self._without_names
         self._by_rows = iterates_rows(estimator)
-        # Each of some hundred trees is called separately: 5 % of the time of a default batch.
+        # Forests call each tree separately: with hundreds of trees, 5 % of a default batch's time.
         self.high_call_overhead = self._by_rows
         single = all(feature.type == "float" for feature in spec.features)
         self._dtype: type[np.floating[Any]] = np.float32 if single else np.float64

@@ -1,4 +1,4 @@
-"""Imports scikit-learn sparingly, and knows which estimators accept a matrix."""
+"""Imports scikit-learn without unused parts, and lists the estimators that accept a matrix."""
 
 import sys
 import warnings
@@ -58,7 +58,7 @@ _ESTIMATORS_BY_POSITION = frozenset(
         *("HistGradientBoostingClassifier", "HistGradientBoostingRegressor", "IsolationForest"),
     }
 )
-"""Further estimators that do so.
+"""Further estimators that convert a frame to an array.
 
 Others of their packages select columns by name, run user code, or pass the frame on.
 """

@@ -36,5 +36,5 @@ def untrusted_types(path: Path, trusted: Collection[str]) -> list[str]:
 
 
 def read(path: Path) -> Any:
-    """Load a file all of whose types are trusted."""
+    """Load a file, whose types the caller has checked with `untrusted_types`."""
     return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))

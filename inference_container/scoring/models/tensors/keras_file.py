@@ -40,7 +40,7 @@ def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
     inputs = getattr(model, "inputs", None)
     if not inputs:
         raise ModelError(
-            f"model {spec.model_id!r}: {spec.model_file!r} does not know its inputs: build it as a functional or "
+            f"model {spec.model_id!r}: {spec.model_file!r} does not declare its inputs: build it as a functional or "
             f"Sequential model with keras.Input, or {_REMEDY}"
         )
     specs = [tf.TensorSpec(item.shape, item.dtype, _input_name(item)) for item in inputs]

@@ -1,4 +1,4 @@
-"""Models on tensors, whose signature and trial run are checked against the record."""
+"""Models that take tensors. Their signature and a trial run are compared with the record."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Configures TensorFlow for scoring, and holds what both of its formats share."""
+"""Configures TensorFlow, and has the code that both of its formats share."""
 
 import contextlib
 import os
@@ -26,8 +26,8 @@ if find_device() == "cpu":
 
 import tensorflow as tf
 
-# The budget's threads predict whole batches concurrently, so one call uses one thread, and (-1) the
-# caller's.
+# The budget's threads predict whole batches concurrently, so one call uses one thread: the caller's
+# (-1).
 _GPUS = tf.config.list_physical_devices("GPU")
 with contextlib.suppress(RuntimeError):  # custom code of another model has already initialized TensorFlow
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -81,7 +81,9 @@ def _outputs(spec: ModelSpec, found: Any) -> dict[str, Array]:
         items = list(found) if isinstance(found, (tuple, list)) else [found]
         found = {str(number): item for number, item in enumerate(items)}
     if not all(isinstance(item, tf.Tensor) for item in found.values()):
-        raise ModelError(f"model {spec.model_id!r}: it returns something other than dense tensors: let it return these")
+        raise ModelError(
+            f"model {spec.model_id!r}: it returns something other than dense tensors: export it with dense outputs"
+        )
     arrays = {str(name): _array(item) for name, item in found.items()}
     return dict(zip([""], arrays.values(), strict=True)) if len(arrays) == 1 else arrays
 

@@ -1,4 +1,4 @@
-"""Configures PyTorch for scoring, and holds what both of its formats share."""
+"""Configures PyTorch, and has the code that both of its formats share."""
 
 import contextlib
 import os
@@ -117,7 +117,7 @@ class _OnGpu(AdaptiveModel):
 
 
 def numpy_dtype(dtype: "torch.dtype") -> "np.dtype[Any]":
-    """Return NumPy's type; float32 for half precision, which NumPy partly lacks."""
+    """Return NumPy's type; float32 for half precision, because NumPy has no bfloat16."""
     if dtype in (torch.float16, torch.bfloat16):
         return np.dtype(np.float32)
     found: np.dtype[Any] = torch.empty(0, dtype=dtype).numpy().dtype

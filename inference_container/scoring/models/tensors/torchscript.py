@@ -19,7 +19,7 @@ def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
     module.eval()
     arguments = [item for item in module.forward.schema.arguments[1:] if not item.has_default_value()]
     if len(arguments) != 1:
-        # The file has no shapes, so vectors and matrices cannot be told apart.
+        # The file has no shapes, so it does not say which inputs are vectors and which matrices.
         raise ModelError(
             f"model {spec.model_id!r}: its forward takes {[item.name for item in arguments]}, expected one matrix of "
             "rows by features: wrap it in a module that takes one, or use format 'pytorch-export'"

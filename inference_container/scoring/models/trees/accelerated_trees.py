@@ -1,8 +1,8 @@
 """Predicts tree models with daal4py (oneDAL), faster but with slightly different numbers.
 
-It is used only if the model's record asks for it. Two checks protect the predictions: only
-objectives are accepted that oneDAL is known to predict as the library does, and the first batch is
-compared with the library's prediction.
+This happens only if the model's record asks for it. Two checks protect the predictions. A
+model is refused unless oneDAL is known to predict its objective as the library does. The first
+batch is compared with the library's prediction.
 """
 
 import threading
@@ -22,7 +22,7 @@ from scoring.models import LoadedModel
 from scoring.models.versions import installed_version
 
 TOLERANCE = 1e-5
-"""Largest deviation from the library's number: absolute up to 1, relative above.
+"""Largest accepted difference: absolute for numbers up to 1, relative for larger ones.
 
 Labels must be equal.
 """

@@ -31,7 +31,7 @@ def load(spec: ModelSpec, path: Path) -> "CatBoostModel":
 
 
 def read(path: Path) -> tuple[Any, bool]:
-    """Read a model as the class that trained it, and whether it is a classifier.
+    """Return the model, as the class that trained it, and whether it is a classifier.
 
     The class determines what `predict` returns.
 
@@ -94,7 +94,7 @@ class CatBoostModel:
             if array.null_count:
                 raise ValueError(
                     f"categorical feature {name!r} is null in {array.null_count:,} rows, and CatBoost accepts no nulls "
-                    "there: fill it as in training"
+                    "in categories: fill them as in training"
                 )
             if pa.types.is_integer(array.type):
                 # Nulls in other rows make the frame's column floating point, and CatBoost refuses

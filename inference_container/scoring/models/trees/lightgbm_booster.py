@@ -83,7 +83,7 @@ class LightgbmModel:
         self._check_categories(spec)
         self._objective = str(booster.dump_model(num_iteration=1).get("objective", "")).split(" ", maxsplit=1)[0]
         if spec.method == "predict_proba" and self._objective not in _PROBABILITIES:
-            found = self._objective or "none that the file names"
+            found = self._objective or "not in the file"
             raise ModelError(
                 f"model {spec.model_id!r}: predict_proba needs a classifier, its objective is {found}: use predict in "
                 "its record"

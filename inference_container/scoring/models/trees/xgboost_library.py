@@ -1,4 +1,4 @@
-"""Imports XGBoost without scikit-learn, and holds what both of its formats share."""
+"""Imports XGBoost without scikit-learn, and has the code that both of its formats share."""
 
 import copy
 import json
@@ -29,8 +29,7 @@ class BoosterFile:
     def __init__(self, spec: ModelSpec, path: Path) -> None:
         content = bytearray(path.read_bytes())
         _refuse_legacy(spec, content)
-        # Both begin with a brace, which a quote follows in JSON, and the length of a name in
-        # UBJSON.
+        # Both formats begin with a brace. A quote follows in JSON, the length of a name in UBJSON.
         found = "json" if content[1:].lstrip().startswith(b'"') else "ubj"
         if not spec.format.endswith(found):
             raise ModelError(
@@ -114,4 +113,4 @@ _PICKLE_STARTS = (b"\x80", b"(", b"c__", b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c",
 
 
 def _written_by(spec: ModelSpec) -> str:
-    return f" ({spec.framework_version}, says the record)" if spec.framework_version else ""
+    return f" ({spec.framework_version} according to the record)" if spec.framework_version else ""

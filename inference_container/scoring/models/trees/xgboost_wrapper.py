@@ -1,8 +1,8 @@
 """Loads models saved by XGBClassifier and XGBRegressor; predictions are those of the class.
 
-The class's last step, from the Booster's numbers to labels and probabilities, is done here, because
-importing the class with scikit-learn and pandas takes longer than scoring a small job. A test
-compares the results.
+The class's last step, from the Booster's numbers to labels and probabilities, is done here.
+Importing the class, with scikit-learn and pandas, would take longer than scoring a small job. A
+test compares the results.
 """
 
 import json

@@ -36,7 +36,7 @@ def one_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 
 def replace_with_null(column: pa.Array, null_values: pa.Array) -> pa.Array:
-    """Replace these texts by null."""
+    """Return the column with null in place of these texts."""
     return pc.if_else(pc.is_in(column, value_set=null_values), NULL_TEXT, column) if len(null_values) else column
 
 
@@ -73,7 +73,7 @@ def _to_bool(column: pa.Array) -> tuple[pa.Array, list[int]]:
 
 
 def _bad_cells(column: pa.Array, convert: Callable[[pa.Array], object]) -> list[int]:
-    """Find the cells that cannot be converted by bisection, which is fast if they are few."""
+    """Return the indexes of cells that cannot be converted; bisection is fast if they are few."""
     bad: list[int] = []
     parts = [(0, len(column))]
     while parts:

@@ -65,7 +65,7 @@ class CsvObject(TextObject):
                     yield self._by_record(tuple(self._dialect.records(chunk.data, is_whole=True)), columns)
 
     def _by_record(self, records: Sequence[Record], columns: tuple[int, ...]) -> ParsedRows:
-        """Do the same as Arrow's parser, with bad rows instead of failures."""
+        """Parse records one by one, as Arrow's parser does, but reject bad rows."""
         rows = [record for record in records if not record.is_blank]
         bad = {
             index: UnreadableRow(index, problem, shown_raw(record.raw))
@@ -87,7 +87,7 @@ class CsvObject(TextObject):
             return cells
         array, wrong = cast_cells(replace_with_null(cells, self._nulls), declared)
         for index in wrong:
-            # Stand-ins for the cells of rows that are bad already may be wrong too.
+            # Rows that are bad already have empty cells, which may not fit the type either.
             if index not in bad:
                 reason = f"has {shown_value(cells[index].as_py())} in column {name!r}, expected {declared}"
                 bad[index] = UnreadableRow(index, reason, shown_raw(rows[index].raw))

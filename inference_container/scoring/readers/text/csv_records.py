@@ -1,8 +1,8 @@
 """Splits CSV into blocks of whole records, and into single records.
 
-A block is clean if every quote in it opens a cell, closes one, or is doubled within one. Then the
-number of quotes before a line end tells whether it ends a record, so that the whole block can be
-checked at once.
+A block is clean if every quote in it opens a cell, closes one, or is doubled within one. In a clean
+block, a line end also ends a record if the number of quotes before it is even. So the whole block
+can be checked at once.
 """
 
 import re
@@ -134,7 +134,7 @@ class Dialect:
                 at = match.end()
                 end = self._plain.match(data, at).end()  # type: ignore[union-attr]
                 if end > at:
-                    problem = problem or f"has text behind the closing quote of cell {len(cells)}"
+                    problem = problem or f"has text after the closing quote of cell {len(cells)}"
                 at = end
             else:
                 match = self._plain.match(data, at)

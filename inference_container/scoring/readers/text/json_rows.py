@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 _FINITE_DIGITS = 300
-"""Length up to which a number without an exponent is surely finite."""
+"""Number of characters up to which a number without an exponent is always finite."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -58,7 +58,7 @@ def read_row(line: bytes) -> JsonRow:
     """
     value = read_value(line)
     if not isinstance(value, JsonRow):
-        raise NotARowError("is no JSON object")
+        raise NotARowError("is not a JSON object")
     return value
 
 
@@ -78,16 +78,16 @@ def read_value(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise NotARowError(f"is not UTF-8 (byte {data[error.start]:#04x} at byte {error.start:,})") from error
     except UnicodeEncodeError as error:
-        raise NotARowError("has half of a surrogate pair, which is no character") from error
+        raise NotARowError("has half of a surrogate pair, which is not a character") from error
     except RecursionError as error:
         raise NotARowError("is nested too deeply") from error
     except ValueError as error:
-        raise NotARowError(f"is no JSON ({error})") from error
+        raise NotARowError(f"is not JSON ({error})") from error
     return value
 
 
 def _is_too_deep(line: bytes) -> bool:
-    """Check a fixed limit; Python's depends on its version and the caller's depth."""
+    """Return whether nesting exceeds a fixed limit; Python's own limit depends on its version."""
     if line.count(b"[") + line.count(b"{") <= _MAX_DEPTH:
         return False
     depth = 0

@@ -15,7 +15,7 @@ from scoring.readers.text.cell_types import text_array
 from scoring.readers.text.json_rows import NotARowError, as_text, read_value
 
 _ESCAPED_ASCII = b"\\u00"
-"""An escape of an ASCII character, with which a name can be spelled differently."""
+"""Start of an escaped ASCII character, with which a name can be spelled in several ways."""
 
 
 class SourceTextFields:
@@ -52,8 +52,8 @@ class SourceTextFields:
                 len(key.findall(data)) != len(column) - column.count(msgspec.UNSET)
                 for key, column in zip(self._keys, columns, strict=True)
             ):
-                # A field is there twice, of which msgspec returns the last, or within another
-                # value.
+                # A line has the field twice, where msgspec returns the last value, or also inside
+                # another value.
                 return None
             return {
                 name: text_array([_text(value) for value in column])

@@ -108,7 +108,7 @@ class TextObject(ABC):
             name for name, declared in self._wanted.types.items() if declared not in ("string", "float", "double")
         }
         if self._nulls_of is None and deciding.intersection(names):
-            # For the columns of all models at once, because each model asks.
+            # Count for all models at once, because each model calls this method.
             counts = dict.fromkeys(deciding, 0)
             for item in self.batches(_COUNTING_BATCH_ROWS, deciding, use_threads=False):
                 for name in counts:

@@ -32,7 +32,7 @@ _LEVEL_HISTOGRAMS = (2, 3)
 class ChunkPart:
     """A column chunk of the encoded predictions, one of those that make up an output chunk.
 
-    There may be 100,000 of them, so that little is kept.
+    There may be 100,000 of them, so each keeps little.
     """
 
     raw: bytes

@@ -1,4 +1,4 @@
-"""The page index of a column chunk that is made of parts. Readers skip pages by it."""
+"""The page index of a column chunk made of parts. Readers use it to skip pages."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def merged_offset_index(parts: Sequence[bytes], shifts: Sequence[int], first_row
 def merged_column_index(parts: Sequence[bytes]) -> bytes:
     """Return the ColumnIndex of all parts.
 
-    Several parts are declared unordered, which is always true.
+    An index of several parts is declared unordered, which is always valid.
     """
     if len(parts) == 1:
         return parts[0]

@@ -119,21 +119,21 @@ def parse_footer(size: int, read: Callable[[int, int], bytes]) -> Footer:
     try:
         return _parse(start, data)
     except ThriftError as error:
-        raise FooterError(f"its footer cannot be understood: {error}") from error
+        raise FooterError(f"its footer cannot be parsed: {error}") from error
 
 
 def _footer_bytes(size: int, read: Callable[[int, int], bytes]) -> tuple[int, bytes]:
     if size < len(MAGIC) + TAIL_BYTES:
-        raise FooterError(f"it is no Parquet file: {size:,} bytes are too few")
+        raise FooterError(f"it is not a Parquet file: {size:,} bytes are too few")
     tail = read(TAIL_BYTES, size - TAIL_BYTES)
     if tail[4:] == _ENCRYPTED_MAGIC:
         raise FooterError("its footer is encrypted")
     if tail[4:] != MAGIC or read(len(MAGIC), 0) != MAGIC:
-        raise FooterError(f"it is no Parquet file: it does not begin and end with {MAGIC.decode()}")
+        raise FooterError(f"it is not a Parquet file: it does not begin and end with {MAGIC.decode()}")
     length = int.from_bytes(tail[:4], "little")
     start = size - TAIL_BYTES - length
     if start < len(MAGIC):
-        raise FooterError(f"its footer cannot be understood: {length:,} bytes of it in a file of {size:,}")
+        raise FooterError(f"its footer cannot be parsed: {length:,} bytes of it in a file of {size:,}")
     if length > _MAX_FOOTER_BYTES:
         raise FooterError(f"its footer has {length:,} bytes, more than {_MAX_FOOTER_BYTES:,}")
     data = read(length, start)
@@ -148,9 +148,9 @@ def _parse(start: int, data: bytes) -> Footer:
     struct = read_struct(data, parsers={FileField.GROUPS: partial(_parse_groups, groups)})
     missing = [name for name in ("SCHEMA", "ROWS", "GROUPS") if getattr(FileField, name) not in struct]
     if missing:
-        raise ThriftError(f"without {' and '.join(missing).lower()}")
+        raise ThriftError(f"it lacks {' and '.join(missing).lower()}")
     if struct[FileField.GROUPS].kind != LIST:
-        raise ThriftError("no list of row groups")
+        raise ThriftError("its row groups are not a list")
     schema = tuple(read_list(struct[FileField.SCHEMA], STRUCT))
     names, leaves = _names_and_leaves(schema)
     pairs = read_list(struct[FileField.METADATA], STRUCT) if FileField.METADATA in struct else []
@@ -167,10 +167,10 @@ def _parse(start: int, data: bytes) -> Footer:
 
 
 def _parse_groups(groups: list[RowGroup], data: bytes, at: int) -> int:
-    """Collect the row groups of the list at offset `at`; returns where it ends."""
+    """Collect the row groups of the list at offset `at`, and return the offset of its end."""
     kind, spans, end = list_elements(data, at, partial(_parse_group, groups))
     if len(groups) != len(spans):
-        raise ThriftError(f"row groups of kind {kind}")
+        raise ThriftError(f"its row groups are not structs but of kind {kind}")
     return end
 
 
@@ -186,14 +186,14 @@ def _parse_group(groups: list[RowGroup], data: bytes, at: int) -> int:
     if struct[GroupField.CHUNKS].kind != LIST:
         raise ThriftError("a row group without a list of columns")
     groups.append(RowGroup(struct, read_integer(struct[GroupField.ROWS]), tuple(chunks)))
-    # One byte more: the mark after the last field.
+    # One more byte: the stop mark after the last field.
     return end + 1
 
 
 def _parse_chunks(chunks: list[bytes], data: bytes, at: int) -> int:
     kind, spans, end = list_elements(data, at, _end_of_chunk)
     if spans and kind != STRUCT:
-        raise ThriftError(f"columns of kind {kind}")
+        raise ThriftError(f"its columns are not structs but of kind {kind}")
     chunks.extend(data[start:stop] for start, stop in spans)
     return end
 
@@ -244,5 +244,5 @@ def _element(raw: bytes) -> tuple[bytes, int, bool]:
         elif field == ElementField.TYPE:
             holds_values = True
     if name is None or children < 0:
-        raise ThriftError("an element of the schema without a name, or with less than no children")
+        raise ThriftError("an element of the schema without a name, or with a negative number of children")
     return name, children, holds_values

@@ -1,4 +1,4 @@
-"""The statistics of a column chunk that is made of parts. Readers skip row groups by them."""
+"""The statistics of a column chunk made of parts. Readers use them to skip row groups."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ Order = Callable[[bytes], Any]
 
 
 def order_of(element: bytes) -> Order | None:
-    """Return the order of a leaf's values by its SchemaElement, None if it is not known here."""
+    """Return the order of a leaf's values by its SchemaElement, None for unsupported types."""
     wanted = (ElementField.TYPE, ElementField.CONVERTED)
     found = {field: integer(element, start) for field, _, start, _ in fields(element) if field in wanted}
     physical, converted = found.get(ElementField.TYPE), found.get(ElementField.CONVERTED)
@@ -54,7 +54,7 @@ def merged_statistics(parts: Sequence[Struct], values: Sequence[int], order: Ord
     nulls = [read_integer(part[_NULLS]) if _NULLS in part else None for part in parts]
     if None not in nulls:
         out[_NULLS] = i64(sum(filter(None, nulls)))
-    # A part with nothing but nulls has no limits and needs none.
+    # A part with only nulls has no minimum and maximum, and needs none.
     with_values = [part for part, count, null in zip(parts, values, nulls, strict=True) if null != count]
     if order is not None:
         out |= _limit(with_values, _MAX_VALUE, lambda limits: max(limits, key=order))

@@ -7,7 +7,7 @@ from contract.dataset.formats import contradiction, extension_of, format_of
 from contract.dataset.input_options import InputOptions
 from contract.dataset.partitions import partition_values
 from contract.dataset.text_head import HeadError, head_names
-from contract.job.job_input import can_share, input_of, shared_input
+from contract.job.job_input import input_of, shared_input, types_agree
 from contract.problems import InvalidInputError
 from tests.unit.lambdas.builders import any_model_spec
 
@@ -94,7 +94,7 @@ def test_models_with_equal_options_share_one_input() -> None:
     other = any_model_spec("other", features=(Feature("distance", "double"), Feature("carrier", "string")))
     shared = shared_input([any_model_spec(), other])
     assert shared.types == {"distance": "double", "hour": "int32", "carrier": "string"}
-    assert shared.disputes == ()
+    assert shared.conflicts == ()
 
 
 def test_models_that_disagree_are_named() -> None:
@@ -104,14 +104,14 @@ def test_models_that_disagree_are_named() -> None:
         input=InputOptions(csv_delimiter=";"),
         partition_columns=("day",),
     )
-    disputes = shared_input([any_model_spec(), other]).disputes
-    assert disputes == (
+    conflicts = shared_input([any_model_spec(), other]).conflicts
+    assert conflicts == (
         "models 'delays-ua' and 'other' read text in different ways (input)",
         "models 'delays-ua' and 'other' have different partition_columns",
         "column 'distance' is double for model 'delays-ua' and float for 'other'",
     )
-    assert not can_share({"a": "double"}, {"a": "float"})
-    assert can_share({"a": "double"}, {"b": "float"})
+    assert not types_agree({"a": "double"}, {"a": "float"})
+    assert types_agree({"a": "double"}, {"b": "float"})
 
 
 def test_partition_values_are_decoded_and_exclude_the_file_name() -> None:

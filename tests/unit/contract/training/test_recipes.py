@@ -42,9 +42,9 @@ def test_recipe_survives_the_table_and_json() -> None:
 
 def test_recipe_has_defaults_for_metric_file_and_promotion() -> None:
     recipe = read()
-    assert (recipe.compared_by, recipe.saved_as) == ("auc", "model.ubj")
+    assert (recipe.effective_metric, recipe.saved_as) == ("auc", "model.ubj")
     assert recipe.promotion == Promotion("rule", None, 0.0)
-    assert read(task="regression").compared_by == "rmse"
+    assert read(task="regression").effective_metric == "rmse"
     sklearn = read(trainer="sklearn", estimator="ridge", task="regression", format="sklearn-joblib")
     assert sklearn.saved_as == "model.joblib"
 
@@ -81,15 +81,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "keys without key columns": ({"columns": "keys"}, "key_columns"),
     "code without a script": ({"code": CODE}, "code"),
     "a script without code": ({"trainer": "script"}, "code"),
-    "a format that is code": ({"trainer": "script", "format": "custom", "code": CODE}, "format"),
-    "no attempt": ({"max_attempts": 0}, "max_attempts"),
-    "no scoring attempt": ({"scoring_max_attempts": 0}, "max_attempts"),
+    "a format that needs custom code": ({"trainer": "script", "format": "custom", "code": CODE}, "format"),
+    "zero attempts": ({"max_attempts": 0}, "max_attempts"),
+    "zero scoring attempts": ({"scoring_max_attempts": 0}, "max_attempts"),
     "a wait without spot": ({"compute": {"max_wait_seconds": 60}}, "compute.max_wait_seconds"),
     "a wait that is shorter than the run": (
         {"compute": {"spot": True, "max_runtime_seconds": 600, "max_wait_seconds": 60}},
         "compute.max_wait_seconds",
     ),
-    "a floor that is no number": ({"promotion": {"floor": float("nan")}}, "promotion.floor"),
+    "a floor that is not a number": ({"promotion": {"floor": float("nan")}}, "promotion.floor"),
     "promotion by chance": ({"promotion": {"mode": "chance"}}, "promotion.mode"),
 }
 

@@ -157,7 +157,7 @@ def test_a_long_template_is_read_from_its_asset(aws: EmbeddedAws, assembly: Asse
 def test_an_unsupported_image_asset_is_refused_by_name(aws: EmbeddedAws, assembly: Assembly, name: str) -> None:
     source = {"directory": "d", "dockerBuildTarget": "slim", "platform": "linux/amd64"}
     assembly.add(name, {}, images={"i": {"source": source, "destinations": {}}})
-    with pytest.raises(AssemblyError, match="dockerBuildTarget cannot be followed without Docker"):
+    with pytest.raises(AssemblyError, match="dockerBuildTarget: not supported without Docker, remove it"):
         read_stacks(assembly.folder, aws.endpoint)
 
 

@@ -1,4 +1,4 @@
-"""Following a Dockerfile without Docker."""
+"""Images built from a Dockerfile without Docker."""
 
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def test_a_new_entry_point_drops_the_command_of_its_base(register: RegisterImage
         ("COPY <<EOF /opt/x", "a here-document is not supported"),
         ("RUN <<EOF", "a here-document is not supported"),
         ("ADD app /opt/", "line 2: ADD: is not supported by the embedded AWS"),
-        ("ENTRYPOINT python -m scoring", "is in shell form, which swallows SIGTERM"),
+        ("ENTRYPOINT python -m scoring", "is in shell form, whose shell does not forward SIGTERM"),
         ("CMD python -m scoring", "is in shell form"),
         ("HEALTHCHECK NONE", "line 2: HEALTHCHECK: is not supported by the embedded AWS"),
         ('SHELL ["/bin/bash"]', "SHELL: is not supported"),
@@ -126,7 +126,7 @@ def test_all_problems_are_reported_at_once(register: RegisterImage, store: Image
 def test_a_link_out_of_the_build_context_is_refused(register: RegisterImage, context: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     (context / "app/link").symlink_to(tmp_path / "secret")
-    with pytest.raises(DockerfileError, match="links to a place outside"):
+    with pytest.raises(DockerfileError, match="links to a path outside"):
         register("FROM a", "COPY app /opt")
 
 

@@ -25,7 +25,7 @@ INPUT, OUTPUT = ML / "processing/input", ML / "processing/output"
 def wait_for(path):
     deadline = time.monotonic() + 30
     while not path.exists():
-        assert time.monotonic() < deadline, f"{path} does not come"
+        assert time.monotonic() < deadline, f"{path} was not created"
         time.sleep(0.01)
 """
 """Names for the folders of a container, at /opt/ml or where the variable points to."""
@@ -120,7 +120,7 @@ def start(service: SageMakerService, request: dict[str, Any]) -> Job:
 def run(service: SageMakerService, request: dict[str, Any]) -> dict[str, Any]:
     """Create a job, wait for its end and return its description."""
     job = start(service, request)
-    assert job.wait(DEADLINE_SECONDS), f"{job.name} does not end"
+    assert job.wait(DEADLINE_SECONDS), f"{job.name} has not ended"
     return job.describe()
 
 

@@ -1,4 +1,4 @@
-"""Faults: ordered by one process, and hitting a job of another process once."""
+"""Faults: scheduled by one process, and injected once into a job of another process."""
 
 import threading
 from pathlib import Path
@@ -20,7 +20,7 @@ def watch(faults: Faults, name: str = "train-1", checkpoints: int = 0, *lines: s
     return interrupted.is_set()
 
 
-def test_a_fault_hits_a_matching_job_once(tmp_path: Path) -> None:
+def test_a_fault_interrupts_a_matching_job_once(tmp_path: Path) -> None:
     Faults(tmp_path).interrupt_spot("train-?", after_checkpoints=2, after_log="round [0-9]")
     other = Faults(tmp_path)  # as another process sees them
     assert not watch(other, "train-10", 2, "round 1")
@@ -32,7 +32,7 @@ def test_a_fault_hits_a_matching_job_once(tmp_path: Path) -> None:
     assert not watch(other, "train-1", 2, "in round 1")
 
 
-def test_an_attempt_is_hit_by_one_fault_only(tmp_path: Path) -> None:
+def test_one_fault_at_most_interrupts_an_attempt(tmp_path: Path) -> None:
     faults = Faults(tmp_path)
     faults.interrupt_spot("*", times=3)
     assert watch(faults)
@@ -51,12 +51,12 @@ def test_an_invalid_fault_is_refused_with_all_problems(tmp_path: Path) -> None:
     assert Faults(tmp_path).pending() == []
 
 
-def test_the_command_needs_an_embedded_aws_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_needs_a_running_embedded_aws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--state-dir", str(tmp_path), "interrupt-spot", "*"]) == 1
     assert "Start one with `fleetscore up`" in capsys.readouterr().err
 
 
-def test_the_command_gives_orders_and_takes_them_back(
+def test_the_command_schedules_and_cancels_faults(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "detached_endpoint", lambda _state_dir: "runs")
@@ -66,9 +66,9 @@ def test_the_command_gives_orders_and_takes_them_back(
         captured = capsys.readouterr()
         return status, captured.out + captured.err
 
-    order = "SpotInterruption(job_name='churn-*', after_checkpoints=1, after_log=None)\n"
-    assert call("interrupt-spot", "churn-*", "--after-checkpoints", "1") == (0, order)
-    assert call("pending") == (0, order)
+    fault = "SpotInterruption(job_name='churn-*', after_checkpoints=1, after_log=None)\n"
+    assert call("interrupt-spot", "churn-*", "--after-checkpoints", "1") == (0, fault)
+    assert call("pending") == (0, fault)
     assert watch(Faults(tmp_path / "aws/sagemaker"), "churn-7", 1)
     assert call("pending") == (0, "")
     assert call("interrupt-spot", "*", "--times", "0")[0] == 2

@@ -77,7 +77,7 @@ def test_the_callers_policies_apply_to_the_arn_of_the_job(embedded_aws: Embedded
         sagemaker.describe_processing_job(ProcessingJobName="yours")
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waiting for another process's child needs pidfd")
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waiting for a process that is not a child needs pidfd")
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_no_process_outlives_the_server(tmp_path: Path, how: str) -> None:
     server = EmbeddedAws(tmp_path / "aws")

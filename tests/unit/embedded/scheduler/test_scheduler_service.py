@@ -1,4 +1,4 @@
-"""When the scheduler fires what, with a clock that the test moves.
+"""Fire times and deliveries of the scheduler, with a clock that the test moves.
 
 End-to-end tests are in tests/e2e.
 """
@@ -20,7 +20,7 @@ BEGIN = datetime(2026, 3, 28, 0, 0, tzinfo=UTC)
 
 
 @dataclass
-class World:
+class SchedulerHarness:
     """A scheduler, its schedules, and the messages that it has sent."""
 
     now: datetime = BEGIN
@@ -78,66 +78,66 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def scheduler() -> SchedulerHarness:
+    return SchedulerHarness()
 
 
-def test_each_scheduled_time_is_delivered_once(world: World) -> None:
-    world.add("cron(0 * * * ? *)")
-    assert world.move(minutes=59) == []
-    assert world.move(minutes=1) == ["2026-03-28T01:00:00Z"]
-    assert world.move(minutes=1) == []
-    assert world.move(hours=2) == ["2026-03-28T02:00:00Z", "2026-03-28T03:00:00Z"]
+def test_each_scheduled_time_is_delivered_once(scheduler: SchedulerHarness) -> None:
+    scheduler.add("cron(0 * * * ? *)")
+    assert scheduler.move(minutes=59) == []
+    assert scheduler.move(minutes=1) == ["2026-03-28T01:00:00Z"]
+    assert scheduler.move(minutes=1) == []
+    assert scheduler.move(hours=2) == ["2026-03-28T02:00:00Z", "2026-03-28T03:00:00Z"]
 
 
-def test_local_times_follow_daylight_saving_time(world: World) -> None:
-    world.add("cron(30 2 * * ? *)", ScheduleExpressionTimezone="Europe/Berlin")
-    assert world.move(days=3) == ["2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z"]
+def test_local_times_follow_daylight_saving_time(scheduler: SchedulerHarness) -> None:
+    scheduler.add("cron(30 2 * * ? *)", ScheduleExpressionTimezone="Europe/Berlin")
+    assert scheduler.move(days=3) == ["2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z"]
 
 
-def test_a_rate_fires_at_once_and_then_periodically(world: World) -> None:
-    world.add("rate(1 day)")
-    assert world.delivered == ["2026-03-28T00:00:00Z"]
-    assert world.move(days=2) == ["2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"]
+def test_a_rate_fires_at_once_and_then_periodically(scheduler: SchedulerHarness) -> None:
+    scheduler.add("rate(1 day)")
+    assert scheduler.delivered == ["2026-03-28T00:00:00Z"]
+    assert scheduler.move(days=2) == ["2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"]
 
 
-def test_a_flexible_window_delays_only_the_delivery(world: World) -> None:
-    world.add("cron(0 * * * ? *)", FlexibleTimeWindow={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 30})
-    early = world.move(hours=1)
-    late = world.move(minutes=30)
+def test_a_flexible_window_delays_only_the_delivery(scheduler: SchedulerHarness) -> None:
+    scheduler.add("cron(0 * * * ? *)", FlexibleTimeWindow={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 30})
+    early = scheduler.move(hours=1)
+    late = scheduler.move(minutes=30)
     assert [*early, *late] == ["2026-03-28T01:00:00Z"]
 
 
-def test_a_paused_schedule_skips_its_times(world: World) -> None:
-    record = world.add("cron(0 * * * ? *)", State="DISABLED")
-    assert world.move(hours=3) == []
+def test_a_paused_schedule_skips_its_times(scheduler: SchedulerHarness) -> None:
+    record = scheduler.add("cron(0 * * * ? *)", State="DISABLED")
+    assert scheduler.move(hours=3) == []
     record["State"] = "ENABLED"
-    assert world.move(hours=1) == ["2026-03-28T04:00:00Z"]
+    assert scheduler.move(hours=1) == ["2026-03-28T04:00:00Z"]
 
 
-def test_start_and_end_dates_limit_the_times(world: World) -> None:
+def test_start_and_end_dates_limit_the_times(scheduler: SchedulerHarness) -> None:
     start, end = BEGIN + timedelta(hours=2), BEGIN + timedelta(hours=4)
-    world.add("cron(0 * * * ? *)", StartDate=start.timestamp(), EndDate=end.isoformat())
-    assert world.move(hours=9) == [f"2026-03-28T0{hour}:00:00Z" for hour in (2, 3, 4)]
+    scheduler.add("cron(0 * * * ? *)", StartDate=start.timestamp(), EndDate=end.isoformat())
+    assert scheduler.move(hours=9) == [f"2026-03-28T0{hour}:00:00Z" for hour in (2, 3, 4)]
 
 
-def test_a_one_time_schedule_can_delete_itself(world: World) -> None:
-    world.add("at(2026-03-28T05:00:00)", ActionAfterCompletion="DELETE")
-    assert world.move(hours=6) == ["2026-03-28T05:00:00Z"]
-    assert world.records == []
+def test_a_one_time_schedule_can_delete_itself(scheduler: SchedulerHarness) -> None:
+    scheduler.add("at(2026-03-28T05:00:00)", ActionAfterCompletion="DELETE")
+    assert scheduler.move(hours=6) == ["2026-03-28T05:00:00Z"]
+    assert scheduler.records == []
 
 
-def test_setting_the_clock_back_repeats_times(world: World) -> None:
-    world.add("cron(0 12 * * ? *)")
-    assert world.move(days=1) == ["2026-03-28T12:00:00Z"]
-    assert world.move(days=-2) == []
-    assert world.move(days=2) == ["2026-03-27T12:00:00Z", "2026-03-28T12:00:00Z"]
+def test_setting_the_clock_back_repeats_times(scheduler: SchedulerHarness) -> None:
+    scheduler.add("cron(0 12 * * ? *)")
+    assert scheduler.move(days=1) == ["2026-03-28T12:00:00Z"]
+    assert scheduler.move(days=-2) == []
+    assert scheduler.move(days=2) == ["2026-03-27T12:00:00Z", "2026-03-28T12:00:00Z"]
 
 
-def test_a_refused_delivery_goes_to_the_dead_letter_queue(world: World) -> None:
-    world.denied = True
-    world.add("rate(1 day)")
-    (message,) = world.dead
+def test_a_refused_delivery_goes_to_the_dead_letter_queue(scheduler: SchedulerHarness) -> None:
+    scheduler.denied = True
+    scheduler.add("rate(1 day)")
+    (message,) = scheduler.dead
     assert message["QueueUrl"] == "url of " + QUEUE
     assert json.loads(message["MessageBody"])["time"] == "2026-03-28T00:00:00Z"
     assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "AccessDeniedException"
@@ -150,15 +150,15 @@ def test_a_refused_delivery_goes_to_the_dead_letter_queue(world: World) -> None:
         ({"ScheduleExpressionTimezone": "Mars"}, "Mars"),
         ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "MaximumWindowInMinutes"),
         ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 1441}}, "1440"),
-        ({"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}}, "none with OFF"),
+        ({"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}}, "absent for OFF"),
         ({"Target": {"Arn": QUEUE, "RoleArn": ROLE, "Input": "{}"}}, "Lambda functions"),
         ({"Target": {"Arn": FUNCTION, "RoleArn": ROLE}}, "Input"),
         ({"Target": {"Arn": FUNCTION, "RoleArn": ROLE + "-other", "Input": "{}"}}, "assume the role"),
     ],
 )
-def test_an_invalid_schedule_is_refused(world: World, change: dict[str, Any], part: str) -> None:
-    good = world.add("rate(1 day)")
-    assert world.service.check(good) is None
-    refusal = world.service.check({**good, **change})
+def test_an_invalid_schedule_is_refused(scheduler: SchedulerHarness, change: dict[str, Any], part: str) -> None:
+    good = scheduler.add("rate(1 day)")
+    assert scheduler.service.check(good) is None
+    refusal = scheduler.service.check({**good, **change})
     assert refusal is not None
     assert part in refusal[1]

@@ -20,7 +20,7 @@ Call = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """ministack's Step Functions; names and records are restored after the test."""
+    """Return ministack's Step Functions. Names and records are restored after the test."""
     names = (
         "_run_execution", "_stop_execution", "_start_execution", "_create_state_machine", "_update_state_machine",
     )  # fmt: skip

@@ -16,7 +16,7 @@ Mapping = dict[str, Any]
 
 @pytest.fixture
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """ministack with its names restored after the test; a missing name fails here."""
+    """Restore ministack's names after the test. A missing name fails here."""
     places = [
         (s3, "_fire_s3_event"),
         (eventbridge, "_dispatch_event"),
@@ -67,7 +67,7 @@ def test_sqs_batch_operation_needs_the_single_action(restored: pytest.MonkeyPatc
 
 @pytest.fixture
 def queue(restored: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Create a queue with the given number of messages; return its URL."""
+    """Create a queue with the given messages and return its URL."""
 
     def make(*bodies: str) -> str:
         url = sqs._act_create_queue({"QueueName": "q"}, "")["QueueUrl"]

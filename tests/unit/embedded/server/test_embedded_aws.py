@@ -1,4 +1,4 @@
-"""Start, access and end of the server."""
+"""Start, access control and shutdown of the server."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) 
 
 
 def left_behind() -> set[Path]:
-    """Return what ministack would write to the folders for temporary files by default."""
+    """Return the files that ministack writes to temporary folders by default."""
     folders = {Path("/tmp"), Path(tempfile.gettempdir())}
     return {path for folder in folders for path in folder.glob("ministack*")}
 

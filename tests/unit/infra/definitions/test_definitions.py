@@ -26,7 +26,7 @@ def definition(assembly: Assembly, workflow: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("workflow", GOLDEN_FILES)
 def test_definition_matches_golden_file(assembly: Assembly, workflow: str) -> None:
-    """To accept a change: UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions; read the diff."""
+    """Accept a change with UPDATE_GOLDEN=1 pytest tests/unit/infra/definitions; read the diff."""
     golden = GOLDEN_FILES[workflow]
     text = json.dumps(definition(assembly, workflow), indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -85,7 +85,7 @@ def test_the_request_is_wrapped_so_that_a_catch_can_add_a_failure(assembly: Asse
 def test_only_a_request_with_train_trains_first(assembly: Assembly) -> None:
     states = assembly.definition["States"]
     choice = states["TrainFirst?"]
-    assert states["HoldRequest"]["Next"] == "TrainFirst?"
+    assert states["WrapInput"]["Next"] == "TrainFirst?"
     assert choice["Default"] == "PlanExecution"
     (wanted,) = choice["Choices"]
     assert wanted["Next"] == "PrepareTraining"

@@ -13,7 +13,7 @@ def service_model() -> Any:
 
 
 def problems_of(operation: str, request: dict[str, Any]) -> str:
-    """Return what the service model finds wrong with a request; empty if nothing."""
+    """Return the errors that the service model finds in a request; empty if there are none."""
     report = ParamValidator().validate(request, service_model().operation_model(operation).input_shape)
     return str(report.generate_report())
 

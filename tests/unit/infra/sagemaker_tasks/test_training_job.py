@@ -128,12 +128,12 @@ def test_the_state_machines_role_gets_only_what_sync_needs() -> None:
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name with an underscore": ({"job_name": "nightly-a_b"}, "job_name"),
-    "a name outside of the prefix": ({"job_name": "daily-1"}, "job_name"),
+    "a name without the prefix": ({"job_name": "daily-1"}, "job_name"),
     "no channel": ({"channels": []}, "channels"),
     "21 channels": ({"channels": [any_channel(name=f"c{index}") for index in range(21)]}, "channels"),
     "two channels of one name": ({"channels": [any_channel(), any_channel()]}, "channels"),
     "a channel with a slash": ({"channels": [any_channel(name="a/b")]}, "channels"),
-    "channels as text that is no path": ({"channels": "s3://bucket/data/"}, "channels"),
+    "channels as text that is not a path": ({"channels": "s3://bucket/data/"}, "channels"),
     "a channel outside of S3": ({"channels": [any_channel(s3_uri="file:///data")]}, "channels[train].s3_uri"),
     "an output outside of S3": ({"output_uri": "models/"}, "output_uri"),
     "checkpoints outside of S3": ({"checkpoints_uri": "models/"}, "checkpoints_uri"),
@@ -142,10 +142,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a wait without spot": ({"max_wait_seconds": 7_200}, "max_wait_seconds"),
     "spot without a wait": ({"spot": True}, "max_wait_seconds"),
     "a wait that is shorter than the run": ({"spot": True, "max_wait_seconds": 60}, "max_wait_seconds"),
-    "two ways to say when to stop": ({"stopping_condition_path": "$.stop"}, "stopping_condition_path"),
+    "two stopping conditions": ({"stopping_condition_path": "$.stop"}, "stopping_condition_path"),
     "101 hyperparameters": ({"hyperparameters": {f"h{index}": "" for index in range(101)}}, "hyperparameters"),
     "a hyperparameter of 2,501 characters": ({"hyperparameters": {"a": "b" * 2_501}}, "hyperparameters[a]"),
-    "hyperparameters as text that is no path": ({"hyperparameters": "max_depth=4"}, "hyperparameters"),
+    "hyperparameters as text that is not a path": ({"hyperparameters": "max_depth=4"}, "hyperparameters"),
     "a variable of 513 characters": ({"environment": {"A": "a" * 513}}, "environment[A]"),
     "subnets without security groups": ({"network": JobNetwork(subnet_ids=["subnet-1"])}, "network"),
 }

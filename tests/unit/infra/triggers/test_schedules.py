@@ -1,4 +1,4 @@
-"""Schedules: what EventBridge Scheduler calls, and the permissions of its role and function."""
+"""Schedules: their targets, and the permissions of the scheduler's role and function."""
 
 import json
 from typing import Any

@@ -14,7 +14,7 @@ from contract.table import events, records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from lambdas.announce_status.announce import announce_status
 from lambdas.errors import EventsRefusedError
-from lambdas.stage.event_bus import MAX_BYTES, MAX_ENTRIES, Event, EventBus, batches
+from lambdas.stage.messaging.event_bus import MAX_BYTES, MAX_ENTRIES, Event, EventBus, batches
 
 EXECUTION = ExecutionRecord(
     "e-1", "arn:e-1", ExecutionStatus.RUNNING, "2026-03-01T00:00:00.000Z", "{}", label="nightly"
@@ -26,7 +26,7 @@ JOB = JobRecord(
 
 
 class EventBridge:
-    """Stands in for the EventBridge client; refuses details that contain `refuse`."""
+    """A fake EventBridge client that refuses details that contain `refuse`."""
 
     def __init__(self, refuse: str = "") -> None:
         self.events: list[dict[str, Any]] = []

@@ -24,7 +24,7 @@ def test_a_processing_jobs_exit_message_comes_first() -> None:
     ("detail", "out_of_time", "waited"),
     [("MaxRuntimeExceeded", True, False), ("MaxWaitTimeExceeded", False, True), ("Stopped", False, False)],
 )
-def test_a_training_jobs_secondary_status_tells_the_limit(detail: str, out_of_time: bool, waited: bool) -> None:
+def test_a_training_jobs_secondary_status_shows_the_limit(detail: str, out_of_time: bool, waited: bool) -> None:
     cause = read_cause(json.dumps({"TrainingJobStatus": "Stopped", "SecondaryStatus": detail}))
     assert (cause.status, cause.ran_out_of_time, cause.waited_too_long) == ("Stopped", out_of_time, waited)
     assert cause.message == f"the training job ended as {detail}"

@@ -55,7 +55,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         Retry.YES,
     ),
     (
-        "out of time, by its run time",
+        "runtime limit, by job duration",
         (FAILED, training_cause("Stopped", SecondaryStatus="MaxRuntimeExceeded")),
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
@@ -73,24 +73,24 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ("output incomplete", function_error("OutputIncompleteError", "no marker"), FailureKind.TRANSIENT, Retry.YES),
     ("message of another release", function_error("InvalidInputError", "got 2"), FailureKind.CONFIGURATION, Retry.NO),
     (
-        "out of time, by its run time",
+        "runtime limit, by job duration",
         (FAILED, timed_processing_cause("Stopped", 3_600, 3_600)),
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
     ),
     (
-        "out of time, by its run time",
+        "runtime limit, by job duration",
         (FAILED, timed_processing_cause("Failed", 3_605.2, 3_600, ExitMessage="TRANSIENT: stopped by SIGTERM")),
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
     ),
     (
-        "out of time, by its text",
+        "runtime limit, by message",
         (FAILED, processing_cause(FailureReason="The job exceeded its maximum runtime")),
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
     ),
-    ("out of time, by the workflow's clock", ("States.Timeout", ""), FailureKind.TRANSIENT, Retry.WITH_PROGRESS),
+    ("runtime limit, by workflow timeout", ("States.Timeout", ""), FailureKind.TRANSIENT, Retry.WITH_PROGRESS),
     ("stopped", (FAILED, timed_processing_cause("Stopped", 12, 3_600)), FailureKind.STOPPED, Retry.NO),
     (
         "stopped",
@@ -169,9 +169,9 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         Retry.YES,
     ),
     ("access denied", ("States.Permissions", "no role"), FailureKind.CONFIGURATION, Retry.NO),
-    ("access denied, by its text", api_error("AccessDeniedException"), FailureKind.CONFIGURATION, Retry.NO),
+    ("access denied, by message", api_error("AccessDeniedException"), FailureKind.CONFIGURATION, Retry.NO),
     (
-        "access denied, by its text",
+        "access denied, by message",
         function_error(
             "ClientError", "An error occurred (AccessDenied) when calling the GetObject operation: Access Denied"
         ),
@@ -198,7 +198,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         Retry.NO,
     ),
     (
-        "object gone",
+        "object missing",
         (
             FAILED,
             processing_cause(FailureReason='ClientError: Failed to download data. No S3 objects found under "s3://a"'),
@@ -213,7 +213,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         Retry.NO,
     ),
     (
-        "job's name in use",
+        "job name in use",
         ("SageMaker.ResourceInUseException", "Job name must be unique"),
         FailureKind.TRANSIENT,
         Retry.YES,
@@ -235,7 +235,7 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
     ),
     ("internal error of a service", api_error("SomethingNew", 503), FailureKind.TRANSIENT, Retry.YES),
     (
-        "function failed for its service",
+        "function could not be called",
         ("Lambda.SdkClientException", "Unable to execute HTTP request"),
         FailureKind.TRANSIENT,
         Retry.YES,

@@ -41,8 +41,8 @@ def test_an_unknown_failure_is_retried_once() -> None:
 
 
 def test_a_timeout_is_retried_only_with_progress() -> None:
-    with_progress = decision("out of time, by the workflow's clock", made_progress=True)
-    without = decision("out of time, by the workflow's clock")
+    with_progress = decision("runtime limit, by workflow timeout", made_progress=True)
+    without = decision("runtime limit, by workflow timeout")
     assert (with_progress.try_again, with_progress.kind) == (True, FailureKind.TRANSIENT)
     assert (without.try_again, without.kind) == (False, FailureKind.CONFIGURATION)
     assert "no object was committed" in without.reason

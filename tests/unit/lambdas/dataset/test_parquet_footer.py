@@ -39,7 +39,7 @@ FLAT: list[pa.DataType] = [
     pa.dictionary(pa.int16(), pa.float64()),
 ]
 NOT_IN_PARQUET = [pa.duration("s"), pa.duration("ns"), pa.json_(pa.string()), pa.uuid(), pa.bool8()]
-"""Types that only a reader of the data can tell, because the Parquet schema does not hold them."""
+"""Types that the Parquet schema does not determine."""
 
 
 def nested(inner: st.SearchStrategy[pa.DataType]) -> st.SearchStrategy[pa.DataType]:
@@ -114,7 +114,7 @@ def test_types_that_features_can_have_get_pyarrows_names(kind: pa.DataType) -> N
 
 
 @pytest.mark.parametrize("kind", NOT_IN_PARQUET, ids=str)
-def test_types_unknown_to_the_schema_refuse_no_declared_type(kind: pa.DataType) -> None:
+def test_a_type_unknown_to_the_schema_fits_every_declared_type(kind: pa.DataType) -> None:
     content = write(pa.schema([pa.field("x", kind)]))
     read = pq.ParquetFile(io.BytesIO(content)).schema_arrow.field("x").type
     [column] = columns_of(content)
@@ -164,7 +164,7 @@ WHOLE = write(pa.schema([("a", pa.int8()), ("b", pa.list_(pa.struct([("c", pa.st
     [
         (b"", "too few"),
         (b"PAR1PAR1", "too few"),
-        (WHOLE[: len(WHOLE) // 2], "no Parquet"),
+        (WHOLE[: len(WHOLE) // 2], "not a Parquet file"),
         (WHOLE[:-4] + b"PARE", "an encrypted footer"),
         (WHOLE[:-8] + b"\xff\xff\xff\xff" + b"PAR1", "a footer of 4,294,967,295 bytes in an object of"),
         (WHOLE[:-8] + b"\x00\x00\x00\x00" + b"PAR1", "a footer that cannot be read"),

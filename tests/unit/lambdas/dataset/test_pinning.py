@@ -1,7 +1,7 @@
 """Which objects of a dataset are data, and which keys are refused."""
 
 from lambdas.dataset.pinning import pin_objects
-from lambdas.stage.object_store import StoredObject
+from lambdas.stage.buckets.object_store import StoredObject
 
 
 def listing(*keys: str) -> list[StoredObject]:

@@ -34,7 +34,7 @@ def test_columns_of_unknown_type_are_accepted() -> None:
 def test_missing_columns_are_named_with_names_that_differ_in_case() -> None:
     [problem] = problems_of(Column("Distance", "double"), key_columns=("id", "hour"))
     assert "'a.parquet without distance (double), hour (int32), id (key column)'" in problem
-    assert "Column names are case-sensitive; it has Distance for distance." in problem
+    assert "Column names are case-sensitive; the object has Distance for distance." in problem
 
 
 def test_each_unsuitable_type_is_named() -> None:
@@ -79,14 +79,14 @@ def test_columns_of_the_requests_dataset_are_checked(stage: Stage, plan: Step) -
         plan(plan_event({"dataset": "wrong"}))
 
 
-def test_a_damaged_object_is_left_to_its_job(stage: Stage, plan: Step) -> None:
+def test_a_damaged_object_does_not_refuse_the_plan(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload(keys=["a.parquet"])
     stage.upload_table(GOOD.drop_columns("hour"), key="b.parquet")
     assert plan(plan_event({}))["job_count"] == 1
 
 
-def test_an_object_replaced_after_the_listing_is_left_to_its_job(stage: Stage, plan: Step) -> None:
+def test_an_object_replaced_after_the_listing_does_not_refuse_the_plan(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload_table(GOOD)
     listing = stage.deployment.store.dataset_objects

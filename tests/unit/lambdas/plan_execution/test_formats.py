@@ -1,4 +1,4 @@
-"""Planning over datasets of text: which objects are read how, and which models share a job."""
+"""Plans for datasets of text: the columns of objects, and the models that share a job."""
 
 import gzip
 from collections.abc import Callable
@@ -84,7 +84,7 @@ def test_only_the_head_of_a_large_object_is_read() -> None:
         ("a.csv.zst", b"\x28\xb5\x2f\xfd", "zstd, which Python's standard library cannot read"),
         ("a.jsonl", b"[1]\n", "none of its first lines is a JSON object"),
         ("a.csv", b"x," * (1 << 20), "its first line is longer than 1,048,576 bytes"),
-        ("a.parquet", b"a,b\n" * 10, "no Parquet"),
+        ("a.parquet", b"a,b\n" * 10, "not a Parquet file"),
     ],
 )
 def test_unreadable_objects_have_unknown_columns(key: str, content: bytes, why: str) -> None:
@@ -108,7 +108,7 @@ def test_a_header_without_the_columns_is_refused(stage: Stage, plan: Step) -> No
         plan(plan_event({}))
     reason = str(refusal.value)
     assert "features: got 'a.csv without distance (double), hour (int32)'" in reason
-    assert "it has Distance for distance" in reason
+    assert "the object has Distance for distance" in reason
 
 
 def test_each_model_is_checked_with_its_own_input_options(stage: Stage, plan: Step) -> None:

@@ -77,7 +77,7 @@ def test_a_second_plan_returns_the_first(stage: Stage, plan: Step) -> None:
 
 
 def remove_plan(stage: Stage) -> None:
-    """Remove the plan from the record, as if the call had died before it wrote the plan."""
+    """Remove the plan from the record, as if the call had been interrupted before that write."""
     stage.table.update_item(
         Key=execution_key("e-1"),
         UpdateExpression="REMOVE #plan",
@@ -85,7 +85,7 @@ def remove_plan(stage: Stage) -> None:
     )
 
 
-def test_a_plan_that_died_is_completed(stage: Stage, plan: Step) -> None:
+def test_an_interrupted_plan_is_completed(stage: Stage, plan: Step) -> None:
     stage.register()
     stage.upload()
     plan(plan_event({}))
@@ -107,7 +107,7 @@ def test_a_plan_that_died_is_completed(stage: Stage, plan: Step) -> None:
     ],
     ids=["another object", "another version", "another model"],
 )
-def test_a_plan_that_died_is_not_mixed_with_later_changes(
+def test_an_interrupted_plan_is_not_mixed_with_later_changes(
     stage: Stage, plan: Step, change: Callable[[Stage], None]
 ) -> None:
     """Job records of the new plan with specs of the old one would name versions and objects that
@@ -346,7 +346,7 @@ def test_a_model_whose_image_is_not_deployed_is_refused(stage: Stage, plan: Step
     text = str(refused.value)
     assert (
         "model 'network-ua': framework: got 'tensorflow', expected one that the deployed images have (core, pytorch); "
-        "it is in 'tensorflow'. Add 'tensorflow' to the setting image_variants and deploy again" in text
+        "the image 'tensorflow' has it. Add 'tensorflow' to the setting image_variants and deploy again" in text
     )
     assert "dataset 'missing'" in text
 
@@ -359,5 +359,5 @@ def test_a_model_whose_accelerator_is_not_deployed_is_refused(stage: Stage, plan
         plan(plan_event({}))
     assert (
         "model 'delays-ua': accelerator: got 'daal4py', expected one that the deployed images have (core, pytorch); "
-        "it is in 'trees'. Add 'trees' to the setting image_variants and deploy again" in str(refused.value)
+        "the image 'trees' has it. Add 'trees' to the setting image_variants and deploy again" in str(refused.value)
     )

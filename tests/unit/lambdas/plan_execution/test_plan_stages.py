@@ -34,13 +34,13 @@ def test_a_job_never_gets_more_instances_than_objects() -> None:
 
 
 def test_similar_ids_are_searched_only_for_the_first_unknown_ids() -> None:
-    """A search reads the whole catalog, and a request has room for 40,000 unknown ids."""
+    """A search reads the whole catalog, and a request can have 40,000 unknown ids."""
     _, problems = choose_by_id(["delay-ua"] * 5_000, {}, ["delays-ua"])
     assert "Did you mean 'delays-ua'" in str(problems[49])
     assert "`fleetscore models list`" in str(problems[50])
 
 
-def test_an_unknown_id_without_a_similar_one_points_to_the_list() -> None:
+def test_an_unknown_id_without_a_similar_one_names_the_list_command() -> None:
     _, problems = choose_by_id(["zzz"], {}, ["delays-ua"])
     assert "`fleetscore models list`" in str(problems[0])
 

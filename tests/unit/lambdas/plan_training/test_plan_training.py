@@ -10,7 +10,7 @@ from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
-from lambdas.stage.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
     PYTORCH_IMAGE,
@@ -62,12 +62,12 @@ def test_a_second_plan_returns_the_first(stage: Stage, plan_training: Step) -> N
     assert stage.deployment.store.recipe_copy("t-1", "delays-ua").seed == 0
 
 
-def test_a_recipe_changed_since_a_dead_call_is_refused(
+def test_a_recipe_changed_since_an_interrupted_plan_is_refused(
     stage: Stage, plan_training: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_trainable(stage)
     with monkeypatch.context() as patch:
-        patch.setattr(JobTable, "add_jobs", _die)
+        patch.setattr(JobTable, "add_jobs", _interrupt)
         with pytest.raises(RuntimeError):
             plan_training(training_event({}))
     put_recipe(stage, any_recipe(seed=2))
@@ -75,7 +75,7 @@ def test_a_recipe_changed_since_a_dead_call_is_refused(
         plan_training(training_event({}))
 
 
-def _die(*_: Any) -> int:
+def _interrupt(*_: Any) -> int:
     raise RuntimeError("the function ran out of time")
 
 
@@ -199,7 +199,7 @@ def test_a_scoring_execution_with_the_same_name_keeps_its_records(
         plan_training(event)
 
 
-def test_an_object_that_cannot_be_read_is_left_to_its_job(stage: Stage, plan_training: Step) -> None:
+def test_an_unreadable_object_does_not_refuse_the_plan(stage: Stage, plan_training: Step) -> None:
     put_recipe(stage, any_recipe())
     stage.upload("flights-to-learn", ["damaged.parquet"])
     assert plan_training(training_event({}))["job_count"] == 1

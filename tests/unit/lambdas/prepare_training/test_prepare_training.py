@@ -8,7 +8,7 @@ import pytest
 from contract import codec, layout
 from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
-from contract.workflow.messages import ExecutionPlan, TrainingOrder
+from contract.workflow.messages import ExecutionPlan, TrainingStart
 from lambdas.errors import InvalidRequestError, TrainingFailedError
 from lambdas.prepare_training.prepare import form_input
 from tests.unit.lambdas.builders import (
@@ -30,14 +30,14 @@ FAILED = {
 }
 
 
-def prepared(prepare: Step, request: Any, execution_id: str = "e-1") -> TrainingOrder:
-    return codec.from_json(TrainingOrder, prepare(plan_event(request, execution_id)))
+def prepared(prepare: Step, request: Any, execution_id: str = "e-1") -> TrainingStart:
+    return codec.from_json(TrainingStart, prepare(plan_event(request, execution_id)))
 
 
 def test_only_requested_models_with_a_recipe_are_trained(stage: Stage, prepare_training: Step) -> None:
     put_recipe(stage, any_recipe())
     found = prepared(prepare_training, {"models": ["by-hand", "delays-ua"], "train": {}, "execution_label": "nightly"})
-    assert found == TrainingOrder(TRAINING, {"models": ["delays-ua"], "execution_label": "nightly"})
+    assert found == TrainingStart(TRAINING, {"models": ["delays-ua"], "execution_label": "nightly"})
     record = stage.execution()
     assert (record.kind, record.training_execution_id, record.plan) == (ExecutionKind.SCORING, TRAINING, None)
     assert (
@@ -65,7 +65,7 @@ def test_tags_match_models_and_recipes_without_a_model(stage: Stage, prepare_tra
         ({"models": {"tags": {"team": "nobody"}}, "train": {}}, "with a recipe has"),
     ],
 )
-def test_a_bad_request_is_refused_before_training(
+def test_an_invalid_request_is_refused_before_training(
     stage: Stage, prepare_training: Step, request_: Any, words: str
 ) -> None:
     put_recipe(stage, any_recipe())
@@ -74,7 +74,7 @@ def test_a_bad_request_is_refused_before_training(
     assert (stage.execution().status, stage.execution().reason) == (ExecutionStatus.FAILED, raised.value.reason)
 
 
-def test_more_models_than_a_state_holds_are_refused() -> None:
+def test_more_models_than_fit_into_a_state_are_refused() -> None:
     recipes = [any_recipe(f"model-{number:04d}-{'x' * 45}") for number in range(1_200)]
     training_input, [problem] = form_input(recipes, "nightly")
     assert training_input["execution_label"] == "nightly"
@@ -152,6 +152,6 @@ def test_continue_on_failure_scores_and_ends_partly_failed(
 
 def test_a_model_without_a_promoted_version_is_not_scored(stage: Stage, prepare_training: Step, plan: Step) -> None:
     stage.register("another")
-    write_training_end(stage, ExecutionStatus.SUCCEEDED, outcome="version v was refused: auc 0.6 < floor 0.7")
-    with pytest.raises(TrainingFailedError, match=r"delays-ua: version v was refused: auc 0\.6 < floor 0\.7"):
+    write_training_end(stage, ExecutionStatus.SUCCEEDED, outcome="version v was rejected: auc 0.6 < floor 0.7")
+    with pytest.raises(TrainingFailedError, match=r"delays-ua: version v was rejected: auc 0\.6 < floor 0\.7"):
         prepare_and_plan(stage, prepare_training, plan, {})

@@ -55,7 +55,7 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
     assert (attempt.status, attempt.object_count) == (AttemptStatus.RUNNING, 2)
 
 
-def test_opening_an_attempt_twice_gives_the_same_answer(opened: Stage, record: Step) -> None:
+def test_opening_an_attempt_twice_returns_the_same_plan(opened: Stage, record: Step) -> None:
     before = opened.attempt()
     opened.commit(objects=1)
     first, second = record(pointer_event()), record(pointer_event())
@@ -87,7 +87,7 @@ def test_a_retry_scores_only_uncommitted_objects(opened: Stage, record: Step, cl
     assert opened.job().started_at == opened.attempt(1).started_at
 
 
-def test_a_retry_has_nothing_left_when_every_object_is_committed(
+def test_a_retry_has_no_objects_when_every_object_is_committed(
     opened: Stage, record: Step, classify: Step, verify: Step
 ) -> None:
     opened.commit()

@@ -32,7 +32,7 @@ def test_an_attempt_plan_has_everything_a_training_job_needs(stage: Stage, plan_
     assert (plan.spot, plan.stopping_condition, plan.longest_seconds) == (False, {"MaxRuntimeInSeconds": 3_600}, 3_600)
     attempt = stage.attempt(execution_id="t-1")
     assert (attempt.status, attempt.sagemaker_job_name) == (AttemptStatus.RUNNING, plan.training_job_name)
-    assert record(pointer_event(execution_id="t-1")) == codec.to_json(plan), "called again it gives the same answer"
+    assert record(pointer_event(execution_id="t-1")) == codec.to_json(plan), "a second call returns the same plan"
 
 
 @pytest.mark.parametrize(("wait", "expected"), [(None, 7_200), (5_000, 5_000)])

@@ -81,4 +81,4 @@ def test_an_artifact_is_compared_with_its_spec() -> None:
     found = "; ".join(check_artifact(SPEC, wrong, files))
     for words in ("version is 'v1', expected 'v2'", "method is 'margin'", "distance:double", "has 7 bytes"):
         assert words in found
-    assert "holds no file 'model.json'" in "; ".join(check_artifact(SPEC, good, {"fleetscore.json": 10}))
+    assert "does not contain the file 'model.json'" in "; ".join(check_artifact(SPEC, good, {"fleetscore.json": 10}))

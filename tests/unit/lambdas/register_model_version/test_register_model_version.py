@@ -18,8 +18,8 @@ from lambdas.errors import (
     StaleEventError,
     TrainedArtifactError,
 )
-from lambdas.stage.job_table import JobTable
-from lambdas.stage.training_objects import MAX_REPORT_BYTES
+from lambdas.stage.buckets.training_objects import MAX_REPORT_BYTES
+from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
@@ -39,7 +39,7 @@ VERSION = layout.trained_version(training_arn(), STARTED_AT, "delays-ua")
 
 @pytest.fixture
 def running(stage: Stage, plan_training: Step, record: Step) -> Stage:
-    """A stage with one training job whose first attempt is open."""
+    """Return a stage with one training job whose first attempt is open."""
     put_trainable(stage)
     plan_training(training_event({}))
     record(POINTER)
@@ -85,12 +85,12 @@ def test_a_second_call_registers_nothing(running: Stage, register: Step) -> None
     assert (version(running), model(running)) == before
 
 
-def test_a_call_completes_one_that_died_after_the_copy(
+def test_a_second_call_completes_one_interrupted_after_the_copy(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(running)
     with monkeypatch.context() as patch:
-        patch.setattr(JobTable, "register_trained", _die)
+        patch.setattr(JobTable, "register_trained", _interrupt)
         with pytest.raises(RuntimeError):
             register(POINTER)
     assert version(running) is None
@@ -98,7 +98,7 @@ def test_a_call_completes_one_that_died_after_the_copy(
     assert version(running).decision.state is VersionState.PROMOTED
 
 
-def _die(*_: Any, **__: Any) -> bool:
+def _interrupt(*_: Any, **__: Any) -> bool:
     raise RuntimeError("the function ran out of time")
 
 
@@ -169,7 +169,7 @@ def test_a_missing_artifact_is_refused_with_its_uri(running: Stage, register: St
     [
         (b"no archive at all", "cannot be read as a gzipped tar archive"),
         (pack({"model.json": MODEL_FILE})[:-30], "cannot be read as a gzipped tar archive"),
-        (pack({"model.json": MODEL_FILE}), "holds no fleetscore.json"),
+        (pack({"model.json": MODEL_FILE}), "does not contain fleetscore.json"),
         (pack({"model.json": MODEL_FILE, "fleetscore.json": b" " * (MAX_REPORT_BYTES + 1)}), "at most 1,000,000"),
         (pack({"model.json": MODEL_FILE, "fleetscore.json": b"{}"}), "schema_version"),
     ],
@@ -201,7 +201,7 @@ def archive_with_header(kind: bytes, size: int) -> bytes:
 def test_an_archive_too_large_for_memory_is_not_registered(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
 ) -> None:
-    monkeypatch.setattr("lambdas.stage.training_objects.MAX_FILES", 3)
+    monkeypatch.setattr("lambdas.stage.buckets.training_objects.MAX_FILES", 3)
     train(running, archive=archive)
     with pytest.raises(TrainedArtifactError, match=words):
         register(POINTER)

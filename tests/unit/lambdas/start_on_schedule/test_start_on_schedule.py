@@ -5,7 +5,7 @@ import pytest
 
 from contract.problems import InvalidInputError
 from contract.triggers.schedules import ScheduledStart
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.start_on_schedule.start import start_on_schedule
 
 ARN = "arn:aws:states:eu-central-1:123456789012:stateMachine:fleetscore-dev"
@@ -17,8 +17,9 @@ class ExecutionAlreadyExists(Exception):  # noqa: N818 - as botocore names it
 
 
 class StepFunctions:
-    """StartExecution of standard workflows: a name is used once; the same input may repeat it while
-    it runs.
+    """A fake StartExecution of standard workflows.
+
+    A name can be used once, and again with the same input while the execution runs.
     """
 
     class exceptions:  # noqa: N801 - as botocore names it
@@ -58,7 +59,7 @@ def test_a_delivery_starts_an_execution_with_the_request(workflow: StepFunctions
     }
 
 
-def test_a_repeated_delivery_starts_nothing(workflow: StepFunctions, starter: ExecutionStarter) -> None:
+def test_a_repeated_delivery_starts_no_execution(workflow: StepFunctions, starter: ExecutionStarter) -> None:
     first = start_on_schedule(START, starter)
     assert start_on_schedule(START, starter) == first
     workflow.end(first.execution_id)
@@ -67,7 +68,9 @@ def test_a_repeated_delivery_starts_nothing(workflow: StepFunctions, starter: Ex
     assert workflow.running == {}
 
 
-def test_an_edited_request_starts_nothing_for_the_same_time(workflow: StepFunctions, starter: ExecutionStarter) -> None:
+def test_an_edited_request_starts_no_execution_for_the_same_time(
+    workflow: StepFunctions, starter: ExecutionStarter
+) -> None:
     start_on_schedule(START, starter)
     edited = ScheduledStart(START.schedule, START.scheduled_time, {})
     assert start_on_schedule(edited, starter).name_was_used

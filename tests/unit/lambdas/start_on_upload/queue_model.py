@@ -1,4 +1,4 @@
-"""A model of the worst behaviour of SQS and Step Functions, around the real function."""
+"""The real function with a model of SQS and Step Functions in their worst documented behaviour."""
 
 import itertools
 import json
@@ -13,11 +13,11 @@ from botocore.exceptions import ClientError
 
 from contract import codec, environment
 from contract.triggers.uploads import ObjectVersion, UploadManifest, UploadRule
+from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.job_table import JobTable
-from lambdas.stage.object_store import ObjectStore
 from lambdas.stage.settings import read_settings
-from lambdas.stage.upload_table import UploadTable
+from lambdas.stage.tables.job_table import JobTable
+from lambdas.stage.tables.upload_table import UploadTable
 from lambdas.start_on_upload.start import start_on_upload
 from tests.unit.lambdas.builders import VARIABLES
 from tests.unit.lambdas.start_on_upload.storage_model import BucketsModel, TableModel
@@ -27,8 +27,8 @@ RESULTS_BUCKET = VARIABLES[environment.RESULTS_BUCKET]
 BEGIN = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
-class DiedError(BaseException):
-    """The function's process died. `except Exception` does not catch it."""
+class KilledError(BaseException):
+    """The function's process was killed. `except Exception` does not catch it."""
 
 
 def event_of(bucket: str, dataset: str, upload: ObjectVersion) -> str:
@@ -53,7 +53,7 @@ def event_of(bucket: str, dataset: str, upload: ObjectVersion) -> str:
 
 
 def sqs_record(message_id: str, body: str, received: int = 1) -> SQSRecord:
-    """Return a message as the event source mapping hands it over, on its n-th delivery."""
+    """Return a message as the event source mapping delivers it the n-th time."""
     return SQSRecord(
         {
             "messageId": message_id,
@@ -77,7 +77,7 @@ class Waiting:
 class Trigger:
     """The function with its queue, table, buckets and Step Functions in memory.
 
-    It stands in for the ExecutionStarter and the UploadQueue of the function.
+    It replaces the ExecutionStarter and the UploadQueue of the function.
     """
 
     rules: Mapping[str, UploadRule]
@@ -87,7 +87,7 @@ class Trigger:
     refusal: str = ""
     """Error code with which Step Functions refuses every start; empty means it accepts them."""
     waits: list[int] = field(default_factory=list)
-    """Seconds after which failed messages come back."""
+    """Seconds after which failed messages are delivered again."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     # ---- calls of the function ---------------------------------------------------------------
@@ -133,7 +133,7 @@ class Trigger:
     def deliver(self, chosen: Sequence[Waiting], *, doubled: bool = False) -> None:
         """Call the function with these messages.
 
-        Those that are done leave the queue, unless `doubled`.
+        Processed messages leave the queue, unless `doubled`.
         """
         batch: dict[str, Waiting] = {}
         messages = []
@@ -190,5 +190,5 @@ class Trigger:
         }
 
 
-def die() -> None:
-    raise DiedError
+def kill() -> None:
+    raise KilledError

@@ -14,10 +14,10 @@ from botocore.stub import Stubber
 from contract import environment
 from contract.problems import InvalidInputError
 from contract.triggers.uploads import UploadRule, rules_to_text
-from lambdas.stage.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.execution_starter import ExecutionStarter
+from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.resources import resources
 from lambdas.stage.settings import read_upload_settings
-from lambdas.stage.upload_queue import UploadQueue
 from lambdas.start_on_upload.handler import handler
 from lambdas.start_on_upload.messages import WindowEnd, read_message, window_end_text
 from tests.unit.lambdas.builders import Context, Stage
@@ -46,7 +46,7 @@ def sqs(stage: Stage) -> Iterator[tuple[Stubber, UploadQueue]]:
         yield stubber, UploadQueue(client, QUEUE)
 
 
-def test_starting_an_execution_twice_is_no_error(step_functions: tuple[Stubber, ExecutionStarter]) -> None:
+def test_starting_an_execution_twice_is_not_an_error(step_functions: tuple[Stubber, ExecutionStarter]) -> None:
     stubber, starter = step_functions
     expected = {"stateMachineArn": MACHINE, "name": "n", "input": '{"a": 1}'}
     stubber.add_response("start_execution", {"executionArn": MACHINE, "startDate": 0}, expected)

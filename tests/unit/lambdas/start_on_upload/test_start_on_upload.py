@@ -64,7 +64,7 @@ def keys(found: Sequence[dict[str, Any]]) -> list[str]:
     return [item["key"] for item in found]
 
 
-def test_an_empty_marker_stands_for_the_data_of_its_folder(uploads: UploadDriver, plan: Step) -> None:
+def test_an_empty_marker_selects_the_data_of_its_folder(uploads: UploadDriver, plan: Step) -> None:
     for key in ("day=1/a.parquet", "day=1/x/b.parquet", "day=1/_tmp/c.parquet", "day=10/d.parquet", "e.parquet"):
         uploads.put(f"flights/{key}", key.encode())
     request = uploads.mark()
@@ -77,7 +77,7 @@ def test_an_empty_marker_stands_for_the_data_of_its_folder(uploads: UploadDriver
 
 
 @pytest.mark.parametrize("text", ['["b.parquet"]', '{"objects": ["b.parquet", "b.parquet"]}', ' ["b.parquet"]\n'])
-def test_a_marker_with_a_list_stands_for_exactly_these_objects(uploads: UploadDriver, text: str) -> None:
+def test_a_marker_with_a_list_selects_exactly_these_objects(uploads: UploadDriver, text: str) -> None:
     for name in "abc":
         uploads.put(f"flights/day=1/{name}.parquet", name.encode())
     assert keys(uploads.manifest(uploads.mark(text.encode()))["objects"]) == ["day=1/b.parquet"]
@@ -214,7 +214,7 @@ POISON = [
 
 
 @pytest.mark.parametrize("poison", POISON)
-def test_only_the_unreadable_message_comes_back_and_at_once(uploads: UploadDriver, poison: str) -> None:
+def test_only_the_unreadable_message_is_delivered_again_at_once(uploads: UploadDriver, poison: str) -> None:
     good = uploads.put("orders/a.parquet")
     assert uploads.deliver(good, poison, good) == [poison]
     assert uploads.trigger.waits == [0]

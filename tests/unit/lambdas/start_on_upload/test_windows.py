@@ -1,5 +1,5 @@
 """Every object version is scored by one execution, with duplicate, shuffled and split messages and
-dying calls.
+interrupted calls.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.triggers.uploads import ObjectVersion, UploadRule
-from tests.unit.lambdas.start_on_upload.queue_model import DiedError, Trigger, Waiting, die
+from tests.unit.lambdas.start_on_upload.queue_model import KilledError, Trigger, Waiting, kill
 
 WINDOW_SECONDS = 60
 
@@ -52,7 +52,7 @@ steps = st.fixed_dictionaries(
         "order": st.randoms(use_true_random=False),
         "doubled": st.booleans(),
         "at_step": st.integers(1, 45),
-        "what": st.sampled_from(["nothing", "dies", "dies", "another call", "refused"]),
+        "what": st.sampled_from(["nothing", "killed", "killed", "another call", "refused"]),
     }
 )
 
@@ -72,9 +72,9 @@ def test_each_upload_is_in_one_execution_whatever_happens(keys: list[str], story
         step["order"].shuffle(chosen)
         others = [item for item in trigger.due() if item not in chosen][:3] or chosen[:1]
         trigger.refusal = "ThrottlingException" if step["what"] == "refused" else ""
-        happens = {"dies": die, "another call": lambda o=others: trigger.deliver(o, doubled=True)}
+        happens = {"killed": kill, "another call": lambda o=others: trigger.deliver(o, doubled=True)}
         interruption = happens.get(step["what"], lambda: None)
-        with suppress(DiedError), trigger.interrupted(step["at_step"], interruption):
+        with suppress(KilledError), trigger.interrupted(step["at_step"], interruption):
             trigger.deliver(chosen, doubled=step["doubled"])
     trigger.refusal = ""
     trigger.drain()
@@ -82,7 +82,7 @@ def test_each_upload_is_in_one_execution_whatever_happens(keys: list[str], story
 
 
 @pytest.mark.parametrize("moment", ["gathering", "ending"])
-def test_a_call_may_die_between_any_two_steps(moment: str) -> None:
+def test_a_call_may_be_killed_between_any_two_steps(moment: str) -> None:
     for at_step in itertools.count(1):
         trigger, dataset = any_trigger()
         sent = [upload(1), upload(2), upload(3)]
@@ -92,12 +92,12 @@ def test_a_call_may_die_between_any_two_steps(moment: str) -> None:
             trigger.now += timedelta(seconds=WINDOW_SECONDS)
         died = False
         try:
-            with trigger.interrupted(at_step, die):
+            with trigger.interrupted(at_step, kill):
                 trigger.deliver(trigger.due())
-        except DiedError:
+        except KilledError:
             died = True
-        # The redelivered batch differs from the dead call's, and the other messages arrive after
-        # the window's end.
+        # The redelivered batch differs from that of the killed call, and the other messages arrive
+        # after the window's end.
         trigger.deliver(trigger.due()[:1])
         trigger.now += timedelta(seconds=WINDOW_SECONDS)
         trigger.deliver(reminders(trigger))
@@ -122,7 +122,7 @@ def test_two_calls_with_the_same_messages_may_interleave(at_step: int) -> None:
 @pytest.mark.parametrize("shared", [0, 1])
 @pytest.mark.parametrize("window_is_open", [False, True])
 @pytest.mark.parametrize("at_step", range(1, 40))
-def test_the_window_of_a_slow_call_may_end_meanwhile(at_step: int, window_is_open: bool, shared: int) -> None:
+def test_the_window_of_a_slow_call_may_end_during_the_call(at_step: int, window_is_open: bool, shared: int) -> None:
     trigger, dataset = any_trigger()
     sent = [upload(1), upload(2), upload(3)]
     if window_is_open:

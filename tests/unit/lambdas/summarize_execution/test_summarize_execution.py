@@ -139,10 +139,10 @@ def test_an_execution_without_a_plan_still_gets_records(stage: Stage, summarize:
     assert summary_of(stage).jobs == ()
 
 
-def test_a_failed_plan_says_what_to_do(stage: Stage, summarize: Step) -> None:
+def test_a_failed_plan_names_the_next_action(stage: Stage, summarize: Step) -> None:
     failure = {"Error": "ClientError", "Cause": "not authorized to perform: s3:ListBucket"}
     cause = summarize(summary_event({"request": {}, "failure": failure}))["cause"]
-    assert "Fix what it names, then start a new execution." in cause
+    assert "Fix the cause, then start a new execution." in cause
     failure = {"Error": "Fleetscore.ExecutionStopped", "Cause": ""}
     cause = summarize(summary_event({"request": {}, "failure": failure}, execution_id="e-2"))["cause"]
     assert "Fix" not in cause

@@ -34,7 +34,7 @@ def test_a_version_rejected_by_its_rule_is_a_successful_job(
     summary = stage.read_json(layout.summary_key("t-1"))
     [job] = summary["jobs"]
     assert (summary["kind"], job["predictions_uris"], job["rows_in"]) == ("training", [], 100)
-    assert "was refused" in job["outcome"]
+    assert "was rejected" in job["outcome"]
     assert "0.81 < current 0.9" in job["outcome"]
 
 

@@ -8,26 +8,13 @@ import pytest
 
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import OutputFormat
-from contract.catalog.model_spec import ModelSpec
 from contract.dataset.input_options import InputOptions
 from scoring.columns.column_plan import cast_to_declared, casts_without_loss, extended_metadata, plan_columns
 from scoring.columns.predictions import output_fields
 from scoring.errors import ConfigurationError, DataError
+from tests.unit.scoring.support.model_specs import any_spec
 
 PREDICTION = (pa.field("prediction", pa.float64()),)
-
-
-def any_spec(*features: Feature, **fields: Any) -> ModelSpec:
-    return ModelSpec(
-        model_id="model",
-        version="v1",
-        artifact_sha256="0" * 64,
-        artifact_bytes=1,
-        framework="xgboost",
-        model_file="model.json",
-        features=features,
-        **{"format": "xgboost-json", "method": "predict", **fields},
-    )
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from contract.job.ledger import KeyReport
 from scoring.columns.keys import KeyCheck
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder
 
 
 def report(columns: dict[str, Any], **options: Any) -> KeyReport:
@@ -51,6 +51,28 @@ def test_duplicate_and_null_keys_are_counted_across_batches(rows: list[tuple[Any
 def test_key_columns_may_have_any_type(values: pa.Array) -> None:
     assert report({"a": values}) == KeyReport(3, 1, 0)
     assert report({"a": values.slice(1)}) == KeyReport(2, 0, 0)
+
+
+NUMBERS = [-2.0, -1.0, 0.0, 1.0, 2.0, 0.5, 2.0**61, float("inf"), float("-inf")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(NUMBERS),
+        pa.array([-2.0, -1.0, 0.0, 0.25], pa.float32()),
+        pa.array([-2, -1, 0, 2**61 - 1, 2**61]).cast(pa.decimal128(30, 2)),
+        pa.array([[-1], [-2], [0]]),
+    ],
+)
+def test_different_numbers_are_not_reported_as_duplicates(values: pa.Array) -> None:
+    assert report({"a": values}) == KeyReport(len(values), 0, 0)
+    assert report({"a": values, "b": pa.nulls(len(values), pa.int8()).fill_null(1)}) == KeyReport(len(values), 0, 0)
+
+
+def test_zeros_and_nans_are_equal_keys() -> None:
+    assert report({"a": pa.array([0.0, -0.0, 1.0, None])}) == KeyReport(4, 1, 1)
+    assert report({"a": pa.array([float("nan"), 1.0, float("nan")])}) == KeyReport(3, 1, 0)
 
 
 def test_rows_beyond_the_memory_limit_are_not_checked() -> None:

@@ -7,7 +7,7 @@ import pytest
 from contract.catalog.model_fields import Feature
 from scoring.columns.predictions import complete_columns, prediction_columns
 from scoring.errors import ModelError
-from tests.unit.scoring.columns.test_column_plan import any_spec
+from tests.unit.scoring.support.model_specs import any_spec
 
 SPEC = any_spec(Feature("x", "double"))
 

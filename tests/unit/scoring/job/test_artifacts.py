@@ -13,7 +13,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
 from scoring.errors import ConfigurationError, ModelError
 from scoring.job.artifacts import extract_model, verify_artifacts
-from tests.unit.scoring.columns.test_column_plan import any_spec
+from tests.unit.scoring.support.model_specs import any_spec
 
 
 def packed(folder: Path, *members: tarfile.TarInfo | tuple[str, bytes], **fields: Any) -> ModelSpec:
@@ -88,7 +88,7 @@ def test_archive_without_the_model_file_lists_its_files(tmp_path: Path) -> None:
 def test_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / artifact_key("model", "v1")
     archive.parent.mkdir(parents=True)
-    archive.write_bytes(b"this is no archive")
+    archive.write_bytes(b"this is not an archive")
     with pytest.raises(ModelError, match="cannot be unpacked"):
         extract_model(tmp_path, described(archive), tmp_path / "out")
 

@@ -25,8 +25,8 @@ from scoring.columns.features import FeatureBatch
 from scoring.errors import ConfigurationError, ModelError
 from scoring.models import load_model
 from scoring.models.adaptive_batches import AdaptiveModel
-from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.models.loading import NAMES, ROWS, columns_of, spec_of
+from tests.unit.scoring.support.job_folder import REPOSITORY
 
 WRAPPERS = {
     "binary": xgboost.XGBClassifier(n_estimators=4, max_depth=3),

@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from contract.catalog.model_fields import Feature
 from scoring.errors import ModelError
 from scoring.models import load_model
-from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.scoring.models.loading import NAMES, matrix_of, spec_of
+from tests.unit.scoring.support.job_folder import JobFolder
 
 OURS = ".".join(sklearn.__version__.split(".")[:2])
 
@@ -58,7 +58,7 @@ def test_warnings_of_scikit_learn_become_notes(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loaded = load_model(spec, file)
-    assert len(loaded.notes) == 3, "one a class of the pipeline, none twice, and not the record's once more"
+    assert len(loaded.notes) == 3, "one per class of the pipeline, and none from the record"
     for note, name in zip(loaded.notes, ("StandardScaler", "LinearRegression", "Pipeline"), strict=True):
         assert re.match(rf"InconsistentVersionWarning: .*{name} from version 1\.0\.2 .*{sklearn.__version__}", note)
     assert "InconsistentVersionWarning" in capfd.readouterr().err
@@ -70,7 +70,7 @@ def test_a_pinned_version_unknown_to_the_file_is_noted(model: Any, tmp_path: Pat
     [note] = load_model(spec_of("sklearn-joblib", framework_version="1.0.2"), tmp_path / "model").notes
     assert note == f"trained with scikit-learn 1.0.2, scored with {sklearn.__version__}"
     [note] = load_model(spec_of("sklearn-joblib", framework_version="the new one"), tmp_path / "model").notes
-    assert note.startswith("framework_version 'the new one' is no version number")
+    assert note.startswith("framework_version 'the new one' is not a version number")
 
 
 @pytest.mark.parametrize("pinned", ["0.24.2", "0.23-1", "2.0", "17.1"])
@@ -139,7 +139,7 @@ def test_an_xgboost_pickle_is_refused_with_a_remedy(saved: str, numbers: pd.Data
         load_model(spec_of("xgboost-ubj", framework_version="0.90-2", model_file="model.pkl"), file)
     text = str(refused.value)
     assert "'model.pkl' is a Python pickle, expected xgboost-ubj" in text
-    assert "load it with the version of XGBoost that wrote it (0.90-2, says the record)" in text
+    assert "load it with the version of XGBoost that wrote it (0.90-2 according to the record)" in text
     assert "call save_model('model.ubj') there" in text
 
 

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from contract.catalog.model_fields import Feature
 from contract.layout import output_key
 from contract.status import FailureKind
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles, joblib_saver
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder, cloudpickle_saver, doubles, joblib_saver
 
 FIRST = 1_000_000
 """The first flight_id of flights with seed 1."""
@@ -150,8 +150,8 @@ def test_without_tolerance_the_first_bad_row_fails_the_object(job: JobFolder) ->
     (failure,) = done.failures
     assert failure.kind is FailureKind.MODEL
     assert failure.text == (
-        "object 'a.parquet', model 'code': row 3 cannot be scored: its predict failed on it (ValueError: no such "
-        "customer segment): fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
+        "object 'a.parquet', model 'code': row 3 cannot be scored: its predict failed for this row (ValueError: no "
+        "such customer segment): fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
     )
     assert job.files() == {}
     assert sum(calls) <= 3 * 100, "the search costs little more than the batch itself"
@@ -200,7 +200,7 @@ def test_bad_rows_of_one_model_do_not_affect_other_models(job: JobFolder) -> Non
     assert not (job.paths.ledger / "strict").exists()
 
 
-def test_error_about_a_whole_batch_is_not_blamed_on_its_rows(job: JobFolder) -> None:
+def test_error_about_a_whole_batch_fails_the_object(job: JobFolder) -> None:
     job.add_object("a.parquet", make_flights(10, 1))
     (done,) = score_in_process(
         job, {model_spec(tolerated_quarantine_fraction=1.0): FunctionModel(lambda matrix: np.ones(len(matrix) - 1))}
@@ -286,5 +286,5 @@ def test_rows_on_which_the_model_calls_exit_are_quarantined(job: JobFolder) -> N
     job.score()
 
     assert [row["reason"] for row in quarantine(job, "exits", "a.parquet")] == [
-        "its predict failed on it (SystemExit: 1)"
+        "its predict failed for this row (SystemExit: 1)"
     ]

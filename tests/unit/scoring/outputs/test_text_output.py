@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from scoring.errors import ConfigurationError
 from scoring.outputs.text_output import CsvWriter, JsonlWriter
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder
 
 TYPES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.string(), st.text(st.characters(codec="utf-8"), max_size=8)),

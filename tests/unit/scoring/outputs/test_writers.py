@@ -1,4 +1,4 @@
-"""How an output is written follows rules, and the ledger records the choice and its reason."""
+"""The writer is chosen by rules, and the ledger records the choice and its reason."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from scoring.splice import SplicedWriter, SpliceError
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder
 
 TABLE = pa.Table.from_pandas(make_flights(500, 1))
 
@@ -25,7 +25,7 @@ def halves(matrix: Any) -> Any:
         ({"row_number_column": "row"}, "parquet, input copied"),
         (
             {"columns": "keys", "key_columns": ("flight_id",)},
-            "parquet, encoded: the record asks for the key columns alone",
+            "parquet, encoded: the record keeps only the key columns",
         ),
         ({"output_format": "csv"}, "csv"),
         ({"output_format": "jsonl"}, "jsonl"),
@@ -53,14 +53,14 @@ def test_copied_and_encoded_outputs_are_equal(job: JobFolder, monkeypatch: pytes
     copied = job.output("code", "a.parquet")
 
     def fail(_: Any) -> None:
-        raise SpliceError("it does not read as it should")
+        raise SpliceError("it does not read as expected")
 
     monkeypatch.setattr(SplicedWriter, "close", fail)
     (done,) = score_in_process(job, {spec: code}, batch_rows=64)
 
     assert done.failures == ()
     marker = job.marker("code", "a.parquet")
-    assert marker.writer == "parquet, encoded: copying failed (it does not read as it should)"
+    assert marker.writer == "parquet, encoded: copying failed (it does not read as expected)"
     assert job.output("code", "a.parquet").equals(copied, check_metadata=True)
     assert copied["row"].to_pylist() == list(range(500))
     np.testing.assert_array_equal(copied["prediction"], np.array(TABLE["flight_id"]) / 2)

@@ -51,10 +51,13 @@ def block_bytes(size: int) -> Iterator[None]:
 
 
 def read_or_refuse(folder: Path, key: str, content: bytes, **how: Any) -> Read | str:
+    """Return what was read, or the refusal, which names the object. Any other error fails the test."""
     try:
         return read_object(folder, key, content, TYPES, **how)
     except DataError as error:
-        return error.text
+        refusal = error.text
+    assert repr(key) in refusal
+    return refusal
 
 
 def check_all_block_sizes(folder: Path, key: str, content: bytes, block: int, rows: int, **options: Any) -> None:

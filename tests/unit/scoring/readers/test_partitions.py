@@ -68,7 +68,7 @@ def test_row_groups_can_be_read_separately(tmp_path: Path) -> None:
     [
         ("x.csv", "its key has no part 'month=…/', which partition_columns needs: move the object"),
         ("month=1/month=2/x.csv", "its key has month more than once"),
-        ("month=july/x.csv", "its key says month='july', and the record expects a int32: move the object"),
+        ("month=july/x.csv", "its key says month='july', but the record expects int32: move the object"),
         ("month=%FF/x.csv", "its key has month=%FF, which is not UTF-8 when decoded"),
     ],
 )
@@ -78,16 +78,14 @@ def test_a_key_without_the_column_is_refused(tmp_path: Path, key: str, why: str)
 
 
 def test_a_column_that_the_object_already_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"has the columns \['a'\] itself, and partition_columns takes them from its key"
-    ):
+    with pytest.raises(DataError, match=r"has the columns \['a'\], which partition_columns also takes from its key"):
         read_object(tmp_path, "a=1/x.csv", CONTENTS["x.csv"], TYPES, partitions=("a",))
 
 
 def test_models_with_different_column_types_cannot_share_a_job(tmp_path: Path) -> None:
     for name, content in CONTENTS.items():
         (tmp_path / name).write_bytes(content)
-    wanted = JobInput(InputOptions(), TYPES, disputes=("column 'a' is double for model 'x' and int64 for 'y'",))
+    wanted = JobInput(InputOptions(), TYPES, conflicts=("column 'a' is double for model 'x' and int64 for 'y'",))
     with pytest.raises(ConfigurationError, match=r"column 'a' is double .* score them in separate jobs"):
         open_object("x.csv", tmp_path / "x.csv", wanted)
     # Parquet objects have types.

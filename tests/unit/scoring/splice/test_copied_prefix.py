@@ -1,4 +1,4 @@
-"""Copying and hashing in the background gives the same file, and stops without leaving anything."""
+"""Copying and hashing in the background gives the same file, and leaves no file if stopped."""
 
 import errno
 import hashlib
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring.splice import SplicedWriter, SpliceSource, copied_prefix
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 5_000
 

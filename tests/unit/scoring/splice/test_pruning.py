@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, read_footer
 from tests.fuzzing import examples
-from tests.unit.scoring.splice.any_file import LEAVES
-from tests.unit.scoring.splice.footers import decoded
-from tests.unit.scoring.splice.splicing import splice
+from tests.unit.scoring.splice.support.any_file import LEAVES
+from tests.unit.scoring.splice.support.footers import decoded
+from tests.unit.scoring.splice.support.splicing import splice
 
 ROWS = 6_000
 GROUP_ROWS = 2_000
@@ -157,7 +157,7 @@ def test_merged_statistics_equal_those_of_an_undivided_column(
     if found is None:
         return
     assert found.null_count == whole.null_count
-    # For types of unknown order there are no limits, which is never wrong.
+    # Types of unknown order have no minimum and maximum, which is always valid.
     if found.has_min_max:
         assert (found.min, found.max) == (whole.min, whole.max)
     elif whole.has_min_max:

@@ -16,7 +16,7 @@ from scoring.errors import ScoringError
 from scoring.splice import SplicedWriter, SpliceError, SpliceSource
 from scoring.splice.footer.parsed_footer import read_footer
 from tests.fuzzing import examples
-from tests.unit.scoring.splice.footers import (
+from tests.unit.scoring.splice.support.footers import (
     changed,
     footer_of,
     in_first_chunk,
@@ -24,7 +24,7 @@ from tests.unit.scoring.splice.footers import (
     in_first_group,
     with_footer,
 )
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, refusal, splice
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, refusal, splice
 
 BINARY, LIST, STRUCT = 8, 9, 12
 
@@ -67,9 +67,9 @@ def test_ordinary_files_are_accepted(source: Path) -> None:
 
 
 def test_existing_prediction_columns_are_refused(source: Path) -> None:
-    assert refused(source, (pa.field("text", pa.float64()),)) == "the prediction column 'text' would be there twice"
+    assert refused(source, (pa.field("text", pa.float64()),)) == "the prediction column 'text' would appear twice"
     twice = (pa.field("p", pa.float64()), pa.field("p", pa.int64()))
-    assert refused(source, twice) == "the prediction column 'p' would be there twice"
+    assert refused(source, twice) == "the prediction column 'p' would appear twice"
     assert refused(source, ()) == "there are no prediction columns to add"
 
 
@@ -126,14 +126,14 @@ def test_encrypted_files_are_refused(plain_footer: bool, why: str, tmp_path: Pat
         (in_first_group(put(1, Value(LIST, write_list(STRUCT, [])))), "a row group does not have the 2 columns"),
         (put(7, Value(LIST, write_list(STRUCT, []))), "its column orders are not 2, one per column"),
         (in_first_chunk(drop(3)), "a column chunk has no description"),
-        (in_first_column(put(9, i64(1 << 40))), "the pages of a column do not lie before the footer"),
-        (in_first_column(put(9, i64(-4))), "the pages of a column do not lie before the footer"),
-        (in_first_column(put(7, i64(1 << 40))), "the pages of a column do not lie before the footer"),
-        (in_first_column(put(14, i64(1 << 40))), "the pages of a column do not lie before the footer"),
-        (in_first_chunk(put(4, i64(1 << 40))), "a page index does not lie before the footer"),
-        (drop(2), "its footer cannot be understood: without schema"),
-        (drop(4), "its footer cannot be understood: without groups"),
-        (in_first_group(drop(3)), "its footer cannot be understood: a row group without"),
+        (in_first_column(put(9, i64(1 << 40))), "the pages of a column are not before the footer"),
+        (in_first_column(put(9, i64(-4))), "the pages of a column are not before the footer"),
+        (in_first_column(put(7, i64(1 << 40))), "the pages of a column are not before the footer"),
+        (in_first_column(put(14, i64(1 << 40))), "the pages of a column are not before the footer"),
+        (in_first_chunk(put(4, i64(1 << 40))), "a page index is not before the footer"),
+        (drop(2), "its footer cannot be parsed: it lacks schema"),
+        (drop(4), "its footer cannot be parsed: it lacks groups"),
+        (in_first_group(drop(3)), "its footer cannot be parsed: a row group without"),
     ],
 )
 def test_footers_with_unknown_or_contradictory_fields_are_refused(
@@ -171,7 +171,7 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
     found = refused(tmp_path / "x")
     assert found is not None
-    assert "it is no Parquet file" in found or "its footer cannot be understood" in found
+    assert "it is not a Parquet file" in found or "its footer cannot be parsed" in found
 
 
 def test_truncated_files_are_refused(source: Path) -> None:

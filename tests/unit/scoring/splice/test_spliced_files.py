@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzzing import examples
-from tests.unit.scoring.splice.any_file import LEAVES, AnyFile, any_files
-from tests.unit.scoring.splice.readers import READERS, Reader
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, refusal, splice
-from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
+from tests.unit.scoring.splice.support.any_file import LEAVES, AnyFile, any_files
+from tests.unit.scoring.splice.support.parquet_readers import READERS, Reader
+from tests.unit.scoring.splice.support.parquet_writers import ROWS, WRITERS, Writer
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, refusal, splice
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
 # Always the same files, so that a library's bugs do not fail builds at random.
@@ -72,7 +72,7 @@ def _check_footer(before: pq.FileMetaData, after: pq.FileMetaData) -> None:
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_plain_files_are_read_by_every_library(reader: Reader, tmp_path: Path) -> None:
-    """Proves that `can_read` does not exclude a library from the property tests."""
+    """Check that `can_read` does not exclude a library from the property tests."""
     table = pa.table({"id": range(50), "text": [f"t{i}" for i in range(50)], "flag": [i % 2 == 0 for i in range(50)]})
     source = AnyFile(table, [20, 20, 10], {"write_page_index": True}).write(tmp_path / "source.parquet")
     spliced = splice(source, tmp_path / "spliced.parquet", predictions(50), [7], 6)

@@ -15,7 +15,7 @@ import pytest
 
 from scoring.splice import SplicedWriter, SpliceError, SpliceSource, assembly, prediction_chunks
 from scoring.splice.footer.parsed_footer import Footer, read_footer
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 100
 
@@ -132,7 +132,7 @@ def test_an_output_that_reads_differently_raises_an_error(
     monkeypatch.setattr(assembly, "new_footer", forgetful)
     writer = SplicedWriter(out, opened, PREDICTIONS)
     writer.write(arrays(predictions(ROWS)))
-    with pytest.raises(SpliceError, match="does not read as it should"):
+    with pytest.raises(SpliceError, match="does not read as expected"):
         writer.close()
     writer.discard()
     assert not out.exists()
@@ -143,7 +143,7 @@ def test_a_killed_process_leaves_no_temporary_file(source: Path, out: Path) -> N
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from scoring.splice import SplicedWriter, SpliceSource\n"
-        "from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions\n"
+        "from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions\n"
         "writer = SplicedWriter(Path(sys.argv[2]), SpliceSource(Path(sys.argv[1])), PREDICTIONS)\n"
         "writer.write([column.combine_chunks() for column in predictions(50).columns])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -155,7 +155,7 @@ def test_a_killed_process_leaves_no_temporary_file(source: Path, out: Path) -> N
 
 
 def test_memory_does_not_depend_on_row_group_size(tmp_path: Path, out: Path) -> None:
-    """The file is one row group, of which less than a part is in memory."""
+    """The file is one row group, of which at most one part is in memory."""
     rows = 400_000
     pq.write_table(pa.table({"id": pa.array(range(rows), pa.int32())}), tmp_path / "big.parquet", row_group_size=rows)
     names = [pa.field(f"p{i}", pa.float64()) for i in range(20)]

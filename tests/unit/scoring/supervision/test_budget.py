@@ -17,8 +17,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import JobFolder, cloudpickle_saver, doubles
 
 
 class Spy:

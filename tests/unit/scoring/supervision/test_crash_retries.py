@@ -28,7 +28,7 @@ def test_task_is_retried_twice_alone_with_smaller_batches() -> None:
     failure = give_up(third, ERROR)
     assert failure.kind is FailureKind.TRANSIENT
     assert failure.text == (
-        "a worker was killed (SIGKILL); it was tried 3 times, at last alone and with batches of 1,024 rows"
+        "a worker was killed (SIGKILL); it was tried 3 times, the last time alone and with batches of 1,024 rows"
     )
 
 

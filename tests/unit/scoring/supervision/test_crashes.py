@@ -14,8 +14,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder, cloudpickle_saver, doubles
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import JobFolder, cloudpickle_saver, doubles
 
 
 class CodeModel:
@@ -68,7 +68,7 @@ def test_object_that_always_crashes_fails_alone_after_retries(job: JobFolder) ->
 
     assert job.message.startswith("TRANSIENT: 1 of 4 objects failed: a worker was killed (SIGKILL)")
     assert "while scoring object '2.parquet'" in job.message
-    assert "it was tried 3 times, at last alone and with batches of 1,024 rows" in job.message
+    assert "it was tried 3 times, the last time alone and with batches of 1,024 rows" in job.message
     assert {path.name for path in job.paths.ledger.rglob("*.json")} == {f"{seed}.parquet.json" for seed in (1, 3, 4)}
 
 

@@ -1,4 +1,4 @@
-"""How many workers a shard gets."""
+"""The number of workers that a shard gets."""
 
 from types import SimpleNamespace
 

@@ -17,8 +17,8 @@ import xgboost
 from contract.catalog.model_fields import Feature
 from contract.codec import loads
 from contract.job.ledger import Marker
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import DEADLINE_SECONDS, JobFolder
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import DEADLINE_SECONDS, JobFolder
 
 KILLS = 3
 
@@ -82,7 +82,7 @@ def count_markers(job: JobFolder) -> int:
 
 
 def assert_whole(job: JobFolder, reference: dict[str, bytes]) -> int:
-    """Check that files are whole and markers have their outputs. Returns the markers' number."""
+    """Check that files are whole and markers have their outputs; return the number of markers."""
     markers = list(job.paths.ledger.rglob("*.json"))
     for path in markers:
         marker = loads(Marker, path.read_bytes())

@@ -1,4 +1,4 @@
-"""How the supervisor keeps track of objects that several workers predict in parts."""
+"""The supervisor merges the parts of an object once all are predicted."""
 
 import pytest
 

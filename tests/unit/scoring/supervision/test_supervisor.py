@@ -1,4 +1,4 @@
-"""How objects are assigned to workers, seen by models that report their process."""
+"""Objects are assigned to workers; the models of the tests report their process."""
 
 import os
 from pathlib import Path
@@ -12,10 +12,10 @@ from contract.status import FailureKind
 from scoring.errors import ModelError
 from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode
 from scoring.supervision.supervisor import Supervisor
-from tests.unit.scoring.barrier_model import add_barrier_model
-from tests.unit.scoring.columns.test_column_plan import any_spec
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import REPOSITORY, JobFolder
+from tests.unit.scoring.support.barrier_model import add_barrier_model
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import REPOSITORY, JobFolder
+from tests.unit.scoring.support.model_specs import any_spec
 
 
 def processes_of(job: JobFolder) -> set[float]:

@@ -1,4 +1,4 @@
-"""What a worker's exit code means."""
+"""A worker's exit code decides the kind and text of its failure."""
 
 import signal
 
@@ -16,10 +16,15 @@ TASKS = [ScoreObject(PinnedObject(key, 1, "etag"), 1) for key in ("a", "b")]
     ("code", "running", "kind", "text"),
     [
         (-signal.SIGKILL, 1, "TRANSIENT", "a worker was killed (SIGKILL) while scoring object 'a', most likely out of"),
-        (-signal.SIGTERM, 2, "TRANSIENT", "ended from outside (SIGTERM) while scoring objects 'a' and 'b'"),
-        (-signal.SIGABRT, 1, "MODEL", "a model took its worker process down (SIGABRT) while scoring object 'a'"),
-        (-63, 1, "MODEL", "took its worker process down (signal 63)"),
-        (0, 0, "MODEL", "took its worker process down (exit code 0) while loading the models"),
+        (
+            -signal.SIGTERM,
+            2,
+            "TRANSIENT",
+            "another process stopped a worker (SIGTERM) while scoring objects 'a' and 'b'",
+        ),
+        (-signal.SIGABRT, 1, "MODEL", "a model crashed its worker process (SIGABRT) while scoring object 'a'"),
+        (-63, 1, "MODEL", "crashed its worker process (signal 63)"),
+        (0, 0, "MODEL", "crashed its worker process (exit code 0) while loading the models"),
     ],
 )
 def test_exit_code_is_explained(code: int, running: int, kind: str, text: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from scoring.protocol import MergeParts, PredictPart
 from scoring.supervision.split_objects import can_be_split
-from tests.unit.scoring.barrier_model import add_barrier_model
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.in_process import FunctionModel, engine_in_process, model_spec, score_in_process
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.support.barrier_model import add_barrier_model
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, engine_in_process, model_spec, score_in_process
+from tests.unit.scoring.support.job_folder import JobFolder
 
 FIRST = 1_000_000
 

@@ -1,4 +1,4 @@
-"""Which tasks of one worker run concurrently, and when a waiting task starts."""
+"""Tasks of one worker run concurrently, and a waiting task starts once others are computed."""
 
 import io
 import threading
@@ -87,7 +87,7 @@ def test_next_object_starts_while_one_waits_for_the_disk(steps: Steps, pipe: Pip
     assert sorted(pipe.wait_for(6)) == [(name, key) for name in ("ObjectDone", "ObjectPredicted") for key in "abc"]
 
 
-def test_failed_object_makes_room_for_the_next(steps: Steps, pipe: Pipe) -> None:
+def test_failed_object_starts_the_next_one(steps: Steps, pipe: Pipe) -> None:
     steps.fails = {"a"}
     runner = TaskRunner(steps, EventPipe(pipe))
     runner.submit(task("a"))
@@ -100,7 +100,7 @@ def test_failed_object_makes_room_for_the_next(steps: Steps, pipe: Pipe) -> None
     pipe.wait_for(3)
 
 
-def test_late_task_starts_at_once_and_takes_no_other_tasks_turn(steps: Steps, pipe: Pipe) -> None:
+def test_task_that_arrives_late_starts_at_once_and_delays_no_other(steps: Steps, pipe: Pipe) -> None:
     """The event that `a` is predicted and the task that waits for it may cross in the pipes."""
     runner = TaskRunner(steps, EventPipe(pipe))
     runner.submit(task("a"))

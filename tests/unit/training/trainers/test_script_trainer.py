@@ -114,7 +114,7 @@ NO_PICKLE = "import os; open(os.path.join(os.environ['SM_MODEL_DIR'], 'model.job
         (OWN_FAILURE, f"DATA: {NAMED} ended with exit code 1: rows lack ages"),
         ("import os; os.kill(os.getpid(), 9)", f"TRANSIENT: {NAMED} was killed (SIGKILL)"),
         ("import os; os.abort()", f"MODEL: {NAMED} ended with signal 6"),
-        ("open('x', 'w')", f"MODEL: {NAMED} ended well but left no 'model.joblib' in SM_MODEL_DIR, it left nothing"),
+        ("open('x', 'w')", f"MODEL: {NAMED} succeeded but wrote no 'model.joblib' to SM_MODEL_DIR, it wrote nothing"),
         (NO_PICKLE, "MODEL: model 'late': 'model.joblib' cannot be loaded as sklearn-joblib"),
     ],
 )

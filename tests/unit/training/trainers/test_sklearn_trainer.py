@@ -14,7 +14,7 @@ from contract.catalog.model_fields import Feature
 from contract.training.hyperparameters import ESTIMATORS
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
-from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.training.training_folder import MIXED, NUMBERS, TrainingFolder, doubles, numbers_frame
 from training.data.holdout import held_out
 from training.load_check import model_spec_of

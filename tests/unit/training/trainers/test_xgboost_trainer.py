@@ -16,7 +16,7 @@ from contract.codec import loads
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.models import load_model
-from tests.unit.scoring.flight_data import make_flights
+from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.training.training_folder import NUMBERS, TrainingFolder, doubles, numbers_frame
 from training.data.channel_files import find_objects
 from training.data.holdout import held_out

@@ -27,7 +27,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waiting for the end of a stranger's process needs pidfd")
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waiting for a process that is not a child needs pidfd")
 def test_the_guard_cleans_up_after_its_owner_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "jobs"
     folder.mkdir()

@@ -10,7 +10,7 @@ import pytest
 from embedded.sagemaker.instances.instance import Instance
 
 
-@pytest.mark.skipif(not hasattr(os, "waitid"), reason="whether a process is reaped is asked with waitid")
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="checking whether a process was reaped needs waitid")
 def test_terminate_does_not_reap_an_ended_process(tmp_path: Path) -> None:
     instance = Instance("algo-1", tmp_path)
     process = instance._process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])

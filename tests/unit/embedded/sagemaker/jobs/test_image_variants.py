@@ -18,7 +18,7 @@ WHICH = '(OUTPUT / "result/python.txt").write_text(os.environ["WHICH"] if "WHICH
 
 @pytest.fixture
 def other_python(tmp_path: Path) -> str:
-    """Return a Python that sets a variable, so that jobs can tell it from this one."""
+    """Return a Python that sets the variable WHICH, by which a job recognizes it."""
     program = tmp_path / "python"
     program.write_text(f'#!/bin/sh\nWHICH=other exec {sys.executable} "$@"\n')
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Ends of processing jobs: failure, stop, time limit, shutdown, and their exit messages."""
+"""How processing jobs end: failure, stop, time limit, shutdown, and their exit messages."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Integrations that ministack serves, called with the rights of the state machine's role."""
+"""Integrations that ministack serves, called with the permissions of the state machine's role."""
 
 import json
 import uuid
@@ -12,7 +12,7 @@ KEY = {"id": {"S": "one"}}
 
 
 def calls(workflows: Workflows) -> dict[str, dict[str, Any]]:
-    """Parameters of one call per integration, by its name in the Resource."""
+    """Return the parameters of one call per integration, by its name in the Resource."""
     endpoint = workflows.aws.endpoint
     queue = endpoint.client("sqs").create_queue(QueueName=f"queue-{uuid.uuid4().hex[:8]}")["QueueUrl"]
     topic = endpoint.client("sns").create_topic(Name=f"topic-{uuid.uuid4().hex[:8]}")["TopicArn"]
@@ -30,9 +30,7 @@ def calls(workflows: Workflows) -> dict[str, dict[str, Any]]:
 
 
 def in_turn(tasks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A definition that makes the calls one after the other and keeps each result under the call's
-    name.
-    """
+    """Return a definition that makes the calls in sequence and stores each result by call name."""
     names = list(tasks)
     states = {
         name: {
@@ -45,7 +43,7 @@ def in_turn(tasks: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {"StartAt": names[0], "States": states}
 
 
-def test_each_integration_returns_the_answer_of_its_service(workflows: Workflows) -> None:
+def test_each_integration_returns_the_response_of_its_service(workflows: Workflows) -> None:
     tasks = calls(workflows)
     result = workflows.run(in_turn(tasks))
     assert result["status"] == "SUCCEEDED", result

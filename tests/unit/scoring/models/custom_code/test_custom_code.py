@@ -19,9 +19,9 @@ from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.errors import ModelError
 from scoring.models import load_model
-from tests.unit.scoring.flight_data import make_flights
-from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.scoring.models.loading import NAMES, columns_of, matrix_of, spec_of
+from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.job_folder import JobFolder
 
 MODEL_FN = """
     import os, joblib
@@ -217,7 +217,7 @@ def test_wrong_responses_are_refused(frame: pd.DataFrame, tmp_path: Path) -> Non
         ("import sys; sys.exit(0)", r"cannot be imported \(SystemExit: 0\)"),
         ("def predict_fn(data, model): return data", "has no model_fn, and format 'custom' has no other way"),
         ("def model_fn(d): raise OSError('no weights')", "cannot be loaded as custom .*no weights"),
-        ("def model_fn(d): return object()", "returned a object, which has no predict: write predict_fn"),
+        ("def model_fn(d): return object()", "returned an instance of object, which has no predict: write predict_fn"),
         ("def model_fn(d): return 1\ndef transform_fn(*a): return 1", "has transform_fn, which is not supported"),
     ],
 )

@@ -32,8 +32,8 @@ from contract.catalog.model_fields import Feature
 from scoring.columns.features import FeatureBatch
 from scoring.models import batch_size_factor, load_model
 from scoring.models.scikit_learn.library import accepts_matrix
-from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.models.loading import NAMES, batch_of, spec_of
+from tests.unit.scoring.support.job_folder import REPOSITORY
 
 BY_POSITION = [
     make_pipeline(StandardScaler(), LogisticRegression()),

@@ -20,8 +20,8 @@ from scoring.errors import ConfigurationError, ModelError
 from scoring.models import LoadedModel, load_model
 from scoring.models.trees import accelerated_trees
 from scoring.models.trees.accelerated_trees import TOLERANCE
-from tests.unit.scoring.job_folder import JobFolder
 from tests.unit.scoring.models.loading import NAMES, batch_of, matrix_of, spec_of
+from tests.unit.scoring.support.job_folder import JobFolder
 
 pytest.importorskip("daal4py")
 
@@ -176,7 +176,7 @@ def test_trees_that_cannot_be_converted_are_refused_on_load(
 def test_a_first_batch_beyond_the_tolerance_refuses_all_batches(
     monkeypatch: pytest.MonkeyPatch, frame: pd.DataFrame, training: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """oneDAL omits the exponential of Poisson, which is allowed here for the test."""
+    """oneDAL omits the exponential of Poisson, whose check this test disables."""
     file = xgboost_file("count:poisson", frame, training, tmp_path)
     known = accelerated_trees.XGBOOST_OBJECTIVES | {"count:poisson"}
     monkeypatch.setattr(accelerated_trees, "XGBOOST_OBJECTIVES", known)

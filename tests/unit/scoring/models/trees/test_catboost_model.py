@@ -129,7 +129,7 @@ def test_nulls_in_categories_are_refused(training: pd.DataFrame, tmp_path: Path)
     spec = spec_of("catboost-cbm", features=CATEGORICAL_FEATURES)
     rows = frame.head(10).copy()
     rows.loc[3, "carrier"] = None
-    with pytest.raises(ValueError, match="'carrier' is null in 1 rows, and CatBoost accepts no nulls there"):
+    with pytest.raises(ValueError, match="'carrier' is null in 1 rows, and CatBoost accepts no nulls in categories"):
         load_model(spec, tmp_path / "model.cbm").predict(batch_of(rows))
 
 

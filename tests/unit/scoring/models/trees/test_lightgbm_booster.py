@@ -15,8 +15,8 @@ from contract.catalog.model_fields import Feature
 from contract.codec import dumps
 from scoring.errors import ModelError
 from scoring.models import load_model
-from tests.unit.scoring.job_folder import REPOSITORY
 from tests.unit.scoring.models.loading import ROWS, columns_of, matrix_of, predicted_by_threads, spec_of
+from tests.unit.scoring.support.job_folder import REPOSITORY
 
 QUIET = {"verbosity": -1, "num_threads": 1, "num_leaves": 7, "seed": 3}
 OBJECTIVES = {

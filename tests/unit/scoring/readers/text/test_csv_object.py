@@ -87,7 +87,7 @@ BAD_ROWS = [
     (b"1,1,3,p\0q,1", "holds a NUL byte in column 'plan'"),
     (b"1,1,3,p\xc3,1", "is not UTF-8 (byte 0xc3 at byte 7 of the row)"),
     (b"\xff,1,3,p,1", "is not UTF-8 (byte 0xff at byte 0 of the row)"),
-    (b'1,1,3,"p"q,1', "has text behind the closing quote of cell 4"),
+    (b'1,1,3,"p"q,1', "has text after the closing quote of cell 4"),
 ]
 
 

@@ -95,10 +95,10 @@ def test_blank_lines_and_surrounding_blanks_are_ignored(tmp_path: Path) -> None:
 
 
 BAD_LINES = [
-    (b"nope", "is no JSON (Expecting value: line 1 column 1 (char 0))"),
-    (b'{"age":1', "is no JSON (Expecting ',' delimiter: line 1 column 9 (char 8))"),
-    (b'{"age":1}{"age":2}', "is no JSON (Extra data: line 1 column 10 (char 9))"),
-    (b"[1]", "is no JSON object"),
+    (b"nope", "is not JSON (Expecting value: line 1 column 1 (char 0))"),
+    (b'{"age":1', "is not JSON (Expecting ',' delimiter: line 1 column 9 (char 8))"),
+    (b'{"age":1}{"age":2}', "is not JSON (Extra data: line 1 column 10 (char 9))"),
+    (b"[1]", "is not a JSON object"),
     (b'{"age":"1"}', "has '1' in field 'age', expected double"),
     (b'{"age":true}', "has true in field 'age', expected double"),
     (b'{"age":1e999}', "has 1e999 in field 'age', expected double"),
@@ -109,9 +109,9 @@ BAD_LINES = [
     (b'{"new":1}', "has 1 in field 'new', expected bool"),
     (b'{"age":1,"age":2}', "has the field 'age' more than once"),
     (b'{"later":1}', "has the field 'later', which no line of the object's beginning has, so the output has no column"),
-    (b'{"plan":"\\ud800"}', "has half of a surrogate pair, which is no character"),
+    (b'{"plan":"\\ud800"}', "has half of a surrogate pair, which is not a character"),
     (b'{"plan":"\xff"}', "is not UTF-8 (byte 0xff at byte 9)"),
-    (b'{"plan":"a\0"}', "is no JSON (Invalid control character at: line 1 column 11 (char 10))"),
+    (b'{"plan":"a\0"}', "is not JSON (Invalid control character at: line 1 column 11 (char 10))"),
     (b'{"id":' + b"[" * 501 + b"]" * 501 + b"}", "is nested too deeply"),
 ]
 

@@ -60,7 +60,7 @@ def start(service: SageMakerService, request: dict[str, Any]) -> TrainingJob:
 def run(service: SageMakerService, request: dict[str, Any]) -> dict[str, Any]:
     """Create a job, wait for its end and return its description."""
     job = start(service, request)
-    assert job.wait(DEADLINE_SECONDS), f"{job.name} does not end"
+    assert job.wait(DEADLINE_SECONDS), f"{job.name} has not ended"
     return job.describe()
 
 

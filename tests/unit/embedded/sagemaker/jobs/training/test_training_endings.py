@@ -1,4 +1,4 @@
-"""Ends of training jobs: failure, stop, time limit, shutdown, and what they leave in S3."""
+"""How training jobs end: failure, stop, time limit, shutdown, and what they leave in S3."""
 
 from collections.abc import Callable
 

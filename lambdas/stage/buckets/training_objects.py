@@ -1,6 +1,4 @@
-"""What the training workflow keeps in S3: specs, recipes, manifests, scripts, and trained
-artifacts.
-"""
+"""The objects of the training workflow: specs, recipes, manifests, scripts, trained artifacts."""
 
 import hashlib
 import json
@@ -20,9 +18,9 @@ from lambdas.errors import ArtifactMissingError, TrainedArtifactError
 
 MAX_REPORT_BYTES = 1_000_000
 MAX_FILES = 50_000
-"""Most files in an artifact, because all their names are kept in memory."""
+"""Maximum number of files in an artifact, because all their names are kept in memory."""
 _MAX_HEADER_BYTES = 1 << 20
-"""Most bytes of extended headers per file of an archive, such as a long name."""
+"""Maximum size of an extended header of an archive, such as a long name, in bytes."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -57,7 +55,7 @@ class TrainingObjects(ABC):
         """Write the spec of a training job, a copy of its recipe, and the manifests of its objects.
 
         Raises:
-            PlanChangedError: when an earlier call wrote something else.
+            PlanChangedError: when an earlier call wrote different content.
         """
         execution_id, job_id = spec.execution_id, spec.job_id
         self._put_once(layout.training_job_spec_key(execution_id, job_id), _text(codec.to_json(spec)))
@@ -93,7 +91,7 @@ class TrainingObjects(ABC):
         if not self._exists(self.models_bucket, key):
             return None
         answer = self._s3.get_object(Bucket=self.models_bucket, Key=key)
-        # One byte more than expected is enough to see that the archive is another one.
+        # One byte more than expected is enough to detect a different archive.
         body: bytes = answer["Body"].read(code.bytes + 1)
         return body
 
@@ -129,7 +127,7 @@ class TrainingObjects(ABC):
             raise TrainedArtifactError(job_id, [f"{uri} cannot be read as a gzipped tar archive ({error})"]) from error
         stream.drain()
         if text is None:
-            why = f"{uri} holds no {layout.TRAINING_REPORT_NAME} of at most {MAX_REPORT_BYTES:,} bytes"
+            why = f"{uri} does not contain {layout.TRAINING_REPORT_NAME} of at most {MAX_REPORT_BYTES:,} bytes"
             raise TrainedArtifactError(job_id, [why])
         try:
             report = codec.loads(TrainingReport, text, subject=f"{uri}: {layout.TRAINING_REPORT_NAME}")
@@ -138,14 +136,15 @@ class TrainingObjects(ABC):
         return TrainedArtifact(key, answer["ETag"], stream.digest.hexdigest(), stream.size, files, report)
 
     def _exists(self, bucket: str, key: str) -> bool:
-        """Use a listing: with permission to list some prefixes only, S3 reports a missing object as
-        denied.
+        """Return whether an object exists, by a listing.
+
+        With permission to list only some prefixes, S3 reports a missing object as denied.
         """
         found = self._s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         return [entry["Key"] for entry in found.get("Contents", ())] == [key]
 
     def copy_artifact(self, artifact: TrainedArtifact, model_id: str, version: str) -> None:
-        """Copy exactly the artifact that was read to the version's key.
+        """Copy the artifact with the ETag that was read to the version's key.
 
         S3 copies it, in parts if it is large.
         """

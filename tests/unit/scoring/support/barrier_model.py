@@ -8,7 +8,7 @@ from typing import Any
 
 import cloudpickle
 
-from tests.unit.scoring.job_folder import DEADLINE_SECONDS, JobFolder, cloudpickle_saver, doubles
+from tests.unit.scoring.support.job_folder import DEADLINE_SECONDS, JobFolder, cloudpickle_saver, doubles
 
 
 class BarrierModel:

@@ -12,8 +12,8 @@ from contract.layout import ContainerPaths
 from scoring.columns.features import FeatureBatch
 from scoring.protocol import ObjectDone, ScoreObject, WorkerSetup
 from scoring.worker.engine import Engine
-from tests.unit.scoring.columns.test_column_plan import any_spec
-from tests.unit.scoring.job_folder import JobFolder
+from tests.unit.scoring.support.job_folder import JobFolder
+from tests.unit.scoring.support.model_specs import any_spec
 
 
 class FunctionModel:
@@ -32,9 +32,8 @@ class FunctionModel:
 
 
 def model_spec(*features: Feature, model_id: str = "code", **fields: Any) -> ModelSpec:
-    spec = any_spec(*(features or (Feature("flight_id", "double"),)), **fields)
-    object.__setattr__(spec, "model_id", model_id)
-    return spec
+    """Return the spec of a model whose feature is `flight_id`, if no others are given."""
+    return any_spec(*(features or (Feature("flight_id", "double"),)), model_id=model_id, **fields)
 
 
 def engine_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> Engine:

@@ -1,5 +1,7 @@
-"""Answer task tokens of waiting workflows. The only module that calls SendTaskSuccess and
-SendTaskFailure."""
+"""Report results to workflows that wait with a task token.
+
+The only module that calls SendTaskSuccess and SendTaskFailure.
+"""
 
 import json
 from typing import Any
@@ -20,18 +22,19 @@ ERRORS = {
 
 
 class TaskTokens:
-    """Tells waiting tasks how an execution ended. Never raises: a lost answer must not fail the
-    execution itself."""
+    """Reports the end of an execution to a waiting task.
+
+    It never raises, because a lost report must not fail the execution itself.
+    """
 
     def __init__(self, stepfunctions: Any) -> None:
         self._stepfunctions = stepfunctions
 
-    def answer(self, execution_id: str, request_json: str, outcome: ExecutionOutcome) -> bool:
-        """Answer the request's task token, if it has one; return whether Step Functions accepted
-        the answer.
+    def report(self, execution_id: str, request_json: str, outcome: ExecutionOutcome) -> bool:
+        """Report the outcome for the request's task token, if it has one.
 
-        Step Functions refuses a second answer, and one that nobody waits for any more; both are
-        only logged.
+        Return whether Step Functions accepted the report. It refuses a second report, and a report
+        for which no task waits any more. Both refusals are only logged.
         """
         token = token_of(request_json)
         if not token:
@@ -45,7 +48,7 @@ class TaskTokens:
                     taskToken=token, error=ERRORS[outcome.status], cause=outcome.cause
                 )
         except (ClientError, BotoCoreError) as error:
-            logger.warning("the answer to the task token was refused", error=str(error))
+            logger.warning("the report for the task token was refused", error=str(error))
             return False
         return True
 

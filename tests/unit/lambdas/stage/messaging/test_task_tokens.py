@@ -6,13 +6,13 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from contract.status import ExecutionStatus
 from contract.workflow.messages import ExecutionOutcome
-from lambdas.stage.task_tokens import TaskTokens, token_of
+from lambdas.stage.messaging.task_tokens import TaskTokens, token_of
 
 REQUEST = json.dumps({"models": ["a"], "task_token": "AAAA"})
 
 
 class StepFunctions:
-    """Accepts one answer, then reports the token as timed out."""
+    """Accepts one result, then reports the token as timed out."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.answers: list[dict[str, Any]] = []
@@ -34,7 +34,7 @@ class StepFunctions:
 def test_success_is_sent_with_the_outcome() -> None:
     workflow = StepFunctions()
     outcome = ExecutionOutcome(ExecutionStatus.SUCCEEDED, "s3://results/summary.json", "")
-    assert TaskTokens(workflow).answer("e-1", REQUEST, outcome)
+    assert TaskTokens(workflow).report("e-1", REQUEST, outcome)
     (answer,) = workflow.answers
     assert answer["taskToken"] == "AAAA"
     told = json.loads(answer["output"])
@@ -51,7 +51,7 @@ def test_success_is_sent_with_the_outcome() -> None:
 )
 def test_failure_is_sent_with_its_reason(status: ExecutionStatus, error: str) -> None:
     workflow = StepFunctions()
-    TaskTokens(workflow).answer("e-1", REQUEST, ExecutionOutcome(status, "", "one job failed"))
+    TaskTokens(workflow).report("e-1", REQUEST, ExecutionOutcome(status, "", "one job failed"))
     assert workflow.answers == [{"taskToken": "AAAA", "error": error, "cause": "one job failed"}]
 
 
@@ -65,12 +65,12 @@ def test_failure_is_sent_with_its_reason(status: ExecutionStatus, error: str) ->
 )
 def test_an_invalid_token_raises_nothing(error: Exception) -> None:
     outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", "x")
-    assert not TaskTokens(StepFunctions(error)).answer("e-1", REQUEST, outcome)
+    assert not TaskTokens(StepFunctions(error)).report("e-1", REQUEST, outcome)
 
 
 @pytest.mark.parametrize("request_json", ["{}", "[]", "null", "{", '{"task_token": 3}', '{"task_token": null}'])
 def test_a_request_without_a_token_sends_nothing(request_json: str) -> None:
     workflow = StepFunctions()
     assert token_of(request_json) == ""
-    assert not TaskTokens(workflow).answer("e-1", request_json, ExecutionOutcome(ExecutionStatus.FAILED, "", "x"))
+    assert not TaskTokens(workflow).report("e-1", request_json, ExecutionOutcome(ExecutionStatus.FAILED, "", "x"))
     assert workflow.answers == []

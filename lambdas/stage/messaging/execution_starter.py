@@ -4,19 +4,16 @@ from typing import Any
 
 
 class ExecutionStarter:
-    """Starts executions of one state machine. Starts are idempotent, because a name is used only
-    once."""
+    """Starts executions of one state machine. Idempotent, because a name can be used only once."""
 
     def __init__(self, stepfunctions: Any, state_machine_arn: str) -> None:
         self._stepfunctions = stepfunctions
         self._state_machine_arn = state_machine_arn
 
     def start(self, name: str, request_json: str) -> bool:
-        """Start an execution; return False when its name was used by one that ended, or that runs
-        with another input.
+        """Start an execution, and return whether it was started or runs with this name and input.
 
-        While an execution with this name and input runs, Step Functions answers as if it had just
-        been started.
+        The result is False when an execution with this name has ended or runs with another input.
 
         Raises:
             ClientError: when Step Functions refuses, for example with ThrottlingException or

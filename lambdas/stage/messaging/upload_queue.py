@@ -1,5 +1,4 @@
-"""The queue that brings uploads: send delayed messages to it, and choose when failed ones come
-back."""
+"""The queue of uploads: send delayed messages, and set when failed messages are delivered again."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +7,9 @@ from lambdas.stage.observability import logger
 from lambdas.stage.parallel import in_parallel
 
 MAX_DELAY_SECONDS = 900
-"""Longest delay of an SQS message."""
+"""Longest delay of an SQS message, in seconds."""
 _BATCH_SIZE = 10
-"""Most messages per ChangeMessageVisibilityBatch call."""
+"""Maximum number of messages per ChangeMessageVisibilityBatch call."""
 
 
 class UploadQueue:
@@ -21,16 +20,15 @@ class UploadQueue:
         self._queue_url = queue_url
 
     def send_later(self, body: str, seconds: float) -> None:
-        """Send a message that arrives after this time, or after `MAX_DELAY_SECONDS` if that is
-        sooner."""
+        """Send a message with this delay, limited to `MAX_DELAY_SECONDS`."""
         delay = max(0, min(MAX_DELAY_SECONDS, -int(-seconds // 1)))
         self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=body, DelaySeconds=delay)
 
     def retry_after(self, receipts: Sequence[tuple[str, int]]) -> None:
-        """Have messages, given by receipt handle, delivered again after a number of seconds each.
+        """Set the seconds after which each message is delivered again, by receipt handle.
 
-        A failure is only logged: the messages then come back when the queue's own visibility
-        timeout ends.
+        A failure is only logged: the messages are then delivered again after the queue's own
+        visibility timeout.
         """
         batches = [receipts[start : start + _BATCH_SIZE] for start in range(0, len(receipts), _BATCH_SIZE)]
 

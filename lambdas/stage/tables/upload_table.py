@@ -1,8 +1,8 @@
-"""Records of uploads: the part that claimed an object version, the window of a part, and what a
-window started.
+"""Records of uploads: the part that claimed an object version, the window of a part, and the
+execution of a window.
 
-A claim and a part's window are written once and never change, and a window only moves OPEN ->
-CLOSED -> STARTED. So what a call has read stays true, however long ago it was read.
+A claim and a part's window are written once and never change. A window only changes from OPEN to
+CLOSED to STARTED. So claims and attachments that a call has read stay valid.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from contract.table.records import CurrentWindow, UploadClaim, UploadPart, Uploa
 from contract.triggers.uploads import ObjectVersion
 from lambdas.errors import UploadsContendedError
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.table import NEW, Table
+from lambdas.stage.tables.table import NEW, Table
 
 _MIN_DAYS = 30
 """Shortest life of a claim, in days.
 
-It must exceed the 14 days for which a message may come back.
+It must exceed the 14 days during which a message may be delivered again.
 """
 _ATTACH_TRIES = 10
 
@@ -76,7 +76,7 @@ class UploadTable(Table):
         attached it.
 
         Raises:
-            UploadsContendedError: when each try met a concurrent change of the windows.
+            UploadsContendedError: when every try conflicted with a concurrent change of the windows.
         """
         dataset = fresh.dataset
         for _ in range(_ATTACH_TRIES):
@@ -111,9 +111,9 @@ class UploadTable(Table):
         return [records.read_item(UploadPart, item) for page in pages for item in page["Items"]]
 
     def move_window(self, window: UploadWindow, status: WindowStatus, now: datetime) -> bool:
-        """Write the window with its next status, unless another call moved it.
+        """Write the window with its next status, unless another call has changed the status.
 
-        Other fields of `window` may have changed.
+        Return whether it was written. Other fields of `window` may be changed too.
         """
         item = records.upload_window_item(replace(window, status=status), self._expires_at(now))
         values = {":read": window.status.value}

@@ -26,7 +26,7 @@ from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 DEADLINE_SECONDS = 120
 
 

@@ -12,7 +12,7 @@ from contract.table import records
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionClosedError, JobClosedError, StaleEventError
-from lambdas.stage.job_table import JobTable
+from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import STARTED_AT, Stage, any_execution, any_job
 
 MOVES = [(before, after) for before, after in itertools.product(JobStatus, JobStatus) if after is not JobStatus.PENDING]
@@ -45,7 +45,7 @@ def put_job(table: JobTable, status: JobStatus, attempt: int) -> JobRecord:
 
 
 @pytest.mark.parametrize(("before", "after"), MOVES, ids=lambda status: status.value)
-def test_a_job_makes_only_allowed_moves(table: JobTable, before: JobStatus, after: JobStatus) -> None:
+def test_a_job_makes_only_allowed_status_changes(table: JobTable, before: JobStatus, after: JobStatus) -> None:
     job = put_job(table, before, attempt=1)
     allowed = before in ALLOWED_BEFORE[after]
     move: Callable[[], Any]
@@ -72,7 +72,7 @@ def test_concurrent_calls_open_one_attempt(table: JobTable) -> None:
     assert table.find_attempt("e-1", "delays-ua", 1) in opened
 
 
-def test_a_job_that_moved_since_it_was_read_is_not_moved_again(table: JobTable) -> None:
+def test_a_job_that_changed_since_it_was_read_is_not_changed_again(table: JobTable) -> None:
     read = put_job(table, JobStatus.PENDING, attempt=0)
     table.open_attempt(read, any_attempt())
     with pytest.raises(StaleEventError):
@@ -173,7 +173,7 @@ def test_the_first_plan_of_an_execution_is_kept(table: JobTable) -> None:
 def test_a_closed_execution_gets_no_plan(table: JobTable) -> None:
     record = table.open_execution(any_execution())
     table.close_execution(replace(record, status=ExecutionStatus.FAILED))
-    with pytest.raises(ExecutionClosedError, match="FAILED already"):
+    with pytest.raises(ExecutionClosedError, match="already FAILED"):
         table.record_plan(record, ExecutionPlan("e-1", "b", "k", 1, 1, 100.0))
 
 
@@ -184,7 +184,7 @@ def test_attempts_of_jobs_with_a_common_prefix_are_separate(table: JobTable) -> 
     assert [attempt.job_id for attempt in table.attempts("e-1", "delays")] == ["delays"]
 
 
-def test_more_models_than_one_batch_holds_are_read(stage: Stage) -> None:
+def test_more_models_than_fit_into_one_batch_are_read(stage: Stage) -> None:
     with stage.table.batch_writer() as batch:
         for number in range(120):
             batch.put_item(Item=records.model_item(Model(f"m-{number:03d}", "1")))

@@ -8,10 +8,11 @@ from typing import Any
 from lambdas.errors import EventsRefusedError
 
 MAX_ENTRIES = 10
-"""Most events per PutEvents call."""
+"""Maximum number of events per PutEvents call."""
 MAX_BYTES = 200_000
-"""Most bytes of details per PutEvents call. The limit is 256 KB, of which the other fields of an
-entry use some."""
+"""Maximum size of the details per PutEvents call, in bytes. The limit of 256 KB includes the other
+fields of the entries.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class EventBus:
         self._bus_name = bus_name
 
     def put(self, events: Iterable[Event]) -> int:
-        """Send the events and return how many there were.
+        """Send the events and return their number.
 
         Raises:
             EventsRefusedError: when EventBridge did not accept all of them.
@@ -61,7 +62,7 @@ class EventBus:
 def batches(events: Iterable[Event]) -> Iterator[Sequence[Event]]:
     """Split the events into batches that fit into one PutEvents call, each with one detail type.
 
-    The role may put certain detail types only, and an IAM condition compares one value per call.
+    The role may put only certain detail types, and an IAM condition compares one value per call.
     """
     batch: list[Event] = []
     size = 0

@@ -1,4 +1,4 @@
-"""The DynamoDB requests that the views of the table share."""
+"""The DynamoDB requests that `JobTable` and `UploadTable` share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class Table:
-    """Base class of the views of the table."""
+    """Base class of `JobTable` and `UploadTable`, which are in one DynamoDB table."""
 
     def __init__(self, dynamodb: Any, table_name: str) -> None:
         """`dynamodb` is the client of a boto3 resource: it takes and returns plain Python values."""
@@ -48,7 +48,7 @@ class Table:
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Write an item if the condition holds; return whether it did."""
+        """Write an item if the condition holds, and return whether it was written."""
         extra = {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values} if names else {}
         try:
             self._dynamodb.put_item(TableName=self._table_name, Item=item, ConditionExpression=condition, **extra)
@@ -57,7 +57,7 @@ class Table:
         return True
 
     def _write_all(self, writes: list[dict[str, Any]]) -> bool:
-        """Do all writes in one transaction if all conditions hold; return whether they did."""
+        """Write all items in one transaction if all conditions hold. Return whether they did."""
         for last_try in (False, False, False, True):
             try:
                 self._dynamodb.transact_write_items(TransactItems=writes)
@@ -65,8 +65,8 @@ class Table:
                 codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
                 if "ConditionalCheckFailed" in codes:
                     return False
-                # A conflict with a concurrent transaction says nothing about the conditions, so it
-                # is retried.
+                # A conflict with a concurrent transaction does not mean that a condition is false,
+                # so retry it.
                 if last_try or "TransactionConflict" not in codes:
                     raise
             else:

@@ -18,8 +18,8 @@ from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobPointer
 from contract.workflow.summary import ExecutionSummary
 from lambdas.errors import PlanChangedError
+from lambdas.stage.buckets.training_objects import TrainingObjects
 from lambdas.stage.parallel import in_parallel
-from lambdas.stage.training_objects import TrainingObjects
 
 _CONFLICT_TRIES = 3
 _UNREADABLE = frozenset(
@@ -93,8 +93,8 @@ class ObjectStore(TrainingObjects):
         """Return the dataset's current objects with these keys, by key. Missing objects are left
         out.
 
-        One listing per key, however large the dataset is. It needs no permission to read objects: a
-        key is the first in a listing of the keys that begin with it.
+        Each key is one listing, so the dataset's size does not matter. No permission to read
+        objects is needed: a key is the first in a listing of the keys that begin with it.
         """
 
         def find(key: str) -> StoredObject | None:
@@ -165,7 +165,7 @@ class ObjectStore(TrainingObjects):
         """Write which objects of its upload manifest an execution skips, each with the reason.
 
         Raises:
-            PlanChangedError: when an earlier call wrote something else.
+            PlanChangedError: when an earlier call wrote different content.
         """
         skipped = [{"key": key, "reason": reason} for key, reason in sorted(reasons.items())]
         self._put_once(layout.skipped_key(execution_id), _text(skipped))
@@ -179,7 +179,7 @@ class ObjectStore(TrainingObjects):
         """Write a job's spec and the manifest of its models.
 
         Raises:
-            PlanChangedError: when an earlier call wrote something else.
+            PlanChangedError: when an earlier call wrote different content.
         """
         self._put_once(layout.job_spec_key(spec.execution_id, spec.job_id), _text(codec.to_json(spec)))
         keys = [layout.artifact_key(model.model_id, model.version) for model in spec.models]
@@ -190,7 +190,7 @@ class ObjectStore(TrainingObjects):
         """Write the items of the Map.
 
         Raises:
-            PlanChangedError: when an earlier call wrote something else.
+            PlanChangedError: when an earlier call wrote different content.
         """
         self._put_once(layout.jobs_key(execution_id), _text([codec.to_json(pointer) for pointer in pointers]))
 
@@ -218,7 +218,7 @@ class ObjectStore(TrainingObjects):
     def markers(self, execution_id: str, job_id: str, keys: Sequence[str]) -> Mapping[str, Marker | str]:
         """Read the markers at these keys of the ledger.
 
-        An unreadable one is returned as the reason.
+        For an unreadable marker, the value is the reason.
         """
         prefix = layout.ledger_prefix(execution_id, job_id)
         read = in_parallel(lambda key: self._marker(prefix + key), keys)

@@ -1,4 +1,4 @@
-"""The packages of the contract import each other in one direction."""
+"""The packages of the contract import each other without cycles."""
 
 import ast
 from graphlib import TopologicalSorter

@@ -1,0 +1,1 @@
+"""The objects in the three buckets: datasets, artifacts, specs, manifests, ledgers and summaries."""

@@ -1,0 +1,1 @@
+"""Messages to other services: events, execution starts, task results and queue messages."""

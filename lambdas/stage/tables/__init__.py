@@ -1,0 +1,1 @@
+"""The records in the DynamoDB table: executions, jobs, attempts, models, recipes and uploads."""
