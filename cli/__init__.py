@@ -1,1 +1,1 @@
-"""The `fleetscore` command: boto3 below, so that it works on an AWS account and on the embedded AWS alike."""
+"""The `fleetscore` command. It calls AWS through boto3 only, so it works the same on the embedded AWS."""

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import rich_click as click
-from click.exceptions import NoSuchCommand, NoSuchOption
+from click.exceptions import BadOptionUsage, NoSuchCommand, NoSuchOption
 from rich.columns import Columns
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -39,7 +39,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "rich_help_config": _
 
 
 def global_options(*, hidden: bool) -> list[click.Parameter]:
-    """The options that every command accepts, before or after the subcommand."""
+    """Return the options that every command accepts, before or after the subcommand."""
 
     def option(*names: str, **settings: Any) -> click.Parameter:
         return click.RichOption(
@@ -63,7 +63,7 @@ def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 
 class Argument(click.RichArgument):
-    """A positional argument that the help screen shows under the name that the usage line has."""
+    """A positional argument with a line in the help screen, under the same name as in the usage line."""
 
     def get_rich_table_row(
         self, ctx: RichContext, formatter: RichHelpFormatter, panel: RichOptionPanel | None = None
@@ -89,6 +89,7 @@ class Command(RichCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_errors_of(ctx):
+            _check_values(ctx, args)
             return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
@@ -118,7 +119,7 @@ class CommandGroup(RichGroup):
 
         Args:
             sections: names of the commands by section of the help screen, in order.
-            modules: where the commands of other modules are, as `module:attribute` by the command's name.
+            modules: `module:attribute` of each command that another module defines, by the command's name.
             examples: command lines for the end of the help screen, one per line.
             top: whether this is the program itself, whose help lists the global options.
         """
@@ -133,6 +134,7 @@ class CommandGroup(RichGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_errors_of(ctx):
+            _check_values(ctx, args)
             return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
@@ -165,7 +167,7 @@ class CommandGroup(RichGroup):
 
 @contextmanager
 def _usage_errors_of(ctx: click.Context) -> Iterator[None]:
-    """Attach the command to its usage errors, and to an unknown option the one that was probably meant."""
+    """Add the command to its usage errors, and a suggestion to the error for an unknown option."""
     try:
         yield
     except NoSuchOption as error:
@@ -178,8 +180,29 @@ def _usage_errors_of(ctx: click.Context) -> Iterator[None]:
         raise
 
 
+def _check_values(ctx: click.Context, words: Sequence[str]) -> None:
+    """Check that no option takes the next option as its value, as click would let it.
+
+    Raises:
+        BadOptionUsage: naming the option whose value was forgotten.
+    """
+    options = {
+        name: option for option in ctx.command.params if isinstance(option, click.Option) for name in option.opts
+    }
+    rest = iter(words)
+    for word in rest:
+        if word == "--" or not (word.startswith("-") or ctx.allow_interspersed_args):
+            return
+        if word not in options or options[word].is_flag:
+            continue
+        value = next(rest, "")
+        if value.startswith("--") and " " not in value:
+            hint = f"If {value!r} is the value, write {word}={value}."
+            raise BadOptionUsage(word, f"Option {word!r} requires an argument. {hint}", ctx)
+
+
 def _unknown(ctx: click.Context, group: CommandGroup, word: str) -> str:
-    """Return the message for an unknown command, with the command that was probably meant."""
+    """Return the message for an unknown command, with the most similar commands as suggestions."""
     here = {name: f"{ctx.command_path} {name}" for name in group.list_commands(ctx)}
     everywhere: dict[str, list[str]] = {}
     for path, name in _paths(ctx.find_root(), PROGRAM):
@@ -192,9 +215,9 @@ def _unknown(ctx: click.Context, group: CommandGroup, word: str) -> str:
 
 
 def _paths(ctx: click.Context, path: str, group: CommandGroup | None = None) -> Iterator[tuple[str, str]]:
-    """Every command below a group: its full path and its own name."""
+    """Yield the full path and the name of every command below a group."""
     group = group if group is not None else ctx.command  # type: ignore[assignment]
-    assert isinstance(group, CommandGroup)  # noqa: S101 - the root of every command line is one
+    assert isinstance(group, CommandGroup)  # noqa: S101 - the root of every command line is a group
     for name in group.list_commands(ctx):
         command = group.get_command(ctx, name)
         yield f"{path} {name}", name
@@ -221,7 +244,7 @@ def _write_exit_statuses(formatter: RichHelpFormatter) -> None:
 
 
 def _write_pointer(formatter: RichHelpFormatter) -> None:
-    """Say where the global options are listed."""
+    """Write the line that refers to the list of global options."""
     _write_block(formatter, "", Text(f"Global options such as --stage and --json: {PROGRAM} --help", style="dim"))
 
 

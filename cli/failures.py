@@ -72,10 +72,10 @@ def describe(error: BaseException) -> tuple[str, ExitStatus] | None:
 
 
 def describe_usage(error: click.UsageError) -> str:
-    """Return what is wrong with a command line, with the usage of the command that it belongs to."""
+    """Return what is wrong with a command line, with the usage of its command."""
     if error.ctx is None:
         return error.format_message()
-    # Not `ctx.get_usage`, which may colour its text for a terminal that standard error does not go to.
+    # Not `ctx.get_usage`: it may add colours although standard error is not a terminal.
     formatter = click.HelpFormatter(width=100)
     formatter.write_usage(error.ctx.command_path, " ".join(error.ctx.command.collect_usage_pieces(error.ctx)))
     return f"{error.format_message()}\n{formatter.getvalue()}Help: {error.ctx.command_path} --help"
@@ -97,7 +97,7 @@ def describe_refusal(error: aws.ClientError) -> str:
     if code in _UNKNOWN_CREDENTIALS:
         return (
             f"AWS does not accept the credentials ({code} from {call}: {message}). "
-            "Check the access key, --profile, and whether --endpoint-url or AWS_ENDPOINT_URL is their endpoint."
+            "Check the access key and --profile, and whether they belong to --endpoint-url or AWS_ENDPOINT_URL."
         )
     if code in _DENIED or code in ("403", "Forbidden"):
         return f"The credentials may not call {call} ({message}). Ask for that permission, or use another --profile."
@@ -105,13 +105,14 @@ def describe_refusal(error: aws.ClientError) -> str:
         return f"AWS throttles {call} ({message}). Try again in a minute."
     if code in _GONE:
         return (
-            f"{call} did not find what the stacks' outputs name ({message}). "
+            f"{call} did not find a resource that the stacks' outputs name ({message}). "
             "Deploy the stage again with `cdk deploy --all`, or check --stage and --region."
         )
     return f"AWS refused {call}: {code}: {message}"
 
 
 def _describe_local(error: BaseException) -> str | None:  # noqa: PLR0911 - one return per cause
+    """Return the sentence for an error of the AWS client itself; None for any other error."""
     if isinstance(error, (aws.NoCredentialsError, aws.PartialCredentialsError)):
         return (
             "There are no AWS credentials. Sign in (for example `aws sso login`) and set AWS_PROFILE or --profile, "

@@ -14,7 +14,7 @@ from cli.failures import ExitStatus, describe
 from cli.invocation import Invocation
 
 _COMPLETION_VARIABLE = "_FLEETSCORE_COMPLETE"
-"""Set by the shell's completion script; its value is the shell and what the script wants."""
+"""Variable that the shell's completion script sets to an instruction, such as `bash_complete`."""
 
 
 @click.group(

@@ -14,19 +14,23 @@ FILE = click.Path(path_type=Path)
 
 
 def words(text: str) -> list[str]:
-    """Split `A,B` into its words, without blanks around them and without empty ones."""
+    """Split `A,B` at its commas; drop empty words, and blanks around words."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def cells(text: str) -> list[str]:
-    """Split `A,B` at its commas; empty cells and blanks count."""
+    """Split `A,B` at its commas; keep empty cells and blanks."""
     return text.split(",")
 
 
 def count(text: str) -> int:
-    """Return a whole number from 0."""
+    """Return the text as a whole number, 0 or greater.
+
+    Raises:
+        click.BadParameter: when the text is anything else.
+    """
     if not (text.isascii() and text.isdigit()):
-        raise click.BadParameter(f"{text!r} is not a whole number from 0.")
+        raise click.BadParameter(f"{text!r} is not a whole number of at least 0.")
     return int(text)
 
 
@@ -52,14 +56,16 @@ def request_option(handler: F) -> F:
 
 
 def start_options(handler: F) -> F:
-    """--name, --wait and --check, of commands that start an execution."""
+    """Add --name, --wait and --check, the options of commands that start an execution."""
     for option in (
         click.option(
             "--check",
             is_flag=True,
             help="Validate the request without calling AWS (exit status 0 or 2); start nothing.",
         ),
-        click.option("--wait", is_flag=True, help="Follow it until it ends; its outcome is the exit status."),
+        click.option(
+            "--wait", is_flag=True, help="Follow the execution until it ends. The exit status is its outcome."
+        ),
         click.option("--name", metavar="NAME", help="The execution's id. Default: the time and a random suffix."),
     ):
         handler = option(handler)

@@ -41,7 +41,7 @@ class Output:
             self.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def notice(self, text: str) -> None:
-        """Print a message on standard error, apart from the data."""
+        """Print a message on standard error, so that standard output holds only data."""
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 

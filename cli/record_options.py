@@ -36,19 +36,19 @@ def record_options(*, artifact: bool) -> Callable[[F], F]:
 
 
 def given_fields(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record's fields that the command line gives, out of all parameters of a command."""
+    """Return the record's fields that are given on the command line, out of all parameters of a command."""
     fields = {flag.field: parameters.get(flag.field) for flag in record_flags()}
     return {name: value for name, value in fields.items() if value is not None and value != ()}
 
 
 def given_flags(fields: Mapping[str, Any]) -> list[str]:
-    """Return the flags of these fields, as people write them."""
+    """Return the flags of these fields, such as `--key-columns`."""
     return [flag.flag for flag in record_flags() if flag.field in fields]
 
 
 def _option(flag: RecordFlag) -> Callable[[F], F]:
     panel = REQUIRED_PANEL if flag.group == REQUIRED else flag.group
-    # Every default is None, which tells a field that is not given from one that is given as empty.
+    # Every default is None, so that a missing option differs from an empty one.
     settings: dict[str, Any] = {"help": flag.help, "panel": panel, "default": None}
     if flag.kind == "switch":
         settings |= {"is_flag": True, "flag_value": flag.switch_value}

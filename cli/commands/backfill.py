@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import rich_click as click
 
 from cli.command_line import Command
+from cli.documents.dataset_template import STEPS, Slot, expand, read_time
 from cli.failures import ExitStatus
 from cli.invocation import Invocation
 from cli.options import words
 from cli.output import Output
-from cli.stage.backfill import STEPS, Backfill, Outcome, Slot, expand, read_time
+from cli.stage.backfill import Backfill, Outcome
 from cli.stage.catalog import Catalog
 from cli.stage.executions import Executions
 from cli.views.tables import add_row, counted, plain_table
@@ -42,13 +43,13 @@ MAX_EXECUTIONS = 100
     metavar="TIME",
     help="The first date, or date and hour such as 2026-01-31T06, in UTC.",
 )
-@click.option("--to", "until", required=True, metavar="TIME", help="The last one, included.")
+@click.option("--to", "until", required=True, metavar="TIME", help="The last date, or date and hour, included.")
 @click.option(
     "--every",
     type=click.Choice(sorted(STEPS)),
     default="day",
     metavar="|".join(sorted(STEPS)),
-    help="Period of one dataset. Default: day.",
+    help="Period that each dataset covers. Default: day.",
 )
 @click.option("--models", type=words, metavar="A,B", help="Models to score with. Default: every enabled model.")
 @click.option("--max-executions", type=int, default=1, metavar="N", help="Executions that run in parallel. Default: 1.")
@@ -67,7 +68,7 @@ def backfill(
     name: str | None,
     dry_run: bool,
 ) -> ExitStatus:
-    """Score every dataset of a period, each in an execution of its own.
+    """Score every dataset of a period, each in a separate execution.
 
     Datasets that every model has scored are skipped, so the command can be interrupted and repeated.
     """
@@ -88,14 +89,14 @@ def backfill(
     output.line(f"{counted(len(slots), 'dataset')}, {counted(len(chosen), 'model')}")
     ended: list[Slot] = []
 
-    def tell(slot: Slot, execution_id: str, what: str) -> None:
-        if what not in ("started", "already running"):
+    def report(slot: Slot, execution_id: str, event: str) -> None:
+        if event not in ("started", "already running"):
             ended.append(slot)
-        text = f"execution {execution_id}: {what}" if execution_id else what
+        text = f"execution {execution_id}: {event}" if execution_id else event
         output.line(f"[{len(ended):,}/{len(slots):,}] {slot.dataset}: {text}")
 
     try:
-        outcomes = runner.run(slots, chosen, named=models is not None, at_once=max_executions, tell=tell)
+        outcomes = runner.run(slots, chosen, named=models is not None, max_running=max_executions, report=report)
     except KeyboardInterrupt:
         output.notice(
             "\nStarted executions continue. Run the same command again: it follows them and scores the remaining "

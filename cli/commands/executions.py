@@ -93,7 +93,7 @@ def read_request(text: str) -> str:
 
 
 def follow(executions: Executions, execution: str, output: Output) -> ExitStatus:
-    """Show progress until the execution ends, then its outcome; return the exit status for it."""
+    """Show progress until the execution ends, then its outcome; return its exit status."""
     progress = None if output.as_json else progress_for(output.console)
     try:
         snapshot = watch(executions, execution, progress)

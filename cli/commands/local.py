@@ -51,7 +51,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     """
     _require_checkout()
     from embedded.images.image_store import ImageStore  # noqa: PLC0415
-    from embedded.server.embedded_aws import (  # noqa: PLC0415 - on an AWS account nothing may need the embedded AWS
+    from embedded.server.embedded_aws import (  # noqa: PLC0415 - commands on an AWS account must not import the embedded AWS
         EmbeddedAws,
         detached_endpoint,
         detached_root,
@@ -103,13 +103,16 @@ def down(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
         invocation.output.notice("If one runs elsewhere, call `down` in the folder of its `up`, or give --state-dir.")
     if endpoint is not None and os.environ.get("AWS_ENDPOINT_URL") == endpoint.url:
         invocation.output.notice(
-            f"This shell still points at it. Open another shell, or run: unset {' '.join(endpoint.environment())}"
+            "This shell still points at the embedded AWS that has ended. "
+            f"Open another shell, or run: unset {' '.join(endpoint.environment())}"
         )
     return ExitStatus.SUCCEEDED
 
 
 def _require_checkout() -> None:
-    """Check that the CDK app and the packages of the embedded AWS are there; the command alone lacks them.
+    """Check that the CDK app and the packages of the embedded AWS are installed.
+
+    They are in a clone of the repository, not in an installation of the command alone.
 
     Raises:
         CommandError: naming what is missing.
@@ -208,7 +211,7 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _without_aws_variables() -> Iterator[None]:
-    """Hide the shell's own AWS account: boto3 would look up its profile, which may not even exist."""
+    """Hide the shell's AWS variables inside the block: boto3 would look up their profile, which may not exist."""
     hidden = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in hidden:
         del os.environ[name]

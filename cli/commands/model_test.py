@@ -12,13 +12,13 @@ from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE, count, model_argument
 from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample
-from cli.stage.catalog import Catalog, no_current
+from cli.stage.catalog import Catalog, no_current_version_message
 from cli.views.models import score_json, score_view
 from contract.catalog.models import ModelVersion
 from contract.problems import InvalidInputError, Problem
 
 _ANY_DATASET = "sample"
-"""Dataset of a record that names none; a test does not need it."""
+"""Placeholder for the dataset of a record without one; a test does not use it."""
 
 
 @click.command(
@@ -34,14 +34,19 @@ _ANY_DATASET = "sample"
     "sample",
     type=FILE,
     metavar="SAMPLE",
-    help="A Parquet, CSV or JSON Lines file; the end of its name tells its format.",
+    help="A Parquet, CSV or JSON Lines file. Its extension determines the format.",
 )
 @click.option("--version", metavar="V", help="A version of the catalog. Default: the current one.")
 @click.option(
-    "--record", type=FILE, metavar="MODEL.json", help="A record as `register` takes it, instead of the catalog's."
+    "--record",
+    type=FILE,
+    metavar="MODEL.json",
+    help="A record as `register` takes it, instead of a version of the catalog.",
 )
-@click.option("--artifact", metavar="PATH", help="Its model.tar.gz, with --record. Default: the record's.")
-@click.option("--rows", type=count, default="5", metavar="N", help="First rows to show. Default: 5.")
+@click.option(
+    "--artifact", metavar="PATH", help="With --record: the model.tar.gz to test. Default: the record's artifact."
+)
+@click.option("--rows", type=count, default="5", metavar="N", help="Number of rows to show. Default: 5.")
 @click.pass_obj
 def test(
     invocation: Invocation,
@@ -55,17 +60,17 @@ def test(
 ) -> ExitStatus:
     """Score a sample on this machine with the container's code.
 
-    With --record no call of AWS is made, unless the artifact is in S3.
+    With --record, AWS is called only to download an artifact from S3.
     """
     check_sample(sample)
     output = invocation.output
     with ExitStack() as stack:
         if record is not None:
             if version is not None:
-                raise CommandError("Either --version, of the catalog, or --record, of a file.")
+                raise CommandError("Use either --version, for a version of the catalog, or --record, for a file.")
             tested, path = _from_record(invocation, model_id, record, artifact, stack)
         elif artifact is not None:
-            raise CommandError("--artifact goes with --record: a version of the catalog has its own artifact.")
+            raise CommandError("--artifact needs --record: a version of the catalog has its own artifact.")
         else:
             tested, path = _from_catalog(invocation, model_id, version, stack)
         try:
@@ -89,7 +94,7 @@ def _from_record(
     draft = read_draft(f"@{record}", flags).with_defaults({"model_id": model_id, "dataset": _ANY_DATASET})
     document = draft.document()
     if document.model_id != model_id:
-        problem = Problem("model_id", document.model_id, f"{model_id!r}, the model that is to be tested")
+        problem = Problem("model_id", document.model_id, f"{model_id!r}, the model to test")
         raise InvalidInputError(f"model {model_id}", [problem])
     s3 = invocation.connection.client("s3") if document.artifact.startswith("s3://") else None
     path, problems = stack.enter_context(fetch_artifact(document.artifact, draft.folder, s3))
@@ -106,9 +111,12 @@ def _from_catalog(
     catalog = Catalog(invocation.connection, invocation.deployment())
     model, versions = catalog.show(model_id, version)
     if version is None and model is None:
-        raise CommandError(no_current(model_id))
+        raise CommandError(no_current_version_message(model_id))
     name = version or (model.current_version if model is not None else "")
     found = next((known for known in versions if known.spec.version == name), None)
     if found is None:
-        raise CommandError(f"Model {model_id} names version {name} as current, and has no such version.")
+        raise CommandError(
+            f"The current version {name} of model {model_id} does not exist. "
+            "`fleetscore models promote` makes another version current."
+        )
     return found, stack.enter_context(catalog.artifact(found))

@@ -1,4 +1,4 @@
-"""`fleetscore models`: look at models, and decide which version executions use."""
+"""`fleetscore models`: show models, and decide which version executions use."""
 
 import rich_click as click
 
@@ -7,7 +7,7 @@ from cli.documents.comparison import compare
 from cli.failures import ExitStatus
 from cli.invocation import Invocation
 from cli.options import model_argument, reason_option, version_argument
-from cli.stage.catalog import Catalog, caller, no_current
+from cli.stage.catalog import Catalog, caller, no_current_version_message
 from cli.stage.decisions import Decisions
 from cli.views.models import (
     comparison_json,
@@ -83,7 +83,7 @@ def show(invocation: Invocation, *, model_id: str, version: str | None) -> ExitS
     decided = [line for line in map(decision_line, versions) if line]
     history = [history_table(model)] if model is not None and model.history and not version else []
     about = {"model_id": model_id, "current_version": None} if model is None else plain_json(model)
-    heading = no_current(model_id) if model is None else _describe(model)
+    heading = no_current_version_message(model_id) if model is None else _describe(model)
     value = {**about, "versions": [plain_json(v) for v in versions]}
     invocation.output.data(value, heading, details, *decided, *history)
     return ExitStatus.SUCCEEDED
@@ -176,10 +176,10 @@ def disable(invocation: Invocation, *, model_id: str) -> ExitStatus:
 
 
 def check_reason(reason: str) -> None:
-    """Check the length of a reason, before any call of AWS.
+    """Check the length of a reason.
 
     Raises:
-        InvalidInputError: when it is too long for the model's history.
+        InvalidInputError: when the reason is too long for the model's history.
     """
     if len(reason) > REASON_CHARACTERS:
         raise InvalidInputError("reason", [Problem("--reason", reason, f"at most {REASON_CHARACTERS} characters")])

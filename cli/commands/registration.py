@@ -26,16 +26,16 @@ from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
 _INPUT_FIELDS = frozenset(InputOptions.__dataclass_fields__)
-_STAND_IN = [{"name": "any", "type": "double"}]
-"""Features of a document while everything else in it is validated, before its features are inferred."""
+_PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
+"""Features of a document while its other fields are validated, before the features are inferred."""
 
 infer_schema_option = click.option(
     "--infer-schema",
     type=FILE,
     metavar="SAMPLE",
     panel=REQUIRED_PANEL,
-    help="Instead of --features: take their names from the artifact, which is loaded for this, and their types from "
-    "this sample.",
+    help="Instead of --features: read their names from the artifact, which is loaded, and their types from this "
+    "sample.",
 )
 
 
@@ -83,13 +83,13 @@ def register(
         given = [
             *given_flags(fields),
             *(["--infer-schema"] if infer_schema is not None else []),
-            *(["MODEL_ID"] if model is not None else []),
+            *(["MODEL_ID"] if model else []),
         ]
         if given:
             raise CommandError(f"--bulk takes every field from the file: leave out {', '.join(sorted(given))}.")
         return _register_bulk(invocation, bulk)
     if model is None:
-        raise CommandError("Say which model: MODEL_ID, @model.json, or --bulk with a file of models.")
+        raise CommandError("Name the model: MODEL_ID, @model.json, or --bulk with a file of models.")
     return _register_draft(invocation, draft_of(model, fields), infer_schema)
 
 
@@ -104,11 +104,11 @@ def register(
     """,
 )
 @argument("model", metavar="MODEL_ID", help="The model's id in the catalog.")
-@click.option("--mlflow", type=FILE, metavar="FOLDER", panel="Source, one of", help="Model folder of MLflow.")
+@click.option("--mlflow", type=FILE, metavar="FOLDER", panel="Source (exactly one)", help="Model folder of MLflow.")
 @click.option(
     "--model-package",
     metavar="ARN",
-    panel="Source, one of",
+    panel="Source (exactly one)",
     help="Approved model package of SageMaker's Model Registry.",
 )
 @record_options(artifact=False)
@@ -126,7 +126,7 @@ def import_model(
 ) -> ExitStatus:
     """Register a version of a model from another registry.
 
-    Options take precedence over what the registry says.
+    Options take precedence over the registry.
     """
     invocation: Invocation = ctx.obj
     draft = draft_of(model, given_fields(parameters))
@@ -135,7 +135,7 @@ def import_model(
     if model_package is not None:
         found = read_model_package(invocation.connection.client("sagemaker"), model_package)
         return _register_draft(invocation, draft.with_defaults(found), infer_schema)
-    assert mlflow is not None  # noqa: S101 - one of the two is there
+    assert mlflow is not None  # noqa: S101 - exactly one of the two is given
     folder = read_mlflow_folder(mlflow)
     fields = dict(folder.fields)
     if infer_schema is not None or "features" in draft.fields:
@@ -143,14 +143,14 @@ def import_model(
     elif folder.problems:
         draft = draft.with_changes(*folder.problems)
     elif "features" not in fields:
-        remedy = "Say --features, or --infer-schema with a sample."
+        remedy = "Add --features, or --infer-schema with a sample."
         draft = draft.with_changes(Problem("signature", None, "named columns in the model's signature", remedy))
     with packed(folder) as path:
         return _register_draft(invocation, draft.with_defaults({**fields, "artifact": str(path)}), infer_schema)
 
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
-    """Return the draft of a model id or `@model.json`, with these fields of the command line on top."""
+    """Return the draft for a model id or `@model.json`. Fields of the command line override those of the file."""
     document = {name: value for name, value in fields.items() if name not in _INPUT_FIELDS}
     problems: list[Problem] = []
     if "tags" in fields:
@@ -168,8 +168,8 @@ def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
     lines = read_bulk(file)
     catalog = Catalog(invocation.connection, invocation.deployment())
     done = register_all(catalog, lines, file.parent, registered_by=caller(invocation.connection), notice=output.notice)
-    there = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
-    output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{there}.")
+    existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
+    output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.")
     return ExitStatus.SUCCEEDED
 
 
@@ -202,7 +202,7 @@ def _with_inferred_features(
         problems.append(Problem("features", "given", "either features or --infer-schema, not both"))
     if not sample.is_file():
         problems.append(Problem("--infer-schema", str(sample), "a file that exists"))
-    document = draft.with_changes(*problems, features=_STAND_IN).document()
+    document = draft.with_changes(*problems, features=_PLACEHOLDER_FEATURES).document()
     s3 = connection.client("s3") if document.artifact.startswith("s3://") else None
     with fetch_artifact(document.artifact, draft.folder, s3) as (path, missing):
         if path is None:

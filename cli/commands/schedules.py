@@ -38,7 +38,7 @@ def schedules() -> None:
     "--flexible-window-minutes",
     type=int,
     metavar="N",
-    help="Start at any moment within N minutes after the time (1 to 1440).",
+    help="Start at any moment within N minutes after the scheduled time (1 to 1440).",
 )
 @request_option
 @click.option("--paused", is_flag=True, help="Add the schedule paused.")
@@ -66,7 +66,7 @@ def add(
     if schedule is None:
         raise InvalidInputError("schedule", problems)
     Schedules(invocation.connection, invocation.stage).add(schedule)
-    invocation.output.data({"name": name}, f"Schedule {name} starts executions from now on.")
+    invocation.output.data({"name": name}, f"Schedule {name} is added{', paused' if paused else ''}.")
     return ExitStatus.SUCCEEDED
 
 
@@ -146,5 +146,5 @@ def _cells(schedule: ListedSchedule) -> list[str]:
         f"{window} min" if window else "",
         f"{schedule.next_time:%Y-%m-%d %H:%M} UTC" if schedule.next_time else "never" if schedule.enabled else "",
         "cdk.json" if schedule.declared else "command",
-        json.dumps(schedule.request, ensure_ascii=False) if schedule.request is not None else "not ours",
+        json.dumps(schedule.request, ensure_ascii=False) if schedule.request is not None else "not from Fleetscore",
     ]

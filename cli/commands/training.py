@@ -51,7 +51,7 @@ def _request(text: str, models: list[str] | None) -> str:
     """Return the request's JSON text, with the models of --models in it.
 
     Raises:
-        CommandError: when both name models.
+        CommandError: when the request also names models.
     """
     request_json = read_request(text)
     if models is None:

@@ -1,1 +1,1 @@
-"""Files that people and other tools write: models, recipes, artifacts."""
+"""Input that people and other tools write: models, recipes, artifacts, templates of dataset names."""

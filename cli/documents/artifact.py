@@ -40,8 +40,8 @@ class Artifact:
 def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | None, list[Problem]]]:
     """Provide the artifact as a local file inside the context, or the reason why there is none.
 
-    `source` is a path, relative to `folder`, or an s3:// address, which is downloaded: the bytes that are validated
-    and hashed must be the ones that are stored.
+    `source` is a path relative to `folder`, or an s3:// address. An object in S3 is downloaded, so that the bytes that
+    are validated are the bytes that are stored.
     """
     if not source.startswith("s3://"):
         path = folder / Path(source).expanduser()
@@ -64,7 +64,7 @@ def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | 
 
 
 def inspect_artifact(path: Path, model_file: str) -> list[Problem]:
-    """Return the problems of an archive that should hold `model_file`. All of it is read, to find damage."""
+    """Return the problems of an archive that should hold `model_file`. The whole archive is read, to find damage."""
     names: list[str] = []
     found = False
     try:
@@ -88,7 +88,7 @@ def hash_artifact(path: Path) -> Artifact:
 
 
 def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: Artifact) -> str:
-    """Upload the artifact to the models bucket and return its address; existing equal bytes are kept.
+    """Upload the artifact to the models bucket, unless the same bytes are there, and return its address.
 
     Raises:
         ArtifactTakenError: when other bytes are stored there.
@@ -110,12 +110,12 @@ def store_artifact(s3: Any, bucket: str, model_id: str, version: str, artifact: 
     except ClientError as error:
         if _code(error) not in ("PreconditionFailed", "ConditionalRequestConflict", "412"):
             raise
-        raise ArtifactTakenError(f"{address} was just written by somebody else. Try again.") from error
+        raise ArtifactTakenError(f"Somebody else has just written {address}. Try again.") from error
     return address
 
 
-def check_place(s3: Any, bucket: str, model_id: str, version: str, artifact: Artifact) -> None:
-    """Check that an artifact can be stored as that version.
+def check_key_is_free(s3: Any, bucket: str, model_id: str, version: str, artifact: Artifact) -> None:
+    """Check that no other artifact is stored as this version.
 
     Raises:
         ArtifactTakenError: when other bytes are stored there.
@@ -125,14 +125,18 @@ def check_place(s3: Any, bucket: str, model_id: str, version: str, artifact: Art
 
 
 def _is_free(s3: Any, bucket: str, key: str, artifact: Artifact, address: str) -> bool:
-    """Return True when nothing is stored there, False when the same bytes are."""
+    """Return True when nothing is stored there, False when the same bytes are.
+
+    Raises:
+        ArtifactTakenError: when other bytes are stored there.
+    """
     try:
-        there = s3.head_object(Bucket=bucket, Key=key)
+        stored = s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if _code(error) in ("404", "NoSuchKey", "NotFound"):
             return True
         raise
-    digest = there.get("Metadata", {}).get(_SHA256_METADATA) or _download_digest(s3, bucket, key)
+    digest = stored.get("Metadata", {}).get(_SHA256_METADATA) or _download_digest(s3, bucket, key)
     if digest == artifact.sha256:
         return False
     raise ArtifactTakenError(

@@ -11,7 +11,7 @@ from cli.documents.model_document import Draft, ModelDocument, read_features, re
 from cli.documents.record_flags import Kind, kind_of
 from contract.problems import InvalidInputError, Problem
 
-_TRUTH = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ def _csv_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:
 
 
 def _read_cell(kind: Kind, text: str) -> Any:
-    """Return a cell's value; text that is not of the kind stays, and the document refuses it."""
+    """Return a cell's value; return invalid text unchanged, so that the document refuses it."""
     if kind == "words":
         return [word.strip() for word in text.split(",") if word.strip()]
     if kind == "integer":
         return int(text) if text.isascii() and text.isdigit() else text
     if kind == "number":
         return _number(text)
-    return _TRUTH.get(text.lower(), text) if kind == "switch" else text
+    return _BOOLEANS.get(text.lower(), text) if kind == "switch" else text
 
 
 def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
@@ -139,7 +139,7 @@ def _csv_draft(cells: Mapping[str, str], folder: Path) -> Draft:
 
 
 def _number(text: str) -> float | str:
-    """Return the number, or the text itself, which the document refuses."""
+    """Return the number, or invalid text unchanged, so that the document refuses it."""
     try:
         return float(text)
     except ValueError:
@@ -154,10 +154,12 @@ def _read_input(cell: str) -> tuple[Any, list[Problem]]:
 
 
 def _refused(problem: Problem) -> Draft:
-    # Report only this problem: fields of a line that cannot be read are not missing.
+    # Fields of a line that cannot be read must not be reported as missing.
     return _Unreadable({}, (problem,))
 
 
 class _Unreadable(Draft):
+    """Draft of a line that cannot be read. It has only the problem of the line."""
+
     def read(self) -> Any:
         return replace(super().read(), problems=self.problems)

@@ -7,8 +7,8 @@ from contract import codec
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
 
-_OF_EVERY_VERSION = frozenset({"schema_version", "spec", "compute", "tags", "registered_at", "registered_by"})
-"""Fields that always differ, or that are compared part by part."""
+_NOT_COMPARED = frozenset({"schema_version", "spec", "compute", "tags", "registered_at", "registered_by"})
+"""Fields that always differ, or whose parts are compared one by one."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class FeatureChanges:
     retyped: tuple[tuple[Feature, Feature], ...] = ()
     """Features before and after a change of type or nullability."""
     reordered: bool = False
-    """Whether the columns of both versions are in another order."""
+    """Whether the columns that both versions have are in another order."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Comparison:
 
 
 def compare(first: ModelVersion, second: ModelVersion) -> Comparison:
-    """Compare two versions; differences go from the first to the second."""
+    """Return the differences of the second version from the first."""
     ours, theirs = _flat(first), _flat(second)
     names = list(dict.fromkeys([*ours, *theirs]))
     fields = {name: (ours.get(name), theirs.get(name)) for name in names if ours.get(name) != theirs.get(name)}
@@ -61,7 +61,7 @@ def _flat(version: ModelVersion) -> dict[str, Any]:
     hidden = {"schema_version", "model_id", "version", "features", "input"}
     return {
         **{name: value for name, value in spec.items() if name not in hidden},
-        **{name: value for name, value in record.items() if name not in _OF_EVERY_VERSION},
+        **{name: value for name, value in record.items() if name not in _NOT_COMPARED},
         **{f"input.{name}": value for name, value in spec["input"].items()},
         **record["compute"],
         **{f"tag {name}": value for name, value in version.tags.items()},

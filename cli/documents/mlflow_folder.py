@@ -103,7 +103,7 @@ def _xgboost(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], P
         remedy = "Load it in XGBoost, save it as .ubj, and register that file."
         raise _refused(str(file), "a model in XGBoost's JSON or UBJSON, not in its old binary format", remedy)
     kind = "json" if beginning[1:].lstrip().startswith(b'"') else "ubj"
-    # The class that wrote the file. Folders of log_model with a Booster do not name it.
+    # MLflow names the class that wrote the file, except when `log_model` got a Booster.
     wrapper = str(flavor.get("model_class") or "xgboost.core.Booster").startswith("xgboost.sklearn.")
     declared = f"xgboost-sklearn-{kind}" if wrapper else f"xgboost-{kind}"
     return {
@@ -116,7 +116,7 @@ def _xgboost(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], P
 def _lightgbm(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path]:
     file = _file(folder, flavor.get("data"), "lightgbm: data")
     if str(flavor.get("model_class") or "").startswith("lightgbm.sklearn."):
-        # A pickle of the wrapper, which is an estimator like scikit-learn's own.
+        # The file is a pickle of the wrapper, which is a scikit-learn estimator.
         return {"format": "sklearn-joblib", "model_file": file.name}, file
     version = str(flavor.get("lb_version") or "")
     return {"format": "lightgbm-text", "model_file": file.name, "framework_version": version}, file
@@ -138,7 +138,7 @@ def _onnx(flavor: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Path
 
 
 _FLAVORS = {"sklearn": _sklearn, "xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost, "onnx": _onnx}
-"""Reader per flavor. A folder with several is read as the first of these."""
+"""Readers by flavor, in order of precedence for folders with several flavors."""
 
 
 def _file(folder: Path, name: object, field: str) -> Path:

@@ -113,7 +113,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
         except InvalidInputError as error:
             problems += error.problems
         try:
-            # Placeholders replace parts that were refused, so that one try reports every problem.
+            # Placeholders replace refused parts, so that all problems are reported together.
             record = ModelVersion(
                 spec=spec or _ANY_SPEC,
                 compute=compute or Compute(),
@@ -129,7 +129,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
         return record
 
     def tags_for(self, before: Model | None) -> Mapping[str, str]:
-        """Return this document's tags, or else those that the model has."""
+        """Return this document's tags or, if it has none, the tags of the model."""
         if self.tags is not None:
             return self.tags
         return {} if before is None else before.tags
@@ -162,7 +162,7 @@ _ANY_SPEC = ModelSpec(
 
 @dataclass(frozen=True)
 class ReadDocument:
-    """A document, or else its problems. A relative artifact path starts at `folder`."""
+    """A document, or else its problems. A relative artifact path is relative to `folder`."""
 
     document: ModelDocument | None
     problems: tuple[Problem, ...]
@@ -171,7 +171,7 @@ class ReadDocument:
 
 @dataclass(frozen=True)
 class Draft:
-    """The fields of a document as they were written, before they are checked."""
+    """The fields of a document as people wrote them, before they are checked."""
 
     fields: Mapping[str, Any]
     problems: tuple[Problem, ...] = ()
@@ -186,6 +186,7 @@ class Draft:
         return replace(self, fields={**self.fields, **fields}, problems=(*self.problems, *problems))
 
     def read(self) -> ReadDocument:
+        """Return the document, or every problem of the draft."""
         fields = dict(self.fields)
         if any(problem.field.startswith("features") for problem in self.problems):
             # Otherwise decode_fields would report the features a second time.

@@ -14,7 +14,7 @@ from contract.problems import InvalidInputError, Problem
 from contract.training.recipes import MAX_CODE_BYTES, ModelRecipe
 
 _ANY_SHA256 = "0" * 64
-_NOT_WRITTEN = ("updated_at", "updated_by")
+_SET_BY_COMMAND = ("updated_at", "updated_by")
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,11 @@ def read_recipe(model_id: str, path: Path) -> RecipeDocument:
     """
     fields: dict[str, Any] = read_json_file("recipe", path, dict)
     problems = [
-        Problem(name, fields[name], "no value: it is written when the recipe is set")
-        for name in _NOT_WRITTEN
-        if name in fields
+        Problem(name, fields[name], "no value: the command sets it") for name in _SET_BY_COMMAND if name in fields
     ]
     if fields.get("model_id", model_id) != model_id:
         problems.append(Problem("model_id", fields["model_id"], f"{model_id!r}, the model of the command, or no value"))
-    fields = {name: value for name, value in fields.items() if name not in _NOT_WRITTEN} | {"model_id": model_id}
+    fields = {name: value for name, value in fields.items() if name not in _SET_BY_COMMAND} | {"model_id": model_id}
     if isinstance(fields.get("features"), str):
         fields["features"], found = read_features(fields["features"], path.parent)
         problems += found
@@ -57,7 +55,7 @@ def read_recipe(model_id: str, path: Path) -> RecipeDocument:
 
 
 def _read_code(code: dict[str, Any], folder: Path) -> tuple[bytes | None, dict[str, Any], list[Problem]]:
-    """Return the archive, the record's `code`, and problems."""
+    """Return the archive, the record's field `code`, and the problems of both."""
     rest = {name: value for name, value in code.items() if name != "source"}
     stand_in = {**rest, "sha256": _ANY_SHA256, "bytes": 1}
     source = code.get("source")
@@ -76,7 +74,7 @@ def _read_code(code: dict[str, Any], folder: Path) -> tuple[bytes | None, dict[s
 
 def _check_archive(path: Path, archive: bytes, program: object) -> list[Problem]:
     if len(archive) > MAX_CODE_BYTES:
-        remedy = "Leave data and environments out of it: the image brings its libraries."
+        remedy = "Leave out data and environments: the image has the libraries."
         expected = f"at most {MAX_CODE_BYTES:,} bytes, packed"
         return [Problem("code.source", f"{len(archive):,} bytes", expected, remedy)]
     try:

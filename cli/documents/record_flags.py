@@ -17,8 +17,8 @@ from contract.schema.field_info import info_of, is_required
 Kind = Literal["text", "integer", "number", "words", "cells", "pairs", "switch"]
 """How a flag's value is read.
 
-`words` is a comma-separated list, `cells` is one that may hold empty texts, `pairs` is KEY=VALUE
-and repeatable, and a `switch` takes no value.
+`words` is a comma-separated list, `cells` is a list that may contain empty texts, `pairs` is a repeatable KEY=VALUE,
+and a `switch` takes no value.
 """
 
 REQUIRED = "Required"
@@ -27,7 +27,7 @@ GROUPS = (REQUIRED, "Input", "Output", "Loading and custom code", "Compute", "Ve
 
 _REQUIRED_ORDER = ("artifact", "dataset", "format", "model_file", "method", "features")
 _ARGUMENT = "model_id"
-"""The field that is the command's argument."""
+"""The field that is the command's positional argument."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _flag(field: "dataclasses.Field[Any]", hint: Any, *, of_input: bool) -> Reco
     info = info_of(field)
     kind = kind_of(hint, field.default)
     default = info.default or _in_words(field.default)
-    # The help of a switch describes what it changes, so its default is clear.
+    # The help of a switch describes what the switch changes, so the default is clear.
     suffix = f" Default: {default}." if default and kind != "switch" and not info.flag_help else ""
     return RecordFlag(
         field=field.name,
@@ -106,7 +106,7 @@ def _flag(field: "dataclasses.Field[Any]", hint: Any, *, of_input: bool) -> Reco
 
 
 def _choices(hint: Any, text: str) -> str:
-    """List the values of a field that takes only some, unless its text does."""
+    """Return a sentence with the allowed values of a field, unless its text names them."""
     if typing.get_origin(hint) is not Literal:
         return ""
     named = [str(value) for value in typing.get_args(hint) if value]
@@ -124,7 +124,7 @@ def _in_words(default: Any) -> str:
 def _rank(flag: RecordFlag) -> tuple[int, int]:
     """Return the sort key of a flag.
 
-    Required fields without a fixed place come last among those.
+    Required flags without a fixed position come after those with one.
     """
     known = _REQUIRED_ORDER.index(flag.field) if flag.field in _REQUIRED_ORDER else len(_REQUIRED_ORDER)
     return GROUPS.index(flag.group), known

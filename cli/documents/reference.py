@@ -1,5 +1,5 @@
-"""The generated parts of the reference documents: `python -m cli.documents.reference
-docs/reference` writes them."""
+"""The generated parts of the reference documents, which
+`python -m cli.documents.reference docs/reference` writes."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ from contract.schema.json_schema import json_schema
 from contract.workflow.request_schema import request_schema, schema_text, training_request_schema
 
 COMMAND = "python -m cli.documents.reference docs/reference"
-"""What to run after a change of a field."""
+"""Command to run after a field has changed."""
 
 _BEGIN = "<!-- Generated from the code by `" + COMMAND + "`. -->"
 _END = "<!-- End of the generated part. -->"
@@ -43,13 +43,12 @@ def record_table() -> str:
 
 
 def generated(folder: Path) -> Mapping[Path, str]:
-    """Return the current text of every document that is generated, as a whole or between two
-    markers."""
-    record = folder / "model-record.md"
+    """Return the current text of every document that is generated in whole or in part."""
+    record, schemas = folder / "model-record.md", folder / "schemas"
     return {
-        folder / "request.schema.json": schema_text(request_schema()),
-        folder / "training-request.schema.json": schema_text(training_request_schema()),
-        folder / "model.schema.json": schema_text(model_schema()),
+        schemas / "request.schema.json": schema_text(request_schema()),
+        schemas / "training-request.schema.json": schema_text(training_request_schema()),
+        schemas / "model.schema.json": schema_text(model_schema()),
         record: between_markers(record.read_text(encoding="utf-8"), record_table()),
     }
 

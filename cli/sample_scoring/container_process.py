@@ -1,4 +1,4 @@
-"""Runs the container's code as a process on this machine, with files and without AWS, as in a job."""
+"""The container's code as a process on this machine, with files only and without AWS, as in a job."""
 
 import importlib.util
 import os
@@ -17,18 +17,18 @@ def require_container_code() -> None:
     """Check that the container's packages are installed.
 
     Raises:
-        CommandError: naming what is missing.
+        CommandError: with the names of the missing packages.
     """
     missing = [name for name in ("scoring", *_PACKAGES) if importlib.util.find_spec(name) is None]
     if missing:
         raise CommandError(
-            f"This command runs the container's code, and {', '.join(missing)} cannot be imported here. "
-            "Install what the container has with `pip install 'fleetscore[scoring]'`."
+            f"This command runs the container's code, but this installation lacks {', '.join(missing)}. "
+            "Install the container's packages with `pip install 'fleetscore[scoring]'`."
         )
 
 
 def run_container_code(module: str, arguments: Sequence[str] = (), *, root: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a module of the container's code, with `root` as its /opt/ml and working directory.
+    """Run a module of the container's code with `root` as /opt/ml and working directory; return the ended process.
 
     The process gets no AWS credentials: a job has none, and the model's code must not see any.
     """

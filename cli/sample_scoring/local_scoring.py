@@ -1,4 +1,4 @@
-"""Scores a sample as a job would: with the container's code, in a folder laid out like its /opt/ml."""
+"""Scoring of a sample as in a job: with the container's code, in a folder with the layout of /opt/ml."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -26,8 +26,8 @@ _EXPLAINED = (f"{FailureKind.DATA.value}:", f"{FailureKind.CONFIGURATION.value}:
 class ScoringFailedError(CommandError):
     """The container's code ended with an error.
 
-    `log` is what it and the model wrote to standard error. `explained` says that the message alone is enough, and that
-    the log would only hide it.
+    `log` is the standard error of the code and the model. `explained` is whether the message is enough without the
+    log.
     """
 
     def __init__(self, text: str, log: str, *, explained: bool) -> None:
@@ -38,7 +38,7 @@ class ScoringFailedError(CommandError):
 
 @dataclass(frozen=True)
 class LocalScore:
-    """The predictions, and what the container's code and the model wrote to standard error, such as warnings."""
+    """The predictions, and the standard error of the container's code and the model, such as warnings."""
 
     preview: Preview
     log: str
@@ -50,7 +50,7 @@ def check_sample(path: Path) -> None:
     """Check that a sample exists, before anything is downloaded.
 
     Raises:
-        InvalidInputError: when it does not.
+        InvalidInputError: when the sample does not exist.
     """
     if not path.is_file():
         raise InvalidInputError("sample", [Problem("sample", str(path), "a file that exists")])
@@ -80,7 +80,7 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
 
 
 def object_key(path: Path, spec: ModelSpec) -> str:
-    """Return the object key for a sample: its ending tells the format, its folders the partition columns."""
+    """Return the object key for a sample. Its extension gives the format, its folders give the partition columns."""
     folders = [part for part in path.resolve().parts[:-1] if part.partition("=")[0] in spec.partition_columns]
     return "/".join([*folders, "sample" + (extension_of(path.name) or ".parquet")])
 

@@ -1,4 +1,4 @@
-"""Reads samples and predictions. The only module of the command with pyarrow, which it imports late."""
+"""Columns of samples, and rows of predictions. The only module of the command that imports pyarrow, on first use."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class SampleColumn:
-    """A column of a sample. `type` is as pyarrow prints it; of a dictionary, it is the values' type."""
+    """A column of a sample. `type` is pyarrow's name of the type; for a dictionary, of its values' type."""
 
     name: str
     type: str
@@ -28,7 +28,7 @@ class SampleColumn:
 
 
 def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
-    """Return the columns of a file in any format, with their numbers of nulls. Types of text are inferred.
+    """Return the columns of a file in any format, with their numbers of nulls. Types of text files are inferred.
 
     Raises:
         InvalidInputError: when the file cannot be read.
@@ -77,7 +77,7 @@ def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list
             table = json.read_json(stream)
         else:
             if not options.csv_header and not options.csv_columns:
-                raise ValueError("there is no header: say --csv-columns")
+                raise ValueError("there is no header: add --csv-columns")
             table = csv.read_csv(
                 stream,
                 read_options=csv.ReadOptions(column_names=list(options.csv_columns)),
@@ -105,7 +105,7 @@ class Preview:
     added: dict[str, str]
     columns: tuple[str, ...]
     first: tuple[tuple[Any, ...], ...]
-    """Values as JSON can hold them."""
+    """Values that JSON can represent."""
 
 
 def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:

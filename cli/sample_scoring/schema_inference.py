@@ -18,7 +18,7 @@ from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
 _SAME_VALUES = {"large_string": "string", "string_view": "string", "halffloat": "float"}
-"""Arrow types of features by equivalent types of sample columns."""
+"""Arrow types of features, by the types of sample columns that have the same values."""
 _SHOWN_NAMES = 20
 
 
@@ -42,7 +42,7 @@ def infer_features(
     """Return the features: names and order from the artifact, types and nullability from the sample.
 
     Loading the artifact runs its code, so a separate process without credentials does it. If the artifact has no
-    column names, the features are all columns of the sample except the keys, provided their number is right.
+    feature names, the features are all columns of the sample except the keys, if their number matches.
 
     Raises:
         InvalidInputError: with every problem of artifact and sample.
@@ -51,11 +51,12 @@ def infer_features(
     problems = inspect_artifact(artifact, model_file)
     if problems:
         raise InvalidInputError("model", problems)
-    names = _names(_ask(artifact, declared, model_file), columns, key_columns, path)
+    names = _names(_read_feature_names(artifact, declared, model_file), columns, key_columns, path)
     return _combine(names, columns, path)
 
 
-def _ask(artifact: Path, declared: ModelFormat, model_file: str) -> dict[str, Any]:
+def _read_feature_names(artifact: Path, declared: ModelFormat, model_file: str) -> dict[str, Any]:
+    """Return `names` and `count` of the artifact's features, each None if the artifact lacks it."""
     require_container_code()
     with tempfile.TemporaryDirectory(prefix="fleetscore-infer-") as folder:
         root = Path(folder)
@@ -85,9 +86,9 @@ def _names(
     names = [column.name for column in columns if column.name not in key_columns]
     if trained["count"] != len(names):
         wanted = "an unknown number of" if trained["count"] is None else f"{trained['count']:,}"
-        remedy = "Say --features, or leave the other columns out of the sample, or name them in --key-columns."
-        found = f"{path.name} with {len(names):,} columns beside the keys: {_listed(names)}"
-        expected = f"{wanted} columns, because the artifact does not know the names of its features"
+        remedy = "Add --features, or leave the other columns out of the sample, or name them in --key-columns."
+        found = f"{path.name} with {len(names):,} columns besides the key columns: {_listed(names)}"
+        expected = f"{wanted} columns, because the artifact has no feature names"
         raise InvalidInputError("sample", [Problem("--infer-schema", found, expected, remedy)])
     return names
 
@@ -98,7 +99,7 @@ def _combine(names: Sequence[str], columns: Sequence[SampleColumn], path: Path) 
     missing = [name for name in names if name not in by_name]
     if missing:
         found = f"{path.name} without {_listed(missing)}"
-        remedy = f"It has: {_listed(list(by_name))}. Take a sample of what the model is to score."
+        remedy = f"It has: {_listed(list(by_name))}. Use a sample of the data that the model will score."
         problems.append(Problem("--infer-schema", found, "a sample with every feature of the artifact", remedy))
     inferred: list[InferredFeature] = []
     for name in names:

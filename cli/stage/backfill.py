@@ -1,45 +1,29 @@
 """Backfill: one execution for each dataset of a period, a few of them in parallel."""
 
-import hashlib
 import json
-import re
-import string
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from boto3.dynamodb.conditions import Key
 
+from cli.documents.dataset_template import MAX_EXECUTIONS_PER_DATASET, Slot
 from cli.stage.connection import Connection, query_items
 from cli.stage.deployment import Deployment
 from cli.stage.executions import Executions
 from contract import layout
 from contract.catalog.models import Model
-from contract.names import NEW_EXECUTION_NAME, check_dataset_name
 from contract.problems import InvalidInputError, Problem
 from contract.status import JobStatus
 from contract.table import records
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import parse_request
 
-STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
-MAX_DATASETS = 10_000
 SECONDS_BETWEEN_READS = 5.0
-_FORMATS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "week": "%G-w%V"}
-_STAMP = {"hour": "%Y%m%dT%H", "day": "%Y%m%d", "week": "%Y%m%d"}
-_MOST_RETRIES = 99
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One dataset of a backfill, and the name of its execution."""
-
-    dataset: str
-    execution_id: str
-    """Name of the first execution. Later ones for the same dataset end in `-2`, `-3`, …"""
+"""Default pause between two reads of the executions' statuses, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -53,85 +37,14 @@ class Outcome(StrEnum):
     """How a dataset of a backfill ended."""
 
     SKIPPED = "SKIPPED"
-    """Every model has already scored it with its current version."""
+    """Every model has already scored the dataset with its current version."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     """The execution failed partly or completely; the next backfill scores what is missing."""
 
 
-def expand(template: str, since: datetime, until: datetime, every: str, name: str | None = None) -> list[Slot]:
-    """Return the datasets between two times, both included, with the names of their executions.
-
-    The same arguments always give the same names.
-
-    Raises:
-        InvalidInputError: with every problem of template, times and name.
-    """
-    problems = _check_template(template, every)
-    if until < since:
-        problems.append(
-            Problem("to", f"{until:%Y-%m-%dT%H}", f"a time from {since:%Y-%m-%dT%H}, the value of --from, on")
-        )
-    base = name or _base_name(template)
-    count = (until - since) // STEPS[every] + 1
-    if count > MAX_DATASETS:
-        problems.append(Problem("to", f"{until:%Y-%m-%dT%H}", f"at most {MAX_DATASETS:,} datasets, not {count:,}"))
-    if problems:
-        raise InvalidInputError("backfill", problems)
-    slots = []
-    for moment in (since + index * STEPS[every] for index in range(count)):
-        dataset = template.format(**{field: moment.strftime(form) for field, form in _FORMATS.items()})
-        execution_id = f"{base}-{moment.strftime(_STAMP[every])}"
-        problems += check_dataset_name("dataset", dataset)
-        if not NEW_EXECUTION_NAME.accepts(f"{execution_id}-{_MOST_RETRIES}"):
-            problems.append(Problem("name", base, "letters, digits, '-' and '_', at most 60"))
-        slots.append(Slot(dataset, execution_id))
-        if problems:
-            raise InvalidInputError("backfill", problems)
-    if len({slot.dataset for slot in slots}) < len(slots):
-        expected = f"a placeholder that differs from one {every} to the next, such as {{date}}"
-        raise InvalidInputError("backfill", [Problem("dataset", template, expected)])
-    return slots
-
-
-def read_time(field: str, text: str) -> datetime:
-    """Return a date, or a date and hour, in UTC.
-
-    Raises:
-        InvalidInputError: when the text is neither.
-    """
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:00"):
-        try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    raise InvalidInputError(
-        "backfill", [Problem(field, text, "a date such as 2026-01-31, or 2026-01-31T06 with hours")]
-    )
-
-
-def _check_template(template: str, every: str) -> list[Problem]:
-    known = ", ".join(f"{{{name}}}" for name in _FORMATS)
-    try:
-        fields = [field for _, field, spec, conversion in string.Formatter().parse(template) if field is not None]
-        plain = all(not spec and not conversion for _, _, spec, conversion in string.Formatter().parse(template))
-    except ValueError:
-        return [Problem("dataset", template, f"a dataset's name with {known}")]
-    if not fields or not plain or set(fields) - set(_FORMATS):
-        return [Problem("dataset", template, f"a dataset's name with at least one of {known}")]
-    if every == "hour" and "hour" not in fields:
-        return [Problem("dataset", template, "a name with {hour}, because there is one dataset per hour")]
-    return []
-
-
-def _base_name(template: str) -> str:
-    """Return a name that differs between templates, even if their words are the same."""
-    words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\{[^}]*\}", "", template.lower())).strip("-")
-    return f"backfill-{words[:30]}-{hashlib.sha256(template.encode()).hexdigest()[:6]}"
-
-
 class Backfill:
-    """Scores the datasets that are not scored yet: starts executions, a few in parallel, and waits for them."""
+    """Starts executions for the datasets that are not scored yet, and waits for them."""
 
     def __init__(self, connection: Connection, deployment: Deployment, executions: Executions) -> None:
         self._deployment = deployment
@@ -145,17 +58,17 @@ class Backfill:
         models: Sequence[Model],
         *,
         named: bool,
-        at_once: int,
-        tell: Callable[[Slot, str, str], None],
+        max_running: int,
+        report: Callable[[Slot, str, str], None],
         seconds: float = SECONDS_BETWEEN_READS,
     ) -> dict[Slot, Outcome]:
-        """Score every slot's dataset, in at most `at_once` parallel executions; return how each ended.
+        """Score every slot's dataset, with at most `max_running` executions in parallel; return the outcomes.
 
-        It may be interrupted at any time and called again: running executions are followed, not started twice.
+        Idempotent: after an interruption, another call follows the executions that are running.
 
         Args:
             named: whether the caller chose the models, so that requests must name them.
-            tell: called at each step with the slot, the execution's id and what happened.
+            report: called at each step with the slot, the execution's id (may be empty) and the event.
             seconds: pause between two reads of the executions' statuses.
         """
         outcomes: dict[Slot, Outcome] = {}
@@ -163,12 +76,12 @@ class Backfill:
         waiting = list(reversed(slots))
         pause = threading.Event()
         while waiting or running:
-            while waiting and len(running) < at_once:
+            while waiting and len(running) < max_running:
                 slot = waiting.pop()
-                execution_id = self._begin(slot, models, named=named, tell=tell)
+                execution_id = self._begin(slot, models, named=named, report=report)
                 if execution_id is None:
                     outcomes[slot] = Outcome.SKIPPED
-                    tell(slot, "", "already scored by the same model versions")
+                    report(slot, "", "already scored by the same model versions")
                 else:
                     running[slot] = execution_id
             for slot, execution_id in list(running.items()):
@@ -177,23 +90,23 @@ class Backfill:
                 del running[slot]
                 status = self._executions.snapshot(execution_id, count_committed=False).status
                 outcomes[slot] = Outcome.SUCCEEDED if status == "SUCCEEDED" else Outcome.FAILED
-                tell(slot, execution_id, status)
-            if len(running) >= at_once or (running and not waiting):
+                report(slot, execution_id, status)
+            if len(running) >= max_running or (running and not waiting):
                 pause.wait(seconds)
         return outcomes
 
     def _begin(
-        self, slot: Slot, models: Sequence[Model], *, named: bool, tell: Callable[[Slot, str, str], None]
+        self, slot: Slot, models: Sequence[Model], *, named: bool, report: Callable[[Slot, str, str], None]
     ) -> str | None:
         """Start or find the slot's execution and return its id; None when nothing is left to score."""
-        for number in range(1, _MOST_RETRIES + 1):
+        for number in range(1, MAX_EXECUTIONS_PER_DATASET + 1):
             execution_id = slot.execution_id if number == 1 else f"{slot.execution_id}-{number}"
             state = self._executions.workflow_status(execution_id)
             if state == "RUNNING":
-                tell(slot, execution_id, "already running")
+                report(slot, execution_id, "already running")
                 return execution_id
             if state is None:
-                work = self.left(slot.dataset, models, named=named)
+                work = self.unscored(slot.dataset, models, named=named)
                 if work is None:
                     return None
                 request: dict[str, Any] = {"dataset": slot.dataset, "execution_label": "backfill"}
@@ -201,17 +114,21 @@ class Backfill:
                     request["models"] = list(work.models)
                 parse_request(request)
                 self._executions.start(json.dumps(request), execution_id)
-                tell(slot, execution_id, "started")
+                report(slot, execution_id, "started")
                 return execution_id
         problem = Problem(
-            "name", slot.execution_id, f"a name with fewer than {_MOST_RETRIES} executions", "Choose another --name."
+            "name",
+            slot.execution_id,
+            f"a name with fewer than {MAX_EXECUTIONS_PER_DATASET} executions",
+            "Choose another --name.",
         )
         raise InvalidInputError("backfill", [problem])
 
-    def left(self, dataset: str, models: Sequence[Model], *, named: bool) -> Work | None:
-        """Return what is not scored yet; None when every model has scored the dataset with its current version.
+    def unscored(self, dataset: str, models: Sequence[Model], *, named: bool) -> Work | None:
+        """Return the models that have not scored the dataset with their current versions; None when there are none.
 
-        A dataset counts as scored if outputs of an execution are in S3 that began after the last upload into it.
+        A model has scored the dataset when its job succeeded in an execution that began after the last upload, and
+        the output is still in S3.
         """
         uploaded = self._last_upload(dataset)
         missing = [model.model_id for model in models if not self._is_scored(dataset, model, uploaded)]
@@ -224,7 +141,7 @@ class Backfill:
             execution = self._record(execution_id)
             if execution is None:
                 continue
-            # S3 has whole seconds: an upload in the second of the execution's start may be later than it.
+            # S3's times have whole seconds, so an upload in the same second may be later than the start.
             began = datetime.fromisoformat(execution.started_at).replace(microsecond=0)
             if uploaded is not None and began <= uploaded:
                 continue

@@ -15,7 +15,7 @@ from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 
 _THREADS = 16
-"""Threads that check and store models; a client keeps as many connections."""
+"""Threads that check and store models, one per connection of a client."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -33,7 +33,7 @@ class _Checked:
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The models after the registration, and how many versions are new."""
+    """The models after the registration, and the numbers of new and of existing versions."""
 
     models: tuple[Model, ...]
     versions_written: int
@@ -51,7 +51,7 @@ def register_all(
     """Register every line and make its version current, or change nothing that executions see.
 
     First the artifacts are stored and the versions written, without making them current. Then the models change, in
-    transactions of 100. After an interruption the next run finds what is stored by the artifacts' digests.
+    transactions of 100. After an interruption, the next run finds stored versions by the digests of their artifacts.
 
     Raises:
         InvalidInputError: with every problem of every line, before anything is written.
@@ -99,7 +99,7 @@ def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path) -> list[_C
         if taken is not None and not _same(taken, wanted):
             expected = "a version that does not exist yet, or exists with the same artifact and record"
             return at_line(line.number, [Problem("version", document.version, expected)])
-        if taken is None and (why := catalog.place_problem(document, artifact)):
+        if taken is None and (why := catalog.storage_problem(document, artifact)):
             return at_line(line.number, [Problem("version", document.version, f"a version that is free ({why})")])
         return _Checked(line, artifact.sha256, artifact.size, taken)
 
@@ -129,7 +129,7 @@ def _store(catalog: Catalog, item: _Checked, artifact: Artifact, registered_by: 
         except VersionTakenError:
             continue
     raise CommandError(
-        f"line {item.line.number}: model {item.line.document.model_id} is being registered by somebody else as well. "
+        f"line {item.line.number}: somebody else is registering model {item.line.document.model_id} too. "
         "No version has become current. Run the command again."
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from cli.documents.artifact import (
     Artifact,
     ArtifactTakenError,
-    check_place,
+    check_key_is_free,
     fetch_artifact,
     hash_artifact,
     inspect_artifact,
@@ -26,9 +26,10 @@ from contract.problems import InvalidInputError
 from contract.status import VersionState
 
 MAX_TRIES = 5
-"""How often a change is tried while others change the same model."""
+"""Most tries of a change while others change the same model."""
 
 _TRANSACTION_ITEMS = 100
+"""Most actions that DynamoDB accepts in one transaction."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Catalog:
     # ---- reading -------------------------------------------------------------------------------------------------
 
     def models(self) -> list[tuple[Model, ModelVersion | None]]:
-        """Return every model by id, with its current version; None when that does not exist."""
+        """Return every model by id, with its current version, or None if that version does not exist."""
         models = self._table.all_models()
         versions = self._table.versions([(model.model_id, model.current_version) for model in models])
         return [(model, versions.get((model.model_id, model.current_version))) for model in models]
@@ -59,22 +60,22 @@ class Catalog:
     def show(self, model_id: str, version: str | None = None) -> tuple[Model | None, list[ModelVersion]]:
         """Return a model and its versions, oldest first, or only the named version.
 
-        The model is None while it has trained versions and none was promoted.
+        The model is None while it only has trained versions that were not promoted.
 
         Raises:
             CommandError: when the model or the version does not exist.
         """
         model, versions = self._table.read(model_id)
         if model is None and not versions:
-            raise CommandError(no_model(model_id))
+            raise CommandError(unknown_model_message(model_id))
         if version is None:
             return model, sorted(versions.values(), key=lambda known: (known.registered_at, known.spec.version))
         if version not in versions:
-            raise CommandError(no_version(model_id, version, versions))
+            raise CommandError(unknown_version_message(model_id, version, versions))
         return model, [versions[version]]
 
     def versions(self, model_id: str) -> dict[str, ModelVersion]:
-        """Return every version of a model by name; none if the model does not exist."""
+        """Return every version of a model by name; an empty dictionary if the model does not exist."""
         return self._table.read(model_id)[1]
 
     @contextmanager
@@ -82,7 +83,7 @@ class Catalog:
         """Provide a version's artifact as a local file inside the context.
 
         Raises:
-            CommandError: when it is not in the models bucket.
+            CommandError: when the artifact is not in the models bucket.
         """
         address = layout.s3_uri(self._bucket, layout.artifact_key(version.spec.model_id, version.spec.version))
         with fetch_artifact(address, Path(), self.s3) as (path, _):
@@ -111,7 +112,7 @@ class Catalog:
                     return self._register_once(document, artifact, registered_by)
                 except VersionTakenError:
                     continue
-        raise CommandError(f"Model {document.model_id} is being registered by somebody else as well. Try again.")
+        raise CommandError(f"Somebody else is registering model {document.model_id} too. Try again.")
 
     def _register_once(self, document: ModelDocument, artifact: Artifact, registered_by: str) -> Registered:
         before, versions = self._table.read(document.model_id)
@@ -133,7 +134,7 @@ class Catalog:
         """Store the artifact and write the version; the current version stays.
 
         Raises:
-            VersionTakenError: when somebody else wrote the version meanwhile.
+            VersionTakenError: when somebody else has written the version meanwhile.
             ArtifactTakenError: when another artifact is stored under the version's name.
         """
         before, versions = self._table.read(document.model_id)
@@ -143,10 +144,10 @@ class Catalog:
         self._table.write_version(version)
         return version
 
-    def place_problem(self, document: ModelDocument, artifact: Artifact) -> str:
+    def storage_problem(self, document: ModelDocument, artifact: Artifact) -> str:
         """Return why the artifact cannot be stored as the document's version; empty when it can."""
         try:
-            check_place(self.s3, self._bucket, document.model_id, document.version or "1", artifact)
+            check_key_is_free(self.s3, self._bucket, document.model_id, document.version or "1", artifact)
         except ArtifactTakenError as error:
             return str(error)
         return ""
@@ -159,7 +160,7 @@ class Catalog:
         versions: Mapping[str, ModelVersion],
         registered_by: str,
     ) -> tuple[ModelVersion, str]:
-        """Upload the artifact; return the version for it, which is not written yet, and its address."""
+        """Upload the artifact; return its version, which is not written yet, and its address."""
         number = _next_number(versions)
         while True:
             name = document.version or str(number)
@@ -167,7 +168,7 @@ class Catalog:
                 address = store_artifact(self.s3, self._bucket, document.model_id, name, artifact)
                 break
             except ArtifactTakenError:
-                # An interrupted registration left an artifact behind: its number is used up, but the model is not.
+                # An interrupted registration has stored an artifact with this number.
                 if document.version is not None:
                     raise
                 number += 1
@@ -179,7 +180,7 @@ class Catalog:
     # ---- choosing the current version ----------------------------------------------------------------------------
 
     def promote(self, model_id: str, version: str, *, changed_by: str = "", reason: str = "") -> Model:
-        """Make a version the current one; nothing changes if it is already.
+        """Make a version the current one; change nothing if it is current already.
 
         Raises:
             CommandError: when the model or the version does not exist.
@@ -196,8 +197,8 @@ class Catalog:
         def previous(model: Model) -> str:
             if model.previous_version is None:
                 raise CommandError(
-                    f"Model {model_id} has had no other current version than {model.current_version}, so there is "
-                    "nothing to go back to. `fleetscore models promote` makes any version current."
+                    f"Model {model_id} has no previous version: {model.current_version} is the only one that has been "
+                    "current. `fleetscore models promote` makes any version current."
                 )
             return model.previous_version
 
@@ -207,10 +208,12 @@ class Catalog:
         for _ in range(MAX_TRIES):
             before, versions = self._table.read(model_id)
             if before is None:
-                raise CommandError(no_current(model_id) if versions else no_model(model_id))
+                raise CommandError(
+                    no_current_version_message(model_id) if versions else unknown_model_message(model_id)
+                )
             version = choose(before)
             if version not in versions:
-                raise CommandError(no_version(model_id, version, versions))
+                raise CommandError(unknown_version_message(model_id, version, versions))
             check_decided(versions[version])
             after = before.with_current(CurrentChange(version, now(), changed_by, reason))
             if after is before:
@@ -220,7 +223,7 @@ class Catalog:
             except VersionTakenError:
                 continue
             return after
-        raise CommandError(f"Model {model_id} is being changed by somebody else as well. Try again.")
+        raise CommandError(f"Somebody else is changing model {model_id} too. Try again.")
 
     def make_all_current(
         self, wanted: Sequence[tuple[ModelDocument, ModelVersion]], *, changed_by: str
@@ -268,7 +271,7 @@ class Catalog:
         """
         model = self._table.set_enabled(model_id, enabled)
         if model is None:
-            raise CommandError(no_model(model_id))
+            raise CommandError(unknown_model_message(model_id))
         return model
 
 
@@ -278,10 +281,10 @@ def caller(connection: Connection) -> str:
 
 
 def check_decided(version: ModelVersion) -> None:
-    """Check that a version was promoted, if it was trained: promoting it is a decision with a reason.
+    """Check that a trained version was promoted before: its first promotion is a decision, made with `approve`.
 
     Raises:
-        CommandError: with what to do instead.
+        CommandError: when the version was not promoted before.
     """
     decision, model_id, name = version.decision, version.spec.model_id, version.spec.version
     if decision is not None and decision.state is not VersionState.PROMOTED:
@@ -291,18 +294,18 @@ def check_decided(version: ModelVersion) -> None:
         )
 
 
-def no_model(model_id: str) -> str:
+def unknown_model_message(model_id: str) -> str:
     return f"There is no model {model_id!r}. `fleetscore models list` shows every model."
 
 
-def no_current(model_id: str) -> str:
+def no_current_version_message(model_id: str) -> str:
     return (
         f"Model {model_id!r} has no current version: versions were trained, and none was promoted. "
         f"`fleetscore models show {model_id}` shows them, `fleetscore models approve` makes one current."
     )
 
 
-def no_version(model_id: str, version: str, versions: Iterable[str]) -> str:
+def unknown_version_message(model_id: str, version: str, versions: Iterable[str]) -> str:
     return f"Model {model_id} has no version {version}. It has: {', '.join(sorted(versions)) or 'none'}."
 
 

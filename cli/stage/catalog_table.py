@@ -12,6 +12,7 @@ from contract.catalog.models import Model, ModelVersion
 from contract.table import records
 
 _BATCH_GET_ITEMS = 100
+"""Most keys that DynamoDB accepts in one BatchGetItem call."""
 _ABSENT = f"attribute_not_exists({records.PARTITION_KEY})"
 _PRESENT = f"attribute_exists({records.PARTITION_KEY})"
 
@@ -46,13 +47,13 @@ class CatalogTable:
         return [records.read_item(Model, item) for item in items]
 
     def models(self, model_ids: Sequence[str]) -> dict[str, Model]:
-        """Return those of the models that exist, by id."""
+        """Return the models with these ids that exist, by id."""
         keys = [records.model_key(model_id) for model_id in model_ids]
         found = (records.read_item(Model, item) for item in self._items(keys, consistent=True))
         return {model.model_id: model for model in found}
 
     def versions(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ModelVersion]:
-        """Return those of the versions that exist, by the model's id and the version's name."""
+        """Return the versions with these names that exist, by model id and version name."""
         keys = [records.version_key(model_id, version) for model_id, version in names]
         found = (records.read_item(ModelVersion, item) for item in self._items(keys))
         return {(version.spec.model_id, version.spec.version): version for version in found}
@@ -84,7 +85,7 @@ class CatalogTable:
     def put_model(self, model: Model, before: Model | None) -> dict[str, Any]:
         """Return the action that writes a model, if it is still as in `before`.
 
-        The condition protects changes that somebody else makes in between.
+        The condition keeps a change that somebody else has made since.
         """
         unchanged: dict[str, Any] = {"ConditionExpression": _ABSENT}
         if before is not None:
@@ -120,7 +121,7 @@ class CatalogTable:
         """Write one version, without a transaction.
 
         Raises:
-            VersionTakenError: when it exists.
+            VersionTakenError: when the version exists.
         """
         try:
             self._table.meta.client.put_item(**self.put_version(version)["Put"])
@@ -130,7 +131,7 @@ class CatalogTable:
             raise
 
     def set_enabled(self, model_id: str, enabled: bool) -> Model | None:
-        """Change whether executions score a model; return it, or None when it does not exist."""
+        """Include a model in executions or exclude it; return the model, or None when it does not exist."""
         try:
             answer = self._table.update_item(
                 Key=records.model_key(model_id),
@@ -147,5 +148,5 @@ class CatalogTable:
 
 
 def now() -> str:
-    """Return the current time as records hold it."""
+    """Return the current UTC time in the form of records: ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""Calls of AWS: the session, its clients, and queries of the table."""
+"""Connection to AWS: the session, its clients, and queries of the table."""
 
 import os
 from collections.abc import Iterator
@@ -12,11 +12,12 @@ from cli.failures import CommandError
 
 _POOL_CONNECTIONS = 16
 _ATTEMPTS = 4
+"""Attempts per call, including the first."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """Address and credentials of the AWS APIs. None means: from the environment, as in any SDK."""
+    """Address and credentials of the AWS APIs. None: taken from the environment, as in any SDK."""
 
     endpoint_url: str | None = None
     profile: str | None = None
@@ -26,7 +27,7 @@ class Connection:
     def session(self) -> Any:
         """Return the boto3 session.
 
-        It is made on first use, because a missing profile is an error only of commands that call AWS.
+        It is created on first use, so that a missing profile only fails commands that call AWS.
         """
         if not self._session:
             self._session.append(boto3.Session(profile_name=self.profile, region_name=self.region))
@@ -49,13 +50,15 @@ class Connection:
             raise
 
     def _config(self) -> Config:
-        # At an address of its own, S3 has no host name per bucket.
-        own_address = self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")
+        # A custom endpoint has no host name per bucket, so bucket names go into the path.
+        custom_endpoint = (
+            self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")
+        )
         return Config(
             user_agent_extra="fleetscore",
             max_pool_connections=_POOL_CONNECTIONS,
             retries={"mode": "standard", "max_attempts": _ATTEMPTS},
-            s3={"addressing_style": "path"} if own_address else None,
+            s3={"addressing_style": "path"} if custom_endpoint else None,
         )
 
 

@@ -1,10 +1,10 @@
-"""People's decisions about trained versions: to promote or to reject them."""
+"""Decisions of people about trained versions: approve or reject them."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from cli.failures import CommandError
-from cli.stage.catalog import MAX_TRIES, no_model, no_version
+from cli.stage.catalog import MAX_TRIES, unknown_model_message, unknown_version_message
 from cli.stage.catalog_table import CatalogTable, VersionTakenError, now
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
@@ -26,7 +26,8 @@ class Decisions:
         """Make a trained version the current one. A rejected version needs a reason.
 
         Raises:
-            CommandError: when there is nothing to approve.
+            CommandError: when the version does not exist, was not trained, was promoted already, or was rejected and
+                no reason is given.
         """
 
         def change(model: Model | None, found: ModelVersion) -> tuple[Model | None, ModelVersion]:
@@ -59,7 +60,7 @@ class Decisions:
         """Reject a version that waits for approval.
 
         Raises:
-            CommandError: when it does not wait.
+            CommandError: when the version does not exist or does not wait for approval.
         """
 
         def change(model: Model | None, found: ModelVersion) -> tuple[Model | None, ModelVersion]:
@@ -78,7 +79,11 @@ class Decisions:
         for _ in range(MAX_TRIES):
             before, versions = self._table.read(model_id)
             if version not in versions:
-                raise CommandError(no_version(model_id, version, versions) if versions else no_model(model_id))
+                raise CommandError(
+                    unknown_version_message(model_id, version, versions)
+                    if versions
+                    else unknown_model_message(model_id)
+                )
             after, decided = change(before, versions[version])
             writes = [self._table.put_decided_version(decided, versions[version])]
             if after is not None and after != before:
@@ -88,7 +93,7 @@ class Decisions:
             except VersionTakenError:
                 continue
             return after, decided
-        raise CommandError(f"Model {model_id} is being changed by somebody else as well. Try again.")
+        raise CommandError(f"Somebody else is changing model {model_id} too. Try again.")
 
 
 def _decision(model_id: str, version: ModelVersion) -> VersionDecision:

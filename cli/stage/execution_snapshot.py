@@ -1,4 +1,4 @@
-"""What is known about an execution at a moment, and which source is right if the two disagree."""
+"""State of an execution at one moment, from its records and Step Functions, and which is right if they disagree."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Snapshot:
     """None until PlanExecution has written it."""
     jobs: tuple[JobRecord, ...] = ()
     committed: Mapping[str, int] = field(default_factory=dict)
-    """Committed objects by id of a running job. Only the first jobs are counted."""
+    """Numbers of committed objects by job id, for the first running jobs only."""
     training: "Snapshot | None" = None
     """The training execution that this one is waiting for."""
 
@@ -57,14 +57,14 @@ class Snapshot:
 
     @property
     def closed(self) -> bool:
-        """Whether the records are final. Those of a stopped execution become so shortly after its end."""
+        """Whether the records are final. The records of a stopped execution are closed shortly after its end."""
         if self.record is not None:
             return self.record.status in FINAL_EXECUTION_STATUSES
         return self.workflow is not None and self.workflow.status == ExecutionStatus.SUCCEEDED.value
 
     @property
     def status(self) -> str:
-        """RUNNING, SUCCEEDED, PARTLY_FAILED, FAILED, TIMED_OUT or ABORTED; right even if the two sources disagree."""
+        """RUNNING, SUCCEEDED, PARTLY_FAILED, FAILED, TIMED_OUT or ABORTED. Step Functions is right if both disagree."""
         if self.workflow is None:
             return self.record.status.value if self.record else "UNKNOWN"
         status = self.workflow.status
@@ -77,41 +77,41 @@ class Snapshot:
 
     @property
     def note(self) -> str:
-        """What the records alone do not tell; empty when they are complete."""
+        """Explanation of what the records do not show; empty when they are complete."""
         if self.workflow is None:
             return "" if self.ended else "Step Functions does not know this execution, and its record was never closed."
         if not self.workflow.ended:
-            return self._beginning()
+            return self._start_note()
         if self.record is None:
             return (
-                f"The execution ended ({self._ending()}) and has no record: it ended before it was planned, "
+                f"The execution ended ({self._end_text()}) and has no record: it ended before it was planned, "
                 "or its record has expired."
             )
         if not self.closed:
             open_jobs = sum(job.status not in FINAL_JOB_STATUSES for job in self.jobs)
             return (
-                f"The execution ended ({self._ending()}), but its records are not closed. Jobs that are shown as "
+                f"The execution ended ({self._end_text()}), but its records are not closed. Jobs that are shown as "
                 f"open ({open_jobs:,}) do not continue: start another execution to score what is missing."
             )
         if (self.record.status is ExecutionStatus.SUCCEEDED) != (self.workflow.status == "SUCCEEDED"):
-            return f"The record says {self.record.status.value}, but Step Functions says {self._ending()}."
+            return f"The record says {self.record.status.value}, but Step Functions says {self._end_text()}."
         return ""
 
-    def _beginning(self) -> str:
+    def _start_note(self) -> str:
         if self.record is None:
             return "The execution is being planned."
         if self.record.training_execution_id and self.record.plan is None:
-            return f"It trains first, in execution {self.record.training_execution_id}."
+            return f"The execution trains first, in execution {self.record.training_execution_id}."
         return ""
 
-    def _ending(self) -> str:
-        assert self.workflow is not None  # noqa: S101 - callers check it
+    def _end_text(self) -> str:
+        assert self.workflow is not None  # noqa: S101 - callers have checked it
         detail = ": ".join(part for part in (self.workflow.error, self.workflow.cause) if part)
         return f"{self.workflow.status}, {detail}" if detail else self.workflow.status
 
     @property
     def reason(self) -> str:
-        """Why it did not succeed."""
+        """Why the execution did not succeed; empty when unknown."""
         if self.record is not None and self.record.reason:
             return self.record.reason
         return self.workflow.cause if self.workflow is not None else ""

@@ -25,7 +25,7 @@ from contract.workflow.scoring_request import parse_request
 from contract.workflow.training_request import parse_training_request
 
 _COUNTED_JOBS = 32
-"""Most running jobs whose ledger is listed for a snapshot. Each costs a ListObjectsV2 call."""
+"""Most running jobs whose ledger is read for a snapshot, with one ListObjectsV2 call per job."""
 
 
 class Executions:
@@ -85,7 +85,7 @@ class Executions:
         return workflow.arn if workflow is not None else self.execution_arn(execution)
 
     def workflow_status(self, execution_id: str) -> str | None:
-        """Return Step Functions' status of a scoring execution; None when it does not know the execution."""
+        """Return Step Functions' status of a scoring execution; None if Step Functions has no such execution."""
         workflow = self._describe_arn(self.execution_arn(execution_id))
         return None if workflow is None else workflow.status
 
@@ -93,7 +93,7 @@ class Executions:
         """Read an execution by its id or ARN.
 
         Raises:
-            CommandError: when neither Step Functions nor the table knows it.
+            CommandError: when it is neither in Step Functions nor in the table.
         """
         execution_id = execution.rpartition(":")[2]
         # Step Functions first: if it says that the execution has ended, the records read afterwards are final.
@@ -117,7 +117,7 @@ class Executions:
         committed = self._committed(execution_id, jobs) if count_committed and not ended else {}
         training = None
         if record is not None and record.training_execution_id and record.plan is None and not ended:
-            with suppress(CommandError):  # It may not have started.
+            with suppress(CommandError):  # The training may not have started.
                 training = self.snapshot(record.training_execution_id)
         return Snapshot(execution_id, datetime.now(UTC), workflow, record, jobs, committed, training)
 
@@ -135,7 +135,7 @@ class Executions:
         return attempts
 
     def _describe(self, execution: str) -> WorkflowState | None:
-        """Return an execution of the scoring workflow, else of the training workflow. An ARN tells which."""
+        """Return an execution of the scoring workflow, else of the training workflow. An ARN names the workflow."""
         execution_id = execution.rpartition(":")[2]
         if execution.startswith("arn:") and records.execution_kind(execution) is ExecutionKind.TRAINING:
             return self._describe_arn(self.training_arn(execution_id))
@@ -169,7 +169,7 @@ class Executions:
             return {job.job_id: count for job, count in zip(running, counts, strict=True) if count is not None}
 
     def _committed_objects(self, execution_id: str, job: JobRecord) -> int | None:
-        """Return the number of objects that every model has committed; None when it takes more than one listing."""
+        """Return the number of objects that every model has committed; None if the markers fill several pages."""
         page = self._s3.list_objects_v2(
             Bucket=self._deployment.results_bucket, Prefix=layout.ledger_prefix(execution_id, job.job_id)
         )

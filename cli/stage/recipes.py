@@ -26,7 +26,7 @@ class Recipes:
         """Upload the training script, if there is one, then replace the model's recipe."""
         recipe = replace(document.recipe, updated_at=now(), updated_by=updated_by)
         if document.archive is not None and recipe.code is not None:
-            # The key holds the digest, so an existing object is the same.
+            # The key contains the digest, so an object that exists there has the same bytes.
             key = layout.code_key(recipe.model_id, recipe.code.sha256)
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=document.archive)
         self._table.put_item(Item=records.recipe_item(recipe))
@@ -46,27 +46,27 @@ class Recipes:
         """Return a model's recipe.
 
         Raises:
-            CommandError: when it has none.
+            CommandError: when the model has no recipe.
         """
         recipe = self.find(model_id)
         if recipe is None:
-            raise CommandError(no_recipe(model_id))
+            raise CommandError(no_recipe_message(model_id))
         return recipe
 
     def remove(self, model_id: str) -> ModelRecipe:
         """Remove a model's recipe and return it; the versions stay.
 
         Raises:
-            CommandError: when it has none.
+            CommandError: when the model has no recipe.
         """
         gone = self._table.delete_item(Key=records.recipe_key(model_id), ReturnValues="ALL_OLD").get("Attributes")
         if not gone:
-            raise CommandError(no_recipe(model_id))
+            raise CommandError(no_recipe_message(model_id))
         return records.read_item(ModelRecipe, gone)
 
 
-def no_recipe(model_id: str) -> str:
+def no_recipe_message(model_id: str) -> str:
     return (
-        f"Model {model_id!r} has no recipe. `fleetscore models recipe list` shows every one, "
+        f"Model {model_id!r} has no recipe. `fleetscore models recipe list` shows all recipes, "
         f"`fleetscore models recipe set {model_id} @recipe.json` sets one."
     )

@@ -16,6 +16,7 @@ from contract.triggers.schedules import Schedule, check_will_fire, read_target_i
 _STACK = "triggers"
 _OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn")
 _DELIVERY_SECONDS, _TRIES = 86_400, 185
+"""Limits of EventBridge Scheduler's retries of a delivery: its age in seconds, and the number of retries."""
 _DESCRIPTION = "Made with `fleetscore schedules add`"
 # Fields of GetSchedule that UpdateSchedule does not take.
 _NOT_FOR_UPDATE = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
@@ -33,9 +34,9 @@ class ListedSchedule:
     request: Any
     """None when the target's input was not written by Fleetscore."""
     declared: bool
-    """Whether cdk.json declares it."""
+    """Whether the schedule is declared in cdk.json."""
     next_time: datetime | None
-    """Time of the next execution, in UTC; None when it is paused or has no next one."""
+    """Time of the next execution, in UTC; None when the schedule is paused or has no next time."""
 
 
 class Schedules:
@@ -52,7 +53,7 @@ class Schedules:
         """Create a schedule.
 
         Raises:
-            InvalidInputError: when it would never start an execution.
+            InvalidInputError: when the schedule would never start an execution.
             CommandError: when the name is taken.
         """
         if problems := check_will_fire(schedule, now or datetime.now(UTC)):
@@ -90,7 +91,7 @@ class Schedules:
         return [self._listed(self._get(name), declared, now) for name in sorted(self._names())]
 
     def switch(self, name: str, *, enabled: bool) -> bool:
-        """Resume or pause a schedule; return whether cdk.json declares it."""
+        """Resume or pause a schedule; return whether it is declared in cdk.json."""
         found = self._get(name)
         if (found.get("State", "ENABLED") == "ENABLED") != enabled:
             fields = {key: value for key, value in found.items() if key not in _NOT_FOR_UPDATE}
@@ -101,7 +102,7 @@ class Schedules:
         """Delete a schedule that was added with the command.
 
         Raises:
-            CommandError: when it does not exist, or when cdk.json declares it.
+            CommandError: when the schedule does not exist, or is declared in cdk.json.
         """
         self._get(name)
         if name in self._declared():
@@ -150,7 +151,7 @@ class Schedules:
             request = read_target_input(found["Target"].get("Input", "")).request
             known = Schedule(listed.name, listed.expression, listed.time_zone, listed.flexible_window_minutes, request)
         except InvalidInputError:
-            # Created or changed without Fleetscore: shown as it is.
+            # Created or changed without Fleetscore: show it without request and next time.
             return listed
         following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if listed.enabled else None
         return replace(listed, request=request, next_time=following)

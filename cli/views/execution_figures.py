@@ -45,7 +45,7 @@ def job_seconds(job: JobRecord, now: datetime) -> float | None:
 
 
 def rows_counted(job: JobRecord) -> bool:
-    """Return whether a job's rows are known. A training script reads its data itself, uncounted."""
+    """Return whether a job's rows are known. Rows that a training script reads are not counted."""
     return job.status is JobStatus.SUCCEEDED and (job.rows_in > 0 or job.kind is ExecutionKind.SCORING)
 
 
@@ -55,7 +55,7 @@ def rows_a_second(job: JobRecord, now: datetime) -> float | None:
     return job.rows_in / seconds if rows_counted(job) and seconds else None
 
 
-def rows_a_second_together(snapshot: Snapshot) -> float | None:
+def rows_a_second_overall(snapshot: Snapshot) -> float | None:
     """Return rows per second of all succeeded jobs, from the first job's start to the last job's end or now."""
     started = [datetime.fromisoformat(job.started_at) for job in snapshot.jobs if job.started_at]
     if not started:
@@ -67,7 +67,7 @@ def rows_a_second_together(snapshot: Snapshot) -> float | None:
 
 
 def objects_done(job: JobRecord, snapshot: Snapshot) -> int | None:
-    """Return the committed objects: all of a succeeded job, else those in the ledger; None if not counted."""
+    """Return the number of committed objects: all of a succeeded job, else those in the ledger; None if unknown."""
     if job.status is JobStatus.SUCCEEDED:
         return job.object_count
     return snapshot.committed.get(job.job_id)

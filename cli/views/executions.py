@@ -48,7 +48,7 @@ def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptReco
     for job in snapshot.jobs:
         if job.reason or job.outcome:
             lines.append(f"{job.job_id}: {job_reason(job) if job.reason else job.outcome}")
-        # If the job has not succeeded, the last attempt's reason is the job's.
+        # The last attempt of a failed job has the same reason as the job.
         tried = [attempt for attempt in attempts.get(job.job_id, []) if attempt.reason and attempt.reason != job.reason]
         lines += [
             f"{job.job_id}, attempt {attempt.attempt}: {_with_kind(attempt.failure_kind, attempt.reason)}"
@@ -102,18 +102,18 @@ def totals_line(snapshot: Snapshot) -> str:
 
 
 def heading_lines(snapshot: Snapshot) -> list[str]:
-    """Return the lines around the jobs: status and label first; then note, reason and address of the summary."""
+    """Return the lines above and below the jobs: status and label first, then note, reason and summary address."""
     record = snapshot.record
     label = f" ({record.label})" if record is not None and record.label else ""
     word = "Training execution" if snapshot.kind is ExecutionKind.TRAINING else "Execution"
     lines = [f"{word} {snapshot.execution_id}{label}: {snapshot.status}"]
     if record is not None and record.training_execution_id:
-        lines.append(f"It trained first, in execution {record.training_execution_id}.")
+        lines.append(f"The execution trained first, in {record.training_execution_id}.")
     if snapshot.note:
         lines.append(snapshot.note)
     # If jobs failed, their own reasons are more detailed.
     explained = any(job.reason for job in snapshot.jobs)
-    # A failed training is not among the jobs' reasons.
+    # The jobs' reasons do not mention a failed training.
     explained = explained and not (record is not None and record.training_failure)
     if snapshot.ended and snapshot.reason and not explained and snapshot.reason not in snapshot.note:
         lines.append(f"Reason: {snapshot.reason}")
@@ -123,7 +123,7 @@ def heading_lines(snapshot: Snapshot) -> list[str]:
 
 
 def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRecord]] | None = None) -> dict[str, Any]:
-    """Return an execution as JSON. If record and Step Functions disagree, `status` is right and `note` explains."""
+    """Return an execution as JSON. `note` explains a record and Step Functions that disagree."""
     workflow = snapshot.workflow
     jobs = []
     for job in snapshot.jobs:

@@ -1,4 +1,4 @@
-"""Follows an execution until it ends: as a live table on a terminal, else with one line per change."""
+"""Progress of an execution until it ends: a live table on a terminal, else one line per change."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from rich.text import Text
 from cli.output import Output
 from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
-from cli.views.execution_figures import rows_a_second, rows_a_second_together, rows_counted
+from cli.views.execution_figures import rows_a_second, rows_a_second_overall, rows_counted
 from cli.views.executions import job_cells, job_reason, objects_text, totals_line
 from cli.views.tables import counted
 from contract.status import ExecutionKind, JobStatus
@@ -23,11 +23,12 @@ from contract.table.records import JobRecord
 
 SECONDS_BETWEEN_READS = 2.0
 _SECONDS_TO_CLOSE = 20.0
-"""Longest wait for the final records of a stopped execution, in seconds. Events of its end take a few."""
+"""Longest wait for the final records of a stopped execution, in seconds. EventBridge usually needs a few."""
 _JOBS_READ_PER_SECOND = 500
-"""Large fleets are read less often: a read of n jobs costs about n/8 DynamoDB read units."""
+"""Limit on reads of large fleets. A read of n jobs costs about n/8 DynamoDB read units."""
 _REFRESHES_PER_SECOND = 4
 _LINES_BESIDE_JOBS = 8
+"""Lines of the terminal that do not show jobs."""
 _BAR_WIDTH = 78
 _ORDER = {
     JobStatus.RUNNING: 0,
@@ -163,7 +164,7 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     if not snapshot.jobs:
         return Text(snapshot.note or f"{snapshot.status}", style="dim")
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    # On a narrow terminal only the job's id is shortened.
+    # On a narrow terminal, only job ids are shortened.
     table.add_column("job", overflow="ellipsis")
     table.add_column("status", no_wrap=True)
     for name in ("attempt", "objects", "rows", "rows/s", "seconds"):
@@ -177,7 +178,7 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     hidden = len(snapshot.jobs) - len(shown)
     if hidden:
         parts.append(Text(f"… and {hidden:,} more jobs", style="dim"))
-    speed = rows_a_second_together(snapshot)
+    speed = rows_a_second_overall(snapshot)
     rate = f", {speed:,.0f} rows/s" if speed else ""
     done, all_work = work(snapshot)
     # Inside a grid, because a bar alone does not end its line.
@@ -187,7 +188,7 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
 
 
 def work(snapshot: Snapshot) -> tuple[float, float]:
-    """Return the finished and the total input in bytes. Running jobs count by committed objects, failed ones fully."""
+    """Return the finished and the total input bytes. Running jobs count by committed objects, failed jobs in full."""
     done = 0.0
     for job in snapshot.jobs:
         if job.ended_at:

@@ -31,7 +31,7 @@ def recipes_table(recipes: Sequence[ModelRecipe]) -> Table:
 
 
 def recipe_fields(recipe: ModelRecipe) -> Mapping[str, Any]:
-    """Return every field of a recipe; names of nested fields are paths."""
+    """Return every field of a recipe; names of nested fields are joined by dots."""
     fields: dict[str, Any] = {}
     for name, value in plain_json(recipe).items():
         if name == "features":

@@ -45,7 +45,7 @@ def size_text(size: float) -> str:
 
 def add_row(table: Table, *cells: Text | str) -> None:
     """Add a row of cells, without interpreting rich's markup."""
-    # A plain string would be read as markup, and a reason or a tag may hold brackets.
+    # rich reads a plain string as markup, and a reason or a tag may contain brackets.
     table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
@@ -53,7 +53,7 @@ def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """Return a table without lines, with these columns."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for column in columns:
-        # On a narrow terminal only these wrap, so that figures and statuses stay whole.
+        # On a narrow terminal, only these columns wrap. Figures and statuses stay on one line.
         long = column in ("job", "model", "value", "by", "tags", "request")
         table.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=not long)
     return table

@@ -107,7 +107,7 @@ class ModelVersion(RegistrationFields):
     decision: VersionDecision | None = field(
         default=None,
         metadata=describe(
-            "Whether a trained version was promoted, refused or waits for approval, and why. None: the version was "
+            "Whether a trained version was promoted, rejected or waits for approval, and why. None: the version was "
             "registered or imported, so there is nothing to decide."
         ),
     )

@@ -1,7 +1,7 @@
 """The image's entry point: trains with the argument `train`, and scores without it.
 
-A processing job passes no argument, a training job `train`. Both run in this process, because
-SageMaker sends SIGTERM to process 1.
+A processing job passes no argument, a training job passes `train`. Both run in this process,
+because SageMaker sends SIGTERM to process 1.
 """
 
 import runpy

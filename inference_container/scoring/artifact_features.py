@@ -74,9 +74,9 @@ def _catboost(path: Path) -> _Features:
 
 
 def _onnx(path: Path) -> _Features:
-    from scoring.models.onnx_model import names_of, start  # noqa: PLC0415
+    from scoring.models.onnx_model import names_of, open_session  # noqa: PLC0415
 
-    return names_of(start(path))
+    return names_of(open_session(path))
 
 
 _READERS: dict[str, Callable[[Path], _Features]] = {

@@ -72,8 +72,9 @@ def record_plan(
     deployment: Deployment,
     defaults: PlanDefaults,
 ) -> ExecutionPlan:
-    """Add the plan to the record, which is the last write of a plan; return the plan that is in the
-    record.
+    """Add the plan to the record and return the plan that is then in the record.
+
+    It is the last write of a plan.
 
     Raises:
         ExecutionClosedError: when the execution has ended in the meantime; its jobs are closed too.
@@ -95,8 +96,10 @@ def record_plan(
 
 
 def _close_jobs(execution_id: str, deployment: Deployment) -> None:
-    """Close the jobs of an execution that ended during planning: the step that ended it may not
-    have seen them."""
+    """Close the jobs of an execution that ended during planning.
+
+    SummarizeExecution may have run before these jobs were written.
+    """
     reason = "The execution ended while it was being planned. Start a new execution."
     ended_at = deployment.now()
 

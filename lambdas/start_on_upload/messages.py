@@ -94,7 +94,7 @@ def _object(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _text(data: Mapping[str, Any], name: str, default: str | None = None) -> str:
     value = data.get(name, default)
     if not isinstance(value, str) or (not value and default is None):
-        raise UnreadableMessageError(f"{name} is {shorten(repr(value), 100)}, not a text")
+        raise UnreadableMessageError(f"{name} is {shorten(repr(value), 100)}, not a string")
     return value
 
 

@@ -35,10 +35,10 @@ _ERRORS_ONLY = 3
 
 
 def load(spec: ModelSpec, path: Path) -> "OnnxModel":
-    return OnnxModel(spec, start(path))
+    return OnnxModel(spec, open_session(path))
 
 
-def start(path: Path) -> Any:
+def open_session(path: Path) -> Any:
     """Return a session that runs a graph."""
     options = onnxruntime.SessionOptions()
     # One thread per call, because the threads of the budget predict whole batches concurrently.

@@ -150,8 +150,7 @@ class JobTable(Table):
     # ---- attempts ----------------------------------------------------------------------------
 
     def open_attempt(self, job: JobRecord, attempt: AttemptRecord) -> AttemptRecord:
-        """Open an attempt of a job that waits for one, or return the attempt that an earlier call
-        opened.
+        """Open an attempt of a waiting job, or return the attempt that an earlier call opened.
 
         Raises:
             JobClosedError: when the job has ended.
@@ -181,11 +180,11 @@ class JobTable(Table):
         return list(self._query_execution(AttemptRecord, execution_id, f"{records.ATTEMPT_SORT_PREFIX}{job_id}#"))
 
     def end_attempt(self, job: JobRecord, moved: JobRecord, *, ended_at: str) -> JobRecord:
-        """End the attempt `moved.attempt` and move its job to SUCCEEDED, FAILED or WAITING, in one
-        transaction.
+        """End the attempt `moved.attempt` and change its job's status, in one transaction.
 
-        An attempt that could not be opened has no record yet and gets one. Return the job's record
-        afterwards: `moved`, or the current record when an earlier event ended this attempt.
+        The job becomes SUCCEEDED, FAILED or WAITING. An attempt that could not be opened has no
+        record yet and gets one. Return the job's record afterwards: `moved`, or the current record
+        when an earlier event ended this attempt.
 
         Raises:
             JobClosedError: when the job has ended without this attempt.
@@ -229,11 +228,10 @@ class JobTable(Table):
     def register_trained(
         self, job: JobRecord, succeeded: JobRecord, version: ModelVersion, before: Model | None, after: Model | None
     ) -> bool:
-        """Write a trained version, write the model `after` if there is one, and end the job, in one
-        transaction.
+        """Write a trained version, the succeeded job and, if given, the model `after`.
 
-        Return False when the version already exists, the job or its attempt has moved, or the model
-        differs from `before`.
+        All are written in one transaction. Return False when the version already exists, the job or
+        its attempt has changed, or the model differs from `before`.
         """
         attempt = self.find_attempt(job.execution_id, job.job_id, job.attempt)
         if attempt is None or attempt.status is not AttemptStatus.RUNNING:
@@ -294,8 +292,9 @@ class JobTable(Table):
         return records.attempt_item(record, self._expires_at(record.started_at))
 
     def _job_move(self, job: JobRecord, moved: JobRecord) -> dict[str, Any]:
-        """Return the put that moves a job, if the move is allowed and the job has not moved since
-        it was read.
+        """Return the put of a job's new status.
+
+        Its condition: the change is allowed, and the job has not changed since it was read.
         """
         allowed = set(ALLOWED_BEFORE[moved.status])
         if moved.status is JobStatus.WAITING and moved.attempt > job.attempt:

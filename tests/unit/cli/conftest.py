@@ -92,5 +92,13 @@ def deployment(connection: Connection, stacks: Stacks) -> Deployment:
     return deployment
 
 
+@pytest.fixture
+def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """Make commands use the deployment; return the connection to it."""
+    assert deployment
+    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
+    return connection
+
+
 def key_schema(partition: str, sort: str) -> list[dict[str, str]]:
     return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]

@@ -147,7 +147,7 @@ def test_a_mistyped_command_or_flag_gets_a_suggestion(words: str, meant: str, ca
             "'x' is not one of 'datasets_bucket', 'models_bucket'",
             "fleetscore resources [OPTIONS] [NAME]",
         ),
-        ("models test a b --rows -1", "'-1' is not a whole number from 0.", "fleetscore models test [OPTIONS]"),
+        ("models test a b --rows -1", "'-1' is not a whole number of at least 0.", "fleetscore models test [OPTIONS]"),
         ("models import churn", "Exactly one of --mlflow and --model-package", "fleetscore models import [OPTIONS]"),
     ],
 )
@@ -158,6 +158,19 @@ def test_a_usage_error_shows_the_usage_of_its_command(words: str, problem: str, 
     assert captured.err.startswith("fleetscore: ")
     assert problem in captured.err
     assert f"\nUsage: {usage}" in captured.err
+
+
+@pytest.mark.parametrize("words", ["run --name --wait", "--stage --json run", "models promote churn 1 --reason --jsn"])
+def test_an_option_is_not_taken_as_the_value_of_another(words: str, capsys: Captured) -> None:
+    assert main(words.split()) == ExitStatus.REFUSED
+    assert "requires an argument" in capsys.readouterr().err
+
+
+def test_a_value_that_looks_like_an_option_follows_an_equals_sign(capsys: Captured) -> None:
+    assert main(["run", "--check", "--name=--wait"]) == ExitStatus.SUCCEEDED
+    assert main(["run", "--check", "--name", "-- night --"]) == ExitStatus.SUCCEEDED
+    assert main(["--stage=--json", "run", "--check"]) == ExitStatus.SUCCEEDED
+    assert "valid" in capsys.readouterr().out
 
 
 def test_the_last_of_two_global_options_counts() -> None:

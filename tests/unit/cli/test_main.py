@@ -22,14 +22,6 @@ from tests.unit.cli.builders import (
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Connection:
-    """Make commands use the connection with the stacks."""
-    assert deployment
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
-    return connection
-
-
 def register_arguments(folder: Path) -> list[str]:
     archive = make_archive(folder / "model.tar.gz", {"model.joblib": b"some model"})
     words = "--model-file model.joblib --framework sklearn --format sklearn-joblib --method predict --dataset customers"
@@ -168,13 +160,13 @@ def test_status_shows_jobs_attempts_and_reasons(partly_failed: str, capsys: Capt
 
 def test_status_as_json_has_jobs_attempts_and_totals(partly_failed: str, capsys: Captured) -> None:
     assert entry.main(["status", "--json", partly_failed]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["status"], told["ended"]) == ("PARTLY_FAILED", True)
-    assert told["totals"]["jobs_failed"] == 1
-    ads, churn = told["jobs"]
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["status"], shown["ended"]) == ("PARTLY_FAILED", True)
+    assert shown["totals"]["jobs_failed"] == 1
+    ads, churn = shown["jobs"]
     assert [attempt["attempt"] for attempt in ads["attempts"]] == [1, 2]
     assert (churn["rows_a_second"], churn["seconds"], churn["objects_committed"]) == (50, 20, 4)
-    assert told["record"]["summary_uri"] == "s3://some-results/summary.json"
+    assert shown["record"]["summary_uri"] == "s3://some-results/summary.json"
 
 
 def test_watch_returns_the_outcome_as_exit_status(partly_failed: str, capsys: Captured) -> None:

@@ -46,8 +46,8 @@ def test_promotion_is_recorded_in_the_history_with_its_reason(catalog: Catalog) 
     promoted = catalog.promote("churn", "1", changed_by="me", reason="3 drifts")
     assert promoted == model_of(catalog)
     assert (promoted.current_version, promoted.previous_version, promoted.tags) == ("1", "3", {"team": "ads"})
-    told = [(change.version, change.changed_by, change.reason) for change in promoted.history]
-    assert told == [
+    changes = [(change.version, change.changed_by, change.reason) for change in promoted.history]
+    assert changes == [
         ("1", "trainer", "registered"),
         ("2", "trainer", "registered"),
         ("3", "trainer", "registered"),
@@ -102,7 +102,7 @@ def test_rollback_of_a_model_with_one_version_is_refused(catalog: Catalog, tmp_p
         features=(Feature("age", "double"),),
     )
     catalog.register(document)
-    with pytest.raises(CommandError, match="nothing to go back to"):
+    with pytest.raises(CommandError, match="has no previous version"):
         catalog.roll_back("young")
 
 

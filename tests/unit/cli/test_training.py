@@ -43,15 +43,8 @@ RECIPE: dict[str, Any] = {
 
 
 @pytest.fixture
-def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    """Make commands use the connection with the stacks."""
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
-    return deployment
-
-
-@pytest.fixture
-def table(connection: Connection, account: Deployment) -> Any:
-    return connection.resource("dynamodb").Table(account.table_name)
+def table(account: Connection, deployment: Deployment) -> Any:
+    return account.resource("dynamodb").Table(deployment.table_name)
 
 
 def recipe_file(folder: Path, **changes: Any) -> Path:
@@ -254,13 +247,13 @@ def test_model_without_current_version_shows_pending_versions(table: Any, capsys
 
 
 def test_train_starts_an_execution_of_the_training_workflow(
-    connection: Connection, account: Deployment, capsys: Captured
+    account: Connection, deployment: Deployment, capsys: Captured
 ) -> None:
     assert entry.main(["train", "--models", "churn,upsell", "--name", "by-hand", "--json"]) == 0
     arn = json.loads(capsys.readouterr().out)["execution_arn"]
-    assert arn == Executions(connection, account).training_arn("by-hand")
-    described = connection.client("stepfunctions").describe_execution(executionArn=arn)
-    assert described["stateMachineArn"] == account.training_state_machine_arn
+    assert arn == Executions(account, deployment).training_arn("by-hand")
+    described = account.client("stepfunctions").describe_execution(executionArn=arn)
+    assert described["stateMachineArn"] == deployment.training_state_machine_arn
     assert json.loads(described["input"]) == {"models": ["churn", "upsell"]}
 
 
@@ -337,6 +330,7 @@ def test_execution_that_trains_first_shows_its_training(
     assert lines[1:] == ["1 job planned over 4 objects"]
 
 
-def test_resources_list_both_state_machines(account: Deployment, capsys: Captured) -> None:
+@pytest.mark.usefixtures("account")
+def test_resources_list_both_state_machines(deployment: Deployment, capsys: Captured) -> None:
     assert entry.main(["resources", "training_state_machine_arn"]) == 0
-    assert capsys.readouterr().out.strip() == account.training_state_machine_arn
+    assert capsys.readouterr().out.strip() == deployment.training_state_machine_arn

@@ -34,7 +34,7 @@ def test_train_trains_and_no_argument_scores(job: TrainingFolder) -> None:
 def test_further_arguments_reach_training_or_scoring(job: TrainingFolder) -> None:
     assert "usage: training" in launch(job, "train", "--help").stdout
     assert "usage: scoring" in launch(job, "--help").stdout
-    assert "--cores takes a whole number from 1" in launch(job, "train", "--cores", "0").stderr
+    assert "--cores must be a whole number of at least 1" in launch(job, "train", "--cores", "0").stderr
 
 
 def test_serve_is_refused(job: TrainingFolder) -> None:

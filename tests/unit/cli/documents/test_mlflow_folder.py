@@ -94,7 +94,7 @@ def test_xgboost_format_follows_from_class_and_content(
     model = xgboost.XGBClassifier(n_estimators=2).fit(frame, frame["age"] > 40)
     (tmp_path / "m").mkdir()
     model.save_model(tmp_path / "m" / f"model.{suffix}")
-    # MLflow's default name says nothing.
+    # MLflow's default name does not tell the format.
     (tmp_path / "m" / f"model.{suffix}").rename(tmp_path / "m" / "model.xgb")
     flavor = {"data": "model.xgb", "xgb_version": "3.2.0", **({"model_class": model_class} if model_class else {})}
     fields = read_mlflow_folder(write_folder(tmp_path / "m", {"xgboost": flavor})).fields
@@ -130,17 +130,14 @@ def test_other_flavors_give_their_format_and_version(
     assert fields["model_file"] == "m"
 
 
-@pytest.mark.usefixtures("deployment")
-def test_pickled_lightgbm_wrapper_is_scored_as_an_estimator(
-    tmp_path: Path, connection: Connection, *, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("account")
+def test_pickled_lightgbm_wrapper_is_scored_as_an_estimator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = people()
     model = lightgbm.LGBMClassifier(n_estimators=3, min_child_samples=2, n_jobs=1, verbosity=-1)
     model.fit(frame, frame["age"] > 40)
     flavor = {"data": "model.pkl", "model_class": "lightgbm.sklearn.LGBMClassifier"}
     folder = write_folder(tmp_path / "m", {"lightgbm": flavor})
     (folder / "model.pkl").write_bytes(pickle.dumps(model))
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     words = ["models", "import", "churn", "--mlflow", str(folder), "--dataset", "customers"]
     assert entry.main([*words, "--method", "predict_proba", "--output-columns", "no,yes"]) == 0
     capsys.readouterr()
@@ -182,15 +179,12 @@ def test_invalid_mlmodel_file_is_refused(tmp_path: Path, text: str, why: str) ->
         read_mlflow_folder(tmp_path)
 
 
-@pytest.mark.usefixtures("deployment")
 def test_import_options_override_the_mlflow_folder(
-    sklearn_folder: Path, connection: Connection, deployment: Deployment, *,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
+    sklearn_folder: Path, account: Connection, deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
     assert entry.main([*words, "--method", "predict_proba", "--tag", "team=ads"]) == 0
-    [(model, version)] = Catalog(connection, deployment).models()
+    [(model, version)] = Catalog(account, deployment).models()
     assert version is not None
     assert (version.spec.method, version.source, model.tags) == ("predict_proba", "mlflow 0123abc", {"team": "ads"})
     sample = write_sample(sklearn_folder / "sample.parquet")
@@ -198,16 +192,13 @@ def test_import_options_override_the_mlflow_folder(
     capsys.readouterr()
 
 
-@pytest.mark.usefixtures("deployment")
-def test_folder_without_named_columns_needs_features(
-    sklearn_folder: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
+@pytest.mark.usefixtures("account")
+def test_folder_without_named_columns_needs_features(sklearn_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     described = yaml.safe_load((sklearn_folder / "MLmodel").read_text())
     matrix = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}]
     words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
     for inputs, why in (
-        (matrix, "signature: got None, expected named columns in the model's signature. Say --features"),
+        (matrix, "signature: got None, expected named columns in the model's signature. Add --features"),
         ([{"type": "datetime", "name": "day"}], "signature: day: got 'datetime', expected one of boolean"),
     ):
         write_folder(sklearn_folder, described["flavors"], signature={"inputs": json.dumps(inputs)})

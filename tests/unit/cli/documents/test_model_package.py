@@ -101,17 +101,16 @@ def test_package_that_does_not_exist_is_named(stubbed: tuple[Any, Stubber]) -> N
 
 
 def test_package_is_imported(
-    stubbed: tuple[Any, Stubber], connection: Connection, deployment: Deployment, *,
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    stubbed: tuple[Any, Stubber], account: Connection, *, deployment: Deployment, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path
 ) -> None:  # fmt: skip
     client = answer(stubbed, package())
     archive = make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"some model"})
-    connection.client("s3").upload_file(str(archive), "some-results", "train/model.tar.gz")
-    others = connection.client
+    account.client("s3").upload_file(str(archive), "some-results", "train/model.tar.gz")
+    others = account.client
     monkeypatch.setattr(Connection, "client", lambda _, name: client if name == "sagemaker" else others(name))
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     words = "--format sklearn-joblib --model-file model.joblib --method predict --features age:double --dataset d"
     assert entry.main(["models", "import", "churn", "--model-package", ARN, *words.split()]) == 0
-    [(_, version)] = Catalog(connection, deployment).models()
+    [(_, version)] = Catalog(account, deployment).models()
     assert version is not None
     assert (version.source, version.spec.framework_version) == (ARN, "1.9")

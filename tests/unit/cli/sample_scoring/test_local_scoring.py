@@ -41,40 +41,37 @@ def record(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test at any call of AWS."""
 
     def refuse(*_: object) -> Any:
-        raise AssertionError("AWS was asked for something")
+        raise AssertionError("AWS was called")
 
     monkeypatch.setattr(Connection, "session", refuse)
 
 
-@pytest.mark.usefixtures("nowhere")
+@pytest.mark.usefixtures("no_aws")
 def test_models_test_scores_a_record_and_its_artifact_without_aws(
     record: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     sample = write_sample(tmp_path / "sample.parquet")
-    words = ["models", "test", "churn", str(sample), "--record", str(record), "--rows", "2"]
+    words = ["models", "test", "churn", str(sample), "--record", str(record), "--rows", "2", "--json"]
     assert entry.main(words) == 0
-    shown = capsys.readouterr().out
-    assert f"churn, version unregistered, scored {ROWS} rows of the sample." in shown
-    assert "Columns added: prediction_False:double, prediction_True:double" in shown
-    assert entry.main([*words, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["rows"], told["columns_added"]) == (
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["rows"], shown["columns_added"]) == (
         ROWS,
         {"prediction_False": "double", "prediction_True": "double"},
     )
     expected = classifier().predict_proba(people())
-    for number, row in enumerate(told["first_rows"]):
+    for number, row in enumerate(shown["first_rows"]):
         assert row["id"] == number
         assert row["prediction_True"] == pytest.approx(expected[number][1])
-    assert told["first_rows"][0]["note"] is None
-    assert len(told["first_rows"]) == 2
+    assert shown["first_rows"][0]["note"] is None
+    assert len(shown["first_rows"]) == 2
+    assert shown["notes"] == []
 
 
-@pytest.mark.usefixtures("nowhere")
+@pytest.mark.usefixtures("no_aws")
 @pytest.mark.parametrize("name", ["sample.csv.gz", "sample.jsonl", "sample.tsv"])
 def test_text_samples_are_read_as_in_a_job(record: Path, tmp_path: Path, capsys: Captured, name: str) -> None:
     fields = {**RECORD, "partition_columns": ["day"], "key_columns": ["id", "day"]}
@@ -87,26 +84,26 @@ def test_text_samples_are_read_as_in_a_job(record: Path, tmp_path: Path, capsys:
     else:
         frame.to_csv(sample, index=False, sep="\t" if name.endswith(".tsv") else ",")
     assert entry.main(["models", "test", "churn", str(sample), "--record", str(record), "--json", "--rows", "1"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["rows"], list(told["columns_added"])) == (ROWS, ["prediction_False", "prediction_True"])
-    [row] = told["first_rows"]
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["rows"], list(shown["columns_added"])) == (ROWS, ["prediction_False", "prediction_True"])
+    [row] = shown["first_rows"]
     assert (row["id"], row["day"], row["visits"]) == ("0", "2026-01-31", int(people()["visits"][0]))
     assert row["prediction_True"] == pytest.approx(classifier().predict_proba(people())[0][1])
 
 
-@pytest.mark.usefixtures("nowhere")
+@pytest.mark.usefixtures("no_aws")
 def test_models_test_shows_notes_about_the_model(record: Path, tmp_path: Path, capsys: Captured) -> None:
     fields = json.loads(record.read_text())
     record.write_text(json.dumps({**fields, "framework_version": "1.0.2"}))
     sample = write_sample(tmp_path / "sample.parquet")
-    words = ["models", "test", "churn", str(sample), "--record", str(record)]
-    assert entry.main(words) == 0
-    assert f"Note: trained with scikit-learn 1.0.2, scored with {sklearn.__version__}" in capsys.readouterr().out
-    assert entry.main([*words, "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["notes"]) == 1
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 0
+    shown = capsys.readouterr().out
+    assert f"churn, version unregistered, scored {ROWS} rows of the sample." in shown
+    assert f"Note: trained with scikit-learn 1.0.2, scored with {sklearn.__version__}" in shown
+    assert "Columns added: prediction_False:double, prediction_True:double" in shown
 
 
-@pytest.mark.usefixtures("nowhere")
+@pytest.mark.usefixtures("no_aws")
 def test_failed_scoring_shows_the_containers_exit_message(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sample = write_sample(tmp_path / "sample.parquet", sample_table().drop_columns("visits"))
     assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
@@ -117,8 +114,8 @@ def test_failed_scoring_shows_the_containers_exit_message(record: Path, tmp_path
     assert "Traceback" not in captured.err
 
 
-@pytest.mark.usefixtures("nowhere")
-def test_models_log_is_shown_if_the_message_does_not_explain(record: Path, tmp_path: Path, capsys: Captured) -> None:
+@pytest.mark.usefixtures("no_aws")
+def test_log_of_the_model_is_shown_when_loading_fails(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sklearn_archive(tmp_path, NotAModel())
     sample = write_sample(tmp_path / "sample.parquet")
     assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
@@ -127,14 +124,14 @@ def test_models_log_is_shown_if_the_message_does_not_explain(record: Path, tmp_p
     assert "failed. MODEL: model 'churn': 'model.joblib' cannot be loaded as sklearn-joblib" in captured
 
 
-@pytest.mark.usefixtures("nowhere")
-def test_invalid_models_test_calls_are_refused_before_scoring(record: Path, tmp_path: Path, capsys: Captured) -> None:
+@pytest.mark.usefixtures("no_aws")
+def test_invalid_command_lines_are_refused_before_scoring(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sample = write_sample(tmp_path / "sample.parquet")
     for words, why in (
         ([str(tmp_path / "no.parquet"), "--record", str(record)], "expected a file that exists"),
         ([str(sample), "--record", str(record), "--artifact", str(tmp_path / "no")], "a file that exists"),
-        ([str(sample), "--record", str(record), "--version", "1"], "Either --version"),
-        ([str(sample), "--artifact", "model.tar.gz"], "--artifact goes with --record"),
+        ([str(sample), "--record", str(record), "--version", "1"], "Use either --version"),
+        ([str(sample), "--artifact", "model.tar.gz"], "--artifact needs --record"),
     ):
         assert entry.main(["models", "test", "churn", *words]) == 2
         assert why in capsys.readouterr().err
@@ -143,15 +140,14 @@ def test_invalid_models_test_calls_are_refused_before_scoring(record: Path, tmp_
 
 
 def test_models_test_scores_a_catalog_version_and_verifies_its_digest(
-    record: Path, *, connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    record: Path, account: Connection, deployment: Deployment, capsys: Captured
 ) -> None:
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     sample = write_sample(record.parent / "sample.parquet")
     assert entry.main(["models", "register", f"@{record}", "--dataset", "customers"]) == 0
     assert entry.main(["models", "test", "churn", str(sample)]) == 0
     assert "churn, version 1, scored" in capsys.readouterr().out
     key = layout.artifact_key("churn", "1")
-    s3 = connection.client("s3")
+    s3 = account.client("s3")
     size = s3.head_object(Bucket=deployment.models_bucket, Key=key)["ContentLength"]
     s3.put_object(Bucket=deployment.models_bucket, Key=key, Body=b"x" * size)
     assert entry.main(["models", "test", "churn", str(sample), "--version", "1"]) == 1

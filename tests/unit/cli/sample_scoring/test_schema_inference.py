@@ -1,8 +1,10 @@
 """`--infer-schema`: names from the artifact, types from a sample."""
 
 import operator
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import catboost
 import lightgbm
@@ -25,6 +27,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import ModelFormat
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError
+from scoring import artifact_features
 from tests.unit.cli.builders import make_archive
 from tests.unit.cli.local_models import classifier, people, sample_table, sklearn_archive, write_sample
 
@@ -40,6 +43,19 @@ class Malicious:
 
 
 @pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read artifacts in the process of the tests, because each new process imports the libraries again."""
+
+    def run(module: str, arguments: Sequence[str], *, root: Path) -> "subprocess.CompletedProcess[str]":
+        assert module == "scoring.artifact_features"
+        declared, file, answer = arguments
+        status = artifact_features.main(cast("ModelFormat", declared), root / file, root / answer)
+        return subprocess.CompletedProcess(arguments, status, "", "")
+
+    monkeypatch.setattr("cli.sample_scoring.schema_inference.run_container_code", run)
+
+
+@pytest.fixture
 def sample(tmp_path: Path) -> Path:
     return write_sample(tmp_path / "sample.parquet")
 
@@ -47,11 +63,13 @@ def sample(tmp_path: Path) -> Path:
 FEATURES = [Feature("visits", "int32", nullable=False), Feature("age", "double")]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_names_and_order_come_from_the_artifact_and_types_from_the_sample(tmp_path: Path, sample: Path) -> None:
     found = infer_features(sklearn_archive(tmp_path), "sklearn-joblib", "model.joblib", sample, ["id"])
     assert [item.feature for item in found] == FEATURES
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_xgboost_boosters_know_their_feature_names(tmp_path: Path, sample: Path) -> None:
     data = xgboost.DMatrix(people(), people()["age"] > 40)
     xgboost.train({"objective": "binary:logistic"}, data, 2).save_model(tmp_path / "model.ubj")
@@ -81,6 +99,7 @@ def save_onnx(path: Path) -> None:
     path.write_bytes(to_onnx(model, frame.head(1)).SerializeToString())
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("declared", "save"),
     [
@@ -99,6 +118,7 @@ def test_other_formats_know_their_feature_names(
     assert [item.feature for item in found] == FEATURES
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_skops_file_with_untrusted_types_is_not_loaded(tmp_path: Path, sample: Path) -> None:
     model = make_pipeline(FunctionTransformer(operator.neg), LogisticRegression())
     skops.io.dump(model.fit(people(), people()["age"] > 40), tmp_path / "model")
@@ -107,14 +127,18 @@ def test_skops_file_with_untrusted_types_is_not_loaded(tmp_path: Path, sample: P
         infer_features(archive, "sklearn-skops", "model", sample, ["id"])
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_artifact_without_names_takes_as_many_sample_columns(tmp_path: Path, sample: Path) -> None:
     archive = sklearn_archive(tmp_path, classifier(named=False))
-    with pytest.raises(InvalidInputError, match="with 3 columns beside the keys: age, note, visits', expected 2 col"):
+    with pytest.raises(
+        InvalidInputError, match="with 3 columns besides the key columns: age, note, visits', expected 2 "
+    ):
         infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id"])
     found = infer_features(archive, "sklearn-joblib", "model.joblib", sample, ["id", "note"])
     assert [item.feature.name for item in found] == ["age", "visits"]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_missing_and_untyped_sample_columns_are_named_together(tmp_path: Path) -> None:
     table = sample_table().drop_columns("visits").set_column(1, "age", pa.array([None] * 60, pa.null()))
     sample = write_sample(tmp_path / "other.parquet", table)
@@ -156,6 +180,7 @@ def test_sample_with_content_unlike_its_extension_is_refused(
         infer_features(tmp_path / "model.tar.gz", "sklearn-joblib", "model.joblib", tmp_path / name, [])
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_types_are_inferred_from_text_samples(tmp_path: Path) -> None:
     frame = people()
     frame["visits"] = frame["visits"].astype("float").where(frame["visits"] > 0)
@@ -173,11 +198,9 @@ def test_types_are_inferred_from_text_samples(tmp_path: Path) -> None:
 
 
 def test_register_shows_what_it_inferred_and_registers_it(
-    sample: Path, *, connection: Connection, deployment: Deployment,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+    sample: Path, account: Connection, deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
     tmp_path = sample.parent
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
     words = ["models", "register", "churn", "--artifact", str(sklearn_archive(tmp_path)), "--dataset", "customers"]
     words += ["--format", "sklearn-joblib", "--model-file", "model.joblib", "--infer-schema", str(sample)]
     assert entry.main(words) == 2
@@ -189,6 +212,6 @@ def test_register_shows_what_it_inferred_and_registers_it(
     shown = capsys.readouterr().out
     assert "Inferred 2 features from the artifact and the sample:" in shown
     assert ["visits", "int32", "no", "0"] in [line.split() for line in shown.splitlines()]
-    [(_, version)] = Catalog(connection, deployment).models()
+    [(_, version)] = Catalog(account, deployment).models()
     assert version is not None
     assert list(version.spec.features) == FEATURES

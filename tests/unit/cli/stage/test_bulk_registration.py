@@ -23,10 +23,9 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def account(connection: Connection, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Catalog:
-    """Make commands use the connection with the stacks; return its catalog."""
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
-    return Catalog(connection, deployment)
+def catalog(account: Connection, deployment: Deployment) -> Catalog:
+    """The catalog that commands use."""
+    return Catalog(account, deployment)
 
 
 def line_of(model_id: str, **fields: Any) -> dict[str, Any]:
@@ -54,20 +53,20 @@ def current_versions(catalog: Catalog) -> dict[str, str]:
 
 
 def test_bulk_registers_more_models_than_one_transaction_holds(
-    account: Catalog, tmp_path: Path, capsys: Captured
+    catalog: Catalog, tmp_path: Path, capsys: Captured
 ) -> None:
     names = [f"m-{number:03}" for number in range(101)]
     path = write_lines(tmp_path, *(line_of(name, tags={"team": "ads"}) for name in names))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert "Registered 101 models." in capsys.readouterr().out
-    assert current_versions(account) == dict.fromkeys(names, "1")
-    model, [version] = account.show("m-007")
+    assert current_versions(catalog) == dict.fromkeys(names, "1")
+    model, [version] = catalog.show("m-007")
     assert (model.tags, len(model.history)) == ({"team": "ads"}, 1)
     assert version.registered_by == model.history[0].changed_by != ""
 
 
 def test_bulk_reports_every_problem_and_writes_nothing(
-    account: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
+    catalog: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
 ) -> None:
     path = write_lines(
         tmp_path,
@@ -78,7 +77,7 @@ def test_bulk_reports_every_problem_and_writes_nothing(
     )
     path.write_text(path.read_text() + "not json\n\n[]\n")
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
-    told = capsys.readouterr().err
+    shown = capsys.readouterr().err
     for part in (
         "line 2: model_id: got 'UPPER'",
         "line 2: method: got 'margin'",
@@ -87,20 +86,20 @@ def test_bulk_reports_every_problem_and_writes_nothing(
         "line 5: model: got 'not json', expected JSON text",
         "line 7: model: got [], expected a JSON object",
     ):
-        assert part in told
-    assert "line 5: artifact" not in told
+        assert part in shown
+    assert "line 5: artifact" not in shown
     lines = [line_of("good"), line_of("lost", artifact="nothing.tar.gz"), line_of("else", model_file="model.pkl")]
     write_lines(tmp_path, *lines)
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
-    told = capsys.readouterr().err
-    assert "line 2: artifact: got" in told
-    assert "line 3: model_file: got 'model.pkl'" in told
-    assert account.models() == []
+    shown = capsys.readouterr().err
+    assert "line 2: artifact: got" in shown
+    assert "line 3: model_file: got 'model.pkl'" in shown
+    assert catalog.models() == []
     assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
 
 
 def test_bulk_refuses_an_existing_version_with_another_artifact(
-    account: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
+    catalog: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
 ) -> None:
     path = write_lines(tmp_path, line_of("churn", version="v1"))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
@@ -111,11 +110,11 @@ def test_bulk_refuses_an_existing_version_with_another_artifact(
     path.write_text(json.dumps(line_of("new", version="v1")))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
     assert "line 1: version: got 'v1', expected a version that is free" in capsys.readouterr().err
-    assert current_versions(account) == {"churn": "v1"}
+    assert current_versions(catalog) == {"churn": "v1"}
 
 
 def test_interrupted_bulk_changes_no_current_version_and_can_be_repeated(
-    account: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     old = write_lines(tmp_path, line_of("a"), line_of("b"))
     assert entry.main(["models", "register", "--bulk", str(old)]) == 0
@@ -134,22 +133,22 @@ def test_interrupted_bulk_changes_no_current_version_and_can_be_repeated(
         patched.setattr(Catalog, "add_version", break_off)
         assert entry.main(["models", "register", "--bulk", str(path)]) == 4
     assert added
-    assert current_versions(account) == {"a": "1", "b": "1"}
+    assert current_versions(catalog) == {"a": "1", "b": "1"}
     capsys.readouterr()
     assert entry.main(["models", "register", "--bulk", str(path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["versions_written"] + told["versions_found"] == 4
-    assert told["versions_found"] == len(added)
-    assert current_versions(account) == {"a": "2", "b": "2", "c": "1", "d": "1"}
-    assert sorted(account.versions("a")) == ["1", "2"]
-    before = account.models()
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["versions_written"] + shown["versions_found"] == 4
+    assert shown["versions_found"] == len(added)
+    assert current_versions(catalog) == {"a": "2", "b": "2", "c": "1", "d": "1"}
+    assert sorted(catalog.versions("a")) == ["1", "2"]
+    before = catalog.models()
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert "Registered 4 models; 4 of the versions existed already." in capsys.readouterr().out
-    assert account.models() == before
+    assert catalog.models() == before
 
 
 def test_bulk_keeps_a_concurrent_change_of_a_model(
-    account: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_lines(tmp_path, line_of("a"), line_of("b"))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
@@ -160,12 +159,12 @@ def test_bulk_keeps_a_concurrent_change_of_a_model(
     def read_then_disables(self: CatalogTable, model_ids: Sequence[str]) -> dict[str, Model]:
         found = read(self, model_ids)
         while others:
-            account.set_enabled(others.pop(), False)
+            catalog.set_enabled(others.pop(), False)
         return found
 
     monkeypatch.setattr(CatalogTable, "models", read_then_disables)
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
-    assert {m.model_id: (m.current_version, m.enabled) for m, _ in account.models()} == {
+    assert {m.model_id: (m.current_version, m.enabled) for m, _ in catalog.models()} == {
         "a": ("2", False),
         "b": ("2", True),
     }
@@ -226,7 +225,7 @@ def test_bulk_refuses_flags_of_a_single_model(tmp_path: Path, capsys: Captured) 
     assert entry.main(words) == 2
     assert "leave out --dataset, --tag, MODEL_ID" in capsys.readouterr().err
     assert entry.main(["models", "register"]) == 2
-    assert "Say which model" in capsys.readouterr().err
+    assert "Name the model" in capsys.readouterr().err
 
 
 def test_bulk_csv_has_fields_for_loading_and_custom_code(tmp_path: Path) -> None:
@@ -239,3 +238,10 @@ def test_bulk_csv_has_fields_for_loading_and_custom_code(tmp_path: Path) -> None
     own, fast = (line.document for line in read_bulk(path))
     assert (own.custom_code, own.output_types, own.accelerator) == (True, ("string", "double"), "")
     assert (fast.custom_code, fast.accelerator) == (False, "daal4py")
+
+
+def test_bulk_names_the_flags_that_it_refuses(tmp_path: Path, capsys: Captured) -> None:
+    flags = ["--disabled", "--no-csv-header", "--tag", "team=risk", "--csv-quote", "", "--infer-schema", "sample.csv"]
+    assert entry.main(["models", "register", "churn", *flags, "--bulk", str(tmp_path / "models.csv")]) == 2
+    named = "--csv-quote, --disabled, --infer-schema, --no-csv-header, --tag, MODEL_ID"
+    assert f"--bulk takes every field from the file: leave out {named}." in capsys.readouterr().err

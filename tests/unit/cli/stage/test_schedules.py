@@ -16,8 +16,8 @@ QUEUE = "arn:aws:sqs:eu-central-1:123456789012:lost"
 
 
 @pytest.fixture(autouse=True)
-def stack(connection: Connection, stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the triggers stack with one declared schedule, and let commands use its connection."""
+def stack(account: Connection, stacks: Stacks) -> None:
+    """Make the triggers stack with one declared schedule."""
     stacks.outputs["fleetscore-dev-triggers"] = {
         "ScheduleGroup": GROUP,
         "ScheduleTargetArn": FUNCTION,
@@ -29,9 +29,8 @@ def stack(connection: Connection, stacks: Stacks, monkeypatch: pytest.MonkeyPatc
         found = [{"ResourceType": "AWS::Scheduler::Schedule", "PhysicalResourceId": "declared"}]
         return AWSResponse("", 200, {}, None), {"StackResourceSummaries": found, "ResponseMetadata": {}}
 
-    connection.session().events.register("before-call.cloudformation.ListStackResources", resources)
-    monkeypatch.setattr("cli.invocation.Connection", lambda *_: connection)
-    scheduler = connection.client("scheduler")
+    account.session().events.register("before-call.cloudformation.ListStackResources", resources)
+    scheduler = account.client("scheduler")
     scheduler.create_schedule_group(Name=GROUP)
     scheduler.create_schedule(
         GroupName=GROUP,

@@ -8,7 +8,7 @@ from rich.console import Console
 from cli.failures import CommandError
 from cli.stage.execution_snapshot import Snapshot, WorkflowState
 from cli.stage.executions import Executions
-from cli.views.execution_figures import rows_a_second_together
+from cli.views.execution_figures import rows_a_second_overall
 from cli.views.executions import jobs_table, reason_lines
 from cli.views.progress import LiveProgress, PlainProgress, live_view, progress_for, watch, work
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
@@ -187,6 +187,6 @@ def test_progress_is_a_table_on_a_terminal_and_lines_elsewhere() -> None:
 def test_total_rate_counts_from_the_first_job_start() -> None:
     first = succeeded_job("ads", started_at="2026-03-01T12:00:05Z", ended_at="2026-03-01T12:00:10Z")
     second = succeeded_job("churn", started_at="2026-03-01T12:00:10Z", ended_at="2026-03-01T12:00:15Z")
-    assert rows_a_second_together(snapshot_of(first, second)) == 200
-    assert rows_a_second_together(snapshot_of(first, running_job())) == 40
-    assert rows_a_second_together(snapshot_of(any_job())) is None
+    assert rows_a_second_overall(snapshot_of(first, second)) == 200
+    assert rows_a_second_overall(snapshot_of(first, running_job())) == 40
+    assert rows_a_second_overall(snapshot_of(any_job())) is None

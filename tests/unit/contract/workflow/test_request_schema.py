@@ -12,7 +12,7 @@ from contract.workflow.scoring_request import ExecutionRequest, parse_request
 from tests.unit.contract import strategies
 from tests.unit.contract.json_schema_reader import accepts
 
-PUBLISHED = Path(__file__).parents[4] / "docs/reference/request.schema.json"
+PUBLISHED = Path(__file__).parents[4] / "docs/reference/schemas/request.schema.json"
 
 names = st.one_of(st.text("ab-_A/ .", max_size=4), st.sampled_from(["a" * 63, "a" * 64, "ok", "a\u0301"]))
 numbers = st.one_of(st.integers(-1, 3), st.sampled_from([99, 100, 101, 1_000, 1_001, 10_000, 10_001, 0.5, 99.5, 100.5]))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring.splice import SplicedWriter, SpliceSource, copied_prefix
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 5_000
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, read_footer
 from tests.fuzzing import examples
-from tests.unit.scoring.splice.any_file import LEAVES
-from tests.unit.scoring.splice.footers import decoded
-from tests.unit.scoring.splice.splicing import splice
+from tests.unit.scoring.splice.support.any_file import LEAVES
+from tests.unit.scoring.splice.support.footers import decoded
+from tests.unit.scoring.splice.support.splicing import splice
 
 ROWS = 6_000
 GROUP_ROWS = 2_000

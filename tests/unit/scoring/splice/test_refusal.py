@@ -16,7 +16,7 @@ from scoring.errors import ScoringError
 from scoring.splice import SplicedWriter, SpliceError, SpliceSource
 from scoring.splice.footer.parsed_footer import read_footer
 from tests.fuzzing import examples
-from tests.unit.scoring.splice.footers import (
+from tests.unit.scoring.splice.support.footers import (
     changed,
     footer_of,
     in_first_chunk,
@@ -24,7 +24,7 @@ from tests.unit.scoring.splice.footers import (
     in_first_group,
     with_footer,
 )
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, refusal, splice
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, refusal, splice
 
 BINARY, LIST, STRUCT = 8, 9, 12
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzzing import examples
-from tests.unit.scoring.splice.any_file import LEAVES, AnyFile, any_files
-from tests.unit.scoring.splice.readers import READERS, Reader
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, refusal, splice
-from tests.unit.scoring.splice.writers import ROWS, WRITERS, Writer
+from tests.unit.scoring.splice.support.any_file import LEAVES, AnyFile, any_files
+from tests.unit.scoring.splice.support.parquet_readers import READERS, Reader
+from tests.unit.scoring.splice.support.parquet_writers import ROWS, WRITERS, Writer
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, refusal, splice
 
 _BATCH_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
 # Always the same files, so that a library's bugs do not fail builds at random.

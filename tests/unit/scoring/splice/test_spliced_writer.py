@@ -15,7 +15,7 @@ import pytest
 
 from scoring.splice import SplicedWriter, SpliceError, SpliceSource, assembly, prediction_chunks
 from scoring.splice.footer.parsed_footer import Footer, read_footer
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, splice
 
 ROWS = 100
 
@@ -143,7 +143,7 @@ def test_a_killed_process_leaves_no_temporary_file(source: Path, out: Path) -> N
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from scoring.splice import SplicedWriter, SpliceSource\n"
-        "from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions\n"
+        "from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions\n"
         "writer = SplicedWriter(Path(sys.argv[2]), SpliceSource(Path(sys.argv[1])), PREDICTIONS)\n"
         "writer.write([column.combine_chunks() for column in predictions(50).columns])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring.splice.footer.parsed_footer import read_footer
-from tests.unit.scoring.splice.splicing import PREDICTIONS, predictions, splice
+from tests.unit.scoring.splice.support.splicing import PREDICTIONS, predictions, splice
 
 SPARK = "org.apache.spark.sql.parquet.row.metadata"
 

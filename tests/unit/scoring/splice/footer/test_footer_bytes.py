@@ -20,9 +20,9 @@ from contract.dataset.thrift_compact import (
     write_struct,
 )
 from tests.fuzzing import examples
-from tests.unit.scoring.splice.any_file import AnyFile, any_files
-from tests.unit.scoring.splice.footers import footer_of
-from tests.unit.scoring.splice.writers import WRITERS, Writer
+from tests.unit.scoring.splice.support.any_file import AnyFile, any_files
+from tests.unit.scoring.splice.support.footers import footer_of
+from tests.unit.scoring.splice.support.parquet_writers import WRITERS, Writer
 
 
 def rewritten(data: bytes) -> bytes:

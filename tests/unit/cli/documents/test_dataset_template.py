@@ -2,8 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.main import main
-from cli.stage.backfill import expand, read_time
+from cli.documents.dataset_template import expand, read_time
 from contract.problems import InvalidInputError
 
 
@@ -71,11 +70,3 @@ def test_template_without_datasets_is_refused(template: str, since: str, until: 
 def test_malformed_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError, match="from"):
         read_time("from", text)
-
-
-def test_dry_run_needs_no_aws(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--dataset", "f-{date}", "--from", "2026-01-01", "--to", "2026-01-02", "--name", "n", "--dry-run"]
-    assert main(["backfill", *words]) == 0
-    text = capsys.readouterr().out
-    assert "f-2026-01-02" in text
-    assert "n-20260102" in text
