@@ -45,9 +45,13 @@ setup: $(STAMP)-run ## Create .venv with everything that Fleetscore needs to run
 demo: $(STAMP)-run ## Score all flights of 2013 with a fleet of 19 models, in the embedded AWS
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m examples.demo
 
+# One run of pytest per group: a worker that ran every group would keep the libraries of all in memory.
+TEST_GROUPS := "tests/unit --ignore tests/unit/scoring --ignore tests/unit/training" \
+  "tests/unit/scoring tests/unit/training" "tests/e2e"
 .PHONY: test
 test: $(STAMP)-test lint ## Check style and types, then run every test
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" \
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $$group || failed=1; done; exit $$failed
 
 .PHONY: fuzz
 fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on many more examples: a minute or two

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import rich_click as click
-from click.exceptions import NoSuchCommand, NoSuchOption
+from click.exceptions import BadOptionUsage, NoSuchCommand, NoSuchOption
 from rich.columns import Columns
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -89,6 +89,7 @@ class Command(RichCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_errors_of(ctx):
+            _check_values(ctx, args)
             return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
@@ -133,6 +134,7 @@ class CommandGroup(RichGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_errors_of(ctx):
+            _check_values(ctx, args)
             return super().parse_args(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
@@ -176,6 +178,27 @@ def _usage_errors_of(ctx: click.Context) -> Iterator[None]:
     except click.UsageError as error:
         error.ctx = error.ctx or ctx
         raise
+
+
+def _check_values(ctx: click.Context, words: Sequence[str]) -> None:
+    """Check that no option takes the next option as its value, as click would let it.
+
+    Raises:
+        BadOptionUsage: naming the option whose value was forgotten.
+    """
+    options = {
+        name: option for option in ctx.command.params if isinstance(option, click.Option) for name in option.opts
+    }
+    rest = iter(words)
+    for word in rest:
+        if word == "--" or not (word.startswith("-") or ctx.allow_interspersed_args):
+            return
+        if word not in options or options[word].is_flag:
+            continue
+        value = next(rest, "")
+        if value.startswith("--") and " " not in value:
+            hint = f"If {value!r} is the value, write {word}={value}."
+            raise BadOptionUsage(word, f"Option {word!r} requires an argument. {hint}", ctx)
 
 
 def _unknown(ctx: click.Context, group: CommandGroup, word: str) -> str:

@@ -10,7 +10,7 @@ from cli.options import cells, words
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-REQUIRED_PANEL = "Required, unless model.json or the registry has them"
+REQUIRED_PANEL = "Required, unless the JSON file or the registry has them"
 """Heading of the required fields in the help screens."""
 
 _TYPES: dict[Kind, Callable[[str], Any]] = {

@@ -1,8 +1,8 @@
 """`make demo`: train 19 models and score all flights of 2013 in an embedded AWS.
 
-The demo takes the same steps as on AWS: it deploys the synthesized templates, sets the models'
-recipes, starts the training workflow with `{}`, which promotes good models, and then starts the
-scoring workflow with `{}`.
+The demo takes the same steps as on AWS. It deploys the synthesized templates and sets the models'
+recipes. It starts the training workflow with `{}`, which promotes good models, and then the scoring
+workflow with `{}`.
 """
 
 import os

@@ -30,8 +30,8 @@ _RUNTIME = "The setting lambda_runtime chooses the newest Python version that th
 _XRAY = "AWS defines no resources for X-Ray's PutTraceSegments, PutTelemetryRecords and sampling rules."
 _LOG_STREAMS = "SageMaker chooses the log group, and names the log streams after the jobs."
 _JOBS_ANYWHERE = (
-    "AWS defines no resources for ecr:GetAuthorizationToken, for cloudwatch:PutMetricData (limited by a condition to "
-    "one namespace), and for EC2's network interface actions, which are allowed only with a VPC."
+    "AWS defines no resources for ecr:GetAuthorizationToken, cloudwatch:PutMetricData and EC2's network interface "
+    "actions. A condition limits PutMetricData to one namespace, and EC2's actions are allowed only with a VPC."
 )
 _ATTEMPT_NAMES = "Every attempt has a new job name; all begin with the stage's prefix."
 _FIRST_OBJECTS = "Planning reads the columns of the first object of any dataset of its stage."

@@ -58,9 +58,9 @@ def _check_text(pattern: re.Pattern[str], expected: str, name: str, value: str |
     return [Problem(name, value, expected)]
 
 
-def _check_ids(name: str, ids: tuple[str, ...], pattern: re.Pattern[str], most: int, example: str) -> list[Problem]:
-    if not 1 <= len(ids) <= most:
-        return [Problem(name, list(ids), f"1 to {most} ids such as {example}")]
+def _check_ids(name: str, ids: tuple[str, ...], pattern: re.Pattern[str], maximum: int, example: str) -> list[Problem]:
+    if not 1 <= len(ids) <= maximum:
+        return [Problem(name, list(ids), f"1 to {maximum} ids such as {example}")]
     return [
         Problem(f"{name}[{index}]", item, f"an id such as {example}")
         for index, item in enumerate(ids)

@@ -1,6 +1,6 @@
 """The contenders. Each is a program: `python -m benchmarks.contenders.<name> ROOT OUTPUT`.
 
-It scores every object below the job's data folder with every model of the job, and writes Parquet
+It scores every object below the job's data folder with every model of the job. It writes Parquet
 below `OUTPUT/model-<nn>/`, with all columns of the input and `prediction`.
 """
 

@@ -1,7 +1,8 @@
-"""The article's loop: a process pool with one task per file, each of which loads the model again.
+"""The loop of a published article: a process pool with one task per file.
 
-Two changes make the published code run: `joblib` is imported, and `predict` gets the model's
-features instead of every column of the file. Library threads are not limited.
+Each task loads the model again. Two changes make the published code run: `joblib` is imported, and
+`predict` gets the model's features instead of every column of the file. Library threads are not
+limited.
 """
 
 import os

@@ -86,8 +86,10 @@ def read_request(text: str) -> str:
     path = Path(text[1:]).expanduser()
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"--input: {path} cannot be read as text ({error}).") from error
+    except OSError as error:
+        raise CommandError(f"--input: {path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"--input: {path} is not UTF-8 text ({error}).") from error
 
 
 def follow(executions: Executions, execution: str, output: Output) -> ExitStatus:

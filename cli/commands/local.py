@@ -97,8 +97,10 @@ def down(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
         endpoint = detached_endpoint(state_dir)
         was_running = stop_detached(state_dir)
     _remove_if_empty(state_dir)
-    text = "The embedded AWS has ended." if was_running else f"No embedded AWS was running in {state_dir}."
+    text = "The embedded AWS has ended." if was_running else f"No embedded AWS was running in {state_dir.absolute()}."
     invocation.output.data({"was_running": was_running}, text)
+    if not was_running:
+        invocation.output.notice("If one runs elsewhere, call `down` in the folder of its `up`, or give --state-dir.")
     if endpoint is not None and os.environ.get("AWS_ENDPOINT_URL") == endpoint.url:
         invocation.output.notice(
             "This shell still points at the embedded AWS that has ended. "

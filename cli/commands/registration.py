@@ -83,7 +83,7 @@ def register(
         given = [
             *given_flags(fields),
             *(["--infer-schema"] if infer_schema is not None else []),
-            *(["MODEL_ID"] if model is not None else []),
+            *(["MODEL_ID"] if model else []),
         ]
         if given:
             raise CommandError(f"--bulk takes every field from the file: leave out {', '.join(sorted(given))}.")

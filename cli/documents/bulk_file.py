@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from cli.documents.model_document import Draft, ModelDocument, read_features, read_tags
+from cli.documents.model_document import Draft, ModelDocument, read_features, read_json_fields, read_tags
 from cli.documents.record_flags import Kind, kind_of
 from contract.problems import InvalidInputError, Problem
 
@@ -37,7 +37,7 @@ def read_bulk(path: Path) -> list[BulkLine]:
         raise InvalidInputError("bulk", [Problem("--bulk", str(path), f"a file that can be read ({error})")]) from error
     if path.suffix.lower() not in (".jsonl", ".csv"):
         raise InvalidInputError("bulk", [Problem("--bulk", str(path), "a file that ends in .jsonl or .csv")])
-    drafts = _csv_drafts(text, path.parent) if path.suffix.lower() == ".csv" else _json_drafts(text)
+    drafts = _csv_drafts(text, path.parent) if path.suffix.lower() == ".csv" else _json_drafts(text, path.parent)
     problems: list[Problem] = []
     lines: list[BulkLine] = []
     numbers: dict[str, int] = {}
@@ -63,7 +63,7 @@ def at_line(number: int, problems: Sequence[Problem]) -> list[Problem]:
     return [replace(problem, field=f"line {number}: {problem.field}") for problem in problems]
 
 
-def _json_drafts(text: str) -> Iterator[tuple[int, Draft]]:
+def _json_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -72,7 +72,10 @@ def _json_drafts(text: str) -> Iterator[tuple[int, Draft]]:
         except ValueError as error:
             yield number, _refused(Problem("model", line, f"JSON text ({error})"))
             continue
-        yield number, Draft(value) if isinstance(value, dict) else _refused(Problem("model", value, "a JSON object"))
+        if isinstance(value, dict):
+            yield number, read_json_fields(value, folder)
+        else:
+            yield number, _refused(Problem("model", value, "a JSON object"))
 
 
 def _csv_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:

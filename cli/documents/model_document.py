@@ -214,15 +214,17 @@ def read_draft(source: str, flags: Mapping[str, Any]) -> Draft:
         InvalidInputError: if the file cannot be read as a JSON object.
     """
     fields: dict[str, Any] = {}
+    problems: list[Problem] = []
     folder = Path()
     if source.startswith("@"):
         path = Path(source[1:]).expanduser()
-        fields = read_json_file("model", path, dict)
+        from_file = read_json_fields(read_json_file("model", path, dict), path.parent)
+        fields = dict(from_file.fields)
+        problems += () if "features" in flags else from_file.problems
         if "artifact" not in flags:
             folder = path.parent
     else:
         fields["model_id"] = source
-    problems: list[Problem] = []
     for name, value in flags.items():
         if name == "features":
             fields[name], found = read_features(value)
@@ -230,6 +232,21 @@ def read_draft(source: str, flags: Mapping[str, Any]) -> Draft:
         else:
             fields[name] = value
     return Draft(fields, tuple(problems), folder)
+
+
+def read_json_fields(fields: Mapping[str, Any], folder: Path) -> Draft:
+    """Return a draft of a JSON object. Its `features` may be text, as the option takes it.
+
+    >>> read_json_fields({"features": "age:double:required"}, Path()).fields
+    {'features': [{'name': 'age', 'type': 'double', 'nullable': False}]}
+    """
+    if not isinstance(fields.get("features"), str):
+        return Draft(fields)
+    try:
+        features, problems = read_features(fields["features"], folder)
+    except InvalidInputError as error:
+        return Draft(fields, error.problems)
+    return Draft({**fields, "features": features}, tuple(problems))
 
 
 def read_document(source: str, flags: Mapping[str, Any]) -> ReadDocument:

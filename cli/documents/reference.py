@@ -23,11 +23,18 @@ _END = "<!-- End of the generated part. -->"
 
 def model_schema() -> dict[str, Any]:
     """Return the JSON Schema of `model.json`, the file that `fleetscore models register` reads."""
-    return json_schema(
+    schema = json_schema(
         ModelDocument,
         title="Fleetscore model",
         description="A model version to register: fleetscore models register @model.json.",
     )
+    features = schema["properties"]["features"]
+    description = f"{features.pop('description')} As text: name:type,… or @features.json."
+    schema["properties"]["features"] = {
+        "description": description,
+        "anyOf": [features, {"type": "string", "minLength": 1}],
+    }
+    return schema
 
 
 def record_table() -> str:

@@ -131,10 +131,11 @@ class PlainProgress:
             words.append(f"{counted(job.rows_in, 'row')}" + (f", {rate:,.0f} rows/s" if rate is not None else ""))
         elif job.status is not JobStatus.SUCCEEDED:
             words.append(f"{objects_text(job, snapshot)} {'object' if job.object_count == 1 else 'objects'}")
-        if job.reason or job.outcome:
-            words.append(job_reason(job) if job.reason else job.outcome)
         if job.ended_at:
             words.append(f"{ended:,} of {counted(len(snapshot.jobs), 'job')} ended")
+        # Last, because a reason has sentences.
+        if job.reason or job.outcome:
+            words.append(job_reason(job) if job.reason else job.outcome)
         return ", ".join(words)
 
 

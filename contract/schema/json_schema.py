@@ -1,7 +1,7 @@
 """JSON Schema (draft 2020-12) of a dataclass, from its types and the metadata of its fields.
 
-The schema accepts what `contract.codec` accepts, with three limits of JSON Schema: it has no rules
-between two fields, it takes 1.0 for a whole number, and implementations differ on whether a
+The schema accepts what `contract.codec` accepts, with three limits of JSON Schema. It has no rules
+between two fields, and it takes 1.0 for a whole number. Implementations differ on whether a
 pattern's `$` matches before a final line break.
 """
 

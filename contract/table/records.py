@@ -90,7 +90,7 @@ class JobRecord:
 
     Rows count pairs of row and model: a row that two models score counts twice.
 
-    For a training job, `rows_in` counts the rows of its data, `model_versions` names the version
+    For a training job, `rows_in` counts the rows of its data. `model_versions` names the version
     that it trains, and `sagemaker_job_name` is the training job's name.
     """
 

@@ -2,8 +2,8 @@
 
 SageMaker passes them as text; this module parses them strictly.
 
-They are part of the contract, so that a wrong value is refused when a recipe is set or an execution
-is planned, before an instance is paid for.
+They are part of the contract, so that a wrong value is refused before an instance is paid for: when
+a recipe is set or an execution is planned.
 """
 
 import difflib

@@ -1,8 +1,8 @@
 """Recipes and training data of the fleet, which predicts late arrivals (over 15 minutes).
 
-There is one model per carrier and one per airport. To keep the metrics honest, a model trains only
-on flights of January to September whose arrival is known, and only on facts known when the aircraft
-leaves the gate. October to December validate it.
+There is one model per carrier and one per airport. A model trains on the flights of January to
+September whose arrival is known. Its features are known when the aircraft leaves the gate, so that
+its metrics are realistic. They are measured on the flights of October to December.
 """
 
 from concurrent.futures import ThreadPoolExecutor

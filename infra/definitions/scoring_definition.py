@@ -76,9 +76,9 @@ class ScoringDefinition(Construct):
         self._job_roles = job_roles
         self._states = WorkflowStates(self, functions)
 
-        hold_request = sfn.Pass(
+        wrap_input = sfn.Pass(
             self,
-            "HoldRequest",
+            "WrapInput",
             comment="Wraps the input, which may be any JSON: a Catch can add a failure to an object only.",
             parameters={REQUEST_FIELD: sfn.JsonPath.object_at("$"), TRAINING_FIELD: {}},
         )
@@ -114,7 +114,7 @@ class ScoringDefinition(Construct):
         train_first.when(requested, prepare_training.next(run_training).next(plan_execution))
         train_first.otherwise(plan_execution)
         plan_execution.next(score_models).next(summarize_execution)
-        self.start = hold_request.next(train_first)
+        self.start = wrap_input.next(train_first)
         self.permissions = map_permissions(storage)
 
     def _run_training(self, training: sfn.IStateMachine) -> tasks.StepFunctionsStartExecution:

@@ -91,9 +91,9 @@ class WorkflowStates:
             max_delay=Duration.seconds(30),
             jitter_strategy=sfn.JitterType.FULL,
         )
-        # The function may have finished its work before it crashed; called again, it returns the
+        # The function may have finished its work before it crashed. Called again, it returns the
         # missing answer. Without this retry, a job recorded as SUCCEEDED would count as a failed
-        # item of the Map and, at zero tolerated failures, stop all other jobs.
+        # item of the Map. If no failure is tolerated, that stops all other jobs.
         task.add_retry(
             errors=list(_CRASHES),
             interval=Duration.seconds(2),

@@ -54,9 +54,9 @@ class TrainingDefinition(Construct):
         self._job_roles = job_roles
         self._states = WorkflowStates(self, functions)
 
-        hold_request = sfn.Pass(
+        wrap_input = sfn.Pass(
             self,
-            "HoldRequest",
+            "WrapInput",
             comment="Wraps the input, which may be any JSON: a Catch can add a failure to an object only.",
             parameters={REQUEST_FIELD: sfn.JsonPath.object_at("$")},
         )
@@ -73,7 +73,7 @@ class TrainingDefinition(Construct):
         plan_training.add_catch(summarize_execution, result_path=FAILURE)
         train_models.item_processor(self._job())
         train_models.add_catch(summarize_execution, result_path=FAILURE)
-        self.start = hold_request.next(plan_training).next(train_models).next(summarize_execution)
+        self.start = wrap_input.next(plan_training).next(train_models).next(summarize_execution)
         self.permissions = map_permissions(storage)
 
     def _job(self) -> sfn.IChainable:

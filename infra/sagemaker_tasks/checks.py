@@ -52,11 +52,11 @@ class Checks:
     def add(self, name: str, value: object, expected: str) -> None:
         self.problems.append(f"{name}: got {value!r}, expected {expected}")
 
-    def text(self, name: str, value: str, pattern: re.Pattern[str] | None, most: int, least: int = 0) -> None:
+    def text(self, name: str, value: str, pattern: re.Pattern[str] | None, maximum: int, minimum: int = 0) -> None:
         if not is_literal(value):
             return
-        if not least <= len(value) <= most:
-            self.add(name, value, f"{least} to {most} characters")
+        if not minimum <= len(value) <= maximum:
+            self.add(name, value, f"{minimum} to {maximum} characters")
         if pattern and not pattern.fullmatch(value):
             self.add(name, value, f"text that matches {pattern.pattern}")
 
@@ -64,9 +64,9 @@ class Checks:
         if is_literal(value) and not (isinstance(value, int) and low <= value <= high):
             self.add(name, value, f"a whole number from {low:,} to {high:,}")
 
-    def count(self, name: str, items: Sequence[object], most: int) -> None:
-        if len(items) > most:
-            self.add(name, f"{len(items)} items", f"at most {most}")
+    def count(self, name: str, items: Sequence[object], maximum: int) -> None:
+        if len(items) > maximum:
+            self.add(name, f"{len(items)} items", f"at most {maximum}")
 
     def unique(self, name: str, names: Sequence[str]) -> None:
         repeated = sorted({item for item in names if names.count(item) > 1})

@@ -148,7 +148,7 @@ class SageMakerProcessingJob(SageMakerSyncTask):
         )
         checks = Checks()
         check_job_name(checks, job_name, job_name_prefix)
-        checks.text("image_uri", image_uri, None, 255, least=1)
+        checks.text("image_uri", image_uri, None, 255, minimum=1)
         parameters: dict[str, Any] = {
             "ProcessingJobName": job_name,
             "RoleArn": role.role_arn,
@@ -182,7 +182,7 @@ def _inputs(checks: Checks, inputs: Sequence[ProcessingInput]) -> list[dict[str,
     checks.unique("inputs", [item.name for item in inputs])
     for item in inputs:
         checks.text(f"inputs[{item.name}].s3_uri", item.s3_uri, S3_URI, 1_024)
-        checks.text(f"inputs[{item.name}].local_path", item.local_path, None, 256, least=1)
+        checks.text(f"inputs[{item.name}].local_path", item.local_path, None, 256, minimum=1)
         if item.compression is Compression.GZIP and item.input_mode is not InputMode.PIPE:
             checks.add(f"inputs[{item.name}].compression", item.compression.value, "None unless input_mode is Pipe")
     return [
@@ -206,7 +206,7 @@ def _outputs(checks: Checks, outputs: Sequence[ProcessingOutput], key: str | Non
     checks.unique("outputs", [item.name for item in outputs])
     for item in outputs:
         checks.text(f"outputs[{item.name}].s3_uri", item.s3_uri, S3_URI, 1_024)
-        checks.text(f"outputs[{item.name}].local_path", item.local_path, None, 256, least=1)
+        checks.text(f"outputs[{item.name}].local_path", item.local_path, None, 256, minimum=1)
     config: dict[str, Any] = {
         "Outputs": [
             {

@@ -87,11 +87,11 @@ def instances(
     return found
 
 
-def variables(checks: Checks, environment: Mapping[str, str], longest: int) -> dict[str, str]:
+def variables(checks: Checks, environment: Mapping[str, str], maximum: int) -> dict[str, str]:
     checks.count("environment", list(environment), 100)
     for name, value in environment.items():
-        checks.text("environment", name, _VARIABLE_NAME, longest)
-        checks.text(f"environment[{name}]", value, None, longest)
+        checks.text("environment", name, _VARIABLE_NAME, maximum)
+        checks.text(f"environment[{name}]", value, None, maximum)
     return dict(environment)
 
 
@@ -121,6 +121,6 @@ def tag_list(checks: Checks, tags: Mapping[str, str]) -> list[dict[str, str]]:
     # Step Functions adds one tag to a job that it waits for, which leaves 49 of SageMaker's 50.
     checks.count("tags", list(tags), 49)
     for name, value in tags.items():
-        checks.text("tags", name, _TAG_CHARACTERS, 128, least=1)
+        checks.text("tags", name, _TAG_CHARACTERS, 128, minimum=1)
         checks.text(f"tags[{name}]", value, _TAG_CHARACTERS, 256)
     return [{"Key": name, "Value": value} for name, value in tags.items()]

@@ -14,9 +14,11 @@ from infra.sagemaker_tasks.checks import with_paths
 class SageMakerSyncTask(sfn.TaskStateBase):
     """A task that creates a SageMaker job and waits for its end.
 
-    The state machine's role gets what `.sync` needs: the job's actions on names that begin with a
-    prefix and a hyphen, iam:PassRole of the job's role to SageMaker, and the managed EventBridge
-    rule that reports the job's end.
+    The state machine's role gets the permissions that `.sync` needs:
+
+    - actions on jobs whose names begin with the prefix and a hyphen
+    - iam:PassRole of the job's role to SageMaker
+    - the managed EventBridge rule that reports the job's end
     """
 
     RETRYABLE_ERRORS: ClassVar[list[str]] = [

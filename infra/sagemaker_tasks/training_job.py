@@ -143,7 +143,7 @@ class SageMakerTrainingJob(SageMakerSyncTask):
         )
         checks = Checks()
         check_job_name(checks, job_name, job_name_prefix)
-        checks.text("image_uri", image_uri, None, 255, least=1)
+        checks.text("image_uri", image_uri, None, 255, minimum=1)
         checks.text("output_uri", output_uri, S3_URI, 1_024)
         parameters: dict[str, Any] = {
             "TrainingJobName": job_name,
@@ -187,7 +187,7 @@ def _channels(checks: Checks, channels: Sequence[TrainingChannel] | str) -> list
         checks.add("channels", [], "at least one channel")
     checks.unique("channels", [channel.name for channel in channels])
     for channel in channels:
-        checks.text("channels", channel.name, _CHANNEL_NAME, 64, least=1)
+        checks.text("channels", channel.name, _CHANNEL_NAME, 64, minimum=1)
         checks.text(f"channels[{channel.name}].s3_uri", channel.s3_uri, S3_URI, 1_024)
         checks.text(f"channels[{channel.name}].content_type", channel.content_type or "", None, 256)
     return [
@@ -249,6 +249,6 @@ def _hyperparameters(checks: Checks, values: Mapping[str, str] | str) -> dict[st
         return values
     checks.count("hyperparameters", list(values), 100)
     for name, value in values.items():
-        checks.text("hyperparameters", name, None, 256, least=1)
+        checks.text("hyperparameters", name, None, 256, minimum=1)
         checks.text(f"hyperparameters[{name}]", value, None, 2_500)
     return dict(values)

@@ -16,8 +16,8 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 class KeyCheck:
     """Counts duplicate and null keys of one object, batch by batch, in bounded memory.
 
-    Keys are compared by 8 bytes each: a single integer column by its value, anything else by a
-    hash, which gives a false duplicate about once in a million objects.
+    Keys are compared by 8 bytes each: a single column of numbers or times by its value, anything
+    else by a hash, which gives a false duplicate about once in a million objects.
     """
 
     def __init__(self, columns: tuple[str, ...], max_rows: int = _MAX_ROWS) -> None:
@@ -65,8 +65,11 @@ def _digest(array: Any) -> npt.NDArray[np.uint64]:
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type) or pa.types.is_temporal(array.type):
         return _integers(array).view(np.uint64)
-    # Python's hashes differ between processes, but are compared only within this one.
-    values = ((repr(value) if isinstance(value, (list, dict)) else value) for value in _python_values(array))
+    if pa.types.is_floating(array.type):
+        return _floats(array).view(np.uint64)
+    # Python's hashes differ between processes, but are compared only within this one. Those of
+    # numbers collide systematically (-1 and -2), so other values than texts are hashed as text.
+    values = (value if isinstance(value, (str, bytes)) else repr(value) for value in _python_values(array))
     return np.fromiter((hash(value) for value in values), dtype=np.int64, count=len(array)).view(np.uint64)
 
 
@@ -77,6 +80,13 @@ def _integers(array: Any) -> npt.NDArray[np.int64]:
         # The bits of a null are arbitrary but readable; null rows are filtered out later.
         raw = pa.Array.from_buffers(raw.type, len(raw), [None, raw.buffers()[1]], offset=raw.offset)
     return np.from_dlpack(raw).astype(np.int64)
+
+
+def _floats(array: Any) -> npt.NDArray[np.float64]:
+    """Return the values as doubles in which equal values have equal bits: one zero, one NaN."""
+    values = array.cast(pa.float64()).fill_null(0.0).to_numpy() + 0.0
+    values[np.isnan(values)] = np.nan
+    return np.asarray(values, dtype=np.float64)
 
 
 def _python_values(array: Any) -> list[Any]:

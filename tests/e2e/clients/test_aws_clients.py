@@ -31,16 +31,16 @@ def aws(stage: Stage, *arguments: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def outsider(stage: Stage) -> Any:
-    stage.put_dataset("outside", {"a.parquet": people(25, 1)})
-    stage.register("outsider", train_xgboost(1), dataset="outside")
-    yield "outsider"
-    stage.catalog.set_enabled("outsider", enabled=False)
+def model_id(stage: Stage) -> Any:
+    stage.put_dataset("aws-clients", {"a.parquet": people(25, 1)})
+    stage.register("aws-clients", train_xgboost(1), dataset="aws-clients")
+    yield "aws-clients"
+    stage.catalog.set_enabled("aws-clients", enabled=False)
 
 
-def test_the_aws_cli_starts_an_execution_and_reads_its_results(stage: Stage, outsider: str) -> None:
+def test_the_aws_cli_starts_an_execution_and_reads_its_results(stage: Stage, model_id: str) -> None:
     arn = stage.deployment.state_machine_arn
-    request = json.dumps({"models": [outsider]})
+    request = json.dumps({"models": [model_id]})
     started = aws(
         stage,
         "stepfunctions",
@@ -55,7 +55,7 @@ def test_the_aws_cli_starts_an_execution_and_reads_its_results(stage: Stage, out
     watch(stage.executions, "by-aws-cli", None)
     described = aws(stage, "stepfunctions", "describe-execution", "--execution-arn", started["executionArn"])
     assert described["status"] == "SUCCEEDED"
-    jobs = aws(stage, "sagemaker", "list-processing-jobs", "--name-contains", outsider)["ProcessingJobSummaries"]
+    jobs = aws(stage, "sagemaker", "list-processing-jobs", "--name-contains", model_id)["ProcessingJobSummaries"]
     assert {job["ProcessingJobStatus"] for job in jobs} == {"Completed"}
     listing = aws(
         stage,
@@ -64,12 +64,12 @@ def test_the_aws_cli_starts_an_execution_and_reads_its_results(stage: Stage, out
         "--bucket",
         stage.deployment.results_bucket,
         "--prefix",
-        "predictions/dataset=outside/",
+        "predictions/dataset=aws-clients/",
     )
     assert any("execution_id=by-aws-cli/a.parquet" in entry["Key"] for entry in listing["Contents"])
 
 
-def test_boto3_in_another_process_sees_the_state_machine(stage: Stage, outsider: str) -> None:
+def test_boto3_in_another_process_sees_the_state_machine(stage: Stage, model_id: str) -> None:
     script = (
         "import boto3, json\n"
         "names = [m['name'] for m in boto3.client('stepfunctions').list_state_machines()['stateMachines']]\n"

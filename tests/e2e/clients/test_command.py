@@ -51,9 +51,9 @@ def test_the_command_registers_a_model_runs_it_and_shows_its_status(
     assert "by-command: SUCCEEDED, attempt 1 of 3, 400 rows" in shown
     assert "Execution by-command-1: SUCCEEDED" in shown
     assert main(["--json", "status", stage.executions.execution_arn("by-command-1")]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["status"], told["note"], told["step_functions"]["status"]) == ("SUCCEEDED", "", "SUCCEEDED")
-    [job] = told["jobs"]
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["status"], printed["note"], printed["step_functions"]["status"]) == ("SUCCEEDED", "", "SUCCEEDED")
+    [job] = printed["jobs"]
     assert (job["rows_in"], job["objects_committed"], len(job["attempts"])) == (2 * ROWS, 2, 1)
 
 
@@ -70,10 +70,10 @@ def test_watch_reports_a_stopped_execution_as_aborted(
     stage.client("stepfunctions").stop_execution(executionArn=arn, cause="enough")
     capsys.readouterr()
     assert main(["watch", "--json", execution_id]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["status"], told["ended"], told["record"]["status"]) == ("ABORTED", True, "FAILED")
-    assert "The execution was stopped by hand" in told["reason"]
-    assert {job["status"] for job in told["jobs"]} <= {"FAILED"}
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["status"], printed["ended"], printed["record"]["status"]) == ("ABORTED", True, "FAILED")
+    assert "The execution was stopped by hand" in printed["reason"]
+    assert {job["status"] for job in printed["jobs"]} <= {"FAILED"}
 
 
 @pytest.fixture

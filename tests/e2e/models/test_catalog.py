@@ -51,9 +51,9 @@ def test_executions_use_the_version_that_was_promoted_or_restored(
     assert score(stage, models, "rolled-back") == "2"
     capsys.readouterr()
     assert main(["models", "show", "lifecycle", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [change["version"] for change in told["history"]] == ["1", "2", "1", "2"]
-    assert told["history"][2]["reason"] == "2 drifts"
+    printed = json.loads(capsys.readouterr().out)
+    assert [change["version"] for change in printed["history"]] == ["1", "2", "1", "2"]
+    assert printed["history"][2]["reason"] == "2 drifts"
     assert main(["models", "compare", "lifecycle", "1", "2"]) == 0
     assert "artifact_sha256" in capsys.readouterr().out
 
@@ -92,7 +92,7 @@ def test_bulk_registration_is_idempotent_and_a_sample_can_be_scored(
     table = people(30, 9)
     pq.write_table(table, tmp_path / "sample.parquet")
     assert main(["models", "test", "in-bulk-1", str(tmp_path / "sample.parquet"), "--json", "--rows", "30"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["rows"], told["columns_added"]) == (30, {"prediction_0": "float", "prediction_1": "float"})
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["rows"], printed["columns_added"]) == (30, {"prediction_0": "float", "prediction_1": "float"})
     expected = models["2"].predict_proba(features_of(table))[:, 1]
-    np.testing.assert_allclose([row["prediction_1"] for row in told["first_rows"]], expected, rtol=1e-5)
+    np.testing.assert_allclose([row["prediction_1"] for row in printed["first_rows"]], expected, rtol=1e-5)

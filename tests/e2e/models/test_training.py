@@ -70,7 +70,7 @@ def trainable(stage: Stage) -> Stage:
 def set_recipe(stage: Stage, model_id: str, recipe: Mapping[str, Any]) -> None:
     path = stage.folder / f"{model_id}.recipe.json"
     path.write_text(json.dumps(recipe), encoding="utf-8")
-    Recipes(stage.connection, stage.deployment).set(read_recipe(model_id, path), updated_by="a test")
+    Recipes(stage.connection, stage.deployment).set(read_recipe(model_id, path), updated_by="test")
 
 
 def train(stage: Stage, name: str, *models: str) -> Snapshot:

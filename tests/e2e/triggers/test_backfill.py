@@ -33,18 +33,18 @@ def backfill(stage: Stage, *models: str, max_running: int = 2) -> tuple[dict[str
     """Run a backfill; return outcomes by dataset, progress reports, and the concurrency."""
     reports: list[tuple[str, str]] = []
     running: set[str] = set()
-    most = 0
+    concurrency = 0
 
     def report(slot: Slot, execution_id: str, event: str) -> None:
-        nonlocal most
+        nonlocal concurrency
         reports.append((execution_id, event))
         (running.add if event in ("started", "already running") else running.discard)(execution_id)
-        most = max(most, len(running))
+        concurrency = max(concurrency, len(running))
 
     work = Backfill(stage.connection, stage.deployment, stage.executions)
     chosen = choose_models(stage.catalog, list(models))
     found = work.run(SLOTS, chosen, named=True, max_running=max_running, report=report, seconds=0.2)
-    return {slot.dataset: outcome for slot, outcome in found.items()}, reports, most
+    return {slot.dataset: outcome for slot, outcome in found.items()}, reports, concurrency
 
 
 def started(reports: list[tuple[str, str]]) -> list[str]:
@@ -52,10 +52,10 @@ def started(reports: list[tuple[str, str]]) -> list[str]:
 
 
 def test_a_backfill_scores_what_is_missing_and_nothing_twice(stage: Stage, catalog: None) -> None:
-    outcomes, reports, most = backfill(stage, "fill-a")
+    outcomes, reports, concurrency = backfill(stage, "fill-a")
     assert set(outcomes.values()) == {Outcome.SUCCEEDED}
     assert started(reports) == ["fill-20260101", "fill-20260102", "fill-20260103"]
-    assert most == 2
+    assert concurrency == 2
 
     outcomes, reports, _ = backfill(stage, "fill-a")
     assert set(outcomes.values()) == {Outcome.SKIPPED}

@@ -160,6 +160,19 @@ def test_a_usage_error_shows_the_usage_of_its_command(words: str, problem: str, 
     assert f"\nUsage: {usage}" in captured.err
 
 
+@pytest.mark.parametrize("words", ["run --name --wait", "--stage --json run", "models promote churn 1 --reason --jsn"])
+def test_an_option_is_not_taken_as_the_value_of_another(words: str, capsys: Captured) -> None:
+    assert main(words.split()) == ExitStatus.REFUSED
+    assert "requires an argument" in capsys.readouterr().err
+
+
+def test_a_value_that_looks_like_an_option_follows_an_equals_sign(capsys: Captured) -> None:
+    assert main(["run", "--check", "--name=--wait"]) == ExitStatus.SUCCEEDED
+    assert main(["run", "--check", "--name", "-- night --"]) == ExitStatus.SUCCEEDED
+    assert main(["--stage=--json", "run", "--check"]) == ExitStatus.SUCCEEDED
+    assert "valid" in capsys.readouterr().out
+
+
 def test_the_last_of_two_equal_global_options_wins() -> None:
     invocation = Invocation()
     fleetscore.make_context("fleetscore", ["--stage", "a", "--json", "run"], obj=invocation)

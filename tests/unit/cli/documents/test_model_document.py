@@ -121,3 +121,20 @@ def test_flags_for_loading_and_custom_code_reach_the_spec() -> None:
     assert (spec.framework, spec.accept, spec.accelerator, spec.trusted_types) == ("custom", "text/csv", "", ())
     refused = read_document("own", {**flags, "accelerator": "warp"})
     assert [problem.field for problem in refused.problems] == ["accelerator"]
+
+
+@pytest.mark.parametrize("features", ["age:double", "@features.json"])
+def test_file_may_give_the_features_as_text(features: str, tmp_path: Path) -> None:
+    (tmp_path / "features.json").write_text('[{"name": "age", "type": "double"}]')
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**GOOD, "model_id": "churn", "features": features}))
+    document = read_document(f"@{path}", {}).document
+    assert document is not None
+    assert document.features == (Feature("age", "double"),)
+
+
+def test_wrong_features_of_a_file_matter_only_without_the_option(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**GOOD, "model_id": "churn", "features": "@missing.json"}))
+    assert [problem.field for problem in read_document(f"@{path}", {}).problems] == ["features"]
+    assert read_document(f"@{path}", {"features": "age:double"}).problems == ()

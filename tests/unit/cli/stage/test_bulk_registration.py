@@ -238,3 +238,10 @@ def test_bulk_csv_has_fields_for_loading_and_custom_code(tmp_path: Path) -> None
     own, fast = (line.document for line in read_bulk(path))
     assert (own.custom_code, own.output_types, own.accelerator) == (True, ("string", "double"), "")
     assert (fast.custom_code, fast.accelerator) == (False, "daal4py")
+
+
+def test_bulk_names_the_flags_that_it_refuses(tmp_path: Path, capsys: Captured) -> None:
+    flags = ["--disabled", "--no-csv-header", "--tag", "team=risk", "--csv-quote", "", "--infer-schema", "sample.csv"]
+    assert entry.main(["models", "register", "churn", *flags, "--bulk", str(tmp_path / "models.csv")]) == 2
+    named = "--csv-quote, --disabled, --infer-schema, --no-csv-header, --tag, MODEL_ID"
+    assert f"--bulk takes every field from the file: leave out {named}." in capsys.readouterr().err

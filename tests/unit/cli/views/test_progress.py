@@ -56,7 +56,7 @@ def test_uncounted_rows_are_not_shown() -> None:
     lines: list[str] = []
     scripted = succeeded_job(kind=ExecutionKind.TRAINING, rows_in=0, outcome="version 2 is current now: auc 0.9")
     PlainProgress(lines.append).show(snapshot_of(scripted))
-    assert lines[-1] == "churn: SUCCEEDED, attempt 1 of 3, version 2 is current now: auc 0.9, 1 of 1 job ended"
+    assert lines[-1] == "churn: SUCCEEDED, attempt 1 of 3, 1 of 1 job ended, version 2 is current now: auc 0.9"
     PlainProgress(lines.append).show(snapshot_of(succeeded_job(rows_in=0)))
     assert "0 rows, 0 rows/s" in lines[-1], "rows of a scoring job are known, even 0"
 
@@ -67,9 +67,9 @@ def test_line_of_a_failed_job_has_the_reason_and_one_kind() -> None:
         status=JobStatus.FAILED, ended_at="2026-03-01T12:00:25Z", failure_kind=FailureKind.DATA, reason="a.parquet [x]"
     )
     PlainProgress(lines.append).show(snapshot_of(failed))
-    assert "FAILED, attempt 1 of 3, 4 objects, DATA: a.parquet [x]" in lines[-1]
+    assert "FAILED, attempt 1 of 3, 4 objects, 1 of 1 job ended, DATA: a.parquet [x]" in lines[-1]
     PlainProgress(lines.append).show(snapshot_of(replace(failed, reason="DATA: message of the container")))
-    assert "objects, DATA: message of the container" in lines[-1]
+    assert "ended, DATA: message of the container" in lines[-1]
 
 
 def test_notes_of_a_job_are_shown_although_it_succeeded() -> None:

@@ -85,7 +85,7 @@ def test_the_request_is_wrapped_so_that_a_catch_can_add_a_failure(assembly: Asse
 def test_only_a_request_with_train_trains_first(assembly: Assembly) -> None:
     states = assembly.definition["States"]
     choice = states["TrainFirst?"]
-    assert states["HoldRequest"]["Next"] == "TrainFirst?"
+    assert states["WrapInput"]["Next"] == "TrainFirst?"
     assert choice["Default"] == "PlanExecution"
     (wanted,) = choice["Choices"]
     assert wanted["Next"] == "PrepareTraining"

@@ -18,12 +18,12 @@ def queues(assembly: Assembly) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_only_the_datasets_bucket_sends_events(assembly: Assembly) -> None:
-    told = {
+    found = {
         name: bucket["NotificationConfiguration"]
         for name, bucket in assembly.resources("storage", "AWS::S3::Bucket").items()
         if "NotificationConfiguration" in bucket
     }
-    assert told == {"Datasets": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}}
+    assert found == {"Datasets": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}}
 
 
 def test_the_rule_queues_new_objects_and_keeps_undelivered_events(automated: Assembly) -> None:

@@ -53,6 +53,28 @@ def test_key_columns_may_have_any_type(values: pa.Array) -> None:
     assert report({"a": values.slice(1)}) == KeyReport(2, 0, 0)
 
 
+NUMBERS = [-2.0, -1.0, 0.0, 1.0, 2.0, 0.5, 2.0**61, float("inf"), float("-inf")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(NUMBERS),
+        pa.array([-2.0, -1.0, 0.0, 0.25], pa.float32()),
+        pa.array([-2, -1, 0, 2**61 - 1, 2**61]).cast(pa.decimal128(30, 2)),
+        pa.array([[-1], [-2], [0]]),
+    ],
+)
+def test_different_numbers_are_not_reported_as_duplicates(values: pa.Array) -> None:
+    assert report({"a": values}) == KeyReport(len(values), 0, 0)
+    assert report({"a": values, "b": pa.nulls(len(values), pa.int8()).fill_null(1)}) == KeyReport(len(values), 0, 0)
+
+
+def test_zeros_and_nans_are_equal_keys() -> None:
+    assert report({"a": pa.array([0.0, -0.0, 1.0, None])}) == KeyReport(4, 1, 1)
+    assert report({"a": pa.array([float("nan"), 1.0, float("nan")])}) == KeyReport(3, 1, 0)
+
+
 def test_rows_beyond_the_memory_limit_are_not_checked() -> None:
     assert report({"a": pa.array([1, 1, 1, 1, 1, 1])}, max_rows=4) == KeyReport(4, 3, 0)
 
