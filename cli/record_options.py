@@ -1,9 +1,10 @@
 """The options of `models register` and `import`: one per field of a model's record, in groups."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import rich_click as click
+from click.shell_completion import CompletionItem
 
 from cli.documents.record_flags import REQUIRED, Kind, RecordFlag, record_flags
 from cli.options import cells, words
@@ -58,4 +59,18 @@ def _option(flag: RecordFlag) -> Callable[[F], F]:
             "metavar": flag.metavar or flag.field.upper(),
             "multiple": flag.kind == "pairs",
         }
+        if flag.choices:
+            settings["shell_complete"] = _completion_of(flag.choices)
+        elif flag.field == "artifact":
+            settings["shell_complete"] = _complete_file
     return click.option(flag.flag, flag.field, **settings)
+
+
+def _completion_of(choices: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes one of these values in the shell."""
+    return lambda _context, _parameter, typed: [choice for choice in choices if choice.startswith(typed)]
+
+
+def _complete_file(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Let the shell complete a path; `s3://` addresses stay as they are typed."""
+    return [CompletionItem(typed, type="file")]

@@ -45,6 +45,8 @@ class RecordFlag:
     """The field's value when a `switch` is given."""
     of_input: bool = False
     """Whether the field is one of the record's `input`."""
+    choices: tuple[str, ...] = ()
+    """The values that the field takes; empty if it takes others."""
 
     @property
     def required(self) -> bool:
@@ -102,15 +104,20 @@ def _flag(field: "dataclasses.Field[Any]", hint: Any, *, of_input: bool) -> Reco
         metavar=info.metavar,
         switch_value=field.default is False,
         of_input=of_input,
+        choices=_named_choices(hint),
     )
 
 
 def _choices(hint: Any, text: str) -> str:
     """Return a sentence with the allowed values of a field, unless its text names them."""
-    if typing.get_origin(hint) is not Literal:
-        return ""
-    named = [str(value) for value in typing.get_args(hint) if value]
+    named = _named_choices(hint)
     return "" if all(value in text for value in named) else f" One of {', '.join(named)}."
+
+
+def _named_choices(hint: Any) -> tuple[str, ...]:
+    if typing.get_origin(hint) is not Literal:
+        return ()
+    return tuple(str(value) for value in typing.get_args(hint) if value)
 
 
 def _in_words(default: Any) -> str:

@@ -200,6 +200,8 @@ def test_a_closed_pipe_is_not_an_error(monkeypatch: pytest.MonkeyPatch, capsys: 
         ("fleetscore models recipe s", ["set", "show"]),
         ("fleetscore run --w", ["--wait"]),
         ("fleetscore resources datasets", ["datasets_bucket"]),
+        ("fleetscore models register --format sk", ["sklearn-joblib", "sklearn-skops"]),
+        ("fleetscore models register --artifact mod", ["mod"]),
     ],
 )
 def test_the_shell_completes_commands_options_and_values(
