@@ -46,8 +46,10 @@ demo: $(STAMP)-run ## Score all flights of 2013 with a fleet of 19 models, in th
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m examples.demo
 
 # One run of pytest per group: a worker that ran every group would keep the libraries of all in memory.
-TEST_GROUPS := "tests/unit --ignore tests/unit/scoring --ignore tests/unit/training" \
-  "tests/unit/scoring tests/unit/training" "tests/e2e"
+TEST_GROUPS := \
+  "tests/unit $(addprefix --ignore tests/unit/,scoring training examples cli/sample_scoring)" \
+  "tests/unit/scoring tests/unit/cli/sample_scoring" \
+  "tests/unit/training tests/unit/examples tests/e2e"
 .PHONY: test
 test: $(STAMP)-test lint ## Check style and types, then run every test
 	@failed=0; for group in $(TEST_GROUPS); do PATH="$(CURDIR)/$(BIN):$$PATH" \
