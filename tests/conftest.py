@@ -5,8 +5,6 @@ import signal
 
 import pytest
 
-from tests import fuzzing  # noqa: F401 - registers the Hypothesis profile of `make fuzz`
-
 # Skips aws-cdk-lib's template validation, whose rules take seconds to load and only print warnings.
 os.environ.setdefault("CDK_VALIDATION", "false")
 

@@ -14,7 +14,7 @@ from contract.catalog.model_formats import ARROW_TYPES
 from contract.dataset.columns import holds_every_value
 from lambdas.dataset.parquet_footer import Column, FooterError, parse_columns, read_columns
 from scoring.columns.column_plan import casts_without_loss
-from tests.fuzzing import examples
+from tests.unit.fuzzing import examples
 
 FLAT: list[pa.DataType] = [
     *(pa.float64() if name == "double" else pa.type_for_alias(name) for name in sorted(ARROW_TYPES)),

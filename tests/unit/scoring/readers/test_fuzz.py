@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from scoring.errors import DataError
 from scoring.readers.text import csv_object, csv_records, jsonl_object
-from tests.fuzzing import examples
+from tests.unit.fuzzing import examples
 from tests.unit.scoring.readers.reading import COMPRESSORS, Read, read_object
 
 fuzzed = examples(quick=150, fuzz=1_500)

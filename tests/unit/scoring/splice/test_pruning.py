@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.splice.footer.parsed_footer import ChunkField, ColumnField, read_footer
-from tests.fuzzing import examples
+from tests.unit.fuzzing import examples
 from tests.unit.scoring.splice.support.any_file import LEAVES
 from tests.unit.scoring.splice.support.footers import decoded
 from tests.unit.scoring.splice.support.splicing import splice

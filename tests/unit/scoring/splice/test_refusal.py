@@ -15,7 +15,7 @@ from contract.dataset.thrift_compact import Struct, Value, i64, write_binary, wr
 from scoring.errors import ScoringError
 from scoring.splice import SplicedWriter, SpliceError, SpliceSource
 from scoring.splice.footer.parsed_footer import read_footer
-from tests.fuzzing import examples
+from tests.unit.fuzzing import examples
 from tests.unit.scoring.splice.support.footers import (
     changed,
     footer_of,

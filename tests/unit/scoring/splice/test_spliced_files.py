@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzzing import examples
+from tests.unit.fuzzing import examples
 from tests.unit.scoring.splice.support.any_file import LEAVES, AnyFile, any_files
 from tests.unit.scoring.splice.support.parquet_readers import READERS, Reader
 from tests.unit.scoring.splice.support.parquet_writers import ROWS, WRITERS, Writer

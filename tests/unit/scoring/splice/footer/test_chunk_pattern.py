@@ -14,7 +14,7 @@ from contract.dataset.thrift_compact import ThriftError, end_of_struct
 from scoring.splice.footer.chunk_pattern import USUAL_CHUNK
 from scoring.splice.footer.parsed_footer import read_footer
 from scoring.splice.refusal import chunk_problem, parsed_chunk_problem
-from tests.fuzzing import examples
+from tests.unit.fuzzing import examples
 from tests.unit.scoring.splice.support.any_file import AnyFile, any_files
 from tests.unit.scoring.splice.support.parquet_writers import WRITERS, Writer
 

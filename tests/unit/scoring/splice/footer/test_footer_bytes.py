@@ -19,7 +19,7 @@ from contract.dataset.thrift_compact import (
     write_list,
     write_struct,
 )
-from tests.fuzzing import examples
+from tests.unit.fuzzing import examples
 from tests.unit.scoring.splice.support.any_file import AnyFile, any_files
 from tests.unit.scoring.splice.support.footers import footer_of
 from tests.unit.scoring.splice.support.parquet_writers import WRITERS, Writer
