@@ -48,7 +48,8 @@ demo: $(STAMP)-run ## Score all flights of 2013 with a fleet of 19 models, in th
 # One run of pytest per group: a worker that ran every group would keep the libraries of all in memory.
 TEST_GROUPS := \
   "tests/unit $(addprefix --ignore tests/unit/,scoring training examples cli/sample_scoring)" \
-  "tests/unit/scoring tests/unit/cli/sample_scoring" \
+  "tests/unit/scoring --ignore tests/unit/scoring/models" \
+  "tests/unit/scoring/models tests/unit/cli/sample_scoring" \
   "tests/unit/training tests/unit/examples tests/e2e"
 .PHONY: test
 test: $(STAMP)-test lint ## Check style and types, then run every test
