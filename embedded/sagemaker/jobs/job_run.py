@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from cli.sandbox.isolation import Isolation
 from embedded.images.image import Image
 from embedded.images.image_store import ImageNotRegisteredError, ImageStore
 from embedded.images.interpreters import python_for
@@ -24,7 +25,6 @@ from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.guard import Guard
 from embedded.sagemaker.instances.instance import Instance
 from embedded.sagemaker.instances.logs import InstanceLog
-from embedded.sagemaker.instances.sandbox import Sandbox
 from embedded.sagemaker.instances.supervision import Ending, Outcome, Supervision
 from embedded.sagemaker.jobs.job import InstanceExited, Job
 from embedded.sagemaker.transfer import inputs
@@ -54,7 +54,7 @@ class JobContext:
     root: Path
     may_use_key: Callable[[str, str], bool]
     clients: ClientFactory
-    sandbox: Sandbox
+    isolation: Isolation
     guard: Guard
     faults: Faults
     grace_seconds: float
@@ -204,9 +204,10 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                 output = instance.start(
                     image,
                     job,
-                    sandbox=self._context.sandbox,
+                    isolation=self._context.isolation,
                     guard=self._context.guard,
                     variables=self._variables(access),
+                    readable=[self._context.endpoint.ca_bundle],
                     exited=lambda name, code: job.events.put(InstanceExited(name, code)),
                     python=python_for(image, self._context.pythons, self._context.python),
                 )
