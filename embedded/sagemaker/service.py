@@ -81,6 +81,7 @@ class SageMakerService:
             find /opt/ml through a variable.
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
+        shared_folder: Folder that all jobs see and may change.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class SageMakerService:
         isolate: bool = True,
         python: str = sys.executable,
         pythons: Mapping[str, str] | None = None,
+        shared_folder: Path | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._may_assume = may_assume
@@ -123,6 +125,7 @@ class SageMakerService:
             watch_seconds=_WATCH_SECONDS,
             python=python,
             pythons=pythons or {},
+            shared_folder=shared_folder,
         )
         (root / "jobs").mkdir(parents=True, exist_ok=True)
         self._job_context.guard.watch_folder(root / "jobs")

@@ -53,6 +53,8 @@ class EmbeddedAws:
         time_scale: Factor for the seconds of Wait states and of retries.
         enforce_iam: Whether signatures and policies are checked.
         pythons: Interpreters by image variant; None means those that EMBEDDED_AWS_PYTHONS names.
+        shared_folder: Folder of this machine that all jobs see at the same path and may change.
+            Tests exchange signals with their jobs in it. None means that there is no such folder.
 
     Example:
         Deploy an app in a test, and call it::
@@ -70,6 +72,8 @@ class EmbeddedAws:
         time_scale: float = 1.0,
         enforce_iam: bool = True,
         pythons: Mapping[str, str] | None = None,
+        *,
+        shared_folder: Path | None = None,
     ) -> None:
         self._own_root = root is None
         self.root = Path(tempfile.mkdtemp(prefix="embedded-aws-")) if root is None else root.resolve()
@@ -77,6 +81,7 @@ class EmbeddedAws:
         self._time_scale = time_scale
         self._enforce_iam = enforce_iam
         self._pythons = pythons
+        self.shared_folder = shared_folder
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._endpoint: Endpoint | None = None
@@ -123,6 +128,7 @@ class EmbeddedAws:
                 time_scale=self._time_scale,
                 enforce_iam=self._enforce_iam,
                 pythons=self._pythons,
+                shared_folder=self.shared_folder,
                 parent_pipe=read_end,
                 remove_root=self._own_root,
             )
@@ -221,6 +227,7 @@ def _launch(
     parent_pipe: int,
     remove_root: bool,
     pythons: Mapping[str, str] | None = None,
+    shared_folder: Path | None = None,
 ) -> tuple["subprocess.Popen[bytes]", Endpoint]:
     try:
         interpreters = dict(read_pythons() if pythons is None else pythons)
@@ -255,6 +262,7 @@ def _launch(
             time_scale=time_scale,
             remove_root=remove_root,
             pythons=interpreters,
+            shared_folder=shared_folder,
         )
         settings_file = root / "settings.json"
         settings_file.touch(mode=0o600)

@@ -64,6 +64,7 @@ class Instance:
         guard: Guard,
         variables: dict[str, str],
         readable: Sequence[Path],
+        shared: Path | None,
         exited: Callable[[str, int], None],
         python: str = sys.executable,
     ) -> int:
@@ -73,6 +74,7 @@ class Instance:
             variables: Environment variables of the service. They override the image's; the request
                 overrides them.
             readable: Files that the container sees besides its image.
+            shared: Folder that the container sees and may change.
             exited: Called in another thread with host and exit code when all processes have ended.
             python: Interpreter to use instead of the image's Python.
 
@@ -99,6 +101,7 @@ class Instance:
                 (self.ml_root, "/opt/ml"),
                 (self._home, str(self._home)),
                 *((self._temporary, place) for place in (str(self._temporary), "/tmp", "/var/tmp")),  # noqa: S108
+                *([] if shared is None else [(shared, str(shared.absolute()))]),
             ],
             own_network=container.is_network_isolated,
         )

@@ -47,6 +47,7 @@ class JobContext:
         watch_seconds: Time between two checks for new outputs and for scheduled faults.
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
+        shared_folder: Folder that all jobs see and may change.
     """
 
     endpoint: Endpoint
@@ -61,6 +62,7 @@ class JobContext:
     watch_seconds: float
     python: str = sys.executable
     pythons: Mapping[str, str] = field(default_factory=dict)
+    shared_folder: Path | None = None
     transfers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(TRANSFERS, "transfer"))
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -208,6 +210,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                     guard=self._context.guard,
                     variables=self._variables(access),
                     readable=[self._context.endpoint.ca_bundle],
+                    shared=self._context.shared_folder,
                     exited=lambda name, code: job.events.put(InstanceExited(name, code)),
                     python=python_for(image, self._context.pythons, self._context.python),
                 )
