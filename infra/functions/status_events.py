@@ -10,7 +10,7 @@ from contract.table import records
 from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
 from infra.dead_letters import DeadLetters
 from infra.functions.function_factory import FunctionFactory, FunctionSpec
-from infra.permissions import allow, allow_sending
+from infra.permissions import allow, allow_sending, via
 from infra.stack_outputs import EVENT_BUS_ARN, EVENT_BUS_NAME, TABLE_STREAM_ARN, Storage, export_name, imported
 
 _TRIES = 20
@@ -59,7 +59,7 @@ class StatusEvents(Construct):
                 permissions=[
                     allow(["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], stream_arn),
                     allow(["dynamodb:ListStreams"], "*"),
-                    allow(["kms:Decrypt"], storage.key_arn),
+                    allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb")),
                     allow(
                         ["events:PutEvents"],
                         self.bus.event_bus_arn,

@@ -10,10 +10,11 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract import environment, layout
+from contract.table import records
 from contract.triggers.uploads import MARKER_NAME, UploadRule, rules_to_text
 from infra.dead_letters import DeadLetters
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionFactory, FunctionSpec
-from infra.permissions import allow, allow_key, allow_listing, allow_listing_below, allow_table
+from infra.permissions import allow, allow_items, allow_key, allow_listing, allow_listing_below
 from infra.stack_outputs import Storage
 
 _TIMEOUT_MINUTES = 5
@@ -112,8 +113,13 @@ class UploadTrigger(Construct):
                     storage.objects_arn(storage.datasets_bucket, f"*/{MARKER_NAME}"),
                 ),
                 allow(["s3:GetObject", "s3:PutObject"], upload_manifests),
-                allow_table(storage, ["GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem"]),
-                allow_key(storage),
+                allow_items(
+                    storage,
+                    ["GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem"],
+                    records.UPLOAD_PARTITIONS,
+                    records.UPLOADS_PARTITIONS,
+                ),
+                allow_key(storage, "dynamodb", "s3", "sqs"),
                 allow(
                     [
                         "sqs:ReceiveMessage",
@@ -131,6 +137,7 @@ class UploadTrigger(Construct):
                 environment.DATASETS_BUCKET: storage.datasets_bucket,
                 environment.MODELS_BUCKET: storage.models_bucket,
                 environment.RESULTS_BUCKET: storage.results_bucket,
+                environment.KEY_ARN: storage.key_arn,
                 environment.RECORD_DAYS: str(record_days),
                 environment.UPLOADS: rules_to_text(tuple(rules)),
                 environment.UPLOADS_QUEUE_URL: self.queue.queue_url,
