@@ -32,6 +32,7 @@ from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.application import application, enforces_iam
+from embedded.seams.buses import install_bus_policies
 from embedded.seams.conditions import install_conditions
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
 from embedded.seams.functions import install_function_errors, stop_function_workers
@@ -135,6 +136,7 @@ async def _serve(settings: ServerSettings) -> None:
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_missing_image_error()
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
+    install_bus_policies()
     install_bucket_not_empty_error()
     name_resources("ecr", ecr_resource_arn)
     sagemaker = _add_sagemaker(settings)

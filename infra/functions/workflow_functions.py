@@ -21,7 +21,7 @@ from infra.permissions import (
     allow_listing_below,
 )
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage
+from infra.stack_outputs import Storage, executions_arns
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
@@ -52,7 +52,7 @@ def workflow_functions(
         _record_attempt(storage, variables),
         _verify_output(storage, variables),
         _classify_failure(storage, variables),
-        _summarize_execution(storage, variables),
+        _summarize_execution(settings, storage, variables),
         _prepare_training(storage, variables),
         _plan_training(storage, {**variables, **defaults}),
         _register_model_version(storage, variables),
@@ -134,7 +134,7 @@ def _classify_failure(storage: Storage, variables: Mapping[str, str]) -> Functio
     )
 
 
-def _summarize_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+def _summarize_execution(settings: AppSettings, storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
     return FunctionSpec(
         name="summarize_execution",
         # Reads every job record of an execution.
@@ -146,7 +146,9 @@ def _summarize_execution(storage: Storage, variables: Mapping[str, str]) -> Func
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             # The waiting task may belong to any state machine; only its token identifies it.
             allow(["states:SendTaskSuccess", "states:SendTaskFailure"], "*"),
-            allow_key(storage, "dynamodb", "s3"),
+            # Events about encrypted executions have no input, error or cause.
+            allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
+            allow_key(storage, "dynamodb", "s3", "sqs", "states"),
         ],
     )
 

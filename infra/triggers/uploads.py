@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda as lambda_
@@ -12,7 +12,7 @@ from constructs import Construct
 from contract import environment, layout
 from contract.table import records
 from contract.triggers.uploads import MARKER_NAME, UploadRule, rules_to_text
-from infra.dead_letters import DeadLetters
+from infra.dead_letters import DeadLetters, encrypt_queue
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionFactory, FunctionSpec
 from infra.permissions import allow, allow_items, allow_key, allow_listing, allow_listing_below
 from infra.stack_outputs import Storage
@@ -43,12 +43,12 @@ class UploadTrigger(Construct):
         self.dead_letters = DeadLetters(
             self,
             "DeadLetters",
+            key=functions.key,
             alarm_description="Messages about uploads that started nothing: see docs/operate/dead-letters.md",
         )
         self.queue = sqs.Queue(
             self,
             "Queue",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             # Six times the function's timeout, as AWS recommends: messages are already invisible
             # while their batch waits for a free function.
@@ -58,6 +58,7 @@ class UploadTrigger(Construct):
             # day.
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=20),
         )
+        encrypt_queue(self.queue, functions.key)
         self.rule = self._rule(storage, enabled=bool(rules))
         self.starter = functions.create(self, self._function(storage, state_machine_arn, record_days, rules))
         mapping = lambda_.EventSourceMapping(
@@ -83,6 +84,7 @@ class UploadTrigger(Construct):
             enabled=enabled,
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
+                account=[Aws.ACCOUNT_ID],
                 detail_type=["Object Created"],
                 detail={"bucket": {"name": [storage.datasets_bucket]}},
             ),
@@ -119,7 +121,7 @@ class UploadTrigger(Construct):
                     records.UPLOAD_PARTITIONS,
                     records.UPLOADS_PARTITIONS,
                 ),
-                allow_key(storage, "dynamodb", "s3", "sqs"),
+                allow_key(storage, "dynamodb", "s3", "sqs", "states"),
                 allow(
                     [
                         "sqs:ReceiveMessage",
