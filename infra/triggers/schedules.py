@@ -13,13 +13,12 @@ from contract import environment
 from contract.triggers.schedules import Schedule, target_input
 from infra.dead_letters import DeadLetters
 from infra.functions.function_factory import FunctionFactory, FunctionSpec
-from infra.permissions import allow, allow_key, allow_sending, via
+from infra.permissions import allow, allow_sending, via
 from infra.stack_outputs import (
     SCHEDULE_DEAD_LETTERS_ARN,
     SCHEDULE_GROUP,
     SCHEDULE_ROLE_ARN,
     SCHEDULE_TARGET_ARN,
-    Storage,
     export_name,
 )
 
@@ -64,7 +63,9 @@ class Schedules(Construct):
                 permissions=[
                     allow(["states:StartExecution"], state_machine_arn),
                     allow_sending(dead_letters_arn),
-                    allow_key(Storage.of(stage), "sqs", "states"),
+                    allow(
+                        ["kms:Decrypt", "kms:GenerateDataKey"], functions.key.key_arn, conditions=via("sqs", "states")
+                    ),
                 ],
                 variables={environment.STATE_MACHINE_ARN: state_machine_arn},
             ),

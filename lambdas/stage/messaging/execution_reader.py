@@ -6,7 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EndedExecution:
-    """Input, error and cause of an execution that has ended; empty when it has none."""
+    """Input, error and cause of an execution that has ended.
+
+    Each is empty when the execution has none, or does not exist any more.
+    """
 
     request_json: str
     error: str
@@ -20,5 +23,8 @@ class ExecutionReader:
         self._stepfunctions = stepfunctions
 
     def read(self, execution_arn: str) -> EndedExecution:
-        found = self._stepfunctions.describe_execution(executionArn=execution_arn)
+        try:
+            found = self._stepfunctions.describe_execution(executionArn=execution_arn)
+        except self._stepfunctions.exceptions.ExecutionDoesNotExist:
+            found = {}
         return EndedExecution(found.get("input") or "", found.get("error") or "", found.get("cause") or "")
