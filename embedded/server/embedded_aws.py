@@ -8,15 +8,16 @@ import secrets
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.images.image_store import ImageStore
 from embedded.images.interpreters import read_pythons
@@ -51,7 +52,7 @@ class EmbeddedAws:
         root: Folder for its log, certificates, images and jobs; None means a temporary folder.
         port: Port on 127.0.0.1; 0 means any free port.
         time_scale: Factor for the seconds of Wait states and of retries.
-        enforce_iam: Whether signatures and policies are checked.
+        enforce_iam: Whether policies are checked. Signatures always are.
         pythons: Interpreters by image variant; None means those that EMBEDDED_AWS_PYTHONS names.
 
     Example:
@@ -292,18 +293,21 @@ def _process_environment() -> dict[str, str]:
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", endpoint: Endpoint) -> None:
-    context = ssl.create_default_context(cafile=str(endpoint.ca_bundle))
+    client = endpoint.session().client(
+        "sts",
+        endpoint_url=endpoint.url,
+        verify=str(endpoint.ca_bundle),
+        config=Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1}),
+    )
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise EmbeddedAwsError(f"the embedded AWS ended while starting, with status {process.returncode}")
         # The socket already listens, so the request waits in its queue until the server accepts it.
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"{endpoint.url}/_ministack/health", timeout=5, context=context) as answer,  # noqa: S310
-        ):
-            if answer.status == 200:
-                return
+        with contextlib.suppress(BotoCoreError, ClientError):
+            client.get_caller_identity()
+            return
+        time.sleep(0.05)
     raise EmbeddedAwsError(f"the embedded AWS was not ready within {_START_SECONDS:g} seconds")
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -101,18 +100,19 @@ def test_the_server_listens_on_loopback_with_tls_only(aws: EmbeddedAws) -> None:
     ]
     assert listening == [f"0100007F:{port:04X}"]
     with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
-        urllib.request.urlopen(f"{aws.endpoint.url}/_ministack/health", timeout=10)  # noqa: S310 - our own https address
+        urllib.request.urlopen(aws.endpoint.url, timeout=10)  # noqa: S310 - our own https address
     with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
-        plain.sendall(b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b"HTTP/1.1 200" not in plain.recv(1024)
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"HTTP/1.1 403" not in plain.recv(1024)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_the_certificate_is_valid_for_local_names(aws: EmbeddedAws, host: str) -> None:
     port = aws.endpoint.url.rpartition(":")[2]
-    context = ssl.create_default_context(cafile=str(aws.endpoint.ca_bundle))
-    with urllib.request.urlopen(f"https://{host}:{port}/_ministack/health", timeout=10, context=context) as answer:
-        assert answer.status == 200
+    client = aws.endpoint.session().client(
+        "sts", endpoint_url=f"https://{host}:{port}", verify=str(aws.endpoint.ca_bundle)
+    )
+    assert client.get_caller_identity()["Account"] == aws.endpoint.account_id
 
 
 def test_unknown_keys_are_refused(aws: EmbeddedAws) -> None:
