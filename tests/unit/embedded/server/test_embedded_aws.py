@@ -181,6 +181,33 @@ def test_a_port_in_use_is_reported() -> None:
             EmbeddedAws(port=port).start()
 
 
+@pytest.mark.parametrize("act", [detached_endpoint, start_detached, stop_detached])
+def test_a_folder_that_others_can_write_is_not_trusted(
+    act: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    # Another user's server, and a process of the victim to kill.
+    state = {"pid": os.getpid(), "endpoint": json.loads(Endpoint("https://x:1", folder, "r", "1", "k", "s").to_json())}
+    (folder / "embedded-aws.json").write_text(json.dumps(state))
+    (folder / "aws").mkdir()
+    for mode in (0o775, 0o757, 0o777):
+        folder.chmod(mode)
+        with pytest.raises(EmbeddedAwsError, match=r"other users can write the folder .*chmod go-w"):
+            act(folder)
+    folder.chmod(0o755)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with pytest.raises(EmbeddedAwsError, match="a symbolic link is not followed"):
+        act(link)
+    with pytest.raises(EmbeddedAwsError, match="control characters in its path"):
+        act(tmp_path / "a\x1b]52;c;eA==\x07")
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(EmbeddedAwsError, match="belongs to another user"):
+        act(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["aws", "embedded-aws.json"]
+
+
 def test_a_detached_embedded_aws_runs_until_it_is_stopped(tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(PROJECT)!r})\nfrom pathlib import Path\n"
     code += f"from embedded.server.embedded_aws import start_detached\nstart_detached(Path({str(tmp_path)!r}))"
@@ -190,6 +217,7 @@ def test_a_detached_embedded_aws_runs_until_it_is_stopped(tmp_path: Path) -> Non
         assert endpoint is not None
         endpoint.client("s3").list_buckets()
         state_file = tmp_path / "embedded-aws.json"
+        assert tmp_path.stat().st_mode & 0o777 == 0o700
         assert state_file.stat().st_mode & 0o777 == 0o600
         pid = json.loads(state_file.read_text())["pid"]
         with pytest.raises(EmbeddedAwsError, match="already runs"):
