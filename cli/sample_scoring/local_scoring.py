@@ -20,7 +20,8 @@ from contract.status import FailureKind
 
 _EXECUTION = "models-test"
 _SHOWN_LOG_LINES = 200
-_EXPLAINED = (f"{FailureKind.DATA.value}:", f"{FailureKind.CONFIGURATION.value}:")
+_EXPLAINED = f"{FailureKind.CONFIGURATION.value}:"
+"""Start of messages that are complete. Others leave out values of the data, which only the log has."""
 
 
 class ScoringFailedError(CommandError):
