@@ -22,7 +22,8 @@ def verify_artifacts(models_folder: Path, models: tuple[ModelSpec, ...]) -> None
 def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
     """Unpack a verified artifact below `target` and return the path of its model file.
 
-    Raises ModelError if the archive is damaged, lacks the file, or has members that are refused. Raises ConfigurationError if the disk is too small.
+    Raises ModelError if the archive is damaged, lacks the file, or has members that are refused.
+    Raises ConfigurationError if the disk is too small.
     """
     archive = models_folder / artifact_key(model.model_id, model.version)
     try:

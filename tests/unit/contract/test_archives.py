@@ -112,7 +112,7 @@ def test_endless_zeros_after_the_archive_are_refused(tmp_path: Path, monkeypatch
     monkeypatch.setattr(archives, "_SMALL_BYTES", 1 << 20)
     monkeypatch.setattr(archives, "_OVERHEAD_BYTES", 1 << 20)
     archive = gzip.compress(gzip.decompress(packed(("a", b"x"))) + bytes(16 << 20))
-    with pytest.raises(ArchiveError, match="unpacks to more than [0-9,]+ bytes: pack less"):
+    with pytest.raises(ArchiveError, match=r"unpacks to more than [0-9,]+ bytes: pack less"):
         unpacked(tmp_path, archive)
 
 
