@@ -17,10 +17,11 @@ import threading
 from pathlib import Path
 from typing import IO
 
+from contract.archives import ArchiveError, NoRoomError, unpack
 from contract.names import check_object_key
 from contract.status import FailureKind
 from scoring.errors import IN_LOG, ConfigurationError, ModelError, TransientError, describe_error, error_of_kind
-from scoring.job.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
+from scoring.job.artifacts import sha256_of
 from training.reporting import log_event
 from training.trainers.script_environment import (
     PROGRAM,
@@ -87,7 +88,7 @@ def _unpack(job: TrainingContext, target: Path) -> str:
         unpack(archive, target)
     except NoRoomError as error:
         raise ConfigurationError(f"no room to unpack {archive.name} ({error}): raise the job's volume size") from error
-    except DamagedArchiveError as error:
+    except ArchiveError as error:
         raise ConfigurationError(
             f"{archive.name} cannot be unpacked ({error}): pack it again as a tar.gz of plain files"
         ) from error
