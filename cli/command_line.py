@@ -78,7 +78,7 @@ def argument(name: str, *, metavar: str, help: str, **settings: Any) -> Callable
     return click.argument(name, cls=Argument, metavar=metavar, help=help, **settings)
 
 
-class _CheckedCommand(RichCommand):
+class _CheckedCommand(click.Command):
     """A command or group with better usage errors, and help without blanks at the ends of lines."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -90,7 +90,7 @@ class _CheckedCommand(RichCommand):
         return _without_trailing_blanks(super().get_help(ctx))
 
 
-class Command(_CheckedCommand):
+class Command(_CheckedCommand, RichCommand):
     """A command whose help ends with examples, and which accepts the global options."""
 
     def __init__(self, *arguments: Any, examples: str = "", **settings: Any) -> None:

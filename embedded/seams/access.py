@@ -16,7 +16,6 @@ from urllib.parse import parse_qs, quote
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 Failure = tuple[str, str]
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
@@ -27,7 +26,7 @@ _UNSIGNED = ("MissingAuthenticationToken", "Missing Authentication Token")
 _UNKNOWN_KEY = ("InvalidClientTokenId", "The security token included in the request is invalid.")
 
 
-def guarded(application: Application, account_id: str) -> Application:
+def guarded(application: Any, account_id: str) -> Any:
     """Return the application behind a check of every request.
 
     A request needs a valid AWS signature in its headers or query, a local name in `Host`, and no
