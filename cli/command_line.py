@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import rich_click as click
+from click import Command as PlainCommand
 from click.exceptions import BadOptionUsage, NoSuchCommand, NoSuchOption
 from rich.columns import Columns
 from rich.console import RenderableType
@@ -78,7 +79,7 @@ def argument(name: str, *, metavar: str, help: str, **settings: Any) -> Callable
     return click.argument(name, cls=Argument, metavar=metavar, help=help, **settings)
 
 
-class _CheckedCommand(click.Command):
+class _CheckedCommand(PlainCommand):
     """A command or group with better usage errors, and help without blanks at the ends of lines."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
