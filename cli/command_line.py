@@ -105,7 +105,7 @@ class Command(_CheckedCommand, RichCommand):
         _write_pointer(formatter)
 
 
-class CommandGroup(_CheckedCommand, RichGroup):
+class CommandGroup(_CheckedCommand, RichGroup):  # type: ignore[misc]  # of RichGroup itself
     """A group of commands, listed in sections, whose commands are imported when they are needed."""
 
     command_class = Command
