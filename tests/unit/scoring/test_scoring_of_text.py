@@ -99,7 +99,7 @@ def test_problems_of_text_objects_are_explained(job: JobFolder, pipeline: Any) -
     problems = {
         "bad-row.csv": (
             b"distance,delay,hour,carrier\n1,2,3,UA\n1,2,noon,UA\n",
-            "has 'noon' in column 'hour', expected int32",
+            "has a value in column 'hour' that is not int32",
         ),
         "no-carrier.csv": (b"distance,delay,hour\n1,2,3\n", "feature column 'carrier' of type string is missing"),
         "twice.csv": (b"distance,delay,hour,carrier,hour\n1,2,3,x,3\n", "column 'hour' appears more than once"),
