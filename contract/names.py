@@ -41,13 +41,13 @@ VERSION = Matches(
 SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits")
 INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
 EXECUTION_NAME = Matches(
-    re.compile(r"[A-Za-z0-9._=+@-]{1,80}"),
-    "1 to 80 of letters, digits and any of . _ = + @ -",
+    re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=+@-]{1,80}"),
+    "1 to 80 of letters, digits and any of . _ = + @ -, and not only '.' or '..'",
     "Start the execution again with a valid name.",
 )
 """Names of executions that the workflow accepts: valid in both Step Functions and SageMaker tags.
 
-All characters are ASCII, so each takes one byte in an S3 key.
+All characters are ASCII, so each takes one byte in an S3 key. `.` and `..` are names of folders.
 """
 NEW_EXECUTION_NAME = Matches(re.compile(r"[0-9A-Za-z_-]{1,80}"), "1 to 80 letters, digits, '-' and '_'")
 """Names that the command gives to executions: they need no quoting in a shell, a URL or a log
