@@ -81,7 +81,6 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             setup = WorkerSetup(
                 execution_id=spec.execution_id,
                 job_id=spec.job_id,
-                dataset=spec.dataset,
                 batch_rows=spec.options.batch_rows,
                 scratch=str(scratch),
                 models=spec.models,

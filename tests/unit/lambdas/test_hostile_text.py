@@ -111,7 +111,7 @@ def test_hostile_requests_are_refused_recorded_and_summarized(
 def test_names_of_folders_are_refused_as_execution_names(stage: Stage, plan: Step, summarize: Step, name: str) -> None:
     stage.register()
     stage.upload()
-    with pytest.raises(InvalidRequestError, match=r"execution name: got '\.+', expected .* not only '\.' or '\.\.'"):
+    with pytest.raises(InvalidRequestError, match=r"execution name: got '\.+', expected .* but not '\.' or '\.\.'"):
         plan(plan_event({}, execution_id=name))
     outcome = summarize(summary_event({"request": {}}, execution_id=name))
     assert (outcome["status"], outcome["summary_uri"]) == ("FAILED", "")
