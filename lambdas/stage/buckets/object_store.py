@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import codec, layout
+from contract.control_characters import escape_in_json
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.problems import InvalidInputError
@@ -228,7 +229,7 @@ class ObjectStore(TrainingObjects):
     def write_summary(self, summary: ExecutionSummary) -> str:
         """Write summary.json and return its URI."""
         key = layout.summary_key(summary.execution_id)
-        self._put(key, json.dumps(codec.to_json(summary), ensure_ascii=False, indent=1).encode())
+        self._put(key, escape_in_json(json.dumps(codec.to_json(summary), ensure_ascii=False, indent=1)).encode())
         return layout.s3_uri(self.results_bucket, key)
 
     # ---- S3 requests -------------------------------------------------------------------------
@@ -282,4 +283,4 @@ def _stored(entry: Mapping[str, Any], prefix: str) -> StoredObject:
 
 
 def _text(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return escape_in_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
