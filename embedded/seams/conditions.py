@@ -117,7 +117,9 @@ def _partition_attribute(table_name: str, index_name: Any) -> str:
     if not index_name:
         return str(table["pk_name"])
     indexes = [*(table.get("GlobalSecondaryIndexes") or []), *(table.get("LocalSecondaryIndexes") or [])]
-    schema = next((index["KeySchema"] for index in indexes if index["IndexName"] == index_name), [])
+    schema: list[dict[str, Any]] = next(
+        (index["KeySchema"] for index in indexes if index["IndexName"] == index_name), []
+    )
     return next((str(key["AttributeName"]) for key in schema if key["KeyType"] == "HASH"), "")
 
 
