@@ -13,12 +13,12 @@ from constructs import Construct, IConstruct
 
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME
-from infra.compute.job_roles import SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
+from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
 from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage
+from infra.stack_outputs import Storage, executions_arns
 from infra.stacks.compute import ComputeStack
 from infra.stacks.storage import StorageStack
 from infra.stacks.triggers import TriggersStack
@@ -65,8 +65,7 @@ def acknowledge(
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}job.json"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.ledger_prefix('*', '*')}*"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.PREDICTIONS_PREFIX}*"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.QUARANTINE_PREFIX}*"): _KEYS_UNKNOWN,
+            **{names.objects_arn(names.results_bucket, pattern): _KEYS_UNKNOWN for pattern in OUTPUT_PATTERNS},
             log_streams(SCORING_LOG_GROUP): _LOG_STREAMS,
             "*": _JOBS_ANYWHERE,
         },
@@ -118,6 +117,11 @@ def acknowledge(
     _accept_wildcards(
         workflow.function_roles["register_model_version"],
         {names.objects_arn(names.models_bucket, f"*/{layout.ARTIFACT_NAME}"): "Every version has its own key."},
+    )
+
+    _accept_wildcards(
+        workflow.function_roles["summarize_execution"],
+        dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
     )
 
     status_events = workflow.status_events

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import posixpath
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from cli.failures import CommandError
 from contract import layout
+from contract.archives import ArchiveError, list_files
 from contract.problems import Problem
 
 _SHA256_METADATA = "sha256"
@@ -65,16 +65,11 @@ def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | 
 
 def inspect_artifact(path: Path, model_file: str) -> list[Problem]:
     """Return the problems of an archive that should hold `model_file`. The whole archive is read, to find damage."""
-    names: list[str] = []
-    found = False
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                names.append(member.name)
-                found = found or (member.isfile() and posixpath.normpath(member.name) == posixpath.normpath(model_file))
-    except (tarfile.TarError, EOFError, OSError) as error:
-        return [Problem("artifact", str(path), f"a gzip-compressed tar archive ({error})")]
-    if found:
+        names = list(list_files(path))
+    except (ArchiveError, OSError) as error:
+        return [Problem("artifact", str(path), f"a gzip-compressed tar archive of plain files ({error})")]
+    if posixpath.normpath(model_file) in names:
         return []
     listed = ", ".join(names[:_SHOWN_MEMBERS]) + (", …" if len(names) > _SHOWN_MEMBERS else "")
     return [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.documents.model_document import read_features, read_json_file
+from contract.archives import ArchiveError, list_files
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.training.recipes import MAX_CODE_BYTES, ModelRecipe
@@ -78,10 +79,9 @@ def _check_archive(path: Path, archive: bytes, program: object) -> list[Problem]
         expected = f"at most {MAX_CODE_BYTES:,} bytes, packed"
         return [Problem("code.source", f"{len(archive):,} bytes", expected, remedy)]
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
-            names = {member.name.removeprefix("./") for member in opened if member.isfile()}
-    except (tarfile.TarError, EOFError, OSError) as error:
-        return [Problem("code.source", str(path), f"a folder or a gzipped tar archive ({error})")]
+        names = list_files(io.BytesIO(archive))
+    except (ArchiveError, OSError) as error:
+        return [Problem("code.source", str(path), f"a folder or a gzipped tar archive of plain files ({error})")]
     if isinstance(program, str) and program not in names:
         shown = ", ".join(sorted(names)[:10]) or "no files"
         return [Problem("code.program", program, f"a file of {path}, which holds {shown}")]

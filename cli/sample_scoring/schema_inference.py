@@ -1,7 +1,6 @@
 """Inference of a model's features: names from its artifact, types from a sample."""
 
 import json
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from cli.documents.artifact import inspect_artifact
 from cli.sample_scoring import sample
 from cli.sample_scoring.container_process import require_container_code, run_container_code
 from cli.sample_scoring.sample import SampleColumn
+from contract.archives import ArchiveError, NoRoomError, unpack
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import ARROW_TYPES, ModelFormat
 from contract.dataset.input_options import InputOptions
@@ -62,9 +62,8 @@ def _read_feature_names(artifact: Path, declared: ModelFormat, model_file: str) 
         root = Path(folder)
         unpacked, answer = root / "model", root / "answer.json"
         try:
-            with tarfile.open(artifact, "r:gz") as archive:
-                archive.extractall(unpacked, filter="data")
-        except (tarfile.TarError, OSError) as error:
+            unpack(artifact, unpacked)
+        except (ArchiveError, NoRoomError) as error:
             problem = Problem("artifact", str(artifact), f"an archive of plain files ({error})")
             raise InvalidInputError("model", [problem]) from error
         arguments = [declared, str(unpacked / model_file), str(answer)]

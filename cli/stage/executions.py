@@ -199,7 +199,7 @@ def check_training_request(request_json: str) -> None:
 def _json(request_json: str) -> Any:
     try:
         return json.loads(request_json)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         problem = Problem("request", request_json, f"JSON text such as {{}} ({error})")
         raise InvalidInputError("request", [problem]) from error
 

@@ -1,11 +1,12 @@
 """Verifies artifacts by size and SHA-256, then unpacks them."""
 
+import hashlib
 from pathlib import Path
 
+from contract.archives import ArchiveError, NoRoomError, unpack
 from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
 from scoring.errors import ConfigurationError, ModelError
-from scoring.job.archives import DamagedArchiveError, NoRoomError, sha256_of, unpack
 
 
 def verify_artifacts(models_folder: Path, models: tuple[ModelSpec, ...]) -> None:
@@ -21,8 +22,8 @@ def verify_artifacts(models_folder: Path, models: tuple[ModelSpec, ...]) -> None
 def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
     """Unpack a verified artifact below `target` and return the path of its model file.
 
-    Raises ModelError if the archive is damaged, lacks the file, or has paths or links that lead
-    outside it. Raises ConfigurationError if the disk is too small.
+    Raises ModelError if the archive is damaged, lacks the file, or has members that are refused.
+    Raises ConfigurationError if the disk is too small.
     """
     archive = models_folder / artifact_key(model.model_id, model.version)
     try:
@@ -32,7 +33,7 @@ def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
             f"model {model.model_id!r}: no room to unpack its artifact ({error}): raise the job's volume size, or "
             "lower models_per_job"
         ) from error
-    except DamagedArchiveError as error:
+    except ArchiveError as error:
         raise ModelError(
             f"model {model.model_id!r}: its artifact cannot be unpacked ({error}): pack it again as a model.tar.gz of "
             "plain files and register a new version"
@@ -45,6 +46,11 @@ def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
             "model_file in the record"
         )
     return path
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _difference(models_folder: Path, model: ModelSpec) -> str | None:

@@ -15,7 +15,7 @@ from contract.job.job_input import shared_input
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
-from scoring.errors import ConfigurationError, ScoringError, TransientError, one_line
+from scoring.errors import ConfigurationError, ScoringError, TransientError, describe_error
 from scoring.models import LoadedModel
 from scoring.protocol import (
     Failure,
@@ -138,7 +138,7 @@ class Engine:
 
 
 def _write_error(key: str, error: OSError) -> ScoringError:
-    text = f"object {key!r}: its output cannot be written ({one_line(error)})"
+    text = f"object {key!r}: its output cannot be written ({describe_error(error)})"
     reason: ScoringError = TransientError(text)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason = ConfigurationError(f"{text}: raise the job's volume size, or score fewer objects per instance")

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import tarfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any
 
 from contract import codec, layout
+from contract.archives import MAX_MEMBERS, ArchiveError, read_files
+from contract.control_characters import escape_in_json
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import InvalidInputError
 from contract.training.recipes import ModelRecipe, TrainingCode
@@ -17,10 +17,8 @@ from contract.training.training_spec import TrainingReport, TrainingSpec
 from lambdas.errors import ArtifactMissingError, TrainedArtifactError
 
 MAX_REPORT_BYTES = 1_000_000
-MAX_FILES = 50_000
+MAX_FILES = MAX_MEMBERS
 """Maximum number of files in an artifact, because all their names are kept in memory."""
-_MAX_HEADER_BYTES = 1 << 20
-"""Maximum size of an extended header of an archive, such as a long name, in bytes."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -123,7 +121,7 @@ class TrainingObjects(ABC):
         stream = _Hashed(answer["Body"].iter_chunks(_CHUNK_BYTES))
         try:
             files, text = _read_archive(stream)
-        except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+        except ArchiveError as error:
             raise TrainedArtifactError(job_id, [f"{uri} cannot be read as a gzipped tar archive ({error})"]) from error
         stream.drain()
         if text is None:
@@ -161,66 +159,38 @@ class _Hashed:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._buffer = b""
+        self._chunk = b""
+        self._position = 0
         self.digest = hashlib.sha256()
         self.size = 0
 
-    def read(self, size: int) -> bytes:
-        while len(self._buffer) < size and (chunk := next(self._chunks, b"")):
-            self.digest.update(chunk)
-            self.size += len(chunk)
-            self._buffer += chunk
-        chunk, self._buffer = self._buffer[:size], self._buffer[size:]
-        return chunk
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes; none only at the end."""
+        if self._position == len(self._chunk):
+            self._chunk, self._position = next(self._chunks, b""), 0
+            self.digest.update(self._chunk)
+            self.size += len(self._chunk)
+        start, self._position = self._position, min(self._position + size, len(self._chunk))
+        return self._chunk[start : self._position]
 
     def drain(self) -> None:
         while self.read(_CHUNK_BYTES):
             pass
 
 
-class _BoundedInfo(tarfile.TarInfo):
-    """A member with a limit for its extended headers, because tarfile reads each into memory as a
-    whole.
-    """
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        info = super().frombuf(buf, encoding, errors)
-        if info.type in _EXTENDED_HEADERS and info.size > _MAX_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {info.size:,} bytes, at most {_MAX_HEADER_BYTES:,} are read")
-        if info.type == tarfile.GNUTYPE_SPARSE:
-            raise tarfile.ReadError(f"{info.name!r} is a sparse file, which SageMaker does not pack")
-        return info
-
-
-_EXTENDED_HEADERS = frozenset(
-    {
-        tarfile.XHDTYPE,
-        tarfile.XGLTYPE,
-        tarfile.SOLARIS_XHDTYPE,
-        tarfile.GNUTYPE_LONGNAME,
-        tarfile.GNUTYPE_LONGLINK,
-    }
-)
-
-
 def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
-    """Return the sizes of the regular files, by path, and the report's text if there is one."""
+    """Return the sizes of the regular files, by path, and the report's text if there is one.
+
+    Raises ArchiveError.
+    """
     files: dict[str, int] = {}
     text: bytes | None = None
-    with tarfile.open(fileobj=cast("Any", stream), mode="r|gz", bufsize=_CHUNK_BYTES, tarinfo=_BoundedInfo) as archive:
-        for count, member in enumerate(archive, start=1):
-            if count > MAX_FILES:
-                raise tarfile.ReadError(f"it holds more than {MAX_FILES:,} files and folders")
-            if not member.isfile():
-                continue
-            name = member.name.removeprefix("./")
-            files[name] = member.size
-            if name == layout.TRAINING_REPORT_NAME and member.size <= MAX_REPORT_BYTES:
-                content = archive.extractfile(member)
-                text = content.read() if content is not None else None
+    for member in read_files(stream, max_members=MAX_FILES):
+        files[member.name] = member.size
+        if member.name == layout.TRAINING_REPORT_NAME and member.size <= MAX_REPORT_BYTES:
+            text = member.content.read(member.size)
     return files, text
 
 
 def _text(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return escape_in_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()

@@ -1,5 +1,6 @@
 """Loads `.keras` files of Keras 3; predictions are the model's outputs in inference mode."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError, one_line
 from scoring.models.adaptive_batches import AdaptiveModel
+from scoring.models.tensors.keras_zip import zip_problem
 
 _REMEDY = (
     "save it as a SavedModel, which holds the computation and not the classes: model.export(folder), then register it "
@@ -20,6 +22,10 @@ _REMEDY = (
 
 
 def load(spec: ModelSpec, path: Path) -> AdaptiveModel:
+    if problem := zip_problem(path):
+        raise ModelError(
+            f"model {spec.model_id!r}: {spec.model_file!r} {problem}: save it again with model.save, or {_REMEDY}"
+        )
     try:
         # Safe mode runs no Python code from the file, such as Lambda layers.
         model = keras.saving.load_model(_with_suffix(path), compile=False, safe_mode=True)
@@ -67,10 +73,12 @@ def _input_name(item: Any) -> str:
 
 
 def _with_suffix(path: Path) -> Path:
-    """Link the file under a name with the suffix that Keras requires."""
+    """Link the file under a name with the suffix that Keras requires, in a folder of its own.
+
+    The folder of the artifact cannot be written.
+    """
     if path.suffix == ".keras":
         return path
-    named = path.with_name(f"{path.name}.keras")
-    if not named.exists():
-        named.symlink_to(path.name)
+    named = Path(tempfile.mkdtemp()) / f"{path.name}.keras"
+    named.symlink_to(path.resolve())
     return named

@@ -11,6 +11,7 @@ from cli import main as entry
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
+from tests.unit.archives_of_attackers import realpath_overflow
 from tests.unit.cli.local_models import ROWS, classifier, people, sample_table, sklearn_archive, write_sample
 
 Captured = pytest.CaptureFixture[str]
@@ -115,6 +116,16 @@ def test_failed_scoring_shows_the_containers_exit_message(record: Path, tmp_path
 
 
 @pytest.mark.usefixtures("no_aws")
+def test_the_log_has_the_value_that_the_exit_message_leaves_out(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_text(people().assign(id=1, visits="12-34").to_csv(index=False))
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
+    captured = capsys.readouterr().err
+    assert "row 0 cannot be scored: has a value in column 'visits' that is not int32" in captured
+    assert "Detail: row 0: has a value in column 'visits' that is not int32: '12-34'" in captured
+
+
+@pytest.mark.usefixtures("no_aws")
 def test_log_of_the_model_is_shown_when_loading_fails(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sklearn_archive(tmp_path, NotAModel())
     sample = write_sample(tmp_path / "sample.parquet")
@@ -155,3 +166,16 @@ def test_models_test_scores_a_catalog_version_and_verifies_its_digest(
     s3.delete_object(Bucket=deployment.models_bucket, Key=key)
     assert entry.main(["models", "test", "churn", str(sample)]) == 2
     assert "There is no artifact at s3://some-models/churn/1/model.tar.gz" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_models_test_writes_no_file_outside_the_artifacts_folder(tmp_path: Path, capsys: Captured) -> None:
+    """The artifact of CVE-2025-4517, as a data-only model that may be tested without trusting it."""
+    victim, sample = tmp_path / "victim", write_sample(tmp_path / "sample.parquet")
+    archive = realpath_overflow(victim, b"attacked", ("model.json", b"{}"))
+    (tmp_path / "model.tar.gz").write_bytes(archive)
+    fields = {"format": "xgboost-json", "model_file": "model.json", "method": "predict"}
+    (tmp_path / "model.json").write_text(json.dumps({**RECORD, **fields}))
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(tmp_path / "model.json")]) != 0
+    assert not victim.exists()
+    assert "member 'a' is a symbolic link" in " ".join(capsys.readouterr().err.split())

@@ -28,6 +28,7 @@ from contract.catalog.model_formats import ModelFormat
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError
 from scoring import artifact_features
+from tests.unit.archives_of_attackers import realpath_overflow
 from tests.unit.cli.builders import make_archive
 from tests.unit.cli.local_models import classifier, people, sample_table, sklearn_archive, write_sample
 
@@ -215,3 +216,18 @@ def test_register_shows_what_it_inferred_and_registers_it(
     [(_, version)] = Catalog(account, deployment).models()
     assert version is not None
     assert list(version.spec.features) == FEATURES
+
+
+def test_register_writes_no_file_outside_the_artifacts_folder(
+    sample: Path, account: Connection, deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The artifact of CVE-2025-4517, as a data-only model that may be registered without trusting it."""
+    victim, archive = sample.parent / "victim", sample.parent / "model.tar.gz"
+    archive.write_bytes(realpath_overflow(victim, b"attacked", ("model.json", b"{}")))
+    words = ["models", "register", "churn", "--artifact", str(archive), "--dataset", "customers", "--method", "predict"]
+    words += ["--format", "xgboost-json", "--model-file", "model.json", "--infer-schema", str(sample)]
+    assert entry.main(words) == 2
+    assert not victim.exists()
+    error = " ".join(capsys.readouterr().err.split())
+    assert "member 'a' is a symbolic link, expected only files and folders" in error
+    assert Catalog(account, deployment).models() == []

@@ -88,8 +88,8 @@ import pathlib, signal, subprocess, sys
 def stop(*_):
     sys.exit(9)
 signal.signal(signal.SIGTERM, stop)
-subprocess.Popen(["sleep", "600"], start_new_session=True)
-print("ready", flush=True)
+child = "import signal; print('ready', flush=True); signal.pause()"
+subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
 while True:
     signal.pause()
 """
@@ -111,10 +111,11 @@ def waiting(kind: IsolationKind) -> Iterator[tuple["subprocess.Popen[bytes]", li
             plan.write(program.plan(kind))
         assert launcher.stdout.readline() == b"ready\n"
         found = [os.pidfd_open(int(entry.name)) for entry in Path("/proc").glob("[0-9]*") if has_mark(entry, mark)]
-        assert len(found) == 2
         try:
+            assert len(found) == 2
             yield launcher, found
         finally:
+            launcher.kill()
             for descriptor in found:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)

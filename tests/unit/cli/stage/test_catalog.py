@@ -105,7 +105,7 @@ def test_artifact_in_s3_is_checked_and_copied(
 def test_archive_without_the_model_file_is_refused_before_any_write(
     catalog: Catalog, document: ModelDocument, connection: Connection
 ) -> None:
-    with pytest.raises(InvalidInputError, match=r"model_file: got 'model\.pkl'.*which holds: \./model\.joblib"):
+    with pytest.raises(InvalidInputError, match=r"model_file: got 'model\.pkl'.*which holds: model\.joblib"):
         catalog.register(replace(document, model_file="model.pkl"))
     assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
     assert catalog.models() == []
@@ -123,7 +123,7 @@ def test_link_is_refused_as_model_file(catalog: Catalog, document: ModelDocument
         link = tarfile.TarInfo("model.joblib")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    with pytest.raises(InvalidInputError, match="model_file"):
+    with pytest.raises(InvalidInputError, match=r"artifact.*member 'model\.joblib' is a symbolic link"):
         catalog.register(document)
 
 

@@ -20,6 +20,7 @@ from lambdas.errors import (
 )
 from lambdas.stage.buckets.training_objects import MAX_REPORT_BYTES
 from lambdas.stage.tables.job_table import JobTable
+from tests.unit.archives_of_attackers import member, packed
 from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
@@ -196,9 +197,10 @@ def archive_with_header(kind: bytes, size: int) -> bytes:
         (archive_with_header(tarfile.GNUTYPE_LONGNAME, 2 << 20), "a header of 2,097,152 bytes"),
         (archive_with_header(tarfile.GNUTYPE_SPARSE, 0), "sparse"),
         (pack({str(number): b"" for number in range(4)}), "more than 3 files"),
+        (packed(member("model.ubj", tarfile.SYMTYPE, "/etc/passwd")), "member 'model.ubj' is a symbolic link"),
     ],
 )
-def test_an_archive_too_large_for_memory_is_not_registered(
+def test_an_archive_that_scoring_would_refuse_is_not_registered(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
 ) -> None:
     monkeypatch.setattr("lambdas.stage.buckets.training_objects.MAX_FILES", 3)

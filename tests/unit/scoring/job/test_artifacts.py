@@ -13,6 +13,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
 from scoring.errors import ConfigurationError, ModelError
 from scoring.job.artifacts import extract_model, verify_artifacts
+from tests.unit.archives_of_attackers import realpath_overflow
 from tests.unit.scoring.support.model_specs import any_spec
 
 
@@ -79,6 +80,16 @@ def test_archive_cannot_write_or_link_outside_its_folder(tmp_path: Path, member:
     assert not list(tmp_path.rglob("outside"))
 
 
+def test_links_longer_than_a_path_write_nothing_outside(tmp_path: Path) -> None:
+    """The artifact of CVE-2025-4517, of a format that needs no trust in its author."""
+    victim, archive = tmp_path / "victim", tmp_path / artifact_key("model", "v1")
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(realpath_overflow(victim, b"attacked", ("model.json", b"{}")))
+    with pytest.raises(ModelError, match="member 'a' is a symbolic link"):
+        extract_model(tmp_path, described(archive), tmp_path / "out")
+    assert not victim.exists()
+
+
 def test_archive_without_the_model_file_lists_its_files(tmp_path: Path) -> None:
     spec = packed(tmp_path, ("other.json", b"{}"))
     with pytest.raises(ModelError, match=r"no file 'model.json', it has 'other.json'"):
@@ -100,6 +111,6 @@ def test_full_disk_is_a_configuration_error(tmp_path: Path, monkeypatch: pytest.
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(tarfile.TarFile, "extractall", full)
+    monkeypatch.setattr("contract.archives.shutil.copyfileobj", full)
     with pytest.raises(ConfigurationError, match="volume size"):
         extract_model(tmp_path, spec, tmp_path / "out")

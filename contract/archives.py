@@ -1,0 +1,315 @@
+"""Reads and unpacks tar.gz archives that anybody may have written.
+
+`tarfile`'s own filters are not used: in several releases of Python a chain of links leads their
+checks outside the target folder (CVE-2025-4517). Here an archive has regular files and folders
+only, so no path can be redirected.
+"""
+
+import contextlib
+import errno
+import gzip
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, Self, cast
+
+MAX_MEMBERS = 50_000
+"""Largest number of files and folders in an archive."""
+MAX_BYTES = 64 << 30
+"""Largest size of all files of an archive together, in bytes."""
+_SMALL_BYTES = 4 << 30
+"""Size, in bytes, that every archive may unpack to, however small it is."""
+_MAX_RATIO = 100
+"""Largest ratio of unpacked to packed bytes above `_SMALL_BYTES`; zeros compress 1,000 to 1."""
+_MAX_NAME_BYTES = 1_024
+_MAX_PART_BYTES = 255
+_MAX_HEADER_BYTES = 256 << 10
+"""Largest extended header, such as a long name, in bytes. tarfile reads each into memory."""
+_OVERHEAD_BYTES = 1 << 30
+"""Largest size of all headers and padding of an archive together, in bytes."""
+_CHUNK_BYTES = 1 << 20
+_FILE_MODE = 0o644
+_FOLDER_MODE = 0o755
+_DAMAGE = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, RecursionError)
+
+
+class ArchiveError(ValueError):
+    """The archive is damaged or has a member that is refused; the text names it and what to do."""
+
+
+class NoRoomError(Exception):
+    """The disk is too small for the archive's content."""
+
+
+class Readable(Protocol):
+    """A stream of packed bytes that is read forwards only."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Member:
+    """A regular file of an archive. `content` can be read until the next member is requested."""
+
+    name: str
+    """Relative path without `.` and `..`."""
+    size: int
+    content: Readable
+
+
+def list_files(archive: Path | BinaryIO) -> dict[str, int]:
+    """Return the sizes in bytes of an archive's files, by path. The whole archive is read.
+
+    Raises ArchiveError.
+    """
+    with _opened(archive) as (stream, packed_bytes):
+        return {member.name: member.size for member in read_files(stream, max_bytes=_limit(packed_bytes))}
+
+
+def unpack(archive: Path, target: Path) -> list[str]:
+    """Unpack an archive into a new folder, and return the sorted paths of its files.
+
+    All users can read the files, and only the owner can change them.
+
+    Raises ArchiveError or NoRoomError.
+    """
+    target.mkdir(parents=True)
+    target.chmod(_FOLDER_MODE)
+    root = target.resolve()
+    names: list[str] = []
+    try:
+        with _opened(archive) as (stream, packed_bytes):
+            for member in read_files(
+                stream, max_bytes=_limit(packed_bytes), on_folder=lambda name: _make_folder(root, name)
+            ):
+                _write(root, member)
+                names.append(member.name)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoRoomError(str(error)) from error
+        raise ArchiveError(f"it cannot be unpacked here ({error})") from error
+    return sorted(names)
+
+
+def read_files(
+    packed: Readable,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_members: int = MAX_MEMBERS,
+    on_folder: Callable[[str], object] = lambda name: None,
+) -> Iterator[Member]:
+    """Yield the regular files of a gzip-compressed tar archive, which is read to its end.
+
+    `on_folder` is called with the path of each folder that is a member of its own.
+
+    Raises:
+        ArchiveError: The archive is damaged, or a member is refused: a link, a device, a path that
+            is absolute, too long, has `..`, comes twice or is below a file; or there is too much.
+    """
+    seen: dict[str, bool] = {}
+    total = 0
+    with contextlib.closing(gzip.GzipFile(fileobj=cast("Any", packed), mode="rb")) as unzipped:
+        stream = _Limited(unzipped, max_bytes + _OVERHEAD_BYTES)
+        with (
+            _refusing_damage(),
+            tarfile.open(fileobj=cast("Any", stream), mode="r|", bufsize=_CHUNK_BYTES, tarinfo=_BoundedInfo) as tar,
+        ):
+            for count, information in enumerate(tar, start=1):
+                if count > max_members:
+                    raise ArchiveError(f"it has more than {max_members:,} files and folders: pack fewer, larger files")
+                name = _checked_name(information)
+                if not name:
+                    continue
+                _check_place(name, seen, is_file=information.isreg())
+                if information.isdir():
+                    on_folder(name)
+                    continue
+                total += information.size
+                if total > max_bytes:
+                    raise ArchiveError(
+                        f"its files have more than {max_bytes:,} bytes when member {information.name!r} is unpacked: "
+                        "pack less data, or data that compresses less"
+                    )
+                content = tar.extractfile(information)
+                assert content is not None  # noqa: S101 - a regular file, checked above
+                yield Member(name, information.size, _Content(content))
+            # gzip compares its checksum at the end of the stream only.
+            while stream.read(_CHUNK_BYTES):
+                pass
+
+
+@contextlib.contextmanager
+def _refusing_damage() -> Iterator[None]:
+    try:
+        yield
+    except ArchiveError:
+        raise
+    except _DAMAGE as error:
+        raise ArchiveError(f"it is not a whole gzip-compressed tar archive ({error})") from error
+
+
+class _Limited:
+    """A stream that refuses to give more than `limit` bytes."""
+
+    def __init__(self, stream: Readable, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+        self._limit = limit
+
+    def read(self, size: int, /) -> bytes:
+        chunk = self._stream.read(size)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise ArchiveError(f"it unpacks to more than {self._limit:,} bytes: pack less data")
+        return chunk
+
+
+class _Content:
+    """The content of a member; damage of the archive is an ArchiveError here too."""
+
+    def __init__(self, content: Readable) -> None:
+        self._content = content
+
+    def read(self, size: int, /) -> bytes:
+        with _refusing_damage():
+            return self._content.read(size)
+
+
+class _BoundedInfo(tarfile.TarInfo):
+    """A member with a limit on its extended headers, because tarfile reads each into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0:
+            raise ArchiveError(f"member {info.name!r} has a negative size: pack the archive again")
+        if info.type in _EXTENDED_HEADERS and info.size > _MAX_HEADER_BYTES:
+            raise ArchiveError(
+                f"it has a header of {info.size:,} bytes, at most {_MAX_HEADER_BYTES:,} are read: shorten the names, "
+                "or pack without extended attributes"
+            )
+        # Before tarfile reads the map of the holes, which has no limit.
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            raise ArchiveError(f"member {info.name!r} is a sparse file: pack it without --sparse")
+        return info
+
+
+_EXTENDED_HEADERS = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
+_REFUSED_TYPES = {
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a FIFO",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
+}
+_REMEDIES = {
+    tarfile.SYMTYPE: "pack the file itself, for example with tar --dereference",
+    tarfile.LNKTYPE: "pack each file once, for example with tar --hard-dereference",
+    tarfile.GNUTYPE_SPARSE: "pack it without --sparse",
+}
+
+
+def _checked_name(information: tarfile.TarInfo) -> str:
+    """Return a member's relative path, or "" for the archive's root folder.
+
+    Raises ArchiveError for a type or path that is refused.
+    """
+    shown = f"member {information.name[:200]!r}"
+    if information.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or information.issparse():
+        kind = tarfile.GNUTYPE_SPARSE if information.issparse() else information.type
+        what = _REFUSED_TYPES.get(kind, f"of type {kind!r}")
+        raise ArchiveError(f"{shown} is {what}, expected only files and folders: {_REMEDIES.get(kind, 'leave it out')}")
+    if information.size < 0:
+        raise ArchiveError(f"{shown} has a negative size: pack the archive again")
+    name = information.name
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts:
+        raise ArchiveError(
+            f"{shown} leads outside the archive's folder: pack relative paths without '..', for example with tar -C"
+        )
+    try:
+        encoded = [os.fsencode(part) for part in parts]
+    except UnicodeEncodeError:
+        raise ArchiveError(f"{shown} has a name that cannot be a file name: rename it") from None
+    if "\0" in name:
+        raise ArchiveError(f"{shown} has a name that cannot be a file name: rename it")
+    if len("/".join(parts).encode("utf-8", "surrogateescape")) > _MAX_NAME_BYTES or any(
+        len(part) > _MAX_PART_BYTES for part in encoded
+    ):
+        raise ArchiveError(
+            f"{shown} has a path that is too long, at most {_MAX_NAME_BYTES:,} bytes and {_MAX_PART_BYTES} per name: "
+            "shorten it"
+        )
+    return "/".join(parts)
+
+
+def _check_place(name: str, seen: dict[str, bool], *, is_file: bool) -> None:
+    """Refuse a path that comes twice, or that is below a file. `seen` says which paths are files."""
+    again = "pack each path once"
+    if name in seen and (is_file or seen[name]):
+        raise ArchiveError(f"member {name!r} comes twice: {again}")
+    parent, slash, _ = name.rpartition("/")
+    while slash:
+        if seen.get(parent):
+            raise ArchiveError(f"member {name!r} is below {parent!r}, which is a file: {again}")
+        if parent in seen:
+            break
+        seen[parent] = False
+        parent, slash, _ = parent.rpartition("/")
+    seen[name] = is_file
+
+
+def _limit(packed_bytes: int) -> int:
+    return min(MAX_BYTES, max(_SMALL_BYTES, _MAX_RATIO * packed_bytes))
+
+
+@contextlib.contextmanager
+def _opened(archive: Path | BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
+    """Yield the archive's stream and size. Raises ArchiveError if it cannot be read."""
+    if not isinstance(archive, Path):
+        packed_bytes = archive.seek(0, os.SEEK_END)
+        archive.seek(0)
+        yield archive, packed_bytes
+        return
+    try:
+        file = archive.open("rb")
+    except OSError as error:
+        raise ArchiveError(f"it cannot be read ({error})") from error
+    with file:
+        yield file, os.fstat(file.fileno()).st_size
+
+
+def _make_folder(root: Path, name: str) -> Path:
+    """Create a folder and its parents below `root`, and return its path."""
+    folder = root
+    for part in filter(None, name.split("/")):
+        folder = folder / part
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(_FOLDER_MODE)
+    # Nothing but this module writes there, so this never differs; it guards the rules above.
+    if folder.resolve() != folder:
+        raise ArchiveError(f"member {name!r} leads outside the archive's folder: pack the archive again")
+    return folder
+
+
+def _write(root: Path, member: Member) -> None:
+    parent, _, base = member.name.rpartition("/")
+    path = _make_folder(root, parent) / base
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, _FILE_MODE), "wb") as file:
+        os.fchmod(file.fileno(), _FILE_MODE)
+        shutil.copyfileobj(cast("Any", member.content), file, _CHUNK_BYTES)
