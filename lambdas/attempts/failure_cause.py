@@ -1,8 +1,9 @@
 """Parse the Cause of a caught failure: plain text, or the JSON of a function, job or execution."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from contract.json_text import JsonError, parse_json
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ def read_cause(cause: str) -> Cause:
     plain text.
     """
     try:
-        data = json.loads(cause)
-    except json.JSONDecodeError:
+        data = parse_json(cause)
+    except JsonError:
         return Cause(message=cause.strip())
     if not isinstance(data, dict):
         return Cause(message=cause.strip())
