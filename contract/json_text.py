@@ -26,8 +26,11 @@ class JsonError(ValueError):
     """A text is not JSON within the limits. The message is a clause about "it"."""
 
 
-def parse_json(text: str | bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+def parse_json(text: str | bytes, *, max_bytes: int = MAX_BYTES, keep_surrogates: bool = False) -> Any:
     """Return the value of a JSON text in UTF-8.
+
+    `keep_surrogates` keeps halves of surrogate pairs, for callers that refuse them by field or
+    replace them.
 
     >>> parse_json('{"dataset": "flights"}')
     {'dataset': 'flights'}
@@ -39,11 +42,11 @@ def parse_json(text: str | bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     """
     if len(text) > max_bytes:
         raise JsonError(f"it has more than {max_bytes:,} bytes")
-    decoded = _decoded(text)
+    decoded = _decoded(text, keep_surrogates=keep_surrogates)
     _check_depth(decoded)
     try:
         value = _DECODER.decode(decoded)
-        if _SURROGATE.search(decoded):
+        if not keep_surrogates and _SURROGATE.search(decoded):
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise JsonError(f"it is not JSON ({error})") from error
@@ -54,11 +57,11 @@ def parse_json(text: str | bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     return value
 
 
-def _decoded(text: str | bytes) -> str:
+def _decoded(text: str | bytes, *, keep_surrogates: bool) -> str:
     try:
         if isinstance(text, bytes):
             return text.decode("utf-8-sig")
-        text.encode()
+        text.encode(errors="surrogatepass" if keep_surrogates else "strict")
     except UnicodeDecodeError as error:
         raise JsonError(f"it is not UTF-8 (at byte {error.start:,})") from error
     except UnicodeEncodeError as error:

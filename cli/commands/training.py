@@ -38,7 +38,7 @@ def train(
     if check:
         output.data({"valid": True}, "The request is valid. Nothing was started.")
         return ExitStatus.SUCCEEDED
-    executions = Executions(invocation.connection, invocation.deployment())
+    executions = Executions(invocation.connection, invocation.changed_deployment())
     execution_id = executions.start_training(request_json, name)
     if not wait:
         arn = executions.training_arn(execution_id)
@@ -58,7 +58,7 @@ def _request(text: str, models: list[str] | None) -> str:
     if models is None:
         return request_json
     try:
-        request: Any = parse_json(request_json)
+        request: Any = parse_json(request_json, keep_surrogates=True)
     except JsonError:
         return request_json
     if not isinstance(request, dict):

@@ -68,7 +68,7 @@ def _json_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:
         if not line.strip():
             continue
         try:
-            value = parse_json(line)
+            value = parse_json(line, keep_surrogates=True)
         except JsonError as error:
             yield number, _refused(Problem("model", line, f"JSON text, but {error}"))
             continue
@@ -148,7 +148,7 @@ def _number(text: str) -> float | str:
 
 def _read_input(cell: str) -> tuple[Any, list[Problem]]:
     try:
-        return parse_json(cell), []
+        return parse_json(cell, keep_surrogates=True), []
     except JsonError as error:
         return {}, [Problem("input", cell, f"a JSON object, but {error}")]
 

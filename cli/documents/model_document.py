@@ -281,7 +281,7 @@ def read_json_file(field_name: str, path: Path, kind: type) -> Any:
     word = "object" if kind is dict else "list"
     try:
         with path.open("rb") as file:
-            value = parse_json(file.read(MAX_BYTES + 1))
+            value = parse_json(file.read(MAX_BYTES + 1), keep_surrogates=True)
     except OSError as error:
         problem = Problem(field_name, f"@{path}", f"a file that can be read ({error.strerror})")
         raise InvalidInputError(field_name, [problem]) from error

@@ -198,7 +198,7 @@ def check_training_request(request_json: str) -> None:
 
 def _json(request_json: str) -> Any:
     try:
-        return parse_json(request_json)
+        return parse_json(request_json, keep_surrogates=True)
     except JsonError as error:
         problem = Problem("request", request_json, f"JSON text such as {{}}, but {error}")
         raise InvalidInputError("request", [problem]) from error

@@ -12,6 +12,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import stack_outputs
 from contract.problems import InvalidInputError
 from contract.triggers.schedules import Schedule, check_will_fire, read_target_input, target_input
+from contract.workflow.scoring_request import hide_task_token
 
 _STACK = "triggers"
 _OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn")
@@ -47,7 +48,7 @@ class Schedules:
         self._cloudformation = connection.client("cloudformation")
         self._stack_name = f"fleetscore-{stage}-{_STACK}"
         outputs = stack_outputs(self._cloudformation, stage, _STACK, _OUTPUTS)
-        self._group, self._target_arn, self._role_arn, self._dead_letters_arn = (outputs[name] for name in _OUTPUTS)
+        self._group, self.target_arn, self._role_arn, self._dead_letters_arn = (outputs[name] for name in _OUTPUTS)
 
     def add(self, schedule: Schedule, now: datetime | None = None) -> None:
         """Create a schedule.
@@ -71,7 +72,7 @@ class Schedules:
                     {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window} if window else {"Mode": "OFF"}
                 ),
                 Target={
-                    "Arn": self._target_arn,
+                    "Arn": self.target_arn,
                     "RoleArn": self._role_arn,
                     "Input": target_input(schedule),
                     "DeadLetterConfig": {"Arn": self._dead_letters_arn},
@@ -154,7 +155,7 @@ class Schedules:
             # Created or changed without Fleetscore: show it without request and next time.
             return listed
         following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if listed.enabled else None
-        return replace(listed, request=request, next_time=following)
+        return replace(listed, request=hide_task_token(request), next_time=following)
 
 
 def _state(enabled: bool) -> str:

@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 
 from contract import codec
 from contract.catalog.models import Compute, Model, ModelVersion
+from contract.control_characters import replace_control_characters
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.training.recipes import ModelRecipe
@@ -83,6 +84,9 @@ class ExecutionRecord:
     """Why the training did not succeed, if this execution scored nevertheless. Such an execution
     never succeeds."""
 
+    def __post_init__(self) -> None:
+        _make_printable(self, "reason", "training_failure")
+
 
 @dataclass(frozen=True)
 class JobRecord:
@@ -125,6 +129,10 @@ class JobRecord:
     image_uri: str = ""
     """URI of the attempts' image, pinned when the execution was planned."""
 
+    def __post_init__(self) -> None:
+        _make_printable(self, "reason", "outcome")
+        object.__setattr__(self, "notes", tuple(map(replace_control_characters, self.notes)))
+
 
 @dataclass(frozen=True)
 class AttemptRecord:
@@ -143,6 +151,9 @@ class AttemptRecord:
     ended_at: str = ""
     failure_kind: FailureKind | None = None
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "reason")
 
 
 @dataclass(frozen=True)
@@ -188,6 +199,15 @@ class UploadWindow:
     execution_id: str = ""
     objects_manifest: str = ""
     object_count: int = 0
+
+
+def _make_printable(record: Any, *names: str) -> None:
+    """Replace control characters in fields that people read, and that models and data can choose.
+
+    Events, summaries and outcomes take these fields from the records.
+    """
+    for name in names:
+        object.__setattr__(record, name, replace_control_characters(getattr(record, name)))
 
 
 def record_time(moment: datetime) -> str:

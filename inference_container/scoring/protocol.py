@@ -21,7 +21,6 @@ class WorkerSetup:
 
     execution_id: str
     job_id: str
-    dataset: str
     batch_rows: int
     scratch: str
     models: tuple[ModelSpec, ...]

@@ -9,7 +9,7 @@ from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
-from contract.workflow.scoring_request import TASK_TOKEN_FIELD
+from contract.workflow.scoring_request import hide_task_token
 from contract.workflow.summary import ExecutionSummary, JobSummary
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.shown_text import shorten
@@ -128,7 +128,7 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
         execution_arn=record.execution_arn,
         label=record.label,
         status=record.status,
-        request=_without_token(_parse_request(record.request_json)),
+        request=hide_task_token(_parse_request(record.request_json)),
         started_at=record.started_at,
         ended_at=record.ended_at,
         reason=record.reason,
@@ -148,27 +148,21 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
 def _parse_request(request_json: str) -> Any:
     """Return the parsed request, or its text when some JSON parsers would refuse it."""
     try:
-        return parse_json(request_json)
+        return parse_json(request_json, keep_surrogates=True)
     except JsonError:
         return request_json
 
 
-def _without_token(request: Any) -> Any:
-    """Return the request without its task token, which readers of a summary must not get."""
-    if isinstance(request, dict) and TASK_TOKEN_FIELD in request:
-        return {**request, TASK_TOKEN_FIELD: "(hidden)"}
-    return request
-
-
 def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
     scored = job.status is JobStatus.SUCCEEDED and job.kind is ExecutionKind.SCORING
-    prefixes = [layout.predictions_prefix(job.dataset, model_id, job.execution_id) for model_id in job.model_ids]
-    has_quarantine = scored and job.rows_quarantined > 0
-    quarantined = [
-        layout.quarantine_prefix(job.dataset, model_id, job.execution_id)
-        for model_id in job.model_ids
-        if has_quarantine
-    ]
+
+    def uris(kind: layout.OutputKind) -> tuple[str, ...]:
+        prefixes = [
+            layout.model_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, model_id)
+            for model_id in job.model_ids
+        ]
+        return tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes)
+
     return JobSummary(
         job_id=job.job_id,
         status=job.status,
@@ -183,11 +177,11 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
         rows_scored=job.rows_scored,
         rows_quarantined=job.rows_quarantined,
         seconds=_seconds(job.started_at, job.ended_at),
-        predictions_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes) if scored else (),
+        predictions_uris=uris("predictions") if scored else (),
         failure_kind=job.failure_kind,
         reason=job.reason,
         outcome=job.outcome,
-        quarantine_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in quarantined),
+        quarantine_uris=uris("quarantine") if scored and job.rows_quarantined else (),
         duplicate_keys=job.duplicate_keys,
         null_keys=job.null_keys,
         notes=job.notes,

@@ -58,6 +58,6 @@ def _request(text: str) -> Any:
     any case.
     """
     try:
-        return parse_json(text)
+        return parse_json(text, keep_surrogates=True)
     except JsonError:
         return text

@@ -13,6 +13,7 @@ from typing import Never
 
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
+from contract.control_characters import escape_in_json
 from contract.job.scoring_spec import JobSpec
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
@@ -80,7 +81,6 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             setup = WorkerSetup(
                 execution_id=spec.execution_id,
                 job_id=spec.job_id,
-                dataset=spec.dataset,
                 batch_rows=spec.options.batch_rows,
                 scratch=str(scratch),
                 models=spec.models,
@@ -128,7 +128,7 @@ def _report(done: ObjectDone) -> None:
 
 
 def _print(**fields: object) -> None:
-    sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
+    sys.stdout.write(escape_in_json(json.dumps(fields, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 

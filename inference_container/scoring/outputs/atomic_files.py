@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from contract.job.ledger import OutputFile
+from contract.layout import OutputKind, unfinished_name
 
 _CONCURRENT_SYNCS = 8
 
@@ -53,7 +54,7 @@ def move_into_place(moves: Sequence[FileMove]) -> None:
             if error.errno != errno.EXDEV:
                 raise
             # The output folder is a separate mount: only a file inside it can be renamed.
-            copy = move.target.with_name(f".{move.target.name}.unfinished")
+            copy = move.target.with_name(unfinished_name(move.target.name))
             shutil.copyfile(move.finished, copy)
             _fsync(copy)
             copy.replace(move.target)
@@ -76,9 +77,7 @@ class PrefixDigest:
     bytes: int
 
 
-def describe_output(
-    kind: Literal["predictions", "quarantine"], key: str, path: Path, prefix: PrefixDigest | None = None
-) -> OutputFile:
+def describe_output(kind: OutputKind, key: str, path: Path, prefix: PrefixDigest | None = None) -> OutputFile:
     """Return the marker's entry for an output file; only the bytes after `prefix` are read."""
     digest = prefix.state.copy() if prefix else hashlib.sha256()
     with path.open("rb", buffering=0) as file:

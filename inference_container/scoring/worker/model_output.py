@@ -9,7 +9,7 @@ import pyarrow as pa
 from contract.catalog.model_spec import tolerated_rows
 from contract.job.ledger import KeyReport, Marker, OutputFile
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import ContainerPaths, output_key, output_name
+from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.columns.predictions import numeric_column
@@ -114,10 +114,10 @@ class ModelOutput:
             return None
         spec = self.predictor.model.spec
         name = output_name(pinned.key, spec.output_format)
-        described = [self._describe("predictions", paths.predictions, name, setup)]
+        described = [self._describe("predictions", paths.predictions, name)]
         if self._quarantine.rows:
-            name = output_name(pinned.key, "parquet")
-            described.append(self._describe("quarantine", paths.quarantine, name, setup))
+            name = output_name(pinned.key, QUARANTINE_FORMAT)
+            described.append(self._describe("quarantine", paths.quarantine, name))
         marker = Marker(
             execution_id=setup.execution_id,
             job_id=setup.job_id,
@@ -135,9 +135,9 @@ class ModelOutput:
         )
         return prepare_commit(paths.ledger, scratch, marker, [move for _, move in described])
 
-    def _describe(self, kind: Any, folder: Path, name: str, setup: WorkerSetup) -> tuple[OutputFile, FileMove]:
+    def _describe(self, kind: OutputKind, folder: Path, name: str) -> tuple[OutputFile, FileMove]:
         writer: Any = self._output.writer if kind == "predictions" else self._quarantine
-        key = output_key(setup.dataset, self.predictor.model.spec.model_id, setup.execution_id, name)
+        key = output_key(self.predictor.model.spec.model_id, name)
         return describe_output(kind, key, writer.path, writer.prefix_digest()), FileMove(writer.path, folder / key)
 
     def _all_bad_rows(self, item: InputBatch, result: BatchResult) -> list[BadRow]:

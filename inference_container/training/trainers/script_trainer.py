@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from contract.archives import ArchiveError, NoRoomError, unpack
+from contract.control_characters import replace_control_characters
 from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.status import FailureKind
@@ -140,7 +141,7 @@ def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, str]:
 
 def _pass_on(stream: IO[str] | None, seen: ScriptTraceback) -> None:
     for line in stream or ():
-        sys.stderr.write(line)
+        sys.stderr.write(replace_control_characters(line))
         sys.stderr.flush()
         seen.add(line)
 

@@ -57,7 +57,7 @@ class TaskTokens:
 def token_of(request_json: str) -> str:
     """Return the task token of a request, which may be an invalid one; empty when it has none."""
     try:
-        request = parse_json(request_json)
+        request = parse_json(request_json, keep_surrogates=True)
     except JsonError:
         return ""
     token = request.get(TASK_TOKEN_FIELD) if isinstance(request, dict) else None

@@ -104,7 +104,7 @@ def add_encoder(job: JobFolder, model_id: str, **fields: Any) -> None:
 
 def quarantined(job: JobFolder, model_id: str, key: str) -> list[dict[str, Any]]:
     name = key if key.endswith(".parquet") else f"{key}.parquet"
-    path = job.paths.quarantine / output_key("flights", model_id, "execution-1", name)
+    path = job.paths.quarantine / output_key(model_id, name)
     with pq.ParquetFile(path) as file:
         return file.read().to_pylist()  # type: ignore[no-any-return]
 

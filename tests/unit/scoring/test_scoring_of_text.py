@@ -31,9 +31,10 @@ def pipeline(training: pd.DataFrame) -> Any:
 
 
 def outputs(job: JobFolder) -> dict[str, Any]:
-    """Return every output of the only model by its path below the execution."""
-    found = (path for path in job.paths.predictions.rglob("*") if path.is_file())
-    return {path.as_posix().split("execution_id=execution-1/")[1]: pq.ParquetFile(path).read() for path in found}
+    """Return every output of the only model by its object's key."""
+    [folder] = job.paths.predictions.iterdir()
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): pq.ParquetFile(path).read() for path in found}
 
 
 def text_of(flights: pd.DataFrame, key: str) -> bytes:

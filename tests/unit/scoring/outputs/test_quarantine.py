@@ -35,7 +35,7 @@ def fails_on_some(matrix: Any) -> Any:
 
 
 def quarantine(job: JobFolder, model_id: str, key: str) -> list[dict[str, Any]]:
-    path = job.paths.quarantine / output_key("flights", model_id, "execution-1", key)
+    path = job.paths.quarantine / output_key(model_id, key)
     with pq.ParquetFile(path) as file:
         return file.read().to_pylist()  # type: ignore[no-any-return]
 

@@ -41,7 +41,6 @@ def engine_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_row
     setup = WorkerSetup(
         execution_id="execution-1",
         job_id="job-1",
-        dataset="flights",
         batch_rows=batch_rows,
         scratch=str(job.paths.root / "scratch"),
         models=tuple(models),
