@@ -18,6 +18,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contract.catalog.instance_types import has_local_storage
 from embedded.images.image_store import ImageStore
 from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
@@ -29,6 +30,7 @@ from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.jobs.job_run import JobContext
 from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
 from embedded.sagemaker.requests import listing
+from embedded.sagemaker.requests.condition_keys import condition_keys
 from embedded.sagemaker.requests.validation import request_problems, service_model
 from embedded.seams import Credentials
 from embedded.seams.services import Response
@@ -198,6 +200,7 @@ class SageMakerService:
         for key_id in job_type.key_ids(request):
             if key_id:
                 self._key_arn(key_id)
+        self._check_volume_key(role_arn, condition_keys(request))
         arn = self.arn(name, job_type)
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
         job = job_type.job(request, arn, tags)
@@ -323,8 +326,29 @@ class SageMakerService:
                 client.close()
         return self._known_keys[key_id]
 
+    def _check_volume_key(self, role_arn: str, keys: Mapping[str, Any]) -> None:
+        """Check that the instances take the key for their volumes, and that the role may grant it.
+
+        Raises:
+            ApiError: The type has local storage, or the role lacks kms:CreateGrant.
+        """
+        key_id = keys.get("sagemaker:VolumeKmsKey")
+        if not key_id:
+            return
+        local = [name for name in keys.get("sagemaker:InstanceTypes", ()) if has_local_storage(name)]
+        if local:
+            raise ApiError("ValidationException", f"VolumeKmsKeyId is not supported for instance type {local[0]}")
+        via = {
+            "kms:ViaService": f"sagemaker.{self._endpoint.region}.amazonaws.com",
+            "kms:GrantIsForAWSResource": "true",
+        }
+        if not self._authorize(role_arn, "kms:CreateGrant", self._key_arn(key_id), via):
+            message = f"The role {role_arn} is not authorized to perform: kms:CreateGrant on the key {key_id}"
+            raise ApiError("ValidationException", message)
+
     def _may_use_key(self, role_arn: str, key_id: str) -> bool:
-        return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), {})
+        via = {"kms:ViaService": f"s3.{self._endpoint.region}.amazonaws.com"}
+        return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), via)
 
     # ---- shutdown ----
 

@@ -26,14 +26,16 @@ from hypercorn.config import Config
 
 from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.access import guarded
 from embedded.seams.application import application, enforces_iam
+from embedded.seams.buses import install_bus_policies
+from embedded.seams.conditions import install_conditions
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
-from embedded.seams.events import install_event_conditions
 from embedded.seams.functions import install_function_errors, stop_function_workers
 from embedded.seams.identity import install_administrator
 from embedded.seams.images import install_missing_image_error
@@ -134,7 +136,8 @@ async def _serve(settings: ServerSettings) -> None:
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_missing_image_error()
-    install_event_conditions()
+    install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
+    install_bus_policies()
     install_bucket_not_empty_error()
     name_resources("ecr", ecr_resource_arn)
     sagemaker = _add_sagemaker(settings)

@@ -31,6 +31,7 @@ class StageSettings:
     datasets_bucket: str
     models_bucket: str
     results_bucket: str
+    key_arn: str
     record_days: int
     """Days after which table records expire."""
 
@@ -42,6 +43,8 @@ class PlanDefaults:
     compute: Compute
     max_concurrency: int
     tolerated_failure_percentage: float
+    instance_types: tuple[str, ...]
+    """Patterns of the instance types that the stage allows."""
     image_uris: Mapping[ImageVariant, str] = field(default_factory=dict)
     """URI of each deployed image."""
 
@@ -76,6 +79,7 @@ def read_settings(variables: Mapping[str, str]) -> StageSettings:
         datasets_bucket=_text(variables, environment.DATASETS_BUCKET, problems),
         models_bucket=_text(variables, environment.MODELS_BUCKET, problems),
         results_bucket=_text(variables, environment.RESULTS_BUCKET, problems),
+        key_arn=_text(variables, environment.KEY_ARN, problems),
         record_days=_number(int, variables, environment.RECORD_DAYS, problems, (1, 3_650, "days")),
     )
     if problems:
@@ -103,6 +107,7 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
             float, variables, environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, problems, (0, 100, "percent")
         ),
         image_uris=_image_uris(variables, environment.IMAGE_URIS, problems),
+        instance_types=_patterns(variables, environment.INSTANCE_TYPES, problems),
     )
     if problems:
         raise InvalidInputError("environment", problems)
@@ -199,6 +204,18 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
     unset = [field for field, value in vars(compute).items() if value is None]
     problems.extend(Problem(f"{name}.{field}", None, expected, _REMEDY) for field in unset)
     return compute
+
+
+def _patterns(variables: Mapping[str, str], name: str, problems: list[Problem]) -> tuple[str, ...]:
+    text = variables.get(name, "")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        data = None
+    if not isinstance(data, list) or not data or not all(isinstance(item, str) for item in data):
+        problems.append(Problem(name, text, "a JSON list of patterns such as 'ml.m5.*'", _REMEDY))
+        return ()
+    return tuple(data)
 
 
 def _image_uris(variables: Mapping[str, str], name: str, problems: list[Problem]) -> dict[ImageVariant, str]:
