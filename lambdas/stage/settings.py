@@ -209,8 +209,8 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
 def _patterns(variables: Mapping[str, str], name: str, problems: list[Problem]) -> tuple[str, ...]:
     text = variables.get(name, "")
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
+        data = parse_json(text)
+    except JsonError:
         data = None
     if not isinstance(data, list) or not data or not all(isinstance(item, str) for item in data):
         problems.append(Problem(name, text, "a JSON list of patterns such as 'ml.m5.*'", _REMEDY))
