@@ -94,7 +94,7 @@ def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path:
         dataset=version.dataset,
         dataset_bucket="this-machine",
         # The preview reads Parquet, so the output format of the record does not apply.
-        models=(replace(version.spec, output_format="parquet"),),
+        models=(replace(version.spec, output_format="parquet", csv_formulas="keep"),),
         objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
     )
     target = paths.models / artifact_key(version.spec.model_id, version.spec.version)
