@@ -18,6 +18,9 @@ from contract.problems import InvalidInputError, Problem
 SCHEMA_VERSION = 1
 SCHEMA_VERSION_FIELD = "schema_version"
 
+MISSING_VALUE = "a value: the field is required"
+"""What is expected of a required field that is left out."""
+
 T = TypeVar("T")
 Json = Any
 """JSON value: dict, list, str, int, float, bool or None."""
@@ -232,7 +235,7 @@ def _decode_dataclass(cls: type, value: Json, path: str, problems: list[Problem]
             if found:
                 del arguments[name]
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            found.append(Problem(f"{prefix}{name}", None, "a value: the field is required"))
+            found.append(Problem(f"{prefix}{name}", None, MISSING_VALUE))
         missing = missing or (bool(found) and field.default is dataclasses.MISSING)
         problems.extend(found)
     if missing:
