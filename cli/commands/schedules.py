@@ -137,7 +137,7 @@ def _request(text: str) -> object:
     request_json = read_request(text)
     try:
         value: object = json.loads(request_json)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         problem = Problem("request", request_json, f"JSON text such as {{}} ({error})")
         raise InvalidInputError("schedule", [problem]) from error
     return value

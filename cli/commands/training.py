@@ -58,7 +58,7 @@ def _request(text: str, models: list[str] | None) -> str:
         return request_json
     try:
         request: Any = json.loads(request_json)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return request_json
     if not isinstance(request, dict):
         return request_json

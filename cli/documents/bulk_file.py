@@ -69,7 +69,7 @@ def _json_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield number, _refused(Problem("model", line, f"JSON text ({error})"))
             continue
         if isinstance(value, dict):
@@ -149,7 +149,7 @@ def _number(text: str) -> float | str:
 def _read_input(cell: str) -> tuple[Any, list[Problem]]:
     try:
         return json.loads(cell), []
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {}, [Problem("input", cell, f"a JSON object ({error})")]
 
 

@@ -284,7 +284,7 @@ def read_json_file(field_name: str, path: Path, kind: type) -> Any:
     except OSError as error:
         problem = Problem(field_name, f"@{path}", f"a file that can be read ({error.strerror})")
         raise InvalidInputError(field_name, [problem]) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"JSON text ({error})")]) from error
     if not isinstance(value, kind):
         raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"a JSON {word}")])

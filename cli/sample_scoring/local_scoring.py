@@ -22,10 +22,13 @@ _EXECUTION = "models-test"
 _SHOWN_LOG_LINES = 200
 _UNEXPLAINED = f"{FailureKind.UNKNOWN.value}:"
 _TRACEBACK = "Traceback (most recent call last):"
-_BETWEEN_TRACEBACKS = (
+_AROUND_TRACEBACKS = (
     "The above exception was the direct cause of the following exception:",
     "During handling of the above exception, another exception occurred:",
+    "scoring.errors.",
+    "Detail: ",
 )
+"""Beginnings of the other lines that the container's code writes about an error."""
 _SEE_LOG = "the job's log"
 """Part of the messages that leave out values of the data, which only the log has."""
 
@@ -89,7 +92,7 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
 
 
 def without_tracebacks(log: str) -> str:
-    r"""Return a log without tracebacks and the texts of their exceptions.
+    r"""Return a log without errors: tracebacks, and the texts of their exceptions.
 
     >>> without_tracebacks("loading\nTraceback (most recent call last):\n  File ...\nValueError: no\nended")
     'loading\nended'
@@ -105,7 +108,7 @@ def without_tracebacks(log: str) -> str:
         elif inside:
             # The exception's text follows the indented lines. A blank line precedes a chained traceback.
             inside = line.startswith(" ") or not line
-        elif line not in _BETWEEN_TRACEBACKS:
+        elif not line.startswith(_AROUND_TRACEBACKS):
             kept.append(line)
     return "\n".join(kept).strip("\n")
 
