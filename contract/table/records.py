@@ -44,6 +44,13 @@ INDEX_SORT_KEY = "index_sk"
 TIME_TO_LIVE = "expires_at"
 """Attribute with the time of expiry, in epoch seconds."""
 
+EXECUTION_PARTITIONS = "EXECUTION#"
+MODEL_PARTITIONS = "MODEL#"
+UPLOAD_PARTITIONS = "UPLOAD#"
+UPLOADS_PARTITIONS = "UPLOADS#"
+"""Beginnings of the partition keys. Policies allow each role its own, so that only registration and
+promotion write models."""
+
 EXECUTION_SORT_KEY = "EXECUTION"
 MODEL_SORT_KEY = "MODEL"
 JOB_SORT_PREFIX = "JOB#"
@@ -234,41 +241,41 @@ def execution_kind(execution_arn: str) -> ExecutionKind:
 
 
 def execution_key(execution_id: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"EXECUTION#{execution_id}", SORT_KEY: EXECUTION_SORT_KEY}
+    return {PARTITION_KEY: f"{EXECUTION_PARTITIONS}{execution_id}", SORT_KEY: EXECUTION_SORT_KEY}
 
 
 def job_key(execution_id: str, job_id: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"EXECUTION#{execution_id}", SORT_KEY: f"{JOB_SORT_PREFIX}{job_id}"}
+    return {PARTITION_KEY: f"{EXECUTION_PARTITIONS}{execution_id}", SORT_KEY: f"{JOB_SORT_PREFIX}{job_id}"}
 
 
 def attempt_key(execution_id: str, job_id: str, attempt: int) -> dict[str, str]:
     return {
-        PARTITION_KEY: f"EXECUTION#{execution_id}",
+        PARTITION_KEY: f"{EXECUTION_PARTITIONS}{execution_id}",
         SORT_KEY: f"{ATTEMPT_SORT_PREFIX}{job_id}#{attempt:03d}",
     }
 
 
 def model_key(model_id: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: MODEL_SORT_KEY}
+    return {PARTITION_KEY: f"{MODEL_PARTITIONS}{model_id}", SORT_KEY: MODEL_SORT_KEY}
 
 
 def version_key(model_id: str, version: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: f"{VERSION_SORT_PREFIX}{version}"}
+    return {PARTITION_KEY: f"{MODEL_PARTITIONS}{model_id}", SORT_KEY: f"{VERSION_SORT_PREFIX}{version}"}
 
 
 def recipe_key(model_id: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: RECIPE_SORT_KEY}
+    return {PARTITION_KEY: f"{MODEL_PARTITIONS}{model_id}", SORT_KEY: RECIPE_SORT_KEY}
 
 
 def upload_claim_key(dataset: str, upload: ObjectVersion) -> dict[str, str]:
     # Each object has its own partition key, to spread the claims. The id of a version may be longer
     # than a sort key.
     digest = hashlib.sha256(upload.identity.encode()).hexdigest()
-    return {PARTITION_KEY: f"UPLOAD#{dataset}/{upload.key}", SORT_KEY: digest}
+    return {PARTITION_KEY: f"{UPLOAD_PARTITIONS}{dataset}/{upload.key}", SORT_KEY: digest}
 
 
 def upload_part_key(dataset: str, part: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: f"PART#{part}"}
+    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: f"PART#{part}"}
 
 
 def upload_member_prefix(window: int) -> str:
@@ -276,20 +283,23 @@ def upload_member_prefix(window: int) -> str:
 
 
 def upload_member_key(part: UploadPart) -> dict[str, str]:
-    return {PARTITION_KEY: f"UPLOADS#{part.dataset}", SORT_KEY: upload_member_prefix(part.window) + part.part}
+    return {
+        PARTITION_KEY: f"{UPLOADS_PARTITIONS}{part.dataset}",
+        SORT_KEY: upload_member_prefix(part.window) + part.part,
+    }
 
 
 def current_window_key(dataset: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: "CURRENT"}
+    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: "CURRENT"}
 
 
 def upload_window_key(dataset: str, window: int) -> dict[str, str]:
-    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: f"WINDOW#{window:012d}"}
+    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: f"WINDOW#{window:012d}"}
 
 
 def jobs_by_status(execution_id: str, status: JobStatus) -> str:
     """Return the index's partition key for an execution's jobs in one status."""
-    return f"EXECUTION#{execution_id}#{status.value}"
+    return f"{EXECUTION_PARTITIONS}{execution_id}#{status.value}"
 
 
 def execution_index(record: ExecutionRecord) -> dict[str, str]:

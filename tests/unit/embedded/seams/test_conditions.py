@@ -3,13 +3,13 @@ import json
 import pytest
 from ministack.core import iam_actions
 
-from embedded.seams.events import install_event_conditions
+from embedded.seams.conditions import install_conditions
 
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(iam_actions, "request_tag_context", iam_actions.request_tag_context)
-    install_event_conditions()
+    install_conditions({})
 
 
 def context(action: str, *entries: dict[str, str]) -> dict[str, object]:
