@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from contract.control_characters import escape_in_json, has_lone_surrogate
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 
 SCHEMA_VERSION = 1
 SCHEMA_VERSION_FIELD = "schema_version"
+
+_SHOWN_CHARACTERS = 200
 
 T = TypeVar("T")
 Json = Any
@@ -74,9 +77,9 @@ def loads(cls: type[T], text: str | bytes, *, subject: str | None = None) -> T:
     """
     name = subject or cls.__name__
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(name, [Problem(name, text, f"JSON text ({error})")]) from error
+        data = parse_json(text)
+    except JsonError as error:
+        raise InvalidInputError(name, [Problem(name, text[:_SHOWN_CHARACTERS], f"JSON text, but {error}")]) from error
     return from_json(cls, data, subject=name)
 
 

@@ -1,10 +1,10 @@
 """Parse the Cause of a caught failure: plain text, or the JSON of a function, job or execution."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from contract.control_characters import replace_control_characters
+from contract.json_text import JsonError, parse_json
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ def read_cause(cause: str) -> Cause:
     """
     plain = Cause(message=replace_control_characters(cause.strip()))
     try:
-        data = json.loads(cause)
-    except (ValueError, RecursionError):
+        data = parse_json(cause, keep_surrogates=True)
+    except JsonError:
         return plain
     if not isinstance(data, dict):
         return plain

@@ -1,6 +1,5 @@
 """The environment variables of the functions, read and validated once per process."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,6 +9,7 @@ from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.catalog.models import Compute
 from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import UploadRule, rules_from_text
 from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
@@ -190,8 +190,8 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
     expected = "JSON of a Compute with every field set"
     text = variables.get(name, "")
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
+        data = parse_json(text)
+    except JsonError:
         data = None
     if not isinstance(data, dict):
         problems.append(Problem(name, text, expected, _REMEDY))
@@ -209,8 +209,8 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
 def _patterns(variables: Mapping[str, str], name: str, problems: list[Problem]) -> tuple[str, ...]:
     text = variables.get(name, "")
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
+        data = parse_json(text)
+    except JsonError:
         data = None
     if not isinstance(data, list) or not data or not all(isinstance(item, str) for item in data):
         problems.append(Problem(name, text, "a JSON list of patterns such as 'ml.m5.*'", _REMEDY))
@@ -221,8 +221,8 @@ def _patterns(variables: Mapping[str, str], name: str, problems: list[Problem]) 
 def _image_uris(variables: Mapping[str, str], name: str, problems: list[Problem]) -> dict[ImageVariant, str]:
     text = variables.get(name, "")
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
+        data = parse_json(text)
+    except JsonError:
         data = None
     known = data if isinstance(data, dict) else {}
     if CORE not in known or set(known) - set(IMAGE_VARIANTS) or not all(isinstance(uri, str) for uri in known.values()):

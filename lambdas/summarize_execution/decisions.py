@@ -1,11 +1,11 @@
 """Decide how an execution ended, from its jobs' records. Pure functions, no I/O."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from contract import layout
+from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
@@ -148,23 +148,9 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
 def _parse_request(request_json: str) -> Any:
     """Return the parsed request, or its text when some JSON parsers would refuse it."""
     try:
-        request = json.loads(request_json, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        return parse_json(request_json, keep_surrogates=True)
+    except JsonError:
         return request_json
-    level = [request]
-    for _ in range(_MAX_REQUEST_DEPTH):
-        level = [item for value in level for item in _items(value)]
-        if not level:
-            return request
-    return request_json
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _items(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:

@@ -1,6 +1,5 @@
 """Read the event of SummarizeExecution: the workflow's message, or EventBridge's status change."""
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.data_classes.event_bridge_event import EventBridgeEvent
 
 from contract.codec import from_json
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import record_time
 from contract.workflow.messages import FAILURE_FIELD, REQUEST_FIELD, SummaryInput
@@ -63,6 +63,6 @@ def _request(text: str) -> Any:
     any case.
     """
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text, keep_surrogates=True)
+    except JsonError:
         return text

@@ -7,7 +7,6 @@ trainer `script`.
 """
 
 import contextlib
-import json
 import math
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import IO
 
 from contract.archives import ArchiveError, NoRoomError, unpack
 from contract.control_characters import replace_control_characters
+from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.status import FailureKind
 from scoring.errors import IN_LOG, ConfigurationError, ModelError, TransientError, describe_error, error_of_kind
@@ -180,8 +180,8 @@ def _metrics(job: TrainingContext) -> dict[str, float]:
     if path.stat().st_size > _METRICS_BYTES:
         raise ModelError(f"{problem}; it has {path.stat().st_size:,} bytes")
     try:
-        values = json.loads(path.read_bytes())
-    except ValueError as error:
+        values = parse_json(path.read_bytes())
+    except JsonError as error:
         raise ModelError(f"{problem} ({describe_error(error)}; {IN_LOG})") from error
     if not isinstance(values, dict):
         raise ModelError(f"{problem}; it is a {type(values).__name__}")
