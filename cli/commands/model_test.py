@@ -78,9 +78,9 @@ def test(
         try:
             done = score_sample(tested, path, sample, rows=rows)
         except ScoringFailedError as error:
-            shown = without_tracebacks(error.log) if error.explained and not invocation.debug else error.log
-            if shown:
-                output.notice(shown)
+            log = without_tracebacks(error.log) if error.explained and not invocation.debug else error.log
+            if log:
+                output.notice(log)
             raise
     if done.log:
         output.notice(done.log)
