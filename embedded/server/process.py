@@ -64,6 +64,7 @@ class ServerSettings:
         time_scale: Factor for the seconds of Wait states and of retries.
         remove_root: Whether to delete `root` at the end.
         pythons: Interpreters by image variant.
+        shared_folder: Folder that all jobs see and may change.
     """
 
     endpoint: Endpoint
@@ -75,6 +76,7 @@ class ServerSettings:
     time_scale: float
     remove_root: bool
     pythons: dict[str, str] = field(default_factory=dict)
+    shared_folder: Path | None = None
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "endpoint": self.endpoint.to_json()}, default=str)
@@ -82,7 +84,8 @@ class ServerSettings:
     @classmethod
     def from_json(cls, text: str) -> "ServerSettings":
         fields = json.loads(text)
-        paths = {name: Path(fields[name]) for name in ("root", "certificate", "private_key")}
+        named = ("root", "certificate", "private_key", "shared_folder")
+        paths = {name: Path(fields[name]) for name in named if fields[name] is not None}
         return cls(**{**fields, **paths, "endpoint": Endpoint.from_json(fields["endpoint"])})
 
 
@@ -99,6 +102,9 @@ def sagemaker_root(root: Path) -> Path:
 def main(settings_file: Path) -> None:
     """Serve until a signal arrives or the parent has ended, and then exit."""
     settings = ServerSettings.from_json(settings_file.read_text())
+    # Containers may switch to other users, who must be able to read their inputs. The root folder
+    # itself is closed to others.
+    os.umask(0o022)
     # Functions and jobs inherit this environment, but must not import this project.
     os.environ.pop("PYTHONPATH", None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
@@ -168,6 +174,7 @@ def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
         may_assume=lambda role_arn: seams.may_assume(role_arn, "sagemaker.amazonaws.com"),
         authorize=seams.authorize,
         pythons=settings.pythons,
+        shared_folder=settings.shared_folder,
     )
     seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:
