@@ -40,6 +40,8 @@ _IMAGE_URI = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
     r"/(?P<repository>[a-z0-9._/-]+)(:[A-Za-z0-9._-]{1,128}|@sha256:[0-9a-f]{64})"
 )
+_BASE_IMAGE = re.compile(r"[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}")
+_A_BASE_IMAGE = "an image with its digest, such as 'python@sha256:<64 hexadecimal digits>', or null"
 _AN_IMAGE = (
     "an image in Amazon ECR with its tag or digest, such as "
     "'123456789012.dkr.ecr.eu-central-1.amazonaws.com/fleetscore:1.0.0'"
@@ -170,6 +172,7 @@ class AppSettings:
     image_variants: tuple[ImageVariant, ...] = (CORE,)
     image_accelerator: Literal["cpu", "gpu"] = "cpu"
     image_uris: Mapping[str, str] = field(default_factory=dict)
+    base_image: str | None = None
     vpc: VpcSettings | None = None
     lambda_runtime: str
     powertools_layer_arn: str
@@ -218,6 +221,7 @@ _CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
     "image_uri": partial(_check_text, _IMAGE_URI, _AN_IMAGE),
     "image_variants": _check_variants,
     "image_uris": _check_image_uris,
+    "base_image": partial(_check_text, _BASE_IMAGE, _A_BASE_IMAGE),
     "schedules": _check_schedules,
     "lambda_runtime": partial(_check_text, _RUNTIME, "a Lambda runtime such as 'python3.13'"),
     "powertools_layer_arn": partial(_check_text, _LAYER_ARN, "the ARN of a layer version"),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
 from contract.control_characters import escape_in_json
+from contract.json_text import JsonError, parse_json
 from contract.names import DATASET_NAME, INSTANCE_TYPE, LABEL, MODEL_ID, UPLOAD_MANIFEST, check_model_id
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
@@ -185,8 +186,8 @@ def hide_task_token_in_json(request_json: str) -> str:
     if TASK_TOKEN_FIELD not in request_json and "\\" not in request_json:
         return request_json
     try:
-        request = json.loads(request_json)
-    except (ValueError, RecursionError):
+        request = parse_json(request_json, keep_surrogates=True)
+    except JsonError:
         return "(not shown, because it cannot be read as JSON)"
     hidden = hide_task_token(request)
     return request_json if hidden is request else escape_in_json(json.dumps(hidden, ensure_ascii=False))
