@@ -74,10 +74,12 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
     """
     require_container_code()
     with tempfile.TemporaryDirectory(prefix="fleetscore-test-") as folder:
-        root = Path(folder)
+        root = Path(folder) / "ml"
+        root.mkdir()
+        root.chmod(0o755)  # the container's code may switch users
         paths = ContainerPaths(root)
         _lay_out(paths, version, artifact, path, object_key(path, version.spec))
-        ended = run_container_code("scoring", root=root)
+        ended = run_container_code("scoring", root=root, readable=[path, artifact])
         log = "\n".join(ended.stderr.splitlines()[-_SHOWN_LOG_LINES:])
         if ended.returncode != 0:
             message = _exit_message(paths)
@@ -126,7 +128,7 @@ def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path:
         dataset=version.dataset,
         dataset_bucket="this-machine",
         # The preview reads Parquet, so the output format of the record does not apply.
-        models=(replace(version.spec, output_format="parquet"),),
+        models=(replace(version.spec, output_format="parquet", csv_formulas="keep"),),
         objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
     )
     target = paths.models / artifact_key(version.spec.model_id, version.spec.version)
