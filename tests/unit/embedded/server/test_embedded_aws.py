@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -25,6 +26,7 @@ from embedded.server.embedded_aws import (
     stop_detached,
 )
 from embedded.server.endpoint import Endpoint
+from tests.unit.embedded.server.test_access import call
 
 PROJECT = Path(__file__).resolve().parents[4]
 
@@ -169,6 +171,12 @@ def test_without_iam_all_is_allowed_and_a_given_root_is_kept(tmp_path: Path) -> 
             aws_session_token=credentials["SessionToken"],
         )  # fmt: skip
         assert [bucket["Name"] for bucket in nobody.list_buckets()["Buckets"]] == ["bucket"]
+        guest = replace(aws.endpoint, access_key_id="test", secret_access_key="test")
+        with pytest.raises(ClientError) as refused:
+            guest.client("s3").list_buckets()
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        assert call(aws.endpoint, "POST", "/_ministack/reset")[0] == 403
+        assert call(aws.endpoint, "GET", "/")[0] == 403
     assert "S3 bucket created: bucket" in (tmp_path / "aws" / "server.log").read_text()
 
 
