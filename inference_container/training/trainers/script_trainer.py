@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -119,7 +120,7 @@ def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, str]:
     with subprocess.Popen(  # noqa: S603 - running the user's script is the purpose
         [sys.executable, program, *arguments(values)],
         cwd=code,
-        env={**os.environ, **given},
+        env={**_without_credentials(os.environ), **given},
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
@@ -144,6 +145,11 @@ def _pass_on(stream: IO[str] | None, seen: ScriptTraceback) -> None:
         sys.stderr.write(replace_control_characters(line))
         sys.stderr.flush()
         seen.add(line)
+
+
+def _without_credentials(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the container's variables without those through which AWS clients find the job role's credentials."""
+    return {name: value for name, value in variables.items() if not name.startswith("AWS_") or name.endswith("REGION")}
 
 
 def _signal(group: int, number: signal.Signals) -> None:
