@@ -94,11 +94,13 @@ def test_everything_ends_with_the_starter(number: signal.Signals) -> None:
 
 def test_the_server_listens_on_loopback_with_tls_only(aws: EmbeddedAws) -> None:
     port = int(aws.endpoint.url.rpartition(":")[2])
+    files = Path(f"/proc/{aws.process_id}/fd").iterdir()
+    sockets = {file.readlink().name.removeprefix("socket:[").removesuffix("]") for file in files}
     listening = [
         line.split()[1]
-        for file in ("/proc/net/tcp", "/proc/net/tcp6")
+        for file in ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6")
         for line in Path(file).read_text().splitlines()[1:]
-        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+        if line.split()[9] in sockets and line.split()[3] in ("0A", "07")
     ]
     assert listening == [f"0100007F:{port:04X}"]
     with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
