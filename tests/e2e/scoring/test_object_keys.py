@@ -41,7 +41,7 @@ def test_keys_that_cannot_be_scored_are_refused_by_name(stage: Stage) -> None:
     stage.put_dataset("odd-keys", {key: people(4, 1) for key in ("good.parquet", *refused)})
     stage.register("on-odd-keys", train_xgboost(1), dataset="odd-keys")
     snapshot = stage.run({"models": ["on-odd-keys"]}, "refused-keys")
-    assert (snapshot.status, snapshot.jobs) == (ExecutionStatus.FAILED, [])
+    assert (snapshot.status, snapshot.jobs) == (ExecutionStatus.FAILED, ())
     assert "refused with 4 problems" in snapshot.reason
     for problem in refused.values():
         assert problem in snapshot.reason
