@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import rich_click as click
+from click import Command as PlainCommand
 from click.exceptions import BadOptionUsage, NoSuchCommand, NoSuchOption
 from rich.columns import Columns
 from rich.console import RenderableType
@@ -78,14 +79,8 @@ def argument(name: str, *, metavar: str, help: str, **settings: Any) -> Callable
     return click.argument(name, cls=Argument, metavar=metavar, help=help, **settings)
 
 
-class Command(RichCommand):
-    """A command whose help ends with examples, and which accepts the global options."""
-
-    def __init__(self, *arguments: Any, examples: str = "", **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self.add_panel(RichOptionPanel("Arguments"))
-        self.params += global_options(hidden=True)
-        self.examples = inspect.cleandoc(examples)
+class _CheckedCommand(PlainCommand):
+    """A command or group with better usage errors, and help without blanks at the ends of lines."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_errors_of(ctx):
@@ -95,12 +90,22 @@ class Command(RichCommand):
     def get_help(self, ctx: click.Context) -> str:
         return _without_trailing_blanks(super().get_help(ctx))
 
+
+class Command(_CheckedCommand, RichCommand):
+    """A command whose help ends with examples, and which accepts the global options."""
+
+    def __init__(self, *arguments: Any, examples: str = "", **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.add_panel(RichOptionPanel("Arguments"))
+        self.params += global_options(hidden=True)
+        self.examples = inspect.cleandoc(examples)
+
     def format_epilog(self, ctx: RichContext, formatter: RichHelpFormatter) -> None:  # type: ignore[override]
         _write_examples(formatter, self.examples)
         _write_pointer(formatter)
 
 
-class CommandGroup(RichGroup):
+class CommandGroup(_CheckedCommand, RichGroup):  # type: ignore[misc]  # of RichGroup itself
     """A group of commands, listed in sections, whose commands are imported when they are needed."""
 
     command_class = Command
@@ -131,14 +136,6 @@ class CommandGroup(RichGroup):
         self.top = top
         for title, names in self.sections.items():
             self.add_panel(RichCommandPanel(title, commands=list(names)))
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _usage_errors_of(ctx):
-            _check_values(ctx, args)
-            return super().parse_args(ctx, args)
-
-    def get_help(self, ctx: click.Context) -> str:
-        return _without_trailing_blanks(super().get_help(ctx))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         listed = [name for names in self.sections.values() for name in names]

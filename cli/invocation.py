@@ -29,6 +29,20 @@ class Invocation:
     def output(self) -> Output:
         return Output(as_json=self.json)
 
+    def changed_deployment(self) -> Deployment:
+        """Find the resources of the stage, and say on standard error where the command is about to change something.
+
+        Raises:
+            CommandError: when the stage's stacks do not exist.
+        """
+        deployment = self.deployment()
+        self.announce(deployment.state_machine_arn)
+        return deployment
+
+    def announce(self, arn: str) -> None:
+        """Say on standard error which account, Region and address the command acts on; `arn` names the account."""
+        self.output.notice(f"Stage {self.stage} in {self.connection.place(arn.split(':')[4])}")
+
     def deployment(self) -> Deployment:
         """Find the resources of the stage.
 

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from cli.command_line import argument
+from contract.catalog.models import REASON_CHARACTERS
+from contract.problems import InvalidInputError, Problem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,8 +45,21 @@ def version_argument(handler: F) -> F:
 
 
 def reason_option(handler: F) -> F:
-    option = click.option("--reason", default="", metavar="TEXT", help="Reason, kept in the model's history.")
+    option = click.option(
+        "--reason", default="", metavar="TEXT", callback=_check_reason, help="Reason, kept in the model's history."
+    )
     return option(handler)
+
+
+def _check_reason(_context: click.Context, _parameter: click.Parameter, reason: str) -> str:
+    """Check the length of a reason before any call, and return the reason.
+
+    Raises:
+        InvalidInputError: when the reason is too long for the model's history.
+    """
+    if len(reason) > REASON_CHARACTERS:
+        raise InvalidInputError("reason", [Problem("--reason", reason, f"at most {REASON_CHARACTERS} characters")])
+    return reason
 
 
 def request_option(handler: F) -> F:

@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from contract.control_characters import escape_in_json, replace_control_characters
+
 _WIDTH_WITHOUT_TERMINAL = 400
 """Width of a table in characters where there is no terminal, so that a pipe gets whole lines."""
 
@@ -20,7 +22,7 @@ class Output:
     def data(self, value: Any, *renderables: RenderableType) -> None:
         """Print the value with --json, else the renderables."""
         if self.as_json:
-            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(escape_in_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
             sys.stdout.flush()
             return
         self.show(*renderables)
@@ -36,13 +38,15 @@ class Output:
                 self.console.print(renderable)
 
     def line(self, text: str) -> None:
-        """Print a line as it is: without markup, colours or added line breaks."""
+        """Print a line without markup, colours or added line breaks, and with control characters replaced."""
         if not self.as_json:
-            self.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+            self.console.print(
+                replace_control_characters(text), markup=False, highlight=False, emoji=False, soft_wrap=True
+            )
 
     def notice(self, text: str) -> None:
         """Print a message on standard error, so that standard output holds only data."""
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(replace_control_characters(text) + "\n")
         sys.stderr.flush()
 
 

@@ -3,6 +3,9 @@
 ML_ROOT = "FLEETSCORE_ML_ROOT"
 """Folder to use in place of /opt/ml, for the embedded AWS and tests. Never set on AWS."""
 
+EMBEDDED_AWS = "FLEETSCORE_EMBEDDED_AWS"
+"""Address of the embedded AWS in a shell that `fleetscore up` has prepared for it."""
+
 STAGE = "FLEETSCORE_STAGE"
 TABLE_NAME = "FLEETSCORE_TABLE_NAME"
 DATASETS_BUCKET = "FLEETSCORE_DATASETS_BUCKET"

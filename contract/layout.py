@@ -4,11 +4,13 @@ import hashlib
 import os
 import re
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from contract.environment import ML_ROOT
 
 ARTIFACT_NAME = "model.tar.gz"
 _MARKER_SUFFIX = ".json"
+_UNFINISHED = (".", ".unfinished")
 _SLUG_CHARACTERS = 24
 
 # ---- keys in the buckets -------------------------------------------------------------------------------------
@@ -46,15 +48,41 @@ def output_name(object_key: str, output_format: str = "parquet") -> str:
     return object_key if object_key.endswith(suffix) else object_key + suffix
 
 
-def output_key(dataset: str, model_id: str, execution_id: str, object_key: str) -> str:
-    """Return the key of an output, relative to `predictions/` or `quarantine/`.
+QUARANTINE_FORMAT = "parquet"
+"""Format of the files with rows that could not be scored, whatever the output format."""
 
-    The folders are Hive partitions, so that engines read all outputs as one table.
 
-    >>> output_key("flights", "delays-ua", "nightly-1", "07.parquet")
-    'dataset=flights/model_id=delays-ua/execution_id=nightly-1/07.parquet'
+def output_key(model_id: str, name: str) -> str:
+    """Return the key of an output or a quarantine file, relative to its job's prefix.
+
+    >>> output_key("delays-ua", output_name("07.csv"))
+    'model_id=delays-ua/07.csv.parquet'
     """
-    return f"dataset={dataset}/model_id={model_id}/execution_id={execution_id}/{object_key}"
+    return f"model_id={model_id}/{name}"
+
+
+def unfinished_name(name: str) -> str:
+    """Return the name of an incomplete copy of a file, in the same folder.
+
+    SageMaker may upload such a copy. Readers of tables skip names that begin with a dot.
+
+    >>> unfinished_name("07.parquet")
+    '.07.parquet.unfinished'
+    """
+    return f"{_UNFINISHED[0]}{name}{_UNFINISHED[1]}"
+
+
+def finished_key(key: str) -> str | None:
+    """Return the key of the file that this key is an incomplete copy of; None when it is none.
+
+    >>> finished_key("model_id=delays-ua/.07.parquet.unfinished"), finished_key("07.parquet")
+    ('model_id=delays-ua/07.parquet', None)
+    """
+    folder, slash, name = key.rpartition("/")
+    start, end = _UNFINISHED
+    if not (name.startswith(start) and name.endswith(end)) or len(name) <= len(unfinished_name("")):
+        return None
+    return folder + slash + name.removeprefix(start).removesuffix(end)
 
 
 EXECUTIONS_PREFIX = "executions/"
@@ -134,14 +162,33 @@ def skipped_key(execution_id: str) -> str:
 CODE_PREFIX = "code/"
 PREDICTIONS_PREFIX = "predictions/"
 QUARANTINE_PREFIX = "quarantine/"
+OutputKind = Literal["predictions", "quarantine"]
+_PREFIX_OF_KIND: dict[OutputKind, str] = {"predictions": PREDICTIONS_PREFIX, "quarantine": QUARANTINE_PREFIX}
 
 
-def predictions_prefix(dataset: str, model_id: str, execution_id: str) -> str:
-    return PREDICTIONS_PREFIX + output_key(dataset, model_id, execution_id, "")
+def job_outputs_prefix(kind: OutputKind, dataset: str, execution_id: str, job_id: str) -> str:
+    """Return the prefix of a job's predictions or quarantine, below which no other job can write.
+
+    The folders are Hive partitions, so that engines read the outputs of all jobs as one table.
+
+    >>> job_outputs_prefix("predictions", "flights", "nightly-1", "delays-ua")
+    'predictions/dataset=flights/execution_id=nightly-1/job_id=delays-ua/'
+    """
+    return f"{executions_with_outputs_prefix(kind, dataset)}{execution_id}/job_id={job_id}/"
 
 
-def quarantine_prefix(dataset: str, model_id: str, execution_id: str) -> str:
-    return QUARANTINE_PREFIX + output_key(dataset, model_id, execution_id, "")
+def executions_with_outputs_prefix(kind: OutputKind, dataset: str) -> str:
+    """Return what precedes the execution's id in the keys of a dataset's outputs.
+
+    >>> executions_with_outputs_prefix("quarantine", "flights")
+    'quarantine/dataset=flights/execution_id='
+    """
+    return f"{_PREFIX_OF_KIND[kind]}dataset={dataset}/execution_id="
+
+
+def model_outputs_prefix(kind: OutputKind, dataset: str, execution_id: str, job_id: str, model_id: str) -> str:
+    """Return the prefix of one model's predictions or quarantine in a job."""
+    return job_outputs_prefix(kind, dataset, execution_id, job_id) + output_key(model_id, "")
 
 
 def s3_uri(bucket: str, key: str) -> str:

@@ -40,9 +40,14 @@ VERSION = Matches(
 )
 SHA256 = Matches(re.compile(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits")
 INSTANCE_TYPE = Matches(re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+"), "a SageMaker instance type such as 'ml.m5.xlarge'")
+JOB_ID = Matches(
+    re.compile(rf"{MODEL_ID.pattern.pattern}(?:\.and-[1-9][0-9]{{0,2}}-more)?"),
+    "the id of the job's first model, followed by '.and-<n>-more' when it has more models",
+)
+"""Ids of jobs. They are folder names in S3, and values of the Hive partition `job_id`."""
 EXECUTION_NAME = Matches(
-    re.compile(r"[A-Za-z0-9._=+@-]{1,80}"),
-    "1 to 80 of letters, digits and any of . _ = + @ -",
+    re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._=+@-]{1,80}"),
+    "1 to 80 of letters, digits and any of . _ = + @ -, but not '.' or '..'",
     "Start the execution again with a valid name.",
 )
 """Names of executions that the workflow accepts: valid in both Step Functions and SageMaker tags.
@@ -76,6 +81,17 @@ def check_model_id(field: str, value: str) -> list[Problem]:
 
 def check_execution_name(field: str, value: str) -> list[Problem]:
     return EXECUTION_NAME.problems(field, value)
+
+
+def check_job_id(field: str, value: str) -> list[Problem]:
+    """Check the id of a job.
+
+    >>> check_job_id("job_id", "delays-aa.and-12-more")
+    []
+    >>> [problem.field for problem in check_job_id("job_id", "../delays-aa")]
+    ['job_id']
+    """
+    return JOB_ID.problems(field, value)
 
 
 def check_dataset_name(field: str, value: str) -> list[Problem]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedded.sagemaker.faults import Faults
-from embedded.server.embedded_aws import detached_endpoint, detached_root
+from embedded.server.embedded_aws import EmbeddedAwsError, detached_endpoint, detached_root
 from embedded.server.process import sagemaker_root
 
 
@@ -37,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("pending", help="show the faults that have not happened yet")
     commands.add_parser("cancel", help="cancel all pending faults")
     options = parser.parse_args(arguments)
-    if detached_endpoint(options.state_dir) is None:
+    try:
+        endpoint = detached_endpoint(options.state_dir)
+    except EmbeddedAwsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if endpoint is None:
         text = (
             f"--state-dir {options.state_dir}: no embedded AWS runs with this folder. Start one with `fleetscore up`."
         )

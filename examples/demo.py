@@ -45,6 +45,7 @@ from examples.flights.results import (
     check_predictions,
     download,
     fleet_table,
+    predictions_prefix,
     read_predictions,
     sample_table,
 )
@@ -183,9 +184,7 @@ class Demo:
         fleet: list[TrainedModel],
         snapshot: Snapshot,
     ) -> None:
-        prefixes = [
-            layout.predictions_prefix(model.group.name, model.group.name, snapshot.execution_id) for model in fleet
-        ]
+        prefixes = [predictions_prefix(model.group, snapshot.execution_id) for model in fleet]
         folder = self._folder / "predictions"
         files = download(connection.client("s3"), deployment.results_bucket, prefixes, folder)
         predictions: dict[Group, pa.Table] = {

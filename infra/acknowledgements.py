@@ -13,7 +13,7 @@ from constructs import Construct, IConstruct
 
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME
-from infra.compute.job_roles import SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
+from infra.compute.job_roles import OUTPUT_PATTERNS, SCORING_LOG_GROUP, TRAINING_LOG_GROUP, log_streams
 from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
@@ -65,8 +65,7 @@ def acknowledge(
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}job.json"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.job_prefix('*', '*')}*.manifest"): _KEYS_UNKNOWN,
             names.objects_arn(names.results_bucket, f"{layout.ledger_prefix('*', '*')}*"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.PREDICTIONS_PREFIX}*"): _KEYS_UNKNOWN,
-            names.objects_arn(names.results_bucket, f"{layout.QUARANTINE_PREFIX}*"): _KEYS_UNKNOWN,
+            **{names.objects_arn(names.results_bucket, pattern): _KEYS_UNKNOWN for pattern in OUTPUT_PATTERNS},
             log_streams(SCORING_LOG_GROUP): _LOG_STREAMS,
             "*": _JOBS_ANYWHERE,
         },

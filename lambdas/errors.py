@@ -9,6 +9,10 @@ from lambdas.shown_text import list_first, shorten
 _MAX_PROBLEMS = 50
 _MAX_PROBLEM_CHARACTERS = 400
 _LISTED_NAMES = 5
+_LISTED_KEYS = 3
+MAX_COUNTED_FILES = 10_000
+"""Number of unexpected files up to which they are counted, because more cannot change the result."""
+_MAX_KEY_CHARACTERS = 100
 
 
 class FleetscoreError(Exception):
@@ -112,6 +116,23 @@ class OutputIncompleteError(FleetscoreError):
         super().__init__(
             f"job {job_id!r}: {len(missing):,} of {expected:,} commits are missing or lack an output: "
             f"{_list(missing)}. Another attempt scores these objects again."
+        )
+
+
+class UnexpectedOutputError(FleetscoreError):
+    """Below the job's own prefixes there are files that none of its commits names.
+
+    The container writes only what it commits, so code of a model wrote them.
+    """
+
+    def __init__(self, job_id: str, keys: Sequence[str], count: int) -> None:
+        shown = [repr(shorten(key, _MAX_KEY_CHARACTERS)) for key in keys[:_LISTED_KEYS]]
+        more = ["and more"] if count > len(shown) else []
+        counted = "1 file" if count == 1 else f"{min(count, MAX_COUNTED_FILES):,} files"
+        counted = f"more than {counted}" if count > MAX_COUNTED_FILES else counted
+        super().__init__(
+            f"job {job_id!r}: no commit names {counted} in the job's output: {'; '.join([*shown, *more])}. Written by "
+            "code of a model, by an earlier attempt, or by an earlier execution with the same name"
         )
 
 

@@ -30,7 +30,7 @@ def container_environment(job: Path) -> dict[str, str]:
 
 def outputs(output: Path, model: str) -> Path:
     """Return the folder with the predictions of a model."""
-    return ContainerPaths(output / "ml").predictions / Path(output_key("benchmark", model, "execution-1", "x")).parent
+    return ContainerPaths(output / "ml").predictions / output_key(model, "")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def backfill(
             add_row(table, slot.dataset, slot.execution_id)
         output.data([vars(slot) for slot in slots], table)
         return ExitStatus.SUCCEEDED
-    deployment = invocation.deployment()
+    deployment = invocation.changed_deployment()
     chosen = choose_models(Catalog(invocation.connection, deployment), models)
     runner = Backfill(invocation.connection, deployment, Executions(invocation.connection, deployment))
     output.line(f"{counted(len(slots), 'dataset')}, {counted(len(chosen), 'model')}")

@@ -36,7 +36,7 @@ def run(invocation: Invocation, *, request: str, name: str | None, wait: bool, c
     if check:
         output.data({"valid": True}, "The request is valid. Nothing was started.")
         return ExitStatus.SUCCEEDED
-    executions = Executions(invocation.connection, invocation.deployment())
+    executions = Executions(invocation.connection, invocation.changed_deployment())
     execution_id = executions.start(request_json, name)
     if not wait:
         arn = executions.execution_arn(execution_id)

@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -21,8 +21,22 @@ if TYPE_CHECKING:
     from embedded.images.image_store import ImageStore
     from embedded.server.endpoint import Endpoint
 
-_ACCOUNT_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
-"""Variables of a real account that AWS clients would combine with the embedded AWS's keys."""
+_ACCOUNT_VARIABLES = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+)
+"""Variables of a real account that AWS clients would combine with the embedded AWS's. `up` unsets them, and every
+other AWS_ variable of its environment, such as AWS_ENDPOINT_URL_S3."""
+_HARMLESS_VARIABLES = frozenset({"AWS_PAGER", "AWS_DEFAULT_OUTPUT"})
+"""Variables about the AWS CLI's output, which stay."""
 
 state_dir_option = click.option(
     "--state-dir",
@@ -61,11 +75,11 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     from embedded.server.process import image_root  # noqa: PLC0415
 
     output = invocation.output
-    with _errors_of_the_embedded_aws(), ended_by_signals(), _without_aws_variables():
+    with _errors_of_the_embedded_aws(), ended_by_signals(), _without_aws_variables() as hidden:
         if foreground:
             with EmbeddedAws() as aws:
                 _deploy(invocation, aws.endpoint, aws.images, aws.root)
-                _print_exports(invocation, aws.endpoint)
+                _print_exports(invocation, aws.endpoint, hidden)
                 output.notice("The embedded AWS runs until Ctrl-C.")
                 with suppress(KeyboardInterrupt):
                     signal.pause()
@@ -81,7 +95,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
             if started_here:
                 stop_detached(state_dir)
             raise
-        _print_exports(invocation, endpoint)
+        _print_exports(invocation, endpoint, hidden)
     return ExitStatus.SUCCEEDED
 
 
@@ -153,20 +167,29 @@ def _deploy(invocation: Invocation, endpoint: "Endpoint", images: "ImageStore", 
         deploy(Path(assembly), endpoint, images, output.notice)
 
 
-def _print_exports(invocation: Invocation, endpoint: "Endpoint") -> None:
+def _print_exports(invocation: Invocation, endpoint: "Endpoint", hidden: Iterable[str]) -> None:
     environment = {name: value for name, value in endpoint.environment().items() if value}
-    value = {"endpoint_url": endpoint.url, "stage": invocation.stage, "environment": environment}
-    invocation.output.data(value, *export_lines(environment))
+    unset = variables_to_unset(environment, hidden)
+    value = {"endpoint_url": endpoint.url, "stage": invocation.stage, "environment": environment, "unset": unset}
+    place = f"account {endpoint.account_id}, Region {endpoint.region}, {endpoint.url}"
+    invocation.output.notice(f"Stage {invocation.stage} in {place}")
+    invocation.output.data(value, *export_lines(environment, unset))
 
 
-def export_lines(environment: Mapping[str, str]) -> list[str]:
+def variables_to_unset(environment: Mapping[str, str], present: Iterable[str]) -> list[str]:
+    """Return the variables that would make AWS clients leave this environment; `present` are the shell's."""
+    found = {name for name in present if name.startswith("AWS_")} | {*_ACCOUNT_VARIABLES}
+    return sorted(found - environment.keys() - _HARMLESS_VARIABLES)
+
+
+def export_lines(environment: Mapping[str, str], unset: Sequence[str]) -> list[str]:
     """Return commands that make a POSIX shell's AWS clients use this environment.
 
-    >>> export_lines({"AWS_REGION": "us-east-1"})
-    ['unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN', 'export AWS_REGION=us-east-1']
+    >>> export_lines({"AWS_REGION": "us-east-1"}, ["AWS_PROFILE"])
+    ['unset AWS_PROFILE', 'export AWS_REGION=us-east-1']
     """
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    return [f"unset {' '.join(_ACCOUNT_VARIABLES)}", *exports]
+    return [f"unset {' '.join(unset)}", *exports]
 
 
 @contextmanager
@@ -210,13 +233,13 @@ def ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _without_aws_variables() -> Iterator[None]:
-    """Hide the shell's AWS variables inside the block: boto3 would look up their profile, which may not exist."""
+def _without_aws_variables() -> Iterator[Mapping[str, str]]:
+    """Hide the shell's AWS variables inside the block, and yield them: they could redirect the clients."""
     hidden = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in hidden:
         del os.environ[name]
     try:
-        yield
+        yield hidden
     finally:
         os.environ.update(hidden)
 

@@ -60,7 +60,8 @@ def test(
 ) -> ExitStatus:
     """Score a sample on this machine with the container's code.
 
-    With --record, AWS is called only to download an artifact from S3.
+    With --record, AWS is called only to download an artifact from S3. If scoring fails, the log is shown too. It may
+    hold values of the sample, which never leave the container of a job.
     """
     check_sample(sample)
     output = invocation.output

@@ -20,8 +20,7 @@ from cli.views.models import (
     versions_table,
 )
 from cli.views.tables import plain_json
-from contract.catalog.models import REASON_CHARACTERS, Model
-from contract.problems import InvalidInputError, Problem
+from contract.catalog.models import Model
 
 
 @click.group(
@@ -111,8 +110,7 @@ def compare_versions(invocation: Invocation, *, model_id: str, first: str, secon
 @click.pass_obj
 def promote(invocation: Invocation, *, model_id: str, version: str, reason: str) -> ExitStatus:
     """Make a version the current one."""
-    catalog = Catalog(invocation.connection, invocation.deployment())
-    check_reason(reason)
+    catalog = Catalog(invocation.connection, invocation.changed_deployment())
     model = catalog.promote(model_id, version, changed_by=caller(invocation.connection), reason=reason)
     return _print_model(invocation, model)
 
@@ -123,8 +121,7 @@ def promote(invocation: Invocation, *, model_id: str, version: str, reason: str)
 @click.pass_obj
 def roll_back(invocation: Invocation, *, model_id: str, reason: str) -> ExitStatus:
     """Restore the previous version as the current one."""
-    catalog = Catalog(invocation.connection, invocation.deployment())
-    check_reason(reason)
+    catalog = Catalog(invocation.connection, invocation.changed_deployment())
     model = catalog.roll_back(model_id, changed_by=caller(invocation.connection), reason=reason)
     return _print_model(invocation, model)
 
@@ -136,8 +133,7 @@ def roll_back(invocation: Invocation, *, model_id: str, reason: str) -> ExitStat
 @click.pass_obj
 def approve(invocation: Invocation, *, model_id: str, version: str, reason: str) -> ExitStatus:
     """Make a trained version the current one."""
-    check_reason(reason)
-    decisions = Decisions(invocation.connection, invocation.deployment())
+    decisions = Decisions(invocation.connection, invocation.changed_deployment())
     _, decided = decisions.approve(model_id, version, changed_by=caller(invocation.connection), reason=reason)
     invocation.output.data(plain_json(decided), decision_line(decided))
     return ExitStatus.SUCCEEDED
@@ -150,8 +146,7 @@ def approve(invocation: Invocation, *, model_id: str, version: str, reason: str)
 @click.pass_obj
 def reject(invocation: Invocation, *, model_id: str, version: str, reason: str) -> ExitStatus:
     """Reject a trained version that waits for approval."""
-    check_reason(reason)
-    decisions = Decisions(invocation.connection, invocation.deployment())
+    decisions = Decisions(invocation.connection, invocation.changed_deployment())
     _, decided = decisions.reject(model_id, version, changed_by=caller(invocation.connection), reason=reason)
     invocation.output.data(plain_json(decided), decision_line(decided))
     return ExitStatus.SUCCEEDED
@@ -162,7 +157,7 @@ def reject(invocation: Invocation, *, model_id: str, version: str, reason: str) 
 @click.pass_obj
 def enable(invocation: Invocation, *, model_id: str) -> ExitStatus:
     """Include a model in executions."""
-    catalog = Catalog(invocation.connection, invocation.deployment())
+    catalog = Catalog(invocation.connection, invocation.changed_deployment())
     return _print_model(invocation, catalog.set_enabled(model_id, True))
 
 
@@ -171,18 +166,8 @@ def enable(invocation: Invocation, *, model_id: str) -> ExitStatus:
 @click.pass_obj
 def disable(invocation: Invocation, *, model_id: str) -> ExitStatus:
     """Exclude a model from executions."""
-    catalog = Catalog(invocation.connection, invocation.deployment())
+    catalog = Catalog(invocation.connection, invocation.changed_deployment())
     return _print_model(invocation, catalog.set_enabled(model_id, False))
-
-
-def check_reason(reason: str) -> None:
-    """Check the length of a reason.
-
-    Raises:
-        InvalidInputError: when the reason is too long for the model's history.
-    """
-    if len(reason) > REASON_CHARACTERS:
-        raise InvalidInputError("reason", [Problem("--reason", reason, f"at most {REASON_CHARACTERS} characters")])
 
 
 def _print_model(invocation: Invocation, model: Model) -> ExitStatus:

@@ -29,7 +29,7 @@ def set_recipe(invocation: Invocation, *, model_id: str, document: str) -> ExitS
     if not document.startswith("@"):
         raise CommandError(f"Write the recipe as @file.json, got {document!r}.")
     read = read_recipe(model_id, Path(document[1:]).expanduser())
-    recipes = Recipes(invocation.connection, invocation.deployment())
+    recipes = Recipes(invocation.connection, invocation.changed_deployment())
     written = recipes.set(read, updated_by=caller(invocation.connection))
     shown = f"Recipe of {model_id} set. `fleetscore train --models {model_id}` trains it."
     invocation.output.data(plain_json(written), shown)
@@ -61,6 +61,6 @@ def show_recipe(invocation: Invocation, *, model_id: str) -> ExitStatus:
 @click.pass_obj
 def remove_recipe(invocation: Invocation, *, model_id: str) -> ExitStatus:
     """Remove a model's recipe; its versions stay."""
-    removed = Recipes(invocation.connection, invocation.deployment()).remove(model_id)
+    removed = Recipes(invocation.connection, invocation.changed_deployment()).remove(model_id)
     invocation.output.data(plain_json(removed), f"Recipe of {model_id} removed. Its versions stay.")
     return ExitStatus.SUCCEEDED

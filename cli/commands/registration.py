@@ -166,7 +166,7 @@ def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
 def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
     output = invocation.output
     lines = read_bulk(file)
-    catalog = Catalog(invocation.connection, invocation.deployment())
+    catalog = Catalog(invocation.connection, invocation.changed_deployment())
     done = register_all(catalog, lines, file.parent, registered_by=caller(invocation.connection), notice=output.notice)
     existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
     output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.")
@@ -181,7 +181,7 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
     output = invocation.output
     if inferred:
         output.show(*inferred_view(inferred))
-    catalog = Catalog(invocation.connection, invocation.deployment())
+    catalog = Catalog(invocation.connection, invocation.changed_deployment())
     done = catalog.register(document, folder=draft.folder, registered_by=caller(invocation.connection))
     value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri}
     output.data(value, *_registered_lines(done))

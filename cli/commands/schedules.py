@@ -65,7 +65,7 @@ def add(
     schedule, problems = decode_fields(Schedule, fields)
     if schedule is None:
         raise InvalidInputError("schedule", problems)
-    Schedules(invocation.connection, invocation.stage).add(schedule)
+    _to_change(invocation).add(schedule)
     invocation.output.data({"name": name}, f"Schedule {name} is added{', paused' if paused else ''}.")
     return ExitStatus.SUCCEEDED
 
@@ -104,13 +104,20 @@ def resume(invocation: Invocation, *, name: str) -> ExitStatus:
 @click.pass_obj
 def remove(invocation: Invocation, *, name: str) -> ExitStatus:
     """Remove a schedule that was added with this command."""
-    Schedules(invocation.connection, invocation.stage).remove(name)
+    _to_change(invocation).remove(name)
     invocation.output.data({"name": name}, f"Schedule {name} is removed.")
     return ExitStatus.SUCCEEDED
 
 
+def _to_change(invocation: Invocation) -> Schedules:
+    """Return the stage's schedules, and say on standard error where the command is about to change them."""
+    found = Schedules(invocation.connection, invocation.stage)
+    invocation.announce(found.target_arn)
+    return found
+
+
 def _switch(invocation: Invocation, name: str, *, enabled: bool) -> ExitStatus:
-    declared = Schedules(invocation.connection, invocation.stage).switch(name, enabled=enabled)
+    declared = _to_change(invocation).switch(name, enabled=enabled)
     word = "resumed" if enabled else "paused"
     invocation.output.data({"name": name, "enabled": enabled}, f"Schedule {name} is {word}.")
     if declared:

@@ -37,7 +37,7 @@ def train(
     if check:
         output.data({"valid": True}, "The request is valid. Nothing was started.")
         return ExitStatus.SUCCEEDED
-    executions = Executions(invocation.connection, invocation.deployment())
+    executions = Executions(invocation.connection, invocation.changed_deployment())
     execution_id = executions.start_training(request_json, name)
     if not wait:
         arn = executions.training_arn(execution_id)

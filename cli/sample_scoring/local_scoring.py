@@ -21,6 +21,8 @@ from contract.status import FailureKind
 _EXECUTION = "models-test"
 _SHOWN_LOG_LINES = 200
 _EXPLAINED = (f"{FailureKind.DATA.value}:", f"{FailureKind.CONFIGURATION.value}:")
+_SEE_LOG = "the job's log"
+"""Part of the messages that leave out values of the data, which only the log has."""
 
 
 class ScoringFailedError(CommandError):
@@ -72,7 +74,7 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
         if ended.returncode != 0:
             message = _exit_message(paths) or f"The container's code ended with exit code {ended.returncode}."
             text = f"Scoring with {version.spec.model_id}, version {version.spec.version}, failed. {message}"
-            raise ScoringFailedError(text, log, explained=message.startswith(_EXPLAINED))
+            raise ScoringFailedError(text, log, explained=message.startswith(_EXPLAINED) and _SEE_LOG not in message)
         [made] = [file for file in paths.predictions.rglob("*") if file.is_file()]
         [marker] = [file for file in paths.ledger.rglob("*.json") if file.is_file()]
         notes = codec.loads(Marker, marker.read_bytes()).notes

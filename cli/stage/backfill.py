@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_args
 
 from boto3.dynamodb.conditions import Key
 
@@ -130,14 +130,18 @@ class Backfill:
         A model has scored the dataset when its job succeeded in an execution that began after the last upload, and
         the output is still in S3.
         """
-        uploaded = self._last_upload(dataset)
-        missing = [model.model_id for model in models if not self._is_scored(dataset, model, uploaded)]
+        wanted = {(model.model_id, model.current_version) for model in models}
+        scored = self._scored(dataset, wanted)
+        missing = [model.model_id for model in models if (model.model_id, model.current_version) not in scored]
         if not missing:
             return None
         return Work(tuple(missing) if named or len(missing) < len(models) else None)
 
-    def _is_scored(self, dataset: str, model: Model, uploaded: datetime | None) -> bool:
-        for execution_id in self._executions_with_output(dataset, model.model_id):
+    def _scored(self, dataset: str, wanted: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return the wanted models and versions that have scored the dataset since its last upload."""
+        scored: set[tuple[str, str]] = set()
+        uploaded = self._last_upload(dataset)
+        for execution_id in dict.fromkeys(self._executions_with_output(dataset)):
             execution = self._record(execution_id)
             if execution is None:
                 continue
@@ -146,21 +150,35 @@ class Backfill:
             if uploaded is not None and began <= uploaded:
                 continue
             for job in self._succeeded_jobs(execution_id):
-                pairs = zip(job.model_ids, job.model_versions, strict=True)
-                if job.dataset == dataset and (model.model_id, model.current_version) in pairs:
-                    return True
-        return False
+                if job.dataset != dataset:
+                    continue
+                pairs = wanted.intersection(zip(job.model_ids, job.model_versions, strict=True))
+                scored.update(pair for pair in pairs - scored if self._has_output(job, pair[0]))
+            if scored == wanted:
+                break
+        return scored
 
-    def _executions_with_output(self, dataset: str, model_id: str) -> Iterator[str]:
-        # A model that sent every row to quarantine has no predictions, but it has scored the dataset.
-        for prefix_of in (layout.predictions_prefix, layout.quarantine_prefix):
-            prefix = prefix_of(dataset, model_id, "").removesuffix("/")
+    def _executions_with_output(self, dataset: str) -> Iterator[str]:
+        # An execution that sent every row to quarantine has no predictions, but it has scored the dataset.
+        for kind in get_args(layout.OutputKind):
+            prefix = layout.executions_with_outputs_prefix(kind, dataset)
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._deployment.results_bucket, Prefix=prefix, Delimiter="/"
             )
             for page in pages:
                 for entry in page.get("CommonPrefixes", ()):
                     yield entry["Prefix"].removeprefix(prefix).removesuffix("/")
+
+    def _has_output(self, job: JobRecord, model_id: str) -> bool:
+        """Return whether the model's predictions or quarantine are still in S3; they may expire."""
+        prefixes = [
+            layout.model_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, model_id)
+            for kind in get_args(layout.OutputKind)
+        ]
+        bucket = self._deployment.results_bucket
+        return any(
+            self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("KeyCount", 0) for prefix in prefixes
+        )
 
     def _record(self, execution_id: str) -> ExecutionRecord | None:
         item = self._table.get_item(Key=records.execution_key(execution_id)).get("Item")

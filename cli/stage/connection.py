@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 
 from cli.failures import CommandError
+from contract.environment import EMBEDDED_AWS
 
 _POOL_CONNECTIONS = 16
 _ATTEMPTS = 4
@@ -28,8 +29,12 @@ class Connection:
         """Return the boto3 session.
 
         It is created on first use, so that a missing profile only fails commands that call AWS.
+
+        Raises:
+            CommandError: when a profile is given in a shell for the embedded AWS.
         """
         if not self._session:
+            self._check_profile()
             self._session.append(boto3.Session(profile_name=self.profile, region_name=self.region))
         return self._session[0]
 
@@ -38,6 +43,26 @@ class Connection:
 
     def resource(self, service: str) -> Any:
         return self._make(self.session().resource, service)
+
+    def place(self, account_id: str) -> str:
+        """Return where calls go: account, Region and address."""
+        meta = self.client("cloudformation").meta
+        return f"account {account_id}, Region {meta.region_name}, {meta.endpoint_url}"
+
+    def _check_profile(self) -> None:
+        """Check that a shell for the embedded AWS names no profile: it would select another account's credentials.
+
+        Raises:
+            CommandError: naming the profile.
+        """
+        address = embedded_aws_of_shell()
+        profile = self.profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
+        if profile and address:
+            source = "--profile" if self.profile else "AWS_PROFILE"
+            raise CommandError(
+                f"{source}: got {profile!r}, expected no profile, because `fleetscore up` has pointed this shell at "
+                f"the embedded AWS at {address}. Open another shell to use the profile."
+            )
 
     def _make(self, factory: Any, service: str) -> Any:
         try:
@@ -60,6 +85,12 @@ class Connection:
             retries={"mode": "standard", "max_attempts": _ATTEMPTS},
             s3={"addressing_style": "path"} if custom_endpoint else None,
         )
+
+
+def embedded_aws_of_shell() -> str:
+    """Return the address of the embedded AWS that this shell is pointed at; empty when it is not."""
+    address = os.environ.get(EMBEDDED_AWS, "")
+    return address if address and address == os.environ.get("AWS_ENDPOINT_URL") else ""
 
 
 def query_items(table: Any, **arguments: Any) -> Iterator[dict[str, Any]]:

@@ -47,7 +47,7 @@ class Schedules:
         self._cloudformation = connection.client("cloudformation")
         self._stack_name = f"fleetscore-{stage}-{_STACK}"
         outputs = stack_outputs(self._cloudformation, stage, _STACK, _OUTPUTS)
-        self._group, self._target_arn, self._role_arn, self._dead_letters_arn = (outputs[name] for name in _OUTPUTS)
+        self._group, self.target_arn, self._role_arn, self._dead_letters_arn = (outputs[name] for name in _OUTPUTS)
 
     def add(self, schedule: Schedule, now: datetime | None = None) -> None:
         """Create a schedule.
@@ -71,7 +71,7 @@ class Schedules:
                     {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window} if window else {"Mode": "OFF"}
                 ),
                 Target={
-                    "Arn": self._target_arn,
+                    "Arn": self.target_arn,
                     "RoleArn": self._role_arn,
                     "Input": target_input(schedule),
                     "DeadLetterConfig": {"Arn": self._dead_letters_arn},

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.stage.execution_snapshot import Snapshot
 from cli.views.execution_figures import job_seconds, objects_done, rows_a_second, rows_counted, totals
-from cli.views.tables import add_row, counted, plain_json, plain_table
+from cli.views.tables import add_row, counted, plain_json, plain_table, plain_text
 from contract.status import ExecutionKind, FailureKind
 from contract.table.records import AttemptRecord, JobRecord
 
@@ -159,4 +159,4 @@ def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRec
 
 
 def status_text(status: str) -> Text:
-    return Text(str(status), style=_STYLES.get(str(status), ""))
+    return plain_text(str(status), _STYLES.get(str(status), ""))

@@ -17,7 +17,7 @@ from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
 from cli.views.execution_figures import rows_a_second, rows_a_second_overall, rows_counted
 from cli.views.executions import job_cells, job_reason, objects_text, totals_line
-from cli.views.tables import counted
+from cli.views.tables import add_row, counted, plain_text
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
 
@@ -162,7 +162,7 @@ class LiveProgress:
 def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     """Return a table of at most `lines` jobs, running ones first, a line for the rest, and the total bar."""
     if not snapshot.jobs:
-        return Text(snapshot.note or f"{snapshot.status}", style="dim")
+        return plain_text(snapshot.note or f"{snapshot.status}", "dim")
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     # On a narrow terminal, only job ids are shortened.
     table.add_column("job", overflow="ellipsis")
@@ -173,7 +173,7 @@ def live_view(snapshot: Snapshot, lines: int) -> RenderableType:
     if len(shown) > lines:
         shown = sorted(shown, key=lambda job: (_ORDER[job.status], job.job_id))[:lines]
     for job in shown:
-        table.add_row(*job_cells(job, snapshot))
+        add_row(table, *job_cells(job, snapshot))
     parts: list[RenderableType] = [table]
     hidden = len(snapshot.jobs) - len(shown)
     if hidden:

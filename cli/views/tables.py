@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract import codec
+from contract.control_characters import replace_control_characters
 
 
 def plain_json(record: Any) -> dict[str, Any]:
@@ -44,9 +45,13 @@ def size_text(size: float) -> str:
 
 
 def add_row(table: Table, *cells: Text | str) -> None:
-    """Add a row of cells, without interpreting rich's markup."""
-    # rich reads a plain string as markup, and a reason or a tag may contain brackets.
-    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    """Add a row of cells, without interpreting rich's markup or a terminal's control characters."""
+    table.add_row(*(plain_text(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
+def plain_text(text: str, style: str = "") -> Text:
+    """Return text for rich with control characters replaced. A plain string could contain rich's markup."""
+    return Text(replace_control_characters(text), style=style)
 
 
 def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -55,7 +60,9 @@ def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     for column in columns:
         # On a narrow terminal, only these columns wrap. Figures and statuses stay on one line.
         long = column in ("job", "model", "value", "by", "tags", "request")
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=not long)
+        table.add_column(
+            plain_text(column), justify="right" if column in right else "left", overflow="fold", no_wrap=not long
+        )
     return table
 
 

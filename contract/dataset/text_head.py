@@ -18,7 +18,14 @@ _SHOWN_CHARACTERS = 80
 
 
 class HeadError(ValueError):
-    """Raised if the column names cannot be read; the text is the reason."""
+    """Raised if the column names cannot be read; the text is the reason, without values of the data.
+
+    `detail` may hold them.
+    """
+
+    def __init__(self, text: str, detail: str = "") -> None:
+        super().__init__(text)
+        self.detail = detail
 
 
 def head_names(head: bytes, kind: ObjectFormat, options: InputOptions, *, whole: bool) -> tuple[str, ...]:
@@ -65,9 +72,9 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
     try:
         names = next((cells for cells in reader if cells), None)
     except UnicodeDecodeError as error:
-        raise HeadError(f"its header is not UTF-8 (byte {error.object[error.start]:#04x})") from error
+        raise HeadError("its header is not UTF-8") from error
     except csv.Error as error:
-        raise HeadError(f"its header cannot be read ({error})") from error
+        raise HeadError("its header cannot be read: a quote is misplaced or never closed", str(error)) from error
     if size == len(text) and not whole:
         raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes")
     if names is None:
@@ -97,8 +104,8 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
         shown = first[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace").strip()
         if not shown:
             raise HeadError("it holds no data")
-        hint = ": it is a JSON array, write one object per line" if shown.startswith("[") else ""
-        raise HeadError(f"none of its first lines is a JSON object; the first is {shown!r}{hint}")
+        hint = "; the first begins like a JSON array: write one object per line" if shown.startswith("[") else ""
+        raise HeadError(f"none of its first lines is a JSON object{hint}", f"the first line is {shown!r}")
     if not names:
         raise HeadError("its first JSON objects have no fields, so there is no column to score")
     return tuple(names)

@@ -5,18 +5,18 @@ digest, and verification finds a marker whose outputs did not arrive.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from contract.job.scoring_spec import PinnedObject
+from contract.layout import OutputKind
 from contract.problems import InvalidInputError, Problem
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file of the job's output; `key` is relative to `predictions/` or `quarantine/`, depending
-    on `kind`."""
+    """One file of the job's output; `key` is relative to the job's own prefix of this kind:
+    see `layout.output_key`."""
 
-    kind: Literal["predictions", "quarantine"]
+    kind: OutputKind
     key: str
     bytes: int
     sha256: str

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from contract.catalog.model_spec import ModelSpec
 from contract.checks import check_unique, raise_if_any
-from contract.names import check_dataset_name, check_object_key
+from contract.names import check_dataset_name, check_execution_name, check_job_id, check_object_key
 from contract.problems import InvalidInputError, Problem
 
 
@@ -49,7 +49,12 @@ class JobSpec:
     options: ScoringOptions = field(default_factory=ScoringOptions)
 
     def __post_init__(self) -> None:
-        problems = list(check_dataset_name("dataset", self.dataset))
+        # These names are folders of the job's outputs.
+        problems = [
+            *check_execution_name("execution_id", self.execution_id),
+            *check_job_id("job_id", self.job_id),
+            *check_dataset_name("dataset", self.dataset),
+        ]
         if not self.models:
             problems.append(Problem("models", [], "at least one model"))
         if not self.objects:

@@ -14,7 +14,15 @@ from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMA
 from contract.checks import check_unique
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
-from contract.names import check_dataset_name, check_model_id, check_object_key, check_sha256, check_version
+from contract.names import (
+    check_dataset_name,
+    check_execution_name,
+    check_job_id,
+    check_model_id,
+    check_object_key,
+    check_sha256,
+    check_version,
+)
 from contract.problems import InvalidInputError, Problem
 from contract.training.hyperparameters import EARLY_STOPPING, ESTIMATORS, parse_hyperparameters
 
@@ -124,6 +132,9 @@ class TrainingSpec:
 
     def __post_init__(self) -> None:
         problems = [
+            # These two names are folders of the job's outputs.
+            *check_execution_name("execution_id", self.execution_id),
+            *check_job_id("job_id", self.job_id),
             *check_model_id("model_id", self.model_id),
             *check_version("version", self.version),
             *check_dataset_name("dataset", self.dataset),

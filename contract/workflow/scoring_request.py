@@ -16,6 +16,7 @@ from contract.schema.field_info import check_fields, describe
 
 MAX_CONCURRENCY_LIMIT = 10_000
 """Maximum concurrent child executions of a distributed Map."""
+MAX_MODELS_PER_JOB = 1_000
 
 
 TASK_TOKEN_FIELD = "task_token"  # noqa: S105 - a field's name
@@ -134,7 +135,7 @@ class ExecutionRequest(ExecutionOptions):
     models_per_job: int | None = field(
         default=None,
         metadata=describe(
-            "Maximum number of models that share a job over one dataset.", check=Range(1, 1_000, "models")
+            "Maximum number of models that share a job over one dataset.", check=Range(1, MAX_MODELS_PER_JOB, "models")
         ),
     )
     tolerated_quarantine_fraction: float | None = field(

@@ -5,19 +5,23 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
-import ssl
+import stat
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from contract.control_characters import replace_control_characters
 from embedded.images.image_store import ImageStore
 from embedded.images.interpreters import read_pythons
 from embedded.sagemaker.faults import Faults
@@ -51,7 +55,7 @@ class EmbeddedAws:
         root: Folder for its log, certificates, images and jobs; None means a temporary folder.
         port: Port on 127.0.0.1; 0 means any free port.
         time_scale: Factor for the seconds of Wait states and of retries.
-        enforce_iam: Whether signatures and policies are checked.
+        enforce_iam: Whether policies are checked. Signatures always are.
         pythons: Interpreters by image variant; None means those that EMBEDDED_AWS_PYTHONS names.
 
     Example:
@@ -164,6 +168,7 @@ def start_detached(state_dir: Path, *, port: int = 0, time_scale: float = 1.0, e
     Raises:
         EmbeddedAwsError: It did not start, or one is already running.
     """
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     running = detached_endpoint(state_dir)
     if running is not None:
         raise EmbeddedAwsError(f"an embedded AWS already runs at {running.url}: stop it first (fleetscore down)")
@@ -186,15 +191,52 @@ def detached_root(state_dir: Path) -> Path:
 
 
 def detached_endpoint(state_dir: Path) -> Endpoint | None:
-    """Return the endpoint of a running detached embedded AWS; None if there is none."""
+    """Return the endpoint of a running detached embedded AWS; None if there is none.
+
+    Raises:
+        EmbeddedAwsError: Another user could have written the folder's files.
+    """
+    _check_folder(state_dir)
     state_file = state_dir / STATE_FILE
     if not state_file.exists() or not _is_locked(detached_root(state_dir) / LOCK_FILE):
         return None
     return Endpoint.from_json(json.dumps(json.loads(state_file.read_text())["endpoint"]))
 
 
+def _check_folder(state_dir: Path) -> None:
+    """Check that only this user can write the folder's files: they name an address, keys and a process.
+
+    Raises:
+        EmbeddedAwsError: Naming the folder, and what is wrong with it.
+    """
+    shown = str(state_dir.absolute())
+    if shown != replace_control_characters(shown) or "\n" in shown or "\t" in shown:
+        raise EmbeddedAwsError(f"the folder {shown!r} has control characters in its path: use another --state-dir")
+    try:
+        found = state_dir.lstat()
+    except FileNotFoundError:
+        return
+    remedy = "remove it, or use another --state-dir"
+    if not stat.S_ISDIR(found.st_mode):
+        raise EmbeddedAwsError(f"{shown} is not a folder (a symbolic link is not followed): {remedy}")
+    if found.st_uid != os.geteuid():
+        raise EmbeddedAwsError(
+            f"the folder {shown} belongs to another user, who could have written its files: {remedy}"
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise EmbeddedAwsError(
+            f"other users can write the folder {shown}: run `chmod go-w {shlex.quote(shown)}` if only you did, or "
+            "use another --state-dir"
+        )
+
+
 def stop_detached(state_dir: Path) -> bool:
-    """End a detached embedded AWS and delete its files. Return False if none was running."""
+    """End a detached embedded AWS and delete its files. Return False if none was running.
+
+    Raises:
+        EmbeddedAwsError: Another user could have written the folder's files.
+    """
+    _check_folder(state_dir)
     root = detached_root(state_dir)
     state_file = state_dir / STATE_FILE
     running = detached_endpoint(state_dir) is not None
@@ -245,6 +287,7 @@ def _launch(
             access_key_id="AKIAFLEETSCORELOCAL1",
             secret_access_key=secrets.token_hex(20),
         )
+        endpoint.config_file.write_text("# Settings of AWS clients of the embedded AWS, instead of ~/.aws.\n")
         settings = ServerSettings(
             endpoint=endpoint,
             root=root,
@@ -292,18 +335,21 @@ def _process_environment() -> dict[str, str]:
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", endpoint: Endpoint) -> None:
-    context = ssl.create_default_context(cafile=str(endpoint.ca_bundle))
+    client = endpoint.session().client(
+        "sts",
+        endpoint_url=endpoint.url,
+        verify=str(endpoint.ca_bundle),
+        config=Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1}),
+    )
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise EmbeddedAwsError(f"the embedded AWS ended while starting, with status {process.returncode}")
         # The socket already listens, so the request waits in its queue until the server accepts it.
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"{endpoint.url}/_ministack/health", timeout=5, context=context) as answer,  # noqa: S310
-        ):
-            if answer.status == 200:
-                return
+        with contextlib.suppress(BotoCoreError, ClientError):
+            client.get_caller_identity()
+            return
+        time.sleep(0.05)
     raise EmbeddedAwsError(f"the embedded AWS was not ready within {_START_SECONDS:g} seconds")
 
 

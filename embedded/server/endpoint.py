@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +12,8 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
+
+from contract.environment import EMBEDDED_AWS
 
 _SESSION_LOCK = threading.Lock()
 """Held while a shared session creates a client: boto3 sessions are not thread-safe."""
@@ -31,12 +34,21 @@ class Endpoint:
     access_key_id: str
     secret_access_key: str
 
+    @property
+    def config_file(self) -> Path:
+        """The AWS configuration and credentials file of the clients, in place of those in ~/.aws."""
+        return self.ca_bundle.with_name("aws-config")
+
     def environment(self) -> dict[str, str]:
         """Return the variables that point the AWS SDKs, the AWS CLI and Node.js programs to this
-        endpoint.
+        endpoint, whatever the files in ~/.aws say.
         """
         return {
+            EMBEDDED_AWS: self.url,
             "AWS_ENDPOINT_URL": self.url,
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+            "AWS_CONFIG_FILE": str(self.config_file),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.config_file),
             "AWS_CA_BUNDLE": str(self.ca_bundle),
             "REQUESTS_CA_BUNDLE": str(self.ca_bundle),
             "NODE_EXTRA_CA_CERTS": str(self.ca_bundle),
@@ -90,8 +102,17 @@ class Endpoint:
 
 
 def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.Session":
-    # Ignore the shell's AWS settings: a profile that they name may not even exist.
-    core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    # Ignore the shell's AWS settings and the files in ~/.aws: they may name a profile that does not exist, or
+    # other addresses.
+    core = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+            "use_fips_endpoint": (None, None, False, None),
+            "use_dualstack_endpoint": (None, None, False, None),
+        }
+    )
     return boto3.Session(
         botocore_session=core,
         aws_access_key_id=access_key_id,

@@ -30,6 +30,7 @@ from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
+from embedded.seams.access import guarded
 from embedded.seams.application import application, enforces_iam
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
 from embedded.seams.events import install_event_conditions
@@ -139,7 +140,8 @@ async def _serve(settings: ServerSettings) -> None:
     sagemaker = _add_sagemaker(settings)
     _install_scheduler(settings)
     closed = asyncio.Event()
-    server = asyncio.create_task(serve(application(), config, shutdown_trigger=closed.wait))
+    served = guarded(application(), settings.endpoint.account_id)
+    server = asyncio.create_task(serve(served, config, shutdown_trigger=closed.wait))
     await asyncio.wait({server, asyncio.create_task(ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
     # Close before the server ends, because jobs that end may still call it.
     await asyncio.to_thread(_close, sagemaker)

@@ -25,6 +25,11 @@ class PredictionsError(Exception):
     """Predictions are missing, repeated, invalid, or of other flights."""
 
 
+def predictions_prefix(group: Group, execution_id: str) -> str:
+    """Return the prefix of a model's predictions. Dataset, job and model have the group's name."""
+    return layout.model_outputs_prefix("predictions", group.name, execution_id, group.name, group.name)
+
+
 def download(s3: Any, bucket: str, prefixes: Iterable[str], folder: Path) -> int:
     """Copy all predictions below the prefixes to the folder, by key; return the number of files."""
     pages = [
@@ -50,7 +55,8 @@ def read_predictions(folder: Path, group: Group, execution_id: str) -> pa.Table:
     Raises:
         PredictionsError: when the model has none.
     """
-    files = sorted((folder / layout.output_key(group.name, group.name, execution_id, "")).glob("*.parquet"))
+    prefix = predictions_prefix(group, execution_id).removeprefix(layout.PREDICTIONS_PREFIX)
+    files = sorted((folder / prefix).glob("*.parquet"))
     if not files:
         raise PredictionsError(f"There are no predictions of {group.name} in {folder}.")
     # partitioning=None: the names of the folders must not become columns.

@@ -30,13 +30,23 @@ class BadRow:
     """DATA: the row is unreadable or lacks what the model needs. MODEL: the model cannot score
     it."""
     reason: str
+    """Why, without values of the data."""
     raw: str
     raised: bool = False
     """Whether predict raised an exception for this row."""
+    detail: str = ""
+    """The value or the exception's text, which may only be quarantined and logged."""
 
     def __post_init__(self) -> None:
-        if len(self.reason) > _MAX_REASON_CHARACTERS:
-            object.__setattr__(self, "reason", self.reason[:_MAX_REASON_CHARACTERS] + "…")
+        for name in ("reason", "detail"):
+            text = getattr(self, name)
+            if len(text) > _MAX_REASON_CHARACTERS:
+                object.__setattr__(self, name, text[:_MAX_REASON_CHARACTERS] + "…")
+
+    @property
+    def full_reason(self) -> str:
+        """The reason with its detail, for the quarantine file."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 def raw_values(batch: pa.RecordBatch, index: int, names: Iterable[str]) -> str:

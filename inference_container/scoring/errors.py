@@ -1,9 +1,40 @@
-"""Errors of a scoring job, one class per failure kind of the workflow."""
+"""Errors of a scoring job, one class per failure kind of the workflow.
 
+The rule for all texts about failures, in scoring and in training: a reason leaves the container, in
+its exit message, and from there reaches records, events and logs of functions. So a reason names
+the exception's type and the place: object, row number, column, model, and line of the code. It
+never has an exception's text or a value of the data. Those go to two places: the quarantine file
+(column `reason`) and the job's log.
+
+One exception: a model is loaded and tried before any data is read, so the text of such an error is
+about the artifact and stays. Column names, object keys, model ids and class names are not values.
+"""
+
+import os
 import sys
 import traceback
+from pathlib import PurePath
+from types import CodeType
+from typing import Any, NamedTuple
 
 from contract.status import FailureKind
+
+IN_LOG = "its text is in the job's log"
+"""What a reason says about an exception whose text it leaves out."""
+
+_OWN_PACKAGES = frozenset({"contract", "launcher", "scoring", "training"})
+_LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
+_STANDARD_LIBRARY = PurePath(os.__file__).parent
+_MAX_NAME_CHARACTERS = 120
+
+
+class Reason(NamedTuple):
+    """Why a row cannot be scored."""
+
+    text: str
+    """Without values of the data; see the rule above."""
+    detail: str = ""
+    """The value or the exception's text, for the quarantine file and the job's log only."""
 
 
 class ScoringError(Exception):
@@ -11,9 +42,12 @@ class ScoringError(Exception):
 
     kind: FailureKind = FailureKind.UNKNOWN
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, detail: str = "") -> None:
+        """`text` leaves the container; `detail` may hold values of the data and is only logged."""
         self.text = text
         super().__init__(text)
+        if detail:
+            self.add_note(f"Detail: {detail}")
 
 
 class ConfigurationError(ScoringError):
@@ -40,25 +74,83 @@ class TransientError(ScoringError):
     kind = FailureKind.TRANSIENT
 
 
+def describe_error(error: BaseException) -> str:
+    """Return an exception's type and where it was raised, without its text.
+
+    The place is the last line of the model's own code, or the last function of a library. An
+    OSError also has the system's text for its error number.
+
+    >>> describe_error(ValueError("could not convert '123-45-6789'"))
+    'ValueError'
+    """
+    described = _shortened(type(error).__name__)
+    if isinstance(error, OSError) and isinstance(error.errno, int):
+        described += f" ({os.strerror(error.errno)})"
+    place = _place(error)
+    return f"{described} {place}" if place else described
+
+
+def _place(error: BaseException) -> str:
+    """Return `at inference.py:12`, or `in pandas.io.parsers.read_csv`; empty if never raised."""
+    frames = [(step.tb_frame, step.tb_lineno) for step in _steps(error)]
+    own = [(frame.f_code, line) for frame, line in frames if _is_model_code(frame.f_code, frame.f_globals)]
+    if own:
+        code, line = own[-1]
+        return f"at {_shortened(PurePath(code.co_filename).name)}:{line}"
+    if not frames:
+        return ""
+    frame = frames[-1][0]
+    module, function = str(frame.f_globals.get("__name__", "")), frame.f_code.co_qualname
+    # Functions that Cython compiles already have the module in their name.
+    return "in " + _shortened(function if function.startswith(f"{module}.") else f"{module}.{function}")
+
+
+def _steps(error: BaseException) -> list[Any]:
+    steps = []
+    step = error.__traceback__
+    while step is not None:
+        steps.append(step)
+        step = step.tb_next
+    return steps
+
+
+def _is_model_code(code: CodeType, namespace: dict[str, Any]) -> bool:
+    """Return whether code is of the artifact: not of this image, of a library, or without a file."""
+    path = PurePath(code.co_filename)
+    package = str(namespace.get("__name__", "")).partition(".")[0]
+    is_library = bool(_LIBRARY_FOLDERS.intersection(path.parts)) or path.is_relative_to(_STANDARD_LIBRARY)
+    return path.suffix == ".py" and path.is_absolute() and package not in _OWN_PACKAGES and not is_library
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _MAX_NAME_CHARACTERS else name[:_MAX_NAME_CHARACTERS] + "…"
+
+
 def one_line(error: BaseException) -> str:
-    """Return an exception's class and text as one line, for messages between processes.
+    """Return an exception's class and text as one line: for the log, the quarantine file, and
+    errors of loading a model.
 
     >>> one_line(ValueError("bad\\n value"))
     'ValueError: bad value'
     """
-    text = " ".join(str(error).split())
+    text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def text_of(error: BaseException) -> str:
+    """Return an exception's text as one line, which may hold values of the data."""
+    return " ".join(str(error).split())
+
+
 def log_error(error: BaseException) -> None:
-    """Write an error with its traceback and causes to stderr in one call."""
+    """Write an error with its traceback, detail and causes to stderr in one call."""
     sys.stderr.write("".join(traceback.format_exception(error)))
     sys.stderr.flush()
 
 
-def error_of_kind(kind: FailureKind, text: str) -> ScoringError:
+def error_of_kind(kind: FailureKind, text: str, detail: str = "") -> ScoringError:
     """Return the exception for a failure that was sent as kind and text."""
     for cls in (ConfigurationError, ModelError, DataError, TransientError):
         if cls.kind == kind:
-            return cls(text)
-    return ScoringError(text)
+            return cls(text, detail)
+    return ScoringError(text, detail)

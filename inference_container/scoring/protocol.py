@@ -26,7 +26,6 @@ class WorkerSetup:
 
     execution_id: str
     job_id: str
-    dataset: str
     batch_rows: int
     scratch: str
     models: tuple[ModelSpec, ...]
@@ -177,7 +176,10 @@ _MAX_NUMBER = 1 << 62
 
 
 class InvalidEventError(ValueError):
-    """A line that is not an event: model code can write to the worker's pipe."""
+    """A line that is not an event, because model code can write to the worker's pipe.
+
+    The text has nothing of the line, which may have values of the data.
+    """
 
 
 def encode(message: Message) -> bytes:
@@ -203,7 +205,7 @@ def decode_event(line: bytes) -> Event:
         data = json.loads(line)
         event: Event = from_json(_EVENT_TYPES[data["type"]], data["body"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidEventError(f"{type(error).__name__}: {str(error)[:200]}") from error
+        raise InvalidEventError("it is not a message of a worker") from error
     numbers = [getattr(event, name) for name in ("seconds", "rows", "part") if hasattr(event, name)]
     if not all(math.isfinite(number) and 0 <= number <= _MAX_NUMBER for number in numbers):
         raise InvalidEventError("a number is negative or too large")

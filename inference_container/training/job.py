@@ -13,7 +13,7 @@ from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from contract.training.training_spec import TrainingReport
-from scoring.errors import ModelError, ScoringError, log_error, one_line
+from scoring.errors import IN_LOG, ModelError, ScoringError, describe_error, log_error
 from scoring.outputs.atomic_files import publish
 from training.data.channel_files import find_objects
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
@@ -61,7 +61,7 @@ def run(paths: TrainingPaths, cores: int) -> int:
     # Unforeseen errors, too, must leave a reason for the operator.
     except Exception as error:
         log_error(error)
-        _fail(paths, FailureKind.UNKNOWN, one_line(error))
+        _fail(paths, FailureKind.UNKNOWN, f"{describe_error(error)}; {IN_LOG}")
         return 1
     finally:
         shutil.rmtree(paths.unfinished, ignore_errors=True)

@@ -9,7 +9,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import complete_columns
-from scoring.errors import ModelError, ScoringError, one_line
+from scoring.errors import IN_LOG, ModelError, ScoringError, describe_error
 from scoring.models import load_model
 
 
@@ -44,6 +44,6 @@ def check_model(record: ModelSpec, path: Path, sample: FeatureBatch | None) -> t
             raise
         except Exception as error:
             raise ModelError(
-                f"the trained model cannot predict the rows it was trained on ({one_line(error)})"
+                f"the trained model cannot predict the rows it was trained on ({describe_error(error)}; {IN_LOG})"
             ) from error
     return tuple(field.name for field in fields)

@@ -1,6 +1,7 @@
 """The roles that SageMaker jobs assume, one for scoring and one for training."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
@@ -13,6 +14,10 @@ from infra.stack_outputs import Storage
 SCORING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 """Log groups that SageMaker chooses; all jobs of the kind in an account and Region share one."""
+
+
+OUTPUT_PATTERNS = tuple(f"{layout.job_outputs_prefix(kind, '*', '*', '*')}*" for kind in get_args(layout.OutputKind))
+"""Keys of the predictions and quarantines of jobs. Each job gets its own prefix as destination."""
 
 
 def log_streams(log_group: str) -> str:
@@ -40,8 +45,7 @@ def scoring_role(scope: Construct, storage: Storage, repository_arns: Sequence[s
         ),
         allow(
             ["s3:PutObject", "s3:AbortMultipartUpload"],
-            storage.objects_arn(results, f"{layout.PREDICTIONS_PREFIX}*"),
-            storage.objects_arn(results, f"{layout.QUARANTINE_PREFIX}*"),
+            *(storage.objects_arn(results, pattern) for pattern in OUTPUT_PATTERNS),
             storage.objects_arn(results, f"{layout.ledger_prefix('*', '*')}*"),
         ),
         *_common_permissions(storage, repository_arns, SCORING_LOG_GROUP, in_vpc=in_vpc),

@@ -1,15 +1,30 @@
-"""Compare a job's pinned objects with the commit markers and outputs in S3."""
+"""Compare a job's pinned objects with the commit markers and all other files of its output in S3."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from contract import layout
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject
-from lambdas.stage.buckets.object_store import ObjectStore
+from lambdas.errors import MAX_COUNTED_FILES
+from lambdas.shown_text import shorten
+from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
+from lambdas.stage.parallel import in_parallel
 
-_PREFIX_OF_KIND = {"predictions": layout.PREDICTIONS_PREFIX, "quarantine": layout.QUARANTINE_PREFIX}
+MAX_MARKER_BYTES = 65_536
+"""Largest marker that is read, in bytes. The container's markers have a few kilobytes."""
+_KEPT_UNEXPECTED = 10
+_MAX_PROBLEM_CHARACTERS = 300
+_MAX_NOTES = 20
+"""Maximum number of notes in a job record, which must stay small for a job with many models."""
+_MAX_DISTINCT_NOTES = 1_000
+_MAX_NOTE_CHARACTERS = 1_000
+
+Area = Literal["predictions", "quarantine", "ledger"]
+"""One of the three prefixes of a job's output."""
+_NO_MARKER = "no marker in the ledger"
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,11 @@ class Commits:
     """Commits that are missing or invalid, each as "<model id>/<object key>: <why>"."""
     open_objects: tuple[str, ...]
     """Keys of the pinned objects that at least one model has not committed, in the spec's order."""
+    unexpected: tuple[str, ...]
+    """The first files that no commit names and no other attempt can replace, each as
+    "<area>/<key below the job's prefix>"."""
+    unexpected_count: int
+    """Number of such files. The listings end soon after `MAX_COUNTED_FILES`."""
     rows_in: int
     rows_scored: int
     rows_quarantined: int
@@ -31,68 +51,139 @@ class Commits:
     """Distinct notes of the markers about loading the models, each as "<model id>: <note>"."""
 
 
-_MAX_NOTES = 20
-"""Maximum number of notes in a job record, which must stay small for a job with many models."""
+@dataclass
+class _Unexpected:
+    """Counts unexpected files, and keeps the first."""
+
+    first: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, area: Area, key: str) -> None:
+        self.count += 1
+        if len(self.first) < _KEPT_UNEXPECTED:
+            self.first.append(f"{area}/{key}")
+
+
+@dataclass
+class _Totals:
+    """Sums over the valid commits."""
+
+    rows_in: int = 0
+    rows_scored: int = 0
+    rows_quarantined: int = 0
+    duplicate_keys: int = 0
+    null_keys: int = 0
+    notes: dict[str, None] = field(default_factory=dict)
+
+    def add(self, marker: Marker) -> None:
+        self.rows_in += marker.rows_in
+        self.rows_scored += marker.rows_scored
+        self.rows_quarantined += marker.rows_quarantined
+        if marker.keys:
+            self.duplicate_keys += marker.keys.duplicates
+            self.null_keys += marker.keys.nulls
+        for note in marker.notes[:_MAX_DISTINCT_NOTES]:
+            if len(self.notes) < _MAX_DISTINCT_NOTES:
+                self.notes[shorten(f"{marker.model_id}: {note}", _MAX_NOTE_CHARACTERS)] = None
+
+
+class _JobFiles:
+    """The files of a job's output that have a name of an output or marker, and their sizes in bytes.
+
+    The names follow from the spec, so that a forged marker cannot make a file expected. Memory is
+    limited by the number of commits, however many files there are.
+    """
+
+    def __init__(self, spec: JobSpec, store: ObjectStore, unexpected: _Unexpected) -> None:
+        self._sizes: dict[Area, dict[str, int]] = {}
+        for area in get_args(Area):
+            names = {_key(area, model, item) for model in spec.models for item in spec.objects}
+            listing = store.results_below(_prefix(area, spec))
+            self._sizes[area] = dict(_expected(area, listing, names, unexpected))
+
+    def size(self, area: Area, model: ModelSpec, item: PinnedObject) -> int | None:
+        """Return the size of a file; None when it is not in S3."""
+        return self._sizes[area].get(_key(area, model, item))
 
 
 def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
-    """Return the job's commits. Reads its ledger in parallel and lists its outputs."""
-    wanted = {layout.marker_key(model.model_id, item.key) for model in spec.models for item in spec.objects}
-    listed = [entry.key for entry in store.ledger_objects(spec.execution_id, spec.job_id) if entry.key in wanted]
-    markers = store.markers(spec.execution_id, spec.job_id, listed)
-    sizes: dict[str, int] = {}
-    for prefix in _output_prefixes(spec, markers):
-        sizes.update(store.output_sizes(prefix))
-    return check_commits(spec, markers, sizes)
+    """Return the job's commits. Lists everything below its prefixes, and reads its markers in
+    parallel."""
+    unexpected, totals = _Unexpected(), _Totals()
+    files = _JobFiles(spec, store, unexpected)
+    pairs = [(item, model) for item in spec.objects for model in spec.models]
 
+    def read(pair: tuple[PinnedObject, ModelSpec]) -> Marker | str:
+        item, model = pair
+        size = files.size("ledger", model, item)
+        if size is None:
+            return _NO_MARKER
+        if size > MAX_MARKER_BYTES:
+            return f"its marker has {size:,} bytes, at most {MAX_MARKER_BYTES:,} are read"
+        return store.marker(spec.execution_id, spec.job_id, layout.marker_key(model.model_id, item.key))
 
-def _output_prefixes(spec: JobSpec, markers: Mapping[str, Marker | str]) -> list[str]:
-    """Return the prefixes of outputs that the markers name. Most jobs have no quarantine."""
-    claimed = {
-        (marker.model_id, output.kind)
-        for marker in markers.values()
-        if isinstance(marker, Marker)
-        for output in marker.outputs
-    }
-    return [
-        _PREFIX_OF_KIND[kind] + layout.output_key(spec.dataset, model_id, spec.execution_id, "")
-        for model_id, kind in sorted(claimed)
-    ]
-
-
-def check_commits(spec: JobSpec, markers: Mapping[str, Marker | str], sizes: Mapping[str, int]) -> Commits:
-    """Return the commits of every pinned object and model.
-
-    `markers` are by ledger key. `sizes` are the sizes of the outputs in bytes, by full key.
-    """
     missing: list[str] = []
-    open_objects: list[str] = []
-    committed: list[Marker] = []
-    notes: dict[str, None] = {}
-    for item in spec.objects:
-        is_open = False
-        for model in spec.models:
-            marker = markers.get(layout.marker_key(model.model_id, item.key), "no marker in the ledger")
-            problem = marker if isinstance(marker, str) else _problem(marker, spec, model, item, sizes)
-            if problem:
-                missing.append(f"{model.model_id}/{item.key}: {problem}")
-                is_open = True
-            elif isinstance(marker, Marker):
-                committed.append(marker)
-                notes.update((f"{marker.model_id}: {note}", None) for note in marker.notes)
-        if is_open:
-            open_objects.append(item.key)
+    open_objects: dict[str, None] = {}
+    for (item, model), marker in zip(pairs, in_parallel(read, pairs), strict=True):
+        problem = marker if isinstance(marker, str) else _problem(marker, spec, model, item, files)
+        if problem or isinstance(marker, str):
+            missing.append(f"{model.model_id}/{item.key}: {shorten(problem, _MAX_PROBLEM_CHARACTERS)}")
+            open_objects[item.key] = None
+            continue
+        totals.add(marker)
+        named = {output.kind for output in marker.outputs}
+        for kind in get_args(layout.OutputKind):
+            # A file of an open object is replaced when another attempt scores the object. This one
+            # stays: readers would take its rows for quarantined, although they were scored.
+            if kind not in named and files.size(kind, model, item) is not None:
+                unexpected.add(kind, _key(kind, model, item))
     return Commits(
-        expected=len(spec.objects) * len(spec.models),
+        expected=len(pairs),
         missing=tuple(missing),
         open_objects=tuple(open_objects),
-        rows_in=sum(marker.rows_in for marker in committed),
-        rows_scored=sum(marker.rows_scored for marker in committed),
-        rows_quarantined=sum(marker.rows_quarantined for marker in committed),
-        duplicate_keys=sum(marker.keys.duplicates for marker in committed if marker.keys),
-        null_keys=sum(marker.keys.nulls for marker in committed if marker.keys),
-        notes=_limit(sorted(notes)),
+        unexpected=tuple(unexpected.first),
+        unexpected_count=unexpected.count,
+        rows_in=totals.rows_in,
+        rows_scored=totals.rows_scored,
+        rows_quarantined=totals.rows_quarantined,
+        duplicate_keys=totals.duplicate_keys,
+        null_keys=totals.null_keys,
+        notes=_limit(sorted(totals.notes)),
     )
+
+
+def _prefix(area: Area, spec: JobSpec) -> str:
+    if area == "ledger":
+        return layout.ledger_prefix(spec.execution_id, spec.job_id)
+    return layout.job_outputs_prefix(area, spec.dataset, spec.execution_id, spec.job_id)
+
+
+def _key(area: Area, model: ModelSpec, item: PinnedObject) -> str:
+    """Return the only key, below the job's prefix, that a model's file of an object may have."""
+    if area == "ledger":
+        return layout.marker_key(model.model_id, item.key)
+    output_format = layout.QUARANTINE_FORMAT if area == "quarantine" else model.output_format
+    return layout.output_key(model.model_id, layout.output_name(item.key, output_format))
+
+
+def _expected(
+    area: Area, listing: Iterable[StoredObject], names: Collection[str], unexpected: _Unexpected
+) -> Iterator[tuple[str, int]]:
+    """Yield key and size of the files with these names, and count all others as unexpected."""
+    for found in listing:
+        if found.key in names:
+            yield found.key, found.size
+        elif not _is_harmless(found, names):
+            unexpected.add(area, found.key)
+            if unexpected.count > MAX_COUNTED_FILES:
+                return
+
+
+def _is_harmless(found: StoredObject, names: Collection[str]) -> bool:
+    """Return whether a file is an incomplete copy of an output, which a killed attempt may leave, or
+    a folder placeholder, which no container can write."""
+    is_placeholder = found.size == 0 and (not found.key or found.key.endswith("/"))
+    return is_placeholder or layout.finished_key(found.key) in names
 
 
 def _limit(notes: list[str]) -> tuple[str, ...]:
@@ -102,7 +193,7 @@ def _limit(notes: list[str]) -> tuple[str, ...]:
     return (*notes[:shown], f"and {len(notes) - shown:,} more notes, see the markers in the ledger")
 
 
-def _problem(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, sizes: Mapping[str, int]) -> str:
+def _problem(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject, files: _JobFiles) -> str:
     """Return why the marker does not commit this object for this model; empty when it does."""
     if (marker.execution_id, marker.job_id, marker.model_id) != (spec.execution_id, spec.job_id, model.model_id):
         return f"the marker is of job {marker.job_id!r} of execution {marker.execution_id!r}"
@@ -116,19 +207,23 @@ def _problem(marker: Marker, spec: JobSpec, model: ModelSpec, item: PinnedObject
             f"{marker.rows_quarantined:,} of {marker.rows_in:,} rows are in quarantine, "
             f"tolerated_quarantine_fraction {model.tolerated_quarantine_fraction:g} allows {tolerated:,}"
         )
-    return _output_problem(marker, sizes)
+    return _output_problem(marker, model, item, files)
 
 
-def _output_problem(marker: Marker, sizes: Mapping[str, int]) -> str:
+def _output_problem(marker: Marker, model: ModelSpec, item: PinnedObject, files: _JobFiles) -> str:
+    kinds = [output.kind for output in marker.outputs]
+    if len(kinds) != len(set(kinds)):
+        return "the marker names an output twice"
     for output in marker.outputs:
-        found = sizes.get(_PREFIX_OF_KIND[output.kind] + output.key)
-        if found is None:
-            return f"{output.kind}/{output.key} is not in S3"
+        key, found = _key(output.kind, model, item), files.size(output.kind, model, item)
+        if output.key != key:
+            return f"the marker names {output.kind}/{output.key}, not {output.kind}/{key}"
         if found != output.bytes:
-            return f"{output.kind}/{output.key} has {found:,} bytes in S3, the marker says {output.bytes:,}"
-    kinds = {output.kind for output in marker.outputs}
+            there = "is not in S3" if found is None else f"has {found:,} bytes in S3, the marker says {output.bytes:,}"
+            return f"{output.kind}/{output.key} {there}"
     if marker.rows_scored and "predictions" not in kinds:
         return f"the marker says {marker.rows_scored:,} rows were scored but names no predictions"
-    if marker.rows_quarantined and "quarantine" not in kinds:
-        return f"the marker says {marker.rows_quarantined:,} rows were quarantined but names no quarantine"
+    if bool(marker.rows_quarantined) != ("quarantine" in kinds):
+        names = "a" if "quarantine" in kinds else "no"
+        return f"the marker says {marker.rows_quarantined:,} rows were quarantined but names {names} quarantine"
     return ""

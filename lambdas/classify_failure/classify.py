@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
+from contract import layout
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
 from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, FailureDecision
@@ -95,5 +96,5 @@ def _made_progress(job: JobRecord, attempt: AttemptRecord | None, deployment: De
     opened = int(datetime.fromisoformat(attempt.started_at).timestamp())
     if job.kind is ExecutionKind.TRAINING:
         return deployment.store.checkpointed_since(job.execution_id, job.job_id, opened)
-    markers = deployment.store.ledger_objects(attempt.execution_id, attempt.job_id)
+    markers = deployment.store.results_below(layout.ledger_prefix(attempt.execution_id, attempt.job_id))
     return any(marker.last_modified >= opened for marker in markers)

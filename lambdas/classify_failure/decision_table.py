@@ -107,6 +107,14 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         errors=frozenset({"OutputIncompleteError"}),
     ),
     FailureRule(
+        "unexpected output",
+        FailureKind.MODEL,
+        Retry.NO,
+        "Delete these files, and start a new execution; if they appear again, register a version of the model whose "
+        "code writes no files there",
+        errors=frozenset({"UnexpectedOutputError"}),
+    ),
+    FailureRule(
         "message of another release",
         FailureKind.CONFIGURATION,
         Retry.NO,

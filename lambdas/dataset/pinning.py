@@ -17,7 +17,7 @@ _MAX_KEY_BYTES = 1_024
 """Longest key that S3 accepts, in bytes."""
 _SUFFIXES = (*layout.OUTPUT_SUFFIXES.values(), ".json")
 """Suffixes that follow an object's key in the names of its outputs and of its commit marker."""
-_MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len("..unfinished")
+_MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len(layout.unfinished_name(""))
 """Longest part of a key between two "/", in bytes. The container uses the part as a file name with
 suffixes, one of which marks an unfinished file.
 """

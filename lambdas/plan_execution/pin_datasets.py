@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from contract import layout
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
+from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 from lambdas.dataset.pinning import pin_objects
 from lambdas.plan_execution.choose_models import Assignment, Choice
 from lambdas.plan_execution.upload_manifest import Uploads
@@ -43,6 +44,7 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
 def _max_output_prefix_bytes(assignments: Iterable[Assignment]) -> int:
     """Return an upper bound, in bytes, for what a job's output keys add to the object's key."""
     id_length = max((len(assignment.version.spec.model_id) for assignment in assignments), default=0)
-    names = layout.output_key("d" * 63, "m" * id_length, "e" * 80, "")
+    job_id = "m" * id_length + f".and-{MAX_MODELS_PER_JOB - 1}-more"
+    prefix = layout.model_outputs_prefix("predictions", "d" * 63, "e" * 80, job_id, "m" * id_length)
     suffix_length = max(len(layout.marker_key("", "")), *map(len, layout.OUTPUT_SUFFIXES.values()))
-    return len(layout.PREDICTIONS_PREFIX + names) + suffix_length
+    return len(prefix) + suffix_length

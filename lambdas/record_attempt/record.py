@@ -89,14 +89,19 @@ def _sagemaker_job_name(pointer: JobPointer, deployment: Deployment) -> str:
 def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, deployment: Deployment) -> AttemptPlan:
     bucket = deployment.settings.results_bucket
     execution_id, job_id = pointer.execution_id, pointer.job_id
+
+    def outputs_prefix(kind: layout.OutputKind) -> str:
+        return layout.job_outputs_prefix(kind, job.dataset, execution_id, job_id)
+
     return AttemptPlan(
         nothing_left=attempt.object_count == 0,
         sagemaker_job_name=attempt.sagemaker_job_name,
         spec_uri=layout.s3_uri(bucket, layout.job_spec_key(execution_id, job_id)),
         data_manifest_uri=layout.s3_uri(bucket, layout.data_manifest_key(execution_id, job_id, attempt.attempt)),
         models_manifest_uri=layout.s3_uri(bucket, layout.models_manifest_key(execution_id, job_id)),
-        predictions_uri=layout.s3_uri(bucket, layout.PREDICTIONS_PREFIX),
-        quarantine_uri=layout.s3_uri(bucket, layout.QUARANTINE_PREFIX),
+        # A job can only write below its own prefixes, whatever its models' code does.
+        predictions_uri=layout.s3_uri(bucket, outputs_prefix("predictions")),
+        quarantine_uri=layout.s3_uri(bucket, outputs_prefix("quarantine")),
         ledger_uri=layout.s3_uri(bucket, layout.ledger_prefix(execution_id, job_id)),
         instance_type=attempt.instance_type,
         instance_count=attempt.instance_count,

@@ -176,13 +176,14 @@ def _without_token(request: Any) -> Any:
 
 def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
     scored = job.status is JobStatus.SUCCEEDED and job.kind is ExecutionKind.SCORING
-    prefixes = [layout.predictions_prefix(job.dataset, model_id, job.execution_id) for model_id in job.model_ids]
-    has_quarantine = scored and job.rows_quarantined > 0
-    quarantined = [
-        layout.quarantine_prefix(job.dataset, model_id, job.execution_id)
-        for model_id in job.model_ids
-        if has_quarantine
-    ]
+
+    def uris(kind: layout.OutputKind) -> tuple[str, ...]:
+        prefixes = [
+            layout.model_outputs_prefix(kind, job.dataset, job.execution_id, job.job_id, model_id)
+            for model_id in job.model_ids
+        ]
+        return tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes)
+
     return JobSummary(
         job_id=job.job_id,
         status=job.status,
@@ -197,11 +198,11 @@ def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:
         rows_scored=job.rows_scored,
         rows_quarantined=job.rows_quarantined,
         seconds=_seconds(job.started_at, job.ended_at),
-        predictions_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in prefixes) if scored else (),
+        predictions_uris=uris("predictions") if scored else (),
         failure_kind=job.failure_kind,
         reason=job.reason,
         outcome=job.outcome,
-        quarantine_uris=tuple(layout.s3_uri(results_bucket, prefix) for prefix in quarantined),
+        quarantine_uris=uris("quarantine") if scored and job.rows_quarantined else (),
         duplicate_keys=job.duplicate_keys,
         null_keys=job.null_keys,
         notes=job.notes,

@@ -1,5 +1,5 @@
-"""Verify a job's output: every model must have committed every pinned object, and its outputs must
-be in S3."""
+"""Verify a job's output: every model must have committed every pinned object, its outputs must be in
+S3, and nothing else."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from contract.workflow.messages import JobPointer, JobResult
 from lambdas.attempts.commits import Commits, read_commits
 from lambdas.attempts.job_events import complete_job
 from lambdas.dataset.pinning import replaced_objects
-from lambdas.errors import ObjectReplacedError, OutputIncompleteError
+from lambdas.errors import ObjectReplacedError, OutputIncompleteError, UnexpectedOutputError
 from lambdas.stage.deployment import Deployment
 
 
@@ -18,6 +18,7 @@ def verify_output(pointer: JobPointer, deployment: Deployment) -> JobResult:
     """Record the job as succeeded if its output is complete. Idempotent.
 
     Raises:
+        UnexpectedOutputError: when there are files that no commit names.
         OutputIncompleteError: when commits, or their outputs, are missing.
         ObjectReplacedError: when pinned objects were replaced or removed since.
         JobClosedError: when the job has failed.
@@ -55,6 +56,9 @@ def _check_dataset(spec: JobSpec, deployment: Deployment) -> None:
 
 def _check_commits(spec: JobSpec, deployment: Deployment) -> Commits:
     commits = read_commits(spec, deployment.store)
+    # First, because another attempt cannot remove such files.
+    if commits.unexpected_count:
+        raise UnexpectedOutputError(spec.job_id, commits.unexpected, commits.unexpected_count)
     if commits.missing:
         raise OutputIncompleteError(spec.job_id, commits.missing, commits.expected)
     return commits

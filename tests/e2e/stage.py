@@ -107,9 +107,14 @@ class Stage:
         )
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
-    def predictions(self, dataset: str, model_id: str, execution_id: str) -> dict[str, pa.Table]:
-        """Return the predictions of a model in an execution, by object key."""
-        prefix = layout.predictions_prefix(dataset, model_id, execution_id)
+    def predictions(
+        self, dataset: str, model_id: str, execution_id: str, job_id: str | None = None
+    ) -> dict[str, pa.Table]:
+        """Return the predictions of a model in an execution, by object key.
+
+        Unless `job_id` is given, the job has no other models.
+        """
+        prefix = layout.model_outputs_prefix("predictions", dataset, execution_id, job_id or model_id, model_id)
         s3 = self.client("s3")
 
         def read(key: str) -> pa.Table:

@@ -16,7 +16,7 @@ from cli.commands.registration import draft_of, register
 from cli.documents.artifact import inspect_artifact
 from cli.documents.recipe_document import read_recipe
 from cli.failures import ExitStatus
-from cli.main import fleetscore
+from cli.program import fleetscore
 from cli.record_options import given_fields
 from contract.catalog.model_formats import METHODS_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec

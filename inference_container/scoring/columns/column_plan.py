@@ -13,9 +13,11 @@ from contract.catalog.model_spec import ModelSpec
 from contract.dataset.columns import holds_every_value
 from scoring.columns.bisection import bisect_failures
 from scoring.columns.foreign_schemas import update_foreign_schemas
-from scoring.errors import ConfigurationError, DataError
+from scoring.errors import ConfigurationError, DataError, Reason
 
 _PANDAS_KEY = b"pandas"
+_MAX_SHOWN_PLACES = 5
+"""Repeated names in a message, and positions of each."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def plan_columns(
     """
     names: list[str] = list(schema.names)
     counts = Counter(names)
-    problems = [f"column {name!r} appears more than once" for name in sorted(counts) if counts[name] > 1]
+    problems = _repeated_names(names, counts, spec)
     problems += [
         f"key column {name!r} is missing: add it to the object or drop it from the record's key_columns"
         for name in spec.key_columns
@@ -82,6 +84,22 @@ def plan_columns(
     return ColumnPlan(kept, output_schema, added, read)
 
 
+def _repeated_names(names: list[str], counts: Counter[str], spec: ModelSpec) -> list[str]:
+    """Return a problem per name of several columns.
+
+    Other names than those of the record appear as positions: without a header, they are values.
+    """
+    known = {*spec.key_columns, *(feature.name for feature in spec.features)}
+    problems = []
+    for name in sorted(name for name, count in counts.items() if count > 1):
+        places = [str(place) for place, other in enumerate(names, start=1) if other == name][:_MAX_SHOWN_PLACES]
+        same = f"column {name!r} appears more than once" if name in known else "columns have the same name"
+        problems.append(f"{same} (positions {', '.join(places)})")
+        if len(problems) == _MAX_SHOWN_PLACES:
+            break
+    return problems
+
+
 def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls: int) -> list[str]:
     if feature.name not in types:
         near = next((name for name in types if name.lower() == feature.name.lower()), None)
@@ -103,17 +121,17 @@ def casts_without_loss(found: pa.DataType, declared: str) -> bool:
     return holds_every_value(declared, str(found.value_type if pa.types.is_dictionary(found) else found))
 
 
-def cast_to_declared(feature: Feature, column: pa.Array, max_bad: int) -> tuple[pa.Array, dict[int, str]]:
+def cast_to_declared(feature: Feature, column: pa.Array, max_bad: int) -> tuple[pa.Array, dict[int, Reason]]:
     """Cast a batch's column to its declared type.
 
     Returns the column, null where a value does not fit, and the reasons by row index. The search
     for bad values stops after `max_bad` + 1.
     """
-    bad: dict[int, str] = {}
+    bad: dict[int, Reason] = {}
     if column.null_count and not feature.nullable:
         nulls = [index for index, is_null in enumerate(column.is_null().to_pylist()) if is_null]
-        reason = f"feature column {feature.name!r} is null, the record says that it has no nulls (nullable: false)"
-        bad = dict.fromkeys(nulls[: max_bad + 1], reason)
+        text = f"feature column {feature.name!r} is null, the record says that it has no nulls (nullable: false)"
+        bad = dict.fromkeys(nulls[: max_bad + 1], Reason(text))
     if str(column.type) == feature.type:
         return column, bad
     declared = pa.float64() if feature.type == "double" else pa.type_for_alias(feature.type)
@@ -125,9 +143,10 @@ def cast_to_declared(feature: Feature, column: pa.Array, max_bad: int) -> tuple[
         )
     for index in found.failures:
         # A null casts to any type, so no row has both reasons.
-        bad[index] = (
-            f"feature column {feature.name!r} of type {column.type} has a value that {feature.type} cannot hold "
-            f"({column[index]}): convert the column"
+        bad[index] = Reason(
+            f"feature column {feature.name!r} of type {column.type} has a value that {feature.type} cannot hold: "
+            "convert the column",
+            str(column[index]),
         )
     chunks = dict(found.results)
     chunks.update({index: pa.nulls(1, declared) for index in found.failures})

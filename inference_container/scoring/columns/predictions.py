@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN
 from contract.catalog.model_spec import ModelSpec
-from scoring.errors import ConfigurationError, ModelError, one_line
+from scoring.errors import IN_LOG, ConfigurationError, ModelError, describe_error
 
 
 def output_fields(
@@ -65,7 +65,7 @@ def prediction_columns(
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ModelError(f"gave predictions of uneven shape ({one_line(error)})") from error
+        raise ModelError(f"gave predictions of uneven shape ({describe_error(error)}; {IN_LOG})") from error
     if array.ndim == 1:
         array = array.reshape(-1, 1)
     if array.shape != (rows, len(fields)):
@@ -98,7 +98,7 @@ def _column(field: pa.Field, values: Any, missing: dict[int, str]) -> pa.Array:
     except (pa.ArrowException, TypeError) as error:
         raise ModelError(
             f"gave predictions of dtype {values.dtype} that do not fit in column {field.name!r} of type {field.type} "
-            f"({one_line(error)})"
+            f"({describe_error(error)}; {IN_LOG})"
         ) from error
     if column.null_count:
         for index, is_null in enumerate(column.is_null().to_pylist()):

@@ -13,11 +13,11 @@ from pathlib import Path
 from contract.catalog.model_spec import ModelSpec
 from contract.job.ledger import Marker, OutputFile
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import ContainerPaths, output_key, output_name
+from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
 from contract.status import FailureKind
 from scoring.commits.rules import BrokenRuleError, checked_outputs
 from scoring.commits.takeover import TakeoverError, take_file, take_folder
-from scoring.errors import ScoringError, log_error
+from scoring.errors import IN_LOG, ScoringError, describe_error, log_error
 from scoring.outputs.atomic_files import FileMove, write_error
 from scoring.outputs.ledger import PreparedCommit, commit, prepare_commit
 from scoring.protocol import (
@@ -147,20 +147,20 @@ class ObjectCommits:
         described: list[OutputFile] = []
         moves: list[FileMove] = []
 
-        def add(kind: str, file: WrittenFile, name: str, target: str, folder: Path) -> None:
+        def add(kind: OutputKind, file: WrittenFile, name: str, target: str, folder: Path) -> None:
             path = taken.folder / "outputs" / name
             try:
                 take_file(path, file.bytes, self._user)
             except TakeoverError as error:
                 raise BrokenRuleError(pinned.key, str(error), spec) from error
-            key = output_key(setup.dataset, spec.model_id, setup.execution_id, target)
-            described.append(OutputFile(kind, key, file.bytes, file.sha256))  # type: ignore[arg-type]
+            key = output_key(spec.model_id, target)
+            described.append(OutputFile(kind, key, file.bytes, file.sha256))
             moves.append(FileMove(path, folder / key))
 
         target = output_name(pinned.key, spec.output_format)
         add("predictions", output.predictions, predictions_file(spec), target, paths.predictions)
         if output.quarantine is not None:
-            target = output_name(pinned.key, "parquet")
+            target = output_name(pinned.key, QUARANTINE_FORMAT)
             add("quarantine", output.quarantine, quarantine_file(spec), target, paths.quarantine)
         marker = Marker(
             execution_id=setup.execution_id,
@@ -199,5 +199,9 @@ def _failed(task: _Task, written: ObjectWritten, error: Exception) -> ObjectDone
     log_error(error)
     reason = write_error(task.object.key, error) if isinstance(error, OSError) else error
     kind = reason.kind if isinstance(reason, ScoringError) else FailureKind.UNKNOWN
-    text = reason.text if isinstance(reason, ScoringError) else f"object {task.object.key!r}: {error!r}"
+    text = (
+        reason.text
+        if isinstance(reason, ScoringError)
+        else f"object {task.object.key!r}: {describe_error(error)}; {IN_LOG}"
+    )
     return ObjectDone(task.object.key, 0, written.seconds, (Failure("", FailureKind(kind), text),))

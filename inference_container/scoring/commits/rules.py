@@ -18,15 +18,18 @@ _MAX_COUNT = 1 << 62
 _MAX_WRITER_CHARACTERS = 2_000
 _MAX_NOTES = 100
 _MAX_NOTE_CHARACTERS = 4_000
+_SHOWN = 200
+"""Characters of a worker's text in the log."""
 _REMEDY = "code in the artifact must not change Fleetscore's files and messages, register a version that does not"
 
 
 class BrokenRuleError(ModelError):
     """What a worker wrote or said breaks a rule, so nothing of the object is committed."""
 
-    def __init__(self, key: str, what: str, model: ModelSpec | None = None) -> None:
+    def __init__(self, key: str, what: str, model: ModelSpec | None = None, detail: str = "") -> None:
+        """`what` has no text of the worker, which may be a value of the data."""
         name = f", model {model.model_id!r} version {model.version!r}" if model else ""
-        super().__init__(f"object {key!r}{name}: {what}: {_REMEDY}")
+        super().__init__(f"object {key!r}{name}: {what}: {_REMEDY}", detail)
 
 
 def checked_outputs(
@@ -38,18 +41,18 @@ def checked_outputs(
     """
     key = task.object.key
     if not _FOLDER.fullmatch(written.folder):
-        raise BrokenRuleError(key, f"its folder is called {written.folder[:80]!r}, expected a number")
+        raise BrokenRuleError(key, "its folder has another name than a number", detail=written.folder[:_SHOWN])
     by_id = {spec.model_id: spec for spec in models}
     due = set(by_id) - set(task.failed_models if isinstance(task, MergeParts) else ())
     failed = {failure.model_id for failure in written.failures}
     found = [output.model_id for output in written.outputs]
     if unknown := (set(found) | failed - {""}) - due:
-        shown = ", ".join(sorted(map(repr, unknown)))[:200]
-        raise BrokenRuleError(key, f"the worker has results of {shown}, expected only models that it had to score")
+        shown = ", ".join(sorted(map(repr, unknown)))[:_SHOWN]
+        raise BrokenRuleError(key, "the worker has results of models that it did not have to score", detail=shown)
     if len(set(found)) != len(found) or set(found) & failed or ("" in failed and found):
         raise BrokenRuleError(key, "the worker has several results for one model, expected one")
     if "" not in failed and (missing := due - set(found) - failed):
-        shown = ", ".join(sorted(map(repr, missing)))[:200]
+        shown = ", ".join(sorted(map(repr, missing)))[:_SHOWN]
         raise BrokenRuleError(key, f"the worker has no result of {shown}, expected an output or a failure")
     outputs = [(by_id[output.model_id], output) for output in written.outputs]
     for spec, output in outputs:
@@ -61,13 +64,13 @@ def checked_outputs(
 def _problem(spec: ModelSpec, output: WrittenOutput) -> str:  # noqa: PLR0911 - one return per rule
     counts = (output.rows_in, output.rows_scored, output.rows_quarantined)
     if not all(0 <= count <= _MAX_COUNT for count in counts):
-        return f"it reports {counts} rows, expected whole numbers of at least 0"
+        return "it reports an impossible number of rows"
     if output.rows_in != output.rows_scored + output.rows_quarantined:
-        return f"it reports {output.rows_in} rows, expected the sum of scored and quarantined rows"
+        return "the rows that it read are not those that it scored plus those in quarantine"
     if output.rows_quarantined > tolerated_rows(spec.tolerated_quarantine_fraction, output.rows_in):
-        return f"it reports {output.rows_quarantined} rows in quarantine, expected at most the tolerated fraction"
+        return "it has more rows in quarantine than tolerated"
     if (output.quarantine is None) != (output.rows_quarantined == 0):
-        return "it has a quarantine file, expected one only with rows in it"
+        return "it must have a quarantine file if there are rows in quarantine, and only then"
     if not all(_is_valid(file) for file in (output.predictions, output.quarantine) if file is not None):
         return "it describes a file without a size and a SHA-256"
     if (output.keys is not None) != bool(spec.key_columns) or not _is_plausible(output.keys, output.rows_in):

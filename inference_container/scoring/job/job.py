@@ -18,7 +18,7 @@ from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.commits.object_commits import ObjectCommits, delete_tree
-from scoring.errors import ConfigurationError, ScoringError, log_error, one_line
+from scoring.errors import IN_LOG, ConfigurationError, ScoringError, describe_error, log_error
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.shard import find_shard
@@ -53,7 +53,7 @@ def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
     # Catch all unforeseen errors: an exit without a message would tell an operator nothing.
     except Exception as error:
         log_error(error)
-        exit_message.write(paths, FailureKind.UNKNOWN, one_line(error))
+        exit_message.write(paths, FailureKind.UNKNOWN, f"{describe_error(error)}; {IN_LOG}")
         return 1
     if failures:
         kind, text = _summarize(*failures)
@@ -88,7 +88,6 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             setup = WorkerSetup(
                 execution_id=spec.execution_id,
                 job_id=spec.job_id,
-                dataset=spec.dataset,
                 batch_rows=spec.options.batch_rows,
                 scratch=str(scratch),
                 models=spec.models,
@@ -132,7 +131,9 @@ def _read_spec(paths: ContainerPaths) -> JobSpec:
     except InvalidInputError as error:
         raise ConfigurationError(str(error)) from error
     except OSError as error:
-        raise ConfigurationError(f"the job spec cannot be read ({one_line(error)}): check the job's input") from error
+        raise ConfigurationError(
+            f"the job spec cannot be read ({describe_error(error)}): check the job's input"
+        ) from error
 
 
 def _summarize(failed: Sequence[ObjectDone], objects: int) -> tuple[FailureKind, str]:

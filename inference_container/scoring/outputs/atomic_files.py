@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoring.errors import ConfigurationError, ScoringError, TransientError, one_line
+from contract.layout import unfinished_name
+from scoring.errors import ConfigurationError, ScoringError, TransientError, describe_error
 
 _CONCURRENT_SYNCS = 16
 
@@ -53,7 +54,7 @@ def move_into_place(moves: Sequence[FileMove]) -> None:
             if error.errno != errno.EXDEV:
                 raise
             # The output folder is a separate mount: only a file inside it can be renamed.
-            copy = move.target.with_name(f".{move.target.name}.unfinished")
+            copy = move.target.with_name(unfinished_name(move.target.name))
             shutil.copyfile(move.finished, copy)
             _fsync(copy)
             copy.replace(move.target)
@@ -63,7 +64,7 @@ def move_into_place(moves: Sequence[FileMove]) -> None:
 
 def write_error(key: str, error: OSError) -> ScoringError:
     """Return the failure of an object whose output cannot be written."""
-    text = f"object {key!r}: its output cannot be written ({one_line(error)})"
+    text = f"object {key!r}: its output cannot be written ({describe_error(error)})"
     reason: ScoringError = TransientError(text)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason = ConfigurationError(f"{text}: raise the job's volume size, or score fewer objects per instance")

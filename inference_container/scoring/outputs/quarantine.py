@@ -67,7 +67,7 @@ class QuarantineWriter:
             pa.array([row.row for row in rows], pa.int64()),
             pa.array([model_id] * len(rows), pa.string()),
             pa.array([version] * len(rows), pa.string()),
-            pa.array([row.reason for row in rows], pa.string()),
+            pa.array([row.full_reason for row in rows], pa.string()),
             pa.array([row.raw for row in rows], pa.string()),
         ]
         table = pa.Table.from_arrays(columns, schema=SCHEMA)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from contract.dataset.formats import EXTENSIONS_TEXT, contradiction, format_of
 from contract.job.job_input import JobInput
-from scoring.errors import ConfigurationError, DataError, one_line
+from scoring.errors import ConfigurationError, DataError, describe_error
 from scoring.readers.input_object import InputBatch, InputObject, RejectedRow
 from scoring.readers.parquet_object import ParquetObject
 from scoring.readers.partitions import PartitionedObject
@@ -29,12 +29,12 @@ def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputOb
         with path.open("rb") as file:
             first = file.read(_FIRST_BYTES)
     except OSError as error:
-        raise DataError(f"object {key!r} cannot be read ({one_line(error)})") from error
+        raise DataError(f"object {key!r} cannot be read ({describe_error(error)})") from error
     if not first:
         raise DataError(f"object {key!r} is empty (0 bytes), expected {kind}: write it again or remove it")
     if found := contradiction(first, kind):
         raise DataError(
-            f"object {key!r} is not {kind} as its name says, it looks like {found} (first bytes {first[:8].hex(' ')}): "
+            f"object {key!r} is not {kind} as its name says, it looks like {found}: "
             "rename it to match its format, or write it again"
         )
     if wanted.conflicts and (kind.name != "parquet" or wanted.partition_columns):

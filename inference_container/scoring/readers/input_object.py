@@ -13,12 +13,14 @@ import pyarrow as pa
 class RejectedRow:
     """A row that cannot be read.
 
-    `row` is its number in the object, from 0; `raw` is its text, possibly truncated.
+    `row` is its number in the object, from 0; `raw` is its text, possibly truncated. `reason` and
+    `detail` are as in `BadRow`.
     """
 
     row: int
     reason: str
     raw: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.errors import DataError, one_line
+from scoring.errors import IN_LOG, DataError, describe_error
 from scoring.readers.input_object import InputBatch
 from scoring.readers.row_groups import RowGroups
 
@@ -148,8 +148,8 @@ class ParquetObject:
     def _damaged(self, error: BaseException, after: int = 0) -> DataError:
         place = f" after row {after:,}" if after else ""
         return DataError(
-            f"object {self.key!r} cannot be read as Parquet{place} ({one_line(error)}): it is damaged or not Parquet; "
-            "write it again and start a new execution"
+            f"object {self.key!r} cannot be read as Parquet{place} ({describe_error(error)}; {IN_LOG}): it is "
+            "damaged or not Parquet; write it again and start a new execution"
         )
 
 

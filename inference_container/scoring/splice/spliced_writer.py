@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract.dataset.thrift_compact import ThriftError
-from scoring.errors import ScoringError, one_line
+from scoring.errors import ScoringError, describe_error
 from scoring.outputs.atomic_files import PrefixDigest
 from scoring.splice.assembly import assemble
 from scoring.splice.copied_prefix import CopiedPrefix
@@ -61,7 +61,7 @@ class SplicedWriter:
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
             raise SpliceError(
                 f"prediction columns {[f'{field.name}: {field.type}' for field in self._columns]} were expected, but "
-                f"rows {self.rows:,} to {self.rows + rows - 1:,} do not fit ({one_line(error)}): this is a bug "
+                f"rows {self.rows:,} to {self.rows + rows - 1:,} do not fit ({describe_error(error)}): this is a bug "
                 "in Fleetscore, report it with the model's record"
             ) from error
         self.rows += rows
@@ -81,7 +81,7 @@ class SplicedWriter:
             with self._prefix.take() as file:
                 size = assemble(file, self._footer, self._columns, encoded)
         except (FooterError, ThriftError, EOFError) as error:
-            raise self._not_as_expected(one_line(error)) from error
+            raise self._not_as_expected(describe_error(error)) from error
         self._verify(size, len(self._footer.leaves) + len(encoded.footer.leaves))
         self._predictions.discard()
 
@@ -102,7 +102,7 @@ class SplicedWriter:
             found = pq.read_metadata(self.path)
             schema = found.schema.to_arrow_schema()
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._not_as_expected(one_line(error)) from error
+            raise self._not_as_expected(describe_error(error)) from error
         differences = [
             f"{what} {actual}, {wanted:,} expected"
             for what, actual, wanted in (

@@ -302,6 +302,7 @@ class Supervisor:
             f"a worker sent an invalid message while {doing} ({invalid}): code in an artifact must not write to the "
             "descriptors of its process, register a version that does not"
         )
+        error.__cause__ = invalid
         log_error(error)
         self._stop_worker(worker)
         self._queue[:0] = [task.object for task in waiting]

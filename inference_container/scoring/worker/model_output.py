@@ -129,7 +129,7 @@ class ModelOutput:
 
     def _all_bad_rows(self, item: InputBatch, result: BatchResult) -> list[BadRow]:
         """Return unreadable and unscorable rows together, in order."""
-        rejected = [BadRow(row.row, FailureKind.DATA, row.reason, row.raw) for row in item.rejected]
+        rejected = [BadRow(row.row, FailureKind.DATA, row.reason, row.raw, detail=row.detail) for row in item.rejected]
         return sorted([*rejected, *result.bad], key=lambda row: row.row)
 
     def _check_bad_rows(self, bad: list[BadRow], result: BatchResult) -> None:
@@ -144,7 +144,8 @@ class ModelOutput:
             self.error = ModelError(
                 f"object {self.predictor.key!r}, model {self.predictor.model.spec.model_id!r}: its predict failed on "
                 f"more than {MAX_RAISING_ROWS:,} rows, the first is row {self._first_bad.row:,}: "
-                f"{self._first_bad.reason}; the model is at fault and not single rows: register a corrected version"
+                f"{self._first_bad.reason}; the model is at fault and not single rows: register a corrected version",
+                f"row {self._first_bad.row:,}: {self._first_bad.full_reason}",
             )
         elif self._output.copies_input:
             self.reencode_reason = "rows are in quarantine"

@@ -16,7 +16,7 @@ from scoring.columns.bisection import bisect_failures
 from scoring.columns.column_plan import ColumnPlan, cast_to_declared, plan_columns
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import prediction_columns
-from scoring.errors import DataError, ModelError, ScoringError, TransientError, one_line
+from scoring.errors import IN_LOG, DataError, ModelError, Reason, ScoringError, TransientError, describe_error, text_of
 from scoring.models import LoadedModel
 from scoring.readers import InputBatch
 
@@ -104,7 +104,7 @@ class ObjectPredictor:
 
     def _predict(self, item: InputBatch) -> BatchResult:
         batch = item.batch
-        reasons: dict[int, str] = {}
+        reasons: dict[int, Reason] = {}
         arrays: list[pa.Array] = []
         for feature in self.model.spec.features:
             array, found = cast_to_declared(feature, batch.column(feature.name), self.tolerated)
@@ -136,7 +136,7 @@ class ObjectPredictor:
 
     def _score(
         self, arrays: list[pa.Array], rows: int, shared: dict[object, npt.NDArray[Any]] | None
-    ) -> tuple[list[pa.Array], dict[int, tuple[str, bool]], BaseException | None]:
+    ) -> tuple[list[pa.Array], dict[int, tuple[Reason, bool]], BaseException | None]:
         """Predict these rows.
 
         Returns the predictions of the good rows; for each other row the reason and whether predict
@@ -154,12 +154,12 @@ class ObjectPredictor:
         found = bisect_failures(rows, score, min(self.tolerated, MAX_RAISING_ROWS))
         cause = next(iter(found.failures.values()), None)
         failed = {
-            row: (f"its {spec.method} failed for this row ({one_line(error)})", True)
+            row: (Reason(f"its {spec.method} failed for this row ({describe_error(error)})", text_of(error)), True)
             for row, error in found.failures.items()
         }
         chunks: list[list[pa.Array]] = []
         for start, (columns, missing) in found.results:
-            failed.update({start + index: (reason, False) for index, reason in missing.items()})
+            failed.update({start + index: (Reason(reason), False) for index, reason in missing.items()})
             chunks.append(_without(columns, missing))
         if len(chunks) == 1:
             return chunks[0], failed, cause
@@ -170,13 +170,20 @@ class ObjectPredictor:
         return joined, failed, cause
 
     def _bad_rows(
-        self, item: InputBatch, reasons: dict[int, str], kinds: dict[int, FailureKind], raised: set[int]
+        self, item: InputBatch, reasons: dict[int, Reason], kinds: dict[int, FailureKind], raised: set[int]
     ) -> tuple[BadRow, ...]:
         # With more than the tolerated rows the object fails, and only the first row is shown.
         shown = sorted(reasons) if len(reasons) <= self.tolerated else sorted(reasons)[:1]
         raw = {index: raw_values(item.batch, index, self._raw_names_in(item.batch)) for index in shown}
         return tuple(
-            BadRow(item.number(index), kinds[index], reasons[index], raw.get(index, ""), index in raised)
+            BadRow(
+                item.number(index),
+                kinds[index],
+                reasons[index].text,
+                raw.get(index, ""),
+                index in raised,
+                reasons[index].detail,
+            )
             for index in sorted(reasons)
         )
 
@@ -206,8 +213,10 @@ def too_many_bad_rows(
             f"{fraction:g} allows; the first is row {first.row:,}: {first.reason}"
         )
         remedy = "fix the rows, or raise the fraction"
+    if first.detail:
+        remedy += "; the value is in the job's log" if first.kind is FailureKind.DATA else f"; {IN_LOG}"
     cls = ModelError if first.kind is FailureKind.MODEL else DataError
-    return with_cause(cls(f"{text}: {remedy}"), cause)
+    return with_cause(cls(f"{text}: {remedy}", f"row {first.row:,}: {first.full_reason}"), cause)
 
 
 def with_cause(error: ScoringError, cause: BaseException | None) -> ScoringError:

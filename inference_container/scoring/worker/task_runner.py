@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
 from contract.status import FailureKind
-from scoring.errors import log_error, one_line
+from scoring.errors import IN_LOG, describe_error, log_error
 from scoring.protocol import (
     Event,
     Failure,
@@ -95,7 +95,7 @@ class TaskRunner:
 
 def _failed(task: Task, error: Exception) -> ObjectWritten | PartDone:
     key = task.object.key
-    failures = (Failure("", FailureKind.UNKNOWN, f"object {key!r}: {one_line(error)}"),)
+    failures = (Failure("", FailureKind.UNKNOWN, f"object {key!r}: {describe_error(error)}; {IN_LOG}"),)
     if isinstance(task, PredictPart):
         return PartDone(key, task.part, 0.0, failures)
     return ObjectWritten(key, "0", 0, 0.0, failures=failures)

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contract.training.training_spec import Task, TrainingSpec
-from scoring.errors import DataError, one_line
+from scoring.errors import IN_LOG, DataError, describe_error
 
 MAX_CLASSES = 1_000
 _SHOWN = 8
-"""Classes listed in a message."""
+"""Classes listed in an error's detail."""
 
 
 def label_kind(task: Task, kind: pa.DataType) -> str | None:
@@ -61,7 +61,8 @@ def label_values(key: str, name: str, kind: str, column: pa.Array, first_row: in
         raise DataError(
             f"object {key!r}: label column {name!r} of type {column.type} has a value that is not a "
             f"{'number' if kind == 'number' else 'class (a whole number)'}, in rows {first_row:,} to "
-            f"{first_row + len(column) - 1:,} ({one_line(error)}): fix the labels, or the task in the recipe"
+            f"{first_row + len(column) - 1:,} ({describe_error(error)}; {IN_LOG}): fix the labels, or the task in the "
+            "recipe"
         ) from error
     if kind == "number" and not np.isfinite(values).all():
         row = first_row + int(np.flatnonzero(~np.isfinite(values))[0])
@@ -128,20 +129,23 @@ def _refuse(spec: TrainingSpec, found: LabelSummary, held: set[Any]) -> None:
     column = f"label column {spec.label!r}"
     shown = ", ".join(repr(value) for value in found.classes[:_SHOWN]) + (", …" if len(found.classes) > _SHOWN else "")
     if len(found.classes) < 2:
-        raise DataError(f"{column} has one class only ({shown}) in the rows to train on: a model needs two or more")
+        raise DataError(f"{column} has one class only in the rows to train on: a model needs two or more", shown)
     if spec.task == "binary" and len(found.classes) > 2:
         raise DataError(
-            f"{column} has {len(found.classes):,} classes ({shown}), task 'binary' takes two: use 'multiclass', or "
-            "fix the labels"
+            f"{column} has {len(found.classes):,} classes, task 'binary' takes two: use 'multiclass', or fix the "
+            "labels",
+            shown,
         )
     unknown = sorted(held - set(found.classes))
     if unknown:
         raise DataError(
-            f"{column} has classes that only the held-out rows have ({', '.join(map(repr, unknown[:_SHOWN]))}): add "
-            "rows of them, use another seed, or drop them"
+            f"{column} has classes that only the held-out rows have ({len(unknown):,}): add rows of them, use "
+            "another seed, or drop them",
+            ", ".join(map(repr, unknown[:_SHOWN])),
         )
     if found.rows_held_out and len(held) < 2:
         raise DataError(
-            f"the {found.rows_held_out:,} held-out rows have one class only ({next(iter(held))!r}), so nothing can be "
-            "measured: give more rows, raise holdout_fraction, or choose another seed"
+            f"the {found.rows_held_out:,} held-out rows have one class only, so nothing can be measured: give more "
+            "rows, raise holdout_fraction, or choose another seed",
+            repr(next(iter(held))),
         )

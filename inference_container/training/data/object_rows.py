@@ -36,5 +36,6 @@ def feature_array(key: str, feature: Feature, column: pa.Array, first_row: int) 
     array, bad = cast_to_declared(feature, column, 0)
     if bad:
         index = min(bad)
-        raise DataError(f"object {key!r}, row {first_row + index:,}: {bad[index]}")
+        reason = bad[index]
+        raise DataError(f"object {key!r}, row {first_row + index:,}: {reason.text}", reason.detail)
     return array

@@ -14,14 +14,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
 from pathlib import Path
 from typing import IO
 
 from contract.archives import ArchiveError, NoRoomError, unpack
 from contract.names import check_object_key
 from contract.status import FailureKind
-from scoring.errors import ConfigurationError, ModelError, TransientError, error_of_kind, one_line
+from scoring.errors import IN_LOG, ConfigurationError, ModelError, TransientError, describe_error, error_of_kind
 from scoring.job.artifacts import sha256_of
 from training.reporting import log_event
 from training.trainers.script_environment import (
@@ -33,28 +32,28 @@ from training.trainers.script_environment import (
     user_hyperparameters,
     variables,
 )
+from training.trainers.script_traceback import ScriptTraceback
 from training.trainers.trainer import TrainingContext, TrainingResult
 
-_LAST_LINES = 12
-_LINE_CHARACTERS = 400
 _SECONDS_TO_CLOSE = 10
 _METRICS_BYTES = 64 << 10
 _SHOWN_FILES = 8
+_LOGGED_CHARACTERS = 4_096
 _KINDS = frozenset({"DATA", "MODEL", "CONFIGURATION", "TRANSIENT"})
 
 
 def train(job: TrainingContext) -> TrainingResult:
-    """Run the script to its end. Raises ScoringError with its last output if it fails."""
+    """Run the script to its end. Raises ScoringError if it fails, with the place of its exception."""
     code = job.paths.unfinished / "code"
     program = _unpack(job, code)
     job.paths.output_data.mkdir(parents=True, exist_ok=True)
     job.interruption.saved = "what the script wrote to the checkpoint folder is kept, the next attempt finds it there"
     job.interruption.check()
-    ending, last = _run(job, code, program)
+    ending, raised = _run(job, code, program)
     # After a signal, the script's model may be incomplete.
     job.interruption.check()
     if ending:
-        raise _failed(job, program, ending, last)
+        raise _failed(job, program, ending, raised)
     if not job.model_path.exists():
         found = sorted(p.relative_to(job.paths.model).as_posix() for p in job.paths.model.rglob("*") if p.is_file())
         raise ModelError(
@@ -107,15 +106,15 @@ def _unpack(job: TrainingContext, target: Path) -> str:
     return program
 
 
-def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, list[str]]:
-    """Run the script; return its exit code, negative for a signal, and its last lines on stderr.
+def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, str]:
+    """Run the script; return its exit code, negative for a signal, and its last exception.
 
-    All of its stderr goes to the log too.
+    All of its stderr goes to the log.
     """
     values = user_hyperparameters(decoded(job.spec.hyperparameters))
     given = variables(job.paths, program, code, job.spec.hyperparameters, cores=job.cores, gpus=count_gpus())
     log_event("script_started", program=program, arguments=arguments(values))
-    last: deque[str] = deque(maxlen=_LAST_LINES)
+    seen = ScriptTraceback(code)
     with subprocess.Popen(  # noqa: S603 - running the user's script is the purpose
         [sys.executable, program, *arguments(values)],
         cwd=code,
@@ -128,7 +127,7 @@ def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, list[str]
         start_new_session=True,
     ) as process:
         # In a thread, because a process that the script leaves behind may keep stderr open forever.
-        reader = threading.Thread(target=_pass_on, args=(process.stderr, last), daemon=True)
+        reader = threading.Thread(target=_pass_on, args=(process.stderr, seen), daemon=True)
         reader.start()
         try:
             with job.interruption.call_on_signal(lambda: _signal(process.pid, signal.SIGTERM)):
@@ -136,15 +135,14 @@ def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, list[str]
         finally:
             _signal(process.pid, signal.SIGKILL)
         reader.join(_SECONDS_TO_CLOSE)
-    return ending, list(last)
+    return ending, seen.described
 
 
-def _pass_on(stream: IO[str] | None, last: deque[str]) -> None:
+def _pass_on(stream: IO[str] | None, seen: ScriptTraceback) -> None:
     for line in stream or ():
         sys.stderr.write(line)
         sys.stderr.flush()
-        if line.strip():
-            last.append(line.strip()[:_LINE_CHARACTERS])
+        seen.add(line)
 
 
 def _signal(group: int, number: signal.Signals) -> None:
@@ -152,7 +150,8 @@ def _signal(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _failed(job: TrainingContext, program: str, ending: int, last: list[str]) -> Exception:
+def _failed(job: TrainingContext, program: str, ending: int, raised: str) -> Exception:
+    """Return the error of a failed script. Its failure file gives the kind; its text is only logged."""
     name = f"the training script {program!r}"
     if ending == -signal.SIGKILL:
         return TransientError(
@@ -164,12 +163,12 @@ def _failed(job: TrainingContext, program: str, ending: int, last: list[str]) ->
         own = job.paths.failure.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         own = ""
-    kind, separator, text = own.partition(":")
-    if separator and kind in _KINDS:
-        return error_of_kind(FailureKind(kind), f"{name} ended with {how}: {text.strip()}")
-    # Last line first: it names the error, and SageMaker keeps only the beginning of a long text.
-    said = own or " <- ".join(reversed(last)) or "it wrote nothing to stderr, see the job's log"
-    return ModelError(f"{name} ended with {how}: {said}")
+    kind, separator, _ = own.partition(":")
+    if not (separator and kind in _KINDS):
+        kind = FailureKind.MODEL.value
+    reason = f"{name} ended with {how}" + (f" ({raised})" if raised else "")
+    detail = f"failure file: {own[:_LOGGED_CHARACTERS]}" if own else ""
+    return error_of_kind(FailureKind(kind), f"{reason}: what it wrote is in the job's log", detail)
 
 
 def _metrics(job: TrainingContext) -> dict[str, float]:
@@ -182,7 +181,7 @@ def _metrics(job: TrainingContext) -> dict[str, float]:
     try:
         values = json.loads(path.read_bytes())
     except ValueError as error:
-        raise ModelError(f"{problem} ({one_line(error)})") from error
+        raise ModelError(f"{problem} ({describe_error(error)}; {IN_LOG})") from error
     if not isinstance(values, dict):
         raise ModelError(f"{problem}; it is a {type(values).__name__}")
     wrong = [name for name, value in values.items() if not _is_number(value)]

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from contract.training.hyperparameters import parse_hyperparameters
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
-from scoring.errors import DataError, ModelError, ScoringError, one_line
+from scoring.errors import IN_LOG, DataError, ModelError, ScoringError, describe_error
 from scoring.outputs.atomic_files import publish
 from training.data.labels import LabelSummary
 from training.data.training_data import TrainingData
@@ -166,7 +166,8 @@ def _fit(spec: TrainingSpec, table: _Table) -> tuple[Any, int | None]:
         raise
     except (ValueError, TypeError, FloatingPointError, np.linalg.LinAlgError) as error:
         raise ModelError(
-            f"{spec.estimator} cannot be trained on this data with these hyperparameters ({one_line(error)})"
+            f"{spec.estimator} cannot be trained on this data with these hyperparameters ({describe_error(error)}; "
+            f"{IN_LOG})"
         ) from error
     if getattr(estimator, "n_jobs", None) is not None:
         estimator.set_params(n_jobs=None)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from contract.training.hyperparameters import EARLY_STOPPING, Value, parse_hyperparameters
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
-from scoring.errors import DataError, ScoringError
+from scoring.errors import IN_LOG, DataError, ScoringError, describe_error
 from scoring.models.trees.xgboost_library import xgboost
 from scoring.outputs.atomic_files import publish
 from training.data.labels import LabelSummary
@@ -80,8 +80,7 @@ def train(job: TrainingContext) -> TrainingResult:
         booster, best = rounds.run()
         metrics = _measure(spec, booster, matrices.held_out) if matrices.held_out is not None else {}
     except xgboost.core.XGBoostError as error:
-        # A C++ stack trace follows the message.
-        raise ScoringError(f"XGBoost failed: {str(error).partition('Stack trace')[0].strip()}") from error
+        raise ScoringError(f"XGBoost failed ({describe_error(error)}; {IN_LOG})") from error
     _save(job, booster)
     return TrainingResult(
         metrics=metrics,
@@ -275,16 +274,18 @@ def _refuse_labels(spec: TrainingSpec, found: LabelSummary, values: dict[str, Va
         numbers = [int(value) for value in found.classes]
         if numbers != list(range(len(numbers))):
             raise DataError(
-                f"label column {spec.label!r} has the classes {numbers[:8]}, trainer 'xgboost' takes them numbered "
-                "from 0 without gaps: number them in the dataset, or use trainer 'sklearn'"
+                f"label column {spec.label!r} has {len(numbers):,} classes that are not numbered from 0 without gaps, "
+                "as trainer 'xgboost' takes them: number them in the dataset, or use trainer 'sklearn'",
+                f"classes {numbers[:8]}",
             )
         return
     objective = values.get("objective")
     low, words, inclusive = _SMALLEST_LABEL.get(str(objective), (-np.inf, "", True))
     if found.smallest < low or (found.smallest == low and not inclusive):
         raise DataError(
-            f"label column {spec.label!r} goes down to {found.smallest:g}, objective {objective!r} takes labels "
-            f"{words}: choose another objective, or fix the labels"
+            f"label column {spec.label!r} has labels outside those of objective {objective!r}, which takes labels "
+            f"{words}: choose another objective, or fix the labels",
+            f"the smallest label is {found.smallest:g}",
         )
 
 

@@ -211,24 +211,17 @@ class ObjectStore(TrainingObjects):
         key = layout.data_manifest_key(spec.execution_id, spec.job_id, attempt)
         self._put(key, _text([{"prefix": prefix}, *object_keys]))
 
-    def ledger_objects(self, execution_id: str, job_id: str) -> list[StoredObject]:
-        """List the job's commit markers in the ledger without reading them."""
-        return list(self._list(self.results_bucket, layout.ledger_prefix(execution_id, job_id)))
+    def results_below(self, prefix: str) -> Iterator[StoredObject]:
+        """List the objects below a prefix of the results bucket, without keeping them in memory."""
+        return self._list(self.results_bucket, prefix)
 
-    def markers(self, execution_id: str, job_id: str, keys: Sequence[str]) -> Mapping[str, Marker | str]:
-        """Read the markers at these keys of the ledger.
-
-        For an unreadable marker, the value is the reason.
-        """
-        prefix = layout.ledger_prefix(execution_id, job_id)
-        read = in_parallel(lambda key: self._marker(prefix + key), keys)
-        return dict(zip(keys, read, strict=True))
-
-    def output_sizes(self, prefix: str) -> dict[str, int]:
-        """Return the size in bytes of each output below a prefix of the results bucket, by full
-        key.
-        """
-        return {prefix + found.key: found.size for found in self._list(self.results_bucket, prefix)}
+    def marker(self, execution_id: str, job_id: str, key: str) -> Marker | str:
+        """Read the marker at this key of the ledger; return the reason when it is unreadable."""
+        full_key = layout.ledger_prefix(execution_id, job_id) + key
+        try:
+            return codec.loads(Marker, self._get(full_key), subject=layout.s3_uri(self.results_bucket, full_key))
+        except InvalidInputError as error:
+            return str(error)
 
     # ---- the summary -------------------------------------------------------------------------
 
@@ -239,12 +232,6 @@ class ObjectStore(TrainingObjects):
         return layout.s3_uri(self.results_bucket, key)
 
     # ---- S3 requests -------------------------------------------------------------------------
-
-    def _marker(self, key: str) -> Marker | str:
-        try:
-            return codec.loads(Marker, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
-        except InvalidInputError as error:
-            return str(error)
 
     def _list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

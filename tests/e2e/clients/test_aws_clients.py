@@ -66,7 +66,10 @@ def test_the_aws_cli_starts_an_execution_and_reads_its_results(stage: Stage, mod
         "--prefix",
         "predictions/dataset=aws-clients/",
     )
-    assert any("execution_id=by-aws-cli/a.parquet" in entry["Key"] for entry in listing["Contents"])
+    assert any(
+        entry["Key"].endswith(f"execution_id=by-aws-cli/job_id={model_id}/model_id={model_id}/a.parquet")
+        for entry in listing["Contents"]
+    )
 
 
 def test_boto3_in_another_process_sees_the_state_machine(stage: Stage, model_id: str) -> None:

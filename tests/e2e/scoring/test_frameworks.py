@@ -90,7 +90,7 @@ def test_models_of_several_frameworks_share_a_job_with_notes_in_its_summary(stag
         "graph: its artifact has code/inference.py, which was not run: custom_code is false in its record",
         "own: predicted by model_fn, predict_fn of the artifact's own code/inference.py",
     )
-    found = {name: stage.predictions("frameworks", name, execution.execution_id)["a.parquet"] for name in names}
+    found = {name: stage.predictions("frameworks", name, "frameworks", job.job_id)["a.parquet"] for name in names}
     np.testing.assert_array_equal(found["boosted"]["prediction"], booster.predict(frame))
     np.testing.assert_array_equal(found["own"]["prediction"], frame["age"] * 2.5)
     assert found["graph"].schema.field("label").type == pa.int64()

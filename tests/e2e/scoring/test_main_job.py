@@ -132,7 +132,7 @@ def test_models_per_job_lets_models_of_one_dataset_share_a_job(
     (job,) = shared.jobs
     assert (job.job_id, job.model_ids, job.rows_scored) == ("churn.and-1-more", ("churn", "upsell"), 1_800)
     for model_id in ("churn", "upsell"):
-        together = stage.predictions("customers", model_id, "shared-job")
+        together = stage.predictions("customers", model_id, "shared-job", job.job_id)
         alone = stage.predictions("customers", model_id, execution.execution_id)
         assert all(together[key].equals(alone[key]) for key in datasets["customers"])
 

@@ -31,7 +31,7 @@ def test_a_bad_row_fails_the_job_unless_the_request_tolerates_it(stage: Stage) -
     (summary,) = stage.summary("picky-tolerant").jobs
     assert (summary.rows_in, summary.rows_scored, summary.rows_quarantined) == (80, 79, 1)
     bucket = stage.deployment.results_bucket
-    prefix = layout.quarantine_prefix("picky", "picky", "picky-tolerant")
+    prefix = layout.model_outputs_prefix("quarantine", "picky", "picky-tolerant", "picky", "picky")
     assert summary.quarantine_uris == (layout.s3_uri(bucket, prefix),)
     (key,) = stage.result_keys(prefix)
     body = stage.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()

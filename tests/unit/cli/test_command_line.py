@@ -11,7 +11,8 @@ import pytest
 from cli.command_line import Command, CommandGroup
 from cli.failures import ExitStatus
 from cli.invocation import Invocation
-from cli.main import fleetscore, main
+from cli.main import main
+from cli.program import fleetscore
 
 Captured = pytest.CaptureFixture[str]
 

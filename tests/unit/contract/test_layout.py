@@ -1,6 +1,8 @@
 import re
 from itertools import combinations
 from pathlib import Path
+from typing import get_args
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import assume, given
@@ -8,11 +10,13 @@ from hypothesis import strategies as st
 
 from contract import layout
 from contract.environment import ML_ROOT
-from contract.names import check_object_key
+from contract.names import EXECUTION_NAME, check_execution_name, check_job_id, check_object_key
 from tests.unit.contract.strategies import names, object_keys, parts, texts
 
 PROCESSING_JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 job_ids = names | names.map(lambda name: f"{name}.and-12-more")
+kinds = st.sampled_from(get_args(layout.OutputKind))
+execution_ids = st.from_regex(EXECUTION_NAME.pattern, fullmatch=True)
 stages = st.from_regex(r"[a-z][a-z0-9-]{0,15}", fullmatch=True)
 
 
@@ -38,17 +42,72 @@ def test_reused_execution_name_gives_new_job_names() -> None:
     assert first != again
 
 
-@given(names, names, names, object_keys)
-def test_output_key_is_a_safe_path_that_ends_with_the_object_key(d: str, m: str, e: str, key: str) -> None:
-    output = layout.output_key(d, m, e, key)
+@given(kinds, st.tuples(names, execution_ids, job_ids), names, object_keys)
+def test_an_output_is_below_its_jobs_prefix_and_ends_with_the_object_key(
+    kind: layout.OutputKind, job: tuple[str, str, str], model_id: str, key: str
+) -> None:
+    dataset, execution_id, job_id = job
+    prefix = layout.job_outputs_prefix(kind, dataset, execution_id, job_id)
+    output = prefix + layout.output_key(model_id, key)
     assert check_object_key("key", output) == []
-    assert layout.PREDICTIONS_PREFIX + output == layout.predictions_prefix(d, m, e) + key
-    assert layout.QUARANTINE_PREFIX + output == layout.quarantine_prefix(d, m, e) + key
+    assert output == layout.model_outputs_prefix(kind, dataset, execution_id, job_id, model_id) + key
+    assert output.startswith(layout.executions_with_outputs_prefix(kind, dataset) + execution_id + "/")
+    assert prefix.startswith((layout.PREDICTIONS_PREFIX, layout.QUARANTINE_PREFIX))
 
 
-@given(st.lists(st.tuples(names, names, names, object_keys), min_size=2, max_size=4, unique=True))
-def test_different_outputs_have_different_keys(outputs: list[tuple[str, str, str, str]]) -> None:
+@given(st.lists(st.tuples(kinds, names, execution_ids, job_ids), min_size=2, max_size=4, unique=True))
+def test_no_job_has_its_prefix_below_that_of_another_job(
+    jobs: list[tuple[layout.OutputKind, str, str, str]],
+) -> None:
+    prefixes = [layout.job_outputs_prefix(*job) for job in jobs]
+    assert not any(one.startswith(other) or other.startswith(one) for one, other in combinations(prefixes, 2))
+
+
+@given(execution_ids, job_ids)
+def test_folders_of_a_prefix_have_one_value_for_readers_of_hive_partitions(execution_id: str, job_id: str) -> None:
+    """Readers split a folder at its first "=", and decode "%"."""
+    prefix = layout.job_outputs_prefix("predictions", "d", execution_id, job_id)
+    found = dict(part.split("=", 1) for part in prefix.rstrip("/").split("/")[1:])
+    assert {name: unquote(value) for name, value in found.items()} == {
+        "dataset": "d",
+        "execution_id": execution_id,
+        "job_id": job_id,
+    }
+
+
+@given(st.lists(st.tuples(names, object_keys), min_size=2, max_size=4, unique=True))
+def test_different_outputs_have_different_keys(outputs: list[tuple[str, str]]) -> None:
     assert len({layout.output_key(*output) for output in outputs}) == len(outputs)
+
+
+@given(object_keys)
+def test_an_incomplete_copy_is_recognized_and_no_other_key_is(key: str) -> None:
+    folder, slash, name = key.rpartition("/")
+    assert layout.finished_key(folder + slash + layout.unfinished_name(name)) == key
+    is_copy = name.startswith(".") and name.endswith(".unfinished") and len(name) > len("..unfinished")
+    assert (layout.finished_key(key) is not None) == is_copy
+
+
+@pytest.mark.parametrize("job_id", ["delays-ua", "a", "a.and-1-more", f"{'m' * 63}.and-999-more"])
+def test_ids_that_the_plan_gives_to_jobs_are_valid(job_id: str) -> None:
+    assert check_job_id("job_id", job_id) == []
+
+
+@pytest.mark.parametrize(
+    "job_id", ["", ".", "..", "a/b", "a=b", "a%2Fb", "a\n", "a ", "A", "a.and-0-more", "a.and-1-more.and-1-more"]
+)
+def test_ids_that_could_leave_a_jobs_folder_are_refused(job_id: str) -> None:
+    assert check_job_id("job_id", job_id)
+
+
+@pytest.mark.parametrize("name", [".", "..", "", "a/b", "a%2Fb"])
+def test_execution_names_that_could_leave_a_folder_are_refused(name: str) -> None:
+    assert check_execution_name("execution name", name)
+
+
+@pytest.mark.parametrize("name", ["...", ".a", "k=v", "a+b@c.d_e-f"])
+def test_other_execution_names_are_accepted(name: str) -> None:
+    assert check_execution_name("execution name", name) == []
 
 
 @given(st.lists(st.tuples(names, object_keys), min_size=2, max_size=4, unique=True))

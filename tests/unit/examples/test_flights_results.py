@@ -9,7 +9,14 @@ import pytest
 from rich.console import Console
 
 from examples.flights.data import CARRIER, KEY, ORIGIN, Group
-from examples.flights.results import LATE, PredictionsError, check_predictions, read_predictions, sample_table
+from examples.flights.results import (
+    LATE,
+    PredictionsError,
+    check_predictions,
+    predictions_prefix,
+    read_predictions,
+    sample_table,
+)
 
 FLIGHTS = pa.table(
     {
@@ -66,7 +73,7 @@ def test_a_missing_model_is_detected() -> None:
 
 def test_predictions_are_read_from_all_objects_of_one_execution(tmp_path: Path) -> None:
     for execution_id in ("e", "another"):
-        folder = tmp_path / "dataset=flights-aa" / "model_id=flights-aa" / f"execution_id={execution_id}"
+        folder = tmp_path / predictions_prefix(Group(CARRIER, "AA"), execution_id).removeprefix("predictions/")
         folder.mkdir(parents=True)
         pq.write_table(scored(0), folder / "2013-01.parquet")
         pq.write_table(scored(2), folder / "2013-02.parquet")

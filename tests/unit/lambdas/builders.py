@@ -218,12 +218,12 @@ class Stage:
             self.commit_one(spec, model, item, rows_quarantined=1 if index == 0 else 0)
 
     def commit_one(self, spec: JobSpec, model: ModelSpec, item: PinnedObject, *, rows_quarantined: int = 0) -> Marker:
-        key = layout.output_key(spec.dataset, model.model_id, spec.execution_id, item.key)
+        key = layout.output_key(model.model_id, item.key)
         outputs = [OutputFile("predictions", key, 50, "0" * 64)]
-        self.s3.put_object(Bucket=self.results, Key=layout.PREDICTIONS_PREFIX + key, Body=b"p" * 50)
+        self.s3.put_object(Bucket=self.results, Key=outputs_prefix("predictions", spec) + key, Body=b"p" * 50)
         if rows_quarantined:
             outputs.append(OutputFile("quarantine", key, 20, "1" * 64))
-            self.s3.put_object(Bucket=self.results, Key=layout.QUARANTINE_PREFIX + key, Body=b"q" * 20)
+            self.s3.put_object(Bucket=self.results, Key=outputs_prefix("quarantine", spec) + key, Body=b"q" * 20)
         marker = Marker(
             execution_id=spec.execution_id,
             job_id=spec.job_id,
@@ -263,6 +263,10 @@ class Stage:
         found = self.deployment.table.find_attempt(execution_id, job_id, attempt)
         assert found is not None, f"attempt {attempt} of {job_id} has no record"
         return found
+
+
+def outputs_prefix(kind: layout.OutputKind, spec: JobSpec) -> str:
+    return layout.job_outputs_prefix(kind, spec.dataset, spec.execution_id, spec.job_id)
 
 
 def _key_schema(partition: str, sort: str) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
-from scoring.errors import ConfigurationError, ModelError, one_line
+from scoring.errors import ConfigurationError, ModelError, Reason, one_line
 from scoring.models import LoadedModel
 from scoring.models.versions import installed_version
 
@@ -130,27 +130,29 @@ class CheckedModel:
             return None
         return ConfigurationError(
             f"model {self._spec.model_id!r}: {self._spec.accelerator} does not predict as {self._spec.framework} does "
-            f"({found}), so nothing was scored with it: set accelerator to '' in the model's record"
+            f"({found.text}), so nothing was scored with it: set accelerator to '' in the model's record",
+            found.detail,
         )
 
 
-def _compare(expected: Any, found: Any) -> str | None:
+def _compare(expected: Any, found: Any) -> Reason | None:
     """Describe the differences beyond the tolerance; None if there are none."""
     expected, found = np.asarray(expected), np.asarray(found)
     if expected.shape != found.shape:
-        return f"it returns the shape {found.shape}, expected {expected.shape}"
+        return Reason(f"it returns the shape {found.shape}, expected {expected.shape}")
     if expected.dtype.kind != "f":
         different = int((expected != found).sum())
-        return f"{different:,} of {expected.size:,} labels differ" if different else None
+        return Reason(f"{different:,} of {expected.size:,} labels differ") if different else None
     distance = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
     # Written so that a NaN in only one of them counts as a difference.
     far = ~(distance <= TOLERANCE) & ~(np.isnan(expected) & np.isnan(found))
     if not far.any():
         return None
     place = np.unravel_index(int(np.argmax(np.where(far, np.nan_to_num(distance, nan=np.inf), -1.0))), far.shape)
-    return (
-        f"{int(far.sum()):,} of {expected.size:,} numbers differ by more than {TOLERANCE:g}, such as "
-        f"{float(found[place]):.8g} instead of {float(expected[place]):.8g} in row {int(place[0]):,}"
+    return Reason(
+        f"{int(far.sum()):,} of {expected.size:,} numbers differ by more than {TOLERANCE:g}, the most in row "
+        f"{int(place[0]):,} of a batch",
+        f"{float(found[place]):.8g} instead of {float(expected[place]):.8g}",
     )
 
 

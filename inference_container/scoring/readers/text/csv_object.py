@@ -89,8 +89,9 @@ class CsvObject(TextObject):
         for index in wrong:
             # Rows that are bad already have empty cells, which may not fit the type either.
             if index not in bad:
-                reason = f"has {shown_value(cells[index].as_py())} in column {name!r}, expected {declared}"
-                bad[index] = UnreadableRow(index, reason, shown_raw(rows[index].raw))
+                reason = f"has a value in column {name!r} that is not {declared}"
+                value = shown_value(cells[index].as_py())
+                bad[index] = UnreadableRow(index, reason, shown_raw(rows[index].raw), value)
         return array
 
     def _problem(self, record: Record) -> str:

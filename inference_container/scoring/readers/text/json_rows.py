@@ -11,7 +11,14 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class NotARowError(ValueError):
-    """A line is not a row; the message says why."""
+    """A line is not a row; the message says why.
+
+    `detail` may hold values of the line.
+    """
+
+    def __init__(self, text: str, detail: str = "") -> None:
+        super().__init__(text)
+        self.detail = detail
 
 
 class Number(str):
@@ -76,13 +83,14 @@ def read_value(data: bytes) -> Any:
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
-        raise NotARowError(f"is not UTF-8 (byte {data[error.start]:#04x} at byte {error.start:,})") from error
+        raise NotARowError(f"is not UTF-8 (at byte {error.start:,})") from error
     except UnicodeEncodeError as error:
         raise NotARowError("has half of a surrogate pair, which is not a character") from error
     except RecursionError as error:
         raise NotARowError("is nested too deeply") from error
     except ValueError as error:
-        raise NotARowError(f"is not JSON ({error})") from error
+        place = f" (at character {error.pos + 1:,})" if isinstance(error, json.JSONDecodeError) else ""
+        raise NotARowError(f"is not JSON{place}", str(error)) from error
     return value
 
 

@@ -126,7 +126,7 @@ class JsonLinesObject(TextObject):
                 rows.append(self._row(line, names, is_all=is_all))
             except NotARowError as error:
                 rows.append(JsonRow())
-                bad[index] = UnreadableRow(index, str(error), shown_raw(line))
+                bad[index] = UnreadableRow(index, str(error), shown_raw(line), error.detail)
         arrays = []
         for place in columns:
             name = self._names[place]
@@ -142,8 +142,8 @@ class JsonLinesObject(TextObject):
         if is_all and not row.keys() <= names:
             unknown = next(name for name in row if name not in names)
             raise NotARowError(
-                f"has the field {shown_value(unknown)}, which no line of the object's beginning has, so the "
-                "output has no column for it"
+                "has a field that no line of the object's beginning has, so the output has no column for it",
+                shown_value(unknown),
             )
         return row
 
@@ -155,8 +155,8 @@ class JsonLinesObject(TextObject):
         array, wrong = cast_cells(text_array(cells), declared)
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
         for index in wrong:
-            reason = f"has {_shown(values[index])} in field {name!r}, expected {declared}"
-            bad.setdefault(index, UnreadableRow(index, reason, shown_raw(lines[index])))
+            reason = f"has a value in field {name!r} that is not {declared}"
+            bad.setdefault(index, UnreadableRow(index, reason, shown_raw(lines[index]), _shown(values[index])))
         return array
 
 

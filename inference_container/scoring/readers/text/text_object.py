@@ -29,11 +29,15 @@ _SHOWN_VALUE_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class UnreadableRow:
-    """A row that cannot be read; `index` is its position in its `ParsedRows`."""
+    """A row that cannot be read; `index` is its position in its `ParsedRows`.
+
+    `reason` and `detail` are as in `BadRow`.
+    """
 
     index: int
     reason: str
     raw: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class TextObject(ABC):
             self._names = head_names(head, kind, wanted.options, whole=whole)
         except HeadError as error:
             raise DataError(
-                f"object {key!r} cannot be read as {kind}: {error}; write it again, or remove it from the dataset"
+                f"object {key!r} cannot be read as {kind}: {error}; write it again, or remove it from the dataset",
+                error.detail,
             ) from error
         self._prepare(head, whole=whole)
         self.schema: pa.Schema = pa.schema([pa.field(name, self._type(name)) for name in self._names])
@@ -148,7 +153,9 @@ def _batches(parsed: ParsedRows, first: int, rows: int) -> Iterator[InputBatch]:
         stop = min(start + rows, parsed.total)
         low, high = np.searchsorted(good, [start, stop]).tolist()
         rejected = tuple(
-            RejectedRow(first + row.index, row.reason, row.raw) for row in parsed.bad if start <= row.index < stop
+            RejectedRow(first + row.index, row.reason, row.raw, row.detail)
+            for row in parsed.bad
+            if start <= row.index < stop
         )
         numbers = good[low:high] + first if rejected else None
         yield InputBatch(first + start, parsed.batch.slice(low, high - low), numbers, rejected)
@@ -161,7 +168,7 @@ def shown_raw(raw: bytes) -> str:
 
 
 def shown_value(value: str) -> str:
-    """Return a value for a message, truncated."""
+    """Return a value for the detail of a reason, truncated."""
     return shown_text(repr(value))
 
 
@@ -174,7 +181,7 @@ def not_utf8(raw: bytes) -> str:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        return f"is not UTF-8 (byte {raw[error.start]:#04x} at byte {error.start:,} of the row)"
+        return f"is not UTF-8 (at byte {error.start:,} of the row)"
     return ""
 
 

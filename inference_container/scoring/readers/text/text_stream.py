@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from contract.dataset.formats import ObjectFormat
-from scoring.errors import DataError, one_line
+from scoring.errors import IN_LOG, DataError, describe_error
 
 
 class TextStream:
@@ -50,6 +50,6 @@ class TextStream:
         place = f" after row {self.rows - 1:,}" if self.rows else ""
         what = self._kind.compression or "text"
         return DataError(
-            f"object {self._key!r} cannot be read as {what}{place} ({one_line(error)}): it is damaged or was cut off; "
-            "write it again and start a new execution"
+            f"object {self._key!r} cannot be read as {what}{place} ({describe_error(error)}; {IN_LOG}): it is "
+            "damaged or was cut off; write it again and start a new execution"
         )

@@ -13,7 +13,7 @@ from embedded.server.endpoint import Endpoint
 
 
 def test_exports_are_quoted_and_unset_account_variables() -> None:
-    lines = local.export_lines({"AWS_CA_BUNDLE": "/a folder/it's/ca.pem"})
+    lines = local.export_lines({"AWS_CA_BUNDLE": "/a folder/it's/ca.pem"}, ["AWS_PROFILE"])
     script = "\n".join(["export AWS_PROFILE=prod", *lines, 'printf "%s|%s" "$AWS_CA_BUNDLE" "${AWS_PROFILE-unset}"'])
     shell = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
     assert shell.stdout == "/a folder/it's/ca.pem|unset"
@@ -33,7 +33,7 @@ def test_failed_start_of_the_embedded_aws_is_explained(
     monkeypatch.setattr("embedded.server.embedded_aws.start_detached", refuse)
     assert main(["up", "--state-dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
-    assert captured.out == ""
+    assert captured.out == "false\n"
     assert "fleetscore: port 1 of 127.0.0.1 cannot be used" in captured.err
     assert "Traceback" not in captured.err
 
@@ -64,7 +64,7 @@ def test_up_and_down_without_embedded_packages_say_what_they_need(
     monkeypatch.setitem(sys.modules, "embedded.server.process", None)
     assert main([command, "--state-dir", str(tmp_path / "state")]) == 2
     captured = capsys.readouterr()
-    assert captured.out == ""
+    assert captured.out == ("false\n" if command == "up" else "")
     assert "no Python package 'embedded.server.process'" in captured.err
     assert "run `make setup` there" in captured.err
     assert not (tmp_path / "state").exists()
@@ -88,7 +88,7 @@ def test_down_warns_a_shell_that_still_points_at_it(
     assert main(["down", "--state-dir", str(tmp_path / "state")]) == 0
     captured = capsys.readouterr()
     assert captured.out == "The embedded AWS has ended.\n"
-    assert "run: unset AWS_ENDPOINT_URL " in captured.err
+    assert "run: unset FLEETSCORE_EMBEDDED_AWS AWS_ENDPOINT_URL " in captured.err
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://localhost:1")
     assert main(["down", "--state-dir", str(tmp_path / "state")]) == 0
     assert capsys.readouterr().err == ""

@@ -116,6 +116,16 @@ def test_failed_scoring_shows_the_containers_exit_message(record: Path, tmp_path
 
 
 @pytest.mark.usefixtures("no_aws")
+def test_the_log_has_the_value_that_the_exit_message_leaves_out(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_text(people().assign(id=1, visits="12-34").to_csv(index=False))
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
+    captured = capsys.readouterr().err
+    assert "row 0 cannot be scored: has a value in column 'visits' that is not int32" in captured
+    assert "Detail: row 0: has a value in column 'visits' that is not int32: '12-34'" in captured
+
+
+@pytest.mark.usefixtures("no_aws")
 def test_log_of_the_model_is_shown_when_loading_fails(record: Path, tmp_path: Path, capsys: Captured) -> None:
     sklearn_archive(tmp_path, NotAModel())
     sample = write_sample(tmp_path / "sample.parquet")

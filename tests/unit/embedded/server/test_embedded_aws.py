@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -101,18 +100,19 @@ def test_the_server_listens_on_loopback_with_tls_only(aws: EmbeddedAws) -> None:
     ]
     assert listening == [f"0100007F:{port:04X}"]
     with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
-        urllib.request.urlopen(f"{aws.endpoint.url}/_ministack/health", timeout=10)  # noqa: S310 - our own https address
+        urllib.request.urlopen(aws.endpoint.url, timeout=10)  # noqa: S310 - our own https address
     with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
-        plain.sendall(b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b"HTTP/1.1 200" not in plain.recv(1024)
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"HTTP/1.1 403" not in plain.recv(1024)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_the_certificate_is_valid_for_local_names(aws: EmbeddedAws, host: str) -> None:
     port = aws.endpoint.url.rpartition(":")[2]
-    context = ssl.create_default_context(cafile=str(aws.endpoint.ca_bundle))
-    with urllib.request.urlopen(f"https://{host}:{port}/_ministack/health", timeout=10, context=context) as answer:
-        assert answer.status == 200
+    client = aws.endpoint.session().client(
+        "sts", endpoint_url=f"https://{host}:{port}", verify=str(aws.endpoint.ca_bundle)
+    )
+    assert client.get_caller_identity()["Account"] == aws.endpoint.account_id
 
 
 def test_unknown_keys_are_refused(aws: EmbeddedAws) -> None:
@@ -181,6 +181,33 @@ def test_a_port_in_use_is_reported() -> None:
             EmbeddedAws(port=port).start()
 
 
+@pytest.mark.parametrize("act", [detached_endpoint, start_detached, stop_detached])
+def test_a_folder_that_others_can_write_is_not_trusted(
+    act: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    # Another user's server, and a process of the victim to kill.
+    state = {"pid": os.getpid(), "endpoint": json.loads(Endpoint("https://x:1", folder, "r", "1", "k", "s").to_json())}
+    (folder / "embedded-aws.json").write_text(json.dumps(state))
+    (folder / "aws").mkdir()
+    for mode in (0o775, 0o757, 0o777):
+        folder.chmod(mode)
+        with pytest.raises(EmbeddedAwsError, match=r"other users can write the folder .*chmod go-w"):
+            act(folder)
+    folder.chmod(0o755)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with pytest.raises(EmbeddedAwsError, match="a symbolic link is not followed"):
+        act(link)
+    with pytest.raises(EmbeddedAwsError, match="control characters in its path"):
+        act(tmp_path / "a\x1b]52;c;eA==\x07")
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(EmbeddedAwsError, match="belongs to another user"):
+        act(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["aws", "embedded-aws.json"]
+
+
 def test_a_detached_embedded_aws_runs_until_it_is_stopped(tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(PROJECT)!r})\nfrom pathlib import Path\n"
     code += f"from embedded.server.embedded_aws import start_detached\nstart_detached(Path({str(tmp_path)!r}))"
@@ -190,6 +217,7 @@ def test_a_detached_embedded_aws_runs_until_it_is_stopped(tmp_path: Path) -> Non
         assert endpoint is not None
         endpoint.client("s3").list_buckets()
         state_file = tmp_path / "embedded-aws.json"
+        assert tmp_path.stat().st_mode & 0o777 == 0o700
         assert state_file.stat().st_mode & 0o777 == 0o600
         pid = json.loads(state_file.read_text())["pid"]
         with pytest.raises(EmbeddedAwsError, match="already runs"):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.endpoint import Endpoint
 
 ENDPOINT = Endpoint("https://localhost:1", Path("/ca.pem"), "eu-west-1", "123456789012", "key", "secret")
@@ -31,3 +32,24 @@ def test_the_environment_variables_cover_every_client() -> None:
     assert variables["AWS_CA_BUNDLE"] == variables["NODE_EXTRA_CA_CERTS"] == "/ca.pem"
     assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "eu-west-1"
     assert (variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]) == ("key", "secret")
+
+
+def test_a_client_ignores_the_files_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "[default]\nendpoint_url = https://real.example\nuse_fips_endpoint = true\nservices = real\nca_bundle = /real\n"
+        "[services real]\ns3 =\n  endpoint_url = https://real-s3.example\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://elsewhere")
+    other = Endpoint("https://localhost:2", Path("/ca.pem"), "eu-west-1", "123456789012", "another-key", "secret")
+    assert other.client("s3").meta.endpoint_url == "https://localhost:2"
+    assert other.session().client("sts", endpoint_url=other.url).meta.endpoint_url == "https://localhost:2"
+
+
+def test_programs_of_the_server_have_their_own_configuration(aws: EmbeddedAws) -> None:
+    variables = Path(f"/proc/{aws.process_id}/environ").read_bytes().decode().split("\0")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        assert f"{name}={aws.endpoint.config_file}" in variables
+    assert aws.endpoint.config_file.is_file()

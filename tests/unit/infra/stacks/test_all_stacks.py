@@ -121,8 +121,8 @@ def test_the_scoring_role_reads_inputs_and_writes_only_job_outputs(assembly: Ass
                 allowed.setdefault(action, set()).update(flat(arn) for arn in listed(item["Resource"]))
     results = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>"
     assert allowed["s3:PutObject"] == {
-        f"{results}/predictions/*",
-        f"{results}/quarantine/*",
+        f"{results}/predictions/dataset=*/execution_id=*/job_id=*/*",
+        f"{results}/quarantine/dataset=*/execution_id=*/job_id=*/*",
         f"{results}/executions/*/jobs/*/ledger/*",
     }
     assert allowed["s3:GetObject"] == {

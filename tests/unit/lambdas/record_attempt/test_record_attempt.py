@@ -15,6 +15,7 @@ from tests.unit.lambdas.builders import (
     Stage,
     execution_arn,
     failure_event,
+    outputs_prefix,
     plan_event,
     pointer_event,
     summary_event,
@@ -39,8 +40,8 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
         spec_uri="s3://results-test/executions/e-1/jobs/delays-ua/job.json",
         data_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/attempt-1.manifest",
         models_manifest_uri="s3://results-test/executions/e-1/jobs/delays-ua/models.manifest",
-        predictions_uri="s3://results-test/predictions/",
-        quarantine_uri="s3://results-test/quarantine/",
+        predictions_uri="s3://results-test/predictions/dataset=flights/execution_id=e-1/job_id=delays-ua/",
+        quarantine_uri="s3://results-test/quarantine/dataset=flights/execution_id=e-1/job_id=delays-ua/",
         ledger_uri="s3://results-test/executions/e-1/jobs/delays-ua/ledger/",
         instance_type="ml.m5.large",
         instance_count=2,
@@ -104,11 +105,12 @@ def test_a_retry_has_no_objects_when_every_object_is_committed(
     "damage",
     [
         lambda stage: stage.s3.delete_object(
-            Bucket="results-test", Key=f"predictions/{layout.output_key('flights', 'delays-ua', 'e-1', 'a.parquet')}"
+            Bucket="results-test",
+            Key=outputs_prefix("predictions", stage.spec()) + layout.output_key("delays-ua", "a.parquet"),
         ),
         lambda stage: stage.s3.put_object(
             Bucket="results-test",
-            Key=f"predictions/{layout.output_key('flights', 'delays-ua', 'e-1', 'a.parquet')}",
+            Key=outputs_prefix("predictions", stage.spec()) + layout.output_key("delays-ua", "a.parquet"),
             Body=b"cut off",
         ),
         lambda stage: stage.s3.put_object(

@@ -51,7 +51,7 @@ def test_an_execution_succeeds_when_all_jobs_succeed(
     assert (summary.status, summary.rows_scored, summary.rows_quarantined) == (ExecutionStatus.SUCCEEDED, 19, 1)
     (job,) = summary.jobs
     assert job.predictions_uris == (
-        "s3://results-test/predictions/dataset=flights/model_id=delays-ua/execution_id=e-1/",
+        "s3://results-test/predictions/dataset=flights/execution_id=e-1/job_id=delays-ua/model_id=delays-ua/",
     )
     assert job.seconds >= 0
     metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
@@ -61,7 +61,6 @@ def test_an_execution_succeeds_when_all_jobs_succeed(
 
 
 def test_notes_of_markers_are_in_the_summary_once(opened: Stage, verify: Step, summarize: Step) -> None:
-    opened.commit()
     spec = opened.spec()
     for index, item in enumerate(spec.objects):
         marker = opened.commit_one(spec, spec.models[0], item)

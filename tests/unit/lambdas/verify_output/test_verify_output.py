@@ -7,7 +7,7 @@ import pytest
 from contract import layout
 from contract.status import AttemptStatus, JobStatus
 from lambdas.errors import JobClosedError, ObjectReplacedError, OutputIncompleteError, StaleEventError
-from tests.unit.lambdas.builders import Stage, failure_event, plan_event, pointer_event
+from tests.unit.lambdas.builders import Stage, failure_event, outputs_prefix, plan_event, pointer_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -41,7 +41,7 @@ def test_a_missing_marker_is_named_and_the_job_stays_open(opened: Stage, verify:
 
 def test_an_output_whose_size_differs_from_its_marker_is_refused(opened: Stage, verify: Step) -> None:
     opened.commit()
-    key = layout.QUARANTINE_PREFIX + layout.output_key("flights", "delays-ua", "e-1", "a.parquet")
+    key = outputs_prefix("quarantine", opened.spec()) + layout.output_key("delays-ua", "a.parquet")
     opened.s3.put_object(Bucket="results-test", Key=key, Body=b"short")
     with pytest.raises(OutputIncompleteError, match="has 5 bytes in S3, the marker says 20"):
         verify(pointer_event())
@@ -110,7 +110,7 @@ def test_objects_are_verified_by_listings(stage: Stage, plan: Step, record: Step
 def test_the_number_of_notes_is_limited(opened: Stage, verify: Step) -> None:
     opened.commit()
     spec = opened.spec()
-    marker = opened.commit_one(spec, spec.models[0], spec.objects[0])
+    marker = opened.commit_one(spec, spec.models[0], spec.objects[1])
     opened.write_marker(replace(marker, notes=tuple(f"note {index:02}" for index in range(50))))
     verify(pointer_event())
     notes = opened.job().notes

@@ -62,7 +62,7 @@ def test_small_fast_job_has_one_worker(job: JobFolder) -> None:
 def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.json").write_text("no model")
     spec = any_spec(Feature("x", "double"))
-    setup = WorkerSetup("e", "j", "d", 10, "", (spec,), (str(tmp_path / "model.json"),), str(tmp_path / "parts"))
+    setup = WorkerSetup("e", "j", 10, "", (spec,), (str(tmp_path / "model.json"),), str(tmp_path / "parts"))
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY / 'inference_container'}{os.pathsep}{REPOSITORY}")
     commits = ObjectCommits(setup, ContainerPaths(tmp_path), tmp_path / "committing", None)
     with closing(commits), Supervisor([spec.format], 1, scratch=tmp_path) as supervisor:
@@ -93,7 +93,7 @@ def test_messages_are_encoded_as_one_line(message: Any) -> None:
     "message",
     [
         ScoreObject(PinnedObject("ü/a.parquet", 1, "etag"), 2),
-        WorkerSetup("e", "j", "d", 10, "/scratch", (any_spec(Feature("x", "double")),), ("/model.json",), "/parts"),
+        WorkerSetup("e", "j", 10, "/scratch", (any_spec(Feature("x", "double")),), ("/model.json",), "/parts"),
     ],
 )
 def test_commands_are_encoded_as_one_line(message: Any) -> None:

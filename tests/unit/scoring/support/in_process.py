@@ -48,7 +48,6 @@ def setup_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows
     return WorkerSetup(
         execution_id="execution-1",
         job_id="job-1",
-        dataset="flights",
         batch_rows=batch_rows,
         scratch=str(scratch / "worker-0"),
         models=tuple(models),

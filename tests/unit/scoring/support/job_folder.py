@@ -134,7 +134,7 @@ class JobFolder:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def output_path(self, model_id: str, key: str) -> Path:
-        return self.paths.predictions / output_key("flights", model_id, "execution-1", key)
+        return self.paths.predictions / output_key(model_id, key)
 
     def output(self, model_id: str, key: str) -> pa.Table:
         # Not read_table, which adds the Hive partitions of the path as columns.

@@ -109,9 +109,12 @@ NO_PICKLE = "import os; open(os.path.join(os.environ['SM_MODEL_DIR'], 'model.job
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("raise KeyError('no age')", f"MODEL: {NAMED} ended with exit code 1: KeyError: 'no age'"),
-        ("import sys; sys.exit(3)", f"MODEL: {NAMED} ended with exit code 3: it wrote nothing"),
-        (OWN_FAILURE, f"DATA: {NAMED} ended with exit code 1: rows lack ages"),
+        (
+            "raise KeyError('no age')",
+            f"MODEL: {NAMED} ended with exit code 1 (KeyError at train.py:1): what it",
+        ),
+        ("import sys; sys.exit(3)", f"MODEL: {NAMED} ended with exit code 3: what it wrote is in the job's log"),
+        (OWN_FAILURE, f"DATA: {NAMED} ended with exit code 1: what it wrote is in the job's log"),
         ("import os; os.kill(os.getpid(), 9)", f"TRANSIENT: {NAMED} was killed (SIGKILL)"),
         ("import os; os.abort()", f"MODEL: {NAMED} ended with signal 6"),
         ("open('x', 'w')", f"MODEL: {NAMED} succeeded but wrote no 'model.joblib' to SM_MODEL_DIR, it wrote nothing"),

@@ -77,16 +77,16 @@ def test_quoted_and_empty_column_names(tmp_path: Path) -> None:
 
 
 BAD_ROWS = [
-    (b"1,x,3,p,1", "has 'x' in column 'age', expected double"),
-    (b"1,1,3.5,p,1", "has '3.5' in column 'visits', expected int64"),
-    (b"1,1,9223372036854775808,p,1", "has '9223372036854775808' in column 'visits', expected int64"),
-    (b"1,1,3,p,yes", "has 'yes' in column 'new', expected bool"),
+    (b"1,x,3,p,1", "has a value in column 'age' that is not double: 'x'"),
+    (b"1,1,3.5,p,1", "has a value in column 'visits' that is not int64: '3.5'"),
+    (b"1,1,9223372036854775808,p,1", "has a value in column 'visits' that is not int64: '9223372036854775808'"),
+    (b"1,1,3,p,yes", "has a value in column 'new' that is not bool: 'yes'"),
     (b"1,1,3,p", "has 4 cells, expected 5 as the header has"),
     (b"1,1,3,p,1,,", "has 7 cells, expected 5 as the header has"),
     (b"   ", "has 1 cells, expected 5 as the header has"),
     (b"1,1,3,p\0q,1", "holds a NUL byte in column 'plan'"),
-    (b"1,1,3,p\xc3,1", "is not UTF-8 (byte 0xc3 at byte 7 of the row)"),
-    (b"\xff,1,3,p,1", "is not UTF-8 (byte 0xff at byte 0 of the row)"),
+    (b"1,1,3,p\xc3,1", "is not UTF-8 (at byte 7 of the row)"),
+    (b"\xff,1,3,p,1", "is not UTF-8 (at byte 0 of the row)"),
     (b'1,1,3,"p"q,1', "has text after the closing quote of cell 4"),
 ]
 
@@ -97,7 +97,8 @@ def test_a_bad_row_is_reported_and_all_others_are_read(tmp_path: Path, line: byt
     good = b"".join(b'%d,%d.5,%d,"p",1\n' % (row, row, row) for row in range(around))
     found = read_object(tmp_path, "x.csv", HEADER + good + line + b"\n" + good, TYPES)
     [row] = found.rejected
-    assert (row.row, row.reason) == (around, reason)
+    full = f"{row.reason}: {row.detail}" if row.detail else row.reason
+    assert (row.row, full) == (around, reason)
     assert row.raw == line.decode("utf-8", "backslashreplace")
     assert found.values["visits"] == [*range(around), *range(around)]
     assert found.numbers == (*range(around), *range(around + 1, 2 * around + 1))
@@ -166,10 +167,10 @@ def test_columns_of_the_same_name_stay_separate(tmp_path: Path) -> None:
         ("x.csv", b"\n \n"[:1], r"cannot be read as CSV: it holds no data"),
         ("x.csv.gz", gzip.compress(b""), r"cannot be read as CSV in gzip: it holds no data"),
         ("x.csv", b"a\0b,c\n", r"its header has NUL bytes, so it is not text"),
-        ("x.csv", b"a\xff,c\n", r"its header is not UTF-8 \(byte 0xff\)"),
-        ("x.csv", b'"a"b,c\n', r"its header cannot be read \(',' expected after '\"'\)"),
+        ("x.csv", b"a\xff,c\n", r"its header is not UTF-8; write it again"),
+        ("x.csv", b'"a"b,c\n', "its header cannot be read: a quote is misplaced or never closed"),
         ("x.csv", b"\xff\xfea\0", r"is not CSV as its name says, it looks like text in UTF-16"),
-        ("x.csv", b"PK\x03\x04....", r"it looks like a zip archive or a spreadsheet \(first bytes 50 4b 03 04"),
+        ("x.csv", b"PK\x03\x04....", r"it looks like a zip archive or a spreadsheet"),
         ("x.csv", gzip.compress(b"a,b\n"), r"is not CSV as its name says, it looks like gzip"),
         ("x.csv.gz", b"a,b\n1,2\n", r"is not CSV in gzip as its name says, it looks like something else"),
         ("x.csv.zst", gzip.compress(b"a,b\n"), r"is not CSV in zstd as its name says, it looks like gzip"),
@@ -190,7 +191,7 @@ def test_truncated_compressed_data_fails_after_its_readable_rows(tmp_path: Path,
     read: list[int] = []
     with (
         open_object(path.name, path) as source,
-        pytest.raises(DataError, match=r"cannot be read as (gzip|zstd) after row [\d,]+ \(OSError: Truncated") as error,
+        pytest.raises(DataError, match=r"cannot be read as (gzip|zstd) after row [\d,]+ \(OSError in pyarrow") as error,
     ):
         read.extend(item.batch.num_rows for item in source.batches(65_536, frozenset({"id"}), use_threads=False))
     assert f"after row {sum(read) - 1:,}" in error.value.text

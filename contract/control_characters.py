@@ -1,0 +1,39 @@
+"""Text of others, made safe to print: a terminal obeys control characters, and some hide text."""
+
+import re
+
+_PATTERN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""C0 and C1 control characters and DEL, line and paragraph separators, characters that change the direction of
+text, and lone surrogates, which cannot be encoded. Newlines and tabs are not among them."""
+
+
+def replace_control_characters(text: str) -> str:
+    r"""Return the text with each control character as a visible escape; newlines and tabs stay.
+
+    >>> print(replace_control_characters("a\x1b]52;c;eA==\x07b"))
+    a\x1b]52;c;eA==\x07b
+    >>> print(replace_control_characters("\u202egnp.exe"))
+    \u202egnp.exe
+    """
+    return _PATTERN.sub(_escape, text)
+
+
+def escape_in_json(text: str) -> str:
+    r"""Return JSON text with the control characters in its strings escaped; its value stays the same.
+
+    `json.dumps` escapes only some of them when it keeps other characters as they are.
+
+    >>> print(escape_in_json('{"a": "\x9b31m é"}'))
+    {"a": "\u009b31m é"}
+    """
+    return _PATTERN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Return whether the text has half of a surrogate pair, which no encoding of Unicode can hold."""
+    return any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else False
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"

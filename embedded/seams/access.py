@@ -1,0 +1,197 @@
+"""Access to the server: only signed requests to AWS APIs, sent to a local name, reach ministack.
+
+ministack serves its own routes (`/_ministack/reset`, functions' code, queues' messages, …) and many
+AWS operations without credentials. Every user and every browser of this machine could call them.
+"""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Failure = tuple[str, str]
+
+_LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
+"""Names in the server's certificate. Other names are of pages that let their name resolve to this machine."""
+_OWN_ROUTES = "/_"
+_HASH_HEADER = "x-amz-content-sha256"
+_UNSIGNED = ("MissingAuthenticationToken", "Missing Authentication Token")
+_UNKNOWN_KEY = ("InvalidClientTokenId", "The security token included in the request is invalid.")
+
+
+def guarded(application: Any, account_id: str) -> Any:
+    """Return the application behind a check of every request.
+
+    A request needs a valid AWS signature in its headers or query, a local name in `Host`, and no
+    `Origin`, which browsers add. ministack's own routes are never served.
+    """
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] == "http":
+            headers = _headers(scope)
+            if refusal := _refusal(scope["path"], headers):
+                await _answer(send, 403, {"content-type": "text/plain; charset=utf-8"}, refusal.encode())
+                return
+            failure, receive = await _check_signature(scope, headers, receive, account_id)
+            if failure is not None:
+                await _answer(send, *_error(failure, scope, headers))
+                return
+        await application(scope, receive, send)
+
+    return serve
+
+
+def _refusal(path: str, headers: Mapping[str, str]) -> str:
+    """Return why a request is refused whatever its signature is; empty if it is not."""
+    if not _LOCAL_HOST.fullmatch(headers.get("host", "")):
+        return "The embedded AWS answers only to the names localhost, *.localhost and 127.0.0.1.\n"
+    if "origin" in headers or "sec-fetch-site" in headers:
+        return "The embedded AWS does not answer browsers.\n"
+    if path.startswith(_OWN_ROUTES):
+        return "The embedded AWS has only AWS APIs, and no routes for administration.\n"
+    return ""
+
+
+async def _check_signature(
+    scope: Message, headers: Mapping[str, str], receive: Receive, account_id: str
+) -> tuple[Failure | None, Receive]:
+    """Return what is wrong with the signature, and the channel that the application receives from."""
+    from ministack.core import sigv4
+
+    query = _query(scope)
+    presigned = "authorization" not in headers
+    if presigned and "AWSAccessKeyId" in query and "X-Amz-Signature" not in query:
+        return _legacy_url_failure(scope, query, account_id), receive
+    if not (presigned and "X-Amz-Signature" in query) and not _is_signed(headers):
+        return _UNSIGNED, receive
+    signature = sigv4.parse_query_signature(query) if presigned else sigv4.parse_header_signature(headers)
+    failure = signature if isinstance(signature, tuple) else _time_failure(signature, query, presigned=presigned)
+    if failure is not None:
+        return failure, receive
+    token = query.get("X-Amz-Security-Token", [""])[0] if presigned else headers.get("x-amz-security-token", "")
+    secret = _secret_of(signature.access_key_id, token, account_id)
+    if isinstance(secret, tuple):
+        return secret, receive
+    body = b""
+    if not presigned and _HASH_HEADER not in headers:
+        # Only a request of a known key gets memory for its body.
+        body, receive = await _read_body(receive)
+    failure = sigv4.header_signature_failure(
+        signature, secret, scope["method"], _raw_path(scope), query, headers, body, presigned=presigned
+    )
+    return failure, receive
+
+
+def _secret_of(access_key_id: str, token: str, account_id: str) -> str | Failure:
+    """Return the secret of an access key, or what is wrong with the key or its session token."""
+    from ministack.core import iam_evaluator
+    from ministack.core.responses import _account_from_sts_session
+
+    if not access_key_id:
+        return _UNKNOWN_KEY
+    try:
+        owner = _account_from_sts_session(access_key_id) or iam_evaluator.find_iam_access_key_account(access_key_id)
+    except iam_evaluator.AmbiguousAccessKeyError:
+        return _UNKNOWN_KEY
+    credential = iam_evaluator.resolve_credential(access_key_id, owner or account_id, token)
+    if isinstance(credential, iam_evaluator.CredentialResolutionError):
+        return credential.code, credential.message
+    return str(credential.secret_access_key)
+
+
+def _is_signed(headers: Mapping[str, str]) -> bool:
+    return headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 ")
+
+
+def _legacy_url_failure(scope: Message, query: dict[str, list[str]], account_id: str) -> Failure | None:
+    """Return what is wrong with a presigned URL of Signature Version 2, the default of boto3 for S3 in us-east-1."""
+    from ministack.core import iam_evaluator
+
+    iam_evaluator.pin_signed_request(scope["method"], _raw_path(scope), query, scope["headers"])
+    try:
+        checked = iam_evaluator.authenticate(query["AWSAccessKeyId"][0], account_id)
+    except iam_evaluator.AmbiguousAccessKeyError:
+        return _UNKNOWN_KEY
+    if isinstance(checked, iam_evaluator.AuthError):
+        return checked.code, checked.message
+    return None if checked is not None else _UNSIGNED
+
+
+def _time_failure(signature: Any, query: Mapping[str, list[str]], *, presigned: bool) -> Failure | None:
+    from ministack.core import sigv4
+
+    if signature.region_set is not None:
+        return _UNSIGNED
+    if not presigned:
+        return sigv4.request_time_failure(signature)  # type: ignore[no-any-return]
+    try:
+        expired = sigv4.presigned_request_is_expired(signature.amz_date, query.get("X-Amz-Expires", ["900"])[0])
+    except ValueError:
+        expired = True
+    return ("AccessDenied", "Request has expired") if expired else None
+
+
+def _error(failure: Failure, scope: Message, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+    """Return the failure as the service that the request is for would report it."""
+    import ministack.app
+    from ministack.core.iam_evaluator import AuthError
+    from ministack.core.router import detect_service
+
+    service = detect_service(scope["method"], scope["path"], headers, _query(scope))
+    answer: tuple[int, dict[str, str], bytes] = ministack.app._credential_failure(
+        service, "", str(uuid.uuid4()), AuthError(*failure), headers
+    )
+    return answer
+
+
+async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
+    """Return the body, and a channel that delivers it once more."""
+    messages: list[Message] = []
+    while True:
+        message = await receive()
+        messages.append(message)
+        if message["type"] != "http.request" or not message.get("more_body"):
+            break
+    body = b"".join(message.get("body", b"") for message in messages)
+    messages.reverse()
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return body, replay
+
+
+async def _answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    sent = {name.lower(): value for name, value in headers.items()} | {"content-length": str(len(body))}
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _headers(scope: Message) -> dict[str, str]:
+    """Return the headers as a signature sees them: a repeated one has its values joined by a comma."""
+    from ministack.core.sigv4 import decode_header_value
+
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), decode_header_value(value)
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers
+
+
+def _query(scope: Message) -> dict[str, list[str]]:
+    return parse_qs(scope.get("query_string", b"").decode("utf-8", "replace"), keep_blank_values=True)
+
+
+def _raw_path(scope: Message) -> str:
+    return str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))
