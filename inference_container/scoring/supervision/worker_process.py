@@ -143,7 +143,7 @@ class WorkerProcess:
             return []
         *lines, rest = self._received.split(b"\n")
         self._received = rest
-        return [decode_event(line) for line in lines]
+        return [decode_event(bytes(line)) for line in lines]
 
     def reap(self) -> int:
         """Wait for a worker whose pipe has closed. Returns its exit code, negative for a signal."""
