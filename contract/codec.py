@@ -1,6 +1,7 @@
 """Convert frozen dataclasses to and from JSON, strictly: unknown, missing and ill-typed fields are
 refused by name."""
 
+import collections
 import dataclasses
 import enum
 import functools
@@ -11,10 +12,17 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from contract.control_characters import escape_in_json, has_lone_surrogate
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 
 SCHEMA_VERSION = 1
 SCHEMA_VERSION_FIELD = "schema_version"
+
+MISSING_VALUE = "a value: the field is required"
+"""What is expected of a required field that is left out."""
+
+_SHOWN_CHARACTERS = 200
 
 T = TypeVar("T")
 Json = Any
@@ -33,7 +41,7 @@ def to_json(message: Any) -> dict[str, Json]:
 
 def dumps(message: Any) -> str:
     """Return a dataclass as JSON text. The order of fields is stable."""
-    return json.dumps(to_json(message), ensure_ascii=False, allow_nan=False)
+    return escape_in_json(json.dumps(to_json(message), ensure_ascii=False, allow_nan=False))
 
 
 def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:
@@ -72,16 +80,16 @@ def loads(cls: type[T], text: str | bytes, *, subject: str | None = None) -> T:
     """
     name = subject or cls.__name__
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(name, [Problem(name, text, f"JSON text ({error})")]) from error
+        data = parse_json(text)
+    except JsonError as error:
+        raise InvalidInputError(name, [Problem(name, text[:_SHOWN_CHARACTERS], f"JSON text, but {error}")]) from error
     return from_json(cls, data, subject=name)
 
 
 def decode_fields(cls: type[T], data: Mapping[str, Json]) -> tuple[T | None, list[Problem]]:
     """Decode input that people write: like `from_json`, but without a schema version, and problems
-    are returned."""
-    problems: list[Problem] = []
+    are returned. Text that cannot be encoded is refused."""
+    problems = _surrogate_problems(data)
     built = _decode(cls, data, "", problems)
     return (None if problems else typing.cast("T", built)), problems
 
@@ -98,6 +106,23 @@ def to_value(value: Any) -> Json:
     if isinstance(value, Mapping):
         return {str(key): to_value(item) for key, item in value.items()}
     return value
+
+
+def _surrogate_problems(data: Json) -> list[Problem]:
+    """Return a problem for each name and text with a lone surrogate, such as "\\ud800" in JSON: no service takes it."""
+    expected = "text without halves of surrogate pairs"
+    problems: list[Problem] = []
+    waiting: collections.deque[tuple[str, Json]] = collections.deque([("", data)])
+    while waiting:
+        path, value = waiting.popleft()
+        if isinstance(value, str) and has_lone_surrogate(value):
+            problems.append(Problem(path, value, expected))
+        elif isinstance(value, Mapping):
+            problems += [Problem(path or "name", name, expected) for name in value if has_lone_surrogate(str(name))]
+            waiting.extend((f"{path}.{name}" if path else str(name), item) for name, item in value.items())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
+    return problems
 
 
 @functools.cache
@@ -213,7 +238,7 @@ def _decode_dataclass(cls: type, value: Json, path: str, problems: list[Problem]
             if found:
                 del arguments[name]
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            found.append(Problem(f"{prefix}{name}", None, "a value: the field is required"))
+            found.append(Problem(f"{prefix}{name}", None, MISSING_VALUE))
         missing = missing or (bool(found) and field.default is dataclasses.MISSING)
         problems.extend(found)
     if missing:

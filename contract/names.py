@@ -52,7 +52,7 @@ EXECUTION_NAME = Matches(
 )
 """Names of executions that the workflow accepts: valid in both Step Functions and SageMaker tags.
 
-All characters are ASCII, so each takes one byte in an S3 key.
+All characters are ASCII, so each takes one byte in an S3 key. `.` and `..` are names of folders.
 """
 NEW_EXECUTION_NAME = Matches(re.compile(r"[0-9A-Za-z_-]{1,80}"), "1 to 80 letters, digits, '-' and '_'")
 """Names that the command gives to executions: they need no quoting in a shell, a URL or a log

@@ -21,11 +21,20 @@ class Problem:
     """What to do, in one sentence; empty if `expected` makes it clear."""
 
     def __str__(self) -> str:
-        shown = repr(self.value)
+        shown = _repr(self.value)
         if len(shown) > _SHOWN_VALUE_CHARACTERS:
             shown = shown[:_SHOWN_VALUE_CHARACTERS] + "…"
         sentence = f"{self.field}: got {shown}, expected {self.expected}"
         return f"{sentence}. {self.remedy}" if self.remedy else sentence
+
+
+def _repr(value: object) -> str:
+    """Return the value as Python writes it, if Python can: not if it nests deeply or has too many
+    digits."""
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):
+        return f"{type(value).__name__}, too deep or too long to show"
 
 
 class InvalidInputError(ValueError):

@@ -18,7 +18,7 @@ from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage
+from infra.stack_outputs import Storage, executions_arns
 from infra.stacks.compute import ComputeStack
 from infra.stacks.storage import StorageStack
 from infra.stacks.triggers import TriggersStack
@@ -117,6 +117,11 @@ def acknowledge(
     _accept_wildcards(
         workflow.function_roles["register_model_version"],
         {names.objects_arn(names.models_bucket, f"*/{layout.ARTIFACT_NAME}"): "Every version has its own key."},
+    )
+
+    _accept_wildcards(
+        workflow.function_roles["summarize_execution"],
+        dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
     )
 
     status_events = workflow.status_events

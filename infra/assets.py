@@ -35,10 +35,11 @@ def container_image(
     *,
     variant: ImageVariant = CORE,
     accelerator: str = "cpu",
+    base_image: str | None = None,
 ) -> ecr_assets.DockerImageAsset:
     """Declare an image variant, built at deployment from `inference_container` and `contract`."""
-    defaults = {"VARIANT": CORE, "ACCELERATOR": "cpu"}
-    arguments = {"VARIANT": variant, "ACCELERATOR": accelerator}
+    defaults = {"VARIANT": CORE, "ACCELERATOR": "cpu", "BASE_IMAGE": None}
+    arguments = {"VARIANT": variant, "ACCELERATOR": accelerator, "BASE_IMAGE": base_image}
     return ecr_assets.DockerImageAsset(
         scope,
         id,
@@ -46,7 +47,8 @@ def container_image(
         file=DOCKERFILE,
         exclude=_only(["inference_container", "contract"]),
         ignore_mode=IgnoreMode.DOCKER,
-        build_args={name: value for name, value in arguments.items() if value != defaults[name]} or None,
+        build_args={name: value for name, value in arguments.items() if value is not None and value != defaults[name]}
+        or None,
         # SageMaker's instances are x86; the machine that builds may not be.
         platform=ecr_assets.Platform.LINUX_AMD64,
     )

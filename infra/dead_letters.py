@@ -1,19 +1,40 @@
 """A queue for events that could not be delivered or processed, with the alarm that reports them."""
 
+from typing import cast
+
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+_DATA_KEY_REUSE_SECONDS = 3_600
+"""How long SQS uses a data key before it asks KMS for another. Each request costs."""
+
+
+def encrypt_queue(queue: sqs.Queue, key: kms.IKey) -> None:
+    """Encrypt a queue with the stage's key.
+
+    It is set on the CloudFormation resource: with the construct's own option, each grant of the
+    queue would add wildcard actions on the key. Senders and receivers get the key from
+    `permissions.allow_key`, and EventBridge from the key's policy.
+    """
+    resource = cast("sqs.CfnQueue", queue.node.default_child)
+    resource.kms_master_key_id = key.key_arn
+    resource.kms_data_key_reuse_period_seconds = _DATA_KEY_REUSE_SECONDS
+
 
 class DeadLetters(Construct):
-    """An encrypted dead-letter queue and an alarm that fires while it holds any message."""
+    """A dead-letter queue, encrypted with the stage's key, and an alarm that fires while it holds any
+    message.
+    """
 
     def __init__(
         self,
         scope: Construct,
         id: str,  # noqa: A002
         *,
+        key: kms.IKey,
         alarm_description: str,
         alarm_id: str = "DeadLettersAlarm",
     ) -> None:
@@ -23,11 +44,11 @@ class DeadLetters(Construct):
         self.queue = sqs.Queue(
             self,
             "Default",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             # The maximum of SQS, so that people have time to react.
             retention_period=Duration.days(14),
         )
+        encrypt_queue(self.queue, key)
         # A child of `scope`, as in earlier releases, so that deployed alarms keep their
         # subscriptions.
         self.alarm = cloudwatch.Alarm(

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
+from contract.table import records
 from infra.stack_outputs import Storage
 
 
@@ -27,18 +29,29 @@ def allow_listing_below(bucket: str, *prefixes: str) -> iam.PolicyStatement:
     )
 
 
-def allow_table(storage: Storage, actions: Sequence[str], *, query_index: bool = False) -> iam.PolicyStatement:
-    """Allow table actions, given without `dynamodb:`, and on request queries of the index."""
-    resources = [storage.table_arn]
-    actions = [f"dynamodb:{action}" for action in actions]
-    if query_index:
-        resources.append(storage.index_arn)
-        actions.append("dynamodb:Query")
-    return allow(actions, *resources)
+def allow_items(storage: Storage, actions: Sequence[str], *partitions: str) -> iam.PolicyStatement:
+    """Allow table actions, given without `dynamodb:`, on items whose partition key begins with a text.
+
+    Every request of these actions names its keys. Scan and PartiQL would not, and must never be
+    given here.
+    """
+    return allow(
+        [f"dynamodb:{action}" for action in actions],
+        storage.table_arn,
+        conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{partition}*" for partition in partitions]}},
+    )
 
 
-def allow_key(storage: Storage) -> iam.PolicyStatement:
-    """Allow the use of the stage's key, which DynamoDB and S3 request on the caller's behalf."""
+def allow_catalog_reading(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow reading models, versions and recipes, one by one and through the index."""
+    return [
+        allow_items(storage, ["BatchGetItem"], records.MODEL_PARTITIONS),
+        allow(["dynamodb:Query"], storage.index_arn),
+    ]
+
+
+def allow_key(storage: Storage, *services: str) -> iam.PolicyStatement:
+    """Allow the use of the stage's key, only through services that request it for the caller."""
     return allow(
         [
             "kms:Decrypt",
@@ -49,7 +62,13 @@ def allow_key(storage: Storage) -> iam.PolicyStatement:
             "kms:ReEncryptTo",
         ],
         storage.key_arn,
+        conditions=via(*services),
     )
+
+
+def via(*services: str) -> dict[str, Any]:
+    """Return the condition that a service of this Region uses the key for the caller, such as `s3`."""
+    return {"StringEquals": {"kms:ViaService": [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in services]}}
 
 
 def allow_sending(queue_arn: str) -> iam.PolicyStatement:

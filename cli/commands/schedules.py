@@ -13,6 +13,7 @@ from cli.options import request_option
 from cli.stage.schedules import ListedSchedule, Schedules
 from cli.views.tables import add_row, plain_table
 from contract.codec import decode_fields
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule
 
@@ -136,9 +137,9 @@ def _request(text: str) -> object:
     """
     request_json = read_request(text)
     try:
-        value: object = json.loads(request_json)
-    except json.JSONDecodeError as error:
-        problem = Problem("request", request_json, f"JSON text such as {{}} ({error})")
+        value: object = parse_json(request_json, keep_surrogates=True)
+    except JsonError as error:
+        problem = Problem("request", request_json, f"JSON text such as {{}}, but {error}")
         raise InvalidInputError("schedule", [problem]) from error
     return value
 

@@ -11,6 +11,7 @@ from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import start_options, words
 from cli.stage.executions import Executions, check_training_request
+from contract.json_text import JsonError, parse_json
 
 
 @click.command(
@@ -57,8 +58,8 @@ def _request(text: str, models: list[str] | None) -> str:
     if models is None:
         return request_json
     try:
-        request: Any = json.loads(request_json)
-    except json.JSONDecodeError:
+        request: Any = parse_json(request_json, keep_surrogates=True)
+    except JsonError:
         return request_json
     if not isinstance(request, dict):
         return request_json

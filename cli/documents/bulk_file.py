@@ -1,7 +1,6 @@
 """Files of many models: JSON Lines with one document per line, or CSV with one column per field."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, get_type_hints
 
 from cli.documents.model_document import Draft, ModelDocument, read_features, read_json_fields, read_tags
 from cli.documents.record_flags import Kind, kind_of
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 
 _BOOLEANS = {"true": True, "false": False}
@@ -68,9 +68,9 @@ def _json_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except ValueError as error:
-            yield number, _refused(Problem("model", line, f"JSON text ({error})"))
+            value = parse_json(line, keep_surrogates=True)
+        except JsonError as error:
+            yield number, _refused(Problem("model", line, f"JSON text, but {error}"))
             continue
         if isinstance(value, dict):
             yield number, read_json_fields(value, folder)
@@ -148,9 +148,9 @@ def _number(text: str) -> float | str:
 
 def _read_input(cell: str) -> tuple[Any, list[Problem]]:
     try:
-        return json.loads(cell), []
-    except ValueError as error:
-        return {}, [Problem("input", cell, f"a JSON object ({error})")]
+        return parse_json(cell, keep_surrogates=True), []
+    except JsonError as error:
+        return {}, [Problem("input", cell, f"a JSON object, but {error}")]
 
 
 def _refused(problem: Problem) -> Draft:

@@ -1,7 +1,6 @@
 """Model folders of MLflow, read without MLflow: the fields of MLmodel, and an artifact with the model's file."""
 
 import gzip
-import json
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from contract.json_text import JsonError, parse_json
 from contract.layout import ARTIFACT_NAME
 from contract.names import check_object_key
 from contract.problems import InvalidInputError, Problem
@@ -156,9 +156,9 @@ def _features(signature: object) -> tuple[list[dict[str, Any]] | None, list[Prob
     if text is None:
         return None, []
     try:
-        columns = json.loads(text) if isinstance(text, str) else text
-    except ValueError as error:
-        return None, [Problem("signature: inputs", text, f"JSON text ({error})")]
+        columns = parse_json(text) if isinstance(text, str) else text
+    except JsonError as error:
+        return None, [Problem("signature: inputs", text, f"JSON text, but {error}")]
     if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
         return None, [Problem("signature: inputs", columns, "a list of columns")]
     if any(column.get("type") == "tensor" or "name" not in column for column in columns):

@@ -3,7 +3,6 @@
 Every problem is reported at once.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from contract.catalog.model_formats import (
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.codec import decode_fields
+from contract.json_text import MAX_BYTES, JsonError, parse_json
 from contract.names import MODEL_ID, VERSION, check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import describe, values_of
@@ -280,12 +280,16 @@ def read_json_file(field_name: str, path: Path, kind: type) -> Any:
     """Return the JSON value of a file; `kind` is the type that it must have, dict or list."""
     word = "object" if kind is dict else "list"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            value = parse_json(file.read(MAX_BYTES + 1), keep_surrogates=True)
     except OSError as error:
         problem = Problem(field_name, f"@{path}", f"a file that can be read ({error.strerror})")
         raise InvalidInputError(field_name, [problem]) from error
+    except JsonError as error:
+        raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"JSON text, but {error}")]) from error
     except ValueError as error:
-        raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"JSON text ({error})")]) from error
+        # A path with a NUL or half of a surrogate pair.
+        raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"a path of a file ({error})")]) from error
     if not isinstance(value, kind):
         raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"a JSON {word}")])
     return value

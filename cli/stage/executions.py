@@ -1,6 +1,5 @@
 """Starts executions, and reads them from the table and Step Functions."""
 
-import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +15,7 @@ from cli.stage.deployment import Deployment
 from cli.stage.execution_snapshot import Snapshot, WorkflowState
 from contract import layout
 from contract.checks import raise_if_any
+from contract.json_text import JsonError, parse_json
 from contract.names import NEW_EXECUTION_NAME
 from contract.problems import InvalidInputError, Problem
 from contract.status import ExecutionKind, JobStatus
@@ -198,9 +198,9 @@ def check_training_request(request_json: str) -> None:
 
 def _json(request_json: str) -> Any:
     try:
-        return json.loads(request_json)
-    except json.JSONDecodeError as error:
-        problem = Problem("request", request_json, f"JSON text such as {{}} ({error})")
+        return parse_json(request_json, keep_surrogates=True)
+    except JsonError as error:
+        problem = Problem("request", request_json, f"JSON text such as {{}}, but {error}")
         raise InvalidInputError("request", [problem]) from error
 
 

@@ -12,6 +12,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import stack_outputs
 from contract.problems import InvalidInputError
 from contract.triggers.schedules import Schedule, check_will_fire, read_target_input, target_input
+from contract.workflow.scoring_request import hide_task_token
 
 _STACK = "triggers"
 _OUTPUTS = ("ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn")
@@ -154,7 +155,7 @@ class Schedules:
             # Created or changed without Fleetscore: show it without request and next time.
             return listed
         following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if listed.enabled else None
-        return replace(listed, request=request, next_time=following)
+        return replace(listed, request=hide_task_token(request), next_time=following)
 
 
 def _state(enabled: bool) -> str:

@@ -11,7 +11,8 @@ from cli.stage.execution_snapshot import Snapshot
 from cli.views.execution_figures import job_seconds, objects_done, rows_a_second, rows_counted, totals
 from cli.views.tables import add_row, counted, plain_json, plain_table, plain_text
 from contract.status import ExecutionKind, FailureKind
-from contract.table.records import AttemptRecord, JobRecord
+from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
+from contract.workflow.scoring_request import hide_task_token_in_json
 
 _STYLES = {
     "SUCCEEDED": "green",
@@ -152,10 +153,14 @@ def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRec
             "error": workflow.error,
             "cause": workflow.cause,
         },
-        "record": plain_json(snapshot.record) if snapshot.record is not None else None,
+        "record": None if snapshot.record is None else _record_json(snapshot.record),
         "totals": vars(totals(snapshot)),
         "jobs": jobs,
     }
+
+
+def _record_json(record: ExecutionRecord) -> dict[str, Any]:
+    return {**plain_json(record), "request_json": hide_task_token_in_json(record.request_json)}
 
 
 def status_text(status: str) -> Text:

@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 
 from contract import codec
 from contract.catalog.models import Compute, Model, ModelVersion
+from contract.control_characters import replace_control_characters
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.training.recipes import ModelRecipe
@@ -42,6 +43,13 @@ INDEX_PARTITION_KEY = "index_pk"
 INDEX_SORT_KEY = "index_sk"
 TIME_TO_LIVE = "expires_at"
 """Attribute with the time of expiry, in epoch seconds."""
+
+EXECUTION_PARTITIONS = "EXECUTION#"
+MODEL_PARTITIONS = "MODEL#"
+UPLOAD_PARTITIONS = "UPLOAD#"
+UPLOADS_PARTITIONS = "UPLOADS#"
+"""Beginnings of the partition keys. Policies allow each role its own, so that only registration and
+promotion write models."""
 
 EXECUTION_SORT_KEY = "EXECUTION"
 MODEL_SORT_KEY = "MODEL"
@@ -82,6 +90,9 @@ class ExecutionRecord:
     training_failure: str = ""
     """Why the training did not succeed, if this execution scored nevertheless. Such an execution
     never succeeds."""
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "reason", "training_failure")
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,10 @@ class JobRecord:
     image_uri: str = ""
     """URI of the attempts' image, pinned when the execution was planned."""
 
+    def __post_init__(self) -> None:
+        _make_printable(self, "reason", "outcome")
+        object.__setattr__(self, "notes", tuple(map(replace_control_characters, self.notes)))
+
 
 @dataclass(frozen=True)
 class AttemptRecord:
@@ -143,6 +158,9 @@ class AttemptRecord:
     ended_at: str = ""
     failure_kind: FailureKind | None = None
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "reason")
 
 
 @dataclass(frozen=True)
@@ -190,6 +208,15 @@ class UploadWindow:
     object_count: int = 0
 
 
+def _make_printable(record: Any, *names: str) -> None:
+    """Replace control characters in fields that people read, and that models and data can choose.
+
+    Events, summaries and outcomes take these fields from the records.
+    """
+    for name in names:
+        object.__setattr__(record, name, replace_control_characters(getattr(record, name)))
+
+
 def record_time(moment: datetime) -> str:
     """Return a UTC time as records store it: ISO 8601 with milliseconds, like Step Functions.
 
@@ -214,41 +241,41 @@ def execution_kind(execution_arn: str) -> ExecutionKind:
 
 
 def execution_key(execution_id: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"EXECUTION#{execution_id}", SORT_KEY: EXECUTION_SORT_KEY}
+    return {PARTITION_KEY: f"{EXECUTION_PARTITIONS}{execution_id}", SORT_KEY: EXECUTION_SORT_KEY}
 
 
 def job_key(execution_id: str, job_id: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"EXECUTION#{execution_id}", SORT_KEY: f"{JOB_SORT_PREFIX}{job_id}"}
+    return {PARTITION_KEY: f"{EXECUTION_PARTITIONS}{execution_id}", SORT_KEY: f"{JOB_SORT_PREFIX}{job_id}"}
 
 
 def attempt_key(execution_id: str, job_id: str, attempt: int) -> dict[str, str]:
     return {
-        PARTITION_KEY: f"EXECUTION#{execution_id}",
+        PARTITION_KEY: f"{EXECUTION_PARTITIONS}{execution_id}",
         SORT_KEY: f"{ATTEMPT_SORT_PREFIX}{job_id}#{attempt:03d}",
     }
 
 
 def model_key(model_id: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: MODEL_SORT_KEY}
+    return {PARTITION_KEY: f"{MODEL_PARTITIONS}{model_id}", SORT_KEY: MODEL_SORT_KEY}
 
 
 def version_key(model_id: str, version: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: f"{VERSION_SORT_PREFIX}{version}"}
+    return {PARTITION_KEY: f"{MODEL_PARTITIONS}{model_id}", SORT_KEY: f"{VERSION_SORT_PREFIX}{version}"}
 
 
 def recipe_key(model_id: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"MODEL#{model_id}", SORT_KEY: RECIPE_SORT_KEY}
+    return {PARTITION_KEY: f"{MODEL_PARTITIONS}{model_id}", SORT_KEY: RECIPE_SORT_KEY}
 
 
 def upload_claim_key(dataset: str, upload: ObjectVersion) -> dict[str, str]:
     # Each object has its own partition key, to spread the claims. The id of a version may be longer
     # than a sort key.
     digest = hashlib.sha256(upload.identity.encode()).hexdigest()
-    return {PARTITION_KEY: f"UPLOAD#{dataset}/{upload.key}", SORT_KEY: digest}
+    return {PARTITION_KEY: f"{UPLOAD_PARTITIONS}{dataset}/{upload.key}", SORT_KEY: digest}
 
 
 def upload_part_key(dataset: str, part: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: f"PART#{part}"}
+    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: f"PART#{part}"}
 
 
 def upload_member_prefix(window: int) -> str:
@@ -256,20 +283,23 @@ def upload_member_prefix(window: int) -> str:
 
 
 def upload_member_key(part: UploadPart) -> dict[str, str]:
-    return {PARTITION_KEY: f"UPLOADS#{part.dataset}", SORT_KEY: upload_member_prefix(part.window) + part.part}
+    return {
+        PARTITION_KEY: f"{UPLOADS_PARTITIONS}{part.dataset}",
+        SORT_KEY: upload_member_prefix(part.window) + part.part,
+    }
 
 
 def current_window_key(dataset: str) -> dict[str, str]:
-    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: "CURRENT"}
+    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: "CURRENT"}
 
 
 def upload_window_key(dataset: str, window: int) -> dict[str, str]:
-    return {PARTITION_KEY: f"UPLOADS#{dataset}", SORT_KEY: f"WINDOW#{window:012d}"}
+    return {PARTITION_KEY: f"{UPLOADS_PARTITIONS}{dataset}", SORT_KEY: f"WINDOW#{window:012d}"}
 
 
 def jobs_by_status(execution_id: str, status: JobStatus) -> str:
     """Return the index's partition key for an execution's jobs in one status."""
-    return f"EXECUTION#{execution_id}#{status.value}"
+    return f"{EXECUTION_PARTITIONS}{execution_id}#{status.value}"
 
 
 def execution_index(record: ExecutionRecord) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from contract.checks import check_range
 from contract.codec import decode_fields
+from contract.json_text import JsonError, parse_json
 from contract.names import check_dataset_name
 from contract.problems import InvalidInputError, Problem
 from contract.workflow.scoring_request import parse_request
@@ -86,9 +87,9 @@ def rules_from_text(text: str) -> tuple[UploadRule, ...]:
         InvalidInputError: with every problem.
     """
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidInputError("uploads", [Problem("uploads", text, f"a JSON list ({error})")]) from error
+        data = parse_json(text)
+    except JsonError as error:
+        raise InvalidInputError("uploads", [Problem("uploads", text, f"a JSON list, but {error}")]) from error
     rules, problems = decode_fields(_Rules, {"uploads": data})
     if rules is None or problems:
         raise InvalidInputError("uploads", problems)

@@ -83,7 +83,11 @@ class JobPointer:
 
 @dataclass(frozen=True)
 class AttemptPlan:
-    """Message from RecordAttempt to RunProcessingJob."""
+    """Message from RecordAttempt to RunProcessingJob.
+
+    A part of the request whose fields differ between jobs is one field, because a JSONPath cannot
+    omit a field.
+    """
 
     nothing_left: bool
     """Whether every pinned object is committed already. Then no job is started, because SageMaker
@@ -95,9 +99,8 @@ class AttemptPlan:
     predictions_uri: str
     quarantine_uri: str
     ledger_uri: str
-    instance_type: str
-    instance_count: int
-    volume_size_gb: int
+    cluster: Mapping[str, Any]
+    """The request's ClusterConfig. Only types without local storage have a VolumeKmsKeyId."""
     max_runtime_seconds: int
     image_uri: str = ""
     """URI of the image variant that serves the job's models. Empty only for records older than image
@@ -106,11 +109,7 @@ class AttemptPlan:
 
 @dataclass(frozen=True)
 class TrainingAttemptPlan:
-    """Message from RecordAttempt to RunTrainingJob.
-
-    A part of the request whose fields differ between jobs is one field, because a JSONPath cannot
-    omit a field.
-    """
+    """Message from RecordAttempt to RunTrainingJob."""
 
     training_job_name: str
     channels: tuple[Mapping[str, Any], ...]
@@ -119,8 +118,8 @@ class TrainingAttemptPlan:
     """Hyperparameters of SageMaker's script convention. Those of a trainer are in its spec."""
     output_uri: str
     checkpoints_uri: str
-    instance_type: str
-    volume_size_gb: int
+    resources: Mapping[str, Any]
+    """The request's ResourceConfig. Only types without local storage have a VolumeKmsKeyId."""
     spot: bool
     stopping_condition: Mapping[str, int]
     """The request's StoppingCondition. Only spot training has MaxWaitTimeInSeconds."""

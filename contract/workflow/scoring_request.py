@@ -3,6 +3,7 @@
 `{}` scores every enabled model on its own dataset.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import Any, Literal
 
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
+from contract.control_characters import escape_in_json
+from contract.json_text import JsonError, parse_json
 from contract.names import DATASET_NAME, INSTANCE_TYPE, LABEL, MODEL_ID, UPLOAD_MANIFEST, check_model_id
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
@@ -162,6 +165,32 @@ class ExecutionRequest(ExecutionOptions):
 
     def __post_init__(self) -> None:
         raise_if_any(check_fields(self), "request")
+
+
+def hide_task_token(request: Any) -> Any:
+    """Return a request, which may be an invalid one, without its task token.
+
+    >>> hide_task_token({"models": ["churn"], "task_token": "AQC..."})
+    {'models': ['churn'], 'task_token': '(hidden)'}
+    """
+    if isinstance(request, Mapping) and TASK_TOKEN_FIELD in request:
+        return {**request, TASK_TOKEN_FIELD: "(hidden)"}
+    return request
+
+
+def hide_task_token_in_json(request_json: str) -> str:
+    """Return the JSON text of a request, which may be an invalid one, without its task token.
+
+    Other requests stay as they are written.
+    """
+    if TASK_TOKEN_FIELD not in request_json and "\\" not in request_json:
+        return request_json
+    try:
+        request = parse_json(request_json, keep_surrogates=True)
+    except JsonError:
+        return "(not shown, because it cannot be read as JSON)"
+    hidden = hide_task_token(request)
+    return request_json if hidden is request else escape_in_json(json.dumps(hidden, ensure_ascii=False))
 
 
 def parse_request(data: Any) -> ExecutionRequest:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,6 +105,7 @@ class ImageStore:
             # RUN is skipped, so compile the bytecode here. Otherwise each job would compile it
             # again.
             compileall.compile_dir(whole, quiet=2, stripdir=str(whole), prependdir=str(self._images / identity))
+            _open_to_all_users(whole)
             if not (self._images / identity).exists():
                 try:
                     whole.rename(self._images / identity)
@@ -156,6 +158,14 @@ class ImageStore:
     def _reference(self, image_uri: str) -> Path:
         name = image_uri if re.search(r"[:@][^/]*$", image_uri) else f"{image_uri}:latest"
         return self._references / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+
+
+def _open_to_all_users(folder: Path) -> None:
+    """Let every user read an image's files, whatever the umask was: containers may switch users."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(stat.S_IMODE(mode) | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
 
 
 def _digest(folder: Path) -> str:

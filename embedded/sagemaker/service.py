@@ -18,17 +18,19 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from cli.sandbox.isolation import Isolation, IsolationKind, probe
+from contract.catalog.instance_types import has_local_storage
 from embedded.images.image_store import ImageStore
 from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.capacity import Capacity
-from embedded.sagemaker.instances.guard import Guard, acquire_mount_point
-from embedded.sagemaker.instances.sandbox import Abilities, Sandbox, probe
+from embedded.sagemaker.instances.guard import Guard
 from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.jobs.job_run import JobContext
 from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
 from embedded.sagemaker.requests import listing
+from embedded.sagemaker.requests.condition_keys import condition_keys
 from embedded.sagemaker.requests.validation import request_problems, service_model
 from embedded.seams import Credentials
 from embedded.seams.services import Response
@@ -77,10 +79,11 @@ class SageMakerService:
         max_running_instances: Instances that run at once; None means one per core. Further jobs
             wait in InProgress, and the wait does not count as runtime.
         grace_seconds: Time between SIGTERM and SIGKILL.
-        own_ml_root: False makes jobs find /opt/ml through a variable even if this machine can mount
-            it for them.
+        isolate: False runs jobs without namespaces even if this machine permits them. They then
+            find /opt/ml through a variable.
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
+        shared_folder: Folder that all jobs see and may change.
     """
 
     def __init__(
@@ -94,13 +97,11 @@ class SageMakerService:
         authorize: Authorize = lambda role_arn, action, resource, context: True,
         max_running_instances: int | None = None,
         grace_seconds: float = GRACE_SECONDS,
-        own_ml_root: bool | None = None,
+        isolate: bool = True,
         python: str = sys.executable,
         pythons: Mapping[str, str] | None = None,
+        shared_folder: Path | None = None,
     ) -> None:
-        abilities = probe()
-        if own_ml_root is not None:
-            abilities = Abilities(own_ml_root and abilities.own_ml_root, abilities.own_network)
         self._endpoint = endpoint
         self._may_assume = may_assume
         self._authorize = authorize
@@ -119,17 +120,17 @@ class SageMakerService:
             root=root,
             may_use_key=self._may_use_key,
             clients=ClientFactory(endpoint, credentials_for_role),
-            sandbox=Sandbox(abilities),
+            isolation=probe() if isolate else Isolation(IsolationKind.NONE, "switched off"),
             guard=Guard(python),
             faults=self.faults,
             grace_seconds=grace_seconds,
             watch_seconds=_WATCH_SECONDS,
             python=python,
             pythons=pythons or {},
+            shared_folder=shared_folder,
         )
         (root / "jobs").mkdir(parents=True, exist_ok=True)
         self._job_context.guard.watch_folder(root / "jobs")
-        self._mount_point = acquire_mount_point() if abilities.own_ml_root else None
 
     # ---- the API ----
 
@@ -198,6 +199,7 @@ class SageMakerService:
         for key_id in job_type.key_ids(request):
             if key_id:
                 self._key_arn(key_id)
+        self._check_volume_key(role_arn, condition_keys(request))
         arn = self.arn(name, job_type)
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
         job = job_type.job(request, arn, tags)
@@ -323,8 +325,29 @@ class SageMakerService:
                 client.close()
         return self._known_keys[key_id]
 
+    def _check_volume_key(self, role_arn: str, keys: Mapping[str, Any]) -> None:
+        """Check that the instances take the key for their volumes, and that the role may grant it.
+
+        Raises:
+            ApiError: The type has local storage, or the role lacks kms:CreateGrant.
+        """
+        key_id = keys.get("sagemaker:VolumeKmsKey")
+        if not key_id:
+            return
+        local = [name for name in keys.get("sagemaker:InstanceTypes", ()) if has_local_storage(name)]
+        if local:
+            raise ApiError("ValidationException", f"VolumeKmsKeyId is not supported for instance type {local[0]}")
+        via = {
+            "kms:ViaService": f"sagemaker.{self._endpoint.region}.amazonaws.com",
+            "kms:GrantIsForAWSResource": "true",
+        }
+        if not self._authorize(role_arn, "kms:CreateGrant", self._key_arn(key_id), via):
+            message = f"The role {role_arn} is not authorized to perform: kms:CreateGrant on the key {key_id}"
+            raise ApiError("ValidationException", message)
+
     def _may_use_key(self, role_arn: str, key_id: str) -> bool:
-        return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), {})
+        via = {"kms:ViaService": f"s3.{self._endpoint.region}.amazonaws.com"}
+        return self._authorize(role_arn, "kms:GenerateDataKey", self._key_arn(key_id), via)
 
     # ---- shutdown ----
 
@@ -343,7 +366,4 @@ class SageMakerService:
         self._job_context.transfers.shutdown()
         self._job_context.clients.close()
         shutil.rmtree(self._job_context.root / "jobs", ignore_errors=True)
-        if self._mount_point is not None:
-            os.close(self._mount_point)
-            self._mount_point = None
         self._job_context.guard.close()

@@ -77,8 +77,18 @@ def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], Non
             stopped(request.get("executionArn", ""))
         return response
 
+    emit = engine._emit_execution_status_event
+
+    def emit_status_event(record: Record) -> None:
+        # On AWS, the event of an encrypted execution has no data of the execution.
+        machine = state_machine_record(record["stateMachineArn"]) or {}
+        if machine.get("encryptionConfiguration", {}).get("type") == "CUSTOMER_MANAGED_KMS_KEY":
+            record = {**record, "input": None, "output": None, "error": None, "cause": None}
+        emit(record)
+
     engine._run_execution = run
     engine._stop_execution = stop_execution
+    engine._emit_execution_status_event = emit_status_event
 
 
 def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, str] | None]) -> None:

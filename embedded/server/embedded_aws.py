@@ -57,6 +57,8 @@ class EmbeddedAws:
         time_scale: Factor for the seconds of Wait states and of retries.
         enforce_iam: Whether policies are checked. Signatures always are.
         pythons: Interpreters by image variant; None means those that EMBEDDED_AWS_PYTHONS names.
+        shared_folder: Folder of this machine that all jobs see at the same path and may change.
+            Tests exchange signals with their jobs in it. None means that there is no such folder.
 
     Example:
         Deploy an app in a test, and call it::
@@ -74,6 +76,8 @@ class EmbeddedAws:
         time_scale: float = 1.0,
         enforce_iam: bool = True,
         pythons: Mapping[str, str] | None = None,
+        *,
+        shared_folder: Path | None = None,
     ) -> None:
         self._own_root = root is None
         self.root = Path(tempfile.mkdtemp(prefix="embedded-aws-")) if root is None else root.resolve()
@@ -81,6 +85,7 @@ class EmbeddedAws:
         self._time_scale = time_scale
         self._enforce_iam = enforce_iam
         self._pythons = pythons
+        self.shared_folder = shared_folder
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._endpoint: Endpoint | None = None
@@ -127,6 +132,7 @@ class EmbeddedAws:
                 time_scale=self._time_scale,
                 enforce_iam=self._enforce_iam,
                 pythons=self._pythons,
+                shared_folder=self.shared_folder,
                 parent_pipe=read_end,
                 remove_root=self._own_root,
             )
@@ -263,6 +269,7 @@ def _launch(
     parent_pipe: int,
     remove_root: bool,
     pythons: Mapping[str, str] | None = None,
+    shared_folder: Path | None = None,
 ) -> tuple["subprocess.Popen[bytes]", Endpoint]:
     try:
         interpreters = dict(read_pythons() if pythons is None else pythons)
@@ -298,6 +305,7 @@ def _launch(
             time_scale=time_scale,
             remove_root=remove_root,
             pythons=interpreters,
+            shared_folder=shared_folder,
         )
         settings_file = root / "settings.json"
         settings_file.touch(mode=0o600)

@@ -26,14 +26,16 @@ from hypercorn.config import Config
 
 from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.access import guarded
 from embedded.seams.application import application, enforces_iam
+from embedded.seams.buses import install_bus_policies
+from embedded.seams.conditions import install_conditions
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
-from embedded.seams.events import install_event_conditions
 from embedded.seams.functions import install_function_errors, stop_function_workers
 from embedded.seams.identity import install_administrator
 from embedded.seams.images import install_missing_image_error
@@ -62,6 +64,7 @@ class ServerSettings:
         time_scale: Factor for the seconds of Wait states and of retries.
         remove_root: Whether to delete `root` at the end.
         pythons: Interpreters by image variant.
+        shared_folder: Folder that all jobs see and may change.
     """
 
     endpoint: Endpoint
@@ -73,6 +76,7 @@ class ServerSettings:
     time_scale: float
     remove_root: bool
     pythons: dict[str, str] = field(default_factory=dict)
+    shared_folder: Path | None = None
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "endpoint": self.endpoint.to_json()}, default=str)
@@ -80,7 +84,8 @@ class ServerSettings:
     @classmethod
     def from_json(cls, text: str) -> "ServerSettings":
         fields = json.loads(text)
-        paths = {name: Path(fields[name]) for name in ("root", "certificate", "private_key")}
+        named = ("root", "certificate", "private_key", "shared_folder")
+        paths = {name: Path(fields[name]) for name in named if fields[name] is not None}
         return cls(**{**fields, **paths, "endpoint": Endpoint.from_json(fields["endpoint"])})
 
 
@@ -97,6 +102,9 @@ def sagemaker_root(root: Path) -> Path:
 def main(settings_file: Path) -> None:
     """Serve until a signal arrives or the parent has ended, and then exit."""
     settings = ServerSettings.from_json(settings_file.read_text())
+    # Containers may switch to other users, who must be able to read their inputs. The root folder
+    # itself is closed to others.
+    os.umask(0o022)
     # Functions and jobs inherit this environment, but must not import this project.
     os.environ.pop("PYTHONPATH", None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
@@ -134,7 +142,8 @@ async def _serve(settings: ServerSettings) -> None:
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_missing_image_error()
-    install_event_conditions()
+    install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
+    install_bus_policies()
     install_bucket_not_empty_error()
     name_resources("ecr", ecr_resource_arn)
     sagemaker = _add_sagemaker(settings)
@@ -165,6 +174,7 @@ def _add_sagemaker(settings: ServerSettings) -> SageMakerService:
         may_assume=lambda role_arn: seams.may_assume(role_arn, "sagemaker.amazonaws.com"),
         authorize=seams.authorize,
         pythons=settings.pythons,
+        shared_folder=settings.shared_folder,
     )
     seams.add_service("sagemaker", TARGET_PREFIX, sagemaker.handle, resource_arn)
     for resource in RESOURCES:

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from embedded.sagemaker.requests.condition_keys import condition_keys
 from embedded.seams import authorize
 from embedded.seams.tasks import TaskError
 from embedded.step_functions.executions.execution import Execution
@@ -26,7 +27,7 @@ class Permission:
 
     action: str
     resource: str
-    context: dict[str, str] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
 
 
 def checkable(resource: str) -> bool:
@@ -136,7 +137,7 @@ def _sagemaker(here: str, action: str, parameters: dict[str, Any], *, sync: bool
     kind = _SAGEMAKER_JOBS[action]
     name = str(parameters.get(f"{kind}JobName", ""))
     job = f"arn:aws:sagemaker:{here}:{kind.lower()}-job/{name.lower()}"
-    permissions = [Permission(f"sagemaker:Create{kind}Job", job)]
+    permissions = [Permission(f"sagemaker:Create{kind}Job", job, condition_keys(parameters))]
     if sync:
         # Step Functions tags the jobs that it waits for, polls them when an event is late, and
         # stops them when the execution is stopped.

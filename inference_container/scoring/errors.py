@@ -17,6 +17,7 @@ from pathlib import PurePath
 from types import CodeType
 from typing import Any, NamedTuple
 
+from contract.control_characters import replace_control_characters
 from contract.status import FailureKind
 
 IN_LOG = "its text is in the job's log"
@@ -139,12 +140,16 @@ def one_line(error: BaseException) -> str:
 
 def text_of(error: BaseException) -> str:
     """Return an exception's text as one line, which may hold values of the data."""
-    return " ".join(str(error).split())
+    try:
+        text = str(error)
+    except Exception as failure:  # of the model's own exception class
+        text = f"(its text cannot be read: {type(failure).__name__})"
+    return replace_control_characters(" ".join(text.split()))
 
 
 def log_error(error: BaseException) -> None:
     """Write an error with its traceback, detail and causes to stderr in one call."""
-    sys.stderr.write("".join(traceback.format_exception(error)))
+    sys.stderr.write(replace_control_characters("".join(traceback.format_exception(error))))
     sys.stderr.flush()
 
 

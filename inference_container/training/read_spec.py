@@ -1,10 +1,10 @@
 """Reads the training spec, with the hyperparameters of the job's request applied."""
 
 import dataclasses
-import json
 from typing import Any
 
 from contract.codec import loads
+from contract.json_text import parse_json
 from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.training.training_spec import TrainingSpec
@@ -58,7 +58,7 @@ def _refuse_several_hosts(paths: TrainingPaths, spec: TrainingSpec) -> None:
 
 def _read_json(path: Any, default: Any) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         return default
     except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 import json
 import sys
 
+from contract.control_characters import escape_in_json, replace_control_characters
 from contract.layout import TrainingPaths
 from contract.status import FailureKind
 
@@ -13,13 +14,13 @@ _ELLIPSIS = "…"
 
 def log_event(name: str, **fields: object) -> None:
     """Write one JSON object as one line of the job's log."""
-    sys.stdout.write(json.dumps({"event": name, **fields}, ensure_ascii=False) + "\n")
+    sys.stdout.write(escape_in_json(json.dumps({"event": name, **fields}, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 
 def failure_line(kind: FailureKind, text: str) -> str:
     """Return `KIND: text` as one line, short enough for SageMaker to keep all of it."""
-    line = f"{kind.value}: {' '.join(text.split())}".encode("utf-8", "replace").decode("utf-8")
+    line = replace_control_characters(f"{kind.value}: {' '.join(text.split())}")
     return line if len(line) <= _CHARACTERS else line[: _CHARACTERS - len(_ELLIPSIS)].rstrip() + _ELLIPSIS
 
 

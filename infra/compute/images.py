@@ -40,5 +40,7 @@ def _image(stack: Stack, settings: AppSettings, variant: ImageVariant) -> Scorin
     name = "Image" if variant == CORE else f"Image{variant.title()}"
     found = stack.node.try_find_child(name)
     if not isinstance(found, ecr_assets.DockerImageAsset):
-        found = container_image(stack, name, variant=variant, accelerator=settings.image_accelerator)
+        found = container_image(
+            stack, name, variant=variant, accelerator=settings.image_accelerator, base_image=settings.base_image
+        )
     return ScoringImage(found.image_uri, found.repository.repository_arn)

@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from contract import layout
-from infra.permissions import allow, allow_listing, allow_listing_below
+from infra.permissions import allow, allow_listing, allow_listing_below, via
 from infra.stack_outputs import Storage
 
 SCORING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -104,7 +104,17 @@ def _common_permissions(
 ) -> list[iam.PolicyStatement]:
     """Return the permissions that every job needs, with network interfaces if it runs in a VPC."""
     statements = [
-        allow(["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"], storage.key_arn),
+        allow(
+            ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
+            storage.key_arn,
+            conditions=via("s3", "sagemaker"),
+        ),
+        # With a grant on the role's behalf, EC2 encrypts the volumes of the job's instances.
+        allow(
+            ["kms:CreateGrant"],
+            storage.key_arn,
+            conditions={**via("sagemaker", "ec2"), "Bool": {"kms:GrantIsForAWSResource": "true"}},
+        ),
         allow(["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], *repository_arns),
         # AWS defines no resources for the next two actions.
         allow(["ecr:GetAuthorizationToken"], "*"),

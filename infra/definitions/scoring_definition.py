@@ -26,6 +26,7 @@ from infra.definitions.shared_states import (
     FAILURE,
     JOB,
     WorkflowStates,
+    creation_conditions,
     fields_of,
     job_network,
     job_tags,
@@ -209,9 +210,8 @@ class ScoringDefinition(Construct):
             job_name_prefix=settings.stage,
             image_uri=planned("image_uri"),
             role=iam.Role.from_role_arn(self, "JobRole", self._job_roles.scoring_role_arn, mutable=False),
-            instance_type=planned("instance_type"),
-            instance_count=planned("instance_count"),
-            volume_size_gb=planned("volume_size_gb"),
+            instances_path=planned("cluster"),
+            creation_conditions=creation_conditions(settings, self._storage),
             max_runtime_seconds=planned("max_runtime_seconds"),
             # SageMaker enforces the run time. This timeout only ends the wait for a job whose end
             # is never reported.

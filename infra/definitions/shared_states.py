@@ -12,6 +12,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from contract import layout
+from contract.catalog.instance_types import LOCAL_STORAGE
 from contract.codec import SCHEMA_VERSION, SCHEMA_VERSION_FIELD
 from contract.status import ExecutionStatus
 from contract.workflow.messages import (
@@ -24,7 +25,7 @@ from contract.workflow.messages import (
     SummaryInput,
     path_of,
 )
-from infra.permissions import allow
+from infra.permissions import allow, via
 from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage
@@ -225,6 +226,34 @@ def job_network(settings: AppSettings) -> JobNetwork:
     )
 
 
+def creation_conditions(settings: AppSettings, storage: Storage) -> list[dict[str, Any]]:
+    """Return the IAM conditions on which the workflow may create jobs, one set per statement.
+
+    A job is isolated from the network, uses the stage's VPC if there is one, and encrypts its output
+    with the stage's key. Its volumes use the key too, except on types that encrypt local disks
+    themselves. Its type is one that the stage allows.
+    """
+    lists = {"sagemaker:InstanceTypes": list(settings.instance_types)}
+    if settings.vpc:
+        lists["sagemaker:VpcSubnets"] = list(settings.vpc.subnet_ids)
+        lists["sagemaker:VpcSecurityGroupIds"] = list(settings.vpc.security_group_ids)
+    job = {
+        "Bool": {"sagemaker:NetworkIsolation": "true"},
+        # "For all values" is also true without any value, so each key must be present.
+        "ForAllValues:StringLike": lists,
+        "Null": dict.fromkeys(lists, "false"),
+    }
+    output = {"sagemaker:OutputKmsKey": storage.key_arn}
+    return [
+        {**job, "ArnEquals": {**output, "sagemaker:VolumeKmsKey": storage.key_arn}},
+        {
+            **job,
+            "ArnEquals": output,
+            "ForAnyValue:StringLike": {"sagemaker:InstanceTypes": list(LOCAL_STORAGE)},
+        },
+    ]
+
+
 def job_tags(stage: str) -> dict[str, str]:
     return {
         "fleetscore:stage": stage,
@@ -238,7 +267,7 @@ def map_permissions(storage: Storage) -> list[iam.PolicyStatement]:
     jobs = storage.objects_arn(storage.results_bucket, layout.jobs_key("*"))
     return [
         allow(["s3:GetObject"], jobs),
-        allow(["kms:Decrypt"], storage.key_arn),
+        allow(["kms:Decrypt"], storage.key_arn, conditions=via("s3")),
     ]
 
 

@@ -14,6 +14,7 @@ from infra.definitions.shared_states import (
     FAILURE,
     JOB,
     WorkflowStates,
+    creation_conditions,
     fields_of,
     job_network,
     job_tags,
@@ -126,9 +127,8 @@ class TrainingDefinition(Construct):
             output_uri=planned("output_uri"),
             output_kms_key_id=self._storage.key_arn,
             checkpoints_uri=planned("checkpoints_uri"),
-            instance_type=planned("instance_type"),
-            instance_count=1,
-            volume_size_gb=planned("volume_size_gb"),
+            instances_path=planned("resources"),
+            creation_conditions=creation_conditions(settings, self._storage),
             # SageMaker enforces the limits. This timeout only ends the wait for a job whose end is
             # never reported.
             timeout=sfn.Timeout.at(f"{_PLAN}.{_TIMEOUT_FIELD}"),

@@ -13,6 +13,7 @@ from constructs import Construct
 
 from contract import environment
 from infra.assets import lambda_code
+from infra.permissions import allow, via
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage
 
@@ -53,7 +54,7 @@ class FunctionFactory:
 
     def __init__(self, stack: Stack, settings: AppSettings) -> None:
         self._settings = settings
-        self._key = kms.Key.from_key_arn(stack, "Key", Storage.of(settings.stage).key_arn)
+        self.key = kms.Key.from_key_arn(stack, "Key", Storage.of(settings.stage).key_arn)
         self._code = lambda_code()
         self._powertools = lambda_.LayerVersion.from_layer_version_arn(stack, "Powertools", self._layer_arn())
 
@@ -66,6 +67,7 @@ class FunctionFactory:
         )
         for statement in spec.permissions:
             role.add_to_policy(statement)
+        role.add_to_policy(allow(["kms:Decrypt"], self.key.key_arn, conditions=via("lambda")))
         log_group = self.log_group(scope, f"{spec.construct_id}Logs")
         log_group.grant_write(role)
         function = lambda_.Function(
@@ -82,6 +84,7 @@ class FunctionFactory:
             timeout=spec.timeout,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
+            environment_encryption=self.key,
             environment={
                 environment.STAGE: self._settings.stage,
                 **spec.variables,
@@ -98,7 +101,7 @@ class FunctionFactory:
             scope,
             id,
             log_group_name=name,
-            encryption_key=self._key,
+            encryption_key=self.key,
             removal_policy=RemovalPolicy.DESTROY if self._settings.removal == "destroy" else RemovalPolicy.RETAIN,
         )
         # The RetentionDays enum names periods in words; the settings use CloudWatch's numbers.

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_stepfunctions as sfn
@@ -29,11 +30,13 @@ class RecordClosingRule(Construct):
         *,
         state_machines: Sequence[sfn.IStateMachine],
         function: lambda_.IFunction,
+        key: kms.IKey,
     ) -> None:
         super().__init__(scope, id)
         self.dead_letters = DeadLetters(
             self,
             "DeadLetters",
+            key=key,
             alarm_description=(
                 "The records of an execution that ended abnormally may still be open: its event is in the dead-letter "
                 "queue"
@@ -52,6 +55,7 @@ class RecordClosingRule(Construct):
             description="Executions that ended without closing their records",
             event_pattern=events.EventPattern(
                 source=["aws.states"],
+                account=[Aws.ACCOUNT_ID],
                 detail_type=["Step Functions Execution Status Change"],
                 # Children of a Map do not match: their state machine ARN ends with the Map's label.
                 detail={

@@ -1,7 +1,10 @@
 """Sends an event to the stage's event bus for every status change in the table."""
 
+from typing import cast
+
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -10,8 +13,16 @@ from contract.table import records
 from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
 from infra.dead_letters import DeadLetters
 from infra.functions.function_factory import FunctionFactory, FunctionSpec
-from infra.permissions import allow, allow_sending
-from infra.stack_outputs import EVENT_BUS_ARN, EVENT_BUS_NAME, TABLE_STREAM_ARN, Storage, export_name, imported
+from infra.permissions import allow, allow_sending, via
+from infra.stack_outputs import (
+    EVENT_BUS_ARN,
+    EVENT_BUS_NAME,
+    TABLE_STREAM_ARN,
+    Storage,
+    bus_name,
+    export_name,
+    imported,
+)
 
 _TRIES = 20
 """Retries of a batch of stream records before it goes to the dead-letter queue."""
@@ -43,10 +54,11 @@ class StatusEvents(Construct):
     ) -> None:
         super().__init__(scope, id)
         stream_arn = imported(stage, TABLE_STREAM_ARN)
-        self.bus = events.EventBus(self, "Bus", event_bus_name=f"fleetscore-{stage}")
+        self.bus = events.EventBus(self, "Bus", event_bus_name=bus_name(stage))
         self.dead_letters = DeadLetters(
             self,
             "DeadLetters",
+            key=functions.key,
             alarm_description="Status changes could not be announced: their stream positions are in the dead-letter "
             "queue",
         )
@@ -59,7 +71,7 @@ class StatusEvents(Construct):
                 permissions=[
                     allow(["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], stream_arn),
                     allow(["dynamodb:ListStreams"], "*"),
-                    allow(["kms:Decrypt"], storage.key_arn),
+                    allow(["kms:Decrypt", "kms:GenerateDataKey"], storage.key_arn, conditions=via("dynamodb", "sqs")),
                     allow(
                         ["events:PutEvents"],
                         self.bus.event_bus_arn,
@@ -75,6 +87,7 @@ class StatusEvents(Construct):
                 variables={environment.EVENT_BUS_NAME: self.bus.event_bus_name},
             ),
         )
+        self._protect_bus(stage, functions.key)
         source = lambda_.CfnEventSourceMapping(
             self,
             "Stream",
@@ -106,3 +119,27 @@ class StatusEvents(Construct):
                 description="Event bus of the stage's status changes",
                 export_name=export_name(stage, name),
             )
+
+    def _protect_bus(self, stage: str, key: kms.IKey) -> None:
+        """Encrypt the bus, and refuse events of everyone but the announcer.
+
+        An identity's own policy is enough to put events on a bus of its account, unless the bus
+        denies them.
+        """
+        bus = cast("events.CfnEventBus", self.bus.node.default_child)
+        bus.kms_key_identifier = key.key_arn
+        # The bus is named, because a policy cannot refer to the resource that it is a part of.
+        bus_arn = Stack.of(self).format_arn(service="events", resource="event-bus", resource_name=bus_name(stage))
+        bus.policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "OnlyAnnounceStatusPutsEvents",
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "events:PutEvents",
+                    "Resource": bus_arn,
+                    "Condition": {"ArnNotEquals": {"aws:PrincipalArn": self.announcer.role.role_arn}},
+                }
+            ],
+        }

@@ -10,10 +10,18 @@ from aws_cdk import Duration
 
 from contract import codec, environment, layout
 from contract.catalog.image_variants import ImageVariant
+from contract.table import records
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionSpec
-from infra.permissions import allow, allow_key, allow_listing, allow_listing_below, allow_table
+from infra.permissions import (
+    allow,
+    allow_catalog_reading,
+    allow_items,
+    allow_key,
+    allow_listing,
+    allow_listing_below,
+)
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage
+from infra.stack_outputs import Storage, executions_arns
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
@@ -29,10 +37,12 @@ def workflow_functions(
         environment.DATASETS_BUCKET: storage.datasets_bucket,
         environment.MODELS_BUCKET: storage.models_bucket,
         environment.RESULTS_BUCKET: storage.results_bucket,
+        environment.KEY_ARN: storage.key_arn,
         environment.RECORD_DAYS: str(settings.record_days),
     }
     defaults = {
         environment.DEFAULT_COMPUTE: json.dumps(codec.to_json(settings.compute)),
+        environment.INSTANCE_TYPES: json.dumps(settings.instance_types),
         environment.DEFAULT_MAX_CONCURRENCY: str(settings.default_max_concurrency),
         environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: f"{settings.default_tolerated_failure_percentage:g}",
         environment.IMAGE_URIS: json.dumps(dict(image_uris)),
@@ -42,7 +52,7 @@ def workflow_functions(
         _record_attempt(storage, variables),
         _verify_output(storage, variables),
         _classify_failure(storage, variables),
-        _summarize_execution(storage, variables),
+        _summarize_execution(settings, storage, variables),
         _prepare_training(storage, variables),
         _plan_training(storage, {**variables, **defaults}),
         _register_model_version(storage, variables),
@@ -69,8 +79,9 @@ def _plan_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionS
             # Without this permission, S3 reports a missing upload manifest as access denied.
             allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
             allow(["s3:PutObject"], _executions(storage)),
-            allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"], query_index=True),
-            allow_key(storage),
+            allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
+            *allow_catalog_reading(storage),
+            allow_key(storage, "dynamodb", "s3"),
         ],
     )
 
@@ -85,8 +96,8 @@ def _record_attempt(storage: Storage, variables: Mapping[str, str]) -> FunctionS
         permissions=[
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
-            allow_table(storage, ["GetItem", "PutItem"]),
-            allow_key(storage),
+            allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
+            allow_key(storage, "dynamodb", "s3"),
         ],
     )
 
@@ -102,8 +113,8 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             allow_listing(storage.datasets_bucket),
             allow_listing_below(storage.results_bucket, *_EXECUTION_RESULTS),
             allow(["s3:GetObject"], _executions(storage)),
-            allow_table(storage, ["GetItem", "PutItem"]),
-            allow_key(storage),
+            allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
+            allow_key(storage, "dynamodb", "s3"),
         ],
     )
 
@@ -117,13 +128,13 @@ def _classify_failure(storage: Storage, variables: Mapping[str, str]) -> Functio
         permissions=[
             # The ledger's keys show whether the attempt committed anything.
             allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
-            allow_table(storage, ["GetItem", "Query", "PutItem"]),
-            allow_key(storage),
+            allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
+            allow_key(storage, "dynamodb", "s3"),
         ],
     )
 
 
-def _summarize_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+def _summarize_execution(settings: AppSettings, storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
     return FunctionSpec(
         name="summarize_execution",
         # Reads every job record of an execution.
@@ -132,10 +143,12 @@ def _summarize_execution(storage: Storage, variables: Mapping[str, str]) -> Func
         variables=variables,
         permissions=[
             allow(["s3:PutObject"], _executions(storage)),
-            allow_table(storage, ["GetItem", "Query", "PutItem", "UpdateItem"]),
+            allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
             # The waiting task may belong to any state machine; only its token identifies it.
             allow(["states:SendTaskSuccess", "states:SendTaskFailure"], "*"),
-            allow_key(storage),
+            # Events about encrypted executions have no input, error or cause.
+            allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
+            allow_key(storage, "dynamodb", "s3", "sqs", "states"),
         ],
     )
 
@@ -147,8 +160,9 @@ def _prepare_training(storage: Storage, variables: Mapping[str, str]) -> Functio
         timeout=Duration.minutes(5),
         variables=variables,
         permissions=[
-            allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"], query_index=True),
-            allow_key(storage),
+            allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
+            *allow_catalog_reading(storage),
+            allow_key(storage, "dynamodb"),
         ],
     )
 
@@ -171,8 +185,9 @@ def _plan_training(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
             # Without this permission, S3 reports a missing code archive as access denied.
             allow_listing_below(storage.models_bucket, layout.CODE_PREFIX),
             allow(["s3:PutObject"], _executions(storage)),
-            allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"], query_index=True),
-            allow_key(storage),
+            allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
+            *allow_catalog_reading(storage),
+            allow_key(storage, "dynamodb", "s3"),
         ],
     )
 
@@ -192,8 +207,9 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
                 ["s3:PutObject", "s3:AbortMultipartUpload"],
                 storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
             ),
-            allow_table(storage, ["GetItem", "BatchGetItem", "PutItem"]),
-            allow_key(storage),
+            allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
+            allow_items(storage, ["GetItem", "BatchGetItem", "PutItem"], records.MODEL_PARTITIONS),
+            allow_key(storage, "dynamodb", "s3"),
         ],
     )
 

@@ -104,6 +104,11 @@ class SageMakerProcessingJob(SageMakerSyncTask):
         job_name_prefix: beginning of every job name, without the hyphen after it. It limits the
             permissions.
         volume_size_gb: per instance.
+        instances_path: JSONPath of the whole ClusterConfig, in place of instance_type,
+            instance_count, volume_size_gb and volume_kms_key_id, for jobs that differ in the
+            volume's key: SageMaker refuses one for some types, and a path cannot omit a field.
+        creation_conditions: IAM conditions of the permission to create jobs, one statement each;
+            without any, every job with the name's prefix may be created.
         max_runtime_seconds: SageMaker stops the job after this time, provisioning not counted.
         timeout: longest wait of the state, including provisioning and queueing; then the job is
             stopped.
@@ -125,9 +130,11 @@ class SageMakerProcessingJob(SageMakerSyncTask):
         job_name_prefix: str,
         image_uri: str,
         role: iam.IRole,
-        instance_type: str,
-        instance_count: int | str,
-        volume_size_gb: int | str,
+        instance_type: str | None = None,
+        instance_count: int | str | None = None,
+        volume_size_gb: int | str | None = None,
+        instances_path: str | None = None,
+        creation_conditions: Sequence[Mapping[str, Any]] = (),
         max_runtime_seconds: int | str | None = None,
         timeout: sfn.Timeout | Duration | None = None,
         inputs: Sequence[ProcessingInput] = (),
@@ -154,7 +161,14 @@ class SageMakerProcessingJob(SageMakerSyncTask):
             "RoleArn": role.role_arn,
             "AppSpecification": {"ImageUri": image_uri, **command(checks, entrypoint, arguments)},
             "ProcessingResources": {
-                "ClusterConfig": instances(checks, instance_type, instance_count, volume_size_gb, volume_kms_key_id)
+                "ClusterConfig": instances(
+                    checks,
+                    instance_type,
+                    instance_count,
+                    volume_size_gb,
+                    key=volume_kms_key_id,
+                    path=instances_path,
+                )
             },
         }
         if max_runtime_seconds is not None:
@@ -174,7 +188,7 @@ class SageMakerProcessingJob(SageMakerSyncTask):
             parameters["Tags"] = tag_list(checks, tags)
         if checks.problems:
             raise InvalidJobError(self.node.path, checks.problems)
-        self._set_job("Processing", parameters, job_name_prefix, role)
+        self._set_job("Processing", parameters, job_name_prefix, role, creation_conditions)
 
 
 def _inputs(checks: Checks, inputs: Sequence[ProcessingInput]) -> list[dict[str, Any]]:

@@ -71,8 +71,25 @@ def command(checks: Checks, entrypoint: Sequence[str], arguments: Sequence[str])
 
 
 def instances(
-    checks: Checks, instance_type: str, instance_count: int | str, volume_size_gb: int | str, key: str | None
-) -> dict[str, Any]:
+    checks: Checks,
+    instance_type: str | None,
+    instance_count: int | str | None,
+    volume_size_gb: int | str | None,
+    *,
+    key: str | None,
+    path: str | None,
+) -> dict[str, Any] | str:
+    """Return the fields that describe the instances, or the JSONPath of all of them."""
+    given = [instance_type, instance_count, volume_size_gb]
+    if path is not None:
+        if not is_path(path):
+            checks.add("instances_path", path, "the JSONPath of an object with InstanceType and VolumeSizeInGB")
+        if any(value is not None for value in (*given, key)):
+            checks.add("instances_path", path, "None, or none of the fields that the path holds")
+        return path
+    if instance_type is None or instance_count is None or volume_size_gb is None:
+        checks.add("instance_type, instance_count, volume_size_gb", given, "values, or instances_path")
+        return {}
     checks.text("instance_type", instance_type, _INSTANCE_TYPE, 64)
     checks.number("instance_count", instance_count, 1, 100)
     checks.number("volume_size_gb", volume_size_gb, 1, 16_384)

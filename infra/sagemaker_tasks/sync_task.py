@@ -1,6 +1,6 @@
 """The base of both tasks: how the state is rendered, and which permissions it needs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from aws_cdk import ArnFormat, Duration, Stack
@@ -46,14 +46,21 @@ class SageMakerSyncTask(sfn.TaskStateBase):
         self._selector = dict(result_selector) if result_selector else None
         self._path_of_result = result_path
 
-    def _set_job(self, kind: str, request: Mapping[str, Any], job_name_prefix: str, role: iam.IRole) -> None:
+    def _set_job(
+        self,
+        kind: str,
+        request: Mapping[str, Any],
+        job_name_prefix: str,
+        role: iam.IRole,
+        creation_conditions: Sequence[Mapping[str, Any]],
+    ) -> None:
         """Set the job's kind, `Processing` or `Training`, and its checked request."""
         self._kind = kind
         self._request = request
         self.job_arns = Stack.of(self).format_arn(
             service="sagemaker", resource=f"{kind.lower()}-job", resource_name=f"{job_name_prefix}-*"
         )
-        self._statements = _statements(Stack.of(self), kind, self.job_arns, role)
+        self._statements = _statements(Stack.of(self), kind, self.job_arns, role, creation_conditions)
 
     @property
     def _task_metrics(self) -> sfn.TaskMetricsConfig | None:
@@ -83,17 +90,24 @@ class SageMakerSyncTask(sfn.TaskStateBase):
         return {name: value for name, value in state.items() if value is not None}
 
 
-def _statements(stack: Stack, kind: str, job_arns: str, role: iam.IRole) -> list[iam.PolicyStatement]:
+def _statements(
+    stack: Stack, kind: str, job_arns: str, role: iam.IRole, creation_conditions: Sequence[Mapping[str, Any]]
+) -> list[iam.PolicyStatement]:
     rule = stack.format_arn(
         service="events",
         resource="rule",
         resource_name=f"StepFunctionsGetEventsForSageMaker{kind}JobsRule",
         arn_format=ArnFormat.SLASH_RESOURCE_NAME,
     )
+    create = f"sagemaker:Create{kind}Job"
     return [
+        *(
+            iam.PolicyStatement(actions=[create], resources=[job_arns], conditions=conditions)
+            for conditions in creation_conditions
+        ),
         iam.PolicyStatement(
             actions=[
-                f"sagemaker:Create{kind}Job",
+                *([] if creation_conditions else [create]),
                 f"sagemaker:Describe{kind}Job",
                 f"sagemaker:Stop{kind}Job",
                 "sagemaker:ListTags",

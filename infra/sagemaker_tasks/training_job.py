@@ -88,6 +88,11 @@ class SageMakerTrainingJob(SageMakerSyncTask):
         hyperparameters: strings by name, or the JSONPath of such an object.
         output_uri: SageMaker writes <job name>/output/model.tar.gz below it.
         volume_size_gb: per instance.
+        instances_path: JSONPath of the whole ResourceConfig, in place of instance_type,
+            instance_count, volume_size_gb and volume_kms_key_id, for jobs that differ in the
+            volume's key: SageMaker refuses one for some types, and a path cannot omit a field.
+        creation_conditions: IAM conditions of the permission to create jobs, one statement each;
+            without any, every job with the name's prefix may be created.
         spot: whether to use managed spot training, or the JSONPath of a boolean.
         max_runtime_seconds: SageMaker stops the job after this time, provisioning not counted.
         max_wait_seconds: only with spot; limits the run time plus all waits for capacity.
@@ -116,9 +121,11 @@ class SageMakerTrainingJob(SageMakerSyncTask):
         role: iam.IRole,
         channels: Sequence[TrainingChannel] | str,
         output_uri: str,
-        instance_type: str,
-        instance_count: int | str,
-        volume_size_gb: int | str,
+        instance_type: str | None = None,
+        instance_count: int | str | None = None,
+        volume_size_gb: int | str | None = None,
+        instances_path: str | None = None,
+        creation_conditions: Sequence[Mapping[str, Any]] = (),
         max_runtime_seconds: int | str | None = None,
         max_wait_seconds: int | str | None = None,
         stopping_condition_path: str | None = None,
@@ -155,7 +162,14 @@ class SageMakerTrainingJob(SageMakerSyncTask):
             },
             "InputDataConfig": _channels(checks, channels),
             "OutputDataConfig": {"S3OutputPath": output_uri, **_output_key(checks, output_kms_key_id)},
-            "ResourceConfig": instances(checks, instance_type, instance_count, volume_size_gb, volume_kms_key_id),
+            "ResourceConfig": instances(
+                checks,
+                instance_type,
+                instance_count,
+                volume_size_gb,
+                key=volume_kms_key_id,
+                path=instances_path,
+            ),
             "StoppingCondition": _stopping_condition(
                 checks, spot, max_runtime_seconds, max_wait_seconds, stopping_condition_path
             ),
@@ -174,7 +188,7 @@ class SageMakerTrainingJob(SageMakerSyncTask):
             parameters["Tags"] = tag_list(checks, tags)
         if checks.problems:
             raise InvalidJobError(self.node.path, checks.problems)
-        self._set_job("Training", parameters, job_name_prefix, role)
+        self._set_job("Training", parameters, job_name_prefix, role, creation_conditions)
 
 
 def _channels(checks: Checks, channels: Sequence[TrainingChannel] | str) -> list[dict[str, Any]] | str:

@@ -19,7 +19,9 @@ from infra.stack_outputs import (
     RESULTS_BUCKET,
     TABLE_NAME,
     TABLE_STREAM_ARN,
+    bus_name,
     export_name,
+    log_delivery_arn,
 )
 
 
@@ -57,13 +59,13 @@ class StorageStack(Stack):
         self._output(RESULTS_BUCKET, self.results.bucket_name, "Predictions, quarantine and execution records")
         self._output(TABLE_NAME, self.table.table_name, "Catalog, and records of executions and jobs")
         self._output(TABLE_STREAM_ARN, str(self.table.table_stream_arn), "Stream of the table's changes")
-        self._output(KEY_ARN, self.key.key_arn, "Key that encrypts buckets, table and logs")
+        self._output(KEY_ARN, self.key.key_arn, "Key that encrypts all data at rest")
 
     def _key(self) -> kms.Key:
         key = kms.Key(
             self,
             "Key",
-            description=f"Fleetscore {self._settings.stage}: buckets, table and logs",
+            description=f"Fleetscore {self._settings.stage}: all data at rest",
             enable_key_rotation=True,
             removal_policy=self._removal,
         )
@@ -92,7 +94,40 @@ class StorageStack(Stack):
                 },
             )
         )
+        for statement in self._service_permissions():
+            key.add_to_resource_policy(statement)
         return key
+
+    def _service_permissions(self) -> list[iam.PolicyStatement]:
+        """Allow services the use of the key without a role, each for this stage's resources only."""
+        stage, here = self._settings.stage, f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
+        bus = f"arn:{Aws.PARTITION}:events:{here}:event-bus/{bus_name(stage)}"
+        queues = f"arn:{Aws.PARTITION}:sqs:{here}:fleetscore-{stage}-*"
+        uses = ["kms:Decrypt", "kms:GenerateDataKey"]
+        events = [iam.ServicePrincipal("events.amazonaws.com")]
+        return [
+            # Rules send to encrypted queues.
+            iam.PolicyStatement(
+                principals=events,
+                actions=uses,
+                resources=["*"],
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:sqs:arn": queues}},
+            ),
+            iam.PolicyStatement(
+                principals=events,
+                actions=uses,
+                resources=["*"],
+                conditions={"StringEquals": {"kms:EncryptionContext:aws:events:event-bus:arn": bus}},
+            ),
+            iam.PolicyStatement(principals=events, actions=["kms:DescribeKey"], resources=["*"]),
+            # Delivers the log events of encrypted state machines.
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("delivery.logs.amazonaws.com")],
+                actions=["kms:Decrypt"],
+                resources=["*"],
+                conditions={"StringEquals": {"kms:EncryptionContext:SourceArn": log_delivery_arn()}},
+            ),
+        ]
 
     def _access_log_bucket(self) -> s3.Bucket:
         return s3.Bucket(

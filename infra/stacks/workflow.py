@@ -1,6 +1,8 @@
 """The workflow stack: the functions, the two state machines, and the events around them."""
 
-from aws_cdk import Aws, CfnOutput, Environment, Fn, Stack
+from typing import cast
+
+from aws_cdk import ArnFormat, Aws, CfnOutput, Environment, Fn, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -12,8 +14,21 @@ from infra.functions.function_factory import FunctionFactory
 from infra.functions.record_closing_rule import RecordClosingRule
 from infra.functions.status_events import StatusEvents
 from infra.functions.workflow_functions import workflow_functions
+from infra.permissions import allow
 from infra.settings import AppSettings
-from infra.stack_outputs import STATE_MACHINE_ARN, TRAINING_STATE_MACHINE_ARN, JobRoles, Storage, export_name
+from infra.stack_outputs import (
+    STATE_MACHINE_ARN,
+    TRAINING_STATE_MACHINE_ARN,
+    JobRoles,
+    Storage,
+    export_name,
+    log_delivery_arn,
+    state_machine_names,
+)
+
+_DATA_KEY_REUSE_SECONDS = 900
+"""How long Step Functions uses a data key before it asks KMS for another: the maximum, because each
+request costs."""
 
 
 class WorkflowStack(Stack):
@@ -27,6 +42,7 @@ class WorkflowStack(Stack):
             description="Fleetscore: functions and state machines",
         )
         self.stage = settings.stage
+        scoring_name, training_name = state_machine_names(settings.stage)
         storage, job_roles = Storage.of(settings.stage), JobRoles.of(settings.stage)
         self._factory = FunctionFactory(self, settings)
         image_uris = {variant: image.uri for variant, image in scoring_images(self, settings).items()}
@@ -49,7 +65,7 @@ class WorkflowStack(Stack):
         )
         self.training_state_machine = self._state_machine(
             "Training",
-            f"fleetscore-{settings.stage}-training",
+            training_name,
             "Trains a fleet of models and promotes those that pass their rule",
             self.training_definition,
             self.training_state_machine_role,
@@ -68,7 +84,7 @@ class WorkflowStack(Stack):
         )
         self.state_machine = self._state_machine(
             "",
-            f"fleetscore-{settings.stage}",
+            scoring_name,
             "Scores datasets with a fleet of models",
             self.scoring_definition,
             self.state_machine_role,
@@ -79,6 +95,7 @@ class WorkflowStack(Stack):
             "Closing",
             state_machines=[self.state_machine, self.training_state_machine],
             function=self.functions["summarize_execution"],
+            key=self._factory.key,
         )
         self.status_events = StatusEvents(
             self, "Announcements", stage=settings.stage, storage=storage, functions=self._factory
@@ -109,9 +126,9 @@ class WorkflowStack(Stack):
         # left behind.
         stack_uid = Fn.select(2, Fn.split("/", Aws.STACK_ID))
         log_group = self._factory.log_group(self, f"{prefix}Logs", f"/aws/vendedlogs/states/{name}-{stack_uid}")
-        for statement in definition.permissions:
+        for statement in [*definition.permissions, *self._encryption_permissions()]:
             role.add_to_policy(statement)
-        return sfn.StateMachine(
+        machine = sfn.StateMachine(
             self,
             f"{prefix}StateMachine",
             state_machine_name=name,
@@ -125,3 +142,37 @@ class WorkflowStack(Stack):
             # and ledger have what operators need.
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
+        # Set on the CloudFormation resource: the construct's own option needs the key itself, and
+        # does not consider the children of a Map.
+        cast(
+            "sfn.CfnStateMachine", machine.node.default_child
+        ).encryption_configuration = sfn.CfnStateMachine.EncryptionConfigurationProperty(
+            type="CUSTOMER_MANAGED_KMS_KEY",
+            kms_key_id=self._factory.key.key_arn,
+            kms_data_key_reuse_period_seconds=_DATA_KEY_REUSE_SECONDS,
+        )
+        return machine
+
+    def _encryption_permissions(self) -> list[iam.PolicyStatement]:
+        """Allow Step Functions to encrypt executions, and their logs, with the role of a machine."""
+        # The children of a Map have the machine's ARN with a suffix.
+        machines = [
+            self.format_arn(
+                service="states", resource="stateMachine", resource_name=name, arn_format=ArnFormat.COLON_RESOURCE_NAME
+            )
+            for name in state_machine_names(self.stage)
+        ]
+        context = [f"{arn}{suffix}" for arn in machines for suffix in ("", "/*", ":*")]
+        key = self._factory.key.key_arn
+        return [
+            allow(
+                ["kms:Decrypt", "kms:GenerateDataKey"],
+                key,
+                conditions={"StringLike": {"kms:EncryptionContext:aws:states:stateMachineArn": context}},
+            ),
+            allow(
+                ["kms:GenerateDataKey"],
+                key,
+                conditions={"StringEquals": {"kms:EncryptionContext:SourceArn": log_delivery_arn()}},
+            ),
+        ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
@@ -12,7 +13,7 @@ from contract import environment
 from contract.triggers.schedules import Schedule, target_input
 from infra.dead_letters import DeadLetters
 from infra.functions.function_factory import FunctionFactory, FunctionSpec
-from infra.permissions import allow, allow_sending
+from infra.permissions import allow, allow_sending, via
 from infra.stack_outputs import (
     SCHEDULE_DEAD_LETTERS_ARN,
     SCHEDULE_GROUP,
@@ -48,6 +49,7 @@ class Schedules(Construct):
         self.dead_letters = DeadLetters(
             self,
             "DeadLetters",
+            key=functions.key,
             alarm_id="NotStarted",
             alarm_description="A scheduled time started no execution: its event is in the dead-letter queue",
         )
@@ -58,7 +60,13 @@ class Schedules(Construct):
                 name="start_on_schedule",
                 memory_mb=256,
                 timeout=Duration.minutes(1),
-                permissions=[allow(["states:StartExecution"], state_machine_arn), allow_sending(dead_letters_arn)],
+                permissions=[
+                    allow(["states:StartExecution"], state_machine_arn),
+                    allow_sending(dead_letters_arn),
+                    allow(
+                        ["kms:Decrypt", "kms:GenerateDataKey"], functions.key.key_arn, conditions=via("sqs", "states")
+                    ),
+                ],
                 variables={environment.STATE_MACHINE_ARN: state_machine_arn},
             ),
         )
@@ -75,7 +83,7 @@ class Schedules(Construct):
                 on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=dead_letters_arn)
             ),
         )
-        self.role = self._role()
+        self.role = self._role(functions.key)
         for schedule in schedules:
             self._schedule(schedule)
         for name, value, description in (
@@ -86,7 +94,7 @@ class Schedules(Construct):
         ):
             CfnOutput(Stack.of(self), name, value=value, description=description, export_name=export_name(stage, name))
 
-    def _role(self) -> iam.Role:
+    def _role(self, key: kms.IKey) -> iam.Role:
         role = iam.Role(
             self,
             "Role",
@@ -100,6 +108,7 @@ class Schedules(Construct):
         )
         role.add_to_policy(allow(["lambda:InvokeFunction"], self.starter.function.function_arn))
         role.add_to_policy(allow(["sqs:SendMessage"], self.dead_letters.queue.queue_arn))
+        role.add_to_policy(allow(["kms:Decrypt", "kms:GenerateDataKey"], key.key_arn, conditions=via("sqs")))
         return role
 
     def _schedule(self, schedule: Schedule) -> None:

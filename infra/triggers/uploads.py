@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda as lambda_
@@ -10,10 +10,11 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract import environment, layout
+from contract.table import records
 from contract.triggers.uploads import MARKER_NAME, UploadRule, rules_to_text
-from infra.dead_letters import DeadLetters
+from infra.dead_letters import DeadLetters, encrypt_queue
 from infra.functions.function_factory import ONE_VCPU_MB, FunctionFactory, FunctionSpec
-from infra.permissions import allow, allow_key, allow_listing, allow_listing_below, allow_table
+from infra.permissions import allow, allow_items, allow_key, allow_listing, allow_listing_below
 from infra.stack_outputs import Storage
 
 _TIMEOUT_MINUTES = 5
@@ -42,12 +43,12 @@ class UploadTrigger(Construct):
         self.dead_letters = DeadLetters(
             self,
             "DeadLetters",
+            key=functions.key,
             alarm_description="Messages about uploads that started nothing: see docs/operate/dead-letters.md",
         )
         self.queue = sqs.Queue(
             self,
             "Queue",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             # Six times the function's timeout, as AWS recommends: messages are already invisible
             # while their batch waits for a free function.
@@ -57,6 +58,7 @@ class UploadTrigger(Construct):
             # day.
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=20),
         )
+        encrypt_queue(self.queue, functions.key)
         self.rule = self._rule(storage, enabled=bool(rules))
         self.starter = functions.create(self, self._function(storage, state_machine_arn, record_days, rules))
         mapping = lambda_.EventSourceMapping(
@@ -82,6 +84,7 @@ class UploadTrigger(Construct):
             enabled=enabled,
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
+                account=[Aws.ACCOUNT_ID],
                 detail_type=["Object Created"],
                 detail={"bucket": {"name": [storage.datasets_bucket]}},
             ),
@@ -112,8 +115,13 @@ class UploadTrigger(Construct):
                     storage.objects_arn(storage.datasets_bucket, f"*/{MARKER_NAME}"),
                 ),
                 allow(["s3:GetObject", "s3:PutObject"], upload_manifests),
-                allow_table(storage, ["GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem"]),
-                allow_key(storage),
+                allow_items(
+                    storage,
+                    ["GetItem", "BatchGetItem", "Query", "PutItem", "ConditionCheckItem"],
+                    records.UPLOAD_PARTITIONS,
+                    records.UPLOADS_PARTITIONS,
+                ),
+                allow_key(storage, "dynamodb", "s3", "sqs", "states"),
                 allow(
                     [
                         "sqs:ReceiveMessage",
@@ -131,6 +139,7 @@ class UploadTrigger(Construct):
                 environment.DATASETS_BUCKET: storage.datasets_bucket,
                 environment.MODELS_BUCKET: storage.models_bucket,
                 environment.RESULTS_BUCKET: storage.results_bucket,
+                environment.KEY_ARN: storage.key_arn,
                 environment.RECORD_DAYS: str(record_days),
                 environment.UPLOADS: rules_to_text(tuple(rules)),
                 environment.UPLOADS_QUEUE_URL: self.queue.queue_url,

@@ -1,8 +1,10 @@
 """Parse the Cause of a caught failure: plain text, or the JSON of a function, job or execution."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from contract.control_characters import replace_control_characters
+from contract.json_text import JsonError, parse_json
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,15 @@ class Cause:
 
 def read_cause(cause: str) -> Cause:
     """Parse a Cause: the describe result of a job or an execution, the error of a function, or
-    plain text.
+    plain text. Its texts are safe to print.
     """
+    plain = Cause(message=replace_control_characters(cause.strip()))
     try:
-        data = json.loads(cause)
-    except json.JSONDecodeError:
-        return Cause(message=cause.strip())
+        data = parse_json(cause, keep_surrogates=True)
+    except JsonError:
+        return plain
     if not isinstance(data, dict):
-        return Cause(message=cause.strip())
+        return plain
     if "ProcessingJobStatus" in data:
         return _read_processing_job(data)
     if "TrainingJobStatus" in data:
@@ -40,7 +43,7 @@ def read_cause(cause: str) -> Cause:
     if "ExecutionArn" in data and "Status" in data:
         text = ": ".join(part for part in (_text(data, "Error"), _text(data, "Cause")) if part)
         return Cause(message=text or f"the execution ended as {_text(data, 'Status')}")
-    return Cause(message=_text(data, "errorMessage") if "errorMessage" in data else cause.strip())
+    return Cause(message=_text(data, "errorMessage")) if "errorMessage" in data else plain
 
 
 def _read_processing_job(data: dict[str, Any]) -> Cause:
@@ -69,7 +72,7 @@ def _read_training_job(data: dict[str, Any]) -> Cause:
 
 def _text(data: dict[str, Any], name: str) -> str:
     value = data.get(name)
-    return value.strip() if isinstance(value, str) else ""
+    return replace_control_characters(value.strip()) if isinstance(value, str) else ""
 
 
 def _ran_out_of_time(described: dict[str, Any]) -> bool:

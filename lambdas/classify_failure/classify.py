@@ -44,7 +44,7 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment) -> Failure
         try_again=decision.try_again,
         wait_seconds=decision.wait_seconds,
         kind=decision.kind,
-        reason=decision.reason,
+        reason=moved.reason,
     )
 
 

@@ -13,7 +13,7 @@ from contract.problems import Problem
 from lambdas.shown_text import list_first
 from lambdas.stage.buckets.object_store import StoredObject
 
-_MAX_KEY_BYTES = 1_024
+MAX_KEY_BYTES = 1_024
 """Longest key that S3 accepts, in bytes."""
 _SUFFIXES = (*layout.OUTPUT_SUFFIXES.values(), ".json")
 """Suffixes that follow an object's key in the names of its outputs and of its commit marker."""
@@ -62,7 +62,7 @@ def pin_objects(
     pinned: list[PinnedObject] = []
     for entry in data:
         key_problems = check_object_key(f"{field}: object key", entry.key)
-        key_problems = key_problems or _check_length(field, entry.key, _MAX_KEY_BYTES - max_output_prefix_bytes)
+        key_problems = key_problems or _check_length(field, entry.key, MAX_KEY_BYTES - max_output_prefix_bytes)
         problems.extend(key_problems)
         if not key_problems:
             pinned.append(PinnedObject(entry.key, entry.size, entry.etag))
@@ -90,7 +90,7 @@ def replaced_objects(pinned: Iterable[PinnedObject], listing: Iterable[StoredObj
 
 def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:
     if len(key.encode()) > max_bytes:
-        expected = f"at most {max_bytes} bytes, so that its predictions' key fits into {_MAX_KEY_BYTES:,} bytes"
+        expected = f"at most {max_bytes} bytes, so that its predictions' key fits into {MAX_KEY_BYTES:,} bytes"
         return [Problem(f"{field}: object key", key, expected, "Give the object a shorter name.")]
     if max(len(part.encode()) for part in key.split("/")) > _MAX_NAME_BYTES:
         expected = f"at most {_MAX_NAME_BYTES} bytes between two '/', because it becomes a file name"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.instance_types import check_allowed
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
@@ -132,6 +133,16 @@ def check_commit_counts(jobs: Sequence[PlannedJob]) -> list[Problem]:
             expected = f"at most {MAX_COMMITS:,} objects times models"
             problems.append(Problem(f"job {job.job_id!r}", value, expected, remedy))
     return problems
+
+
+def check_instance_types(jobs: Sequence[PlannedJob], allowed: Sequence[str]) -> list[Problem]:
+    """Return one problem per instance type that the stage does not allow."""
+    first_jobs = {job.compute.instance_type or "": job for job in reversed(jobs)}
+    return [
+        problem
+        for instance_type, job in sorted(first_jobs.items())
+        for problem in check_allowed(f"job {job.job_id!r}: instance_type", instance_type, allowed)
+    ]
 
 
 def _split_models(models: Sequence[ModelSpec], size: int, *, is_typed_by_models: bool) -> list[tuple[ModelSpec, ...]]:

@@ -11,7 +11,7 @@ from contract.workflow.scoring_request import parse_request
 from lambdas.errors import TrainingFailedError
 from lambdas.plan_execution.check_models import check_models
 from lambdas.plan_execution.choose_models import choose_models
-from lambdas.plan_execution.form_jobs import check_commit_counts, form_jobs
+from lambdas.plan_execution.form_jobs import check_commit_counts, check_instance_types, form_jobs
 from lambdas.plan_execution.pin_datasets import pin_datasets
 from lambdas.plan_execution.training_outcome import training_failure
 from lambdas.plan_execution.upload_manifest import read_uploads
@@ -52,7 +52,8 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
         problems += check_models(choice.assignments, snapshots, defaults.image_uris, deployment)
         raise_if_any(problems, "request")
         jobs = form_jobs(request, choice.assignments, snapshots.objects, defaults.compute)
-        raise_if_any(check_commit_counts(jobs), "request")
+        problems = check_instance_types(jobs, defaults.instance_types)
+        raise_if_any([*problems, *check_commit_counts(jobs)], "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     except TrainingFailedError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from contract import layout
 from contract.catalog.image_variants import ImageVariant, image_of
+from contract.catalog.instance_types import check_allowed
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
@@ -76,6 +77,17 @@ def form_trainings(
         spec = recipe.training_spec(record.execution_id, recipe.model_id, version, training, validation)
         jobs.append(PlannedTraining(recipe, spec, recipe.compute.with_fallback(stage_default)))
     return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
+
+
+def check_instance_types(jobs: Sequence[PlannedTraining], allowed: Sequence[str]) -> list[Problem]:
+    """Check that the stage allows the instance type of each job."""
+    return [
+        problem
+        for job in jobs
+        for problem in check_allowed(
+            f"recipe of model {job.recipe.model_id!r}: compute.instance_type", job.compute.instance_type or "", allowed
+        )
+    ]
 
 
 def check_training_columns(recipe: ModelRecipe, dataset: str, key: str, columns: Sequence[Column]) -> list[Problem]:

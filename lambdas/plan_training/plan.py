@@ -23,6 +23,7 @@ from lambdas.plan_training.decisions import (
     PlannedTraining,
     check_code,
     check_formats,
+    check_instance_types,
     check_training_columns,
     form_trainings,
 )
@@ -72,6 +73,7 @@ def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaul
         raise_if_any(problems, "request")
         objects = {name: data.objects for name, data in datasets.items()}
         jobs = form_trainings(recipes, record, objects, defaults.compute)
+        raise_if_any(check_instance_types(jobs, defaults.instance_types), "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     return _write_plan(record, request, jobs, deployment, defaults)

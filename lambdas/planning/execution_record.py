@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contract import layout
+from contract.control_characters import escape_in_json
 from contract.names import LABEL
 from contract.problems import Problem
 from contract.status import ExecutionStatus, FailureKind
@@ -34,7 +35,7 @@ def open_execution(event: PlanInput, deployment: Deployment, *, training_executi
             execution_arn=event.execution_arn,
             status=ExecutionStatus.RUNNING,
             started_at=event.started_at,
-            request_json=json.dumps(event.request, ensure_ascii=False),
+            request_json=escape_in_json(json.dumps(event.request, ensure_ascii=False)),
             label=_label(event.request),
             kind=execution_kind(event.execution_arn),
             training_execution_id=training_execution_id,

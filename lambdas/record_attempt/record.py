@@ -9,6 +9,7 @@ from contract.table.records import AttemptRecord, JobRecord
 from contract.workflow.messages import AttemptPlan, JobPointer, TrainingAttemptPlan
 from lambdas.attempts.commits import read_commits
 from lambdas.errors import JobClosedError, StaleEventError
+from lambdas.record_attempt.instance_fields import instance_fields
 from lambdas.record_attempt.training_attempt import training_attempt_plan
 from lambdas.stage.deployment import Deployment
 
@@ -103,9 +104,7 @@ def _attempt_plan(pointer: JobPointer, job: JobRecord, attempt: AttemptRecord, d
         predictions_uri=layout.s3_uri(bucket, outputs_prefix("predictions")),
         quarantine_uri=layout.s3_uri(bucket, outputs_prefix("quarantine")),
         ledger_uri=layout.s3_uri(bucket, layout.ledger_prefix(execution_id, job_id)),
-        instance_type=attempt.instance_type,
-        instance_count=attempt.instance_count,
-        volume_size_gb=job.compute.volume_size_gb or 0,
+        cluster=instance_fields(job, attempt, deployment),
         max_runtime_seconds=job.compute.max_runtime_seconds or 0,
         image_uri=job.image_uri,
     )

@@ -7,6 +7,7 @@ from contract.table.records import AttemptRecord, JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingSpec
 from contract.workflow.messages import TrainingAttemptPlan
+from lambdas.record_attempt.instance_fields import instance_fields
 from lambdas.stage.deployment import Deployment
 
 _PARQUET = "application/x-parquet"
@@ -30,8 +31,7 @@ def training_attempt_plan(job: JobRecord, attempt: AttemptRecord, deployment: De
         hyperparameters=_script_hyperparameters(recipe),
         output_uri=layout.s3_uri(bucket, layout.training_output_prefix(execution_id, job_id)),
         checkpoints_uri=layout.s3_uri(bucket, layout.checkpoints_prefix(execution_id, job_id)),
-        instance_type=attempt.instance_type,
-        volume_size_gb=job.compute.volume_size_gb or 0,
+        resources=instance_fields(job, attempt, deployment),
         spot=recipe.compute.spot,
         stopping_condition=stopping,
         longest_seconds=max(stopping.values()),

@@ -4,17 +4,26 @@ Every log line has the execution's id as its correlation id. Metrics are printed
 embedded metric format, so they cost no API call. The Tracer switches itself off outside of Lambda.
 """
 
+import json
 from collections.abc import Mapping
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
+
+from contract.control_characters import escape_in_json
 
 SERVICE = "fleetscore"
 NAMESPACE = "Fleetscore"
 EXECUTION_ID_PATH = "execution_id"
 """JMESPath of the execution's id in the events of the workflows' functions."""
 
-logger = Logger(service=SERVICE)
+
+def _serialize(line: Mapping[str, object]) -> str:
+    """Return a log line as JSON whose texts are safe to print."""
+    return escape_in_json(json.dumps(line, default=str, ensure_ascii=False, separators=(",", ":")))
+
+
+logger = Logger(service=SERVICE, json_serializer=_serialize)
 tracer = Tracer(service=SERVICE)
 metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 

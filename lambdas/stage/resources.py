@@ -20,6 +20,7 @@ from botocore.config import Config
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.event_bus import EventBus
+from lambdas.stage.messaging.execution_reader import ExecutionReader
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.stage.messaging.task_tokens import TaskTokens
 from lambdas.stage.messaging.upload_queue import UploadQueue
@@ -82,6 +83,10 @@ class Resources:
     @cached_property
     def task_tokens(self) -> TaskTokens:
         return TaskTokens(_client("stepfunctions"))
+
+    @cached_property
+    def execution_reader(self) -> ExecutionReader:
+        return ExecutionReader(_client("stepfunctions"))
 
     @cached_property
     def scheduled_starter(self) -> ExecutionStarter:

@@ -1,6 +1,5 @@
 """The environment variables of the functions, read and validated once per process."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,6 +9,7 @@ from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
 from contract.catalog.models import Compute
 from contract.checks import check_range
 from contract.codec import SCHEMA_VERSION_FIELD, decode_fields
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import UploadRule, rules_from_text
 from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
@@ -31,6 +31,7 @@ class StageSettings:
     datasets_bucket: str
     models_bucket: str
     results_bucket: str
+    key_arn: str
     record_days: int
     """Days after which table records expire."""
 
@@ -42,6 +43,8 @@ class PlanDefaults:
     compute: Compute
     max_concurrency: int
     tolerated_failure_percentage: float
+    instance_types: tuple[str, ...]
+    """Patterns of the instance types that the stage allows."""
     image_uris: Mapping[ImageVariant, str] = field(default_factory=dict)
     """URI of each deployed image."""
 
@@ -76,6 +79,7 @@ def read_settings(variables: Mapping[str, str]) -> StageSettings:
         datasets_bucket=_text(variables, environment.DATASETS_BUCKET, problems),
         models_bucket=_text(variables, environment.MODELS_BUCKET, problems),
         results_bucket=_text(variables, environment.RESULTS_BUCKET, problems),
+        key_arn=_text(variables, environment.KEY_ARN, problems),
         record_days=_number(int, variables, environment.RECORD_DAYS, problems, (1, 3_650, "days")),
     )
     if problems:
@@ -103,6 +107,7 @@ def read_plan_defaults(variables: Mapping[str, str]) -> PlanDefaults:
             float, variables, environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE, problems, (0, 100, "percent")
         ),
         image_uris=_image_uris(variables, environment.IMAGE_URIS, problems),
+        instance_types=_patterns(variables, environment.INSTANCE_TYPES, problems),
     )
     if problems:
         raise InvalidInputError("environment", problems)
@@ -185,8 +190,8 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
     expected = "JSON of a Compute with every field set"
     text = variables.get(name, "")
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
+        data = parse_json(text)
+    except JsonError:
         data = None
     if not isinstance(data, dict):
         problems.append(Problem(name, text, expected, _REMEDY))
@@ -201,11 +206,23 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
     return compute
 
 
+def _patterns(variables: Mapping[str, str], name: str, problems: list[Problem]) -> tuple[str, ...]:
+    text = variables.get(name, "")
+    try:
+        data = parse_json(text)
+    except JsonError:
+        data = None
+    if not isinstance(data, list) or not data or not all(isinstance(item, str) for item in data):
+        problems.append(Problem(name, text, "a JSON list of patterns such as 'ml.m5.*'", _REMEDY))
+        return ()
+    return tuple(data)
+
+
 def _image_uris(variables: Mapping[str, str], name: str, problems: list[Problem]) -> dict[ImageVariant, str]:
     text = variables.get(name, "")
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
+        data = parse_json(text)
+    except JsonError:
         data = None
     known = data if isinstance(data, dict) else {}
     if CORE not in known or set(known) - set(IMAGE_VARIANTS) or not all(isinstance(uri, str) for uri in known.values()):

@@ -5,11 +5,16 @@ import json
 from collections.abc import Iterable, Sequence
 
 from contract.dataset.formats import format_of
+from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.triggers.uploads import ObjectVersion, UploadManifest
-from lambdas.dataset.pinning import is_data
-from lambdas.shown_text import list_first
+from lambdas.dataset.pinning import MAX_KEY_BYTES, is_data
+from lambdas.shown_text import list_first, shorten
 
+MAX_MARKED_OBJECTS = 100_000
+"""Most objects that a marker may select: a job of one model cannot be verified with more."""
+SPLIT_MARKER = "write several markers, each for a part of them, or fewer and larger objects"
+_SHOWN_CHARACTERS = 200
 _DIGEST_CHARACTERS = 32
 _DATASET_CHARACTERS = 38
 """Characters of the dataset's name in an execution's name, which has at most 80."""
@@ -68,22 +73,30 @@ def read_marker(folder: str, text: bytes) -> tuple[list[str], list[str]]:
     `text` is the marker's content, which is not empty.
     """
     try:
-        data = json.loads(text)
-    except ValueError as error:
-        return [], [f"the marker is neither empty nor JSON ({error})"]
+        data = parse_json(text)
+    except JsonError as error:
+        return [], [f"the marker is neither empty nor JSON with a list of keys, because {error}"]
     names = data.get("objects") if isinstance(data, dict) else data
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return [], ["the marker is neither a JSON list of object keys nor an object with such a list in 'objects'"]
-    unsafe = [name for name in names if check_object_key("key", name)]
-    if unsafe:
-        return [], [f"the marker names keys that are not paths below its folder: {list_names(unsafe)}"]
     keys = [folder + name for name in dict.fromkeys(names)]
-    hidden = [key for key in keys if not is_data(key)]
-    if hidden:
+    problem = _problem_of_keys(names, keys)
+    return ([], [problem]) if problem else (keys, [])
+
+
+def _problem_of_keys(names: Sequence[str], keys: Sequence[str]) -> str:
+    """Return why a marker may not name these objects; empty if it may."""
+    if len(keys) > MAX_MARKED_OBJECTS:
+        return f"the marker names {len(keys):,} objects, expected at most {MAX_MARKED_OBJECTS:,}: {SPLIT_MARKER}"
+    if unsafe := [name for name in names if check_object_key("key", name)]:
+        return f"the marker names keys that are not paths below its folder: {list_names(unsafe)}"
+    if too_long := [key for key in keys if len(key.encode()) > MAX_KEY_BYTES]:
+        return f"the marker names keys of more than {MAX_KEY_BYTES:,} bytes: {list_names(too_long)}"
+    if hidden := [key for key in keys if not is_data(key)]:
         why = "because a part of the key begins with '_' or '.'"
-        return [], [f"the marker names objects that are not data, {why}: {list_names(hidden)}"]
-    return keys, []
+        return f"the marker names objects that are not data, {why}: {list_names(hidden)}"
+    return ""
 
 
 def list_names(names: Sequence[str]) -> str:
-    return list_first([repr(name) for name in names])
+    return list_first([repr(shorten(name, _SHOWN_CHARACTERS)) for name in names])

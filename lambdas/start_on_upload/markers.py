@@ -10,6 +10,7 @@ the reason, and the refusal is recorded like every other one.
 """
 
 import json
+from itertools import islice
 
 from contract import layout
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadManifest, UploadRule
@@ -18,9 +19,16 @@ from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.stage.observability import logger
-from lambdas.start_on_upload.decisions import batch_name, execution_name, list_names, read_marker
+from lambdas.start_on_upload.decisions import (
+    MAX_MARKED_OBJECTS,
+    SPLIT_MARKER,
+    batch_name,
+    execution_name,
+    list_names,
+    read_marker,
+)
 
-_MAX_MARKER_BYTES = 16 * 1024 * 1024
+_MAX_MARKER_BYTES = 16 << 20
 
 
 def is_marker(key: str) -> bool:
@@ -63,12 +71,27 @@ def _find_objects(
     """
     if marker.size > _MAX_MARKER_BYTES:
         return [], [f"the marker has {marker.size:,} bytes, expected at most {_MAX_MARKER_BYTES:,}"]
-    text = deployment.store.marker_text(dataset, marker)
+    text = deployment.store.marker_text(dataset, marker, _MAX_MARKER_BYTES)
     if text is None:
         return [], ["the marker was deleted before it could be read"]
-    if not text.strip():
-        below = deployment.store.folder_objects(dataset, folder)
-        return [found for found in below if is_data(found.key)], []
+    if len(text) > _MAX_MARKER_BYTES:
+        return [], [f"the marker has more than {_MAX_MARKER_BYTES:,} bytes"]
+    return (
+        _named_objects(dataset, folder, text, deployment) if text.strip() else _data_below(dataset, folder, deployment)
+    )
+
+
+def _data_below(dataset: str, folder: str, deployment: Deployment) -> tuple[list[StoredObject], list[str]]:
+    below = deployment.store.folder_objects(dataset, folder)
+    data = list(islice((found for found in below if is_data(found.key)), MAX_MARKED_OBJECTS + 1))
+    if len(data) > MAX_MARKED_OBJECTS:
+        return [], [f"the folder of the marker has more than {MAX_MARKED_OBJECTS:,} objects: {SPLIT_MARKER}"]
+    return data, []
+
+
+def _named_objects(
+    dataset: str, folder: str, text: bytes, deployment: Deployment
+) -> tuple[list[StoredObject], list[str]]:
     keys, problems = read_marker(folder, text)
     existing = deployment.store.named_objects(dataset, keys)
     missing = [key for key in keys if key not in existing]

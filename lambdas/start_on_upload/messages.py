@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.data_classes.event_bridge_event import EventBridgeEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
+from contract.json_text import JsonError, parse_json
 from contract.triggers.uploads import ObjectVersion
 from lambdas.errors import UnreadableMessageError
 from lambdas.shown_text import shorten
@@ -45,9 +46,10 @@ def read_message(message: SQSRecord, datasets_bucket: str) -> Upload | WindowEnd
             event.
     """
     try:
-        data = message.json_body
-    except (ValueError, RecursionError) as error:
-        raise UnreadableMessageError(f"the message is not JSON ({error}): {shorten(message.body, 200)}") from error
+        data = parse_json(message.body)
+    except JsonError as error:
+        shown = shorten(message.body, 200)
+        raise UnreadableMessageError(f"the message is unreadable, because {error}: {shown}") from error
     if not isinstance(data, dict):
         raise UnreadableMessageError(f"the message is not a JSON object: {shorten(message.body, 200)}")
     if data.get("type") == _WINDOW_END:

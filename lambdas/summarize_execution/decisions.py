@@ -1,15 +1,15 @@
 """Decide how an execution ended, from its jobs' records. Pure functions, no I/O."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from contract import layout
+from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionKind, ExecutionStatus, FailureKind, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord
 from contract.workflow.messages import FAILURE_FIELD
-from contract.workflow.scoring_request import TASK_TOKEN_FIELD
+from contract.workflow.scoring_request import hide_task_token
 from contract.workflow.summary import ExecutionSummary, JobSummary
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.shown_text import shorten
@@ -128,7 +128,7 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
         execution_arn=record.execution_arn,
         label=record.label,
         status=record.status,
-        request=_without_token(_parse_request(record.request_json)),
+        request=hide_task_token(_parse_request(record.request_json)),
         started_at=record.started_at,
         ended_at=record.ended_at,
         reason=record.reason,
@@ -148,30 +148,9 @@ def summarize(record: ExecutionRecord, jobs: Sequence[JobRecord], results_bucket
 def _parse_request(request_json: str) -> Any:
     """Return the parsed request, or its text when some JSON parsers would refuse it."""
     try:
-        request = json.loads(request_json, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        return parse_json(request_json, keep_surrogates=True)
+    except JsonError:
         return request_json
-    level = [request]
-    for _ in range(_MAX_REQUEST_DEPTH):
-        level = [item for value in level for item in _items(value)]
-        if not level:
-            return request
-    return request_json
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _items(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-def _without_token(request: Any) -> Any:
-    """Return the request without its task token, which readers of a summary must not get."""
-    if isinstance(request, dict) and TASK_TOKEN_FIELD in request:
-        return {**request, TASK_TOKEN_FIELD: "(hidden)"}
-    return request
 
 
 def _summarize_job(job: JobRecord, results_bucket: str) -> JobSummary:

@@ -19,6 +19,7 @@ _EXECUTION_ID_PATH = "execution_id || detail.name"
 @logger.inject_lambda_context(correlation_id_path=_EXECUTION_ID_PATH, clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    outcome = summarize_execution(read_summary_input(event), resources().deployment, resources().task_tokens)
+    summary_input = read_summary_input(event, resources().execution_reader.read)
+    outcome = summarize_execution(summary_input, resources().deployment, resources().task_tokens)
     logger.info("the execution has ended", status=outcome.status, cause=outcome.cause)
     return to_json(outcome)

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 from contract import layout
+from contract.control_characters import escape_in_json
+from contract.names import RelativePath
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
@@ -35,6 +37,11 @@ def summarize_execution(event: SummaryInput, deployment: Deployment, tokens: Tas
 
     The outcome is reported to a waiting task last, when everything is written.
     """
+    if problems := RelativePath().problems("execution name", event.execution_id):
+        # The plan has refused the name too. A summary would be outside of the executions' folder.
+        outcome = ExecutionOutcome(ExecutionStatus.FAILED, "", str(problems[0]))
+        tokens.report(event.execution_id, _unplanned(event).request_json, outcome)
+        return outcome
     table = deployment.table
     record = table.open_execution(_unplanned(event))
     if not started_together(record.started_at, event.started_at):
@@ -65,7 +72,7 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
         execution_arn=event.execution_arn,
         status=ExecutionStatus.RUNNING,
         started_at=event.started_at,
-        request_json=json.dumps(request, ensure_ascii=False),
+        request_json=escape_in_json(json.dumps(request, ensure_ascii=False)),
         kind=execution_kind(event.execution_arn),
     )
 

@@ -1,16 +1,17 @@
 """Read the event of SummarizeExecution: the workflow's message, or EventBridge's status change."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes.event_bridge_event import EventBridgeEvent
 
 from contract.codec import from_json
+from contract.json_text import JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.table.records import record_time
 from contract.workflow.messages import FAILURE_FIELD, REQUEST_FIELD, SummaryInput
+from lambdas.stage.messaging.execution_reader import EndedExecution
 
 ABORT_ERRORS = {
     "ABORTED": "Fleetscore.ExecutionStopped",
@@ -22,29 +23,33 @@ ABORT_ERRORS = {
 _EVENT_SOURCE = "aws.states"
 
 
-def read_summary_input(event: dict[str, Any]) -> SummaryInput:
+def read_summary_input(event: dict[str, Any], read: Callable[[str], EndedExecution]) -> SummaryInput:
     """Return the workflow's message, or one made from EventBridge's "Step Functions Execution
     Status Change".
+
+    `read` returns an execution by ARN. The event has no input when the input is large, and neither
+    input, error nor cause when the state machine is encrypted with a key of the account.
 
     Raises:
         InvalidInputError: when the event is neither of them.
     """
     if event.get("source") != _EVENT_SOURCE:
         return from_json(SummaryInput, event)
-    return _read_status_change(EventBridgeEvent(event))
+    return _read_status_change(EventBridgeEvent(event), read)
 
 
-def _read_status_change(event: EventBridgeEvent) -> SummaryInput:
+def _read_status_change(event: EventBridgeEvent, read: Callable[[str], EndedExecution]) -> SummaryInput:
     detail = event.get("detail")
     status = detail.get("status") if isinstance(detail, Mapping) else None
     if not isinstance(detail, Mapping) or status not in ABORT_ERRORS:
         expected = "the end of an execution: " + ", ".join(ABORT_ERRORS)
         raise InvalidInputError("event", [Problem("detail.status", status, expected, "Check the rule's pattern.")])
-    cause = ": ".join(str(detail[name]) for name in ("error", "cause") if detail.get(name))
+    told = EndedExecution(*(detail.get(name) or "" for name in ("input", "error", "cause")))
+    ended = told if told.request_json else read(detail["executionArn"])
+    cause = ": ".join(text for text in (told.error or ended.error, told.cause or ended.cause) if text)
     failure = {"Error": ABORT_ERRORS[status], "Cause": cause}
     started_at = datetime.fromtimestamp(detail["startDate"] / 1_000, UTC)  # epoch milliseconds
-    # The event has no input when the input is large.
-    request = _request(detail["input"]) if detail.get("input") else None
+    request = _request(ended.request_json) if ended.request_json else None
     return SummaryInput(
         execution_id=detail["name"],
         execution_arn=detail["executionArn"],
@@ -58,6 +63,6 @@ def _request(text: str) -> Any:
     any case.
     """
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text, keep_surrogates=True)
+    except JsonError:
         return text

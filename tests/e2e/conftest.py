@@ -1,5 +1,6 @@
 """A stage in the embedded AWS that all end-to-end tests share."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,21 @@ UPLOADS = [
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Yield a stage deployed from the synthesized templates, with waits 100 times shorter."""
     folder = tmp_path_factory.mktemp("stage")
-    with EmbeddedAws(time_scale=0.01) as aws:
+    shared = folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with EmbeddedAws(time_scale=0.01, shared_folder=shared) as aws:
         assembly = synthesize(ROOT / "app.py", folder / "cdk.out", {"fleetscore.uploads": UPLOADS})
         deploy(assembly, aws.endpoint, aws.images)
         with environment(aws.endpoint.environment()):
             yield find_stage(aws, folder)
+
+
+@pytest.fixture
+def shared_folder(stage: Stage) -> Path:
+    """Return an empty folder that the test and its jobs see and may change."""
+    assert stage.aws.shared_folder is not None
+    folder = stage.aws.shared_folder / uuid.uuid4().hex
+    folder.mkdir()
+    folder.chmod(0o777)
+    return folder

@@ -9,7 +9,6 @@ standard library, so that it starts fast and from any folder.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -18,9 +17,7 @@ import sys
 import threading
 from pathlib import Path
 
-ML_ROOT = Path("/opt/ml")
 _KILL_ROUNDS = 100
-_MARK = ".made-by-the-embedded-aws"
 
 
 def main() -> None:
@@ -39,7 +36,6 @@ def main() -> None:
     for folder in folders:
         kill_escaped_processes(Path(folder))
         shutil.rmtree(folder, ignore_errors=True)
-    remove_mount_point()
 
 
 def kill_group(group: int) -> None:
@@ -51,8 +47,8 @@ def kill_group(group: int) -> None:
 def kill_escaped_processes(folder: Path) -> None:
     """Kill processes that have left their group: on Linux, all whose TMPDIR is in `folder`.
 
-    Each container has its own TMPDIR, which its processes inherit. A process namespace would also
-    work, but only for root, and with an extra process between this one and the container's first.
+    Each container has its own TMPDIR, which its processes inherit. In a process namespace they end
+    with the launcher; this is for machines without namespaces.
     """
     mark = f"\0TMPDIR={folder}{os.sep}".encode()
     for _ in range(_KILL_ROUNDS):  # new processes may start during the scan
@@ -64,43 +60,6 @@ def kill_escaped_processes(folder: Path) -> None:
                     killed = True
         if not killed:
             return
-
-
-def acquire_mount_point() -> int:
-    """Create /opt/ml if needed, and return a file descriptor that locks it until it is closed.
-
-    Several embedded AWS can run on one machine and share the mount point. Each holds a shared lock,
-    so only the last one removes the folder that the first one has created.
-    """
-    while True:
-        if not ML_ROOT.exists():
-            with contextlib.suppress(FileExistsError):
-                ML_ROOT.mkdir(parents=True)
-                (ML_ROOT / _MARK).touch()
-        with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(ML_ROOT, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), ML_ROOT.stat()):
-                    return descriptor
-            os.close(descriptor)
-
-
-def remove_mount_point() -> None:
-    """Remove /opt/ml if an embedded AWS created it, no other one uses it, and it has no other content."""
-    try:
-        descriptor = os.open(ML_ROOT, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.listdir(ML_ROOT) == [_MARK]:  # noqa: PTH208 - the folder itself is locked by its descriptor
-            (ML_ROOT / _MARK).unlink()
-            ML_ROOT.rmdir()
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
 
 
 class Guard:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import posixpath
@@ -11,13 +10,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cli.sandbox.isolation import Isolation
+from cli.sandbox.program import SandboxedProgram
+from cli.sandbox.visible_files import interpreter_files
+from contract.environment import ML_ROOT
 from embedded.images.image import Image
 from embedded.sagemaker.instances.guard import Guard, kill_escaped_processes, kill_group
-from embedded.sagemaker.instances.sandbox import Sandbox
 from embedded.sagemaker.jobs.job import Job
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
@@ -31,6 +33,7 @@ class Instance:
     def __init__(self, host: str, folder: Path) -> None:
         self.host = host
         self._folder = folder
+        self._home, self._temporary = folder / "home", folder / "tmp"
         self.ml_root = folder / "ml"
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
@@ -44,8 +47,9 @@ class Instance:
         """Create the folders and files that SageMaker creates before a container starts."""
         for place in job.folders():
             self.local(place).mkdir(parents=True, exist_ok=True)
-        for own in (self._folder / "home", self._folder / "tmp"):
+        for own, mode in ((self.ml_root, 0o755), (self._home, 0o755), (self._temporary, 0o1777)):
             own.mkdir(parents=True, exist_ok=True)
+            own.chmod(mode)  # also users that the container switches to may enter
         for path, content in job.files(self.host).items():
             file = self.local(path)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +60,11 @@ class Instance:
         image: Image,
         job: Job,
         *,
-        sandbox: Sandbox,
+        isolation: Isolation,
         guard: Guard,
         variables: dict[str, str],
+        readable: Sequence[Path],
+        shared: Path | None,
         exited: Callable[[str, int], None],
         python: str = sys.executable,
     ) -> int:
@@ -67,6 +73,8 @@ class Instance:
         Args:
             variables: Environment variables of the service. They override the image's; the request
                 overrides them.
+            readable: Files that the container sees besides its image.
+            shared: Folder that the container sees and may change.
             exited: Called in another thread with host and exit code when all processes have ended.
             python: Interpreter to use instead of the image's Python.
 
@@ -75,24 +83,37 @@ class Instance:
             OSError: The process could not start.
         """
         container = job.container
-        own = {"HOME": str(self._folder / "home"), "TMPDIR": str(self._folder / "tmp")}
-        own["LANG"] = os.environ.get("LANG", "C.UTF-8")
+        own = {"HOME": str(self._home), "TMPDIR": str(self._temporary), "LANG": os.environ.get("LANG", "C.UTF-8")}
+        moved = None if isolation.has_namespaces else self.ml_root
         command = image.command(
             entrypoint=container.entrypoint,
             arguments=container.arguments,
             environment={**own, **variables, **container.environment},
-            ml_root=sandbox.visible_ml_root(self.ml_root),
+            ml_root=moved,
             python=python,
+        )
+        program = SandboxedProgram(
+            argv=command.argv,
+            environment={**command.environment, **({} if moved is None else {ML_ROOT: str(moved)})},
+            folder=str(command.working_directory),
+            readable=[*interpreter_files(python), image.root.parent, *readable],
+            writable=[
+                (self.ml_root, "/opt/ml"),
+                (self._home, str(self._home)),
+                *((self._temporary, place) for place in (str(self._temporary), "/tmp", "/var/tmp")),  # noqa: S108
+                *([] if shared is None else [(shared, str(shared.absolute()))]),
+            ],
+            own_network=container.is_network_isolated,
         )
         reading, writing = os.pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - runs the image's command on purpose
-                sandbox.wrap(command.argv, self.ml_root, isolate_network=container.is_network_isolated),
+            process = self._process = subprocess.Popen(  # noqa: S603 - runs the image's command on purpose
+                program.launcher(),
                 stdin=subprocess.PIPE,
                 stdout=writing,
                 stderr=writing,
-                cwd=command.working_directory,
-                env={**command.environment, **sandbox.variables(self.ml_root)},
+                cwd="/",
+                env=program.launcher_environment(),
                 start_new_session=True,
             )
         except BaseException:
@@ -101,9 +122,11 @@ class Instance:
         finally:
             os.close(writing)
         self._guard = guard
-        guard.group_begins(self._process.pid)
-        with contextlib.suppress(BrokenPipeError), contextlib.closing(self._process.stdin or io.BytesIO()) as gate:
-            gate.write(b"go\n")
+        # The program starts when the launcher has read the plan, so the guard already knows the group.
+        guard.group_begins(process.pid)
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(program.plan(isolation.kind))
         self._waiter = threading.Thread(
             target=self._wait, args=(exited,), name=f"wait-{job.name}-{self.host}", daemon=True
         )
@@ -116,7 +139,7 @@ class Instance:
             self._waiter.join()
 
     def terminate(self) -> None:
-        """Send SIGTERM to the container's first process, as `docker stop` does."""
+        """Send SIGTERM to the container's first process, as `docker stop` does. The launcher passes it on."""
         # Popen.send_signal would reap a process that has just ended, but the waiting thread must
         # reap it.
         if self._process is not None and self._process.returncode is None:

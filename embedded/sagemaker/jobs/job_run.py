@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from cli.sandbox.isolation import Isolation
 from embedded.images.image import Image
 from embedded.images.image_store import ImageNotRegisteredError, ImageStore
 from embedded.images.interpreters import python_for
@@ -24,7 +25,6 @@ from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.guard import Guard
 from embedded.sagemaker.instances.instance import Instance
 from embedded.sagemaker.instances.logs import InstanceLog
-from embedded.sagemaker.instances.sandbox import Sandbox
 from embedded.sagemaker.instances.supervision import Ending, Outcome, Supervision
 from embedded.sagemaker.jobs.job import InstanceExited, Job
 from embedded.sagemaker.transfer import inputs
@@ -47,6 +47,7 @@ class JobContext:
         watch_seconds: Time between two checks for new outputs and for scheduled faults.
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
+        shared_folder: Folder that all jobs see and may change.
     """
 
     endpoint: Endpoint
@@ -54,13 +55,14 @@ class JobContext:
     root: Path
     may_use_key: Callable[[str, str], bool]
     clients: ClientFactory
-    sandbox: Sandbox
+    isolation: Isolation
     guard: Guard
     faults: Faults
     grace_seconds: float
     watch_seconds: float
     python: str = sys.executable
     pythons: Mapping[str, str] = field(default_factory=dict)
+    shared_folder: Path | None = None
     transfers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(TRANSFERS, "transfer"))
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -204,9 +206,11 @@ class JobRun(abc.ABC, Generic[AnyJob]):
                 output = instance.start(
                     image,
                     job,
-                    sandbox=self._context.sandbox,
+                    isolation=self._context.isolation,
                     guard=self._context.guard,
                     variables=self._variables(access),
+                    readable=[self._context.endpoint.ca_bundle],
+                    shared=self._context.shared_folder,
                     exited=lambda name, code: job.events.put(InstanceExited(name, code)),
                     python=python_for(image, self._context.pythons, self._context.python),
                 )

@@ -30,7 +30,8 @@ def read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
         authorization.check(branch.execution, Permission("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"), ERROR)
         kms_key = storage.encryption_key(bucket, key)
         if kms_key:
-            authorization.check(branch.execution, Permission("kms:Decrypt", kms_key), ERROR)
+            via = {"kms:ViaService": f"s3.{branch.execution.region}.amazonaws.com"}
+            authorization.check(branch.execution, Permission("kms:Decrypt", kms_key, via), ERROR)
     try:
         return language.read_items({**reader, "Parameters": parameters}, effective, branch.context)
     except ValueError as failure:

@@ -165,7 +165,7 @@ def extended_metadata(
         names = set(kept)
         columns = [item for item in pandas["columns"] if (item["field_name"] or item["name"]) in names]
         index = [item for item in pandas["index_columns"] if not isinstance(item, str) or item in names]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Not pandas' layout. Without this metadata readers use the schema; if it is wrong, they
         # fail.
         del extended[_PANDAS_KEY]

@@ -58,6 +58,6 @@ def _spark_schema(value: bytes, kept: frozenset[str], added: Sequence[pa.Field])
         for field in added:
             kind = _SPARK_TYPES[str(field.type)]
             fields.append({"name": field.name, "type": kind, "nullable": field.nullable, "metadata": {}})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return json.dumps({**schema, "fields": fields}, separators=(",", ":"), ensure_ascii=False).encode()

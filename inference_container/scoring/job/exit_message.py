@@ -8,6 +8,7 @@ and cuts between characters.
 import json
 from pathlib import Path
 
+from contract.control_characters import replace_control_characters
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
 
@@ -26,13 +27,13 @@ def count_hosts(resource_config: Path) -> int:
 
 def compose(kind: FailureKind, text: str, hosts: int) -> str:
     """Return `KIND: text`, cut to this instance's share of the bytes; the kind is never cut."""
-    line = f"{kind.value}: {' '.join(text.split())}"
+    line = replace_control_characters(f"{kind.value}: {' '.join(text.split())}")
     # One byte per share is reserved for the separator between messages.
     share = _MAX_BYTES_OF_ALL_HOSTS // hosts - 1
-    if len(line.encode("utf-8", "replace")) <= share:
-        return line.encode("utf-8", "replace").decode("utf-8")
+    if len(line.encode()) <= share:
+        return line
     room = max(share - len(_ELLIPSIS.encode()), len(kind.value) + 1)
-    cut = line.encode("utf-8", "replace")[:room].decode("utf-8", "ignore").rstrip()
+    cut = line.encode()[:room].decode("utf-8", "ignore").rstrip()
     return cut + _ELLIPSIS if room + len(_ELLIPSIS.encode()) <= share else cut
 
 

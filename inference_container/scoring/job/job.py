@@ -13,6 +13,7 @@ from typing import Never
 
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
+from contract.control_characters import escape_in_json
 from contract.job.scoring_spec import JobSpec
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
@@ -154,7 +155,7 @@ def _report(done: ObjectDone) -> None:
 
 
 def _print(**fields: object) -> None:
-    sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
+    sys.stdout.write(escape_in_json(json.dumps(fields, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from contract.catalog.model_formats import Framework
 from contract.catalog.model_spec import ModelSpec
+from contract.control_characters import replace_control_characters
 from scoring.errors import ModelError
 
 _MODULES: dict[Framework, str] = {
@@ -99,7 +100,8 @@ def captured_warnings() -> Iterator[list[warnings.WarningMessage]]:
         warnings.simplefilter("always")
         yield captured
     for item in captured:
-        sys.stderr.write(warnings.formatwarning(item.message, item.category, item.filename, item.lineno))
+        text = warnings.formatwarning(item.message, item.category, item.filename, item.lineno)
+        sys.stderr.write(replace_control_characters(text))
 
 
 def summarize_notes(notes: Sequence[str], captured: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:

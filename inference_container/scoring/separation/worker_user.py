@@ -26,7 +26,16 @@ _CAPABILITIES = {
 """Numbers of the Linux capabilities that separation needs."""
 _LIBRARIES = ("numpy", "pyarrow")
 """Libraries of every worker; pip may have installed them so that only root can read them."""
-_KEPT_AWS_VARIABLES = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION"})
+_KEPT_AWS_VARIABLES = frozenset(
+    {
+        "AWS_CONFIG_FILE",
+        "AWS_DEFAULT_REGION",
+        "AWS_EC2_METADATA_DISABLED",
+        "AWS_REGION",
+        "AWS_SHARED_CREDENTIALS_FILE",
+    }
+)
+"""AWS variables that are no credentials; model code gets no other ones."""
 
 
 class ProcessOptions(TypedDict, total=False):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.codec import to_json
+from contract.json_text import parse_json
 from contract.training.training_spec import TrainingSpec
 from scoring.outputs.atomic_files import publish
 from training.reporting import log_event
@@ -87,7 +88,7 @@ class CheckpointFolder:
         """Return the checkpoint in a file, or the reason why it cannot be used."""
         head, _, model = path.read_bytes().partition(b"\n")
         try:
-            header = json.loads(head)
+            header = parse_json(head)
             identity, digest = header["fingerprint"], header["sha256"]
             checkpoint = Checkpoint(tuple(map(float, header["history"])), model, int(header["rounds"]))
         except (ValueError, KeyError, TypeError):

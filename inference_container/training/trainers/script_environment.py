@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.json_text import parse_json
 from contract.layout import TrainingPaths
 
 PROGRAM = "sagemaker_program"
@@ -100,7 +101,7 @@ def count_gpus(devices: Path = Path("/proc/driver/nvidia/gpus")) -> int:
 
 def _decode(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 
@@ -111,7 +112,7 @@ def _text(value: Any) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -7,7 +7,6 @@ trainer `script`, and its model is loaded in another process too.
 """
 
 import contextlib
-import json
 import math
 import os
 import signal
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from contract.archives import ArchiveError, NoRoomError, unpack
+from contract.control_characters import replace_control_characters
+from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.status import FailureKind
 from scoring.errors import (
@@ -171,7 +172,7 @@ def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[in
 def _pass_on(stream: IO[str] | None, seen: ScriptTraceback) -> None:
     # A line may have no end.
     for line in iter(lambda: stream.readline(_STDERR_CHARACTERS) if stream else "", ""):
-        sys.stderr.write(line)
+        sys.stderr.write(replace_control_characters(line))
         sys.stderr.flush()
         seen.add(line)
 
@@ -206,8 +207,8 @@ def _metrics(job: TrainingContext) -> dict[str, float]:
     if path.stat().st_size > _METRICS_BYTES:
         raise ModelError(f"{problem}; it has {path.stat().st_size:,} bytes")
     try:
-        values = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        values = parse_json(path.read_bytes())
+    except JsonError as error:
         raise ModelError(f"{problem} ({describe_error(error)}; {IN_LOG})") from error
     if not isinstance(values, dict):
         raise ModelError(f"{problem}; it is a {type(values).__name__}")

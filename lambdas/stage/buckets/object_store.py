@@ -11,17 +11,22 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import codec, layout
+from contract.control_characters import escape_in_json
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject
+from contract.json_text import parse_json
 from contract.problems import InvalidInputError
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobPointer
 from contract.workflow.summary import ExecutionSummary
 from lambdas.errors import PlanChangedError
+from lambdas.stage.buckets.named_keys import find_named, order
 from lambdas.stage.buckets.training_objects import TrainingObjects
 from lambdas.stage.parallel import in_parallel
 
 _CONFLICT_TRIES = 3
+_KEYS_PER_THREAD = 1_000
+"""Keys that one thread looks up at a time; four calls find them if they follow each other."""
 _UNREADABLE = frozenset(
     {
         "404",
@@ -82,28 +87,35 @@ class ObjectStore(TrainingObjects):
         body: bytes = answer["Body"].read()
         return body
 
-    def folder_objects(self, dataset: str, folder: str) -> list[StoredObject]:
+    def folder_objects(self, dataset: str, folder: str) -> Iterator[StoredObject]:
         """List everything below a folder of the dataset (empty or ending in "/"), with keys
-        relative to the dataset.
+        relative to the dataset, page by page.
         """
-        listing = self._list(self.datasets_bucket, layout.dataset_prefix(dataset) + folder)
-        return [replace(entry, key=folder + entry.key) for entry in listing]
+        for entry in self._list(self.datasets_bucket, layout.dataset_prefix(dataset) + folder):
+            yield replace(entry, key=folder + entry.key)
 
     def named_objects(self, dataset: str, keys: Sequence[str]) -> dict[str, StoredObject]:
         """Return the dataset's current objects with these keys, by key. Missing objects are left
         out.
 
-        Each key is one listing, so the dataset's size does not matter. No permission to read
-        objects is needed: a key is the first in a listing of the keys that begin with it.
+        No permission to read objects is needed: a key is the first in a listing of the keys that
+        begin with it.
         """
+        bucket, prefix = self.datasets_bucket, layout.dataset_prefix(dataset)
 
         def find(key: str) -> StoredObject | None:
-            prefix = layout.dataset_prefix(dataset)
-            found = self._s3.list_objects_v2(Bucket=self.datasets_bucket, Prefix=prefix + key, MaxKeys=1)
+            found = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix + key, MaxKeys=1)
             first = [_stored(entry, prefix) for entry in found.get("Contents", ())]
             return first[0] if first and first[0].key == key else None
 
-        return {entry.key: entry for entry in in_parallel(find, keys) if entry is not None}
+        def list_after(key: str, count: int) -> list[StoredObject]:
+            found = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=prefix + key, MaxKeys=count)
+            return [_stored(entry, prefix) for entry in found.get("Contents", ())]
+
+        ordered = sorted(set(keys), key=order)
+        parts = [ordered[start : start + _KEYS_PER_THREAD] for start in range(0, len(ordered), _KEYS_PER_THREAD)]
+        found = in_parallel(lambda part: list(find_named(part, find, list_after)), parts)
+        return {entry.key: entry for entries in found for entry in entries}
 
     def artifact_bytes(self, model_id: str, version: str) -> int | None:
         """Return the size of a version's artifact in bytes; None when it does not exist or may not
@@ -119,12 +131,16 @@ class ObjectStore(TrainingObjects):
 
     # ---- uploads -----------------------------------------------------------------------------
 
-    def marker_text(self, dataset: str, marker: ObjectVersion) -> bytes | None:
-        """Return the content of exactly this version of a marker; None when it was deleted."""
+    def marker_text(self, dataset: str, marker: ObjectVersion, max_bytes: int) -> bytes | None:
+        """Return the content of exactly this version of a marker, at most one byte more than
+        `max_bytes`; None when it was deleted.
+        """
         version = {"VersionId": marker.version_id} if marker.version_id else {}
         key = layout.dataset_prefix(dataset) + marker.key
         try:
-            body: bytes = self._s3.get_object(Bucket=self.datasets_bucket, Key=key, **version)["Body"].read()
+            body: bytes = self._s3.get_object(Bucket=self.datasets_bucket, Key=key, **version)["Body"].read(
+                max_bytes + 1
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed"):
                 return None
@@ -171,7 +187,7 @@ class ObjectStore(TrainingObjects):
         self._put_once(layout.skipped_key(execution_id), _text(skipped))
 
     def _uploads(self, key: str) -> list[ObjectVersion]:
-        return [codec.from_json(ObjectVersion, item, subject=key) for item in json.loads(self._get(key))]
+        return [codec.from_json(ObjectVersion, item, subject=key) for item in parse_json(self._get(key))]
 
     # ---- the plan ----------------------------------------------------------------------------
 
@@ -228,7 +244,7 @@ class ObjectStore(TrainingObjects):
     def write_summary(self, summary: ExecutionSummary) -> str:
         """Write summary.json and return its URI."""
         key = layout.summary_key(summary.execution_id)
-        self._put(key, json.dumps(codec.to_json(summary), ensure_ascii=False, indent=1).encode())
+        self._put(key, escape_in_json(json.dumps(codec.to_json(summary), ensure_ascii=False, indent=1)).encode())
         return layout.s3_uri(self.results_bucket, key)
 
     # ---- S3 requests -------------------------------------------------------------------------
@@ -282,4 +298,4 @@ def _stored(entry: Mapping[str, Any], prefix: str) -> StoredObject:
 
 
 def _text(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return escape_in_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()

@@ -9,6 +9,7 @@ from typing import Any
 
 from contract import codec, layout
 from contract.archives import MAX_MEMBERS, ArchiveError, read_files
+from contract.control_characters import escape_in_json
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import InvalidInputError
 from contract.training.recipes import ModelRecipe, TrainingCode
@@ -192,4 +193,4 @@ def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
 
 
 def _text(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return escape_in_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from contract.control_characters import escape_in_json
 from lambdas.errors import EventsRefusedError
 
 MAX_ENTRIES = 10
@@ -25,7 +26,7 @@ class Event:
 
     @classmethod
     def from_json(cls, source: str, detail_type: str, detail: Any) -> "Event":
-        return cls(source, detail_type, json.dumps(detail, ensure_ascii=False))
+        return cls(source, detail_type, escape_in_json(json.dumps(detail, ensure_ascii=False)))
 
 
 class EventBus:

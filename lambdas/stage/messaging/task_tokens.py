@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.codec import to_json
+from contract.json_text import JsonError, parse_json
 from contract.status import ExecutionStatus
 from contract.workflow.messages import ExecutionOutcome
 from contract.workflow.scoring_request import TASK_TOKEN_FIELD
@@ -56,8 +57,8 @@ class TaskTokens:
 def token_of(request_json: str) -> str:
     """Return the task token of a request, which may be an invalid one; empty when it has none."""
     try:
-        request = json.loads(request_json)
-    except (ValueError, RecursionError):
+        request = parse_json(request_json, keep_surrogates=True)
+    except JsonError:
         return ""
     token = request.get(TASK_TOKEN_FIELD) if isinstance(request, dict) else None
     return token if isinstance(token, str) else ""

@@ -72,7 +72,7 @@ def test_watch_reports_a_stopped_execution_as_aborted(
     assert main(["watch", "--json", execution_id]) == 1
     printed = json.loads(capsys.readouterr().out)
     assert (printed["status"], printed["ended"], printed["record"]["status"]) == ("ABORTED", True, "FAILED")
-    assert "The execution was stopped by hand" in printed["reason"]
+    assert "The execution was stopped by hand: enough" in printed["reason"]
     assert {job["status"] for job in printed["jobs"]} <= {"FAILED"}
 
 

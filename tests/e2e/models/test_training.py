@@ -289,10 +289,12 @@ while not (folder / "open").exists():
 """
 
 
-def test_stopping_an_execution_also_stops_its_training_and_closes_records(trainable: Stage, tmp_path: Path) -> None:
-    set_script(trainable, "endless", WAITING_SCRIPT.format(folder=str(tmp_path)), tmp_path)
+def test_stopping_an_execution_also_stops_its_training_and_closes_records(
+    trainable: Stage, tmp_path: Path, shared_folder: Path
+) -> None:
+    set_script(trainable, "endless", WAITING_SCRIPT.format(folder=str(shared_folder)), tmp_path)
     execution_id = trainable.executions.start('{"train": {"models": ["endless"]}}', "stopped-in-training")
-    wait_for((tmp_path / "waiting").exists, "the training job runs")
+    wait_for((shared_folder / "waiting").exists, "the training job runs")
     training = trainable.executions.snapshot(execution_id).training
     assert training is not None
     assert job_of(training, "endless").status is JobStatus.RUNNING

@@ -74,12 +74,12 @@ def test_an_artifact_with_another_digest_is_never_loaded(stage: Stage) -> None:
     assert stage.predictions("digest", "exchanged", "wrong-digest") == {}
 
 
-def test_a_retry_after_a_killed_instance_scores_only_missing_objects(stage: Stage, tmp_path: Path) -> None:
+def test_a_retry_after_a_killed_instance_scores_only_missing_objects(stage: Stage, shared_folder: Path) -> None:
     """The first attempt commits one object and is killed. The second scores only the other one."""
     fatal = people(70, 2).to_pandas()
     fatal.loc[3, "visits"] = KillsInstanceOnce.FATAL_VISITS
     stage.put_dataset("killed", {"a.parquet": people(6_000, 1), "b.parquet": pa.Table.from_pandas(fatal)})
-    stage.register("mortal", KillsInstanceOnce(tmp_path), dataset="killed")
+    stage.register("mortal", KillsInstanceOnce(shared_folder), dataset="killed")
     snapshot = stage.run({"models": ["mortal"]}, "killed-once")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     first, second = stage.executions.attempts("killed-once")["mortal"]
@@ -91,24 +91,24 @@ def test_a_retry_after_a_killed_instance_scores_only_missing_objects(stage: Stag
     assert job_of(snapshot, "mortal").rows_scored == 6_070
 
 
-def test_an_object_replaced_while_it_is_scored_fails_the_job(stage: Stage, tmp_path: Path) -> None:
+def test_an_object_replaced_while_it_is_scored_fails_the_job(stage: Stage, shared_folder: Path) -> None:
     stage.put_dataset("replaced", {"a.parquet": people(40, 1)})
-    stage.register("gate", Gate(tmp_path), dataset="replaced")
+    stage.register("gate", Gate(shared_folder), dataset="replaced")
     execution_id = stage.executions.start('{"models": ["gate"]}', "replaced-object")
-    wait_for((tmp_path / "waiting").exists, "the model waits")
+    wait_for((shared_folder / "waiting").exists, "the model waits")
     stage.put_dataset("replaced", {"a.parquet": people(41, 2)})
-    (tmp_path / "open").touch()
+    (shared_folder / "open").touch()
     snapshot = watch(stage.executions, execution_id, None)
     failed = job_of(snapshot, "gate")
     assert (snapshot.status, failed.failure_kind, failed.attempt) == (ExecutionStatus.FAILED, FailureKind.DATA, 1)
     assert "a.parquet" in failed.reason
 
 
-def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stage, tmp_path: Path) -> None:
+def test_stopping_an_execution_stops_its_jobs_and_closes_its_records(stage: Stage, shared_folder: Path) -> None:
     stage.put_dataset("stopped", {"a.parquet": people(40, 1)})
-    stage.register("stopped", Gate(tmp_path), dataset="stopped")
+    stage.register("stopped", Gate(shared_folder), dataset="stopped")
     execution_id = stage.executions.start('{"models": ["stopped"]}', "stopped-execution")
-    wait_for((tmp_path / "waiting").exists, "the model waits")
+    wait_for((shared_folder / "waiting").exists, "the model waits")
     stage.client("stepfunctions").stop_execution(executionArn=stage.executions.execution_arn(execution_id))
 
     def statuses() -> list[str]:

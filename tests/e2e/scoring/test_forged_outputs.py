@@ -4,19 +4,22 @@ The image of these jobs scores as usual and then writes forged files into its ou
 tests show what S3 and `VerifyOutput` prevent, whatever the container itself prevents.
 """
 
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.documents.model_document import ModelDocument
 from cli.stage.deployment import stack_outputs
 from cli.stage.execution_snapshot import Snapshot
 from contract import layout
 from contract.status import ExecutionStatus, FailureKind, JobStatus
-from tests.e2e.stage import Stage, people, train_xgboost
+from tests.e2e.stage import FEATURES, Stage, people, train_xgboost
 
 REPOSITORY = Path(__file__).parents[3]
 VICTIM, DATASET = "forged-victim", "forged"
@@ -43,6 +46,21 @@ for folder, key in json.load(open("forged.json")).get(job_id, ()):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"forged")
 sys.exit(ended.returncode)
+"""
+CODE = """
+import os, pathlib
+
+def model_fn(model_dir):
+    return None
+
+def predict_fn(data, model):
+    path = pathlib.Path(os.environ.get("FLEETSCORE_ML_ROOT", "/opt/ml"), "KEY")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"forged")
+    except OSError:
+        pass
+    return data["age"]
 """
 DOCKERFILE = """
 FROM python:3.12.12-slim-bookworm
@@ -136,6 +154,41 @@ def test_a_job_with_forged_files_fails_and_its_reason_names_them(attack: Snapsho
     for area, key in FORGED[job_id]:
         assert f"{area}/{key}"[:90] in job.reason
     assert "whose code writes no files there" in job.reason
+
+
+def test_code_of_a_model_cannot_change_the_output_of_an_earlier_execution(
+    stage: Stage, victims_objects: dict[str, str], tmp_path: Path
+) -> None:
+    """In the stage's own image, which may prevent it, too: then nothing is forged."""
+    folder, key = FORGED["forger-of-past-predictions"][0]
+    code = CODE.replace("KEY", f"processing/output/{folder}/{key}").encode()
+    with tarfile.open(tmp_path / "forger.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("code/inference.py")
+        member.size = len(code)
+        archive.addfile(member, io.BytesIO(code))
+    stage.catalog.register(
+        ModelDocument(
+            model_id="forger-by-code",
+            artifact=str(tmp_path / "forger.tar.gz"),
+            dataset=DATASET,
+            format="custom",
+            model_file="code/inference.py",
+            method="predict",
+            custom_code=True,
+            features=FEATURES,
+            key_columns=("row",),
+        )
+    )
+    try:
+        snapshot = stage.run({"models": ["forger-by-code"]}, "forged-by-code")
+    finally:
+        stage.catalog.set_enabled("forger-by-code", enabled=False)
+    now = versions(stage)
+    assert {key: now[key] for key in victims_objects} == victims_objects
+    prefix = layout.job_outputs_prefix("predictions", DATASET, "forged-by-code", "forger-by-code")
+    if prefix + key in now:
+        assert (snapshot.status, job_of(snapshot, "forger-by-code").attempt) == (ExecutionStatus.FAILED, 1)
+        assert f"{folder}/{key}"[:90] in job_of(snapshot, "forger-by-code").reason
 
 
 def test_an_honest_job_of_the_same_execution_succeeds(attack: Snapshot) -> None:

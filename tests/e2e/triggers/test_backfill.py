@@ -90,9 +90,11 @@ def test_a_failed_day_is_reported_and_retried_under_the_next_name(stage: Stage, 
     assert set(started(reports)).isdisjoint(started(again))
 
 
-def test_a_running_execution_is_followed_and_not_started_again(stage: Stage, catalog: None, tmp_path: Path) -> None:
+def test_a_running_execution_is_followed_and_not_started_again(
+    stage: Stage, catalog: None, shared_folder: Path
+) -> None:
     # The model waits, so the execution runs until the backfill has found it.
-    stage.register("fill-gate", Gate(tmp_path), dataset=SLOTS[0].dataset, version="1")
+    stage.register("fill-gate", Gate(shared_folder), dataset=SLOTS[0].dataset, version="1")
     work = Backfill(stage.connection, stage.deployment, stage.executions)
     slot = expand("visits-{date}", DAYS[0], DAYS[0], "day", "follow")[0]
     stage.executions.start(json.dumps({"dataset": slot.dataset, "models": ["fill-gate"]}), slot.execution_id)
@@ -100,7 +102,7 @@ def test_a_running_execution_is_followed_and_not_started_again(stage: Stage, cat
 
     def report(_slot: Slot, execution_id: str, event: str) -> None:
         reports.append(f"{execution_id} {event}")
-        (tmp_path / "open").touch()
+        (shared_folder / "open").touch()
 
     models = choose_models(stage.catalog, ["fill-gate"])
     found = work.run([slot], models, named=True, max_running=1, report=report, seconds=0.1)

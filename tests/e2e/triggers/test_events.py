@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE
 from embedded.cdk.deploy import stack_outputs
@@ -125,3 +126,14 @@ def test_a_waiting_workflow_fails_with_the_reason_of_a_refused_request(stage: St
 
 def test_an_unknown_task_token_does_not_fail_the_execution(stage: Stage, catalog: None) -> None:
     assert stage.run({"models": ["heard"], "task_token": "nobody"}, "dead-token").status == "SUCCEEDED"
+
+
+def test_nobody_else_puts_events_on_the_bus(stage: Stage, listener: Listener) -> None:
+    """Not even an administrator, whose own policy allows everything."""
+    forged = {"Source": "fleetscore", "DetailType": JOB_DETAIL_TYPE, "Detail": "{}", "EventBusName": listener.bus}
+    with pytest.raises(ClientError, match="PutEvents"):
+        stage.client("events").put_events(Entries=[forged])
+    other = {"Source": "other", "DetailType": "any", "Detail": "{}"}
+    with pytest.raises(ClientError, match="PutEvents"):
+        stage.client("events").put_events(Entries=[other, forged])
+    assert stage.client("events").put_events(Entries=[other])["FailedEntryCount"] == 0

@@ -220,7 +220,7 @@ messages: st.SearchStrategy[Any] = st.one_of(
     st.builds(PlanInput, names, texts, texts, json_values),
     plans,
     st.builds(JobPointer, names, names, counts),
-    st.builds(AttemptPlan),
+    st.builds(AttemptPlan, cluster=st.dictionaries(texts, texts, max_size=3)),
     st.builds(AttemptFailure, names, names, counts, st.fixed_dictionaries({"Error": texts}, optional={"Cause": texts})),
     st.builds(FailureDecision, names, names, counts, st.booleans(), counts, st.sampled_from(FailureKind), texts),
     st.builds(JobResult, names),

@@ -39,5 +39,5 @@ def test_one_message_in_a_dead_letter_queue_raises_its_alarm(
 @pytest.mark.parametrize(("stack", "queue"), [(stack, queue) for stack, queue, _ in DEAD_LETTERS])
 def test_dead_letters_are_encrypted_and_kept_for_14_days(assembly: Assembly, stack: str, queue: str) -> None:
     found = assembly.resources(stack, "AWS::SQS::Queue")[queue]
-    assert found["SqsManagedSseEnabled"] is True
+    assert flat(found["KmsMasterKeyId"]) == "<fleetscore-dev-KeyArn>"
     assert found["MessageRetentionPeriod"] == 14 * 24 * 3_600

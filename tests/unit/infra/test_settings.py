@@ -173,3 +173,16 @@ def test_upload_rules_have_unique_datasets_and_a_size_limit() -> None:
     assert "at most 3,000 bytes" in problems(context(uploads=many))["uploads"]
     settings = settings_from_context(context(uploads='[{"dataset": "a", "mode": "window", "window_seconds": 60}]'))
     assert [(item.dataset, item.window_seconds) for item in settings.uploads] == [("a", 60)]
+
+
+def test_a_base_image_is_named_by_digest() -> None:
+    base = "registry.example.com:5000/mirror/python@sha256:" + "0" * 64
+    assert settings_from_context(context(base_image=base)).base_image == base
+    assert "with its digest" in problems(context(base_image="python:3.12.12-slim-bookworm"))["base_image"]
+
+
+def test_the_stages_own_instance_type_is_allowed() -> None:
+    found = problems(context(instance_types='["ml.c5.*"]'))
+    assert "expected an instance type that this stage allows: ml.c5.*" in found["compute.instance_type"]
+    assert "patterns of instance types" in problems(context(instance_types='["m5.xlarge"]'))["instance_types[0]"]
+    assert "patterns of instance types" in problems(context(instance_types="[]"))["instance_types"]

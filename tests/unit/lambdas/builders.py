@@ -31,6 +31,7 @@ STARTED_AT = "2026-01-05T10:00:00.123Z"
 ARTIFACT = b"not read by the functions"
 STAGE_COMPUTE = Compute(instance_type="ml.m5.large", instance_count=2, volume_size_gb=30, max_runtime_seconds=3_600)
 CORE_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scoring:core"
+KEY_ARN = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 PYTORCH_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/scoring:pytorch"
 VARIABLES = {
     environment.STAGE: "test",
@@ -39,6 +40,8 @@ VARIABLES = {
     environment.MODELS_BUCKET: "models-test",
     environment.RESULTS_BUCKET: "results-test",
     environment.RECORD_DAYS: "90",
+    environment.KEY_ARN: KEY_ARN,
+    environment.INSTANCE_TYPES: '["ml.m*", "ml.c*", "ml.g5.*"]',
     environment.DEFAULT_COMPUTE: codec.dumps(STAGE_COMPUTE),
     environment.DEFAULT_MAX_CONCURRENCY: "20",
     environment.DEFAULT_TOLERATED_FAILURE_PERCENTAGE: "100",

@@ -1,14 +1,17 @@
 """The failure file, and the version in the report."""
 
+import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.layout import TrainingPaths
 from contract.status import FailureKind
+from tests.unit.hostile_text import HOSTILE, is_printable
 from training.job import installed_version
-from training.reporting import failure_line, write_failure
+from training.reporting import failure_line, log_event, write_failure
 
 
 @given(st.sampled_from(FailureKind), st.text(max_size=2_000))
@@ -17,7 +20,15 @@ def test_a_failure_is_one_short_line_that_begins_with_its_kind(kind: FailureKind
     assert line.startswith(f"{kind.value}:")
     assert len(line) <= 1_024
     assert "\n" not in line
+    assert is_printable(line)
     line.encode("utf-8")
+
+
+def test_events_of_the_log_are_printable_json(capsys: pytest.CaptureFixture[str]) -> None:
+    log_event("failed", reason=f"{HOSTILE}\ud800")
+    line = capsys.readouterr().out
+    assert is_printable(line)
+    assert json.loads(line)["reason"] == f"{HOSTILE}\ud800"
 
 
 def test_a_long_text_ends_with_an_ellipsis() -> None:

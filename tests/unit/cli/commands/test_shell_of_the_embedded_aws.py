@@ -25,6 +25,7 @@ source_profile = other
 services = real
 sso_account_id = 111111111111
 use_fips_endpoint = true
+ignore_configured_endpoint_urls = true
 [profile other]
 endpoint_url = https://real.example
 [services real]

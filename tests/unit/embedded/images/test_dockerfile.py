@@ -147,3 +147,10 @@ def test_each_variant_of_our_own_image_is_built(tmp_path: Path, variant: str) ->
     assert (tmp_path / "root/opt/program/scoring/__main__.py").is_file()
     expected = {"requirements.txt"} | ({f"requirements-{variant}.txt"} - {"requirements-core.txt"})
     assert {path.name for path in (tmp_path / "root/opt").glob("*.txt")} == expected
+
+
+def test_our_own_image_is_built_on_a_base_image_that_is_named_by_digest(tmp_path: Path) -> None:
+    dockerfile = PROJECT / "inference_container/Dockerfile"
+    base = "registry.example.com/mirror/python@sha256:" + "0" * 64
+    build(PROJECT, dockerfile, tmp_path / "root", {"BASE_IMAGE": base})
+    assert (tmp_path / "root/opt/program/scoring").is_dir()

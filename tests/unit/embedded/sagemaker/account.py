@@ -1,9 +1,11 @@
 """The AWS account of a test, and requests for processing jobs."""
 
 import asyncio
+import contextlib
 import json
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,6 +161,17 @@ def client_of(service: SageMakerService, aws: Aws) -> Any:
 
     client.meta.events.register("before-send.sagemaker", send)
     return client
+
+
+def processes_of(job_name: str) -> list[int]:
+    """Return the ids, on this machine, of the running processes of a job. They are found through /proc."""
+    mark = f"\0PROCESSING_JOB_NAME={job_name}\0".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in b"\0" + (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from cli.sandbox.isolation import probe
 from embedded.images.image_store import ImageStore
-from embedded.sagemaker.instances.sandbox import probe
 from embedded.sagemaker.service import SageMakerService
 from embedded.server.embedded_aws import ACCOUNT_ID, REGION, EmbeddedAws
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, PRELUDE, Aws, allow
@@ -53,12 +53,12 @@ def make_service(aws: Aws, tmp_path: Path) -> Iterator[ServiceMaker]:
         service.close()
 
 
-@pytest.fixture(params=["own-ml-root", "moved-ml-root"])
+@pytest.fixture(params=["namespaces", "no-namespaces"])
 def any_service(request: pytest.FixtureRequest, make_service: ServiceMaker) -> SageMakerService:
-    """Return a service, for each of the two ways in which a job finds its /opt/ml."""
-    if request.param == "own-ml-root" and not probe().own_ml_root:
-        pytest.skip("this machine does not let a process have its own /opt/ml: root on Linux is needed")
-    return make_service(own_ml_root=request.param == "own-ml-root")
+    """Return a service whose jobs have namespaces, and one as on a machine without them."""
+    if request.param == "namespaces" and not probe().has_namespaces:
+        pytest.skip(f"this machine has no namespaces: {probe().reason}")
+    return make_service(isolate=request.param == "namespaces")
 
 
 @pytest.fixture

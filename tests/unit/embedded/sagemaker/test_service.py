@@ -147,3 +147,12 @@ def test_a_body_must_be_json(service: SageMakerService) -> None:
 )
 def test_policies_apply_to_the_arn_of_the_job(operation: str, body: bytes, expected: str) -> None:
     assert resource_arn(operation, body, "us-east-1", "1") == expected
+
+
+def test_a_key_for_the_volume_is_refused_for_types_with_local_storage(sagemaker: Any, aws: Aws) -> None:
+    request = job_request(aws, "none")
+    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    cluster |= {"InstanceType": "ml.g5.xlarge", "VolumeKmsKeyId": key}
+    with pytest.raises(ClientError, match=r"not supported for instance type ml\.g5\.xlarge"):
+        sagemaker.create_processing_job(**request)

@@ -1,6 +1,5 @@
 """The service in a running embedded AWS: over TLS, with IAM enforced, and when the server dies."""
 
-import json
 import os
 import select
 import signal
@@ -11,16 +10,16 @@ from typing import Any
 import pytest
 
 from embedded.server.embedded_aws import EmbeddedAws
-from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, allow, job_request, s3_outputs
+from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, allow, job_request, processes_of, s3_outputs
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/test:1"
 CODE = """
 import subprocess
-child = subprocess.Popen(["sleep", "600"])
-(OUTPUT / "pids/pids.json").write_text(json.dumps([os.getpid(), child.pid]))
+subprocess.Popen(["sleep", "600"])
+(OUTPUT / "started/yes").touch()
 signal.pause()
 """
-"""Starts a child process, writes both process ids, and waits."""
+"""Starts a child process, writes an output, and waits."""
 
 
 def account_of(server: EmbeddedAws) -> Aws:
@@ -31,25 +30,25 @@ def account_of(server: EmbeddedAws) -> Aws:
     return aws
 
 
-def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> tuple[str, list[int]]:
-    """Start a job that waits for a signal. Return its name and the ids of its two processes."""
+def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> str:
+    """Start a job that waits for a signal, and return its name."""
     context.mkdir()
     (context / "main.py").write_text(PRELUDE + CODE)
     (context / "Dockerfile").write_text('FROM python\nCOPY main.py /app/\nENTRYPOINT ["python", "/app/main.py"]')
     server.images.register(IMAGE, context)
-    outputs = s3_outputs(f"s3://{aws.bucket}/", "pids", mode="Continuous")
+    outputs = s3_outputs(f"s3://{aws.bucket}/", "started", mode="Continuous")
     request = job_request(aws, IMAGE, ProcessingOutputConfig=outputs)
     aws.client("sagemaker").create_processing_job(**request)
     aws.client("s3").get_waiter("object_exists").wait(
-        Bucket=aws.bucket, Key="pids/pids.json", WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
+        Bucket=aws.bucket, Key="started/yes", WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
     )
-    return request["ProcessingJobName"], json.loads(aws.get("pids/pids.json"))
+    return str(request["ProcessingJobName"])
 
 
 def test_boto3_starts_and_stops_a_job_over_tls(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
     aws = account_of(embedded_aws)
     sagemaker = aws.client("sagemaker")
-    name, _ = start_job(embedded_aws, aws, tmp_path / "context")
+    name = start_job(embedded_aws, aws, tmp_path / "context")
     assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "InProgress"
     sagemaker.stop_processing_job(ProcessingJobName=name)
     sagemaker.get_waiter("processing_job_completed_or_stopped").wait(
@@ -82,7 +81,8 @@ def test_the_callers_policies_apply_to_the_arn_of_the_job(embedded_aws: Embedded
 def test_no_process_outlives_the_server(tmp_path: Path, how: str) -> None:
     server = EmbeddedAws(tmp_path / "aws")
     server.start()
-    _, pids = start_job(server, account_of(server), tmp_path / "context")
+    pids = processes_of(start_job(server, account_of(server), tmp_path / "context"))
+    assert len(pids) == 2
     watched = [os.pidfd_open(pid) for pid in pids]
     try:
         if how == "killed":

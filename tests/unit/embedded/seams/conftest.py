@@ -23,6 +23,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return ministack's Step Functions. Names and records are restored after the test."""
     names = (
         "_run_execution", "_stop_execution", "_start_execution", "_create_state_machine", "_update_state_machine",
+        "_emit_execution_status_event",
     )  # fmt: skip
     for name in names:
         monkeypatch.setattr(stepfunctions, name, getattr(stepfunctions, name))

@@ -172,3 +172,27 @@ def test_encryption_key_of_an_object_is_returned() -> None:
     put("/keys/b", {})
     assert (encryption_key("keys", "a"), encryption_key("keys", "b"), encryption_key("keys", "c")) == (key, "", "")
     s3.reset()
+
+
+@pytest.mark.parametrize(("encryption", "data"), [({"type": "AWS_OWNED_KEY"}, '{"a": 1}'), (None, None)])
+def test_events_about_encrypted_executions_have_no_data(
+    engine: Any, call: Call, monkeypatch: pytest.MonkeyPatch, encryption: dict[str, str] | None, data: str | None
+) -> None:
+    key = {"type": "CUSTOMER_MANAGED_KMS_KEY", "kmsKeyId": "arn:aws:kms:us-east-1:000000000000:key/1"}
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(eventbridge, "_put_events", lambda request, **_: sent.extend(request["Entries"]))
+    workflows.install_interpreter(lambda _arn: None, lambda _arn: None)
+    created = call(
+        engine,
+        "CreateStateMachine",
+        name="e",
+        definition=DEFINITION,
+        roleArn=ROLE,
+        encryptionConfiguration=encryption or key,
+    )
+    started = call(engine, "StartExecution", stateMachineArn=created["stateMachineArn"], input='{"a": 1}')
+    call(engine, "StopExecution", executionArn=started["executionArn"], cause="enough")
+    details = [json.loads(entry["Detail"]) for entry in sent]
+    assert [detail["status"] for detail in details] == ["RUNNING", "ABORTED"]
+    assert [detail["input"] for detail in details] == [data, data]
+    assert call(engine, "DescribeExecution", executionArn=started["executionArn"])["input"] == '{"a": 1}'

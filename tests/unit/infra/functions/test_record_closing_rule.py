@@ -23,7 +23,7 @@ def test_undelivered_events_go_to_the_dead_letter_queue(assembly: Assembly) -> N
     (rule,) = assembly.resources("workflow", "AWS::Events::Rule").values()
     queue = assembly.resources("workflow", "AWS::SQS::Queue")["ClosingDeadLetters"]
     assert flat(rule["Targets"][0]["DeadLetterConfig"]["Arn"]) == "<ClosingDeadLetters.Arn>"
-    assert queue["SqsManagedSseEnabled"] is True
+    assert flat(queue["KmsMasterKeyId"]) == "<fleetscore-dev-KeyArn>"
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3_600
 
 

@@ -281,6 +281,15 @@ def test_image_variants_are_built_or_named_and_passed_to_the_plan(variants: Asse
         }
 
 
+def test_a_base_image_of_the_settings_is_a_build_argument(synthesize: Synthesize) -> None:
+    base = "python@sha256:" + "0" * 64
+    found = synthesize(stage="pinned", base_image=base)
+    for stack in ("compute", "workflow"):
+        text = (found.directory / f"fleetscore-pinned-{stack}.assets.json").read_text(encoding="utf-8")
+        (image,) = json.loads(text)["dockerImages"].values()
+        assert image["source"]["dockerBuildArgs"] == {"BASE_IMAGE": base}
+
+
 def test_no_stack_imports_an_image_from_another(assembly: Assembly) -> None:
     """CloudFormation refuses to change an imported export, so a new image could not be deployed."""
     exported = [

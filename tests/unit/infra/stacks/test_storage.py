@@ -55,16 +55,28 @@ def test_results_expire_only_if_a_setting_says_so(assembly: Assembly, prod: Asse
     assert expiring(prod) == {"predictions/": 30, "quarantine/": 30, "executions/": 365, "uploads/": 365}
 
 
-def test_the_key_rotates_and_encrypts_only_this_stages_logs(assembly: Assembly) -> None:
+def test_the_key_rotates_and_services_use_it_for_this_stage_only(assembly: Assembly) -> None:
     (key,) = assembly.resources("storage", "AWS::KMS::Key").values()
     assert key["EnableKeyRotation"] is True
-    for_logs = [item for item in key["KeyPolicy"]["Statement"] if "Service" in item["Principal"]]
-    assert len(for_logs) == 1
-    groups = for_logs[0]["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
-    assert [flat(group).split(":log-group:")[1] for group in groups] == [
-        "fleetscore-dev-*",
-        "/aws/vendedlogs/states/fleetscore-dev-*",
-    ]
+    found = set()
+    for item in key["KeyPolicy"]["Statement"]:
+        if "Service" in item["Principal"]:
+            (conditions,) = item.get("Condition", {"none": {}}).values()
+            for name, values in conditions.items():
+                for value in values if isinstance(values, list) else [values]:
+                    service = flat(item["Principal"]["Service"]).partition(".")[0]
+                    resource = flat(value).partition("AccountId>:")[2]
+                    found.add((service, name.removeprefix("kms:EncryptionContext:"), resource))
+    assert found == {
+        ("logs", "aws:logs:arn", "log-group:fleetscore-dev-*"),
+        ("logs", "aws:logs:arn", "log-group:/aws/vendedlogs/states/fleetscore-dev-*"),
+        ("events", "aws:sqs:arn", "fleetscore-dev-*"),
+        ("events", "aws:events:event-bus:arn", "event-bus/fleetscore-dev"),
+        ("delivery", "SourceArn", "*"),
+    }
+    unconditional = [item["Action"] for item in key["KeyPolicy"]["Statement"] if "Condition" not in item]
+    assert "kms:DescribeKey" in unconditional
+    assert len(unconditional) == 2, "the account's own permissions, and EventBridge's look at the key"
 
 
 def test_the_table_has_the_contracts_keys_and_is_protected(assembly: Assembly) -> None:

@@ -54,13 +54,16 @@ def test_the_schedulers_role_is_limited_to_one_function_and_group(assembly: Asse
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert flat(trust["Condition"]["StringEquals"]["aws:SourceArn"]) == "<SchedulesGroup.Arn>"
     allowed = {
-        item["Action"]: flat(item["Resource"])
+        action: flat(item["Resource"])
         for name, item in assembly.statements()
         if name.startswith("triggers/SchedulesRole")
+        for action in (item["Action"] if isinstance(item["Action"], list) else [item["Action"]])
     }
     assert allowed == {
         "lambda:InvokeFunction": "<SchedulesStartOnSchedule.Arn>",
         "sqs:SendMessage": "<SchedulesDeadLetters.Arn>",
+        "kms:Decrypt": "<fleetscore-dev-KeyArn>",
+        "kms:GenerateDataKey": "<fleetscore-dev-KeyArn>",
     }
 
 
@@ -73,7 +76,7 @@ def test_the_function_may_start_executions_but_read_no_data(assembly: Assembly) 
     }
     services = {action.partition(":")[0] for action in actions}
     assert "states:StartExecution" in actions
-    assert services == {"states", "sqs", "logs", "xray"}
+    assert services == {"states", "sqs", "logs", "xray", "kms"}
 
 
 def test_problems_of_all_schedules_are_reported_together(synthesize: Synthesize) -> None:

@@ -45,7 +45,7 @@ def test_the_rule_is_enabled_only_with_a_dataset(assembly: Assembly, automated: 
 
 def test_the_queues_are_encrypted_and_refuse_plain_http(assembly: Assembly) -> None:
     for queue in queues(assembly):
-        assert queue["SqsManagedSseEnabled"] is True
+        assert flat(queue["KmsMasterKeyId"]) == "<fleetscore-dev-KeyArn>"
         assert queue["MessageRetentionPeriod"] == 14 * 24 * 3_600
     policies = of_uploads(assembly, "AWS::SQS::QueuePolicy").values()
     denied = {

@@ -361,3 +361,11 @@ def test_a_model_whose_accelerator_is_not_deployed_is_refused(stage: Stage, plan
         "model 'delays-ua': accelerator: got 'daal4py', expected one that the deployed images have (core, pytorch); "
         "the image 'trees' has it. Add 'trees' to the setting image_variants and deploy again" in str(refused.value)
     )
+
+
+def test_an_instance_type_that_the_stage_does_not_allow_is_refused(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload()
+    with pytest.raises(InvalidRequestError, match=r"instance_type: got 'ml\.p4d\.24xlarge', expected an instance type"):
+        plan(plan_event({"instance_type": "ml.p4d.24xlarge"}))
+    assert stage.deployment.table.jobs("e-1") == []

@@ -210,3 +210,9 @@ def test_a_training_dataset_of_text_is_refused(stage: Stage, plan_training: Step
     stage.upload("flights-to-learn", ["late.csv", "more.jsonl.gz"])
     with pytest.raises(InvalidRequestError, match=r"2 of 3 objects that are text, the first is 'late\.csv'.*Convert"):
         plan_training(training_event({}))
+
+
+def test_a_recipes_instance_type_that_the_stage_does_not_allow_is_refused(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage, any_recipe(compute=TrainingCompute(instance_type="ml.p4d.24xlarge")))
+    with pytest.raises(InvalidRequestError, match=r"compute\.instance_type: got 'ml\.p4d\.24xlarge'"):
+        plan_training(training_event({}))

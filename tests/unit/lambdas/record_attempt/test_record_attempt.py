@@ -11,6 +11,7 @@ from contract.workflow.messages import AttemptPlan
 from lambdas.errors import JobClosedError, JobNotFoundError, StaleEventError
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
+    KEY_ARN,
     STARTED_AT,
     Stage,
     execution_arn,
@@ -43,9 +44,12 @@ def test_a_first_attempt_scores_every_pinned_object(planned: Stage, record: Step
         predictions_uri="s3://results-test/predictions/dataset=flights/execution_id=e-1/job_id=delays-ua/",
         quarantine_uri="s3://results-test/quarantine/dataset=flights/execution_id=e-1/job_id=delays-ua/",
         ledger_uri="s3://results-test/executions/e-1/jobs/delays-ua/ledger/",
-        instance_type="ml.m5.large",
-        instance_count=2,
-        volume_size_gb=30,
+        cluster={
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 2,
+            "VolumeSizeInGB": 30,
+            "VolumeKmsKeyId": KEY_ARN,
+        },
         max_runtime_seconds=3_600,
         image_uri=CORE_IMAGE,
     )
@@ -83,7 +87,7 @@ def test_a_retry_scores_only_uncommitted_objects(opened: Stage, record: Step, cl
 
     assert manifest(opened, 2) == ["b.parquet"]
     assert result["sagemaker_job_name"].endswith("-2")
-    assert result["instance_count"] == 1
+    assert result["cluster"]["InstanceCount"] == 1
     assert (opened.job().attempt, opened.attempt(2).object_count) == (2, 1)
     assert opened.job().started_at == opened.attempt(1).started_at
 
@@ -190,3 +194,13 @@ def test_an_unknown_job_is_refused_by_name(stage: Stage, record: Step) -> None:
 def test_a_message_of_another_release_is_refused(planned: Stage, record: Step) -> None:
     with pytest.raises(InvalidInputError, match="schema_version: got 2"):
         record({**pointer_event(), "schema_version": 2})
+
+
+def test_volumes_of_types_with_local_storage_have_no_key(stage: Stage, plan: Step, record: Step) -> None:
+    """SageMaker refuses a key for them."""
+    stage.register()
+    stage.upload()
+    plan(plan_event({"instance_type": "ml.g5.xlarge"}))
+    cluster = record(pointer_event())["cluster"]
+    assert cluster["InstanceType"] == "ml.g5.xlarge"
+    assert "VolumeKmsKeyId" not in cluster

@@ -32,6 +32,7 @@ def test_all_missing_variables_are_reported_together() -> None:
         environment.DATASETS_BUCKET,
         environment.MODELS_BUCKET,
         environment.RESULTS_BUCKET,
+        environment.KEY_ARN,
         environment.RECORD_DAYS,
     ]
 

@@ -10,6 +10,7 @@ import pytest
 
 from contract.triggers.uploads import MARKER_NAME, ObjectVersion, UploadRule
 from lambdas.errors import InvalidRequestError
+from lambdas.start_on_upload import markers
 from lambdas.start_on_upload.start import start_on_upload
 from tests.unit.lambdas.builders import Stage, plan_event
 from tests.unit.lambdas.start_on_upload.queue_model import BEGIN, Trigger, event_of, sqs_record
@@ -93,7 +94,18 @@ def test_a_marker_with_a_list_selects_exactly_these_objects(uploads: UploadDrive
         (b'{"keys": []}', "neither a JSON list of object keys nor an object with such a list in 'objects'"),
         (b'["../../models/a.parquet"]', "the marker names keys that are not paths below its folder"),
         (b'["_tmp/a.parquet"]', "the marker names objects that are not data"),
+        (b"[" * 100_000, "the marker is neither empty nor JSON with a list of keys, because it nests deeper than 100"),
+        (
+            json.dumps(list(map(str, range(100_001)))).encode(),
+            "the marker names 100,001 objects, expected at most 100,000",
+        ),
+        (b'["\\ud800.parquet"]', "because it has half of a surrogate pair"),
+        (json.dumps(["x" * 1_020 + ".parquet"]).encode(), "the marker names keys of more than 1,024 bytes"),
+        (b'{"objects": ["a.parquet"], "objects": []}', "because an object has the name 'objects' twice"),
+        (b'{"objects": [], "size": ' + b"9" * 1_000_000 + b"}", "because a number has 1,000,000 digits"),
+        (b" " * (16 << 20) + b"[]", "the marker has 16,777,218 bytes, expected at most 16,777,216"),
     ],
+    ids=range(14),
 )
 def test_a_marker_with_nothing_to_score_is_refused_by_the_plan(
     uploads: UploadDriver, plan: Step, text: bytes, problem: str
@@ -104,6 +116,31 @@ def test_a_marker_with_nothing_to_score_is_refused_by_the_plan(
         plan(plan_event(request))
     assert problem in str(refused.value)
     assert "objects_manifest uploads/flights/" in str(refused.value)
+
+
+def test_a_marker_selects_a_limited_number_of_objects(
+    uploads: UploadDriver, plan: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(markers, "MAX_MARKED_OBJECTS", 2)
+    uploads.stage.register()
+    for name in ("a", "b", "_c", "d"):
+        uploads.put(f"flights/day=1/{name}.parquet", name.encode())
+    with pytest.raises(InvalidRequestError, match="the folder of the marker has more than 2 objects: write several"):
+        plan(plan_event(uploads.mark()))
+
+
+def test_a_marker_with_many_keys_needs_few_listings(uploads: UploadDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{number:03d}.parquet" for number in range(150)]
+    for name in names:
+        uploads.put(f"flights/day=1/{name}")
+    listings: list[dict[str, Any]] = []
+    list_objects = uploads.stage.s3.list_objects_v2
+    monkeypatch.setattr(
+        uploads.stage.s3, "list_objects_v2", lambda **request: listings.append(request) or list_objects(**request)
+    )
+    request = uploads.mark(json.dumps(names).encode())
+    assert keys(uploads.manifest(request)["objects"]) == [f"day=1/{name}" for name in names]
+    assert len(listings) <= 6
 
 
 def test_a_marker_is_read_in_the_version_of_its_event(uploads: UploadDriver) -> None:
@@ -210,6 +247,10 @@ POISON = [
     '{"type": "fleetscore.window_end", "dataset": "orders", "window": "7"}',
     "[" * 100_000,
     "1" * 5_000,
+    event_of("datasets-test", "orders", ObjectVersion("a.parquet", "v", "e", 1, "1")).replace('"v"', "1e999999"),
+    event_of("datasets-test", "orders", ObjectVersion("a.parquet", "v", "e", 1, "1")).replace("a.p", "\\ud800.p"),
+    '{"type": "fleetscore.window_end", "dataset": "orders", "window": NaN}',
+    '{"type": "fleetscore.window_end", "dataset": "orders", "dataset": "orders", "window": 7}',
 ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import boto3
 import pytest
 
 from contract.problems import InvalidInputError
@@ -82,3 +83,19 @@ def test_an_execution_stopped_before_its_plan_gets_a_record(stage: Stage, summar
 def test_other_statuses_are_refused(stage: Stage, summarize: Step) -> None:
     with pytest.raises(InvalidInputError, match=r"detail.status: got 'RUNNING', expected the end of an execution"):
         summarize(status_change("RUNNING"))
+
+
+def test_a_stopped_execution_whose_event_has_no_data_is_read_from_step_functions(stage: Stage, summarize: Step) -> None:
+    """Step Functions leaves input, error and cause out of its events about encrypted executions."""
+    client = boto3.client("stepfunctions")
+    machine = client.create_state_machine(
+        name="fleetscore-test",
+        definition='{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 9, "End": true}}}',
+        roleArn="arn:aws:iam::123456789012:role/any",
+    )["stateMachineArn"]
+    arn = client.start_execution(stateMachineArn=machine, name="e-3", input='{"models": ["a"]}')["executionArn"]
+    client.stop_execution(executionArn=arn)
+
+    summarize(status_change("ABORTED", execution_id="e-3", executionArn=arn, input=None, cause=None))
+
+    assert json.loads(stage.execution("e-3").request_json) == {"models": ["a"]}

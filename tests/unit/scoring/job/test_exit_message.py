@@ -5,7 +5,10 @@ import pytest
 
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
+from scoring.errors import log_error, one_line, text_of
+from scoring.job import job
 from scoring.job.exit_message import compose, count_hosts, write
+from tests.unit.hostile_text import HOSTILE, is_printable
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 7, 20, 100])
@@ -24,7 +27,37 @@ def test_message_that_fits_is_unchanged() -> None:
 
 
 def test_invalid_unicode_does_not_hide_the_message() -> None:
-    assert compose(FailureKind.DATA, "object 'a\udcff'", 1) == "DATA: object 'a?'"
+    assert compose(FailureKind.DATA, "object 'a\udcff'", 1) == r"DATA: object 'a\udcff'"
+
+
+@pytest.mark.parametrize("hosts", [1, 20])
+def test_control_characters_of_a_model_are_visible(hosts: int) -> None:
+    message = compose(FailureKind.MODEL, HOSTILE, hosts)
+    assert is_printable(message)
+    assert message.startswith(r"MODEL: a\x1b]52;c;")
+
+
+def test_texts_of_exceptions_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ValueError(f"{HOSTILE}\ud800\nline two")
+    error.add_note(HOSTILE)
+    for text in (one_line(error), text_of(error)):
+        assert is_printable(text)
+        assert "\n" not in text
+    log_error(error)
+    job._print(event="failed", reason=f"{HOSTILE}\ud800")
+    captured = capsys.readouterr()
+    assert is_printable(captured.out + captured.err)
+    assert captured.err.endswith("\n")
+    assert "line two" in captured.err
+    assert json.loads(captured.out) == {"event": "failed", "reason": f"{HOSTILE}\ud800"}
+
+
+def test_an_exception_without_a_readable_text_has_a_line() -> None:
+    class NoText(Exception):  # noqa: N818 - named by the model
+        def __str__(self) -> str:
+            raise RuntimeError(HOSTILE)
+
+    assert one_line(NoText()) == "NoText: (its text cannot be read: RuntimeError)"
 
 
 def test_number_of_hosts_comes_from_the_resource_configuration(tmp_path: Path) -> None:

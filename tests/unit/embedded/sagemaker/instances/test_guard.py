@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from embedded.sagemaker.instances import guard
-
 OWNER = """
 import subprocess, sys
 from pathlib import Path
@@ -45,26 +43,3 @@ def test_the_guard_cleans_up_after_its_owner_is_killed(tmp_path: Path) -> None:
             os.close(watched)
             os.kill(ended, signal.SIGKILL)
     assert not folder.exists() or not any(folder.iterdir())
-
-
-@pytest.fixture
-def ml_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(guard, "ML_ROOT", tmp_path / "opt" / "ml")
-    return guard.ML_ROOT
-
-
-def test_the_last_user_removes_a_created_mount_point(ml_root: Path) -> None:
-    first, second = guard.acquire_mount_point(), guard.acquire_mount_point()
-    os.close(first)
-    guard.remove_mount_point()
-    assert ml_root.is_dir()
-    os.close(second)
-    guard.remove_mount_point()
-    assert not ml_root.exists()
-
-
-def test_an_existing_mount_point_is_kept(ml_root: Path) -> None:
-    ml_root.mkdir(parents=True)
-    os.close(guard.acquire_mount_point())
-    guard.remove_mount_point()
-    assert ml_root.is_dir()

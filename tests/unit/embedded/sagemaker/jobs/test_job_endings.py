@@ -1,12 +1,11 @@
 """How processing jobs end: failure, stop, time limit, shutdown, and their exit messages."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from embedded.sagemaker.jobs.job import Status
+from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.service import SageMakerService
 from tests.unit.embedded.sagemaker.account import (
     DEADLINE_SECONDS,
@@ -14,6 +13,7 @@ from tests.unit.embedded.sagemaker.account import (
     instances,
     job_request,
     outputs_to,
+    processes_of,
     results,
     run,
     start,
@@ -82,58 +82,49 @@ while True:
 IGNORES_STOP = """
 import subprocess
 signal.signal(signal.SIGTERM, lambda *_: (ML / "output/message").write_text("heard"))
-child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-(OUTPUT / "result/pid").write_text(str(child.pid))
+subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+(OUTPUT / "result/started").touch()
 while True:
     signal.pause()
 """
 
 
+@pytest.mark.parametrize("isolate", [True, False])
 def test_a_job_that_ignores_sigterm_is_killed(
-    make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str
+    make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str, *, isolate: bool
 ) -> None:
-    service = make_service(grace_seconds=0.3)
+    service = make_service(grace_seconds=0.3, isolate=isolate)
     request = job_request(
         aws, build_image(IGNORES_STOP), ProcessingOutputConfig=outputs_to(aws, prefix, mode="Continuous")
     )
     job = start(service, request)
-    child = await_pid(aws, prefix)
+    await_start(aws, prefix, job)
     service.call("StopProcessingJob", {"ProcessingJobName": job.name})
     assert job.describe()["ProcessingJobStatus"] in {"Stopping", "Stopped"}
     assert job.wait(DEADLINE_SECONDS)
     assert (job.status, job.exit_message) == (Status.STOPPED, "heard")
-    assert not is_alive(child)
+    assert processes_of(job.name) == []
 
 
-def await_pid(aws: Aws, prefix: str) -> int:
-    key = f"{prefix}result/pid"
+def await_start(aws: Aws, prefix: str, job: Job) -> None:
+    """Wait until a job of IGNORES_STOP has started its child process."""
     aws.client("s3").get_waiter("object_exists").wait(
-        Bucket=aws.bucket, Key=key, WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
+        Bucket=aws.bucket, Key=f"{prefix}result/started", WaiterConfig={"Delay": 0.05, "MaxAttempts": 600}
     )
-    return int(aws.get(key))
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A killed orphan stays a zombie if the machine's first process does not reap it.
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").is_dir() else True
+    assert len(processes_of(job.name)) == (2 if Path("/proc").is_dir() else 0)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes that leave their group are found through /proc")
 def test_a_process_that_left_its_group_ends_with_the_job(
-    service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
+    any_service: SageMakerService, aws: Aws, build_image: BuildImage, prefix: str
 ) -> None:
     image = build_image("""
 import subprocess
-child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-(OUTPUT / "result/pid").write_text(str(child.pid))
+subprocess.Popen(["sleep", "600"], start_new_session=True)
 """)
-    described = run(service, job_request(aws, image, ProcessingOutputConfig=outputs_to(aws, prefix)))
+    described = run(any_service, job_request(aws, image, ProcessingOutputConfig=outputs_to(aws, prefix)))
     assert described["ProcessingJobStatus"] == "Completed"
-    assert not is_alive(int(aws.get(f"{prefix}result/pid")))
+    assert processes_of(described["ProcessingJobName"]) == []
 
 
 def test_close_ends_running_and_waiting_jobs(
@@ -144,11 +135,11 @@ def test_close_ends_running_and_waiting_jobs(
     outputs = outputs_to(aws, prefix, mode="Continuous")
     running = start(service, job_request(aws, image, ProcessingOutputConfig=outputs))
     waiting = start(service, job_request(aws, image))
-    child = await_pid(aws, prefix)
+    await_start(aws, prefix, running)
     service.close()
     assert {running.status, waiting.status} == {Status.STOPPED}
     assert waiting.started_at is None
-    assert not is_alive(child)
+    assert processes_of(running.name) == []
     assert not (tmp_path / "sagemaker-0/jobs").exists()
 
 

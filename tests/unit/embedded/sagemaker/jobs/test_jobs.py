@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from embedded.sagemaker.instances.sandbox import probe
+from cli.sandbox.isolation import probe
 from embedded.sagemaker.service import SageMakerService
 from tests.unit.embedded.sagemaker.account import (
     Aws,
@@ -148,7 +148,7 @@ print(json.dumps([reached, [name for name in os.environ if name.startswith("AWS_
     described = run(service, job_request(aws, image, NetworkConfig={"EnableNetworkIsolation": True}))
     reached, variables = json.loads(logged(aws, described)[0])
     assert variables == []
-    assert reached is not probe().own_network
+    assert reached is not probe().has_namespaces
 
 
 def test_continuous_outputs_are_uploaded_whenever_they_change(

@@ -1,0 +1,58 @@
+"""A program that runs in a sandbox."""
+
+import dataclasses
+import marshal
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cli.sandbox.visible_files import file_list, system_files
+
+# Imported instead of run as a file, because Python only caches the bytecode of modules.
+_START = "import sys; sys.path.insert(0, sys.argv[1]); import launcher; launcher.main()"
+
+
+@dataclasses.dataclass(frozen=True)
+class SandboxedProgram:
+    """A command with everything that it sees.
+
+    To start it, run `launcher()` with `launcher_environment()` and write `plan()` to its standard
+    input. The program itself gets an empty standard input.
+
+    Args:
+        environment: All environment variables of the program.
+        folder: Working directory.
+        readable: Files and folders that the program sees besides the system's, at the same paths.
+        writable: Folders that the program may change, each with its path in the sandbox.
+        own_network: Whether the program has only a loopback interface of its own.
+    """
+
+    argv: Sequence[str]
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    folder: str = "/"
+    readable: Sequence[Path] = ()
+    writable: Sequence[tuple[Path, str]] = ()
+    own_network: bool = False
+
+    def launcher(self) -> list[str]:
+        """Return the command that starts the program."""
+        return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parent)]
+
+    def launcher_environment(self) -> dict[str, str]:
+        """Return the environment of the launcher itself, which runs outside of the sandbox."""
+        kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+        return {name: os.environ[name] for name in kept if name in os.environ}
+
+    def plan(self, isolation: str) -> bytes:
+        """Return what the launcher reads. Without namespaces, only argv, environment and folder have an effect."""
+        return marshal.dumps(
+            {
+                "isolation": str(isolation),
+                "argv": list(self.argv),
+                "environment": dict(self.environment),
+                "folder": self.folder,
+                "own_network": self.own_network,
+                "files": file_list([*system_files(), *self.readable], self.writable) if isolation != "none" else [],
+            }
+        )

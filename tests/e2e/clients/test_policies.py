@@ -1,0 +1,96 @@
+"""The policies of docs/operate/policies let people do what they are for, and nothing else."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.stage.connection import Connection
+from cli.stage.deployment import find_deployment
+from contract.status import ExecutionStatus
+from contract.table import records
+from embedded.cdk.deploy import stack_outputs
+from tests.e2e.stage import Stage, people, train_xgboost
+
+POLICIES = Path(__file__).parents[3] / "docs/operate/policies"
+Person = Callable[..., Stage]
+
+
+@pytest.fixture(scope="module")
+def person(stage: Stage) -> Person:
+    """Create a user with some of the documented policies, and return the stage as the user sees it."""
+    deployed = stage.deployment
+    key_arn = stack_outputs("fleetscore-dev-storage", stage.aws.endpoint)["KeyArn"]
+    values = {
+        "REGION": stage.aws.endpoint.region,
+        "ACCOUNT": stage.aws.endpoint.account_id,
+        "STAGE": "dev",
+        "DATASETS_BUCKET": deployed.datasets_bucket,
+        "MODELS_BUCKET": deployed.models_bucket,
+        "RESULTS_BUCKET": deployed.results_bucket,
+        "TABLE": deployed.table_name,
+        "KEY_ARN": key_arn,
+    }
+
+    def make(name: str, *policies: str) -> Stage:
+        iam = stage.client("iam")
+        iam.create_user(UserName=name)
+        for policy in policies:
+            text = (POLICIES / f"{policy}.json").read_text(encoding="utf-8")
+            for word, value in values.items():
+                text = text.replace(word, value)
+            iam.put_user_policy(UserName=name, PolicyName=policy, PolicyDocument=text)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        session = boto3.Session(
+            aws_access_key_id=key["AccessKeyId"],
+            aws_secret_access_key=key["SecretAccessKey"],
+            region_name=stage.aws.endpoint.region,
+        )
+        connection = Connection(_session=[session])
+        return Stage(stage.aws, find_deployment(connection, "dev"), connection, stage.folder)
+
+    return make
+
+
+def refused(call: Callable[..., Any], *arguments: Any, **named: Any) -> str:
+    with pytest.raises(ClientError) as error:
+        call(*arguments, **named)
+    assert error.value.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException")
+    return str(error.value)
+
+
+def test_who_may_register_registers_and_who_may_run_scores(stage: Stage, person: Person) -> None:
+    stage.put_dataset("policies", {"a.parquet": people(20, 1)})
+    registrar, runner = person("registrar", "read", "register"), person("runner", "read", "run")
+
+    registrar.register("policies", train_xgboost(1), dataset="policies", version="1")
+    request = {"models": ["policies"]}
+    assert "states:StartExecution" in refused(registrar.executions.start, json.dumps(request), "by-registrar")
+    assert runner.run(request, "by-runner").status == ExecutionStatus.SUCCEEDED
+    unregistered = {"dataset": "policies", "version": "2"}
+    assert "s3:PutObject" in refused(runner.register, "policies", train_xgboost(2), **unregistered)
+    stage.catalog.set_enabled("policies", False)
+
+
+def test_who_may_register_writes_only_models(stage: Stage, person: Person) -> None:
+    registrar = person("writer", "read", "register")
+    table = registrar.connection.resource("dynamodb").Table(stage.deployment.table_name)
+    item = {**records.execution_key("forged"), "status": "SUCCEEDED"}
+    assert "dynamodb:PutItem" in refused(table.put_item, Item=item)
+    put = {"Put": {"TableName": table.name, "Item": item}}
+    model = {"Put": {"TableName": table.name, "Item": {**records.model_key("forged")}}}
+    assert "dynamodb:PutItem" in refused(table.meta.client.transact_write_items, TransactItems=[model, put])
+    assert "Item" not in table.get_item(Key=records.model_key("forged"))
+
+
+def test_who_may_read_changes_nothing(stage: Stage, person: Person) -> None:
+    reader = person("reader", "read")
+    assert isinstance(reader.catalog.models(), list)
+    table = reader.connection.resource("dynamodb").Table(stage.deployment.table_name)
+    refused(table.put_item, Item=records.model_key("read"))
+    refused(reader.connection.client("s3").put_object, Bucket=stage.deployment.models_bucket, Key="read/1/x", Body=b"")
+    refused(reader.executions.start, "{}", "by-reader")
