@@ -166,7 +166,8 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
         (output,) = described["outputs"]
         fields = {name: getattr(output, name) for name in output.__dataclass_fields__}
         if kind in files:
-            files[kind](Path.home() / event.folder / "evil.parquet")
+            own = root / "processing" / "output" / ".unfinished" / "worker-0"
+            files[kind](own / event.folder / "evil.parquet")
         changes: dict[str, dict[str, Any]] = {
             "rows": {"outputs": (WrittenOutput(**{**fields, "rows_in": 7}),)},
             "negative rows": {"outputs": (WrittenOutput(**{**fields, "rows_in": -1, "rows_scored": -1}),)},
