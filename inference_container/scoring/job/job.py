@@ -75,7 +75,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     for done in shard.refused:
         _report(done)
     scratch = paths.predictions.parent / ".unfinished"
-    user = _separate_workers(paths.root, scratch)
+    user = _separate_workers(paths.root, scratch) if shard.objects else None
     with (
         _empty_folder(scratch),
         Supervisor(_loader_formats(spec), cores, workers, scratch=scratch, user=user) as supervisor,
