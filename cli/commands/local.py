@@ -16,6 +16,7 @@ from cli.command_line import Command
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
+from cli.sandbox.isolation import probe
 
 if TYPE_CHECKING:
     from embedded.images.image_store import ImageStore
@@ -78,6 +79,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     output = invocation.output
     with _errors_of_the_embedded_aws(), ended_by_signals(), _without_aws_variables() as hidden:
         if foreground:
+            output.notice(probe().summary)
             with EmbeddedAws() as aws:
                 _deploy(invocation, aws.endpoint, aws.images, aws.root)
                 _print_exports(invocation, aws.endpoint, hidden)
@@ -89,6 +91,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
         started_here = endpoint is None
         if endpoint is None:
             output.notice("Starting the embedded AWS ...")
+            output.notice(probe().summary)
             endpoint = start_detached(state_dir)
         try:
             _deploy(invocation, endpoint, ImageStore(image_root(detached_root(state_dir))), state_dir)

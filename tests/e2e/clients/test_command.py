@@ -81,6 +81,9 @@ def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Yield an environment without AWS credentials, and stop its embedded AWS at the end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = {**kept, "PYTHONPATH": str(ROOT), "AWS_PROFILE": "somebody-elses", "HOME": str(tmp_path)}
+    environment["AWS_ENDPOINT_URL_DYNAMODB"] = "https://real.example"
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[default]\nignore_configured_endpoint_urls = true\nregion = eu-west-3\n")
     environment["fleetscore"] = f"{sys.executable} -m cli.main"
     yield environment
     run_shell("$fleetscore down", environment)
@@ -93,8 +96,11 @@ def run_shell(script: str, environment: dict[str, str]) -> "subprocess.Completed
 
 
 def test_up_starts_an_aws_for_the_shell_and_down_removes_everything(shell: dict[str, str]) -> None:
-    done = run_shell('eval "$($fleetscore up)" && $fleetscore models list && $fleetscore down', shell)
+    line = 'eval "$($fleetscore up)" && $fleetscore models list && ! $fleetscore run --profile prod && $fleetscore down'
+    done = run_shell(line, shell)
     assert done.returncode == 0, done.stderr
+    assert "Stage dev in account 123456789012, Region us-east-1, https://localhost:" in done.stderr
+    assert "--profile: got 'prod', expected no profile" in done.stderr
     assert done.stdout.splitlines() == [
         "No models. Register one with `fleetscore models register`.",
         "The embedded AWS has ended.",
