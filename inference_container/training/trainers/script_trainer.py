@@ -140,9 +140,11 @@ def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[in
     given = variables(job.paths, program, code, job.spec.hyperparameters, cores=job.cores, gpus=count_gpus())
     log_event("script_started", program=program, arguments=arguments(values))
     seen = ScriptTraceback(code)
+    options = process_options(folders.user, folders.home, {**os.environ, **given})
+    options["cwd"] = code
     with subprocess.Popen(  # noqa: S603 - running the user's script is the purpose
         [sys.executable, program, *arguments(values)],
-        **{**process_options(folders.user, folders.home, {**os.environ, **given}), "cwd": code},
+        **options,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
