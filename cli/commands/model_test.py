@@ -11,6 +11,7 @@ from cli.documents.model_document import read_draft
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE, count, model_argument
+from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample, without_tracebacks
 from cli.stage.catalog import Catalog, no_current_version_message
 from cli.views.models import score_json, score_view
@@ -63,6 +64,9 @@ def test(
     With --record, AWS is called only to download an artifact from S3. If scoring fails, the log is shown too, without
     tracebacks of errors that the message explains (--debug shows them). It may hold values of the sample, which never
     leave the container of a job.
+
+    The model's code gets none of your variables and another HOME. On Linux it also sees none of your files and has no
+    network. Where the system does not permit that, a message says so: the code then runs with your rights.
     """
     check_sample(sample)
     output = invocation.output
@@ -75,6 +79,8 @@ def test(
             raise CommandError("--artifact needs --record: a version of the catalog has its own artifact.")
         else:
             tested, path = _from_catalog(invocation, model_id, version, stack)
+        if notice := isolation_notice():
+            output.notice(notice)
         try:
             done = score_sample(tested, path, sample, rows=rows)
         except ScoringFailedError as error:

@@ -16,6 +16,7 @@ from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
 from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, missing_flags_named, record_options
+from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features
 from cli.stage.bulk_registration import bulk_json, register_all
 from cli.stage.catalog import Catalog, Registered, caller
@@ -177,6 +178,8 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
     inferred: Sequence[InferredFeature] = ()
     with missing_flags_named():
         if infer_schema is not None:
+            if notice := isolation_notice():
+                invocation.output.notice(notice)
             draft, inferred = _with_inferred_features(draft, infer_schema, invocation.connection)
         document = draft.document()
     output = invocation.output

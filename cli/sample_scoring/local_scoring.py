@@ -74,10 +74,12 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
     """
     require_container_code()
     with tempfile.TemporaryDirectory(prefix="fleetscore-test-") as folder:
-        root = Path(folder)
+        root = Path(folder) / "ml"
+        root.mkdir()
+        root.chmod(0o755)  # the container's code may switch users
         paths = ContainerPaths(root)
         _lay_out(paths, version, artifact, path, object_key(path, version.spec))
-        ended = run_container_code("scoring", root=root)
+        ended = run_container_code("scoring", root=root, readable=[path, artifact])
         log = "\n".join(ended.stderr.splitlines()[-_SHOWN_LOG_LINES:])
         if ended.returncode != 0:
             message = _exit_message(paths)
