@@ -1,5 +1,6 @@
 """The command line `fleetscore`: its sections, and the run of one command."""
 
+import io
 import os
 import sys
 import traceback
@@ -60,6 +61,10 @@ def run(words: Sequence[str]) -> int:
     """Run one command and return its exit status."""
     if instruction := os.environ.get(_COMPLETION_VARIABLE):
         return shell_complete(fleetscore, {}, PROGRAM, _COMPLETION_VARIABLE, instruction)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the locale's encoding lacks is shown as an escape.
+            stream.reconfigure(errors="backslashreplace")
     invocation = Invocation()
     try:
         _check_encoding(words)

@@ -1,6 +1,8 @@
 """The options of `models register` and `import`: one per field of a model's record, in groups."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import rich_click as click
@@ -8,6 +10,8 @@ from click.shell_completion import CompletionItem
 
 from cli.documents.record_flags import REQUIRED, Kind, RecordFlag, record_flags
 from cli.options import cells, words
+from contract.codec import MISSING_VALUE
+from contract.problems import InvalidInputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +49,23 @@ def given_fields(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def given_flags(fields: Mapping[str, Any]) -> list[str]:
     """Return the flags of these fields, such as `--key-columns`."""
     return [flag.flag for flag in record_flags() if flag.field in fields]
+
+
+@contextmanager
+def missing_flags_named() -> Iterator[None]:
+    """Name the flag of each required field that is missing, in the problems that the block raises."""
+    flags = {flag.field: flag.flag for flag in record_flags() if flag.required}
+    flags["features"] += " or --infer-schema"
+    try:
+        yield
+    except InvalidInputError as error:
+        named = [
+            replace(problem, remedy=f"Add {flags[problem.field]}.")
+            if problem.expected == MISSING_VALUE and problem.field in flags
+            else problem
+            for problem in error.problems
+        ]
+        raise InvalidInputError(error.subject, named) from error
 
 
 def _option(flag: RecordFlag) -> Callable[[F], F]:

@@ -19,6 +19,9 @@ from contract.problems import InvalidInputError, Problem
 SCHEMA_VERSION = 1
 SCHEMA_VERSION_FIELD = "schema_version"
 
+MISSING_VALUE = "a value: the field is required"
+"""What is expected of a required field that is left out."""
+
 _SHOWN_CHARACTERS = 200
 
 T = TypeVar("T")
@@ -235,7 +238,7 @@ def _decode_dataclass(cls: type, value: Json, path: str, problems: list[Problem]
             if found:
                 del arguments[name]
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            found.append(Problem(f"{prefix}{name}", None, "a value: the field is required"))
+            found.append(Problem(f"{prefix}{name}", None, MISSING_VALUE))
         missing = missing or (bool(found) and field.default is dataclasses.MISSING)
         problems.extend(found)
     if missing:

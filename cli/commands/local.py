@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -16,6 +15,7 @@ from cli.command_line import Command
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
+from cli.sandbox.isolation import probe
 
 if TYPE_CHECKING:
     from embedded.images.image_store import ImageStore
@@ -61,7 +61,8 @@ state_dir_option = click.option(
 def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStatus:
     """Start the embedded AWS, deploy Fleetscore to it, and print exports for this shell.
 
-    Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS.
+    Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS and nowhere else.
+    If the command fails, it is `false`, so that `eval` fails too.
     """
     _require_checkout()
     from embedded.images.image_store import ImageStore  # noqa: PLC0415
@@ -75,8 +76,9 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     from embedded.server.process import image_root  # noqa: PLC0415
 
     output = invocation.output
-    with _errors_of_the_embedded_aws(), ended_by_signals(), _without_aws_variables() as hidden:
+    with _errors_of_the_embedded_aws(), _without_aws_variables() as hidden:
         if foreground:
+            output.notice(probe().summary)
             with EmbeddedAws() as aws:
                 _deploy(invocation, aws.endpoint, aws.images, aws.root)
                 _print_exports(invocation, aws.endpoint, hidden)
@@ -88,6 +90,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
         started_here = endpoint is None
         if endpoint is None:
             output.notice("Starting the embedded AWS ...")
+            output.notice(probe().summary)
             endpoint = start_detached(state_dir)
         try:
             _deploy(invocation, endpoint, ImageStore(image_root(detached_root(state_dir))), state_dir)
@@ -213,23 +216,6 @@ def _errors_of_the_embedded_aws() -> Iterator[None]:
         SynthesisError,
     ) as error:
         raise CommandError(str(error), ExitStatus.FAILED) from error
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM, and SIGHUP of a closed terminal, end the block like Ctrl-C, so that cleanup runs."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    # An ignored signal, such as SIGHUP below `nohup`, stays ignored.
-    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from cli.documents.model_document import read_draft
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE, count, model_argument
-from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample
+from cli.sample_scoring.container_process import isolation_notice
+from cli.sample_scoring.local_scoring import ScoringFailedError, check_sample, score_sample, without_tracebacks
 from cli.stage.catalog import Catalog, no_current_version_message
 from cli.views.models import score_json, score_view
 from contract.catalog.models import ModelVersion
@@ -60,8 +61,12 @@ def test(
 ) -> ExitStatus:
     """Score a sample on this machine with the container's code.
 
-    With --record, AWS is called only to download an artifact from S3. If scoring fails, the log is shown too. It may
-    hold values of the sample, which never leave the container of a job.
+    With --record, AWS is called only to download an artifact from S3. If scoring fails, the log is shown too, without
+    tracebacks of errors that the message explains (--debug shows them). It may hold values of the sample, which never
+    leave the container of a job.
+
+    The model's code gets none of your variables and another HOME. On Linux it also sees none of your files and has no
+    network. Where the system does not permit that, a message says so: the code then runs with your rights.
     """
     check_sample(sample)
     output = invocation.output
@@ -74,11 +79,14 @@ def test(
             raise CommandError("--artifact needs --record: a version of the catalog has its own artifact.")
         else:
             tested, path = _from_catalog(invocation, model_id, version, stack)
+        if notice := isolation_notice():
+            output.notice(notice)
         try:
             done = score_sample(tested, path, sample, rows=rows)
         except ScoringFailedError as error:
-            if error.log and (invocation.debug or not error.explained):
-                output.notice(error.log)
+            log = without_tracebacks(error.log) if error.explained and not invocation.debug else error.log
+            if log:
+                output.notice(log)
             raise
     if done.log:
         output.notice(done.log)

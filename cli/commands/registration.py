@@ -15,7 +15,8 @@ from cli.documents.model_package import read_model_package
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
-from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, record_options
+from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, missing_flags_named, record_options
+from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features
 from cli.stage.bulk_registration import bulk_json, register_all
 from cli.stage.catalog import Catalog, Registered, caller
@@ -175,9 +176,12 @@ def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
 
 def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None) -> ExitStatus:
     inferred: Sequence[InferredFeature] = ()
-    if infer_schema is not None:
-        draft, inferred = _with_inferred_features(draft, infer_schema, invocation.connection)
-    document = draft.document()
+    with missing_flags_named():
+        if infer_schema is not None:
+            if notice := isolation_notice():
+                invocation.output.notice(notice)
+            draft, inferred = _with_inferred_features(draft, infer_schema, invocation.connection)
+        document = draft.document()
     output = invocation.output
     if inferred:
         output.show(*inferred_view(inferred))

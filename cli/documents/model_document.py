@@ -287,6 +287,9 @@ def read_json_file(field_name: str, path: Path, kind: type) -> Any:
         raise InvalidInputError(field_name, [problem]) from error
     except JsonError as error:
         raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"JSON text, but {error}")]) from error
+    except ValueError as error:
+        # A path with a NUL or half of a surrogate pair.
+        raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"a path of a file ({error})")]) from error
     if not isinstance(value, kind):
         raise InvalidInputError(field_name, [Problem(field_name, f"@{path}", f"a JSON {word}")])
     return value

@@ -65,8 +65,9 @@ def _read_code(code: dict[str, Any], folder: Path) -> tuple[bytes | None, dict[s
     path = folder / Path(source).expanduser()
     try:
         archive = _pack(path) if path.is_dir() else path.read_bytes()
-    except OSError as error:
-        expected = f"a folder or tar.gz that can be read ({error.strerror})"
+    except (OSError, ValueError) as error:
+        # A path with a NUL or half of a surrogate pair is a ValueError.
+        expected = f"a folder or tar.gz that can be read ({error.strerror if isinstance(error, OSError) else error})"
         return None, stand_in, [Problem("code.source", str(path), expected)]
     problems = _check_archive(path, archive, code.get("program"))
     found = {**rest, "sha256": hashlib.sha256(archive).hexdigest(), "bytes": len(archive)}

@@ -2,15 +2,33 @@
 
 import importlib.util
 import os
+import site
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from cli.failures import CommandError
+from cli.sandbox.isolation import probe
+from cli.sandbox.program import SandboxedProgram
+from cli.sandbox.visible_files import interpreter_files
 from contract.environment import ML_ROOT
 
 _PACKAGES = ("joblib", "numpy", "pandas", "pyarrow", "sklearn", "xgboost")
+
+_KEPT = frozenset(
+    {"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"}
+    | {"CUDA_VISIBLE_DEVICES", "GOTO_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"}
+)
+"""Variables of the developer that the container's code gets. Thread settings and locales come by prefix."""
+_KEPT_PREFIXES = ("LC_", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "NUMEXPR_", "BLIS_")
+_NO_AWS = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""Keeps AWS clients from the developer's profile and from the credentials of a virtual machine."""
 
 
 def require_container_code() -> None:
@@ -27,30 +45,83 @@ def require_container_code() -> None:
         )
 
 
-def run_container_code(module: str, arguments: Sequence[str] = (), *, root: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a module of the container's code with `root` as /opt/ml and working directory; return the ended process.
-
-    The process gets no AWS credentials: a job has none, and the model's code must not see any.
-    """
-    require_container_code()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {ML_ROOT: str(root), "PYTHONPATH": os.pathsep.join(_program_folders())}
-    return subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", module, *arguments],
-        env=environment,
-        cwd=root,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
+def isolation_notice() -> str:
+    """Return what a user must know before code of a model runs on this machine; empty if it is isolated."""
+    isolation = probe()
+    if isolation.has_namespaces:
+        return ""
+    return (
+        "The model's code runs with your rights: it gets no variables, but it can read your files and use the network, "
+        f"because this machine cannot isolate it ({isolation.reason}). Test models that you do not trust in a "
+        "container or a virtual machine."
     )
 
 
-def _program_folders() -> list[str]:
-    """Return the folders that hold `scoring` and `contract`, without importing `scoring`."""
-    folders: list[str] = []
-    for name in ("scoring", "contract"):
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.origin is not None:
-            folders.append(str(Path(spec.origin).resolve().parent.parent))
-    return list(dict.fromkeys(folders))
+def run_container_code(
+    module: str, arguments: Sequence[str] = (), *, root: Path, readable: Sequence[Path] = ()
+) -> "subprocess.CompletedProcess[str]":
+    """Run a module of the container's code with `root` as /opt/ml and working directory; return the ended process.
+
+    The model's code must not see the developer's credentials, as a job has none. The process gets only the variables
+    that libraries need. Where the machine permits it, it sees only `root`, `readable`, and the interpreter and its
+    libraries, and has no network.
+
+    Args:
+        readable: Files that the code reads through links in `root`.
+    """
+    require_container_code()
+    programs = _programs()
+    with tempfile.TemporaryDirectory(prefix="fleetscore-home-") as folder:
+        own = Path(folder)
+        places = {"HOME": own / "home", "TMPDIR": own / "tmp"}
+        for place in places.values():
+            place.mkdir(mode=0o700)
+        places["TMPDIR"].chmod(0o1777)
+        program = SandboxedProgram(
+            argv=[sys.executable, "-m", module, *arguments],
+            environment={
+                **_library_variables(),
+                **{name: str(place) for name, place in places.items()},
+                **_NO_AWS,
+                ML_ROOT: str(root),
+                "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(path.parent) for path in programs)),
+            },
+            folder=str(root),
+            readable=[
+                *interpreter_files(sys.executable),
+                *programs,
+                *readable,
+                *map(Path, filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))),
+                *([Path(site.getusersitepackages())] if site.ENABLE_USER_SITE else []),
+            ],
+            writable=[
+                (root, str(root)),
+                *((place, str(place)) for place in places.values()),
+                *((places["TMPDIR"], shared) for shared in ("/tmp", "/var/tmp")),  # noqa: S108
+            ],
+            own_network=True,
+        )
+        ended = subprocess.run(  # noqa: S603 - our own interpreter and launcher
+            program.launcher(),
+            input=program.plan(probe().kind),
+            env=program.launcher_environment(),
+            cwd="/",
+            capture_output=True,
+            check=False,
+        )
+    output, errors = (text.decode(errors="replace") for text in (ended.stdout, ended.stderr))
+    return subprocess.CompletedProcess(program.argv, ended.returncode, output, errors)
+
+
+def _library_variables() -> dict[str, str]:
+    """Return the developer's variables that Python and the libraries read; all others may hold secrets."""
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    if site.ENABLE_USER_SITE:  # the process has another HOME
+        kept["PYTHONUSERBASE"] = site.getuserbase()
+    return kept
+
+
+def _programs() -> list[Path]:
+    """Return the folders of the packages `scoring` and `contract`, without importing `scoring`."""
+    specs = [importlib.util.find_spec(name) for name in ("scoring", "contract")]
+    return [Path(spec.origin).resolve().parent for spec in specs if spec is not None and spec.origin is not None]

@@ -20,7 +20,15 @@ from contract.status import FailureKind
 
 _EXECUTION = "models-test"
 _SHOWN_LOG_LINES = 200
-_EXPLAINED = (f"{FailureKind.DATA.value}:", f"{FailureKind.CONFIGURATION.value}:")
+_UNEXPLAINED = f"{FailureKind.UNKNOWN.value}:"
+_TRACEBACK = "Traceback (most recent call last):"
+_AROUND_TRACEBACKS = (
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+    "scoring.errors.",
+    "Detail: ",
+)
+"""Beginnings of the other lines that the container's code writes about an error."""
 _SEE_LOG = "the job's log"
 """Part of the messages that leave out values of the data, which only the log has."""
 
@@ -29,7 +37,7 @@ class ScoringFailedError(CommandError):
     """The container's code ended with an error.
 
     `log` is the standard error of the code and the model. `explained` is whether the message is enough without the
-    log.
+    log's tracebacks.
     """
 
     def __init__(self, text: str, log: str, *, explained: bool) -> None:
@@ -66,19 +74,45 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
     """
     require_container_code()
     with tempfile.TemporaryDirectory(prefix="fleetscore-test-") as folder:
-        root = Path(folder)
+        root = Path(folder) / "ml"
+        root.mkdir()
+        root.chmod(0o755)  # the container's code may switch users
         paths = ContainerPaths(root)
         _lay_out(paths, version, artifact, path, object_key(path, version.spec))
-        ended = run_container_code("scoring", root=root)
+        ended = run_container_code("scoring", root=root, readable=[path, artifact])
         log = "\n".join(ended.stderr.splitlines()[-_SHOWN_LOG_LINES:])
         if ended.returncode != 0:
-            message = _exit_message(paths) or f"The container's code ended with exit code {ended.returncode}."
+            message = _exit_message(paths)
+            explained = bool(message) and not message.startswith(_UNEXPLAINED) and _SEE_LOG not in message
+            message = message or f"The container's code ended with exit code {ended.returncode}."
             text = f"Scoring with {version.spec.model_id}, version {version.spec.version}, failed. {message}"
-            raise ScoringFailedError(text, log, explained=message.startswith(_EXPLAINED) and _SEE_LOG not in message)
+            raise ScoringFailedError(text, log, explained=explained)
         [made] = [file for file in paths.predictions.rglob("*") if file.is_file()]
         [marker] = [file for file in paths.ledger.rglob("*.json") if file.is_file()]
         notes = codec.loads(Marker, marker.read_bytes()).notes
         return LocalScore(sample.preview(made, path, version.spec, rows), log, notes)
+
+
+def without_tracebacks(log: str) -> str:
+    r"""Return a log without errors: tracebacks, and the texts of their exceptions.
+
+    >>> without_tracebacks("loading\nTraceback (most recent call last):\n  File ...\nValueError: no\nended")
+    'loading\nended'
+    """
+    kept: list[str] = []
+    inside = False
+    for line in log.splitlines():
+        before, traceback, _ = line.partition(_TRACEBACK)
+        if traceback:
+            inside = True
+            # The model may have written a line without its end.
+            kept += [before] if before else []
+        elif inside:
+            # The exception's text follows the indented lines. A blank line precedes a chained traceback.
+            inside = line.startswith(" ") or not line
+        elif not line.startswith(_AROUND_TRACEBACKS):
+            kept.append(line)
+    return "\n".join(kept).strip("\n")
 
 
 def object_key(path: Path, spec: ModelSpec) -> str:
@@ -94,7 +128,7 @@ def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path:
         dataset=version.dataset,
         dataset_bucket="this-machine",
         # The preview reads Parquet, so the output format of the record does not apply.
-        models=(replace(version.spec, output_format="parquet"),),
+        models=(replace(version.spec, output_format="parquet", csv_formulas="keep"),),
         objects=(PinnedObject(key, path.stat().st_size, "this-machine"),),
     )
     target = paths.models / artifact_key(version.spec.model_id, version.spec.version)

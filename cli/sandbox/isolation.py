@@ -29,6 +29,16 @@ class Isolation:
         """Whether programs have their own files, processes and network."""
         return self.kind is not IsolationKind.NONE
 
+    @property
+    def summary(self) -> str:
+        """Describe the isolation of jobs for the user who starts them."""
+        if self.has_namespaces:
+            return "Jobs run isolated: each sees only its own files and processes."
+        return (
+            f"Jobs run with your rights, because this machine cannot isolate them ({self.reason}): "
+            "their code can read your files. Do not run code that you do not trust."
+        )
+
 
 @functools.cache
 def probe() -> Isolation:

@@ -12,7 +12,7 @@ from cli.views.execution_figures import job_seconds, objects_done, rows_a_second
 from cli.views.tables import add_row, counted, plain_json, plain_table, plain_text
 from contract.status import ExecutionKind, FailureKind
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
-from contract.workflow.scoring_request import hide_task_token_in_json
+from contract.workflow.scoring_request import hide_task_token
 
 _STYLES = {
     "SUCCEEDED": "green",
@@ -160,7 +160,7 @@ def snapshot_json(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptRec
 
 
 def _record_json(record: ExecutionRecord) -> dict[str, Any]:
-    return {**plain_json(record), "request_json": hide_task_token_in_json(record.request_json)}
+    return {**plain_json(record), "request_json": hide_task_token(record.request_json)}
 
 
 def status_text(status: str) -> Text:

@@ -118,6 +118,16 @@ class PredictionFields:
         default="parquet",
         metadata=describe("File format of the output: parquet, csv or jsonl.", group="Output", metavar="NAME"),
     )
+    csv_formulas: Literal["keep", "escape"] = field(
+        default="keep",
+        metadata=describe(
+            "What CSV output does with texts that a spreadsheet would run as formulas: keep them as they are, or "
+            "escape them with a leading apostrophe. For output_format csv only.",
+            group="Output",
+            metavar="keep|escape",
+            see="([formulas](scoring-container.md#formulas-in-csv-output))",
+        ),
+    )
     row_number_column: str = field(
         default="",
         metadata=describe(

@@ -31,6 +31,8 @@ class ModelSpec(ScoringFields, ArtifactFields):
             problems.append(Problem("row_number_column", self.row_number_column, expected))
         if self.columns == "keys" and not self.key_columns:
             problems.append(Problem("key_columns", [], "at least one key column, because columns is 'keys'"))
+        if self.csv_formulas == "escape" and self.output_format != "csv":
+            problems.append(Problem("csv_formulas", "escape", "'keep', because output_format is not 'csv'"))
         problems.extend(_custom_code_problems(self))
         problems.extend(_accelerator_problems(self))
         if self.trusted_types and self.format != "sklearn-skops":

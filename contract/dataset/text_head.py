@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from contract.dataset.formats import HEAD_BYTES, ObjectFormat
+from contract.dataset.formats import HEAD_BYTES, MAX_COLUMNS, ObjectFormat
 from contract.dataset.input_options import InputOptions
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _SHOWN_CHARACTERS = 80
+_BAD_HEADER = (
+    f"its header cannot be read: a quote is misplaced, or a name has more than {csv.field_size_limit():,} characters"
+)
 
 
 class HeadError(ValueError):
@@ -74,12 +77,18 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
     except UnicodeDecodeError as error:
         raise HeadError("its header is not UTF-8") from error
     except csv.Error as error:
-        raise HeadError("its header cannot be read: a quote is misplaced or never closed", str(error)) from error
+        raise HeadError(_BAD_HEADER, str(error)) from error
     if size == len(text) and not whole:
         raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes")
     if names is None:
         raise HeadError("it holds no data")
+    _check_count(len(names))
     return tuple(names), size
+
+
+def _check_count(columns: int) -> None:
+    if columns > MAX_COLUMNS:
+        raise HeadError(f"it has {columns:,} columns, at most {MAX_COLUMNS:,} can be read")
 
 
 def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
@@ -87,9 +96,10 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
     lines = text.split(b"\n")
     if not whole and lines.pop() == text:
         raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes")
+    lines = [line for line in lines if line.strip()]
     names: dict[str, None] = {}
     found = False
-    first = next((line for line in lines if line.strip()), b"")
+    first = next(iter(lines), b"")
     for line in lines:
         try:
             value = json.loads(line.decode("utf-8"))
@@ -100,6 +110,7 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
         if isinstance(value, dict):
             found = True
             names.update(dict.fromkeys(value))
+            _check_count(len(names))
     if not found:
         shown = first[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace").strip()
         if not shown:

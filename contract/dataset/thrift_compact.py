@@ -145,6 +145,27 @@ def list_elements(
     return kind, found, at
 
 
+def list_size(data: bytes, field: int, at: int = 0) -> int | None:
+    """Return the size that a list of a struct announces; None if the struct has no such list before
+    the data ends.
+
+    The list itself may be missing or larger than the data.
+    """
+    sizes: list[int] = []
+
+    def parse(raw: bytes, start: int) -> int:
+        sizes.append(_list_header(raw, start)[1])
+        return len(raw)
+
+    try:
+        for found, _, _, _ in fields(data, at, {field: parse}):
+            if found == field:
+                break
+    except (ThriftError, IndexError):
+        pass
+    return sizes[0] if sizes else None
+
+
 def end_of_struct(data: bytes, at: int) -> int:
     """Return the offset where the struct that begins at offset `at` ends.
 

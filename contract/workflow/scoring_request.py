@@ -3,15 +3,14 @@
 `{}` scores every enabled model on its own dataset.
 """
 
-import json
+import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from contract.checks import Fraction, Length, NotEmpty, Range, raise_if_any
 from contract.codec import decode_fields
-from contract.control_characters import escape_in_json
 from contract.names import DATASET_NAME, INSTANCE_TYPE, LABEL, MODEL_ID, UPLOAD_MANIFEST, check_model_id
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
@@ -24,6 +23,8 @@ MAX_MODELS_PER_JOB = 1_000
 TASK_TOKEN_FIELD = "task_token"  # noqa: S105 - a field's name
 TASK_TOKEN_CHARACTERS = 2_048
 """Longest task token, in characters."""
+_HIDDEN = "(hidden)"
+_TASK_TOKEN_IN_JSON = re.compile(rf'("{TASK_TOKEN_FIELD}"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True)
@@ -167,29 +168,27 @@ class ExecutionRequest(ExecutionOptions):
 
 
 def hide_task_token(request: Any) -> Any:
-    """Return a request, which may be an invalid one, without its task token.
+    """Return a request, which may be an invalid one or its JSON text, without its task token.
 
     >>> hide_task_token({"models": ["churn"], "task_token": "AQC..."})
     {'models': ['churn'], 'task_token': '(hidden)'}
+    >>> hide_task_token('{"models": ["churn"], "task_token": "AQC..."}')
+    '{"models": ["churn"], "task_token": "(hidden)"}'
     """
+    if isinstance(request, str):
+        # Not parsed, because parsers refuse some texts that were accepted as input of an execution.
+        return _TASK_TOKEN_IN_JSON.sub(rf'\1"{_HIDDEN}"', request)
     if isinstance(request, Mapping) and TASK_TOKEN_FIELD in request:
-        return {**request, TASK_TOKEN_FIELD: "(hidden)"}
+        return {**request, TASK_TOKEN_FIELD: _HIDDEN}
     return request
 
 
-def hide_task_token_in_json(request_json: str) -> str:
-    """Return the JSON text of a request, which may be an invalid one, without its task token.
-
-    Other requests stay as they are written.
-    """
-    if TASK_TOKEN_FIELD not in request_json and "\\" not in request_json:
-        return request_json
-    try:
-        request = json.loads(request_json)
-    except (ValueError, RecursionError):
-        return "(not shown, because it cannot be read as JSON)"
-    hidden = hide_task_token(request)
-    return request_json if hidden is request else escape_in_json(json.dumps(hidden, ensure_ascii=False))
+def hide_task_token_in_problems(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems without the values of a task token: records and messages show problems."""
+    return [
+        replace(problem, value=_HIDDEN) if problem.field.startswith(TASK_TOKEN_FIELD) else problem
+        for problem in problems
+    ]
 
 
 def parse_request(data: Any) -> ExecutionRequest:
@@ -205,5 +204,5 @@ def parse_request(data: Any) -> ExecutionRequest:
         raise InvalidInputError("request", [Problem("request", data, "a JSON object such as {}")])
     request, problems = decode_fields(ExecutionRequest, data)
     if request is None:
-        raise InvalidInputError("request", problems)
+        raise InvalidInputError("request", hide_task_token_in_problems(problems))
     return request

@@ -8,7 +8,7 @@ from contract.checks import raise_if_any
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
-from contract.workflow.scoring_request import ExecutionOptions, ModelIds
+from contract.workflow.scoring_request import ExecutionOptions, ModelIds, hide_task_token_in_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,5 +43,5 @@ def parse_training_request(data: Any) -> TrainingRequest:
         raise InvalidInputError("request", [Problem("request", data, "a JSON object such as {}")])
     request, problems = decode_fields(TrainingRequest, data)
     if request is None:
-        raise InvalidInputError("request", problems)
+        raise InvalidInputError("request", hide_task_token_in_problems(problems))
     return request

@@ -39,7 +39,8 @@ def synthesize(
     settings = app.parent / "cdk.json"
     own_context = json.loads(settings.read_text()).get("context", {}) if settings.exists() else {}
     environment = {
-        **os.environ,
+        # The app needs no account, so its packages do not get the keys of one.
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         **find_node().environment(),
         "CDK_OUTDIR": str(output.resolve()),
         "CDK_CONTEXT_JSON": json.dumps({**own_context, **(context or {})}),

@@ -22,6 +22,8 @@ _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\
 """Names in the server's certificate. Other names are of pages that let their name resolve to this machine."""
 _OWN_ROUTES = "/_"
 _HASH_HEADER = "x-amz-content-sha256"
+_SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+"""Value of the header when each chunk of the body has a signature. Without the header, the body's hash is signed."""
 _UNSIGNED = ("MissingAuthenticationToken", "Missing Authentication Token")
 _UNKNOWN_KEY = ("InvalidClientTokenId", "The security token included in the request is invalid.")
 
@@ -83,7 +85,7 @@ async def _check_signature(
     if isinstance(secret, tuple):
         return secret, receive
     body = b""
-    if not presigned and _HASH_HEADER not in headers:
+    if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
         # Only a request of a known key gets memory for its body.
         body, receive = await _read_body(receive)
     failure = sigv4.header_signature_failure(

@@ -336,9 +336,10 @@ def _launch(
 
 
 def _process_environment() -> dict[str, str]:
-    """Return the variables that the server inherits, without any that configure AWS clients."""
+    """Return the variables of the server and its functions: no secret, and no settings for AWS clients."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "TZ")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
+    environment |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
     return environment | {"PYTHONPATH": str(_PROJECT), "PYTHONUNBUFFERED": "1"}
 
 

@@ -140,7 +140,11 @@ def one_line(error: BaseException) -> str:
 
 def text_of(error: BaseException) -> str:
     """Return an exception's text as one line, which may hold values of the data."""
-    return replace_control_characters(" ".join(str(error).split()))
+    try:
+        text = str(error)
+    except Exception as failure:  # of the model's own exception class
+        text = f"(its text cannot be read: {type(failure).__name__})"
+    return replace_control_characters(" ".join(text.split()))
 
 
 def log_error(error: BaseException) -> None:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.transfer.inputs import error_text, split_s3_uri
+from embedded.sagemaker.transfer.job_files import Signature, files_below, open_file
 
 _MULTIPART_BYTES = 64 << 20
-
-Signature = tuple[int, int, int]
-"""Size in bytes, modification time in nanoseconds and inode of a file."""
 
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder of one instance and the S3 prefix it is uploaded to."""
+    """A folder below the /opt/ml of one instance, `root`, and the S3 prefix it is uploaded to."""
 
+    root: Path
     path: Path
     s3_uri: str
     is_continuous: bool
@@ -46,22 +45,20 @@ class Uploader:
         self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         self._may_use_key = may_use_key
 
-    def put(self, path: Path, uri: str) -> None:
+    def put(self, file: BinaryIO, uri: str) -> None:
         """Upload one file.
 
         Raises:
             JobFailure: The upload was refused or failed.
-            FileNotFoundError: The job has removed the file.
         """
         bucket, key = split_s3_uri(uri)
         if self._encryption and not self._may_use_key():
             raise self._failure(uri, f"the key {self._encryption['SSEKMSKeyId']} may not be used")
         try:
-            if path.stat().st_size > _MULTIPART_BYTES:
-                self._s3.upload_file(str(path), bucket, key, ExtraArgs=self._encryption)
+            if os.fstat(file.fileno()).st_size > _MULTIPART_BYTES:
+                self._s3.upload_fileobj(file, bucket, key, ExtraArgs=self._encryption)
             else:
-                with path.open("rb") as body:
-                    self._s3.put_object(Bucket=bucket, Key=key, Body=body, **self._encryption)
+                self._s3.put_object(Bucket=bucket, Key=key, Body=file, **self._encryption)
         except (ClientError, BotoCoreError) as error:
             raise self._failure(uri, error_text(error)) from error
 
@@ -103,7 +100,7 @@ class OutputUpload:
         """Treat the files that are in the folders now, such as checkpoints, as uploaded."""
         with self._lock:
             for folder in self._folders:
-                self._uploaded.update(_files(folder.path))
+                self._uploaded.update(files_below(folder.root, folder.path))
 
     def watch(self, stop: threading.Event, interval_seconds: float) -> None:
         """Upload complete files of the Continuous folders until `stop` is set.
@@ -129,7 +126,7 @@ class OutputUpload:
         with self._lock:
             ready = []
             for folder in folders:
-                for path, signature in _files(folder.path):
+                for path, signature in files_below(folder.root, folder.path):
                     if self._uploaded.get(path) == signature:
                         continue
                     if is_final or self._seen.get(path) == signature:
@@ -149,20 +146,5 @@ class OutputUpload:
             return errors
 
     def _upload(self, folder: OutputFolder, path: Path) -> None:
-        self._uploader.put(path, join_s3_uri(folder.s3_uri, path.relative_to(folder.path).as_posix()))
-
-
-def _files(folder: Path) -> Iterator[tuple[Path, Signature]]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                status = entry.stat(follow_symlinks=False)
-                yield Path(entry.path), (status.st_size, status.st_mtime_ns, status.st_ino)
-        except FileNotFoundError:
-            continue
+        with open_file(folder.root, path) as file:
+            self._uploader.put(file, join_s3_uri(folder.s3_uri, path.relative_to(folder.path).as_posix()))

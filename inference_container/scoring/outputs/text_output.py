@@ -13,6 +13,10 @@ from scoring.bad_rows import json_text
 from scoring.errors import ConfigurationError
 
 _ROWS_PER_CHUNK = 4_096
+_FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""First characters that make spreadsheets run a cell: = + - @ tab CR LF, and the full-width forms."""
+_NUMBER = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$"
+"""Texts that begin like a formula but are numbers."""
 
 
 class TextWriter:
@@ -67,13 +71,16 @@ class CsvWriter(TextWriter):
                 "set output_format to 'parquet' or 'jsonl', or columns to 'keys', in the model's record"
             )
         super().__init__(path, schema)
-        header = ",".join(_quoted(name) if set(name) & set('",\r\n') else name for name in schema.names)
+        self._escapes_formulas = spec.csv_formulas == "escape"
+        names = pa.array(schema.names, pa.string())
+        names = _escaped(names).to_pylist() if self._escapes_formulas else schema.names
+        header = ",".join(_quoted(name) if set(name) & set('",\r\n') else name for name in names)
         self._file.write(header.encode() + b"\n")
 
     def _write_rows(self, columns: list[Any]) -> None:
         parts: list[Any] = []
         for column in columns:
-            parts += [_csv_texts(column), ","]
+            parts += [_csv_texts(column, escapes_formulas=self._escapes_formulas), ","]
         parts[-1] = "\n"
         self._write_lines(parts)
 
@@ -93,10 +100,20 @@ class JsonlWriter(TextWriter):
         self._write_lines(parts)
 
 
-def _csv_texts(column: Any) -> Any:
+def _escaped(texts: Any) -> Any:
+    """Put an apostrophe before texts that spreadsheets would run, which then show it or hide it."""
+    formulas = pc.match_substring_regex(texts, _FORMULA)
+    if not pc.any(formulas).as_py():
+        return texts
+    formulas = pc.and_(formulas, pc.invert(pc.match_substring_regex(texts, _NUMBER)))
+    return pc.if_else(formulas, pc.binary_join_element_wise("'", texts, ""), texts)
+
+
+def _csv_texts(column: Any, *, escapes_formulas: bool) -> Any:
     column = _decoded(column)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         texts = column.cast(pa.string())
+        texts = _escaped(texts) if escapes_formulas else texts
         special = pc.match_substring_regex(texts, '[",\r\n]')
         special = pc.or_(special, pc.equal(texts, ""))
         if pc.any(special).as_py():

@@ -9,10 +9,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.errors import IN_LOG, DataError, describe_error
+from contract.dataset.formats import MAX_COLUMNS
+from contract.dataset.thrift_compact import list_size
+from scoring.errors import IN_LOG, DataError, ScoringError, TransientError, describe_error
 from scoring.readers.input_object import InputBatch
 from scoring.readers.row_groups import RowGroups
 
+_TAIL_BYTES = 8
+"""The footer's length and the magic number at the end of a file, in bytes."""
+_MAX_FOOTER_BYTES = 256 << 20
+"""Largest footer, in bytes. In memory it takes about ten times as much."""
+_FOOTER_HEAD_BYTES = 256
+"""Bytes of the footer's beginning that hold the size of its schema."""
+_SCHEMA_FIELD = 2
+"""Field of the schema in FileMetaData."""
 _READ_AHEAD_BYTES = 1 << 18
 """Read buffer per column, in bytes. Without one, each column of a row group is read as a whole."""
 
@@ -24,10 +34,13 @@ class ParquetObject:
         self.key = key
         self._path = path
         try:
+            self._check_footer()
             self._file = self._open()
             self.schema: pa.Schema = self._file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
+        if self._file.metadata.num_columns > MAX_COLUMNS:
+            raise self._too_many_columns(self._file.metadata.num_columns)
         self.rows: int | None = self._file.metadata.num_rows
         self._group_rows: list[int] = []
         self._stored_bytes: dict[str, int] = {}
@@ -111,6 +124,29 @@ class ParquetObject:
         columns = [parquet.column(index) for index in range(len(parquet))]
         return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 
+    def _check_footer(self) -> None:
+        """Refuse a footer that would take too much memory, before anything parses it."""
+        size = self._path.stat().st_size
+        with self._path.open("rb") as file:
+            file.seek(max(0, size - _TAIL_BYTES))
+            length, magic = int.from_bytes(file.read(4), "little"), file.read(4)
+            if magic != b"PAR1" or length > size:
+                return
+            if length > _MAX_FOOTER_BYTES:
+                raise DataError(
+                    f"object {self.key!r} has a Parquet footer of {length:,} bytes, at most {_MAX_FOOTER_BYTES:,} can "
+                    "be read: write it with fewer columns or larger row groups"
+                )
+            file.seek(max(0, size - _TAIL_BYTES - length))
+            elements = list_size(file.read(_FOOTER_HEAD_BYTES), _SCHEMA_FIELD) or 0
+        if elements > 2 * MAX_COLUMNS:
+            raise self._too_many_columns(elements - 1)
+
+    def _too_many_columns(self, columns: int) -> DataError:
+        return DataError(
+            f"object {self.key!r} has {columns:,} columns, at most {MAX_COLUMNS:,} can be read: write it with fewer"
+        )
+
     def _open(self, metadata: Any = None) -> Any:
         return pq.ParquetFile(
             # An open file, because pyarrow resolves the file system of a path in Python.
@@ -145,7 +181,12 @@ class ParquetObject:
         batches = self.batches(65_536, frozenset({name}), use_threads=False)
         return sum(_column(item.batch, name).null_count for item in batches)
 
-    def _damaged(self, error: BaseException, after: int = 0) -> DataError:
+    def _damaged(self, error: BaseException, after: int = 0) -> ScoringError:
+        if isinstance(error, MemoryError):
+            return TransientError(
+                f"object {self.key!r}: out of memory while its pages are decoded: choose an instance type with more "
+                "memory, or write it with smaller pages"
+            )
         place = f" after row {after:,}" if after else ""
         return DataError(
             f"object {self.key!r} cannot be read as Parquet{place} ({describe_error(error)}; {IN_LOG}): it is "

@@ -58,12 +58,12 @@ def test_the_command_registers_a_model_runs_it_and_shows_its_status(
 
 
 def test_watch_reports_a_stopped_execution_as_aborted(
-    stage: Stage, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stage: Stage, arguments: list[str], shared_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The model waits, so the execution runs until it is stopped.
-    stage.register("stopped-by-command", Gate(tmp_path), dataset="by-command", features=(Feature("a", "double"),))
+    stage.register("stopped-by-command", Gate(shared_folder), dataset="by-command", features=(Feature("a", "double"),))
     execution_id = stage.executions.start(json.dumps({"models": ["stopped-by-command"]}), "by-command-2")
-    wait_for((tmp_path / "waiting").exists, "the model waits")
+    wait_for((shared_folder / "waiting").exists, "the model waits")
     # `{}` in other tests scores every enabled model, so disable this one.
     stage.catalog.set_enabled("stopped-by-command", False)
     arn = stage.executions.execution_arn(execution_id)
@@ -81,6 +81,9 @@ def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Yield an environment without AWS credentials, and stop its embedded AWS at the end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = {**kept, "PYTHONPATH": str(ROOT), "AWS_PROFILE": "somebody-elses", "HOME": str(tmp_path)}
+    environment["AWS_ENDPOINT_URL_DYNAMODB"] = "https://real.example"
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[default]\nignore_configured_endpoint_urls = true\nregion = eu-west-3\n")
     environment["fleetscore"] = f"{sys.executable} -m cli.main"
     yield environment
     run_shell("$fleetscore down", environment)
@@ -93,8 +96,11 @@ def run_shell(script: str, environment: dict[str, str]) -> "subprocess.Completed
 
 
 def test_up_starts_an_aws_for_the_shell_and_down_removes_everything(shell: dict[str, str]) -> None:
-    done = run_shell('eval "$($fleetscore up)" && $fleetscore models list && $fleetscore down', shell)
+    line = 'eval "$($fleetscore up)" && $fleetscore models list && ! $fleetscore run --profile prod && $fleetscore down'
+    done = run_shell(line, shell)
     assert done.returncode == 0, done.stderr
+    assert "Stage dev in account 123456789012, Region us-east-1, https://localhost:" in done.stderr
+    assert "--profile: got 'prod', expected no profile" in done.stderr
     assert done.stdout.splitlines() == [
         "No models. Register one with `fleetscore models register`.",
         "The embedded AWS has ended.",

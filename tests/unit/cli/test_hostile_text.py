@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +184,37 @@ def test_documents_with_lone_surrogates_are_refused_by_field(tmp_path: Path, cap
             shown = capsys.readouterr().err
             assert "without halves of surrogate pairs" in shown
             assert is_printable(shown)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("name", ["\ud800", "a\x00b"])
+def test_paths_in_documents_that_no_file_can_have_are_refused(name: str, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "document.json"
+    file.write_text(json.dumps({"trainer": "script", "code": {"source": name, "program": name}}))
+    assert entry.main(["models", "recipe", "set", "churn", f"@{file}"]) == 2
+    assert "code.source: got" in capsys.readouterr().err
+    bulk = tmp_path / "models.jsonl"
+    bulk.write_text(json.dumps({"model_id": "churn", "artifact": name}) + "\n" + "[" * 5_000)
+    assert entry.main(["models", "register", "--bulk", str(bulk)]) == 2
+    shown = capsys.readouterr().err
+    assert "line 2: model: got '[[[" in shown
+    file.write_text(json.dumps({"model_id": "churn", "artifact": name, "features": f"@{name}"}))
+    assert entry.main(["models", "register", f"@{file}"]) == 2
+    assert is_printable(shown + capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_output_in_any_encoding(encoding: str) -> None:
+    """The help of this command has an ellipsis."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "schedules", "add", "--help"],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("…" if encoding == "utf-8" else "\\u2026") in done.stdout.decode(encoding)
 
 
 @pytest.mark.parametrize("request_json", ["[" * 5_000, '{"max_concurrency": ' + "9" * 5_000 + "}"])

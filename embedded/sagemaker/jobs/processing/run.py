@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import time
 from functools import partial
@@ -12,10 +13,12 @@ from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.instances.supervision import Ending, Outcome
 from embedded.sagemaker.jobs.job_run import Instances, JobRun, upload_errors_logged
 from embedded.sagemaker.jobs.processing.job import ProcessingJob
+from embedded.sagemaker.transfer.job_files import read_file
 from embedded.sagemaker.transfer.outputs import OutputFolder, OutputUpload
 
 _EXIT_MESSAGE = "/opt/ml/output/message"
 _EXIT_MESSAGE_BYTES = 1_024
+_CHECKED_BYTES = 1 << 20
 
 
 class ProcessingRun(JobRun[ProcessingJob]):
@@ -54,7 +57,12 @@ class ProcessingRun(JobRun[ProcessingJob]):
 
     def _upload(self, access: RoleAccess) -> OutputUpload:
         folders = [
-            OutputFolder(instance.local(output["LocalPath"]), output["S3Uri"], output["S3UploadMode"] == "Continuous")
+            OutputFolder(
+                instance.ml_root,
+                instance.local(output["LocalPath"]),
+                output["S3Uri"],
+                output["S3UploadMode"] == "Continuous",
+            )
             for output in self._job.outputs
             for instance in self._instances.values()
         ]
@@ -63,16 +71,16 @@ class ProcessingRun(JobRun[ProcessingJob]):
 
     def _exit_message(self) -> str:
         """Return the concatenated messages of all hosts, cut at 1 KB."""
-        files = [self._folder / host / "ml/output/message" for host in self._job.hosts]
-        message = b"".join(file.read_bytes() for file in files if file.is_file())
+        roots = [self._folder / host / "ml" for host in self._job.hosts]
+        message = b"".join(read_file(root, root / "output/message", _EXIT_MESSAGE_BYTES) for root in roots)
         return message[:_EXIT_MESSAGE_BYTES].decode("utf-8", "ignore")
 
     def _check_exit_messages(self) -> None:
         for instance in self._instances.values():
             file = instance.local(_EXIT_MESSAGE)
             try:
-                if file.is_file():
-                    file.read_text(encoding="utf-8")
+                text = read_file(instance.ml_root, file, _CHECKED_BYTES)
+                codecs.getincrementaldecoder("utf-8")().decode(text, final=len(text) < _CHECKED_BYTES)
             except UnicodeDecodeError as error:
                 raise JobFailure(
                     f"ClientError: The exit message of {instance.host} in {_EXIT_MESSAGE} is not UTF-8: "

@@ -16,9 +16,11 @@ from embedded.sagemaker.jobs.job_run import Instances, JobRun, upload_errors_log
 from embedded.sagemaker.jobs.training import artifacts
 from embedded.sagemaker.jobs.training.job import MODEL, OUTPUT_DATA, SecondaryStatus, TrainingJob, channel_folder
 from embedded.sagemaker.transfer import inputs
+from embedded.sagemaker.transfer.job_files import is_folder, read_file
 from embedded.sagemaker.transfer.outputs import OutputFolder, OutputUpload
 
 _FAILURE = "/opt/ml/output/failure"
+_FAILURE_BYTES = 1 << 16
 _SECONDARY_STATUSES = {
     Ending.COMPLETED: SecondaryStatus.COMPLETED,
     Ending.FAILED: SecondaryStatus.FAILED,
@@ -80,7 +82,9 @@ class TrainingRun(JobRun[TrainingJob]):
 
     def _checkpoints(self, access: RoleAccess, instances: Instances) -> OutputUpload:
         uri, path = self._job.checkpoint_uri, self._job.checkpoint_path
-        folders = [OutputFolder(instance.local(path), uri, True) for instance in instances.values()] if uri else []
+        folders = [
+            OutputFolder(instance.ml_root, instance.local(path), uri, True) for instance in instances.values() if uri
+        ]
         return OutputUpload(self._uploader(access, None), folders, pool=self._context.transfers)
 
     def _download_data(self, access: RoleAccess, instances: Instances, checkpoints: OutputUpload) -> None:
@@ -137,17 +141,22 @@ class TrainingRun(JobRun[TrainingJob]):
         job.enter(SecondaryStatus.UPLOADING)
         uploader = self._uploader(access, job.request["OutputDataConfig"].get("KmsKeyId") or None)
         for path, name in ((MODEL, "model.tar.gz"), (OUTPUT_DATA, "output.tar.gz")):
-            folders = {host: instance.local(path) for host, instance in instances.items()}
+            folders = {
+                host: instance.local(path)
+                for host, instance in instances.items()
+                if is_folder(instance.ml_root, instance.local(path))
+            }
             is_due = path == MODEL and outcome.ending is Ending.COMPLETED
             if is_due or not artifacts.is_empty(folders):
                 archive = self._folder / name
                 artifacts.pack(folders, archive, path)
-                uploader.put(archive, job.artifact_uri(name))
+                with archive.open("rb") as file:
+                    uploader.put(file, job.artifact_uri(name))
 
 
 def _failure_reason(instances: Instances, outcome: Outcome) -> str:
     """Return the text of a failure file, preferably that of the host that failed first."""
     hosts = sorted(instances, key=lambda host: host != outcome.failed_host)
-    files = [instances[host].local(_FAILURE) for host in hosts]
-    texts = [file.read_text(encoding="utf-8", errors="replace").strip() for file in files if file.is_file()]
+    found = [read_file(instances[host].ml_root, instances[host].local(_FAILURE), _FAILURE_BYTES) for host in hosts]
+    texts = [text.decode("utf-8", "replace").strip() for text in found]
     return f"AlgorithmError: {next(filter(None, texts), '')}, exit code: {outcome.exit_code}"

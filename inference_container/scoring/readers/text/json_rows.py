@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from typing import Any
 
 _FINITE_DIGITS = 300
@@ -46,8 +47,8 @@ class JsonRow(dict[str, Any]):
 def _row(pairs: list[tuple[str, Any]]) -> JsonRow:
     row = JsonRow(pairs)
     if len(row) != len(pairs):
-        names = [name for name, _ in pairs]
-        row.duplicates = frozenset(name for name in row if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        row.duplicates = frozenset(name for name, count in counts.items() if count > 1)
     return row
 
 

@@ -46,6 +46,8 @@ class JsonLinesObject(TextObject):
         self._skipped = len(head) - len(head.removeprefix(BYTE_ORDER_MARK))
         kinds: dict[str, set[str]] = {}
         for line in head[self._skipped :].split(b"\n"):
+            if not line.strip():
+                continue
             try:
                 row = read_row(line)
             except NotARowError:

@@ -132,6 +132,10 @@ def test_log_of_the_model_is_shown_when_loading_fails(record: Path, tmp_path: Pa
     assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 1
     captured = capsys.readouterr().err
     assert "last words of the model" in captured
+    assert "Traceback" not in captured
+    assert captured.count("ValueError: no") == 1
+    assert entry.main(["--debug", "models", "test", "churn", str(sample), "--record", str(record)]) == 1
+    assert "in load" in capsys.readouterr().err
     assert "failed. MODEL: model 'churn': 'model.joblib' cannot be loaded as sklearn-joblib" in captured
 
 

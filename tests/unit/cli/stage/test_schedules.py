@@ -8,6 +8,7 @@ from cli.main import main
 from cli.stage.connection import Connection
 from contract.triggers.schedules import Schedule, target_input
 from tests.unit.cli.builders import Stacks
+from tests.unit.hostile_text import HOSTILE, is_printable
 
 GROUP = "fleetscore-dev"
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:start"
@@ -119,3 +120,30 @@ def test_remove_deletes_added_schedules_only(connection: Connection, capsys: pyt
     assert main(["schedules", "remove", "declared"]) == 2
     assert "cdk.json" in capsys.readouterr().err
     assert stored(connection, "declared")["State"] == "ENABLED"
+
+
+def test_lists_hide_task_tokens_and_show_control_characters_as_escapes(
+    account: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schedules", "add", "waiting", "rate(1 hour)", "--input", '{"task_token": "AQC1"}']) == 0
+    account.client("scheduler").create_schedule(
+        GroupName=GROUP,
+        Name="foreign",
+        ScheduleExpression="rate(1 day)",
+        ScheduleExpressionTimezone=HOSTILE,
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": FUNCTION, "RoleArn": ROLE, "Input": HOSTILE},
+    )
+    capsys.readouterr()
+    for options in ([], ["--json"]):
+        assert main([*options, "schedules", "list"]) == 0
+        shown = capsys.readouterr().out
+        assert "AQC1" not in shown
+        assert "(hidden)" in shown
+        assert is_printable(shown)
+
+
+def test_changes_of_schedules_say_where(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["add", "s", "rate(1 hour)"], ["pause", "s"], ["resume", "s"], ["remove", "s"]):
+        assert main(["schedules", *words]) == 0
+        assert capsys.readouterr().err.startswith("Stage dev in account 123456789012, Region eu-central-1, https://")

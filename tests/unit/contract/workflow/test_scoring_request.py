@@ -1,11 +1,20 @@
+import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 
 from contract.problems import InvalidInputError
-from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
+from contract.workflow.scoring_request import (
+    ExecutionRequest,
+    ModelFilter,
+    TrainFirst,
+    hide_task_token,
+    parse_request,
+)
+from contract.workflow.training_request import parse_training_request
 from tests.unit.contract import strategies
 
 
@@ -130,3 +139,23 @@ def test_any_json_is_parsed_or_refused_with_reasons(data: Any) -> None:
         reasons = ()
         assert isinstance(request, ExecutionRequest)
     assert reasons or isinstance(data, dict)
+
+
+TOKEN = 'AQC"\\é' * 400
+
+
+@pytest.mark.parametrize("parse", [parse_request, parse_training_request])
+@pytest.mark.parametrize("value", [TOKEN, [TOKEN], {"a": TOKEN}])
+def test_problems_do_not_quote_the_task_token(parse: Callable[[Any], object], value: object) -> None:
+    with pytest.raises(InvalidInputError, match=r"task_token: got '\(hidden\)'") as refused:
+        parse({"task_token": value, "max_concurrency": 0})
+    assert "AQC" not in str(refused.value)
+    assert "max_concurrency: got 0" in str(refused.value)
+
+
+@pytest.mark.parametrize("rest", [{}, {"max_concurrency": float("inf")}, {"models": [[[]]]}])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_no_text_of_a_request_shows_the_task_token(rest: dict[str, Any], ascii_only: bool) -> None:
+    request = {"execution_label": '"task_token": "mine"', "task_token": TOKEN, **rest}
+    hidden = json.loads(hide_task_token(json.dumps(request, ensure_ascii=ascii_only)))
+    assert hidden == {**request, "task_token": "(hidden)"} == hide_task_token(request)

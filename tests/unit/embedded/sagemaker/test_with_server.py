@@ -3,14 +3,13 @@
 import os
 import select
 import signal
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedded.server.embedded_aws import EmbeddedAws
-from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, allow, job_request, processes_of, s3_outputs
+from tests.unit.embedded.sagemaker.account import PRELUDE, Aws, account_of, allow, job_request, processes_of, s3_outputs
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/test:1"
 CODE = """
@@ -20,14 +19,6 @@ subprocess.Popen(["sleep", "600"])
 signal.pause()
 """
 """Starts a child process, writes an output, and waits."""
-
-
-def account_of(server: EmbeddedAws) -> Aws:
-    """Create a bucket and a job role."""
-    aws = Aws(server.endpoint, f"data-{uuid.uuid4().hex[:8]}", "")
-    aws.client("s3").create_bucket(Bucket=aws.bucket)
-    aws.role_arn = aws.make_role(allow("s3:PutObject", resource=f"arn:aws:s3:::{aws.bucket}/*"), allow("logs:*"))
-    return aws
 
 
 def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> str:
@@ -46,7 +37,7 @@ def start_job(server: EmbeddedAws, aws: Aws, context: Path) -> str:
 
 
 def test_boto3_starts_and_stops_a_job_over_tls(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
-    aws = account_of(embedded_aws)
+    aws = account_of(embedded_aws.endpoint)
     sagemaker = aws.client("sagemaker")
     name = start_job(embedded_aws, aws, tmp_path / "context")
     assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "InProgress"
@@ -58,7 +49,7 @@ def test_boto3_starts_and_stops_a_job_over_tls(embedded_aws: EmbeddedAws, tmp_pa
 
 
 def test_the_callers_policies_apply_to_the_arn_of_the_job(embedded_aws: EmbeddedAws) -> None:
-    aws, endpoint = account_of(embedded_aws), embedded_aws.endpoint
+    aws, endpoint = account_of(embedded_aws.endpoint), embedded_aws.endpoint
     arn = f"arn:aws:sagemaker:{endpoint.region}:{endpoint.account_id}:processing-job/mine"
     role = aws.make_role(allow("sagemaker:DescribeProcessingJob", resource=arn))
     credentials = aws.credentials(role, "test")
@@ -81,7 +72,7 @@ def test_the_callers_policies_apply_to_the_arn_of_the_job(embedded_aws: Embedded
 def test_no_process_outlives_the_server(tmp_path: Path, how: str) -> None:
     server = EmbeddedAws(tmp_path / "aws")
     server.start()
-    pids = processes_of(start_job(server, account_of(server), tmp_path / "context"))
+    pids = processes_of(start_job(server, account_of(server.endpoint), tmp_path / "context"))
     assert len(pids) == 2
     watched = [os.pidfd_open(pid) for pid in pids]
     try:

@@ -1,5 +1,6 @@
 """Attacks on the embedded AWS by another user of the machine, or by a page in a browser."""
 
+import hashlib
 import http.client
 import json
 import ssl
@@ -164,6 +165,28 @@ def test_a_web_socket_is_closed(aws: EmbeddedAws) -> None:
         "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
     }  # fmt: skip
     assert call(aws.endpoint, "GET", "/_aws/execute-api/a/prod", b"", upgrade)[0] == 403
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_chunks_are_checked_by_their_signatures(aws: EmbeddedAws, forged: bool) -> None:
+    """As the AWS SDKs for Java and C++ upload."""
+    aws.endpoint.client("s3").create_bucket(Bucket="chunks")
+    endpoint, content, kind = aws.endpoint, b"some content", "AWS4-HMAC-SHA256-PAYLOAD"
+    request = AWSRequest("PUT", f"{endpoint.url}/chunks/key")
+    request.headers["X-Amz-Content-SHA256"] = f"STREAMING-{kind}"
+    request.headers["X-Amz-Decoded-Content-Length"] = str(len(content))
+    request.headers["Content-Encoding"] = "aws-chunked"
+    signer = SigV4Auth(Credentials(endpoint.access_key_id, endpoint.secret_access_key), "s3", endpoint.region)
+    signer.add_auth(request)
+    previous, body = request.headers["Authorization"].rpartition("Signature=")[2], b""
+    for chunk in (content, b""):
+        scope, moment = signer.credential_scope(request), request.context["timestamp"]
+        empty, digest = hashlib.sha256(b"").hexdigest(), hashlib.sha256(chunk).hexdigest()
+        previous = signer.signature("\n".join([kind, moment, scope, previous, empty, digest]), request)
+        sent = chunk.replace(b"some", b"evil") if forged else chunk
+        body += f"{len(chunk):x};chunk-signature={previous}\r\n".encode() + sent + b"\r\n"
+    headers = {**dict(request.headers.items()), "Host": urlsplit(endpoint.url).netloc}
+    assert call(endpoint, "PUT", "/chunks/key", body, headers)[0] == (403 if forged else 200)
 
 
 def test_uploads_in_chunks_keep_their_bytes(aws: EmbeddedAws) -> None:

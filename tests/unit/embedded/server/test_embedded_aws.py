@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -25,6 +26,7 @@ from embedded.server.embedded_aws import (
     stop_detached,
 )
 from embedded.server.endpoint import Endpoint
+from tests.unit.embedded.server.test_access import call
 
 PROJECT = Path(__file__).resolve().parents[4]
 
@@ -92,11 +94,13 @@ def test_everything_ends_with_the_starter(number: signal.Signals) -> None:
 
 def test_the_server_listens_on_loopback_with_tls_only(aws: EmbeddedAws) -> None:
     port = int(aws.endpoint.url.rpartition(":")[2])
+    files = Path(f"/proc/{aws.process_id}/fd").iterdir()
+    sockets = {file.readlink().name.removeprefix("socket:[").removesuffix("]") for file in files}
     listening = [
         line.split()[1]
-        for file in ("/proc/net/tcp", "/proc/net/tcp6")
+        for file in ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6")
         for line in Path(file).read_text().splitlines()[1:]
-        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+        if line.split()[9] in sockets and line.split()[3] in ("0A", "07")
     ]
     assert listening == [f"0100007F:{port:04X}"]
     with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
@@ -169,6 +173,12 @@ def test_without_iam_all_is_allowed_and_a_given_root_is_kept(tmp_path: Path) -> 
             aws_session_token=credentials["SessionToken"],
         )  # fmt: skip
         assert [bucket["Name"] for bucket in nobody.list_buckets()["Buckets"]] == ["bucket"]
+        guest = replace(aws.endpoint, access_key_id="test", secret_access_key="test")
+        with pytest.raises(ClientError) as refused:
+            guest.client("s3").list_buckets()
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        assert call(aws.endpoint, "POST", "/_ministack/reset")[0] == 403
+        assert call(aws.endpoint, "GET", "/")[0] == 403
     assert "S3 bucket created: bucket" in (tmp_path / "aws" / "server.log").read_text()
 
 

@@ -1,5 +1,8 @@
 """Clients and variables of an endpoint."""
 
+import io
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -48,8 +51,36 @@ def test_a_client_ignores_the_files_in_the_home_folder(monkeypatch: pytest.Monke
     assert other.session().client("sts", endpoint_url=other.url).meta.endpoint_url == "https://localhost:2"
 
 
-def test_programs_of_the_server_have_their_own_configuration(aws: EmbeddedAws) -> None:
-    variables = Path(f"/proc/{aws.process_id}/environ").read_bytes().decode().split("\0")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        assert f"{name}={aws.endpoint.config_file}" in variables
-    assert aws.endpoint.config_file.is_file()
+FUNCTION = """
+import boto3
+def handler(event, context):
+    return sorted({boto3.client(name).meta.endpoint_url for name in ("s3", "stepfunctions", "dynamodb")})
+"""
+
+
+def test_functions_ignore_the_developers_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(
+        "[default]\nignore_configured_endpoint_urls = true\nservices = real\nca_bundle = /real\n"
+        "[services real]\ns3 =\n  endpoint_url = https://real-s3.example\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "https://real-table.example")
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    with EmbeddedAws() as aws:
+        role = aws.endpoint.client("iam").create_role(
+            RoleName="r", AssumeRolePolicyDocument=json.dumps({"Statement": []})
+        )["Role"]["Arn"]
+        package = io.BytesIO()
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("f.py", FUNCTION)
+        functions = aws.endpoint.client("lambda")
+        functions.create_function(
+            FunctionName="f",
+            Runtime="python3.13",
+            Handler="f.handler",
+            Role=role,
+            Timeout=60,
+            Code={"ZipFile": package.getvalue()},
+        )
+        assert json.loads(functions.invoke(FunctionName="f")["Payload"].read()) == [aws.endpoint.url]

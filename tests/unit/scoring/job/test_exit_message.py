@@ -52,6 +52,14 @@ def test_texts_of_exceptions_are_printable(capsys: pytest.CaptureFixture[str]) -
     assert json.loads(captured.out) == {"event": "failed", "reason": f"{HOSTILE}\ud800"}
 
 
+def test_an_exception_without_a_readable_text_has_a_line() -> None:
+    class NoText(Exception):  # noqa: N818 - named by the model
+        def __str__(self) -> str:
+            raise RuntimeError(HOSTILE)
+
+    assert one_line(NoText()) == "NoText: (its text cannot be read: RuntimeError)"
+
+
 def test_number_of_hosts_comes_from_the_resource_configuration(tmp_path: Path) -> None:
     paths = ContainerPaths(tmp_path)
     assert count_hosts(paths.resource_config) == 1

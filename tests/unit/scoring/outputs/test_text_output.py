@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.problems import InvalidInputError
 from scoring.errors import ConfigurationError
 from scoring.outputs.text_output import CsvWriter, JsonlWriter
 from tests.unit.scoring.support.flight_data import make_flights
@@ -65,6 +66,36 @@ def test_csv_reads_back_unchanged(tmp_path_factory: pytest.TempPathFactory, tabl
 def test_csv_distinguishes_nulls_from_empty_texts(tmp_path: Path) -> None:
     table = pa.table({"a": ["", None, "x"], "b": [None, "", "y"]})
     assert written(CsvWriter(tmp_path / "a", model_spec(), table.schema), table) == 'a,b\n"",\n,""\nx,y\n'
+
+
+FORMULAS = ["=1+1", "+a", "-a", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", '=HYPERLINK("//x")', "-1-1", "+1,2"]
+PLAIN = ["a=1", " =1", "-5.2", "+7", "-.5e-3", "-1e10", "", "'=1"]
+
+
+def test_csv_keeps_formulas_by_default(tmp_path: Path) -> None:
+    table = pa.table({"=a": FORMULAS + PLAIN, "b": range(19)})
+    content = written(CsvWriter(tmp_path / "a", model_spec(output_format="csv"), table.schema), table)
+    assert [row[0] for row in csv.reader(io.StringIO(content, newline=""))] == ["=a", *FORMULAS, *PLAIN]
+
+
+def test_csv_escapes_formulas_if_the_record_says_so(tmp_path: Path) -> None:
+    spec = model_spec(output_format="csv", csv_formulas="escape")
+    names = pa.array(FORMULAS + PLAIN).dictionary_encode()
+    numbers = pa.array([-1.5 - row for row in range(19)])
+    table = pa.table({"=a": FORMULAS + PLAIN, "b": names, "c": numbers, "d": [None] * 18 + ["-"]})
+    header, *rows = csv.reader(io.StringIO(written(CsvWriter(tmp_path / "a", spec, table.schema), table), newline=""))
+    assert header == ["'=a", "b", "c", "d"]
+    escaped = [f"'{text}" for text in FORMULAS] + PLAIN
+    assert [row[0] for row in rows] == [row[1] for row in rows] == escaped
+    assert [float(row[2]) for row in rows] == numbers.to_pylist()
+    assert [row[3] for row in rows] == [""] * 18 + ["'-"]
+
+
+def test_only_csv_output_escapes_formulas() -> None:
+    with pytest.raises(
+        InvalidInputError, match="csv_formulas: got 'escape', expected 'keep', because output_format is"
+    ):
+        model_spec(csv_formulas="escape")
 
 
 def _same(cell: str, value: Any) -> bool:

@@ -29,7 +29,7 @@ joblib.dump(model, os.path.join(arguments.model_dir, "model.joblib"))
 with open(os.path.join(arguments.model_dir, "metrics.json"), "w") as file:
     json.dump({"auc": 0.75, "lift": 3}, file)
 with open(os.path.join(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json"), "w") as file:
-    environment = {name: value for name, value in os.environ.items() if name.startswith("SM_")}
+    environment = {name: value for name, value in os.environ.items() if name.startswith(("SM_", "AWS_"))}
     json.dump({"environment": environment, "note": arguments.note}, file)
 """
 SPEC: dict[str, Any] = {
@@ -54,7 +54,11 @@ def with_script(job: TrainingFolder, text: str) -> TrainingFolder:
     return job
 
 
-def test_a_script_gets_its_environment_and_its_model_is_checked(script: TrainingFolder) -> None:
+def test_a_script_gets_its_environment_and_its_model_is_checked(
+    script: TrainingFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
+        monkeypatch.setenv(name, "of the job role")
     script.add_code({"train.py": TRAIN, "helper.py": "columns = ['a', 'b', 'c']"})
     script.add_object("v.parquet", numbers_frame(10, 2), "validation")
     script.write_spec(**SPEC)
@@ -64,6 +68,7 @@ def test_a_script_gets_its_environment_and_its_model_is_checked(script: Training
     seen = json.loads((script.paths.output_data / "seen.json").read_text())
     environment = seen["environment"]
     assert seen["note"] == "two words"
+    assert [name for name in environment if name.startswith("AWS_")] == ["AWS_REGION"]
     assert environment["SM_CHANNEL_TRAIN"] == str(script.paths.train)
     assert environment["SM_CHANNEL_VALIDATION"] == str(script.paths.validation)
     assert json.loads(environment["SM_CHANNELS"]) == ["code", "spec", "train", "validation"]

@@ -46,6 +46,14 @@ def test_reading_commands_say_nothing_on_standard_error(capsys: pytest.CaptureFi
         assert capsys.readouterr().err == ""
 
 
+def test_missing_fields_of_a_model_are_named_with_their_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["models", "register", "x", "--method", "predict"]) == 2
+    shown = capsys.readouterr().err
+    for ending in ("Add --artifact.", "Add --dataset.", "Add --format.", "Add --model-file.", "--infer-schema."):
+        assert ending in shown
+    assert "Add --method" not in shown
+
+
 @pytest.mark.parametrize("command", ["promote x 1", "rollback x", "approve x 1", "reject x 1"])
 def test_a_long_reason_is_refused_before_any_call(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["models", *command.split(), "--reason", "x" * 501, "--endpoint-url", "http://127.0.0.1:9"]

@@ -1,0 +1,70 @@
+"""Code that tries to leave its sandbox, for models and jobs, and reports what it got as JSON."""
+
+import json
+from pathlib import Path
+
+ATTACKS = """
+import ctypes, glob, json, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+got = []
+def attempt(name, action):
+    try:
+        if action():
+            got.append(name)
+    except OSError:
+        pass
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+def write(path):
+    with open(path, "w") as file:
+        file.write("x")
+    return True
+def connect(address):
+    socket.create_connection(address, timeout=2).close()
+    return True
+def enter_network(path):
+    return libc.setns(os.open(path, os.O_RDONLY), 0) == 0 and connect(target["server"])
+def mount(folder):
+    return libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 0, None) == 0
+for process in glob.glob("/proc/[0-9]*"):
+    if process != f"/proc/{os.getpid()}":
+        attempt("a variable of another process", lambda: target["secret"].encode() in read(process + "/environ"))
+    attempt("the network of another process", lambda: enter_network(process + "/ns/net"))
+attempt("a variable of the shell", lambda: target["secret"] in os.environ.values())
+for path in target["secret_files"]:
+    attempt(path, lambda: read(path))
+for folder in target["folders"]:
+    attempt(folder, lambda: write(folder + "/left-by-an-attack"))
+attempt("a profile", lambda: os.path.exists(os.path.expanduser("~/.aws")))
+attempt("the server's port", lambda: connect(target["server"]))
+attempt("the metadata of a virtual machine", lambda: connect(("169.254.169.254", 80)))
+attempt("a mount", lambda: mount(target["own_folder"]))
+attempt("a device", lambda: os.mknod(target["own_folder"] + "/disk", 0o60600, os.makedev(254, 0)) is None)
+attempt("the disk", lambda: [name for name in os.listdir("/dev") if name.startswith(("vd", "sd", "nvme", "mem"))])
+attempt("the kernel's settings", lambda: write("/proc/sys/kernel/core_pattern"))
+attempt("the system's files", lambda: write("/usr/left-by-an-attack"))
+attempt("a service's socket", lambda: glob.glob("/run/*") + glob.glob("/var/run/*"))
+"""
+
+
+def attacks(
+    *, secret: str, secret_files: list[Path], folders: list[Path], port: int, own_folder: str, report: str
+) -> str:
+    """Return Python code that attacks these places and calls `report` with the list of what it got.
+
+    Args:
+        secret: Value to look for in the variables of all processes.
+        own_folder: A folder that the code may write to.
+        report: Statement that uses the name `got`.
+    """
+    target = {
+        "secret": secret,
+        "secret_files": [str(path) for path in secret_files],
+        "folders": [str(path) for path in folders],
+        "server": ("127.0.0.1", port),
+        "own_folder": own_folder,
+    }
+    # The code must not find the secret in its own text, so it is put together at run time.
+    shown = json.dumps({**target, "secret": secret[::-1]})
+    return f"target = {shown}\ntarget['secret'] = target['secret'][::-1]\n{ATTACKS}\n{report}\n"
