@@ -5,19 +5,24 @@ load that library's exceptions.
 """
 
 import json
+import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import from_json, to_json
+from contract.job.ledger import KeyReport
 from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker needs before its first object; `model_files` are local paths, one per model."""
+    """What a worker needs before its first object; `model_files` are local paths, one per model.
+
+    `scratch` is the worker's own folder, `parts` the folder in which all workers store the predicted
+    parts of objects.
+    """
 
     execution_id: str
     job_id: str
@@ -25,11 +30,16 @@ class WorkerSetup:
     scratch: str
     models: tuple[ModelSpec, ...]
     model_files: tuple[str, ...]
+    parts: str
 
 
-def worker_scratch(setup: WorkerSetup, pid: int) -> Path:
-    """Return a worker's private folder; other workers use the same file names in theirs."""
-    return Path(setup.scratch) / f"worker-{pid}"
+def predictions_file(spec: ModelSpec) -> str:
+    """Return the name of a model's output in the folder of an object that a worker has written."""
+    return f"{spec.model_id}.{spec.output_format}"
+
+
+def quarantine_file(spec: ModelSpec) -> str:
+    return f"{spec.model_id}.quarantine"
 
 
 @dataclass(frozen=True)
@@ -97,18 +107,47 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class ObjectPredicted:
-    """All outputs of an object are written; the object now waits for the disk and needs no core.
+class WrittenFile:
+    """Size and SHA-256 of a file that a worker has written."""
 
-    Not sent for an object that ends without this wait.
-    """
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class WrittenOutput:
+    """What a worker has written for a model; it becomes the marker when it is committed."""
+
+    model_id: str
+    rows_in: int
+    rows_scored: int
+    rows_quarantined: int
+    predictions: WrittenFile
+    quarantine: WrittenFile | None = None
+    writer: str = ""
+    keys: KeyReport | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ObjectWritten:
+    """The end of an object in a worker: `outputs` lie in `folder` below the worker's own folder, and
+    wait to be committed. `rows` were read."""
 
     key: str
+    folder: str
+    rows: int
+    seconds: float
+    outputs: tuple[WrittenOutput, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True)
 class ObjectDone:
-    """The end of an object, committed for every model without a failure; `rows` were read."""
+    """The end of an object, committed for every model without a failure; `rows` were read.
+
+    Only the supervisor makes it; it is no message.
+    """
 
     key: str
     rows: int
@@ -127,35 +166,47 @@ class PartDone:
 
 
 Command = WorkerSetup | Task
-Event = WorkerReady | SetupFailed | ObjectPredicted | ObjectDone | PartDone
+Event = WorkerReady | SetupFailed | ObjectWritten | PartDone
 Message = Command | Event
-_TYPES: dict[str, type[Any]] = {
-    cls.__name__: cls
-    for cls in (
-        WorkerSetup,
-        ScoreObject,
-        PredictPart,
-        MergeParts,
-        WorkerReady,
-        SetupFailed,
-        ObjectPredicted,
-        ObjectDone,
-        PartDone,
-    )
-}
+_COMMANDS = (WorkerSetup, ScoreObject, PredictPart, MergeParts)
+_EVENTS = (WorkerReady, SetupFailed, ObjectWritten, PartDone)
+_COMMAND_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in _COMMANDS}
+_EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in _EVENTS}
+_MAX_NUMBER = 1 << 62
+
+
+class InvalidEventError(ValueError):
+    """A line that is not an event, because model code can write to the worker's pipe.
+
+    The text has nothing of the line, which may have values of the data.
+    """
 
 
 def encode(message: Message) -> bytes:
     """Return the message as one line of ASCII JSON.
 
-    >>> encode(ObjectPredicted("2024/a.parquet"))
-    b'{"type": "ObjectPredicted", "body": {"schema_version": 1, "key": "2024/a.parquet"}}\\n'
+    >>> encode(WorkerReady(0.5))
+    b'{"type": "WorkerReady", "body": {"schema_version": 1, "seconds": 0.5, "threads_help": true}}\\n'
     """
     line = json.dumps({"type": type(message).__name__, "body": to_json(message)})
     return line.encode("ascii") + b"\n"
 
 
-def decode(line: bytes) -> Message:
+def decode_command(line: bytes) -> Command:
+    """Return a message of the supervisor."""
     data = json.loads(line)
-    message: Message = from_json(_TYPES[data["type"]], data["body"])
-    return message
+    command: Command = from_json(_COMMAND_TYPES[data["type"]], data["body"])
+    return command
+
+
+def decode_event(line: bytes) -> Event:
+    """Return a message of a worker. Raises InvalidEventError."""
+    try:
+        data = json.loads(line)
+        event: Event = from_json(_EVENT_TYPES[data["type"]], data["body"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidEventError("it is not a message of a worker") from error
+    numbers = [getattr(event, name) for name in ("seconds", "rows", "part") if hasattr(event, name)]
+    if not all(math.isfinite(number) and 0 <= number <= _MAX_NUMBER for number in numbers):
+        raise InvalidEventError("a number is negative or too large")
+    return event

@@ -13,6 +13,7 @@ from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from contract.training.training_spec import TrainingReport
+from scoring.commits.object_commits import delete_tree
 from scoring.errors import IN_LOG, ModelError, ScoringError, describe_error, log_error
 from scoring.outputs.atomic_files import publish
 from training.data.channel_files import find_objects
@@ -64,7 +65,7 @@ def run(paths: TrainingPaths, cores: int) -> int:
         _fail(paths, FailureKind.UNKNOWN, f"{describe_error(error)}; {IN_LOG}")
         return 1
     finally:
-        shutil.rmtree(paths.unfinished, ignore_errors=True)
+        delete_tree(paths.unfinished)
     return 0
 
 
@@ -73,7 +74,7 @@ def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None
     # First, so that SageMaker never packs files of a killed training, not even if this one fails.
     _empty(paths.model)
     spec = read_spec(paths)
-    shutil.rmtree(paths.unfinished, ignore_errors=True)
+    delete_tree(paths.unfinished)
     job = TrainingContext(
         spec=spec,
         record=model_spec_of(spec),
@@ -85,7 +86,9 @@ def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None
     )
     train: Callable[[TrainingContext], TrainingResult] = importlib.import_module(_TRAINERS[spec.trainer]).train
     outcome = train(job)
-    columns = check_model(job.record, job.model_path, outcome.sample)
+    columns = outcome.checked_columns
+    if columns is None:
+        columns = check_model(job.record, job.model_path, outcome.sample)
     report = _report(job, outcome, columns, time.monotonic() - started)
     # The report comes last, because a model counts only with its report. A signal after that has no
     # effect.

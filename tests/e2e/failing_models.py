@@ -4,7 +4,6 @@ They are pickled by value, because the container does not have this module.
 """
 
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,20 @@ class RefusesOneRow:
         return np.full((len(features), 2), 0.5)
 
 
+class QuotesValues:
+    """A model that raises, and quotes what it cannot predict."""
+
+    QUOTED_VISITS = 987_065_321
+    classes_ = (0, 1)
+
+    def predict_proba(self, features: Any) -> Any:
+        visits = np.asarray(features["visits"] if hasattr(features, "columns") else features[:, 1])
+        for value in visits.tolist():
+            if value == self.QUOTED_VISITS:
+                raise ValueError(f"could not predict for {int(value)} visits")
+        return np.full((len(features), 2), 0.5)
+
+
 class Gate:
     """A model that creates the file `waiting`, then waits for the file `open` before it scores."""
 
@@ -51,26 +64,25 @@ class Gate:
         return np.full((len(features), 2), 0.5)
 
 
-class KillsInstanceOnce:
-    """A model that kills its instance at a fatal row, once another object is committed.
+class WaitsToBeKilled:
+    """A model that waits once at a fatal row, after another object is committed.
 
-    It also kills the supervisor: otherwise the container would retry with another worker.
+    The test kills the instance then: model code cannot kill the process that supervises it.
     """
 
     FATAL_VISITS = 999_999
     classes_ = (0, 1)
 
     def __init__(self, folder: Path) -> None:
-        self.killed = str(folder / "killed")
+        self.waiting = str(folder / "waiting")
 
     def predict_proba(self, features: Any) -> Any:
         visits = np.asarray(features["visits"] if hasattr(features, "columns") else features[:, 1])
-        if (visits == self.FATAL_VISITS).any() and not Path(self.killed).exists():
+        if (visits == self.FATAL_VISITS).any() and not Path(self.waiting).exists():
             root = Path(os.environ.get("FLEETSCORE_ML_ROOT", "/opt/ml"))
             _wait_for(lambda: any((root / "processing/output/ledger").rglob("*.json")))
-            Path(self.killed).touch()
-            os.kill(os.getppid(), signal.SIGKILL)
-            os.kill(os.getpid(), signal.SIGKILL)
+            Path(self.waiting).touch()
+            time.sleep(DEADLINE_SECONDS)
         return np.full((len(features), 2), 0.5)
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Never
@@ -18,11 +18,14 @@ from contract.job.scoring_spec import JobSpec
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
+from scoring.commits.object_commits import ObjectCommits, delete_tree
 from scoring.errors import IN_LOG, ConfigurationError, ScoringError, describe_error, log_error
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.shard import find_shard
 from scoring.protocol import ObjectDone, WorkerSetup
+from scoring.separation.descendants import adopt_orphans, kill_descendants
+from scoring.separation.worker_user import WorkerUser, find_worker_user
 from scoring.supervision.supervisor import Supervisor
 
 _STOPPED_EXIT_CODE = 128 + signal.SIGTERM
@@ -72,9 +75,14 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     for done in shard.refused:
         _report(done)
     scratch = paths.predictions.parent / ".unfinished"
-    with _empty_folder(scratch), Supervisor(_loader_formats(spec), cores, workers) as supervisor:
+    user = _separate_workers(paths.root, scratch) if shard.objects else None
+    with (
+        _empty_folder(scratch),
+        Supervisor(_loader_formats(spec), cores, workers, scratch=scratch, user=user) as supervisor,
+    ):
         if shard.objects:
             supervisor.start_worker()
+            adopt_orphans()
         verify_artifacts(paths.models, spec.models)
         if shard.objects:
             files = [extract_model(paths.models, model, scratch / "models" / model.model_id) for model in spec.models]
@@ -85,13 +93,32 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
                 scratch=str(scratch),
                 models=spec.models,
                 model_files=tuple(str(file) for file in files),
+                parts=str(scratch / "parts"),
             )
-            ended += supervisor.score(setup, shard.objects, _report)
+            _make_folder(Path(setup.parts), user)
+            with closing(ObjectCommits(setup, paths, scratch / "committing", user)) as commits:
+                ended += supervisor.score(setup, shard.objects, commits, _report)
     failed = [done for done in ended if done.failures]
     seconds = time.monotonic() - started
     rows = sum(done.rows for done in ended if not done.failures)
     _print(event="shard_ended", objects=len(ended), failed=len(failed), rows=rows, seconds=round(seconds, 3))
     return (failed, len(ended)) if failed else None
+
+
+def _separate_workers(root: Path, scratch: Path) -> WorkerUser | None:
+    """Return the user for the workers; None, and a line in the log, if they must run as this one."""
+    user, reason = find_worker_user(root, scratch)
+    if user is None:
+        consequence = "code in artifacts can change this job's files; the job goes on"
+        _print(event="workers_not_separated", reason=reason, consequence=consequence)
+    return user
+
+
+def _make_folder(folder: Path, user: WorkerUser | None) -> None:
+    if user is None:
+        folder.mkdir()
+    else:
+        user.make_folder(folder)
 
 
 def _loader_formats(spec: JobSpec) -> list[ModelFormat]:
@@ -140,7 +167,9 @@ def _empty_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        # Processes that model code has left behind could write to the folder while it is deleted.
+        kill_descendants()
+        delete_tree(folder)
 
 
 @contextmanager

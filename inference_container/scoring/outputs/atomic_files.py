@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.job.ledger import OutputFile
-from contract.layout import OutputKind, unfinished_name
+from contract.layout import unfinished_name
+from scoring.errors import ConfigurationError, ScoringError, TransientError, describe_error
 
-_CONCURRENT_SYNCS = 8
+_CONCURRENT_SYNCS = 16
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,16 @@ def move_into_place(moves: Sequence[FileMove]) -> None:
     fsync_all({move.target.parent for move in moves})
 
 
+def write_error(key: str, error: OSError) -> ScoringError:
+    """Return the failure of an object whose output cannot be written."""
+    text = f"object {key!r}: its output cannot be written ({describe_error(error)})"
+    reason: ScoringError = TransientError(text)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason = ConfigurationError(f"{text}: raise the job's volume size, or score fewer objects per instance")
+    reason.__cause__ = error
+    return reason
+
+
 @functools.cache
 def _fsync_threads() -> ThreadPoolExecutor:
     """Return the thread pool for fsync calls."""
@@ -77,13 +87,13 @@ class PrefixDigest:
     bytes: int
 
 
-def describe_output(kind: OutputKind, key: str, path: Path, prefix: PrefixDigest | None = None) -> OutputFile:
-    """Return the marker's entry for an output file; only the bytes after `prefix` are read."""
+def digest_of(path: Path, prefix: PrefixDigest | None = None) -> str:
+    """Return a file's SHA-256 in hex; only the bytes after `prefix` are read."""
     digest = prefix.state.copy() if prefix else hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         file.seek(prefix.bytes if prefix else 0)
         hashlib.file_digest(file, lambda: digest)
-    return OutputFile(kind=kind, key=key, bytes=path.stat().st_size, sha256=digest.hexdigest())
+    return str(digest.hexdigest())
 
 
 def _fsync(path: Path) -> None:

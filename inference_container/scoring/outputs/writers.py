@@ -12,6 +12,7 @@ from scoring.columns.column_plan import ColumnPlan
 from scoring.outputs.atomic_files import PrefixDigest
 from scoring.outputs.parquet_output import EncodedParquetWriter
 from scoring.outputs.text_output import CsvWriter, JsonlWriter
+from scoring.protocol import predictions_file
 from scoring.readers import InputObject
 from scoring.splice import SplicedWriter, SpliceSource
 
@@ -59,7 +60,7 @@ def open_writer(
 
     Raises ConfigurationError when the record's output format cannot represent a column.
     """
-    path = scratch / f"{spec.model_id}.{spec.output_format}"
+    path = scratch / predictions_file(spec)
     if spec.output_format == "csv":
         return ChosenWriter(CsvWriter(path, spec, plan.schema), plan.kept, "csv")
     if spec.output_format == "jsonl":

@@ -1,16 +1,20 @@
 """Assigns a shard's objects to workers within a core budget; survives the death of workers."""
 
 import selectors
-import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
-from scoring.errors import ScoringError, error_of_kind
+from scoring.commits.object_commits import ObjectCommits, delete_tree
+from scoring.errors import ModelError, ScoringError, error_of_kind, log_error
 from scoring.protocol import (
+    Event,
+    Failure,
+    InvalidEventError,
     MergeParts,
     ObjectDone,
-    ObjectPredicted,
     PartDone,
     PredictPart,
     ScoreObject,
@@ -18,8 +22,8 @@ from scoring.protocol import (
     Task,
     WorkerReady,
     WorkerSetup,
-    worker_scratch,
 )
+from scoring.separation.worker_user import WorkerUser
 from scoring.supervision.crash_retries import CrashRetries, give_up
 from scoring.supervision.growth import GrowthRule
 from scoring.supervision.split_objects import SplitObjects, can_be_split
@@ -30,18 +34,26 @@ _SMALL_OBJECT_BYTES = 8 << 20
 """Largest object, in bytes, that may be queued in a busy worker and is then scored on one
 thread."""
 _MAX_COMMITTING_BYTES = 256 << 20
-"""Limit per worker, in bytes, on objects whose outputs are being flushed to disk. Each takes twice
-its size there."""
+"""Limit per worker, in bytes, on objects that are being committed. Each takes twice its size on
+disk."""
 
 
 class Supervisor:
     """Dispatches objects, largest first. Use as a context manager: all workers end with it.
 
     `cores` is the budget of all workers together. `workers` is their fixed number; None lets it
-    follow the work (see GrowthRule).
+    follow the work (see GrowthRule). Each worker has a folder below `scratch`, and runs as `user`.
     """
 
-    def __init__(self, formats: Sequence[ModelFormat], cores: int, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        formats: Sequence[ModelFormat],
+        cores: int,
+        workers: int | None = None,
+        *,
+        scratch: Path,
+        user: WorkerUser | None = None,
+    ) -> None:
         self._formats = tuple(dict.fromkeys(formats))
         self._cores = cores
         self._growth = GrowthRule(cores, workers)
@@ -54,6 +66,10 @@ class Supervisor:
         self._split_objects = SplitObjects(0)
         self._retries = CrashRetries(0)
         self._done: list[ObjectDone] = []
+        self._scratch = scratch
+        self._user = user
+        self._started_workers: list[WorkerProcess] = []
+        """All workers so far; the position is the number of a worker."""
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -68,16 +84,25 @@ class Supervisor:
 
     def start_worker(self) -> None:
         """Start a worker, which imports its libraries in the background."""
-        worker = WorkerProcess(self._formats)
+        number = len(self._started_workers)
+        worker = WorkerProcess(self._formats, self._scratch / f"worker-{number}", self._user)
+        self._started_workers.append(worker)
         self._workers.append(worker)
         self._selector.register(worker, selectors.EVENT_READ, worker)
         if self._setup is not None:
-            worker.send(self._setup)
+            self._send_setup(worker, self._setup)
+
+    def _send_setup(self, worker: WorkerProcess, setup: WorkerSetup) -> None:
+        worker.send(replace(setup, scratch=str(worker.folder)))
 
     def score(
-        self, setup: WorkerSetup, objects: Sequence[PinnedObject], on_done: Callable[[ObjectDone], None]
+        self,
+        setup: WorkerSetup,
+        objects: Sequence[PinnedObject],
+        commits: ObjectCommits,
+        on_done: Callable[[ObjectDone], None],
     ) -> list[ObjectDone]:
-        """Score all objects and return how each ended; `on_done` is called for each at once.
+        """Score and commit all objects, and return how each ended; `on_done` is called for each at once.
 
         Raises ScoringError when no worker can load the models, or when workers keep dying.
         """
@@ -86,18 +111,25 @@ class Supervisor:
         self._retries = CrashRetries(setup.batch_rows)
         self._queue = list(objects)
         for worker in self._workers:
-            worker.send(setup)
+            self._send_setup(worker, setup)
+        self._selector.register(commits, selectors.EVENT_READ, commits)
         self._growth.plan(sum(item.size for item in objects))
         self._start_initial_workers()
-        while self._queue or self._part_tasks or self._retries.pending or any(w.started for w in self._workers):
+        while self._has_work() or commits.pending:
             self._grow()
             may_grow = (self._queue or self._part_tasks) and self._growth.fixed is None
             for key, _ in self._selector.select(_GROWTH_CHECK_SECONDS if may_grow else None):
-                for done in self._handle_events(key.data):
+                ended = self._end_commits(commits) if key.data is commits else self._handle_events(key.data, commits)
+                for done in ended:
                     self._done.append(done)
                     on_done(done)
             self._dispatch()
         return self._done
+
+    def _has_work(self) -> bool:
+        """Return whether an object is not yet written by a worker."""
+        waiting = self._queue or self._part_tasks or self._retries.pending
+        return bool(waiting) or any(worker.computing for worker in self._workers)
 
     # Growth: starting workers.
 
@@ -112,6 +144,8 @@ class Supervisor:
 
     def _grow(self) -> None:
         """Start more workers if the remaining work takes longer than starting them."""
+        if not self._has_work():
+            return
         if not self._workers:
             self.start_worker()
         if self._growth.fixed is not None or not (self._queue or self._part_tasks):
@@ -144,7 +178,7 @@ class Supervisor:
         if not retries_first:
             self._queue_in_busy_workers()
         ready = [worker for worker in self._workers if worker.ready]
-        if self._retries.pending and ready and not any(worker.started for worker in ready):
+        if self._retries.pending and ready and not any(worker.computing for worker in ready):
             # Run the retry alone: it may need the memory that the other workers hold.
             for worker in [other for other in self._workers if other is not ready[-1]]:
                 self._stop_worker(worker)
@@ -152,7 +186,7 @@ class Supervisor:
 
     def _retry_is_running(self) -> bool:
         """Return whether a crashed task is being retried; no other task may run and die with it."""
-        return any(task.batch_rows for worker in self._workers for task in worker.started)
+        return any(task.batch_rows for worker in self._workers for task in worker.computing)
 
     def _least_busy_worker(self) -> WorkerProcess | None:
         """Return the ready worker with the fewest computing tasks, or None if none has room."""
@@ -188,33 +222,53 @@ class Supervisor:
 
     # Events from workers.
 
-    def _handle_events(self, worker: WorkerProcess) -> list[ObjectDone]:
+    def _handle_events(self, worker: WorkerProcess, commits: ObjectCommits) -> list[ObjectDone]:
         """Handle the messages of one worker, or its death. Returns the objects that ended."""
         if worker not in self._workers:
             return []
-        messages = worker.receive()
-        if messages is None:
-            return self._handle_death(worker)
-        ended = []
-        for message in messages:
-            if isinstance(message, WorkerReady):
-                worker.ready = True
-                self._growth.record_ready(message.seconds, threads_help=message.threads_help)
-                self._start_initial_workers()
-            elif isinstance(message, SetupFailed):
-                raise error_of_kind(message.kind, message.text)
-            elif isinstance(message, ObjectPredicted):
-                worker.record_predicted(message.key)
-            elif isinstance(message, (ObjectDone, PartDone)):
-                self._growth.bytes_done += _work_bytes(worker.record_ended(message.key))
-                self._retries.record_success()
-                ended += self._handle_done(message)
+        ended: list[ObjectDone] = []
+        try:
+            events = worker.receive()
+            if events is None:
+                return self._handle_death(worker)
+            for event in events:
+                ended += self._handle_event(worker, event, commits)
+        except InvalidEventError as error:
+            ended += self._handle_invalid_event(worker, error)
         return ended
 
-    def _handle_done(self, done: ObjectDone | PartDone) -> list[ObjectDone]:
-        """Return the object that ended with this task, if any."""
-        if isinstance(done, ObjectDone):
-            return [self._split_objects.finish_object(done)]
+    def _handle_event(self, worker: WorkerProcess, event: Event, commits: ObjectCommits) -> list[ObjectDone]:
+        """Handle one message. Raises InvalidEventError when the worker may not send it now."""
+        if isinstance(event, (WorkerReady, SetupFailed)):
+            if worker.ready:
+                raise InvalidEventError("it says again that the models are loaded")
+            if isinstance(event, SetupFailed):
+                raise error_of_kind(event.kind, event.text)
+            worker.ready = True
+            self._growth.record_ready(event.seconds, threads_help=event.threads_help)
+            self._start_initial_workers()
+            return []
+        task = worker.record_end(event)
+        self._growth.bytes_done += _work_bytes(task)
+        self._retries.record_success()
+        if isinstance(event, PartDone):
+            return self._handle_part(event)
+        worker.committing.append(task)
+        assert not isinstance(task, PredictPart)  # noqa: S101 - see record_end
+        commits.start(task, event, worker.folder, self._started_workers.index(worker))
+        return []
+
+    def _end_commits(self, commits: ObjectCommits) -> list[ObjectDone]:
+        """Return the objects whose commit has ended."""
+        ended = []
+        for done, number in commits.ended():
+            worker = self._started_workers[number]
+            worker.committing = [task for task in worker.committing if task.object.key != done.key]
+            ended.append(self._split_objects.finish_object(done))
+        return ended
+
+    def _handle_part(self, done: PartDone) -> list[ObjectDone]:
+        """Return the object that ended with this part, if any."""
         next_step = self._split_objects.finish_part(done)
         if isinstance(next_step, MergeParts):
             self._part_tasks.insert(0, next_step)
@@ -234,20 +288,39 @@ class Supervisor:
         self._workers.remove(worker)
         worker.kill()
         worker.reap()
-        self._delete_scratch(worker)
+        delete_tree(worker.folder)
 
-    def _delete_scratch(self, worker: WorkerProcess) -> None:
-        """Delete a dead worker's unfinished files, so that retries do not fill the disk."""
-        if self._setup is not None:
-            shutil.rmtree(worker_scratch(self._setup, worker.pid), ignore_errors=True)
+    def _handle_invalid_event(self, worker: WorkerProcess, invalid: InvalidEventError) -> list[ObjectDone]:
+        """Fail what a worker is scoring whose messages are not Fleetscore's, and end the worker.
+
+        There is no retry: the code of a model has written to the worker's pipe.
+        """
+        tasks, waiting = worker.computing, worker.waiting
+        keys = [repr(task.object.key) for task in tasks]
+        doing = f"scoring {' and '.join(keys)}" if keys else "loading the models"
+        error = ModelError(
+            f"a worker sent an invalid message while {doing} ({invalid}): code in an artifact must not write to the "
+            "descriptors of its process, register a version that does not"
+        )
+        error.__cause__ = invalid
+        log_error(error)
+        self._stop_worker(worker)
+        self._queue[:0] = [task.object for task in waiting]
+        self._retries.record_loss(error)
+        for task in tasks:
+            self._drop_tasks(task.object.key)
+        failure = Failure("", error.kind, error.text)
+        # Several parts of one object may have been computed.
+        ended = dict.fromkeys(task.object.key for task in tasks)
+        return [self._split_objects.finish_object(ObjectDone(key, 0, 0.0, (failure,))) for key in ended]
 
     def _handle_death(self, worker: WorkerProcess) -> list[ObjectDone]:
         """Retry what a dead worker had started, and requeue its waiting objects."""
         self._selector.unregister(worker)
         self._workers.remove(worker)
-        tasks = worker.started
+        tasks = worker.computing
         error = explain_exit(worker.reap(), tasks)
-        self._delete_scratch(worker)
+        delete_tree(worker.folder)
         self._queue[:0] = [task.object for task in worker.waiting]
         if not tasks:
             if not worker.ready and not any(other.ready for other in self._workers):

@@ -7,11 +7,24 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ModelError, ScoringError, TransientError
-from scoring.protocol import Message, ScoreObject, Task, decode, encode
+from scoring.protocol import (
+    Command,
+    Event,
+    InvalidEventError,
+    ObjectWritten,
+    PartDone,
+    PredictPart,
+    ScoreObject,
+    Task,
+    decode_event,
+    encode,
+)
+from scoring.separation.worker_user import WorkerUser, process_options
 
 _EXIT_SECONDS = 30
 _KEEP_FREED_MEMORY = {
@@ -24,6 +37,8 @@ _KEEP_FREED_MEMORY = {
 returned to the system in between must be requested and cleared again, which costs a light model
 more than predicting. Two arenas and not one per thread, because any free thread may score an
 object."""
+_MAX_EVENT_BYTES = 16 << 20
+"""Largest message of a worker, in bytes. One about a thousand models takes less than a quarter."""
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -32,25 +47,34 @@ class WorkerDiedError(TransientError):
 
 
 class WorkerProcess:
-    """One worker process, its pipes and its tasks."""
+    """One worker process, its pipes and its tasks.
 
-    def __init__(self, formats: Sequence[ModelFormat]) -> None:
+    The process may write to `folder` only, provided that it runs as a `user` of its own.
+    """
+
+    def __init__(self, formats: Sequence[ModelFormat], folder: Path, user: WorkerUser | None) -> None:
+        self.folder = folder
+        if user is None:
+            folder.mkdir()
+        else:
+            user.make_folder(folder)
         # Batches run in parallel on the worker's threads, so a library gets one thread per call.
         environment = {**_KEEP_FREED_MEMORY, **os.environ, **dict.fromkeys(_LIBRARY_THREADS, "1")}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "scoring.worker.__main__", *formats],
+            # -P: without modules of the working directory, which model code can write to.
+            [sys.executable, *(["-P"] if user else []), "-m", "scoring.worker.__main__", *formats],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            **process_options(user, folder, environment),
         )
         self.ready = False
         self.computing: list[Task] = []
         self.waiting: deque[ScoreObject] = deque()
         """Tasks that start after others have been computed."""
         self.committing: list[Task] = []
-        """Tasks that are predicted and wait for the disk."""
+        """Tasks whose objects are written and are being committed, which does not need the worker."""
         self._computed_count = 0
-        self._received = b""
+        self._received = bytearray()
 
     @property
     def pid(self) -> int:
@@ -60,7 +84,7 @@ class WorkerProcess:
         assert self._process.stdout is not None  # noqa: S101 - a pipe, see above
         return self._process.stdout.fileno()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Command) -> None:
         assert self._process.stdin is not None  # noqa: S101
         try:
             self._process.stdin.write(encode(message))
@@ -70,13 +94,8 @@ class WorkerProcess:
             pass
 
     @property
-    def started(self) -> list[Task]:
-        """Tasks that have started and not ended."""
-        return [*self.computing, *self.committing]
-
-    @property
     def committing_bytes(self) -> int:
-        """Bytes of the objects whose outputs wait for the disk."""
+        """Bytes of the objects that are being committed."""
         return sum(task.object.size for task in self.committing)
 
     def start(self, task: Task) -> None:
@@ -89,19 +108,19 @@ class WorkerProcess:
         self.waiting.append(task)
         self.send(task)
 
-    def record_predicted(self, key: str) -> None:
-        task = next(task for task in self.computing if task.object.key == key)
-        self._finish_computing(task)
-        self.committing.append(task)
+    def record_end(self, event: ObjectWritten | PartDone) -> Task:
+        """Remove the task that an event ends from the computing ones, and return it.
 
-    def record_ended(self, key: str) -> Task:
-        """Remove and return the task of an object that has ended."""
-        task = next(task for task in self.started if task.object.key == key)
-        if task in self.committing:
-            self.committing.remove(task)
-        else:
-            self._finish_computing(task)
-        return task
+        Raises InvalidEventError when the worker has no such task.
+        """
+        for task in self.computing:
+            is_part = isinstance(task, PredictPart)
+            if task.object.key == event.key and is_part == isinstance(event, PartDone):
+                if isinstance(event, PartDone) and isinstance(task, PredictPart) and task.part != event.part:
+                    continue
+                self._finish_computing(task)
+                return task
+        raise InvalidEventError("it is about an object that the worker was not scoring")
 
     def _finish_computing(self, task: Task) -> None:
         self.computing.remove(task)
@@ -109,13 +128,22 @@ class WorkerProcess:
         while self.waiting and self.waiting[0].start_after <= self._computed_count:
             self.computing.append(self.waiting.popleft())
 
-    def receive(self) -> list[Message] | None:
-        """Return the messages that have arrived, waiting for data; None after the worker's end."""
+    def receive(self) -> list[Event] | None:
+        """Return the messages that have arrived, waiting for data; None after the worker's end.
+
+        Raises InvalidEventError for what is not a message: model code can write to the pipe.
+        """
         data = os.read(self.fileno(), 1 << 16)
         if not data:
             return None
-        *lines, self._received = (self._received + data).split(b"\n")
-        return [decode(line) for line in lines]
+        self._received += data
+        if b"\n" not in data:
+            if len(self._received) > _MAX_EVENT_BYTES:
+                raise InvalidEventError(f"it has more than {_MAX_EVENT_BYTES:,} bytes")
+            return []
+        *lines, rest = self._received.split(b"\n")
+        self._received = rest
+        return [decode_event(bytes(line)) for line in lines]
 
     def reap(self) -> int:
         """Wait for a worker whose pipe has closed. Returns its exit code, negative for a signal."""
@@ -129,7 +157,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """Kill the worker.
 
-        No output is left half written: finished files are renamed into place.
+        What it has written is not lost if it has been taken over, and is not committed otherwise.
         """
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None and not pipe.closed:

@@ -17,7 +17,8 @@ from typing import BinaryIO
 
 from contract.layout import ContainerPaths
 from scoring.errors import ScoringError, log_error
-from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, decode
+from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, decode_command
+from scoring.separation.descendants import renounce_privileges
 from scoring.worker.task_runner import EventPipe, TaskRunner
 
 
@@ -26,6 +27,7 @@ def main(formats: list[str]) -> None:
     # The supervisor handles the signals that stop the job, and ends its workers.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    renounce_privileges()
     commands, events = _take_over_pipes()
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
@@ -68,8 +70,9 @@ def _take_over_pipes() -> tuple[BinaryIO, EventPipe]:
 
 def _receive(commands: BinaryIO, inbox: "queue.SimpleQueue[Command]") -> None:
     for line in commands:
-        inbox.put(decode(line))  # type: ignore[arg-type]
-    # All work is done, or the supervisor has died. No output is left half written.
+        inbox.put(decode_command(line))
+    # All work is done, or the supervisor has died. Outputs are complete only once they are
+    # committed, which the supervisor does.
     os._exit(0)
 
 

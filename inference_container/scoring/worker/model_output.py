@@ -1,4 +1,4 @@
-"""The output of one model for one object: predictions, quarantine and marker."""
+"""The output of one model for one object: predictions and quarantine."""
 
 from concurrent.futures import Executor
 from pathlib import Path
@@ -7,18 +7,15 @@ from typing import Any
 import pyarrow as pa
 
 from contract.catalog.model_spec import tolerated_rows
-from contract.job.ledger import KeyReport, Marker, OutputFile
-from contract.job.scoring_spec import PinnedObject
-from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
+from contract.job.ledger import KeyReport
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.columns.predictions import numeric_column
 from scoring.errors import DataError, ModelError, ScoringError, log_error
-from scoring.outputs.atomic_files import FileMove, describe_output
-from scoring.outputs.ledger import PreparedCommit, prepare_commit
+from scoring.outputs.atomic_files import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import ChosenWriter
-from scoring.protocol import WorkerSetup
+from scoring.protocol import WrittenFile, WrittenOutput, quarantine_file
 from scoring.readers import InputBatch
 from scoring.splice import SplicedWriter, SpliceError
 from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, ObjectPredictor, too_many_bad_rows
@@ -36,11 +33,13 @@ class ModelOutput:
         self._rows = rows
         spec = predictor.model.spec
         self._row_numbers = bool(spec.row_number_column)
-        path = scratch / f"{spec.model_id}.quarantine"
+        path = scratch / quarantine_file(spec)
         self._quarantine = QuarantineWriter(path, predictor.key, spec.model_id, spec.version)
         self._first_bad: BadRow | None = None
         self._cause: BaseException | None = None
         self._raising_rows = 0
+        self._files_are_settled = False
+        """Whether the files are finished or discarded; a second pass uses the same names."""
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -93,14 +92,15 @@ class ModelOutput:
             )
 
     def discard(self) -> None:
-        """Delete the files that are not committed. Idempotent."""
+        """Delete the files unless they are finished. Idempotent."""
+        if self._files_are_settled:
+            return
+        self._files_are_settled = True
         self._output.writer.discard()
         self._quarantine.discard()
 
-    def prepare_commit(
-        self, setup: WorkerSetup, pinned: PinnedObject, paths: ContainerPaths, scratch: Path, keys: KeyReport | None
-    ) -> PreparedCommit | None:
-        """Close the outputs and write their marker.
+    def finish(self, keys: KeyReport | None) -> WrittenOutput | None:
+        """Close the outputs and describe them. They are kept then, and `discard` has no effect.
 
         None means that `error` or `reencode_reason` is set.
         """
@@ -112,33 +112,20 @@ class ModelOutput:
             log_error(error)
             self.reencode_reason = f"copying failed ({error.text})"
             return None
-        spec = self.predictor.model.spec
-        name = output_name(pinned.key, spec.output_format)
-        described = [self._describe("predictions", paths.predictions, name)]
-        if self._quarantine.rows:
-            name = output_name(pinned.key, QUARANTINE_FORMAT)
-            described.append(self._describe("quarantine", paths.quarantine, name))
-        marker = Marker(
-            execution_id=setup.execution_id,
-            job_id=setup.job_id,
-            model_id=spec.model_id,
-            model_version=spec.version,
-            object=pinned,
+        written = WrittenOutput(
+            model_id=self.predictor.model.spec.model_id,
             # From the object's footer if it has one, so that the marker detects lost rows.
             rows_in=self._output.writer.rows + self._quarantine.rows if self._rows is None else self._rows,
             rows_scored=self._output.writer.rows,
             rows_quarantined=self._quarantine.rows,
-            outputs=tuple(output for output, _ in described),
+            predictions=_describe(self._output.writer),
+            quarantine=_describe(self._quarantine) if self._quarantine.rows else None,
             writer=self._output.name,
             keys=keys,
             notes=self.predictor.model.loaded.notes,
         )
-        return prepare_commit(paths.ledger, scratch, marker, [move for _, move in described])
-
-    def _describe(self, kind: OutputKind, folder: Path, name: str) -> tuple[OutputFile, FileMove]:
-        writer: Any = self._output.writer if kind == "predictions" else self._quarantine
-        key = output_key(self.predictor.model.spec.model_id, name)
-        return describe_output(kind, key, writer.path, writer.prefix_digest()), FileMove(writer.path, folder / key)
+        self._files_are_settled = True
+        return written
 
     def _all_bad_rows(self, item: InputBatch, result: BatchResult) -> list[BadRow]:
         """Return unreadable and unscorable rows together, in order."""
@@ -175,3 +162,7 @@ class ModelOutput:
             columns = [column.filter(mask) for column in columns]
             numbers = [column.filter(mask) for column in numbers]
         self._output.writer.write([*columns, *result.columns, *numbers])
+
+
+def _describe(writer: Any) -> WrittenFile:
+    return WrittenFile(writer.path.stat().st_size, digest_of(writer.path, writer.prefix_digest()))

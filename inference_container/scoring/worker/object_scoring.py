@@ -7,13 +7,11 @@ from pathlib import Path
 
 from contract.job.ledger import KeyReport
 from contract.job.scoring_spec import PinnedObject
-from contract.layout import ContainerPaths
 from scoring.columns.keys import KeyCheck
 from scoring.errors import ScoringError
 from scoring.models import batch_size_factor
-from scoring.outputs.ledger import PreparedCommit, commit
 from scoring.outputs.writers import open_writer
-from scoring.protocol import WorkerSetup
+from scoring.protocol import WorkerSetup, WrittenOutput
 from scoring.readers import InputBatch, InputObject
 from scoring.splice import SpliceSource
 from scoring.worker.batch_pipeline import PredictionThreads, predict_in_order, split_into_units
@@ -33,21 +31,13 @@ class _PassResult:
     """The outcome of one pass over the object."""
 
     rows_read: int
-    prepared: list[PreparedCommit]
+    written: list[WrittenOutput]
     to_reencode: list[tuple[ThreadSafeModel, str]]
     """Models that need a second pass, each with the reason for re-encoding."""
 
 
-@dataclass(frozen=True)
-class OutputFolders:
-    """The output folders, and the scratch folder for unfinished files."""
-
-    paths: ContainerPaths
-    scratch: Path
-
-
 class ObjectScoring:
-    """Scores one open object and collects the errors per model."""
+    """Scores one open object and collects the outputs and the errors of the models."""
 
     def __init__(
         self,
@@ -55,26 +45,25 @@ class ObjectScoring:
         pinned: PinnedObject,
         source: InputObject,
         file: SpliceSource,
-        folders: OutputFolders,
-        *,
-        on_predicted: Callable[[], None],
+        folder: Path,
     ) -> None:
-        """`on_predicted` is called once all outputs only have to be flushed to disk."""
+        """Outputs are written to `folder`, which is created when there is one."""
         self._setup = setup
         self._pinned = pinned
         self._source = source
         self._file = file
-        self._folders = folders
-        self._on_predicted = on_predicted
+        self._folder = folder
+        self.written: list[WrittenOutput] = []
+        """Finished outputs, which wait to be committed."""
         self.errors: list[tuple[str, ScoringError]] = []
-        """Model id and reason of each model that the object was not committed for."""
+        """Model id and reason of each model that has no output of the object."""
 
     def score(self, models: Sequence[ThreadSafeModel], threads: int, batch_rows: int) -> int:
-        """Commit the object for the models that can score it. Returns the rows read."""
+        """Write the object for the models that can score it. Returns the rows read."""
         return self._run_passes(models, lambda predictor: predictor.predict, threads, batch_rows)
 
     def merge_parts(self, models: Sequence[ThreadSafeModel], folder: Path, parts: int, batch_rows: int) -> int:
-        """Commit the object from the stored predictions of its parts. Returns the rows read."""
+        """Write the object from the stored predictions of its parts. Returns the rows read."""
         return self._run_passes(models, lambda predictor: PartReader(folder, predictor, parts).predict, 1, batch_rows)
 
     def predict_part(
@@ -123,21 +112,17 @@ class ObjectScoring:
         threads: int,
         batch_rows: int,
     ) -> int:
-        """Run one or two passes and commit what they prepared.
-
-        Returns the rows read by the last.
-        """
+        """Run one or two passes. Returns the rows read by the last."""
         with ExitStack() as stack:
             first = self._run_pass([(model, "") for model in models], predict_of, threads, batch_rows, stack)
-            rows, prepared = first.rows_read, first.prepared
+            rows = first.rows_read
+            self.written = first.written
             if first.to_reencode:
                 # An output that copies its input keeps all rows, but which rows are bad is known
                 # only after scoring them. The first pass may have ended before the last row.
                 second = self._run_pass(first.to_reencode, predict_of, threads, batch_rows, stack)
-                rows, prepared = second.rows_read, prepared + second.prepared
-            self._on_predicted()
-            if prepared:
-                commit(prepared)
+                rows = second.rows_read
+                self.written = first.written + second.written
             return rows
 
     def _run_pass(
@@ -150,7 +135,7 @@ class ObjectScoring:
     ) -> _PassResult:
         """Read the object once for models, each with its reason to re-encode or "".
 
-        `stack` discards the outputs that were not committed.
+        `stack` discards the outputs that were not finished.
         """
         # Entered before the outputs, which are then discarded first and leave the threads idle.
         workers = stack.enter_context(PredictionThreads(threads))
@@ -179,8 +164,8 @@ class ObjectScoring:
         result.rows_read, keys = self._score_batches(outputs, columns, workers, batch_rows)
         for output, _ in outputs:
             spec = output.predictor.model.spec
-            if not output.ended and (prepared := self._prepare_commit(output, keys.get(spec.key_columns))):
-                result.prepared.append(prepared)
+            if not output.ended and (written := output.finish(keys.get(spec.key_columns))):
+                result.written.append(written)
             if output.error is not None:
                 self.errors.append((spec.model_id, output.error))
             elif output.reencode_reason:
@@ -224,9 +209,6 @@ class ObjectScoring:
             output.check_totals(rows)
         return rows, {check.columns: check.report() for check in checks}
 
-    def _prepare_commit(self, output: ModelOutput, keys: KeyReport | None) -> PreparedCommit | None:
-        return output.prepare_commit(self._setup, self._pinned, self._folders.paths, self._folders.scratch, keys)
-
     def _open_predictor(self, model: ThreadSafeModel) -> ObjectPredictor:
         spec, source = model.spec, self._source
         nulls = source.null_counts([feature.name for feature in spec.features])
@@ -242,11 +224,11 @@ class ObjectScoring:
             plan,
             self._source,
             file=self._file,
-            scratch=self._folders.scratch,
+            scratch=self._folder,
             group_rows=self._rows_per_batch(self._setup.batch_rows, plan.read | frozenset(plan.kept), [predictor]),
             reencode_reason=reencode_reason,
         )
-        output = ModelOutput(predictor, writer, self._folders.scratch, self._source.rows)
+        output = ModelOutput(predictor, writer, self._folder, self._source.rows)
         return output, plan.read | frozenset(writer.kept)
 
     def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:

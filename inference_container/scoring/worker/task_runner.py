@@ -2,7 +2,6 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
@@ -11,8 +10,7 @@ from scoring.errors import IN_LOG, describe_error, log_error
 from scoring.protocol import (
     Event,
     Failure,
-    ObjectDone,
-    ObjectPredicted,
+    ObjectWritten,
     PartDone,
     PredictPart,
     ScoreObject,
@@ -39,7 +37,7 @@ class EventPipe:
 
 
 class _Engine(Protocol):
-    def run_task(self, task: Task, on_predicted: Callable[[], None]) -> ObjectDone | PartDone: ...
+    def run_task(self, task: Task) -> ObjectWritten | PartDone: ...
 
 
 class TaskRunner:
@@ -68,24 +66,15 @@ class TaskRunner:
         self._threads.submit(self._run, task)
 
     def _run(self, task: Task) -> None:
-        counted_as_computed = False
-
-        def on_predicted() -> None:
-            nonlocal counted_as_computed
-            counted_as_computed = True
-            self._events.send(ObjectPredicted(task.object.key))
-            self._finish_computing(task)
-
         try:
-            done = self._engine.run_task(task, on_predicted)
+            done = self._engine.run_task(task)
         # An unforeseen error fails only this object; a worker that exits could not report the
         # reason.
         except Exception as error:
             log_error(error)
             done = _failed(task, error)
         self._events.send(done)
-        if not counted_as_computed:
-            self._finish_computing(task)
+        self._finish_computing(task)
 
     def _finish_computing(self, task: Task) -> None:
         """Count a task as computed and start the tasks that waited for it."""
@@ -104,9 +93,9 @@ class TaskRunner:
             pa.set_cpu_count(threads)
 
 
-def _failed(task: Task, error: Exception) -> ObjectDone | PartDone:
+def _failed(task: Task, error: Exception) -> ObjectWritten | PartDone:
     key = task.object.key
     failures = (Failure("", FailureKind.UNKNOWN, f"object {key!r}: {describe_error(error)}; {IN_LOG}"),)
     if isinstance(task, PredictPart):
         return PartDone(key, task.part, 0.0, failures)
-    return ObjectDone(key, 0, 0.0, failures)
+    return ObjectWritten(key, "0", 0, 0.0, failures=failures)

@@ -2,8 +2,8 @@
 
 The channel `code` has `sourcedir.tar.gz`, and the hyperparameter `sagemaker_program` names the
 script in it. The script saves the model into SM_MODEL_DIR and may write metrics there too. It is
-the user's code and has all permissions of this container; it runs only if the spec names the
-trainer `script`.
+the user's code: it runs as another user where the container permits it, only if the spec names the
+trainer `script`, and its model is loaded in another process too.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -22,8 +21,19 @@ from contract.control_characters import replace_control_characters
 from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.status import FailureKind
-from scoring.errors import IN_LOG, ConfigurationError, ModelError, TransientError, describe_error, error_of_kind
+from scoring.errors import (
+    IN_LOG,
+    ConfigurationError,
+    ModelError,
+    ScoringError,
+    TransientError,
+    describe_error,
+    error_of_kind,
+)
 from scoring.job.artifacts import sha256_of
+from scoring.separation.descendants import adopt_orphans, kill_descendants, renounce_privileges
+from scoring.separation.worker_user import process_options
+from training.load_check import check_in_process
 from training.reporting import log_event
 from training.trainers.script_environment import (
     PROGRAM,
@@ -34,6 +44,7 @@ from training.trainers.script_environment import (
     user_hyperparameters,
     variables,
 )
+from training.trainers.script_folders import ScriptFolders
 from training.trainers.script_traceback import ScriptTraceback
 from training.trainers.trainer import TrainingContext, TrainingResult
 
@@ -41,28 +52,37 @@ _SECONDS_TO_CLOSE = 10
 _METRICS_BYTES = 64 << 10
 _SHOWN_FILES = 8
 _LOGGED_CHARACTERS = 4_096
+_STDERR_CHARACTERS = 64 << 10
+"""Longest piece of a line that is kept in memory."""
 _KINDS = frozenset({"DATA", "MODEL", "CONFIGURATION", "TRANSIENT"})
 
 
 def train(job: TrainingContext) -> TrainingResult:
     """Run the script to its end. Raises ScoringError if it fails, with the place of its exception."""
-    code = job.paths.unfinished / "code"
-    program = _unpack(job, code)
-    job.paths.output_data.mkdir(parents=True, exist_ok=True)
+    folders = ScriptFolders(job.paths)
+    program = _unpack(job, folders.code)
+    folders.hand_over()
     job.interruption.saved = "what the script wrote to the checkpoint folder is kept, the next attempt finds it there"
     job.interruption.check()
-    ending, raised = _run(job, code, program)
+    try:
+        ending, raised = _run(job, folders, program)
+    finally:
+        failure = folders.failure()
+    folders.take_back()
     # After a signal, the script's model may be incomplete.
     job.interruption.check()
     if ending:
-        raise _failed(job, program, ending, raised)
+        raise _failed(program, ending, raised, failure)
+    folders.check_model()
     if not job.model_path.exists():
         found = sorted(p.relative_to(job.paths.model).as_posix() for p in job.paths.model.rglob("*") if p.is_file())
         raise ModelError(
             f"the training script {program!r} succeeded but wrote no {job.spec.model_file!r} to SM_MODEL_DIR, it wrote "
             f"{', '.join(map(repr, found[:_SHOWN_FILES])) or 'nothing'}: save the model there, or correct model_file"
         )
-    return TrainingResult(metrics=_metrics(job))
+    metrics = _metrics(job)
+    columns = check_in_process(job.record, job.model_path, job.paths.unfinished, folders.user, job.interruption)
+    return TrainingResult(metrics=metrics, checked_columns=columns)
 
 
 def _unpack(job: TrainingContext, target: Path) -> str:
@@ -108,19 +128,23 @@ def _unpack(job: TrainingContext, target: Path) -> str:
     return program
 
 
-def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, str]:
+def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[int, str]:
     """Run the script; return its exit code, negative for a signal, and its last exception.
 
-    All of its stderr goes to the log.
+    All of its stderr goes to the log. No process of the script is left at the end.
     """
+    code = folders.code
+    renounce_privileges()
+    adopt_orphans()
     values = user_hyperparameters(decoded(job.spec.hyperparameters))
     given = variables(job.paths, program, code, job.spec.hyperparameters, cores=job.cores, gpus=count_gpus())
     log_event("script_started", program=program, arguments=arguments(values))
     seen = ScriptTraceback(code)
+    options = process_options(folders.user, folders.home, {**os.environ, **given})
+    options["cwd"] = code
     with subprocess.Popen(  # noqa: S603 - running the user's script is the purpose
         [sys.executable, program, *arguments(values)],
-        cwd=code,
-        env={**_without_credentials(os.environ), **given},
+        **options,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
@@ -136,20 +160,23 @@ def _run(job: TrainingContext, code: Path, program: str) -> tuple[int, str]:
                 ending = process.wait()
         finally:
             _signal(process.pid, signal.SIGKILL)
+            process.wait()
+            stopped = kill_descendants()
         reader.join(_SECONDS_TO_CLOSE)
+    if not stopped:
+        raise ScoringError(
+            f"processes that the training script {program!r} has started cannot be stopped, so its model may still "
+            "change: wait for them in the script"
+        )
     return ending, seen.described
 
 
 def _pass_on(stream: IO[str] | None, seen: ScriptTraceback) -> None:
-    for line in stream or ():
+    # A line may have no end.
+    for line in iter(lambda: stream.readline(_STDERR_CHARACTERS) if stream else "", ""):
         sys.stderr.write(replace_control_characters(line))
         sys.stderr.flush()
         seen.add(line)
-
-
-def _without_credentials(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the container's variables without those through which AWS clients find the job role's credentials."""
-    return {name: value for name, value in variables.items() if not name.startswith("AWS_") or name.endswith("REGION")}
 
 
 def _signal(group: int, number: signal.Signals) -> None:
@@ -157,7 +184,7 @@ def _signal(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _failed(job: TrainingContext, program: str, ending: int, raised: str) -> Exception:
+def _failed(program: str, ending: int, raised: str, own: str) -> Exception:
     """Return the error of a failed script. Its failure file gives the kind; its text is only logged."""
     name = f"the training script {program!r}"
     if ending == -signal.SIGKILL:
@@ -166,10 +193,6 @@ def _failed(job: TrainingContext, program: str, ending: int, raised: str) -> Exc
             "more memory"
         )
     how = f"exit code {ending}" if ending > 0 else f"signal {-ending}"
-    try:
-        own = job.paths.failure.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        own = ""
     kind, separator, _ = own.partition(":")
     if not (separator and kind in _KINDS):
         kind = FailureKind.MODEL.value

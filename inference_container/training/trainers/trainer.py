@@ -43,6 +43,8 @@ class TrainingResult:
     resumed_from: int | None = None
     sample: FeatureBatch | None = None
     """Rows that the model must be able to predict; None means it is only loaded."""
+    checked_columns: tuple[str, ...] | None = None
+    """Prediction columns of a model that the trainer has already checked; None if it has not."""
 
 
 def threads_for(rows: int, features: int, cores: int) -> int:

@@ -58,12 +58,12 @@ def test_the_command_registers_a_model_runs_it_and_shows_its_status(
 
 
 def test_watch_reports_a_stopped_execution_as_aborted(
-    stage: Stage, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stage: Stage, arguments: list[str], shared_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The model waits, so the execution runs until it is stopped.
-    stage.register("stopped-by-command", Gate(tmp_path), dataset="by-command", features=(Feature("a", "double"),))
+    stage.register("stopped-by-command", Gate(shared_folder), dataset="by-command", features=(Feature("a", "double"),))
     execution_id = stage.executions.start(json.dumps({"models": ["stopped-by-command"]}), "by-command-2")
-    wait_for((tmp_path / "waiting").exists, "the model waits")
+    wait_for((shared_folder / "waiting").exists, "the model waits")
     # `{}` in other tests scores every enabled model, so disable this one.
     stage.catalog.set_enabled("stopped-by-command", False)
     arn = stage.executions.execution_arn(execution_id)

@@ -23,7 +23,7 @@ from contract.environment import ML_ROOT
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import TrainingPaths
 from contract.training.training_spec import TrainingReport, TrainingSpec
-from tests.unit.training.warm_process import REPOSITORY, run_warm
+from tests.unit.training.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 
 NUMBERS = (Feature("distance", "double"), Feature("delay", "double"), Feature("hour", "int32"))
 MIXED = (*NUMBERS, Feature("carrier", "string"))
@@ -53,6 +53,8 @@ class TrainingFolder:
         self.paths = TrainingPaths(root)
         self.objects: dict[str, list[PinnedObject]] = {"train": [], "validation": []}
         self._fields: dict[str, Any] = {}
+        self.command_prefix: tuple[str, ...] = ()
+        """Words before the container's command, to run it in another environment."""
         for folder in (self.paths.train, self.paths.model, self.paths.checkpoints, self.paths.spec.parent):
             folder.mkdir(parents=True)
         self.set_hosts("algo-1")
@@ -120,7 +122,7 @@ class TrainingFolder:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a training in a process that loads everything itself."""
         return subprocess.Popen(
-            [sys.executable, "-m", "launcher", "train", *arguments],
+            [*self.command_prefix, sys.executable, "-m", "launcher", "train", *arguments],
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -133,6 +135,10 @@ class TrainingFolder:
         return run_warm(code, self.environment()).returncode
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        if self.command_prefix:
+            with self.start(*arguments) as process:
+                out, err = process.communicate(timeout=DEADLINE_SECONDS)
+            return subprocess.CompletedProcess(process.args, process.returncode, out, err)
         return run_warm(_TRAINED.format(arguments=list(arguments)), self.environment())
 
     def train(self, *arguments: str) -> TrainingReport:

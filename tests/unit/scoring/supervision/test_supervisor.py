@@ -1,6 +1,7 @@
 """Objects are assigned to workers; the models of the tests report their process."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,23 @@ import pytest
 
 from contract.catalog.model_fields import Feature
 from contract.job.scoring_spec import PinnedObject
+from contract.layout import ContainerPaths
 from contract.status import FailureKind
+from scoring.commits.object_commits import ObjectCommits
 from scoring.errors import ModelError
-from scoring.protocol import Failure, ObjectDone, ScoreObject, SetupFailed, WorkerReady, WorkerSetup, decode, encode
+from scoring.protocol import (
+    Failure,
+    ObjectWritten,
+    ScoreObject,
+    SetupFailed,
+    WorkerReady,
+    WorkerSetup,
+    WrittenFile,
+    WrittenOutput,
+    decode_command,
+    decode_event,
+    encode,
+)
 from scoring.supervision.supervisor import Supervisor
 from tests.unit.scoring.support.barrier_model import add_barrier_model
 from tests.unit.scoring.support.flight_data import make_flights
@@ -47,13 +62,14 @@ def test_small_fast_job_has_one_worker(job: JobFolder) -> None:
 def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.json").write_text("no model")
     spec = any_spec(Feature("x", "double"))
-    setup = WorkerSetup("e", "j", "d", 10, str(tmp_path), (spec,), (str(tmp_path / "model.json"),))
+    setup = WorkerSetup("e", "j", 10, "", (spec,), (str(tmp_path / "model.json"),), str(tmp_path / "parts"))
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY / 'inference_container'}{os.pathsep}{REPOSITORY}")
-    with Supervisor([spec.format], 1) as supervisor:
+    commits = ObjectCommits(setup, ContainerPaths(tmp_path), tmp_path / "committing", None)
+    with closing(commits), Supervisor([spec.format], 1, scratch=tmp_path) as supervisor:
         supervisor.start_worker()
         (worker,) = supervisor._workers
         with pytest.raises(ModelError, match="model 'model'"):
-            supervisor.score(setup, [PinnedObject("a.parquet", 1, "etag")], lambda _: None)
+            supervisor.score(setup, [PinnedObject("a.parquet", 1, "etag")], commits, lambda _: None)
     with pytest.raises(ProcessLookupError):
         os.kill(worker.pid, 0)
 
@@ -63,12 +79,24 @@ def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pyt
     [
         WorkerReady(0.5),
         SetupFailed(FailureKind.MODEL, "why\nand how"),
-        ScoreObject(PinnedObject("ü/a.parquet", 1, "etag"), 2),
-        ObjectDone("a.parquet", 10, 0.25, (Failure("model", FailureKind.DATA, "why"),)),
-        WorkerSetup("e", "j", "d", 10, "/scratch", (any_spec(Feature("x", "double")),), ("/model.json",)),
+        ObjectWritten("a.parquet", "0", 10, 0.25, failures=(Failure("model", FailureKind.DATA, "why"),)),
+        ObjectWritten("a.parquet", "0", 1, 0.2, (WrittenOutput("m", 1, 1, 0, WrittenFile(1, "0" * 64), notes=("n",)),)),
     ],
 )
 def test_messages_are_encoded_as_one_line(message: Any) -> None:
     line = encode(message)
     assert line.count(b"\n") == 1
-    assert decode(line) == message
+    assert decode_event(line) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ScoreObject(PinnedObject("ü/a.parquet", 1, "etag"), 2),
+        WorkerSetup("e", "j", 10, "/scratch", (any_spec(Feature("x", "double")),), ("/model.json",), "/parts"),
+    ],
+)
+def test_commands_are_encoded_as_one_line(message: Any) -> None:
+    line = encode(message)
+    assert line.count(b"\n") == 1
+    assert decode_command(line) == message

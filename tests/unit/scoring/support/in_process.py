@@ -1,6 +1,9 @@
 """Scores a job folder within the test process, with models that are plain Python objects."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.layout import ContainerPaths
 from scoring.columns.features import FeatureBatch
+from scoring.commits.object_commits import ObjectCommits
 from scoring.protocol import ObjectDone, ScoreObject, WorkerSetup
 from scoring.worker.engine import Engine
 from tests.unit.scoring.support.job_folder import JobFolder
@@ -36,17 +40,36 @@ def model_spec(*features: Feature, model_id: str = "code", **fields: Any) -> Mod
     return any_spec(*(features or (Feature("flight_id", "double"),)), model_id=model_id, **fields)
 
 
-def engine_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> Engine:
-    """Return an engine for the folder's objects and these models."""
-    setup = WorkerSetup(
+def setup_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> WorkerSetup:
+    """Return the setup of a worker for these models, whose folders exist."""
+    scratch = job.paths.root / "scratch"
+    for name in ("worker-0", "parts"):
+        (scratch / name).mkdir(parents=True, exist_ok=True)
+    return WorkerSetup(
         execution_id="execution-1",
         job_id="job-1",
         batch_rows=batch_rows,
-        scratch=str(job.paths.root / "scratch"),
+        scratch=str(scratch / "worker-0"),
         models=tuple(models),
         model_files=tuple("" for _ in models),
+        parts=str(scratch / "parts"),
     )
+
+
+def engine_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_rows: int = 65_536) -> Engine:
+    """Return an engine for the folder's objects and these models."""
+    setup = setup_in_process(job, models, batch_rows=batch_rows)
     return Engine(setup, list(models.values()), ContainerPaths(job.paths.root), lambda _: None)
+
+
+@contextmanager
+def commits_in_process(job: JobFolder, models: dict[ModelSpec, Any]) -> Iterator[ObjectCommits]:
+    """Yield what commits the objects of an engine."""
+    setup = setup_in_process(job, models)
+    staging = Path(setup.scratch).parent / "committing"
+    with closing(ObjectCommits(setup, job.paths, staging, None)) as commits:
+        yield commits
+    shutil.rmtree(staging)
 
 
 def score_in_process(
@@ -57,6 +80,8 @@ def score_in_process(
     threads: int = 1,
     retry_rows: int = 0,
 ) -> list[ObjectDone]:
-    """Score every object of the folder with these models. `retry_rows` 0 means a first try."""
+    """Score and commit every object of the folder. `retry_rows` 0 means a first try."""
     engine = engine_in_process(job, models, batch_rows=batch_rows)
-    return [engine.score(ScoreObject(item, threads, retry_rows)) for item in job.objects]
+    tasks = [ScoreObject(item, threads, retry_rows) for item in job.objects]
+    with commits_in_process(job, models) as commits:
+        return [commits.run(task, engine.score(task), job.paths.root / "scratch" / "worker-0") for task in tasks]

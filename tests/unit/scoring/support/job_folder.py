@@ -37,6 +37,8 @@ class JobFolder:
         self.paths = ContainerPaths(root)
         self.models: list[ModelSpec] = []
         self.objects: list[PinnedObject] = []
+        self.command_prefix: tuple[str, ...] = ()
+        """Words before the container's command, to run it in another environment."""
         self.paths.resource_config.parent.mkdir(parents=True)
         self.paths.resource_config.write_text(json.dumps({"current_host": hosts[0], "hosts": list(hosts)}))
         for folder in (self.paths.data, self.paths.models, self.paths.predictions, self.paths.ledger):
@@ -105,7 +107,7 @@ class JobFolder:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "scoring", *arguments],
+            [*self.command_prefix, sys.executable, "-m", "scoring", *arguments],
             env=self.environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

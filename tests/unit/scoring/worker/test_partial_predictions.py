@@ -11,7 +11,13 @@ from scoring.protocol import MergeParts, PredictPart
 from scoring.supervision.split_objects import can_be_split
 from tests.unit.scoring.support.barrier_model import add_barrier_model
 from tests.unit.scoring.support.flight_data import make_flights
-from tests.unit.scoring.support.in_process import FunctionModel, engine_in_process, model_spec, score_in_process
+from tests.unit.scoring.support.in_process import (
+    FunctionModel,
+    commits_in_process,
+    engine_in_process,
+    model_spec,
+    score_in_process,
+)
 from tests.unit.scoring.support.job_folder import JobFolder
 
 FIRST = 1_000_000
@@ -44,7 +50,9 @@ def test_object_in_parts_gives_the_same_bytes_as_in_one_pass(tmp_path: Path, par
     for part in reversed(range(parts)):
         done = engine.predict_part(PredictPart(item, part, parts))
         failed |= {failure.model_id for failure in done.failures}
-    joined = engine.merge_parts(MergeParts(item, parts, tuple(failed)))
+    merge = MergeParts(item, parts, tuple(failed))
+    with commits_in_process(jobs[1], models) as commits:
+        joined = commits.run(merge, engine.merge_parts(merge), jobs[1].paths.root / "scratch" / "worker-0")
 
     assert failed == {"strict"} == {failure.model_id for failure in whole.failures}
     assert (joined.rows, joined.failures) == (1_000, ())

@@ -2,35 +2,31 @@
 
 import io
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from contract.job.scoring_spec import PinnedObject
-from scoring.protocol import ObjectDone, ObjectPredicted, ScoreObject, Task, decode
+from scoring.protocol import ObjectWritten, ScoreObject, Task, decode_event
 from scoring.worker.task_runner import EventPipe, TaskRunner
 
 SECONDS = 30
 
 
 class Steps:
-    """An engine whose objects predict, commit and fail when the test allows it."""
+    """An engine whose objects are scored, or fail, when the test allows it."""
 
     def __init__(self) -> None:
         self.started = {key: threading.Event() for key in "abcd"}
-        self.may_predict = {key: threading.Event() for key in "abcd"}
-        self.may_commit = {key: threading.Event() for key in "abcd"}
+        self.may_end = {key: threading.Event() for key in "abcd"}
         self.fails: set[str] = set()
 
-    def run_task(self, task: Task, on_predicted: Callable[[], None]) -> ObjectDone:
+    def run_task(self, task: Task) -> ObjectWritten:
         key = task.object.key
         self.started[key].set()
-        assert self.may_predict[key].wait(SECONDS)
+        assert self.may_end[key].wait(SECONDS)
         if key in self.fails:
             raise RuntimeError("unforeseen")
-        on_predicted()
-        assert self.may_commit[key].wait(SECONDS)
-        return ObjectDone(key, 1, 0.0)
+        return ObjectWritten(key, "0", 1, 0.0)
 
 
 class Pipe(io.BytesIO):
@@ -44,13 +40,11 @@ class Pipe(io.BytesIO):
         with self.written:
             self.written.notify_all()
 
-    def wait_for(self, count: int) -> list[tuple[str, str]]:
+    def wait_for(self, count: int) -> list[ObjectWritten]:
         with self.written:
             assert self.written.wait_for(lambda: self.getvalue().count(b"\n") >= count, SECONDS)
-        events = [decode(line) for line in self.getvalue().splitlines()]
-        return [
-            (type(event).__name__, event.key) for event in events if isinstance(event, (ObjectPredicted, ObjectDone))
-        ]
+        events = [decode_event(line) for line in self.getvalue().splitlines()]
+        return [event for event in events if isinstance(event, ObjectWritten)]
 
 
 @pytest.fixture
@@ -67,7 +61,7 @@ def task(key: str, start_after: int = 0) -> ScoreObject:
     return ScoreObject(PinnedObject(key, 1, "etag"), 1, start_after=start_after)
 
 
-def test_next_object_starts_while_one_waits_for_the_disk(steps: Steps, pipe: Pipe) -> None:
+def test_next_object_starts_once_one_is_scored(steps: Steps, pipe: Pipe) -> None:
     runner = TaskRunner(steps, EventPipe(pipe))
     runner.submit(task("a"))
     runner.submit(task("b", start_after=1))
@@ -75,16 +69,15 @@ def test_next_object_starts_while_one_waits_for_the_disk(steps: Steps, pipe: Pip
     assert steps.started["a"].wait(SECONDS)
     assert not steps.started["b"].is_set()
 
-    steps.may_predict["a"].set()
+    steps.may_end["a"].set()
     assert steps.started["b"].wait(SECONDS)
-    assert pipe.wait_for(1) == [("ObjectPredicted", "a")]
+    assert [event.key for event in pipe.wait_for(1)] == ["a"]
     assert not steps.started["c"].is_set()
 
-    steps.may_predict["b"].set()
+    steps.may_end["b"].set()
     assert steps.started["c"].wait(SECONDS)
-    for event in (steps.may_commit["b"], steps.may_commit["a"], steps.may_predict["c"], steps.may_commit["c"]):
-        event.set()
-    assert sorted(pipe.wait_for(6)) == [(name, key) for name in ("ObjectDone", "ObjectPredicted") for key in "abc"]
+    steps.may_end["c"].set()
+    assert [event.key for event in pipe.wait_for(3)] == ["a", "b", "c"]
 
 
 def test_failed_object_starts_the_next_one(steps: Steps, pipe: Pipe) -> None:
@@ -92,31 +85,29 @@ def test_failed_object_starts_the_next_one(steps: Steps, pipe: Pipe) -> None:
     runner = TaskRunner(steps, EventPipe(pipe))
     runner.submit(task("a"))
     runner.submit(task("b", start_after=1))
-    steps.may_predict["a"].set()
+    steps.may_end["a"].set()
     assert steps.started["b"].wait(SECONDS)
-    assert pipe.wait_for(1) == [("ObjectDone", "a")]
-    steps.may_predict["b"].set()
-    steps.may_commit["b"].set()
-    pipe.wait_for(3)
+    (failed,) = pipe.wait_for(1)
+    (failure,) = failed.failures
+    assert failure.text.startswith("object 'a': RuntimeError at")
+    steps.may_end["b"].set()
+    pipe.wait_for(2)
 
 
 def test_task_that_arrives_late_starts_at_once_and_delays_no_other(steps: Steps, pipe: Pipe) -> None:
-    """The event that `a` is predicted and the task that waits for it may cross in the pipes."""
+    """The event that `a` is written and the task that waits for it may cross in the pipes."""
     runner = TaskRunner(steps, EventPipe(pipe))
     runner.submit(task("a"))
-    steps.may_predict["a"].set()
+    steps.may_end["a"].set()
     pipe.wait_for(1)
-    steps.may_commit["a"].set()
-    pipe.wait_for(2)
     runner.submit(task("b", start_after=1))
     assert steps.started["b"].wait(SECONDS)
     runner.submit(task("c", start_after=2))
     runner.submit(task("d", start_after=3))
     assert not steps.started["c"].is_set()
-    steps.may_predict["b"].set()
+    steps.may_end["b"].set()
     assert steps.started["c"].wait(SECONDS)
     assert not steps.started["d"].is_set()
-    for events in (steps.may_predict, steps.may_commit):
-        for event in events.values():
-            event.set()
-    pipe.wait_for(8)
+    for event in steps.may_end.values():
+        event.set()
+    pipe.wait_for(4)

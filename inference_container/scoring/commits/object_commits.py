@@ -1,0 +1,207 @@
+"""Commits the objects that workers have written: in this module alone, and in threads."""
+
+import itertools
+import os
+import queue
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.catalog.model_spec import ModelSpec
+from contract.job.ledger import Marker, OutputFile
+from contract.job.scoring_spec import PinnedObject
+from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
+from contract.status import FailureKind
+from scoring.commits.rules import BrokenRuleError, checked_outputs
+from scoring.commits.takeover import TakeoverError, take_file, take_folder
+from scoring.errors import IN_LOG, ScoringError, describe_error, log_error
+from scoring.outputs.atomic_files import FileMove, write_error
+from scoring.outputs.ledger import PreparedCommit, commit, prepare_commit
+from scoring.protocol import (
+    Failure,
+    MergeParts,
+    ObjectDone,
+    ObjectWritten,
+    ScoreObject,
+    WorkerSetup,
+    WrittenFile,
+    WrittenOutput,
+    predictions_file,
+    quarantine_file,
+)
+from scoring.separation.worker_user import WorkerUser
+
+_THREADS = 8
+"""Commits that wait for the disk at the same time."""
+_MAX_REASON_CHARACTERS = 4_000
+
+_Task = ScoreObject | MergeParts
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """An object's files after they were taken over from the worker."""
+
+    folder: Path
+    outputs: Sequence[tuple[ModelSpec, WrittenOutput]]
+
+
+class ObjectCommits:
+    """Commits objects in threads. `fileno` is readable when some have ended; see `ended`.
+
+    `staging` is a new folder that the workers cannot enter.
+    """
+
+    def __init__(self, setup: WorkerSetup, paths: ContainerPaths, staging: Path, user: WorkerUser | None) -> None:
+        self._setup = setup
+        self._paths = paths
+        self._staging = staging
+        self._user = user
+        self._numbers = itertools.count()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="commit")
+        self._ended: queue.SimpleQueue[tuple[ObjectDone, int]] = queue.SimpleQueue()
+        self._wake, self._ring = os.pipe()
+        self.pending = 0
+        """Number of objects whose end `ended` has not returned yet."""
+        staging.mkdir(mode=0o700)
+
+    def fileno(self) -> int:
+        return self._wake
+
+    def close(self) -> None:
+        """Wait for the commits in progress."""
+        self._threads.shutdown(cancel_futures=True)
+        os.close(self._wake)
+        os.close(self._ring)
+
+    def start(self, task: _Task, written: ObjectWritten, folder: Path, token: int) -> None:
+        """Commit an object that a worker has written below its `folder`; `ended` returns `token`.
+
+        The files are taken over before this returns, so the worker may end.
+        """
+        started = time.monotonic()
+        self.pending += 1
+        try:
+            taken = self._take(task, written, folder)
+        except (ScoringError, OSError) as error:
+            self._end(_failed(task, written, error), token)
+            return
+
+        def work() -> None:
+            try:
+                self._commit(task.object, taken)
+                done = _done(task, written, time.monotonic() - started)
+            # An unforeseen error fails only this object.
+            except Exception as error:
+                done = _failed(task, written, error)
+            self._end(done, token)
+
+        self._threads.submit(work)
+
+    def run(self, task: _Task, written: ObjectWritten, folder: Path) -> ObjectDone:
+        """Commit an object and wait for its end."""
+        try:
+            taken = self._take(task, written, folder)
+            self._commit(task.object, taken)
+            return _done(task, written, 0.0)
+        except (ScoringError, OSError) as error:
+            return _failed(task, written, error)
+
+    def ended(self) -> list[tuple[ObjectDone, int]]:
+        """Return the objects that have ended since the last call, each with its token."""
+        os.read(self._wake, 1 << 16)
+        found = []
+        while not self._ended.empty():
+            found.append(self._ended.get())
+        self.pending -= len(found)
+        return found
+
+    def _end(self, done: ObjectDone, token: int) -> None:
+        self._ended.put((done, token))
+        os.write(self._ring, b"x")
+
+    def _take(self, task: _Task, written: ObjectWritten, folder: Path) -> _Taken:
+        outputs = checked_outputs(self._setup.models, task, written)
+        number = str(next(self._numbers))
+        own = self._staging / number
+        if outputs:
+            own.mkdir()
+            try:
+                take_folder(folder / written.folder, own / "outputs", self._user)
+            except TakeoverError as error:
+                raise BrokenRuleError(task.object.key, str(error)) from error
+        return _Taken(own, outputs)
+
+    def _commit(self, pinned: PinnedObject, taken: _Taken) -> None:
+        try:
+            commit([self._prepare(pinned, taken, spec, output) for spec, output in taken.outputs])
+        finally:
+            delete_tree(taken.folder)
+
+    def _prepare(self, pinned: PinnedObject, taken: _Taken, spec: ModelSpec, output: WrittenOutput) -> PreparedCommit:
+        """Take over a model's files and write its marker. Raises BrokenRuleError or OSError."""
+        paths, setup = self._paths, self._setup
+        described: list[OutputFile] = []
+        moves: list[FileMove] = []
+
+        def add(kind: OutputKind, file: WrittenFile, name: str, target: str, folder: Path) -> None:
+            path = taken.folder / "outputs" / name
+            try:
+                take_file(path, file.bytes, self._user)
+            except TakeoverError as error:
+                raise BrokenRuleError(pinned.key, str(error), spec) from error
+            key = output_key(spec.model_id, target)
+            described.append(OutputFile(kind, key, file.bytes, file.sha256))
+            moves.append(FileMove(path, folder / key))
+
+        target = output_name(pinned.key, spec.output_format)
+        add("predictions", output.predictions, predictions_file(spec), target, paths.predictions)
+        if output.quarantine is not None:
+            target = output_name(pinned.key, QUARANTINE_FORMAT)
+            add("quarantine", output.quarantine, quarantine_file(spec), target, paths.quarantine)
+        marker = Marker(
+            execution_id=setup.execution_id,
+            job_id=setup.job_id,
+            model_id=spec.model_id,
+            model_version=spec.version,
+            object=pinned,
+            rows_in=output.rows_in,
+            rows_scored=output.rows_scored,
+            rows_quarantined=output.rows_quarantined,
+            outputs=tuple(described),
+            writer=output.writer,
+            keys=output.keys,
+            notes=output.notes,
+        )
+        return prepare_commit(paths.ledger, taken.folder, marker, moves)
+
+
+def delete_tree(folder: Path) -> None:
+    """Delete what model code may have filled; what cannot be deleted is never uploaded."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError as error:
+        log_error(error)
+
+
+def _done(task: _Task, written: ObjectWritten, seconds: float) -> ObjectDone:
+    failures = tuple(
+        Failure(failure.model_id, failure.kind, failure.text[:_MAX_REASON_CHARACTERS]) for failure in written.failures
+    )
+    return ObjectDone(task.object.key, written.rows, written.seconds + seconds, failures)
+
+
+def _failed(task: _Task, written: ObjectWritten, error: Exception) -> ObjectDone:
+    """Return the end of an object of which nothing is committed."""
+    log_error(error)
+    reason = write_error(task.object.key, error) if isinstance(error, OSError) else error
+    kind = reason.kind if isinstance(reason, ScoringError) else FailureKind.UNKNOWN
+    text = (
+        reason.text
+        if isinstance(reason, ScoringError)
+        else f"object {task.object.key!r}: {describe_error(error)}; {IN_LOG}"
+    )
+    return ObjectDone(task.object.key, 0, written.seconds, (Failure("", FailureKind(kind), text),))

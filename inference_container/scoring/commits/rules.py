@@ -1,0 +1,91 @@
+"""The rules that a worker's description of an object must follow before the object is committed.
+
+Model code runs in the worker and may send anything in its name. So a description is compared with
+the job's spec, and no path is taken from it.
+"""
+
+import re
+from collections.abc import Sequence
+
+from contract.catalog.model_spec import ModelSpec, tolerated_rows
+from contract.job.ledger import KeyReport
+from scoring.errors import ModelError
+from scoring.protocol import MergeParts, ObjectWritten, ScoreObject, WrittenFile, WrittenOutput
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_FOLDER = re.compile("[0-9]{1,12}")
+_MAX_COUNT = 1 << 62
+_MAX_WRITER_CHARACTERS = 2_000
+_MAX_NOTES = 100
+_MAX_NOTE_CHARACTERS = 4_000
+_SHOWN = 200
+"""Characters of a worker's text in the log."""
+_REMEDY = "code in the artifact must not change Fleetscore's files and messages, register a version that does not"
+
+
+class BrokenRuleError(ModelError):
+    """What a worker wrote or said breaks a rule, so nothing of the object is committed."""
+
+    def __init__(self, key: str, what: str, model: ModelSpec | None = None, detail: str = "") -> None:
+        """`what` has no text of the worker, which may be a value of the data."""
+        name = f", model {model.model_id!r} version {model.version!r}" if model else ""
+        super().__init__(f"object {key!r}{name}: {what}: {_REMEDY}", detail)
+
+
+def checked_outputs(
+    models: Sequence[ModelSpec], task: ScoreObject | MergeParts, written: ObjectWritten
+) -> list[tuple[ModelSpec, WrittenOutput]]:
+    """Return the outputs of an object, each with its model's spec.
+
+    Raises BrokenRuleError.
+    """
+    key = task.object.key
+    if not _FOLDER.fullmatch(written.folder):
+        raise BrokenRuleError(key, "its folder has another name than a number", detail=written.folder[:_SHOWN])
+    by_id = {spec.model_id: spec for spec in models}
+    due = set(by_id) - set(task.failed_models if isinstance(task, MergeParts) else ())
+    failed = {failure.model_id for failure in written.failures}
+    found = [output.model_id for output in written.outputs]
+    if unknown := (set(found) | failed - {""}) - due:
+        shown = ", ".join(sorted(map(repr, unknown)))[:_SHOWN]
+        raise BrokenRuleError(key, "the worker has results of models that it did not have to score", detail=shown)
+    if len(set(found)) != len(found) or set(found) & failed or ("" in failed and found):
+        raise BrokenRuleError(key, "the worker has several results for one model, expected one")
+    if "" not in failed and (missing := due - set(found) - failed):
+        shown = ", ".join(sorted(map(repr, missing)))[:_SHOWN]
+        raise BrokenRuleError(key, f"the worker has no result of {shown}, expected an output or a failure")
+    outputs = [(by_id[output.model_id], output) for output in written.outputs]
+    for spec, output in outputs:
+        if problem := _problem(spec, output):
+            raise BrokenRuleError(key, problem, spec)
+    return outputs
+
+
+def _problem(spec: ModelSpec, output: WrittenOutput) -> str:  # noqa: PLR0911 - one return per rule
+    counts = (output.rows_in, output.rows_scored, output.rows_quarantined)
+    if not all(0 <= count <= _MAX_COUNT for count in counts):
+        return "it reports an impossible number of rows"
+    if output.rows_in != output.rows_scored + output.rows_quarantined:
+        return "the rows that it read are not those that it scored plus those in quarantine"
+    if output.rows_quarantined > tolerated_rows(spec.tolerated_quarantine_fraction, output.rows_in):
+        return "it has more rows in quarantine than tolerated"
+    if (output.quarantine is None) != (output.rows_quarantined == 0):
+        return "it must have a quarantine file if there are rows in quarantine, and only then"
+    if not all(_is_valid(file) for file in (output.predictions, output.quarantine) if file is not None):
+        return "it describes a file without a size and a SHA-256"
+    if (output.keys is not None) != bool(spec.key_columns) or not _is_plausible(output.keys, output.rows_in):
+        return "its report of the key columns has impossible numbers"
+    notes = output.notes
+    if len(notes) > _MAX_NOTES or any(len(note) > _MAX_NOTE_CHARACTERS for note in notes):
+        return f"it has more or longer notes than {_MAX_NOTES} of {_MAX_NOTE_CHARACTERS:,} characters"
+    if len(output.writer) > _MAX_WRITER_CHARACTERS:
+        return f"its writer has more than {_MAX_WRITER_CHARACTERS:,} characters"
+    return ""
+
+
+def _is_valid(file: WrittenFile) -> bool:
+    return 0 <= file.bytes <= _MAX_COUNT and bool(_SHA256.fullmatch(file.sha256))
+
+
+def _is_plausible(keys: KeyReport | None, rows: int) -> bool:
+    return keys is None or all(0 <= count <= rows for count in (keys.rows, keys.duplicates, keys.nulls))
