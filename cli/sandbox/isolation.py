@@ -56,7 +56,7 @@ def probe() -> Isolation:
     """Return the best isolation that this machine permits. It is tried out once."""
     if sys.platform != "linux":
         return Isolation(IsolationKind.NONE, "only Linux has namespaces")
-    reasons = []
+    reasons: list[str] = []
     for kind in (IsolationKind.ROOT, IsolationKind.USER, IsolationKind.LANDLOCK):
         problem = _problem(kind)
         if not problem:
