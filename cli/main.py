@@ -1,8 +1,10 @@
 """Entry point of `fleetscore`."""
 
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 _EXPORTING_COMMAND = "up"
 """The command whose output a shell evaluates: `eval "$(fleetscore up)" && fleetscore run`."""
@@ -16,20 +18,45 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if not _is_evaluated(words):
+        return _run(words)
     status: int | None = None
+    try:
+        with ended_by_signals():
+            status = _run(words)
+        return status
+    finally:
+        if status != 0:
+            with suppress(OSError, ValueError):
+                sys.stdout.write(_FAILURE + "\n")
+                sys.stdout.flush()
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         # Imported here, because an import may fail or be interrupted too.
         from cli.program import run  # noqa: PLC0415
 
-        status = run(words)
-        return status
+        return run(words)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Make SIGTERM, and SIGHUP of a closed terminal, end the block like Ctrl-C, so that cleanup runs."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    # An ignored signal, such as SIGHUP below `nohup`, stays ignored.
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in handled}
+    try:
+        yield
     finally:
-        if status != 0 and _is_evaluated(words):
-            with suppress(OSError, ValueError):
-                sys.stdout.write(_FAILURE + "\n")
-                sys.stdout.flush()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_evaluated(words: Sequence[str]) -> bool:

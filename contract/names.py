@@ -7,13 +7,16 @@ from typing import Any, Literal
 from contract.checks import Matches
 from contract.problems import Problem
 
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LETTERS = "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit at both ends"
 
 
 @dataclass(frozen=True)
 class RelativePath:
     """A relative path that is safe to place below a folder: no empty, '.' or '..' part, no leading
-    '/'.
+    '/', no control character but the tab.
+
+    S3 allows control characters in keys, but its XML, other tools and SageMaker may change them.
 
     >>> RelativePath().problems("model_file", "1/saved_model.pb")
     []
@@ -25,8 +28,11 @@ class RelativePath:
 
     def problems(self, field: str, value: str) -> list[Problem]:
         parts = value.split("/")
-        safe = bool(value) and "\x00" not in value and all(part not in ("", ".", "..") for part in parts)
-        return [] if safe else [Problem(field, value, "a relative path without empty, '.' or '..' parts")]
+        if not all(part not in ("", ".", "..") for part in parts):
+            return [Problem(field, value, "a relative path without empty, '.' or '..' parts")]
+        if _CONTROL_CHARACTER.search(value):
+            return [Problem(field, value, "a path without control characters", "Copy the object to another key.")]
+        return []
 
     def keywords(self) -> dict[str, Any]:
         return {"minLength": 1}

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from cli.commands.local import ended_by_signals
 from cli.documents.recipe_document import RecipeDocument
 from cli.failures import ExitStatus, describe
+from cli.main import ended_by_signals
 from cli.output import Output
 from cli.stage.catalog import Catalog, caller
 from cli.stage.connection import Connection

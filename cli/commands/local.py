@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -77,7 +76,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     from embedded.server.process import image_root  # noqa: PLC0415
 
     output = invocation.output
-    with _errors_of_the_embedded_aws(), ended_by_signals(), _without_aws_variables() as hidden:
+    with _errors_of_the_embedded_aws(), _without_aws_variables() as hidden:
         if foreground:
             output.notice(probe().summary)
             with EmbeddedAws() as aws:
@@ -217,23 +216,6 @@ def _errors_of_the_embedded_aws() -> Iterator[None]:
         SynthesisError,
     ) as error:
         raise CommandError(str(error), ExitStatus.FAILED) from error
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM, and SIGHUP of a closed terminal, end the block like Ctrl-C, so that cleanup runs."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    # An ignored signal, such as SIGHUP below `nohup`, stays ignored.
-    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

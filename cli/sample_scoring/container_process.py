@@ -48,7 +48,7 @@ def require_container_code() -> None:
 def isolation_notice() -> str:
     """Return what a user must know before code of a model runs on this machine; empty if it is isolated."""
     isolation = probe()
-    if isolation.has_namespaces:
+    if isolation.hides_files:
         return ""
     return (
         "The model's code runs with your rights: it gets no variables, but it can read your files and use the network, "

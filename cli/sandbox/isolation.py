@@ -10,16 +10,17 @@ from cli.sandbox.program import SandboxedProgram
 
 
 class IsolationKind(StrEnum):
-    """The rights that make namespaces: the machine's root, those of a user namespace, or none."""
+    """Namespaces that the machine's root makes, those in a user namespace, Landlock, or no isolation."""
 
     ROOT = "root"
     USER = "user"
+    LANDLOCK = "landlock"
     NONE = "none"
 
 
 @dataclasses.dataclass(frozen=True)
 class Isolation:
-    """The isolation of programs. `reason` says why there are no namespaces."""
+    """The isolation of programs. `reason` says why there is nothing better."""
 
     kind: IsolationKind
     reason: str = ""
@@ -27,6 +28,11 @@ class Isolation:
     @property
     def has_namespaces(self) -> bool:
         """Whether programs have their own files, processes and network."""
+        return self.kind in (IsolationKind.ROOT, IsolationKind.USER)
+
+    @property
+    def hides_files(self) -> bool:
+        """Whether programs can use only the files that they need."""
         return self.kind is not IsolationKind.NONE
 
     @property
@@ -34,6 +40,11 @@ class Isolation:
         """Describe the isolation of jobs for the user who starts them."""
         if self.has_namespaces:
             return "Jobs run isolated: each sees only its own files and processes."
+        if self.hides_files:
+            return (
+                "Jobs run isolated by Landlock: each can use only its own files, but it has no /opt/ml, process ids "
+                f"and network of its own ({self.reason})."
+            )
         return (
             f"Jobs run with your rights, because this machine cannot isolate them ({self.reason}): "
             "their code can read your files. Do not run code that you do not trust."
@@ -45,18 +56,31 @@ def probe() -> Isolation:
     """Return the best isolation that this machine permits. It is tried out once."""
     if sys.platform != "linux":
         return Isolation(IsolationKind.NONE, "only Linux has namespaces")
-    reasons = []
-    for kind in (IsolationKind.ROOT, IsolationKind.USER):
-        trial = SandboxedProgram(argv=["/bin/sh", "-c", "exit 0"], own_network=True)
-        ended = subprocess.run(  # noqa: S603 - our own interpreter and launcher
-            trial.launcher(),
-            input=trial.plan(kind),
-            env=trial.launcher_environment(),
-            cwd="/",
-            capture_output=True,
-            check=False,
-        )
-        if ended.returncode == 0:
-            return Isolation(kind)
-        reasons.append(ended.stderr.decode(errors="replace").strip() or f"exit code {ended.returncode}")
-    return Isolation(IsolationKind.NONE, reasons[-1])
+    reasons: list[str] = []
+    for kind in (IsolationKind.ROOT, IsolationKind.USER, IsolationKind.LANDLOCK):
+        problem = _problem(kind)
+        if not problem:
+            return Isolation(kind, "; ".join(reasons[1:]))
+        reasons.append(problem)
+    return Isolation(IsolationKind.NONE, "; ".join(reasons[1:]))
+
+
+def has_landlock() -> bool:
+    """Return whether the kernel can limit a program to its files without namespaces."""
+    return sys.platform == "linux" and not _problem(IsolationKind.LANDLOCK)
+
+
+def _problem(kind: IsolationKind) -> str:
+    """Return why a program cannot run with an isolation; empty if it can."""
+    trial = SandboxedProgram(argv=["/bin/sh", "-c", "exit 0"], own_network=True)
+    ended = subprocess.run(  # noqa: S603 - our own interpreter and launcher
+        trial.launcher(),
+        input=trial.plan(kind),
+        env=trial.launcher_environment(),
+        cwd="/",
+        capture_output=True,
+        check=False,
+    )
+    if ended.returncode == 0:
+        return ""
+    return ended.stderr.decode(errors="replace").strip() or f"exit code {ended.returncode}"

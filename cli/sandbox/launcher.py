@@ -8,7 +8,7 @@ with the program's exit code; the first process of the new process namespace, wh
 system, gives up its rights and reaps orphans; and the program. The namespace ends with its first
 process, and the first process ends with this one, so no process outlives the launcher.
 
-It imports only the standard library, and little of it, because it adds to the start of each job.
+It imports little of the standard library and nothing else, because it adds to the start of each job.
 """
 
 import contextlib
@@ -18,6 +18,8 @@ import os
 import signal
 import sys
 from typing import Any, NoReturn
+
+from cli.sandbox.landlock import limit_files
 
 SETUP_FAILED, CANNOT_EXECUTE, NOT_FOUND = 125, 126, 127
 """Exit codes before the program has started, as of `docker run`."""
@@ -73,10 +75,12 @@ def main() -> NoReturn:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
-        if plan["isolation"] != "none":
+        if plan["isolation"] in ("root", "user"):
             _run_in_namespaces(plan)
         if sys.platform == "linux":
             _give_up_rights()
+        if plan["isolation"] == "landlock":
+            limit_files(plan["files"], own_network=plan["own_network"])
     except OSError as error:
         _fail(f"the sandbox cannot be set up: {error.filename or ''}: {error.strerror}", SETUP_FAILED)
     _execute(plan)

@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.sandbox.visible_files import file_list, system_files
 
 # Imported instead of run as a file, because Python only caches the bytecode of modules.
-_START = "import sys; sys.path.insert(0, sys.argv[1]); import launcher; launcher.main()"
+_START = "import sys; sys.path.append(sys.argv[1]); from cli.sandbox import launcher; launcher.main()"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SandboxedProgram:
 
     def launcher(self) -> list[str]:
         """Return the command that starts the program."""
-        return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parent)]
+        return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).resolve().parents[2])]
 
     def launcher_environment(self) -> dict[str, str]:
         """Return the environment of the launcher itself, which runs outside of the sandbox."""

@@ -49,6 +49,7 @@ class Schedules:
         self._stack_name = f"fleetscore-{stage}-{_STACK}"
         outputs = stack_outputs(self._cloudformation, stage, _STACK, _OUTPUTS)
         self._group, self.target_arn, self._role_arn, self._dead_letters_arn = (outputs[name] for name in _OUTPUTS)
+        self._key_arn = stack_outputs(self._cloudformation, stage, "storage", ("KeyArn",))["KeyArn"]
 
     def add(self, schedule: Schedule, now: datetime | None = None) -> None:
         """Create a schedule.
@@ -68,6 +69,7 @@ class Schedules:
                 ScheduleExpression=schedule.expression,
                 ScheduleExpressionTimezone=schedule.time_zone,
                 State=_state(schedule.enabled),
+                KmsKeyArn=self._key_arn,
                 FlexibleTimeWindow=(
                     {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window} if window else {"Mode": "OFF"}
                 ),

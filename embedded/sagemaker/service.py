@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cli.sandbox.isolation import Isolation, IsolationKind, probe
+from cli.sandbox.isolation import Isolation, probe
 from contract.catalog.instance_types import has_local_storage
 from embedded.images.image_store import ImageStore
 from embedded.sagemaker.clients import ClientFactory
@@ -79,8 +79,8 @@ class SageMakerService:
         max_running_instances: Instances that run at once; None means one per core. Further jobs
             wait in InProgress, and the wait does not count as runtime.
         grace_seconds: Time between SIGTERM and SIGKILL.
-        isolate: False runs jobs without namespaces even if this machine permits them. They then
-            find /opt/ml through a variable.
+        isolation: Isolation of jobs; None means the best that this machine permits. Without
+            namespaces, jobs find /opt/ml through a variable.
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
@@ -97,7 +97,7 @@ class SageMakerService:
         authorize: Authorize = lambda role_arn, action, resource, context: True,
         max_running_instances: int | None = None,
         grace_seconds: float = GRACE_SECONDS,
-        isolate: bool = True,
+        isolation: Isolation | None = None,
         python: str = sys.executable,
         pythons: Mapping[str, str] | None = None,
         shared_folder: Path | None = None,
@@ -120,7 +120,7 @@ class SageMakerService:
             root=root,
             may_use_key=self._may_use_key,
             clients=ClientFactory(endpoint, credentials_for_role),
-            isolation=probe() if isolate else Isolation(IsolationKind.NONE, "switched off"),
+            isolation=isolation or probe(),
             guard=Guard(python),
             faults=self.faults,
             grace_seconds=grace_seconds,

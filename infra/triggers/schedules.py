@@ -85,7 +85,7 @@ class Schedules(Construct):
         )
         self.role = self._role(functions.key)
         for schedule in schedules:
-            self._schedule(schedule)
+            self._schedule(schedule, functions.key)
         for name, value, description in (
             (SCHEDULE_GROUP, self.group.ref, "Group of the stage's schedules"),
             (SCHEDULE_TARGET_ARN, self.starter.function.function_arn, "Function that schedules call"),
@@ -108,10 +108,11 @@ class Schedules(Construct):
         )
         role.add_to_policy(allow(["lambda:InvokeFunction"], self.starter.function.function_arn))
         role.add_to_policy(allow(["sqs:SendMessage"], self.dead_letters.queue.queue_arn))
-        role.add_to_policy(allow(["kms:Decrypt", "kms:GenerateDataKey"], key.key_arn, conditions=via("sqs")))
+        uses = ["kms:Decrypt", "kms:GenerateDataKey"]
+        role.add_to_policy(allow(uses, key.key_arn, conditions=via("scheduler", "sqs")))
         return role
 
-    def _schedule(self, schedule: Schedule) -> None:
+    def _schedule(self, schedule: Schedule, key: kms.IKey) -> None:
         window = schedule.flexible_window_minutes
         created = scheduler.CfnSchedule(
             self,
@@ -119,6 +120,7 @@ class Schedules(Construct):
             name=schedule.name,
             group_name=self.group.ref,
             description="From the settings in cdk.json",
+            kms_key_arn=key.key_arn,
             schedule_expression=schedule.expression,
             schedule_expression_timezone=schedule.time_zone,
             state="ENABLED" if schedule.enabled else "DISABLED",

@@ -35,6 +35,20 @@ class RefusesOneRow:
         return np.full((len(features), 2), 0.5)
 
 
+class QuotesValues:
+    """A model that raises, and quotes what it cannot predict."""
+
+    QUOTED_VISITS = 987_065_321
+    classes_ = (0, 1)
+
+    def predict_proba(self, features: Any) -> Any:
+        visits = np.asarray(features["visits"] if hasattr(features, "columns") else features[:, 1])
+        for value in visits.tolist():
+            if value == self.QUOTED_VISITS:
+                raise ValueError(f"could not predict for {int(value)} visits")
+        return np.full((len(features), 2), 0.5)
+
+
 class Gate:
     """A model that creates the file `waiting`, then waits for the file `open` before it scores."""
 

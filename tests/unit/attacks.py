@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from cli.sandbox.isolation import Isolation, IsolationKind, has_landlock, probe
+
 ATTACKS = """
-import ctypes, glob, json, os, socket
+import ctypes, glob, json, os, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
 got = []
 def attempt(name, action):
@@ -39,8 +43,10 @@ for folder in target["folders"]:
 attempt("a profile", lambda: os.path.exists(os.path.expanduser("~/.aws")))
 attempt("the server's port", lambda: connect(target["server"]))
 attempt("the metadata of a virtual machine", lambda: connect(("169.254.169.254", 80)))
-attempt("a mount", lambda: mount(target["own_folder"]))
-attempt("a device", lambda: os.mknod(target["own_folder"] + "/disk", 0o60600, os.makedev(254, 0)) is None)
+own = os.path.expanduser("~")
+attempt("its own files", lambda: write(own + "/x") and read(own + "/x") and read(sys.executable))
+attempt("a mount", lambda: mount(own))
+attempt("a device", lambda: os.mknod(own + "/disk", 0o60600, os.makedev(254, 0)) is None)
 attempt("the disk", lambda: [name for name in os.listdir("/dev") if name.startswith(("vd", "sd", "nvme", "mem"))])
 attempt("the kernel's settings", lambda: write("/proc/sys/kernel/core_pattern"))
 attempt("the system's files", lambda: write("/usr/left-by-an-attack"))
@@ -48,22 +54,34 @@ attempt("a service's socket", lambda: glob.glob("/run/*") + glob.glob("/var/run/
 """
 
 
-def attacks(
-    *, secret: str, secret_files: list[Path], folders: list[Path], port: int, own_folder: str, report: str
-) -> str:
-    """Return Python code that attacks these places and calls `report` with the list of what it got.
+def isolation_of_machine(name: str) -> Isolation:
+    """Return the isolation by namespaces or by Landlock, or skip the test if the machine lacks it."""
+    if name == "namespaces":
+        if not probe().has_namespaces:
+            pytest.skip(f"this machine has no namespaces: {probe().reason}")
+        return probe()
+    if not has_landlock():
+        pytest.skip("this kernel has no Landlock, or an old version")
+    return Isolation(IsolationKind.LANDLOCK, "for a test")
+
+
+def attacks(*, secret: str, secret_files: list[Path], folders: list[Path], port: int, report: str) -> str:
+    """Return Python code that attacks a machine.
+
+    Only "its own files" are expected in the list `got`.
 
     Args:
         secret: Value to look for in the variables of all processes.
-        own_folder: A folder that the code may write to.
-        report: Statement that uses the name `got`.
+        secret_files: Files that it tries to read.
+        folders: Folders that it tries to write to.
+        port: Local port that it tries to connect to.
+        report: Statements at the end, which use `got`.
     """
     target = {
         "secret": secret,
         "secret_files": [str(path) for path in secret_files],
         "folders": [str(path) for path in folders],
         "server": ("127.0.0.1", port),
-        "own_folder": own_folder,
     }
     # The code must not find the secret in its own text, so it is put together at run time.
     shown = json.dumps({**target, "secret": secret[::-1]})

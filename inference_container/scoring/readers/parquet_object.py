@@ -129,7 +129,9 @@ class ParquetObject:
         size = self._path.stat().st_size
         with self._path.open("rb") as file:
             file.seek(max(0, size - _TAIL_BYTES))
-            length = int.from_bytes(file.read(4), "little")
+            length, magic = int.from_bytes(file.read(4), "little"), file.read(4)
+            if magic != b"PAR1" or length > size:
+                return
             if length > _MAX_FOOTER_BYTES:
                 raise DataError(
                     f"object {self.key!r} has a Parquet footer of {length:,} bytes, at most {_MAX_FOOTER_BYTES:,} can "

@@ -10,6 +10,8 @@ DATA = (
     "p%2Fq.parquet",
     "quote'\".parquet",
     "tab\tkey.parquet",
+    "dots../a...parquet",
+    " blank .parquet",
     f"deep/er/{'n' * 227}.parquet",
 )
 NO_DATA = ("folder/", "_SUCCESS", "_temporary/0/task/a.parquet", "x/.staging/a.parquet")
@@ -25,3 +27,21 @@ def test_every_data_object_is_scored_once_under_its_own_key(stage: Stage) -> Non
     outputs = stage.predictions("keys", "on-keys", "odd-keys")
     assert {key: table.num_rows for key, table in outputs.items()} == dict.fromkeys(DATA, 4)
     assert stage.summary("odd-keys").rows_scored == 4 * len(DATA)
+
+
+def test_keys_that_cannot_be_scored_are_refused_by_name(stage: Stage) -> None:
+    longest = f"{'d' * 200}/" * 4 + "x" * 190 + ".parquet"
+    refused = {
+        "line\nbreak.parquet": "got 'line\\nbreak.parquet', expected a path without control characters",
+        "red\x1b[31m.parquet": "got 'red\\x1b[31m.parquet', expected a path without control characters",
+        "a//b.parquet": "got 'a//b.parquet', expected a relative path without empty, '.' or '..' parts",
+        longest: "so that its predictions' key fits into 1,024 bytes",
+    }
+    assert len(f"odd-keys/{longest}") <= 1_024
+    stage.put_dataset("odd-keys", {key: people(4, 1) for key in ("good.parquet", *refused)})
+    stage.register("on-odd-keys", train_xgboost(1), dataset="odd-keys")
+    snapshot = stage.run({"models": ["on-odd-keys"]}, "refused-keys")
+    assert (snapshot.status, snapshot.jobs) == (ExecutionStatus.FAILED, ())
+    assert "refused with 4 problems" in snapshot.reason
+    for problem in refused.values():
+        assert problem in snapshot.reason

@@ -153,7 +153,7 @@ def test_the_service_refuses_schedules_that_cannot_work(stage: Stage, schedules:
         "Name": "wrong",
         "ScheduleExpression": "cron(0 25 * * ? *)",
         "FlexibleTimeWindow": {"Mode": "OFF"},
-        "Target": {"Arn": schedules._target_arn, "RoleArn": schedules._role_arn, "Input": "{}"},
+        "Target": {"Arn": schedules.target_arn, "RoleArn": schedules._role_arn, "Input": "{}"},
     }
     with pytest.raises(scheduler.exceptions.ValidationException, match="Invalid Schedule Expression"):
         scheduler.create_schedule(**fields)

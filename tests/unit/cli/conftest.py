@@ -81,6 +81,7 @@ def deployment(connection: Connection, stacks: Stacks) -> Deployment:
     )
     stacks.outputs["fleetscore-dev-storage"] = {
         "DatasetsBucket": deployment.datasets_bucket,
+        "KeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1",
         "ModelsBucket": deployment.models_bucket,
         "ResultsBucket": deployment.results_bucket,
         "TableName": deployment.table_name,

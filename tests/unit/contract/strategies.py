@@ -40,9 +40,9 @@ versions = names
 texts = st.text(st.characters(codec="utf-8"), max_size=50)
 counts = st.integers(0, 2**40)
 percentages = st.floats(0, 100, allow_nan=False).map(lambda value: round(value, 6))
-parts = st.text(st.characters(codec="utf-8", exclude_characters="/\x00"), min_size=1, max_size=20).filter(
-    lambda part: part not in (".", "..")
-)
+parts = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc",), exclude_characters="/"), min_size=1, max_size=20
+).filter(lambda part: part not in (".", ".."))
 object_keys = st.lists(parts, min_size=1, max_size=4).map("/".join)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | texts,

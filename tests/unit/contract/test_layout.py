@@ -162,6 +162,8 @@ def test_safe_keys_are_accepted(key: str) -> None:
     assert check_object_key("key", key) == []
 
 
-@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\x00b"])
+@pytest.mark.parametrize(
+    "key", ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\x00b", "a\nb", "\x1b[2J", "a\x7f"]
+)
 def test_unsafe_keys_are_refused(key: str) -> None:
     assert check_object_key("key", key)

@@ -7,7 +7,7 @@ import pytest
 
 import embedded
 from cli.commands import local
-from cli.main import main
+from cli.main import ended_by_signals, main
 from embedded.server.embedded_aws import EmbeddedAwsError
 from embedded.server.endpoint import Endpoint
 
@@ -41,7 +41,7 @@ def test_failed_start_of_the_embedded_aws_is_explained(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_act_like_ctrl_c_and_handlers_are_restored(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), local.ended_by_signals():
+    with pytest.raises(KeyboardInterrupt), ended_by_signals():
         signal.raise_signal(number)
     assert signal.getsignal(number) is before
 
@@ -49,7 +49,7 @@ def test_signals_act_like_ctrl_c_and_handlers_are_restored(number: signal.Signal
 def test_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with local.ended_by_signals():
+        with ended_by_signals():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -142,6 +143,20 @@ def test_an_interrupted_or_crashed_up_stops_the_line(
     with suppress(SystemExit):
         assert entry.main(["up"]) != 0
     assert capsys.readouterr().out == "false\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_up_is_imported_stops_the_line(number: signal.Signals) -> None:
+    code = (
+        "import os, sys\n"
+        "from cli.main import main\n"
+        "class Interrupting:\n"
+        f"    def find_spec(self, *_): os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "sys.exit(main(['up']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "false\n"), done.stderr
 
 
 @pytest.mark.parametrize("command", ["models show up --bogus", "status --bogus up", "down --bogus"])

@@ -12,8 +12,8 @@ import pytest
 
 from cli.sample_scoring import container_process
 from cli.sample_scoring.container_process import isolation_notice, run_container_code
-from cli.sandbox.isolation import Isolation, IsolationKind, probe
-from tests.unit.attacks import attacks
+from cli.sandbox.isolation import Isolation, IsolationKind
+from tests.unit.attacks import attacks, isolation_of_machine
 
 ROOT = Path(__file__).parents[4]
 
@@ -48,18 +48,20 @@ def run(tmp_path: Path, code: str) -> Any:
     return json.loads(ended.stdout)
 
 
-@pytest.mark.skipif(not probe().has_namespaces, reason=f"this machine has no namespaces: {probe().reason}")
-def test_code_of_a_model_gets_nothing_of_the_developers_machine(tmp_path: Path, port: int, secret: str) -> None:
-    own = tmp_path / "ml/code_of_a_model.py"
+@pytest.mark.parametrize("by", ["namespaces", "landlock"])
+def test_code_of_a_model_gets_nothing_of_the_developers_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, secret: str, by: str
+) -> None:
+    isolation = isolation_of_machine(by)
+    monkeypatch.setattr(container_process, "probe", lambda: isolation)
     code = attacks(
         secret=secret,
-        secret_files=[tmp_path / "home/.aws/credentials", own],
+        secret_files=[tmp_path / "home/.aws/credentials"],
         folders=[tmp_path / "home", ROOT],
         port=port,
-        own_folder=str(tmp_path / "ml"),
         report="print(json.dumps(got))",
     )
-    assert run(tmp_path, code) == [str(own)]
+    assert run(tmp_path, code) == ["its own files"]
     assert isolation_notice() == ""
 
 

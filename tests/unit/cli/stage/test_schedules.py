@@ -55,6 +55,7 @@ def test_added_schedule_has_the_target_of_declared_ones(
     found = stored(connection, "nightly")
     assert found["ScheduleExpressionTimezone"] == "Europe/Berlin"
     assert found["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 10}
+    assert found["KmsKeyArn"] == "arn:aws:kms:eu-central-1:123456789012:key/1"
     assert found["Target"]["Arn"] == FUNCTION
     assert found["Target"]["RoleArn"] == ROLE
     assert found["Target"]["DeadLetterConfig"] == {"Arn": QUEUE}

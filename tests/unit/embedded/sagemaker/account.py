@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 
 from embedded.sagemaker.jobs.job import Job
 from embedded.sagemaker.jobs.job_types import PROCESSING
@@ -132,17 +132,6 @@ def run(service: SageMakerService, request: dict[str, Any]) -> dict[str, Any]:
     job = start(service, request)
     assert job.wait(DEADLINE_SECONDS), f"{job.name} has not ended"
     return job.describe()
-
-
-def run_remotely(aws: Aws, request: dict[str, Any]) -> dict[str, Any]:
-    """Create a job over the network, wait for its end and return its description."""
-    sagemaker = aws.client("sagemaker")
-    sagemaker.create_processing_job(**request)
-    name = request["ProcessingJobName"]
-    waiter = sagemaker.get_waiter("processing_job_completed_or_stopped")
-    with contextlib.suppress(WaiterError):  # the job has failed
-        waiter.wait(ProcessingJobName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 10 * DEADLINE_SECONDS})
-    return dict(sagemaker.describe_processing_job(ProcessingJobName=name))
 
 
 def results(aws: Aws, prefix: str) -> dict[str, bytes]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from cli.sandbox.isolation import probe
+from cli.sandbox.isolation import Isolation, IsolationKind
 from embedded.images.image_store import ImageStore
 from embedded.sagemaker.service import SageMakerService
 from embedded.server.embedded_aws import ACCOUNT_ID, REGION, EmbeddedAws
+from tests.unit.attacks import isolation_of_machine
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, PRELUDE, Aws, allow
 
 
@@ -53,12 +54,18 @@ def make_service(aws: Aws, tmp_path: Path) -> Iterator[ServiceMaker]:
         service.close()
 
 
-@pytest.fixture(params=["namespaces", "no-namespaces"])
-def any_service(request: pytest.FixtureRequest, make_service: ServiceMaker) -> SageMakerService:
-    """Return a service whose jobs have namespaces, and one as on a machine without them."""
-    if request.param == "namespaces" and not probe().has_namespaces:
-        pytest.skip(f"this machine has no namespaces: {probe().reason}")
-    return make_service(isolate=request.param == "namespaces")
+@pytest.fixture(params=["namespaces", "landlock", "none"])
+def any_isolation(request: pytest.FixtureRequest) -> Isolation:
+    """Return each isolation of jobs that this machine permits."""
+    if request.param == "none":
+        return Isolation(IsolationKind.NONE, "for a test")
+    return isolation_of_machine(request.param)
+
+
+@pytest.fixture
+def any_service(any_isolation: Isolation, make_service: ServiceMaker) -> SageMakerService:
+    """Return a service that isolates jobs in each way that this machine permits."""
+    return make_service(isolation=any_isolation)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.unit.infra.assembly import Assembly
 
 PAGE = Path(__file__).resolve().parents[4] / "docs/operate/security.md"
 
-WITHOUT_KEY = {"AWS::Lambda::EventSourceMapping", "AWS::Scheduler::Schedule"}
+WITHOUT_KEY = {"AWS::Lambda::EventSourceMapping"}
 """Types that could take the key, and whose content the security page says to be no data."""
 KEY = "-KeyArn"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.sandbox.isolation import Isolation
 from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.service import SageMakerService
 from tests.unit.embedded.sagemaker.account import (
@@ -89,11 +90,10 @@ while True:
 """
 
 
-@pytest.mark.parametrize("isolate", [True, False])
 def test_a_job_that_ignores_sigterm_is_killed(
-    make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str, *, isolate: bool
+    make_service: ServiceMaker, aws: Aws, build_image: BuildImage, prefix: str, any_isolation: Isolation
 ) -> None:
-    service = make_service(grace_seconds=0.3, isolate=isolate)
+    service = make_service(grace_seconds=0.3, isolation=any_isolation)
     request = job_request(
         aws, build_image(IGNORES_STOP), ProcessingOutputConfig=outputs_to(aws, prefix, mode="Continuous")
     )
