@@ -5,7 +5,7 @@ from enum import IntEnum
 import click
 from botocore import exceptions as aws
 
-from contract.problems import InvalidInputError
+from contract.problems import InvalidInputError, count_problems, list_problems
 
 
 class ExitStatus(IntEnum):
@@ -83,8 +83,8 @@ def describe_usage(error: click.UsageError) -> str:
 
 def describe_problems(error: InvalidInputError) -> str:
     """Return the problems, one per line."""
-    count = "1 problem" if len(error.problems) == 1 else f"{len(error.problems)} problems"
-    return "\n".join([f"{error.subject} has {count}:", *(f"  - {problem}" for problem in error.problems)])
+    lines = [f"  - {problem}" for problem in list_problems(error.problems)]
+    return "\n".join([f"{error.subject} has {count_problems(error.problems)}:", *lines])
 
 
 def describe_refusal(error: aws.ClientError) -> str:

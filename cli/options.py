@@ -8,6 +8,7 @@ import rich_click as click
 
 from cli.command_line import argument
 from contract.catalog.models import REASON_CHARACTERS
+from contract.json_text import MAX_DIGITS
 from contract.problems import InvalidInputError, Problem
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,8 +32,8 @@ def count(text: str) -> int:
     Raises:
         click.BadParameter: when the text is anything else.
     """
-    if not (text.isascii() and text.isdigit()):
-        raise click.BadParameter(f"{text!r} is not a whole number of at least 0.")
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise click.BadParameter(f"{text[:MAX_DIGITS]!r} is not a whole number of at least 0.")
     return int(text)
 
 

@@ -1,8 +1,10 @@
 """Problems with input: each names the field, its value, what was expected and what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+MAX_SHOWN_PROBLEMS = 50
+"""Problems that a message lists; input of others can have a million."""
 _SHOWN_VALUE_CHARACTERS = 120
 
 
@@ -43,5 +45,15 @@ class InvalidInputError(ValueError):
     def __init__(self, subject: str, problems: Iterable[Problem]) -> None:
         self.subject = subject
         self.problems = tuple(problems)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(f"{subject} has {count}: " + "; ".join(str(problem) for problem in self.problems))
+        super().__init__(f"{subject} has {count_problems(self.problems)}: " + "; ".join(list_problems(self.problems)))
+
+
+def count_problems(problems: Sequence[Problem]) -> str:
+    return "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+
+
+def list_problems(problems: Sequence[Problem]) -> list[str]:
+    """Return the text of each problem, and how many more there are than a message can list."""
+    shown = [str(problem) for problem in problems[:MAX_SHOWN_PROBLEMS]]
+    more = len(problems) - len(shown)
+    return [*shown, f"and {more:,} more"] if more else shown

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from cli.documents.model_document import Draft, ModelDocument, read_features, read_json_fields, read_tags
 from cli.documents.record_flags import Kind, kind_of
-from contract.json_text import JsonError, parse_json
+from contract.json_text import MAX_DIGITS, JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 
 _BOOLEANS = {"true": True, "false": False}
@@ -107,7 +107,7 @@ def _read_cell(kind: Kind, text: str) -> Any:
     if kind == "words":
         return [word.strip() for word in text.split(",") if word.strip()]
     if kind == "integer":
-        return int(text) if text.isascii() and text.isdigit() else text
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else text
     if kind == "number":
         return _number(text)
     return _BOOLEANS.get(text.lower(), text) if kind == "switch" else text

@@ -15,6 +15,8 @@ from contract.names import check_object_key
 from contract.problems import InvalidInputError, Problem
 
 _DESCRIPTION = "MLmodel"
+_MAX_VALUES = 100_000
+"""Most values of a description. Nine levels of aliases can name a billion."""
 _TYPES = {
     "boolean": "bool",
     "integer": "int32",
@@ -51,6 +53,8 @@ def read_mlflow_folder(folder: Path) -> MlflowModel:
         raise _refused(str(folder), f"a folder with a file {_DESCRIPTION} ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise _refused(str(path), f"YAML ({' '.join(str(error).split())})") from error
+    if _has_more_values(described, _MAX_VALUES):
+        raise _refused(str(path), f"a description of at most {_MAX_VALUES:,} values")
     flavors = described.get("flavors") if isinstance(described, dict) else None
     if not isinstance(flavors, dict):
         raise _refused(str(path), "a description with flavors")
@@ -64,6 +68,20 @@ def read_mlflow_folder(folder: Path) -> MlflowModel:
     run = described.get("run_id") or described.get("model_id") or described.get("model_uuid")
     source = f"mlflow {run}" if isinstance(run, str) else f"mlflow folder {folder.resolve().name}"
     return MlflowModel({**fields, "method": "predict", "source": source}, file, tuple(problems))
+
+
+def _has_more_values(described: object, limit: int) -> bool:
+    """Return whether a description has more values than the limit; an alias counts as all that it names."""
+    waiting = [described]
+    for _ in range(limit):
+        if not waiting or len(waiting) > limit:
+            break
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple, set)):
+            waiting.extend(value)
+    return bool(waiting)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Inference of a model's features: names from its artifact, types from a sample."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from contract.archives import ArchiveError, NoRoomError, unpack
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import ARROW_TYPES, ModelFormat
 from contract.dataset.input_options import InputOptions
+from contract.json_text import parse_json
 from contract.problems import InvalidInputError, Problem
 
 _SAME_VALUES = {"large_string": "string", "string_view": "string", "halffloat": "float"}
@@ -70,7 +70,7 @@ def _read_feature_names(artifact: Path, declared: ModelFormat, model_file: str) 
         ended = run_container_code("scoring.artifact_features", arguments, root=root)
         found: dict[str, Any] = {"error": f"exit code {ended.returncode}: {ended.stderr[-500:]}"}
         if answer.is_file():
-            found = json.loads(answer.read_text(encoding="utf-8"))
+            found = parse_json(answer.read_bytes())
         if "error" in found:
             expected = f"a file that can be loaded as {declared} ({found['error']})"
             raise InvalidInputError("model", [Problem("model_file", model_file, expected)])

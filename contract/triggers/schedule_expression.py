@@ -20,6 +20,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 2199
 _WHOLE = re.compile(r"(?P<kind>cron|rate|at)\((?P<body>[^()]*)\)")
 _RATE = re.compile(r"(?P<count>[1-9]\d{0,5}) (?P<unit>minute|hour|day)s?")
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+_MAX_DIGITS = 9
 _AT_FORM = "%Y-%m-%dT%H:%M:%S"
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
 _WEEKDAYS = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), start=1)}
@@ -215,7 +216,7 @@ def _numbers(part: str, low: int, high: int, names: dict[str, int]) -> tuple[int
 def _number(text: str, names: dict[str, int], expected: str) -> int:
     if text in names:
         return names[text]
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise ValueError(expected)
     return int(text)
 

@@ -59,13 +59,13 @@ class StorageStack(Stack):
         self._output(RESULTS_BUCKET, self.results.bucket_name, "Predictions, quarantine and execution records")
         self._output(TABLE_NAME, self.table.table_name, "Catalog, and records of executions and jobs")
         self._output(TABLE_STREAM_ARN, str(self.table.table_stream_arn), "Stream of the table's changes")
-        self._output(KEY_ARN, self.key.key_arn, "Key that encrypts all data at rest")
+        self._output(KEY_ARN, self.key.key_arn, "Key that encrypts data at rest")
 
     def _key(self) -> kms.Key:
         key = kms.Key(
             self,
             "Key",
-            description=f"Fleetscore {self._settings.stage}: all data at rest",
+            description=f"Fleetscore {self._settings.stage}: data at rest",
             enable_key_rotation=True,
             removal_policy=self._removal,
         )

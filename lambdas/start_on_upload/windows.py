@@ -35,6 +35,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from contract import layout
+from contract.json_text import parse_json
 from contract.status import WindowStatus
 from contract.table.records import UploadWindow
 from contract.triggers.uploads import ObjectVersion, UploadRule
@@ -130,7 +131,7 @@ def _start(window: UploadWindow, deployment: Deployment, starter: ExecutionStart
     key = layout.upload_manifest_key(dataset, batch_id)
     deployment.store.add_upload_manifest(key, window_manifest(dataset, uploads))
     name = execution_name(dataset, batch_id)
-    request = {**json.loads(window.request_json), "dataset": dataset, "objects_manifest": key}
+    request = {**parse_json(window.request_json), "dataset": dataset, "objects_manifest": key}
     started = starter.start(name, json.dumps(request, ensure_ascii=False, sort_keys=True))
     done = replace(window, execution_id=name, objects_manifest=key, object_count=len(uploads))
     deployment.uploads.move_window(done, WindowStatus.STARTED, deployment.clock())

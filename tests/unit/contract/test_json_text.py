@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from contract.json_text import MAX_DEPTH, JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.workflow.messages import JobResult
 
+ROOT = Path(__file__).parents[3]
 REFUSED = {
     "not JSON": (b"{", "it is not JSON (Expecting property name"),
     "empty": (b"", "it is not JSON (Expecting value"),
@@ -40,6 +42,29 @@ def test_text_is_refused_by_name(name: str) -> None:
         codec.loads(JobResult, text)
     assert reason in str(invalid.value)
     assert len(str(invalid.value)) < 600
+
+
+OWN_JSON = {
+    "contract/dataset/text_head.py": "lines of the data, of which unreadable ones are bad rows",
+    "cli/sandbox/visible_files.py": "printed by our own program before it runs the model",
+}
+"""Modules outside the container that parse JSON in another way, each with the reason."""
+
+
+def test_json_from_outside_is_parsed_by_one_parser() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("contract", "lambdas", "cli")
+        for path in (ROOT / folder).rglob("*.py")
+        if "json.loads(" in path.read_text(encoding="utf-8") or "json.load(" in path.read_text(encoding="utf-8")
+    }
+    assert found == OWN_JSON.keys()
+
+
+def test_a_message_lists_a_limited_number_of_problems() -> None:
+    error = InvalidInputError("request", [Problem(f"models[{number}]", 1, "a string") for number in range(100_000)])
+    assert str(error).startswith("request has 100,000 problems: models[0]: got 1, expected a string; models[1]")
+    assert str(error).endswith("models[49]: got 1, expected a string; and 99,950 more")
 
 
 def test_text_that_python_cannot_encode_is_refused() -> None:

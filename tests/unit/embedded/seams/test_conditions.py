@@ -4,6 +4,7 @@ import pytest
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import dynamodb
 
+from embedded.sagemaker.requests.condition_keys import condition_keys
 from embedded.seams.conditions import install_conditions
 
 
@@ -101,3 +102,36 @@ def test_each_item_of_a_transaction_is_authorized_with_its_own_key(monkeypatch: 
             iam_evaluator.enforce("key", action, "dynamodb", "us-east-1", resource_arn=arn, service_context={})
     assert [action for action, _ in checks] == ["dynamodb:PutItem", "dynamodb:DeleteItem"]
     assert seen == [["A#1"], ["B#2"]]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {
+            "ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.m5.large", "VolumeKmsKeyId": "v"}},
+            "ProcessingOutputConfig": {"KmsKeyId": "o"},
+            "NetworkConfig": {"EnableNetworkIsolation": True, "VpcConfig": {"Subnets": ["s"]}},
+        },
+        {
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "VolumeKmsKeyId": "v"},
+            "OutputDataConfig": {"KmsKeyId": "o"},
+            "EnableNetworkIsolation": True,
+            "VpcConfig": {"Subnets": ["s"]},
+        },
+    ],
+    ids=["processing", "training"],
+)
+def test_policies_see_what_a_request_for_a_job_asks_for(
+    monkeypatch: pytest.MonkeyPatch, request_: dict[str, object]
+) -> None:
+    monkeypatch.setattr(iam_actions, "request_tag_context", iam_actions.request_tag_context)
+    install_conditions({"sagemaker:CreateAnyJob": condition_keys})
+    found = iam_actions.request_tag_context("sagemaker", "sagemaker:CreateAnyJob", json.dumps(request_).encode(), {})
+    assert found == {
+        "sagemaker:InstanceTypes": ["ml.m5.large"],
+        "sagemaker:NetworkIsolation": "true",
+        "sagemaker:InterContainerTrafficEncryption": "false",
+        "sagemaker:OutputKmsKey": "o",
+        "sagemaker:VolumeKmsKey": "v",
+        "sagemaker:VpcSubnets": ["s"],
+    }

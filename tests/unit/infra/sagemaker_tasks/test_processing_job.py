@@ -269,3 +269,38 @@ def test_the_package_imports_only_the_cdk() -> None:
         modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     foreign = {name for name in modules if not name.startswith("infra.sagemaker_tasks.")}
     assert foreign == {"re", "collections.abc", "dataclasses", "enum", "typing", "aws_cdk", "constructs"}
+
+
+NONE_OF_THEM = {"instance_type": None, "instance_count": None, "volume_size_gb": None}
+
+
+def test_a_path_can_hold_all_fields_of_the_instances() -> None:
+    stack = any_stack()
+    state = definition_of(stack, any_job(stack, **NONE_OF_THEM, instances_path="$.cluster"))["States"]["Score"]
+    assert state["Parameters"]["ProcessingResources"] == {"ClusterConfig.$": "$.cluster"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        NONE_OF_THEM,
+        {"instances_path": "$.cluster"},
+        {**NONE_OF_THEM, "instances_path": "cluster"},
+        {**NONE_OF_THEM, "instances_path": "$.cluster", "volume_kms_key_id": "key"},
+    ],
+    ids=["neither", "both", "no path", "path and key"],
+)
+def test_the_instances_are_fields_or_a_path(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidJobError, match="instances_path"):
+        any_job(any_stack(), **changes)
+
+
+def test_conditions_limit_only_the_creation_of_jobs() -> None:
+    stack = any_stack()
+    isolated = {"Bool": {"sagemaker:NetworkIsolation": "true"}}
+    job = any_job(stack, creation_conditions=[isolated])
+    (policy,) = [item for item in template_of(stack, job).values() if item["Type"] == "AWS::IAM::Policy"]
+    create, others, *_ = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert (create["Action"], create["Condition"]) == ("sagemaker:CreateProcessingJob", isolated)
+    assert "sagemaker:CreateProcessingJob" not in others["Action"]
+    assert "Condition" not in others

@@ -167,3 +167,9 @@ def test_the_limits_match_the_service_model() -> None:
     assert limits("TrainingEnvironmentMap")[1] == 100
     assert limits("TrainingEnvironmentValue")[1] == 512
     assert {mode.value for mode in TrainingInputMode} == set(shapes.shape_for("TrainingInputMode").enum)
+
+
+def test_a_path_can_hold_all_fields_of_the_instances() -> None:
+    stack = any_stack()
+    none = {"instance_type": None, "instance_count": None, "volume_size_gb": None}
+    assert request_of(stack, any_job(stack, **none, instances_path="$.r"))["ResourceConfig.$"] == "$.r"

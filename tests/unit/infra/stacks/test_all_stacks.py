@@ -177,6 +177,13 @@ def test_only_the_planning_functions_access_datasets_and_only_read(assembly: Ass
     assert found == {("PlanExecution", "s3:GetObject"), ("PlanTraining", "s3:GetObject")}
 
 
+def test_every_rule_matches_one_source_of_this_account(assembly: Assembly) -> None:
+    rules = [rule for stack in assembly.templates for rule in assembly.resources(stack, "AWS::Events::Rule").values()]
+    patterns = [rule["EventPattern"] for rule in rules]
+    assert sorted(source for pattern in patterns for source in pattern["source"]) == ["aws.s3", "aws.states"]
+    assert [[flat(account) for account in pattern["account"]] for pattern in patterns] == [["<AWS::AccountId>"]] * 2
+
+
 def test_logs_are_encrypted_and_expire(assembly: Assembly) -> None:
     groups = assembly.resources("workflow", "AWS::Logs::LogGroup")
     assert set(groups) == {*[f"{name}Logs" for name in WORKFLOW_FUNCTIONS], "Logs", "TrainingLogs"}
