@@ -20,6 +20,7 @@ import sys
 from typing import Any, NoReturn
 
 from cli.sandbox.landlock import limit_files
+from cli.sandbox.system_calls import deny_system_calls
 
 SETUP_FAILED, CANNOT_EXECUTE, NOT_FOUND = 125, 126, 127
 """Exit codes before the program has started, as of `docker run`."""
@@ -81,6 +82,8 @@ def main() -> NoReturn:
             _give_up_rights()
         if plan["isolation"] == "landlock":
             limit_files(plan["files"], own_network=plan["own_network"])
+        if sys.platform == "linux":
+            deny_system_calls()
     except OSError as error:
         _fail(f"the sandbox cannot be set up: {error.filename or ''}: {error.strerror}", SETUP_FAILED)
     _execute(plan)
@@ -220,6 +223,7 @@ def _enter_namespaces(plan: dict[str, Any]) -> None:
     os.chdir("/")
     _mount(None, "/", None, _REMOUNT | _BIND | _READ_ONLY | _NO_SETUID | _NO_DEVICES)
     _give_up_rights()
+    deny_system_calls()
 
 
 def _start_loopback() -> None:

@@ -61,6 +61,8 @@ MODELS_COLLECTION = "MODELS"
 RECIPE_SORT_KEY = "RECIPE"
 RECIPES_COLLECTION = "RECIPES"
 
+_SMALLEST_NUMBER = 1e-120
+"""Smallest number above 0 that a table item can hold, with a margin."""
 _KEY_ATTRIBUTES = frozenset({PARTITION_KEY, SORT_KEY, INDEX_PARTITION_KEY, INDEX_SORT_KEY, TIME_TO_LIVE})
 
 R = TypeVar("R")
@@ -390,7 +392,8 @@ def to_attribute(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     if isinstance(value, float):
-        return Decimal(str(value))
+        # DynamoDB has no number between 0 and 1e-130.
+        return Decimal(str(value)) if abs(value) >= _SMALLEST_NUMBER else Decimal(0)
     if isinstance(value, Mapping):
         return {key: to_attribute(item) for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):

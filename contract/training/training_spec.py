@@ -4,14 +4,13 @@ The plan writes a `TrainingSpec`. The container reads it, and packs a `TrainingR
 model's archive. RegisterModelVersion knows the model only from this report.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT, Method, ModelFormat
-from contract.checks import check_unique
+from contract.checks import check_range, check_unique
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import SCRIPT_METRICS_NAME, TRAINING_REPORT_NAME
 from contract.names import (
@@ -39,6 +38,8 @@ run."""
 
 MAX_OBJECTS = 100_000
 MAX_HYPERPARAMETERS = 100
+MAX_METRIC = 1e100
+"""Largest metric. DynamoDB holds numbers up to 1e126."""
 """SageMaker's limit, like the limits of a key and a value below, as in botocore's service model."""
 HYPERPARAMETER_KEY_CHARACTERS = 256
 HYPERPARAMETER_VALUE_CHARACTERS = 2_500
@@ -297,8 +298,12 @@ class TrainingReport:
             )
         values = {**self.metrics, self.metric: 0.0 if self.metric_value is None else self.metric_value}
         problems += [
-            Problem(f"metrics.{name}", value, "a finite number") for name, value in values.items() if not _finite(value)
+            Problem(f"metrics.{name}", value, f"a finite number, at most {MAX_METRIC:g}")
+            for name, value in values.items()
+            if not is_metric(value)
         ]
+        for name in ("rows_total", "rows_trained", "rows_held_out", "best_iteration", "resumed_from", "model_bytes"):
+            problems += check_range(name, getattr(self, name), 0, 2**63 - 1, "in 64 bits")
         if self.metrics.get(self.metric) != self.metric_value:
             expected = f"{self.metrics.get(self.metric)!r}, the value of {self.metric!r} in metrics"
             problems.append(Problem("metric_value", self.metric_value, expected))
@@ -306,8 +311,9 @@ class TrainingReport:
             raise InvalidInputError("TrainingReport", problems)
 
 
-def _finite(value: float) -> bool:
-    return math.isfinite(value)
+def is_metric(value: object) -> bool:
+    """Return whether a value is a number that the table can hold as a metric."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -MAX_METRIC <= value <= MAX_METRIC
 
 
 def _hyperparameter_limits(values: Mapping[str, str]) -> list[Problem]:

@@ -26,6 +26,8 @@ IN_LOG = "its text is in the job's log"
 _OWN_PACKAGES = frozenset({"contract", "launcher", "scoring", "training"})
 _LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _STANDARD_LIBRARY = PurePath(os.__file__).parent
+_RAISING_FUNCTIONS = frozenset({"check_status", "_check_call", "_safe_call"})
+"""Functions of Arrow, XGBoost and LightGBM that raise for every other one."""
 _MAX_NAME_CHARACTERS = 120
 
 
@@ -98,6 +100,8 @@ def _place(error: BaseException) -> str:
     if own:
         code, line = own[-1]
         return f"at {_shortened(PurePath(code.co_filename).name)}:{line}"
+    while len(frames) > 1 and frames[-1][0].f_code.co_name.rpartition(".")[2] in _RAISING_FUNCTIONS:
+        frames.pop()
     if not frames:
         return ""
     frame = frames[-1][0]

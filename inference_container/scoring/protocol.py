@@ -13,6 +13,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.codec import from_json, to_json
 from contract.job.ledger import KeyReport
 from contract.job.scoring_spec import PinnedObject
+from contract.json_text import parse_json
 from contract.status import FailureKind
 
 
@@ -173,6 +174,8 @@ _EVENTS = (WorkerReady, SetupFailed, ObjectWritten, PartDone)
 _COMMAND_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in _COMMANDS}
 _EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in _EVENTS}
 _MAX_NUMBER = 1 << 62
+MAX_EVENT_BYTES = 16 << 20
+"""Largest message of a worker, in bytes. One about a thousand models takes less than a quarter."""
 
 
 class InvalidEventError(ValueError):
@@ -202,9 +205,9 @@ def decode_command(line: bytes) -> Command:
 def decode_event(line: bytes) -> Event:
     """Return a message of a worker. Raises InvalidEventError."""
     try:
-        data = json.loads(line)
+        data = parse_json(line, max_bytes=MAX_EVENT_BYTES, keep_surrogates=True)
         event: Event = from_json(_EVENT_TYPES[data["type"]], data["body"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InvalidEventError("it is not a message of a worker") from error
     numbers = [getattr(event, name) for name in ("seconds", "rows", "part") if hasattr(event, name)]
     if not all(math.isfinite(number) and 0 <= number <= _MAX_NUMBER for number in numbers):

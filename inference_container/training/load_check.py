@@ -18,6 +18,7 @@ import pyarrow as pa
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import dumps, loads
+from contract.json_text import JsonError, parse_json
 from contract.status import FailureKind
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
@@ -126,8 +127,8 @@ def _read_answer(path: Path) -> dict[str, Any]:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_ANSWER_BYTES:
                 return {}
-            answer = json.loads(file.read(_MAX_ANSWER_BYTES))
-    except (OSError, ValueError, RecursionError):
+            answer = parse_json(file.read(_MAX_ANSWER_BYTES))
+    except (OSError, JsonError):
         return {}
     return answer if isinstance(answer, dict) else {}
 

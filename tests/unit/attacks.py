@@ -43,6 +43,10 @@ for folder in target["folders"]:
 attempt("a profile", lambda: os.path.exists(os.path.expanduser("~/.aws")))
 attempt("the server's port", lambda: connect(target["server"]))
 attempt("the metadata of a virtual machine", lambda: connect(("169.254.169.254", 80)))
+def session_keyring():
+    call = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine)
+    return call and libc.syscall(call, 0, -3, 0) > 0
+attempt("a keyring of the kernel", session_keyring)
 own = os.path.expanduser("~")
 attempt("its own files", lambda: write(own + "/x") and read(own + "/x") and read(sys.executable))
 attempt("a mount", lambda: mount(own))

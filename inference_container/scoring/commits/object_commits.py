@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.catalog.model_spec import ModelSpec
+from contract.control_characters import replace_control_characters
 from contract.job.ledger import Marker, OutputFile
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import QUARANTINE_FORMAT, ContainerPaths, OutputKind, output_key, output_name
@@ -66,7 +67,10 @@ class ObjectCommits:
         self._wake, self._ring = os.pipe()
         self.pending = 0
         """Number of objects whose end `ended` has not returned yet."""
+        self._markers = staging / "markers"
+        """Folder for unfinished markers. Model code could have put links into the objects' folders."""
         staging.mkdir(mode=0o700)
+        self._markers.mkdir()
 
     def fileno(self) -> int:
         return self._wake
@@ -125,15 +129,13 @@ class ObjectCommits:
 
     def _take(self, task: _Task, written: ObjectWritten, folder: Path) -> _Taken:
         outputs = checked_outputs(self._setup.models, task, written)
-        number = str(next(self._numbers))
-        own = self._staging / number
+        target = self._staging / str(next(self._numbers))
         if outputs:
-            own.mkdir()
             try:
-                take_folder(folder / written.folder, own / "outputs", self._user)
+                take_folder(folder / written.folder, target, self._user)
             except TakeoverError as error:
                 raise BrokenRuleError(task.object.key, str(error)) from error
-        return _Taken(own, outputs)
+        return _Taken(target, outputs)
 
     def _commit(self, pinned: PinnedObject, taken: _Taken) -> None:
         try:
@@ -148,7 +150,7 @@ class ObjectCommits:
         moves: list[FileMove] = []
 
         def add(kind: OutputKind, file: WrittenFile, name: str, target: str, folder: Path) -> None:
-            path = taken.folder / "outputs" / name
+            path = taken.folder / name
             try:
                 take_file(path, file.bytes, self._user)
             except TakeoverError as error:
@@ -172,11 +174,12 @@ class ObjectCommits:
             rows_scored=output.rows_scored,
             rows_quarantined=output.rows_quarantined,
             outputs=tuple(described),
-            writer=output.writer,
+            writer=replace_control_characters(output.writer),
             keys=output.keys,
-            notes=output.notes,
+            notes=tuple(map(replace_control_characters, output.notes)),
         )
-        return prepare_commit(paths.ledger, taken.folder, marker, moves)
+        unfinished = self._markers / f"{taken.folder.name}.{spec.model_id}"
+        return prepare_commit(paths.ledger, unfinished, marker, moves)
 
 
 def delete_tree(folder: Path) -> None:

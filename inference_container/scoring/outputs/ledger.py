@@ -18,9 +18,8 @@ class PreparedCommit:
     marker: FileMove
 
 
-def prepare_commit(ledger: Path, scratch: Path, marker: Marker, outputs: Sequence[FileMove]) -> PreparedCommit:
-    """Write the marker of finished outputs to `scratch`."""
-    unfinished = scratch / f"{marker.model_id}.marker"
+def prepare_commit(ledger: Path, unfinished: Path, marker: Marker, outputs: Sequence[FileMove]) -> PreparedCommit:
+    """Write the marker of finished outputs to the file `unfinished`."""
     unfinished.write_text(dumps(marker), encoding="utf-8")
     return PreparedCommit(tuple(outputs), FileMove(unfinished, ledger / marker_key(marker.model_id, marker.object.key)))
 

@@ -13,6 +13,7 @@ from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
 from scoring.errors import ModelError, ScoringError, TransientError
 from scoring.protocol import (
+    MAX_EVENT_BYTES,
     Command,
     Event,
     InvalidEventError,
@@ -37,8 +38,6 @@ _KEEP_FREED_MEMORY = {
 returned to the system in between must be requested and cleared again, which costs a light model
 more than predicting. Two arenas and not one per thread, because any free thread may score an
 object."""
-_MAX_EVENT_BYTES = 16 << 20
-"""Largest message of a worker, in bytes. One about a thousand models takes less than a quarter."""
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -138,8 +137,8 @@ class WorkerProcess:
             return None
         self._received += data
         if b"\n" not in data:
-            if len(self._received) > _MAX_EVENT_BYTES:
-                raise InvalidEventError(f"it has more than {_MAX_EVENT_BYTES:,} bytes")
+            if len(self._received) > MAX_EVENT_BYTES:
+                raise InvalidEventError(f"it has more than {MAX_EVENT_BYTES:,} bytes")
             return []
         *lines, rest = self._received.split(b"\n")
         self._received = rest

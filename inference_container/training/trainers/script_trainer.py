@@ -7,7 +7,6 @@ trainer `script`, and its model is loaded in another process too.
 """
 
 import contextlib
-import math
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from contract.control_characters import replace_control_characters
 from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.status import FailureKind
+from contract.training.training_spec import MAX_METRIC, is_metric
 from scoring.errors import (
     IN_LOG,
     ConfigurationError,
@@ -205,7 +205,8 @@ def _metrics(job: TrainingContext) -> dict[str, float]:
     path = job.paths.script_metrics
     if not path.is_file():
         return {}
-    problem = f'{path.name} in SM_MODEL_DIR must be one small JSON object of finite numbers, such as {{"auc": 0.81}}'
+    expected = f"one small JSON object of numbers up to {MAX_METRIC:g}"
+    problem = f'{path.name} in SM_MODEL_DIR must be {expected}, such as {{"auc": 0.81}}'
     if path.stat().st_size > _METRICS_BYTES:
         raise ModelError(f"{problem}; it has {path.stat().st_size:,} bytes")
     try:
@@ -214,11 +215,7 @@ def _metrics(job: TrainingContext) -> dict[str, float]:
         raise ModelError(f"{problem} ({describe_error(error)}; {IN_LOG})") from error
     if not isinstance(values, dict):
         raise ModelError(f"{problem}; it is a {type(values).__name__}")
-    wrong = [name for name, value in values.items() if not _is_number(value)]
+    wrong = [name for name, value in values.items() if not is_metric(value)]
     if wrong:
         raise ModelError(f"{problem}; these are not finite numbers: {', '.join(map(repr, wrong))}")
     return {name: float(value) for name, value in values.items()}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

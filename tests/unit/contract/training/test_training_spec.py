@@ -154,6 +154,9 @@ def test_all_problems_of_a_spec_are_reported_at_once() -> None:
     ("fields", "named"),
     [
         ({"metrics": {"auc": 0.75, "x": float("nan")}}, "metrics.x"),
+        ({"metrics": {"auc": 0.75, "x": 1e300}}, "metrics.x"),
+        ({"metrics": {"auc": 0.75, "x": 10**399}}, "metrics.x"),
+        ({"rows_total": 10**40}, "rows_total"),
         ({"metric_value": 0.5}, "metric_value"),
         ({"metric_value": None}, "metric_value"),
         ({"greater_is_better": False}, "metric"),

@@ -177,6 +177,7 @@ def tamper(number: int, root: Path, kinds: list[str]) -> None:
             "no output": {"outputs": ()},
             "two outputs": {"outputs": (output, output)},
             "endless": {"seconds": float("inf")},
+            "half a character": {"outputs": (WrittenOutput(**{**fields, "notes": ("\ud800", "\x1b[2J")}),)},
             "key": {"key": "../../../../output/message"},
         }
         raw = {
@@ -212,6 +213,7 @@ FORGERIES = {
     "no output": "no result of 'evil', expected an output or a failure",
     "two outputs": "several results for one model",
     "honest": "",
+    "half a character": "",
     "marker link": "",
 }
 BREAKS_PIPE = ("key", "garbage", "committed", "deep", "endless", "huge")
@@ -237,10 +239,12 @@ def test_forged_files_and_results_fail_their_object_by_name(folder: str, request
             assert words in reasons.pop(f"{kind}.parquet"), kind
     assert reasons == {}
     assert ended.returncode == 1
-    assert job.message.startswith(f"MODEL: {len(FORGERIES) - 2} of {len(FORGERIES)} objects failed: object ")
+    assert job.message.startswith(f"MODEL: {len(FORGERIES) - 3} of {len(FORGERIES)} objects failed: object ")
     assert sorted(job.files()) == [
+        "ledger/evil/half a character.parquet.json",
         "ledger/evil/honest.parquet.json",
         "ledger/evil/marker link.parquet.json",
+        "predictions/model_id=evil/half a character.parquet",
         "predictions/model_id=evil/honest.parquet",
         "predictions/model_id=evil/marker link.parquet",
     ]

@@ -129,3 +129,36 @@ def test_objects_next_to_a_crashing_one_are_scored_once(job: JobFolder, tmp_path
         f"{rows}.parquet" for rows in (2, 3, 5, 6)
     ]
     assert (folder / "met").exists()
+
+
+def die_after_writing(matrix: Any, folder: Path) -> Any:
+    """Let the worker die once, right after it has told the supervisor that an object is written."""
+    from scoring.worker.task_runner import EventPipe  # noqa: PLC0415
+
+    send = EventPipe.send
+    (folder / f"{os.getpid()}-{matrix[0, 0]:.0f}").touch()
+
+    def send_and_die(pipe: Any, event: Any) -> None:
+        send(pipe, event)
+        if not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    EventPipe.send = send_and_die  # type: ignore[method-assign]
+    return matrix[:, 0]
+
+
+def test_object_that_a_dead_worker_has_written_is_committed_once(job: JobFolder, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    add_code(job, die_after_writing, seen)
+    for seed in range(3):
+        job.add_object(f"{seed}.parquet", make_flights(10, seed))
+    job.write_spec()
+
+    events = job.score("--workers", "1", "--cores", "1")
+
+    scored = [event["object"] for event in events if event["event"] == "object_scored"]
+    assert sorted(scored) == ["0.parquet", "1.parquet", "2.parquet"]
+    # Each object was predicted by one worker, so the first one was not retried.
+    assert sorted(path.name.partition("-")[2] for path in seen.glob("*-*")) == ["0", "1000000", "2000000"]

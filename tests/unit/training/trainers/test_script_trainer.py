@@ -130,11 +130,16 @@ def test_a_failing_script_reports_the_reason(script: TrainingFolder, text: str, 
     assert with_script(script, text).refused().startswith(expected)
 
 
-@pytest.mark.parametrize("metrics", ["{", "[1]", '{"auc": "0.5"}', '{"auc": NaN}', '{"auc": true}'])
+@pytest.mark.parametrize(
+    "metrics",
+    ["{", "[1]", '{"auc": "0.5"}', '{"auc": NaN}', '{"auc": true}', '{"auc": 1e101}', '{"auc": 1' + "0" * 390 + "}"],
+)
 def test_metrics_that_are_not_numbers_are_refused(script: TrainingFolder, metrics: str) -> None:
     with_script(script, WRITE.format(metrics=metrics))
     failure = script.refused()
-    assert failure.startswith("MODEL: metrics.json in SM_MODEL_DIR must be one small JSON object of finite numbers")
+    assert failure.startswith(
+        "MODEL: metrics.json in SM_MODEL_DIR must be one small JSON object of numbers up to 1e+100"
+    )
 
 
 @pytest.mark.parametrize(
