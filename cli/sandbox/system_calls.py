@@ -8,7 +8,7 @@ import ctypes
 import os
 import struct
 
-_DENIED = {
+_DENIED: dict[str, tuple[int, int, tuple[int, ...]]] = {
     # machine: the kernel's number for the architecture, that of socket, and those of add_key,
     # request_key, keyctl, perf_event_open, open_by_handle_at, bpf, userfaultfd and io_uring_setup
     "x86_64": (0xC000003E, 41, (248, 249, 250, 298, 304, 321, 323, 425)),
