@@ -52,13 +52,15 @@ def test_a_client_ignores_the_files_in_the_home_folder(monkeypatch: pytest.Monke
 
 
 FUNCTION = """
+import os
 import boto3
 def handler(event, context):
-    return sorted({boto3.client(name).meta.endpoint_url for name in ("s3", "stepfunctions", "dynamodb")})
+    urls = sorted({boto3.client(name).meta.endpoint_url for name in ("s3", "stepfunctions", "dynamodb")})
+    return [urls, [name for name, value in os.environ.items() if value in event["secrets"]]]
 """
 
 
-def test_functions_ignore_the_developers_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_functions_get_neither_the_developers_settings_nor_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text(
         "[default]\nignore_configured_endpoint_urls = true\nservices = real\nca_bundle = /real\n"
@@ -67,6 +69,7 @@ def test_functions_ignore_the_developers_aws_settings(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "https://real-table.example")
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    monkeypatch.setenv("GITHUB_TOKEN", "token-of-the-developer")
     with EmbeddedAws() as aws:
         role = aws.endpoint.client("iam").create_role(
             RoleName="r", AssumeRolePolicyDocument=json.dumps({"Statement": []})
@@ -83,4 +86,6 @@ def test_functions_ignore_the_developers_aws_settings(monkeypatch: pytest.Monkey
             Timeout=60,
             Code={"ZipFile": package.getvalue()},
         )
-        assert json.loads(functions.invoke(FunctionName="f")["Payload"].read()) == [aws.endpoint.url]
+        event = {"secrets": ["token-of-the-developer", aws.endpoint.secret_access_key]}
+        answer = functions.invoke(FunctionName="f", Payload=json.dumps(event))["Payload"].read()
+        assert json.loads(answer) == [[aws.endpoint.url], []]
