@@ -15,6 +15,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from cli.main import main
+from cli.sandbox.isolation import probe
 from contract.catalog.model_fields import Feature
 from tests.e2e.failing_models import Gate
 from tests.e2e.stage import Stage, wait_for
@@ -101,6 +102,7 @@ def test_up_starts_an_aws_for_the_shell_and_down_removes_everything(shell: dict[
     assert done.returncode == 0, done.stderr
     assert "Stage dev in account 123456789012, Region us-east-1, https://localhost:" in done.stderr
     assert "--profile: got 'prod', expected no profile" in done.stderr
+    assert probe().summary in done.stderr
     assert done.stdout.splitlines() == [
         "No models. Register one with `fleetscore models register`.",
         "The embedded AWS has ended.",
