@@ -42,8 +42,8 @@ class Isolation:
             return "Jobs run isolated: each sees only its own files and processes."
         if self.hides_files:
             return (
-                "Jobs run isolated by Landlock: each can use only its own files, but it has no /opt/ml, process ids "
-                f"and network of its own ({self.reason})."
+                "Jobs run isolated by Landlock: each can use only its own files, and has no Unix sockets, but it "
+                f"has no /opt/ml and process ids of its own ({self.reason})."
             )
         return (
             f"Jobs run with your rights, because this machine cannot isolate them ({self.reason}): "

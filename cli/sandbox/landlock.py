@@ -1,7 +1,8 @@
 """Landlock: limits a process to named files, where the kernel refuses namespaces to ordinary users.
 
 The process keeps its rights over the named files and loses all others; programs that it starts
-inherit the limit. It may still see that other files exist, and change their mode and times.
+inherit the limit. It may still see that other files exist, and change their mode and times. It may
+connect to sockets that are files, unless `system_calls` denies sockets.
 """
 
 import ctypes
@@ -23,7 +24,7 @@ _TCP = 0b11
 _ABSTRACT_SOCKETS, _SIGNALS = 0b01, 0b10
 
 _KERNEL_FILES = ("/proc", "/sys")
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "shm", "pts", "ptmx")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "shm")
 _GPU_DEVICES = ("nvidia", "dri", "kfd")
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -81,12 +81,20 @@ def main() -> NoReturn:
         if sys.platform == "linux":
             _give_up_rights()
         if plan["isolation"] == "landlock":
+            _leave_terminal()
             limit_files(plan["files"], own_network=plan["own_network"])
-        if sys.platform == "linux":
-            deny_system_calls()
+            # Landlock does not limit datagrams and the sockets of services such as D-Bus or Docker,
+            # which start programs without the limits.
+            deny_system_calls("all" if plan["own_network"] else "unix")
     except OSError as error:
         _fail(f"the sandbox cannot be set up: {error.filename or ''}: {error.strerror}", SETUP_FAILED)
     _execute(plan)
+
+
+def _leave_terminal() -> None:
+    """Start a new session: a program could type commands into the terminal of its session."""
+    with contextlib.suppress(PermissionError):  # it already leads a session
+        os.setsid()
 
 
 def _execute(plan: dict[str, Any]) -> NoReturn:
@@ -223,7 +231,8 @@ def _enter_namespaces(plan: dict[str, Any]) -> None:
     os.chdir("/")
     _mount(None, "/", None, _REMOUNT | _BIND | _READ_ONLY | _NO_SETUID | _NO_DEVICES)
     _give_up_rights()
-    deny_system_calls()
+    with contextlib.suppress(OSError):  # what it adds is not needed
+        deny_system_calls()
 
 
 def _start_loopback() -> None:

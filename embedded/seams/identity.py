@@ -90,7 +90,8 @@ def authorize(role_arn: str, action: str, resource: str, context: dict[str, Any]
 def may_assume(role_arn: str, service: str) -> bool:
     """Return whether the role exists and trusts `service`, e.g. `sagemaker.amazonaws.com`.
 
-    The result is True if IAM is not enforced.
+    Conditions are evaluated for a request from the role's own account, without `aws:SourceArn`. The
+    result is True if IAM is not enforced.
     """
     import ministack.app
     from ministack.core import iam_evaluator
@@ -105,11 +106,28 @@ def may_assume(role_arn: str, service: str) -> bool:
     document = json.loads(document) if isinstance(document, str) else document
     statements = document.get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
+    request = iam_evaluator.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account=account_id,
+        action="sts:AssumeRole",
+        resource_arn=role_arn,
+        region="",
+        service_context={"aws:sourceaccount": account_id},
+    )
     return any(
         statement.get("Effect") == "Allow"
         and iam_evaluator._service_principal_matches(statement.get("Principal"), service)
+        and iam_evaluator._conditions_met(_without_source_arn(statement.get("Condition") or {}), request)
         for statement in statements
     )
+
+
+def _without_source_arn(conditions: dict[str, Any]) -> dict[str, Any]:
+    return {
+        operator: {key: value for key, value in operands.items() if key.lower() != "aws:sourcearn"}
+        for operator, operands in conditions.items()
+    }
 
 
 def _roles() -> Any:

@@ -39,6 +39,7 @@ from embedded.seams.event_sources import install_batch_actions, install_object_v
 from embedded.seams.functions import install_function_errors, stop_function_workers
 from embedded.seams.identity import install_administrator
 from embedded.seams.images import install_missing_image_error
+from embedded.seams.policies import install_condition_check
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, name_resources
 from embedded.seams.storage import install_bucket_not_empty_error
@@ -144,6 +145,7 @@ async def _serve(settings: ServerSettings) -> None:
     install_missing_image_error()
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
+    install_condition_check()
     install_bucket_not_empty_error()
     name_resources("ecr", ecr_resource_arn)
     sagemaker = _add_sagemaker(settings)

@@ -1,6 +1,9 @@
 """Code that tries to leave its sandbox, for models and jobs, and reports what it got as JSON."""
 
+import contextlib
 import json
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,15 @@ for folder in target["folders"]:
 attempt("a profile", lambda: os.path.exists(os.path.expanduser("~/.aws")))
 attempt("the server's port", lambda: connect(target["server"]))
 attempt("the metadata of a virtual machine", lambda: connect(("169.254.169.254", 80)))
+def connect_unix(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect(path) is None
+def send_datagram(address):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        return client.sendto(b"x", address)
+attempt("the socket of a service", lambda: connect_unix(target["service"]))
+attempt("a datagram", lambda: send_datagram(("198.51.100.1", 53)))
+attempt("the terminal", lambda: os.open("/dev/tty", os.O_RDWR))
 def session_keyring():
     call = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine)
     return call and libc.syscall(call, 0, -3, 0) > 0
@@ -54,8 +66,17 @@ attempt("a device", lambda: os.mknod(own + "/disk", 0o60600, os.makedev(254, 0))
 attempt("the disk", lambda: [name for name in os.listdir("/dev") if name.startswith(("vd", "sd", "nvme", "mem"))])
 attempt("the kernel's settings", lambda: write("/proc/sys/kernel/core_pattern"))
 attempt("the system's files", lambda: write("/usr/left-by-an-attack"))
-attempt("a service's socket", lambda: glob.glob("/run/*") + glob.glob("/var/run/*"))
+attempt("a folder of services", lambda: glob.glob("/run/*") + glob.glob("/var/run/*"))
 """
+
+
+@contextlib.contextmanager
+def listening(path: Path) -> Iterator[Path]:
+    """Listen at a Unix socket, as D-Bus and Docker do for their users."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield path
 
 
 def isolation_of_machine(name: str) -> Isolation:
@@ -69,7 +90,9 @@ def isolation_of_machine(name: str) -> Isolation:
     return Isolation(IsolationKind.LANDLOCK, "for a test")
 
 
-def attacks(*, secret: str, secret_files: list[Path], folders: list[Path], port: int, report: str) -> str:
+def attacks(
+    *, secret: str, secret_files: list[Path], folders: list[Path], port: int, service: Path, report: str
+) -> str:
     """Return Python code that attacks a machine.
 
     Only "its own files" are expected in the list `got`.
@@ -79,6 +102,7 @@ def attacks(*, secret: str, secret_files: list[Path], folders: list[Path], port:
         secret_files: Files that it tries to read.
         folders: Folders that it tries to write to.
         port: Local port that it tries to connect to.
+        service: Unix socket that it tries to connect to.
         report: Statements at the end, which use `got`.
     """
     target = {
@@ -86,6 +110,7 @@ def attacks(*, secret: str, secret_files: list[Path], folders: list[Path], port:
         "secret_files": [str(path) for path in secret_files],
         "folders": [str(path) for path in folders],
         "server": ("127.0.0.1", port),
+        "service": str(service),
     }
     # The code must not find the secret in its own text, so it is put together at run time.
     shown = json.dumps({**target, "secret": secret[::-1]})

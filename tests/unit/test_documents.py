@@ -165,6 +165,17 @@ def test_files_listed_in_contributing_exist() -> None:
     assert [path for path in listed if not any(ROOT.glob(path.rstrip("/")))] == []
 
 
+def test_each_attack_in_the_trust_model_has_tests_that_exist() -> None:
+    page = text_of("docs/why/trust-model.md")
+    rows = [line for line in page.splitlines() if line.startswith("|") and line.count("|") == 4]
+    attacks = [row for row in rows if not row.startswith(("| Attack", "|---", "| Who", "| **"))]
+    assert len(attacks) > 15
+    for row in attacks:
+        tests = re.findall(r"`(tests/[\w./-]+)`", row)
+        assert tests, row
+        assert all((ROOT / path).exists() for path in tests), row
+
+
 def code_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]

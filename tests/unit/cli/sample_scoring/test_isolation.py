@@ -13,7 +13,7 @@ import pytest
 from cli.sample_scoring import container_process
 from cli.sample_scoring.container_process import isolation_notice, run_container_code
 from cli.sandbox.isolation import Isolation, IsolationKind
-from tests.unit.attacks import attacks, isolation_of_machine
+from tests.unit.attacks import attacks, isolation_of_machine, listening
 
 ROOT = Path(__file__).parents[4]
 
@@ -54,14 +54,16 @@ def test_code_of_a_model_gets_nothing_of_the_developers_machine(
 ) -> None:
     isolation = isolation_of_machine(by)
     monkeypatch.setattr(container_process, "probe", lambda: isolation)
-    code = attacks(
-        secret=secret,
-        secret_files=[tmp_path / "home/.aws/credentials"],
-        folders=[tmp_path / "home", ROOT],
-        port=port,
-        report="print(json.dumps(got))",
-    )
-    assert run(tmp_path, code) == ["its own files"]
+    with listening(tmp_path / "service") as service:
+        code = attacks(
+            secret=secret,
+            secret_files=[tmp_path / "home/.aws/credentials"],
+            folders=[tmp_path / "home", ROOT],
+            port=port,
+            service=service,
+            report="print(json.dumps(got))",
+        )
+        assert run(tmp_path, code) == ["its own files"]
     assert isolation_notice() == ""
 
 

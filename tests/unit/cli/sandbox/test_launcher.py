@@ -159,6 +159,23 @@ sys.exit(subprocess.call([sys.executable, "-c", "import os; print(os.getuid())"]
     assert (ended.stdout, ended.stderr) == (f"{OTHER_USER}\n", "")
 
 
+def test_landlock_leaves_only_the_sockets_of_a_network() -> None:
+    """Through the socket of D-Bus or Docker, code would start programs without the limits."""
+    isolation_of_machine("landlock")
+    code = """
+import socket
+def can(action):
+    try:
+        action()
+    except PermissionError:
+        return False
+    return True
+print([can(lambda: socket.socket(family)) for family in (socket.AF_INET, socket.AF_UNIX)], can(socket.socketpair))
+"""
+    assert run(IsolationKind.LANDLOCK, code).stdout == "[True, False] True\n"
+    assert run(IsolationKind.LANDLOCK, code, own_network=True).stdout == "[False, False] True\n"
+
+
 def test_links_lead_to_the_same_files(tmp_path: Path) -> None:
     (tmp_path / "real/bin").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")

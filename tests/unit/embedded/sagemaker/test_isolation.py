@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from embedded.server.embedded_aws import EmbeddedAws
-from tests.unit.attacks import attacks, isolation_of_machine
+from tests.unit.attacks import attacks, isolation_of_machine, listening
 from tests.unit.embedded.sagemaker.account import Aws, job_request, logged, run, s3_outputs
 from tests.unit.embedded.sagemaker.conftest import ServiceMaker
 
@@ -47,6 +47,7 @@ def test_a_job_gets_nothing_of_the_machine_or_of_the_server(
         ],
         folders=[tmp_path / "home", ROOT],
         port=int(aws.endpoint.url.rpartition(":")[2]),
+        service=tmp_path / "service",
         report=REPORT,
     )
     request = job_request(
@@ -55,7 +56,8 @@ def test_a_job_gets_nothing_of_the_machine_or_of_the_server(
         NetworkConfig={"EnableNetworkIsolation": True},
         ProcessingOutputConfig=s3_outputs(f"s3://{aws.bucket}/{prefix}", "own", "replaced"),
     )
-    described = run(service, request)
+    with listening(tmp_path / "service"):
+        described = run(service, request)
     assert described["ProcessingJobStatus"] == "Completed", described
     # It reads and writes its own files, and nothing else.
     assert json.loads(logged(aws, described)[-1]) == ["its own files"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import ministack.app
 import pytest
 from ministack.core.iam_evaluator import resolve_credential, resolve_principal
-from ministack.services import kms
+from ministack.services import iam, kms
 
 from embedded import seams
 from tests.unit.embedded.seams.conftest import Call
@@ -76,6 +76,16 @@ def test_service_assumes_only_roles_that_trust_it(role: Role) -> None:
     assert seams.may_assume(arn, "sagemaker.amazonaws.com")
     assert not seams.may_assume(arn, "lambda.amazonaws.com")
     assert not seams.may_assume("arn:aws:iam::000000000000:role/missing", "sagemaker.amazonaws.com")
+
+
+@pytest.mark.parametrize(("account", "allowed"), [("000000000000", True), ("999999999999", False)])
+def test_a_trust_policy_limits_the_source_account(account: str, allowed: bool) -> None:
+    condition = {"StringEquals": {"aws:SourceAccount": account, "aws:SourceArn": "arn:aws:scheduler:::any"}}
+    principal = {"Service": "scheduler.amazonaws.com"}
+    trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}
+    iam._roles["limited"] = {"AssumeRolePolicyDocument": {"Statement": [trust]}}
+    assert seams.may_assume("arn:aws:iam::000000000000:role/limited", "scheduler.amazonaws.com") is allowed
+    iam.reset()
 
 
 def test_everything_is_allowed_without_iam_enforcement(monkeypatch: pytest.MonkeyPatch) -> None:
