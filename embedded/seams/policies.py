@@ -19,7 +19,7 @@ _EVALUATED = (
     "s3:max-keys", "s3:prefix", "s3:resourceaccount", "s3:x-amz-acl", "s3:x-amz-grant-",
     "s3:x-amz-server-side-encryption", "sagemaker:instancetypes", "sagemaker:intercontainertrafficencryption",
     "sagemaker:maxruntimeinseconds", "sagemaker:networkisolation", "sagemaker:outputkmskey", "sagemaker:volumekmskey",
-    "sagemaker:vpcsecuritygroupids", "sagemaker:vpcsubnets",
+    "sagemaker:vpcsecuritygroupids", "sagemaker:vpcsubnets", "sts:externalid",
 )  # fmt: skip
 """Beginnings of the keys that ministack, or a module of this package, supplies."""
 _WITHOUT_REQUESTS = ("aws:sourcearn", "cloudwatch:namespace", "kms:encryptioncontext:")

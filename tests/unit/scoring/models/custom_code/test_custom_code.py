@@ -346,5 +346,6 @@ def test_failing_custom_code_names_the_model_and_the_rows(job: JobFolder) -> Non
     ended = job.run()
     assert ended.returncode == 1
     assert job.message.startswith(f"{FailureKind.MODEL.value}: ")
-    assert "KeyError: 'colour'" in job.message
+    assert "(KeyError at inference.py:5)" in job.message
+    assert "KeyError: 'colour'" in ended.stderr
     assert json.loads(ended.stdout.splitlines()[-1])["event"] == "failed"
