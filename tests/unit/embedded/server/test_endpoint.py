@@ -60,7 +60,9 @@ def handler(event, context):
 """
 
 
-def test_functions_get_neither_the_developers_settings_nor_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_functions_get_neither_the_developers_settings_nor_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text(
         "[default]\nignore_configured_endpoint_urls = true\nservices = real\nca_bundle = /real\n"
