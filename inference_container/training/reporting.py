@@ -6,6 +6,7 @@ import sys
 from contract.control_characters import escape_in_json, replace_control_characters
 from contract.layout import TrainingPaths
 from contract.status import FailureKind
+from scoring.errors import write_log
 
 _CHARACTERS = 1_024
 """Number of characters of the failure file that SageMaker keeps."""
@@ -14,8 +15,7 @@ _ELLIPSIS = "…"
 
 def log_event(name: str, **fields: object) -> None:
     """Write one JSON object as one line of the job's log."""
-    sys.stdout.write(escape_in_json(json.dumps({"event": name, **fields}, ensure_ascii=False)) + "\n")
-    sys.stdout.flush()
+    write_log(sys.stdout, escape_in_json(json.dumps({"event": name, **fields}, ensure_ascii=False)) + "\n")
 
 
 def failure_line(kind: FailureKind, text: str) -> str:

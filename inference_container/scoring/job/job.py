@@ -1,7 +1,6 @@
 """Runs one instance's part of an attempt, from the job spec to the exit message."""
 
 import json
-import shutil
 import signal
 import sys
 import time
@@ -19,7 +18,7 @@ from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from scoring.commits.object_commits import ObjectCommits, delete_tree
-from scoring.errors import IN_LOG, ConfigurationError, ScoringError, describe_error, log_error
+from scoring.errors import IN_LOG, ConfigurationError, ScoringError, describe_error, log_error, write_log
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.shard import find_shard
@@ -155,14 +154,13 @@ def _report(done: ObjectDone) -> None:
 
 
 def _print(**fields: object) -> None:
-    sys.stdout.write(escape_in_json(json.dumps(fields, ensure_ascii=False)) + "\n")
-    sys.stdout.flush()
+    write_log(sys.stdout, escape_in_json(json.dumps(fields, ensure_ascii=False)) + "\n")
 
 
 @contextmanager
 def _empty_folder(folder: Path) -> Iterator[None]:
     """Create an empty folder, replacing that of a killed container, and delete it at the end."""
-    shutil.rmtree(folder, ignore_errors=True)
+    delete_tree(folder)
     folder.mkdir(parents=True)
     try:
         yield

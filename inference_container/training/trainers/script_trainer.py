@@ -29,6 +29,7 @@ from scoring.errors import (
     TransientError,
     describe_error,
     error_of_kind,
+    write_log,
 )
 from scoring.job.artifacts import sha256_of
 from scoring.separation.descendants import adopt_orphans, kill_descendants, renounce_privileges
@@ -174,8 +175,7 @@ def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[in
 def _pass_on(stream: IO[str] | None, seen: ScriptTraceback) -> None:
     # A line may have no end.
     for line in iter(lambda: stream.readline(_STDERR_CHARACTERS) if stream else "", ""):
-        sys.stderr.write(replace_control_characters(line))
-        sys.stderr.flush()
+        write_log(sys.stderr, replace_control_characters(line))
         seen.add(line)
 
 
