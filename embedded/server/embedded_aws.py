@@ -25,6 +25,7 @@ from contract.control_characters import replace_control_characters
 from embedded.images.image_store import ImageStore
 from embedded.images.interpreters import read_pythons
 from embedded.sagemaker.faults import Faults
+from embedded.sagemaker.instances.guard import delete_folder
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.seams.application import switches
 from embedded.server.certificates import make_certificates
@@ -154,7 +155,7 @@ class EmbeddedAws:
             self._process = None
         self._endpoint = None
         if self._own_root:
-            shutil.rmtree(self.root, ignore_errors=True)
+            delete_folder(self.root)
 
     def __enter__(self) -> "EmbeddedAws":
         self.start()
@@ -256,7 +257,7 @@ def stop_detached(state_dir: Path) -> bool:
                 break
             time.sleep(0.05)
     state_file.unlink(missing_ok=True)
-    shutil.rmtree(root, ignore_errors=True)
+    delete_folder(root)
     return running
 
 
