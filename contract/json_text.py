@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any, Never
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 128 << 20
 """Largest text that is parsed, in bytes: a manifest of 100,000 objects with the longest keys fits."""
 MAX_DEPTH = 100
 """Deepest nesting of lists and objects. Python's own limit depends on its version and its stack."""
