@@ -1,7 +1,6 @@
 """The objects of the training workflow: specs, recipes, manifests, scripts, trained artifacts."""
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from typing import Any
 
 from contract import codec, layout
 from contract.archives import MAX_MEMBERS, ArchiveError, read_files
-from contract.control_characters import escape_in_json
 from contract.job.scoring_spec import PinnedObject
+from contract.json_text import dump_json
 from contract.problems import InvalidInputError
 from contract.training.recipes import ModelRecipe, TrainingCode
 from contract.training.training_spec import TrainingReport, TrainingSpec
@@ -193,4 +192,4 @@ def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
 
 
 def _text(value: Any) -> bytes:
-    return escape_in_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
+    return dump_json(value, separators=(",", ":")).encode()
