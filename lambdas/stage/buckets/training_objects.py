@@ -16,8 +16,6 @@ from contract.training.training_spec import TrainingReport, TrainingSpec
 from lambdas.errors import ArtifactMissingError, TrainedArtifactError
 
 MAX_REPORT_BYTES = 1_000_000
-MAX_FILES = MAX_MEMBERS
-"""Maximum number of files in an artifact, because all their names are kept in memory."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -184,7 +182,7 @@ def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
     """
     files: dict[str, int] = {}
     text: bytes | None = None
-    for member in read_files(stream, max_members=MAX_FILES):
+    for member in read_files(stream, max_members=MAX_MEMBERS):
         files[member.name] = member.size
         if member.name == layout.TRAINING_REPORT_NAME and member.size <= MAX_REPORT_BYTES:
             text = member.content.read(member.size)
