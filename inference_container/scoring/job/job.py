@@ -1,6 +1,5 @@
 """Runs one instance's part of an attempt, from the job spec to the exit message."""
 
-import json
 import shutil
 import signal
 import sys
@@ -13,8 +12,8 @@ from typing import Never
 
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
-from contract.control_characters import escape_in_json
 from contract.job.scoring_spec import JobSpec
+from contract.json_text import dump_json
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
@@ -151,7 +150,7 @@ def _report(done: ObjectDone) -> None:
 
 
 def _print(**fields: object) -> None:
-    sys.stdout.write(escape_in_json(json.dumps(fields, ensure_ascii=False)) + "\n")
+    sys.stdout.write(dump_json(fields) + "\n")
     sys.stdout.flush()
 
 
