@@ -8,6 +8,7 @@ texts. What it returns can be written again as JSON that every parser accepts.
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, Never
 
 from contract.control_characters import escape_in_json
@@ -97,8 +98,7 @@ def _check_depth(text: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise JsonError(f"an object has the name {twice[:_SHOWN_CHARACTERS]!r} twice")
     return found
 
