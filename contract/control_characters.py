@@ -1,10 +1,11 @@
-"""Text of others, made safe to print: a terminal obeys control characters, and some hide text."""
+"""Escapes control characters in text of others, because terminals obey them and some hide text."""
 
 import re
 
 _PATTERN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0 and C1 control characters and DEL, line and paragraph separators, characters that change the direction of
 text, and lone surrogates, which cannot be encoded. Newlines and tabs are not among them."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def replace_control_characters(text: str) -> str:
@@ -31,7 +32,7 @@ def escape_in_json(text: str) -> str:
 
 def has_lone_surrogate(text: str) -> bool:
     """Return whether the text has half of a surrogate pair, which no encoding of Unicode can hold."""
-    return any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else False
+    return _SURROGATE.search(text) is not None
 
 
 def _escape(found: re.Match[str]) -> str:

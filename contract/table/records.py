@@ -48,8 +48,8 @@ EXECUTION_PARTITIONS = "EXECUTION#"
 MODEL_PARTITIONS = "MODEL#"
 UPLOAD_PARTITIONS = "UPLOAD#"
 UPLOADS_PARTITIONS = "UPLOADS#"
-"""Beginnings of the partition keys. Policies allow each role its own, so that only registration and
-promotion write models."""
+"""Prefixes of the partition keys. A role's policy allows only some of them, so that only registration
+and promotion write models."""
 
 EXECUTION_SORT_KEY = "EXECUTION"
 MODEL_SORT_KEY = "MODEL"

@@ -20,7 +20,7 @@ def unpacked(folder: Path, archive: bytes) -> list[str]:
     return unpack(folder / "archive.tar.gz", folder / "a" / "out")
 
 
-def test_files_and_folders_are_unpacked_readable_for_all_and_writable_for_the_owner(tmp_path: Path) -> None:
+def test_unpacked_files_are_readable_for_all_and_writable_for_the_owner(tmp_path: Path) -> None:
     archive = packed(member("./", tarfile.DIRTYPE), member("./sub/", tarfile.DIRTYPE), ("./sub/deep/file", b"x" * 5))
     before = os.umask(0o077)
     try:

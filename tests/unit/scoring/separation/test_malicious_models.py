@@ -209,7 +209,7 @@ FORGERIES = {
     "negative rows": "an impossible number of rows",
     "model": "results of models that it did not have to score",
     "digest": "a file without a size and a SHA-256",
-    "folder": "its folder has another name than a number",
+    "folder": "the name of its folder is not a number",
     "no output": "no result of 'evil', expected an output or a failure",
     "two outputs": "several results for one model",
     "honest": "",

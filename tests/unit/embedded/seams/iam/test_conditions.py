@@ -5,7 +5,7 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.services import dynamodb
 
 from embedded.sagemaker.requests.condition_keys import condition_keys
-from embedded.seams.conditions import install_conditions
+from embedded.seams.iam.conditions import install_conditions
 
 
 @pytest.fixture
