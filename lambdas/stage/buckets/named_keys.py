@@ -14,7 +14,7 @@ _FIRST_PAGE, _MAX_PAGE = 10, 1_000
 """Entries of the first listing, and most entries that S3 returns. Reading 1,000 entries takes a
 hundred times the CPU of a look-up."""
 _DENSE = 0.1
-"""Share of wanted entries in a listing above which the next listing is worth it."""
+"""Share of wanted entries in a listing above which another listing costs less than look-ups."""
 
 
 class Entry(Protocol):
