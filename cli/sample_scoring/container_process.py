@@ -83,6 +83,7 @@ def run_container_code(
                 **_library_variables(),
                 **{name: str(place) for name, place in places.items()},
                 **_NO_AWS,
+                "PYTHONUNBUFFERED": "1",  # as in the image: a worker ends without flushing what the model printed
                 ML_ROOT: str(root),
                 "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(path.parent) for path in programs)),
             },

@@ -215,7 +215,8 @@ def too_many_bad_rows(
     fraction = spec.tolerated_quarantine_fraction
     if not fraction:
         text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
-        remedy = "fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
+        wrong = "the row or the model" if first.kind is FailureKind.MODEL else "the row"
+        remedy = f"fix {wrong}, or set tolerated_quarantine_fraction to quarantine such rows"
     else:
         of = "" if rows is None else f" of {rows:,}"
         text = (
