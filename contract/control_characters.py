@@ -1,4 +1,4 @@
-"""Escapes control characters in text of others, because terminals obey them and some hide text."""
+"""Escapes control characters in text of others, because terminals interpret them and some hide text."""
 
 import re
 

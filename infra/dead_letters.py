@@ -9,7 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 _DATA_KEY_REUSE_SECONDS = 3_600
-"""How long SQS uses a data key before it asks KMS for another. Each request costs."""
+"""How long SQS uses a data key before it asks KMS for another, because KMS bills each request."""
 
 
 def encrypt_queue(queue: sqs.Queue, key: kms.IKey) -> None:

@@ -13,7 +13,7 @@ _LISTED_NAMES = 5
 LISTED_FILES = 3
 """Number of unexpected files that a message names."""
 MAX_COUNTED_FILES = 10_000
-"""Number of unexpected files up to which they are counted, because more cannot change the result."""
+"""Largest number of unexpected files that is counted, because more cannot change the result."""
 _MAX_KEY_CHARACTERS = 100
 
 

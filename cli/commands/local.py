@@ -62,7 +62,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     """Start the embedded AWS, deploy Fleetscore to it, and print exports for this shell.
 
     Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS and nowhere else.
-    If the command fails, it is `false`, so that `eval` fails too.
+    If the command fails, standard output is `false`, so that `eval` fails too.
     """
     _require_checkout()
     from embedded.images.image_store import ImageStore  # noqa: PLC0415

@@ -1,3 +1,5 @@
+"""Patterns of instance types, and which types have local storage."""
+
 import botocore.session
 import pytest
 
