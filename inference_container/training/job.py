@@ -26,7 +26,7 @@ from training.trainers.trainer import TrainingContext, TrainingResult
 _TRAINERS = {
     "xgboost": "training.trainers.xgboost_trainer",
     "sklearn": "training.trainers.sklearn_trainer",
-    "script": "training.trainers.script_trainer",
+    "script": "training.trainers.script.script_trainer",
 }
 """Trainer modules, imported on demand: loading them takes longer than a small training."""
 _DISTRIBUTIONS = {

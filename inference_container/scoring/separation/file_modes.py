@@ -44,7 +44,7 @@ def _close(path: str | Path, found: os.stat_result, uid: int) -> None:
         Path(path).chmod(wanted)
 
 
-def hand_over(root: Path, uid: int) -> None:
+def change_owner(root: Path, uid: int) -> None:
     """Make a user the owner of a folder and of everything in it; links are not followed.
 
     Only while no process of that user runs.

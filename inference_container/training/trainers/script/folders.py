@@ -13,7 +13,7 @@ from pathlib import Path
 from contract.archives import MAX_MEMBERS
 from contract.layout import TrainingPaths
 from scoring.errors import ModelError, describe_error
-from scoring.separation.file_modes import delete_tree, hand_over
+from scoring.separation.file_modes import change_owner, delete_tree
 from scoring.separation.worker_user import WorkerUser, find_worker_user
 from training.reporting import log_event
 
@@ -40,7 +40,7 @@ class ScriptFolders:
         if user is not None:
             try:
                 for folder in (self.code, self.home, *self._folders()):
-                    hand_over(folder, user.uid)
+                    change_owner(folder, user.uid)
                 # The script can write the file and not replace it, because the file's folder stays
                 # closed.
                 self._paths.failure.touch()
@@ -59,7 +59,7 @@ class ScriptFolders:
         """
         if self.user is not None:
             for folder in self._folders():
-                hand_over(folder, os.geteuid())
+                change_owner(folder, os.geteuid())
         for number, path in enumerate([*_special(self._paths.output_data), *_special(self._paths.checkpoints)]):
             path.unlink()
             if number < _LOGGED_FILES:

@@ -34,8 +34,7 @@ from scoring.job.artifacts import sha256_of
 from scoring.separation.descendants import adopt_orphans, kill_descendants, set_no_new_privileges
 from scoring.separation.worker_user import process_options
 from training.reporting import log_event
-from training.trainers.model_process import check_in_process
-from training.trainers.script_environment import (
+from training.trainers.script.environment import (
     PROGRAM,
     SUBMIT_DIRECTORY,
     arguments,
@@ -44,8 +43,9 @@ from training.trainers.script_environment import (
     user_hyperparameters,
     variables,
 )
-from training.trainers.script_folders import ScriptFolders
-from training.trainers.script_traceback import ScriptTraceback
+from training.trainers.script.folders import ScriptFolders
+from training.trainers.script.model_process import check_in_process
+from training.trainers.script.traceback_reader import ScriptTraceback
 from training.trainers.trainer import TrainingContext, TrainingResult
 
 _SECONDS_TO_CLOSE = 10

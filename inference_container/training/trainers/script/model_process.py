@@ -1,6 +1,6 @@
 """Loads a script's model in another process, as the script's user, because loading it may run code.
 
-`python -m training.trainers.model_process MODEL ANSWER` is that process. It reads the model's spec
+`python -m training.trainers.script.model_process MODEL ANSWER` is that process. It reads the model's spec
 from stdin.
 """
 
@@ -41,7 +41,7 @@ def check_in_process(
     make_folder(folder, user)
     answer = folder / "answer.json"
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, *(["-P"] if user else []), "-m", "training.trainers.model_process", str(path), str(answer)],
+        [sys.executable, *(["-P"] if user else []), "-m", __name__, str(path), str(answer)],
         stdin=subprocess.PIPE,
         **process_options(user, folder, os.environ),
     ) as process:
