@@ -1,4 +1,4 @@
-"""Text of others, made safe to print: a terminal obeys control characters, and some hide text."""
+"""Escapes control characters in text of others, because terminals interpret them and some hide text."""
 
 import json
 import re
@@ -11,6 +11,7 @@ _PATTERN = re.compile(
 """C0 and C1 control characters and DEL, line and paragraph separators, lone surrogates, which cannot be encoded, and
 characters that are invisible or change the direction of text. Newlines and tabs are not among them, nor are the two
 joiners that some scripts and emojis need."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def replace_control_characters(text: str) -> str:
@@ -37,7 +38,7 @@ def escape_in_json(text: str) -> str:
 
 def has_lone_surrogate(text: str) -> bool:
     """Return whether the text has half of a surrogate pair, which no encoding of Unicode can hold."""
-    return any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else False
+    return _SURROGATE.search(text) is not None
 
 
 def _escape(found: re.Match[str]) -> str:

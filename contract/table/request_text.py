@@ -1,9 +1,8 @@
 """The text of a request in an execution's record."""
 
-import json
 from typing import Any
 
-from contract.control_characters import escape_in_json
+from contract.json_text import dump_json
 
 MAX_REQUEST_BYTES = 300_000
 """Longest text of a request, in bytes. It leaves 100 KB of DynamoDB's 400 KB per item for the other fields."""
@@ -19,12 +18,12 @@ def request_text(request: Any) -> str:
     >>> print(request_text({"models": ["a\u202eb"]}))
     {"models": ["a\u202eb"]}
     """
-    text = escape_in_json(json.dumps(request, ensure_ascii=False))
+    text = dump_json(request)
     if len(text) > MAX_REQUEST_BYTES:
-        text = escape_in_json(json.dumps(request, ensure_ascii=False, separators=(",", ":")))
+        text = dump_json(request, separators=(",", ":"))
     if len(text.encode()) <= MAX_REQUEST_BYTES:
         return text
     left_out = f"The request has {len(text):,} characters with its escapes, too many for the record."
     token = request.get("task_token") if isinstance(request, dict) else None
     kept = {"task_token": token} if isinstance(token, str) and len(token) <= _MAX_TOKEN_CHARACTERS else {}
-    return escape_in_json(json.dumps({"left_out": left_out, **kept}, ensure_ascii=False))
+    return dump_json({"left_out": left_out, **kept})

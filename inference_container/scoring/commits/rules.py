@@ -1,7 +1,7 @@
-"""The rules that a worker's description of an object must follow before the object is committed.
+"""Checks a worker's description of an object before the object is committed.
 
-Model code runs in the worker and may send anything in its name. So a description is compared with
-the job's spec, and no path is taken from it.
+Model code runs in the worker and may send any message. So a description is compared with the job's
+spec, and paths come from the spec.
 """
 
 import re
@@ -41,7 +41,7 @@ def checked_outputs(
     """
     key = task.object.key
     if not _FOLDER.fullmatch(written.folder):
-        raise BrokenRuleError(key, "its folder has another name than a number", detail=written.folder[:_SHOWN])
+        raise BrokenRuleError(key, "the name of its folder is not a number", detail=written.folder[:_SHOWN])
     by_id = {spec.model_id: spec for spec in models}
     due = set(by_id) - set(task.failed_models if isinstance(task, MergeParts) else ())
     failed = {failure.model_id for failure in written.failures}

@@ -28,7 +28,7 @@ def take_folder(folder: Path, target: Path, user: WorkerUser | None) -> None:
     try:
         folder.rename(target)
         descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError, OSError) as error:
+    except OSError as error:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)) or target.is_symlink():
             raise TakeoverError("its folder is missing or is not a folder") from error
         raise

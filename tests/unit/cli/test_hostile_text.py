@@ -225,8 +225,8 @@ def test_requests_that_python_cannot_read_are_refused(request_json: str, capsys:
     assert "expected JSON text such as {}" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("name", [".", ".."])
-def test_names_of_folders_are_no_names_of_executions(name: str, capsys: Captured, hostile: Connection) -> None:
-    assert hostile
+def test_names_of_folders_are_no_names_of_executions(name: str, capsys: Captured) -> None:
     assert entry.main(["run", "--name", name]) == 2
     assert f"name: got {name!r}, expected 1 to 80 letters" in capsys.readouterr().err

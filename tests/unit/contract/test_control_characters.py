@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.control_characters import escape_in_json, has_lone_surrogate, replace_control_characters
+from contract.control_characters import has_lone_surrogate, replace_control_characters
+from contract.json_text import dump_json
 from tests.unit.hostile_text import CLIPBOARD_WRITE, HOSTILE, is_printable
 
 ANY_TEXT = st.text(st.characters(categories=["C", "Z", "L"]))
@@ -44,7 +45,7 @@ def test_every_text_can_be_printed_afterwards(text: str) -> None:
 
 @given(st.recursive(ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))
 def test_escaped_json_has_the_same_value(value: object) -> None:
-    text = escape_in_json(json.dumps(value, ensure_ascii=False))
+    text = dump_json(value)
     assert json.loads(text) == value
     assert is_printable(text)
     text.encode()

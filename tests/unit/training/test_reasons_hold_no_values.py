@@ -8,7 +8,7 @@ import pytest
 
 from contract.catalog.model_fields import Feature
 from tests.unit.training.test_refusals import ONE_OF, QUICK, SKLEARN
-from tests.unit.training.trainers.test_script_trainer import script, with_script
+from tests.unit.training.trainers.script.test_script_trainer import script, with_script
 from tests.unit.training.training_folder import TrainingFolder
 
 __all__ = ["script"]

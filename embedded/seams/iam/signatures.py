@@ -19,7 +19,8 @@ Send = Callable[[Message], Awaitable[None]]
 Failure = tuple[str, str]
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
-"""Names in the server's certificate. Other names are of pages that let their name resolve to this machine."""
+"""Names in the server's certificate. Other names come from DNS rebinding: a web page whose name resolves to this
+machine."""
 _OWN_ROUTES = "/_"
 _HASH_HEADER = "x-amz-content-sha256"
 _SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -88,7 +89,7 @@ async def _check_signature(
         return secret, receive
     body = b""
     if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
-        # Only a request of a known key gets memory for its body.
+        # The body is only kept in memory when the access key is known.
         body, receive = await _read_body(receive)
     failure = sigv4.header_signature_failure(
         signature, secret, scope["method"], _raw_path(scope), query, headers, body, presigned=presigned
@@ -173,7 +174,7 @@ def _error(failure: Failure, scope: Message, headers: Mapping[str, str]) -> tupl
 
 
 async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
-    """Return the body, and a channel that delivers it once more."""
+    """Return the body, and a channel from which the application receives the same body."""
     messages: list[Message] = []
     while True:
         message = await receive()

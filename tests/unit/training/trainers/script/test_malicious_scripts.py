@@ -17,14 +17,17 @@ SPEC: dict[str, Any] = {
     "features": doubles(),
     "hyperparameters": {"sagemaker_program": "train.py"},
 }
-HONEST = """
+FOLDERS = """
 import os, sys, time
 from pathlib import Path
-import joblib, numpy
-from sklearn.linear_model import LinearRegression
 
 model_folder = Path(os.environ["SM_MODEL_DIR"])
 root = model_folder.parent
+"""
+HONEST = f"""{FOLDERS}
+import joblib, numpy
+from sklearn.linear_model import LinearRegression
+
 model = LinearRegression().fit(numpy.eye(3), numpy.arange(3))
 joblib.dump(model, model_folder / "model.joblib")
 """
@@ -52,8 +55,8 @@ def separated() -> Iterator[TrainingFolder]:
         yield job
 
 
-def run_script(job: TrainingFolder, text: str) -> Any:
-    job.add_code({"train.py": HONEST + text})
+def run_script(job: TrainingFolder, text: str, start: str = HONEST) -> Any:
+    job.add_code({"train.py": start + text})
     return job.run()
 
 
@@ -153,12 +156,12 @@ def test_no_process_of_a_script_outlives_it(folder: str, request: pytest.Fixture
     [
         ('(model_folder / "secret").symlink_to("/etc/hostname")', "secret"),
         ('(model_folder / "a").mkdir(); (model_folder / "a" / "up").symlink_to("../..")', "a/up"),
-        ('os.link(model_folder / "model.joblib", model_folder / "again")', ""),
+        ('(model_folder / "a").touch(); os.link(model_folder / "a", model_folder / "b")', ""),
         ('os.mkfifo(model_folder / "pipe")', "pipe"),
     ],
 )
 def test_links_in_the_model_folder_are_refused_by_name(together: TrainingFolder, text: str, name: str) -> None:
-    ended = run_script(together, text)
+    ended = run_script(together, text, start=FOLDERS)
     assert ended.returncode == 1
     assert together.failure.startswith(f"MODEL: the training script left '{name}")
     assert "in SM_MODEL_DIR, which is a link or a special file" in together.failure
@@ -196,7 +199,7 @@ for _ in range(64):
 (root / "output" / "failure").write_text("DATA: " + "y" * (4 << 20))
 sys.exit(3)
 """
-    ended = run_script(together, text)
+    ended = run_script(together, text, start=FOLDERS)
     assert ended.returncode == 1
     assert together.failure.startswith("DATA: the training script 'train.py' ended with exit code 3")
     assert len(together.failure) < 1_025
