@@ -21,7 +21,7 @@ MAX_DIGITS = 400
 """Longest number, in characters: any 64-bit float fits. Longer ones take quadratic time."""
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
-"""Brackets, and texts so that brackets in them are skipped."""
+"""Brackets, and strings, whose brackets do not count."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN_CHARACTERS = 60
 
