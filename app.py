@@ -4,6 +4,7 @@
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from aws_cdk import App, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
+from contract.problems import InvalidInputError, count_problems, list_problems
 from infra.acknowledgements import acknowledge, acknowledge_triggers
 from infra.settings import read_settings
 from infra.stacks.compute import ComputeStack
@@ -49,4 +51,8 @@ def build_app(*, context: Mapping[str, Any] | None = None, outdir: Path | None =
 
 
 if __name__ == "__main__":
-    build_app().synth()
+    try:
+        build_app().synth()
+    except InvalidInputError as error:
+        lines = [f"  - {problem}" for problem in list_problems(error.problems)]
+        sys.exit("\n".join([f"{error.subject} has {count_problems(error.problems)}:", *lines]))

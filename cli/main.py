@@ -12,7 +12,9 @@ _FAILURE = "false"
 """Shell command that fails. Without it, `eval` of no output would succeed, and the shell would go on with the
 account that it used before."""
 _OPTIONS_WITH_VALUE = frozenset({"--stage", "--profile", "--region", "--endpoint-url"})
+"""Global options that take a value. They are repeated here, because the import of `command_line` may fail."""
 _INTERRUPTED = 130
+"""`ExitStatus.INTERRUPTED`, repeated for the same reason."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

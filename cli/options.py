@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from cli.command_line import argument
-from contract.catalog.models import REASON_CHARACTERS
 from contract.json_text import MAX_DIGITS
 from contract.problems import InvalidInputError, Problem
 
@@ -58,6 +57,9 @@ def _check_reason(_context: click.Context, _parameter: click.Parameter, reason: 
     Raises:
         InvalidInputError: when the reason is too long for the model's history.
     """
+    # Imported here, because commands that take no reason need no model classes.
+    from contract.catalog.models import REASON_CHARACTERS  # noqa: PLC0415
+
     if len(reason) > REASON_CHARACTERS:
         raise InvalidInputError("reason", [Problem("--reason", reason, f"at most {REASON_CHARACTERS} characters")])
     return reason

@@ -1,12 +1,12 @@
 """Output of the command: tables for people, or one JSON value and nothing else for programs."""
 
-import json
 import sys
 from typing import Any
 
 from rich.console import Console, RenderableType
 
-from contract.control_characters import escape_in_json, replace_control_characters
+from contract.control_characters import replace_control_characters
+from contract.json_text import dump_json
 
 _WIDTH_WITHOUT_TERMINAL = 400
 """Width of a table in characters where there is no terminal, so that a pipe gets whole lines."""
@@ -22,7 +22,7 @@ class Output:
     def data(self, value: Any, *renderables: RenderableType) -> None:
         """Print the value with --json, else the renderables."""
         if self.as_json:
-            sys.stdout.write(escape_in_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
+            sys.stdout.write(dump_json(value, indent=2) + "\n")
             sys.stdout.flush()
             return
         self.show(*renderables)

@@ -5,15 +5,14 @@ import collections
 import dataclasses
 import enum
 import functools
-import json
 import sys
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from contract.control_characters import escape_in_json, has_lone_surrogate
-from contract.json_text import JsonError, parse_json
+from contract.control_characters import has_lone_surrogate
+from contract.json_text import JsonError, dump_json, parse_json
 from contract.problems import InvalidInputError, Problem
 
 SCHEMA_VERSION = 1
@@ -41,7 +40,7 @@ def to_json(message: Any) -> dict[str, Json]:
 
 def dumps(message: Any) -> str:
     """Return a dataclass as JSON text. The order of fields is stable."""
-    return escape_in_json(json.dumps(to_json(message), ensure_ascii=False, allow_nan=False))
+    return dump_json(to_json(message), allow_nan=False)
 
 
 def from_json(cls: type[T], data: Json, *, subject: str | None = None) -> T:

@@ -1,4 +1,5 @@
-"""Parses JSON that others wrote: bounded in size, depth and digits, and strict where parsers differ.
+"""Parses JSON that others wrote, within limits and strictly where parsers differ, and writes JSON that
+is safe to print.
 
 Every part of Fleetscore parses JSON from outside with `parse_json`, so all of them refuse the same
 texts. What it returns can be written again as JSON that every parser accepts.
@@ -7,9 +8,12 @@ texts. What it returns can be written again as JSON that every parser accepts.
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, Never
 
-MAX_BYTES = 64 << 20
+from contract.control_characters import escape_in_json
+
+MAX_BYTES = 128 << 20
 """Largest text that is parsed, in bytes: a manifest of 100,000 objects with the longest keys fits."""
 MAX_DEPTH = 100
 """Deepest nesting of lists and objects. Python's own limit depends on its version and its stack."""
@@ -17,7 +21,7 @@ MAX_DIGITS = 400
 """Longest number, in characters: any 64-bit float fits. Longer ones take quadratic time."""
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
-"""Brackets, and texts so that brackets in them are skipped."""
+"""Brackets, and strings, whose brackets do not count."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN_CHARACTERS = 60
 
@@ -57,6 +61,17 @@ def parse_json(text: str | bytes, *, max_bytes: int = MAX_BYTES, keep_surrogates
     return value
 
 
+def dump_json(value: Any, **options: Any) -> str:
+    r"""Return a value as JSON text without control characters; other characters stay as they are.
+
+    `options` are those of `json.dumps`.
+
+    >>> print(dump_json({"city": "Malmö\x9b31m"}))
+    {"city": "Malmö\u009b31m"}
+    """
+    return escape_in_json(json.dumps(value, ensure_ascii=False, **options))
+
+
 def _decoded(text: str | bytes, *, keep_surrogates: bool) -> str:
     try:
         if isinstance(text, bytes):
@@ -83,8 +98,7 @@ def _check_depth(text: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise JsonError(f"an object has the name {twice[:_SHOWN_CHARACTERS]!r} twice")
     return found
 

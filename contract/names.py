@@ -28,7 +28,7 @@ class RelativePath:
 
     def problems(self, field: str, value: str) -> list[Problem]:
         parts = value.split("/")
-        if not all(part not in ("", ".", "..") for part in parts):
+        if any(part in ("", ".", "..") for part in parts):
             return [Problem(field, value, "a relative path without empty, '.' or '..' parts")]
         if _CONTROL_CHARACTER.search(value):
             return [Problem(field, value, "a path without control characters", "Copy the object to another key.")]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MAX_SHOWN_PROBLEMS = 50
-"""Problems that a message lists; input of others can have a million."""
+"""Largest number of problems that a message lists; input of others can have a million."""
 _SHOWN_VALUE_CHARACTERS = 120
 
 
@@ -31,8 +31,8 @@ class Problem:
 
 
 def _repr(value: object) -> str:
-    """Return the value as Python writes it, if Python can: not if it nests deeply or has too many
-    digits."""
+    """Return the value as Python writes it, or its type if it nests too deeply or has too many digits
+    for Python."""
     try:
         return repr(value)
     except (RecursionError, ValueError):

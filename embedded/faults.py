@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedded.sagemaker.faults import Faults
-from embedded.server.embedded_aws import EmbeddedAwsError, detached_endpoint, detached_root
+from embedded.server.detached import detached_endpoint, detached_root
+from embedded.server.launch import EmbeddedAwsError
 from embedded.server.process import sagemaker_root
 
 

@@ -37,7 +37,8 @@ from embedded.cdk.deploy import DeployError, deploy
 from embedded.cdk.node import NodeNotFoundError
 from embedded.cdk.synth import SynthesisError, synthesize
 from embedded.images.dockerfile import DockerfileError
-from embedded.server.embedded_aws import LOG_FILE, EmbeddedAws, EmbeddedAwsError
+from embedded.server.embedded_aws import EmbeddedAws
+from embedded.server.launch import LOG_FILE, EmbeddedAwsError
 from examples.flights.data import FlightsDataError, Group, objects_of, read_flights, write_datasets
 from examples.flights.fleet import TrainedModel, TrainingSet, trained_model, write_training_data
 from examples.flights.results import (

@@ -9,15 +9,15 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 _DATA_KEY_REUSE_SECONDS = 3_600
-"""How long SQS uses a data key before it asks KMS for another. Each request costs."""
+"""How long SQS uses a data key before it asks KMS for another, because KMS bills each request."""
 
 
 def encrypt_queue(queue: sqs.Queue, key: kms.IKey) -> None:
     """Encrypt a queue with the stage's key.
 
-    It is set on the CloudFormation resource: with the construct's own option, each grant of the
-    queue would add wildcard actions on the key. Senders and receivers get the key from
-    `permissions.allow_key`, and EventBridge from the key's policy.
+    The key is set on the CloudFormation resource: with the construct's own option, each grant of the
+    queue would add wildcard actions on the key. Roles of senders and receivers need a permission of
+    their own, such as `permissions.allow_data_keys`. EventBridge gets one from the key's policy.
     """
     resource = cast("sqs.CfnQueue", queue.node.default_child)
     resource.kms_master_key_id = key.key_arn

@@ -66,6 +66,11 @@ def allow_key(storage: Storage, *services: str) -> iam.PolicyStatement:
     )
 
 
+def allow_data_keys(key_arn: str, *services: str) -> iam.PolicyStatement:
+    """Allow getting and decrypting data keys of the stage's key, only through these services."""
+    return allow(["kms:Decrypt", "kms:GenerateDataKey"], key_arn, conditions=via(*services))
+
+
 def via(*services: str) -> dict[str, Any]:
     """Return the condition that a service of this Region uses the key for the caller, such as `s3`."""
     return {"StringEquals": {"kms:ViaService": [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in services]}}

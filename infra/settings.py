@@ -21,7 +21,7 @@ from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_schedules
-from contract.triggers.uploads import UploadRule, check_rules, rules_to_text
+from contract.triggers.uploads import UploadRule, check_rules, rules_from_json, rules_to_text
 from contract.workflow.scoring_request import MAX_CONCURRENCY_LIMIT
 
 CONTEXT_KEY = "fleetscore"
@@ -273,7 +273,10 @@ def settings_from_context(context: Mapping[str, Any]) -> AppSettings:
     if settings is None:
         # A value of the wrong type stops the decoding, so check the other values separately.
         refused = {re.split(r"[.\[]", problem.field)[0] for problem in problems} | {"compute"}
-        others = _check_values({name: value for name, value in values.items() if name not in refused})
+        accepted = {name: value for name, value in values.items() if name not in refused}
+        if "uploads" in accepted:
+            accepted["uploads"] = rules_from_json(accepted["uploads"])
+        others = _check_values(accepted)
         # Check every schedule, so that a malformed one does not hide one that never fires.
         if "schedules" in refused and isinstance(values["schedules"], list):
             others += _check_schedules("schedules", values["schedules"])

@@ -10,9 +10,10 @@ from lambdas.shown_text import list_first, shorten
 _MAX_PROBLEMS = 50
 _MAX_PROBLEM_CHARACTERS = 400
 _LISTED_NAMES = 5
-_LISTED_KEYS = 3
+LISTED_FILES = 3
+"""Number of unexpected files that a message names."""
 MAX_COUNTED_FILES = 10_000
-"""Number of unexpected files up to which they are counted, because more cannot change the result."""
+"""Largest number of unexpected files that is counted, because more cannot change the result."""
 _MAX_KEY_CHARACTERS = 100
 
 
@@ -126,11 +127,12 @@ class OutputIncompleteError(FleetscoreError):
 class UnexpectedOutputError(FleetscoreError):
     """Below the job's own prefixes there are files that none of its commits names.
 
-    The container writes only what it commits, so code of a model wrote them.
+    The container writes only what it commits, so code of a model wrote them. `keys` are the first
+    `LISTED_FILES` of them, and `count` is their number.
     """
 
     def __init__(self, job_id: str, keys: Sequence[str], count: int) -> None:
-        shown = [repr(shorten(key, _MAX_KEY_CHARACTERS)) for key in keys[:_LISTED_KEYS]]
+        shown = [repr(shorten(key, _MAX_KEY_CHARACTERS)) for key in keys]
         more = ["and more"] if count > len(shown) else []
         counted = "1 file" if count == 1 else f"{min(count, MAX_COUNTED_FILES):,} files"
         counted = f"more than {counted}" if count > MAX_COUNTED_FILES else counted

@@ -62,17 +62,17 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
     """Start the embedded AWS, deploy Fleetscore to it, and print exports for this shell.
 
     Standard output holds only the exports, which point the shell's AWS clients at the embedded AWS and nowhere else.
-    If the command fails, it is `false`, so that `eval` fails too.
+    If the command fails, standard output is `false`, so that `eval` fails too.
     """
     _require_checkout()
     from embedded.images.image_store import ImageStore  # noqa: PLC0415
-    from embedded.server.embedded_aws import (  # noqa: PLC0415 - commands on an AWS account must not import the embedded AWS
-        EmbeddedAws,
+    from embedded.server.detached import (  # noqa: PLC0415 - commands on an AWS account must not import the embedded AWS
         detached_endpoint,
         detached_root,
         start_detached,
         stop_detached,
     )
+    from embedded.server.embedded_aws import EmbeddedAws  # noqa: PLC0415
     from embedded.server.process import image_root  # noqa: PLC0415
 
     output = invocation.output
@@ -108,7 +108,7 @@ def up(invocation: Invocation, *, foreground: bool, state_dir: Path) -> ExitStat
 def down(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
     """Stop the embedded AWS and remove its files."""
     _require_checkout()
-    from embedded.server.embedded_aws import detached_endpoint, stop_detached  # noqa: PLC0415
+    from embedded.server.detached import detached_endpoint, stop_detached  # noqa: PLC0415
 
     with _errors_of_the_embedded_aws():
         endpoint = detached_endpoint(state_dir)
@@ -121,9 +121,16 @@ def down(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
     if endpoint is not None and os.environ.get("AWS_ENDPOINT_URL") == endpoint.url:
         invocation.output.notice(
             "This shell still points at the embedded AWS that has ended. "
-            f"Open another shell, or run: unset {' '.join(endpoint.environment())}"
+            f"Open another shell, or run: unset {' '.join(_own_variables(endpoint))}"
         )
     return ExitStatus.SUCCEEDED
+
+
+def _own_variables(endpoint: "Endpoint") -> list[str]:
+    """Return the variables that only the embedded AWS needs. Exceptions from a proxy may have been there before."""
+    from embedded.server.endpoint import PROXY_EXCEPTIONS  # noqa: PLC0415
+
+    return [name for name in endpoint.environment() if name not in PROXY_EXCEPTIONS]
 
 
 def _require_checkout() -> None:
@@ -203,7 +210,7 @@ def _errors_of_the_embedded_aws() -> Iterator[None]:
     from embedded.cdk.node import NodeNotFoundError  # noqa: PLC0415
     from embedded.cdk.synth import SynthesisError  # noqa: PLC0415
     from embedded.images.dockerfile import DockerfileError  # noqa: PLC0415
-    from embedded.server.embedded_aws import EmbeddedAwsError  # noqa: PLC0415
+    from embedded.server.launch import EmbeddedAwsError  # noqa: PLC0415
 
     try:
         yield

@@ -83,6 +83,7 @@ def run_container_code(
                 **_library_variables(),
                 **{name: str(place) for name, place in places.items()},
                 **_NO_AWS,
+                "PYTHONUNBUFFERED": "1",  # as in the image: a worker ends without flushing what the model printed
                 ML_ROOT: str(root),
                 "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(path.parent) for path in programs)),
             },
@@ -101,14 +102,7 @@ def run_container_code(
             ],
             own_network=True,
         )
-        ended = subprocess.run(  # noqa: S603 - our own interpreter and launcher
-            program.launcher(),
-            input=program.plan(probe().kind),
-            env=program.launcher_environment(),
-            cwd="/",
-            capture_output=True,
-            check=False,
-        )
+        ended = program.run(probe().kind)
     output, errors = (text.decode(errors="replace") for text in (ended.stdout, ended.stderr))
     return subprocess.CompletedProcess(program.argv, ended.returncode, output, errors)
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import subprocess
 import sys
 from enum import StrEnum
 
@@ -53,16 +52,18 @@ class Isolation:
 
 @functools.cache
 def probe() -> Isolation:
-    """Return the best isolation that this machine permits. It is tried out once."""
+    """Return the best isolation that this machine permits. Each kind is tried once per process."""
     if sys.platform != "linux":
         return Isolation(IsolationKind.NONE, "only Linux has namespaces")
     reasons: list[str] = []
     for kind in (IsolationKind.ROOT, IsolationKind.USER, IsolationKind.LANDLOCK):
         problem = _problem(kind)
         if not problem:
-            return Isolation(kind, "; ".join(reasons[1:]))
-        reasons.append(problem)
-    return Isolation(IsolationKind.NONE, "; ".join(reasons[1:]))
+            return Isolation(kind, "; ".join(reasons))
+        # Without root's rights, the first kind never works, and users cannot change that.
+        if kind is not IsolationKind.ROOT:
+            reasons.append(problem)
+    return Isolation(IsolationKind.NONE, "; ".join(reasons))
 
 
 def has_landlock() -> bool:
@@ -73,14 +74,7 @@ def has_landlock() -> bool:
 def _problem(kind: IsolationKind) -> str:
     """Return why a program cannot run with an isolation; empty if it can."""
     trial = SandboxedProgram(argv=["/bin/sh", "-c", "exit 0"], own_network=True)
-    ended = subprocess.run(  # noqa: S603 - our own interpreter and launcher
-        trial.launcher(),
-        input=trial.plan(kind),
-        env=trial.launcher_environment(),
-        cwd="/",
-        capture_output=True,
-        check=False,
-    )
+    ended = trial.run(kind)
     if ended.returncode == 0:
         return ""
     return ended.stderr.decode(errors="replace").strip() or f"exit code {ended.returncode}"

@@ -51,9 +51,9 @@ def limit_files(files: list[tuple[str, str, str]], *, own_network: bool) -> None
             _allow(ruleset, source, (_WRITE if kind == "writable" else _READ) & handled)
     for path in _KERNEL_FILES:
         _allow(ruleset, path, _READ & ~_EXECUTE)
-    gpus = [name for name in os.listdir("/dev") if name.startswith(_GPU_DEVICES)]  # noqa: PTH208
+    gpus = [name for name in os.listdir("/dev") if name.startswith(_GPU_DEVICES)]
     for name in (*_DEVICES, *gpus):
-        if os.path.exists(f"/dev/{name}"):  # noqa: PTH110
+        if os.path.exists(f"/dev/{name}"):
             _allow(ruleset, f"/dev/{name}", (_WRITE | _IOCTL_DEVICE) & ~_EXECUTE & handled)
     _checked(_libc.syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint32(0)))
     os.close(ruleset)
@@ -62,7 +62,7 @@ def limit_files(files: list[tuple[str, str, str]], *, own_network: bool) -> None
 def _allow(ruleset: int, path: str, access: int) -> None:
     handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        if not os.path.isdir(path):  # noqa: PTH112
+        if not os.path.isdir(path):
             access &= _OF_FILES_ALONE
         rule = (ctypes.c_char * 12).from_buffer_copy(
             access.to_bytes(8, sys.byteorder) + handle.to_bytes(4, sys.byteorder, signed=True)

@@ -1,7 +1,7 @@
 """The process that becomes a sandboxed program, or the parent of its namespaces.
 
-It reads a plan from standard input, which `program.py` writes. Up to the end of the plan nothing
-else happens, so a caller that ends early starts nothing.
+It reads a plan from standard input, which `program.py` writes. It does nothing before it has the
+whole plan, so a caller that ends early starts nothing.
 
 With namespaces there are three processes: this one, which stays outside, passes signals on and ends
 with the program's exit code; the first process of the new process namespace, which builds the file
@@ -87,7 +87,7 @@ def main() -> NoReturn:
             # which start programs without the limits.
             deny_system_calls("all" if plan["own_network"] else "unix")
     except OSError as error:
-        _fail(f"the sandbox cannot be set up: {error.filename or ''}: {error.strerror}", SETUP_FAILED)
+        _fail_setup(error)
     _execute(plan)
 
 
@@ -112,6 +112,10 @@ def _execute(plan: dict[str, Any]) -> NoReturn:
         _fail(f"{argv[0]}: not found", NOT_FOUND)
     except OSError as error:
         _fail(f"{argv[0]}: {error.strerror}", CANNOT_EXECUTE)
+
+
+def _fail_setup(error: OSError) -> NoReturn:
+    _fail(f"the sandbox cannot be set up: {error.filename or ''}: {error.strerror}", SETUP_FAILED)
 
 
 def _fail(text: str, code: int) -> NoReturn:
@@ -143,7 +147,7 @@ def _run_in_namespaces(plan: dict[str, Any]) -> NoReturn:
     try:
         _enter_namespaces(plan)
     except OSError as error:
-        _fail(f"the sandbox cannot be set up: {error.filename or ''}: {error.strerror}", SETUP_FAILED)
+        _fail_setup(error)
     program = os.fork()
     if program:
         _forward_signals(program)
@@ -211,11 +215,11 @@ def _enter_namespaces(plan: dict[str, Any]) -> None:
     os.umask(0o022)
     _call("private mounts", _libc.mount(None, b"/", None, _RECURSIVE | _PRIVATE, None))
     # The first pivot keeps all sources reachable below /old, also those in /tmp.
-    _mount("tmpfs", "/tmp", "tmpfs", _NO_SETUID | _NO_DEVICES, "mode=0755")  # noqa: S108 - covered in this namespace only
+    _mount("tmpfs", "/tmp", "tmpfs", _NO_SETUID | _NO_DEVICES, "mode=0755")  # covered in this namespace only
     for folder in ("new", "old"):
-        os.mkdir(f"/tmp/{folder}", 0o755)  # noqa: PTH102, S108
-    _mount("/tmp/new", "/tmp/new", None, _BIND)  # noqa: S108
-    _pivot_root("/tmp", "/tmp/old")  # noqa: S108
+        os.mkdir(f"/tmp/{folder}", 0o755)
+    _mount("/tmp/new", "/tmp/new", None, _BIND)
+    _pivot_root("/tmp", "/tmp/old")
     os.chdir("/")
     _add_files(plan["files"])
     _add_devices()
@@ -231,7 +235,7 @@ def _enter_namespaces(plan: dict[str, Any]) -> None:
     os.chdir("/")
     _mount(None, "/", None, _REMOUNT | _BIND | _READ_ONLY | _NO_SETUID | _NO_DEVICES)
     _give_up_rights()
-    with contextlib.suppress(OSError):  # what it adds is not needed
+    with contextlib.suppress(OSError):  # namespaces isolate without it
         deny_system_calls()
 
 
@@ -248,18 +252,18 @@ def _add_files(files: list[tuple[str, str, str]]) -> None:
         if kind == "link":
             if not os.path.lexists(f"/new{target}"):
                 _make_parent(f"/new{target}")
-                os.symlink(source, f"/new{target}")  # noqa: PTH211
+                os.symlink(source, f"/new{target}")
         else:
             _add(f"/old{source}", f"/new{target}")
 
 
 def _add(source: str, target: str) -> None:
-    _make_target(target, is_folder=os.path.isdir(source))  # noqa: PTH112
+    _make_target(target, is_folder=os.path.isdir(source))
     _mount(source, target, None, _BIND | _RECURSIVE)
 
 
 def _make_parent(path: str) -> None:
-    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)  # noqa: PTH103, PTH120
+    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
 
 
 def _make_target(path: str, *, is_folder: bool) -> None:
@@ -267,19 +271,19 @@ def _make_target(path: str, *, is_folder: bool) -> None:
         return
     _make_parent(path)
     if is_folder:
-        os.mkdir(path, 0o755)  # noqa: PTH102
+        os.mkdir(path, 0o755)
     else:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
 
 
 def _add_devices() -> None:
     """Add harmless devices and the GPUs. Root could read every disk through the others."""
-    found = [name for name in _DEVICES if os.path.exists(f"/old/dev/{name}")]  # noqa: PTH110
-    found += sorted(name for name in os.listdir("/old/dev") if name.startswith(_GPU_DEVICES))  # noqa: PTH208
+    found = [name for name in _DEVICES if os.path.exists(f"/old/dev/{name}")]
+    found += sorted(name for name in os.listdir("/old/dev") if name.startswith(_GPU_DEVICES))
     for name in found:
         _add(f"/old/dev/{name}", f"/new/dev/{name}")
     for name, target in _DEVICE_LINKS.items():
-        os.symlink(target, f"/new/dev/{name}")  # noqa: PTH211
+        os.symlink(target, f"/new/dev/{name}")
     for name, kind, options in (
         ("shm", "tmpfs", "mode=1777"),
         ("pts", "devpts", "newinstance,ptmxmode=0666,mode=0620"),
@@ -293,7 +297,7 @@ def _add_devices() -> None:
 def _make_read_only(writable: list[str]) -> None:
     """Make all mounts read-only except `writable`, /dev/shm and /dev/pts, and the kernel's own /proc."""
     kept = (*writable, "/new/dev/shm", "/new/dev/pts", "/new/proc")
-    with open("/old/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+    with open("/old/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         mounts = [line.split(" ") for line in file]
     for fields in mounts:
         path = _unescape(fields[4])
@@ -317,14 +321,14 @@ def _unescape(path: str) -> str:
 
 def _protect_kernel_files() -> None:
     for name in _PROTECTED:
-        if os.path.exists(f"/new/{name}"):  # noqa: PTH110
+        if os.path.exists(f"/new/{name}"):
             _mount(f"/new/{name}", f"/new/{name}", None, _BIND)
             _mount(None, f"/new/{name}", None, _REMOUNT | _BIND | _READ_ONLY | _NO_SETUID | _NO_DEVICES | _NO_EXECUTION)
     for name in _HIDDEN_FILES:
-        if os.path.exists(f"/new/{name}"):  # noqa: PTH110
+        if os.path.exists(f"/new/{name}"):
             _mount("/old/dev/null", f"/new/{name}", None, _BIND)
     for name in _HIDDEN_FOLDERS:
-        if os.path.isdir(f"/new/{name}"):  # noqa: PTH112
+        if os.path.isdir(f"/new/{name}"):
             _mount("tmpfs", f"/new/{name}", "tmpfs", _READ_ONLY | _NO_SETUID | _NO_DEVICES | _NO_EXECUTION)
 
 

@@ -1,8 +1,9 @@
-"""A program that runs in a sandbox."""
+"""A program that runs in a sandbox, and its start."""
 
 import dataclasses
 import marshal
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ _START = "import sys; sys.path.append(sys.argv[1]); from cli.sandbox import laun
 class SandboxedProgram:
     """A command with everything that it sees.
 
-    To start it, run `launcher()` with `launcher_environment()` and write `plan()` to its standard
-    input. The program itself gets an empty standard input.
+    `run` starts it and waits for its end. To only start it, run `launcher()` with
+    `launcher_environment()` and write `plan()` to its standard input. The program itself gets an empty
+    standard input.
 
     Args:
         environment: All environment variables of the program.
@@ -35,6 +37,17 @@ class SandboxedProgram:
     writable: Sequence[tuple[Path, str]] = ()
     own_network: bool = False
 
+    def run(self, isolation: str) -> "subprocess.CompletedProcess[bytes]":
+        """Run the program to its end, and return its exit code and output."""
+        return subprocess.run(  # noqa: S603 - our own interpreter and launcher
+            self.launcher(),
+            input=self.plan(isolation),
+            env=self.launcher_environment(),
+            cwd="/",
+            capture_output=True,
+            check=False,
+        )
+
     def launcher(self) -> list[str]:
         """Return the command that starts the program."""
         return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).resolve().parents[2])]
@@ -45,7 +58,7 @@ class SandboxedProgram:
         return {name: os.environ[name] for name in kept if name in os.environ}
 
     def plan(self, isolation: str) -> bytes:
-        """Return what the launcher reads. Without namespaces, only argv, environment and folder have an effect."""
+        """Return what the launcher reads. Without isolation, only argv, environment and folder have an effect."""
         return marshal.dumps(
             {
                 "isolation": str(isolation),

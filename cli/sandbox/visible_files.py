@@ -103,19 +103,19 @@ def _resolved(path: Path) -> Iterator[tuple[str, str, str]]:
     while ahead:
         part = ahead.pop(0)
         if part == "..":
-            current = os.path.dirname(current)  # noqa: PTH120
+            current = os.path.dirname(current)
             continue
-        step = os.path.join(current, part)  # noqa: PTH118
-        if not os.path.islink(step):  # noqa: PTH114
+        step = os.path.join(current, part)
+        if not os.path.islink(step):
             current = step
             continue
         links += 1
         if links > 40:
             return
-        target = os.readlink(step)  # noqa: PTH115
+        target = os.readlink(step)
         yield "link", target, step
         ahead = [item for item in target.split("/") if item not in ("", ".")] + ahead
         if target.startswith("/"):
             current = "/"
-    if os.path.exists(current):  # noqa: PTH110
+    if os.path.exists(current):
         yield "readable", current, current

@@ -55,7 +55,7 @@ class Connection:
         Raises:
             CommandError: naming the profile.
         """
-        address = embedded_aws_of_shell()
+        address = _embedded_aws_of_shell()
         profile = self.profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
         if profile and address:
             source = "--profile" if self.profile else "AWS_PROFILE"
@@ -87,7 +87,7 @@ class Connection:
         )
 
 
-def embedded_aws_of_shell() -> str:
+def _embedded_aws_of_shell() -> str:
     """Return the address of the embedded AWS that this shell is pointed at; empty when it is not."""
     address = os.environ.get(EMBEDDED_AWS, "")
     return address if address and address == os.environ.get("AWS_ENDPOINT_URL") else ""

@@ -39,7 +39,7 @@ class Snapshot:
     """None until PlanExecution has written it."""
     jobs: tuple[JobRecord, ...] = ()
     committed: Mapping[str, int] = field(default_factory=dict)
-    """Numbers of committed objects by job id, for the first running jobs only."""
+    """Numbers of committed objects by job id: for the first running jobs, or the first failed ones at the end."""
     training: "Snapshot | None" = None
     """The training execution that this one is waiting for."""
 

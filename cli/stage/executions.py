@@ -25,7 +25,7 @@ from contract.workflow.scoring_request import parse_request
 from contract.workflow.training_request import parse_training_request
 
 _COUNTED_JOBS = 32
-"""Maximum number of running jobs whose ledger is read for a snapshot. Each costs a ListObjectsV2 call."""
+"""Maximum number of jobs whose ledger is read for a snapshot. Each costs a ListObjectsV2 call."""
 
 
 class Executions:
@@ -114,7 +114,8 @@ class Executions:
         )
         jobs = tuple(records.read_item(JobRecord, item) for item in found)
         ended = workflow is not None and workflow.ended
-        committed = self._committed(execution_id, jobs) if count_committed and not ended else {}
+        counted = JobStatus.FAILED if ended else JobStatus.RUNNING
+        committed = self._committed(execution_id, jobs, counted) if count_committed else {}
         training = None
         if record is not None and record.training_execution_id and record.plan is None and not ended:
             with suppress(CommandError):  # The training may not have started.
@@ -158,15 +159,15 @@ class Executions:
             arn=arn,
         )
 
-    def _committed(self, execution_id: str, jobs: tuple[JobRecord, ...]) -> dict[str, int]:
+    def _committed(self, execution_id: str, jobs: tuple[JobRecord, ...], status: JobStatus) -> dict[str, int]:
         # A training job commits nothing before it ends.
         scoring = [job for job in jobs if job.kind is ExecutionKind.SCORING]
-        running = [job for job in scoring if job.status is JobStatus.RUNNING][:_COUNTED_JOBS]
-        if not running:
+        counted = [job for job in scoring if job.status is status][:_COUNTED_JOBS]
+        if not counted:
             return {}
         with ThreadPoolExecutor(max_workers=8) as pool:
-            counts = pool.map(lambda job: self._committed_objects(execution_id, job), running)
-            return {job.job_id: count for job, count in zip(running, counts, strict=True) if count is not None}
+            counts = pool.map(lambda job: self._committed_objects(execution_id, job), counted)
+            return {job.job_id: count for job, count in zip(counted, counts, strict=True) if count is not None}
 
     def _committed_objects(self, execution_id: str, job: JobRecord) -> int | None:
         """Return the number of objects that every model has committed; None if the markers fill several pages."""

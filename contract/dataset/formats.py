@@ -11,8 +11,8 @@ HEAD_BYTES = 1 << 20
 """Bytes at the start of decompressed text in which column names are searched."""
 
 MAX_COLUMNS = 50_000
-"""Most columns of an object. Reading one row of so many takes half a gigabyte of memory and a
-second; a million would take 7 GB."""
+"""Largest number of columns of an object. Reading one row with so many takes half a gigabyte of
+memory and a second; a million columns would take 7 GB."""
 
 NAMES = {"parquet": "Parquet", "csv": "CSV", "jsonl": "JSON Lines"}
 """Names of the formats in messages."""

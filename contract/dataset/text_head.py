@@ -23,7 +23,7 @@ _BAD_HEADER = (
 class HeadError(ValueError):
     """Raised if the column names cannot be read; the text is the reason, without values of the data.
 
-    `detail` may hold them.
+    `detail` may hold values.
     """
 
     def __init__(self, text: str, detail: str = "") -> None:
@@ -99,7 +99,7 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
     lines = [line for line in lines if line.strip()]
     names: dict[str, None] = {}
     found = False
-    first = next(iter(lines), b"")
+    first = lines[0] if lines else b""
     for line in lines:
         try:
             value = json.loads(line.decode("utf-8"))

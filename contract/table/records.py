@@ -24,7 +24,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from contract import codec
@@ -32,6 +31,7 @@ from contract.catalog.models import Compute, Model, ModelVersion
 from contract.control_characters import replace_control_characters
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
+from contract.table.attributes import from_attribute, to_attribute
 from contract.training.recipes import ModelRecipe
 from contract.triggers.uploads import ObjectVersion
 from contract.workflow.messages import ExecutionPlan
@@ -48,8 +48,8 @@ EXECUTION_PARTITIONS = "EXECUTION#"
 MODEL_PARTITIONS = "MODEL#"
 UPLOAD_PARTITIONS = "UPLOAD#"
 UPLOADS_PARTITIONS = "UPLOADS#"
-"""Beginnings of the partition keys. Policies allow each role its own, so that only registration and
-promotion write models."""
+"""Prefixes of the partition keys. A role's policy allows only some of them, so that only registration
+and promotion write models."""
 
 EXECUTION_SORT_KEY = "EXECUTION"
 MODEL_SORT_KEY = "MODEL"
@@ -61,8 +61,6 @@ MODELS_COLLECTION = "MODELS"
 RECIPE_SORT_KEY = "RECIPE"
 RECIPES_COLLECTION = "RECIPES"
 
-_SMALLEST_NUMBER = 1e-120
-"""Smallest number above 0 that a table item can hold, with a margin."""
 _KEY_ATTRIBUTES = frozenset({PARTITION_KEY, SORT_KEY, INDEX_PARTITION_KEY, INDEX_SORT_KEY, TIME_TO_LIVE})
 
 R = TypeVar("R")
@@ -375,7 +373,7 @@ def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
         InvalidInputError: if another release wrote the item, or if it is a record of another class.
     """
     subject = f"item {item.get(PARTITION_KEY)} / {item.get(SORT_KEY)}"
-    body = {name: _from_attribute(value) for name, value in item.items() if name not in _KEY_ATTRIBUTES}
+    body = {name: from_attribute(value) for name, value in item.items() if name not in _KEY_ATTRIBUTES}
     try:
         return codec.from_json(cls, body, subject=subject)
     except InvalidInputError as error:
@@ -383,36 +381,8 @@ def read_item(cls: type[R], item: Mapping[str, Any]) -> R:
         raise InvalidInputError(subject, named) from error
 
 
-def to_attribute(value: Any) -> Any:
-    """Return a JSON value as boto3's resource layer accepts it: without floats and None.
-
-    >>> to_attribute({"fraction": 0.5, "label": None})
-    {'fraction': Decimal('0.5')}
-    """
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, float):
-        # DynamoDB has no number between 0 and 1e-130.
-        return Decimal(str(value)) if abs(value) >= _SMALLEST_NUMBER else Decimal(0)
-    if isinstance(value, Mapping):
-        return {key: to_attribute(item) for key, item in value.items() if item is not None}
-    if isinstance(value, (list, tuple)):
-        return [to_attribute(item) for item in value]
-    return value
-
-
 def _item(record: Any, keys: dict[str, str], expires_at: int | None) -> dict[str, Any]:
     item = {**to_attribute(codec.to_json(record)), **keys}
     if expires_at is not None:
         item[TIME_TO_LIVE] = expires_at
     return item
-
-
-def _from_attribute(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, Mapping):
-        return {key: _from_attribute(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_from_attribute(item) for item in value]
-    return value

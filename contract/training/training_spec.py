@@ -38,11 +38,11 @@ run."""
 
 MAX_OBJECTS = 100_000
 MAX_HYPERPARAMETERS = 100
-MAX_METRIC = 1e100
-"""Largest metric. DynamoDB holds numbers up to 1e126."""
 """SageMaker's limit, like the limits of a key and a value below, as in botocore's service model."""
 HYPERPARAMETER_KEY_CHARACTERS = 256
 HYPERPARAMETER_VALUE_CHARACTERS = 2_500
+MAX_METRIC = 1e100
+"""Largest metric. DynamoDB holds numbers up to 1e126."""
 LARGEST_HOLDOUT = 0.5
 _LARGEST_SEED = 2**31 - 1
 

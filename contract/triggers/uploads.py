@@ -90,6 +90,15 @@ def rules_from_text(text: str) -> tuple[UploadRule, ...]:
         data = parse_json(text)
     except JsonError as error:
         raise InvalidInputError("uploads", [Problem("uploads", text, f"a JSON list, but {error}")]) from error
+    return rules_from_json(data)
+
+
+def rules_from_json(data: Any) -> tuple[UploadRule, ...]:
+    """Decode a list of rules.
+
+    Raises:
+        InvalidInputError: with every problem.
+    """
     rules, problems = decode_fields(_Rules, {"uploads": data})
     if rules is None or problems:
         raise InvalidInputError("uploads", problems)

@@ -85,8 +85,8 @@ class JobPointer:
 class AttemptPlan:
     """Message from RecordAttempt to RunProcessingJob.
 
-    A part of the request whose fields differ between jobs is one field, because a JSONPath cannot
-    omit a field.
+    Each part of the request that has optional fields, such as `cluster`, is one field here, because a
+    JSONPath cannot omit a field.
     """
 
     nothing_left: bool

@@ -184,7 +184,7 @@ def hide_task_token(request: Any) -> Any:
 
 
 def hide_task_token_in_problems(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems without the values of a task token: records and messages show problems."""
+    """Return the problems without the task token, because records and messages show their values."""
     return [
         replace(problem, value=_HIDDEN) if problem.field.startswith(TASK_TOKEN_FIELD) else problem
         for problem in problems

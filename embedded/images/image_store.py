@@ -105,7 +105,7 @@ class ImageStore:
             # RUN is skipped, so compile the bytecode here. Otherwise each job would compile it
             # again.
             compileall.compile_dir(whole, quiet=2, stripdir=str(whole), prependdir=str(self._images / identity))
-            _open_to_all_users(whole)
+            _make_readable_for_all(whole)
             if not (self._images / identity).exists():
                 try:
                     whole.rename(self._images / identity)
@@ -160,8 +160,8 @@ class ImageStore:
         return self._references / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
 
 
-def _open_to_all_users(folder: Path) -> None:
-    """Let every user read an image's files, whatever the umask was: containers may switch users."""
+def _make_readable_for_all(folder: Path) -> None:
+    """Let every user read an image's files, whatever the umask was, because containers may switch users."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

@@ -5,7 +5,7 @@ tests/unit/embedded has a test per function that fails when a new version rename
 reads its environment variables at import, so these functions import it when they are called.
 """
 
-from embedded.seams.identity import Credentials, authorize, may_assume, role_credentials
+from embedded.seams.iam.identity import Credentials, authorize, may_assume, role_credentials
 from embedded.seams.services import ServiceHandler, add_service
 from embedded.seams.tasks import TaskCall, TaskError, add_task_integration
 

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any
 
-from embedded.seams.identity import authorize
+from embedded.seams.iam.identity import authorize
 
 POLLING_ACTIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
 """SQS actions that Lambda's poller performs with the function's role."""

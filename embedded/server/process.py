@@ -31,15 +31,15 @@ from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource
 from embedded.sagemaker.task_integration import RESOURCES, run_job
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
-from embedded.seams.access import guarded
 from embedded.seams.application import application, enforces_iam
-from embedded.seams.buses import install_bus_policies
-from embedded.seams.conditions import install_conditions
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
 from embedded.seams.functions import install_function_errors, stop_function_workers
-from embedded.seams.identity import install_administrator
+from embedded.seams.iam.bus_policies import install_bus_policies
+from embedded.seams.iam.conditions import install_conditions
+from embedded.seams.iam.identity import install_administrator
+from embedded.seams.iam.signatures import guarded
+from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
-from embedded.seams.policies import install_condition_check
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, name_resources
 from embedded.seams.storage import install_bucket_not_empty_error

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from embedded.seams import authorize, language
-from embedded.seams.identity import current_region, may_assume
+from embedded.seams.iam.identity import current_region, may_assume
 from embedded.seams.tasks import task_integration
 from embedded.step_functions import authorization
 from embedded.step_functions.data_flow import State

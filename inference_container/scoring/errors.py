@@ -6,8 +6,8 @@ the exception's type and the place: object, row number, column, model, and line 
 never has an exception's text or a value of the data. Those go to two places: the quarantine file
 (column `reason`) and the job's log.
 
-One exception: a model is loaded and tried before any data is read, so the text of such an error is
-about the artifact and stays. Column names, object keys, model ids and class names are not values.
+Errors of loading a model keep their text: a model is loaded and tried before any data is read, so
+that text is about the artifact. Column names, object keys, model ids and class names are not values.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _OWN_PACKAGES = frozenset({"contract", "launcher", "scoring", "training"})
 _LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _STANDARD_LIBRARY = PurePath(os.__file__).parent
 _RAISING_FUNCTIONS = frozenset({"check_status", "_check_call", "_safe_call"})
-"""Functions of Arrow, XGBoost and LightGBM that raise for every other one."""
+"""Functions of Arrow, XGBoost and LightGBM that raise the errors of all their other functions."""
 _MAX_NAME_CHARACTERS = 120
 
 
@@ -96,7 +96,7 @@ def describe_error(error: BaseException) -> str:
 
 def _place(error: BaseException) -> str:
     """Return `at inference.py:12`, or `in pandas.io.parsers.read_csv`; empty if never raised."""
-    frames = [(step.tb_frame, step.tb_lineno) for step in _steps(error)]
+    frames = list(traceback.walk_tb(error.__traceback__))
     own = [(frame.f_code, line) for frame, line in frames if _is_model_code(frame.f_code, frame.f_globals)]
     if own:
         code, line = own[-1]
@@ -109,15 +109,6 @@ def _place(error: BaseException) -> str:
     module, function = str(frame.f_globals.get("__name__", "")), frame.f_code.co_qualname
     # Functions that Cython compiles already have the module in their name.
     return "in " + _shortened(function if function.startswith(f"{module}.") else f"{module}.{function}")
-
-
-def _steps(error: BaseException) -> list[Any]:
-    steps = []
-    step = error.__traceback__
-    while step is not None:
-        steps.append(step)
-        step = step.tb_next
-    return steps
 
 
 def _is_model_code(code: CodeType, namespace: dict[str, Any]) -> bool:
@@ -167,6 +158,12 @@ def write_log(stream: TextIO, text: str) -> None:
     with contextlib.suppress(OSError):
         stream.write(text)
         stream.flush()
+
+
+def with_cause(error: ScoringError, cause: BaseException | None) -> ScoringError:
+    """Return the error with a cause, which is then logged with it."""
+    error.__cause__ = cause
+    return error
 
 
 def error_of_kind(kind: FailureKind, text: str, detail: str = "") -> ScoringError:

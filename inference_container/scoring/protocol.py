@@ -7,7 +7,7 @@ load that library's exceptions.
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from contract.catalog.model_spec import ModelSpec
 from contract.codec import from_json, to_json
@@ -132,8 +132,8 @@ class WrittenOutput:
 
 @dataclass(frozen=True)
 class ObjectWritten:
-    """The end of an object in a worker: `outputs` lie in `folder` below the worker's own folder, and
-    wait to be committed. `rows` were read."""
+    """An object that a worker has written: the files of `outputs` are in `folder`, below the worker's
+    own folder, and are not yet committed. `rows` is the number of rows read."""
 
     key: str
     folder: str
@@ -147,7 +147,7 @@ class ObjectWritten:
 class ObjectDone:
     """The end of an object, committed for every model without a failure; `rows` were read.
 
-    Only the supervisor makes it; it is no message.
+    The supervisor creates it; it is not a message.
     """
 
     key: str
@@ -169,10 +169,8 @@ class PartDone:
 Command = WorkerSetup | Task
 Event = WorkerReady | SetupFailed | ObjectWritten | PartDone
 Message = Command | Event
-_COMMANDS = (WorkerSetup, ScoreObject, PredictPart, MergeParts)
-_EVENTS = (WorkerReady, SetupFailed, ObjectWritten, PartDone)
-_COMMAND_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in _COMMANDS}
-_EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in _EVENTS}
+_COMMAND_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in get_args(Command)}
+_EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in get_args(Event)}
 _MAX_NUMBER = 1 << 62
 MAX_EVENT_BYTES = 16 << 20
 """Largest message of a worker, in bytes. One about a thousand models takes less than a quarter."""

@@ -13,9 +13,9 @@ from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from contract.training.training_spec import TrainingReport
-from scoring.commits.object_commits import delete_tree
 from scoring.errors import IN_LOG, ModelError, ScoringError, describe_error, log_error
 from scoring.outputs.atomic_files import publish
+from scoring.separation.file_modes import delete_tree
 from training.data.channel_files import find_objects
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
 from training.load_check import check_model, model_spec_of
@@ -26,7 +26,7 @@ from training.trainers.trainer import TrainingContext, TrainingResult
 _TRAINERS = {
     "xgboost": "training.trainers.xgboost_trainer",
     "sklearn": "training.trainers.sklearn_trainer",
-    "script": "training.trainers.script_trainer",
+    "script": "training.trainers.script.script_trainer",
 }
 """Trainer modules, imported on demand: loading them takes longer than a small training."""
 _DISTRIBUTIONS = {

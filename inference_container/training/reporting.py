@@ -1,9 +1,9 @@
 """Writes a training job's log events, and the failure file that SageMaker passes on."""
 
-import json
 import sys
 
-from contract.control_characters import escape_in_json, replace_control_characters
+from contract.control_characters import replace_control_characters
+from contract.json_text import dump_json
 from contract.layout import TrainingPaths
 from contract.status import FailureKind
 from scoring.errors import write_log
@@ -15,7 +15,7 @@ _ELLIPSIS = "…"
 
 def log_event(name: str, **fields: object) -> None:
     """Write one JSON object as one line of the job's log."""
-    write_log(sys.stdout, escape_in_json(json.dumps({"event": name, **fields}, ensure_ascii=False)) + "\n")
+    write_log(sys.stdout, dump_json({"event": name, **fields}) + "\n")
 
 
 def failure_line(kind: FailureKind, text: str) -> str:

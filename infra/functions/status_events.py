@@ -13,7 +13,7 @@ from contract.table import records
 from contract.table.events import EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE, SOURCE
 from infra.dead_letters import DeadLetters
 from infra.functions.function_factory import FunctionFactory, FunctionSpec
-from infra.permissions import allow, allow_sending, via
+from infra.permissions import allow, allow_data_keys, allow_sending
 from infra.stack_outputs import (
     EVENT_BUS_ARN,
     EVENT_BUS_NAME,
@@ -71,7 +71,7 @@ class StatusEvents(Construct):
                 permissions=[
                     allow(["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], stream_arn),
                     allow(["dynamodb:ListStreams"], "*"),
-                    allow(["kms:Decrypt", "kms:GenerateDataKey"], storage.key_arn, conditions=via("dynamodb", "sqs")),
+                    allow_data_keys(storage.key_arn, "dynamodb", "sqs"),
                     allow(
                         ["events:PutEvents"],
                         self.bus.event_bus_arn,

@@ -27,8 +27,8 @@ from infra.stack_outputs import (
 )
 
 _DATA_KEY_REUSE_SECONDS = 900
-"""How long Step Functions uses a data key before it asks KMS for another: the maximum, because each
-request costs."""
+"""How long Step Functions uses a data key before it asks KMS for another: the maximum, because KMS
+bills each request."""
 
 
 class WorkflowStack(Stack):

@@ -13,7 +13,7 @@ from contract import environment
 from contract.triggers.schedules import Schedule, target_input
 from infra.dead_letters import DeadLetters
 from infra.functions.function_factory import FunctionFactory, FunctionSpec
-from infra.permissions import allow, allow_sending, via
+from infra.permissions import allow, allow_data_keys, allow_sending
 from infra.stack_outputs import (
     SCHEDULE_DEAD_LETTERS_ARN,
     SCHEDULE_GROUP,
@@ -63,9 +63,7 @@ class Schedules(Construct):
                 permissions=[
                     allow(["states:StartExecution"], state_machine_arn),
                     allow_sending(dead_letters_arn),
-                    allow(
-                        ["kms:Decrypt", "kms:GenerateDataKey"], functions.key.key_arn, conditions=via("sqs", "states")
-                    ),
+                    allow_data_keys(functions.key.key_arn, "sqs", "states"),
                 ],
                 variables={environment.STATE_MACHINE_ARN: state_machine_arn},
             ),
@@ -108,8 +106,7 @@ class Schedules(Construct):
         )
         role.add_to_policy(allow(["lambda:InvokeFunction"], self.starter.function.function_arn))
         role.add_to_policy(allow(["sqs:SendMessage"], self.dead_letters.queue.queue_arn))
-        uses = ["kms:Decrypt", "kms:GenerateDataKey"]
-        role.add_to_policy(allow(uses, key.key_arn, conditions=via("scheduler", "sqs")))
+        role.add_to_policy(allow_data_keys(key.key_arn, "scheduler", "sqs"))
         return role
 
     def _schedule(self, schedule: Schedule, key: kms.IKey) -> None:

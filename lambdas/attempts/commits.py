@@ -8,14 +8,13 @@ from contract import layout
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject
-from lambdas.errors import MAX_COUNTED_FILES
+from lambdas.errors import LISTED_FILES, MAX_COUNTED_FILES
 from lambdas.shown_text import shorten
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
 from lambdas.stage.parallel import in_parallel
 
 MAX_MARKER_BYTES = 65_536
 """Largest marker that is read, in bytes. The container's markers have a few kilobytes."""
-_KEPT_UNEXPECTED = 10
 _MAX_PROBLEM_CHARACTERS = 300
 _MAX_NOTES = 20
 """Maximum number of notes in a job record, which must stay small for a job with many models."""
@@ -60,7 +59,7 @@ class _Unexpected:
 
     def add(self, area: Area, key: str) -> None:
         self.count += 1
-        if len(self.first) < _KEPT_UNEXPECTED:
+        if len(self.first) < LISTED_FILES:
             self.first.append(f"{area}/{key}")
 
 

@@ -55,8 +55,10 @@ def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObje
     changed = {item.key: why for item in manifest.objects if (why := _change(item, current.get(item.key)))}
     unchanged = tuple(current[item.key] for item in manifest.objects if item.key not in changed)
     field_name = f"objects_manifest {key}"
+    remedy = "Correct it and write it again, after the data."
     problems = [
-        Problem(field_name, manifest.marker, "a marker over existing objects", text) for text in manifest.problems
+        Problem(field_name, manifest.marker, f"a marker over existing data, but {text}", remedy)
+        for text in manifest.problems
     ]
     if manifest.origin == "marker" and changed:
         remedy = f"{_list_changes(changed)}. Let uploads end before you write the marker, then write it again."

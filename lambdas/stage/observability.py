@@ -4,13 +4,12 @@ Every log line has the execution's id as its correlation id. Metrics are printed
 embedded metric format, so they cost no API call. The Tracer switches itself off outside of Lambda.
 """
 
-import json
 from collections.abc import Mapping
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
-from contract.control_characters import escape_in_json
+from contract.json_text import dump_json
 
 SERVICE = "fleetscore"
 NAMESPACE = "Fleetscore"
@@ -20,7 +19,7 @@ EXECUTION_ID_PATH = "execution_id"
 
 def _serialize(line: Mapping[str, object]) -> str:
     """Return a log line as JSON whose texts are safe to print."""
-    return escape_in_json(json.dumps(line, default=str, ensure_ascii=False, separators=(",", ":")))
+    return dump_json(line, default=str, separators=(",", ":"))
 
 
 logger = Logger(service=SERVICE, json_serializer=_serialize)

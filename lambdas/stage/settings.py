@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from contract import environment
 from contract.catalog.image_variants import CORE, IMAGE_VARIANTS, ImageVariant
@@ -186,15 +186,19 @@ def _number(
     return number
 
 
+def _json(variables: Mapping[str, str], name: str) -> Any:
+    """Return the variable's value; None when it is not JSON."""
+    try:
+        return parse_json(variables.get(name, ""))
+    except JsonError:
+        return None
+
+
 def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -> Compute:
     expected = "JSON of a Compute with every field set"
-    text = variables.get(name, "")
-    try:
-        data = parse_json(text)
-    except JsonError:
-        data = None
+    data = _json(variables, name)
     if not isinstance(data, dict):
-        problems.append(Problem(name, text, expected, _REMEDY))
+        problems.append(Problem(name, variables.get(name, ""), expected, _REMEDY))
         return Compute()
     data.pop(SCHEMA_VERSION_FIELD, None)
     compute, found = decode_fields(Compute, data)
@@ -207,26 +211,18 @@ def _compute(variables: Mapping[str, str], name: str, problems: list[Problem]) -
 
 
 def _patterns(variables: Mapping[str, str], name: str, problems: list[Problem]) -> tuple[str, ...]:
-    text = variables.get(name, "")
-    try:
-        data = parse_json(text)
-    except JsonError:
-        data = None
+    data = _json(variables, name)
     if not isinstance(data, list) or not data or not all(isinstance(item, str) for item in data):
-        problems.append(Problem(name, text, "a JSON list of patterns such as 'ml.m5.*'", _REMEDY))
+        problems.append(Problem(name, variables.get(name, ""), "a JSON list of patterns such as 'ml.m5.*'", _REMEDY))
         return ()
     return tuple(data)
 
 
 def _image_uris(variables: Mapping[str, str], name: str, problems: list[Problem]) -> dict[ImageVariant, str]:
-    text = variables.get(name, "")
-    try:
-        data = parse_json(text)
-    except JsonError:
-        data = None
+    data = _json(variables, name)
     known = data if isinstance(data, dict) else {}
     if CORE not in known or set(known) - set(IMAGE_VARIANTS) or not all(isinstance(uri, str) for uri in known.values()):
         expected = f"JSON with one image URI per variant ({', '.join(IMAGE_VARIANTS)}), {CORE!r} included"
-        problems.append(Problem(name, text, expected, _REMEDY))
+        problems.append(Problem(name, variables.get(name, ""), expected, _REMEDY))
         return {}
     return {variant: known[variant] for variant in IMAGE_VARIANTS if variant in known}

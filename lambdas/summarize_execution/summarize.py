@@ -1,13 +1,12 @@
 """Close all open records of an execution, and write its summary."""
 
-import json
 from dataclasses import replace
 
 from contract import layout
-from contract.control_characters import escape_in_json
 from contract.names import RelativePath
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
+from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
 from lambdas.errors import ExecutionNameUsedError
 from lambdas.shown_text import shorten
@@ -72,7 +71,7 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
         execution_arn=event.execution_arn,
         status=ExecutionStatus.RUNNING,
         started_at=event.started_at,
-        request_json=escape_in_json(json.dumps(request, ensure_ascii=False)),
+        request_json=request_text(request),
         kind=execution_kind(event.execution_arn),
     )
 

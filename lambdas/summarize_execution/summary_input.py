@@ -44,9 +44,9 @@ def _read_status_change(event: EventBridgeEvent, read: Callable[[str], EndedExec
     if not isinstance(detail, Mapping) or status not in ABORT_ERRORS:
         expected = "the end of an execution: " + ", ".join(ABORT_ERRORS)
         raise InvalidInputError("event", [Problem("detail.status", status, expected, "Check the rule's pattern.")])
-    told = EndedExecution(*(detail.get(name) or "" for name in ("input", "error", "cause")))
-    ended = told if told.request_json else read(detail["executionArn"])
-    cause = ": ".join(text for text in (told.error or ended.error, told.cause or ended.cause) if text)
+    announced = EndedExecution(*(detail.get(name) or "" for name in ("input", "error", "cause")))
+    ended = announced if announced.request_json else read(detail["executionArn"])
+    cause = ": ".join(text for text in (announced.error or ended.error, announced.cause or ended.cause) if text)
     failure = {"Error": ABORT_ERRORS[status], "Cause": cause}
     started_at = datetime.fromtimestamp(detail["startDate"] / 1_000, UTC)  # epoch milliseconds
     request = _request(ended.request_json) if ended.request_json else None

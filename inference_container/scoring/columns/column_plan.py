@@ -85,18 +85,16 @@ def plan_columns(
 
 
 def _repeated_names(names: list[str], counts: Counter[str], spec: ModelSpec) -> list[str]:
-    """Return a problem per name of several columns.
+    """Return a problem per name that several columns have.
 
-    Other names than those of the record appear as positions: without a header, they are values.
+    Only names of the record are shown. Without a header, other names are values of the data.
     """
     known = {*spec.key_columns, *(feature.name for feature in spec.features)}
     problems = []
-    for name in sorted(name for name, count in counts.items() if count > 1):
+    for name in sorted(name for name, count in counts.items() if count > 1)[:_MAX_SHOWN_PLACES]:
         places = [str(place) for place, other in enumerate(names, start=1) if other == name][:_MAX_SHOWN_PLACES]
         same = f"column {name!r} appears more than once" if name in known else "columns have the same name"
         problems.append(f"{same} (positions {', '.join(places)})")
-        if len(problems) == _MAX_SHOWN_PLACES:
-            break
     return problems
 
 

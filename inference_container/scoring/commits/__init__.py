@@ -1,1 +1,1 @@
-"""The committing side: checks what workers wrote, moves it into place, and writes the markers."""
+"""Checks what workers wrote, moves it into place, and writes its markers."""

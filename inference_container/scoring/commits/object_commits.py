@@ -1,10 +1,8 @@
-"""Commits the objects that workers have written: in this module alone, and in threads."""
+"""Commits the objects that workers have written, in threads. No other module writes outputs into place."""
 
 import itertools
 import os
 import queue
-import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,10 +32,11 @@ from scoring.protocol import (
     predictions_file,
     quarantine_file,
 )
+from scoring.separation.file_modes import delete_tree
 from scoring.separation.worker_user import WorkerUser
 
 _THREADS = 8
-"""Commits that wait for the disk at the same time."""
+"""Largest number of concurrent commits; most of their time they wait for the disk."""
 _MAX_REASON_CHARACTERS = 4_000
 
 _Task = ScoreObject | MergeParts
@@ -52,7 +51,7 @@ class _Taken:
 
 
 class ObjectCommits:
-    """Commits objects in threads. `fileno` is readable when some have ended; see `ended`.
+    """Commits objects in threads. The descriptor `fileno()` is readable when `ended` has objects.
 
     `staging` is a new folder that the workers cannot enter.
     """
@@ -64,8 +63,9 @@ class ObjectCommits:
         self._user = user
         self._numbers = itertools.count()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="commit")
-        self._ended: queue.SimpleQueue[tuple[ObjectDone, int]] = queue.SimpleQueue()
-        self._wake, self._ring = os.pipe()
+        self._ended: queue.SimpleQueue[tuple[ObjectDone, Path]] = queue.SimpleQueue()
+        self._notice_reader, self._notice_writer = os.pipe()
+        """Pipe with one byte per object that has ended."""
         self.pending = 0
         """Number of objects whose end `ended` has not returned yet."""
         self._markers = staging / "markers"
@@ -74,16 +74,16 @@ class ObjectCommits:
         self._markers.mkdir()
 
     def fileno(self) -> int:
-        return self._wake
+        return self._notice_reader
 
     def close(self) -> None:
         """Wait for the commits in progress."""
         self._threads.shutdown(cancel_futures=True)
-        os.close(self._wake)
-        os.close(self._ring)
+        os.close(self._notice_reader)
+        os.close(self._notice_writer)
 
-    def start(self, task: _Task, written: ObjectWritten, folder: Path, token: int) -> None:
-        """Commit an object that a worker has written below its `folder`; `ended` returns `token`.
+    def start(self, task: _Task, written: ObjectWritten, folder: Path) -> None:
+        """Commit an object that a worker has written below the worker's `folder`.
 
         The files are taken over before this returns, so the worker may end.
         """
@@ -92,7 +92,7 @@ class ObjectCommits:
         try:
             taken = self._take(task, written, folder)
         except (ScoringError, OSError) as error:
-            self._end(_failed(task, written, error), token)
+            self._end(_failed(task, written, error), folder)
             return
 
         def work() -> None:
@@ -102,31 +102,25 @@ class ObjectCommits:
             # An unforeseen error fails only this object.
             except Exception as error:
                 done = _failed(task, written, error)
-            self._end(done, token)
+            self._end(done, folder)
 
         self._threads.submit(work)
 
-    def run(self, task: _Task, written: ObjectWritten, folder: Path) -> ObjectDone:
-        """Commit an object and wait for its end."""
-        try:
-            taken = self._take(task, written, folder)
-            self._commit(task.object, taken)
-            return _done(task, written, 0.0)
-        except (ScoringError, OSError) as error:
-            return _failed(task, written, error)
+    def ended(self) -> list[tuple[ObjectDone, Path]]:
+        """Return the objects that have ended since the last call, each with its worker's folder.
 
-    def ended(self) -> list[tuple[ObjectDone, int]]:
-        """Return the objects that have ended since the last call, each with its token."""
-        os.read(self._wake, 1 << 16)
+        Waits until there is one.
+        """
+        os.read(self._notice_reader, 1 << 16)
         found = []
         while not self._ended.empty():
             found.append(self._ended.get())
         self.pending -= len(found)
         return found
 
-    def _end(self, done: ObjectDone, token: int) -> None:
-        self._ended.put((done, token))
-        os.write(self._ring, b"x")
+    def _end(self, done: ObjectDone, folder: Path) -> None:
+        self._ended.put((done, folder))
+        os.write(self._notice_writer, b"x")
 
     def _take(self, task: _Task, written: ObjectWritten, folder: Path) -> _Taken:
         outputs = checked_outputs(self._setup.models, task, written)
@@ -183,14 +177,6 @@ class ObjectCommits:
         return prepare_commit(paths.ledger, unfinished, marker, moves)
 
 
-def delete_tree(folder: Path) -> None:
-    """Delete what model code may have filled; what cannot be deleted is never uploaded."""
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-    except RecursionError:  # before Python 3.13, from about 1,000 nested folders
-        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)  # noqa: S603, S607 - part of every image
-
-
 def _done(task: _Task, written: ObjectWritten, seconds: float) -> ObjectDone:
     failures = tuple(
         Failure(failure.model_id, failure.kind, failure.text[:_MAX_REASON_CHARACTERS]) for failure in written.failures
@@ -201,11 +187,11 @@ def _done(task: _Task, written: ObjectWritten, seconds: float) -> ObjectDone:
 def _failed(task: _Task, written: ObjectWritten, error: Exception) -> ObjectDone:
     """Return the end of an object of which nothing is committed."""
     log_error(error)
-    reason = write_error(task.object.key, error) if isinstance(error, OSError) else error
-    kind = reason.kind if isinstance(reason, ScoringError) else FailureKind.UNKNOWN
-    text = (
-        reason.text
-        if isinstance(reason, ScoringError)
-        else f"object {task.object.key!r}: {describe_error(error)}; {IN_LOG}"
-    )
-    return ObjectDone(task.object.key, 0, written.seconds, (Failure("", FailureKind(kind), text),))
+    key = task.object.key
+    if isinstance(error, OSError):
+        error = write_error(key, error)
+    if isinstance(error, ScoringError):
+        failure = Failure("", error.kind, error.text)
+    else:
+        failure = Failure("", FailureKind.UNKNOWN, f"object {key!r}: {describe_error(error)}; {IN_LOG}")
+    return ObjectDone(key, 0, written.seconds, (failure,))

@@ -13,7 +13,7 @@ _FOLDER_MODE = 0o700
 
 
 class TakeoverError(Exception):
-    """A file or folder is not what a worker had to write; the text says what it is."""
+    """A worker's file or folder cannot be taken over; the text says why."""
 
 
 def take_folder(folder: Path, target: Path, user: WorkerUser | None) -> None:
@@ -28,7 +28,7 @@ def take_folder(folder: Path, target: Path, user: WorkerUser | None) -> None:
     try:
         folder.rename(target)
         descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError, OSError) as error:
+    except OSError as error:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)) or target.is_symlink():
             raise TakeoverError("its folder is missing or is not a folder") from error
         raise

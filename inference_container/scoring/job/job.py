@@ -1,6 +1,5 @@
 """Runs one instance's part of an attempt, from the job spec to the exit message."""
 
-import json
 import signal
 import sys
 import time
@@ -12,19 +11,19 @@ from typing import Never
 
 from contract.catalog.model_formats import ModelFormat
 from contract.codec import loads
-from contract.control_characters import escape_in_json
 from contract.job.scoring_spec import JobSpec
+from contract.json_text import dump_json
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
-from scoring.commits.object_commits import ObjectCommits, delete_tree
 from scoring.errors import IN_LOG, ConfigurationError, ScoringError, describe_error, log_error, write_log
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.shard import find_shard
 from scoring.protocol import ObjectDone, WorkerSetup
 from scoring.separation.descendants import adopt_orphans, kill_descendants
-from scoring.separation.worker_user import WorkerUser, find_worker_user
+from scoring.separation.file_modes import delete_tree
+from scoring.separation.worker_user import WorkerUser, find_worker_user, make_folder
 from scoring.supervision.supervisor import Supervisor
 
 _STOPPED_EXIT_CODE = 128 + signal.SIGTERM
@@ -94,7 +93,10 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
                 model_files=tuple(str(file) for file in files),
                 parts=str(scratch / "parts"),
             )
-            _make_folder(Path(setup.parts), user)
+            make_folder(Path(setup.parts), user)
+            # Imported while the worker imports its libraries, so that the worker starts earlier.
+            from scoring.commits.object_commits import ObjectCommits  # noqa: PLC0415
+
             with closing(ObjectCommits(setup, paths, scratch / "committing", user)) as commits:
                 ended += supervisor.score(setup, shard.objects, commits, _report)
     failed = [done for done in ended if done.failures]
@@ -111,13 +113,6 @@ def _separate_workers(root: Path, scratch: Path) -> WorkerUser | None:
         consequence = "code in artifacts can change this job's files; the job goes on"
         _print(event="workers_not_separated", reason=reason, consequence=consequence)
     return user
-
-
-def _make_folder(folder: Path, user: WorkerUser | None) -> None:
-    if user is None:
-        folder.mkdir()
-    else:
-        user.make_folder(folder)
 
 
 def _loader_formats(spec: JobSpec) -> list[ModelFormat]:
@@ -154,7 +149,7 @@ def _report(done: ObjectDone) -> None:
 
 
 def _print(**fields: object) -> None:
-    write_log(sys.stdout, escape_in_json(json.dumps(fields, ensure_ascii=False)) + "\n")
+    write_log(sys.stdout, dump_json(fields) + "\n")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.layout import unfinished_name
-from scoring.errors import ConfigurationError, ScoringError, TransientError, describe_error
+from scoring.errors import ConfigurationError, ScoringError, TransientError, describe_error, with_cause
 
 _CONCURRENT_SYNCS = 16
 
@@ -68,8 +68,7 @@ def write_error(key: str, error: OSError) -> ScoringError:
     reason: ScoringError = TransientError(text)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason = ConfigurationError(f"{text}: raise the job's volume size, or score fewer objects per instance")
-    reason.__cause__ = error
-    return reason
+    return with_cause(reason, error)
 
 
 @functools.cache

@@ -101,7 +101,7 @@ class JsonlWriter(TextWriter):
 
 
 def _escaped(texts: Any) -> Any:
-    """Put an apostrophe before texts that spreadsheets would run, which then show it or hide it."""
+    """Return the texts with an apostrophe before those that a spreadsheet would run as formulas."""
     formulas = pc.match_substring_regex(texts, _FORMULA)
     if not pc.any(formulas).as_py():
         return texts

@@ -1,4 +1,4 @@
-"""Ends processes that model code has left behind, also those that have left their process group."""
+"""Ends the processes that model code has left behind, in any process group."""
 
 import contextlib
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_CHILD_SUBREAPER = 36
-_SECONDS = 10
+_MAX_SECONDS = 10
 _PAUSE_SECONDS = 0.002
 
 
-def renounce_privileges() -> None:
+def set_no_new_privileges() -> None:
     """Prevent this process and its descendants from gaining privileges by starting a program."""
     _prctl(_PR_SET_NO_NEW_PRIVS)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends, as process 1 of a container is."""
+    """Become the parent of descendants whose own parent ends, like process 1 of a container."""
     _prctl(_PR_SET_CHILD_SUBREAPER)
 
 
@@ -28,7 +28,7 @@ def kill_descendants() -> bool:
 
     Returns whether none is left. Call it only when no child is needed any more.
     """
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _MAX_SECONDS
     while children := _children():
         for child in children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -59,7 +59,7 @@ def _children() -> list[int]:
 
 
 def _prctl(option: int) -> None:
-    """Switch on an option of this process; without effect on other systems than Linux."""
+    """Switch on an option of this process on Linux; do nothing on other systems."""
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415 - takes milliseconds, and other systems do not need it
 

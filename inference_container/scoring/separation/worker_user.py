@@ -14,7 +14,7 @@ from scoring.errors import one_line
 from scoring.separation.file_modes import close_to_others
 
 _WORKER_ID = 65_530
-"""User and group id of model code. It needs no entry in /etc/passwd, and owns no file of the image."""
+"""User and group id of model code. The user needs no entry in /etc/passwd, and owns no file of the image."""
 _CAPABILITIES = {
     "CAP_CHOWN": 0,
     "CAP_DAC_OVERRIDE": 1,
@@ -35,7 +35,7 @@ _KEPT_AWS_VARIABLES = frozenset(
         "AWS_SHARED_CREDENTIALS_FILE",
     }
 )
-"""AWS variables that are no credentials; model code gets no other ones."""
+"""AWS variables without credentials; model code gets no others."""
 
 
 class ProcessOptions(TypedDict, total=False):
@@ -56,11 +56,13 @@ class WorkerUser:
     uid: int = _WORKER_ID
     gid: int = _WORKER_ID
 
-    def make_folder(self, folder: Path) -> None:
-        """Create a folder that this user may write to."""
-        folder.mkdir()
+
+def make_folder(folder: Path, user: WorkerUser | None) -> None:
+    """Create a folder that model code may write to, as this user or without a user of its own."""
+    folder.mkdir()
+    if user is not None:
         folder.chmod(0o700)
-        os.chown(folder, self.uid, self.gid)
+        os.chown(folder, user.uid, user.gid)
 
 
 def process_options(user: WorkerUser | None, folder: Path, environment: Mapping[str, str]) -> ProcessOptions:
@@ -97,8 +99,8 @@ def process_options(user: WorkerUser | None, folder: Path, environment: Mapping[
 def find_worker_user(root: Path, unfinished: Path) -> tuple[WorkerUser | None, str]:
     """Return the user for model code, or None with the reason why it must run as this process's user.
 
-    Closes all files below `root`, except those below `unfinished`: the user may read and not change
-    them.
+    Before that, close all files below `root` to the user, except those below `unfinished`: the user
+    may read and not change them.
     """
     user = WorkerUser()
     if reason := _missing_permission(user) or _closed_to(user, root):
@@ -133,7 +135,7 @@ def _missing_permission(user: WorkerUser) -> str:
 def _closed_to(user: WorkerUser, root: Path) -> str:
     """Return which file or folder outside of `root` the user needs and cannot reach; empty if none.
 
-    Only mode bits are compared, which takes no process.
+    This compares mode bits only, so no process has to be started.
     """
     known: dict[Path, str] = {}
     for path in (*_needed(), root.parent):

@@ -1,14 +1,15 @@
 """Assigns a shard's objects to workers within a core budget; survives the death of workers."""
 
+import itertools
 import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contract.catalog.model_formats import ModelFormat
 from contract.job.scoring_spec import PinnedObject
-from scoring.commits.object_commits import ObjectCommits, delete_tree
-from scoring.errors import ModelError, ScoringError, error_of_kind, log_error
+from scoring.errors import ModelError, ScoringError, error_of_kind, log_error, with_cause
 from scoring.protocol import (
     Event,
     Failure,
@@ -23,11 +24,16 @@ from scoring.protocol import (
     WorkerReady,
     WorkerSetup,
 )
+from scoring.separation.file_modes import delete_tree
 from scoring.separation.worker_user import WorkerUser
 from scoring.supervision.crash_retries import CrashRetries, give_up
 from scoring.supervision.growth import GrowthRule
 from scoring.supervision.split_objects import SplitObjects, can_be_split
 from scoring.supervision.worker_process import WorkerProcess, explain_exit
+
+if TYPE_CHECKING:
+    # Imported after the first worker has started; see `scoring.job.job`.
+    from scoring.commits.object_commits import ObjectCommits
 
 _GROWTH_CHECK_SECONDS = 0.25
 _DEATH_CHECK_SECONDS = 1.0
@@ -70,8 +76,7 @@ class Supervisor:
         self._done: list[ObjectDone] = []
         self._scratch = scratch
         self._user = user
-        self._started_workers: list[WorkerProcess] = []
-        """All workers so far; the position is the number of a worker."""
+        self._numbers = itertools.count()
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -86,9 +91,7 @@ class Supervisor:
 
     def start_worker(self) -> None:
         """Start a worker, which imports its libraries in the background."""
-        number = len(self._started_workers)
-        worker = WorkerProcess(self._formats, self._scratch / f"worker-{number}", self._user)
-        self._started_workers.append(worker)
+        worker = WorkerProcess(self._formats, self._scratch / f"worker-{next(self._numbers)}", self._user)
         self._workers.append(worker)
         self._selector.register(worker, selectors.EVENT_READ, worker)
         if self._setup is not None:
@@ -101,7 +104,7 @@ class Supervisor:
         self,
         setup: WorkerSetup,
         objects: Sequence[PinnedObject],
-        commits: ObjectCommits,
+        commits: "ObjectCommits",
         on_done: Callable[[ObjectDone], None],
     ) -> list[ObjectDone]:
         """Score and commit all objects, and return how each ended; `on_done` is called for each at once.
@@ -227,7 +230,7 @@ class Supervisor:
 
     # Events from workers.
 
-    def _handle_events(self, worker: WorkerProcess, commits: ObjectCommits) -> list[ObjectDone]:
+    def _handle_events(self, worker: WorkerProcess, commits: "ObjectCommits") -> list[ObjectDone]:
         """Handle the messages of one worker, or its death. Returns the objects that ended."""
         if worker not in self._workers:
             return []
@@ -242,7 +245,7 @@ class Supervisor:
             ended += self._handle_invalid_event(worker, error)
         return ended
 
-    def _handle_event(self, worker: WorkerProcess, event: Event, commits: ObjectCommits) -> list[ObjectDone]:
+    def _handle_event(self, worker: WorkerProcess, event: Event, commits: "ObjectCommits") -> list[ObjectDone]:
         """Handle one message. Raises InvalidEventError when the worker may not send it now."""
         if isinstance(event, (WorkerReady, SetupFailed)):
             if worker.ready:
@@ -260,15 +263,17 @@ class Supervisor:
             return self._handle_part(event)
         worker.committing.append(task)
         assert not isinstance(task, PredictPart)  # noqa: S101 - see record_end
-        commits.start(task, event, worker.folder, self._started_workers.index(worker))
+        commits.start(task, event, worker.folder)
         return []
 
-    def _end_commits(self, commits: ObjectCommits) -> list[ObjectDone]:
+    def _end_commits(self, commits: "ObjectCommits") -> list[ObjectDone]:
         """Return the objects whose commit has ended."""
         ended = []
-        for done, number in commits.ended():
-            worker = self._started_workers[number]
-            worker.committing = [task for task in worker.committing if task.object.key != done.key]
+        for done, folder in commits.ended():
+            # The worker may have died since.
+            for worker in self._workers:
+                if worker.folder == folder:
+                    worker.committing = [task for task in worker.committing if task.object.key != done.key]
             ended.append(self._split_objects.finish_object(done))
         return ended
 
@@ -296,7 +301,7 @@ class Supervisor:
         delete_tree(worker.folder)
 
     def _handle_invalid_event(self, worker: WorkerProcess, invalid: InvalidEventError) -> list[ObjectDone]:
-        """Fail what a worker is scoring whose messages are not Fleetscore's, and end the worker.
+        """End a worker that has sent an invalid message, and fail the objects that it is scoring.
 
         There is no retry: the code of a model has written to the worker's pipe.
         """
@@ -307,8 +312,7 @@ class Supervisor:
             f"a worker sent an invalid message while {doing} ({invalid}): code in an artifact must not write to the "
             "descriptors of its process, register a version that does not"
         )
-        error.__cause__ = invalid
-        log_error(error)
+        log_error(with_cause(error, invalid))
         self._stop_worker(worker)
         self._queue[:0] = [task.object for task in waiting]
         self._retries.record_loss(error)

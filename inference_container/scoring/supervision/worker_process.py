@@ -26,7 +26,7 @@ from scoring.protocol import (
     decode_event,
     encode,
 )
-from scoring.separation.worker_user import WorkerUser, process_options
+from scoring.separation.worker_user import WorkerUser, make_folder, process_options
 
 _EXIT_SECONDS = 30
 _KEEP_FREED_MEMORY = {
@@ -49,15 +49,12 @@ class WorkerDiedError(TransientError):
 class WorkerProcess:
     """One worker process, its pipes and its tasks.
 
-    The process may write to `folder` only, provided that it runs as a `user` of its own.
+    With a `user` of its own, the process may write to `folder` only.
     """
 
     def __init__(self, formats: Sequence[ModelFormat], folder: Path, user: WorkerUser | None) -> None:
         self.folder = folder
-        if user is None:
-            folder.mkdir()
-        else:
-            user.make_folder(folder)
+        make_folder(folder, user)
         # Batches run in parallel on the worker's threads, so a library gets one thread per call.
         environment = {**_KEEP_FREED_MEMORY, **os.environ, **dict.fromkeys(_LIBRARY_THREADS, "1")}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -77,10 +74,6 @@ class WorkerProcess:
         """Tasks whose objects are written and are being committed, which does not need the worker."""
         self._computed_count = 0
         self._received = bytearray()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def fileno(self) -> int:
         assert self._process.stdout is not None  # noqa: S101 - a pipe, see above
@@ -117,10 +110,7 @@ class WorkerProcess:
         Raises InvalidEventError when the worker has no such task.
         """
         for task in self.computing:
-            is_part = isinstance(task, PredictPart)
-            if task.object.key == event.key and is_part == isinstance(event, PartDone):
-                if isinstance(event, PartDone) and isinstance(task, PredictPart) and task.part != event.part:
-                    continue
+            if (task.object.key, _part(task)) == (event.key, _part(event)):
                 self._finish_computing(task)
                 return task
         raise InvalidEventError("it is about an object that the worker was not scoring")
@@ -167,7 +157,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """Kill the worker.
 
-        What it has written is not lost if it has been taken over, and is not committed otherwise.
+        Objects that are being committed are not lost. Other files that it has written are ignored.
         """
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None and not pipe.closed:
@@ -175,6 +165,10 @@ class WorkerProcess:
                     pipe.close()
         if self._process.poll() is None:
             self._process.kill()
+
+
+def _part(item: Task | ObjectWritten | PartDone) -> int | None:
+    return item.part if isinstance(item, (PredictPart, PartDone)) else None
 
 
 def explain_exit(code: int, tasks: Sequence[Task]) -> ScoringError:

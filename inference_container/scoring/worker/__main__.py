@@ -18,7 +18,7 @@ from typing import BinaryIO
 from contract.layout import ContainerPaths
 from scoring.errors import ScoringError, log_error
 from scoring.protocol import Command, SetupFailed, WorkerReady, WorkerSetup, decode_command
-from scoring.separation.descendants import renounce_privileges
+from scoring.separation.descendants import set_no_new_privileges
 from scoring.worker.task_runner import EventPipe, TaskRunner
 
 
@@ -27,7 +27,7 @@ def main(formats: list[str]) -> None:
     # The supervisor handles the signals that stop the job, and ends its workers.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    renounce_privileges()
+    set_no_new_privileges()
     commands, events = _take_over_pipes()
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()

@@ -16,7 +16,17 @@ from scoring.columns.bisection import bisect_failures
 from scoring.columns.column_plan import ColumnPlan, cast_to_declared, plan_columns
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import prediction_columns
-from scoring.errors import IN_LOG, DataError, ModelError, Reason, ScoringError, TransientError, describe_error, text_of
+from scoring.errors import (
+    IN_LOG,
+    DataError,
+    ModelError,
+    Reason,
+    ScoringError,
+    TransientError,
+    describe_error,
+    text_of,
+    with_cause,
+)
 from scoring.models import LoadedModel
 from scoring.readers import InputBatch
 
@@ -205,7 +215,8 @@ def too_many_bad_rows(
     fraction = spec.tolerated_quarantine_fraction
     if not fraction:
         text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
-        remedy = "fix the row, or set tolerated_quarantine_fraction to quarantine such rows"
+        wrong = "the row or the model" if first.kind is FailureKind.MODEL else "the row"
+        remedy = f"fix {wrong}, or set tolerated_quarantine_fraction to quarantine such rows"
     else:
         of = "" if rows is None else f" of {rows:,}"
         text = (
@@ -217,11 +228,6 @@ def too_many_bad_rows(
         remedy += "; the value is in the job's log" if first.kind is FailureKind.DATA else f"; {IN_LOG}"
     cls = ModelError if first.kind is FailureKind.MODEL else DataError
     return with_cause(cls(f"{text}: {remedy}", f"row {first.row:,}: {first.full_reason}"), cause)
-
-
-def with_cause(error: ScoringError, cause: BaseException | None) -> ScoringError:
-    error.__cause__ = cause
-    return error
 
 
 def _without(columns: list[pa.Array], missing: dict[int, str]) -> list[pa.Array]:

@@ -98,4 +98,5 @@ def _failed(task: Task, error: Exception) -> ObjectWritten | PartDone:
     failures = (Failure("", FailureKind.UNKNOWN, f"object {key!r}: {describe_error(error)}; {IN_LOG}"),)
     if isinstance(task, PredictPart):
         return PartDone(key, task.part, 0.0, failures)
+    # The folder is not used, because there are no outputs.
     return ObjectWritten(key, "0", 0, 0.0, failures=failures)

@@ -1,4 +1,4 @@
-"""Finds which of many named keys exist in a bucket, with far fewer listings than keys.
+"""Find which of many named keys exist in a bucket, with far fewer listings than keys.
 
 Where wanted keys follow each other closely, one listing finds up to 1,000 of them. Where other keys
 lie between them, each is looked up alone, because a listing would mostly return the others.
@@ -14,7 +14,7 @@ _FIRST_PAGE, _MAX_PAGE = 10, 1_000
 """Entries of the first listing, and most entries that S3 returns. Reading 1,000 entries takes a
 hundred times the CPU of a look-up."""
 _DENSE = 0.1
-"""Share of wanted entries in a listing above which the next listing is worth it."""
+"""Share of wanted entries in a listing above which another listing costs less than look-ups."""
 
 
 class Entry(Protocol):
@@ -33,30 +33,31 @@ def find_named(
     Args:
         keys: Distinct keys in the order of the bucket.
         find: Returns the entry with exactly this key.
-        list_after: Returns so many entries after a key, fewer only at the end.
+        list_after: Returns this many entries after a key, fewer only at the end of the bucket.
     """
-    at = 0
-    alone = 1
-    while at < len(keys):
-        for key in keys[at : at + alone]:
+    position = 0
+    # Keys that are looked up alone before the next listing. Doubled while listings find too few.
+    lookups = 1
+    while position < len(keys):
+        for key in keys[position : position + lookups]:
             if (found := find(key)) is not None:
                 yield found
-        at += alone
+        position += lookups
         size = _FIRST_PAGE
-        while at < len(keys):
-            page = {entry.key: entry for entry in list_after(keys[at - 1], size)}
+        while position < len(keys):
+            page = {entry.key: entry for entry in list_after(keys[position - 1], size)}
             is_last = len(page) < size
             end = b"" if is_last else order(next(reversed(page)))
             wanted = 0
-            while at < len(keys) and (is_last or order(keys[at]) <= end):
-                if (entry := page.get(keys[at])) is not None:
+            while position < len(keys) and (is_last or order(keys[position]) <= end):
+                if (entry := page.get(keys[position])) is not None:
                     wanted += 1
                     yield entry
-                at += 1
+                position += 1
             if wanted < _DENSE * len(page):
-                alone *= 2
+                lookups *= 2
                 break
-            alone = 1
+            lookups = 1
             size = min(_MAX_PAGE, 10 * size)
 
 

@@ -3,7 +3,6 @@
 Only `ObjectStore` calls S3.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import codec, layout
-from contract.control_characters import escape_in_json
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject
-from contract.json_text import parse_json
+from contract.json_text import dump_json, parse_json
 from contract.problems import InvalidInputError
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobPointer
@@ -244,7 +242,7 @@ class ObjectStore(TrainingObjects):
     def write_summary(self, summary: ExecutionSummary) -> str:
         """Write summary.json and return its URI."""
         key = layout.summary_key(summary.execution_id)
-        self._put(key, escape_in_json(json.dumps(codec.to_json(summary), ensure_ascii=False, indent=1)).encode())
+        self._put(key, dump_json(codec.to_json(summary), indent=1).encode())
         return layout.s3_uri(self.results_bucket, key)
 
     # ---- S3 requests -------------------------------------------------------------------------
@@ -298,4 +296,4 @@ def _stored(entry: Mapping[str, Any], prefix: str) -> StoredObject:
 
 
 def _text(value: Any) -> bytes:
-    return escape_in_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
+    return dump_json(value, separators=(",", ":")).encode()

@@ -1,7 +1,6 @@
 """The objects of the training workflow: specs, recipes, manifests, scripts, trained artifacts."""
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +8,14 @@ from typing import Any
 
 from contract import codec, layout
 from contract.archives import MAX_MEMBERS, ArchiveError, read_files
-from contract.control_characters import escape_in_json
 from contract.job.scoring_spec import PinnedObject
+from contract.json_text import dump_json
 from contract.problems import InvalidInputError
 from contract.training.recipes import ModelRecipe, TrainingCode
 from contract.training.training_spec import TrainingReport, TrainingSpec
 from lambdas.errors import ArtifactMissingError, TrainedArtifactError
 
 MAX_REPORT_BYTES = 1_000_000
-MAX_FILES = MAX_MEMBERS
-"""Maximum number of files in an artifact, because all their names are kept in memory."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -185,7 +182,7 @@ def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
     """
     files: dict[str, int] = {}
     text: bytes | None = None
-    for member in read_files(stream, max_members=MAX_FILES):
+    for member in read_files(stream, max_members=MAX_MEMBERS):
         files[member.name] = member.size
         if member.name == layout.TRAINING_REPORT_NAME and member.size <= MAX_REPORT_BYTES:
             text = member.content.read(member.size)
@@ -193,4 +190,4 @@ def _read_archive(stream: _Hashed) -> tuple[dict[str, int], bytes | None]:
 
 
 def _text(value: Any) -> bytes:
-    return escape_in_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
+    return dump_json(value, separators=(",", ":")).encode()

@@ -1,11 +1,10 @@
 """Put events on the stage's event bus. The only module of the functions that calls PutEvents."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract.control_characters import escape_in_json
+from contract.json_text import dump_json
 from lambdas.errors import EventsRefusedError
 
 MAX_ENTRIES = 10
@@ -26,7 +25,7 @@ class Event:
 
     @classmethod
     def from_json(cls, source: str, detail_type: str, detail: Any) -> "Event":
-        return cls(source, detail_type, escape_in_json(json.dumps(detail, ensure_ascii=False)))
+        return cls(source, detail_type, dump_json(detail))
 
 
 class EventBus:

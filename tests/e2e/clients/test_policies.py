@@ -90,6 +90,8 @@ def test_who_may_register_writes_only_models(stage: Stage, person: Person) -> No
 def test_who_may_read_changes_nothing(stage: Stage, person: Person) -> None:
     reader = person("reader", "read")
     assert isinstance(reader.catalog.models(), list)
+    machine = stage.deployment.state_machine_arn
+    assert reader.connection.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
     table = reader.connection.resource("dynamodb").Table(stage.deployment.table_name)
     refused(table.put_item, Item=records.model_key("read"))
     refused(reader.connection.client("s3").put_object, Bucket=stage.deployment.models_bucket, Key="read/1/x", Body=b"")

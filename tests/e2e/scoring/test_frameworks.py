@@ -47,7 +47,7 @@ def register(stage: Stage, model_id: str, artifact: Path, **fields: Any) -> None
     )
 
 
-def test_models_of_several_frameworks_share_a_job_with_notes_in_its_summary(stage: Stage, tmp_path: Path) -> None:
+def test_models_of_several_frameworks_share_a_job_and_its_notes(stage: Stage, tmp_path: Path) -> None:
     table = people(400, 7)
     frame = features_of(table)
     labels = (frame["visits"] > 15).astype("int64")

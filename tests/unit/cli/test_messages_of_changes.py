@@ -1,7 +1,6 @@
 """Commands that change something say where, on standard error."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from cli import main as entry
 from tests.unit.cli.test_main import register_arguments
 
 PLACE = "Stage dev in account 123456789012, Region eu-central-1, https://cloudformation.eu-central-1.amazonaws.com"
-Commands = Callable[[str], list[str]]
 
 
 @pytest.mark.usefixtures("account")

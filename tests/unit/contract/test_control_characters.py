@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.control_characters import escape_in_json, has_lone_surrogate, replace_control_characters
+from contract.control_characters import has_lone_surrogate, replace_control_characters
+from contract.json_text import dump_json
 from tests.unit.hostile_text import CLIPBOARD_WRITE, HOSTILE, is_printable
 
 ANY_TEXT = st.text(st.characters(categories=["C", "Z", "L"]))
@@ -21,6 +22,12 @@ ANY_TEXT = st.text(st.characters(categories=["C", "Z", "L"]))
         ("invoice\u202efdp.exe", r"invoice\u202efdp.exe"),
         ("\x7f\x00", r"\x7f\x00"),
         ("half \ud800", r"half \ud800"),
+        ("chu\u200brn\ufeff\xad\u2060", r"chu\u200brn\ufeff\xad\u2060"),
+        ("ok\U000e0072\U000e006d", r"ok\U000e0072\U000e006d"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 👩\u200d🔬",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 👩\u200d🔬",
+        ),
         ("two\nlines\tand 日本語 🙂 é", "two\nlines\tand 日本語 🙂 é"),
     ],
 )
@@ -38,7 +45,7 @@ def test_every_text_can_be_printed_afterwards(text: str) -> None:
 
 @given(st.recursive(ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))
 def test_escaped_json_has_the_same_value(value: object) -> None:
-    text = escape_in_json(json.dumps(value, ensure_ascii=False))
+    text = dump_json(value)
     assert json.loads(text) == value
     assert is_printable(text)
     text.encode()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contract.problems import InvalidInputError
+from embedded.cdk.synth import SynthesisError, synthesize
 from infra.settings import CONTEXT_KEY, AppSettings, VpcSettings, settings_from_context
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -173,6 +174,22 @@ def test_upload_rules_have_unique_datasets_and_a_size_limit() -> None:
     assert "at most 3,000 bytes" in problems(context(uploads=many))["uploads"]
     settings = settings_from_context(context(uploads='[{"dataset": "a", "mode": "window", "window_seconds": 60}]'))
     assert [(item.dataset, item.window_seconds) for item in settings.uploads] == [("a", 60)]
+
+
+def test_upload_rules_do_not_hide_problems_of_other_settings() -> None:
+    rule = {"dataset": "orders", "mode": "marker"}
+    found = problems(context(uploads=[rule, rule], default_max_concurrency="many"))
+    assert set(found) == {"uploads", "default_max_concurrency"}
+
+
+def test_the_app_prints_problems_of_settings_without_a_traceback(tmp_path: Path) -> None:
+    with pytest.raises(SynthesisError) as refused:
+        synthesize(ROOT / "app.py", tmp_path / "out", {"fleetscore.base_image": "python:3.12"})
+    headline, *lines = str(refused.value).splitlines()
+    assert headline.endswith("app.py did not synthesize (exit status 1):")
+    assert lines[0] == "settings has 1 problem:"
+    assert lines[1].startswith("  - base_image: got 'python:3.12', expected an image with its digest")
+    assert len(lines) == 2
 
 
 def test_a_base_image_is_named_by_digest() -> None:

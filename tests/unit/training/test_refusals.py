@@ -136,7 +136,7 @@ def test_missing_and_changed_objects_are_refused(job: TrainingFolder) -> None:
     assert "start a new execution" in failure
 
 
-def test_a_channel_without_planned_objects_is_refused_but_extra_files_are_not(job: TrainingFolder) -> None:
+def test_a_channel_without_planned_objects_is_refused(job: TrainingFolder) -> None:
     job.add_object("a.parquet", ONE_OF)
     (job.paths.train / "train.manifest").write_text("[]")
     job.write_spec(**QUICK)

@@ -73,7 +73,7 @@ def serve() -> None:
     import sklearn.base  # noqa: F401, PLC0415, I001
     import training.trainers.xgboost_trainer  # noqa: PLC0415
     import training.trainers.sklearn_trainer  # noqa: PLC0415
-    import training.trainers.script_trainer  # noqa: PLC0415
+    import training.trainers.script.script_trainer  # noqa: PLC0415
     import training.job  # noqa: F401, PLC0415
 
     for line in sys.stdin:

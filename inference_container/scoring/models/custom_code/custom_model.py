@@ -16,7 +16,7 @@ import sklearn.base  # noqa: F401
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
-from scoring.errors import ModelError
+from scoring.errors import ModelError, describe_error, text_of
 from scoring.models import loader_of
 from scoring.models.custom_code import CODE_FILE, archive_root
 from scoring.models.custom_code.custom_module import CustomModule, import_custom_module
@@ -32,7 +32,16 @@ def load(spec: ModelSpec, path: Path) -> "CustomModel":
         )
     code = import_custom_module(spec, root)
     if code.model_fn is not None:
-        return CustomModel(spec, code, code.model_fn(str(root)))
+        try:
+            model = code.model_fn(str(root))
+        # BaseException: the code may even call sys.exit.
+        except BaseException as error:
+            raise ModelError(
+                f"model {spec.model_id!r}: the model_fn of its {CODE_FILE} failed ({describe_error(error)}: "
+                f"{text_of(error)}): correct it; it can use the unpacked artifact and the image's packages, but no "
+                "network"
+            ) from error
+        return CustomModel(spec, code, model)
     if spec.format == "custom":
         raise ModelError(
             f"model {spec.model_id!r}: its {CODE_FILE} has no model_fn, and format 'custom' has no other way to load "

@@ -8,8 +8,8 @@ import pytest
 import embedded
 from cli.commands import local
 from cli.main import ended_by_signals, main
-from embedded.server.embedded_aws import EmbeddedAwsError
 from embedded.server.endpoint import Endpoint
+from embedded.server.launch import EmbeddedAwsError
 
 
 def test_exports_are_quoted_and_unset_account_variables() -> None:
@@ -30,7 +30,7 @@ def test_failed_start_of_the_embedded_aws_is_explained(
     def refuse(_: Path) -> None:
         raise EmbeddedAwsError("port 1 of 127.0.0.1 cannot be used")
 
-    monkeypatch.setattr("embedded.server.embedded_aws.start_detached", refuse)
+    monkeypatch.setattr("embedded.server.detached.start_detached", refuse)
     assert main(["up", "--state-dir", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     assert captured.out == "false\n"
@@ -82,8 +82,8 @@ def test_down_warns_a_shell_that_still_points_at_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = Endpoint("https://localhost:4566", tmp_path / "ca.pem", "us-east-1", "123456789012", "key", "secret")
-    monkeypatch.setattr("embedded.server.embedded_aws.detached_endpoint", lambda _: endpoint)
-    monkeypatch.setattr("embedded.server.embedded_aws.stop_detached", lambda _: True)
+    monkeypatch.setattr("embedded.server.detached.detached_endpoint", lambda _: endpoint)
+    monkeypatch.setattr("embedded.server.detached.stop_detached", lambda _: True)
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.url)
     assert main(["down", "--state-dir", str(tmp_path / "state")]) == 0
     captured = capsys.readouterr()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli import main as entry
+from cli.command_line import global_options
 from cli.commands.local import export_lines, variables_to_unset
 from contract.environment import EMBEDDED_AWS
 from embedded.server.endpoint import Endpoint
@@ -157,6 +158,11 @@ def test_a_signal_while_up_is_imported_stops_the_line(number: signal.Signals) ->
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "false\n"), done.stderr
+
+
+def test_the_command_is_found_behind_every_global_option() -> None:
+    with_value = {option.opts[0] for option in global_options(hidden=False) if not getattr(option, "is_flag", False)}
+    assert with_value == entry._OPTIONS_WITH_VALUE
 
 
 @pytest.mark.parametrize("command", ["models show up --bogus", "status --bogus up", "down --bogus"])

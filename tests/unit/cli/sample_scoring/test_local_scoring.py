@@ -1,6 +1,7 @@
 """`fleetscore models test`, which runs the container's code on this machine."""
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,20 @@ def test_log_of_the_model_is_shown_when_loading_fails(record: Path, tmp_path: Pa
     assert entry.main(["--debug", "models", "test", "churn", str(sample), "--record", str(record)]) == 1
     assert "in load" in capsys.readouterr().err
     assert "failed. MODEL: model 'churn': 'model.joblib' cannot be loaded as sklearn-joblib" in captured
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_what_custom_code_prints_is_shown(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    code = "def model_fn(d):\n    print('hello \\x1b[2J')\n\ndef predict_fn(data, model):\n    return data['age']\n"
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "inference.py").write_text(code)
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "code", "code")
+    fields = {**RECORD, "format": "custom", "model_file": "code/inference.py", "method": "predict", "custom_code": True}
+    record.write_text(json.dumps(fields))
+    sample = write_sample(tmp_path / "sample.parquet")
+    assert entry.main(["models", "test", "churn", str(sample), "--record", str(record)]) == 0
+    assert r"hello \x1b[2J" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_aws")

@@ -129,7 +129,7 @@ def test_skops_file_with_untrusted_types_is_not_loaded(tmp_path: Path, sample: P
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_artifact_without_names_takes_the_sample_columns_if_the_number_matches(tmp_path: Path, sample: Path) -> None:
+def test_artifact_without_names_takes_as_many_columns_of_the_sample(tmp_path: Path, sample: Path) -> None:
     archive = sklearn_archive(tmp_path, classifier(named=False))
     with pytest.raises(
         InvalidInputError, match="with 3 columns besides the key columns: age, note, visits', expected 2 "

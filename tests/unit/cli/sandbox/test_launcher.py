@@ -46,13 +46,7 @@ def run(kind: IsolationKind, code: str, *arguments: str, **options: Any) -> "sub
         readable=interpreter_files(sys.executable),
         **options,
     )
-    ended = subprocess.run(
-        program.launcher(),
-        input=program.plan(kind),
-        env=program.launcher_environment(),
-        capture_output=True,
-        check=False,
-    )
+    ended = program.run(kind)
     return subprocess.CompletedProcess(ended.args, ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
@@ -69,7 +63,7 @@ def test_the_exit_code_is_the_programs(kind: IsolationKind) -> None:
 
 def test_a_missing_program_is_named(kind: IsolationKind) -> None:
     program = SandboxedProgram(argv=["/no/such/program"])
-    ended = subprocess.run(program.launcher(), input=program.plan(kind), capture_output=True, check=False)
+    ended = program.run(kind)
     assert (ended.returncode, ended.stderr) == (127, b"/no/such/program: not found\n")
 
 

@@ -94,6 +94,19 @@ def test_snapshot_has_records_and_committed_objects_of_running_jobs(
     assert snapshot.status == "RUNNING"
 
 
+def test_snapshot_of_an_ended_execution_has_committed_objects_of_failed_jobs(
+    executions: Executions, table: Any, connection: Connection
+) -> None:
+    executions.start("{}", "nightly-1")
+    table.put_item(Item=records.execution_item(any_execution()))
+    table.put_item(Item=records.job_item(any_job("ads", status=JobStatus.FAILED)))
+    marker = f"{layout.ledger_prefix('nightly-1', 'ads')}ads/a.parquet.json"
+    connection.client("s3").put_object(Bucket="some-results", Key=marker, Body=b"{}")
+    arn = executions.execution_arn("nightly-1")
+    connection.client("stepfunctions").stop_execution(executionArn=arn)
+    assert executions.snapshot("nightly-1").committed == {"ads": 1}
+
+
 def test_attempts_are_grouped_by_job_in_order(executions: Executions, table: Any) -> None:
     written = [any_attempt("ads", 1), any_attempt("ads", 2), any_attempt("churn", 1)]
     for attempt in reversed(written):

@@ -1,3 +1,5 @@
+"""Patterns of instance types, and which types have local storage."""
+
 import botocore.session
 import pytest
 
@@ -14,7 +16,7 @@ WITHOUT = {
 
 
 @pytest.mark.parametrize("shape", ["ProcessingInstanceType", "TrainingInstanceType"])
-def test_every_instance_type_of_sagemaker_is_known_to_have_local_storage_or_not(shape: str) -> None:
+def test_local_storage_is_known_of_every_instance_type_of_sagemaker(shape: str) -> None:
     types = botocore.session.get_session().get_service_model("sagemaker").shape_for(shape).enum
     assert len(types) > 50
     assert {name.split(".")[1] for name in types} <= WITH_LOCAL_STORAGE | WITHOUT

@@ -9,6 +9,7 @@ from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
+from contract.table.attributes import to_attribute
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
 from tests.unit.contract import strategies
 
@@ -64,10 +65,10 @@ def test_item_of_another_kind_is_refused_with_its_key() -> None:
 
 
 def test_fractions_become_exact_decimals() -> None:
-    assert records.to_attribute({"share": 12.5, "gone": None, "flag": True}) == {"share": Decimal("12.5"), "flag": True}
+    assert to_attribute({"share": 12.5, "gone": None, "flag": True}) == {"share": Decimal("12.5"), "flag": True}
 
 
 @pytest.mark.parametrize("value", [1e-300, -1e-300, 5e-324, 1e100, 0.1, -0.0])
 def test_every_metric_fits_into_an_item(value: float) -> None:
-    stored = TypeSerializer().serialize(records.to_attribute({"metric": value}))
+    stored = TypeSerializer().serialize(to_attribute({"metric": value}))
     assert float(stored["M"]["metric"]["N"]) == (value if abs(value) > 1e-120 else 0)

@@ -22,6 +22,7 @@ def test_a_recent_node_on_path_is_used(tmp_path: Path, monkeypatch: pytest.Monke
     assert (node.program, node.version) == (program, (22, 11, 0))
     assert node.environment()["JSII_NODE"] == str(program)
     assert node.environment()["PATH"] == f"{tmp_path}:{tmp_path}:/bin"
+    assert node.environment()["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] == "22"
 
 
 def test_the_wheel_replaces_an_old_node_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import pytest
 from cli.sandbox.isolation import Isolation, IsolationKind
 from embedded.images.image_store import ImageStore
 from embedded.sagemaker.service import SageMakerService
-from embedded.server.embedded_aws import ACCOUNT_ID, REGION, EmbeddedAws
+from embedded.server.embedded_aws import EmbeddedAws
+from embedded.server.launch import ACCOUNT_ID, REGION
 from tests.unit.attacks import isolation_of_machine
 from tests.unit.embedded.sagemaker.account import DEADLINE_SECONDS, PRELUDE, Aws, allow
 

@@ -18,14 +18,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded.server.embedded_aws import (
-    EmbeddedAws,
-    EmbeddedAwsError,
-    detached_endpoint,
-    start_detached,
-    stop_detached,
-)
+from embedded.server.detached import detached_endpoint, start_detached, stop_detached
+from embedded.server.embedded_aws import EmbeddedAws
 from embedded.server.endpoint import Endpoint
+from embedded.server.launch import EmbeddedAwsError
 from tests.unit.embedded.server.test_access import call
 
 PROJECT = Path(__file__).resolve().parents[4]
@@ -220,7 +216,7 @@ def test_a_folder_that_others_can_write_is_not_trusted(
 
 def test_a_detached_embedded_aws_runs_until_it_is_stopped(tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(PROJECT)!r})\nfrom pathlib import Path\n"
-    code += f"from embedded.server.embedded_aws import start_detached\nstart_detached(Path({str(tmp_path)!r}))"
+    code += f"from embedded.server.detached import start_detached\nstart_detached(Path({str(tmp_path)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     try:
         endpoint = detached_endpoint(tmp_path)

@@ -61,9 +61,7 @@ def test_the_security_page_names_every_type_that_takes_a_key(automated: Assembly
     assert {kind for kind in kinds if f"`{kind}`" not in text} == set()
 
 
-def test_every_grant_of_the_key_is_limited_to_services_or_to_one_encryption_context(
-    assembly: Assembly, automated: Assembly
-) -> None:
+def test_every_grant_of_the_key_is_limited_to_services_or_one_context(assembly: Assembly, automated: Assembly) -> None:
     for found in (assembly, automated):
         grants = [
             (name, json.dumps(statement.get("Condition", {})))

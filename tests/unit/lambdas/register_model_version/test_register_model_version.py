@@ -203,7 +203,7 @@ def archive_with_header(kind: bytes, size: int) -> bytes:
 def test_an_archive_that_scoring_would_refuse_is_not_registered(
     running: Stage, register: Step, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
 ) -> None:
-    monkeypatch.setattr("lambdas.stage.buckets.training_objects.MAX_FILES", 3)
+    monkeypatch.setattr("lambdas.stage.buckets.training_objects.MAX_MEMBERS", 3)
     train(running, archive=archive)
     with pytest.raises(TrainedArtifactError, match=words):
         register(POINTER)

@@ -89,7 +89,13 @@ def test_a_marker_with_a_list_selects_exactly_these_objects(uploads: UploadDrive
     [
         (b"", "got 'no objects', expected a marker with data in its folder"),
         (b"[]", "got 'no objects', expected a marker with data in its folder"),
-        (b'["a.parquet", "b.parquet"]', "the marker names missing objects: 'day=1/a.parquet', 'day=1/b.parquet'"),
+        (
+            b'["a.parquet", "b.parquet"]',
+            (
+                "expected a marker over existing data, but the marker names missing objects: 'day=1/a.parquet', "
+                "'day=1/b.parquet'. Correct it and write it again, after the data."
+            ),
+        ),
         (b"a.parquet", "the marker is neither empty nor JSON"),
         (b'{"keys": []}', "neither a JSON list of object keys nor an object with such a list in 'objects'"),
         (b'["../../models/a.parquet"]', "the marker names keys that are not paths below its folder"),

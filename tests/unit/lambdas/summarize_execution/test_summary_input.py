@@ -85,7 +85,7 @@ def test_other_statuses_are_refused(stage: Stage, summarize: Step) -> None:
         summarize(status_change("RUNNING"))
 
 
-def test_a_stopped_execution_whose_event_has_no_data_is_read_from_step_functions(stage: Stage, summarize: Step) -> None:
+def test_a_stopped_execution_whose_event_has_no_data_is_described(stage: Stage, summarize: Step) -> None:
     """Step Functions leaves input, error and cause out of its events about encrypted executions."""
     client = boto3.client("stepfunctions")
     machine = client.create_state_machine(

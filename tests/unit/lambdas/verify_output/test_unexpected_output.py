@@ -36,6 +36,8 @@ def put(stage: Stage, area: str, key: str, body: bytes = b"forged", job_id: str 
         ("predictions", "model_id=delays-ua/.a.parquet"),
         ("predictions", "model_id=delays-ua/.c.parquet.unfinished"),
         ("predictions", "a.parquet"),
+        # A folder placeholder with content.
+        ("predictions", "model_id=delays-ua/data/"),
         ("quarantine", "model_id=victim/a.parquet"),
         # An object without bad rows: readers would take its rows for quarantined.
         ("quarantine", "model_id=delays-ua/b.parquet"),
@@ -170,7 +172,6 @@ def test_folder_placeholders_are_harmless(opened: Stage, verify: Step) -> None:
     for area, key in (("predictions", ""), ("predictions", "model_id=delays-ua/"), ("ledger", "")):
         put(opened, area, key, b"")
     verify(pointer_event())
-    put(opened, "predictions", "model_id=delays-ua/data/", b"data")
     assert opened.job().status is JobStatus.SUCCEEDED
 
 

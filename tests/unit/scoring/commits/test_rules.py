@@ -55,7 +55,7 @@ def test_models_that_failed_in_a_part_have_no_output_of_the_merge() -> None:
         (written(KEYED), "no result of 'plain'"),
         (written(KEYED, PLAIN, failed=("plain",)), "several results for one model"),
         (written(KEYED, failed=("",)), "several results for one model"),
-        (written(KEYED, PLAIN, folder="../models"), "another name than a number"),
+        (written(KEYED, PLAIN, folder="../models"), "the name of its folder is not a number"),
         (written(KEYED, PLAIN, failed=("secret-of-a-row",)), "models that it did not have to score"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scoring.commits.takeover import TakeoverError, take_file, take_folder
-from scoring.separation.worker_user import WorkerUser
+from scoring.separation.worker_user import WorkerUser, make_folder
 from tests.unit.scoring.support.separated import open_folder, why_not_separable
 
 
@@ -39,8 +39,8 @@ def test_taken_folder_is_closed_for_paths_and_descriptors_of_the_worker() -> Non
     user = WorkerUser()
     with open_folder() as folder:
         (folder / "staging").mkdir(mode=0o700)
-        user.make_folder(folder / "worker")
-        user.make_folder(folder / "worker" / "0")
+        make_folder(folder / "worker", user)
+        make_folder(folder / "worker" / "0", user)
         # As permissive as the worker can make them.
         (folder / "worker" / "0").chmod(0o777)
         file = folder / "worker" / "0" / "a.parquet"
@@ -69,7 +69,7 @@ def test_files_of_another_user_are_not_taken() -> None:
         (folder / "roots").mkdir()
         with pytest.raises(TakeoverError, match="belongs to user 0, expected user 65530"):
             take_folder(folder / "roots", folder / "taken", user)
-        user.make_folder(folder / "workers")
+        make_folder(folder / "workers", user)
         (folder / "workers" / "a").write_bytes(b"root's")
         take_folder(folder / "workers", folder / "taken too", user)
         with pytest.raises(TakeoverError, match="'a' belongs to user 0, expected user 65530"):

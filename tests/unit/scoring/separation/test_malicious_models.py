@@ -209,7 +209,7 @@ FORGERIES = {
     "negative rows": "an impossible number of rows",
     "model": "results of models that it did not have to score",
     "digest": "a file without a size and a SHA-256",
-    "folder": "its folder has another name than a number",
+    "folder": "the name of its folder is not a number",
     "no output": "no result of 'evil', expected an output or a failure",
     "two outputs": "several results for one model",
     "honest": "",
@@ -273,21 +273,20 @@ def test_job_whose_workers_cannot_be_separated_says_why_and_goes_on(job: JobFold
     assert event["consequence"] == "code in artifacts can change this job's files; the job goes on"
 
 
-def leave_daemon(_: int, pid_file: Path) -> None:
+def leave_daemon(_: int) -> None:
     """Leave a process that has left its group and waits to be killed."""
     if os.fork():
         return
     os.setsid()
     if os.fork():
         os._exit(0)
-    (Path.home() / "..").resolve()
     sys.stderr.write(f"daemon: {os.getpid()}\n")
     os.closerange(0, 100)
     signal.pause()
 
 
 def test_no_process_of_a_model_outlives_the_job(separated: JobFolder) -> None:
-    add_attacker(separated, leave_daemon, separated.paths.root / "pid")
+    add_attacker(separated, leave_daemon)
     separated.add_object("0.parquet", make_flights(10, 0))
     separated.write_spec()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.separation.file_modes import close_to_others, hand_over
+from scoring.separation.file_modes import change_owner, close_to_others
 from scoring.separation.worker_user import find_worker_user, process_options
 from tests.unit.scoring.support.job_folder import REPOSITORY
 from tests.unit.scoring.support.separated import command_prefix, open_folder, why_not_separable
@@ -108,7 +108,7 @@ def test_handing_over_follows_no_links(tmp_path: Path) -> None:
     (given / "sub").mkdir(parents=True)
     (given / "sub" / "file").touch()
     (given / "link").symlink_to(outside)
-    hand_over(given, 65_530)
+    change_owner(given, 65_530)
     assert {path.lstat().st_uid for path in (given, *given.rglob("*"))} == {65_530}
     assert outside.stat().st_uid == os.geteuid()
 

@@ -71,7 +71,7 @@ def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(ModelError, match="model 'model'"):
             supervisor.score(setup, [PinnedObject("a.parquet", 1, "etag")], commits, lambda _: None)
     with pytest.raises(ProcessLookupError):
-        os.kill(worker.pid, 0)
+        os.kill(worker._process.pid, 0)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.layout import ContainerPaths
 from scoring.columns.features import FeatureBatch
 from scoring.commits.object_commits import ObjectCommits
-from scoring.protocol import ObjectDone, ScoreObject, WorkerSetup
+from scoring.protocol import MergeParts, ObjectDone, ObjectWritten, ScoreObject, WorkerSetup
 from scoring.worker.engine import Engine
 from tests.unit.scoring.support.job_folder import JobFolder
 from tests.unit.scoring.support.model_specs import any_spec
@@ -64,12 +64,21 @@ def engine_in_process(job: JobFolder, models: dict[ModelSpec, Any], *, batch_row
 
 @contextmanager
 def commits_in_process(job: JobFolder, models: dict[ModelSpec, Any]) -> Iterator[ObjectCommits]:
-    """Yield what commits the objects of an engine."""
+    """Yield the commits for an engine's objects."""
     setup = setup_in_process(job, models)
     staging = Path(setup.scratch).parent / "committing"
     with closing(ObjectCommits(setup, job.paths, staging, None)) as commits:
         yield commits
     shutil.rmtree(staging)
+
+
+def commit_in_process(
+    commits: ObjectCommits, task: ScoreObject | MergeParts, written: ObjectWritten, job: JobFolder
+) -> ObjectDone:
+    """Commit what an engine has written, and return the end of the object."""
+    commits.start(task, written, job.paths.root / "scratch" / "worker-0")
+    [(done, _)] = commits.ended()
+    return done
 
 
 def score_in_process(
@@ -84,4 +93,4 @@ def score_in_process(
     engine = engine_in_process(job, models, batch_rows=batch_rows)
     tasks = [ScoreObject(item, threads, retry_rows) for item in job.objects]
     with commits_in_process(job, models) as commits:
-        return [commits.run(task, engine.score(task), job.paths.root / "scratch" / "worker-0") for task in tasks]
+        return [commit_in_process(commits, task, engine.score(task), job) for task in tasks]

@@ -13,6 +13,7 @@ from tests.unit.scoring.support.barrier_model import add_barrier_model
 from tests.unit.scoring.support.flight_data import make_flights
 from tests.unit.scoring.support.in_process import (
     FunctionModel,
+    commit_in_process,
     commits_in_process,
     engine_in_process,
     model_spec,
@@ -52,7 +53,7 @@ def test_object_in_parts_gives_the_same_bytes_as_in_one_pass(tmp_path: Path, par
         failed |= {failure.model_id for failure in done.failures}
     merge = MergeParts(item, parts, tuple(failed))
     with commits_in_process(jobs[1], models) as commits:
-        joined = commits.run(merge, engine.merge_parts(merge), jobs[1].paths.root / "scratch" / "worker-0")
+        joined = commit_in_process(commits, merge, engine.merge_parts(merge), jobs[1])
 
     assert failed == {"strict"} == {failure.model_id for failure in whole.failures}
     assert (joined.rows, joined.failures) == (1_000, ())

@@ -13,7 +13,7 @@ from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.instances.logs import InstanceLog
 from embedded.sagemaker.transfer.outputs import OutputFolder, OutputUpload, Uploader
-from scoring.commits.object_commits import delete_tree
+from scoring.separation.file_modes import delete_tree
 
 
 class Logs:

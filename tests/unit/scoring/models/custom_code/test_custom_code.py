@@ -216,7 +216,10 @@ def test_wrong_responses_are_refused(frame: pd.DataFrame, tmp_path: Path) -> Non
         ("import not_there", "cannot be imported .*not_there"),
         ("import sys; sys.exit(0)", r"cannot be imported \(SystemExit: 0\)"),
         ("def predict_fn(data, model): return data", "has no model_fn, and format 'custom' has no other way"),
-        ("def model_fn(d): raise OSError('no weights')", "cannot be loaded as custom .*no weights"),
+        (
+            "def model_fn(d): raise OSError('no weights')",
+            r"model_fn of its code/inference.py failed \(OSError at inference.py:1: no weights\)",
+        ),
         ("def model_fn(d): return object()", "returned an instance of object, which has no predict: write predict_fn"),
         ("def model_fn(d): return 1\ndef transform_fn(*a): return 1", "has transform_fn, which is not supported"),
     ],

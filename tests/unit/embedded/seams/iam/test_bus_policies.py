@@ -7,7 +7,7 @@ from ministack.core import iam_evaluator
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
 
-from embedded.seams.buses import install_bus_policies
+from embedded.seams.iam.bus_policies import install_bus_policies
 
 BUS = "AWS::Events::EventBus"
 ACCOUNT = "000000000000"
@@ -45,7 +45,7 @@ def decision(role: str, arn: str) -> str:
     return str(iam_evaluator.combine_resource_policy(allowed, context, *found).decision)
 
 
-def test_a_buses_policy_in_a_template_is_evaluated_with_the_role_of_a_session() -> None:
+def test_a_bus_policy_is_evaluated_with_the_role_of_a_session() -> None:
     handlers = provisioners._RESOURCE_HANDLERS[BUS]
     name, attributes = handlers["create"]("Bus", {"Name": "b", "Policy": policy("announcer")}, "stack")
     assert decision("announcer", attributes["Arn"]) == "Allow"

@@ -1,8 +1,8 @@
 """The folders that a training script may write to, and what is checked in them afterwards.
 
-A script is the user's code. As another user it can write to the folders of the model, the
-checkpoints and its output data, to its code and its home, and to the failure file, and to nothing
-else. When it has ended, and every process of it, this process owns the folders again.
+A script is the user's code. As another user it can write only to the folders of the model, the
+checkpoints and its output data, to its code and home folders, and to the failure file. When all its
+processes have ended, this process owns the folders again.
 """
 
 import os
@@ -12,9 +12,8 @@ from pathlib import Path
 
 from contract.archives import MAX_MEMBERS
 from contract.layout import TrainingPaths
-from scoring.commits.object_commits import delete_tree
 from scoring.errors import ModelError, describe_error
-from scoring.separation.file_modes import hand_over
+from scoring.separation.file_modes import change_owner, delete_tree
 from scoring.separation.worker_user import WorkerUser, find_worker_user
 from training.reporting import log_event
 
@@ -25,7 +24,7 @@ _LOGGED_FILES = 20
 
 
 class ScriptFolders:
-    """The script's folders, and the user that it runs as; None if it cannot be separated."""
+    """The folders of a script. `user` is the script's own user; None if it cannot be separated."""
 
     def __init__(self, paths: TrainingPaths) -> None:
         self._paths = paths
@@ -41,9 +40,9 @@ class ScriptFolders:
         if user is not None:
             try:
                 for folder in (self.code, self.home, *self._folders()):
-                    hand_over(folder, user.uid)
-                # The folder of the file stays closed, so the script can write the file and not
-                # replace it.
+                    change_owner(folder, user.uid)
+                # The script can write the file and not replace it, because the file's folder stays
+                # closed.
                 self._paths.failure.touch()
                 os.chown(self._paths.failure, user.uid, user.gid)
             except OSError as error:
@@ -58,9 +57,9 @@ class ScriptFolders:
 
         Call it when no process of the script runs.
         """
-        for folder in self._folders():
-            if self.user is not None:
-                hand_over(folder, os.geteuid())
+        if self.user is not None:
+            for folder in self._folders():
+                change_owner(folder, os.geteuid())
         for number, path in enumerate([*_special(self._paths.output_data), *_special(self._paths.checkpoints)]):
             path.unlink()
             if number < _LOGGED_FILES:
@@ -78,9 +77,9 @@ class ScriptFolders:
         return text.strip()
 
     def check_model(self) -> None:
-        """Check that the model's folder has files and folders only, which all users may read.
+        """Check that the model's folder has files and folders only, and let all users read them.
 
-        Raises ModelError naming the first other one, because no job would unpack it.
+        Raises ModelError naming the first link or special file, because no job would unpack it.
         """
         if self._paths.report.is_symlink() or self._paths.report.exists():
             log_event("file_removed", file=self._paths.report.name, reason="the report is not the script's to write")

@@ -19,7 +19,8 @@ Send = Callable[[Message], Awaitable[None]]
 Failure = tuple[str, str]
 
 _LOCAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(?::\d{1,5})?", re.IGNORECASE)
-"""Names in the server's certificate. Other names are of pages that let their name resolve to this machine."""
+"""Names in the server's certificate. Other names come from DNS rebinding: a web page whose name resolves to this
+machine."""
 _OWN_ROUTES = "/_"
 _HASH_HEADER = "x-amz-content-sha256"
 _SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -80,13 +81,15 @@ async def _check_signature(
     failure = signature if isinstance(signature, tuple) else _time_failure(signature, query, presigned=presigned)
     if failure is not None:
         return failure, receive
+    if presigned and (failure := _header_failure(signature, headers)):
+        return failure, receive
     token = query.get("X-Amz-Security-Token", [""])[0] if presigned else headers.get("x-amz-security-token", "")
     secret = _secret_of(signature.access_key_id, token, account_id)
     if isinstance(secret, tuple):
         return secret, receive
     body = b""
     if not presigned and headers.get(_HASH_HEADER, _SIGNED_CHUNKS).startswith(_SIGNED_CHUNKS):
-        # Only a request of a known key gets memory for its body.
+        # The body is only kept in memory when the access key is known.
         body, receive = await _read_body(receive)
     failure = sigv4.header_signature_failure(
         signature, secret, scope["method"], _raw_path(scope), query, headers, body, presigned=presigned
@@ -129,6 +132,20 @@ def _legacy_url_failure(scope: Message, query: dict[str, list[str]], account_id:
     return None if checked is not None else _UNSIGNED
 
 
+def _header_failure(signature: Any, headers: Mapping[str, str]) -> Failure | None:
+    """Return what is wrong with the headers of a presigned URL: who has it may not add instructions for AWS."""
+    added = {name for name in headers if name.startswith("x-amz-")} - {
+        *signature.signed_headers.split(";"),
+        _HASH_HEADER,
+    }
+    if not added:
+        return None
+    return (
+        "AccessDenied",
+        f"There were headers present in the request which were not signed: {', '.join(sorted(added))}",
+    )
+
+
 def _time_failure(signature: Any, query: Mapping[str, list[str]], *, presigned: bool) -> Failure | None:
     from ministack.core import sigv4
 
@@ -157,7 +174,7 @@ def _error(failure: Failure, scope: Message, headers: Mapping[str, str]) -> tupl
 
 
 async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
-    """Return the body, and a channel that delivers it once more."""
+    """Return the body, and a channel from which the application receives the same body."""
     messages: list[Message] = []
     while True:
         message = await receive()

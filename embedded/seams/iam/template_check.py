@@ -1,6 +1,6 @@
 """Refuses templates whose policies use a condition key that nothing here supplies.
 
-Such a condition would deny every request, or with some operators none, without a word about why.
+Such a condition would deny every request, or with some operators none, and no message would say why.
 """
 
 # ministack reads its environment at import, and this package exists to reach its private names.

@@ -32,11 +32,10 @@ from scoring.errors import (
     write_log,
 )
 from scoring.job.artifacts import sha256_of
-from scoring.separation.descendants import adopt_orphans, kill_descendants, renounce_privileges
+from scoring.separation.descendants import adopt_orphans, kill_descendants, set_no_new_privileges
 from scoring.separation.worker_user import process_options
-from training.load_check import check_in_process
 from training.reporting import log_event
-from training.trainers.script_environment import (
+from training.trainers.script.environment import (
     PROGRAM,
     SUBMIT_DIRECTORY,
     arguments,
@@ -45,8 +44,9 @@ from training.trainers.script_environment import (
     user_hyperparameters,
     variables,
 )
-from training.trainers.script_folders import ScriptFolders
-from training.trainers.script_traceback import ScriptTraceback
+from training.trainers.script.folders import ScriptFolders
+from training.trainers.script.model_process import check_in_process
+from training.trainers.script.traceback_reader import ScriptTraceback
 from training.trainers.trainer import TrainingContext, TrainingResult
 
 _SECONDS_TO_CLOSE = 10
@@ -135,7 +135,7 @@ def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[in
     All of its stderr goes to the log. No process of the script is left at the end.
     """
     code = folders.code
-    renounce_privileges()
+    set_no_new_privileges()
     adopt_orphans()
     values = user_hyperparameters(decoded(job.spec.hyperparameters))
     given = variables(job.paths, program, code, job.spec.hyperparameters, cores=job.cores, gpus=count_gpus())
@@ -184,8 +184,11 @@ def _signal(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _failed(program: str, ending: int, raised: str, own: str) -> Exception:
-    """Return the error of a failed script. Its failure file gives the kind; its text is only logged."""
+def _failed(program: str, ending: int, raised: str, failure: str) -> ScoringError:
+    """Return the error of a failed script.
+
+    `failure` is the text of its failure file, which gives the kind and is otherwise only logged.
+    """
     name = f"the training script {program!r}"
     if ending == -signal.SIGKILL:
         return TransientError(
@@ -193,11 +196,11 @@ def _failed(program: str, ending: int, raised: str, own: str) -> Exception:
             "more memory"
         )
     how = f"exit code {ending}" if ending > 0 else f"signal {-ending}"
-    kind, separator, _ = own.partition(":")
+    kind, separator, _ = failure.partition(":")
     if not (separator and kind in _KINDS):
         kind = FailureKind.MODEL.value
     reason = f"{name} ended with {how}" + (f" ({raised})" if raised else "")
-    detail = f"failure file: {own[:_LOGGED_CHARACTERS]}" if own else ""
+    detail = f"failure file: {failure[:_LOGGED_CHARACTERS]}" if failure else ""
     return error_of_kind(FailureKind(kind), f"{reason}: what it wrote is in the job's log", detail)
 
 

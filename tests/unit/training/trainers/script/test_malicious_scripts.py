@@ -7,24 +7,19 @@ from typing import Any
 import pytest
 
 from tests.unit.scoring.support.separated import command_prefix, open_folder, why_not_separable
-from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame
+from tests.unit.training.training_folder import SCRIPT, TrainingFolder, numbers_frame
 
-SPEC: dict[str, Any] = {
-    "trainer": "script",
-    "format": "sklearn-joblib",
-    "model_file": "model.joblib",
-    "label": "two",
-    "features": doubles(),
-    "hyperparameters": {"sagemaker_program": "train.py"},
-}
-HONEST = """
+FOLDERS = """
 import os, sys, time
 from pathlib import Path
-import joblib, numpy
-from sklearn.linear_model import LinearRegression
 
 model_folder = Path(os.environ["SM_MODEL_DIR"])
 root = model_folder.parent
+"""
+HONEST = f"""{FOLDERS}
+import joblib, numpy
+from sklearn.linear_model import LinearRegression
+
 model = LinearRegression().fit(numpy.eye(3), numpy.arange(3))
 joblib.dump(model, model_folder / "model.joblib")
 """
@@ -32,7 +27,7 @@ joblib.dump(model, model_folder / "model.joblib")
 
 def prepared(job: TrainingFolder) -> TrainingFolder:
     job.add_object("a.parquet", numbers_frame(50, 1).dropna())
-    job.write_spec(**SPEC)
+    job.write_spec(**SCRIPT)
     return job
 
 
@@ -52,8 +47,8 @@ def separated() -> Iterator[TrainingFolder]:
         yield job
 
 
-def run_script(job: TrainingFolder, text: str) -> Any:
-    job.add_code({"train.py": HONEST + text})
+def run_script(job: TrainingFolder, text: str, start: str = HONEST) -> Any:
+    job.add_code({"train.py": start + text})
     return job.run()
 
 
@@ -153,12 +148,12 @@ def test_no_process_of_a_script_outlives_it(folder: str, request: pytest.Fixture
     [
         ('(model_folder / "secret").symlink_to("/etc/hostname")', "secret"),
         ('(model_folder / "a").mkdir(); (model_folder / "a" / "up").symlink_to("../..")', "a/up"),
-        ('os.link(model_folder / "model.joblib", model_folder / "again")', ""),
+        ('(model_folder / "a").touch(); os.link(model_folder / "a", model_folder / "b")', ""),
         ('os.mkfifo(model_folder / "pipe")', "pipe"),
     ],
 )
 def test_links_in_the_model_folder_are_refused_by_name(together: TrainingFolder, text: str, name: str) -> None:
-    ended = run_script(together, text)
+    ended = run_script(together, text, start=FOLDERS)
     assert ended.returncode == 1
     assert together.failure.startswith(f"MODEL: the training script left '{name}")
     assert "in SM_MODEL_DIR, which is a link or a special file" in together.failure
@@ -196,7 +191,7 @@ for _ in range(64):
 (root / "output" / "failure").write_text("DATA: " + "y" * (4 << 20))
 sys.exit(3)
 """
-    ended = run_script(together, text)
+    ended = run_script(together, text, start=FOLDERS)
     assert ended.returncode == 1
     assert together.failure.startswith("DATA: the training script 'train.py' ended with exit code 3")
     assert len(together.failure) < 1_025

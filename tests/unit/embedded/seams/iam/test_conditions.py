@@ -5,7 +5,7 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.services import dynamodb
 
 from embedded.sagemaker.requests.condition_keys import condition_keys
-from embedded.seams.conditions import install_conditions
+from embedded.seams.iam.conditions import install_conditions
 
 
 @pytest.fixture
@@ -94,12 +94,14 @@ def test_each_item_of_a_transaction_is_authorized_with_its_own_key(monkeypatch: 
         "resolve_principal",
         lambda *_: iam_evaluator.PrincipalInfo("arn:aws:iam::0:user/u", "User", "0", [[]]),
     )
-    monkeypatch.setattr(
-        iam_evaluator, "evaluate", lambda context, *_: seen.append(context.service_context["dynamodb:leadingkeys"])
-    )
+
+    def evaluate(context: iam_evaluator.EvalContext, *_: object) -> iam_evaluator.EvalResult:
+        seen.append(context.service_context["dynamodb:leadingkeys"])
+        return iam_evaluator.EvalResult("Allow")
+
+    monkeypatch.setattr(iam_evaluator, "evaluate", evaluate)
     for action, arn in checks:
-        with pytest.raises(AttributeError):  # the recorded evaluation decides nothing
-            iam_evaluator.enforce("key", action, "dynamodb", "us-east-1", resource_arn=arn, service_context={})
+        iam_evaluator.enforce("key", action, "dynamodb", "us-east-1", resource_arn=arn, service_context={})
     assert [action for action, _ in checks] == ["dynamodb:PutItem", "dynamodb:DeleteItem"]
     assert seen == [["A#1"], ["B#2"]]
 

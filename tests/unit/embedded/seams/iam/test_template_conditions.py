@@ -9,7 +9,6 @@ import pytest
 from embedded import seams
 from embedded.sagemaker.requests.condition_keys import condition_keys
 from tests.unit.infra.assembly import Assembly, flat
-from tests.unit.infra.conftest import assembly, prod, synthesize  # noqa: F401 - fixtures
 
 Role = Callable[..., str]
 KEY = "<fleetscore-{}-KeyArn>"
@@ -64,7 +63,7 @@ def training(**resources: Any) -> dict[str, Any]:
     [("StateMachine", "Processing", processing), ("TrainingStateMachine", "Training", training)],
 )
 def test_only_isolated_encrypted_jobs_of_allowed_types_may_be_created(
-    assembly: Assembly,  # noqa: F811
+    assembly: Assembly,
     role: Role,
     role_name: str,
     kind: str,
@@ -89,7 +88,7 @@ def test_only_isolated_encrypted_jobs_of_allowed_types_may_be_created(
     assert not seams.authorize(arn, f"sagemaker:Create{kind}Job", JOBS.format(kind.lower(), "dev"))
 
 
-def test_jobs_of_a_stage_with_a_vpc_must_be_in_it(prod: Assembly, role: Role) -> None:  # noqa: F811
+def test_jobs_of_a_stage_with_a_vpc_must_be_in_it(prod: Assembly, role: Role) -> None:
     arn = role("machine", "states.amazonaws.com", *statements(prod, "workflow/StateMachine"))
     job = "arn:aws:sagemaker:eu-central-1:123456789012:processing-job/prod-any"
 
@@ -118,7 +117,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("partition", WRITERS)
-def test_only_these_functions_write_an_item(assembly: Assembly, role: Role, partition: str) -> None:  # noqa: F811
+def test_only_these_functions_write_an_item(assembly: Assembly, role: Role, partition: str) -> None:
     names = {
         name.removesuffix("RoleDefaultPolicy")
         for name, statement in assembly.statements()
@@ -134,7 +133,7 @@ def test_only_these_functions_write_an_item(assembly: Assembly, role: Role, part
     assert writers == WRITERS[partition]
 
 
-def test_no_function_may_read_the_table_without_naming_keys(assembly: Assembly) -> None:  # noqa: F811
+def test_no_function_may_read_the_table_without_naming_keys(assembly: Assembly) -> None:
     """The condition on the keys is also true for a request without keys."""
     actions = {
         action
@@ -145,7 +144,7 @@ def test_no_function_may_read_the_table_without_naming_keys(assembly: Assembly) 
 
 
 @pytest.mark.parametrize("name", ["workflow/PlanExecution", "compute/Job", "compute/Training"])
-def test_a_role_uses_the_key_through_services_only(assembly: Assembly, role: Role, name: str) -> None:  # noqa: F811
+def test_a_role_uses_the_key_through_services_only(assembly: Assembly, role: Role, name: str) -> None:
     policy = "compute/TrainingRole" if name == "compute/Training" else name
     arn = role("user", "lambda.amazonaws.com", *statements(assembly, policy.removesuffix("Role")))
     key = KEY.format("dev")

@@ -5,9 +5,8 @@ import pytest
 from ministack.services import iam
 from ministack.services.cloudformation import provisioners
 
-from embedded.seams.policies import install_condition_check
+from embedded.seams.iam.template_check import install_condition_check
 from tests.unit.infra.assembly import Assembly
-from tests.unit.infra.conftest import assembly, prod, synthesize  # noqa: F401 - fixtures
 
 ROLE = "AWS::IAM::Role"
 
@@ -49,7 +48,7 @@ def test_an_update_is_checked_by_its_new_policy() -> None:
         handlers["update"](name, good, bad, "stack", logical_id="R")
 
 
-def test_every_condition_of_the_app_is_evaluated(assembly: Assembly, prod: Assembly) -> None:  # noqa: F811
+def test_every_condition_of_the_app_is_evaluated(assembly: Assembly, prod: Assembly) -> None:
     create = provisioners._RESOURCE_HANDLERS["AWS::IAM::Policy"]["create"]
     for found in (assembly, prod):
         for name, statement in found.statements():

@@ -1,0 +1,1 @@
+"""Signatures, identities, policies and their conditions: what ministack decides about access, completed."""

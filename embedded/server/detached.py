@@ -1,0 +1,123 @@
+"""An embedded AWS that outlives the process that starts it, found by its folder."""
+
+import fcntl
+import json
+import os
+import shlex
+import signal
+import stat
+import time
+from pathlib import Path
+
+from contract.control_characters import replace_control_characters
+from embedded.sagemaker.instances.guard import delete_folder
+from embedded.server.endpoint import Endpoint
+from embedded.server.launch import STOP_SECONDS, EmbeddedAwsError, launch
+from embedded.server.process import LOCK_FILE
+
+STATE_FILE = "embedded-aws.json"
+
+
+def start_detached(state_dir: Path, *, port: int = 0, time_scale: float = 1.0, enforce_iam: bool = True) -> Endpoint:
+    """Start an embedded AWS that outlives this process.
+
+    `detached_endpoint` and `stop_detached` find it through `state_dir`.
+
+    Raises:
+        EmbeddedAwsError: It did not start, or one is already running.
+    """
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    running = detached_endpoint(state_dir)
+    if running is not None:
+        raise EmbeddedAwsError(f"an embedded AWS already runs at {running.url}: stop it first (fleetscore down)")
+    root = detached_root(state_dir)
+    if root.exists():
+        delete_folder(root)
+    process, endpoint = launch(
+        root, port=port, time_scale=time_scale, enforce_iam=enforce_iam, parent_pipe=-1, remove_root=False
+    )
+    state_file = state_dir / STATE_FILE
+    state_file.touch(mode=0o600)
+    state_file.chmod(0o600)
+    state_file.write_text(json.dumps({"pid": process.pid, "endpoint": json.loads(endpoint.to_json())}, indent=2))
+    return endpoint
+
+
+def detached_root(state_dir: Path) -> Path:
+    """Return the root folder of a detached embedded AWS."""
+    return state_dir.resolve() / "aws"
+
+
+def detached_endpoint(state_dir: Path) -> Endpoint | None:
+    """Return the endpoint of a running detached embedded AWS; None if there is none.
+
+    Raises:
+        EmbeddedAwsError: Another user could have written the folder's files.
+    """
+    _check_folder(state_dir)
+    state_file = state_dir / STATE_FILE
+    if not state_file.exists() or not _is_locked(detached_root(state_dir) / LOCK_FILE):
+        return None
+    return Endpoint.from_json(json.dumps(json.loads(state_file.read_text())["endpoint"]))
+
+
+def _check_folder(state_dir: Path) -> None:
+    """Check that only this user can write the folder's files: they name an address, keys and a process.
+
+    Raises:
+        EmbeddedAwsError: Naming the folder, and what is wrong with it.
+    """
+    shown = str(state_dir.absolute())
+    if shown != replace_control_characters(shown) or "\n" in shown or "\t" in shown:
+        raise EmbeddedAwsError(f"the folder {shown!r} has control characters in its path: use another --state-dir")
+    try:
+        found = state_dir.lstat()
+    except FileNotFoundError:
+        return
+    remedy = "remove it, or use another --state-dir"
+    if not stat.S_ISDIR(found.st_mode):
+        raise EmbeddedAwsError(f"{shown} is not a folder (a symbolic link is not followed): {remedy}")
+    if found.st_uid != os.geteuid():
+        raise EmbeddedAwsError(
+            f"the folder {shown} belongs to another user, who could have written its files: {remedy}"
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise EmbeddedAwsError(
+            f"other users can write the folder {shown}: run `chmod go-w {shlex.quote(shown)}` if only you did, or "
+            "use another --state-dir"
+        )
+
+
+def stop_detached(state_dir: Path) -> bool:
+    """End a detached embedded AWS and delete its files. Return False if none was running.
+
+    Raises:
+        EmbeddedAwsError: Another user could have written the folder's files.
+    """
+    _check_folder(state_dir)
+    root = detached_root(state_dir)
+    state_file = state_dir / STATE_FILE
+    running = detached_endpoint(state_dir) is not None
+    if running:
+        pid = int(json.loads(state_file.read_text())["pid"])
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _is_locked(root / LOCK_FILE):
+            if time.monotonic() > deadline:
+                os.killpg(pid, signal.SIGKILL)
+                break
+            time.sleep(0.05)
+    state_file.unlink(missing_ok=True)
+    delete_folder(root)
+    return running
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with path.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
