@@ -1,4 +1,4 @@
-"""Reads and unpacks tar.gz archives that anybody may have written.
+"""Reads and unpacks tar.gz archives from untrusted sources.
 
 `tarfile`'s own filters are not used: in several releases of Python a chain of links leads their
 checks outside the target folder (CVE-2025-4517). Here an archive has regular files and folders
@@ -67,7 +67,7 @@ def list_files(archive: Path | BinaryIO) -> dict[str, int]:
     Raises ArchiveError.
     """
     with _opened(archive) as (stream, packed_bytes):
-        return {member.name: member.size for member in read_files(stream, max_bytes=_limit(packed_bytes))}
+        return {member.name: member.size for member in read_files(stream, max_bytes=_archive_limit(packed_bytes))}
 
 
 def unpack(archive: Path, target: Path) -> list[str]:
@@ -84,7 +84,7 @@ def unpack(archive: Path, target: Path) -> list[str]:
     try:
         with _opened(archive) as (stream, packed_bytes):
             for member in read_files(
-                stream, max_bytes=_limit(packed_bytes), on_folder=lambda name: _make_folder(root, name)
+                stream, max_bytes=_archive_limit(packed_bytes), on_folder=lambda name: _make_folder(root, name)
             ):
                 _write(root, member)
                 names.append(member.name)
@@ -232,6 +232,7 @@ def _checked_name(information: tarfile.TarInfo) -> str:
         kind = tarfile.GNUTYPE_SPARSE if information.issparse() else information.type
         what = _REFUSED_TYPES.get(kind, f"of type {kind!r}")
         raise ArchiveError(f"{shown} is {what}, expected only files and folders: {_REMEDIES.get(kind, 'leave it out')}")
+    # A pax header may have replaced the size.
     if information.size < 0:
         raise ArchiveError(f"{shown} has a negative size: pack the archive again")
     name = information.name
@@ -272,8 +273,13 @@ def _check_place(name: str, seen: dict[str, bool], *, is_file: bool) -> None:
     seen[name] = is_file
 
 
-def _limit(packed_bytes: int) -> int:
-    return min(MAX_BYTES, max(_SMALL_BYTES, _MAX_RATIO * packed_bytes))
+def unpacked_limit(packed_bytes: int) -> int:
+    """Return the size in bytes that a file of `packed_bytes` may unpack to."""
+    return max(_SMALL_BYTES, _MAX_RATIO * packed_bytes)
+
+
+def _archive_limit(packed_bytes: int) -> int:
+    return min(MAX_BYTES, unpacked_limit(packed_bytes))
 
 
 @contextlib.contextmanager
@@ -300,7 +306,7 @@ def _make_folder(root: Path, name: str) -> Path:
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
             folder.chmod(_FOLDER_MODE)
-    # Nothing but this module writes there, so this never differs; it guards the rules above.
+    # The rules above already prevent links; this check holds even if one of them has a gap.
     if folder.resolve() != folder:
         raise ArchiveError(f"member {name!r} leads outside the archive's folder: pack the archive again")
     return folder

@@ -13,7 +13,7 @@ from typing import Any, Never
 
 from contract.control_characters import escape_in_json
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 128 << 20
 """Largest text that is parsed, in bytes: a manifest of 100,000 objects with the longest keys fits."""
 MAX_DEPTH = 100
 """Deepest nesting of lists and objects. Python's own limit depends on its version and its stack."""
@@ -21,7 +21,7 @@ MAX_DIGITS = 400
 """Longest number, in characters: any 64-bit float fits. Longer ones take quadratic time."""
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
-"""Brackets, and texts so that brackets in them are skipped."""
+"""Brackets, and strings, whose brackets do not count."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN_CHARACTERS = 60
 

@@ -1,7 +1,7 @@
 """The process that becomes a sandboxed program, or the parent of its namespaces.
 
-It reads a plan from standard input, which `program.py` writes. Up to the end of the plan nothing
-else happens, so a caller that ends early starts nothing.
+It reads a plan from standard input, which `program.py` writes. It does nothing before it has the
+whole plan, so a caller that ends early starts nothing.
 
 With namespaces there are three processes: this one, which stays outside, passes signals on and ends
 with the program's exit code; the first process of the new process namespace, which builds the file
@@ -235,7 +235,7 @@ def _enter_namespaces(plan: dict[str, Any]) -> None:
     os.chdir("/")
     _mount(None, "/", None, _REMOUNT | _BIND | _READ_ONLY | _NO_SETUID | _NO_DEVICES)
     _give_up_rights()
-    with contextlib.suppress(OSError):  # what it adds is not needed
+    with contextlib.suppress(OSError):  # namespaces isolate without it
         deny_system_calls()
 
 

@@ -132,8 +132,8 @@ class WrittenOutput:
 
 @dataclass(frozen=True)
 class ObjectWritten:
-    """The end of an object in a worker: `outputs` lie in `folder` below the worker's own folder, and
-    wait to be committed. `rows` were read."""
+    """An object that a worker has written: the files of `outputs` are in `folder`, below the worker's
+    own folder, and are not yet committed. `rows` is the number of rows read."""
 
     key: str
     folder: str

@@ -18,8 +18,8 @@ _MAX_COUNT = 1 << 62
 _MAX_WRITER_CHARACTERS = 2_000
 _MAX_NOTES = 100
 _MAX_NOTE_CHARACTERS = 4_000
-_SHOWN = 200
-"""Characters of a worker's text in the log."""
+_SHOWN_CHARACTERS = 200
+"""Longest text of a worker in the log."""
 _REMEDY = "code in the artifact must not change Fleetscore's files and messages, register a version that does not"
 
 
@@ -41,18 +41,18 @@ def checked_outputs(
     """
     key = task.object.key
     if not _FOLDER.fullmatch(written.folder):
-        raise BrokenRuleError(key, "the name of its folder is not a number", detail=written.folder[:_SHOWN])
+        raise BrokenRuleError(key, "the name of its folder is not a number", detail=written.folder[:_SHOWN_CHARACTERS])
     by_id = {spec.model_id: spec for spec in models}
     due = set(by_id) - set(task.failed_models if isinstance(task, MergeParts) else ())
     failed = {failure.model_id for failure in written.failures}
     found = [output.model_id for output in written.outputs]
     if unknown := (set(found) | failed - {""}) - due:
-        shown = ", ".join(sorted(map(repr, unknown)))[:_SHOWN]
+        shown = ", ".join(sorted(map(repr, unknown)))[:_SHOWN_CHARACTERS]
         raise BrokenRuleError(key, "the worker has results of models that it did not have to score", detail=shown)
     if len(set(found)) != len(found) or set(found) & failed or ("" in failed and found):
         raise BrokenRuleError(key, "the worker has several results for one model, expected one")
     if "" not in failed and (missing := due - set(found) - failed):
-        shown = ", ".join(sorted(map(repr, missing)))[:_SHOWN]
+        shown = ", ".join(sorted(map(repr, missing)))[:_SHOWN_CHARACTERS]
         raise BrokenRuleError(key, f"the worker has no result of {shown}, expected an output or a failure")
     outputs = [(by_id[output.model_id], output) for output in written.outputs]
     for spec, output in outputs:

@@ -13,7 +13,7 @@ _FOLDER_MODE = 0o700
 
 
 class TakeoverError(Exception):
-    """A file or folder is not what a worker had to write; the text says what it is."""
+    """A worker's file or folder cannot be taken over; the text says why."""
 
 
 def take_folder(folder: Path, target: Path, user: WorkerUser | None) -> None:

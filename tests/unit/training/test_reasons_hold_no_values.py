@@ -8,10 +8,7 @@ import pytest
 
 from contract.catalog.model_fields import Feature
 from tests.unit.training.test_refusals import ONE_OF, QUICK, SKLEARN
-from tests.unit.training.trainers.script.test_script_trainer import script, with_script
-from tests.unit.training.training_folder import TrainingFolder
-
-__all__ = ["script"]
+from tests.unit.training.training_folder import SCRIPT, TrainingFolder
 
 CANARY = "123-45-6789"
 NUMBER = 6_789_123
@@ -96,9 +93,13 @@ sys.exit(1)
         (PRINTS, "MODEL: the training script 'train.py' ended with exit code 1: what it wrote is in"),
     ],
 )
-def test_a_script_leaves_its_texts_in_the_log(script: TrainingFolder, text: str, expected: str) -> None:
-    ended = with_script(script, text).run()
+def test_a_script_leaves_its_texts_in_the_log(job: TrainingFolder, text: str, expected: str) -> None:
+    job.add_object("a.parquet", ONE_OF)
+    job.write_spec(**SCRIPT)
+    job.add_code({"train.py": text})
 
-    assert script.failure.startswith(expected)
-    assert CANARY not in script.failure
+    ended = job.run()
+
+    assert job.failure.startswith(expected)
+    assert CANARY not in job.failure
     assert CANARY in ended.stderr

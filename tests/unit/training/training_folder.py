@@ -200,3 +200,14 @@ def numbers_frame(rows: int, seed: int) -> pd.DataFrame:
 
 def doubles(names: Sequence[str] = ("a", "b", "c")) -> tuple[Feature, ...]:
     return tuple(Feature(name, "double") for name in names)
+
+
+SCRIPT: dict[str, Any] = {
+    "trainer": "script",
+    "format": "sklearn-joblib",
+    "model_file": "model.joblib",
+    "label": "two",
+    "features": doubles(),
+    "hyperparameters": {"sagemaker_program": "train.py"},
+}
+"""Fields of the spec of a training by the script `train.py`, for rows of `numbers_frame`."""

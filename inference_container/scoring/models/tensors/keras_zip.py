@@ -7,12 +7,10 @@ is code. If there are assets, it unpacks the whole file into a temporary folder.
 import zipfile
 from pathlib import Path
 
+from contract.archives import unpacked_limit
+
 _PARTS = frozenset({"metadata.json", "config.json", "model.weights.h5"})
 _ASSETS = "assets/"
-_SMALL_BYTES = 4 << 30
-"""Size, in bytes, that every file may unpack to."""
-_MAX_RATIO = 100
-"""Largest ratio of unpacked to packed bytes above `_SMALL_BYTES`."""
 
 
 def zip_problem(path: Path) -> str:
@@ -26,8 +24,9 @@ def zip_problem(path: Path) -> str:
     if unknown:
         return f"has a part {unknown[0][:200]!r}, expected only {', '.join(sorted(_PARTS))} and {_ASSETS}"
     unpacked = sum(item.file_size for item in members)
-    if unpacked > max(_SMALL_BYTES, _MAX_RATIO * path.stat().st_size):
-        return f"unpacks to {unpacked:,} bytes, more than {_MAX_RATIO} times its size"
+    limit = unpacked_limit(path.stat().st_size)
+    if unpacked > limit:
+        return f"unpacks to {unpacked:,} bytes, at most {limit:,} are read for its size"
     return ""
 
 

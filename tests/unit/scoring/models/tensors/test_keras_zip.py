@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.models.tensors import keras_zip
+from contract import archives
 from scoring.models.tensors.keras_zip import zip_problem
 
 SAVED = ("metadata.json", "config.json", "model.weights.h5", "assets/", "assets/layers/lookup/vocabulary.txt")
@@ -29,5 +29,7 @@ def test_unknown_part_is_refused_by_name(tmp_path: Path, name: str) -> None:
 
 
 def test_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras_zip, "_SMALL_BYTES", 1 << 10)
-    assert "more than 100 times its size" in zip_problem(saved(tmp_path, "config.json", content=bytes(1 << 20)))
+    monkeypatch.setattr(archives, "_SMALL_BYTES", 1 << 10)
+    assert "unpacks to 1,048,576 bytes, at most 1" in zip_problem(
+        saved(tmp_path, "config.json", content=bytes(1 << 20))
+    )

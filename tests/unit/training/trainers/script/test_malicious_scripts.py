@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 
 from tests.unit.scoring.support.separated import command_prefix, open_folder, why_not_separable
-from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame
+from tests.unit.training.training_folder import SCRIPT, TrainingFolder, numbers_frame
 
-SPEC: dict[str, Any] = {
-    "trainer": "script",
-    "format": "sklearn-joblib",
-    "model_file": "model.joblib",
-    "label": "two",
-    "features": doubles(),
-    "hyperparameters": {"sagemaker_program": "train.py"},
-}
 FOLDERS = """
 import os, sys, time
 from pathlib import Path
@@ -35,7 +27,7 @@ joblib.dump(model, model_folder / "model.joblib")
 
 def prepared(job: TrainingFolder) -> TrainingFolder:
     job.add_object("a.parquet", numbers_frame(50, 1).dropna())
-    job.write_spec(**SPEC)
+    job.write_spec(**SCRIPT)
     return job
 
 

@@ -2,13 +2,12 @@
 
 import json
 import signal
-from typing import Any
 
 import joblib
 import numpy as np
 import pytest
 
-from tests.unit.training.training_folder import TrainingFolder, doubles, numbers_frame
+from tests.unit.training.training_folder import SCRIPT, TrainingFolder, numbers_frame
 from tests.unit.training.warm_process import DEADLINE_SECONDS
 
 TRAIN = """
@@ -32,14 +31,7 @@ with open(os.path.join(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json"), "w") as f
     environment = {name: value for name, value in os.environ.items() if name.startswith(("SM_", "AWS_"))}
     json.dump({"environment": environment, "note": arguments.note}, file)
 """
-SPEC: dict[str, Any] = {
-    "trainer": "script",
-    "format": "sklearn-joblib",
-    "model_file": "model.joblib",
-    "label": "two",
-    "features": doubles(),
-    "hyperparameters": {"sagemaker_program": "train.py", "C": "0.5", "note": '"two words"'},
-}
+SPEC = {**SCRIPT, "hyperparameters": {"sagemaker_program": "train.py", "C": "0.5", "note": '"two words"'}}
 
 
 @pytest.fixture
