@@ -1,10 +1,16 @@
 """Escapes control characters in text of others, because terminals interpret them and some hide text."""
 
+import json
 import re
 
-_PATTERN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""C0 and C1 control characters and DEL, line and paragraph separators, characters that change the direction of
-text, and lone surrogates, which cannot be encoded. Newlines and tabs are not among them."""
+_PATTERN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+    "\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+"""C0 and C1 control characters and DEL, line and paragraph separators, lone surrogates, which cannot be encoded, and
+characters that are invisible or change the direction of text. Newlines and tabs are not among them, nor are the two
+joiners that some scripts and emojis need."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -27,7 +33,7 @@ def escape_in_json(text: str) -> str:
     >>> print(escape_in_json('{"a": "\x9b31m é"}'))
     {"a": "\u009b31m é"}
     """
-    return _PATTERN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _PATTERN.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def has_lone_surrogate(text: str) -> bool:
@@ -37,4 +43,6 @@ def has_lone_surrogate(text: str) -> bool:
 
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

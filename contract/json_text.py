@@ -13,7 +13,7 @@ from typing import Any, Never
 
 from contract.control_characters import escape_in_json
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 128 << 20
 """Largest text that is parsed, in bytes: a manifest of 100,000 objects with the longest keys fits."""
 MAX_DEPTH = 100
 """Deepest nesting of lists and objects. Python's own limit depends on its version and its stack."""

@@ -121,9 +121,16 @@ def down(invocation: Invocation, *, state_dir: Path) -> ExitStatus:
     if endpoint is not None and os.environ.get("AWS_ENDPOINT_URL") == endpoint.url:
         invocation.output.notice(
             "This shell still points at the embedded AWS that has ended. "
-            f"Open another shell, or run: unset {' '.join(endpoint.environment())}"
+            f"Open another shell, or run: unset {' '.join(_own_variables(endpoint))}"
         )
     return ExitStatus.SUCCEEDED
+
+
+def _own_variables(endpoint: "Endpoint") -> list[str]:
+    """Return the variables that only the embedded AWS needs. Exceptions from a proxy may have been there before."""
+    from embedded.server.endpoint import PROXY_EXCEPTIONS  # noqa: PLC0415
+
+    return [name for name in endpoint.environment() if name not in PROXY_EXCEPTIONS]
 
 
 def _require_checkout() -> None:

@@ -15,6 +15,9 @@ from botocore.config import Config
 
 from contract.environment import EMBEDDED_AWS
 
+PROXY_EXCEPTIONS = ("no_proxy", "NO_PROXY")
+"""Variables with the hosts that are reached without the shell's proxy, whose `localhost` is another machine."""
+_HOSTS = ("localhost", "127.0.0.1")
 _SESSION_LOCK = threading.Lock()
 """Held while a shared session creates a client: boto3 sessions are not thread-safe."""
 
@@ -59,6 +62,8 @@ class Endpoint:
             "AWS_EC2_METADATA_DISABLED": "true",
             # Hides the session token of a real account, which clients would send with these keys.
             "AWS_SESSION_TOKEN": "",
+            # Programs read the name in small letters first.
+            **dict.fromkeys(PROXY_EXCEPTIONS, _proxy_exceptions()),
         }
 
     def session(self) -> "boto3.Session":
@@ -101,6 +106,14 @@ class Endpoint:
         return cls(**{**fields, "ca_bundle": Path(fields["ca_bundle"])})
 
 
+def _proxy_exceptions() -> str:
+    """Return the shell's proxy exceptions, with this machine."""
+    given = next((os.environ[name] for name in PROXY_EXCEPTIONS if os.environ.get(name)), "")
+    hosts = [host.strip() for host in given.split(",") if host.strip()]
+    # `*` means every host, but only when it is alone.
+    return given.strip() if hosts == ["*"] else ",".join(dict.fromkeys([*hosts, *_HOSTS]))
+
+
 def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.Session":
     # Ignore the shell's AWS settings and the files in ~/.aws: they may name a profile that does not exist, or
     # other addresses.
@@ -113,6 +126,7 @@ def _session(access_key_id: str, secret_access_key: str, region: str) -> "boto3.
             "use_dualstack_endpoint": (None, None, False, None),
         }
     )
+    core.set_default_client_config(Config(proxies={}))
     return boto3.Session(
         botocore_session=core,
         aws_access_key_id=access_key_id,

@@ -27,7 +27,8 @@ def limited(data: Any, what: str) -> Any:
     Raises:
         TaskError: States.DataLimitExceeded, whose message begins with `what`.
     """
-    size = len(dump(data).encode())
+    # Half of a surrogate pair is valid in JSON, and the workflow must be able to refuse it.
+    size = len(dump(data).encode(errors="surrogatepass"))
     if size > PAYLOAD_LIMIT_BYTES:
         text = f"{what} has a size of {size} bytes, which exceeds the maximum of {PAYLOAD_LIMIT_BYTES} bytes"
         raise TaskError("States.DataLimitExceeded", text)

@@ -107,7 +107,7 @@ def _check_start(request: dict[str, Any]) -> workflows.Record | tuple[str, str] 
     name and input.
     """
     text = request.get("input", "{}")
-    if len(text.encode()) > PAYLOAD_LIMIT_BYTES:
+    if len(text.encode(errors="surrogatepass")) > PAYLOAD_LIMIT_BYTES:
         length = f"Member must have length less than or equal to {PAYLOAD_LIMIT_BYTES}"
         problem = f"1 validation error detected: Value at 'input' failed to satisfy constraint: {length}"
         return "ValidationException", problem

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contract import layout
-from contract.json_text import dump_json
 from contract.names import LABEL
 from contract.problems import Problem
 from contract.status import ExecutionStatus, FailureKind
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
+from contract.table.request_text import request_text
 from contract.workflow.messages import ExecutionPlan, PlanInput
 from contract.workflow.scoring_request import ExecutionRequest
 from contract.workflow.training_request import TrainingRequest
@@ -34,7 +34,7 @@ def open_execution(event: PlanInput, deployment: Deployment, *, training_executi
             execution_arn=event.execution_arn,
             status=ExecutionStatus.RUNNING,
             started_at=event.started_at,
-            request_json=dump_json(event.request),
+            request_json=request_text(event.request),
             label=_label(event.request),
             kind=execution_kind(event.execution_arn),
             training_execution_id=training_execution_id,

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from contract import layout
-from contract.json_text import dump_json
 from contract.names import RelativePath
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, ExecutionStatus, JobStatus
 from contract.table.records import ExecutionRecord, JobRecord, execution_kind
+from contract.table.request_text import request_text
 from contract.workflow.messages import REQUEST_FIELD, ExecutionOutcome, SummaryInput
 from lambdas.errors import ExecutionNameUsedError
 from lambdas.shown_text import shorten
@@ -71,7 +71,7 @@ def _unplanned(event: SummaryInput) -> ExecutionRecord:
         execution_arn=event.execution_arn,
         status=ExecutionStatus.RUNNING,
         started_at=event.started_at,
-        request_json=dump_json(request),
+        request_json=request_text(request),
         kind=execution_kind(event.execution_arn),
     )
 

@@ -81,6 +81,8 @@ async def _check_signature(
     failure = signature if isinstance(signature, tuple) else _time_failure(signature, query, presigned=presigned)
     if failure is not None:
         return failure, receive
+    if presigned and (failure := _header_failure(signature, headers)):
+        return failure, receive
     token = query.get("X-Amz-Security-Token", [""])[0] if presigned else headers.get("x-amz-security-token", "")
     secret = _secret_of(signature.access_key_id, token, account_id)
     if isinstance(secret, tuple):
@@ -128,6 +130,20 @@ def _legacy_url_failure(scope: Message, query: dict[str, list[str]], account_id:
     if isinstance(checked, iam_evaluator.AuthError):
         return checked.code, checked.message
     return None if checked is not None else _UNSIGNED
+
+
+def _header_failure(signature: Any, headers: Mapping[str, str]) -> Failure | None:
+    """Return what is wrong with the headers of a presigned URL: who has it may not add instructions for AWS."""
+    added = {name for name in headers if name.startswith("x-amz-")} - {
+        *signature.signed_headers.split(";"),
+        _HASH_HEADER,
+    }
+    if not added:
+        return None
+    return (
+        "AccessDenied",
+        f"There were headers present in the request which were not signed: {', '.join(sorted(added))}",
+    )
 
 
 def _time_failure(signature: Any, query: Mapping[str, list[str]], *, presigned: bool) -> Failure | None:

@@ -51,3 +51,20 @@ def test_an_input_that_is_not_a_json_object_is_refused(stage: Stage, text: str) 
     snapshot = stage.start_unchecked(text, f"no-object-{len(text)}")
     assert snapshot.status == ExecutionStatus.FAILED
     assert "a JSON object such as {}" in snapshot.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("half-a-character", '{"models": ["\\ud800"]}', r"'\ud800'"),
+        ("longer-when-escaped", '{"models": ["' + "\x85" * 100_000 + '"]}', "models[0]"),
+    ],
+)
+def test_a_request_that_is_hard_to_record_is_refused_and_recorded(
+    stage: Stage, name: str, text: str, shown: str
+) -> None:
+    snapshot = stage.start_unchecked(text, name)
+    assert snapshot.status == ExecutionStatus.FAILED
+    assert snapshot.record is not None
+    assert shown in snapshot.record.reason
+    assert stage.summary(name).reason == snapshot.record.reason

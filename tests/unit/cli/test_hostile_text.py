@@ -113,7 +113,9 @@ def test_the_live_table_has_no_control_characters_of_others(hostile: Connection,
 
 def test_lines_show_control_characters_as_escapes(capsys: Captured) -> None:
     Output().line(f"reason: {HOSTILE}")
-    assert capsys.readouterr().out == (r"reason: a\x1b]52;c;ZXZpbA==\x07\x9b2J\x7f\x0d\u202egnp\u2066\u2028z" + "\n")
+    assert capsys.readouterr().out == (
+        r"reason: a\x1b]52;c;ZXZpbA==\x07\x9b2J\x7f\x0d\u202egnp\u2066\u2028\u200b\U000e0041z" + "\n"
+    )
 
 
 def test_a_bug_of_the_program_prints_a_safe_traceback(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

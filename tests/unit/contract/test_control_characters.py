@@ -22,6 +22,12 @@ ANY_TEXT = st.text(st.characters(categories=["C", "Z", "L"]))
         ("invoice\u202efdp.exe", r"invoice\u202efdp.exe"),
         ("\x7f\x00", r"\x7f\x00"),
         ("half \ud800", r"half \ud800"),
+        ("chu\u200brn\ufeff\xad\u2060", r"chu\u200brn\ufeff\xad\u2060"),
+        ("ok\U000e0072\U000e006d", r"ok\U000e0072\U000e006d"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 👩\u200d🔬",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 👩\u200d🔬",
+        ),
         ("two\nlines\tand 日本語 🙂 é", "two\nlines\tand 日本語 🙂 é"),
     ],
 )

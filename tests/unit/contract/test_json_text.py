@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from contract import codec
-from contract.json_text import MAX_DEPTH, JsonError, parse_json
+from contract.json_text import MAX_BYTES, MAX_DEPTH, JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
+from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobResult
 
 ROOT = Path(__file__).parents[3]
@@ -70,6 +71,13 @@ def test_a_message_lists_a_limited_number_of_problems() -> None:
 def test_text_that_python_cannot_encode_is_refused() -> None:
     with pytest.raises(JsonError, match="half of a surrogate pair"):
         parse_json('"\ud800"')
+
+
+def test_a_manifest_of_as_many_objects_as_a_job_may_have_is_within_the_limit() -> None:
+    longest = ObjectVersion("k" * 1_024, "", "e" * 40, 5 << 40)
+    manifest = UploadManifest("d" * 63, "marker", (longest,), marker="m" * 1_024)
+    entry = len(json.dumps(codec.to_json(longest))) + 2
+    assert len(json.dumps(codec.to_json(manifest))) + entry * 100_000 < MAX_BYTES
 
 
 def test_a_text_is_read_up_to_its_limit() -> None:

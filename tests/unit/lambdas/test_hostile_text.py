@@ -9,6 +9,7 @@ from contract import layout
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from contract.table import events, records
 from contract.table.records import ExecutionRecord, JobRecord
+from contract.table.request_text import request_text
 from lambdas.attempts.failure_cause import read_cause
 from lambdas.errors import InvalidRequestError
 from lambdas.stage.messaging.event_bus import Event
@@ -105,6 +106,26 @@ def test_hostile_requests_are_refused_recorded_and_summarized(
     summary = stage.s3.get_object(Bucket=stage.results, Key=layout.summary_key("e-1"))["Body"].read().decode()
     assert is_printable(summary)
     assert json.loads(summary)["request"] == request_
+
+
+@pytest.mark.parametrize("value", [[1e15] * 50_000, ["\x85" * 120_000]], ids=["numbers", "escapes"])
+def test_requests_that_are_too_long_for_a_record_are_recorded_without_their_fields(
+    stage: Stage, plan: Step, summarize: Step, value: list[Any]
+) -> None:
+    request = {"models": value, "task_token": "waiting"}
+    with pytest.raises(InvalidRequestError, match=r"models\[0\]: got "):
+        plan(plan_event(request))
+    outcome = summarize(summary_event({"request": request, "failure": {"Error": "InvalidRequestError", "Cause": ""}}))
+    assert outcome["status"] == "FAILED"
+    recorded = json.loads(stage.execution().request_json)
+    assert recorded.keys() == {"left_out", "task_token"}
+    assert "too many for the record" in recorded["left_out"]
+
+
+def test_the_longest_request_that_a_person_could_write_is_recorded_whole() -> None:
+    request = {"models": [f"{number:04x}" for number in range(36_000)]}
+    assert len(json.dumps(request, separators=(",", ":"))) < 262_144
+    assert json.loads(request_text(request)) == request
 
 
 @pytest.mark.parametrize("name", [".", ".."])

@@ -148,6 +148,12 @@ def test_presigned_urls_work_until_they_are_changed(aws: EmbeddedAws, version: s
     assert call(aws.endpoint, "GET", longer)[0] == 403
     assert call(aws.endpoint, "GET", "/_ministack/health?" + path.partition("?")[2])[0] == 403
 
+    upload = presigning.generate_presigned_url("put_object", {"Bucket": "presigned", "Key": "mine"})
+    place = upload.removeprefix(aws.endpoint.url)
+    copied = call(aws.endpoint, "PUT", place, b"", {"x-amz-copy-source": "/presigned/a%20key"})
+    assert copied[0] == 403
+    assert call(aws.endpoint, "PUT", place, b"mine")[0] == 200
+
 
 def test_unsigned_calls_of_an_sdk_get_an_error_of_the_service(aws: EmbeddedAws) -> None:
     anonymous = boto3.client(

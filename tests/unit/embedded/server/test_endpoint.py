@@ -5,6 +5,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import boto3
 import pytest
 
 from embedded.server.embedded_aws import EmbeddedAws
@@ -49,6 +50,37 @@ def test_a_client_ignores_the_files_in_the_home_folder(monkeypatch: pytest.Monke
     other = Endpoint("https://localhost:2", Path("/ca.pem"), "eu-west-1", "123456789012", "another-key", "secret")
     assert other.client("s3").meta.endpoint_url == "https://localhost:2"
     assert other.session().client("sts", endpoint_url=other.url).meta.endpoint_url == "https://localhost:2"
+
+
+@pytest.mark.parametrize(
+    ("given", "exceptions"),
+    [
+        ({}, "localhost,127.0.0.1"),
+        ({"NO_PROXY": "intern.example, localhost"}, "intern.example,localhost,127.0.0.1"),
+        ({"no_proxy": "a", "NO_PROXY": "b"}, "a,localhost,127.0.0.1"),
+        ({"NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_no_client_sends_its_requests_to_the_shells_proxy(
+    given: dict[str, str], exceptions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "HTTPS_PROXY": "http://proxy.example:1",
+        "https_proxy": "http://proxy.example:1",
+        **given,
+    }.items():
+        monkeypatch.setenv(name, value)
+    other = Endpoint("https://localhost:3", Path("/ca.pem"), "eu-west-1", "123456789012", "a-third-key", "secret")
+    clients = [other.client("s3"), other.session().client("sts", endpoint_url=other.url)]
+
+    for name, value in other.environment().items():
+        monkeypatch.setenv(name, value)
+    assert other.environment()["no_proxy"] == other.environment()["NO_PROXY"] == exceptions
+    clients.append(boto3.Session().client("dynamodb"))
+    proxies = [client._endpoint.http_session._proxy_config.proxy_url_for(other.url) for client in clients]
+    assert proxies == [None, None, None]
 
 
 FUNCTION = """

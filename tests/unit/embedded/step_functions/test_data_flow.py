@@ -73,6 +73,7 @@ def test_the_limit_counts_bytes_of_utf_8() -> None:
     room = PAYLOAD_LIMIT_BYTES - 2
     limited("x" * room, "it")
     limited("é" * (room // 2), "it")
+    limited("\ud800", "it")
     for text in ("x" * (room + 1), "é" * (room // 2 + 1)):
         with pytest.raises(TaskError) as failed:
             limited(text, "The output")
