@@ -223,6 +223,13 @@ def _errors_of_the_embedded_aws() -> Iterator[None]:
         SynthesisError,
     ) as error:
         raise CommandError(str(error), ExitStatus.FAILED) from error
+    except ConnectionError:
+        raise
+    except OSError as error:
+        remedy = "Check that you may write to the folder and that its disk is not full, or use another --state-dir."
+        raise CommandError(
+            f"A file of the embedded AWS cannot be used: {error}. {remedy}", ExitStatus.FAILED
+        ) from error
 
 
 @contextmanager

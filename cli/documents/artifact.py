@@ -4,7 +4,7 @@ import base64
 import hashlib
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +66,18 @@ def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | 
 def inspect_artifact(path: Path, model_file: str) -> list[Problem]:
     """Return the problems of an archive that should hold `model_file`. The whole archive is read, to find damage."""
     try:
-        names = list(list_files(path))
+        files = list(list_files(path))
     except (ArchiveError, OSError) as error:
-        return [Problem("artifact", str(path), f"a gzip-compressed tar archive of plain files ({error})")]
+        return [unreadable_artifact(path, error)]
+    return check_model_file(model_file, files)
+
+
+def unreadable_artifact(path: Path, error: Exception) -> Problem:
+    return Problem("artifact", str(path), f"a gzip-compressed tar archive of plain files ({error})")
+
+
+def check_model_file(model_file: str, names: Sequence[str]) -> list[Problem]:
+    """Check that an artifact with these files has the model's file."""
     if posixpath.normpath(model_file) in names:
         return []
     listed = ", ".join(names[:_SHOWN_MEMBERS]) + (", …" if len(names) > _SHOWN_MEMBERS else "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.documents.artifact import inspect_artifact
+from cli.documents.artifact import check_model_file, unreadable_artifact
 from cli.sample_scoring import sample
 from cli.sample_scoring.container_process import require_container_code, run_container_code
 from cli.sample_scoring.sample import SampleColumn
@@ -48,9 +48,6 @@ def infer_features(
         InvalidInputError: with every problem of artifact and sample.
     """
     columns = sample.read_columns(path, read_as or InputOptions())
-    problems = inspect_artifact(artifact, model_file)
-    if problems:
-        raise InvalidInputError("model", problems)
     names = _names(_read_feature_names(artifact, declared, model_file), columns, key_columns, path)
     return _combine(names, columns, path)
 
@@ -62,10 +59,11 @@ def _read_feature_names(artifact: Path, declared: ModelFormat, model_file: str) 
         root = Path(folder)
         unpacked, answer = root / "model", root / "answer.json"
         try:
-            unpack(artifact, unpacked)
+            files = unpack(artifact, unpacked)
         except (ArchiveError, NoRoomError) as error:
-            problem = Problem("artifact", str(artifact), f"an archive of plain files ({error})")
-            raise InvalidInputError("model", [problem]) from error
+            raise InvalidInputError("model", [unreadable_artifact(artifact, error)]) from error
+        if problems := check_model_file(model_file, files):
+            raise InvalidInputError("model", problems)
         arguments = [declared, str(unpacked / model_file), str(answer)]
         ended = run_container_code("scoring.artifact_features", arguments, root=root)
         found: dict[str, Any] = {"error": f"exit code {ended.returncode}: {ended.stderr[-500:]}"}

@@ -52,13 +52,30 @@ def detached_endpoint(state_dir: Path) -> Endpoint | None:
     """Return the endpoint of a running detached embedded AWS; None if there is none.
 
     Raises:
-        EmbeddedAwsError: Another user could have written the folder's files.
+        EmbeddedAwsError: Another user could have written the folder's files, or they are damaged.
     """
     _check_folder(state_dir)
-    state_file = state_dir / STATE_FILE
-    if not state_file.exists() or not _is_locked(detached_root(state_dir) / LOCK_FILE):
+    if not (state_dir / STATE_FILE).exists() or not _is_locked(detached_root(state_dir) / LOCK_FILE):
         return None
-    return Endpoint.from_json(json.dumps(json.loads(state_file.read_text())["endpoint"]))
+    return _read_state(state_dir)[1]
+
+
+def _read_state(state_dir: Path) -> tuple[int, Endpoint]:
+    """Return the process id and the endpoint of a running embedded AWS.
+
+    Raises:
+        EmbeddedAwsError: The file with them is damaged.
+    """
+    state_file = state_dir / STATE_FILE
+    try:
+        state = json.loads(state_file.read_text())
+        return int(state["pid"]), Endpoint.from_json(json.dumps(state["endpoint"]))
+    except (ValueError, KeyError, TypeError) as failure:
+        lock = detached_root(state_dir) / LOCK_FILE
+        raise EmbeddedAwsError(
+            f"the file {state_file.absolute()} is damaged: end the process that has {lock} open, then remove the "
+            f"folder {state_dir.absolute()}"
+        ) from failure
 
 
 def _check_folder(state_dir: Path) -> None:
@@ -92,14 +109,14 @@ def stop_detached(state_dir: Path) -> bool:
     """End a detached embedded AWS and delete its files. Return False if none was running.
 
     Raises:
-        EmbeddedAwsError: Another user could have written the folder's files.
+        EmbeddedAwsError: Another user could have written the folder's files, or they are damaged.
     """
     _check_folder(state_dir)
     root = detached_root(state_dir)
     state_file = state_dir / STATE_FILE
     running = detached_endpoint(state_dir) is not None
     if running:
-        pid = int(json.loads(state_file.read_text())["pid"])
+        pid, _ = _read_state(state_dir)
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while _is_locked(root / LOCK_FILE):

@@ -78,7 +78,9 @@ class MergeParts:
     threads: int = 1
 
 
-Task = ScoreObject | PredictPart | MergeParts
+ObjectTask = ScoreObject | MergeParts
+"""A task that writes an object, which is then committed."""
+Task = ObjectTask | PredictPart
 
 
 @dataclass(frozen=True)

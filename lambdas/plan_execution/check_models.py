@@ -57,7 +57,8 @@ def check_artifact(version: ModelVersion, size: int | None, models_bucket: str) 
         return [Problem(field, None, expected, "Upload it, or register the model again.")]
     if size != spec.artifact_bytes:
         expected = f"the {spec.artifact_bytes:,} bytes that were registered, at {uri}"
-        return [Problem(field, f"{size:,} bytes", expected, "Register the changed artifact as a new version.")]
+        remedy = "It was replaced: find out by whom, and restore the earlier version of the object."
+        return [Problem(field, f"{size:,} bytes", expected, remedy)]
     return []
 
 

@@ -22,10 +22,9 @@ from scoring.outputs.atomic_files import FileMove, write_error
 from scoring.outputs.ledger import PreparedCommit, commit, prepare_commit
 from scoring.protocol import (
     Failure,
-    MergeParts,
     ObjectDone,
+    ObjectTask,
     ObjectWritten,
-    ScoreObject,
     WorkerSetup,
     WrittenFile,
     WrittenOutput,
@@ -38,8 +37,6 @@ from scoring.separation.worker_user import WorkerUser
 _THREADS = 8
 """Largest number of concurrent commits; most of their time they wait for the disk."""
 _MAX_REASON_CHARACTERS = 4_000
-
-_Task = ScoreObject | MergeParts
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class ObjectCommits:
         os.close(self._notice_reader)
         os.close(self._notice_writer)
 
-    def start(self, task: _Task, written: ObjectWritten, folder: Path) -> None:
+    def start(self, task: ObjectTask, written: ObjectWritten, folder: Path) -> None:
         """Commit an object that a worker has written below the worker's `folder`.
 
         The files are taken over before this returns, so the worker may end.
@@ -122,7 +119,7 @@ class ObjectCommits:
         self._ended.put((done, folder))
         os.write(self._notice_writer, b"x")
 
-    def _take(self, task: _Task, written: ObjectWritten, folder: Path) -> _Taken:
+    def _take(self, task: ObjectTask, written: ObjectWritten, folder: Path) -> _Taken:
         outputs = checked_outputs(self._setup.models, task, written)
         target = self._staging / str(next(self._numbers))
         if outputs:
@@ -177,14 +174,14 @@ class ObjectCommits:
         return prepare_commit(paths.ledger, unfinished, marker, moves)
 
 
-def _done(task: _Task, written: ObjectWritten, seconds: float) -> ObjectDone:
+def _done(task: ObjectTask, written: ObjectWritten, seconds: float) -> ObjectDone:
     failures = tuple(
         Failure(failure.model_id, failure.kind, failure.text[:_MAX_REASON_CHARACTERS]) for failure in written.failures
     )
     return ObjectDone(task.object.key, written.rows, written.seconds + seconds, failures)
 
 
-def _failed(task: _Task, written: ObjectWritten, error: Exception) -> ObjectDone:
+def _failed(task: ObjectTask, written: ObjectWritten, error: Exception) -> ObjectDone:
     """Return the end of an object of which nothing is committed."""
     log_error(error)
     key = task.object.key

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.job.ledger import KeyReport
 from scoring.errors import ModelError
-from scoring.protocol import MergeParts, ObjectWritten, ScoreObject, WrittenFile, WrittenOutput
+from scoring.protocol import MergeParts, ObjectTask, ObjectWritten, WrittenFile, WrittenOutput
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _FOLDER = re.compile("[0-9]{1,12}")
@@ -33,7 +33,7 @@ class BrokenRuleError(ModelError):
 
 
 def checked_outputs(
-    models: Sequence[ModelSpec], task: ScoreObject | MergeParts, written: ObjectWritten
+    models: Sequence[ModelSpec], task: ObjectTask, written: ObjectWritten
 ) -> list[tuple[ModelSpec, WrittenOutput]]:
     """Return the outputs of an object, each with its model's spec.
 

@@ -59,7 +59,7 @@ def _difference(models_folder: Path, model: ModelSpec) -> str | None:
     if not path.is_file():
         return f"{name}: its artifact is not among the job's inputs (expected {path}): check the models manifest"
     size = path.stat().st_size
-    remedy = "the artifact was replaced after it was registered; register it as a new version"
+    remedy = "it was replaced after it was registered: find out by whom, and restore the earlier version of the object"
     if size != model.artifact_bytes:
         return f"{name}: its artifact has {size:,} bytes, its record says {model.artifact_bytes:,}: {remedy}"
     digest = sha256_of(path)

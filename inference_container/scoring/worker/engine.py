@@ -17,6 +17,7 @@ from scoring.outputs.atomic_files import write_error
 from scoring.protocol import (
     Failure,
     MergeParts,
+    ObjectTask,
     ObjectWritten,
     PartDone,
     PredictPart,
@@ -82,7 +83,7 @@ class Engine:
         shutil.rmtree(folder, ignore_errors=True)
         return written
 
-    def _write(self, task: ScoreObject | MergeParts, work: Callable[[ObjectScoring], int]) -> ObjectWritten:
+    def _write(self, task: ObjectTask, work: Callable[[ObjectScoring], int]) -> ObjectWritten:
         """Run a task that writes outputs, in a folder of its own that the supervisor takes over."""
         started = time.monotonic()
         name = str(next(self._folder_numbers))

@@ -1,5 +1,7 @@
 """The shell that `fleetscore up` prepares reaches the embedded AWS only, whatever it was set up for before."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -125,6 +127,37 @@ def test_a_failed_up_stops_the_line(command: str) -> None:
     done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_without_room_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "aws"))
+
+    monkeypatch.setattr("embedded.server.detached.start_detached", fail)
+    assert entry.main(["up", "--state-dir", str(tmp_path / "state")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "false\n"
+    assert f"cannot be used: [Errno 28] No space left on device: '{tmp_path}/aws'. Check that you may" in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"pid": null}', '{"pid": 1, "endpoint": {"url": 1}}'])
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_a_damaged_state_file_is_reported(
+    command: str, content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    (state / "aws").mkdir(parents=True)
+    state.chmod(0o700)
+    (state / "embedded-aws.json").write_text(content)
+    with (state / "aws" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert entry.main([command, "--state-dir", str(state)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ("false\n" if command == "up" else "")
+    assert "embedded-aws.json is damaged: end the process that has" in captured.err
 
 
 def test_an_up_that_cannot_be_imported_stops_the_line() -> None:

@@ -61,6 +61,7 @@ def test_all_differing_artifacts_are_reported(tmp_path: Path) -> None:
         verify_artifacts(tmp_path, (wrong_size, right, wrong_digest, missing))
     assert raised.value.text.count("artifact has") == 2
     assert "its record says 5" in raised.value.text
+    assert "find out by whom, and restore the earlier version" in raised.value.text
     assert "model 'missing' version 'v1': its artifact is not among the job's inputs" in raised.value.text
 
 

@@ -102,7 +102,7 @@ def test_files_become_readable_for_all_and_writable_for_the_owner(tmp_path: Path
 
 
 @pytest.mark.usefixtures("needs_root")
-def test_handing_over_follows_no_links(tmp_path: Path) -> None:
+def test_a_change_of_owner_follows_no_links(tmp_path: Path) -> None:
     outside, given = tmp_path / "outside", tmp_path / "given"
     outside.touch()
     (given / "sub").mkdir(parents=True)

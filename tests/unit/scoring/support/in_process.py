@@ -14,7 +14,7 @@ from contract.catalog.model_spec import ModelSpec
 from contract.layout import ContainerPaths
 from scoring.columns.features import FeatureBatch
 from scoring.commits.object_commits import ObjectCommits
-from scoring.protocol import MergeParts, ObjectDone, ObjectWritten, ScoreObject, WorkerSetup
+from scoring.protocol import ObjectDone, ObjectTask, ObjectWritten, ScoreObject, WorkerSetup
 from scoring.worker.engine import Engine
 from tests.unit.scoring.support.job_folder import JobFolder
 from tests.unit.scoring.support.model_specs import any_spec
@@ -72,9 +72,7 @@ def commits_in_process(job: JobFolder, models: dict[ModelSpec, Any]) -> Iterator
     shutil.rmtree(staging)
 
 
-def commit_in_process(
-    commits: ObjectCommits, task: ScoreObject | MergeParts, written: ObjectWritten, job: JobFolder
-) -> ObjectDone:
+def commit_in_process(commits: ObjectCommits, task: ObjectTask, written: ObjectWritten, job: JobFolder) -> ObjectDone:
     """Commit what an engine has written, and return the end of the object."""
     commits.start(task, written, job.paths.root / "scratch" / "worker-0")
     [(done, _)] = commits.ended()
