@@ -147,14 +147,14 @@ class OutputUpload:
                     self._seen[path] = signature
             futures = [self._pool.submit(self._upload, folder, path) for folder, path, _ in ready]
             for (_, path, signature), future in zip(ready, futures, strict=True):
-                error = future.exception()
-                if error is None:
+                failure = future.exception()
+                if failure is None:
                     self._uploaded[path] = signature
                     self.count += 1
-                elif isinstance(error, JobFailure):
-                    errors.append(error)
-                elif not isinstance(error, FileNotFoundError):  # the job may remove a file during the check
-                    raise error
+                elif isinstance(failure, JobFailure):
+                    errors.append(failure)
+                elif not isinstance(failure, FileNotFoundError):  # the job may remove a file during the check
+                    raise failure
             return errors
 
     def _upload(self, folder: OutputFolder, path: Path) -> None:

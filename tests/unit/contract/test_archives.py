@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from contract import archives
-from contract.archives import ArchiveError, NoRoomError, list_files, read_files, unpack
+from contract.archives import NoRoomError, list_files, read_files, unpack
+from contract.tar_members import ArchiveError
 from tests.unit.archives_of_attackers import member, packed, realpath_overflow, zeros_bomb
 
 

@@ -15,11 +15,12 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from contract.archives import ArchiveError, NoRoomError, unpack
+from contract.archives import NoRoomError, unpack
 from contract.control_characters import replace_control_characters
 from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.status import FailureKind
+from contract.tar_members import ArchiveError
 from contract.training.training_spec import MAX_METRIC, is_metric
 from scoring.errors import (
     IN_LOG,
