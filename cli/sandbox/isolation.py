@@ -57,22 +57,17 @@ def probe() -> Isolation:
         return Isolation(IsolationKind.NONE, "only Linux has namespaces")
     reasons: list[str] = []
     for kind in (IsolationKind.ROOT, IsolationKind.USER, IsolationKind.LANDLOCK):
-        problem = _problem(kind)
-        if not problem:
+        obstacle = find_obstacle(kind)
+        if not obstacle:
             return Isolation(kind, "; ".join(reasons))
         # Without root's rights, the first kind never works, and users cannot change that.
         if kind is not IsolationKind.ROOT:
-            reasons.append(problem)
+            reasons.append(obstacle)
     return Isolation(IsolationKind.NONE, "; ".join(reasons))
 
 
-def has_landlock() -> bool:
-    """Return whether the kernel can limit a program to its files without namespaces."""
-    return sys.platform == "linux" and not _problem(IsolationKind.LANDLOCK)
-
-
-def _problem(kind: IsolationKind) -> str:
-    """Return why a program cannot run with an isolation; empty if it can."""
+def find_obstacle(kind: IsolationKind) -> str:
+    """Return why a program cannot run with an isolation on this Linux; empty if it can."""
     trial = SandboxedProgram(argv=["/bin/sh", "-c", "exit 0"], own_network=True)
     ended = trial.run(kind)
     if ended.returncode == 0:

@@ -3,12 +3,13 @@
 import contextlib
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cli.sandbox.isolation import Isolation, IsolationKind, has_landlock, probe
+from cli.sandbox.isolation import Isolation, IsolationKind, find_obstacle, probe
 
 ATTACKS = """
 import ctypes, glob, json, os, socket, sys
@@ -85,8 +86,8 @@ def isolation_of_machine(name: str) -> Isolation:
         if not probe().has_namespaces:
             pytest.skip(f"this machine has no namespaces: {probe().reason}")
         return probe()
-    if not has_landlock():
-        pytest.skip("this kernel has no Landlock, or an old version")
+    if obstacle := "only Linux has Landlock" if sys.platform != "linux" else find_obstacle(IsolationKind.LANDLOCK):
+        pytest.skip(obstacle)
     return Isolation(IsolationKind.LANDLOCK, "for a test")
 
 
