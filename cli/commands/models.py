@@ -19,7 +19,7 @@ from cli.views.models import (
     version_table,
     versions_table,
 )
-from cli.views.tables import plain_json
+from cli.views.tables import one_line, plain_json
 from contract.catalog.models import Model
 
 
@@ -179,4 +179,4 @@ def _describe(model: Model) -> str:
     tags = "".join(f", {key}={value}" for key, value in sorted(model.tags.items()))
     enabled = "enabled" if model.enabled else "disabled"
     previous = f", previous version {model.previous_version}" if model.previous_version else ""
-    return f"{model.model_id}: {enabled}, current version {model.current_version}{previous}{tags}"
+    return one_line(f"{model.model_id}: {enabled}, current version {model.current_version}{previous}{tags}")

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.stage.execution_snapshot import Snapshot
 from cli.views.execution_figures import job_seconds, objects_done, rows_a_second, rows_counted, totals
-from cli.views.tables import add_row, counted, plain_json, plain_table, plain_text
+from cli.views.tables import add_row, counted, one_line, plain_json, plain_table, plain_text
 from contract.status import ExecutionKind, FailureKind
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.scoring_request import hide_task_token
@@ -56,7 +56,7 @@ def reason_lines(snapshot: Snapshot, attempts: Mapping[str, Sequence[AttemptReco
             for attempt in tried
         ]
         lines += [f"{job.job_id}, note: {note}" for note in job.notes]
-    return lines
+    return [one_line(line) for line in lines]
 
 
 def job_cells(job: JobRecord, snapshot: Snapshot) -> list[Text | str]:

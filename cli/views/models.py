@@ -9,7 +9,7 @@ from rich.table import Table
 from cli.documents.comparison import Comparison, FeatureChanges
 from cli.sample_scoring.sample import Preview
 from cli.sample_scoring.schema_inference import InferredFeature
-from cli.views.tables import add_row, cell_text, counted, fields_table, plain_json, plain_table, size_text
+from cli.views.tables import add_row, cell_text, counted, fields_table, one_line, plain_json, plain_table, size_text
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import Model, ModelVersion
 
@@ -98,7 +98,7 @@ def decision_line(version: ModelVersion) -> str:
     if decision is None:
         return ""
     by = f", by {decision.decided_by}" if decision.decided_by else ""
-    return f"{version.spec.version}: {decision.state.value}, {decision.reason} ({decision.decided_at}{by})"
+    return one_line(f"{version.spec.version}: {decision.state.value}, {decision.reason} ({decision.decided_at}{by})")
 
 
 def comparison_view(found: Comparison) -> list[RenderableType]:
@@ -122,7 +122,7 @@ def feature_lines(changes: FeatureChanges) -> list[str]:
 
 def feature_text(feature: Feature) -> str:
     """Return a feature as `--features` takes it."""
-    return f"{feature.name}:{feature.type}{'' if feature.nullable else ':required'}"
+    return one_line(f"{feature.name}:{feature.type}{'' if feature.nullable else ':required'}")
 
 
 def inferred_view(inferred: Sequence[InferredFeature]) -> list[RenderableType]:

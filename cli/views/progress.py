@@ -17,7 +17,7 @@ from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions
 from cli.views.execution_figures import rows_a_second, rows_a_second_overall, rows_counted
 from cli.views.executions import job_cells, job_reason, objects_text, totals_line
-from cli.views.tables import add_row, counted, plain_text
+from cli.views.tables import add_row, counted, one_line, plain_text
 from contract.status import ExecutionKind, JobStatus
 from contract.table.records import JobRecord
 
@@ -136,7 +136,7 @@ class PlainProgress:
         # Last, because a reason has sentences.
         if job.reason or job.outcome:
             words.append(job_reason(job) if job.reason else job.outcome)
-        return ", ".join(words)
+        return one_line(", ".join(words))
 
 
 class LiveProgress:

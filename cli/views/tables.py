@@ -24,6 +24,20 @@ def fields_table(fields: Mapping[str, Any]) -> Table:
 
 
 def cell_text(value: Any) -> str:
+    """Return a value as one line of text: a line break in a text of others could forge a line of output."""
+    return one_line(_text(value))
+
+
+def one_line(text: str) -> str:
+    r"""Return the text with its line breaks and tabs as escapes.
+
+    >>> print(one_line("approved\n2 jobs failed"))
+    approved\n2 jobs failed
+    """
+    return text.replace("\n", r"\n").replace("\t", r"\t")
+
+
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in sorted(value.items()))
     if isinstance(value, list):
@@ -45,8 +59,8 @@ def size_text(size: float) -> str:
 
 
 def add_row(table: Table, *cells: Text | str) -> None:
-    """Add a row of cells, without interpreting rich's markup or a terminal's control characters."""
-    table.add_row(*(plain_text(cell) if isinstance(cell, str) else cell for cell in cells))
+    """Add a row of one line, without interpreting rich's markup or a terminal's control characters."""
+    table.add_row(*(plain_text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells))
 
 
 def plain_text(text: str, style: str = "") -> Text:

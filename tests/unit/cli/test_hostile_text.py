@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,41 @@ def test_lines_show_control_characters_as_escapes(capsys: Captured) -> None:
     assert capsys.readouterr().out == (
         r"reason: a\x1b]52;c;ZXZpbA==\x07\x9b2J\x7f\x0d\u202egnp\u2066\u2028\u200b\U000e0041z" + "\n"
     )
+
+
+FORGED = "\nforged  yes  9  people"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["models", "list"],
+        ["models", "show", "churn"],
+        ["models", "compare", "churn", "1", "2"],
+        ["status", "nightly-1"],
+    ],
+    ids=lambda words: "-".join(words[:2]),
+)
+def test_text_of_others_cannot_add_lines(
+    words: list[str], account: Connection, deployment: Deployment, tmp_path: Path, capsys: Captured
+) -> None:
+    forged = ["--tag", f"team=a{FORGED}"]
+    assert entry.main([*register_arguments(tmp_path), *forged]) == 0
+    assert entry.main([*register_arguments(tmp_path), *forged, "--features", f"a{FORGED}:double"]) == 0
+    assert entry.main(["models", "promote", "churn", "1", "--reason", f"good{FORGED}"]) == 0
+    Executions(account, deployment).start("{}", "nightly-1")
+    table: Any = account.resource("dynamodb").Table(deployment.table_name)
+    job = running_job("ads", status=JobStatus.FAILED, ended_at="2026-03-01T12:00:20Z", reason=f"a{FORGED}")
+    table.put_item(Item={**records.job_item(job), "outcome": f"a{FORGED}", "notes": [f"a{FORGED}"]})
+    table.put_item(Item=records.attempt_item(replace(any_attempt("ads", 1), reason=f"b{FORGED}")))
+    table.put_item(Item=records.execution_item(any_execution(status=ExecutionStatus.FAILED)))
+    end_in_step_functions("nightly-1", "FAILED", "failed")
+    capsys.readouterr()
+
+    entry.main(words)
+    shown = capsys.readouterr().out
+    assert r"\nforged" in shown
+    assert not [line for line in shown.splitlines() if line.strip().startswith("forged")]
 
 
 def test_a_bug_of_the_program_prints_a_safe_traceback(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
