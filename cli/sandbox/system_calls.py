@@ -21,6 +21,9 @@ _SET_SECCOMP, _FILTER = 22, 2
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER_OFFSET, _ARCHITECTURE_OFFSET, _FIRST_ARGUMENT_OFFSET = 0, 4, 16
 _UNIX_FAMILY = 1
+_FAMILIES_WITHOUT_NAMESPACE = (38, 40)
+"""Families of sockets that no network namespace separates: the kernel's cryptography (ALG), and
+those between virtual machines and their host (VSOCK)."""
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050001
 """The second makes the call fail with EPERM."""
 
@@ -37,7 +40,8 @@ def deny_system_calls(sockets: str = "") -> None:
     The process must have no_new_privs. Programs for another architecture can make no call.
 
     Args:
-        sockets: Also deny "all" sockets, or those of the family "unix".
+        sockets: Also deny "all" sockets, or those of the family "unix". Those that reach the host of a
+            virtual machine are always denied.
 
     Raises:
         OSError: The kernel does not permit it, or the machine is not known.
@@ -48,13 +52,13 @@ def deny_system_calls(sockets: str = "") -> None:
     if sockets == "all":
         denied = (*denied, socket)
     checks = [(_JUMP_IF_AT_LEAST, _X32_CALLS), *((_JUMP_IF_EQUAL, number) for number in denied)]
-    by_family = []
-    if sockets == "unix":
-        by_family = [
-            (_JUMP_IF_EQUAL, 0, 2, socket),
-            (_LOAD, 0, 0, _FIRST_ARGUMENT_OFFSET),
-            (_JUMP_IF_EQUAL, 1, 0, _UNIX_FAMILY),
-        ]
+    families = (*_FAMILIES_WITHOUT_NAMESPACE, *([_UNIX_FAMILY] if sockets == "unix" else []))
+    by_family = [
+        (_JUMP_IF_EQUAL, 0, len(families) + 1, socket),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_OFFSET),
+        # If a check is true, jump over the remaining ones and the permission to the refusal.
+        *((_JUMP_IF_EQUAL, len(families) - position, 0, family) for position, family in enumerate(families)),
+    ]
     ahead = len(checks) + len(by_family)
     code = [
         (_LOAD, 0, 0, _ARCHITECTURE_OFFSET),

@@ -170,6 +170,25 @@ print([can(lambda: socket.socket(family)) for family in (socket.AF_INET, socket.
     assert run(IsolationKind.LANDLOCK, code, own_network=True).stdout == "[False, False] True\n"
 
 
+@pytest.mark.parametrize("own_network", [True, False])
+def test_no_socket_reaches_the_host_of_a_virtual_machine(kind: IsolationKind, own_network: bool) -> None:
+    """Network namespaces do not separate these families, so an isolated job could send data out."""
+    if kind is IsolationKind.NONE:
+        pytest.skip("needs isolation")
+    code = """
+import socket
+for family, kind in (40, socket.SOCK_STREAM), (38, 5), (socket.AF_INET, socket.SOCK_STREAM):
+    try:
+        socket.socket(family, kind)
+        print("opened")
+    except OSError as error:
+        print(type(error).__name__)
+"""
+    allowed = "PermissionError" if own_network and kind is IsolationKind.LANDLOCK else "opened"
+    found = run(kind, code, own_network=own_network).stdout.split()
+    assert found == ["PermissionError", "PermissionError", allowed]
+
+
 def test_links_lead_to_the_same_files(tmp_path: Path) -> None:
     (tmp_path / "real/bin").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
