@@ -11,11 +11,12 @@ import gzip
 import os
 import shutil
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self, cast
+from typing import Any, BinaryIO, cast
+
+from contract.tar_members import ArchiveError, Readable, members, refusing_damage
 
 MAX_MEMBERS = 50_000
 """Largest number of files and folders in an archive."""
@@ -27,28 +28,15 @@ _MAX_RATIO = 100
 """Largest ratio of unpacked to packed bytes above `_SMALL_BYTES`; zeros compress 1,000 to 1."""
 _MAX_NAME_BYTES = 1_024
 _MAX_PART_BYTES = 255
-_MAX_HEADER_BYTES = 256 << 10
-"""Largest extended header, such as a long name, in bytes. tarfile reads each into memory."""
 _OVERHEAD_BYTES = 1 << 30
 """Largest size of all headers and padding of an archive together, in bytes."""
 _CHUNK_BYTES = 1 << 20
 _FILE_MODE = 0o644
 _FOLDER_MODE = 0o755
-_DAMAGE = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, RecursionError)
-
-
-class ArchiveError(ValueError):
-    """The archive is damaged or has a member that is refused; the text names it and what to do."""
 
 
 class NoRoomError(Exception):
     """The disk is too small for the archive's content."""
-
-
-class Readable(Protocol):
-    """A stream of packed bytes that is read forwards only."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -114,11 +102,8 @@ def read_files(
     total = 0
     with contextlib.closing(gzip.GzipFile(fileobj=cast("Any", packed), mode="rb")) as unzipped:
         stream = _Limited(unzipped, max_bytes + _OVERHEAD_BYTES)
-        with (
-            _refusing_damage(),
-            tarfile.open(fileobj=cast("Any", stream), mode="r|", bufsize=_CHUNK_BYTES, tarinfo=_BoundedInfo) as tar,
-        ):
-            for count, information in enumerate(tar, start=1):
+        with refusing_damage():
+            for count, (information, content) in enumerate(members(stream), start=1):
                 if count > max_members:
                     raise ArchiveError(f"it has more than {max_members:,} files and folders: pack fewer, larger files")
                 name = _checked_name(information)
@@ -134,22 +119,10 @@ def read_files(
                         f"its files have more than {max_bytes:,} bytes when member {information.name!r} is unpacked: "
                         "pack less data, or data that compresses less"
                     )
-                content = tar.extractfile(information)
-                assert content is not None  # noqa: S101 - a regular file, checked above
-                yield Member(name, information.size, _Content(content))
+                yield Member(name, information.size, content)
             # gzip compares its checksum at the end of the stream only.
             while stream.read(_CHUNK_BYTES):
                 pass
-
-
-@contextlib.contextmanager
-def _refusing_damage() -> Iterator[None]:
-    try:
-        yield
-    except ArchiveError:
-        raise
-    except _DAMAGE as error:
-        raise ArchiveError(f"it is not a whole gzip-compressed tar archive ({error})") from error
 
 
 class _Limited:
@@ -168,45 +141,6 @@ class _Limited:
         return chunk
 
 
-class _Content:
-    """The content of a member; damage of the archive is an ArchiveError here too."""
-
-    def __init__(self, content: Readable) -> None:
-        self._content = content
-
-    def read(self, size: int, /) -> bytes:
-        with _refusing_damage():
-            return self._content.read(size)
-
-
-class _BoundedInfo(tarfile.TarInfo):
-    """A member with a limit on its extended headers, because tarfile reads each into memory."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        info = super().frombuf(buf, encoding, errors)
-        if info.size < 0:
-            raise ArchiveError(f"member {info.name!r} has a negative size: pack the archive again")
-        if info.type in _EXTENDED_HEADERS and info.size > _MAX_HEADER_BYTES:
-            raise ArchiveError(
-                f"it has a header of {info.size:,} bytes, at most {_MAX_HEADER_BYTES:,} are read: shorten the names, "
-                "or pack without extended attributes"
-            )
-        # Before tarfile reads the map of the holes, which has no limit.
-        if info.type == tarfile.GNUTYPE_SPARSE:
-            raise ArchiveError(f"member {info.name!r} is a sparse file: pack it without --sparse")
-        return info
-
-
-_EXTENDED_HEADERS = frozenset(
-    {
-        tarfile.XHDTYPE,
-        tarfile.XGLTYPE,
-        tarfile.SOLARIS_XHDTYPE,
-        tarfile.GNUTYPE_LONGNAME,
-        tarfile.GNUTYPE_LONGLINK,
-    }
-)
 _REFUSED_TYPES = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -228,13 +162,10 @@ def _checked_name(information: tarfile.TarInfo) -> str:
     Raises ArchiveError for a type or path that is refused.
     """
     shown = f"member {information.name[:200]!r}"
-    if information.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or information.issparse():
-        kind = tarfile.GNUTYPE_SPARSE if information.issparse() else information.type
+    kind = information.type
+    if kind not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
         what = _REFUSED_TYPES.get(kind, f"of type {kind!r}")
         raise ArchiveError(f"{shown} is {what}, expected only files and folders: {_REMEDIES.get(kind, 'leave it out')}")
-    # A pax header may have replaced the size.
-    if information.size < 0:
-        raise ArchiveError(f"{shown} has a negative size: pack the archive again")
     name = information.name
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:

@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 
 from cli.failures import CommandError
 from contract import layout
-from contract.archives import ArchiveError, list_files
+from contract.archives import list_files
 from contract.problems import Problem
+from contract.tar_members import ArchiveError
 
 _SHA256_METADATA = "sha256"
 _SINGLE_PUT_BYTES = 5 * 1024**3

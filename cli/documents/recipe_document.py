@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cli.documents.model_document import read_features, read_json_file
-from contract.archives import ArchiveError, list_files
+from contract.archives import list_files
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
+from contract.tar_members import ArchiveError
 from contract.training.recipes import MAX_CODE_BYTES, ModelRecipe
 
 _ANY_SHA256 = "0" * 64

@@ -10,12 +10,13 @@ from cli.documents.artifact import check_model_file, unreadable_artifact
 from cli.sample_scoring import sample
 from cli.sample_scoring.container_process import require_container_code, run_container_code
 from cli.sample_scoring.sample import SampleColumn
-from contract.archives import ArchiveError, NoRoomError, unpack
+from contract.archives import NoRoomError, unpack
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import ARROW_TYPES, ModelFormat
 from contract.dataset.input_options import InputOptions
 from contract.json_text import parse_json
 from contract.problems import InvalidInputError, Problem
+from contract.tar_members import ArchiveError
 
 _SAME_VALUES = {"large_string": "string", "string_view": "string", "halffloat": "float"}
 """Arrow types of features, by the types of sample columns that have the same values."""

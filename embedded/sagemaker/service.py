@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import json
 import os
-import shutil
 import sys
 import threading
 import uuid
@@ -25,7 +24,7 @@ from embedded.sagemaker.clients import ClientFactory
 from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.capacity import Capacity
-from embedded.sagemaker.instances.guard import Guard
+from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.jobs.job_run import JobContext
 from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
@@ -365,5 +364,5 @@ class SageMakerService:
         self._api_threads.shutdown()
         self._job_context.transfers.shutdown()
         self._job_context.clients.close()
-        shutil.rmtree(self._job_context.root / "jobs", ignore_errors=True)
+        delete_folder(self._job_context.root / "jobs")
         self._job_context.guard.close()

@@ -4,13 +4,13 @@ import fcntl
 import json
 import os
 import shlex
-import shutil
 import signal
 import stat
 import time
 from pathlib import Path
 
 from contract.control_characters import replace_control_characters
+from embedded.sagemaker.instances.guard import delete_folder
 from embedded.server.endpoint import Endpoint
 from embedded.server.launch import STOP_SECONDS, EmbeddedAwsError, launch
 from embedded.server.process import LOCK_FILE
@@ -32,7 +32,7 @@ def start_detached(state_dir: Path, *, port: int = 0, time_scale: float = 1.0, e
         raise EmbeddedAwsError(f"an embedded AWS already runs at {running.url}: stop it first (fleetscore down)")
     root = detached_root(state_dir)
     if root.exists():
-        shutil.rmtree(root)
+        delete_folder(root)
     process, endpoint = launch(
         root, port=port, time_scale=time_scale, enforce_iam=enforce_iam, parent_pipe=-1, remove_root=False
     )
@@ -125,7 +125,7 @@ def stop_detached(state_dir: Path) -> bool:
                 break
             time.sleep(0.05)
     state_file.unlink(missing_ok=True)
-    shutil.rmtree(root, ignore_errors=True)
+    delete_folder(root)
     return running
 
 

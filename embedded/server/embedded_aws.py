@@ -1,7 +1,6 @@
 """The embedded AWS of a test: a child process that ends with its parent."""
 
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from types import TracebackType
 
 from embedded.images.image_store import ImageStore
 from embedded.sagemaker.faults import Faults
+from embedded.sagemaker.instances.guard import delete_folder
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.server.endpoint import Endpoint
 from embedded.server.launch import EmbeddedAwsError, launch, wait_or_kill
@@ -122,7 +122,7 @@ class EmbeddedAws:
             self._process = None
         self._endpoint = None
         if self._own_root:
-            shutil.rmtree(self.root, ignore_errors=True)
+            delete_folder(self.root)
 
     def __enter__(self) -> "EmbeddedAws":
         self.start()

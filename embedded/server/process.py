@@ -10,7 +10,6 @@ import fcntl
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -26,6 +25,7 @@ from hypercorn.config import Config
 
 from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
 from embedded.sagemaker.task_integration import RESOURCES, run_job
@@ -117,7 +117,7 @@ def main(settings_file: Path) -> None:
             stop_function_workers()
         # After an exception this is not reached: the process that started the server reads the log.
         if settings.remove_root:
-            shutil.rmtree(settings.root, ignore_errors=True)
+            delete_folder(settings.root)
     # Do not wait for threads of ministack, such as long polls and running functions.
     logging.shutdown()
     os._exit(0)

@@ -5,6 +5,7 @@ import os
 import sys
 
 from contract.layout import ContainerPaths
+from scoring.errors import write_log
 from scoring.job.job import run
 from scoring.supervision.cores import core_budget
 
@@ -28,7 +29,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    write_log(sys.stdout, "")
+    write_log(sys.stderr, "")
     # All files are written and all workers have ended, so skip the interpreter's slow shutdown.
     os._exit(code)

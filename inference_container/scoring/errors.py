@@ -10,12 +10,13 @@ Errors of loading a model keep their text: a model is loaded and tried before an
 that text is about the artifact. Column names, object keys, model ids and class names are not values.
 """
 
+import contextlib
 import os
 import sys
 import traceback
 from pathlib import PurePath
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from contract.control_characters import replace_control_characters
 from contract.status import FailureKind
@@ -144,8 +145,19 @@ def text_of(error: BaseException) -> str:
 
 def log_error(error: BaseException) -> None:
     """Write an error with its traceback, detail and causes to stderr in one call."""
-    sys.stderr.write(replace_control_characters("".join(traceback.format_exception(error))))
-    sys.stderr.flush()
+    write_log(sys.stderr, replace_control_characters("".join(traceback.format_exception(error))))
+
+
+def write_log(stream: TextIO, text: str) -> None:
+    """Write to the job's log, without an error if it does not take the text.
+
+    Model code shares the log's descriptors, and can make them non-blocking or fill the pipe.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        os.set_blocking(stream.fileno(), True)
+    with contextlib.suppress(OSError):
+        stream.write(text)
+        stream.flush()
 
 
 def with_cause(error: ScoringError, cause: BaseException | None) -> ScoringError:

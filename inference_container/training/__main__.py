@@ -5,6 +5,7 @@ import os
 import sys
 
 from contract.layout import TrainingPaths
+from scoring.errors import write_log
 from scoring.supervision.cores import core_budget
 from training.job import run
 
@@ -24,7 +25,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    write_log(sys.stdout, "")
+    write_log(sys.stderr, "")
     # All output is written, so skip the interpreter's slow shutdown.
     os._exit(code)

@@ -6,6 +6,7 @@ from contract.control_characters import replace_control_characters
 from contract.json_text import dump_json
 from contract.layout import TrainingPaths
 from contract.status import FailureKind
+from scoring.errors import write_log
 
 _CHARACTERS = 1_024
 """Number of characters of the failure file that SageMaker keeps."""
@@ -14,8 +15,7 @@ _ELLIPSIS = "…"
 
 def log_event(name: str, **fields: object) -> None:
     """Write one JSON object as one line of the job's log."""
-    sys.stdout.write(dump_json({"event": name, **fields}) + "\n")
-    sys.stdout.flush()
+    write_log(sys.stdout, dump_json({"event": name, **fields}) + "\n")
 
 
 def failure_line(kind: FailureKind, text: str) -> str:

@@ -83,6 +83,8 @@ class InstanceLog:
 
     def _split_lines(self, data: bytes) -> None:
         *lines, self._partial = (self._partial + data).split(b"\n")
+        if len(self._partial) >= _EVENT_BYTES:  # a line may have no end
+            lines, self._partial = [*lines, self._partial], b""
         moment = int(time.time() * 1000)
         for line in lines:
             self._on_line(line.decode("utf-8", "replace"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
-import shutil
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from embedded.images.interpreters import python_for
 from embedded.sagemaker.clients import TRANSFERS, ClientFactory, RoleAccess
 from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.faults import Faults
-from embedded.sagemaker.instances.guard import Guard
+from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.instances.instance import Instance
 from embedded.sagemaker.instances.logs import InstanceLog
 from embedded.sagemaker.instances.supervision import Ending, Outcome, Supervision
@@ -91,7 +90,7 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         try:
             self._end(outcome)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            delete_folder(self._folder)
 
     @abc.abstractmethod
     def _execute(self, image: Image, access: RoleAccess) -> Outcome:

@@ -17,7 +17,13 @@ from typing import BinaryIO
 Signature = tuple[int, int, int]
 """Size in bytes, modification time in nanoseconds and inode of a file."""
 
+_MAX_PATH_CHARACTERS = 1_024
+"""Longest path below `root`: a key of S3 has 1,024 bytes, and the walk is recursive."""
 _NO_SUCH_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMLINK})
+
+
+class PathTooLongError(OSError):
+    """A job has nested folders deeper than S3 can have keys."""
 
 
 def open_file(root: Path, path: Path) -> BinaryIO:
@@ -54,7 +60,13 @@ def is_folder(root: Path, path: Path) -> bool:
 
 
 def files_below(root: Path, path: Path) -> Iterator[tuple[Path, Signature]]:
-    """Yield the regular files below a folder of `root`, sorted by path; none if there is no such folder."""
+    """Yield the regular files below a folder of `root`, sorted by path; none if there is no such folder.
+
+    Raises:
+        PathTooLongError: A folder's path is longer than a key of S3 can be.
+    """
+    if len(path.as_posix()) - len(root.as_posix()) > _MAX_PATH_CHARACTERS:
+        raise PathTooLongError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
     found: list[tuple[str, Signature]] = []
     folders: list[str] = []
     try:

@@ -14,9 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.sagemaker.errors import JobFailure
 from embedded.sagemaker.transfer.inputs import error_text, split_s3_uri
-from embedded.sagemaker.transfer.job_files import Signature, files_below, open_file
+from embedded.sagemaker.transfer.job_files import PathTooLongError, Signature, files_below, open_file
 
 _MULTIPART_BYTES = 64 << 20
+_SHOWN_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -125,24 +126,35 @@ class OutputUpload:
     def _upload_changes(self, folders: Sequence[OutputFolder], *, is_final: bool) -> list[JobFailure]:
         with self._lock:
             ready = []
+            errors = []
             for folder in folders:
-                for path, signature in files_below(folder.root, folder.path):
+                try:
+                    found = list(files_below(folder.root, folder.path))
+                except PathTooLongError as error:
+                    shown = Path(str(error.filename)).relative_to(folder.path).as_posix()
+                    errors.append(
+                        JobFailure(
+                            f"ClientError: Failed to upload data. The path {shown[:_SHOWN_CHARACTERS]}… is longer than "
+                            f"a key of S3 can be: write files with shorter paths to the output of {folder.s3_uri}"
+                        )
+                    )
+                    continue
+                for path, signature in found:
                     if self._uploaded.get(path) == signature:
                         continue
                     if is_final or self._seen.get(path) == signature:
                         ready.append((folder, path, signature))
                     self._seen[path] = signature
             futures = [self._pool.submit(self._upload, folder, path) for folder, path, _ in ready]
-            errors = []
             for (_, path, signature), future in zip(ready, futures, strict=True):
-                error = future.exception()
-                if error is None:
+                failure = future.exception()
+                if failure is None:
                     self._uploaded[path] = signature
                     self.count += 1
-                elif isinstance(error, JobFailure):
-                    errors.append(error)
-                elif not isinstance(error, FileNotFoundError):  # the job may remove a file during the check
-                    raise error
+                elif isinstance(failure, JobFailure):
+                    errors.append(failure)
+                elif not isinstance(failure, FileNotFoundError):  # the job may remove a file during the check
+                    raise failure
             return errors
 
     def _upload(self, folder: OutputFolder, path: Path) -> None:

@@ -3,9 +3,10 @@
 import hashlib
 from pathlib import Path
 
-from contract.archives import ArchiveError, NoRoomError, unpack
+from contract.archives import NoRoomError, unpack
 from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
+from contract.tar_members import ArchiveError
 from scoring.errors import ConfigurationError, ModelError
 
 

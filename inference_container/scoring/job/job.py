@@ -1,6 +1,5 @@
 """Runs one instance's part of an attempt, from the job spec to the exit message."""
 
-import shutil
 import signal
 import sys
 import time
@@ -17,7 +16,7 @@ from contract.json_text import dump_json
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
-from scoring.errors import IN_LOG, ConfigurationError, ScoringError, describe_error, log_error
+from scoring.errors import IN_LOG, ConfigurationError, ScoringError, describe_error, log_error, write_log
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.shard import find_shard
@@ -150,14 +149,13 @@ def _report(done: ObjectDone) -> None:
 
 
 def _print(**fields: object) -> None:
-    sys.stdout.write(dump_json(fields) + "\n")
-    sys.stdout.flush()
+    write_log(sys.stdout, dump_json(fields) + "\n")
 
 
 @contextmanager
 def _empty_folder(folder: Path) -> Iterator[None]:
     """Create an empty folder, replacing that of a killed container, and delete it at the end."""
-    shutil.rmtree(folder, ignore_errors=True)
+    delete_tree(folder)
     folder.mkdir(parents=True)
     try:
         yield

@@ -3,9 +3,8 @@
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
-
-from scoring.errors import log_error
 
 _READABLE_FOLDER = 0o555
 _READABLE_FILE = 0o444
@@ -59,5 +58,5 @@ def delete_tree(folder: Path) -> None:
     """Delete a folder that model code may have filled, as far as it can be deleted."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
-    except RecursionError as error:
-        log_error(error)
+    except RecursionError:  # before Python 3.13, from about 1,000 nested folders
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)  # noqa: S603, S607 - part of every image

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from scoring.commits.object_commits import ObjectCommits
 
 _GROWTH_CHECK_SECONDS = 0.25
+_DEATH_CHECK_SECONDS = 1.0
+"""Time between two checks for workers that have ended although their pipe is open, in seconds."""
 _SMALL_OBJECT_BYTES = 8 << 20
 """Largest object, in bytes, that may be queued in a busy worker and is then scored on one
 thread."""
@@ -121,11 +123,14 @@ class Supervisor:
         while self._has_work() or commits.pending:
             self._grow()
             may_grow = (self._queue or self._part_tasks) and self._growth.fixed is None
-            for key, _ in self._selector.select(_GROWTH_CHECK_SECONDS if may_grow else None):
-                ended = self._end_commits(commits) if key.data is commits else self._handle_events(key.data, commits)
-                for done in ended:
-                    self._done.append(done)
-                    on_done(done)
+            ended: list[ObjectDone] = []
+            for key, _ in self._selector.select(_GROWTH_CHECK_SECONDS if may_grow else _DEATH_CHECK_SECONDS):
+                ended += self._end_commits(commits) if key.data is commits else self._handle_events(key.data, commits)
+            for worker in [worker for worker in self._workers if worker.has_ended_with_open_pipe()]:
+                ended += self._handle_death(worker)
+            for done in ended:
+                self._done.append(done)
+                on_done(done)
             self._dispatch()
         return self._done
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -61,6 +62,8 @@ class WorkerProcess:
             [sys.executable, *(["-P"] if user else []), "-m", "scoring.worker.__main__", *formats],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # A buffer would be flushed when the pipe is closed, which waits for a worker that does not read.
+            bufsize=0,
             **process_options(user, folder, environment),
         )
         self.ready = False
@@ -78,9 +81,10 @@ class WorkerProcess:
 
     def send(self, message: Command) -> None:
         assert self._process.stdin is not None  # noqa: S101
+        unsent = memoryview(encode(message))
         try:
-            self._process.stdin.write(encode(message))
-            self._process.stdin.flush()
+            while unsent:
+                unsent = unsent[os.write(self._process.stdin.fileno(), unsent) :]
         except BrokenPipeError:
             # The worker has died. Its event pipe closes too, which `receive` reports.
             pass
@@ -133,6 +137,13 @@ class WorkerProcess:
         *lines, rest = self._received.split(b"\n")
         self._received = rest
         return [decode_event(bytes(line)) for line in lines]
+
+    def has_ended_with_open_pipe(self) -> bool:
+        """Return whether the process has ended and its messages are read, but its pipe is open.
+
+        A process that the model has started may hold the pipe, so its end never comes.
+        """
+        return self._process.poll() is not None and not select.select([self], [], [], 0)[0]
 
     def reap(self) -> int:
         """Wait for a worker whose pipe has closed. Returns its exit code, negative for a signal."""

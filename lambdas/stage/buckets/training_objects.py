@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract import codec, layout
-from contract.archives import MAX_MEMBERS, ArchiveError, read_files
+from contract.archives import MAX_MEMBERS, read_files
 from contract.job.scoring_spec import PinnedObject
 from contract.json_text import dump_json
 from contract.problems import InvalidInputError
+from contract.tar_members import ArchiveError
 from contract.training.recipes import ModelRecipe, TrainingCode
 from contract.training.training_spec import TrainingReport, TrainingSpec
 from lambdas.errors import ArtifactMissingError, TrainedArtifactError

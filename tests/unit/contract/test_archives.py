@@ -5,13 +5,15 @@ import io
 import os
 import stat
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract import archives
-from contract.archives import ArchiveError, NoRoomError, list_files, read_files, unpack
+from contract.archives import NoRoomError, list_files, read_files, unpack
+from contract.tar_members import ArchiveError
 from tests.unit.archives_of_attackers import member, packed, realpath_overflow, zeros_bomb
 
 
@@ -175,3 +177,53 @@ def test_full_disk_is_reported_as_such(tmp_path: Path) -> None:
         patch.setattr(archives.os, "fchmod", lambda *_: None)
         with pytest.raises(NoRoomError):
             unpack(archive, target)
+
+
+def record(name: str, value: str) -> bytes:
+    """Return a record of a pax header, which begins with its own length."""
+    text = f" {name}={value}\n"
+    length = len(text) + 2
+    length = len(text) + len(str(length))
+    return f"{length}{text}".encode()
+
+
+def extended(body: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    return member("header", kind, size=len(body)).tobuf() + body + bytes(-len(body) % 512)
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (extended(b"1" * 200_000), "pax header is damaged"),
+        (extended(b"99 path=a\n"), "pax header is damaged"),
+        (extended(b"10 path=ab\0\n"), "pax header is damaged"),
+        (extended(record("size", "9" * 30)), "size that is not a number"),
+        (extended(record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0")), "'a' is a sparse file"),
+        (extended(record("path", "../a")), r"'\.\./a' leads outside"),
+        (extended(record("path", "../a"), tarfile.XGLTYPE), r"'\.\./a' leads outside"),
+        (extended(bytes(300_000)), "has a header of 300,000 bytes"),
+    ],
+    ids=["digits", "too long", "no end", "size", "sparse", "path", "common path", "large"],
+)
+def test_extended_headers_that_keep_tarfile_busy_are_refused_at_once(header: bytes, words: str) -> None:
+    """The digits took tarfile's expressions 90 seconds, and the map of a sparse file takes gigabytes."""
+    content = b"9999999\n" + b"0\n" * (1 << 20)
+    archive = header + member("a", size=len(content)).tobuf() + content + bytes(-len(content) % 512 + 1024)
+    started = time.process_time()
+    with pytest.raises(ArchiveError, match=words):
+        list_files(io.BytesIO(gzip.compress(archive)))
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_long_names_and_large_ids_are_read_in_each_format(tmp_path: Path, form: int) -> None:
+    body = io.BytesIO()
+    content = b"x" * 700
+    names = [f"{'é' * 60}/{'b' * 120}/file", "short", "t" * 100]
+    with tarfile.open(fileobj=body, mode="w:gz", format=form) as tar:
+        for name in names:
+            information = member(name, size=len(content))
+            information.uid, information.mtime = 1 << 40, 1.5
+            tar.addfile(information, io.BytesIO(content))
+    assert unpacked(tmp_path, body.getvalue()) == sorted(names)
+    assert {(tmp_path / "a" / "out" / name).read_bytes() for name in names} == {content}

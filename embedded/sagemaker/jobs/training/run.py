@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 from functools import partial
 
 from embedded.images.image import Image
 from embedded.sagemaker.clients import RoleAccess
 from embedded.sagemaker.faults import InterruptionWatch
+from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.instances.supervision import NEVER, Ending, Outcome
 from embedded.sagemaker.jobs.job import SpotInterrupted
 from embedded.sagemaker.jobs.job_run import Instances, JobRun, upload_errors_logged
@@ -66,7 +66,7 @@ class TrainingRun(JobRun[TrainingJob]):
                 break
             job.stop_billing()
             job.enter(SecondaryStatus.INTERRUPTED)
-            shutil.rmtree(folder)
+            delete_folder(folder)
             if job.stop_requested.is_set():
                 return Outcome(Ending.STOPPED)
             if limits.get(Ending.OUT_OF_WAITING_TIME, NEVER) <= time.monotonic():

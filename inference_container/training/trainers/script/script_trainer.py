@@ -15,11 +15,12 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from contract.archives import ArchiveError, NoRoomError, unpack
+from contract.archives import NoRoomError, unpack
 from contract.control_characters import replace_control_characters
 from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.status import FailureKind
+from contract.tar_members import ArchiveError
 from contract.training.training_spec import MAX_METRIC, is_metric
 from scoring.errors import (
     IN_LOG,
@@ -29,6 +30,7 @@ from scoring.errors import (
     TransientError,
     describe_error,
     error_of_kind,
+    write_log,
 )
 from scoring.job.artifacts import sha256_of
 from scoring.separation.descendants import adopt_orphans, kill_descendants, set_no_new_privileges
@@ -174,8 +176,7 @@ def _run(job: TrainingContext, folders: ScriptFolders, program: str) -> tuple[in
 def _pass_on(stream: IO[str] | None, seen: ScriptTraceback) -> None:
     # A line may have no end.
     for line in iter(lambda: stream.readline(_STDERR_CHARACTERS) if stream else "", ""):
-        sys.stderr.write(replace_control_characters(line))
-        sys.stderr.flush()
+        write_log(sys.stderr, replace_control_characters(line))
         seen.add(line)
 
 

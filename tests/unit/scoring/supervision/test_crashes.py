@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tests.unit.scoring.support.flight_data import make_flights
-from tests.unit.scoring.support.job_folder import JobFolder, cloudpickle_saver, doubles
+from tests.unit.scoring.support.job_folder import DEADLINE_SECONDS, JobFolder, cloudpickle_saver, doubles
 
 
 class CodeModel:
@@ -162,3 +162,46 @@ def test_object_that_a_dead_worker_has_written_is_committed_once(job: JobFolder,
     assert sorted(scored) == ["0.parquet", "1.parquet", "2.parquet"]
     # Each object was predicted by one worker, so the first one was not retried.
     assert sorted(path.name.partition("-")[2] for path in seen.glob("*-*")) == ["0", "1000000", "2000000"]
+
+
+def die_and_leave_a_process(matrix: Any, folder: Path) -> Any:
+    """Die once; the process that is left holds the worker's pipes."""
+    if not (folder / "died").exists():
+        (folder / "died").touch()
+        if not os.fork():
+            signal.pause()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return matrix[:, 0]
+
+
+def test_death_is_noticed_although_a_process_of_the_model_holds_the_pipe(job: JobFolder, tmp_path: Path) -> None:
+    add_code(job, die_and_leave_a_process, tmp_path)
+    job.add_object("0.parquet", make_flights(50, 0))
+    job.write_spec()
+    job.score("--cores", "1")
+    assert job.marker("code", "0.parquet").rows_scored == 50
+
+
+def fill_the_log(matrix: Any, folder: Path) -> Any:
+    """Make the log's pipe non-blocking and full, and fail."""
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, b"x" * 4096)
+    except BlockingIOError:
+        (folder / "full").touch()
+        raise ValueError("the log is full") from None
+
+
+def test_log_that_takes_no_text_does_not_stop_the_job(job: JobFolder, tmp_path: Path) -> None:
+    add_code(job, fill_the_log, tmp_path)
+    job.add_object("0.parquet", make_flights(50, 0))
+    job.write_spec()
+    with job.start("--workers", "1") as process:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not (tmp_path / "full").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 1
+    assert job.message.startswith("MODEL: 1 of 1 objects failed")

@@ -1,0 +1,79 @@
+"""Output folders as a hostile job may leave them."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded.sagemaker.errors import JobFailure
+from embedded.sagemaker.instances.guard import delete_folder
+from embedded.sagemaker.instances.logs import InstanceLog
+from embedded.sagemaker.transfer.outputs import OutputFolder, OutputUpload, Uploader
+from scoring.separation.file_modes import delete_tree
+
+
+class Logs:
+    """The part of CloudWatch Logs that an instance's log uses."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def create_log_stream(self, **_: Any) -> None:
+        pass
+
+    def put_log_events(self, logEvents: list[dict[str, Any]], **_: Any) -> None:  # noqa: N803 - as in AWS
+        self.messages += [event["message"] for event in logEvents]
+
+
+def nest_folders(root: Path, count: int) -> None:
+    """Create nested folders whose path is longer than the system permits in one call."""
+    descriptor = os.open(root, os.O_RDONLY)
+    for _ in range(count):
+        os.mkdir("d", dir_fd=descriptor)
+        inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("delete", [delete_folder, delete_tree])
+def test_deeply_nested_folders_fail_the_upload_and_are_deleted(delete: Any, tmp_path: Path) -> None:
+    root = tmp_path / "ml"
+    (root / "out").mkdir(parents=True)
+    nest_folders(root / "out", 3_000)
+    folder = OutputFolder(root, root / "out", "s3://bucket/out", is_continuous=True)
+    with ThreadPoolExecutor(1) as pool:
+        upload = OutputUpload(Uploader(None, role_arn="role"), [folder], pool=pool)
+        stop = threading.Event()
+        watching = threading.Thread(target=upload.watch, args=(stop, 0.01))
+        watching.start()
+        with pytest.raises(JobFailure, match=r"The path d/d/d.* is longer than a key of S3 can be"):
+            upload.finish(only_continuous=False)
+        assert watching.is_alive()
+        stop.set()
+        watching.join()
+
+    delete(root)
+
+    assert not root.exists()
+
+
+def test_log_line_without_an_end_is_not_kept_in_memory(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    logs = Logs()
+    log = InstanceLog(reading, tmp_path / "log", logs, group="g", stream="s")
+    with os.fdopen(writing, "wb") as pipe:
+        for _ in range(64):
+            pipe.write(b"x" * (1 << 16))
+        pipe.flush()
+        deadline = time.monotonic() + 30
+        while len(logs.messages) < 10 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(logs.messages) >= 10
+    log.close()
+    assert sum(map(len, logs.messages)) == 64 << 16
+    assert max(map(len, logs.messages)) <= 250_000
