@@ -6,6 +6,8 @@ from dataclasses import dataclass
 MAX_SHOWN_PROBLEMS = 50
 """Largest number of problems that a message lists; input of others can have a million."""
 _SHOWN_VALUE_CHARACTERS = 120
+_SHOWN_FIELD_CHARACTERS = 300
+"""Names of fields may be of others too. Messages with paths and keys in the field's name must fit."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,13 @@ class Problem:
     """What to do, in one sentence; empty if `expected` makes it clear."""
 
     def __str__(self) -> str:
-        shown = _repr(self.value)
-        if len(shown) > _SHOWN_VALUE_CHARACTERS:
-            shown = shown[:_SHOWN_VALUE_CHARACTERS] + "…"
-        sentence = f"{self.field}: got {shown}, expected {self.expected}"
+        shown = _shorten(_repr(self.value), _SHOWN_VALUE_CHARACTERS)
+        sentence = f"{_shorten(self.field, _SHOWN_FIELD_CHARACTERS)}: got {shown}, expected {self.expected}"
         return f"{sentence}. {self.remedy}" if self.remedy else sentence
+
+
+def _shorten(text: str, max_characters: int) -> str:
+    return text if len(text) <= max_characters else text[:max_characters] + "…"
 
 
 def _repr(value: object) -> str:

@@ -75,7 +75,7 @@ class ExecutionRecord:
     status: ExecutionStatus
     started_at: str
     request_json: str
-    """The execution's input, exactly as the caller wrote it."""
+    """The execution's input as JSON, or only its task token when it is too long: see `request_text`."""
     label: str = ""
     plan: ExecutionPlan | None = None
     """Set after PlanExecution has written every job."""

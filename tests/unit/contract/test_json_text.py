@@ -93,6 +93,11 @@ def test_everything_within_the_limits_is_read_as_it_is() -> None:
     assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH) is not None
 
 
+def test_a_problem_with_a_long_name_still_says_what_was_expected() -> None:
+    shown = str(Problem("x" * 200_000, 1, "no such field", "Remove it."))
+    assert shown == f"{'x' * 300}…: got 1, expected no such field. Remove it."
+
+
 def test_a_problem_can_show_any_value() -> None:
     deep: list[object] = []
     for _ in range(5_000):
