@@ -26,14 +26,18 @@ def replace_control_characters(text: str) -> str:
 
 
 def escape_in_json(text: str) -> str:
-    r"""Return JSON text with the control characters in its strings escaped; its value stays the same.
+    r"""Return JSON text with the control characters in its strings escaped.
 
-    `json.dumps` escapes only some of them when it keeps other characters as they are.
+    Its value stays the same, except that half of a surrogate pair becomes the text of its escape,
+    because many parsers, `parse_json` too, refuse it. `json.dumps` escapes only some of the control
+    characters when it keeps other characters as they are.
 
     >>> print(escape_in_json('{"a": "\x9b31m é"}'))
     {"a": "\u009b31m é"}
+    >>> print(escape_in_json('{"a": "\ud800"}'))
+    {"a": "\\ud800"}
     """
-    return _PATTERN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return _PATTERN.sub(_escape_in_json, text)
 
 
 def has_lone_surrogate(text: str) -> bool:
@@ -46,3 +50,8 @@ def _escape(found: re.Match[str]) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _escape_in_json(found: re.Match[str]) -> str:
+    escape = json.dumps(found[0])[1:-1]
+    return f"\\{escape}" if has_lone_surrogate(found[0]) else escape

@@ -62,9 +62,10 @@ def parse_json(text: str | bytes, *, max_bytes: int = MAX_BYTES, keep_surrogates
 
 
 def dump_json(value: Any, **options: Any) -> str:
-    r"""Return a value as JSON text without control characters; other characters stay as they are.
+    r"""Return a value as JSON text that `parse_json` can read and that is safe to print.
 
-    `options` are those of `json.dumps`.
+    Control characters are escaped, and half of a surrogate pair becomes the text of its escape.
+    Other characters stay as they are. `options` are those of `json.dumps`.
 
     >>> print(dump_json({"city": "Malmö\x9b31m"}))
     {"city": "Malmö\u009b31m"}

@@ -1,5 +1,6 @@
 """Texts that attack whoever prints them."""
 
+import re
 import unicodedata
 
 CLIPBOARD_WRITE = "\x1b]52;c;ZXZpbA==\x07"
@@ -21,3 +22,12 @@ def is_printable(text: str) -> bool:
         for character in text
         if character not in f"\n\t{_JOINERS}{_VISIBLE_FORMATS}"
     )
+
+
+def with_visible_surrogates(value: object) -> object:
+    """Return a JSON value as it is read again after Fleetscore has written it."""
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", value)
+    if isinstance(value, dict):
+        return {with_visible_surrogates(name): with_visible_surrogates(item) for name, item in value.items()}
+    return [with_visible_surrogates(item) for item in value] if isinstance(value, list) else value

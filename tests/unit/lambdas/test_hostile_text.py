@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contract import layout
+from contract.json_text import parse_json
 from contract.status import ExecutionStatus, FailureKind, JobStatus
 from contract.table import events, records
 from contract.table.records import ExecutionRecord, JobRecord
@@ -14,7 +15,7 @@ from lambdas.attempts.failure_cause import read_cause
 from lambdas.errors import InvalidRequestError
 from lambdas.stage.messaging.event_bus import Event
 from lambdas.stage.observability import logger
-from tests.unit.hostile_text import HOSTILE, is_printable
+from tests.unit.hostile_text import HOSTILE, is_printable, with_visible_surrogates
 from tests.unit.lambdas.builders import (
     Stage,
     any_execution,
@@ -74,7 +75,7 @@ def test_records_of_earlier_releases_give_printable_events() -> None:
     # As an input transformer of EventBridge or a subscriber of SNS sees it.
     detail = Event.from_json("fleetscore", "any", {"text": WORST}).detail
     assert is_printable(detail)
-    assert json.loads(detail) == {"text": WORST}
+    assert parse_json(detail) == {"text": with_visible_surrogates(WORST)}
 
 
 REQUESTS: list[Any] = [
@@ -101,11 +102,11 @@ def test_hostile_requests_are_refused_recorded_and_summarized(
     )
     assert outcome["status"] == "FAILED"
     record = stage.execution()
-    assert json.loads(record.request_json) == request_
+    assert parse_json(record.request_json) == with_visible_surrogates(request_)
     assert is_printable(record.request_json + record.reason + outcome["cause"])
     summary = stage.s3.get_object(Bucket=stage.results, Key=layout.summary_key("e-1"))["Body"].read().decode()
     assert is_printable(summary)
-    assert json.loads(summary)["request"] == request_
+    assert parse_json(summary)["request"] == with_visible_surrogates(request_)
 
 
 @pytest.mark.parametrize("value", [[1e15] * 50_000, ["\x85" * 120_000]], ids=["numbers", "escapes"])
@@ -143,4 +144,4 @@ def test_names_of_folders_are_refused_as_execution_names(stage: Stage, plan: Ste
 def test_log_lines_are_printable_json(capsys: pytest.CaptureFixture[str]) -> None:
     line = logger.registered_formatter.serialize({"message": WORST, "kind": FailureKind.DATA})
     assert is_printable(line)
-    assert json.loads(line)["message"] == WORST
+    assert parse_json(line)["message"] == with_visible_surrogates(WORST)
