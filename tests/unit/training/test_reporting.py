@@ -28,7 +28,7 @@ def test_events_of_the_log_are_printable_json(capsys: pytest.CaptureFixture[str]
     log_event("failed", reason=f"{HOSTILE}\ud800")
     line = capsys.readouterr().out
     assert is_printable(line)
-    assert json.loads(line)["reason"] == f"{HOSTILE}\ud800"
+    assert json.loads(line)["reason"] == f"{HOSTILE}\\ud800"
 
 
 def test_a_long_text_ends_with_an_ellipsis() -> None:

@@ -49,7 +49,7 @@ def test_texts_of_exceptions_are_printable(capsys: pytest.CaptureFixture[str]) -
     assert is_printable(captured.out + captured.err)
     assert captured.err.endswith("\n")
     assert "line two" in captured.err
-    assert json.loads(captured.out) == {"event": "failed", "reason": f"{HOSTILE}\ud800"}
+    assert json.loads(captured.out) == {"event": "failed", "reason": f"{HOSTILE}\\ud800"}
 
 
 def test_an_exception_without_a_readable_text_has_a_line() -> None:
