@@ -130,6 +130,8 @@ def test_nulls_in_the_data_fail_the_training(job: TrainingFolder) -> None:
     """Keras would train on them silently."""
     write_job(job, "tensorflow", script("tensorflow"), with_null(people(300)))
 
-    assert job.refused().startswith(
-        "DATA: the training script 'train.py' ended with exit code 1: 1 of 300 rows lack a feature or the label: fill"
-    )
+    ended = job.run()
+
+    assert ended.returncode == 1
+    assert job.failure.startswith("DATA: the training script 'train.py' ended with exit code 1")
+    assert "1 of 300 rows lack a feature or the label: fill" in ended.stdout + ended.stderr
