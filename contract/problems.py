@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from contract.control_characters import replace_control_characters
+
 MAX_SHOWN_PROBLEMS = 50
 """Largest number of problems that a message lists; input of others can have a million."""
 _SHOWN_VALUE_CHARACTERS = 120
@@ -27,7 +29,8 @@ class Problem:
     def __str__(self) -> str:
         shown = _shorten(_repr(self.value), _SHOWN_VALUE_CHARACTERS)
         sentence = f"{_shorten(self.field, _SHOWN_FIELD_CHARACTERS)}: got {shown}, expected {self.expected}"
-        return f"{sentence}. {self.remedy}" if self.remedy else sentence
+        # Names of fields are text of others, and so is what `expected` may quote.
+        return replace_control_characters(f"{sentence}. {self.remedy}" if self.remedy else sentence)
 
 
 def _shorten(text: str, max_characters: int) -> str:

@@ -11,6 +11,7 @@ from contract.json_text import MAX_BYTES, MAX_DEPTH, JsonError, parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.messages import JobResult
+from tests.unit.hostile_text import HOSTILE, is_printable
 
 ROOT = Path(__file__).parents[3]
 REFUSED = {
@@ -96,6 +97,12 @@ def test_everything_within_the_limits_is_read_as_it_is() -> None:
 def test_a_problem_with_a_long_name_still_says_what_was_expected() -> None:
     shown = str(Problem("x" * 200_000, 1, "no such field", "Remove it."))
     assert shown == f"{'x' * 300}…: got 1, expected no such field. Remove it."
+
+
+def test_a_problem_is_printable_whatever_the_name_of_the_field() -> None:
+    shown = str(InvalidInputError("request", [Problem(f"tags.{HOSTILE}\ud800", HOSTILE, "other text")]))
+    assert is_printable(shown)
+    assert "tags.a\\x1b]52" in shown
 
 
 def test_a_problem_can_show_any_value() -> None:
