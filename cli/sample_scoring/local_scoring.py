@@ -53,7 +53,7 @@ class LocalScore:
     preview: Preview
     log: str
     notes: tuple[str, ...] = ()
-    """The ledger's notes about how the model was loaded."""
+    """The ledger's notes about how the model was loaded and the columns were read."""
 
 
 def check_sample(path: Path) -> None:
@@ -89,8 +89,9 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
             raise ScoringFailedError(text, log, explained=explained)
         [made] = [file for file in paths.predictions.rglob("*") if file.is_file()]
         [marker] = [file for file in paths.ledger.rglob("*.json") if file.is_file()]
-        notes = codec.loads(Marker, marker.read_bytes()).notes
-        return LocalScore(sample.preview(made, path, version.spec, rows), log, notes)
+        commit = codec.loads(Marker, marker.read_bytes())
+        counted = (f"{note}: {count:,} values" for note, count in commit.counts.items())
+        return LocalScore(sample.preview(made, path, version.spec, rows), log, (*commit.notes, *counted))
 
 
 def without_tracebacks(log: str) -> str:

@@ -4,7 +4,8 @@ SageMaker uploads outputs in no particular order. So a marker lists its outputs 
 digest, and verification finds a marker whose outputs did not arrive.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import OutputKind
@@ -53,8 +54,10 @@ class Marker:
     keys: KeyReport | None = None
     """None if the model's record names no key columns."""
     notes: tuple[str, ...] = ()
-    """Notes for people on how the model was loaded: library warnings, an accelerator, custom
-    code."""
+    """Notes for people: how the model was loaded (library warnings, an accelerator, custom code), and
+    how columns were read that could be read in two ways."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Further such notes, each with the number of values that it is about."""
 
     def __post_init__(self) -> None:
         if self.rows_in != self.rows_scored + self.rows_quarantined or min(self.rows_scored, self.rows_quarantined) < 0:

@@ -132,7 +132,7 @@ class JobRecord:
     duplicate_keys: int = 0
     null_keys: int = 0
     notes: tuple[str, ...] = ()
-    """The ledger's notes on how the models were loaded, each with its model's id."""
+    """The ledger's notes on how models were loaded and columns read, each with its model's id."""
     image_uri: str = ""
     """URI of the attempts' image, pinned when the execution was planned."""
 

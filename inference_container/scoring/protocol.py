@@ -6,7 +6,8 @@ load that library's exceptions.
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from contract.catalog.model_spec import ModelSpec
@@ -130,6 +131,7 @@ class WrittenOutput:
     writer: str = ""
     keys: KeyReport | None = None
     notes: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal, get_args
 
 from contract import layout
@@ -47,7 +48,7 @@ class Commits:
     duplicate_keys: int = 0
     null_keys: int = 0
     notes: tuple[str, ...] = ()
-    """Distinct notes of the markers about loading the models, each as "<model id>: <note>"."""
+    """Distinct notes of the markers, each as "<model id>: <note>", with the sum of its counts."""
 
 
 @dataclass
@@ -72,7 +73,8 @@ class _Totals:
     rows_quarantined: int = 0
     duplicate_keys: int = 0
     null_keys: int = 0
-    notes: dict[str, None] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    """Distinct notes; the number of values that a note is about, 0 if it has none."""
 
     def add(self, marker: Marker) -> None:
         self.rows_in += marker.rows_in
@@ -81,9 +83,14 @@ class _Totals:
         if marker.keys:
             self.duplicate_keys += marker.keys.duplicates
             self.null_keys += marker.keys.nulls
-        for note in marker.notes[:_MAX_DISTINCT_NOTES]:
-            if len(self.notes) < _MAX_DISTINCT_NOTES:
-                self.notes[shorten(f"{marker.model_id}: {note}", _MAX_NOTE_CHARACTERS)] = None
+        counts = dict.fromkeys(marker.notes, 0) | dict(marker.counts)
+        for note, count in islice(counts.items(), _MAX_DISTINCT_NOTES):
+            text = shorten(f"{marker.model_id}: {note}", _MAX_NOTE_CHARACTERS)
+            if text in self.notes or len(self.notes) < _MAX_DISTINCT_NOTES:
+                self.notes[text] = self.notes.get(text, 0) + count
+
+    def all_notes(self) -> list[str]:
+        return [f"{note}: {count:,} values" if count else note for note, count in sorted(self.notes.items())]
 
 
 class _JobFiles:
@@ -147,7 +154,7 @@ def read_commits(spec: JobSpec, store: ObjectStore) -> Commits:
         rows_quarantined=totals.rows_quarantined,
         duplicate_keys=totals.duplicate_keys,
         null_keys=totals.null_keys,
-        notes=_limit(sorted(totals.notes)),
+        notes=_limit(totals.all_notes()),
     )
 
 

@@ -32,6 +32,8 @@ class ColumnPlan:
     """The predictions, and the row number if the record asks for it."""
     read: frozenset[str]
     """Columns that the model itself needs: its features and keys."""
+    notes: tuple[str, ...] = ()
+    """How columns of this object are read that could be read in another way."""
 
 
 def plan_columns(

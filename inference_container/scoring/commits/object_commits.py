@@ -169,6 +169,7 @@ class ObjectCommits:
             writer=replace_control_characters(output.writer),
             keys=output.keys,
             notes=tuple(map(replace_control_characters, output.notes)),
+            counts={replace_control_characters(note): count for note, count in output.counts.items()},
         )
         unfinished = self._markers / f"{taken.folder.name}.{spec.model_id}"
         return prepare_commit(paths.ledger, unfinished, marker, moves)

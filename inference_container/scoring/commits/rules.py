@@ -75,7 +75,9 @@ def _problem(spec: ModelSpec, output: WrittenOutput) -> str:  # noqa: PLR0911 - 
         return "it describes a file without a size and a SHA-256"
     if (output.keys is not None) != bool(spec.key_columns) or not _is_plausible(output.keys, output.rows_in):
         return "its report of the key columns has impossible numbers"
-    notes = output.notes
+    if not all(0 <= count <= _MAX_COUNT for count in output.counts.values()):
+        return "it has a note with an impossible number of values"
+    notes = (*output.notes, *output.counts)
     if len(notes) > _MAX_NOTES or any(len(note) > _MAX_NOTE_CHARACTERS for note in notes):
         return f"it has more or longer notes than {_MAX_NOTES} of {_MAX_NOTE_CHARACTERS:,} characters"
     if len(output.writer) > _MAX_WRITER_CHARACTERS:

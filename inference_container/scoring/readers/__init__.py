@@ -5,11 +5,11 @@ from pathlib import Path
 from contract.dataset.formats import EXTENSIONS_TEXT, contradiction, format_of
 from contract.job.job_input import JobInput
 from scoring.errors import ConfigurationError, DataError, describe_error
-from scoring.readers.input_object import InputBatch, InputObject, RejectedRow
+from scoring.readers.input_object import InputBatch, InputObject, Reading, RejectedRow
 from scoring.readers.parquet_object import ParquetObject
 from scoring.readers.partitions import PartitionedObject
 
-__all__ = ["InputBatch", "InputObject", "RejectedRow", "open_object"]
+__all__ = ["InputBatch", "InputObject", "Reading", "RejectedRow", "open_object"]
 
 _FIRST_BYTES = 64
 

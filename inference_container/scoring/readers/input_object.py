@@ -1,12 +1,26 @@
 """The interface of an input object of any format: a schema, and rows in numbered batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+
+class Reading(NamedTuple):
+    """One of several ways to read values of a column.
+
+    `way` follows the column's name in a note, such as `has doubles that are read as whole numbers`.
+    It holds no values of the data.
+    """
+
+    column: str
+    way: str
+
+    def __str__(self) -> str:
+        return f"column {self.column!r} {self.way}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,8 @@ class InputBatch:
     row_numbers: npt.NDArray[np.int64] | None = None
     """Numbers of the batch's rows; None means consecutive from `first_row`."""
     rejected: tuple[RejectedRow, ...] = ()
+    counts: Mapping["Reading", int] = field(default_factory=dict)
+    """How values were read that could be read in another way, with the number of these values."""
     shared: dict[object, npt.NDArray[Any]] | None = field(default=None, compare=False)
     """Matrices that several models of a job use; see `FeatureBatch.shared`."""
 

@@ -1,5 +1,7 @@
 """The output of one model for one object: predictions and quarantine."""
 
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from scoring.outputs.atomic_files import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import ChosenWriter
 from scoring.protocol import WrittenFile, WrittenOutput, quarantine_file
-from scoring.readers import InputBatch
+from scoring.readers import InputBatch, Reading
 from scoring.splice import SplicedWriter, SpliceError
 from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, ObjectPredictor, too_many_bad_rows
 
@@ -38,6 +40,7 @@ class ModelOutput:
         self._first_bad: BadRow | None = None
         self._cause: BaseException | None = None
         self._raising_rows = 0
+        self._counts: Counter[str] = Counter()
         self._files_are_settled = False
         """Whether the files are finished or discarded; a second pass uses the same names."""
 
@@ -63,6 +66,8 @@ class ModelOutput:
         if isinstance(result, ScoringError):
             self.error = result
             return
+        self._count(item.counts)
+        self._count(result.counts)
         bad = self._all_bad_rows(item, result)
         if bad:
             self._check_bad_rows(bad, result)
@@ -122,10 +127,17 @@ class ModelOutput:
             quarantine=_describe(self._quarantine) if self._quarantine.rows else None,
             writer=self._output.name,
             keys=keys,
-            notes=self.predictor.model.loaded.notes,
+            notes=self.predictor.model.loaded.notes + self.predictor.plan.notes,
+            counts=dict(self._counts),
         )
         self._files_are_settled = True
         return written
+
+    def _count(self, counts: Mapping[Reading, int]) -> None:
+        """Add counts of the columns that the model reads; batches are shared with other models."""
+        for reading, count in counts.items():
+            if reading.column in self.predictor.plan.read:
+                self._counts[str(reading)] += count
 
     def _all_bad_rows(self, item: InputBatch, result: BatchResult) -> list[BadRow]:
         """Return unreadable and unscorable rows together, in order."""

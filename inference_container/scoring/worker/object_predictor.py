@@ -2,7 +2,8 @@
 
 import sys
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from scoring.errors import (
     with_cause,
 )
 from scoring.models import LoadedModel
-from scoring.readers import InputBatch
+from scoring.readers import InputBatch, Reading
 
 MAX_RAISING_ROWS = 10_000
 """Most rows per object for which predict may raise. Each is found by bisection; with more, the
@@ -73,6 +74,8 @@ class BatchResult:
     bad: tuple[BadRow, ...] = ()
     cause: BaseException | None = None
     """The exception that predict raised on the first bad row, for the log."""
+    counts: Mapping[Reading, int] = field(default_factory=dict)
+    """How features were cast that could be cast in another way, with the number of values."""
 
 
 class ObjectPredictor:

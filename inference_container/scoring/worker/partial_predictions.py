@@ -5,6 +5,7 @@ exchange only predictions, in Arrow's stream format, and the bad rows.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
-from scoring.readers import InputBatch, InputObject
+from scoring.readers import InputBatch, InputObject, Reading
 from scoring.worker.object_predictor import BatchResult, ObjectPredictor
 
 
@@ -45,12 +46,16 @@ def batches_of_part(
 
 
 class PartWriter:
-    """Writes one model's predictions of one part: a value per row, null for bad rows."""
+    """Writes one model's predictions of one part: a value per row, null for bad rows.
+
+    A second file has the bad rows, and on its last line the counts.
+    """
 
     def __init__(self, folder: Path, predictor: ObjectPredictor, part: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         predictions, bad_rows = _paths(folder, predictor.model.spec.model_id, part)
         self._bad_rows = bad_rows.open("w", encoding="utf-8")
+        self._counts: Counter[Reading] = Counter()
         # Only names and types: the model's fields may be non-nullable, and bad rows are null here.
         self._schema = pa.schema([(field.name, field.type) for field in predictor.model.loaded.outputs])
         self._writer = pa.ipc.new_stream(str(predictions), self._schema)
@@ -65,8 +70,11 @@ class PartWriter:
         for row in result.bad:
             self._bad_rows.write(json.dumps({**asdict(row), "kind": row.kind.value}) + "\n")
 
+        self._counts.update(result.counts)
+
     def close(self) -> None:
         self._writer.close()
+        self._bad_rows.write(json.dumps([[*reading, count] for reading, count in self._counts.items()]) + "\n")
         self._bad_rows.close()
 
 
@@ -78,7 +86,13 @@ class PartReader:
         self._batches = _stream([predictions for predictions, _ in files])
         self._fields = predictor.model.loaded.outputs
         self._rest: pa.RecordBatch | None = None
-        self._bad = {row.row: row for _, path in files for row in _read_bad_rows(path)}
+        self._bad: dict[int, BadRow] = {}
+        self._counts: Counter[Reading] = Counter()
+        """Counts of all parts, until the first batch has returned them."""
+        for _, path in files:
+            *rows, counts = path.read_text(encoding="utf-8").splitlines()
+            self._bad |= {row.row: row for row in map(_bad_row, map(json.loads, rows))}
+            self._counts.update({Reading(column, way): count for column, way, count in json.loads(counts)})
 
     def predict(self, item: InputBatch) -> BatchResult:
         """Return the stored predictions of a batch. Batches must come in row order."""
@@ -95,11 +109,12 @@ class PartReader:
         ]
         numbers = item.numbers().tolist()
         bad = tuple(self._bad[row] for row in numbers if row in self._bad) if self._bad else ()
+        counts, self._counts = self._counts, Counter()
         if not bad:
-            return BatchResult(columns)
+            return BatchResult(columns, counts=counts)
         good = np.array([row not in self._bad for row in numbers], dtype=bool)
         mask = pa.array(good)
-        return BatchResult([column.filter(mask) for column in columns], good, bad)
+        return BatchResult([column.filter(mask) for column in columns], good, bad, counts=counts)
 
 
 def _paths(folder: Path, model_id: str, part: int) -> tuple[Path, Path]:
@@ -110,11 +125,6 @@ def _stream(paths: list[Path]) -> Iterator[pa.RecordBatch]:
     for path in paths:
         with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
             yield from reader
-
-
-def _read_bad_rows(path: Path) -> list[BadRow]:
-    with path.open(encoding="utf-8") as lines:
-        return [_bad_row(json.loads(line)) for line in lines]
 
 
 def _bad_row(fields: dict[str, Any]) -> BadRow:

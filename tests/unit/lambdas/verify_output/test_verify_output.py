@@ -117,3 +117,13 @@ def test_the_number_of_notes_is_limited(opened: Stage, verify: Step) -> None:
     assert len(notes) == 20
     assert notes[0] == "delays-ua: note 00"
     assert notes[-1] == "and 31 more notes, see the markers in the ledger"
+
+
+def test_counts_of_a_note_are_summed_over_the_objects(opened: Stage, verify: Step) -> None:
+    spec = opened.spec()
+    for item in spec.objects:
+        marker = opened.commit_one(spec, spec.models[0], item)
+        opened.write_marker(replace(marker, notes=("loaded",), counts={"column 'price' is rounded": 1_000}))
+    verify(pointer_event())
+    total = f"{1_000 * len(spec.objects):,}"
+    assert opened.job().notes == ("delays-ua: column 'price' is rounded: " + total + " values", "delays-ua: loaded")
