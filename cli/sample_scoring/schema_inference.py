@@ -12,7 +12,8 @@ from cli.sample_scoring.container_process import require_container_code, run_con
 from cli.sample_scoring.sample import SampleColumn
 from contract.archives import NoRoomError, unpack
 from contract.catalog.model_fields import Feature
-from contract.catalog.model_formats import ARROW_TYPES, ModelFormat
+from contract.dataset.feature_types import ARROW_TYPES
+from contract.catalog.model_formats import ModelFormat
 from contract.dataset.input_options import InputOptions
 from contract.json_text import parse_json
 from contract.problems import InvalidInputError, Problem

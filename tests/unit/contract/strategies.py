@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from contract.catalog.model_fields import Feature
-from contract.catalog.model_formats import ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.dataset.feature_types import ARROW_TYPES
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.dataset.input_options import InputOptions
