@@ -186,7 +186,9 @@ def _column_type(elements: list[Struct]) -> str | None:
         return kind
     groups = [name.format(_name(column)) for name in _LIST_GROUPS]
     is_level = len(elements) == 2 or (
-        _name(elements[1]) not in groups and _number(last, _CHILDREN) is None and _number(last, _REPETITION) != _REPEATED
+        _name(elements[1]) not in groups
+        and _number(last, _CHILDREN) is None
+        and _number(last, _REPETITION) != _REPEATED
     )
     return _list_type(last) if is_level else kind
 

@@ -224,7 +224,7 @@ def _to_lists(column: pa.Array, wanted: FeatureType, max_bad: int) -> _Converted
     numbers = np.full((len(column), length), np.nan, dtype=item.to_pandas_dtype())
     if len(found.array) == len(values):  # else the search for bad values ended early, and the rows are not used
         numbers[places_of_good] = _numpy(found.array).reshape(-1, length)
-    lists = _fixed_lists(numbers, good)
+    lists = fixed_lists(numbers, good)
     why = f"has a list other than {length:,} numbers that {wanted.item} can hold"
     return _Converted(lists, np.flatnonzero(valid & ~good).tolist(), why, found.ways)
 
@@ -238,7 +238,8 @@ def _list_items(values: pa.Array, item: pa.DataType, max_bad: int) -> _Converted
     return _to_numbers(values, item, max_bad, nullable=False)
 
 
-def _fixed_lists(numbers: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> pa.Array:
+def fixed_lists(numbers: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return rows of numbers as lists, null where not valid."""
     items = numeric_column(numbers.reshape(-1))
     kind = pa.list_(items.type, numbers.shape[1])
     validity = None if valid.all() else _bits(valid)
@@ -250,7 +251,9 @@ def _cast(column: pa.Array, target: pa.DataType, max_bad: int, why: str = "") ->
     try:
         return _Converted(column.cast(target))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        found = bisect_failures(len(column), lambda start, stop: column.slice(start, stop - start).cast(target), max_bad)
+        found = bisect_failures(
+            len(column), lambda start, stop: column.slice(start, stop - start).cast(target), max_bad
+        )
     chunks = dict(found.results)
     chunks.update({index: pa.nulls(1, target) for index in found.failures})
     return _Converted(pa.concat_arrays([chunks[start] for start in sorted(chunks)]), sorted(found.failures), why)

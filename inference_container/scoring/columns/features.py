@@ -5,7 +5,7 @@ then (UTC if it has a zone), and a list as many columns as it has values.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,10 @@ class FeatureBatch:
         """
         return self._cached("block", dtype, self._block)
 
+    def with_times_as_numbers(self) -> "FeatureBatch":
+        """Return the batch with the integers of its times, for frames of models without times."""
+        return replace(self, arrays=tuple(map(as_numbers, self.arrays)))
+
     def _cached(
         self, form: str, dtype: type[np.floating[Any]], make: Callable[[type[np.floating[Any]]], npt.NDArray[Any]]
     ) -> npt.NDArray[Any]:
@@ -86,7 +90,7 @@ class FeatureBatch:
             block[places] = _to_numpy(array).T
         return block.T
 
-    def _places(self) -> Iterator[tuple[int | slice, pa.Array]]:
+    def _places(self) -> Iterator[tuple[Any, pa.Array]]:
         """Yield each array with its column of a matrix, or its columns if it has lists."""
         start = 0
         for array in self.arrays:

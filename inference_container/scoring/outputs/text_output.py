@@ -60,7 +60,8 @@ class TextWriter:
 class CsvWriter(TextWriter):
     """Writes CSV with a header, as in RFC 4180, except that lines end with a line feed.
 
-    A null is empty, an empty text is `""`, NaN and infinities are `nan`, `inf` and `-inf`.
+    A null is empty, an empty text is `""`, NaN and infinities are `nan`, `inf` and `-inf`. A list
+    is a JSON array, as in JSON Lines.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, schema: pa.Schema) -> None:
@@ -121,6 +122,10 @@ def _csv_texts(column: Any, *, escapes_formulas: bool) -> Any:
             texts = pc.if_else(special, quoted, texts)
     elif pa.types.is_binary(column.type):
         texts = pa.array([None if value is None else value.hex() for value in column.to_pylist()], pa.string())
+    elif _is_list(column.type):
+        arrays = _array_texts(column)
+        quoted = pc.binary_join_element_wise('"', pc.replace_substring(arrays, '"', '""'), '"', "")
+        texts = pc.if_else(pc.match_substring_regex(arrays, '[",]'), quoted, arrays)
     else:
         texts = column.cast(pa.string())
     return pc.fill_null(texts, "")
@@ -131,11 +136,24 @@ def _json_texts(column: Any) -> Any:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _is_finite(column):
         texts = column.cast(pa.string())
+    elif _is_list(kind):
+        texts = _array_texts(column)
     elif pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, '[\\x00-\\x1f"\\\\]')).as_py():
         texts = pc.binary_join_element_wise('"', column, '"', "")
     else:
         texts = pa.array([None if value is None else json_text(value) for value in column.to_pylist()], pa.string())
     return pc.fill_null(texts, "null")
+
+
+def _array_texts(column: Any) -> Any:
+    """Return lists of plain values as JSON arrays, with as many digits as their type has."""
+    lists = column.cast(pa.large_list(column.type.value_type))
+    offsets = lists.offsets.to_numpy()
+    # `flatten` would leave out the values of null lists.
+    values = _json_texts(lists.values.slice(offsets[0], offsets[-1] - offsets[0]))
+    joined = pc.binary_join(pa.LargeListArray.from_arrays(pa.array(offsets - offsets[0]), values), ",")
+    texts = pc.binary_join_element_wise("[", joined, "]", "").cast(pa.string())
+    return pc.if_else(column.is_valid(), texts, pa.scalar(None, pa.string()))
 
 
 def _is_finite(column: Any) -> bool:
@@ -150,9 +168,15 @@ def _decoded(column: Any) -> Any:
 
 
 def _is_flat(kind: pa.DataType) -> bool:
+    """Return whether a cell can hold a value: a single one, or a list of single ones."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return not pa.types.is_nested(kind)
+    return not pa.types.is_nested(kind) or _is_list(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return is_list and not pa.types.is_nested(kind.value_type)
 
 
 def _quoted(text: str) -> str:

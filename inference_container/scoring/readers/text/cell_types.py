@@ -7,16 +7,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scoring.columns.arrow_types import arrow_type
+from scoring.readers.text.times_and_lists import cast_times_or_lists, is_time_or_list
+
 NULL_TEXT = pa.nulls(1, pa.string())[0]
 BLANKS = " \t"
 """Characters that are allowed around a number in a cell."""
 TRUE = ("1", "true", "True", "TRUE")
 FALSE = ("0", "false", "False", "FALSE")
-
-
-def arrow_type(declared: str) -> pa.DataType:
-    """Return the type of this name, as printed by `str(pyarrow.DataType)`."""
-    return pa.float64() if declared == "double" else pa.type_for_alias(declared)
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:
@@ -53,6 +51,8 @@ def cast_cells(column: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
     if declared == "bool":
         return _to_bool(column)
     trimmed = pc.ascii_trim(column, characters=BLANKS)
+    if is_time_or_list(declared):
+        return cast_times_or_lists(trimmed, declared, _bad_cells)
     kind = arrow_type(declared)
     try:
         return trimmed.cast(kind), []

@@ -23,6 +23,7 @@ from scoring.readers.text.text_object import (
     shown_value,
 )
 from scoring.readers.text.text_stream import TextStream
+from scoring.readers.text.times_and_lists import parsed_type
 
 
 class CsvObject(TextObject):
@@ -129,7 +130,7 @@ class _ArrowParser:
         self._convert = csv.ConvertOptions(
             # `parse` checks the whole block, including columns that are not converted.
             check_utf8=False,
-            column_types={str(place): source.schema.field(place).type for place in columns},
+            column_types={str(place): parsed_type(self._declared(source._names[place])) for place in columns},  # noqa: SLF001
             include_columns=[str(place) for place in columns],
             null_values=list(options.null_values),
             true_values=list(TRUE),
@@ -159,8 +160,17 @@ class _ArrowParser:
             return None
         columns = zip(table.columns, self._schema, strict=True)
         arrays = [self._finished(one_chunk(column), field) for column, field in columns]
+        if any(array is None for array in arrays):
+            return None
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
-    def _finished(self, column: pa.Array, field: pa.Field) -> pa.Array:
-        is_feature = self._source._wanted.types.get(field.name) == "string"  # noqa: SLF001
-        return replace_with_null(column, self._source._nulls) if is_feature else column  # noqa: SLF001
+    def _finished(self, column: pa.Array, field: pa.Field) -> pa.Array | None:
+        """Return a column in its declared type; None if a cell does not fit."""
+        declared = self._declared(field.name)
+        if field.name not in self._source._wanted.types or parsed_type(declared) != pa.string():  # noqa: SLF001
+            return column
+        array, bad = cast_cells(replace_with_null(column, self._source._nulls), declared)  # noqa: SLF001
+        return None if bad else array
+
+    def _declared(self, name: str) -> str:
+        return self._source._wanted.types.get(name, "string")  # noqa: SLF001

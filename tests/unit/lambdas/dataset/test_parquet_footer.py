@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.dataset.feature_types import ARROW_TYPES
 from contract.dataset.columns import is_readable_as
+from contract.dataset.feature_types import ARROW_TYPES
 from lambdas.dataset.parquet_footer import Column, FooterError, parse_columns, read_columns
 from scoring.columns.column_plan import is_readable
 from tests.unit.fuzzing import examples
