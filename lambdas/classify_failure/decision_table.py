@@ -244,8 +244,8 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "image cannot be used",
         FailureKind.CONFIGURATION,
         Retry.NO,
-        "Push the image that the stack names, or set image_uri or image_uris, let the job's role pull it (a policy of the "
-        "repository may deny that), and deploy the stack again. Then start a new execution",
+        "Push the image that the stack names, or set image_uri or image_uris, let the job's role pull it (a policy of "
+        "the repository may deny that), and deploy the stack again. Then start a new execution",
         pattern=_any(
             r"Cannot ?Pull (the )?(Algorithm )?Container",
             "image does not exist",
@@ -259,8 +259,8 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "no free addresses",
         FailureKind.CONFIGURATION,
         Retry.NO,
-        "Name subnets with more free IP addresses in the setting vpc.subnet_ids (an instance needs up to two), or lower "
-        "max_concurrency or instance_count, then start a new execution",
+        "Name subnets with more free IP addresses in the setting vpc.subnet_ids (an instance needs up to two), or "
+        "lower max_concurrency or instance_count, then start a new execution",
         pattern=_any(
             r"enough free (IP|private) addresses", r"(free|enough) IP ?addresses", "InsufficientFreeAddresses"
         ),
