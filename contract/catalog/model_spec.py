@@ -116,10 +116,11 @@ def assumptions(spec: ModelSpec) -> tuple[str, ...]:
     """Return what scoring assumes about a model because neither its record nor its file says it."""
     if spec.format not in MISSING_FORMATS or spec.missing is not None or spec.custom_code:
         return ()
-    return (
+    note = (
         "missing: only nulls and NaN count as missing values, because the record names no number, and files of "
-        "XGBoost do not hold it (set missing if the model was trained with one, or on sparse matrices: 0)",
+        "XGBoost do not hold it (set missing if the model was trained with one, or on sparse matrices: 0)"
     )
+    return (note,)
 
 
 def tolerated_rows(fraction: float, rows: int) -> int:
