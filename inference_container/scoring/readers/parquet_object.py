@@ -13,6 +13,7 @@ from contract.dataset.formats import MAX_COLUMNS
 from contract.dataset.thrift_compact import list_size
 from scoring.errors import IN_LOG, DataError, ScoringError, TransientError, describe_error
 from scoring.readers.input_object import InputBatch
+from scoring.readers.int96 import Int96Times, Int96Unit, int96_columns
 from scoring.readers.row_groups import RowGroups
 
 _TAIL_BYTES = 8
@@ -33,6 +34,7 @@ class ParquetObject:
     def __init__(self, key: str, path: Path) -> None:
         self.key = key
         self._path = path
+        self._int96 = Int96Times(key, lambda unit: self._open(self._file.metadata, unit))
         try:
             self._check_footer()
             self._file = self._open()
@@ -79,6 +81,24 @@ class ParquetObject:
             raise self._damaged(error, after=first + read) from error
         if read != expected:
             raise DataError(f"object {self.key!r} has {read:,} rows, its footer says {expected:,}: write it again")
+
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        """Read INT96 as microseconds if nanoseconds cannot hold a value; see InputObject."""
+        wanted = columns & self._int96_columns
+        try:
+            if not wanted or not self._int96.choose(wanted):
+                return False
+            self._file.close(force=True)
+            self._file = self._open()
+            self.schema = self._file.schema_arrow
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._damaged(error) from error
+        self.__dict__.pop("_row_groups", None)
+        return True
+
+    @functools.cached_property
+    def _int96_columns(self) -> frozenset[str]:
+        return int96_columns(self.schema, self._file.schema)
 
     @functools.cached_property
     def _row_groups(self) -> RowGroups:
@@ -147,7 +167,7 @@ class ParquetObject:
             f"object {self.key!r} has {columns:,} columns, at most {MAX_COLUMNS:,} can be read: write it with fewer"
         )
 
-    def _open(self, metadata: Any = None) -> Any:
+    def _open(self, metadata: Any = None, unit: Int96Unit | None = None) -> Any:
         return pq.ParquetFile(
             # An open file, because pyarrow resolves the file system of a path in Python.
             pa.OSFile(str(self._path)),
@@ -155,6 +175,7 @@ class ParquetObject:
             buffer_size=_READ_AHEAD_BYTES,
             pre_buffer=False,
             page_checksum_verification=True,
+            coerce_int96_timestamp_unit=unit or self._int96.unit,
         )
 
     def _leaves(self) -> dict[str, list[int]]:
