@@ -1,6 +1,7 @@
 """Reads Parquet objects: schema, null counts, and rows, of single row groups if needed."""
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,8 @@ _FOOTER_HEAD_BYTES = 256
 """Bytes of the footer's beginning that hold the size of its schema."""
 _SCHEMA_FIELD = 2
 """Field of the schema in FileMetaData."""
+_SIGNATURE_BYTES = 28
+"""Bytes that follow the footer of a file whose columns are encrypted but whose footer is not."""
 _READ_AHEAD_BYTES = 1 << 18
 """Read buffer per column, in bytes. Without one, each column of a row group is read as a whole."""
 
@@ -38,6 +41,7 @@ class ParquetObject:
         try:
             self._check_footer()
             self._file = self._open()
+            self._check_encryption()
             self.schema: pa.Schema = self._file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
@@ -150,6 +154,8 @@ class ParquetObject:
         with self._path.open("rb") as file:
             file.seek(max(0, size - _TAIL_BYTES))
             length, magic = int.from_bytes(file.read(4), "little"), file.read(4)
+            if magic == b"PARE":
+                raise self._encrypted()
             if magic != b"PAR1" or length > size:
                 return
             if length > _MAX_FOOTER_BYTES:
@@ -161,6 +167,23 @@ class ParquetObject:
             elements = list_size(file.read(_FOOTER_HEAD_BYTES), _SCHEMA_FIELD) or 0
         if elements > 2 * MAX_COLUMNS:
             raise self._too_many_columns(elements - 1)
+
+    def _check_encryption(self) -> None:
+        """Refuse columns that are encrypted although the footer is not.
+
+        Asked about such a column, pyarrow ends the process.
+        """
+        with self._path.open("rb") as file:
+            file.seek(-_TAIL_BYTES, os.SEEK_END)
+            length = int.from_bytes(file.read(4), "little")
+        if length == self._file.metadata.serialized_size + _SIGNATURE_BYTES:
+            raise self._encrypted()
+
+    def _encrypted(self) -> DataError:
+        return DataError(
+            f"object {self.key!r} is encrypted Parquet, expected columns that can be read without a key: write it "
+            "without Parquet encryption (S3 encrypts objects at rest)"
+        )
 
     def _too_many_columns(self, columns: int) -> DataError:
         return DataError(
@@ -207,6 +230,12 @@ class ParquetObject:
             return TransientError(
                 f"object {self.key!r}: out of memory while its pages are decoded: choose an instance type with more "
                 "memory, or write it with smaller pages"
+            )
+        if isinstance(error, pa.ArrowNotImplementedError):
+            return DataError(
+                f"object {self.key!r} uses a feature of Parquet that this version cannot read "
+                f"({describe_error(error)}; {IN_LOG}): write it again without it, such as with shorter texts in nested "
+                "columns or another compression"
             )
         place = f" after row {after:,}" if after else ""
         return DataError(

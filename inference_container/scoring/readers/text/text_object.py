@@ -125,7 +125,7 @@ class TextObject(ABC):
     def text_columns(self) -> list[str]:
         return [field.name for field in self.schema if pa.types.is_string(field.type)]
 
-    def choose_types(self, columns: frozenset[str]) -> bool:  # noqa: ARG002 - the record has the types
+    def choose_types(self, columns: frozenset[str]) -> bool:
         return False
 
     def stored_bytes(self) -> dict[str, int]:
