@@ -111,4 +111,4 @@ def _timestamps(array: Any) -> Iterator[npt.NDArray[np.int64]]:
     elif pa.types.is_timestamp(kind):
         values = array.drop_null().view(pa.int64())
         if len(values):
-            yield np.from_dlpack(values)
+            yield np.from_dlpack(values).astype(np.int64, copy=False)
