@@ -17,10 +17,13 @@ class Reading(NamedTuple):
     """
 
     column: str
+    """The column, of which a model's notes depend; empty if the way concerns all models."""
     way: str
+    is_named: bool = True
+    """Whether the note names the column. Otherwise, it sums up all columns."""
 
     def __str__(self) -> str:
-        return f"column {self.column!r} {self.way}"
+        return f"column {self.column!r} {self.way}" if self.is_named and self.column else self.way
 
 
 @dataclass(frozen=True)

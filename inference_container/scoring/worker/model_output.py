@@ -139,9 +139,10 @@ class ModelOutput:
         return written
 
     def _count(self, counts: Mapping[Reading, int]) -> None:
-        """Add counts of the columns that the model reads; batches are shared with other models."""
+        """Add counts of the columns that the model reads or keeps; batches are shared with other models."""
+        plan = self.predictor.plan
         for reading, count in counts.items():
-            if reading.column in self.predictor.plan.read:
+            if not reading.column or reading.column in plan.read or reading.column in plan.kept:
                 self._counts[str(reading)] += count
 
     def _all_bad_rows(self, item: InputBatch, result: BatchResult) -> list[BadRow]:
