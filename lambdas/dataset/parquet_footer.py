@@ -185,11 +185,8 @@ def _column_type(elements: list[Struct]) -> str | None:
     if kind != "list" or len(elements) not in (2, 3) or _number(elements[1], _REPETITION) != _REPEATED:
         return kind
     groups = [name.format(_name(column)) for name in _LIST_GROUPS]
-    is_level = len(elements) == 2 or (
-        _name(elements[1]) not in groups
-        and _number(last, _CHILDREN) is None
-        and _number(last, _REPETITION) != _REPEATED
-    )
+    is_leaf = _number(last, _CHILDREN) is None and _number(last, _REPETITION) != _REPEATED
+    is_level = len(elements) == 2 or (_name(elements[1]) not in groups and is_leaf)
     return _list_type(last) if is_level else kind
 
 

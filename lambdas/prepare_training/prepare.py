@@ -1,6 +1,5 @@
 """Refuse an invalid request before any training, and return the training execution to start."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +9,10 @@ from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput, TrainingStart
-from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
+from contract.workflow.scoring_request import parse_request
 from lambdas.planning.execution_record import open_execution, refuse
-from lambdas.planning.recipe_choice import choose_among, choose_enabled, choose_named
+from lambdas.planning.recipe_choice import check_training_input, choose_to_train
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.tables.job_table import JobTable
-
-_MAX_IDS_BYTES = 60_000
-"""Maximum size of the model ids as JSON, in bytes. A state has at most 256 KB, with the request."""
 
 
 def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
@@ -37,33 +32,14 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
         if request.train is None:
             problem = Problem("train", None, "a training, because the state machine asked for one")
             raise InvalidInputError("request", [problem])
-        recipes, problems = _choose_recipes(request, request.train, deployment.table)
-        training_input, too_many = form_input(recipes, request.execution_label)
-        raise_if_any([*problems, *too_many], "request")
+        recipes, problems = choose_to_train(request, request.train, deployment.table)
+        raise_if_any([*problems, *check_training_input(recipes)], "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
-    return TrainingStart(name, training_input)
+    return TrainingStart(name, form_input(recipes, request.execution_label))
 
 
-def _choose_recipes(
-    request: ExecutionRequest, train: TrainFirst, table: JobTable
-) -> tuple[list[ModelRecipe], list[Problem]]:
-    if train.models is not None:
-        return choose_named("train.models", train.models, table.recipes(train.models), table.models(train.models))
-    if isinstance(request.models, tuple):
-        return choose_among(request.models, table.recipes(request.models))
-    recipes = table.all_recipes()
-    models = table.models([recipe.model_id for recipe in recipes])
-    return choose_enabled(recipes, models, request.models.tags if isinstance(request.models, ModelFilter) else None)
-
-
-def form_input(recipes: Sequence[ModelRecipe], execution_label: str | None) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the training execution's input, and a problem when it has too many models for a state."""
-    model_ids = sorted(recipe.model_id for recipe in recipes)
-    problems: list[Problem] = []
-    if len(json.dumps(model_ids)) > _MAX_IDS_BYTES:
-        remedy = "Train them in separate executions (`fleetscore train`), then score without `train`."
-        found, expected = f"{len(model_ids):,} models", f"ids of at most {_MAX_IDS_BYTES:,} bytes"
-        problems.append(Problem("train", found, expected, remedy))
+def form_input(recipes: Sequence[ModelRecipe], execution_label: str | None) -> dict[str, Any]:
+    """Return the training execution's input."""
     label = {"execution_label": execution_label} if execution_label else {}
-    return {"models": model_ids, **label}, problems
+    return {"models": sorted(recipe.model_id for recipe in recipes), **label}
