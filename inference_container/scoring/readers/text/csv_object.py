@@ -229,8 +229,8 @@ class _ArrowParser:
             return None
         rows = block.rows()
         if not rows:
-            arrays = [pa.nulls(0, field.type) for field in self._schema]
-            return ParsedRows(0, pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+            empty = [pa.nulls(0, field.type) for field in self._schema]
+            return ParsedRows(0, pa.RecordBatch.from_arrays(empty, schema=self._schema))
         try:
             data.decode("utf-8")
         except UnicodeDecodeError:
