@@ -3,17 +3,27 @@
 from dataclasses import dataclass, field
 
 from contract.checks import UniqueNames
+from contract.dataset.formats import DeclaredFormat
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the CSV and JSON Lines objects of a dataset are read. Parquet needs no options.
+    """How the objects of a dataset are read. Parquet needs no options.
 
     Text is always UTF-8. In CSV a quote inside a quoted cell is doubled; there is no other escape.
     """
 
+    format: DeclaredFormat = field(
+        default="",
+        metadata=describe(
+            "Format of all objects, whatever their names say. Compression of text is found by content.",
+            default="by each key's extension, else by the object's content",
+            group="Input",
+            flag="--input-format",
+        ),
+    )
     csv_delimiter: str = field(
         default=",",
         metadata=describe(

@@ -1,0 +1,87 @@
+"""Detection of an object's format by its content, where neither the record nor the key says it.
+
+The plan, the container and the command share the rule.
+"""
+
+from collections.abc import Collection, Set
+
+from contract.dataset.formats import ObjectFormat, looks_like
+from contract.dataset.input_options import InputOptions
+from contract.dataset.text_head import HeadError, is_blank, read_header, without_mark
+
+_REMEDY = (
+    "set input.format in the model's record (parquet, csv, tsv or jsonl), or give the object a name with the extension "
+    "of its format"
+)
+
+
+class FormatUnknownError(ValueError):
+    """The content does not show the format; the text is the reason and what to do."""
+
+
+def stored_format(first: bytes) -> ObjectFormat | None:
+    """Return Parquet if the first stored bytes show it; None if they may be text, compressed or not.
+
+    Raises:
+        FormatUnknownError: The bytes show another format.
+    """
+    found = looks_like(first)
+    if found in ("Parquet", "encrypted Parquet"):
+        return ObjectFormat("parquet")
+    if found not in ("", "gzip", "zstd"):
+        raise FormatUnknownError(f"its name says no format and it looks like {found}: convert or remove it")
+    return None
+
+
+def text_format(
+    head: bytes, options: InputOptions, needed: Collection[Set[str]], *, whole: bool
+) -> ObjectFormat | None:
+    """Return the format of the text that begins with `head`; None if it holds no data.
+
+    JSON Lines begin with a brace. Other text is CSV only if its header proves it, by holding all
+    the columns that at least one model needs.
+
+    Args:
+        head: The beginning of the decompressed text.
+        options: The options of the models that read it.
+        needed: The columns that each model needs from the object.
+        whole: Whether `head` is the whole text.
+
+    Raises:
+        FormatUnknownError: The text does not show its format.
+    """
+    if is_blank(head):
+        if whole:
+            return None
+        raise FormatUnknownError(f"its name says no format and its beginning is blank: {_REMEDY}")
+    text = without_mark(head)
+    if found := looks_like(text):
+        raise FormatUnknownError(f"its name says no format and it holds {found} in compressed form: {_REMEDY}")
+    if text.lstrip().startswith(b"{"):
+        return ObjectFormat("jsonl")
+    if not options.csv_header:
+        why = "text without a header (csv_header: false) cannot be recognized"
+    else:
+        try:
+            names = set(read_header(text, options.csv_delimiter, options, whole=whole)[0])
+        except HeadError as error:
+            why = str(error)
+        else:
+            if any(columns and columns <= names for columns in needed):
+                return ObjectFormat("csv")
+            why = "its first line is not a header with all features and key columns of a model"
+    raise FormatUnknownError(f"its name says no format and its content does not show one, because {why}: {_REMEDY}")
+
+
+def format_note(kind: ObjectFormat) -> str:
+    """Return the note about objects whose format was found by their content.
+
+    >>> format_note(ObjectFormat("jsonl", "gzip"))
+    'objects whose names say no format were read as JSON Lines in gzip, which their content shows'
+    """
+    return f"objects whose names say no format were read as {kind}, which their content shows"
+
+
+NO_DATA_NOTE = "some objects hold no data (0 bytes or only blank lines): they have 0 rows and no output"
+"""The note about objects without any data."""
+
