@@ -16,7 +16,12 @@ _REMEDY = (
 
 
 class FormatUnknownError(ValueError):
-    """The content does not show the format; the text is the reason and what to do."""
+    """Neither name nor content show the format; the text is the reason and what to do."""
+
+    def __init__(self, reason: str, remedy: str = _REMEDY) -> None:
+        super().__init__(f"its name says no format, {reason}: {remedy}")
+        self.reason = reason
+        self.remedy = remedy
 
 
 def stored_format(first: bytes) -> ObjectFormat | None:
@@ -29,7 +34,7 @@ def stored_format(first: bytes) -> ObjectFormat | None:
     if found in ("Parquet", "encrypted Parquet"):
         return ObjectFormat("parquet")
     if found not in ("", "gzip", "zstd"):
-        raise FormatUnknownError(f"its name says no format and it looks like {found}: convert or remove it")
+        raise FormatUnknownError(f"and it looks like {found}", "convert or remove it")
     return None
 
 
@@ -53,10 +58,10 @@ def text_format(
     if is_blank(head):
         if whole:
             return None
-        raise FormatUnknownError(f"its name says no format and its beginning is blank: {_REMEDY}")
+        raise FormatUnknownError("and its beginning is blank")
     text = without_mark(head)
     if found := looks_like(text):
-        raise FormatUnknownError(f"its name says no format and it holds {found} in compressed form: {_REMEDY}")
+        raise FormatUnknownError(f"and it is {found} in gzip or zstd", "store it without this compression")
     if text.lstrip().startswith(b"{"):
         return ObjectFormat("jsonl")
     if not options.csv_header:
@@ -70,7 +75,7 @@ def text_format(
             if any(columns and columns <= names for columns in needed):
                 return ObjectFormat("csv")
             why = "its first line is not a header with all features and key columns of a model"
-    raise FormatUnknownError(f"its name says no format and its content does not show one, because {why}: {_REMEDY}")
+    raise FormatUnknownError(f"and its content does not show one, because {why}")
 
 
 def format_note(kind: ObjectFormat) -> str:
@@ -84,4 +89,3 @@ def format_note(kind: ObjectFormat) -> str:
 
 NO_DATA_NOTE = "some objects hold no data (0 bytes or only blank lines): they have 0 rows and no output"
 """The note about objects without any data."""
-

@@ -70,13 +70,12 @@ _OTHER_FORMATS = {
     "a model": "pkl pickle joblib onnx",
     "arrays or a database": "npy npz h5 hdf5 db sqlite duckdb",
     "metadata of another tool": "crc metadata",
-    "an unfinished file": "tmp",
+    "a control file": "done ok ctl flag trigger ready sha256 md5 manifest lock",
+    "an unfinished file": "tmp bak",
 }
 _OTHER_EXTENSIONS = {f".{end}": name for name, ends in _OTHER_FORMATS.items() for end in ends.split()}
 
-EXTENSIONS_TEXT = (
-    ".parquet, .pq or .parq, or .csv, .tsv, .jsonl, .ndjson or .json, each also followed by .gz or .zst, or no extension"
-)
+EXTENSIONS_TEXT = ".parquet, .pq, .parq, or .csv, .tsv, .jsonl, .ndjson or .json, each also followed by .gz or .zst"
 
 
 def extension_of(key: str) -> str:

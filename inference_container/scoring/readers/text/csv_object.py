@@ -34,7 +34,7 @@ class CsvObject(TextObject):
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
         options = self._wanted.options
-        delimiter = self._kind.delimiter or options.csv_delimiter
+        delimiter = self.kind.delimiter or options.csv_delimiter
         self._dialect = Dialect(delimiter, options.csv_quote)
         self._nulls = text_array(options.null_values)
         text = head.removeprefix(BYTE_ORDER_MARK)
