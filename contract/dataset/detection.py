@@ -5,8 +5,9 @@ The plan, the container and the command share the rule.
 
 from collections.abc import Collection, Set
 
-from contract.dataset.formats import ObjectFormat, looks_like
+from contract.dataset.formats import UTF16, ObjectFormat, looks_like
 from contract.dataset.input_options import InputOptions
+from contract.dataset.text_encoding import is_utf8
 from contract.dataset.text_head import HeadError, is_blank, read_header, without_mark
 
 _REMEDY = (
@@ -24,8 +25,10 @@ class FormatUnknownError(ValueError):
         self.remedy = remedy
 
 
-def stored_format(first: bytes) -> ObjectFormat | None:
+def stored_format(first: bytes, encoding: str = "utf-8") -> ObjectFormat | None:
     """Return Parquet if the first stored bytes show it; None if they may be text, compressed or not.
+
+    `encoding` is the record's encoding of CSV.
 
     Raises:
         FormatUnknownError: The bytes show another format.
@@ -33,7 +36,7 @@ def stored_format(first: bytes) -> ObjectFormat | None:
     found = looks_like(first)
     if found in ("Parquet", "encrypted Parquet"):
         return ObjectFormat("parquet")
-    if found not in ("", "gzip", "zstd"):
+    if found not in ("", "gzip", "zstd") and not (found == UTF16 and not is_utf8(encoding)):
         raise FormatUnknownError(f"and it looks like {found}", "convert or remove it")
     return None
 
@@ -47,7 +50,7 @@ def text_format(
     the columns that at least one model needs.
 
     Args:
-        head: The beginning of the decompressed text.
+        head: The beginning of the decompressed text, in UTF-8.
         options: The options of the models that read it.
         needed: The columns that each model needs from the object.
         whole: Whether `head` is the whole text.

@@ -4,6 +4,8 @@ bytes must not contradict it."""
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from contract.dataset.text_encoding import is_utf8
+
 FormatName = Literal["parquet", "csv", "jsonl"]
 DeclaredFormat = Literal["", "parquet", "csv", "tsv", "jsonl"]
 """The format that a model's record declares; empty: by the key's extension, else by the content."""
@@ -107,6 +109,7 @@ def other_format(key: str) -> str:
     return _OTHER_EXTENSIONS.get(key[max(key.rfind("."), 0) :].lower(), "")
 
 
+UTF16 = "text in UTF-16"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "Parquet"),
     (b"PARE", "encrypted Parquet"),
@@ -123,8 +126,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ARROW1", "an Arrow file"),
     (b"%PDF-", "PDF"),
     (b"\x89PNG", "a PNG image"),
-    (b"\xff\xfe", "text in UTF-16"),
-    (b"\xfe\xff", "text in UTF-16"),
+    (b"\xff\xfe", UTF16),
+    (b"\xfe\xff", UTF16),
 )
 _PARQUET = ("Parquet", "encrypted Parquet")
 _COMPRESSED: dict[str, Compression] = {"gzip": "gzip", "zstd": "zstd"}
@@ -143,8 +146,10 @@ def looks_like(first: bytes) -> str:
     return "" if found in ("ORC", "bzip2") and first[:FIRST_BYTES].isascii() and _is_text(first) else found
 
 
-def contradiction(first: bytes, expected: ObjectFormat) -> str:
+def contradiction(first: bytes, expected: ObjectFormat, encoding: str = "utf-8") -> str:
     """Return the other format that an object's first stored bytes identify; empty if they match.
+
+    `encoding` is the record's encoding of CSV.
 
     Uncompressed text has no signature, so only the signature of another format contradicts it. Text
     may be compressed whatever its name says, because the bytes tell it.
@@ -153,6 +158,8 @@ def contradiction(first: bytes, expected: ObjectFormat) -> str:
     ('Parquet', '')
     """
     found = looks_like(first)
+    if found == UTF16 and expected.name == "csv" and not is_utf8(encoding):
+        return ""
     if expected.name == "parquet":
         return "" if found in _PARQUET else found or "something else"
     if found in _COMPRESSED:

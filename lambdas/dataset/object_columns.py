@@ -12,6 +12,7 @@ from contract.dataset.formats import (
     format_of,
     with_compression,
 )
+from contract.dataset.text_encoding import to_utf8
 from contract.dataset.text_head import HeadError, NoDataError, head_names
 from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
@@ -47,7 +48,7 @@ def object_columns(item: PinnedObject, wanted: JobInput, read: Read) -> tuple[Co
         if not item.size:
             raise NoDataError
         if kind is None:
-            kind = stored_format(_stored(item, read, FIRST_BYTES))
+            kind = stored_format(_stored(item, read, FIRST_BYTES), wanted.options.csv_encoding)
         if kind is not None and kind.name == "parquet":
             return read_columns(read, item.size)
         return tuple(Column(name, None) for name in _text_columns(item, kind, wanted, read))
@@ -60,7 +61,7 @@ def object_columns(item: PinnedObject, wanted: JobInput, read: Read) -> tuple[Co
 def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInput, read: Read) -> tuple[str, ...]:
     """Return the columns of text; `kind` is None if only the content can tell its format."""
     stored = _stored(item, read, _HEAD_AND_HEADERS)
-    if kind is not None and (found := contradiction(stored, kind)):
+    if kind is not None and (found := contradiction(stored, kind, wanted.options.csv_encoding)):
         raise HeadError(f"it looks like {found}")
     compression = with_compression(kind or ObjectFormat("csv"), stored).compression
     if compression == "zstd":
@@ -68,6 +69,8 @@ def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInpu
     head = _gunzip(stored) if compression else stored
     whole = len(stored) == item.size and len(head) <= HEAD_BYTES
     head = head[:HEAD_BYTES]
+    if kind is None or kind.name == "csv":
+        head = to_utf8(head, wanted.options.csv_encoding, whole=whole)
     kind = kind or text_format(head, wanted.options, wanted.needed, whole=whole)
     if kind is None:
         raise NoDataError

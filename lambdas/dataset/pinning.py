@@ -62,14 +62,8 @@ def pin_objects(
             "they are skipped."
         )
         found = f"{len(others):,} of {len(data):,} objects in another format by their names"
-        problems.append(
-            Problem(
-                field,
-                found,
-                f"objects that end in {EXTENSIONS_TEXT}, or whose content or record says the format",
-                remedy,
-            )
-        )
+        expected = f"objects that end in {EXTENSIONS_TEXT}, or whose content or record says the format"
+        problems.append(Problem(field, found, expected, remedy))
     pinned: list[PinnedObject] = []
     for entry in data:
         if other_format(entry.key):

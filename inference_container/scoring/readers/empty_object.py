@@ -41,5 +41,8 @@ class EmptyObject:
     def text_columns(self) -> list[str]:
         return []
 
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        return False
+
     def stored_bytes(self) -> dict[str, int]:
         return {}

@@ -32,7 +32,7 @@ def find_format(key: str, path: Path, wanted: JobInput) -> tuple[ObjectFormat | 
         return _detect(key, path, first, wanted), True
     if not first and (kind.name == "parquet" or wanted.options.csv_header):
         return None, False
-    if first and (found := contradiction(first, kind)):
+    if first and (found := contradiction(first, kind, wanted.options.csv_encoding)):
         source = "the record (input.format)" if declared else "its name"
         raise DataError(
             f"object {key!r} is not {kind} as {source} says, it looks like {found}: "
@@ -51,10 +51,11 @@ def _first_bytes(key: str, path: Path) -> bytes:
 
 def _detect(key: str, path: Path, first: bytes, wanted: JobInput) -> ObjectFormat | None:
     try:
-        if (stored := stored_format(first)) is not None:
+        encoding = wanted.options.csv_encoding
+        if (stored := stored_format(first, encoding)) is not None:
             return stored
         text = with_compression(ObjectFormat("csv"), first)
-        with TextStream(key, path, text) as stream:
+        with TextStream(key, path, text, encoding) as stream:
             head = stream.read(HEAD_BYTES)
         found = text_format(head, wanted.options, wanted.needed, whole=len(head) < HEAD_BYTES)
     except FormatUnknownError as error:

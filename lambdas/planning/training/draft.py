@@ -15,7 +15,8 @@ from contract.problems import Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest
-from lambdas.dataset.pinning import pin_objects
+from lambdas.dataset.archived import check_archived
+from lambdas.dataset.pinning import is_data, pin_objects
 from lambdas.dataset.samples import Sample, read_sample, sample_candidates
 from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
@@ -82,6 +83,8 @@ def _read_dataset(name: str, deployment: Deployment) -> _TrainingData:
     # Training writes no outputs per object, so no output key is longer than the object's key.
     objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
     problems += check_formats(name, [item.key for item in objects])
+    data = [entry for entry in listing if is_data(entry.key)]
+    problems += check_archived(name, data, deployment.store, deployment.clock().timestamp())
     wanted = JobInput(InputOptions(format="parquet"))
     read = [read_sample(name, chosen, wanted, deployment.store) for chosen in sample_candidates(objects)]
     return _TrainingData(objects, tuple(found for found in read if isinstance(found, Sample)), tuple(problems))
