@@ -28,7 +28,7 @@ def test_stored_bytes_show_parquet_or_text(first: bytes, found: str) -> None:
 
 @pytest.mark.parametrize("first", [b"ORC\x11\0\0", b"Obj\x01", b"ARROW1", b"BZh91AY&SY\0", b"PK\x03\x04"])
 def test_other_formats_are_refused(first: bytes) -> None:
-    with pytest.raises(FormatUnknownError, match="it looks like .*: convert or remove it"):
+    with pytest.raises(FormatUnknownError, match=r"it looks like .*: convert or remove it"):
         stored_format(first)
 
 
