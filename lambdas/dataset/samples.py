@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from contract.dataset.detection import FormatUnknownError
 from contract.dataset.formats import extension_of
@@ -63,9 +64,7 @@ def read_sample(
     """
     for item in candidates:
         try:
-            columns = object_columns(
-                item, wanted, lambda start, end, item=item: store.dataset_range(dataset, item, start, end)
-            )
+            columns = object_columns(item, wanted, partial(store.dataset_range, dataset, item))
         except NoDataError:
             continue
         except FormatUnknownError as error:

@@ -13,7 +13,7 @@ class EmptyObject:
     """An object of no bytes, or of text that has only blank lines: it has 0 rows and no columns."""
 
     kind = ObjectFormat("csv")
-    notes = (NO_DATA_NOTE,)
+    notes: tuple[str, ...] = (NO_DATA_NOTE,)
 
     def __init__(self, key: str) -> None:
         self.key = key
