@@ -120,31 +120,69 @@ def test_interrupted_bulk_changes_no_current_version_and_can_be_repeated(
     assert entry.main(["models", "register", "--bulk", str(old)]) == 0
     make_archive(tmp_path / "new.tar.gz", {"model.joblib": b"new model"})
     path = write_lines(tmp_path, *(line_of(name, artifact="new.tar.gz") for name in ("a", "b", "c", "d")))
-    add_version = Catalog.add_version
-    added: list[str] = []
+    store = Catalog.store
+    stored: list[str] = []
 
     def fail_at_c(self: Catalog, document: Any, *arguments: Any) -> Any:
         if document.model_id == "c":
-            raise EndpointConnectionError(endpoint_url="https://dynamodb")
-        added.append(document.model_id)
-        return add_version(self, document, *arguments)
+            raise EndpointConnectionError(endpoint_url="https://s3")
+        stored.append(document.model_id)
+        return store(self, document, *arguments)
 
+    before = catalog.models()
     with monkeypatch.context() as patched:
-        patched.setattr(Catalog, "add_version", fail_at_c)
+        patched.setattr(Catalog, "store", fail_at_c)
         assert entry.main(["models", "register", "--bulk", str(path)]) == 4
-    assert added
-    assert current_versions(catalog) == {"a": "1", "b": "1"}
+    assert stored
+    assert catalog.models() == before
+    assert sorted(catalog.versions("a")) == ["1"]
+    assert entry.main(["models", "show", "d"]) == 2  # no version that looks as if it had been trained
     capsys.readouterr()
     assert entry.main(["models", "register", "--bulk", str(path), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["versions_written"] + shown["versions_found"] == 4
-    assert shown["versions_found"] == len(added)
+    assert (shown["versions_written"], shown["versions_found"]) == (4, 0)
     assert current_versions(catalog) == {"a": "2", "b": "2", "c": "1", "d": "1"}
     assert sorted(catalog.versions("a")) == ["1", "2"]
     before = catalog.models()
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert "Registered 4 models; 4 of the versions existed already." in capsys.readouterr().out
     assert catalog.models() == before
+
+
+def test_bulk_broken_off_between_transactions_continues_with_the_others(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"m-{number:03}" for number in range(60)]  # two actions per model: more than one transaction holds
+    path = write_lines(tmp_path, *(line_of(name) for name in names))
+    write, calls = CatalogTable.write, list[int]()
+
+    def fail_second(self: CatalogTable, *actions: Any) -> None:
+        calls.append(len(actions))
+        if len(calls) == 2:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        write(self, *actions)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CatalogTable, "write", fail_second)
+        assert entry.main(["models", "register", "--bulk", str(path)]) == 4
+    assert current_versions(catalog) == dict.fromkeys(names[:50], "1")
+    assert catalog.versions("m-055") == {}
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    assert current_versions(catalog) == dict.fromkeys(names, "1")
+    assert {len(catalog.versions(name)) for name in names} == {1}
+
+
+def test_bulk_names_the_model_whose_record_is_too_large(
+    catalog: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
+) -> None:
+    tags = {f"tag-{number}": "x" * 4_000 for number in range(110)}
+    path = write_lines(tmp_path, line_of("small"), line_of("large", tags=tags))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert "line 2: size of the record: got '44" in shown
+    assert "at most 409,600 bytes, DynamoDB's limit for a record (tags takes" in shown
+    assert catalog.models() == []
+    assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
 
 
 def test_bulk_keeps_a_concurrent_change_of_a_model(
