@@ -12,9 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import layout
-from contract.archives import list_files
 from contract.problems import Problem
-from contract.tar_members import ArchiveError
 
 _SHOWN_MEMBERS = 10
 
@@ -53,15 +51,6 @@ def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | 
             yield None, [Problem("artifact", source, "an object that exists")]
             return
         yield target, []
-
-
-def inspect_artifact(path: Path, model_file: str) -> list[Problem]:
-    """Return the problems of an archive that should hold `model_file`. The whole archive is read, to find damage."""
-    try:
-        files = list(list_files(path))
-    except (ArchiveError, OSError) as error:
-        return [unreadable_artifact(path, error)]
-    return check_model_file(model_file, files)
 
 
 def unreadable_artifact(path: Path, error: Exception) -> Problem:

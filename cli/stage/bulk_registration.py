@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cli.documents.artifact import fetch_artifact, hash_artifact, inspect_artifact
+from cli.artifact_check.check import check_artifact
+from cli.documents.artifact import fetch_artifact, hash_artifact
 from cli.documents.bulk_file import BulkLine, at_line
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog, NewVersion
@@ -30,15 +31,18 @@ class _Checked:
     sha256: str
     size: int
     existing: ModelVersion | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The models after the registration, and the numbers of new and of existing versions."""
+    """The models after the registration, the numbers of new and of existing versions, and what their files say."""
 
     models: tuple[Model, ...]
     versions_written: int
     versions_found: int
+    notes: tuple[str, ...]
+    """Each with its line."""
 
 
 def register_all(
@@ -80,35 +84,16 @@ def register_all(
     versions = list(_in_threads(store, checked))
     notice(f"Registering {len(versions):,} versions and making them current ...")
     models = tuple(catalog.write_all(versions, changed_by=registered_by))
-    return BulkResult(models, len(new), len(checked) - len(new))
+    notes = tuple(f"line {item.line.number}: {note}" for item in checked for note in item.notes)
+    return BulkResult(models, len(new), len(checked) - len(new), notes)
 
 
 def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path, registered_by: str) -> list[_Checked]:
     def check(line: BulkLine) -> _Checked | list[Problem]:
-        document = line.document
-        with fetch_artifact(document.artifact, folder, catalog.s3) as (path, missing):
-            problems = missing if path is None else inspect_artifact(path, document.model_file)
-            if path is None or problems:
-                return at_line(line.number, problems)
-            artifact = hash_artifact(path)
-        before, existing = catalog.read(document.model_id)
-        wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
         try:
-            tags = document.tags_for(before)
-            records.version_item(replace(wanted, registered_at=now(), registered_by=registered_by, tags=tags))
+            return _check_line(catalog, line, folder, registered_by)
         except InvalidInputError as error:
-            return at_line(line.number, error.problems)
-        if document.version is None:
-            alike = [version for version in existing.values() if _same(version, wanted)]
-            found = max(alike, key=lambda version: version.registered_at, default=None)
-            return _Checked(line, artifact.sha256, artifact.size, found)
-        taken = existing.get(document.version)
-        if taken is not None and not _same(taken, wanted):
-            expected = "a version that does not exist yet, or exists with the same artifact and record"
-            return at_line(line.number, [Problem("version", document.version, expected)])
-        if taken is None and (why := catalog.storage_problem(document, artifact)):
-            return at_line(line.number, [Problem("version", document.version, f"a version that is free ({why})")])
-        return _Checked(line, artifact.sha256, artifact.size, taken)
+            return at_line(line.number, error.problems, line.document.model_id)
 
     checked: list[_Checked] = []
     problems: list[Problem] = []
@@ -120,6 +105,37 @@ def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path, registered
     if problems:
         raise InvalidInputError("bulk", problems)
     return checked
+
+
+def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: str) -> _Checked:
+    """Check a line's artifact and record, and find the version that it is already registered as.
+
+    Raises:
+        InvalidInputError: when the line cannot be registered.
+    """
+    with fetch_artifact(line.document.artifact, folder, catalog.s3) as (path, missing):
+        if path is None:
+            raise InvalidInputError("artifact", missing)
+        found = check_artifact(path, line.document)
+        if found.problems:
+            raise InvalidInputError("artifact", found.problems)
+        artifact = hash_artifact(path)
+    document = found.document
+    before, existing = catalog.read(document.model_id)
+    wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
+    tags = document.tags_for(before)
+    # Refuses a record that is too large.
+    records.version_item(replace(wanted, registered_at=now(), registered_by=registered_by, tags=tags))
+    taken = existing.get(document.version or "")
+    if document.version is None:
+        alike = [version for version in existing.values() if _same(version, wanted)]
+        taken = max(alike, key=lambda version: version.registered_at, default=None)
+    elif taken is not None and not _same(taken, wanted):
+        expected = "a version that does not exist yet, or exists with the same artifact and record"
+        raise InvalidInputError("version", [Problem("version", document.version, expected)])
+    elif taken is None and (why := catalog.storage_problem(document, artifact)):
+        raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
+    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, found.notes)
 
 
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
@@ -144,4 +160,5 @@ def bulk_json(result: BulkResult) -> dict[str, Any]:
         "models": [{"model_id": model.model_id, "current_version": model.current_version} for model in result.models],
         "versions_written": result.versions_written,
         "versions_found": result.versions_found,
+        "notes": list(result.notes),
     }

@@ -8,7 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cli.documents.artifact import Artifact, fetch_artifact, hash_artifact, inspect_artifact
+from cli.artifact_check.check import check_artifact
+from cli.documents.artifact import Artifact, fetch_artifact, hash_artifact
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.stage.artifact_store import (
@@ -42,11 +43,12 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True)
 class Registered:
-    """A model after a registration, its new version, and the address of the artifact."""
+    """A model after a registration, its new version, the address of the artifact, and what its file says."""
 
     model: Model
     version: ModelVersion
     artifact_uri: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,16 @@ class Catalog:
             CommandError: when the version exists: a version is never overwritten.
         """
         with fetch_artifact(document.artifact, folder or Path(), self.s3) as (path, missing):
-            problems = missing if path is None else inspect_artifact(path, document.model_file)
-            if path is None or problems:
-                raise InvalidInputError(f"model {document.model_id}", problems)
+            if path is None:
+                raise InvalidInputError(f"model {document.model_id}", missing)
+            checked = check_artifact(path, document)
+            if checked.problems:
+                raise InvalidInputError(f"model {document.model_id}", checked.problems)
             artifact = hash_artifact(path)
             for _ in range(MAX_TRIES):
                 try:
-                    return self._register_once(document, artifact, registered_by)
+                    done = self._register_once(checked.document, artifact, registered_by)
+                    return replace(done, notes=checked.notes)
                 except VersionTakenError:
                     continue
         raise CommandError(f"Somebody else is registering model {document.model_id} too. Try again.")

@@ -101,16 +101,14 @@ def test_bulk_registration_is_idempotent_and_a_sample_can_be_scored(
     np.testing.assert_allclose([row["prediction_1"] for row in printed["first_rows"]], expected, rtol=1e-5)
 
 
-def test_a_model_of_20000_columns_is_registered_and_scored(stage: Stage) -> None:
-    names = [f"feature_{number:032d}" for number in range(20_000)]
+def test_a_model_of_7000_columns_is_registered_and_scored(stage: Stage) -> None:
+    names = [f"feature_{number:032d}" for number in range(7_000)]
     values = np.random.default_rng(0).normal(size=(3, len(names)))
     model = DummyRegressor(strategy="mean").fit(pd.DataFrame(values, columns=names), [1.0, 2.0, 3.0])
     features = tuple(Feature(name, "double") for name in names)
     table = pa.table(dict(zip(names, values.T, strict=True))).append_column("row", pa.array([1, 2, 3]))
     stage.put_dataset("wide", {"part.parquet": table})
-    stage.register(
-        "wide-model", model, dataset="wide", method="predict", features=features, columns="keys"
-    )
+    stage.register("wide-model", model, dataset="wide", method="predict", features=features, columns="keys")
     snapshot = stage.run({"models": ["wide-model"]}, "wide-run")
     assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
     stage.catalog.set_enabled("wide-model", False)
