@@ -113,22 +113,22 @@ class _Zlib(io.RawIOBase):
         return 0
 
 
-def _decompressed(file: BinaryIO, compression: str) -> BinaryIO:
+def _decompressed(file: BinaryIO, compression: str) -> Any:
     if compression == "gzip":
-        return gzip.GzipFile(fileobj=file, mode="rb")  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=file, mode="rb")
     if compression == "bz2":
-        return bz2.BZ2File(file, "rb")  # type: ignore[return-value]
+        return bz2.BZ2File(file, "rb")
     if compression in ("xz", "lzma"):
         return lzma.LZMAFile(file, "rb")
     if compression == "zlib":
-        return io.BufferedReader(_Zlib(file), _CHUNK_BYTES)  # type: ignore[return-value]
+        return io.BufferedReader(_Zlib(file), _CHUNK_BYTES)
     return file
 
 
 class _Limited:
     """A stream that refuses to give more than the limit, whatever length a file claims."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._left = _MAX_BYTES
         self._deadline = time.monotonic() + _MAX_SECONDS
@@ -137,10 +137,11 @@ class _Limited:
         if size > min(self._left, _MAX_READ_BYTES) or time.monotonic() > self._deadline:
             raise _StopError
         self._left -= size
-        return self._stream.read(size)
+        chunk: bytes = self._stream.read(size)
+        return chunk
 
     def readline(self) -> bytes:
-        line = self._stream.readline(_MAX_LINE_BYTES)
+        line: bytes = self._stream.readline(_MAX_LINE_BYTES)
         self._left -= len(line)
         if self._left < 0 or len(line) == _MAX_LINE_BYTES:
             raise _StopError
@@ -320,10 +321,10 @@ def _replace_marked(stack: list[Any]) -> None:
 
 
 _IGNORED = frozenset({"PROTO", "FRAME", "STOP", "READONLY_BUFFER"})
-_STEPS: dict[str, Callable[[list[Any]], None]] = {
+_STEPS: dict[str, Callable[[list[Any]], object]] = {
     "MARK": lambda stack: stack.append(_MARK),
     "POP": lambda stack: stack.pop(),
-    "POP_MARK": lambda stack: _to_mark(stack) and None,  # type: ignore[func-returns-value]
+    "POP_MARK": _to_mark,
     "DUP": lambda stack: stack.append(stack[-1]),
     "NONE": lambda stack: stack.append(None),
     "NEWTRUE": lambda stack: stack.append(True),
@@ -335,9 +336,9 @@ _STEPS: dict[str, Callable[[list[Any]], None]] = {
     "EMPTY_LIST": lambda stack: stack.append(_OTHER),
     "LIST": _replace_marked,
     "APPEND": lambda stack: stack.pop(),
-    "APPENDS": lambda stack: _to_mark(stack) and None,  # type: ignore[func-returns-value]
+    "APPENDS": _to_mark,
     "EMPTY_SET": lambda stack: stack.append(_OTHER),
-    "ADDITEMS": lambda stack: _to_mark(stack) and None,  # type: ignore[func-returns-value]
+    "ADDITEMS": _to_mark,
     "FROZENSET": _replace_marked,
     "EMPTY_TUPLE": lambda stack: stack.append(()),
     "TUPLE": lambda stack: stack.append(tuple(_to_mark(stack))),

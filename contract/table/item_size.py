@@ -24,7 +24,7 @@ def item_size(item: Mapping[str, Any]) -> int:
     >>> item_size({"pk": "MODEL#ü", "sizes": [1, 2]})
     62
     """
-    return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
+    return sum(_text_size(name) + _value_size(value) for name, value in item.items())
 
 
 def check_item_size(subject: str, item: Mapping[str, Any], remedy: str) -> None:
@@ -57,7 +57,7 @@ def _is_packed(item: Mapping[str, Any], name: str) -> bool:
 
 def _value_size(value: Any) -> int:
     if isinstance(value, str):
-        return len(value.encode())
+        return _text_size(value)
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, bool) or value is None:
@@ -65,5 +65,10 @@ def _value_size(value: Any) -> int:
     if isinstance(value, (int, Decimal)):
         return _NUMBER_BYTES
     if isinstance(value, Mapping):
-        return _CONTAINER_BYTES + sum(1 + len(name.encode()) + _value_size(part) for name, part in value.items())
+        return _CONTAINER_BYTES + sum(1 + _text_size(name) + _value_size(part) for name, part in value.items())
     return _CONTAINER_BYTES + sum(1 + _value_size(part) for part in value)
+
+
+def _text_size(text: str) -> int:
+    # Readers of documents refuse halves of surrogate pairs, after this.
+    return len(text.encode(errors="surrogatepass"))
