@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput
+from scoring.columns.arrow_types import arrow_type
 from scoring.errors import DataError
 from scoring.readers.input_object import InputBatch, InputObject
-from scoring.readers.text.cell_types import arrow_type, cast_cells, text_array
+from scoring.readers.text.cell_types import cast_cells, text_array
 
 
 class PartitionedObject:
