@@ -1,5 +1,4 @@
-"""Plan an execution in five stages: choose models, pin objects, check both, form jobs, and write
-the plan down."""
+"""Plan an execution: draft its jobs, and write them down."""
 
 from dataclasses import replace
 
@@ -9,14 +8,10 @@ from contract.problems import InvalidInputError
 from contract.workflow.messages import ExecutionPlan, ExecutionPlanInput
 from contract.workflow.scoring_request import parse_request
 from lambdas.errors import TrainingFailedError
-from lambdas.plan_execution.check_models import check_models
-from lambdas.plan_execution.choose_models import choose_models
-from lambdas.plan_execution.form_jobs import check_commit_counts, check_instance_types, form_jobs
-from lambdas.plan_execution.pin_datasets import pin_datasets
 from lambdas.plan_execution.training_outcome import training_failure
-from lambdas.plan_execution.upload_manifest import read_uploads
 from lambdas.plan_execution.write_plan import write_plan
 from lambdas.planning.execution_record import close_refused, open_execution, refuse
+from lambdas.planning.scoring.draft import draft_scoring
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.settings import PlanDefaults
 
@@ -44,20 +39,10 @@ def plan_execution(event: ExecutionPlanInput, deployment: Deployment, defaults: 
         raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_request(event.request)
         record = replace(record, training_failure=training_failure(event, request.train, deployment))
-        uploads = read_uploads(request, deployment.store)
-
-        choice = choose_models(request, uploads, deployment)
-        snapshots = pin_datasets(choice, uploads, deployment)
-        problems = [*choice.problems, *snapshots.problems]
-        problems += check_models(choice.assignments, snapshots, defaults.image_uris, deployment)
-        raise_if_any(problems, "request")
-        jobs = form_jobs(request, choice.assignments, snapshots.objects, defaults.compute)
-        problems = check_instance_types(jobs, defaults.instance_types)
-        raise_if_any([*problems, *check_commit_counts(jobs)], "request")
+        draft = draft_scoring(request, deployment, defaults)
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     except TrainingFailedError as error:
         close_refused(record, str(error), deployment)
         raise
-    skipped = uploads.skipped if uploads is not None else {}
-    return write_plan(record, request, jobs, skipped=skipped, deployment=deployment, defaults=defaults)
+    return write_plan(record, request, draft.jobs, skipped=draft.skipped, deployment=deployment, defaults=defaults)

@@ -1,12 +1,12 @@
-"""Stage 5 of the plan: write specs, the list of jobs, and records."""
+"""Write the plan down: specs, the list of jobs, and records."""
 
 from collections.abc import Mapping, Sequence
 
 from contract.table.records import ExecutionRecord
 from contract.workflow.messages import ExecutionPlan
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.plan_execution.form_jobs import PlannedJob
 from lambdas.planning.execution_record import record_plan
+from lambdas.planning.scoring.form_jobs import PlannedJob
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import logger, publish_counts
 from lambdas.stage.parallel import in_parallel

@@ -1,50 +1,22 @@
-"""Plan a training in five stages: choose recipes, read their datasets, check both, form jobs, and
-write the plan down."""
+"""Plan a training: draft its jobs, and write them down."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from contract import layout
-from contract.catalog.image_variants import ImageVariant
 from contract.checks import raise_if_any
-from contract.dataset.input_options import InputOptions
-from contract.job.scoring_spec import PinnedObject
 from contract.names import check_execution_name
-from contract.problems import InvalidInputError, Problem
+from contract.problems import InvalidInputError
 from contract.table.records import ExecutionRecord
-from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import ExecutionPlan, PlanInput
 from contract.workflow.training_request import TrainingRequest, parse_training_request
-from lambdas.dataset.object_columns import columns_or_none, first_of
-from lambdas.dataset.parquet_footer import Column
-from lambdas.dataset.pinning import pin_objects
 from lambdas.errors import PlanChangedError
-from lambdas.plan_training.decisions import (
-    PlannedTraining,
-    check_code,
-    check_formats,
-    check_instance_types,
-    check_training_columns,
-    form_trainings,
-)
 from lambdas.planning.execution_record import open_execution, record_plan, refuse
-from lambdas.planning.model_checks import check_images
-from lambdas.planning.recipe_choice import choose_enabled, choose_named
+from lambdas.planning.training.decisions import PlannedTraining, check_code
+from lambdas.planning.training.draft import draft_training, read_code
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.observability import publish_counts
 from lambdas.stage.parallel import in_parallel
 from lambdas.stage.settings import PlanDefaults
-from lambdas.stage.tables.job_table import JobTable
-
-
-@dataclass(frozen=True)
-class _TrainingData:
-    """A dataset that recipes train on or validate with."""
-
-    objects: tuple[PinnedObject, ...]
-    columns: Sequence[Column] | None
-    """Columns of the first object; None when unreadable. The job then reports the reason."""
-    problems: tuple[Problem, ...]
 
 
 def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaults) -> ExecutionPlan:
@@ -65,73 +37,10 @@ def plan_training(event: PlanInput, deployment: Deployment, defaults: PlanDefaul
     try:
         raise_if_any(check_execution_name("execution name", event.execution_id))
         request = parse_training_request(event.request)
-
-        recipes, problems = _choose_recipes(request, deployment.table)
-        datasets = _read_datasets(recipes, deployment)
-        problems += [problem for data in datasets.values() for problem in data.problems]
-        problems += _check_recipes(recipes, datasets, defaults.image_uris, deployment)
-        raise_if_any(problems, "request")
-        objects = {name: data.objects for name, data in datasets.items()}
-        jobs = form_trainings(recipes, record, objects, defaults.compute)
-        raise_if_any(check_instance_types(jobs, defaults.instance_types), "request")
+        jobs = draft_training(event, request, deployment, defaults)
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     return _write_plan(record, request, jobs, deployment, defaults)
-
-
-def _choose_recipes(request: TrainingRequest, table: JobTable) -> tuple[list[ModelRecipe], list[Problem]]:
-    if request.models is not None:
-        return choose_named("models", request.models, table.recipes(request.models), table.models(request.models))
-    recipes = table.all_recipes()
-    return choose_enabled(recipes, table.models([recipe.model_id for recipe in recipes]))
-
-
-def _read_datasets(recipes: Sequence[ModelRecipe], deployment: Deployment) -> dict[str, _TrainingData]:
-    """Pin each dataset of the recipes and read the columns of its first object."""
-    names = sorted(
-        {name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name}
-    )
-    return dict(zip(names, in_parallel(lambda name: _read_dataset(name, deployment), names), strict=True))
-
-
-def _read_dataset(name: str, deployment: Deployment) -> _TrainingData:
-    listing = deployment.store.dataset_objects(name)
-    # Training writes no outputs per object, so no output key is longer than the object's key.
-    objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
-    problems += check_formats(name, [item.key for item in objects])
-    first = first_of(objects)
-    columns = None if first is None else columns_or_none(name, first, InputOptions(), deployment.store)
-    return _TrainingData(objects, columns, tuple(problems))
-
-
-def _check_recipes(
-    recipes: Sequence[ModelRecipe],
-    datasets: Mapping[str, _TrainingData],
-    image_uris: Mapping[ImageVariant, str],
-    deployment: Deployment,
-) -> list[Problem]:
-    """Check each recipe's script, the columns of its datasets, and its image."""
-    checked = in_parallel(lambda recipe: check_code(recipe, _read_code(recipe, deployment)), recipes)
-    problems: list[Problem] = []
-    for recipe, code_problems in zip(recipes, checked, strict=True):
-        problems += code_problems
-        problems += _check_columns(recipe, datasets)
-        problems += check_images([recipe.candidate], image_uris)
-    return problems
-
-
-def _check_columns(recipe: ModelRecipe, datasets: Mapping[str, _TrainingData]) -> list[Problem]:
-    problems: list[Problem] = []
-    for name in (recipe.training_dataset, recipe.validation_dataset):
-        data = datasets.get(name or "")
-        if data is not None and data.columns is not None:
-            first = min(item.key for item in data.objects)
-            problems += check_training_columns(recipe, name or "", first, data.columns)
-    return problems
-
-
-def _read_code(recipe: ModelRecipe, deployment: Deployment) -> bytes | None:
-    return None if recipe.code is None else deployment.store.training_code(recipe.model_id, recipe.code)
 
 
 def _write_plan(
@@ -147,7 +56,7 @@ def _write_plan(
 
     def write(job: PlannedTraining) -> None:
         # Read again here, because all scripts together would not fit into memory.
-        archive = _read_code(job.recipe, deployment)
+        archive = read_code(job.recipe, deployment)
         if check_code(job.recipe, archive):
             raise PlanChangedError(layout.s3_uri(deployment.settings.models_bucket, layout.CODE_PREFIX))
         if archive is not None:

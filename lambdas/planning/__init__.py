@@ -1,1 +1,1 @@
-"""The execution's record, checks of models and the choice of recipes, for the planning steps."""
+"""What the planning steps share: drafts of executions, checks of models, the execution's record."""

@@ -1,11 +1,13 @@
-"""Choose the recipes to train. Pure functions that return the recipes and the problems."""
+"""Choose the recipes to train. Each function returns the recipes and the problems."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from contract.catalog.models import Model
 from contract.problems import Problem
 from contract.training.recipes import ModelRecipe
+from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst
 from lambdas.shown_text import list_first
+from lambdas.stage.tables.job_table import JobTable
 
 _SET_ONE = "Set one with `fleetscore models recipe set`"
 
@@ -56,6 +58,19 @@ def choose_among(
         return chosen, []
     remedy = f"{_SET_ONE}, or leave `train` out."
     return [], [Problem("train", list_first(model_ids), "at least one model of the request that has a recipe", remedy)]
+
+
+def choose_to_train(
+    request: ExecutionRequest, train: TrainFirst, table: JobTable
+) -> tuple[list[ModelRecipe], list[Problem]]:
+    """Return the recipes that a scoring request trains first."""
+    if train.models is not None:
+        return choose_named("train.models", train.models, table.recipes(train.models), table.models(train.models))
+    if isinstance(request.models, tuple):
+        return choose_among(request.models, table.recipes(request.models))
+    recipes = table.all_recipes()
+    models = table.models([recipe.model_id for recipe in recipes])
+    return choose_enabled(recipes, models, request.models.tags if isinstance(request.models, ModelFilter) else None)
 
 
 def _enabled(model_id: str, models: Mapping[str, Model]) -> bool:

@@ -10,11 +10,10 @@ from contract.names import check_execution_name
 from contract.problems import InvalidInputError, Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput, TrainingStart
-from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, TrainFirst, parse_request
+from contract.workflow.scoring_request import parse_request
 from lambdas.planning.execution_record import open_execution, refuse
-from lambdas.planning.recipe_choice import choose_among, choose_enabled, choose_named
+from lambdas.planning.recipe_choice import choose_to_train
 from lambdas.stage.deployment import Deployment
-from lambdas.stage.tables.job_table import JobTable
 
 _MAX_IDS_BYTES = 60_000
 """Maximum size of the model ids as JSON, in bytes. A state has at most 256 KB, with the request."""
@@ -37,24 +36,12 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
         if request.train is None:
             problem = Problem("train", None, "a training, because the state machine asked for one")
             raise InvalidInputError("request", [problem])
-        recipes, problems = _choose_recipes(request, request.train, deployment.table)
+        recipes, problems = choose_to_train(request, request.train, deployment.table)
         training_input, too_many = form_input(recipes, request.execution_label)
         raise_if_any([*problems, *too_many], "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
     return TrainingStart(name, training_input)
-
-
-def _choose_recipes(
-    request: ExecutionRequest, train: TrainFirst, table: JobTable
-) -> tuple[list[ModelRecipe], list[Problem]]:
-    if train.models is not None:
-        return choose_named("train.models", train.models, table.recipes(train.models), table.models(train.models))
-    if isinstance(request.models, tuple):
-        return choose_among(request.models, table.recipes(request.models))
-    recipes = table.all_recipes()
-    models = table.models([recipe.model_id for recipe in recipes])
-    return choose_enabled(recipes, models, request.models.tags if isinstance(request.models, ModelFilter) else None)
 
 
 def form_input(recipes: Sequence[ModelRecipe], execution_label: str | None) -> tuple[dict[str, Any], list[Problem]]:

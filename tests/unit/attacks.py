@@ -43,7 +43,8 @@ attempt("a variable of the shell", lambda: target["secret"] in os.environ.values
 for path in target["secret_files"]:
     attempt(path, lambda: read(path))
 for folder in target["folders"]:
-    attempt(folder, lambda: write(folder + "/left-by-an-attack"))
+    # A path below /tmp may exist in the sandbox's own /tmp, so only `left_files` can tell.
+    attempt(folder, lambda: write(folder + "/left-by-an-attack") and False)
 attempt("a profile", lambda: os.path.exists(os.path.expanduser("~/.aws")))
 attempt("the server's port", lambda: connect(target["server"]))
 attempt("the metadata of a virtual machine", lambda: connect(("169.254.169.254", 80)))
@@ -101,7 +102,7 @@ def attacks(
     Args:
         secret: Value to look for in the variables of all processes.
         secret_files: Files that it tries to read.
-        folders: Folders that it tries to write to.
+        folders: Folders that it tries to write to; see `left_files`.
         port: Local port that it tries to connect to.
         service: Unix socket that it tries to connect to.
         report: Statements at the end, which use `got`.
@@ -116,3 +117,11 @@ def attacks(
     # The code must not find the secret in its own text, so it is put together at run time.
     shown = json.dumps({**target, "secret": secret[::-1]})
     return f"target = {shown}\ntarget['secret'] = target['secret'][::-1]\n{ATTACKS}\n{report}\n"
+
+
+def left_files(folders: list[Path]) -> list[Path]:
+    """Remove and return the files that `attacks` left in these folders."""
+    left = [path for folder in folders if (path := folder / "left-by-an-attack").exists()]
+    for path in left:
+        path.unlink()
+    return left

@@ -22,7 +22,7 @@ from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord
 from contract.workflow.messages import AttemptFailure, JobPointer, PlanInput, SummaryInput
-from lambdas.plan_execution.choose_models import Assignment
+from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.resources import resources
 

@@ -13,7 +13,7 @@ import pytest
 from cli.sample_scoring import container_process
 from cli.sample_scoring.container_process import isolation_notice, run_container_code
 from cli.sandbox.isolation import Isolation, IsolationKind
-from tests.unit.attacks import attacks, isolation_of_machine, listening
+from tests.unit.attacks import attacks, isolation_of_machine, left_files, listening
 
 ROOT = Path(__file__).parents[4]
 
@@ -53,17 +53,19 @@ def test_code_of_a_model_gets_nothing_of_the_developers_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, secret: str, by: str
 ) -> None:
     isolation = isolation_of_machine(by)
+    folders = [tmp_path / "home", ROOT]
     monkeypatch.setattr(container_process, "probe", lambda: isolation)
     with listening(tmp_path / "service") as service:
         code = attacks(
             secret=secret,
             secret_files=[tmp_path / "home/.aws/credentials"],
-            folders=[tmp_path / "home", ROOT],
+            folders=folders,
             port=port,
             service=service,
             report="print(json.dumps(got))",
         )
         assert run(tmp_path, code) == ["its own files"]
+    assert left_files(folders) == []
     assert isolation_notice() == ""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from embedded.server.embedded_aws import EmbeddedAws
-from tests.unit.attacks import attacks, isolation_of_machine, listening
+from tests.unit.attacks import attacks, isolation_of_machine, left_files, listening
 from tests.unit.embedded.sagemaker.account import Aws, job_request, logged, run, s3_outputs
 from tests.unit.embedded.sagemaker.conftest import ServiceMaker
 
@@ -37,6 +37,7 @@ def test_a_job_gets_nothing_of_the_machine_or_of_the_server(
 ) -> None:
     (tmp_path / "home/.aws").mkdir(parents=True)
     (tmp_path / "home/.aws/credentials").write_text("[default]\n")
+    folders = [tmp_path / "home", ROOT]
     service = make_service(isolation=isolation_of_machine(by))
     code = attacks(
         secret=aws.endpoint.secret_access_key,
@@ -45,7 +46,7 @@ def test_a_job_gets_nothing_of_the_machine_or_of_the_server(
             embedded_aws.root / "settings.json",
             embedded_aws.root / "tls/server.key",
         ],
-        folders=[tmp_path / "home", ROOT],
+        folders=folders,
         port=int(aws.endpoint.url.rpartition(":")[2]),
         service=tmp_path / "service",
         report=REPORT,
@@ -61,5 +62,6 @@ def test_a_job_gets_nothing_of_the_machine_or_of_the_server(
     assert described["ProcessingJobStatus"] == "Completed", described
     # It reads and writes its own files, and nothing else.
     assert json.loads(logged(aws, described)[-1]) == ["its own files"]
+    assert left_files(folders) == []
     assert aws.keys(prefix) == [f"{prefix}own/file"]
     assert described.get("ExitMessage", "") == ""

@@ -17,7 +17,7 @@ from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.dataset.object_columns import ColumnsUnknownError, object_columns
 from lambdas.dataset.parquet_footer import Column
 from lambdas.errors import InvalidRequestError
-from lambdas.plan_execution.form_jobs import form_jobs
+from lambdas.planning.scoring.form_jobs import form_jobs
 from tests.unit.lambdas.builders import STAGE_COMPUTE, Stage, any_model_spec, assign, plan_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Stage 2 of the plan: list each dataset once and pin its objects."""
+"""Stage 2 of the draft: list each dataset once and pin its objects."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 from lambdas.dataset.pinning import pin_objects
-from lambdas.plan_execution.choose_models import Assignment, Choice
-from lambdas.plan_execution.upload_manifest import Uploads
+from lambdas.planning.scoring.choose_models import Assignment, Choice
+from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel

@@ -16,10 +16,10 @@ from contract.dataset.formats import format_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.status import ExecutionKind, JobStatus
-from contract.table.records import ExecutionRecord, JobRecord
+from contract.table.records import JobRecord
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingSpec
-from contract.workflow.messages import JobPointer
+from contract.workflow.messages import JobPointer, PlanInput
 from lambdas.dataset.parquet_footer import Column
 from lambdas.planning.model_checks import check_columns
 
@@ -61,7 +61,7 @@ class PlannedTraining:
 
 def form_trainings(
     recipes: Sequence[ModelRecipe],
-    record: ExecutionRecord,
+    event: PlanInput,
     objects: Mapping[str, tuple[PinnedObject, ...]],
     stage_default: Compute,
 ) -> list[PlannedTraining]:
@@ -71,10 +71,10 @@ def form_trainings(
     """
     jobs: list[PlannedTraining] = []
     for recipe in recipes:
-        version = layout.trained_version(record.execution_arn, record.started_at, recipe.model_id)
+        version = layout.trained_version(event.execution_arn, event.started_at, recipe.model_id)
         training = objects[recipe.training_dataset]
         validation = objects[recipe.validation_dataset] if recipe.validation_dataset else ()
-        spec = recipe.training_spec(record.execution_id, recipe.model_id, version, training, validation)
+        spec = recipe.training_spec(event.execution_id, recipe.model_id, version, training, validation)
         jobs.append(PlannedTraining(recipe, spec, recipe.compute.with_fallback(stage_default)))
     return sorted(jobs, key=lambda job: (-sum(item.size for item in job.spec.objects), job.spec.job_id))
 

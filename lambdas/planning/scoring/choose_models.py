@@ -1,4 +1,4 @@
-"""Stage 1 of the plan: choose the models that are scored, and the dataset of each."""
+"""Stage 1 of the draft: choose the models that are scored, and the dataset of each."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import Problem
 from contract.workflow.scoring_request import ExecutionRequest, ModelFilter
-from lambdas.plan_execution.upload_manifest import Uploads
+from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.shown_text import list_first
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.tables.job_table import JobTable

@@ -1,4 +1,4 @@
-"""Stage 3 of the plan: check each model's image and artifact, and its columns in the dataset that
+"""Stage 3 of the draft: check each model's image and artifact, and its columns in the dataset that
 it scores."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,9 +13,9 @@ from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.dataset.object_columns import columns_or_none, first_of
 from lambdas.dataset.parquet_footer import Column
-from lambdas.plan_execution.choose_models import Assignment
-from lambdas.plan_execution.pin_datasets import Snapshots
 from lambdas.planning.model_checks import check_columns, check_images
+from lambdas.planning.scoring.choose_models import Assignment
+from lambdas.planning.scoring.pin_datasets import Snapshots
 from lambdas.shown_text import list_first
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel

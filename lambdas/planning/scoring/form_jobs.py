@@ -1,4 +1,4 @@
-"""Stage 4 of the plan: form jobs of the models that can share one."""
+"""Stage 4 of the draft: form jobs of the models that can share one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from contract.status import JobStatus
 from contract.table.records import JobRecord
 from contract.workflow.messages import JobPointer
 from contract.workflow.scoring_request import ExecutionRequest
-from lambdas.plan_execution.choose_models import Assignment
+from lambdas.planning.scoring.choose_models import Assignment
 
 MAX_COMMITS = 100_000
 """Maximum of objects times models per job. VerifyOutput reads one commit marker for each, at an

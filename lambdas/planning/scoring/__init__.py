@@ -1,0 +1,1 @@
+"""Draft a scoring execution: choose models, pin objects, check both, and form jobs. Nothing is written."""

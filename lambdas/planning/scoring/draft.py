@@ -1,0 +1,44 @@
+"""Draft a scoring execution in four stages: choose models, pin objects, check both, and form jobs.
+
+The plan writes the draft down. The check of a request only reports it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contract.checks import raise_if_any
+from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.planning.scoring.check_models import check_models
+from lambdas.planning.scoring.choose_models import choose_models
+from lambdas.planning.scoring.form_jobs import PlannedJob, check_commit_counts, check_instance_types, form_jobs
+from lambdas.planning.scoring.pin_datasets import pin_datasets
+from lambdas.planning.scoring.upload_manifest import read_uploads
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.settings import PlanDefaults
+
+
+@dataclass(frozen=True)
+class ScoringDraft:
+    """The jobs of a scoring execution that is not written yet."""
+
+    jobs: tuple[PlannedJob, ...]
+    skipped: Mapping[str, str]
+    """Objects of the upload manifest that are not scored, by key, each with the reason."""
+
+
+def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: PlanDefaults) -> ScoringDraft:
+    """Return the jobs of a request. Nothing is written.
+
+    Raises:
+        InvalidInputError: with every problem of the request.
+    """
+    uploads = read_uploads(request, deployment.store)
+    choice = choose_models(request, uploads, deployment)
+    snapshots = pin_datasets(choice, uploads, deployment)
+    problems = [*choice.problems, *snapshots.problems]
+    problems += check_models(choice.assignments, snapshots, defaults.image_uris, deployment)
+    raise_if_any(problems, "request")
+    jobs = form_jobs(request, choice.assignments, snapshots.objects, defaults.compute)
+    problems = check_instance_types(jobs, defaults.instance_types)
+    raise_if_any([*problems, *check_commit_counts(jobs)], "request")
+    return ScoringDraft(tuple(jobs), uploads.skipped if uploads is not None else {})

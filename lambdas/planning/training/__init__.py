@@ -1,0 +1,1 @@
+"""Draft a training execution: choose recipes, read their datasets, check both, and form jobs. Nothing is written."""
