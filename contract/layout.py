@@ -159,6 +159,21 @@ def skipped_key(execution_id: str) -> str:
     return f"{execution_prefix(execution_id)}skipped.json"
 
 
+OUTPUT_PARTITIONS = ("dataset", "execution_id", "job_id", "model_id")
+"""Hive partitions in the keys of predictions and quarantine, in order."""
+
+
+def is_output_partition(name: str) -> bool:
+    """Return whether a column of this name would have two values for readers of the outputs.
+
+    Athena and Hive ignore the case of names.
+
+    >>> is_output_partition("Dataset"), is_output_partition("data")
+    (True, False)
+    """
+    return name.lower() in OUTPUT_PARTITIONS
+
+
 CODE_PREFIX = "code/"
 PREDICTIONS_PREFIX = "predictions/"
 QUARANTINE_PREFIX = "quarantine/"
