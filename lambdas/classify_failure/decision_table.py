@@ -36,6 +36,8 @@ class FailureRule:
     retry: Retry
     remedy: str
     """What the operator can do when no attempt is left."""
+    training_remedy: str = ""
+    """The same for a training job; empty if it does not differ."""
     base_seconds: int = 0
     """Wait before the second attempt, in seconds. It doubles with each further attempt."""
     errors: frozenset[str] = frozenset()
@@ -48,11 +50,23 @@ class FailureRule:
     """Pattern to search for in the whole text of the failure."""
     ran_out_of_time: bool = False
     waited_too_long: bool = False
+    above_limit: bool = False
+    """Whether the request alone is above a limit of the account, so that waiting cannot help."""
 
 
 _TRANSIENT_SECONDS = 5
 _CAPACITY_SECONDS = 60
 _LOGS_REMEDY = "Read the logs, fix the cause, then start a new execution"
+_RUNTIME_REMEDY = "Raise max_runtime_seconds or instance_count of the model's compute, then start a new execution"
+_RUNTIME_REMEDY_OF_TRAINING = "Raise max_runtime_seconds of the recipe's compute, then train again"
+_VOLUME_REMEDY = (
+    "Raise volume_size_gb or instance_count of the model's compute, or split large objects. The volume of an "
+    "instance_type with local storage is fixed: choose a larger type. Then start a new execution"
+)
+_VOLUME_REMEDY_OF_TRAINING = (
+    "Raise volume_size_gb of the recipe's compute. The volume of an instance_type with local storage is fixed: choose "
+    "a larger type. Then train again"
+)
 
 
 def _any(*words: str) -> re.Pattern[str]:
@@ -127,7 +141,8 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "runtime limit, by job duration",
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
-        "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
+        _RUNTIME_REMEDY,
+        training_remedy=_RUNTIME_REMEDY_OF_TRAINING,
         base_seconds=_TRANSIENT_SECONDS,
         statuses=frozenset({"Stopped", "Stopping", "Failed"}),
         ran_out_of_time=True,
@@ -136,7 +151,8 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "runtime limit, by message",
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
-        "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
+        _RUNTIME_REMEDY,
+        training_remedy=_RUNTIME_REMEDY_OF_TRAINING,
         base_seconds=_TRANSIENT_SECONDS,
         pattern=_any(r"MaxRuntime(InSeconds)?\b.*exceed", r"exceed\w* .{0,40}max\w* ?run ?time"),
     ),
@@ -144,7 +160,8 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "runtime limit, by workflow timeout",
         FailureKind.TRANSIENT,
         Retry.WITH_PROGRESS,
-        "Raise max_runtime_seconds or instance_count of the compute of the model or its recipe",
+        _RUNTIME_REMEDY,
+        training_remedy=_RUNTIME_REMEDY_OF_TRAINING,
         base_seconds=_TRANSIENT_SECONDS,
         errors=frozenset({"States.Timeout", "States.HeartbeatTimeout"}),
     ),
@@ -157,17 +174,28 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
     ),
     # The container's own message is more precise than the service's message about the container.
     FailureRule(
+        "container: volume full",
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+        _VOLUME_REMEDY,
+        training_remedy=_VOLUME_REMEDY_OF_TRAINING,
+        exit_prefix="CONFIGURATION",
+        pattern=_any("No space left on device", "Disk quota exceeded"),
+    ),
+    FailureRule(
         "container: configuration",
         FailureKind.CONFIGURATION,
         Retry.NO,
-        "Correct the model's record or recipe, or the request, then start a new execution",
+        "Correct the model's record or the request, then start a new execution",
+        training_remedy="Correct the recipe or the request, then train again",
         exit_prefix="CONFIGURATION",
     ),
     FailureRule(
         "container: model",
         FailureKind.MODEL,
         Retry.NO,
-        "Register a corrected version of the model, or correct its recipe, then start a new execution",
+        "Register a corrected version of the model, then start a new execution",
+        training_remedy="Correct the recipe or the training script, then train again",
         exit_prefix="MODEL",
     ),
     FailureRule(
@@ -175,6 +203,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         FailureKind.DATA,
         Retry.NO,
         "Correct the objects of the dataset, then start a new execution",
+        training_remedy="Correct the objects of the training dataset or the recipe, then train again",
         exit_prefix="DATA",
     ),
     FailureRule(
@@ -184,6 +213,15 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "Start a new execution; if it happens again, read its logs",
         base_seconds=_TRANSIENT_SECONDS,
         exit_prefix="TRANSIENT",
+    ),
+    # SageMaker checks a request against the account's limits before it looks at what is free.
+    FailureRule(
+        "above a limit of the account",
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+        "Raise the named quota, choose another instance_type, or lower instance_count or volume_size_gb, then start a "
+        "new execution",
+        above_limit=True,
     ),
     FailureRule(
         "quota",
@@ -200,6 +238,51 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         "Choose another instance_type or try at another time",
         base_seconds=_CAPACITY_SECONDS,
         pattern=_any("ResourceLimitExceeded", "CapacityError", r"insufficient\s?(instance\s?)?capacity"),
+    ),
+    # SageMaker's text for an image that it cannot pull speaks of permissions too.
+    FailureRule(
+        "image cannot be used",
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+        "Push the image that the stack names, or set image_uri or image_uris, let the job's role pull it (a policy of "
+        "the repository may deny that), and deploy the stack again. Then start a new execution",
+        pattern=_any(
+            r"Cannot ?Pull (the )?(Algorithm )?Container",
+            "image does not exist",
+            "manifest unknown",
+            "CannotStartContainer",
+            "ImageNotFound",
+            "exec format",
+        ),
+    ),
+    FailureRule(
+        "no free addresses",
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+        "Name subnets with more free IP addresses in the setting vpc.subnet_ids (an instance needs up to two), or "
+        "lower max_concurrency or instance_count, then start a new execution",
+        pattern=_any(
+            r"enough free (IP|private) addresses", r"(free|enough) IP ?addresses", "InsufficientFreeAddresses"
+        ),
+    ),
+    # Objects that were committed are not downloaded again, so another attempt needs less room.
+    FailureRule(
+        "volume full",
+        FailureKind.TRANSIENT,
+        Retry.WITH_PROGRESS,
+        _VOLUME_REMEDY,
+        training_remedy=_VOLUME_REMEDY_OF_TRAINING,
+        base_seconds=_TRANSIENT_SECONDS,
+        pattern=_any(
+            "No space left on device", r"Insufficient disk ?space", "Disk quota exceeded", r"more disk ?space"
+        ),
+    ),
+    FailureRule(
+        "object archived",
+        FailureKind.DATA,
+        Retry.NO,
+        "Restore the object that the message names, or copy it to another storage class, then start a new execution",
+        pattern=_any("InvalidObjectState", r"not valid for the object's (storage class|access tier)"),
     ),
     FailureRule(
         "access denied",
@@ -233,13 +316,6 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         pattern=_any("ValidationException", "ValidationError", "SerializationException", "InvalidParameter"),
     ),
     FailureRule(
-        "image cannot be used",
-        FailureKind.CONFIGURATION,
-        Retry.NO,
-        "Push the image that the stack names, or set image_uri, and deploy the stack again",
-        pattern=_any("manifest unknown", "CannotPullContainer", "CannotStartContainer", "ImageNotFound", "exec format"),
-    ),
-    FailureRule(
         "object missing",
         FailureKind.DATA,
         Retry.NO,
@@ -270,7 +346,14 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         Retry.YES,
         "Choose an instance_type with more memory if it happens again",
         base_seconds=_TRANSIENT_SECONDS,
-        pattern=_any(r"exit code:? ?137", "OutOfMemory", "out of memory", r"\bkilled\b", r"instance .{0,40}terminated"),
+        pattern=_any(
+            r"exit code:? ?137",
+            "OutOfMemory",
+            "out of memory",
+            "instance type with more memory",
+            r"\bkilled\b",
+            r"instance .{0,40}terminated",
+        ),
     ),
     FailureRule(
         "internal error of a service",

@@ -20,6 +20,11 @@ _NO_PROGRESS = {
     ExecutionKind.SCORING: "no object was committed in that time",
     ExecutionKind.TRAINING: "no checkpoint was written in that time",
 }
+_DELTA_ABOVE_LIMIT = re.compile(r"request delta of .{1,200}is greater than the account-level service-limit")
+_LIMIT_AND_DELTA = re.compile(
+    r"account-level service limit .{1,200}? is (?P<limit>[\d,]{1,20}(\.\d{1,9})?) .{1,200}?"
+    r"request delta of (?P<delta>[\d,]{1,20}(\.\d{1,9})?)"
+)
 _EXIT_PREFIX = re.compile(r"(?<![A-Z_])(CONFIGURATION|MODEL|DATA|TRANSIENT|UNKNOWN):")
 
 
@@ -57,8 +62,25 @@ def _matches(rule: FailureRule, error: str, cause: Cause, text: str, prefixes: f
         and (not rule.exit_prefix or rule.exit_prefix in prefixes)
         and (not rule.ran_out_of_time or cause.ran_out_of_time)
         and (not rule.waited_too_long or cause.waited_too_long)
+        and (not rule.above_limit or is_above_limit(text))
         and (rule.pattern is None or rule.pattern.search(text) is not None)
     )
+
+
+def is_above_limit(text: str) -> bool:
+    """Return whether SageMaker refused a request that alone is above a limit of the account.
+
+    A request that is below the limit is refused too while other jobs run; that passes.
+
+    """
+    if _DELTA_ABOVE_LIMIT.search(text):
+        return True
+    found = _LIMIT_AND_DELTA.search(text)
+    return found is not None and _number(found["delta"]) > _number(found["limit"])
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", ""))
 
 
 def decide(
@@ -98,7 +120,7 @@ def decide(
         try_again=try_again,
         wait_seconds=wait_seconds(rule.base_seconds, attempt, job_key) if try_again else 0,
         kind=kind,
-        reason=_reason(what, rule, tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
+        reason=_reason(what, _remedy(rule, job_kind), tried, sagemaker_job_name, LOG_GROUPS[job_kind]),
     )
 
 
@@ -113,7 +135,11 @@ def wait_seconds(base_seconds: int, attempt: int, job_key: str) -> int:
     return max(1, round(longest * (0.5 + 0.5 * jitter)))
 
 
-def _reason(what: str, rule: FailureRule, tried: str, job_name: str, log_group: str) -> str:
+def _remedy(rule: FailureRule, job_kind: ExecutionKind) -> str:
+    return rule.training_remedy or rule.remedy if job_kind is ExecutionKind.TRAINING else rule.remedy
+
+
+def _reason(what: str, remedy: str, tried: str, job_name: str, log_group: str) -> str:
     what = shorten(" ".join(what.split()), _MAX_MESSAGE_CHARACTERS).rstrip(".")
     where = f" Logs: log group {log_group}, streams {job_name}/*." if job_name else ""
-    return shorten(f"{what}. {rule.remedy}. {tried}.{where}", MAX_REASON_CHARACTERS)
+    return shorten(f"{what}. {remedy}. {tried}.{where}", MAX_REASON_CHARACTERS)

@@ -33,6 +33,19 @@ def function_error(name: str, message: str) -> tuple[str, str]:
     return name, json.dumps({"errorMessage": message, "errorType": name, "stackTrace": []})
 
 
+QUOTA = (
+    "The account-level service limit 'ml.p3.2xlarge for processing job usage' is {limit} Instances, with current "
+    "utilization of {used} Instances and a request delta of {delta} Instances. Please use AWS Service Quotas to "
+    "request an increase for this quota. (Service: AmazonSageMaker; Status Code: 400; Error Code: "
+    "ResourceLimitExceeded; Request ID: 1; Proxy: null)"
+)
+VOLUME_QUOTA = (
+    "The request delta of 1025 GBs for 'Size of EBS volume for a processing job instance' is greater than the "
+    "account-level service-limit of 1024 GBs. Please use AWS Service Quotas to request an increase for this quota. "
+    "(Service: AmazonSageMaker; Status Code: 400; Error Code: ResourceLimitExceeded)"
+)
+
+
 def api_error(code: str, status: int = 400) -> tuple[str, str]:
     details = f"Service: AmazonSageMaker; Status Code: {status}; Error Code: {code}; Request ID: 1; Proxy: null"
     return API_ERROR, f"It was not done ({details})"
@@ -156,6 +169,21 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         FailureKind.CAPACITY,
         Retry.YES,
     ),
+    *[
+        ("above a limit of the account", (error, text), FailureKind.CONFIGURATION, Retry.NO)
+        for error, text in (
+            ("SageMaker.ResourceLimitExceededException", QUOTA.format(limit=0, used=0, delta=1)),
+            (API_ERROR, QUOTA.format(limit=1, used=0, delta=2)),
+            ("SageMaker.ResourceLimitExceededException", VOLUME_QUOTA),
+        )
+    ],
+    (
+        "quota",
+        ("SageMaker.ResourceLimitExceededException", QUOTA.format(limit="1,000", used=4, delta=999)),
+        FailureKind.CAPACITY,
+        Retry.YES,
+    ),
+    ("no capacity", (API_ERROR, QUOTA.format(limit=4, used=4, delta=1)), FailureKind.CAPACITY, Retry.YES),
     ("no capacity", api_error("ResourceLimitExceeded"), FailureKind.CAPACITY, Retry.YES),
     (
         "no capacity",
@@ -197,6 +225,78 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         ),
         FailureKind.CONFIGURATION,
         Retry.NO,
+    ),
+    # The texts of SageMaker in aws/sagemaker-python-sdk#57, #128 and #1968, and in awslabs/graphstorm#354.
+    (
+        "image cannot be used",
+        (
+            FAILED,
+            processing_cause(
+                FailureReason="ClientError: Cannot pull algorithm container. Either the image does not exist or its "
+                "permissions are incorrect."
+            ),
+        ),
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+    ),
+    (
+        "no free addresses",
+        (
+            FAILED,
+            processing_cause(
+                FailureReason="ClientError: Unable to create a network interface, because the subnets do not have "
+                "enough free IP addresses."
+            ),
+        ),
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+    ),
+    *[
+        ("volume full", (FAILED, processing_cause(FailureReason=text)), FailureKind.TRANSIENT, Retry.WITH_PROGRESS)
+        for text in (
+            "ClientError: Data download failed:Insufficient disk space",
+            "ClientError: Please use an instance type with more disk space or increase VolumeSizeInGB.",
+            "AlgorithmError: OSError: [Errno 28] No space left on device, exit code: 1",
+        )
+    ],
+    (
+        "container: volume full",
+        (
+            FAILED,
+            processing_cause(ExitMessage="CONFIGURATION: object 'a': OSError: No space left on device: raise it"),
+        ),
+        FailureKind.CONFIGURATION,
+        Retry.NO,
+    ),
+    (
+        "container: data",
+        (FAILED, processing_cause(ExitMessage="DATA: a.csv: column 'No space left on device' is missing")),
+        FailureKind.DATA,
+        Retry.NO,
+    ),
+    (
+        "object archived",
+        (
+            FAILED,
+            processing_cause(
+                FailureReason="ClientError: Data download failed: InvalidObjectState: The operation is not valid for "
+                "the object's storage class"
+            ),
+        ),
+        FailureKind.DATA,
+        Retry.NO,
+    ),
+    (
+        "killed",
+        (
+            FAILED,
+            processing_cause(
+                FailureReason="ClientError: Please use an instance type with more memory, or reduce the size of job "
+                "data processed on an instance."
+            ),
+        ),
+        FailureKind.TRANSIENT,
+        Retry.YES,
     ),
     (
         "object missing",
@@ -265,7 +365,14 @@ def test_every_rule_has_a_case() -> None:
 
 def test_rules_have_distinct_names_and_a_remedy() -> None:
     assert len({rule.name for rule in DECISION_TABLE}) == len(DECISION_TABLE)
-    assert all(rule.remedy and not rule.remedy.endswith(".") for rule in DECISION_TABLE)
+    assert all(rule.remedy for rule in DECISION_TABLE)
+    assert not any(text.endswith(".") for rule in DECISION_TABLE for text in (rule.remedy, rule.training_remedy))
+
+
+def test_remedies_speak_of_recipes_only_where_a_job_trains() -> None:
+    only_trainings = {"artifact does not match its spec", "artifact missing", "model contended", "no spot capacity"}
+    named = {rule.name for rule in DECISION_TABLE if "recipe" in rule.remedy or "train" in rule.remedy}
+    assert named <= only_trainings
 
 
 def test_only_rules_with_a_retry_have_a_wait() -> None:

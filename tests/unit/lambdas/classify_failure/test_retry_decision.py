@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.status import FailureKind
+from contract.status import ExecutionKind, FailureKind
 from lambdas.classify_failure.decision_table import DECISION_TABLE, FailureRule
 from lambdas.classify_failure.decisions import MAX_REASON_CHARACTERS, MAX_WAIT_SECONDS, Decision, decide, wait_seconds
 
@@ -52,10 +52,25 @@ def test_a_timeout_is_retried_only_with_progress() -> None:
 def test_the_reason_has_message_remedy_and_logs() -> None:
     reason = decision("container: model", message="MODEL: delays-ua: digest differs.").reason
     assert reason == (
-        "MODEL: delays-ua: digest differs. Register a corrected version of the model, or correct its recipe, then "
-        "start a new execution. Attempt 1 of at most 3. Logs: log group /aws/sagemaker/ProcessingJobs, "
-        "streams test-delays-ua-0-1/*."
+        "MODEL: delays-ua: digest differs. Register a corrected version of the model, then start a new execution. "
+        "Attempt 1 of at most 3. Logs: log group /aws/sagemaker/ProcessingJobs, streams test-delays-ua-0-1/*."
     )
+
+
+def test_the_remedy_of_a_training_is_about_its_recipe() -> None:
+    reason = decision("container: model", message="MODEL: the script raised", job_kind=ExecutionKind.TRAINING).reason
+    assert "Correct the recipe or the training script, then train again." in reason
+    assert "Register" not in reason
+    with_own_remedy = decision("no spot capacity", job_kind=ExecutionKind.TRAINING, attempt=3)
+    assert "Raise max_wait_seconds of the recipe's compute" in with_own_remedy.reason
+
+
+def test_a_full_volume_is_retried_only_if_less_is_left_to_download() -> None:
+    assert decision("volume full", made_progress=True).try_again
+    full = decision("volume full")
+    assert (full.try_again, full.kind) == (False, FailureKind.CONFIGURATION)
+    assert "Raise volume_size_gb or instance_count of the model's compute" in full.reason
+    assert "volume_size_gb of the recipe's compute" in decision("volume full", job_kind=ExecutionKind.TRAINING).reason
 
 
 @pytest.mark.parametrize("rule", DECISION_TABLE, ids=lambda rule: rule.name)
