@@ -1,6 +1,7 @@
 """Options of a model's record for reading text formats."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from contract.checks import UniqueNames
 from contract.problems import InvalidInputError, Problem
@@ -9,7 +10,7 @@ from contract.schema.field_info import check_fields, describe
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the CSV and JSON Lines objects of a dataset are read. Parquet needs no options.
+    """How the objects of a dataset are read. All options but `table` are for CSV and JSON Lines.
 
     Text is always UTF-8. In CSV a quote inside a quoted cell is doubled; there is no other escape.
     """
@@ -59,6 +60,17 @@ class InputOptions:
             check=UniqueNames(),
             group="Input",
             metavar="A,B",
+        ),
+    )
+
+    table: Literal["refuse", "files"] = field(
+        default="refuse",
+        metadata=describe(
+            "What the plan does with a dataset that is a table of Delta Lake, Iceberg or Hudi, or a part of one: "
+            "refuse it, or score every file, also those with deleted or replaced rows.",
+            group="Input",
+            metavar="refuse|files",
+            see="([tables](../operate/tables.md))",
         ),
     )
 

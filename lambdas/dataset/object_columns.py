@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 
 from contract.dataset.formats import HEAD_BYTES, ObjectFormat, contradiction, format_of
 from contract.dataset.input_options import InputOptions
@@ -34,15 +35,18 @@ def first_of(objects: Iterable[PinnedObject]) -> PinnedObject | None:
     return min(objects, key=lambda item: item.key, default=None)
 
 
-def columns_or_none(
-    dataset: str, item: PinnedObject, options: InputOptions, store: ObjectStore
-) -> tuple[Column, ...] | None:
+def reader_of(dataset: str, item: PinnedObject, store: ObjectStore) -> Read:
+    """Return a function that reads each range of an object once."""
+    return cache(partial(store.dataset_range, dataset, item))
+
+
+def columns_or_none(dataset: str, item: PinnedObject, options: InputOptions, read: Read) -> tuple[Column, ...] | None:
     """Return the columns of an object; None when they cannot be read.
 
     The job that reads the object reports the reason.
     """
     try:
-        return object_columns(item, options, lambda start, end: store.dataset_range(dataset, item, start, end))
+        return object_columns(item, options, read)
     except ColumnsUnknownError as error:
         # The key is not logged, because it may contain personal data.
         logger.debug("an object's columns cannot be read", dataset=dataset, reason=str(error))

@@ -11,9 +11,10 @@ from contract.dataset.partitions import partition_values
 from contract.job.job_input import input_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
-from lambdas.dataset.object_columns import columns_or_none, first_of
+from lambdas.dataset.object_columns import columns_or_none, first_of, reader_of
 from lambdas.dataset.parquet_footer import Column
 from lambdas.planning.model_checks import check_columns, check_images
+from lambdas.planning.scoring.check_tables import check_footers
 from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.planning.scoring.pin_datasets import Snapshots
 from lambdas.shown_text import list_first
@@ -32,7 +33,7 @@ def check_models(
     return [
         *check_images(versions, deployed_images),
         *_check_artifacts(versions, deployment),
-        *_check_columns(assignments, snapshots.objects, deployment),
+        *_check_columns(assignments, snapshots, deployment),
     ]
 
 
@@ -63,14 +64,16 @@ def check_artifact(version: ModelVersion, size: int | None, models_bucket: str) 
 
 
 def _check_columns(
-    assignments: Sequence[Assignment], objects: Mapping[str, Sequence[PinnedObject]], deployment: Deployment
+    assignments: Sequence[Assignment], snapshots: Snapshots, deployment: Deployment
 ) -> list[Problem]:
     """Compare the columns that each model needs with the first object of its dataset.
 
     An object that cannot be read is skipped here. Its job reports it and fails alone, as for any
     other damaged object.
     """
+    objects = snapshots.objects
     firsts = {dataset: first for dataset, pinned in objects.items() if (first := first_of(pinned)) is not None}
+    reads = {dataset: reader_of(dataset, first, deployment.store) for dataset, first in firsts.items()}
 
     def reading(assignment: Assignment) -> tuple[str, InputOptions]:
         """Return the dataset and the input options that determine the columns.
@@ -82,13 +85,14 @@ def _check_columns(
 
     def read(reading: tuple[str, InputOptions]) -> Sequence[Column] | None:
         dataset, options = reading
-        return columns_or_none(dataset, firsts[dataset], options, deployment.store)
+        return columns_or_none(dataset, firsts[dataset], options, reads[dataset])
 
     # Each object is read once per distinct reading, however many models share it.
     readings = list(dict.fromkeys(found for item in assignments if (found := reading(item))[0] in firsts))
     columns = dict(zip(readings, in_parallel(read, readings), strict=True))
+    needed = {dataset for dataset, _ in readings}
+    problems = check_footers({name: first for name, first in firsts.items() if name in needed}, reads, snapshots.unproven)
     unpartitioned: dict[tuple[str, tuple[str, ...]], Mapping[str, str]] = {}
-    problems: list[Problem] = []
     for assignment in assignments:
         version, dataset, names = assignment.version, assignment.dataset, assignment.version.spec.partition_columns
         if (dataset, names) not in unpartitioned:
@@ -96,10 +100,27 @@ def _check_columns(
         problems += check_partitions(version, dataset, unpartitioned[dataset, names])
         own = columns.get(reading(assignment))
         if own is not None:
-            # Columns that a key lacks are reported by `check_partitions`.
+            # Columns that a key lacks are reported by `check_partitions`. A file may have them too.
             from_key = [Column(name, None) for name in names]
-            problems += check_columns(version, dataset, firsts[dataset].key, [*own, *from_key])
+            problems += check_columns(version, dataset, firsts[dataset].key, [*from_key, *own])
+            problems += check_folder_names(version, dataset, firsts[dataset].key, own)
     return problems
+
+
+def check_folder_names(version: ModelVersion, dataset: str, key: str, columns: Iterable[Column]) -> list[Problem]:
+    """Refuse input columns that the output would keep and that have the name of a folder in its key.
+
+    Readers of the output could not merge both. The job checks the other objects.
+    """
+    spec = version.spec
+    kept = spec.key_columns if spec.columns == "keys" else [*spec.key_columns, *(column.name for column in columns)]
+    names = sorted({name for name in kept if layout.is_output_partition(name)})
+    if not names:
+        return []
+    field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: columns"
+    expected = f"no output column named like a folder of its key ({', '.join(layout.OUTPUT_PARTITIONS)}, in any case)"
+    remedy = "" if set(names) & set(spec.key_columns) else ", or register a version with columns 'keys'"
+    return [Problem(field, f"{key} with {list_first(names)}", expected, f"Rename them in the dataset{remedy}.")]
 
 
 def keys_without_partitions(objects: Iterable[PinnedObject], names: Sequence[str]) -> dict[str, str]:

@@ -14,9 +14,10 @@ from contract.problems import Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest
-from lambdas.dataset.object_columns import columns_or_none, first_of
+from lambdas.dataset.object_columns import columns_or_none, first_of, reader_of
 from lambdas.dataset.parquet_footer import Column
 from lambdas.dataset.pinning import pin_objects
+from lambdas.dataset.table_files import FoundTable, check_tables, find_tables, is_iceberg_file
 from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
 from lambdas.planning.training.decisions import (
@@ -71,19 +72,32 @@ def _choose_recipes(request: TrainingRequest, table: JobTable) -> tuple[list[Mod
 
 def _read_datasets(recipes: Sequence[ModelRecipe], deployment: Deployment) -> dict[str, _TrainingData]:
     """Pin each dataset of the recipes and read the columns of its first object."""
-    names = sorted(
-        {name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name}
-    )
-    return dict(zip(names, in_parallel(lambda name: _read_dataset(name, deployment), names), strict=True))
+    refusing: dict[str, list[str]] = {}
+    for recipe in recipes:
+        for name in filter(None, (recipe.training_dataset, recipe.validation_dataset)):
+            names = refusing.setdefault(name, [])
+            if recipe.input.table != "files":
+                names.append(f"the recipe of model {recipe.model_id!r}")
+    found = in_parallel(lambda item: _read_dataset(*item, deployment), sorted(refusing.items()))
+    return dict(zip(sorted(refusing), found, strict=True))
 
 
-def _read_dataset(name: str, deployment: Deployment) -> _TrainingData:
+def _read_dataset(name: str, refusing: Sequence[str], deployment: Deployment) -> _TrainingData:
+    """Read one dataset. `refusing` names the recipes that do not train on every file of a table."""
     listing = deployment.store.dataset_objects(name)
+    tables = find_tables(entry.key for entry in listing)
+    data = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
     # Training writes no outputs per object, so no output key is longer than the object's key.
-    objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
+    objects, problems = pin_objects(name, data, deployment.settings.datasets_bucket, 0)
+    problems = [*check_tables(name, tables, refusing), *problems]
     problems += check_formats(name, [item.key for item in objects])
     first = first_of(objects)
-    columns = None if first is None else columns_or_none(name, first, InputOptions(), deployment.store)
+    columns = None
+    if first is not None:
+        read = reader_of(name, first, deployment.store)
+        columns = columns_or_none(name, first, InputOptions(), read)
+        if not tables and is_iceberg_file(first.size, read):
+            problems += check_tables(name, [FoundTable("iceberg", "", first.key)], refusing)
     return _TrainingData(objects, columns, tuple(problems))
 
 
