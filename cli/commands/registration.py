@@ -23,6 +23,7 @@ from cli.stage.catalog import Catalog, Registered, caller
 from cli.stage.connection import Connection
 from cli.views.models import inferred_view, model_json
 from cli.views.tables import counted, plain_json, size_text
+from contract.catalog.model_spec import assumptions
 from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
@@ -223,6 +224,7 @@ def _registered_lines(done: Registered) -> list[str]:
         f"Registered {spec.model_id}, version {spec.version}: {done.artifact_uri}",
         f"The artifact has {size_text(spec.artifact_bytes)} and the SHA-256 {spec.artifact_sha256}.",
     ]
+    lines += assumptions(spec)
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines

@@ -9,7 +9,7 @@ from cli.sample_scoring import sample
 from cli.sample_scoring.container_process import require_container_code, run_container_code
 from cli.sample_scoring.sample import Preview
 from contract import codec
-from contract.catalog.model_spec import ModelSpec
+from contract.catalog.model_spec import ModelSpec, assumptions
 from contract.catalog.models import ModelVersion
 from contract.dataset.formats import extension_of
 from contract.job.ledger import Marker
@@ -53,7 +53,7 @@ class LocalScore:
     preview: Preview
     log: str
     notes: tuple[str, ...] = ()
-    """The ledger's notes about how the model was loaded and the columns were read."""
+    """What scoring assumes, and the ledger's notes about how the model was loaded and the columns were read."""
 
 
 def check_sample(path: Path) -> None:
@@ -91,7 +91,8 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
         [marker] = [file for file in paths.ledger.rglob("*.json") if file.is_file()]
         commit = codec.loads(Marker, marker.read_bytes())
         counted = (f"{note}: {count:,} values" for note, count in commit.counts.items())
-        return LocalScore(sample.preview(made, path, version.spec, rows), log, (*commit.notes, *counted))
+        notes = (*assumptions(version.spec), *commit.notes, *counted)
+        return LocalScore(sample.preview(made, path, version.spec, rows), log, notes)
 
 
 def without_tracebacks(log: str) -> str:

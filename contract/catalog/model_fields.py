@@ -144,6 +144,19 @@ class PredictionFields:
             see="([options](input-formats.md#options))",
         ),
     )
+    missing: float | None = field(
+        default=None,
+        metadata=describe(
+            "Number that XGBoost takes as missing, besides nulls and NaN: `missing` of XGBClassifier, XGBRegressor or "
+            "DMatrix in training, and 0 for a model that was trained on sparse matrices. The model's file does not "
+            "hold it. For formats xgboost-* only.",
+            check=Range(-3.4e38, 3.4e38, "a 32-bit float"),
+            default="only nulls and NaN",
+            group="Loading and custom code",
+            metavar="NUMBER",
+            see="([missing values](model-formats.md#missing-values))",
+        ),
+    )
     accelerator: Accelerator = field(
         default="",
         metadata=describe(

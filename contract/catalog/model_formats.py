@@ -80,6 +80,10 @@ METHODS_OF_FORMAT: dict[str, frozenset[str]] = {
 }
 
 
+MISSING_FORMATS: frozenset[str] = frozenset(name for name in METHODS_OF_FORMAT if name.startswith("xgboost-"))
+"""Formats whose files do not hold the number that the model takes as missing."""
+
+
 ACCELERATED_FRAMEWORKS: frozenset[Framework] = frozenset({"xgboost", "lightgbm"})
 """Frameworks whose trees an accelerator can predict."""
 

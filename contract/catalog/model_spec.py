@@ -4,7 +4,13 @@ import math
 from dataclasses import dataclass
 
 from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN, ArtifactFields, ScoringFields
-from contract.catalog.model_formats import ACCELERATED_FRAMEWORKS, ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.catalog.model_formats import (
+    ACCELERATED_FRAMEWORKS,
+    ARROW_TYPES,
+    FRAMEWORK_OF_FORMAT,
+    METHODS_OF_FORMAT,
+    MISSING_FORMATS,
+)
 from contract.checks import check_unique
 from contract.layout import OUTPUT_PARTITIONS, is_output_partition
 from contract.problems import InvalidInputError, Problem
@@ -36,6 +42,7 @@ class ModelSpec(ScoringFields, ArtifactFields):
             problems.append(Problem("csv_formulas", "escape", "'keep', because output_format is not 'csv'"))
         problems.extend(_custom_code_problems(self))
         problems.extend(_accelerator_problems(self))
+        problems.extend(_missing_problems(self))
         if self.trusted_types and self.format != "sklearn-skops":
             remedy = "Leave it out: other formats hold no types, or like joblib any type."
             problems.append(Problem("trusted_types", list(self.trusted_types), "format 'sklearn-skops'", remedy))
@@ -141,6 +148,17 @@ class ModelSpec(ScoringFields, ArtifactFields):
         return problems
 
 
+def assumptions(spec: ModelSpec) -> tuple[str, ...]:
+    """Return what scoring assumes about a model because neither its record nor its file says it."""
+    if spec.format not in MISSING_FORMATS or spec.missing is not None or spec.custom_code:
+        return ()
+    note = (
+        "missing: only nulls and NaN count as missing values, because the record names no number, and files of "
+        "XGBoost do not hold it (set missing if the model was trained with one, or on sparse matrices: 0)"
+    )
+    return (note,)
+
+
 def tolerated_rows(fraction: float, rows: int) -> int:
     """Return how many of an object's rows may be quarantined.
 
@@ -170,6 +188,18 @@ def _custom_code_problems(spec: ModelSpec) -> list[Problem]:
         expected = f"{columns}, one per output column"
         problems.append(Problem("output_types", f"{len(spec.output_types)} types", expected))
     return problems
+
+
+def _missing_problems(spec: ModelSpec) -> list[Problem]:
+    if spec.missing is None:
+        return []
+    if spec.format not in MISSING_FORMATS:
+        remedy = "Leave it out: only files of XGBoost do not tell what the model takes as missing."
+        return [Problem("missing", spec.missing, f"none for format {spec.format!r}; it is for xgboost-*", remedy)]
+    if spec.custom_code:
+        remedy = "Leave it out, and pass the number to DMatrix or inplace_predict in predict_fn."
+        return [Problem("missing", spec.missing, "none for a model with custom_code", remedy)]
+    return []
 
 
 def _accelerator_problems(spec: ModelSpec) -> list[Problem]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contract.catalog.model_fields import MAX_ATTEMPTS_LIMIT, PredictionFields
-from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, MISSING_FORMATS
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, ModelVersion
 from contract.checks import check_range
@@ -169,6 +169,7 @@ class ModelRecipe(PredictionFields):
                 problems.append(Problem("validation_dataset", self.validation_dataset, expected, remedy))
         problems += check_range("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS_LIMIT, "attempts")
         problems += self._check_code()
+        problems += self._check_missing()
         problems += self._check_parts()
         if problems:
             raise InvalidInputError("recipe", problems)
@@ -179,6 +180,20 @@ class ModelRecipe(PredictionFields):
         if self.trainer != "script" and self.code is not None:
             return [Problem("code", self.code.program, f"no value, because trainer is {self.trainer!r}")]
         return []
+
+    def _check_missing(self) -> list[Problem]:
+        """Check that a script's hyperparameter `missing`, if XGBoost gets it, is the versions' too."""
+        text = self.hyperparameters.get("missing", "")
+        if self.trainer != "script" or self.format not in MISSING_FORMATS:
+            return []
+        try:
+            trained = float(text)
+        except ValueError:
+            return []
+        if trained == self.missing or (math.isnan(trained) and self.missing is None):
+            return []
+        remedy = "Set missing, so that the versions are scored as they were trained."
+        return [Problem("missing", self.missing, f"{text}, as in hyperparameters.missing", remedy)]
 
     def _check_parts(self) -> list[Problem]:
         """Check the training spec and the version that this recipe would produce.
@@ -244,6 +259,7 @@ class ModelRecipe(PredictionFields):
             metric=self.effective_metric,
             key_columns=self.key_columns,
             output_columns=self.output_columns,
+            missing=self.missing,
             validation_objects=validation_objects,
             holdout_fraction=self.holdout_fraction,
             seed=self.seed,

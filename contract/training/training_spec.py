@@ -115,6 +115,8 @@ class TrainingSpec:
     """Key columns of the version's record. Training does not read them."""
     output_columns: tuple[str, ...] = ()
     """Output columns of the version's record; empty: the default names."""
+    missing: float | None = None
+    """Number that XGBoost takes as missing besides nulls, in training and in the version's record."""
     validation_objects: tuple[PinnedObject, ...] = ()
     """Objects of the channel `validation`. If there are any, the metrics are measured on their rows,
     and nothing is held out."""

@@ -26,6 +26,7 @@ def model_spec_of(spec: TrainingSpec) -> ModelSpec:
         method=spec.method,
         features=spec.features,
         output_columns=spec.output_columns,
+        missing=spec.missing,
     )
 
 

@@ -142,6 +142,7 @@ class _Matrices:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         bins = values.get("max_bin", 256)
+        missing = np.nan if job.spec.missing is None else job.spec.missing
 
         def build(name: str, reference: Any) -> Any:
             iterator = BatchIterator(
@@ -150,7 +151,7 @@ class _Matrices:
                 held_out=reference is not None,
                 cache_prefix=None if folder is None else str(folder / name),
             )
-            return cls(iterator, max_bin=bins, nthread=threads, ref=reference)
+            return cls(iterator, missing=missing, max_bin=bins, nthread=threads, ref=reference)
 
         self.train = build("train", None)
         # With the bins of the training rows, a row goes the same way at each split as with its raw

@@ -11,6 +11,7 @@ from contract.dataset.partitions import partition_values
 from contract.job.job_input import input_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
+from lambdas.dataset.archived import RESTORE
 from lambdas.dataset.object_columns import columns_or_none, first_of, reader_of
 from lambdas.dataset.parquet_footer import Column
 from lambdas.planning.model_checks import check_columns, check_images
@@ -18,6 +19,7 @@ from lambdas.planning.scoring.check_tables import check_footers
 from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.planning.scoring.pin_datasets import Snapshots
 from lambdas.shown_text import list_first
+from lambdas.stage.buckets.object_store import StoredArtifact
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel
 
@@ -39,27 +41,31 @@ def check_models(
 
 def _check_artifacts(versions: Sequence[ModelVersion], deployment: Deployment) -> list[Problem]:
     def check(version: ModelVersion) -> list[Problem]:
-        size = deployment.store.artifact_bytes(version.spec.model_id, version.spec.version)
-        return check_artifact(version, size, deployment.settings.models_bucket)
+        artifact = deployment.store.artifact(version.spec.model_id, version.spec.version)
+        return check_artifact(version, artifact, deployment.settings.models_bucket)
 
     return [problem for problems in in_parallel(check, versions) for problem in problems]
 
 
-def check_artifact(version: ModelVersion, size: int | None, models_bucket: str) -> list[Problem]:
-    """Check that the artifact exists with the registered size.
+def check_artifact(version: ModelVersion, artifact: StoredArtifact | None, models_bucket: str) -> list[Problem]:
+    """Check that the artifact exists with the registered size and can be read.
 
-    `size` is in bytes. None means that the artifact does not exist.
+    None means that the artifact does not exist.
     """
     spec = version.spec
     uri = layout.s3_uri(models_bucket, layout.artifact_key(spec.model_id, spec.version))
     field = f"model {spec.model_id!r} version {spec.version!r}: artifact"
-    if size is None:
+    if artifact is None:
         expected = f"an object at {uri} that the functions may read"
         return [Problem(field, None, expected, "Upload it, or register the model again.")]
-    if size != spec.artifact_bytes:
+    if artifact.bytes != spec.artifact_bytes:
         expected = f"the {spec.artifact_bytes:,} bytes that were registered, at {uri}"
         remedy = "It was replaced: find out by whom, and restore the earlier version of the object."
-        return [Problem(field, f"{size:,} bytes", expected, remedy)]
+        return [Problem(field, f"{artifact.bytes:,} bytes", expected, remedy)]
+    if artifact.archive:
+        expected = f"an object that can be read at once, at {uri}"
+        remedy = f"{RESTORE.replace('them', 'it')}, or disable the model."
+        return [Problem(field, artifact.archive, expected, remedy)]
     return []
 
 

@@ -7,7 +7,8 @@ from contract import layout
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
-from lambdas.dataset.pinning import pin_objects
+from lambdas.dataset.archived import check_archived
+from lambdas.dataset.pinning import is_data, pin_objects
 from lambdas.dataset.table_files import check_tables
 from lambdas.planning.scoring.check_tables import Refusing, refusing_models, tables_of
 from lambdas.planning.scoring.choose_models import Assignment, Choice
@@ -44,10 +45,12 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
     problems: list[Problem] = []
     for dataset, listing in zip(choice.datasets, listings, strict=True):
         tables = tables_of(dataset, listing, uploads, refusing, deployment.store)
-        data = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
-        objects[dataset], found = pin_objects(dataset, data, bucket, prefix_bytes)
+        files = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
+        objects[dataset], found = pin_objects(dataset, files, bucket, prefix_bytes)
         problems += [*check_tables(dataset, tables, refusing.get(dataset, ())), *found]
         problems += _check_folder_names(dataset, [item.key for item in objects[dataset]])
+        data = [entry for entry in files if is_data(entry.key)]
+        problems += check_archived(dataset, data, deployment.store, deployment.clock().timestamp())
         if not tables and dataset in refusing:
             unproven[dataset] = refusing[dataset]
     return Snapshots(objects, tuple(problems), unproven)

@@ -14,9 +14,10 @@ from contract.problems import Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest
+from lambdas.dataset.archived import check_archived
 from lambdas.dataset.object_columns import columns_or_none, first_of, reader_of
 from lambdas.dataset.parquet_footer import Column
-from lambdas.dataset.pinning import pin_objects
+from lambdas.dataset.pinning import is_data, pin_objects
 from lambdas.dataset.table_files import FoundTable, check_tables, find_tables, is_iceberg_file
 from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
@@ -86,11 +87,13 @@ def _read_dataset(name: str, refusing: Sequence[str], deployment: Deployment) ->
     """Read one dataset. `refusing` names the recipes that do not train on every file of a table."""
     listing = deployment.store.dataset_objects(name)
     tables = find_tables(entry.key for entry in listing)
-    data = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
+    files = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
     # Training writes no outputs per object, so no output key is longer than the object's key.
-    objects, problems = pin_objects(name, data, deployment.settings.datasets_bucket, 0)
+    objects, problems = pin_objects(name, files, deployment.settings.datasets_bucket, 0)
     problems = [*check_tables(name, tables, refusing), *problems]
     problems += check_formats(name, [item.key for item in objects])
+    data = [entry for entry in files if is_data(entry.key)]
+    problems += check_archived(name, data, deployment.store, deployment.clock().timestamp())
     first = first_of(objects)
     columns = None
     if first is not None:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from contract.catalog.model_spec import ModelSpec
 from scoring.device import Device, find_device
 from scoring.errors import ModelError
@@ -48,6 +50,7 @@ class BoosterFile:
         self.targets = int(parameters.get("num_target", 1))
         self.linear = learner["gradient_booster"]["name"] == "gblinear"
         self.predict_accelerated: Any = None
+        self._missing = np.nan if spec.missing is None else spec.missing
         self.device = _device()
         if self.device == "cuda":
             self.booster.set_param({"device": "cuda"})
@@ -69,13 +72,19 @@ class BoosterFile:
         `trees` is a range of boosting rounds; (0, 0) means all.
         """
         if self.predict_accelerated is not None:
-            return self.predict_accelerated(matrix)
+            return self.predict_accelerated(self._with_nan(matrix))
         # inplace_predict warns on each call if matrix and model are in different memory.
         if self.linear or self.device == "cuda":
-            data = xgboost.DMatrix(matrix, nthread=1)
+            data = xgboost.DMatrix(matrix, missing=self._missing, nthread=1)
             return self.booster.predict(data, output_margin=margin, iteration_range=trees, validate_features=False)
         kind = "margin" if margin else "value"
-        return self.booster.inplace_predict(matrix, iteration_range=trees, predict_type=kind)
+        return self.booster.inplace_predict(matrix, iteration_range=trees, predict_type=kind, missing=self._missing)
+
+    def _with_nan(self, matrix: Any) -> Any:
+        """Return the matrix with NaN for missing values, which is all that the accelerator knows."""
+        if np.isnan(self._missing):
+            return matrix
+        return np.where(matrix == np.float32(self._missing), np.float32(np.nan), matrix)
 
     def _refuse_texts(self, spec: ModelSpec) -> None:
         texts = [feature.name for feature in spec.features if feature.type == "string"]

@@ -6,6 +6,7 @@ from contract import codec
 from contract.catalog.models import Compute
 from contract.codec import decode_fields
 from contract.dataset.input_options import InputOptions
+from contract.job.scoring_spec import PinnedObject
 from contract.problems import InvalidInputError
 from contract.table import records
 from contract.training.recipes import ModelRecipe, Promotion, TrainingCode, TrainingCompute
@@ -90,6 +91,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "compute.max_wait_seconds",
     ),
     "a floor that is not a number": ({"promotion": {"floor": float("nan")}}, "promotion.floor"),
+    "a number for missing values of another library": (
+        {"trainer": "sklearn", "estimator": "ridge", "task": "regression", "format": "sklearn-joblib", "missing": -1},
+        "missing",
+    ),
+    "a script that trains with another number for missing values": (
+        {"trainer": "script", "code": CODE, "hyperparameters": {"missing": "-999"}},
+        "missing",
+    ),
     "promotion by chance": ({"promotion": {"mode": "chance"}}, "promotion.mode"),
 }
 
@@ -100,6 +109,14 @@ def test_recipe_that_cannot_be_trained_is_refused(case: str) -> None:
     with pytest.raises(InvalidInputError) as raised:
         read(**changes)
     assert field in {problem.field for problem in raised.value.problems}
+
+
+def test_number_for_missing_values_reaches_training_and_version() -> None:
+    recipe = read(missing=-999)
+    assert recipe.candidate.spec.missing == -999.0
+    assert recipe.training_spec("e", "j", "1", (PinnedObject("a", 1, "e"),), ()).missing == -999.0
+    read(trainer="script", code=CODE, missing=-999, hyperparameters={"missing": "-999.0"})
+    read(trainer="script", code=CODE, hyperparameters={"missing": "nan"})
 
 
 def test_all_problems_of_a_recipe_are_reported_at_once() -> None:

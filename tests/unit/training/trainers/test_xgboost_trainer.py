@@ -71,6 +71,25 @@ def test_a_model_is_trained_measured_and_scored_by_the_real_loader(job: Training
     assert sorted(path.name for path in job.paths.model.iterdir()) == ["fleetscore.json", "model.ubj"]
 
 
+def test_the_recipes_number_is_missing_in_training_and_in_the_version(job: TrainingFolder) -> None:
+    frame = numbers_frame(800, 1)
+    frame["a"] = frame["a"].mask(frame["a"] > 0.5, -999.0)
+    job.add_object("a.parquet", frame)
+    spec = job.write_spec(
+        label="two", features=doubles(), hyperparameters={"num_boost_round": "5"}, missing=-999.0, holdout_fraction=0.0
+    )
+
+    job.train()
+
+    nulls = frame.replace(-999.0, np.nan)
+    np.testing.assert_array_equal(scored(job, spec, frame), scored(job, spec, nulls))
+    features = [feature.name for feature in doubles()]
+    data = xgboost.QuantileDMatrix(frame[features].astype("float32"), label=frame["two"], missing=-999.0)
+    settings = {"objective": "binary:logistic", "tree_method": "hist", "seed": spec.seed}
+    library = xgboost.train(settings, data, 5)
+    np.testing.assert_array_equal(scored(job, spec, frame), library.predict(data))
+
+
 @pytest.mark.parametrize("saved_as", ["xgboost-json", "xgboost-sklearn-ubj", "xgboost-sklearn-json"])
 @pytest.mark.parametrize(("task", "label", "metric"), [("binary", "two", "auc"), ("multiclass", "three", "logloss")])
 def test_each_format_predicts_alike_in_library_and_scoring(
