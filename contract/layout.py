@@ -142,6 +142,10 @@ def upload_manifest_key(dataset: str, batch_id: str) -> str:
     return f"{uploads_prefix(dataset)}{batch_id}.json"
 
 
+TABLE_MANIFEST = "table-"
+"""Beginning of the names of manifests that the command writes for a table's snapshot."""
+
+
 def upload_part_key(dataset: str, part: str) -> str:
     """Return the key of the list of `uploads.ObjectVersion` that one call tries to claim for a
     window."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import rich_click as click
 
 from cli.command_line import Command, argument
+from cli.commands.table_options import TableOptions, table_options, with_snapshot
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import request_option, start_options
@@ -23,20 +24,28 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
     examples="""
     fleetscore run
     fleetscore run --input '{"models": ["churn"]}' --wait
+    fleetscore run --table delta --input '{"dataset": "events"}'
     """,
 )
 @request_option
+@table_options
 @start_options
 @click.pass_obj
-def run(invocation: Invocation, *, request: str, name: str | None, wait: bool, check: bool) -> ExitStatus:
+def run(
+    invocation: Invocation, *, request: str, table: TableOptions, name: str | None, wait: bool, check: bool
+) -> ExitStatus:
     """Start an execution, and print its id."""
     output = invocation.output
     request_json = read_request(request)
     check_request(request_json)
+    choice = table.choice(request_json)
     if check:
         output.data({"valid": True}, "The request is valid. Nothing was started.")
         return ExitStatus.SUCCEEDED
-    executions = Executions(invocation.connection, invocation.changed_deployment())
+    deployment = invocation.changed_deployment()
+    executions = Executions(invocation.connection, deployment)
+    if choice is not None:
+        request_json = with_snapshot(request_json, choice, invocation.connection, deployment, output)
     execution_id = executions.start(request_json, name)
     if not wait:
         arn = executions.execution_arn(execution_id)

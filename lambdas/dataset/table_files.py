@@ -7,6 +7,7 @@ table is cleaned up. Only the table's own metadata says which rows are current.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from contract.problems import Problem
@@ -101,8 +102,8 @@ def _outermost(found: Sequence[FoundTable]) -> list[FoundTable]:
 
 def _shared_folder(folders: Sequence[str]) -> str:
     low, high = min(folders).split("/"), max(folders).split("/")
-    same = next((place for place, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return _folder([part for part in low[:same] if part])
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(low, high, strict=False))
+    return _folder([part for part, _ in same if part])
 
 
 def _folder(parts: Sequence[str]) -> str:
@@ -158,6 +159,6 @@ def _remedy(dataset: str, table: FoundTable, readers: Sequence[str]) -> str:
         folder = f" --table-folder {table.folder}" if table.folder else ""
         way = (
             f"Score a snapshot with `fleetscore run --table {table.format}{folder} --input "
-            f"'{{\"dataset\": \"{dataset}\"}}'`"
+            f'\'{{"dataset": "{dataset}"}}\'`'
         )
     return f"{way}. If every file counts, set input.table to 'files' for {list_first(readers)}."

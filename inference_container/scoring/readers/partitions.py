@@ -4,6 +4,7 @@ A file may have such a column too. Its column is kept then, and compared with th
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -100,11 +101,9 @@ class _Comparison:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if self._declared not in (None, column.type) and not pa.types.is_floating(column.type):
-            try:
+            # Otherwise compared as it is. Whether the model can read the column is checked elsewhere.
+            with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
                 column = column.cast(self._declared)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                # Compared as it is. Whether the model can read the column is checked elsewhere.
-                pass
         same = _same(column, self._expected_of(column.type))
         if not bool(same.all()):
             index = int(np.argmin(same))

@@ -69,9 +69,7 @@ def check_artifact(version: ModelVersion, artifact: StoredArtifact | None, model
     return []
 
 
-def _check_columns(
-    assignments: Sequence[Assignment], snapshots: Snapshots, deployment: Deployment
-) -> list[Problem]:
+def _check_columns(assignments: Sequence[Assignment], snapshots: Snapshots, deployment: Deployment) -> list[Problem]:
     """Compare the columns that each model needs with the first object of its dataset.
 
     An object that cannot be read is skipped here. Its job reports it and fails alone, as for any
@@ -97,7 +95,8 @@ def _check_columns(
     readings = list(dict.fromkeys(found for item in assignments if (found := reading(item))[0] in firsts))
     columns = dict(zip(readings, in_parallel(read, readings), strict=True))
     needed = {dataset for dataset, _ in readings}
-    problems = check_footers({name: first for name, first in firsts.items() if name in needed}, reads, snapshots.unproven)
+    scored = {name: first for name, first in firsts.items() if name in needed}
+    problems = check_footers(scored, reads, snapshots.unproven)
     unpartitioned: dict[tuple[str, tuple[str, ...]], Mapping[str, str]] = {}
     for assignment in assignments:
         version, dataset, names = assignment.version, assignment.dataset, assignment.version.spec.partition_columns

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.dataset.pinning import is_data
 from lambdas.shown_text import list_first
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
 
@@ -62,6 +63,10 @@ def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObje
         Problem(field_name, manifest.marker, f"a marker over existing data, but {text}", remedy)
         for text in manifest.problems
     ]
+    hidden = [item.key for item in manifest.objects if not is_data(item.key)]
+    if hidden:
+        remedy = f"A part of these keys begins with '_' or '.': {list_first(hidden)}. Rename that folder of the table."
+        problems.append(Problem(field_name, f"{len(hidden):,} hidden files", "keys of data", remedy))
     if manifest.origin == "table" and changed:
         remedy = f"{_list_changes(changed)}. Start the command again, which reads the table's newest snapshot."
         problems.append(Problem(field_name, f"{len(changed):,} files", "a snapshot whose files all exist", remedy))

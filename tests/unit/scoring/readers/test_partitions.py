@@ -80,7 +80,8 @@ def test_a_key_without_the_column_is_refused(tmp_path: Path, key: str, why: str)
 
 
 NAN = float("nan")
-DAY, TIME = dt.date(2026, 7, 1), dt.datetime(2026, 7, 1, 10)
+DAY = dt.date(2026, 7, 1)
+TIME = dt.datetime(2026, 7, 1, 10)  # noqa: DTZ001 - of a column without a time zone
 SAME = [
     ("7", pa.array([7, 7], pa.int64()), "int64"),
     ("07", pa.array([7, 7], pa.int32()), "int64"),
