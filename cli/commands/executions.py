@@ -5,6 +5,7 @@ from pathlib import Path
 import rich_click as click
 
 from cli.command_line import Command, argument
+from cli.commands import request_check
 from cli.commands.table_options import TableOptions, table_options, with_snapshot
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
@@ -14,6 +15,7 @@ from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
 from cli.views.executions import execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
+from contract.status import ExecutionKind
 
 execution_argument = argument("execution", metavar="EXECUTION", help="The execution's id or ARN.")
 
@@ -24,6 +26,7 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
     examples="""
     fleetscore run
     fleetscore run --input '{"models": ["churn"]}' --wait
+    fleetscore run --input @request.json --check
     fleetscore run --table delta --input '{"dataset": "events"}'
     """,
 )
@@ -32,16 +35,17 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
 @start_options
 @click.pass_obj
 def run(
-    invocation: Invocation, *, request: str, table: TableOptions, name: str | None, wait: bool, check: bool
+    invocation: Invocation, *, request: str, table: TableOptions, name: str | None, wait: bool, check: str | None
 ) -> ExitStatus:
     """Start an execution, and print its id."""
     output = invocation.output
     request_json = read_request(request)
     check_request(request_json)
     choice = table.choice(request_json)
-    if check:
-        output.data({"valid": True}, "The request is valid. Nothing was started.")
-        return ExitStatus.SUCCEEDED
+    if check is not None:
+        if choice is not None and check != "form":
+            request_json = with_snapshot(request_json, choice, invocation.connection, invocation.deployment(), output)
+        return request_check.check(invocation, ExecutionKind.SCORING, request_json, check)
     deployment = invocation.changed_deployment()
     executions = Executions(invocation.connection, deployment)
     if choice is not None:

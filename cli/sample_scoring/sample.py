@@ -9,6 +9,7 @@ from typing import Any
 from contract.catalog.model_spec import ModelSpec
 from contract.dataset.formats import HEAD_BYTES, ObjectFormat, format_of
 from contract.dataset.input_options import InputOptions
+from contract.dataset.text_encoding import to_utf8
 from contract.dataset.text_head import head_names
 from contract.job.job_input import input_of
 from contract.problems import InvalidInputError, Problem
@@ -70,31 +71,54 @@ def _parquet_columns(path: Path) -> list[SampleColumn]:
 
 def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list[SampleColumn]:
     import pyarrow as pa  # noqa: PLC0415
-    from pyarrow import csv, json  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+    from pyarrow import json  # noqa: PLC0415
 
     with pa.input_stream(str(path), compression=kind.compression or None) as stream:
-        if kind.name == "jsonl":
-            table = json.read_json(stream)
-        else:
-            if not options.csv_header and not options.csv_columns:
-                raise ValueError("there is no header: add --csv-columns")
-            table = csv.read_csv(
-                stream,
-                read_options=csv.ReadOptions(column_names=list(options.csv_columns)),
-                parse_options=csv.ParseOptions(
-                    delimiter=kind.delimiter or options.csv_delimiter,
-                    quote_char=options.csv_quote or False,
-                    newlines_in_values=True,
-                ),
-                convert_options=csv.ConvertOptions(null_values=list(options.null_values), strings_can_be_null=True),
-            )
-    # Features have no temporal types, so times stay text.
-    return [
-        SampleColumn(
-            field.name, "string" if pa.types.is_temporal(field.type) else str(field.type), True, column.null_count
-        )
-        for field, column in zip(table.schema, table.columns, strict=True)
-    ]
+        table = json.read_json(stream) if kind.name == "jsonl" else _read_csv(stream, kind, options)
+    text_nulls = pa.array(options.text_null_values if kind.name == "csv" else (), pa.string())
+    found: list[SampleColumn] = []
+    for field, column in zip(table.schema, table.columns, strict=True):
+        nulls: int = column.null_count
+        if pa.types.is_string(field.type):
+            nulls += pc.sum(pc.is_in(column, value_set=text_nulls)).as_py() or 0
+        # Times stay text unless the record declares them.
+        type_name = "string" if pa.types.is_temporal(field.type) else str(field.type)
+        found.append(SampleColumn(field.name, type_name, True, nulls))
+    return found
+
+
+def _read_csv(stream: Any, kind: ObjectFormat, options: InputOptions) -> Any:
+    """Return a table with inferred types.
+
+    A word such as `y` or `1` counts as a boolean only if the record names it, because a model may have been trained
+    on the text or the number.
+    """
+    from pyarrow import csv  # noqa: PLC0415
+
+    if not options.csv_header and not options.csv_columns:
+        raise ValueError("there is no header: add --csv-columns")
+    usual = InputOptions()
+    true = ("true", "True", "TRUE") if options.true_values == usual.true_values else options.true_values
+    false = ("false", "False", "FALSE") if options.false_values == usual.false_values else options.false_values
+    return csv.read_csv(
+        stream,
+        read_options=csv.ReadOptions(column_names=list(options.csv_columns), encoding=options.csv_encoding),
+        parse_options=csv.ParseOptions(
+            delimiter=kind.delimiter or options.csv_delimiter,
+            quote_char=options.csv_quote or False,
+            escape_char=options.csv_escape or False,
+            newlines_in_values=True,
+        ),
+        # Words for null do not make a text null: NA is a country too.
+        convert_options=csv.ConvertOptions(
+            null_values=list(options.null_values),
+            true_values=list(true),
+            false_values=list(false),
+            decimal_point=options.csv_decimal,
+            strings_can_be_null=False,
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -134,7 +158,10 @@ def _names(sample: Path, options: InputOptions) -> Sequence[str]:
         return names
     with pa.input_stream(str(sample), compression=kind.compression or None) as stream:
         head = stream.read(HEAD_BYTES)
-    return head_names(head, kind, options, whole=len(head) < HEAD_BYTES)
+    whole = len(head) < HEAD_BYTES
+    if kind.name == "csv":
+        head = to_utf8(head, options.csv_encoding, whole=whole)
+    return head_names(head, kind, options, whole=whole)
 
 
 def _as_json(value: Any) -> Any:

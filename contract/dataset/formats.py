@@ -4,6 +4,8 @@ contradict it."""
 from dataclasses import dataclass
 from typing import Literal
 
+from contract.dataset.text_encoding import is_utf8
+
 FormatName = Literal["parquet", "csv", "jsonl"]
 Compression = Literal["", "gzip", "zstd"]
 
@@ -67,6 +69,7 @@ def format_of(key: str) -> ObjectFormat | None:
     return FORMATS.get(extension_of(key))
 
 
+_UTF16 = "text in UTF-16"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "Parquet"),
     (b"PARE", "encrypted Parquet"),
@@ -81,8 +84,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ARROW1", "an Arrow file"),
     (b"%PDF-", "PDF"),
     (b"\x89PNG", "a PNG image"),
-    (b"\xff\xfe", "text in UTF-16"),
-    (b"\xfe\xff", "text in UTF-16"),
+    (b"\xff\xfe", _UTF16),
+    (b"\xfe\xff", _UTF16),
 )
 _EXPECTED = {"parquet": "Parquet", "gzip": "gzip", "zstd": "zstd"}
 
@@ -96,8 +99,10 @@ def looks_like(first: bytes) -> str:
     return next((name for magic, name in _MAGIC if first.startswith(magic)), "")
 
 
-def contradiction(first: bytes, expected: ObjectFormat) -> str:
+def contradiction(first: bytes, expected: ObjectFormat, encoding: str = "utf-8") -> str:
     """Return the other format that an object's first stored bytes identify; empty if they match.
+
+    `encoding` is the record's encoding of CSV.
 
     Uncompressed text has no signature, so only the signature of another format contradicts it.
 
@@ -105,6 +110,8 @@ def contradiction(first: bytes, expected: ObjectFormat) -> str:
     ('Parquet', '')
     """
     found = looks_like(first)
+    if found == _UTF16 and expected.name == "csv" and not is_utf8(encoding):
+        return ""
     wanted = _EXPECTED.get(expected.compression or expected.name, "")
     if found == wanted or (found == "encrypted Parquet" and wanted == "Parquet"):
         return ""

@@ -32,7 +32,7 @@ def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputOb
         raise DataError(f"object {key!r} cannot be read ({describe_error(error)})") from error
     if not first:
         raise DataError(f"object {key!r} is empty (0 bytes), expected {kind}: write it again or remove it")
-    if found := contradiction(first, kind):
+    if found := contradiction(first, kind, wanted.options.csv_encoding):
         raise DataError(
             f"object {key!r} is not {kind} as its name says, it looks like {found}: "
             "rename it to match its format, or write it again"

@@ -17,10 +17,13 @@ class Reading(NamedTuple):
     """
 
     column: str
+    """The column, of which a model's notes depend; empty if the way concerns all models."""
     way: str
+    is_named: bool = True
+    """Whether the note names the column. Otherwise, it sums up all columns."""
 
     def __str__(self) -> str:
-        return f"column {self.column!r} {self.way}"
+        return f"column {self.column!r} {self.way}" if self.is_named and self.column else self.way
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,15 @@ class InputObject(Protocol):
 
         Raises:
             DataError: The object is damaged.
+        """
+
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        """Choose types that hold every value of these columns, which are to be decoded.
+
+        Returns whether `schema` has changed.
+
+        Raises:
+            DataError: There is no such type.
         """
 
     def group_rows(self) -> list[int]:

@@ -41,7 +41,7 @@ class PartitionedObject:
             name: _constant(self.key, name, value, wanted.types) for name, value in values.items() if name not in own
         }
         self._fields = [field_from_key(name, array.type) for name, array in self._constants.items()]
-        self.schema: pa.Schema = pa.schema([*source.schema, *self._fields], metadata=source.schema.metadata)
+        self.schema = self._with_constants()
 
     @property
     def rows(self) -> int | None:
@@ -66,6 +66,16 @@ class PartitionedObject:
             arrays = [pa.repeat(constant[0], batch.num_rows) for constant in self._constants.values()]
             schema = pa.schema([*batch.schema, *self._fields], metadata=batch.schema.metadata)
             yield replace(item, batch=pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema))
+
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        changed = self._source.choose_types((columns - self._constants.keys()) | self._compared.keys())
+        if changed:
+            self.schema = self._with_constants()
+        return changed
+
+    def _with_constants(self) -> pa.Schema:
+        schema = self._source.schema
+        return pa.schema([*schema, *self._fields], metadata=schema.metadata)
 
     def group_rows(self) -> list[int]:
         return self._source.group_rows()

@@ -13,7 +13,7 @@ from contract.job.ledger import KeyReport
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.columns.predictions import numeric_column
-from scoring.errors import DataError, ModelError, ScoringError, log_error
+from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
 from scoring.outputs.atomic_files import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import ChosenWriter
@@ -74,7 +74,12 @@ class ModelOutput:
             if self.ended:
                 return
             self._quarantine.write(bad)
-        self._write_predictions(item, result)
+        try:
+            self._write_predictions(item, result)
+        except DataError as error:
+            spec = self.predictor.model.spec
+            text = f"object {self.predictor.key!r}, model {spec.model_id!r}: {error.text}"
+            self.error = with_cause(DataError(text), error)
 
     def check_totals(self, rows_read: int) -> None:
         """Check the number of bad rows and of all rows after the last batch; sets `error`."""
@@ -134,9 +139,10 @@ class ModelOutput:
         return written
 
     def _count(self, counts: Mapping[Reading, int]) -> None:
-        """Add counts of the columns that the model reads; batches are shared with other models."""
+        """Add counts of the columns that the model reads or keeps; batches are shared with other models."""
+        plan = self.predictor.plan
         for reading, count in counts.items():
-            if reading.column in self.predictor.plan.read:
+            if not reading.column or reading.column in plan.read or reading.column in plan.kept:
                 self._counts[str(reading)] += count
 
     def _all_bad_rows(self, item: InputBatch, result: BatchResult) -> list[BadRow]:

@@ -69,7 +69,13 @@ input_options = st.builds(
     csv_delimiter=marks,
     csv_header=st.booleans(),
     csv_quote=st.sampled_from(["", '"']),
+    csv_escape=st.sampled_from(["", "\\"]),
+    csv_escape_unquoted=st.booleans(),
+    csv_decimal=st.sampled_from([".", ","]),
+    csv_encoding=st.sampled_from(["utf-8", "cp1252", "utf-16"]),
+    true_values=st.just(("ja",)),
     null_values=st.lists(texts, unique=True, max_size=3).map(tuple),
+    text_null_values=st.lists(texts, unique=True, max_size=3).map(tuple),
 )
 partition_names = st.text(st.characters(codec="utf-8", exclude_characters="=/"), min_size=1, max_size=10)
 

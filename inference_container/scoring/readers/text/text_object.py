@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from contract.dataset.formats import HEAD_BYTES, ObjectFormat
+from contract.dataset.text_encoding import readable
 from contract.dataset.text_head import HeadError, head_names
 from contract.job.job_input import JobInput
 from scoring.errors import DataError
-from scoring.readers.input_object import InputBatch, RejectedRow
+from scoring.readers.input_object import InputBatch, Reading, RejectedRow
 from scoring.readers.text.cell_types import arrow_type
 from scoring.readers.text.text_stream import TextStream
 
@@ -47,6 +48,8 @@ class ParsedRows:
     total: int
     batch: pa.RecordBatch
     bad: tuple[UnreadableRow, ...] = field(default=())
+    counts: Mapping[Reading, int] = field(default_factory=dict)
+    """As in `InputBatch`."""
 
 
 class TextObject(ABC):
@@ -125,11 +128,15 @@ class TextObject(ABC):
     def text_columns(self) -> list[str]:
         return [field.name for field in self.schema if pa.types.is_string(field.type)]
 
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        return False
+
     def stored_bytes(self) -> dict[str, int]:
         return {}
 
     def _open(self) -> TextStream:
-        return TextStream(self.key, self._path, self._kind)
+        encoding = self._wanted.options.csv_encoding if self._kind.name == "csv" else "utf-8"
+        return TextStream(self.key, self._path, self._kind, encoding)
 
     def _type(self, name: str) -> pa.DataType:
         # Columns that no model declares are passed through as text.
@@ -144,26 +151,37 @@ class TextObject(ABC):
 
 def _batches(parsed: ParsedRows, first: int, rows: int) -> Iterator[InputBatch]:
     """Split parsed rows into batches; `first` is the number of the first row."""
-    if not parsed.bad:
-        for start in range(0, parsed.batch.num_rows, rows):
-            yield InputBatch(first + start, parsed.batch.slice(start, rows))
-        return
-    good = np.delete(np.arange(parsed.total, dtype=np.int64), [row.index for row in parsed.bad])
+    counts = parsed.counts
+    good = np.arange(parsed.total, dtype=np.int64)
+    if parsed.bad:
+        good = np.delete(good, [row.index for row in parsed.bad])
     for start in range(0, parsed.total, rows):
         stop = min(start + rows, parsed.total)
-        low, high = np.searchsorted(good, [start, stop]).tolist()
-        rejected = tuple(
-            RejectedRow(first + row.index, row.reason, row.raw, row.detail)
-            for row in parsed.bad
-            if start <= row.index < stop
-        )
-        numbers = good[low:high] + first if rejected else None
-        yield InputBatch(first + start, parsed.batch.slice(low, high - low), numbers, rejected)
+        if not parsed.bad:
+            yield InputBatch(first + start, parsed.batch.slice(start, rows), counts=counts)
+        else:
+            low, high = np.searchsorted(good, [start, stop]).tolist()
+            rejected = tuple(
+                RejectedRow(first + row.index, row.reason, row.raw, row.detail)
+                for row in parsed.bad
+                if start <= row.index < stop
+            )
+            numbers = good[low:high] + first if rejected else None
+            batch = parsed.batch.slice(low, high - low)
+            yield InputBatch(first + start, batch, numbers, rejected, counts=counts)
+        # They count once, with the first batch.
+        counts = {}
+
+
+def unreadable_bytes(column: str) -> Reading:
+    """Return how bytes are read that are no text, in a column that no model reads."""
+    text = "bytes that are not text, in columns that no model reads, are written as escapes such as \\xff"
+    return Reading(column, text, is_named=False)
 
 
 def shown_raw(raw: bytes) -> str:
     """Return a row for display: truncated, and with bytes escaped that are not text."""
-    text = raw[: 4 * _SHOWN_RAW_CHARACTERS].decode("utf-8", "backslashreplace").rstrip("\r\n")
+    text = readable(raw[: 4 * _SHOWN_RAW_CHARACTERS]).rstrip("\r\n")
     return text if len(text) <= _SHOWN_RAW_CHARACTERS else text[:_SHOWN_RAW_CHARACTERS] + "…"
 
 
@@ -174,15 +192,6 @@ def shown_value(value: str) -> str:
 
 def shown_text(text: str) -> str:
     return text if len(text) <= _SHOWN_VALUE_CHARACTERS else text[:_SHOWN_VALUE_CHARACTERS] + "…"
-
-
-def not_utf8(raw: bytes) -> str:
-    """Return why a row's bytes are not text; empty if they are."""
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return f"is not UTF-8 (at byte {error.start:,} of the row)"
-    return ""
 
 
 def good_rows(batch: pa.RecordBatch, bad: Mapping[int, UnreadableRow]) -> pa.RecordBatch:
