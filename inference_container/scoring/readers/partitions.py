@@ -68,7 +68,7 @@ class PartitionedObject:
             yield replace(item, batch=pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema))
 
     def choose_types(self, columns: frozenset[str]) -> bool:
-        changed = self._source.choose_types((columns - self._constants.keys()) | self._compared.keys())
+        changed = self._source.choose_types(columns - self._constants.keys())
         if changed:
             self.schema = self._with_constants()
         return changed
