@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from contract.dataset.formats import MAX_COLUMNS
 from contract.dataset.thrift_compact import list_size
 from scoring.errors import IN_LOG, DataError, ScoringError, TransientError, describe_error
+from scoring.readers.hybrid_calendar import HybridCalendar
 from scoring.readers.input_object import InputBatch
 from scoring.readers.int96 import Int96Times, Int96Unit, int96_columns
 from scoring.readers.row_groups import RowGroups
@@ -79,7 +80,7 @@ class ParquetObject:
                     stack.callback(file.close, force=True)
                 chosen = range(*groups) if groups is not None else range(file.num_row_groups)
                 for batch in self._row_groups.batches(file, chosen, names, rows, use_threads=use_threads):
-                    yield InputBatch(first + read, batch)
+                    yield InputBatch(first + read, batch, counts=self._hybrid_calendar.counts(batch))
                     read += batch.num_rows
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error, after=first + read) from error
@@ -103,6 +104,10 @@ class ParquetObject:
     @functools.cached_property
     def _int96_columns(self) -> frozenset[str]:
         return int96_columns(self.schema, self._file.schema)
+
+    @functools.cached_property
+    def _hybrid_calendar(self) -> HybridCalendar:
+        return HybridCalendar(self.schema.metadata or {})
 
     @functools.cached_property
     def _row_groups(self) -> RowGroups:
@@ -234,8 +239,8 @@ class ParquetObject:
         if isinstance(error, pa.ArrowNotImplementedError):
             return DataError(
                 f"object {self.key!r} uses a feature of Parquet that this version cannot read "
-                f"({describe_error(error)}; {IN_LOG}): write it again without it, such as with shorter texts in nested "
-                "columns or another compression"
+                f"({describe_error(error)}; {IN_LOG}): write it with other column types, another compression, or "
+                "smaller row groups"
             )
         place = f" after row {after:,}" if after else ""
         return DataError(
