@@ -24,9 +24,7 @@ def read_delta(connection: Connection, location: str, choice: TableChoice) -> Ta
     deltalake = import_extra("deltalake", "delta")
     with _certificates(connection.ca_bundle()):
         try:
-            table = deltalake.DeltaTable(
-                location, version=choice.version, storage_options=connection.storage_options(), skip_stats=True
-            )
+            table = deltalake.DeltaTable(location, version=choice.version, storage_options=connection.storage_options())
             if choice.at:
                 table.load_as_version(choice.at)
             name = f"version {table.version()} of the Delta Lake table {location}"
