@@ -1,7 +1,7 @@
 """Columns of samples, and rows of predictions. The only module of the command that imports pyarrow, on first use."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class SampleColumn:
-    """A column of a sample. `type` is pyarrow's name of the type; for a dictionary, of its values' type."""
+    """A column of a sample.
+
+    `type` is pyarrow's name of the type, for a dictionary of its values' type. Lists of one length are `list<item>[n]`.
+    """
 
     name: str
     type: str
@@ -51,22 +54,39 @@ def _kind(path: Path) -> ObjectFormat:
 
 def _parquet_columns(path: Path) -> list[SampleColumn]:
     import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     file = pq.ParquetFile(path)
     nulls = dict.fromkeys(file.schema_arrow.names, 0)
+    lengths: dict[str, set[int]] = {}
     for batch in file.iter_batches():
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             nulls[name] += column.null_count
+            if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+                lengths.setdefault(name, set()).update(pc.unique(pc.list_value_length(column.drop_null())).to_pylist())
     return [
         SampleColumn(
             field.name,
-            str(field.type.value_type if pa.types.is_dictionary(field.type) else field.type),
+            _type_name(field.type, lengths.get(field.name, set())),
             field.nullable,
             nulls[field.name],
         )
         for field in file.schema_arrow
     ]
+
+
+def _type_name(kind: Any, lengths: Collection[int]) -> str:
+    """Return a type's name; for lists of one length, `list<item>[length]`."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_fixed_size_list(kind):
+        return f"list<{kind.value_type}>[{kind.list_size}]"
+    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and len(lengths) == 1:
+        return f"list<{kind.value_type}>[{next(iter(lengths))}]"
+    return str(kind)
 
 
 def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list[SampleColumn]:

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 
 from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput
+from scoring.columns.arrow_types import arrow_type
 from scoring.columns.column_plan import field_from_key
 from scoring.errors import DataError
 from scoring.readers.input_object import InputBatch, InputObject
-from scoring.readers.text.cell_types import arrow_type, cast_cells, text_array
+from scoring.readers.text.cell_types import cast_cells, text_array
 
 _REMEDY = "correct the column or move the object, or remove the name from the record's partition_columns"
 

@@ -263,6 +263,9 @@ class ObjectScoring:
         return output, plan.read | frozenset(writer.kept)
 
     def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:
-        widest = max((predictor.model.spec.features for predictor in predictors), key=len)
+        widest = max(
+            (predictor.model.spec.features for predictor in predictors),
+            key=lambda features: sum(feature.width for feature in features),
+        )
         factor = max(batch_size_factor(predictor.model.loaded) for predictor in predictors)
         return rows_per_batch(most, self._source, columns, widest, factor)

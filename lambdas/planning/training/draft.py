@@ -27,6 +27,7 @@ from lambdas.planning.training.decisions import (
     check_formats,
     check_instance_types,
     check_training_columns,
+    check_volumes,
     form_trainings,
 )
 from lambdas.stage.deployment import Deployment
@@ -60,7 +61,7 @@ def draft_training(
     raise_if_any(problems, "request")
     objects = {name: data.objects for name, data in datasets.items()}
     jobs = form_trainings(recipes, event, objects, defaults.compute)
-    raise_if_any(check_instance_types(jobs, defaults.instance_types), "request")
+    raise_if_any([*check_instance_types(jobs, defaults.instance_types), *check_volumes(jobs)], "request")
     return jobs
 
 

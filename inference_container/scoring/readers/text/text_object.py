@@ -12,9 +12,9 @@ from contract.dataset.formats import HEAD_BYTES, ObjectFormat
 from contract.dataset.text_encoding import readable
 from contract.dataset.text_head import HeadError, head_names
 from contract.job.job_input import JobInput
+from scoring.columns.arrow_types import arrow_type
 from scoring.errors import DataError
 from scoring.readers.input_object import InputBatch, Reading, RejectedRow
-from scoring.readers.text.cell_types import arrow_type
 from scoring.readers.text.text_stream import TextStream
 
 BLOCK_BYTES = 4 << 20
@@ -113,7 +113,7 @@ class TextObject(ABC):
         Counting reads the whole object, so other columns are left out.
         """
         deciding = frozenset(self._names) & {
-            name for name, declared in self._wanted.types.items() if declared not in ("string", "float", "double")
+            name for name, declared in self._wanted.types.items() if declared == "bool" or "int" in declared
         }
         if self._nulls_of is None and deciding.intersection(names):
             # Count for all models at once, because each model calls this method.
