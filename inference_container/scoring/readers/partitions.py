@@ -32,6 +32,8 @@ class PartitionedObject:
     def __init__(self, source: InputObject, wanted: JobInput) -> None:
         self._source = source
         self.key = source.key
+        self.kind = source.kind
+        self.notes = source.notes
         try:
             values = partition_values(self.key, wanted.partition_columns)
         except ValueError as error:

@@ -1,11 +1,9 @@
 """Refuse datasets that are tables of Delta Lake, Iceberg or Hudi, unless each model scores every file."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from contract.job.scoring_spec import PinnedObject
-from contract.problems import Problem
-from lambdas.dataset.table_files import FoundTable, check_tables, find_tables, is_iceberg_file, probe_tables
+from lambdas.dataset.table_files import FoundTable, find_tables, probe_tables
 from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
@@ -36,20 +34,3 @@ def tables_of(
         return find_tables(keys)
     # The listing has only the uploads.
     return probe_tables(keys, partial(store.first_keys, dataset)) if dataset in refusing else []
-
-
-def check_footers(
-    firsts: Mapping[str, PinnedObject],
-    reads: Mapping[str, Callable[[int, int], bytes | None]],
-    refusing: Refusing,
-) -> list[Problem]:
-    """Refuse datasets whose first object was written by Iceberg.
-
-    This is all that tells of a table when only its data files were copied and renamed.
-    """
-    return [
-        problem
-        for dataset, first in firsts.items()
-        if dataset in refusing and first.key.endswith(".parquet") and is_iceberg_file(first.size, reads[dataset])
-        for problem in check_tables(dataset, [FoundTable("iceberg", "", first.key)], refusing[dataset])
-    ]

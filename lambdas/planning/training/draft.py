@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from contract.catalog.image_variants import ImageVariant
 from contract.checks import raise_if_any
 from contract.dataset.input_options import InputOptions
+from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest
 from lambdas.dataset.archived import check_archived
-from lambdas.dataset.object_columns import columns_or_none, first_of, reader_of
-from lambdas.dataset.parquet_footer import Column
 from lambdas.dataset.pinning import is_data, pin_objects
-from lambdas.dataset.table_files import FoundTable, check_tables, find_tables, is_iceberg_file
+from lambdas.dataset.samples import Sample, read_sample, sample_candidates
+from lambdas.dataset.table_files import FoundTable, check_tables, find_tables
 from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
 from lambdas.planning.training.decisions import (
@@ -41,8 +41,8 @@ class _TrainingData:
     """A dataset that recipes train on or validate with."""
 
     objects: tuple[PinnedObject, ...]
-    columns: Sequence[Column] | None
-    """Columns of the first object; None when unreadable. The job then reports the reason."""
+    samples: tuple[Sample, ...]
+    """Columns of a few objects, without those that cannot be read. The job reports the reason."""
     problems: tuple[Problem, ...]
 
 
@@ -73,7 +73,7 @@ def _choose_recipes(request: TrainingRequest, table: JobTable) -> tuple[list[Mod
 
 
 def _read_datasets(recipes: Sequence[ModelRecipe], deployment: Deployment) -> dict[str, _TrainingData]:
-    """Pin each dataset of the recipes and read the columns of its first object."""
+    """Pin each dataset of the recipes and read the columns of a few of its objects."""
     refusing: dict[str, list[str]] = {}
     for recipe in recipes:
         for name in filter(None, (recipe.training_dataset, recipe.validation_dataset)):
@@ -95,14 +95,12 @@ def _read_dataset(name: str, refusing: Sequence[str], deployment: Deployment) ->
     problems += check_formats(name, [item.key for item in objects])
     data = [entry for entry in files if is_data(entry.key)]
     problems += check_archived(name, data, deployment.store, deployment.clock().timestamp())
-    first = first_of(objects)
-    columns = None
-    if first is not None:
-        read = reader_of(name, first, deployment.store)
-        columns = columns_or_none(name, first, InputOptions(), read)
-        if not tables and is_iceberg_file(first.size, read):
-            problems += check_tables(name, [FoundTable("iceberg", "", first.key)], refusing)
-    return _TrainingData(objects, columns, tuple(problems))
+    wanted = JobInput(InputOptions(format="parquet"))
+    read = [read_sample(name, chosen, wanted, deployment.store) for chosen in sample_candidates(objects)]
+    samples = tuple(found for found in read if isinstance(found, Sample))
+    copied = [FoundTable("iceberg", "", sample.key) for sample in samples if sample.is_iceberg and not tables]
+    problems += check_tables(name, copied[:1], refusing)
+    return _TrainingData(objects, samples, tuple(problems))
 
 
 def _check_recipes(
@@ -125,9 +123,8 @@ def _check_columns(recipe: ModelRecipe, datasets: Mapping[str, _TrainingData]) -
     problems: list[Problem] = []
     for name in (recipe.training_dataset, recipe.validation_dataset):
         data = datasets.get(name or "")
-        if data is not None and data.columns is not None:
-            first = min(item.key for item in data.objects)
-            problems += check_training_columns(recipe, name or "", first, data.columns)
+        for sample in data.samples if data is not None else ():
+            problems += check_training_columns(recipe, name or "", sample.key, sample.columns)
     return problems
 
 
