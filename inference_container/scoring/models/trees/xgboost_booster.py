@@ -6,7 +6,6 @@ Predictions are those of `Booster.predict`.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
@@ -33,10 +32,9 @@ class BoosterModel:
     `margin` the raw sums.
     """
 
-    notes: tuple[str, ...] = ()
-
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         self._file = file
+        self.notes = file.notes
         self.native = file.booster
         self._margin = spec.method == "margin"
         width = max(file.classes, file.targets, 1)
@@ -46,4 +44,4 @@ class BoosterModel:
         self.concurrent = file.concurrent
 
     def predict(self, batch: FeatureBatch) -> Any:
-        return self._file.predict(batch.matrix(np.float32), margin=self._margin)
+        return self._file.predict(batch, margin=self._margin)
