@@ -84,7 +84,9 @@ def typed_values(spec: ModelSpec, stored: Mapping[str, Sequence[Any]]) -> dict[s
             found[name] = pa.nulls(0)
         # A float32 cannot hold every number: 0.1 would never be found.
         if found[name].to_pylist() != list(values):
-            wrong.append(f"{name!r} is {types[name]}, which cannot hold all its categories: declare it as {expected[0]}")
+            wrong.append(
+                f"{name!r} is {types[name]}, which cannot hold all its categories: declare it as {expected[0]}"
+            )
     if wrong:
         raise ModelError(
             f"model {spec.model_id!r}: its features do not fit the categories that the model stores: "

@@ -79,7 +79,7 @@ class LightgbmModel:
         self.native = booster
         self._accelerated = accelerated
         self._method = spec.method
-        check_features(_as_lightgbm_names(spec), names_of(booster), booster.num_feature())
+        check_features(as_lightgbm_names(spec), names_of(booster), booster.num_feature())
         self._categories = Categories(typed_values(spec, stored_categories(spec, booster)))
         self._objective = str(booster.dump_model(num_iteration=1).get("objective", "")).split(" ", maxsplit=1)[0]
         if spec.method == "predict_proba" and self._objective not in _PROBABILITIES:
@@ -162,7 +162,7 @@ def _infos_of_features(booster: Any) -> list[_Info]:
     return found
 
 
-def _as_lightgbm_names(spec: ModelSpec) -> ModelSpec:
-    # LightGBM replaces each blank in a name by an underscore.
+def as_lightgbm_names(spec: ModelSpec) -> ModelSpec:
+    """Return the record with the names that LightGBM gives its features: an underscore per blank."""
     features = tuple(replace(item, name="_".join(item.name.split(" "))) for item in spec.features)
     return replace(spec, features=features)

@@ -48,7 +48,7 @@ class BoosterFile:
         self.booster = xgboost.Booster({"nthread": 1})
         self.booster.load_model(content)
         check_features(spec, self.booster.feature_names, int(self.booster.num_features()))
-        self.categories = _categories(spec, self.booster)
+        self.categories = stored_categories_of(spec, self.booster)
         self.notes = _notes(spec, self.booster, self.categories)
         learner = json.loads(self.booster.save_config())["learner"]
         parameters = learner["learner_model_param"]
@@ -99,7 +99,7 @@ class BoosterFile:
         return np.where(matrix == np.float32(self._missing), np.float32(np.nan), matrix)
 
 
-def stored_categories(booster: Any) -> dict[int, list[Any]]:
+def _stored_categories(booster: Any) -> dict[int, list[Any]]:
     """Return the categories that a Booster stores, by the position of their feature.
 
     XGBoost stores them since version 3.1, for models trained on data frames.
@@ -110,13 +110,13 @@ def stored_categories(booster: Any) -> dict[int, list[Any]]:
     return {index: values.to_pylist() for index, (_, values) in enumerate(stored) if values is not None}
 
 
-def _categories(spec: ModelSpec, booster: Any) -> Categories:
+def stored_categories_of(spec: ModelSpec, booster: Any) -> Categories:
     """Return the stored categories of the record's features.
 
     Raises:
         ModelError: A feature does not fit, such as a text whose categories are not in the file.
     """
-    stored = {spec.features[index].name: values for index, values in stored_categories(booster).items()}
+    stored = {spec.features[index].name: values for index, values in _stored_categories(booster).items()}
     coded = _coded_features(spec, booster) - set(stored)
     texts = [feature.name for feature in spec.features if feature.type == "string" and feature.name not in stored]
     if not texts:
