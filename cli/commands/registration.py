@@ -12,6 +12,7 @@ from cli.documents.bulk_file import read_bulk
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
 from cli.documents.model_document import Draft, read_draft, read_tags
 from cli.documents.model_package import read_model_package
+from cli.documents.record_flags import record_flags
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
@@ -24,10 +25,9 @@ from cli.stage.connection import Connection
 from cli.views.models import inferred_view, model_json
 from cli.views.tables import counted, plain_json, size_text
 from contract.catalog.model_spec import assumptions
-from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
-_INPUT_FIELDS = frozenset(InputOptions.__dataclass_fields__)
+_INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
 _PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
 """Features of a document while its other fields are validated, before the features are inferred."""
 
@@ -153,12 +153,12 @@ def import_model(
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
     """Return the draft for a model id or `@model.json`. Fields of the command line override those of the file."""
-    document = {name: value for name, value in fields.items() if name not in _INPUT_FIELDS}
+    document = {name: value for name, value in fields.items() if name not in _INPUT_PARAMETERS}
     problems: list[Problem] = []
     if "tags" in fields:
         document["tags"], problems = read_tags(fields["tags"])
     draft = read_draft(model, document).with_changes(*problems)
-    read_as = {name: value for name, value in fields.items() if name in _INPUT_FIELDS}
+    read_as = {_INPUT_PARAMETERS[name]: value for name, value in fields.items() if name in _INPUT_PARAMETERS}
     if not read_as:
         return draft
     before = draft.fields.get("input", {})

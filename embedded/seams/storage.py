@@ -1,9 +1,15 @@
-"""S3: the encryption of stored objects, and buckets that are not empty."""
+"""S3: the encryption of stored objects, buckets that are not empty, and restored objects in listings."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import re
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
+
+_ARCHIVED = re.compile(b"<StorageClass>(GLACIER|DEEP_ARCHIVE)</StorageClass>")
 
 
 def encryption_key(bucket: str, key: str) -> str:
@@ -36,3 +42,36 @@ def install_bucket_not_empty_error() -> None:
         return ministack_delete(physical_id, properties)
 
     handlers["delete"] = delete
+
+
+def install_restore_status() -> None:
+    """Answer `OptionalObjectAttributes=RestoreStatus` in listings, as S3 does.
+
+    ministack keeps storage classes and restores, but does not list the latter.
+    """
+    from ministack.services import s3
+
+    ministack_dispatch, namespace = s3._dispatch, f"{{{s3.S3_NS}}}"
+
+    def dispatch(method: str, bucket: str, key: str, headers: dict[str, str], *rest: Any) -> Any:
+        answer = ministack_dispatch(method, bucket, key, headers, *rest)
+        is_wanted = "RestoreStatus" in headers.get("x-amz-optional-object-attributes", "")
+        if not is_wanted or method != "GET" or key or answer[0] != 200 or not _ARCHIVED.search(answer[2]):
+            return answer
+        ET.register_namespace("", s3.S3_NS)
+        listing = ET.fromstring(answer[2])  # noqa: S314 - written by ministack
+        objects = s3._buckets[bucket]["objects"]
+        is_encoded = listing.find(f"{namespace}EncodingType") is not None
+        for entry in listing.iter(f"{namespace}Contents"):
+            listed = entry.findtext(f"{namespace}Key") or ""
+            stored = objects.get(unquote(listed) if is_encoded else listed)
+            phase = s3._sync_restore(bucket, listed, stored)
+            if stored is not None and phase is not None:
+                status = ET.SubElement(entry, f"{namespace}RestoreStatus")
+                ET.SubElement(status, f"{namespace}IsRestoreInProgress").text = str(phase == "in_progress").lower()
+                if phase == "restored":
+                    expiry = datetime.fromtimestamp(stored["restore"]["expires_at"], UTC)
+                    ET.SubElement(status, f"{namespace}RestoreExpiryDate").text = f"{expiry:%Y-%m-%dT%H:%M:%S}.000Z"
+        return answer[0], answer[1], ET.tostring(listing, xml_declaration=True, encoding="UTF-8")
+
+    s3._dispatch = dispatch

@@ -42,7 +42,7 @@ from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, name_resources
-from embedded.seams.storage import install_bucket_not_empty_error
+from embedded.seams.storage import install_bucket_not_empty_error, install_restore_status
 from embedded.server.endpoint import Endpoint
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
@@ -147,6 +147,7 @@ async def _serve(settings: ServerSettings) -> None:
     install_bus_policies()
     install_condition_check()
     install_bucket_not_empty_error()
+    install_restore_status()
     name_resources("ecr", ecr_resource_arn)
     sagemaker = _add_sagemaker(settings)
     _install_scheduler(settings)

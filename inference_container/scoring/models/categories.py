@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.catalog.model_spec import ModelSpec
+from scoring.columns.arrow_types import arrow_type
 from scoring.columns.features import FeatureBatch
 from scoring.errors import ModelError
 
@@ -64,6 +65,11 @@ class Categories:
         return codes
 
 
+def input_names(spec: ModelSpec) -> list[str]:
+    """Return the feature of each input of a matrix model; a list is several inputs."""
+    return [feature.name for feature in spec.features for _ in range(feature.width)]
+
+
 def typed_values(spec: ModelSpec, stored: Mapping[str, Sequence[Any]]) -> dict[str, pa.Array]:
     """Return the stored categories of each feature in the type that the record declares.
 
@@ -79,7 +85,7 @@ def typed_values(spec: ModelSpec, stored: Mapping[str, Sequence[Any]]) -> dict[s
             wrong.append(f"{name!r} is {types[name]}, its categories are {kind}: declare it as {expected[0]}")
             continue
         try:
-            found[name] = pa.array(values, pa.type_for_alias(types[name]))
+            found[name] = pa.array(values, arrow_type(types[name]))
         except (pa.ArrowException, TypeError, OverflowError):
             found[name] = pa.nulls(0)
         # A float32 cannot hold every number: 0.1 would never be found.

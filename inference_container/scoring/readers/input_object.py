@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contract.dataset.formats import ObjectFormat
+
 
 class Reading(NamedTuple):
     """One of several ways to read values of a column.
@@ -17,10 +19,13 @@ class Reading(NamedTuple):
     """
 
     column: str
+    """The column, of which a model's notes depend; empty if the way concerns all models."""
     way: str
+    is_named: bool = True
+    """Whether the note names the column. Otherwise, it sums up all columns."""
 
     def __str__(self) -> str:
-        return f"column {self.column!r} {self.way}"
+        return f"column {self.column!r} {self.way}" if self.is_named and self.column else self.way
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,13 @@ class InputObject(Protocol):
     def key(self) -> str: ...
 
     @property
+    def kind(self) -> ObjectFormat:
+        """Format of the object, with the compression that its content has."""
+
+    notes: tuple[str, ...]
+    """How the object is read that could be read in another way."""
+
+    @property
     def schema(self) -> pa.Schema:
         """Schema of all columns. Columns of the same name cannot be read."""
 
@@ -101,6 +113,15 @@ class InputObject(Protocol):
 
         Raises:
             DataError: The object is damaged.
+        """
+
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        """Choose types that hold every value of these columns, which are to be decoded.
+
+        Returns whether `schema` has changed.
+
+        Raises:
+            DataError: There is no such type.
         """
 
     def group_rows(self) -> list[int]:

@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput
+from scoring.columns.arrow_types import arrow_type
 from scoring.errors import DataError
 from scoring.readers.input_object import InputBatch, InputObject
-from scoring.readers.text.cell_types import arrow_type, cast_cells, text_array
+from scoring.readers.text.cell_types import cast_cells, text_array
 
 
 class PartitionedObject:
@@ -18,6 +19,8 @@ class PartitionedObject:
     def __init__(self, source: InputObject, wanted: JobInput) -> None:
         self._source = source
         self.key = source.key
+        self.kind = source.kind
+        self.notes = source.notes
         try:
             values = partition_values(self.key, wanted.partition_columns)
         except ValueError as error:
@@ -29,9 +32,7 @@ class PartitionedObject:
                 "remove them from the object, or from the record's partition_columns"
             )
         self._constants = {name: _constant(self.key, name, value, wanted.types) for name, value in values.items()}
-        self.schema: pa.Schema = source.schema
-        for name, array in self._constants.items():
-            self.schema = self.schema.append(pa.field(name, array.type))
+        self.schema = self._with_constants()
 
     @property
     def rows(self) -> int | None:
@@ -55,6 +56,18 @@ class PartitionedObject:
             fields = [pa.field(name, array.type) for name, array in self._constants.items()]
             schema = pa.schema([*batch.schema, *fields], metadata=batch.schema.metadata)
             yield replace(item, batch=pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema))
+
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        changed = self._source.choose_types(columns - self._constants.keys())
+        if changed:
+            self.schema = self._with_constants()
+        return changed
+
+    def _with_constants(self) -> pa.Schema:
+        schema = self._source.schema
+        for name, array in self._constants.items():
+            schema = schema.append(pa.field(name, array.type))
+        return schema
 
     def group_rows(self) -> list[int]:
         return self._source.group_rows()

@@ -13,7 +13,7 @@ from contract.job.ledger import KeyReport
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.columns.predictions import numeric_column
-from scoring.errors import DataError, ModelError, ScoringError, log_error
+from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
 from scoring.outputs.atomic_files import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import ChosenWriter
@@ -26,8 +26,17 @@ from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, Objec
 class ModelOutput:
     """Writes the results of an ObjectPredictor, in the order of the object's rows."""
 
-    def __init__(self, predictor: ObjectPredictor, output: ChosenWriter, scratch: Path, rows: int | None) -> None:
+    def __init__(
+        self,
+        predictor: ObjectPredictor,
+        output: ChosenWriter,
+        scratch: Path,
+        rows: int | None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """`notes` are those about the object."""
         self.predictor = predictor
+        self._notes = notes
         self.error: ScoringError | None = None
         self.reencode_reason = ""
         """Why a second pass must re-encode the object for this model; empty if none is needed."""
@@ -74,7 +83,12 @@ class ModelOutput:
             if self.ended:
                 return
             self._quarantine.write(bad)
-        self._write_predictions(item, result)
+        try:
+            self._write_predictions(item, result)
+        except DataError as error:
+            spec = self.predictor.model.spec
+            text = f"object {self.predictor.key!r}, model {spec.model_id!r}: {error.text}"
+            self.error = with_cause(DataError(text), error)
 
     def check_totals(self, rows_read: int) -> None:
         """Check the number of bad rows and of all rows after the last batch; sets `error`."""
@@ -127,16 +141,17 @@ class ModelOutput:
             quarantine=_describe(self._quarantine) if self._quarantine.rows else None,
             writer=self._output.name,
             keys=keys,
-            notes=self.predictor.model.loaded.notes + self.predictor.plan.notes,
+            notes=self.predictor.model.loaded.notes + self._notes + self.predictor.plan.notes,
             counts=dict(self._counts),
         )
         self._files_are_settled = True
         return written
 
     def _count(self, counts: Mapping[Reading, int]) -> None:
-        """Add counts of the columns that the model reads; batches are shared with other models."""
+        """Add counts of the columns that the model reads or keeps; batches are shared with other models."""
+        plan = self.predictor.plan
         for reading, count in counts.items():
-            if reading.column in self.predictor.plan.read:
+            if not reading.column or reading.column in plan.read or reading.column in plan.kept:
                 self._counts[str(reading)] += count
 
     def _all_bad_rows(self, item: InputBatch, result: BatchResult) -> list[BadRow]:

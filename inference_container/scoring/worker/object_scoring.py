@@ -12,7 +12,7 @@ from scoring.errors import ScoringError
 from scoring.models import batch_size_factor
 from scoring.outputs.writers import open_writer
 from scoring.protocol import WorkerSetup, WrittenOutput
-from scoring.readers import InputBatch, InputObject
+from scoring.readers import EmptyObject, InputBatch, InputObject
 from scoring.splice import SpliceSource
 from scoring.worker.batch_pipeline import PredictionThreads, predict_in_order, split_into_units
 from scoring.worker.batch_size import rows_per_batch
@@ -60,7 +60,28 @@ class ObjectScoring:
 
     def score(self, models: Sequence[ThreadSafeModel], threads: int, batch_rows: int) -> int:
         """Write the object for the models that can score it. Returns the rows read."""
+        if isinstance(self._source, EmptyObject):
+            self.written = [self._without_data(model) for model in models]
+            return 0
         return self._run_passes(models, lambda predictor: predictor.predict, threads, batch_rows)
+
+    def _without_data(self, model: ThreadSafeModel) -> WrittenOutput:
+        """Return the result for an object without data: no rows, and no output.
+
+        An output would need columns that nobody knows, and readers of tables take the columns of the
+        first file for those of all.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return WrittenOutput(
+            model_id=model.spec.model_id,
+            rows_in=0,
+            rows_scored=0,
+            rows_quarantined=0,
+            predictions=None,
+            writer="none, the object holds no data",
+            keys=KeyReport(0, 0, 0) if model.spec.key_columns else None,
+            notes=model.loaded.notes + self._source.notes,
+        )
 
     def merge_parts(self, models: Sequence[ThreadSafeModel], folder: Path, parts: int, batch_rows: int) -> int:
         """Write the object from the stored predictions of its parts. Returns the rows read."""
@@ -72,20 +93,12 @@ class ObjectScoring:
         """Predict one part and store the predictions. Returns the rows read."""
         rows = 0
         with ExitStack() as stack:
+            predictors, columns = self._open_predictors(models)
             opened: list[tuple[ObjectPredictor, PartWriter]] = []
-            columns: frozenset[str] = frozenset()
-            for model in models:
-                try:
-                    predictor = self._open_predictor(model)
-                except ScoringError as error:
-                    self.errors.append((model.spec.model_id, error))
-                else:
-                    file = PartWriter(folder, predictor, part)
-                    stack.callback(file.close)
-                    opened.append((predictor, file))
-                    # Kept columns too: bad rows get their raw values here and not when parts are
-                    # merged.
-                    columns |= predictor.plan.read | frozenset(predictor.plan.kept if predictor.tolerated else ())
+            for predictor in predictors:
+                file = PartWriter(folder, predictor, part)
+                stack.callback(file.close)
+                opened.append((predictor, file))
             if not opened:
                 return 0
             batch_rows = self._rows_per_batch(batch_rows, columns, [predictor for predictor, _ in opened])
@@ -93,6 +106,29 @@ class ObjectScoring:
                 rows += item.batch.num_rows
                 opened = [(predictor, file) for predictor, file in opened if self._store(predictor, file, item)]
         return rows
+
+    def _open_predictors(self, models: Sequence[ThreadSafeModel]) -> tuple[list[ObjectPredictor], frozenset[str]]:
+        """Open the models for a part. Returns them with the columns that its batches must have."""
+        opened: list[ObjectPredictor] = []
+        columns: frozenset[str] = frozenset()
+        errors: list[tuple[str, ScoringError]] = []
+        changed = False
+        for model in models:
+            try:
+                predictor = self._open_predictor(model)
+                # Kept columns too: bad rows get their raw values here and not when parts are merged.
+                needed = predictor.plan.read | frozenset(predictor.plan.kept if predictor.tolerated else ())
+                changed |= self._source.choose_types(needed)
+            except ScoringError as error:
+                errors.append((model.spec.model_id, error))
+            else:
+                opened.append(predictor)
+                columns |= needed
+        if changed:
+            # Plans made before the change have the old types.
+            return self._open_predictors(models)
+        self.errors += errors
+        return opened, columns
 
     def _store(self, predictor: ObjectPredictor, file: PartWriter, item: InputBatch) -> bool:
         """Predict a batch of a part and store it. Returns False once the model has failed."""
@@ -140,18 +176,8 @@ class ObjectScoring:
         # Entered before the outputs, which are then discarded first and leave the threads idle.
         workers = stack.enter_context(PredictionThreads(threads))
         stack.callback(self._file.stop)
-        outputs: list[tuple[ModelOutput, Predict]] = []
-        columns: frozenset[str] = frozenset()
-        for model, reencode_reason in models:
-            try:
-                predictor = self._open_predictor(model)
-                output, needed = self._open_output(predictor, reencode_reason)
-            except ScoringError as error:
-                self.errors.append((model.spec.model_id, error))
-            else:
-                stack.callback(output.discard)
-                outputs.append((output, predict_of(predictor)))
-                columns |= needed
+        opened, columns = self._open_outputs(models, stack)
+        outputs = [(output, predict_of(output.predictor)) for output in opened]
         result = _PassResult(0, [], [])
         if not outputs:
             return result
@@ -216,6 +242,32 @@ class ObjectScoring:
         with_nulls = frozenset(name for name, count in nulls.items() if count)
         return ObjectPredictor(model, self._pinned.key, source.rows, plan, with_nulls)
 
+    def _open_outputs(
+        self, models: Sequence[tuple[ThreadSafeModel, str]], stack: ExitStack
+    ) -> tuple[list[ModelOutput], frozenset[str]]:
+        """Open the models' outputs. Returns them with the columns that batches must have."""
+        opened: list[ModelOutput] = []
+        columns: frozenset[str] = frozenset()
+        errors: list[tuple[str, ScoringError]] = []
+        changed = False
+        for model, reencode_reason in models:
+            try:
+                output, needed = self._open_output(self._open_predictor(model), reencode_reason)
+                stack.callback(output.discard)
+                changed |= self._source.choose_types(needed)
+            except ScoringError as error:
+                errors.append((model.spec.model_id, error))
+            else:
+                opened.append(output)
+                columns |= needed
+        if changed:
+            # Outputs opened before the change have the old types.
+            for output in opened:
+                output.discard()
+            return self._open_outputs(models, stack)
+        self.errors += errors
+        return opened, columns
+
     def _open_output(self, predictor: ObjectPredictor, reencode_reason: str) -> tuple[ModelOutput, frozenset[str]]:
         """Open a model's output. Returns it with the columns that its batches must have."""
         spec, plan = predictor.model.spec, predictor.plan
@@ -228,10 +280,13 @@ class ObjectScoring:
             group_rows=self._rows_per_batch(self._setup.batch_rows, plan.read | frozenset(plan.kept), [predictor]),
             reencode_reason=reencode_reason,
         )
-        output = ModelOutput(predictor, writer, self._folder, self._source.rows)
+        output = ModelOutput(predictor, writer, self._folder, self._source.rows, self._source.notes)
         return output, plan.read | frozenset(writer.kept)
 
     def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:
-        widest = max((predictor.model.spec.features for predictor in predictors), key=len)
+        widest = max(
+            (predictor.model.spec.features for predictor in predictors),
+            key=lambda features: sum(feature.width for feature in features),
+        )
         factor = max(batch_size_factor(predictor.model.loaded) for predictor in predictors)
         return rows_per_batch(most, self._source, columns, widest, factor)

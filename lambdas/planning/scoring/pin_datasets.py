@@ -7,7 +7,8 @@ from contract import layout
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
-from lambdas.dataset.pinning import pin_objects
+from lambdas.dataset.archived import check_archived
+from lambdas.dataset.pinning import is_data, pin_objects
 from lambdas.planning.scoring.choose_models import Assignment, Choice
 from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.stage.buckets.object_store import StoredObject
@@ -38,6 +39,8 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
     for dataset, listing in zip(choice.datasets, listings, strict=True):
         objects[dataset], found = pin_objects(dataset, listing, bucket, prefix_bytes)
         problems += found
+        data = [entry for entry in listing if is_data(entry.key)]
+        problems += check_archived(dataset, data, deployment.store, deployment.clock().timestamp())
     return Snapshots(objects, tuple(problems))
 
 

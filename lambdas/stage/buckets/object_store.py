@@ -41,6 +41,12 @@ _UNREADABLE = frozenset(
 """Error codes of an object that was removed, denied, replaced or archived since it was listed."""
 
 
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects must be restored before they can be read. GLACIER_IR is not one."""
+_TIERED = "INTELLIGENT_TIERING"
+_WITH_RESTORE_STATUS = {"OptionalObjectAttributes": ["RestoreStatus"]}
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """An object in a listing. `key` is relative to the listed prefix, `size` is in bytes."""
@@ -50,6 +56,19 @@ class StoredObject:
     etag: str
     last_modified: float
     """Time in epoch seconds; S3 reports whole seconds."""
+    archive: str = ""
+    """Storage class of an object that must be restored before it can be read; else empty."""
+    is_tiered: bool = False
+    """Whether S3 may have moved the object to an archive tier, which no listing shows."""
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """An artifact in the models bucket."""
+
+    bytes: int
+    archive: str
+    """Storage class or tier of an artifact that must be restored before it can be read; else empty."""
 
 
 class ObjectStore(TrainingObjects):
@@ -65,7 +84,19 @@ class ObjectStore(TrainingObjects):
 
     def dataset_objects(self, dataset: str) -> list[StoredObject]:
         """List everything below the dataset's prefix, whether it is data or not, ordered by key."""
-        return list(self._list(self.datasets_bucket, layout.dataset_prefix(dataset)))
+        return list(self._list(self.datasets_bucket, layout.dataset_prefix(dataset), **_WITH_RESTORE_STATUS))
+
+    def archive_tier(self, dataset: str, key: str) -> str:
+        """Return the archive tier of an object in Intelligent-Tiering; empty when it can be read, or no
+        longer exists.
+        """
+        try:
+            head = self._s3.head_object(Bucket=self.datasets_bucket, Key=layout.dataset_prefix(dataset) + key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _UNREADABLE:
+                return ""
+            raise
+        return _archive(head)
 
     def dataset_range(self, dataset: str, item: PinnedObject, start: int, end: int) -> bytes | None:
         """Return bytes `start` to `end` (exclusive) of a pinned object; None when it cannot be read
@@ -102,12 +133,14 @@ class ObjectStore(TrainingObjects):
         bucket, prefix = self.datasets_bucket, layout.dataset_prefix(dataset)
 
         def find(key: str) -> StoredObject | None:
-            found = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix + key, MaxKeys=1)
+            found = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix + key, MaxKeys=1, **_WITH_RESTORE_STATUS)
             first = [_stored(entry, prefix) for entry in found.get("Contents", ())]
             return first[0] if first and first[0].key == key else None
 
         def list_after(key: str, count: int) -> list[StoredObject]:
-            found = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=prefix + key, MaxKeys=count)
+            found = self._s3.list_objects_v2(
+                Bucket=bucket, Prefix=prefix, StartAfter=prefix + key, MaxKeys=count, **_WITH_RESTORE_STATUS
+            )
             return [_stored(entry, prefix) for entry in found.get("Contents", ())]
 
         ordered = sorted(set(keys), key=order)
@@ -115,17 +148,15 @@ class ObjectStore(TrainingObjects):
         found = in_parallel(lambda part: list(find_named(part, find, list_after)), parts)
         return {entry.key: entry for entries in found for entry in entries}
 
-    def artifact_bytes(self, model_id: str, version: str) -> int | None:
-        """Return the size of a version's artifact in bytes; None when it does not exist or may not
-        be read.
-        """
+    def artifact(self, model_id: str, version: str) -> StoredArtifact | None:
+        """Return a version's artifact; None when it does not exist or may not be read."""
         try:
             head = self._s3.head_object(Bucket=self.models_bucket, Key=layout.artifact_key(model_id, version))
         except ClientError as error:
             if error.response["Error"]["Code"] in ("404", "403", "NoSuchKey", "NotFound"):
                 return None
             raise
-        return int(head["ContentLength"])
+        return StoredArtifact(int(head["ContentLength"]), _archive(head))
 
     # ---- uploads -----------------------------------------------------------------------------
 
@@ -247,8 +278,8 @@ class ObjectStore(TrainingObjects):
 
     # ---- S3 requests -------------------------------------------------------------------------
 
-    def _list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+    def _list(self, bucket: str, prefix: str, **options: Any) -> Iterator[StoredObject]:
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **options):
             for entry in page.get("Contents", ()):
                 yield _stored(entry, prefix)
 
@@ -292,7 +323,26 @@ def _stored(entry: Mapping[str, Any], prefix: str) -> StoredObject:
         size=entry["Size"],
         etag=entry["ETag"].strip('"'),
         last_modified=entry["LastModified"].timestamp(),
+        archive=_archive(entry),
+        is_tiered=entry.get("StorageClass") == _TIERED,
     )
+
+
+def _archive(described: Mapping[str, Any]) -> str:
+    """Return the storage class or tier that an object must be restored from; empty if it can be read.
+
+    `described` is an entry of a listing or the answer of HeadObject.
+    """
+    storage_class = described.get("StorageClass", "")
+    if storage_class in _ARCHIVES:
+        # A restored copy exists as long as it has a date of expiry.
+        restored = "RestoreExpiryDate" in described.get("RestoreStatus", ()) or "expiry-date" in described.get(
+            "Restore", ""
+        )
+        return "" if restored else storage_class
+    # An object of a tier has no copy: a restored one is moved, and then has no status.
+    tier = described.get("ArchiveStatus", "")
+    return f"{storage_class}, {tier}" if tier else ""
 
 
 def _text(value: Any) -> bytes:

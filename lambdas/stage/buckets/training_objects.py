@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from contract import codec, layout
 from contract.archives import MAX_MEMBERS, read_files
 from contract.job.scoring_spec import PinnedObject
@@ -79,14 +81,20 @@ class TrainingObjects(ABC):
         return codec.loads(ModelRecipe, self._get(key), subject=layout.s3_uri(self.results_bucket, key))
 
     def training_code(self, model_id: str, code: TrainingCode) -> bytes | None:
-        """Return the archive of a training script; None when there is none.
+        """Return the archive of a training script; None when there is none that can be read.
 
         The caller compares its digest.
         """
         key = layout.code_key(model_id, code.sha256)
         if not self._exists(self.models_bucket, key):
             return None
-        answer = self._s3.get_object(Bucket=self.models_bucket, Key=key)
+        try:
+            answer = self._s3.get_object(Bucket=self.models_bucket, Key=key)
+        except ClientError as error:
+            # Its storage class is an archive. Setting the recipe again writes a new one.
+            if error.response["Error"]["Code"] == "InvalidObjectState":
+                return None
+            raise
         # One byte more than expected is enough to detect a different archive.
         body: bytes = answer["Body"].read(code.bytes + 1)
         return body

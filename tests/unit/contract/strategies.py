@@ -6,9 +6,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from contract.catalog.model_fields import Feature
-from contract.catalog.model_formats import ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
+from contract.dataset.feature_types import ARROW_TYPES
 from contract.dataset.input_options import InputOptions
 from contract.job.ledger import KeyReport, Marker, OutputFile
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
@@ -69,7 +70,13 @@ input_options = st.builds(
     csv_delimiter=marks,
     csv_header=st.booleans(),
     csv_quote=st.sampled_from(["", '"']),
+    csv_escape=st.sampled_from(["", "\\"]),
+    csv_escape_unquoted=st.booleans(),
+    csv_decimal=st.sampled_from([".", ","]),
+    csv_encoding=st.sampled_from(["utf-8", "cp1252", "utf-16"]),
+    true_values=st.just(("ja",)),
     null_values=st.lists(texts, unique=True, max_size=3).map(tuple),
+    text_null_values=st.lists(texts, unique=True, max_size=3).map(tuple),
 )
 partition_names = st.text(st.characters(codec="utf-8", exclude_characters="=/"), min_size=1, max_size=10)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
+from scoring.columns.arrow_types import arrow_type
 from scoring.columns.features import FeatureBatch
 from scoring.errors import ModelError
 from scoring.models.scikit_learn.library import sklearn
@@ -22,8 +23,11 @@ def made_up_row(spec: ModelSpec, categories: Mapping[str, pa.Array]) -> FeatureB
     arrays = []
     for feature in spec.features:
         known = categories.get(feature.name)
-        value: object = "" if feature.type == "string" else feature.type != "bool" and 0
-        arrays.append(known.slice(0, 1) if known else pa.array([value], pa.type_for_alias(feature.type)))
+        kind = arrow_type(feature.type)
+        value: object = "" if feature.type == "string" else False if feature.type == "bool" else 0
+        if feature.is_list:
+            value = [0.0] * feature.width
+        arrays.append(known.slice(0, 1) if known else pa.array([value], kind))
     return FeatureBatch(tuple(feature.name for feature in spec.features), tuple(arrays), frozenset())
 
 

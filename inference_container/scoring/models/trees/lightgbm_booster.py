@@ -16,8 +16,9 @@ from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import LoadedModel, check_features
-from scoring.models.categories import Categories, typed_values
+from scoring.models.categories import Categories, input_names, typed_values
 from scoring.models.lazy_imports import import_without_sklearn
+from scoring.models.times import time_notes
 from scoring.models.trees import accelerated_trees
 
 lightgbm = import_without_sklearn("lightgbm")
@@ -79,6 +80,7 @@ class LightgbmModel:
         self.native = booster
         self._accelerated = accelerated
         self._method = spec.method
+        self.notes = time_notes(spec, np.float64)
         check_features(as_lightgbm_names(spec), names_of(booster), booster.num_feature())
         self._categories = Categories(typed_values(spec, stored_categories(spec, booster)))
         self._objective = str(booster.dump_model(num_iteration=1).get("objective", "")).split(" ", maxsplit=1)[0]
@@ -123,7 +125,7 @@ def stored_categories(spec: ModelSpec, booster: Any) -> dict[str, list[Any]]:
     if not stored and not any(feature.type == "string" for feature in spec.features):
         return {}
     texts = [feature.name for feature in spec.features if feature.type == "string"]
-    infos = dict(zip((feature.name for feature in spec.features), _infos_of_features(booster), strict=True))
+    infos = dict(zip(input_names(spec), _infos_of_features(booster), strict=True))
     marked = [name for name, info in infos.items() if info.marked]
     columns = marked if set(texts) <= set(marked) and len(marked) == len(stored) else texts
     only_texts = all(isinstance(value, str) for values in stored for value in values)

@@ -6,12 +6,14 @@ Predictions are those of `Booster.predict`.
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.models import LoadedModel
+from scoring.models.times import time_notes
 from scoring.models.trees.xgboost_library import BoosterFile
 
 
@@ -34,7 +36,6 @@ class BoosterModel:
 
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         self._file = file
-        self.notes = file.notes
         self.native = file.booster
         self._margin = spec.method == "margin"
         width = max(file.classes, file.targets, 1)
@@ -42,6 +43,7 @@ class BoosterModel:
             width = 1
         self.outputs = output_fields(spec, [pa.float32()] * width, range(width) if width > 1 else None)
         self.concurrent = file.concurrent
+        self.notes = file.notes + time_notes(spec, np.float32)
 
     def predict(self, batch: FeatureBatch) -> Any:
         return self._file.predict(batch, margin=self._margin)

@@ -13,7 +13,7 @@ from scoring.columns.features import FeatureBatch
 from scoring.device import Device, find_device
 from scoring.errors import ModelError
 from scoring.models import check_features
-from scoring.models.categories import Categories, typed_values
+from scoring.models.categories import Categories, input_names, typed_values
 from scoring.models.lazy_imports import import_without_sklearn
 
 xgboost = import_without_sklearn("xgboost")
@@ -116,7 +116,8 @@ def stored_categories_of(spec: ModelSpec, booster: Any) -> Categories:
     Raises:
         ModelError: A feature does not fit, such as a text whose categories are not in the file.
     """
-    stored = {spec.features[index].name: values for index, values in _stored_categories(booster).items()}
+    names = input_names(spec)
+    stored = {names[index]: values for index, values in _stored_categories(booster).items()}
     coded = _coded_features(spec, booster) - set(stored)
     texts = [feature.name for feature in spec.features if feature.type == "string" and feature.name not in stored]
     if not texts:
@@ -143,7 +144,7 @@ def _notes(spec: ModelSpec, booster: Any, categories: Categories) -> tuple[str, 
 
 def _coded_features(spec: ModelSpec, booster: Any) -> set[str]:
     kinds = booster.feature_types or []
-    return {feature.name for feature, kind in zip(spec.features, kinds, strict=False) if kind == CATEGORY}
+    return {name for name, kind in zip(input_names(spec), kinds, strict=False) if kind == CATEGORY}
 
 
 def _refuse_legacy(spec: ModelSpec, content: bytes | bytearray) -> None:

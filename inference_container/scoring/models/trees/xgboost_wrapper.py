@@ -17,6 +17,7 @@ from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import LoadedModel
+from scoring.models.times import time_notes
 from scoring.models.trees.xgboost_library import BoosterFile
 
 
@@ -53,7 +54,6 @@ class WrapperModel:
         if spec.method == "predict_proba" and not self._classifier:
             raise ModelError(f"model {spec.model_id!r}: predict_proba needs a classifier: use predict in its record")
         self._file = file
-        self.notes = file.notes
         self.native = file.booster
         self._method = spec.method
         best = file.booster.attr("best_iteration")
@@ -64,6 +64,7 @@ class WrapperModel:
         self._several_labels = self._classifier and file.targets > 1
         self.outputs = output_fields(spec, *self._describe_outputs())
         self.concurrent = file.concurrent
+        self.notes = file.notes + time_notes(spec, np.float32)
 
     @property
     def trees(self) -> int:

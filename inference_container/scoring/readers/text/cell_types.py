@@ -1,22 +1,29 @@
 """Converts columns of text to declared types, and finds the cells that do not fit."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scoring.columns.arrow_types import arrow_type
+from scoring.readers.text.times_and_lists import cast_times_or_lists, is_time_or_list
+
 NULL_TEXT = pa.nulls(1, pa.string())[0]
 BLANKS = " \t"
 """Characters that are allowed around a number in a cell."""
-TRUE = ("1", "true", "True", "TRUE")
-FALSE = ("0", "false", "False", "FALSE")
-
-
-def arrow_type(declared: str) -> pa.DataType:
-    """Return the type of this name, as printed by `str(pyarrow.DataType)`."""
-    return pa.float64() if declared == "double" else pa.type_for_alias(declared)
+_PLAIN_WHOLE = r"^(?:\+?([0-9]+)|(-[0-9]+))(?:\.0*)?$"
+"""Matches a whole number such as `+5` or `1.0`; both groups together are its digits."""
+_NOT_PLAIN = r"[.eE]|^-0"
+"""Matches what may be a whole number in another form, such as `1e3`."""
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
+_MOST_DECIMAL_CHARACTERS = 1_000
+_INTEGER_DIGITS = 20
+"""Most digits of an integer of 64 bits."""
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:
@@ -40,36 +47,95 @@ def replace_with_null(column: pa.Array, null_values: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(column, value_set=null_values), NULL_TEXT, column) if len(null_values) else column
 
 
-def cast_cells(column: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
+@dataclass(frozen=True)
+class CellRules:
+    """How cells are written: the words for booleans, in lower case, and the decimal mark."""
+
+    true: frozenset[str] = frozenset({"true", "1"})
+    false: frozenset[str] = frozenset({"false", "0"})
+    decimal: str = "."
+
+
+def cast_cells(column: pa.Array, declared: str, rules: CellRules | None = None) -> tuple[pa.Array, list[int]]:
     """Convert a column of text to the declared type.
 
     Returns the column and the indexes of invalid cells, which become null.
 
-    Cells are valid exactly if Arrow's CSV parser accepts them, so that the result does not depend
-    on the code path.
+    All cells that Arrow's CSV parser accepts are valid, with the same value, so that the result
+    does not depend on the code path.
     """
+    rules = rules or CellRules()
     if declared == "string":
         return column, []
-    if declared == "bool":
-        return _to_bool(column)
     trimmed = pc.ascii_trim(column, characters=BLANKS)
+    if declared == "bool":
+        return _to_bool(trimmed, rules)
+    if is_time_or_list(declared):
+        return cast_times_or_lists(trimmed, declared, _bad_cells)
+    if rules.decimal != ".":
+        # A point would be a thousands separator, so a cell with one is no number.
+        pointed = pc.replace_substring(trimmed, rules.decimal, ".")
+        trimmed = pc.if_else(pc.match_substring(trimmed, "."), text_array([rules.decimal])[0], pointed)
     kind = arrow_type(declared)
     try:
         return trimmed.cast(kind), []
     except pa.ArrowInvalid:
+        if pa.types.is_integer(kind):
+            trimmed = _whole_numbers(trimmed)
         bad = _bad_cells(trimmed, lambda part: part.cast(kind))
+    if not bad:
+        return trimmed.cast(kind), []
     keep = np.ones(len(column), dtype=bool)
     keep[bad] = False
     return pc.if_else(_booleans(keep), trimmed, NULL_TEXT).cast(kind), bad
 
 
-def _to_bool(column: pa.Array) -> tuple[pa.Array, list[int]]:
-    true, false = (pc.is_in(column, value_set=text_array(words)) for words in (TRUE, FALSE))
+def spellings(words: Iterable[str]) -> list[str]:
+    """Return words in lower case, in upper case and capitalized.
+
+    >>> spellings(["t", "yes"])
+    ['t', 'T', 'yes', 'YES', 'Yes']
+    """
+    found = dict.fromkeys(form for word in words for form in (word, word.lower(), word.upper(), word.capitalize()))
+    return list(found)
+
+
+def _to_bool(column: pa.Array, rules: CellRules) -> tuple[pa.Array, list[int]]:
+    lower = pc.utf8_lower(column)
+    true, false = (pc.is_in(lower, value_set=text_array(sorted(words))) for words in (rules.true, rules.false))
     known = pc.or_(true, false)
     unknown = pc.and_(pc.invert(known), column.is_valid())
     bad = np.flatnonzero(unknown.to_numpy(zero_copy_only=False)).tolist()
     null = pa.nulls(1, pa.bool_())[0]
     return pc.if_else(known, true, null), bad
+
+
+def _whole_numbers(column: pa.Array) -> pa.Array:
+    """Return the column with whole numbers in all forms, such as `1.0` and `1e3`, as digits.
+
+    Decimal text is exact, while a double has only 53 bits.
+    """
+    column = pc.replace_substring_regex(column, _PLAIN_WHOLE, r"\1\2")
+    special = pc.match_substring_regex(column, _NOT_PLAIN)
+    if not pc.any(special).as_py():
+        return column
+    digits = [_whole_number(text) for text in column.filter(special).to_pylist()]
+    return pc.replace_with_mask(column, special, text_array(digits))
+
+
+def _whole_number(text: str) -> str:
+    """Return a whole number's digits; other text unchanged.
+
+    >>> [_whole_number(text) for text in ("1e3", "1.50e1", "-0.0", "1.5", "1e99")]
+    ['1000', '15', '0', '1.5', '1e99']
+    """
+    if len(text) > _MOST_DECIMAL_CHARACTERS or not _DECIMAL.fullmatch(text):
+        return text
+    number = Decimal(text)
+    if number and number.adjusted() > _INTEGER_DIGITS:
+        return text
+    whole = int(number) if number else 0
+    return str(whole) if whole == number else text
 
 
 def _bad_cells(column: pa.Array, convert: Callable[[pa.Array], object]) -> list[int]:

@@ -3,14 +3,24 @@
 Declared columns are converted to their types; the others keep their cells' exact text.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
+from contract.dataset.text_encoding import is_utf8, readable
 from contract.dataset.text_head import BYTE_ORDER_MARK, read_header
-from scoring.readers.text.cell_types import FALSE, TRUE, cast_cells, one_chunk, replace_with_null, text_array
+from scoring.readers.input_object import Reading
+from scoring.readers.text.cell_types import (
+    CellRules,
+    cast_cells,
+    one_chunk,
+    replace_with_null,
+    spellings,
+    text_array,
+)
 from scoring.readers.text.csv_records import Block, Dialect, Record, blocks
 from scoring.readers.text.text_object import (
     CHUNK_BYTES,
@@ -18,11 +28,17 @@ from scoring.readers.text.text_object import (
     TextObject,
     UnreadableRow,
     good_rows,
-    not_utf8,
     shown_raw,
     shown_value,
+    unreadable_bytes,
 )
 from scoring.readers.text.text_stream import TextStream
+from scoring.readers.text.times_and_lists import parsed_type
+
+_LETTERS = Reading(
+    "",
+    "escapes before letters, such as \\n, are read as two characters and not as a control character",
+)
 
 
 class CsvObject(TextObject):
@@ -34,13 +50,22 @@ class CsvObject(TextObject):
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
         options = self._wanted.options
-        delimiter = self._kind.delimiter or options.csv_delimiter
-        self._dialect = Dialect(delimiter, options.csv_quote)
-        self._nulls = text_array(options.null_values)
+        delimiter = self.kind.delimiter or options.csv_delimiter
+        self._dialect = Dialect(
+            delimiter, options.csv_quote, options.csv_escape, escapes_unquoted=options.csv_escape_unquoted
+        )
+        true, false = (frozenset(map(str.lower, words)) for words in (options.true_values, options.false_values))
+        self._rules = CellRules(true, false, options.csv_decimal)
+        self._nulls, self._text_nulls = text_array(options.null_values), text_array(options.text_null_values)
         text = head.removeprefix(BYTE_ORDER_MARK)
         self._skipped = len(head) - len(text)
+        header = delimiter.join(self._names).encode()
         if options.csv_header:
-            self._skipped += read_header(text, delimiter, options, whole=whole)[1]
+            size = read_header(text, delimiter, options, whole=whole)[1]
+            header = text[:size].strip(b"\r\n")
+            self._skipped += size
+        # Objects that are joined from several files may repeat it. With one column, it may be a value.
+        self._header = header if len(self._names) > 1 else b""
 
     def _parse(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[ParsedRows]:
         stream.read(self._skipped)
@@ -55,12 +80,12 @@ class CsvObject(TextObject):
     ) -> Iterator[ParsedRows]:
         if block.records is not None:
             yield self._by_record(block.records, columns)
-        elif (batch := parser.parse(block, use_threads=use_threads)) is not None:
-            yield ParsedRows(batch.num_rows, batch)
+        elif (parsed := parser.parse(block, use_threads=use_threads)) is not None:
+            yield parsed
         else:
             for chunk in block.split(CHUNK_BYTES):
-                if (batch := parser.parse(chunk, use_threads=False)) is not None:
-                    yield ParsedRows(batch.num_rows, batch)
+                if (parsed := parser.parse(chunk, use_threads=False)) is not None:
+                    yield parsed
                 else:
                     yield self._by_record(tuple(self._dialect.records(chunk.data, is_whole=True)), columns)
 
@@ -72,20 +97,35 @@ class CsvObject(TextObject):
             for index, record in enumerate(rows)
             if (problem := self._problem(record))
         }
+        counts: Counter[Reading] = Counter()
         arrays = []
         for place in columns:
-            cells = ["" if index in bad else record.cells[place].decode() for index, record in enumerate(rows)]
+            cells = ["" if index in bad else self._text(record, place, counts) for index, record in enumerate(rows)]
             arrays.append(self._column(place, text_array(cells), rows, bad))
+        if self._dialect.escape:
+            counts[_LETTERS] += sum(self._dialect.letters(record.raw) for record in rows)
         schema = pa.schema([self.schema.field(place) for place in columns])
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        return ParsedRows(len(rows), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)))
+        return ParsedRows(len(rows), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)), +counts)
+
+    def _text(self, record: Record, place: int, counts: Counter[Reading]) -> str:
+        cell = record.cells[place]
+        if b"\0" not in record.raw:
+            try:
+                return cell.decode()
+            except UnicodeDecodeError:
+                pass
+        text = readable(cell)
+        if text.encode() != cell:
+            counts[unreadable_bytes(self._names[place])] += 1
+        return text
 
     def _column(self, place: int, cells: pa.Array, rows: Sequence[Record], bad: dict[int, UnreadableRow]) -> pa.Array:
         name = self._names[place]
         declared = self._wanted.types.get(name)
         if declared is None:
             return cells
-        array, wrong = cast_cells(replace_with_null(cells, self._nulls), declared)
+        array, wrong = self.convert(cells, declared)
         for index in wrong:
             # Rows that are bad already have empty cells, which may not fit the type either.
             if index not in bad:
@@ -94,73 +134,137 @@ class CsvObject(TextObject):
                 bad[index] = UnreadableRow(index, reason, shown_raw(rows[index].raw), value)
         return array
 
+    def convert(self, cells: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
+        """Convert the cells of a feature. Returns them and the indexes of the invalid ones."""
+        nulls = self._text_nulls if declared == "string" else self._nulls
+        return cast_cells(replace_with_null(cells, nulls), declared, self._rules)
+
     def _problem(self, record: Record) -> str:
         if record.problem:
             return record.problem
-        if b"\0" in record.raw:
-            place = next(index for index, cell in enumerate(record.cells) if b"\0" in cell)
-            name = repr(self._names[place]) if place < len(self._names) else f"{place + 1}"
-            return f"holds a NUL byte in column {name}"
-        if problem := not_utf8(record.raw):
-            return problem
         if len(record.cells) != len(self._names):
             by = "the header has" if self._wanted.options.csv_header else "csv_columns has"
             return f"has {len(record.cells):,} cells, expected {len(self._names):,} as {by}"
+        if self.repeats_header(record.raw):
+            return "repeats the names of the columns: the object seems to be joined from several files"
+        if b"\0" in record.raw or not _is_utf8(record.raw):
+            for name, cell in zip(self._names, record.cells, strict=True):
+                # In other columns, unreadable bytes are kept as escapes.
+                if name in self._wanted.types:
+                    if b"\0" in cell:
+                        return f"holds a NUL byte in column {name!r}"
+                    if not _is_utf8(cell):
+                        return f"is not {self._encoding()} in column {name!r}"
         return ""
+
+    def repeats_header(self, raw: bytes) -> bool:
+        """Return whether a row is the object's header once more."""
+        return bool(self._header) and raw.strip(b"\r\n").removeprefix(BYTE_ORDER_MARK) == self._header
+
+    def _encoding(self) -> str:
+        encoding = self._wanted.options.csv_encoding
+        return "UTF-8" if is_utf8(encoding) else f"{encoding} (csv_encoding)"
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _ArrowParser:
-    """Arrow's CSV parser for clean blocks of an object."""
+    """Arrow's CSV parser for clean blocks of an object.
+
+    Cells that Arrow cannot convert, such as `1.0` for an integer, are parsed as text and converted
+    by `cast_cells`. Once that was needed, it is done for all further blocks.
+    """
 
     def __init__(self, source: CsvObject, columns: tuple[int, ...]) -> None:
         self._source = source
-        self._columns = columns
         dialect, options = source._dialect, source._wanted.options  # noqa: SLF001 - part of CsvObject
+        self._dialect = dialect
+        self._schema = pa.schema([source.schema.field(place) for place in columns])
+        self._declared = [source._wanted.types.get(field.name, "") for field in self._schema]  # noqa: SLF001
+        self._header = source._header  # noqa: SLF001
         # By index, because names may be empty or duplicate.
         self._labels = [str(place) for place in range(len(source._names))]  # noqa: SLF001
-        self._schema = pa.schema([source.schema.field(place) for place in columns])
-        self._quote = dialect.quote
+        self._included = [str(place) for place in columns]
         self._parse = csv.ParseOptions(
             delimiter=dialect.delimiter.decode(),
             quote_char=dialect.quote.decode() or False,
+            escape_char=dialect.escape.decode() or False,
             double_quote=True,
             newlines_in_values=True,
         )
-        self._convert = csv.ConvertOptions(
+        self._converts = [kind not in ("", "string") for kind in self._declared]
+        self._as_text = self._options([pa.string()] * len(columns))
+        self._by_arrow = self._as_text
+        if any(self._converts):
+            self._by_arrow = self._options(
+                [parsed_type(kind or "string") for kind in self._declared],
+                null_values=list(options.null_values),
+                true_values=spellings(options.true_values),
+                false_values=spellings(options.false_values),
+                decimal_point=options.csv_decimal,
+            )
+        self._needs_text = False
+
+    def _options(self, types: Sequence[pa.DataType], **more: Any) -> csv.ConvertOptions:
+        return csv.ConvertOptions(
             # `parse` checks the whole block, including columns that are not converted.
             check_utf8=False,
-            column_types={str(place): source.schema.field(place).type for place in columns},
-            include_columns=[str(place) for place in columns],
-            null_values=list(options.null_values),
-            true_values=list(TRUE),
-            false_values=list(FALSE),
+            column_types=dict(zip(self._included, types, strict=True)),
+            include_columns=self._included,
             strings_can_be_null=False,
             quoted_strings_can_be_null=True,
+            **more,
         )
 
-    def parse(self, block: Block, *, use_threads: bool) -> Any:
+    def parse(self, block: Block, *, use_threads: bool) -> ParsedRows | None:
         """Return the block's rows; None if it must be read record by record."""
         data = block.data
-        if b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
+        if b"\0" in data or data.count(b"\r") != data.count(b"\r\n") or block.may_have_line(self._header):
             return None
         rows = block.rows()
         if not rows:
-            return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in self._schema], schema=self._schema)
-        read = csv.ReadOptions(column_names=self._labels, use_threads=use_threads, block_size=len(data) + 1)
+            empty = [pa.nulls(0, field.type) for field in self._schema]
+            return ParsedRows(0, pa.RecordBatch.from_arrays(empty, schema=self._schema))
         try:
             data.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        data, letters = self._dialect.for_arrow(data)
+        columns = None if self._needs_text else self._read(data, self._by_arrow, rows, use_threads=use_threads)
+        arrays = None if columns is None else self._converted(columns, by_arrow=True)
+        if arrays is None and any(self._converts):
+            columns = self._read(data, self._as_text, rows, use_threads=use_threads)
+            arrays = None if columns is None else self._converted(columns)
+            self._needs_text = self._needs_text or arrays is not None
+        if arrays is None:
+            return None
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        return ParsedRows(rows, batch, counts={_LETTERS: letters} if letters else {})
+
+    def _read(self, data: bytes, convert: csv.ConvertOptions, rows: int, *, use_threads: bool) -> list[pa.Array] | None:
+        read = csv.ReadOptions(column_names=self._labels, use_threads=use_threads, block_size=len(data) + 1)
+        try:
             table = csv.read_csv(
-                pa.BufferReader(data), read_options=read, parse_options=self._parse, convert_options=self._convert
+                pa.BufferReader(data), read_options=read, parse_options=self._parse, convert_options=convert
             )
-        except (pa.ArrowInvalid, UnicodeDecodeError):
+        except pa.ArrowInvalid:
             return None
         # Compare two independent counts, so that the parser cannot lose or add rows unnoticed.
-        if table.num_rows != rows:
-            return None
-        columns = zip(table.columns, self._schema, strict=True)
-        arrays = [self._finished(one_chunk(column), field) for column, field in columns]
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        return [one_chunk(column) for column in table.columns] if table.num_rows == rows else None
 
-    def _finished(self, column: pa.Array, field: pa.Field) -> pa.Array:
-        is_feature = self._source._wanted.types.get(field.name) == "string"  # noqa: SLF001
-        return replace_with_null(column, self._source._nulls) if is_feature else column  # noqa: SLF001
+    def _converted(self, columns: Sequence[pa.Array], *, by_arrow: bool = False) -> list[pa.Array] | None:
+        """Convert the features' cells that are still text; None if one is invalid."""
+        arrays = []
+        for column, declared in zip(columns, self._declared, strict=True):
+            is_text = declared and (not by_arrow or parsed_type(declared) == pa.string())
+            array, wrong = self._source.convert(column, declared) if is_text else (column, [])
+            if wrong:
+                return None
+            arrays.append(array)
+        return arrays

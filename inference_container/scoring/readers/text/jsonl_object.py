@@ -5,13 +5,15 @@ else as JSON. A missing field is null.
 """
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from contract.catalog.model_fields import Feature
 from contract.dataset.text_head import BYTE_ORDER_MARK
+from scoring.columns.feature_casts import cast_to_declared
 from scoring.readers.text.cell_types import cast_cells, one_chunk, text_array
 from scoring.readers.text.json_rows import JsonRow, NotARowError, Number, as_text, is_plain, read_row
 from scoring.readers.text.json_source_text import SourceTextFields
@@ -28,6 +30,7 @@ from scoring.readers.text.text_object import (
     shown_value,
 )
 from scoring.readers.text.text_stream import TextStream
+from scoring.readers.text.times_and_lists import is_time_or_list, parsed_type
 
 _ARROW_ONLY_NUMBERS = re.compile(rb"-NaN|[:\[,\s-]Inf[\s,}\]]")
 """Matches numbers that Arrow accepts and Python's parser does not."""
@@ -79,7 +82,7 @@ class JsonLinesObject(TextObject):
             name = self._names[place]
             kinds = self._kinds.get(name, {"str"})
             if name in self._wanted.types:
-                types[name] = self.schema.field(place).type
+                types[name] = _parsed_type(self._wanted.types[name])
             elif len(kinds) == 1 and kinds <= _LOSSLESS_TYPES.keys():
                 types[name] = _LOSSLESS_TYPES[min(kinds)]
             elif is_plain(name):
@@ -88,7 +91,7 @@ class JsonLinesObject(TextObject):
                 return None
         passed = types.keys() - self._wanted.types.keys()
         only_these = self._names if len(columns) == len(self._names) else None
-        return _ArrowParser(types, passed, raw, only_these)
+        return _ArrowParser(types, passed, raw, only_these, self._wanted.types)
 
     def _parse_block(
         self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
@@ -174,10 +177,18 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
+def _parsed_type(declared: str) -> pa.DataType:
+    """Return the type in which Arrow's parser reads a feature."""
+    return pa.list_(pa.float64()) if declared.startswith("list") else parsed_type(declared)
+
+
 def _cells(values: list[Any], declared: str) -> list[str | None]:
     """Return the texts of the values of the declared kind; None for null and for all others."""
     if declared == "string":
         return [value if type(value) is str else None for value in values]
+    if is_time_or_list(declared):
+        kind = list if declared.startswith("list") else str
+        return [as_text(value) if type(value) is kind else None for value in values]
     if declared == "bool":
         return [str(value).lower() if type(value) is bool else None for value in values]
     return [value if type(value) is Number and value.is_in_range else None for value in values]
@@ -202,7 +213,12 @@ class _ArrowParser:
     """Arrow's JSON parser, with another one for fields whose exact text Arrow loses."""
 
     def __init__(
-        self, types: dict[str, pa.DataType], passed: Set[str], raw: Sequence[str], only_these: Sequence[str] | None
+        self,
+        types: dict[str, pa.DataType],
+        passed: Set[str],
+        raw: Sequence[str],
+        only_these: Sequence[str] | None,
+        declared: Mapping[str, str],
     ) -> None:
         """Set up the parsers.
 
@@ -210,12 +226,14 @@ class _ArrowParser:
             passed: Fields of `types` that are returned as text.
             raw: Further fields, which are returned as their exact text.
             only_these: All fields that a line may have; None means any.
+            declared: Types of the features.
         """
         from pyarrow import json as arrow_json  # noqa: PLC0415
 
         self._json = arrow_json
         self._types = types
         self._passed = passed
+        self._declared = {name: kind for name, kind in declared.items() if is_time_or_list(kind)}
         self._raw = SourceTextFields(raw, only_these) if raw else None
         self._parse = arrow_json.ParseOptions(
             explicit_schema=pa.schema(list(types.items())),
@@ -238,10 +256,19 @@ class _ArrowParser:
         if table.num_rows != lines:
             return None
         columns = {name: self._finished(one_chunk(table.column(name)), name) for name in self._types}
+        if any(column is None for column in columns.values()):
+            return None
         if self._raw is None:
             return columns
         fields = self._raw.read(text, lines)
         return None if fields is None else columns | fields
 
-    def _finished(self, column: pa.Array, name: str) -> pa.Array:
+    def _finished(self, column: pa.Array, name: str) -> pa.Array | None:
+        """Return a field in its type; None if a value does not fit."""
+        if name in self._declared:
+            if pa.types.is_string(column.type):
+                array, bad = cast_cells(column, self._declared[name])
+                return None if bad else array
+            cast = cast_to_declared(Feature(name, self._declared[name]), column, 0)
+            return None if cast.bad else cast.array
         return column.cast(pa.string()) if name in self._passed else column

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from contract.dataset.formats import HEAD_BYTES, ObjectFormat
-from contract.dataset.text_head import HeadError, head_names
+from contract.dataset.text_encoding import readable
+from contract.dataset.text_head import HeadError, NoDataError, head_names
 from contract.job.job_input import JobInput
+from scoring.columns.arrow_types import arrow_type
 from scoring.errors import DataError
-from scoring.readers.input_object import InputBatch, RejectedRow
-from scoring.readers.text.cell_types import arrow_type
+from scoring.readers.input_object import InputBatch, Reading, RejectedRow
 from scoring.readers.text.text_stream import TextStream
 
 BLOCK_BYTES = 4 << 20
@@ -47,16 +48,23 @@ class ParsedRows:
     total: int
     batch: pa.RecordBatch
     bad: tuple[UnreadableRow, ...] = field(default=())
+    counts: Mapping[Reading, int] = field(default_factory=dict)
+    """As in `InputBatch`."""
 
 
 class TextObject(ABC):
-    """An object of text. Its file is open only during reading, so it can be read repeatedly."""
+    """An object of text. Its file is open only during reading, so it can be read repeatedly.
+
+    The constructor raises NoDataError if the object has no data, and so no columns.
+    """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, key: str, path: Path, kind: ObjectFormat, wanted: JobInput) -> None:
         self.key = key
         self.rows: int | None = None
         self._path = path
-        self._kind = kind
+        self.kind = kind
         self._wanted = wanted
         self._nulls_of: dict[str, int] | None = None
         with self._open() as stream:
@@ -64,6 +72,8 @@ class TextObject(ABC):
         whole = len(head) < HEAD_BYTES
         try:
             self._names = head_names(head, kind, wanted.options, whole=whole)
+        except NoDataError:
+            raise
         except HeadError as error:
             raise DataError(
                 f"object {key!r} cannot be read as {kind}: {error}; write it again, or remove it from the dataset",
@@ -91,7 +101,7 @@ class TextObject(ABC):
     ) -> Iterator[InputBatch]:
         """Yield batches; see InputObject."""
         if groups is not None:
-            raise DataError(f"object {self.key!r}: {self._kind} has no parts that can be read separately")
+            raise DataError(f"object {self.key!r}: {self.kind} has no parts that can be read separately")
         places = tuple(place for place, name in enumerate(self._names) if name in columns) or (0,)
         before = 0
         with self._open() as stream:
@@ -110,7 +120,7 @@ class TextObject(ABC):
         Counting reads the whole object, so other columns are left out.
         """
         deciding = frozenset(self._names) & {
-            name for name, declared in self._wanted.types.items() if declared not in ("string", "float", "double")
+            name for name, declared in self._wanted.types.items() if declared == "bool" or "int" in declared
         }
         if self._nulls_of is None and deciding.intersection(names):
             # Count for all models at once, because each model calls this method.
@@ -125,11 +135,15 @@ class TextObject(ABC):
     def text_columns(self) -> list[str]:
         return [field.name for field in self.schema if pa.types.is_string(field.type)]
 
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        return False
+
     def stored_bytes(self) -> dict[str, int]:
         return {}
 
     def _open(self) -> TextStream:
-        return TextStream(self.key, self._path, self._kind)
+        encoding = self._wanted.options.csv_encoding if self.kind.name == "csv" else "utf-8"
+        return TextStream(self.key, self._path, self.kind, encoding)
 
     def _type(self, name: str) -> pa.DataType:
         # Columns that no model declares are passed through as text.
@@ -138,32 +152,43 @@ class TextObject(ABC):
     def _too_long(self, row: int) -> DataError:
         return DataError(
             f"object {self.key!r}: row {row:,} is longer than {MAX_RECORD_BYTES:,} bytes, the most that a row may "
-            f"have: it is not {self._kind} with lines, or a line end is missing"
+            f"have: it is not {self.kind} with lines, or a line end is missing"
         )
 
 
 def _batches(parsed: ParsedRows, first: int, rows: int) -> Iterator[InputBatch]:
     """Split parsed rows into batches; `first` is the number of the first row."""
-    if not parsed.bad:
-        for start in range(0, parsed.batch.num_rows, rows):
-            yield InputBatch(first + start, parsed.batch.slice(start, rows))
-        return
-    good = np.delete(np.arange(parsed.total, dtype=np.int64), [row.index for row in parsed.bad])
+    counts = parsed.counts
+    good = np.arange(parsed.total, dtype=np.int64)
+    if parsed.bad:
+        good = np.delete(good, [row.index for row in parsed.bad])
     for start in range(0, parsed.total, rows):
         stop = min(start + rows, parsed.total)
-        low, high = np.searchsorted(good, [start, stop]).tolist()
-        rejected = tuple(
-            RejectedRow(first + row.index, row.reason, row.raw, row.detail)
-            for row in parsed.bad
-            if start <= row.index < stop
-        )
-        numbers = good[low:high] + first if rejected else None
-        yield InputBatch(first + start, parsed.batch.slice(low, high - low), numbers, rejected)
+        if not parsed.bad:
+            yield InputBatch(first + start, parsed.batch.slice(start, rows), counts=counts)
+        else:
+            low, high = np.searchsorted(good, [start, stop]).tolist()
+            rejected = tuple(
+                RejectedRow(first + row.index, row.reason, row.raw, row.detail)
+                for row in parsed.bad
+                if start <= row.index < stop
+            )
+            numbers = good[low:high] + first if rejected else None
+            batch = parsed.batch.slice(low, high - low)
+            yield InputBatch(first + start, batch, numbers, rejected, counts=counts)
+        # They count once, with the first batch.
+        counts = {}
+
+
+def unreadable_bytes(column: str) -> Reading:
+    """Return how bytes are read that are no text, in a column that no model reads."""
+    text = "bytes that are not text, in columns that no model reads, are written as escapes such as \\xff"
+    return Reading(column, text, is_named=False)
 
 
 def shown_raw(raw: bytes) -> str:
     """Return a row for display: truncated, and with bytes escaped that are not text."""
-    text = raw[: 4 * _SHOWN_RAW_CHARACTERS].decode("utf-8", "backslashreplace").rstrip("\r\n")
+    text = readable(raw[: 4 * _SHOWN_RAW_CHARACTERS]).rstrip("\r\n")
     return text if len(text) <= _SHOWN_RAW_CHARACTERS else text[:_SHOWN_RAW_CHARACTERS] + "…"
 
 
@@ -174,15 +199,6 @@ def shown_value(value: str) -> str:
 
 def shown_text(text: str) -> str:
     return text if len(text) <= _SHOWN_VALUE_CHARACTERS else text[:_SHOWN_VALUE_CHARACTERS] + "…"
-
-
-def not_utf8(raw: bytes) -> str:
-    """Return why a row's bytes are not text; empty if they are."""
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return f"is not UTF-8 (at byte {error.start:,} of the row)"
-    return ""
 
 
 def good_rows(batch: pa.RecordBatch, bad: Mapping[int, UnreadableRow]) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""Reads and decompresses an object's text in steps, so that memory is bounded."""
+"""Reads, decompresses and decodes an object's text in steps, so that memory is bounded."""
 
 from pathlib import Path
 from typing import Any
@@ -6,17 +6,20 @@ from typing import Any
 import pyarrow as pa
 
 from contract.dataset.formats import ObjectFormat
+from contract.dataset.text_encoding import Transcoder, is_utf8
 from scoring.errors import IN_LOG, DataError, describe_error
 
 
 class TextStream:
-    """The decompressed bytes of an object; a context manager."""
+    """The decompressed text of an object in UTF-8; a context manager."""
 
-    def __init__(self, key: str, path: Path, kind: ObjectFormat) -> None:
+    def __init__(self, key: str, path: Path, kind: ObjectFormat, encoding: str = "utf-8") -> None:
         self._key = key
         self._kind = kind
         self.rows = 0
         """Number of rows read so far, set by the caller, for messages."""
+        self._transcoder = None if is_utf8(encoding) else Transcoder(encoding)
+        self._converted = b""
         try:
             self._file: Any = pa.input_stream(str(path), compression=kind.compression or None)
         except (pa.ArrowException, OSError) as error:
@@ -34,6 +37,21 @@ class TextStream:
         Raises:
             DataError: The compressed data is damaged.
         """
+        if self._transcoder is None:
+            return self._read(size)
+        parts = [self._converted]
+        length = len(self._converted)
+        while length < size:
+            data = self._read(size)
+            parts.append(self._transcoder.convert(data, is_last=len(data) < size))
+            length += len(parts[-1])
+            if len(data) < size:
+                break
+        text = b"".join(parts)
+        self._converted = text[size:]
+        return text[:size]
+
+    def _read(self, size: int) -> bytes:
         parts: list[bytes] = []
         while size:
             try:

@@ -96,8 +96,9 @@ def test_flags_have_a_known_group_and_a_unique_name() -> None:
 
 
 def test_switch_sets_the_opposite_of_the_default() -> None:
-    values = {name: flags()[name].switch_value for name in ("--custom-code", "--no-csv-header", "--disabled")}
-    assert values == {"--custom-code": True, "--no-csv-header": False, "--disabled": False}
+    expected = {"--custom-code": True, "--no-csv-header": False, "--no-csv-escape-unquoted": False, "--disabled": False}
+    values = {name: flags()[name].switch_value for name in expected}
+    assert values == expected
     assert {flag.flag for flag in record_flags.record_flags() if flag.kind == "switch"} == set(values)
 
 

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from cli import main as entry
+from cli.sample_scoring.sample import read_columns
 from cli.sample_scoring.schema_inference import infer_features
 from cli.stage.catalog import Catalog
 from cli.stage.connection import Connection
@@ -231,3 +232,21 @@ def test_register_writes_no_file_outside_the_artifacts_folder(
     error = " ".join(capsys.readouterr().err.split())
     assert "member 'a' is a symbolic link, expected only files and folders" in error
     assert Catalog(account, deployment).models() == []
+
+
+def test_types_of_csv_are_inferred_as_the_job_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "sample.csv"
+    path.write_bytes("land;umsatz;aktiv;anzahl\nNA;1,5;ja;1\nDE;NA;nein;\n\\N;3;;NULL\nÖ;4;ja;2\n".encode("cp1252"))
+    options = InputOptions(
+        csv_delimiter=";", csv_decimal=",", csv_encoding="cp1252", true_values=("ja",), false_values=("nein",)
+    )
+    found = read_columns(path, options)
+    assert [(column.name, column.type, column.nulls) for column in found] == [
+        ("land", "string", 1),
+        ("umsatz", "double", 1),
+        ("aktiv", "bool", 1),
+        ("anzahl", "int64", 2),
+    ]
+    # A model may have been trained on the text, so only `true` and `false` are booleans.
+    path.write_bytes(b"flag,is\ny,true\nn,FALSE\n")
+    assert [column.type for column in read_columns(path, InputOptions())] == ["string", "bool"]

@@ -1,8 +1,9 @@
 """Reads whole objects, and checks that each row comes once and in order."""
 
 import gzip
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Read:
     numbers: tuple[int, ...]
     rejected: tuple[RejectedRow, ...]
     rows: int
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, list[Any]]:
@@ -57,6 +59,7 @@ def read_object(
     wanted = JobInput(InputOptions(**options), types or {}, partitions)
     batches: list[pa.RecordBatch] = []
     numbers: list[int] = []
+    counts: Counter[str] = Counter()
     rejected: list[RejectedRow] = []
     with open_object(key, path, wanted) as source:
         names = source.schema.names if columns is None else columns
@@ -70,6 +73,8 @@ def read_object(
             expected += len(found)
             numbers += item.numbers().tolist()
             rejected += item.rejected
+            for reading, count in item.counts.items():
+                counts[str(reading)] += count
             item.batch.validate(full=True)
             wide = item.batch if columns is None else item.batch.select(columns)
             batches.append(wide.replace_schema_metadata())
@@ -77,4 +82,4 @@ def read_object(
         schema = source.schema
     fields = list(schema) if columns is None else [schema.field(name) for name in columns]
     table = pa.Table.from_batches(batches, pa.schema(fields).remove_metadata())
-    return Read(schema, table, tuple(numbers), tuple(rejected), expected)
+    return Read(schema, table, tuple(numbers), tuple(rejected), expected, dict(counts))

@@ -65,6 +65,12 @@ def check_all_block_sizes(folder: Path, key: str, content: bytes, block: int, ro
     whole = read_or_refuse(folder, key, content, **options)
     with block_bytes(block):
         cut = read_or_refuse(folder, key, content, rows=rows, **options)
+    check_same(whole, cut)
+    with patch.object(csv_object._ArrowParser, "parse", return_value=None):
+        check_same(whole, read_or_refuse(folder, key, content, **options))
+
+
+def check_same(whole: Read | str, cut: Read | str) -> None:
     if isinstance(whole, str) or isinstance(cut, str):
         # The number of rows before the failure may differ.
         assert isinstance(whole, str), cut
@@ -72,6 +78,7 @@ def check_all_block_sizes(folder: Path, key: str, content: bytes, block: int, ro
         return
     assert cut.reasons == whole.reasons
     assert cut.numbers == whole.numbers
+    assert cut.counts == whole.counts
     assert cut.table.equals(whole.table) or str(cut.values) == str(whole.values)
 
 
@@ -95,6 +102,10 @@ tokens = st.sampled_from(
             b" ",
             b"\t",
             b"x",
+            b"1.0",
+            b"+5",
+            b"2e1",
+            b"Y",
         ),
         *(
             b"{",
@@ -145,6 +156,34 @@ def test_any_bytes_as_json_lines(folder: Path, content: bytes, block: int, rows:
 @example(b"{}", "x.jsonl")
 def test_any_bytes_under_any_name(folder: Path, content: bytes, key: str) -> None:
     read_or_refuse(folder, key, content)
+
+
+dialects = st.fixed_dictionaries(
+    {
+        "csv_escape": st.sampled_from(["\\", "\\", "^"]),
+        "csv_escape_unquoted": st.booleans(),
+        "csv_quote": st.sampled_from(['"', '"', ""]),
+        "csv_decimal": st.sampled_from([".", ","]),
+        "csv_encoding": st.sampled_from(["utf-8", "utf-8", "cp1252", "ascii"]),
+        "csv_delimiter": st.sampled_from(",;\t"),
+    }
+)
+escaped_tokens = st.sampled_from(
+    [b"\\", b"\\", b"\\N", b"\\n", b'\\"', b"\\,", b"\\\n", b"\\\r\n", b"^", b"1,5", b'"1,5"']
+)
+
+
+@fuzzed
+@given(st.lists(tokens | escaped_tokens, max_size=30).map(b"".join), blocks, batch_rows, dialects)
+@example(b'1,2,3,a\\"b,true,5,6\n"x\\",y",2,3,a\\\nb,t,1.0,+6\n', 20, 2, {"csv_escape": "\\", "csv_delimiter": ","})
+@example(b'a\\,"1,"\n",', 20, 2, {"csv_escape": "\\", "csv_delimiter": ","})
+def test_any_bytes_as_csv_of_any_dialect(
+    folder: Path, content: bytes, block: int, rows: int, dialect: dict[str, Any]
+) -> None:
+    delimiter = dialect["csv_delimiter"]
+    header = delimiter.join(NAMES).encode() + b"\n"
+    content = header + content.replace(b",", delimiter.encode())
+    check_all_block_sizes(folder, "x.csv", content, block, rows, **dialect)
 
 
 cells = st.sampled_from(["1", "-2.5", "NA", "", "x", "true", "a,b", 'q"q', "two\nlines", "é", "12345678901234567890"])

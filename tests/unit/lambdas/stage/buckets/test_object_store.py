@@ -5,6 +5,7 @@ from contract import layout
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.workflow.messages import JobPointer
 from lambdas.errors import PlanChangedError
+from lambdas.stage.buckets.object_store import StoredArtifact
 from tests.unit.lambdas.builders import Stage, any_model_spec
 
 
@@ -51,8 +52,8 @@ def test_specs_are_written_without_whitespace(stage: Stage) -> None:
 
 def test_a_missing_artifact_has_no_size(stage: Stage) -> None:
     stage.register()
-    assert stage.deployment.store.artifact_bytes("delays-ua", "1") == 25
-    assert stage.deployment.store.artifact_bytes("delays-ua", "2") is None
+    assert stage.deployment.store.artifact("delays-ua", "1") == StoredArtifact(25, archive="")
+    assert stage.deployment.store.artifact("delays-ua", "2") is None
 
 
 def test_a_missing_spec_raises(stage: Stage) -> None:

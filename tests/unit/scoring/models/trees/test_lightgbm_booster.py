@@ -180,7 +180,7 @@ def test_text_declared_for_a_number_is_refused(tmp_path: Path) -> None:
     booster = lightgbm.train({**QUIET, "objective": "regression"}, lightgbm.Dataset(frame, label=frame["x"]), 2)
     booster.save_model(tmp_path / "model.txt")
     spec = spec_of("lightgbm-text", features=(Feature("x", "string"), Feature("kind", "int64")))
-    with pytest.raises(ModelError, match="declare columns of texts as string|its categories are texts"):
+    with pytest.raises(ModelError, match="declare columns of texts as string"):
         load_model(spec, tmp_path / "model.txt")
 
 
