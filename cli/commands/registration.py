@@ -28,6 +28,8 @@ from contract.catalog.model_spec import assumptions
 from contract.problems import InvalidInputError, Problem
 
 _INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
+_SHOWN_NOTES = 20
+"""Most notes of a bulk registration that are shown."""
 _PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
 """Features of a document while its other fields are validated, before the features are inferred."""
 
@@ -171,7 +173,10 @@ def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
     done = register_all(catalog, lines, file.parent, registered_by=caller(invocation.connection), notice=output.notice)
     existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
-    output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.")
+    shown = [f"Note: {note}" for note in done.notes[:_SHOWN_NOTES]]
+    if len(done.notes) > _SHOWN_NOTES:
+        shown.append(f"and {len(done.notes) - _SHOWN_NOTES:,} more notes, which --json has")
+    output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.", *shown)
     return ExitStatus.SUCCEEDED
 
 
@@ -188,7 +193,7 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
         output.show(*inferred_view(inferred))
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
     done = catalog.register(document, folder=draft.folder, registered_by=caller(invocation.connection))
-    value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri}
+    value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri, "notes": list(done.notes)}
     output.data(value, *_registered_lines(done))
     return ExitStatus.SUCCEEDED
 
@@ -225,6 +230,7 @@ def _registered_lines(done: Registered) -> list[str]:
         f"The artifact has {size_text(spec.artifact_bytes)} and the SHA-256 {spec.artifact_sha256}.",
     ]
     lines += assumptions(spec)
+    lines += [f"Note: {note}." for note in done.notes]
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines
