@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from contract.catalog.model_spec import ModelSpec
-from contract.dataset.formats import HEAD_BYTES, ObjectFormat, format_of
+from contract.dataset.detection import stored_format, text_format
+from contract.dataset.formats import FIRST_BYTES, HEAD_BYTES, ObjectFormat, contradiction, format_of, with_compression
 from contract.dataset.input_options import InputOptions
 from contract.dataset.text_encoding import to_utf8
-from contract.dataset.text_head import head_names
-from contract.job.job_input import input_of
+from contract.dataset.text_head import NoDataError, head_names
+from contract.job.job_input import JobInput, input_of
 from contract.problems import InvalidInputError, Problem
 
 _SHOWN_CHARACTERS = 60
@@ -39,7 +40,10 @@ def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
     """
     import pyarrow as pa  # noqa: PLC0415
 
-    kind = _kind(path)
+    try:
+        kind = _kind(path, JobInput(options))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidInputError("sample", [Problem("sample", str(path), f"a file with data ({error})")]) from error
     try:
         columns = _parquet_columns(path) if kind.name == "parquet" else _text_columns(path, kind, options)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -48,8 +52,34 @@ def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
     return columns
 
 
-def _kind(path: Path) -> ObjectFormat:
-    return format_of(path.name) or ObjectFormat("parquet")
+def _kind(path: Path, wanted: JobInput) -> ObjectFormat:
+    """Return the format by the same rule as a job.
+
+    Raises:
+        FormatUnknownError: when neither options, name nor content show it.
+        NoDataError: when the file holds no data.
+        ValueError: when the content is of another format.
+    """
+    with path.open("rb") as file:
+        first = file.read(FIRST_BYTES)
+    kind = format_of(path.name, wanted.options.format) or stored_format(first, wanted.options.csv_encoding)
+    if kind is not None and first and (found := contradiction(first, kind, wanted.options.csv_encoding)):
+        raise ValueError(f"it should be {kind} and looks like {found}")
+    if kind is None:
+        head = _head(path, with_compression(ObjectFormat("csv"), first), wanted.options)
+        kind = text_format(head, wanted.options, wanted.needed, whole=len(head) < HEAD_BYTES)
+    if kind is None:
+        raise NoDataError
+    return with_compression(kind, first)
+
+
+def _head(path: Path, kind: ObjectFormat, options: InputOptions) -> bytes:
+    """Return the beginning of text, in UTF-8."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    with pa.input_stream(str(path), compression=kind.compression or None) as stream:
+        head = bytes(stream.read(HEAD_BYTES))
+    return to_utf8(head, options.csv_encoding, whole=len(head) < HEAD_BYTES) if kind.name == "csv" else head
 
 
 def _parquet_columns(path: Path) -> list[SampleColumn]:
@@ -156,7 +186,7 @@ def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
     """Read the predictions for a sample: count all rows, return the first ones."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    file, before = pq.ParquetFile(path), {*_names(sample, input_of(spec).options), *spec.partition_columns}
+    file, before = pq.ParquetFile(path), {*_names(sample, input_of(spec)), *spec.partition_columns}
     schema = file.schema_arrow
     batch = next(file.iter_batches(batch_size=max(1, rows)), None)
     columns = [column.to_pylist()[:rows] for column in batch.columns] if batch is not None else []
@@ -168,20 +198,15 @@ def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
     )
 
 
-def _names(sample: Path, options: InputOptions) -> Sequence[str]:
-    import pyarrow as pa  # noqa: PLC0415
+def _names(sample: Path, wanted: JobInput) -> Sequence[str]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    kind = _kind(sample)
+    kind = _kind(sample, wanted)
     if kind.name == "parquet":
         names: list[str] = pq.read_schema(sample).names
         return names
-    with pa.input_stream(str(sample), compression=kind.compression or None) as stream:
-        head = stream.read(HEAD_BYTES)
-    whole = len(head) < HEAD_BYTES
-    if kind.name == "csv":
-        head = to_utf8(head, options.csv_encoding, whole=whole)
-    return head_names(head, kind, options, whole=whole)
+    head = _head(sample, kind, wanted.options)
+    return head_names(head, kind, wanted.options, whole=len(head) < HEAD_BYTES)
 
 
 def _as_json(value: Any) -> Any:

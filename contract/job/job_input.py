@@ -21,18 +21,22 @@ class JobInput:
     types: Mapping[str, str] = field(default_factory=dict)
     """Declared Arrow type of every feature, by name."""
     partition_columns: tuple[str, ...] = ()
+    needed: tuple[frozenset[str], ...] = ()
+    """For each model, the columns that it needs from an object."""
     conflicts: tuple[str, ...] = ()
     """Disagreements of the models. Parquet is affected only if there are partition columns."""
 
 
 def input_of(spec: ModelSpec) -> JobInput:
     """Return how one model reads objects."""
-    options = spec.input
+    # Models differ in this option only in the plan.
+    options = replace(spec.input, table="refuse")
     if not options.csv_header and not options.csv_columns:
         names = tuple(name for name in spec.input_columns if name not in spec.partition_columns)
         options = replace(options, csv_columns=names)
     types = {feature.name: feature.type for feature in spec.features}
-    return JobInput(options, types, spec.partition_columns)
+    needed = frozenset(spec.input_columns) - frozenset(spec.partition_columns)
+    return JobInput(options, types, spec.partition_columns, (needed,))
 
 
 def shared_input(models: Sequence[ModelSpec]) -> JobInput:
@@ -41,10 +45,12 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
     conflicts: list[str] = []
     types: dict[str, str] = dict(shared.types)
     declared_by = dict.fromkeys(types, first)
+    needed = list(shared.needed)
     for spec in models[1:]:
         other = input_of(spec)
+        needed += other.needed
         if other.options != shared.options:
-            conflicts.append(f"models {first!r} and {spec.model_id!r} read text in different ways (input)")
+            conflicts.append(f"models {first!r} and {spec.model_id!r} read objects in different ways (input)")
         if other.partition_columns != shared.partition_columns:
             conflicts.append(f"models {first!r} and {spec.model_id!r} have different partition_columns")
         for name, kind in other.types.items():
@@ -53,7 +59,7 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
                     f"column {name!r} is {types[name]} for model {declared_by[name]!r} and {kind} for {spec.model_id!r}"
                 )
             declared_by.setdefault(name, spec.model_id)
-    return replace(shared, types=types, conflicts=tuple(conflicts))
+    return replace(shared, types=types, needed=tuple(needed), conflicts=tuple(conflicts))
 
 
 def types_agree(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:

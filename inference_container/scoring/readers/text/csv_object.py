@@ -50,7 +50,7 @@ class CsvObject(TextObject):
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
         options = self._wanted.options
-        delimiter = self._kind.delimiter or options.csv_delimiter
+        delimiter = self.kind.delimiter or options.csv_delimiter
         self._dialect = Dialect(
             delimiter, options.csv_quote, options.csv_escape, escapes_unquoted=options.csv_escape_unquoted
         )
