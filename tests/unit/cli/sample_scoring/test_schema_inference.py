@@ -168,8 +168,11 @@ def test_artifact_is_loaded_in_a_process_without_credentials(
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("sample.parquet", b"a,b\n", "a Parquet file that can be read"),
-        ("sample.csv.gz", b"a,b\n", "a CSV in gzip file that can be read"),
+        ("sample.parquet", b"a,b\n", "it should be Parquet and looks like something else"),
+        ("sample.csv", b"PAR1", "it should be CSV and looks like Parquet"),
+        ("sample", b"a,b\n", r"set input\.format in the model's record"),
+        ("sample", b"", "it holds no data"),
+        ("sample.parquet", b"PAR1", "a Parquet file that can be read"),
         ("sample.csv", b"", "a CSV file that can be read"),
         ("sample.jsonl", b"{", "a JSON Lines file that can be read"),
     ],
@@ -194,8 +197,13 @@ def test_types_are_inferred_from_text_samples(tmp_path: Path) -> None:
         (Feature("visits", "double"), int(frame["visits"].isna().sum())),
         (Feature("age", "double"), 0),
     ]
-    people().to_json(tmp_path / "sample.jsonl", orient="records", lines=True)
-    found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / "sample.jsonl", [])
+    for name in ("sample.jsonl", "part-0.json", "000"):
+        people().to_json(tmp_path / name, orient="records", lines=True)
+        found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / name, [])
+        assert [item.feature for item in found] == [Feature("visits", "int64"), Feature("age", "double")]
+    people().to_csv(tmp_path / "sample.txt", index=False)
+    read_as = InputOptions(format="csv")
+    found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / "sample.txt", [], read_as=read_as)
     assert [item.feature for item in found] == [Feature("visits", "int64"), Feature("age", "double")]
 
 
