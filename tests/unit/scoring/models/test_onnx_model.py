@@ -74,7 +74,7 @@ def test_embeddings_are_a_tensor_or_columns_of_the_matrix(named: bool, tmp_path:
     found = load_model(spec, file).predict(FeatureBatch(("a", "e"), arrays, frozenset()))
     assert found.reshape(-1).tolist() == [31.0, 72.0]
     wrong = spec_of("onnx", features=(Feature("a", "double"), Feature("e", "list<float>[3]")))
-    with pytest.raises(ModelError, match=r"with 4 values, it was trained on 3|cannot be run on a row of its 2 features"):
+    with pytest.raises(ModelError, match=r"it was trained on 3|cannot be run on a row"):
         load_model(wrong, file)
 
 
