@@ -3,6 +3,8 @@
 The plan and the container share the rule.
 """
 
+from collections.abc import Collection, Iterable
+
 _INTEGER_BITS = {f"{sign}int{bits}": (sign, bits) for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _TEXT = frozenset({"string", "large_string", "string_view"})
 
@@ -32,3 +34,25 @@ def _fits(found: tuple[str, int], declared: tuple[str, int]) -> bool:
     if found_sign == declared_sign:
         return found_bits <= declared_bits
     return found_sign == "u" and found_bits < declared_bits
+
+
+def similar_name(name: str, names: Iterable[str]) -> str:
+    """Return the first of some names that differs only in case or in blanks around it; else empty.
+
+    >>> similar_name("age", ["id", " Age"]), similar_name("age", ["id"])
+    (' Age', '')
+    """
+    wanted = name.strip().casefold()
+    return next((other for other in names if other.strip().casefold() == wanted and other != name), "")
+
+
+def may_be_absent(name: str, nullable: bool, found: Collection[str], features: Iterable[str]) -> bool:
+    """Tell whether JSON Lines may lack a feature, which is null then.
+
+    Spark leaves out nulls, so that an object may lack a feature. If the object has none of the
+    model's features or a similar name, the name is probably a mistake.
+
+    >>> may_be_absent("b", True, ["a"], ["a", "b"]), may_be_absent("b", True, ["a", "B"], ["a", "b"])
+    (True, False)
+    """
+    return nullable and not similar_name(name, found) and any(feature in found for feature in features)

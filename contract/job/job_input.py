@@ -21,6 +21,10 @@ class JobInput:
     types: Mapping[str, str] = field(default_factory=dict)
     """Declared Arrow type of every feature, by name."""
     partition_columns: tuple[str, ...] = ()
+    keepers: tuple[frozenset[str], ...] = ()
+    """The features of each model whose output keeps all columns."""
+    finds_all_fields: bool = False
+    """Whether the fields of JSON Lines are searched in the whole object, not only in its beginning."""
     conflicts: tuple[str, ...] = ()
     """Disagreements of the models. Parquet is affected only if there are partition columns."""
 
@@ -32,7 +36,8 @@ def input_of(spec: ModelSpec) -> JobInput:
         names = tuple(name for name in spec.input_columns if name not in spec.partition_columns)
         options = replace(options, csv_columns=names)
     types = {feature.name: feature.type for feature in spec.features}
-    return JobInput(options, types, spec.partition_columns)
+    keepers = (frozenset(types),) if spec.columns == "all" else ()
+    return JobInput(options, types, spec.partition_columns, keepers)
 
 
 def shared_input(models: Sequence[ModelSpec]) -> JobInput:
@@ -41,8 +46,10 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
     conflicts: list[str] = []
     types: dict[str, str] = dict(shared.types)
     declared_by = dict.fromkeys(types, first)
+    keepers = list(shared.keepers)
     for spec in models[1:]:
         other = input_of(spec)
+        keepers += other.keepers
         if other.options != shared.options:
             conflicts.append(f"models {first!r} and {spec.model_id!r} read text in different ways (input)")
         if other.partition_columns != shared.partition_columns:
@@ -53,7 +60,7 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
                     f"column {name!r} is {types[name]} for model {declared_by[name]!r} and {kind} for {spec.model_id!r}"
                 )
             declared_by.setdefault(name, spec.model_id)
-    return replace(shared, types=types, conflicts=tuple(conflicts))
+    return replace(shared, types=types, keepers=tuple(keepers), conflicts=tuple(conflicts))
 
 
 def types_agree(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:

@@ -32,6 +32,7 @@ class ParquetObject:
 
     def __init__(self, key: str, path: Path) -> None:
         self.key = key
+        self.absent: frozenset[str] = frozenset()
         self._path = path
         try:
             self._check_footer()

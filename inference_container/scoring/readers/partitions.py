@@ -34,6 +34,10 @@ class PartitionedObject:
             self.schema = self.schema.append(pa.field(name, array.type))
 
     @property
+    def absent(self) -> frozenset[str]:
+        return self._source.absent
+
+    @property
     def rows(self) -> int | None:
         return self._source.rows
 
