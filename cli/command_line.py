@@ -190,7 +190,7 @@ def _check_values(ctx: click.Context, words: Sequence[str]) -> None:
     for word in rest:
         if word == "--" or not (word.startswith("-") or ctx.allow_interspersed_args):
             return
-        if word not in options or options[word].is_flag:
+        if word not in options or options[word].is_flag or isinstance(options[word].flag_value, str):
             continue
         value = next(rest, "")
         if value.startswith("--") and " " not in value:

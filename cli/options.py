@@ -78,8 +78,11 @@ def start_options(handler: F) -> F:
     for option in (
         click.option(
             "--check",
-            is_flag=True,
-            help="Validate the request without calling AWS (exit status 0 or 2); start nothing.",
+            is_flag=False,
+            flag_value="plan",
+            type=click.Choice(["plan", "form"]),
+            help="Start nothing, but say what the plan would say of the request, catalog and data. With =form: "
+            "check the form only, without calling AWS.",
         ),
         click.option(
             "--wait", is_flag=True, help="Follow the execution until it ends. The exit status is its outcome."

@@ -88,7 +88,7 @@ def acknowledge(
         role = workflow.function_roles[name]
         waiting = " A task token, not an ARN, identifies a waiting task." if name == "summarize_execution" else ""
         _accept_wildcards(role, {"*": _XRAY + waiting})
-        if name not in ("classify_failure", "prepare_training"):
+        if name not in ("classify_failure", "prepare_training", "check_request"):
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
             function,
@@ -112,6 +112,19 @@ def acknowledge(
             names.objects_arn(
                 names.models_bucket, layout.code_key("*", "*")
             ): "Scripts are uploaded after the deployment.",
+        },
+    )
+    _accept_wildcards(
+        workflow.function_roles["check_request"],
+        {
+            names.objects_arn(
+                names.models_bucket, f"*/{layout.ARTIFACT_NAME}"
+            ): "Models are registered after the deployment, so their artifacts have no known keys.",
+            names.objects_arn(
+                names.models_bucket, layout.code_key("*", "*")
+            ): "Scripts are uploaded after the deployment.",
+            names.objects_arn(names.datasets_bucket, "*"): _FIRST_OBJECTS,
+            uploads: _KEYS_UNKNOWN,
         },
     )
     _accept_wildcards(

@@ -22,6 +22,7 @@ TRAINING_ROLE_ARN = "TrainingRoleArn"
 
 STATE_MACHINE_ARN = "StateMachineArn"
 TRAINING_STATE_MACHINE_ARN = "TrainingStateMachineArn"
+CHECK_FUNCTION_ARN = "CheckFunctionArn"
 EVENT_BUS_NAME = "EventBusName"
 EVENT_BUS_ARN = "EventBusArn"
 

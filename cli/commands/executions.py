@@ -5,6 +5,7 @@ from pathlib import Path
 import rich_click as click
 
 from cli.command_line import Command, argument
+from cli.commands import request_check
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import request_option, start_options
@@ -13,6 +14,7 @@ from cli.stage.execution_snapshot import Snapshot
 from cli.stage.executions import Executions, check_request
 from cli.views.executions import execution_view, snapshot_json
 from cli.views.progress import progress_for, watch
+from contract.status import ExecutionKind
 
 execution_argument = argument("execution", metavar="EXECUTION", help="The execution's id or ARN.")
 
@@ -23,19 +25,19 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
     examples="""
     fleetscore run
     fleetscore run --input '{"models": ["churn"]}' --wait
+    fleetscore run --input @request.json --check
     """,
 )
 @request_option
 @start_options
 @click.pass_obj
-def run(invocation: Invocation, *, request: str, name: str | None, wait: bool, check: bool) -> ExitStatus:
+def run(invocation: Invocation, *, request: str, name: str | None, wait: bool, check: str | None) -> ExitStatus:
     """Start an execution, and print its id."""
     output = invocation.output
     request_json = read_request(request)
     check_request(request_json)
-    if check:
-        output.data({"valid": True}, "The request is valid. Nothing was started.")
-        return ExitStatus.SUCCEEDED
+    if check is not None:
+        return request_check.check(invocation, ExecutionKind.SCORING, request_json, check)
     executions = Executions(invocation.connection, invocation.changed_deployment())
     execution_id = executions.start(request_json, name)
     if not wait:

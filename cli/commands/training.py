@@ -6,12 +6,14 @@ from typing import Any
 import rich_click as click
 
 from cli.command_line import Command
+from cli.commands import request_check
 from cli.commands.executions import follow, read_request
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import start_options, words
 from cli.stage.executions import Executions, check_training_request
 from contract.json_text import JsonError, parse_json
+from contract.status import ExecutionKind
 
 
 @click.command(
@@ -20,6 +22,7 @@ from contract.json_text import JsonError, parse_json
     examples="""
     fleetscore train
     fleetscore train --models churn,upsell --wait
+    fleetscore train --check
     """,
 )
 @click.option(
@@ -29,15 +32,14 @@ from contract.json_text import JsonError, parse_json
 @start_options
 @click.pass_obj
 def train(
-    invocation: Invocation, *, models: list[str] | None, request: str, name: str | None, wait: bool, check: bool
+    invocation: Invocation, *, models: list[str] | None, request: str, name: str | None, wait: bool, check: str | None
 ) -> ExitStatus:
     """Train models by their recipes, and promote versions that are good enough."""
     output = invocation.output
     request_json = _request(request, models)
     check_training_request(request_json)
-    if check:
-        output.data({"valid": True}, "The request is valid. Nothing was started.")
-        return ExitStatus.SUCCEEDED
+    if check is not None:
+        return request_check.check(invocation, ExecutionKind.TRAINING, request_json, check)
     executions = Executions(invocation.connection, invocation.changed_deployment())
     execution_id = executions.start_training(request_json, name)
     if not wait:

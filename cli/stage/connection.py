@@ -12,6 +12,7 @@ from cli.failures import CommandError
 from contract.environment import EMBEDDED_AWS
 
 _POOL_CONNECTIONS = 16
+_READ_TIMEOUT_SECONDS = 60.0
 _ATTEMPTS = 4
 """Attempts per call, including the first."""
 
@@ -38,11 +39,11 @@ class Connection:
             self._session.append(boto3.Session(profile_name=self.profile, region_name=self.region))
         return self._session[0]
 
-    def client(self, service: str) -> Any:
-        return self._make(self.session().client, service)
+    def client(self, service: str, *, read_timeout: float = _READ_TIMEOUT_SECONDS) -> Any:
+        return self._make(self.session().client, service, read_timeout)
 
     def resource(self, service: str) -> Any:
-        return self._make(self.session().resource, service)
+        return self._make(self.session().resource, service, _READ_TIMEOUT_SECONDS)
 
     def place(self, account_id: str) -> str:
         """Return where calls go: account, Region and address."""
@@ -64,9 +65,9 @@ class Connection:
                 f"the embedded AWS at {address}. Open another shell to use the profile."
             )
 
-    def _make(self, factory: Any, service: str) -> Any:
+    def _make(self, factory: Any, service: str, read_timeout: float) -> Any:
         try:
-            return factory(service, endpoint_url=self.endpoint_url, config=self._config())
+            return factory(service, endpoint_url=self.endpoint_url, config=self._config(read_timeout))
         except ValueError as error:
             if "endpoint" in str(error).lower():
                 raise CommandError(
@@ -74,13 +75,14 @@ class Connection:
                 ) from error
             raise
 
-    def _config(self) -> Config:
+    def _config(self, read_timeout: float) -> Config:
         # A custom endpoint has no host name per bucket, so bucket names go into the path.
         custom_endpoint = (
             self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")
         )
         return Config(
             user_agent_extra="fleetscore",
+            read_timeout=read_timeout,
             max_pool_connections=_POOL_CONNECTIONS,
             retries={"mode": "standard", "max_attempts": _ATTEMPTS},
             s3={"addressing_style": "path"} if custom_endpoint else None,

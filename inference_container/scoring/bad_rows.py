@@ -1,8 +1,6 @@
 """Rows that cannot be scored, with the reason and their values as JSON."""
 
 import base64
-import datetime as dt
-import decimal
 import json
 import math
 from collections.abc import Iterable
@@ -12,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from contract.status import FailureKind
+from scoring.outputs.value_texts import json_values
 
 _MAX_REASON_CHARACTERS = 500
 _MAX_VALUE_LENGTH = 10_000
@@ -55,17 +54,17 @@ def raw_values(batch: pa.RecordBatch, index: int, names: Iterable[str]) -> str:
 
 
 def json_text(value: Any, max_length: int | None = None) -> str:
-    """Return any column's value as JSON; texts, bytes and lists are cut to `max_length`."""
+    """Return a value of `json_values` as JSON; texts, bytes and lists are cut to `max_length`."""
     return json.dumps(_to_json(value, max_length), ensure_ascii=False, default=_json_default)
 
 
 def _value(batch: pa.RecordBatch, name: str, index: int) -> Any:
-    column = batch.column(name)
+    cell = batch.column(name).slice(index, 1)
     try:
-        return column[index].as_py()
-    # Dates outside Python's range and text that is not UTF-8 have no Python value.
-    except (ValueError, OverflowError):
-        return str(column.slice(index, 1).view(pa.binary())[0]) if pa.types.is_string(column.type) else "(unreadable)"
+        return json_values(cell)[0]
+    # Text that is not UTF-8 and dates beyond all texts have no value.
+    except ValueError:
+        return str(cell.view(pa.binary())[0]) if pa.types.is_string(cell.type) else "(unreadable)"
 
 
 def _to_json(value: Any, max_length: int | None) -> Any:
@@ -88,10 +87,4 @@ def json_float(value: float) -> str:
 
 
 def _json_default(value: Any) -> Any:
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, (decimal.Decimal, dt.timedelta)):
-        return str(value)
-    return repr(value)
+    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)

@@ -1,4 +1,5 @@
-"""The functions that the state machines call, each with its size, variables and permissions.
+"""The functions that the state machines call, and the check of requests, each with its size,
+variables and permissions.
 
 Compare the permissions of a function with its code in `lambdas/<name>`.
 """
@@ -19,6 +20,7 @@ from infra.permissions import (
     allow_key,
     allow_listing,
     allow_listing_below,
+    via,
 )
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage, executions_arns
@@ -31,7 +33,7 @@ _EXECUTION_RESULTS = (layout.EXECUTIONS_PREFIX, layout.PREDICTIONS_PREFIX, layou
 def workflow_functions(
     settings: AppSettings, storage: Storage, image_uris: Mapping[ImageVariant, str]
 ) -> list[FunctionSpec]:
-    """Return the functions of both state machines, scoring first."""
+    """Return the functions of both state machines, scoring first, and the one that people call."""
     variables = {
         environment.TABLE_NAME: storage.table_name,
         environment.DATASETS_BUCKET: storage.datasets_bucket,
@@ -56,6 +58,7 @@ def workflow_functions(
         _prepare_training(storage, variables),
         _plan_training(storage, {**variables, **defaults}),
         _register_model_version(storage, variables),
+        _check_request(storage, {**variables, **defaults}),
     ]
 
 
@@ -210,6 +213,31 @@ def _register_model_version(storage: Storage, variables: Mapping[str, str]) -> F
             allow_items(storage, ["GetItem", "PutItem"], records.EXECUTION_PARTITIONS),
             allow_items(storage, ["GetItem", "BatchGetItem", "PutItem"], records.MODEL_PARTITIONS),
             allow_key(storage, "dynamodb", "s3"),
+        ],
+    )
+
+
+def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    """Return the function that says what a plan would say. It may read what both plans read, and write nothing."""
+    return FunctionSpec(
+        name="check_request",
+        memory_mb=ONE_VCPU_MB,
+        timeout=_LONGEST,
+        variables=variables,
+        permissions=[
+            allow_listing(storage.datasets_bucket, storage.models_bucket),
+            allow(
+                ["s3:GetObject"],
+                # Reads a dataset's columns from the beginning or end of its first object.
+                storage.objects_arn(storage.datasets_bucket, "*"),
+                storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
+                storage.objects_arn(storage.models_bucket, layout.code_key("*", "*")),
+                storage.objects_arn(storage.results_bucket, f"{layout.UPLOADS_PREFIX}*"),
+            ),
+            # Without this permission, S3 reports a missing upload manifest as access denied.
+            allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
+            *allow_catalog_reading(storage),
+            allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
 

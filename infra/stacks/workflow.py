@@ -17,6 +17,7 @@ from infra.functions.workflow_functions import workflow_functions
 from infra.permissions import allow
 from infra.settings import AppSettings
 from infra.stack_outputs import (
+    CHECK_FUNCTION_ARN,
     STATE_MACHINE_ARN,
     TRAINING_STATE_MACHINE_ARN,
     JobRoles,
@@ -100,12 +101,16 @@ class WorkflowStack(Stack):
         self.status_events = StatusEvents(
             self, "Announcements", stage=settings.stage, storage=storage, functions=self._factory
         )
-        for name, machine, description in (
-            (STATE_MACHINE_ARN, self.state_machine, "State machine of scoring executions"),
-            (TRAINING_STATE_MACHINE_ARN, self.training_state_machine, "State machine of training executions"),
+        for name, arn, description in (
+            (STATE_MACHINE_ARN, self.state_machine.state_machine_arn, "State machine of scoring executions"),
+            (
+                TRAINING_STATE_MACHINE_ARN,
+                self.training_state_machine.state_machine_arn,
+                "State machine of training executions",
+            ),
+            (CHECK_FUNCTION_ARN, self.functions["check_request"].function_arn, "Function that checks requests"),
         ):
-            exported = export_name(settings.stage, name)
-            CfnOutput(self, name, value=machine.state_machine_arn, description=description, export_name=exported)
+            CfnOutput(self, name, value=arn, description=description, export_name=export_name(settings.stage, name))
 
     def _state_machine_role(self, id: str, description: str) -> iam.Role:  # noqa: A002
         return iam.Role(

@@ -1,5 +1,6 @@
 """Choose the recipes to train. Each function returns the recipes and the problems."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from contract.catalog.models import Model
@@ -9,6 +10,8 @@ from contract.workflow.scoring_request import ExecutionRequest, ModelFilter, Tra
 from lambdas.shown_text import list_first
 from lambdas.stage.tables.job_table import JobTable
 
+_MAX_IDS_BYTES = 60_000
+"""Maximum size of the model ids as JSON, in bytes. A state has at most 256 KB, with the request."""
 _SET_ONE = "Set one with `fleetscore models recipe set`"
 
 
@@ -71,6 +74,14 @@ def choose_to_train(
     recipes = table.all_recipes()
     models = table.models([recipe.model_id for recipe in recipes])
     return choose_enabled(recipes, models, request.models.tags if isinstance(request.models, ModelFilter) else None)
+
+
+def check_training_input(recipes: Sequence[ModelRecipe]) -> list[Problem]:
+    """Refuse a scoring request that trains too many models first for the input of one training."""
+    if len(json.dumps([recipe.model_id for recipe in recipes])) <= _MAX_IDS_BYTES:
+        return []
+    remedy = "Train them in separate executions (`fleetscore train`), then score without `train`."
+    return [Problem("train", f"{len(recipes):,} models", f"ids of at most {_MAX_IDS_BYTES:,} bytes", remedy)]
 
 
 def _enabled(model_id: str, models: Mapping[str, Model]) -> bool:

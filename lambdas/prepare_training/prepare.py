@@ -1,6 +1,5 @@
 """Refuse an invalid request before any training, and return the training execution to start."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,8 @@ from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput, TrainingStart
 from contract.workflow.scoring_request import parse_request
 from lambdas.planning.execution_record import open_execution, refuse
-from lambdas.planning.recipe_choice import choose_to_train
+from lambdas.planning.recipe_choice import check_training_input, choose_to_train
 from lambdas.stage.deployment import Deployment
-
-_MAX_IDS_BYTES = 60_000
-"""Maximum size of the model ids as JSON, in bytes. A state has at most 256 KB, with the request."""
 
 
 def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
@@ -37,20 +33,13 @@ def prepare_training(event: PlanInput, deployment: Deployment) -> TrainingStart:
             problem = Problem("train", None, "a training, because the state machine asked for one")
             raise InvalidInputError("request", [problem])
         recipes, problems = choose_to_train(request, request.train, deployment.table)
-        training_input, too_many = form_input(recipes, request.execution_label)
-        raise_if_any([*problems, *too_many], "request")
+        raise_if_any([*problems, *check_training_input(recipes)], "request")
     except InvalidInputError as error:
         raise refuse(record, error.problems, deployment) from error
-    return TrainingStart(name, training_input)
+    return TrainingStart(name, form_input(recipes, request.execution_label))
 
 
-def form_input(recipes: Sequence[ModelRecipe], execution_label: str | None) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the training execution's input, and a problem when it has too many models for a state."""
-    model_ids = sorted(recipe.model_id for recipe in recipes)
-    problems: list[Problem] = []
-    if len(json.dumps(model_ids)) > _MAX_IDS_BYTES:
-        remedy = "Train them in separate executions (`fleetscore train`), then score without `train`."
-        found, expected = f"{len(model_ids):,} models", f"ids of at most {_MAX_IDS_BYTES:,} bytes"
-        problems.append(Problem("train", found, expected, remedy))
+def form_input(recipes: Sequence[ModelRecipe], execution_label: str | None) -> dict[str, Any]:
+    """Return the training execution's input."""
     label = {"execution_label": execution_label} if execution_label else {}
-    return {"models": model_ids, **label}, problems
+    return {"models": sorted(recipe.model_id for recipe in recipes), **label}

@@ -10,9 +10,12 @@ import pyarrow.compute as pc
 
 from contract.catalog.model_spec import ModelSpec
 from scoring.bad_rows import json_text
-from scoring.errors import ConfigurationError
+from scoring.errors import ConfigurationError, DataError
+from scoring.outputs.value_texts import UnwritableValueError, is_bytes, is_time, json_values, plain_array, time_texts
 
 _ROWS_PER_CHUNK = 4_096
+_BYTES_PER_CHUNK = 1 << 28
+"""Most bytes of columns to write at once, because a string array of Arrow holds 2 GiB."""
 _FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """First characters that make spreadsheets run a cell: = + - @ tab CR LF, and the full-width forms."""
 _NUMBER = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$"
@@ -34,11 +37,33 @@ class TextWriter:
         self.rows += rows
         # In chunks, because a row takes several times its memory as text.
         for start in range(0, rows, _ROWS_PER_CHUNK):
-            self._write_rows([column.slice(start, _ROWS_PER_CHUNK) for column in columns])
+            self._write_chunk([column.slice(start, _ROWS_PER_CHUNK) for column in columns])
+
+    def _write_chunk(self, columns: list[Any]) -> None:
+        rows = len(columns[0])
+        if rows > 1 and sum(column.nbytes for column in columns) > _BYTES_PER_CHUNK:
+            half = rows // 2
+            self._write_chunk([column.slice(0, half) for column in columns])
+            self._write_chunk([column.slice(half) for column in columns])
+            return
+        texts = []
+        for name, column in zip(self._schema.names, columns, strict=True):
+            try:
+                texts.append(self._texts(column))
+            except UnwritableValueError as error:
+                raise DataError(
+                    f"column {name!r} has {error}: correct the value, or set output_format to 'parquet', or columns to "
+                    "'keys', in the model's record"
+                ) from error
+        self._write_rows(texts)
 
     @abstractmethod
-    def _write_rows(self, columns: list[Any]) -> None:
-        """Write at least one row."""
+    def _texts(self, column: Any) -> Any:
+        """Return the texts of a column's values."""
+
+    @abstractmethod
+    def _write_rows(self, texts: list[Any]) -> None:
+        """Write at least one row, given the texts of each column."""
 
     def _write_lines(self, parts: list[Any]) -> None:
         """Write lines joined from string arrays and from strings that all rows share."""
@@ -60,7 +85,8 @@ class TextWriter:
 class CsvWriter(TextWriter):
     """Writes CSV with a header, as in RFC 4180, except that lines end with a line feed.
 
-    A null is empty, an empty text is `""`, NaN and infinities are `nan`, `inf` and `-inf`.
+    A null is empty, an empty text is `""`, NaN and infinities are `nan`, `inf` and `-inf`. Bytes are
+    hexadecimal.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, schema: pa.Schema) -> None:
@@ -77,10 +103,13 @@ class CsvWriter(TextWriter):
         header = ",".join(_quoted(name) if set(name) & set('",\r\n') else name for name in names)
         self._file.write(header.encode() + b"\n")
 
-    def _write_rows(self, columns: list[Any]) -> None:
+    def _texts(self, column: Any) -> Any:
+        return _csv_texts(column, escapes_formulas=self._escapes_formulas)
+
+    def _write_rows(self, texts: list[Any]) -> None:
         parts: list[Any] = []
-        for column in columns:
-            parts += [_csv_texts(column, escapes_formulas=self._escapes_formulas), ","]
+        for cells in texts:
+            parts += [cells, ","]
         parts[-1] = "\n"
         self._write_lines(parts)
 
@@ -92,10 +121,13 @@ class JsonlWriter(TextWriter):
     Base64; dates, times and decimals are texts.
     """
 
-    def _write_rows(self, columns: list[Any]) -> None:
+    def _texts(self, column: Any) -> Any:
+        return _json_texts(column)
+
+    def _write_rows(self, texts: list[Any]) -> None:
         parts: list[Any] = []
-        for index, (name, column) in enumerate(zip(self._schema.names, columns, strict=True)):
-            parts += [("{" if index == 0 else ",") + json.dumps(name, ensure_ascii=False) + ":", _json_texts(column)]
+        for index, (name, values) in enumerate(zip(self._schema.names, texts, strict=True)):
+            parts += [("{" if index == 0 else ",") + json.dumps(name, ensure_ascii=False) + ":", values]
         parts.append("}\n")
         self._write_lines(parts)
 
@@ -110,49 +142,62 @@ def _escaped(texts: Any) -> Any:
 
 
 def _csv_texts(column: Any, *, escapes_formulas: bool) -> Any:
-    column = _decoded(column)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        texts = column.cast(pa.string())
-        texts = _escaped(texts) if escapes_formulas else texts
+    column = plain_array(column)
+    if pa.types.is_string(column.type):
+        texts = _escaped(column) if escapes_formulas else column
         special = pc.match_substring_regex(texts, '[",\r\n]')
         special = pc.or_(special, pc.equal(texts, ""))
         if pc.any(special).as_py():
-            quoted = pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
-            texts = pc.if_else(special, quoted, texts)
-    elif pa.types.is_binary(column.type):
-        texts = pa.array([None if value is None else value.hex() for value in column.to_pylist()], pa.string())
+            texts = pc.if_else(special, _in_quotes(pc.replace_substring(texts, '"', '""')), texts)
+    elif is_bytes(column.type):
+        # Empty bytes are in quotes, as empty texts are; a null is not.
+        values = (None if value is None else value.hex() or '""' for value in column.to_pylist())
+        texts = pa.array(values, pa.string())
+    elif is_time(column.type):
+        texts = time_texts(column, " ")
     else:
         texts = column.cast(pa.string())
     return pc.fill_null(texts, "")
 
 
 def _json_texts(column: Any) -> Any:
-    column = _decoded(column)
+    column = plain_array(column)
     kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _is_finite(column):
+    if pa.types.is_floating(kind):
+        texts = _json_floats(column)
+    elif pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         texts = column.cast(pa.string())
+    elif pa.types.is_duration(kind):
+        texts = time_texts(column, "T")
+    elif is_time(kind):
+        texts = _in_quotes(time_texts(column, "T"))
+    elif pa.types.is_decimal(kind):
+        texts = _in_quotes(column.cast(pa.string()))
     elif pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, '[\\x00-\\x1f"\\\\]')).as_py():
-        texts = pc.binary_join_element_wise('"', column, '"', "")
+        texts = _in_quotes(column)
     else:
-        texts = pa.array([None if value is None else json_text(value) for value in column.to_pylist()], pa.string())
+        values = (None if value is None else json_text(value) for value in json_values(column))
+        texts = pa.array(values, pa.string())
     return pc.fill_null(texts, "null")
 
 
-def _is_finite(column: Any) -> bool:
-    """Return whether all values are finite floating-point numbers, which JSON can represent."""
-    if column.type not in (pa.float32(), pa.float64()):
-        return False
-    return not pc.any(pc.invert(pc.is_finite(column))).as_py()
+def _json_floats(column: Any) -> Any:
+    """Return floating-point numbers for JSON, which has no word for some of them."""
+    texts = column.cast(pa.string())
+    for text, word in (("nan", '"NaN"'), ("inf", '"Infinity"'), ("-inf", '"-Infinity"'), ("-0", "-0.0")):
+        found = pc.equal(texts, text)
+        texts = pc.if_else(found, word, texts) if pc.any(found).as_py() else texts
+    return texts
 
 
-def _decoded(column: Any) -> Any:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+def _in_quotes(texts: Any) -> Any:
+    return pc.binary_join_element_wise('"', texts, '"', "")
 
 
 def _is_flat(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return not pa.types.is_nested(kind)
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return not pa.types.is_nested(kind) and not pa.types.is_interval(kind)
 
 
 def _quoted(text: str) -> str:

@@ -110,6 +110,15 @@ class InputObject(Protocol):
             DataError: The object is damaged.
         """
 
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        """Choose types that hold every value of these columns, which are to be decoded.
+
+        Returns whether `schema` has changed.
+
+        Raises:
+            DataError: There is no such type.
+        """
+
     def group_rows(self) -> list[int]:
         """Return the rows of each part that can be read separately; empty if there are none."""
 

@@ -1,6 +1,7 @@
 """Reads Parquet objects: schema, null counts, and rows, of single row groups if needed."""
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 from contract.dataset.formats import MAX_COLUMNS
 from contract.dataset.thrift_compact import list_size
 from scoring.errors import IN_LOG, DataError, ScoringError, TransientError, describe_error
+from scoring.readers.hybrid_calendar import HybridCalendar
 from scoring.readers.input_object import InputBatch
+from scoring.readers.int96 import Int96Times, Int96Unit, int96_columns
 from scoring.readers.row_groups import RowGroups
 
 _TAIL_BYTES = 8
@@ -23,6 +26,8 @@ _FOOTER_HEAD_BYTES = 256
 """Bytes of the footer's beginning that hold the size of its schema."""
 _SCHEMA_FIELD = 2
 """Field of the schema in FileMetaData."""
+_SIGNATURE_BYTES = 28
+"""Bytes that follow the footer of a file whose columns are encrypted but whose footer is not."""
 _READ_AHEAD_BYTES = 1 << 18
 """Read buffer per column, in bytes. Without one, each column of a row group is read as a whole."""
 
@@ -34,9 +39,11 @@ class ParquetObject:
         self.key = key
         self.absent: frozenset[str] = frozenset()
         self._path = path
+        self._int96 = Int96Times(key, lambda unit: self._open(self._file.metadata, unit))
         try:
             self._check_footer()
             self._file = self._open()
+            self._check_encryption()
             self.schema: pa.Schema = self._file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
@@ -74,12 +81,34 @@ class ParquetObject:
                     stack.callback(file.close, force=True)
                 chosen = range(*groups) if groups is not None else range(file.num_row_groups)
                 for batch in self._row_groups.batches(file, chosen, names, rows, use_threads=use_threads):
-                    yield InputBatch(first + read, batch)
+                    yield InputBatch(first + read, batch, counts=self._hybrid_calendar.counts(batch))
                     read += batch.num_rows
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error, after=first + read) from error
         if read != expected:
             raise DataError(f"object {self.key!r} has {read:,} rows, its footer says {expected:,}: write it again")
+
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        """Read INT96 as microseconds if nanoseconds cannot hold a value; see InputObject."""
+        wanted = columns & self._int96_columns
+        try:
+            if not wanted or not self._int96.choose(wanted):
+                return False
+            self._file.close(force=True)
+            self._file = self._open()
+            self.schema = self._file.schema_arrow
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._damaged(error) from error
+        self.__dict__.pop("_row_groups", None)
+        return True
+
+    @functools.cached_property
+    def _int96_columns(self) -> frozenset[str]:
+        return int96_columns(self.schema, self._file.schema)
+
+    @functools.cached_property
+    def _hybrid_calendar(self) -> HybridCalendar:
+        return HybridCalendar(self.schema.metadata or {})
 
     @functools.cached_property
     def _row_groups(self) -> RowGroups:
@@ -131,6 +160,8 @@ class ParquetObject:
         with self._path.open("rb") as file:
             file.seek(max(0, size - _TAIL_BYTES))
             length, magic = int.from_bytes(file.read(4), "little"), file.read(4)
+            if magic == b"PARE":
+                raise self._encrypted()
             if magic != b"PAR1" or length > size:
                 return
             if length > _MAX_FOOTER_BYTES:
@@ -143,12 +174,29 @@ class ParquetObject:
         if elements > 2 * MAX_COLUMNS:
             raise self._too_many_columns(elements - 1)
 
+    def _check_encryption(self) -> None:
+        """Refuse columns that are encrypted although the footer is not.
+
+        Asked about such a column, pyarrow ends the process.
+        """
+        with self._path.open("rb") as file:
+            file.seek(-_TAIL_BYTES, os.SEEK_END)
+            length = int.from_bytes(file.read(4), "little")
+        if length == self._file.metadata.serialized_size + _SIGNATURE_BYTES:
+            raise self._encrypted()
+
+    def _encrypted(self) -> DataError:
+        return DataError(
+            f"object {self.key!r} is encrypted Parquet, expected columns that can be read without a key: write it "
+            "without Parquet encryption (S3 encrypts objects at rest)"
+        )
+
     def _too_many_columns(self, columns: int) -> DataError:
         return DataError(
             f"object {self.key!r} has {columns:,} columns, at most {MAX_COLUMNS:,} can be read: write it with fewer"
         )
 
-    def _open(self, metadata: Any = None) -> Any:
+    def _open(self, metadata: Any = None, unit: Int96Unit | None = None) -> Any:
         return pq.ParquetFile(
             # An open file, because pyarrow resolves the file system of a path in Python.
             pa.OSFile(str(self._path)),
@@ -156,6 +204,7 @@ class ParquetObject:
             buffer_size=_READ_AHEAD_BYTES,
             pre_buffer=False,
             page_checksum_verification=True,
+            coerce_int96_timestamp_unit=unit or self._int96.unit,
         )
 
     def _leaves(self) -> dict[str, list[int]]:
@@ -187,6 +236,12 @@ class ParquetObject:
             return TransientError(
                 f"object {self.key!r}: out of memory while its pages are decoded: choose an instance type with more "
                 "memory, or write it with smaller pages"
+            )
+        if isinstance(error, pa.ArrowNotImplementedError):
+            return DataError(
+                f"object {self.key!r} uses a feature of Parquet that this version cannot read "
+                f"({describe_error(error)}; {IN_LOG}): write it with other column types, another compression, or "
+                "smaller row groups"
             )
         place = f" after row {after:,}" if after else ""
         return DataError(

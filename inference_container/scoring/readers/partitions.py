@@ -29,9 +29,7 @@ class PartitionedObject:
                 "remove them from the object, or from the record's partition_columns"
             )
         self._constants = {name: _constant(self.key, name, value, wanted.types) for name, value in values.items()}
-        self.schema: pa.Schema = source.schema
-        for name, array in self._constants.items():
-            self.schema = self.schema.append(pa.field(name, array.type))
+        self.schema = self._with_constants()
 
     @property
     def absent(self) -> frozenset[str]:
@@ -59,6 +57,18 @@ class PartitionedObject:
             fields = [pa.field(name, array.type) for name, array in self._constants.items()]
             schema = pa.schema([*batch.schema, *fields], metadata=batch.schema.metadata)
             yield replace(item, batch=pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema))
+
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        changed = self._source.choose_types(columns - self._constants.keys())
+        if changed:
+            self.schema = self._with_constants()
+        return changed
+
+    def _with_constants(self) -> pa.Schema:
+        schema = self._source.schema
+        for name, array in self._constants.items():
+            schema = schema.append(pa.field(name, array.type))
+        return schema
 
     def group_rows(self) -> list[int]:
         return self._source.group_rows()

@@ -99,8 +99,8 @@ class SplicedWriter:
         """Check with pyarrow that the footer describes the input and the new columns."""
         try:
             expected = self._source.schema
-            found = pq.read_metadata(self.path)
-            schema = found.schema.to_arrow_schema()
+            with pq.ParquetFile(self.path) as file:
+                found, schema = file.metadata, file.schema_arrow
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._not_as_expected(describe_error(error)) from error
         differences = [

@@ -13,7 +13,7 @@ from contract.job.ledger import KeyReport
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.columns.predictions import numeric_column
-from scoring.errors import DataError, ModelError, ScoringError, log_error
+from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
 from scoring.outputs.atomic_files import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import ChosenWriter
@@ -74,7 +74,12 @@ class ModelOutput:
             if self.ended:
                 return
             self._quarantine.write(bad)
-        self._write_predictions(item, result)
+        try:
+            self._write_predictions(item, result)
+        except DataError as error:
+            spec = self.predictor.model.spec
+            text = f"object {self.predictor.key!r}, model {spec.model_id!r}: {error.text}"
+            self.error = with_cause(DataError(text), error)
 
     def check_totals(self, rows_read: int) -> None:
         """Check the number of bad rows and of all rows after the last batch; sets `error`."""

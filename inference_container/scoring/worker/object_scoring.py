@@ -72,20 +72,12 @@ class ObjectScoring:
         """Predict one part and store the predictions. Returns the rows read."""
         rows = 0
         with ExitStack() as stack:
+            predictors, columns = self._open_predictors(models)
             opened: list[tuple[ObjectPredictor, PartWriter]] = []
-            columns: frozenset[str] = frozenset()
-            for model in models:
-                try:
-                    predictor = self._open_predictor(model)
-                except ScoringError as error:
-                    self.errors.append((model.spec.model_id, error))
-                else:
-                    file = PartWriter(folder, predictor, part)
-                    stack.callback(file.close)
-                    opened.append((predictor, file))
-                    # Kept columns too: bad rows get their raw values here and not when parts are
-                    # merged.
-                    columns |= predictor.plan.read | frozenset(predictor.plan.kept if predictor.tolerated else ())
+            for predictor in predictors:
+                file = PartWriter(folder, predictor, part)
+                stack.callback(file.close)
+                opened.append((predictor, file))
             if not opened:
                 return 0
             batch_rows = self._rows_per_batch(batch_rows, columns, [predictor for predictor, _ in opened])
@@ -93,6 +85,29 @@ class ObjectScoring:
                 rows += item.batch.num_rows
                 opened = [(predictor, file) for predictor, file in opened if self._store(predictor, file, item)]
         return rows
+
+    def _open_predictors(self, models: Sequence[ThreadSafeModel]) -> tuple[list[ObjectPredictor], frozenset[str]]:
+        """Open the models for a part. Returns them with the columns that its batches must have."""
+        opened: list[ObjectPredictor] = []
+        columns: frozenset[str] = frozenset()
+        errors: list[tuple[str, ScoringError]] = []
+        changed = False
+        for model in models:
+            try:
+                predictor = self._open_predictor(model)
+                # Kept columns too: bad rows get their raw values here and not when parts are merged.
+                needed = predictor.plan.read | frozenset(predictor.plan.kept if predictor.tolerated else ())
+                changed |= self._source.choose_types(needed)
+            except ScoringError as error:
+                errors.append((model.spec.model_id, error))
+            else:
+                opened.append(predictor)
+                columns |= needed
+        if changed:
+            # Plans made before the change have the old types.
+            return self._open_predictors(models)
+        self.errors += errors
+        return opened, columns
 
     def _store(self, predictor: ObjectPredictor, file: PartWriter, item: InputBatch) -> bool:
         """Predict a batch of a part and store it. Returns False once the model has failed."""
@@ -140,18 +155,8 @@ class ObjectScoring:
         # Entered before the outputs, which are then discarded first and leave the threads idle.
         workers = stack.enter_context(PredictionThreads(threads))
         stack.callback(self._file.stop)
-        outputs: list[tuple[ModelOutput, Predict]] = []
-        columns: frozenset[str] = frozenset()
-        for model, reencode_reason in models:
-            try:
-                predictor = self._open_predictor(model)
-                output, needed = self._open_output(predictor, reencode_reason)
-            except ScoringError as error:
-                self.errors.append((model.spec.model_id, error))
-            else:
-                stack.callback(output.discard)
-                outputs.append((output, predict_of(predictor)))
-                columns |= needed
+        opened, columns = self._open_outputs(models, stack)
+        outputs = [(output, predict_of(output.predictor)) for output in opened]
         result = _PassResult(0, [], [])
         if not outputs:
             return result
@@ -215,6 +220,32 @@ class ObjectScoring:
         plan = model.plan(self._pinned.key, source.schema, nulls, source.absent)
         with_nulls = frozenset(name for name, count in nulls.items() if count)
         return ObjectPredictor(model, self._pinned.key, source.rows, plan, with_nulls)
+
+    def _open_outputs(
+        self, models: Sequence[tuple[ThreadSafeModel, str]], stack: ExitStack
+    ) -> tuple[list[ModelOutput], frozenset[str]]:
+        """Open the models' outputs. Returns them with the columns that batches must have."""
+        opened: list[ModelOutput] = []
+        columns: frozenset[str] = frozenset()
+        errors: list[tuple[str, ScoringError]] = []
+        changed = False
+        for model, reencode_reason in models:
+            try:
+                output, needed = self._open_output(self._open_predictor(model), reencode_reason)
+                stack.callback(output.discard)
+                changed |= self._source.choose_types(needed)
+            except ScoringError as error:
+                errors.append((model.spec.model_id, error))
+            else:
+                opened.append(output)
+                columns |= needed
+        if changed:
+            # Outputs opened before the change have the old types.
+            for output in opened:
+                output.discard()
+            return self._open_outputs(models, stack)
+        self.errors += errors
+        return opened, columns
 
     def _open_output(self, predictor: ObjectPredictor, reencode_reason: str) -> tuple[ModelOutput, frozenset[str]]:
         """Open a model's output. Returns it with the columns that its batches must have."""

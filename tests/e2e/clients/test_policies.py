@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
-from contract.status import ExecutionStatus
+from cli.stage.request_check import check_on_stage
+from contract.status import ExecutionKind, ExecutionStatus
 from contract.table import records
 from embedded.cdk.deploy import stack_outputs
 from tests.e2e.stage import Stage, people, train_xgboost
@@ -34,6 +35,7 @@ def person(stage: Stage) -> Person:
         "RESULTS_BUCKET": deployed.results_bucket,
         "TABLE": deployed.table_name,
         "KEY_ARN": key_arn,
+        "CHECK_FUNCTION_ARN": stack_outputs("fleetscore-dev-workflow", stage.aws.endpoint)["CheckFunctionArn"],
     }
 
     def make(name: str, *policies: str) -> Stage:
@@ -70,6 +72,9 @@ def test_who_may_register_registers_and_who_may_run_scores(stage: Stage, person:
     registrar.register("policies", train_xgboost(1), dataset="policies", version="1")
     request = {"models": ["policies"]}
     assert "states:StartExecution" in refused(registrar.executions.start, json.dumps(request), "by-registrar")
+    check = (ExecutionKind.SCORING, json.dumps(request))
+    assert "lambda:InvokeFunction" in refused(check_on_stage, registrar.connection, "dev", *check)
+    assert check_on_stage(runner.connection, "dev", *check).job_count == 1
     assert runner.run(request, "by-runner").status == ExecutionStatus.SUCCEEDED
     unregistered = {"dataset": "policies", "version": "2"}
     assert "s3:PutObject" in refused(runner.register, "policies", train_xgboost(2), **unregistered)

@@ -168,9 +168,9 @@ def test_an_option_is_not_taken_as_the_value_of_another(words: str, capsys: Capt
 
 
 def test_a_value_that_looks_like_an_option_follows_an_equals_sign(capsys: Captured) -> None:
-    assert main(["run", "--check", "--name=--wait"]) == ExitStatus.SUCCEEDED
-    assert main(["run", "--check", "--name", "-- night --"]) == ExitStatus.SUCCEEDED
-    assert main(["--stage=--json", "run", "--check"]) == ExitStatus.SUCCEEDED
+    assert main(["run", "--check=form", "--name=--wait"]) == ExitStatus.SUCCEEDED
+    assert main(["run", "--check", "form", "--name", "-- night --"]) == ExitStatus.SUCCEEDED
+    assert main(["--stage=--json", "run", "--check=form"]) == ExitStatus.SUCCEEDED
     assert "valid" in capsys.readouterr().out
 
 
@@ -190,7 +190,7 @@ def test_a_closed_pipe_is_not_an_error(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     monkeypatch.setattr("sys.stderr", io.StringIO())
     monkeypatch.setattr("sys.stdout", ClosedPipe())
-    assert main(["run", "--check", "--json"]) == ExitStatus.SUCCEEDED
+    assert main(["run", "--check=form", "--json"]) == ExitStatus.SUCCEEDED
 
 
 @pytest.mark.parametrize(

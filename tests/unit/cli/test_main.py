@@ -220,8 +220,8 @@ def test_model_is_promoted_rolled_back_and_compared(tmp_path: Path, capsys: Capt
     assert "--reason: got 'xxx" in capsys.readouterr().err
 
 
-def test_run_check_validates_a_request_without_aws(capsys: pytest.CaptureFixture[str]) -> None:
-    assert entry.main(["run", "--check", "--input", '{"models": ["a"]}']) == 0
+def test_run_check_form_validates_a_request_without_aws(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["run", "--check=form", "--input", '{"models": ["a"]}']) == 0
     assert "valid" in capsys.readouterr().out
     assert entry.main(["run", "--check", "--input", '{"modles": ["a"], "max_concurrency": "3"}']) == 2
     text = capsys.readouterr().err

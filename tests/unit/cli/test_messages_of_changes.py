@@ -39,7 +39,7 @@ def test_changes_name_account_region_and_address(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.usefixtures("account")
 def test_reading_commands_say_nothing_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["models", "list"], ["resources"], ["run", "--check"]):
+    for words in (["models", "list"], ["resources"], ["run", "--check=form"]):
         assert entry.main(words) == 0
         assert capsys.readouterr().err == ""
 

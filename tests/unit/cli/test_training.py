@@ -272,7 +272,7 @@ def test_invalid_training_request_is_refused(words: list[str], message: str, cap
 
 
 def test_training_request_is_checked_without_aws(capsys: Captured) -> None:
-    assert entry.main(["train", "--check"]) == 0
+    assert entry.main(["train", "--check=form"]) == 0
     assert "valid" in capsys.readouterr().out
 
 

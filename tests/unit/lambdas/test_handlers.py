@@ -15,6 +15,7 @@ STEPS = sorted(path.parent.name for path in (ROOT / "lambdas").glob("*/handler.p
 def test_the_functions_with_handlers_are_known() -> None:
     assert STEPS == [
         "announce_status",
+        "check_request",
         "classify_failure",
         "plan_execution",
         "plan_training",

@@ -129,6 +129,9 @@ class TextObject(ABC):
     def text_columns(self) -> list[str]:
         return [field.name for field in self.schema if pa.types.is_string(field.type)]
 
+    def choose_types(self, columns: frozenset[str]) -> bool:
+        return False
+
     def stored_bytes(self) -> dict[str, int]:
         return {}
 

@@ -17,7 +17,7 @@ from tests.unit.infra.conftest import Synthesize
 OUTPUTS = {
     "storage": {"DatasetsBucket", "ModelsBucket", "ResultsBucket", "TableName", "KeyArn", "TableStreamArn"},
     "compute": {"ImageUri", "JobRoleArn", "TrainingRoleArn"},
-    "workflow": {"StateMachineArn", "TrainingStateMachineArn", "EventBusName", "EventBusArn"},
+    "workflow": {"StateMachineArn", "TrainingStateMachineArn", "CheckFunctionArn", "EventBusName", "EventBusArn"},
     "triggers": {"ScheduleGroup", "ScheduleTargetArn", "ScheduleRoleArn", "ScheduleDeadLettersArn"},
 }
 
@@ -31,6 +31,7 @@ WORKFLOW_FUNCTIONS = {
     "PrepareTraining",
     "PlanTraining",
     "RegisterModelVersion",
+    "CheckRequest",
     "AnnouncementsAnnounceStatus",
 }
 
@@ -108,6 +109,7 @@ def test_every_function_has_its_own_role_with_only_its_table_actions(assembly: A
         "PlanTraining": {"GetItem", "BatchGetItem", "PutItem", "Query"},
         "RegisterModelVersion": {"GetItem", "BatchGetItem", "PutItem"},
         "SummarizeExecution": {"GetItem", "PutItem", "Query", "UpdateItem"},
+        "CheckRequest": {"BatchGetItem", "Query"},
         "AnnouncementsAnnounceStatus": {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"},
         "UploadsStartOnUpload": {"GetItem", "BatchGetItem", "ConditionCheckItem", "PutItem", "Query"},
     }
@@ -174,7 +176,20 @@ def test_only_the_planning_functions_access_datasets_and_only_read(assembly: Ass
         for action in listed(item["Action"])
         if name.startswith("workflow/") and datasets in map(flat, listed(item["Resource"]))
     }
-    assert found == {("PlanExecution", "s3:GetObject"), ("PlanTraining", "s3:GetObject")}
+    assert found == {(name, "s3:GetObject") for name in ("PlanExecution", "PlanTraining", "CheckRequest")}
+
+
+def test_the_check_of_a_request_may_write_nothing_but_logs_and_traces(assembly: Assembly) -> None:
+    actions = {
+        action
+        for name, item in assembly.statements()
+        if name == "workflow/CheckRequestRoleDefaultPolicy"
+        for action in listed(item["Action"])
+    }
+    assert actions == {
+        *("s3:ListBucket", "s3:GetObject", "dynamodb:BatchGetItem", "dynamodb:Query", "kms:Decrypt"),
+        *("logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+    }
 
 
 def test_every_rule_matches_one_source_of_this_account(assembly: Assembly) -> None:

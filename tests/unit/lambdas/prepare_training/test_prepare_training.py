@@ -10,6 +10,7 @@ from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.table import records
 from contract.workflow.messages import ExecutionPlan, TrainingStart
 from lambdas.errors import InvalidRequestError, TrainingFailedError
+from lambdas.planning.recipe_choice import check_training_input
 from lambdas.prepare_training.prepare import form_input
 from tests.unit.lambdas.builders import (
     STARTED_AT,
@@ -76,11 +77,12 @@ def test_an_invalid_request_is_refused_before_training(
 
 def test_more_models_than_fit_into_a_state_are_refused() -> None:
     recipes = [any_recipe(f"model-{number:04d}-{'x' * 45}") for number in range(1_200)]
-    training_input, [problem] = form_input(recipes, "nightly")
-    assert training_input["execution_label"] == "nightly"
+    [problem] = check_training_input(recipes)
     assert str(problem).startswith("train: got '1,200 models', expected ids of at most 60,000 bytes.")
     assert "fleetscore train" in str(problem)
-    assert form_input(recipes[:900], "") == ({"models": [recipe.model_id for recipe in recipes[:900]]}, [])
+    assert check_training_input(recipes[:900]) == []
+    assert form_input(recipes[:900], "") == {"models": [recipe.model_id for recipe in recipes[:900]]}
+    assert form_input(recipes[:1], "nightly")["execution_label"] == "nightly"
 
 
 def write_training_end(

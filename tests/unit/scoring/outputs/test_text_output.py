@@ -144,7 +144,7 @@ def test_other_types_have_one_text_form_each(tmp_path: Path) -> None:
         "float": 0.1,
         "nan": "NaN",
         "day": "2026-02-03",
-        "when": "2026-02-03T04:05:00+00:00",
+        "when": "2026-02-03T04:05:00.000000Z",
         "money": "1.10",
         "raw": "AP8=",
         "kind": "a",
@@ -152,6 +152,121 @@ def test_other_types_have_one_text_form_each(tmp_path: Path) -> None:
     assert second == {**dict.fromkeys(OTHERS.column_names), "nan": 1.0}
     lines = written(CsvWriter(tmp_path / "b", model_spec(), OTHERS.schema), OTHERS).splitlines()
     assert lines[1:] == ["0.1,nan,2026-02-03,2026-02-03 04:05:00.000000Z,1.10,00ff,a", ",1,,,,,"]
+
+
+_DAY = 86_400
+EDGES: list[tuple[str, Any, str, str]] = [
+    ("uint64", pa.array([2**64 - 1], pa.uint64()), "18446744073709551615", "18446744073709551615"),
+    ("zero", pa.array([-0.0]), "-0", "-0.0"),
+    ("half", pa.array([0.1], pa.float64()).cast(pa.float16()), "0.0999755859375", "0.0999755859375"),
+    ("date", pa.array([2_932_897], pa.int32()).view(pa.date32()), "10000-01-01", '"10000-01-01"'),
+    ("date64", pa.array([_DAY * 1000], pa.int64()).view(pa.date64()), "1970-01-02", '"1970-01-02"'),
+    ("time", pa.array([1], pa.int64()).view(pa.time64("ns")), "00:00:00.000000001", '"00:00:00.000000001"'),
+    (
+        "timestamp",
+        pa.array([253_402_300_800], pa.int64()).view(pa.timestamp("s")),
+        "10000-01-01 00:00:00",
+        '"10000-01-01T00:00:00"',
+    ),
+    (
+        "zoned",
+        pa.array([0], pa.int64()).view(pa.timestamp("ms", "Asia/Tokyo")),
+        "1970-01-01 00:00:00.000Z",
+        '"1970-01-01T00:00:00.000Z"',
+    ),
+    (
+        "duration",
+        pa.array([2**63 - 1], pa.int64()).view(pa.duration("ns")),
+        "9223372036854775807",
+        "9223372036854775807",
+    ),
+    ("bytes", pa.array([b'",'], pa.large_binary()), "222c", '"Iiw="'),
+    ("no bytes", pa.array([b""]), '""', '""'),
+    ("fixed bytes", pa.array([b"\n\xff"], pa.binary(2)), "0aff", '"Cv8="'),
+    (
+        "uuid",
+        pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(range(16))], pa.binary(16))),
+        "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        '"00010203-0405-0607-0809-0a0b0c0d0e0f"',
+    ),
+    (
+        "json",
+        pa.ExtensionArray.from_storage(pa.json_(pa.utf8()), pa.array(['{"a": 1}'])),
+        '"{""a"": 1}"',
+        '"{\\"a\\": 1}"',
+    ),
+    ("view", pa.array(['"a,b"'], pa.string_view()), '"""a,b"""', '"\\"a,b\\""'),
+    ("large", pa.array(["a,b"], pa.large_string()).dictionary_encode(), '"a,b"', '"a,b"'),
+    ("nul", pa.array(["a\0b"]), "a\0b", '"a\\u0000b"'),
+]
+
+
+@pytest.mark.parametrize(("array", "in_csv", "in_json"), [edge[1:] for edge in EDGES], ids=[edge[0] for edge in EDGES])
+def test_values_at_the_edge_of_their_type_keep_their_meaning(
+    tmp_path: Path, array: Any, in_csv: str, in_json: str
+) -> None:
+    table = pa.table({"x": array, "y": [1]})
+    assert written(CsvWriter(tmp_path / "a", model_spec(), table.schema), table) == f"x,y\n{in_csv},1\n"
+    assert written(JsonlWriter(tmp_path / "b", table.schema), table) == f'{{"x":{in_json},"y":1}}\n'
+
+
+BEYOND = [
+    pa.array([2**31 - 1], pa.int32()).view(pa.date32()),
+    pa.array([2**62], pa.int64()).view(pa.timestamp("ms")),
+    # Arrow would write "2404-04-06 -2576980377607:12:55.807Z".
+    pa.array([2**63 - 1], pa.int64()).view(pa.timestamp("ms", "UTC")),
+    # Python would write 00:00:00.
+    pa.array([_DAY * 1000], pa.int32()).view(pa.time32("ms")),
+]
+
+
+@pytest.mark.parametrize("array", BEYOND, ids=lambda array: str(array.type))
+@pytest.mark.parametrize("output_format", ["csv", "jsonl"])
+def test_times_that_no_text_represents_fail_the_object_by_name(job: JobFolder, array: Any, output_format: Any) -> None:
+    job.add_object("a.parquet", pa.table({"flight_id": [1], "when": array}))
+    text = model_spec(output_format=output_format, model_id="text")
+    (done,) = score_in_process(job, {text: FunctionModel(_first), model_spec(): FunctionModel(_first)})
+    [failure] = done.failures
+    assert failure.model_id == "text"
+    assert f"object 'a.parquet', model 'text': column 'when' has a value of type {array.type} beyond" in failure.text
+    assert "set output_format to 'parquet'" in failure.text
+    assert job.marker("code", "a.parquet").rows_scored == 1
+
+
+def _first(matrix: Any) -> Any:
+    return matrix[:, 0]
+
+
+def test_json_numbers_do_not_depend_on_other_rows(tmp_path: Path) -> None:
+    table = pa.table({"x": pa.array([0.1, None, math.nan, -math.inf], pa.float32())})
+    lines = written(JsonlWriter(tmp_path / "a", table.schema), table).splitlines()
+    assert lines == ['{"x":0.1}', '{"x":null}', '{"x":"NaN"}', '{"x":"-Infinity"}']
+
+
+def test_json_lines_have_nested_values_of_every_type(tmp_path: Path) -> None:
+    when = dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, dt.UTC)
+    rows = [
+        {"s": {"t": when, "m": [(1, b"\xff"), (2, None)]}, "l": [[dt.timedelta(0, 1)], None, []]},
+        {"s": None, "l": None},
+        {"s": {"t": None, "m": None}, "l": []},
+        {"s": {"t": when, "m": []}, "l": [[None]]},
+    ]
+    kinds = {
+        "s": pa.struct([("t", pa.timestamp("us", "UTC")), ("m", pa.map_(pa.int32(), pa.binary()))]),
+        "l": pa.list_(pa.list_(pa.duration("s"))),
+    }
+    table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in kinds.items()})
+    text = "9999-12-31T23:59:59.999999Z"
+    expected = [
+        {"s": {"t": text, "m": [[1, "/w=="], [2, None]]}, "l": [[1], None, []]},
+        {"s": None, "l": None},
+        {"s": {"t": None, "m": None}, "l": []},
+        {"s": {"t": text, "m": []}, "l": [[None]]},
+    ]
+    for start in range(4):
+        part = table.slice(start)
+        lines = written(JsonlWriter(tmp_path / "a", table.schema), part).splitlines()
+        assert [json.loads(line) for line in lines] == expected[start:]
 
 
 def test_json_lines_accept_nested_columns_and_csv_refuses_them(tmp_path: Path) -> None:

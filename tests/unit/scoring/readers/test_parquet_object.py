@@ -1,7 +1,9 @@
+import base64
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from scoring.errors import DataError
@@ -40,3 +42,26 @@ def test_a_damaged_page_is_found_by_its_checksum(tmp_path: Path) -> None:
         pytest.raises(DataError, match=r"object 'a\.parquet' cannot be read as Parquet"),
     ):
         list(source.batches(100, frozenset(TABLE.column_names), use_threads=False))
+
+
+class _KmsClient(pe.KmsClient):
+    def __init__(self, _: pe.KmsConnectionConfig) -> None:
+        pe.KmsClient.__init__(self)
+
+    def wrap_key(self, key: bytes, _: str) -> bytes:
+        return base64.b64encode(key)
+
+    def unwrap_key(self, wrapped: bytes, _: str) -> bytes:
+        return base64.b64decode(wrapped)
+
+
+@pytest.mark.parametrize("plaintext_footer", [True, False])
+def test_encrypted_columns_are_refused_by_name(tmp_path: Path, plaintext_footer: bool) -> None:
+    configuration = pe.EncryptionConfiguration(
+        footer_key="footer", column_keys={"column": ["x"]}, plaintext_footer=plaintext_footer
+    )
+    properties = pe.CryptoFactory(_KmsClient).file_encryption_properties(pe.KmsConnectionConfig(), configuration)
+    path = tmp_path / "a.parquet"
+    pq.write_table(TABLE, path, encryption_properties=properties)
+    with pytest.raises(DataError, match=r"object 'a\.parquet' is encrypted Parquet, expected columns that can be read"):
+        ParquetObject("a.parquet", path)

@@ -1,0 +1,43 @@
+"""Asks a deployed stage what the plan of a request would say."""
+
+from typing import Any
+
+from cli.failures import CommandError, ExitStatus
+from cli.stage.connection import Connection
+from cli.stage.deployment import stack_outputs
+from contract import codec
+from contract.json_text import JsonError, dump_json, parse_json
+from contract.status import ExecutionKind
+from contract.workflow.request_check import CheckInput, RequestCheck
+
+_READ_TIMEOUT_SECONDS = 930.0
+"""Longer than the function may run. It lists whole datasets."""
+
+
+def check_on_stage(connection: Connection, stage: str, kind: ExecutionKind, request_json: str) -> RequestCheck:
+    """Return the jobs that an execution with this request would run, or its problems. Nothing is written.
+
+    Raises:
+        CommandError: when the stage has no such function, or the function failed.
+        InvalidInputError: when the function is of another release.
+    """
+    outputs = stack_outputs(connection.client("cloudformation"), stage, "workflow", ("CheckFunctionArn",))
+    event = codec.to_json(CheckInput(kind, parse_json(request_json, keep_surrogates=True)))
+    client = connection.client("lambda", read_timeout=_READ_TIMEOUT_SECONDS)
+    answer = client.invoke(FunctionName=outputs["CheckFunctionArn"], Payload=dump_json(event).encode())
+    body = answer["Payload"].read()
+    if "FunctionError" in answer:
+        raise CommandError(f"The function that checks requests failed: {_error_text(body)}", ExitStatus.AWS)
+    return codec.loads(RequestCheck, body)
+
+
+def _error_text(body: bytes) -> str:
+    """Return type and message of the function's error."""
+    try:
+        error: Any = parse_json(body, keep_surrogates=True)
+    except JsonError:
+        error = None
+    if not isinstance(error, dict):
+        return "it gave no reason."
+    named = [str(error[name]) for name in ("errorType", "errorMessage") if error.get(name)]
+    return f"{': '.join(named).rstrip('.')}. Its log group has the details."

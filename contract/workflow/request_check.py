@@ -1,0 +1,57 @@
+"""Messages of CheckRequest: a request, and what its plan would say. Nothing is written."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from contract.status import ExecutionKind
+
+MAX_LISTED_JOBS = 50
+"""Largest number of jobs that a check lists; a request can have tens of thousands."""
+
+
+@dataclass(frozen=True)
+class CheckInput:
+    """Input of CheckRequest."""
+
+    kind: ExecutionKind
+    request: Any
+    """The execution's input, which may be any JSON."""
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """A job that the execution would run."""
+
+    kind: ExecutionKind
+    job_id: str
+    dataset: str
+    models: int
+    objects: int
+    input_bytes: int
+    instance_type: str
+    instance_count: int
+
+
+@dataclass(frozen=True)
+class RequestCheck:
+    """Result of CheckRequest.
+
+    A request with problems has no jobs, because its execution would be refused.
+    """
+
+    problems: tuple[str, ...] = ()
+    """The first problems, and how many more there are."""
+    problem_count: int = 0
+    training_job_count: int = 0
+    """Jobs that would train models; a scoring request has some if it trains first."""
+    job_count: int = 0
+    """Jobs that would score models."""
+    model_count: int = 0
+    dataset_count: int = 0
+    object_count: int = 0
+    """Objects of the datasets, each counted once, however many models read it."""
+    input_bytes: int = 0
+    jobs: tuple[CheckedJob, ...] = ()
+    """The first jobs, training jobs first, then the largest."""
+    notes: tuple[str, ...] = ()
+    """What refuses nothing, but may surprise."""

@@ -1,0 +1,1 @@
+"""CheckRequest: say what the plan of a request would say, without writing anything."""

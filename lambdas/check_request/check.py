@@ -1,0 +1,146 @@
+"""Draft a request as its plan would, and report the jobs or the problems. Nothing is written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from contract.checks import raise_if_any
+from contract.problems import InvalidInputError, Problem, list_problems
+from contract.status import ExecutionKind
+from contract.table.records import JobRecord
+from contract.training.recipes import ModelRecipe
+from contract.workflow.messages import PlanInput
+from contract.workflow.request_check import MAX_LISTED_JOBS, CheckedJob, CheckInput, RequestCheck
+from contract.workflow.scoring_request import ExecutionRequest, TrainFirst, parse_request
+from contract.workflow.training_request import TrainingRequest, parse_training_request
+from lambdas.planning.recipe_choice import check_training_input, choose_to_train
+from lambdas.planning.scoring.choose_models import choose_from_catalog
+from lambdas.planning.scoring.draft import ScoringDraft, draft_scoring
+from lambdas.planning.training.decisions import PlannedTraining
+from lambdas.planning.training.draft import draft_training
+from lambdas.shown_text import list_first
+from lambdas.stage.deployment import Deployment
+from lambdas.stage.settings import PlanDefaults
+
+_NAME = "check"
+"""Name of the execution in the draft. It is not written, and the check does not depend on it."""
+
+
+def check_request(event: CheckInput, deployment: Deployment, defaults: PlanDefaults) -> RequestCheck:
+    """Return the jobs that an execution with this request would run now, or its problems."""
+    try:
+        if event.kind is ExecutionKind.TRAINING:
+            jobs = _draft_training(parse_training_request(event.request), deployment, defaults)
+            return _report(jobs, ScoringDraft((), {}))
+        request = parse_request(event.request)
+        if request.train is None:
+            return _report([], draft_scoring(request, deployment, defaults))
+        return _check_both(request, request.train, deployment, defaults)
+    except InvalidInputError as error:
+        return _refusal(error.problems)
+
+
+def _check_both(
+    request: ExecutionRequest, train: TrainFirst, deployment: Deployment, defaults: PlanDefaults
+) -> RequestCheck:
+    """Check a request that trains first, with the problems of both parts."""
+    recipes, problems = choose_to_train(request, train, deployment.table)
+    raise_if_any([*problems, *check_training_input(recipes)], "request")
+    trainings: list[PlannedTraining] = []
+    notes: list[str] = []
+    try:
+        models = tuple(sorted(recipe.model_id for recipe in recipes))
+        trainings = _draft_training(TrainingRequest(models=models), deployment, defaults)
+    except InvalidInputError as error:
+        if train.continue_on_failure:
+            first = str(error.problems[0])
+            notes.append(f"the training would fail, and scoring continue with the current versions: {first}")
+        else:
+            problems += error.problems
+    scoring, untrained = _without_untrained(request, recipes, deployment)
+    if untrained:
+        listed = list_first(untrained)
+        notes.append(f"models without a current version, which only the training can give them: {listed}")
+    draft = ScoringDraft((), {})
+    try:
+        draft = draft if scoring is None else draft_scoring(scoring, deployment, defaults)
+    except InvalidInputError as error:
+        problems += error.problems
+    raise_if_any(problems, "request")
+    report = _report(trainings, draft)
+    return replace(report, notes=(*notes, *report.notes))
+
+
+def _without_untrained(
+    request: ExecutionRequest, recipes: Sequence[ModelRecipe], deployment: Deployment
+) -> tuple[ExecutionRequest | None, list[str]]:
+    """Return the request without models that have no version before they are trained, and these.
+
+    None when no other model is left.
+    """
+    trained = [recipe.model_id for recipe in recipes]
+    known = deployment.table.models(trained)
+    current = deployment.table.current_versions(list(known.values()))
+    untrained = [model_id for model_id in trained if model_id not in current]
+    if isinstance(request.models, tuple):
+        models = tuple(model_id for model_id in request.models if model_id not in untrained)
+        return (replace(request, models=models) if models else None), untrained
+    _, none_left = choose_from_catalog(request.models, deployment.table.all_models())
+    return (None if untrained and none_left else request), untrained
+
+
+def _draft_training(request: TrainingRequest, deployment: Deployment, defaults: PlanDefaults) -> list[PlannedTraining]:
+    event = PlanInput(_NAME, _NAME, deployment.now(), None)
+    return draft_training(event, request, deployment, defaults)
+
+
+def _report(trainings: Sequence[PlannedTraining], draft: ScoringDraft) -> RequestCheck:
+    records = [job.record("", "") for job in trainings] + [job.record(_NAME, "") for job in draft.jobs]
+    objects: dict[tuple[str, str], int] = {}
+    for training in trainings:
+        spec = training.spec
+        objects |= _sizes(spec.dataset, {item.key: item.size for item in spec.objects})
+        validation = training.recipe.validation_dataset or ""
+        objects |= _sizes(validation, {item.key: item.size for item in spec.validation_objects})
+    read: set[str] = set()
+    for job in draft.jobs:
+        # Jobs over one dataset share its objects.
+        if job.dataset not in read:
+            read.add(job.dataset)
+            objects |= _sizes(job.dataset, {item.key: item.size for item in job.objects})
+    return RequestCheck(
+        training_job_count=len(trainings),
+        job_count=len(draft.jobs),
+        model_count=len({model_id for record in records for model_id in record.model_ids}),
+        dataset_count=len({dataset for dataset, _ in objects}),
+        object_count=len(objects),
+        input_bytes=sum(objects.values()),
+        jobs=tuple(map(_listed, records[:MAX_LISTED_JOBS])),
+        notes=tuple(_notes(draft)),
+    )
+
+
+def _sizes(dataset: str, sizes: Mapping[str, int]) -> dict[tuple[str, str], int]:
+    return {(dataset, key): size for key, size in sizes.items()}
+
+
+def _listed(record: JobRecord) -> CheckedJob:
+    return CheckedJob(
+        kind=record.kind,
+        job_id=record.job_id,
+        dataset=record.dataset,
+        models=len(record.model_ids),
+        objects=record.object_count,
+        input_bytes=record.input_bytes,
+        instance_type=record.compute.instance_type or "",
+        instance_count=record.compute.instance_count or 1,
+    )
+
+
+def _notes(draft: ScoringDraft) -> Iterable[str]:
+    if draft.skipped:
+        listed = list_first([f"{key} ({why})" for key, why in draft.skipped.items()], 3)
+        yield f"objects of the manifest that are not scored: {listed}"
+
+
+def _refusal(problems: Sequence[Problem]) -> RequestCheck:
+    return RequestCheck(problems=tuple(list_problems(problems)), problem_count=len(problems))

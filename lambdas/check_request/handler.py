@@ -1,0 +1,19 @@
+"""The Lambda function that `fleetscore run --check` and `fleetscore train --check` call."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from contract.codec import from_json, to_json
+from contract.workflow.request_check import CheckInput
+from lambdas.check_request.check import check_request
+from lambdas.stage.observability import logger, tracer
+from lambdas.stage.resources import resources
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    check = check_request(from_json(CheckInput, event), resources().deployment, resources().plan_defaults)
+    logger.info("checked a request", problem_count=check.problem_count, job_count=check.job_count)
+    return to_json(check)
