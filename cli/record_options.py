@@ -41,14 +41,14 @@ def record_options(*, artifact: bool) -> Callable[[F], F]:
 
 
 def given_fields(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record's fields that are given on the command line, out of all parameters of a command."""
-    fields = {flag.field: parameters.get(flag.field) for flag in record_flags()}
+    """Return the record's fields that are given on the command line, by the names of their parameters."""
+    fields = {flag.parameter: parameters.get(flag.parameter) for flag in record_flags()}
     return {name: value for name, value in fields.items() if value is not None and value != ()}
 
 
 def given_flags(fields: Mapping[str, Any]) -> list[str]:
     """Return the flags of these fields, such as `--key-columns`."""
-    return [flag.flag for flag in record_flags() if flag.field in fields]
+    return [flag.flag for flag in record_flags() if flag.parameter in fields]
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def _option(flag: RecordFlag) -> Callable[[F], F]:
             settings["shell_complete"] = _completion_of(flag.choices)
         elif flag.field == "artifact":
             settings["shell_complete"] = _complete_file
-    return click.option(flag.flag, flag.field, **settings)
+    return click.option(flag.flag, flag.parameter, **settings)
 
 
 def _completion_of(choices: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:

@@ -49,13 +49,21 @@ class Member:
     content: Readable
 
 
-def list_files(archive: Path | BinaryIO) -> dict[str, int]:
+def list_files(
+    archive: Path | BinaryIO, *, on_file: Callable[[Member], object] = lambda member: None
+) -> dict[str, int]:
     """Return the sizes in bytes of an archive's files, by path. The whole archive is read.
+
+    `on_file` is called with each file, whose content it may read.
 
     Raises ArchiveError.
     """
+    sizes: dict[str, int] = {}
     with _opened(archive) as (stream, packed_bytes):
-        return {member.name: member.size for member in read_files(stream, max_bytes=_archive_limit(packed_bytes))}
+        for member in read_files(stream, max_bytes=_archive_limit(packed_bytes)):
+            sizes[member.name] = member.size
+            on_file(member)
+    return sizes
 
 
 def unpack(archive: Path, target: Path) -> list[str]:

@@ -12,6 +12,7 @@ from cli.documents.bulk_file import read_bulk
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
 from cli.documents.model_document import Draft, read_draft, read_tags
 from cli.documents.model_package import read_model_package
+from cli.documents.record_flags import record_flags
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
@@ -24,10 +25,11 @@ from cli.stage.connection import Connection
 from cli.views.models import inferred_view, model_json
 from cli.views.tables import counted, plain_json, size_text
 from contract.catalog.model_spec import assumptions
-from contract.dataset.input_options import InputOptions
 from contract.problems import InvalidInputError, Problem
 
-_INPUT_FIELDS = frozenset(InputOptions.__dataclass_fields__)
+_INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
+_SHOWN_NOTES = 20
+"""Most notes of a bulk registration that are shown."""
 _PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
 """Features of a document while its other fields are validated, before the features are inferred."""
 
@@ -153,12 +155,12 @@ def import_model(
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
     """Return the draft for a model id or `@model.json`. Fields of the command line override those of the file."""
-    document = {name: value for name, value in fields.items() if name not in _INPUT_FIELDS}
+    document = {name: value for name, value in fields.items() if name not in _INPUT_PARAMETERS}
     problems: list[Problem] = []
     if "tags" in fields:
         document["tags"], problems = read_tags(fields["tags"])
     draft = read_draft(model, document).with_changes(*problems)
-    read_as = {name: value for name, value in fields.items() if name in _INPUT_FIELDS}
+    read_as = {_INPUT_PARAMETERS[name]: value for name, value in fields.items() if name in _INPUT_PARAMETERS}
     if not read_as:
         return draft
     before = draft.fields.get("input", {})
@@ -171,7 +173,10 @@ def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
     done = register_all(catalog, lines, file.parent, registered_by=caller(invocation.connection), notice=output.notice)
     existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
-    output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.")
+    shown = [f"Note: {note}" for note in done.notes[:_SHOWN_NOTES]]
+    if len(done.notes) > _SHOWN_NOTES:
+        shown.append(f"and {len(done.notes) - _SHOWN_NOTES:,} more notes, which --json has")
+    output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.", *shown)
     return ExitStatus.SUCCEEDED
 
 
@@ -188,7 +193,7 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
         output.show(*inferred_view(inferred))
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
     done = catalog.register(document, folder=draft.folder, registered_by=caller(invocation.connection))
-    value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri}
+    value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri, "notes": list(done.notes)}
     output.data(value, *_registered_lines(done))
     return ExitStatus.SUCCEEDED
 
@@ -225,6 +230,7 @@ def _registered_lines(done: Registered) -> list[str]:
         f"The artifact has {size_text(spec.artifact_bytes)} and the SHA-256 {spec.artifact_sha256}.",
     ]
     lines += assumptions(spec)
+    lines += [f"Note: {note}." for note in done.notes]
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines

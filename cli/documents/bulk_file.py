@@ -58,9 +58,10 @@ def read_bulk(path: Path) -> list[BulkLine]:
     return lines
 
 
-def at_line(number: int, problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems with the line number in front of each field."""
-    return [replace(problem, field=f"line {number}: {problem.field}") for problem in problems]
+def at_line(number: int, problems: Sequence[Problem], model_id: str = "") -> list[Problem]:
+    """Return the problems with the line number, and the model if it is known, in front of each field."""
+    place = f"line {number}, model {model_id}" if model_id else f"line {number}"
+    return [replace(problem, field=f"{place}: {problem.field}") for problem in problems]
 
 
 def _json_drafts(text: str, folder: Path) -> Iterator[tuple[int, Draft]]:

@@ -24,6 +24,8 @@ _TYPES = {
     "float": "float",
     "double": "double",
     "string": "string",
+    # MLflow gives models NumPy's datetime64[ns].
+    "datetime": "timestamp[ns]",
 }
 """Arrow types by MLflow's column types."""
 _PICKLES = ("pickle", "cloudpickle")

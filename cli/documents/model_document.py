@@ -17,10 +17,12 @@ from contract.catalog.model_formats import (
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
 from contract.codec import decode_fields
+from contract.dataset.feature_types import parse_feature, split_features
 from contract.json_text import MAX_BYTES, JsonError, parse_json
 from contract.names import MODEL_ID, VERSION, check_model_id, check_version
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import describe, values_of
+from contract.table.records import version_item
 
 _ANY_SHA256 = "0" * 64
 """Placeholder for the artifact's digest while everything else is checked."""
@@ -126,6 +128,7 @@ class ModelDocument(ScoringFields, RegistrationFields, ComputeFields):
             problems += error.problems
         if problems:
             raise InvalidInputError("model", problems)
+        version_item(record)  # refuses a record that is too large
         return record
 
     def tags_for(self, before: Model | None) -> Mapping[str, str]:
@@ -257,7 +260,7 @@ def read_document(source: str, flags: Mapping[str, Any]) -> ReadDocument:
 def read_features(text: str, folder: Path | None = None) -> tuple[Any, list[Problem]]:
     """Read `@features.json` (relative to `folder`) or `name:type,...`.
 
-    `name:type:required` is a column without nulls.
+    `name:type:required` is a column without nulls. A type may have commas and colons in brackets.
 
     >>> read_features("age:double:required")
     ([{'name': 'age', 'type': 'double', 'nullable': False}], [])
@@ -266,13 +269,12 @@ def read_features(text: str, folder: Path | None = None) -> tuple[Any, list[Prob
         return read_json_file("features", (folder or Path()) / Path(text[1:]).expanduser(), list), []
     features: list[dict[str, Any]] = []
     problems: list[Problem] = []
-    for index, item in enumerate(part.strip() for part in text.split(",")):
-        name, _, rest = item.partition(":")
-        arrow_type, _, mark = rest.partition(":")
-        if not name or not arrow_type or mark not in ("", "required"):
+    for index, item in enumerate(split_features(text)):
+        name, declared, mark = parse_feature(item) or (item, "", "")
+        if not declared or mark not in ("", "required"):
             expected = "name:type or name:type:required, for example dep_delay:double"
             problems.append(Problem(f"features[{index}]", item, expected))
-        features.append({"name": name, "type": arrow_type, "nullable": mark != "required"})
+        features.append({"name": name, "type": declared, "nullable": mark != "required"})
     return features, problems
 
 

@@ -49,6 +49,11 @@ class RecordFlag:
     """The values that the field takes; empty if it takes others."""
 
     @property
+    def parameter(self) -> str:
+        """Name of the command's parameter, because a field of `input` may have the name of another field."""
+        return f"input_{self.field}" if self.of_input else self.field
+
+    @property
     def required(self) -> bool:
         """Whether the record must have the field, from the flag or from `model.json`."""
         return self.group == REQUIRED

@@ -11,7 +11,7 @@ from cli.sample_scoring.sample import Preview
 from contract import codec
 from contract.catalog.model_spec import ModelSpec, assumptions
 from contract.catalog.models import ModelVersion
-from contract.dataset.formats import extension_of
+from contract.dataset.formats import extension_of, other_format
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject
 from contract.layout import ContainerPaths, artifact_key
@@ -87,12 +87,14 @@ def score_sample(version: ModelVersion, artifact: Path, path: Path, *, rows: int
             message = message or f"The container's code ended with exit code {ended.returncode}."
             text = f"Scoring with {version.spec.model_id}, version {version.spec.version}, failed. {message}"
             raise ScoringFailedError(text, log, explained=explained)
-        [made] = [file for file in paths.predictions.rglob("*") if file.is_file()]
+        made = next((file for file in paths.predictions.rglob("*") if file.is_file()), None)
         [marker] = [file for file in paths.ledger.rglob("*.json") if file.is_file()]
         commit = codec.loads(Marker, marker.read_bytes())
         counted = (f"{note}: {count:,} values" for note, count in commit.counts.items())
         notes = (*assumptions(version.spec), *commit.notes, *counted)
-        return LocalScore(sample.preview(made, path, version.spec, rows), log, notes)
+        # A sample without data has no predictions.
+        shown = sample.preview(made, path, version.spec, rows) if made else Preview(0, {}, (), ())
+        return LocalScore(shown, log, notes)
 
 
 def without_tracebacks(log: str) -> str:
@@ -118,9 +120,10 @@ def without_tracebacks(log: str) -> str:
 
 
 def object_key(path: Path, spec: ModelSpec) -> str:
-    """Return the object key for a sample. Its extension gives the format, its folders give the partition columns."""
+    """Return the object key for a sample. Its name and its folders are those of an object in the dataset."""
     folders = [part for part in path.resolve().parts[:-1] if part.partition("=")[0] in spec.partition_columns]
-    return "/".join([*folders, "sample" + (extension_of(path.name) or ".parquet")])
+    extension = extension_of(path.name) or (path.suffix if other_format(path.name) else "")
+    return "/".join([*folders, f"sample{extension}"])
 
 
 def _lay_out(paths: ContainerPaths, version: ModelVersion, artifact: Path, path: Path, key: str) -> None:

@@ -1,17 +1,18 @@
 """Columns of samples, and rows of predictions. The only module of the command that imports pyarrow, on first use."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contract.catalog.model_spec import ModelSpec
-from contract.dataset.formats import HEAD_BYTES, ObjectFormat, format_of
+from contract.dataset.detection import FormatUnknownError, stored_format, text_format
+from contract.dataset.formats import FIRST_BYTES, HEAD_BYTES, ObjectFormat, format_of, with_compression
 from contract.dataset.input_options import InputOptions
 from contract.dataset.text_encoding import to_utf8
-from contract.dataset.text_head import head_names
-from contract.job.job_input import input_of
+from contract.dataset.text_head import NoDataError, head_names
+from contract.job.job_input import JobInput, input_of
 from contract.problems import InvalidInputError, Problem
 
 _SHOWN_CHARACTERS = 60
@@ -19,7 +20,10 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class SampleColumn:
-    """A column of a sample. `type` is pyarrow's name of the type; for a dictionary, of its values' type."""
+    """A column of a sample.
+
+    `type` is pyarrow's name of the type, for a dictionary of its values' type. Lists of one length are `list<item>[n]`.
+    """
 
     name: str
     type: str
@@ -36,7 +40,10 @@ def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
     """
     import pyarrow as pa  # noqa: PLC0415
 
-    kind = _kind(path)
+    try:
+        kind = _kind(path, JobInput(options))
+    except (FormatUnknownError, NoDataError, pa.ArrowException, OSError) as error:
+        raise InvalidInputError("sample", [Problem("sample", str(path), f"a file with data ({error})")]) from error
     try:
         columns = _parquet_columns(path) if kind.name == "parquet" else _text_columns(path, kind, options)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -45,28 +52,68 @@ def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
     return columns
 
 
-def _kind(path: Path) -> ObjectFormat:
-    return format_of(path.name) or ObjectFormat("parquet")
+def _kind(path: Path, wanted: JobInput) -> ObjectFormat:
+    """Return the format by the same rule as a job.
+
+    Raises:
+        FormatUnknownError: when neither options, name nor content show it.
+        NoDataError: when the file holds no data.
+    """
+    with path.open("rb") as file:
+        first = file.read(FIRST_BYTES)
+    kind = format_of(path.name, wanted.options.format) or stored_format(first, wanted.options.csv_encoding)
+    if kind is None:
+        head = _head(path, with_compression(ObjectFormat("csv"), first), wanted.options)
+        kind = text_format(head, wanted.options, wanted.needed, whole=len(head) < HEAD_BYTES)
+    if kind is None:
+        raise NoDataError
+    return with_compression(kind, first)
+
+
+def _head(path: Path, kind: ObjectFormat, options: InputOptions) -> bytes:
+    """Return the beginning of text, in UTF-8."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    with pa.input_stream(str(path), compression=kind.compression or None) as stream:
+        head = bytes(stream.read(HEAD_BYTES))
+    return to_utf8(head, options.csv_encoding, whole=len(head) < HEAD_BYTES) if kind.name == "csv" else head
 
 
 def _parquet_columns(path: Path) -> list[SampleColumn]:
     import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     file = pq.ParquetFile(path)
     nulls = dict.fromkeys(file.schema_arrow.names, 0)
+    lengths: dict[str, set[int]] = {}
     for batch in file.iter_batches():
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             nulls[name] += column.null_count
+            if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+                lengths.setdefault(name, set()).update(pc.unique(pc.list_value_length(column.drop_null())).to_pylist())
     return [
         SampleColumn(
             field.name,
-            str(field.type.value_type if pa.types.is_dictionary(field.type) else field.type),
+            _type_name(field.type, lengths.get(field.name, set())),
             field.nullable,
             nulls[field.name],
         )
         for field in file.schema_arrow
     ]
+
+
+def _type_name(kind: Any, lengths: Collection[int]) -> str:
+    """Return a type's name; for lists of one length, `list<item>[length]`."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_fixed_size_list(kind):
+        return f"list<{kind.value_type}>[{kind.list_size}]"
+    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and len(lengths) == 1:
+        return f"list<{kind.value_type}>[{next(iter(lengths))}]"
+    return str(kind)
 
 
 def _text_columns(path: Path, kind: ObjectFormat, options: InputOptions) -> list[SampleColumn]:
@@ -136,7 +183,7 @@ def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
     """Read the predictions for a sample: count all rows, return the first ones."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    file, before = pq.ParquetFile(path), {*_names(sample, input_of(spec).options), *spec.partition_columns}
+    file, before = pq.ParquetFile(path), {*_names(sample, input_of(spec)), *spec.partition_columns}
     schema = file.schema_arrow
     batch = next(file.iter_batches(batch_size=max(1, rows)), None)
     columns = [column.to_pylist()[:rows] for column in batch.columns] if batch is not None else []
@@ -148,20 +195,15 @@ def preview(path: Path, sample: Path, spec: ModelSpec, rows: int) -> Preview:
     )
 
 
-def _names(sample: Path, options: InputOptions) -> Sequence[str]:
-    import pyarrow as pa  # noqa: PLC0415
+def _names(sample: Path, wanted: JobInput) -> Sequence[str]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    kind = _kind(sample)
+    kind = _kind(sample, wanted)
     if kind.name == "parquet":
         names: list[str] = pq.read_schema(sample).names
         return names
-    with pa.input_stream(str(sample), compression=kind.compression or None) as stream:
-        head = stream.read(HEAD_BYTES)
-    whole = len(head) < HEAD_BYTES
-    if kind.name == "csv":
-        head = to_utf8(head, options.csv_encoding, whole=whole)
-    return head_names(head, kind, options, whole=whole)
+    head = _head(sample, kind, wanted.options)
+    return head_names(head, kind, wanted.options, whole=len(head) < HEAD_BYTES)
 
 
 def _as_json(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Inference of a model's features: names from its artifact, types from a sample."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +13,21 @@ from cli.sample_scoring.container_process import require_container_code, run_con
 from cli.sample_scoring.sample import SampleColumn
 from contract.archives import NoRoomError, unpack
 from contract.catalog.model_fields import Feature
-from contract.catalog.model_formats import ARROW_TYPES, ModelFormat
+from contract.catalog.model_formats import ModelFormat
+from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, parse_feature_type
 from contract.dataset.input_options import InputOptions
 from contract.json_text import parse_json
 from contract.problems import InvalidInputError, Problem
 from contract.tar_members import ArchiveError
 
-_SAME_VALUES = {"large_string": "string", "string_view": "string", "halffloat": "float"}
-"""Arrow types of features, by the types of sample columns that have the same values."""
+_READ_AS = {
+    **dict.fromkeys(("large_string", "string_view", "binary", "large_binary", "binary_view"), "string"),
+    "halffloat": "float",
+    "date64[ms]": "date32[day]",
+}
+"""Types of features, by the types of sample columns that have the same values."""
+_LIST = re.compile(r"list<(\w+)>\[(\d+)\]")
+_FLOATS = ("halffloat", "float", "double")
 _SHOWN_NAMES = 20
 
 
@@ -82,7 +90,9 @@ def _names(
     if trained["names"] is not None:
         return list(trained["names"])
     names = [column.name for column in columns if column.name not in key_columns]
-    if trained["count"] != len(names):
+    kinds = [feature_type_of(column.type) for column in columns if column.name not in key_columns]
+    # A list is as many inputs as it has values.
+    if trained["count"] != sum(feature_type(kind).length if parse_feature_type(kind) else 1 for kind in kinds):
         wanted = "an unknown number of" if trained["count"] is None else f"{trained['count']:,}"
         remedy = "Add --features, or leave the other columns out of the sample, or name them in --key-columns."
         found = f"{path.name} with {len(names):,} columns besides the key columns: {_listed(names)}"
@@ -104,15 +114,29 @@ def _combine(names: Sequence[str], columns: Sequence[SampleColumn], path: Path) 
         column = by_name.get(name)
         if column is None:
             continue
-        kind = _SAME_VALUES.get(column.type, column.type)
-        if kind not in ARROW_TYPES:
-            expected = "a column of a type that features can have: " + ", ".join(sorted(ARROW_TYPES))
+        kind = feature_type_of(column.type)
+        if parse_feature_type(kind) is None:
+            expected = f"a column of a type that features can have: {FEATURE_TYPES_TEXT}"
             problems.append(Problem(f"--infer-schema: column {name}", column.type, expected))
         else:
             inferred.append(InferredFeature(Feature(name, kind, column.nullable), column.nulls))
     if problems:
         raise InvalidInputError("sample", problems)
     return inferred
+
+
+def feature_type_of(column_type: str) -> str:
+    """Return the type of a feature that is read from a sample's column; other types are unchanged.
+
+    >>> [feature_type_of(found) for found in ("decimal128(9, 2)", "list<int64>[3]", "time32[ms]")]
+    ['double', 'list<double>[3]', 'time32[ms]']
+    """
+    if column_type.startswith("decimal"):
+        return "double"
+    if match := _LIST.fullmatch(column_type):
+        item = "float" if match[1] in ("float", "halffloat") else "double"
+        return f"list<{item}>[{match[2]}]" if "int" in match[1] or match[1] in _FLOATS else column_type
+    return _READ_AS.get(column_type, column_type)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cli.documents.artifact import Artifact, fetch_artifact, hash_artifact, inspect_artifact
+from cli.artifact_check.check import check_artifact
+from cli.documents.artifact import fetch_artifact, hash_artifact
 from cli.documents.bulk_file import BulkLine, at_line
 from cli.failures import CommandError
-from cli.stage.catalog import MAX_TRIES, Catalog
-from cli.stage.catalog_table import VersionTakenError
+from cli.stage.catalog import Catalog, NewVersion
+from cli.stage.catalog_table import now
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
+from contract.table import records
 
 _THREADS = 16
 """Threads that check and store models, one per connection of a client."""
@@ -23,21 +25,24 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class _Checked:
-    """A line with a valid artifact, and the version that an earlier run wrote for it, if any."""
+    """A line with a valid artifact, and the equal version that the catalog has, if any."""
 
     line: BulkLine
     sha256: str
     size: int
     existing: ModelVersion | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The models after the registration, and the numbers of new and of existing versions."""
+    """The models after the registration, the numbers of new and of existing versions, and what their files say."""
 
     models: tuple[Model, ...]
     versions_written: int
     versions_found: int
+    notes: tuple[str, ...]
+    """Each with its line."""
 
 
 def register_all(
@@ -48,60 +53,47 @@ def register_all(
     registered_by: str,
     notice: Callable[[str], None] = lambda _: None,
 ) -> BulkResult:
-    """Register every line and make its version current, or change nothing that executions see.
+    """Register every line and make its version current, or change nothing.
 
-    First the artifacts are stored and the versions written, without making them current. Then the models change, in
-    transactions of 100. After an interruption, the next run finds stored versions by the digests of their artifacts.
+    First all artifacts are stored. Then the versions are written and made current, in transactions. An interruption
+    leaves no version that is not current: the next run continues with the artifacts and versions that it finds.
 
     Raises:
         InvalidInputError: with every problem of every line, before anything is written.
         CommandError: when somebody else keeps changing the same models.
     """
     notice(f"Checking {len(lines):,} models ...")
-    checked = _check(catalog, lines, folder)
+    checked = _check(catalog, lines, folder, registered_by)
     new = [item for item in checked if item.existing is None]
-    notice(f"Storing {len(new):,} artifacts and versions; {len(checked) - len(new):,} exist already ...")
+    notice(f"Storing {len(new):,} artifacts; {len(checked) - len(new):,} versions exist already ...")
 
-    def store(item: _Checked) -> ModelVersion:
+    def store(item: _Checked) -> NewVersion:
+        document = item.line.document
         if item.existing is not None:
-            return item.existing
-        with fetch_artifact(item.line.document.artifact, folder, catalog.s3) as (path, _):
+            return NewVersion(document, item.existing, is_new=False)
+        with fetch_artifact(document.artifact, folder, catalog.s3) as (path, _):
             artifact = None if path is None else hash_artifact(path)
             if artifact is None or artifact.sha256 != item.sha256:
                 raise CommandError(
-                    f"line {item.line.number}: the artifact {item.line.document.artifact} changed while models were "
-                    "being registered. No version has become current. Run the command again."
+                    f"line {item.line.number}: the artifact {document.artifact} changed while models were "
+                    "being registered. No model was registered. Run the command again."
                 )
-            return _store(catalog, item, artifact, registered_by)
+            version, _stored = catalog.store(document, artifact, *catalog.read(document.model_id), registered_by)
+        return NewVersion(document, version, is_new=True)
 
     versions = list(_in_threads(store, checked))
-    notice(f"Making {len(versions):,} versions current ...")
-    wanted = [(item.line.document, version) for item, version in zip(checked, versions, strict=True)]
-    models = tuple(catalog.make_all_current(wanted, changed_by=registered_by))
-    return BulkResult(models, len(new), len(checked) - len(new))
+    notice(f"Registering {len(versions):,} versions and making them current ...")
+    models = tuple(catalog.write_all(versions, changed_by=registered_by))
+    notes = tuple(f"line {item.line.number}: {note}" for item in checked for note in item.notes)
+    return BulkResult(models, len(new), len(checked) - len(new), notes)
 
 
-def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path) -> list[_Checked]:
+def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path, registered_by: str) -> list[_Checked]:
     def check(line: BulkLine) -> _Checked | list[Problem]:
-        document = line.document
-        with fetch_artifact(document.artifact, folder, catalog.s3) as (path, missing):
-            problems = missing if path is None else inspect_artifact(path, document.model_file)
-            if path is None or problems:
-                return at_line(line.number, problems)
-            artifact = hash_artifact(path)
-        existing = catalog.versions(document.model_id)
-        wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
-        if document.version is None:
-            alike = [version for version in existing.values() if _same(version, wanted)]
-            found = max(alike, key=lambda version: version.registered_at, default=None)
-            return _Checked(line, artifact.sha256, artifact.size, found)
-        taken = existing.get(document.version)
-        if taken is not None and not _same(taken, wanted):
-            expected = "a version that does not exist yet, or exists with the same artifact and record"
-            return at_line(line.number, [Problem("version", document.version, expected)])
-        if taken is None and (why := catalog.storage_problem(document, artifact)):
-            return at_line(line.number, [Problem("version", document.version, f"a version that is free ({why})")])
-        return _Checked(line, artifact.sha256, artifact.size, taken)
+        try:
+            return _check_line(catalog, line, folder, registered_by)
+        except InvalidInputError as error:
+            return at_line(line.number, error.problems, line.document.model_id)
 
     checked: list[_Checked] = []
     problems: list[Problem] = []
@@ -115,23 +107,42 @@ def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path) -> list[_C
     return checked
 
 
+def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: str) -> _Checked:
+    """Check a line's artifact and record, and find the version that it is already registered as.
+
+    Raises:
+        InvalidInputError: when the line cannot be registered.
+    """
+    with fetch_artifact(line.document.artifact, folder, catalog.s3) as (path, missing):
+        if path is None:
+            raise InvalidInputError("artifact", missing)
+        found = check_artifact(path, line.document)
+        if found.problems:
+            raise InvalidInputError("artifact", found.problems)
+        artifact = hash_artifact(path)
+    document = found.document
+    before, existing = catalog.read(document.model_id)
+    wanted = document.model_version(document.version or "1", artifact.sha256, artifact.size)
+    tags = document.tags_for(before)
+    # Refuses a record that is too large.
+    records.version_item(replace(wanted, registered_at=now(), registered_by=registered_by, tags=tags))
+    taken = existing.get(document.version or "")
+    if document.version is None:
+        alike = [version for version in existing.values() if _same(version, wanted)]
+        taken = max(alike, key=lambda version: version.registered_at, default=None)
+    elif taken is not None and not _same(taken, wanted):
+        expected = "a version that does not exist yet, or exists with the same artifact and record"
+        raise InvalidInputError("version", [Problem("version", document.version, expected)])
+    elif taken is None and (why := catalog.storage_problem(document, artifact)):
+        raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
+    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, found.notes)
+
+
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
     """Return whether two versions are equal apart from name, tags, and who registered them when."""
     spec = replace(wanted.spec, version=version.spec.version)
     when, who = version.registered_at, version.registered_by
     return version == replace(wanted, spec=spec, registered_at=when, registered_by=who, tags=version.tags)
-
-
-def _store(catalog: Catalog, item: _Checked, artifact: Artifact, registered_by: str) -> ModelVersion:
-    for _ in range(MAX_TRIES):
-        try:
-            return catalog.add_version(item.line.document, artifact, registered_by)
-        except VersionTakenError:
-            continue
-    raise CommandError(
-        f"line {item.line.number}: somebody else is registering model {item.line.document.model_id} too. "
-        "No version has become current. Run the command again."
-    )
 
 
 def _in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
@@ -149,4 +160,5 @@ def bulk_json(result: BulkResult) -> dict[str, Any]:
         "models": [{"model_id": model.model_id, "current_version": model.current_version} for model in result.models],
         "versions_written": result.versions_written,
         "versions_found": result.versions_found,
+        "notes": list(result.notes),
     }

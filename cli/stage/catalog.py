@@ -6,18 +6,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cli.documents.artifact import (
-    Artifact,
-    ArtifactTakenError,
-    check_key_is_free,
-    fetch_artifact,
-    hash_artifact,
-    inspect_artifact,
-    store_artifact,
-)
+from botocore.exceptions import ClientError
+
+from cli.artifact_check.check import check_artifact
+from cli.documents.artifact import Artifact, fetch_artifact, hash_artifact
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
-from cli.stage.catalog_table import CatalogTable, VersionTakenError, now
+from cli.stage.artifact_store import (
+    ArtifactTakenError,
+    StoredArtifact,
+    check_key_is_free,
+    remove_artifact,
+    store_artifact,
+)
+from cli.stage.catalog_table import (
+    TRANSACTION_ITEMS,
+    CatalogTable,
+    VersionTakenError,
+    error_status,
+    fits_transaction,
+    now,
+)
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
@@ -28,17 +37,27 @@ from contract.status import VersionState
 MAX_TRIES = 5
 """Maximum number of tries of a change while others change the same model."""
 
-_TRANSACTION_ITEMS = 100
-"""Maximum number of actions that DynamoDB accepts in one transaction."""
+_SERVER_ERROR = 500
+"""Lowest HTTP status with which AWS does not say whether a write was carried out."""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A model after a registration, its new version, and the address of the artifact."""
+    """A model after a registration, its new version, the address of the artifact, and what its file says."""
 
     model: Model
     version: ModelVersion
     artifact_uri: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A version that becomes current. `is_new`: its record is not written yet."""
+
+    document: ModelDocument
+    version: ModelVersion
+    is_new: bool
 
 
 class Catalog:
@@ -76,7 +95,11 @@ class Catalog:
 
     def versions(self, model_id: str) -> dict[str, ModelVersion]:
         """Return every version of a model by name; an empty dictionary if the model does not exist."""
-        return self._table.read(model_id)[1]
+        return self.read(model_id)[1]
+
+    def read(self, model_id: str) -> tuple[Model | None, dict[str, ModelVersion]]:
+        """Return a model, or None if it has no current version, and its versions by name."""
+        return self._table.read(model_id)
 
     @contextmanager
     def artifact(self, version: ModelVersion) -> Iterator[Path]:
@@ -103,13 +126,16 @@ class Catalog:
             CommandError: when the version exists: a version is never overwritten.
         """
         with fetch_artifact(document.artifact, folder or Path(), self.s3) as (path, missing):
-            problems = missing if path is None else inspect_artifact(path, document.model_file)
-            if path is None or problems:
-                raise InvalidInputError(f"model {document.model_id}", problems)
+            if path is None:
+                raise InvalidInputError(f"model {document.model_id}", missing)
+            checked = check_artifact(path, document)
+            if checked.problems:
+                raise InvalidInputError(f"model {document.model_id}", checked.problems)
             artifact = hash_artifact(path)
             for _ in range(MAX_TRIES):
                 try:
-                    return self._register_once(document, artifact, registered_by)
+                    done = self._register_once(checked.document, artifact, registered_by)
+                    return replace(done, notes=checked.notes)
                 except VersionTakenError:
                     continue
         raise CommandError(f"Somebody else is registering model {document.model_id} too. Try again.")
@@ -124,25 +150,17 @@ class Catalog:
                 f"{existing.registered_at or 'earlier'} with {same}, and a version is never overwritten. "
                 "Choose another --version, or leave it out to get the next free number."
             )
-        version, address = self._store(document, artifact, before, versions, registered_by)
+        version, stored = self.store(document, artifact, before, versions, registered_by)
         change = CurrentChange(version.spec.version, version.registered_at, registered_by, "registered")
-        model = document.model(before, change)
-        self._table.write(self._table.put_version(version), self._table.put_model(model, before))
-        return Registered(model, version, address)
-
-    def add_version(self, document: ModelDocument, artifact: Artifact, registered_by: str) -> ModelVersion:
-        """Store the artifact and write the version; the current version stays.
-
-        Raises:
-            VersionTakenError: when somebody else has written the version meanwhile.
-            ArtifactTakenError: when another artifact is stored under the version's name.
-        """
-        before, versions = self._table.read(document.model_id)
-        if document.version in versions:
-            raise VersionTakenError
-        version, _ = self._store(document, artifact, before, versions, registered_by)
-        self._table.write_version(version)
-        return version
+        try:
+            model = document.model(before, change)
+            self._table.write(self._table.put_version(version), self._table.put_model(model, before))
+        except (ClientError, VersionTakenError, InvalidInputError) as error:
+            # Any other error may hide that the version has been written.
+            if not isinstance(error, ClientError) or error_status(error) < _SERVER_ERROR:
+                remove_artifact(self.s3, stored)
+            raise
+        return Registered(model, version, stored.address)
 
     def storage_problem(self, document: ModelDocument, artifact: Artifact) -> str:
         """Return why the artifact cannot be stored as the document's version; empty when it can."""
@@ -152,30 +170,35 @@ class Catalog:
             return str(error)
         return ""
 
-    def _store(
+    def store(
         self,
         document: ModelDocument,
         artifact: Artifact,
         before: Model | None,
         versions: Mapping[str, ModelVersion],
         registered_by: str,
-    ) -> tuple[ModelVersion, str]:
-        """Upload the artifact; return its version, which is not written yet, and its address."""
+    ) -> tuple[ModelVersion, StoredArtifact]:
+        """Upload the artifact; return its version, which is not written yet.
+
+        Raises:
+            InvalidInputError: when the version's record is too large; nothing is uploaded.
+            ArtifactTakenError: when another artifact is stored under the version's name.
+        """
         number = _next_number(versions)
         while True:
             name = document.version or str(number)
+            version = document.model_version(
+                name, artifact.sha256, artifact.size, registered_at=now(), registered_by=registered_by
+            )
+            version = replace(version, tags=document.tags_for(before))
+            self._table.put_version(version)  # refuses a record that is too large
             try:
-                address = store_artifact(self.s3, self._bucket, document.model_id, name, artifact)
-                break
+                return version, store_artifact(self.s3, self._bucket, document.model_id, name, artifact)
             except ArtifactTakenError:
                 # An interrupted registration has stored an artifact with this number.
                 if document.version is not None:
                     raise
                 number += 1
-        version = document.model_version(
-            name, artifact.sha256, artifact.size, registered_at=now(), registered_by=registered_by
-        )
-        return replace(version, tags=document.tags_for(before)), address
 
     # ---- choosing the current version ----------------------------------------------------------------------------
 
@@ -225,42 +248,48 @@ class Catalog:
             return after
         raise CommandError(f"Somebody else is changing model {model_id} too. Try again.")
 
-    def make_all_current(
-        self, wanted: Sequence[tuple[ModelDocument, ModelVersion]], *, changed_by: str
-    ) -> Iterator[Model]:
-        """Make existing versions the current ones of their models, in transactions of 100.
+    def write_all(self, wanted: Sequence[NewVersion], *, changed_by: str) -> Iterator[Model]:
+        """Write versions whose artifacts are stored, and make them current, in few transactions.
+
+        A version is written together with its model or not at all.
 
         Raises:
-            CommandError: when somebody else keeps changing the same models.
+            CommandError: when somebody else keeps changing the same models, or has written one of the versions.
         """
-        for start in range(0, len(wanted), _TRANSACTION_ITEMS):
-            batch = wanted[start : start + _TRANSACTION_ITEMS]
+        done = 0
+        while done < len(wanted):
             for _ in range(MAX_TRIES):
                 try:
-                    models = self._make_batch_current(batch, changed_by)
+                    models = self._write_batch(wanted[done : done + TRANSACTION_ITEMS], changed_by)
                     break
                 except VersionTakenError:
                     continue
             else:
                 raise CommandError(
-                    f"Somebody else is changing the same models: {start:,} of {len(wanted):,} are current now. "
+                    f"Somebody else is changing the same models: {done:,} of {len(wanted):,} are registered now. "
                     "Run the command again to continue with the others."
                 )
+            done += len(models)
             yield from models
 
-    def _make_batch_current(self, wanted: Sequence[tuple[ModelDocument, ModelVersion]], changed_by: str) -> list[Model]:
-        known = self._table.models([document.model_id for document, _ in wanted])
+    def _write_batch(self, wanted: Sequence[NewVersion], changed_by: str) -> list[Model]:
+        """Write as many of the first versions as one transaction holds; return their models."""
+        known = self._table.models([item.document.model_id for item in wanted])
         changed_at = now()
         models: list[Model] = []
-        actions: list[dict[str, Any]] = []
-        for document, version in wanted:
-            before = known.get(document.model_id)
-            after = document.model(before, CurrentChange(version.spec.version, changed_at, changed_by, "registered"))
+        batch: list[dict[str, Any]] = []
+        for item in wanted:
+            before = known.get(item.document.model_id)
+            change = CurrentChange(item.version.spec.version, changed_at, changed_by, "registered")
+            after = item.document.model(before, change)
+            actions = [self._table.put_version(item.version)] if item.is_new else []
+            actions += [self._table.put_model(after, before)] if after != before else []
+            if not fits_transaction([*batch, *actions]):
+                break
+            batch += actions
             models.append(after)
-            if after != before:
-                actions.append(self._table.put_model(after, before))
-        if actions:
-            self._table.write(*actions)
+        if batch:
+            self._table.write(*batch)
         return models
 
     def set_enabled(self, model_id: str, enabled: bool) -> Model:

@@ -10,9 +10,14 @@ from botocore.exceptions import ClientError
 from cli.stage.connection import query_items
 from contract.catalog.models import Model, ModelVersion
 from contract.table import records
+from contract.table.item_size import MAX_TRANSACTION_BYTES, item_size
 
 _BATCH_GET_ITEMS = 100
 """Maximum number of keys that DynamoDB accepts in one BatchGetItem call."""
+TRANSACTION_ITEMS = 100
+"""Maximum number of actions that DynamoDB accepts in one transaction."""
+_TRANSACTION_BYTES = MAX_TRANSACTION_BYTES // 2
+"""Largest sum of the items that are put in one transaction, in bytes. A request is larger than its items."""
 _ABSENT = f"attribute_not_exists({records.PARTITION_KEY})"
 _PRESENT = f"attribute_exists({records.PARTITION_KEY})"
 
@@ -117,19 +122,6 @@ class CatalogTable:
                 raise VersionTakenError from error
             raise
 
-    def write_version(self, version: ModelVersion) -> None:
-        """Write one version, without a transaction.
-
-        Raises:
-            VersionTakenError: when the version exists.
-        """
-        try:
-            self._table.meta.client.put_item(**self.put_version(version)["Put"])
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                raise VersionTakenError from error
-            raise
-
     def set_enabled(self, model_id: str, enabled: bool) -> Model | None:
         """Include a model in executions or exclude it; return the model, or None when it does not exist."""
         try:
@@ -145,6 +137,17 @@ class CatalogTable:
                 return None
             raise
         return records.read_item(Model, answer["Attributes"])
+
+
+def fits_transaction(actions: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether one transaction holds these puts."""
+    size = sum(item_size(action["Put"]["Item"]) for action in actions)
+    return len(actions) <= TRANSACTION_ITEMS and size <= _TRANSACTION_BYTES
+
+
+def error_status(error: ClientError) -> int:
+    """Return the HTTP status of an error answer; 500 if it is unknown."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
 
 
 def now() -> str:

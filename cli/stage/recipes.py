@@ -23,13 +23,18 @@ class Recipes:
         self._bucket = deployment.models_bucket
 
     def set(self, document: RecipeDocument, *, updated_by: str = "") -> ModelRecipe:
-        """Upload the training script, if there is one, then replace the model's recipe."""
+        """Upload the training script, if there is one, then replace the model's recipe.
+
+        Raises:
+            InvalidInputError: when the recipe is too large for its record; nothing is uploaded.
+        """
         recipe = replace(document.recipe, updated_at=now(), updated_by=updated_by)
+        item = records.recipe_item(recipe)
         if document.archive is not None and recipe.code is not None:
             # The key contains the digest, so an object that exists there has the same bytes.
             key = layout.code_key(recipe.model_id, recipe.code.sha256)
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=document.archive)
-        self._table.put_item(Item=records.recipe_item(recipe))
+        self._table.put_item(Item=item)
         return recipe
 
     def all(self) -> list[ModelRecipe]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contract.catalog.model_formats import (
-    ARROW_TYPES,
     Accelerator,
     CustomAccept,
     CustomContentType,
@@ -20,6 +19,7 @@ from contract.catalog.model_formats import (
     OutputFormat,
 )
 from contract.checks import Fraction, NotEmpty, Range, UniqueNames
+from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, parse_feature_type
 from contract.dataset.input_options import InputOptions
 from contract.names import DATASET_NAME, INSTANCE_TYPE, MODEL_ID, OBJECT_KEY, SHA256, VERSION
 from contract.problems import InvalidInputError, Problem
@@ -38,15 +38,28 @@ class Feature:
     """One input column of a model."""
 
     name: str = field(metadata=describe("Name of the column."))
-    type: str = field(metadata=describe("Name of its Arrow type: " + ", ".join(sorted(ARROW_TYPES)) + "."))
+    type: str = field(metadata=describe("Name of its type: " + FEATURE_TYPES_TEXT + "."))
     nullable: bool = field(
         default=True, metadata=describe("Whether the column may hold nulls. If not, rows with a null go to quarantine.")
     )
 
     def __post_init__(self) -> None:
-        if self.type not in ARROW_TYPES:
-            expected = "an Arrow type, one of " + ", ".join(sorted(ARROW_TYPES))
-            raise InvalidInputError("Feature", [Problem("type", self.type, expected)])
+        if parse_feature_type(self.type) is None:
+            raise InvalidInputError("Feature", [Problem("type", self.type, f"one of {FEATURE_TYPES_TEXT}")])
+
+    @property
+    def width(self) -> int:
+        """The number of inputs of a matrix model: 1, or the length of a list."""
+        return feature_type(self.type).length
+
+    @property
+    def is_list(self) -> bool:
+        return feature_type(self.type).kind == "list"
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is a date or a timestamp."""
+        return feature_type(self.type).kind in ("date", "timestamp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +83,10 @@ class PredictionFields:
     )
     features: tuple[Feature, ...] = field(
         metadata=describe(
-            "Input columns in the model's order, each with its Arrow type and whether it may be null.",
+            "Input columns in the model's order, each with its type and whether it may be null.",
             check=NotEmpty("at least one feature column", "array"),
             flag_help="Input columns in the model's order: name:type, or name:type:required for one without nulls. "
-            "Types: " + ", ".join(sorted(ARROW_TYPES)) + ".",
+            "Types: " + FEATURE_TYPES_TEXT + ".",
             metavar='@file.json|"name:type,…"',
         )
     )

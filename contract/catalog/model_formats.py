@@ -95,8 +95,3 @@ CustomAccept = Literal["application/json", "text/csv", "application/x-npy"]
 
 
 Accelerator = Literal["", "daal4py"]
-
-ARROW_TYPES = frozenset(
-    {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "string"}
-)
-"""Arrow types that a feature may have, as `str(pyarrow.DataType)` prints them."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from contract.catalog.model_fields import DEFAULT_OUTPUT_COLUMN, ArtifactFields, ScoringFields
 from contract.catalog.model_formats import (
     ACCELERATED_FRAMEWORKS,
-    ARROW_TYPES,
     FRAMEWORK_OF_FORMAT,
     METHODS_OF_FORMAT,
     MISSING_FORMATS,
 )
 from contract.checks import check_unique
+from contract.dataset.feature_types import ARROW_TYPES
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields
 

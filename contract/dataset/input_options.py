@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contract.checks import UniqueNames
+from contract.dataset.formats import DeclaredFormat
 from contract.dataset.text_encoding import is_supported
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields, describe
@@ -11,11 +12,20 @@ from contract.schema.field_info import check_fields, describe
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the CSV and JSON Lines objects of a dataset are read. Parquet needs no options.
+    """How the objects of a dataset are read. Parquet needs no options.
 
     JSON Lines are always UTF-8. In CSV a quote inside a quoted cell may be doubled.
     """
 
+    format: DeclaredFormat = field(
+        default="",
+        metadata=describe(
+            "Format of all objects, whatever their names say. Compression of text is found by content.",
+            default="by each key's extension, else by the object's content",
+            group="Input",
+            flag="--input-format",
+        ),
+    )
     csv_delimiter: str = field(
         default=",",
         metadata=describe(

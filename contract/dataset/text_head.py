@@ -31,6 +31,23 @@ class HeadError(ValueError):
         self.detail = detail
 
 
+class NoDataError(HeadError):
+    """Raised if the text holds no data, and so no column names: no bytes, or only blank lines."""
+
+    def __init__(self) -> None:
+        super().__init__("it holds no data")
+
+
+def without_mark(head: bytes) -> bytes:
+    """Return the beginning of a text without its byte order mark."""
+    return head.removeprefix(BYTE_ORDER_MARK)
+
+
+def is_blank(head: bytes) -> bool:
+    """Return whether text in UTF-8 holds nothing but blank lines."""
+    return not without_mark(head).strip()
+
+
 def head_names(head: bytes, kind: ObjectFormat, options: InputOptions, *, whole: bool) -> tuple[str, ...]:
     """Return the columns of an object whose decompressed text begins with `head`.
 
@@ -40,11 +57,10 @@ def head_names(head: bytes, kind: ObjectFormat, options: InputOptions, *, whole:
     ('id', 'age')
 
     Raises:
+        NoDataError: if the whole text holds no data and no header.
         HeadError: if the names cannot be read.
     """
-    text = head.removeprefix(BYTE_ORDER_MARK)
-    if not text:
-        raise HeadError("it holds no data")
+    text = without_mark(head)
     if kind.name == "jsonl":
         return _json_names(text, whole=whole)
     if not options.csv_header:
@@ -58,7 +74,8 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
     `text` has no byte order mark.
 
     Raises:
-        HeadError: if the text has no such line, or it cannot be read.
+        NoDataError: if the text has no such line.
+        HeadError: if the line cannot be read.
     """
     size = 0
 
@@ -81,7 +98,7 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
     if size == len(text) and not whole:
         raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes")
     if names is None:
-        raise HeadError("it holds no data")
+        raise NoDataError
     _check_count(len(names))
     return tuple(names), size
 
@@ -115,7 +132,7 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
     if not found:
         shown = first[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace").strip()
         if not shown:
-            raise HeadError("it holds no data")
+            raise NoDataError if whole else HeadError("its beginning is blank")
         hint = "; the first begins like a JSON array: write one object per line" if shown.startswith("[") else ""
         raise HeadError(f"none of its first lines is a JSON object{hint}", f"the first line is {shown!r}")
     if not names:

@@ -21,6 +21,8 @@ class JobInput:
     types: Mapping[str, str] = field(default_factory=dict)
     """Declared Arrow type of every feature, by name."""
     partition_columns: tuple[str, ...] = ()
+    needed: tuple[frozenset[str], ...] = ()
+    """For each model, the columns that it needs from an object."""
     keepers: tuple[frozenset[str], ...] = ()
     """The features of each model whose output keeps all columns."""
     finds_all_fields: bool = False
@@ -36,8 +38,9 @@ def input_of(spec: ModelSpec) -> JobInput:
         names = tuple(name for name in spec.input_columns if name not in spec.partition_columns)
         options = replace(options, csv_columns=names)
     types = {feature.name: feature.type for feature in spec.features}
+    needed = frozenset(spec.input_columns) - frozenset(spec.partition_columns)
     keepers = (frozenset(types),) if spec.columns == "all" else ()
-    return JobInput(options, types, spec.partition_columns, keepers)
+    return JobInput(options, types, spec.partition_columns, (needed,), keepers)
 
 
 def shared_input(models: Sequence[ModelSpec]) -> JobInput:
@@ -47,11 +50,13 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
     types: dict[str, str] = dict(shared.types)
     declared_by = dict.fromkeys(types, first)
     keepers = list(shared.keepers)
+    needed = list(shared.needed)
     for spec in models[1:]:
         other = input_of(spec)
+        needed += other.needed
         keepers += other.keepers
         if other.options != shared.options:
-            conflicts.append(f"models {first!r} and {spec.model_id!r} read text in different ways (input)")
+            conflicts.append(f"models {first!r} and {spec.model_id!r} read objects in different ways (input)")
         if other.partition_columns != shared.partition_columns:
             conflicts.append(f"models {first!r} and {spec.model_id!r} have different partition_columns")
         for name, kind in other.types.items():
@@ -60,7 +65,7 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
                     f"column {name!r} is {types[name]} for model {declared_by[name]!r} and {kind} for {spec.model_id!r}"
                 )
             declared_by.setdefault(name, spec.model_id)
-    return replace(shared, types=types, keepers=tuple(keepers), conflicts=tuple(conflicts))
+    return replace(shared, types=types, needed=tuple(needed), keepers=tuple(keepers), conflicts=tuple(conflicts))
 
 
 def types_agree(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:

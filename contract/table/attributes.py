@@ -1,9 +1,21 @@
-"""Values of table items: JSON without floats and None, as boto3's resource layer takes and returns it."""
+"""Values of table items: JSON without floats and None, as boto3's resource layer takes and returns it.
 
-from collections.abc import Mapping
+A long list, such as the features of a wide model, is stored compressed in one binary attribute, because
+DynamoDB takes items of at most 400 KB. No other attribute is binary.
+"""
+
+import bz2
+import json
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from contract.json_text import parse_json
+
+_PLAIN_LIST_BYTES = 32 << 10
+"""Largest list that is stored as it is, in bytes of JSON. Shorter lists stay readable in AWS's console."""
+_MAX_LIST_BYTES = 64 << 20
+"""Largest list that is unpacked, in bytes of JSON."""
 _SMALLEST_NUMBER = 1e-120
 """Smallest number above 0 that a table item can hold, with a margin."""
 
@@ -22,7 +34,7 @@ def to_attribute(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: to_attribute(item) for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):
-        return [to_attribute(item) for item in value]
+        return _packed(value) or [to_attribute(item) for item in value]
     return value
 
 
@@ -34,4 +46,32 @@ def from_attribute(value: Any) -> Any:
         return {key: from_attribute(item) for key, item in value.items()}
     if isinstance(value, list):
         return [from_attribute(item) for item in value]
-    return value
+    # boto3 wraps bytes that it has read.
+    content = getattr(value, "value", value)
+    return _unpacked(content) if isinstance(content, bytes) else value
+
+
+def _packed(values: Sequence[Any]) -> bytes:
+    """Return a long list in packed form; empty for a list that is stored as it is.
+
+    Objects with the same fields are packed by field, which takes a quarter less space.
+    """
+    text = _json(values)
+    if len(text) <= _PLAIN_LIST_BYTES:
+        return b""
+    names = list(values[0]) if isinstance(values[0], Mapping) else []
+    if names and all(isinstance(item, Mapping) and list(item) == names for item in values):
+        text = _json({name: [item[name] for item in values] for name in names})
+    return bz2.compress(text)
+
+
+def _unpacked(packed: bytes) -> list[Any]:
+    text = bz2.BZ2Decompressor().decompress(packed, _MAX_LIST_BYTES)
+    found = parse_json(text, max_bytes=_MAX_LIST_BYTES)
+    if isinstance(found, dict):
+        return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+    return list(found)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")

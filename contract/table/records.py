@@ -32,6 +32,7 @@ from contract.control_characters import replace_control_characters
 from contract.problems import InvalidInputError
 from contract.status import AttemptStatus, ExecutionKind, ExecutionStatus, FailureKind, JobStatus, WindowStatus
 from contract.table.attributes import from_attribute, to_attribute
+from contract.table.item_size import check_item_size
 from contract.training.recipes import ModelRecipe
 from contract.triggers.uploads import ObjectVersion
 from contract.workflow.messages import ExecutionPlan
@@ -62,6 +63,11 @@ RECIPE_SORT_KEY = "RECIPE"
 RECIPES_COLLECTION = "RECIPES"
 
 _KEY_ATTRIBUTES = frozenset({PARTITION_KEY, SORT_KEY, INDEX_PARTITION_KEY, INDEX_SORT_KEY, TIME_TO_LIVE})
+
+_TOO_LARGE = (
+    "Declare fewer columns, give columns shorter names, or shorten tags and other texts; an embedding can be one "
+    "column of a list type."
+)
 
 R = TypeVar("R")
 
@@ -329,17 +335,39 @@ def attempt_item(record: AttemptRecord, expires_at: int | None = None) -> dict[s
 
 
 def model_item(model: Model) -> dict[str, Any]:
+    """Return a model's item.
+
+    Raises:
+        InvalidInputError: DynamoDB does not store an item of this size.
+    """
     index = {INDEX_PARTITION_KEY: MODELS_COLLECTION, INDEX_SORT_KEY: model.model_id}
-    return _item(model, {**model_key(model.model_id), **index}, None)
+    item = _item(model, {**model_key(model.model_id), **index}, None)
+    check_item_size(f"model {model.model_id}", item, "Give the model fewer or shorter tags.")
+    return item
 
 
 def version_item(version: ModelVersion) -> dict[str, Any]:
-    return _item(version, version_key(version.spec.model_id, version.spec.version), None)
+    """Return a version's item.
+
+    Raises:
+        InvalidInputError: DynamoDB does not store an item of this size.
+    """
+    spec = version.spec
+    item = _item(version, version_key(spec.model_id, spec.version), None)
+    check_item_size(f"model {spec.model_id}", item, _TOO_LARGE)
+    return item
 
 
 def recipe_item(recipe: ModelRecipe) -> dict[str, Any]:
+    """Return a recipe's item.
+
+    Raises:
+        InvalidInputError: DynamoDB does not store an item of this size.
+    """
     index = {INDEX_PARTITION_KEY: RECIPES_COLLECTION, INDEX_SORT_KEY: recipe.model_id}
-    return _item(recipe, {**recipe_key(recipe.model_id), **index}, None)
+    item = _item(recipe, {**recipe_key(recipe.model_id), **index}, None)
+    check_item_size(f"recipe of model {recipe.model_id}", item, _TOO_LARGE)
+    return item
 
 
 def upload_claim_item(claim: UploadClaim, upload: ObjectVersion, expires_at: int | None = None) -> dict[str, Any]:

@@ -174,6 +174,11 @@ class TrainingSpec:
         if self.trainer == "xgboost" and texts:
             remedy = "Encode them as numbers in the dataset, or use trainer 'sklearn', which encodes text itself."
             problems.append(Problem("features", texts, "numbers or booleans for trainer 'xgboost'", remedy))
+        others = [feature.name for feature in self.features if feature.is_time or feature.is_list]
+        if self.trainer != "script" and others:
+            remedy = "Compute numbers from them in the dataset, or use trainer 'script'."
+            expected = f"numbers, booleans and texts for trainer {self.trainer!r}"
+            problems.append(Problem("features", others, expected, remedy))
         return problems
 
     def _model(self) -> list[Problem]:

@@ -126,7 +126,8 @@ class WrittenOutput:
     rows_in: int
     rows_scored: int
     rows_quarantined: int
-    predictions: WrittenFile
+    predictions: WrittenFile | None
+    """None if the object has no data, and so no columns that an output could have."""
     quarantine: WrittenFile | None = None
     writer: str = ""
     keys: KeyReport | None = None

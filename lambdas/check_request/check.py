@@ -137,6 +137,7 @@ def _listed(record: JobRecord) -> CheckedJob:
 
 
 def _notes(draft: ScoringDraft) -> Iterable[str]:
+    yield from draft.notes
     if draft.skipped:
         listed = list_first([f"{key} ({why})" for key, why in draft.skipped.items()], 3)
         yield f"objects of the manifest that are not scored: {listed}"

@@ -1,15 +1,23 @@
 """Read the column names and types of an object in any format from a small part of it."""
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from contract.dataset.formats import HEAD_BYTES, ObjectFormat, contradiction, format_of
-from contract.dataset.input_options import InputOptions
-from contract.dataset.text_head import HeadError, head_names
+from contract.dataset.csv_header import header_problem
+from contract.dataset.detection import stored_format, text_format
+from contract.dataset.formats import (
+    FIRST_BYTES,
+    HEAD_BYTES,
+    ObjectFormat,
+    contradiction,
+    format_of,
+    with_compression,
+)
+from contract.dataset.text_encoding import to_utf8
+from contract.dataset.text_head import HeadError, NoDataError, head_names
+from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
 from lambdas.dataset.parquet_footer import Column, FooterError, read_columns
-from lambdas.stage.buckets.object_store import ObjectStore
-from lambdas.stage.observability import logger
 
 Read = Callable[[int, int], bytes | None]
 """Returns the bytes of the object from a start to an end (exclusive); None when they cannot be
@@ -20,6 +28,11 @@ _HEAD_AND_HEADERS = HEAD_BYTES + (64 << 10)
 """Bytes to read from a compressed object: enough for the head of incompressible content."""
 
 
+class HeaderMistakeError(ValueError):
+    """The first line of CSV contradicts the record's `csv_header`; the text is the reason and what
+    to do."""
+
+
 class ColumnsUnknownError(ValueError):
     """The columns cannot be read here.
 
@@ -27,57 +40,62 @@ class ColumnsUnknownError(ValueError):
     """
 
 
-def first_of(objects: Iterable[PinnedObject]) -> PinnedObject | None:
-    """Return the object with the first key, whose columns represent the dataset; None if there are
-    no objects.
-    """
-    return min(objects, key=lambda item: item.key, default=None)
-
-
-def columns_or_none(
-    dataset: str, item: PinnedObject, options: InputOptions, store: ObjectStore
-) -> tuple[Column, ...] | None:
-    """Return the columns of an object; None when they cannot be read.
-
-    The job that reads the object reports the reason.
-    """
-    try:
-        return object_columns(item, options, lambda start, end: store.dataset_range(dataset, item, start, end))
-    except ColumnsUnknownError as error:
-        # The key is not logged, because it may contain personal data.
-        logger.debug("an object's columns cannot be read", dataset=dataset, reason=str(error))
-        return None
-
-
-def object_columns(item: PinnedObject, options: InputOptions, read: Read) -> tuple[Column, ...]:
+def object_columns(item: PinnedObject, wanted: JobInput, read: Read) -> tuple[Column, ...]:
     """Return the columns of an object. Columns of text have no type, because the model's record
     declares it.
 
     Raises:
-        ColumnsUnknownError: when they cannot be read.
+        NoDataError: The object holds no data, and so has no columns.
+        FormatUnknownError: Neither the record, the key nor the content show the format.
+        HeaderMistakeError: The first line of CSV contradicts the record.
+        ColumnsUnknownError: They cannot be read.
     """
-    kind = format_of(item.key)
+    kind = format_of(item.key, wanted.options.format)
     try:
+        if not item.size:
+            raise NoDataError
+        if kind is None:
+            kind = stored_format(_stored(item, read, FIRST_BYTES), wanted.options.csv_encoding)
         if kind is not None and kind.name == "parquet":
             return read_columns(read, item.size)
-        if kind is not None:
-            return tuple(Column(name, None) for name in _text_columns(item, kind, options, read))
+        return _text_columns(item, kind, wanted, read)
+    except NoDataError:
+        raise
     except (FooterError, HeadError) as error:
         raise ColumnsUnknownError(str(error)) from error
-    raise ColumnsUnknownError("an unknown format")
 
 
-def _text_columns(item: PinnedObject, kind: ObjectFormat, options: InputOptions, read: Read) -> tuple[str, ...]:
-    stored = read(0, min(item.size, _HEAD_AND_HEADERS)) if item.size else b""
+def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInput, read: Read) -> tuple[Column, ...]:
+    """Return the columns of text; `kind` is None if only the content can tell its format."""
+    stored = _stored(item, read, _HEAD_AND_HEADERS)
+    if kind is not None and (found := contradiction(stored, kind, wanted.options.csv_encoding)):
+        raise HeadError(f"it looks like {found}")
+    compression = with_compression(kind or ObjectFormat("csv"), stored).compression
+    if compression == "zstd":
+        raise HeadError("zstd, which Python's standard library cannot read")
+    head = _gunzip(stored) if compression else stored
+    whole = len(stored) == item.size and len(head) <= HEAD_BYTES
+    head = head[:HEAD_BYTES]
+    if kind is None or kind.name == "csv":
+        head = to_utf8(head, wanted.options.csv_encoding, whole=whole)
+    kind = kind or text_format(head, wanted.options, wanted.needed, whole=whole)
+    if kind is None:
+        raise NoDataError
+    if kind.name == "csv":
+        delimiter = kind.delimiter or wanted.options.csv_delimiter
+        if problem := header_problem(head, delimiter, wanted.options, wanted.types, whole=whole):
+            raise HeaderMistakeError(problem)
+    # In JSON Lines, a field may appear first in a later line.
+    names = head_names(head, kind, wanted.options, whole=whole)
+    return tuple(Column(name, None, may_lack_others=kind.name == "jsonl") for name in names)
+
+
+def _stored(item: PinnedObject, read: Read, size: int) -> bytes:
+    """Return the first stored bytes of an object."""
+    stored = read(0, min(item.size, size))
     if stored is None:
         raise HeadError("an object that cannot be read")
-    if found := contradiction(stored, kind):
-        raise HeadError(f"it looks like {found}")
-    if kind.compression == "zstd":
-        raise HeadError("zstd, which Python's standard library cannot read")
-    head = _gunzip(stored) if kind.compression else stored
-    whole = len(stored) == item.size and len(head) <= HEAD_BYTES
-    return head_names(head[:HEAD_BYTES], kind, options, whole=whole)
+    return stored
 
 
 def _gunzip(stored: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """Reads the columns of a Parquet object from its footer; pyarrow is too large for the functions.
 
-Only the schema is read, which is at the beginning of the footer. Types have pyarrow's names. A type
-is None if the Parquet schema alone does not determine it, so no request is refused on a guess.
+Only the schema is read, which is at the beginning of the footer. Types have pyarrow's names, as far
+as `is_readable_as` distinguishes them: a decimal has no precision, and a list of lists or of groups
+is just `list`. A type is None if the Parquet schema alone does not determine it, so no request is
+refused on a guess.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,6 +24,11 @@ from contract.dataset.thrift_compact import (
     read_integer,
     read_struct,
 )
+
+_UNITS = {1: "ms", 2: "us", 3: "ns"}
+"""Units of times by their number in a TimeUnit."""
+_LIST_GROUPS = ("array", "{}_tuple")
+"""Names of repeated groups that are a list's values and not a level of their own."""
 
 _MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"
@@ -57,18 +64,18 @@ _CONVERTED_TYPES = {
     6: "date32[day]",
     7: "time32[ms]",
     8: "time64[us]",
-    9: "timestamp[ms]",
-    10: "timestamp[us]",
+    # Writers from before logical types had no other times than these instants.
+    9: "timestamp[ms, tz=UTC]",
+    10: "timestamp[us, tz=UTC]",
     **{11 + index: f"uint{bits}" for index, bits in enumerate((8, 16, 32, 64))},
     **{15 + index: f"int{bits}" for index, bits in enumerate((8, 16, 32, 64))},
 }
-_LOGICAL_STRING, _LOGICAL_INTEGER = 1, 10
+_LOGICAL_STRING, _LOGICAL_TIMESTAMP, _LOGICAL_INTEGER = 1, 8, 10
 _LOGICAL_TYPES = {
     _LOGICAL_STRING: "string",
     5: "decimal",
     6: "date32[day]",
     7: "time",
-    8: "timestamp",
     11: "null",
     15: "halffloat",
 }
@@ -147,16 +154,21 @@ def _top_level_columns(elements: Iterator[Struct]) -> list[Column]:
     announced = _number(root, _CHILDREN) or 0
     columns: list[Column] = []
     unfinished = 0
+    # A list of numbers has at most three elements: the list, its repeated level, and the numbers.
+    first: list[Struct] = []
     for element in elements:
         if not unfinished:
             if len(columns) == announced:
                 raise FooterError("a schema with more columns than it announces")
-            columns.append(Column(_name(element), _type(element)))
             unfinished = 1
+            first = []
+        first.append(element)
         children = _number(element, _CHILDREN) or 0
         if children < 0:
             raise FooterError(f"a group of {children} columns")
         unfinished += children - 1
+        if not unfinished:
+            columns.append(Column(_name(first[0]), _column_type(first)))
     if unfinished:
         raise FooterError("a schema whose groups do not end")
     if len(columns) != announced:
@@ -164,12 +176,32 @@ def _top_level_columns(elements: Iterator[Struct]) -> list[Column]:
     return columns
 
 
+def _column_type(elements: list[Struct]) -> str | None:
+    """Return the type of a column from its schema elements, which are in depth-first order."""
+    column, last = elements[0], elements[-1]
+    if _number(column, _REPETITION) == _REPEATED:
+        return _list_type(last) if len(elements) == 1 else "list"
+    kind = _type(column)
+    if kind != "list" or len(elements) not in (2, 3) or _number(elements[1], _REPETITION) != _REPEATED:
+        return kind
+    groups = [name.format(_name(column)) for name in _LIST_GROUPS]
+    is_leaf = _number(last, _CHILDREN) is None and _number(last, _REPETITION) != _REPEATED
+    is_level = len(elements) == 2 or (_name(elements[1]) not in groups and is_leaf)
+    return _list_type(last) if is_level else kind
+
+
+def _list_type(item: Struct) -> str | None:
+    kind = _type(item)
+    return None if kind is None else f"list<{kind}>"
+
+
 def _type(element: Struct) -> str | None:
     physical, converted = _number(element, _TYPE), _number(element, _CONVERTED)
-    if _number(element, _REPETITION) == _REPEATED:
-        return "list"
     if physical is None:
-        return {1: "map", 2: "map", 3: "list"}.get(-1 if converted is None else converted, "struct")
+        # Readers find a list by its converted type or by its logical type, which is the same number.
+        logical = _first_field(element[_LOGICAL]) if _LOGICAL in element else None
+        kind = converted if converted is not None else {2: 1, 3: 3}.get(logical[0]) if logical else None
+        return {1: "map", 2: "map", 3: "list"}.get(-1 if kind is None else kind, "struct")
     if physical not in _PLAIN:
         return None
     if _LOGICAL in element and (logical := _first_field(element[_LOGICAL])):
@@ -185,6 +217,8 @@ def _first_field(union: Value) -> tuple[int, Value] | None:
 
 
 def _logical_type(kind: int, details: Value) -> str | None:
+    if kind == _LOGICAL_TIMESTAMP:
+        return _timestamp(read_struct(details.raw) if details.kind == STRUCT else {})
     if kind != _LOGICAL_INTEGER:
         return _LOGICAL_TYPES.get(kind)
     integer = read_struct(details.raw) if details.kind == STRUCT else {}
@@ -193,6 +227,14 @@ def _logical_type(kind: int, details: Value) -> str | None:
     if bits not in (8, 16, 32, 64) or signed is None or signed.kind not in (TRUE, FALSE):
         raise FooterError(f"an integer of {bits!r} bits")
     return f"{'' if signed.kind == TRUE else 'u'}int{bits}"
+
+
+def _timestamp(details: Struct) -> str | None:
+    is_instant = details[1].kind == TRUE if 1 in details else False
+    unit = _first_field(details[2]) if 2 in details else None
+    if unit is None or unit[0] not in _UNITS:
+        return None
+    return f"timestamp[{_UNITS[unit[0]]}{', tz=UTC' if is_instant else ''}]"
 
 
 def _name(element: Struct) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from contract import layout
-from contract.dataset.formats import EXTENSIONS_TEXT, format_of
+from contract.dataset.formats import EXTENSIONS_TEXT, other_format
 from contract.job.scoring_spec import PinnedObject
 from contract.names import check_object_key
 from contract.problems import Problem
@@ -22,18 +22,22 @@ _MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len(layout.unfinished_name(""
 suffixes, one of which marks an unfinished file.
 """
 
+_FOLDER_MARKER = "_$folder$"
+"""End of the keys with which Hadoop and EMR mark a folder."""
+
 
 def is_data(key: str) -> bool:
     """Return whether an object is data, by its key relative to the dataset.
 
-    Folder placeholders are not data. Nor are objects whose name, or one of whose folders, begins
+    Folder placeholders are not data: keys that end in "/" or, as Hadoop writes them, in "_$folder$".
+    Nor are objects whose name, or one of whose folders, begins
     with "_" or ".". Spark and Hive skip them too, because writers use such names for uncommitted
     files.
     """
     *folders, name = key.split("/")
     # A folder such as `_year=2013` is a partition whose column has that name.
     hidden = any(folder.startswith((".", "_")) and "=" not in folder for folder in folders if folder not in (".", ".."))
-    return bool(name) and not name.startswith(("_", ".")) and not hidden
+    return bool(name) and not name.startswith(("_", ".")) and not name.endswith(_FOLDER_MARKER) and not hidden
 
 
 def pin_objects(
@@ -51,17 +55,20 @@ def pin_objects(
         expected = f"at least one object with data below {uri}"
         return (), [Problem(field, "no objects", expected, "Upload the dataset, or name another one.")]
     problems: list[Problem] = []
-    unknown = [entry.key for entry in data if format_of(entry.key) is None]
-    if unknown:
+    others = [f"{entry.key} ({other})" for entry in data if (other := other_format(entry.key))]
+    if others:
         remedy = (
-            f"These do not: {list_first(unknown)}. Convert or remove them, or rename them to begin with '_', so that "
+            f"These do not: {list_first(others)}. Convert or remove them, or rename them to begin with '_', so that "
             "they are skipped."
         )
-        found = f"{len(unknown):,} of {len(data):,} objects in an unknown format"
-        problems.append(Problem(field, found, f"only objects that end in {EXTENSIONS_TEXT}", remedy))
+        found = f"{len(others):,} of {len(data):,} objects in another format by their names"
+        expected = f"objects that end in {EXTENSIONS_TEXT}, or whose content or record says the format"
+        problems.append(Problem(field, found, expected, remedy))
     pinned: list[PinnedObject] = []
     for entry in data:
-        key_problems = check_object_key(f"{field}: object key", entry.key)
+        if other_format(entry.key):
+            continue
+        key_problems = _check_parts(field, entry.key) or check_object_key(f"{field}: object key", entry.key)
         key_problems = key_problems or _check_length(field, entry.key, MAX_KEY_BYTES - max_output_prefix_bytes)
         problems.extend(key_problems)
         if not key_problems:
@@ -86,6 +93,14 @@ def replaced_objects(pinned: Iterable[PinnedObject], listing: Iterable[StoredObj
                 f"{item.key} ({item.size:,} bytes and ETag {item.etag}, now {entry.size:,} and {entry.etag})"
             )
     return tuple(changed)
+
+
+def _check_parts(field: str, key: str) -> list[Problem]:
+    """Refuse keys such as `a//b`: as a path it is `a/b`, which may be another object's key."""
+    if "" not in key.split("/"):
+        return []
+    expected = "a key without '//', because jobs read objects as files, and as files 'a//b' and 'a/b' are the same"
+    return [Problem(f"{field}: object key", key, expected, "Copy it to a key without '//' and delete this one.")]
 
 
 def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:

@@ -6,7 +6,7 @@ from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
-from contract.dataset.columns import holds_every_value
+from contract.dataset.columns import is_readable_as
 from contract.problems import Problem
 from lambdas.dataset.parquet_footer import Column
 from lambdas.shown_text import list_first
@@ -56,7 +56,7 @@ def check_columns(
     ]
     if unsuitable:
         found = f"{key} where {list_first(unsuitable)}"
-        expected = "types whose every value fits into the type in the model's record"
+        expected = "types that can be read as the type in the model's record"
         problems.append(Problem(field, found, expected, f"Convert the columns, or {alternative} with their types."))
     return problems
 
@@ -64,7 +64,7 @@ def check_columns(
 def _fits(feature: Feature, column_type: str | None) -> bool:
     if column_type is None:
         return True
-    return holds_every_value(feature.type, column_type) and (feature.nullable or column_type != "null")
+    return is_readable_as(feature.type, column_type) and (feature.nullable or column_type != "null")
 
 
 def _similar_names(spec: ModelSpec, types: Mapping[str, str | None]) -> str:

@@ -4,9 +4,10 @@ transaction.
 
 from dataclasses import replace
 
-from contract.catalog.models import CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
+from contract.catalog.models import REASON_CHARACTERS, CurrentChange, Model, ModelVersion, TrainedBy, VersionDecision
+from contract.problems import InvalidInputError, list_problems
 from contract.status import JobStatus, VersionState
-from contract.table.records import JobRecord
+from contract.table.records import JobRecord, version_item
 from contract.training.recipes import ModelRecipe
 from contract.training.training_spec import TrainingReport, TrainingSpec
 from contract.workflow.messages import JobPointer, JobResult
@@ -41,20 +42,46 @@ def _register(job: JobRecord, deployment: Deployment) -> JobRecord:
     _check_datasets(spec, recipe, deployment)
     artifact = deployment.store.trained_artifact(job.execution_id, job.job_id, job.sagemaker_job_name)
     problems = check_artifact(spec, artifact.report, artifact.files)
+    arn = deployment.table.execution(job.execution_id).execution_arn
+    problems = problems or _check_record(job, artifact, recipe, arn)
     if problems:
         raise TrainedArtifactError(job.job_id, problems)
+    # Checked before the copy, which would overwrite the artifact of another version of this name.
+    if (changed := _changed_job(job, spec, deployment)) is not None:
+        return changed
     deployment.store.copy_artifact(artifact, spec.model_id, spec.version)
-    arn = deployment.table.execution(job.execution_id).execution_arn
     for _ in range(_TRIES):
         succeeded = _write(job, artifact, recipe, arn, deployment)
         if succeeded is not None:
             return succeeded
-        now = deployment.table.job(job.execution_id, job.job_id)
-        if (now.status, now.attempt) != (job.status, job.attempt):
-            return now
-        if deployment.table.version(spec.model_id, spec.version) is not None:
-            raise TrainedArtifactError(job.job_id, [f"model {spec.model_id!r} already has a version {spec.version!r}"])
+        if (changed := _changed_job(job, spec, deployment)) is not None:
+            return changed
     raise ModelContendedError(spec.model_id)
+
+
+def _changed_job(job: JobRecord, spec: TrainingSpec, deployment: Deployment) -> JobRecord | None:
+    """Return the job's record if another call has changed it.
+
+    Raises:
+        TrainedArtifactError: when another registration has written the version.
+    """
+    taken = deployment.table.version(spec.model_id, spec.version) is not None
+    now = deployment.table.job(job.execution_id, job.job_id)
+    if (now.status, now.attempt) != (job.status, job.attempt):
+        return now
+    if taken:
+        raise TrainedArtifactError(job.job_id, [f"model {spec.model_id!r} already has a version {spec.version!r}"])
+    return None
+
+
+def _check_record(job: JobRecord, artifact: TrainedArtifact, recipe: ModelRecipe, arn: str) -> list[str]:
+    """Return why the table cannot store the version's record, with the longest reason of a decision."""
+    longest = VersionDecision(VersionState.PENDING_APPROVAL, "x" * REASON_CHARACTERS, job.started_at, arn)
+    try:
+        version_item(_version(job, artifact, recipe, longest))
+    except InvalidInputError as error:
+        return list_problems(error.problems)
+    return []
 
 
 def _check_datasets(spec: TrainingSpec, recipe: ModelRecipe, deployment: Deployment) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from contract.dataset.formats import format_of
+from contract.dataset.formats import other_format
 from contract.json_text import JsonError, parse_json
 from contract.names import check_object_key
 from contract.triggers.uploads import ObjectVersion, UploadManifest
@@ -23,9 +23,10 @@ _DATASET_CHARACTERS = 38
 def is_scored(key: str) -> bool:
     """Return whether a window gathers this upload.
 
-    Other uploads are ignored, because one of them would make the plan refuse the whole window.
+    Other uploads are ignored, because one of them would make the plan refuse the whole window. An
+    upload without a known extension is gathered: a model's record or its content may say the format.
     """
-    return is_data(key) and format_of(key) is not None and not check_object_key("key", key)
+    return is_data(key) and not other_format(key) and not check_object_key("key", key)
 
 
 def distinct(uploads: Iterable[ObjectVersion]) -> list[ObjectVersion]:
@@ -93,7 +94,7 @@ def _problem_of_keys(names: Sequence[str], keys: Sequence[str]) -> str:
     if too_long := [key for key in keys if len(key.encode()) > MAX_KEY_BYTES]:
         return f"the marker names keys of more than {MAX_KEY_BYTES:,} bytes: {list_names(too_long)}"
     if hidden := [key for key in keys if not is_data(key)]:
-        why = "because a part of the key begins with '_' or '.'"
+        why = "because a part of the key begins with '_' or '.', or it is a folder's marker"
         return f"the marker names objects that are not data, {why}: {list_names(hidden)}"
     return ""
 

@@ -12,8 +12,8 @@ import click
 import pytest
 from pyarrow import parquet
 
+from cli.artifact_check.check import check_artifact
 from cli.commands.registration import draft_of, register
-from cli.documents.artifact import inspect_artifact
 from cli.documents.recipe_document import read_recipe
 from cli.failures import ExitStatus
 from cli.program import fleetscore
@@ -236,7 +236,7 @@ def test_the_first_model_can_be_typed_as_shown(tmp_path: Path) -> None:
     read = draft_of(parameters["model"], given_fields(parameters)).read()
     assert read.problems == ()
     assert read.document is not None
-    assert inspect_artifact(tmp_path / read.document.artifact, read.document.model_file) == []
+    assert check_artifact(tmp_path / read.document.artifact, read.document).problems == ()
     schema = parquet.read_schema(tmp_path / read.document.dataset / "part-0.parquet")
     assert {feature.name: feature.type for feature in read.document.features}.items() <= {
         name: str(type_) for name, type_ in zip(schema.names, schema.types, strict=True)

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
-from contract.dataset.columns import holds_every_value, may_be_absent, similar_name
-from scoring.columns.bisection import bisect_failures
+from contract.dataset.columns import is_readable_as, may_be_absent, similar_name, zone_problem
+from scoring.columns.arrow_types import arrow_type, plain_type
 from scoring.columns.foreign_schemas import update_foreign_schemas
-from scoring.errors import ConfigurationError, DataError, Reason
+from scoring.errors import ConfigurationError, DataError
 
 _PANDAS_KEY = b"pandas"
 _MAX_SHOWN_PLACES = 5
@@ -32,6 +32,8 @@ class ColumnPlan:
     """The predictions, and the row number if the record asks for it."""
     read: frozenset[str]
     """Columns that the model itself needs: its features and keys."""
+    may_have_nan: frozenset[str] = frozenset()
+    """Features of whole numbers whose column has floating-point numbers."""
     notes: tuple[str, ...] = ()
     """How columns of this object are read that could be read in another way."""
 
@@ -95,7 +97,14 @@ def plan_columns(
     metadata = extended_metadata(schema.metadata or {}, kept, added)
     output_schema = pa.schema([*fields, *added], metadata=metadata or None)
     read = frozenset(spec.key_columns) | {feature.name for feature in spec.features}
-    return ColumnPlan(kept, output_schema, added, read)
+    may_have_nan = frozenset(
+        feature.name
+        for feature in spec.features
+        if feature.name in types
+        and pa.types.is_floating(plain_type(types[feature.name]))
+        and pa.types.is_integer(arrow_type(feature.type))
+    )
+    return ColumnPlan(kept, output_schema, added, read, may_have_nan)
 
 
 def _repeated_names(names: list[str], counts: Counter[str], spec: ModelSpec) -> list[str]:
@@ -118,9 +127,10 @@ def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls:
         hint = f" (it has {near!r}: names are case-sensitive)" if near else ""
         return [f"feature column {feature.name!r} of type {feature.type} is missing{hint}"]
     found = types[feature.name]
-    if not casts_without_loss(found, feature.type):
-        mismatch = f"is of type {found}, the record says {feature.type}, which cannot hold all its values"
-        return [f"feature column {feature.name!r} {mismatch}: convert the column or correct the record"]
+    if not is_readable(found, feature.type):
+        why = zone_problem(feature.type, str(found))
+        why = why or "which cannot hold its values: convert the column or correct the record"
+        return [f"feature column {feature.name!r} is of type {found}, the record says {feature.type}, {why}"]
     if not feature.nullable and (nulls or pa.types.is_null(found)):
         count = f"{nulls:,} nulls" if nulls else "nothing but nulls"
         mismatch = f"has {count}, the record says that it has none (nullable: false)"
@@ -128,41 +138,9 @@ def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls:
     return []
 
 
-def casts_without_loss(found: pa.DataType, declared: str) -> bool:
-    """Return whether every value of type `found` fits the declared type without loss."""
-    return holds_every_value(declared, str(found.value_type if pa.types.is_dictionary(found) else found))
-
-
-def cast_to_declared(feature: Feature, column: pa.Array, max_bad: int) -> tuple[pa.Array, dict[int, Reason]]:
-    """Cast a batch's column to its declared type.
-
-    Returns the column, null where a value does not fit, and the reasons by row index. The search
-    for bad values stops after `max_bad` + 1.
-    """
-    bad: dict[int, Reason] = {}
-    if column.null_count and not feature.nullable:
-        nulls = [index for index, is_null in enumerate(column.is_null().to_pylist()) if is_null]
-        text = f"feature column {feature.name!r} is null, the record says that it has no nulls (nullable: false)"
-        bad = dict.fromkeys(nulls[: max_bad + 1], Reason(text))
-    if str(column.type) == feature.type:
-        return column, bad
-    declared = pa.float64() if feature.type == "double" else pa.type_for_alias(feature.type)
-    try:
-        return column.cast(declared), bad
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        found = bisect_failures(
-            len(column), lambda start, stop: column.slice(start, stop - start).cast(declared), max_bad
-        )
-    for index in found.failures:
-        # A null casts to any type, so no row has both reasons.
-        bad[index] = Reason(
-            f"feature column {feature.name!r} of type {column.type} has a value that {feature.type} cannot hold: "
-            "convert the column",
-            str(column[index]),
-        )
-    chunks = dict(found.results)
-    chunks.update({index: pa.nulls(1, declared) for index in found.failures})
-    return pa.concat_arrays([chunks[start] for start in sorted(chunks)]), bad
+def is_readable(found: pa.DataType, declared: str) -> bool:
+    """Return whether a feature of the declared type can be read from a column of type `found`."""
+    return is_readable_as(declared, str(plain_type(found)))
 
 
 def extended_metadata(

@@ -1,7 +1,11 @@
-"""A batch's feature columns in the forms that models take: a matrix, or a pandas DataFrame."""
+"""A batch's feature columns in the forms that models take: a matrix, or a pandas DataFrame.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+In a matrix, a date is its number of days since 1970-01-01, a timestamp its number of units since
+then (UTC if it has a zone), and a list as many columns as it has values.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +57,10 @@ class FeatureBatch:
         """
         return self._cached("block", dtype, self._block)
 
+    def with_times_as_numbers(self) -> "FeatureBatch":
+        """Return the batch with the integers of its times, for frames of models without times."""
+        return replace(self, arrays=tuple(map(as_numbers, self.arrays)))
+
     def _cached(
         self, form: str, dtype: type[np.floating[Any]], make: Callable[[type[np.floating[Any]]], npt.NDArray[Any]]
     ) -> npt.NDArray[Any]:
@@ -65,17 +73,33 @@ class FeatureBatch:
             found.flags.writeable = False
         return found
 
+    @property
+    def width(self) -> int:
+        """The number of a matrix's columns."""
+        return sum(width_of(array.type) for array in self.arrays)
+
     def _matrix(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
-        block = np.empty((self.rows, len(self.arrays)), dtype=dtype)
-        for index, array in enumerate(self.arrays):
-            block[:, index] = _to_numpy(array)
+        block = np.empty((self.rows, self.width), dtype=dtype)
+        for places, array in self._places():
+            block[:, places] = _to_numpy(array)
         return block
 
     def _block(self, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
-        block = np.empty((len(self.arrays), self.rows), dtype=dtype)
-        for index, array in enumerate(self.arrays):
-            block[index] = _to_numpy(array)
+        block = np.empty((self.width, self.rows), dtype=dtype)
+        for places, array in self._places():
+            block[places] = _to_numpy(array).T
         return block.T
+
+    def _places(self) -> Iterator[tuple[Any, pa.Array]]:
+        """Yield each array with its column of a matrix, or its columns if it has lists."""
+        start = 0
+        for array in self.arrays:
+            if pa.types.is_fixed_size_list(array.type):
+                yield slice(start, start + array.type.list_size), array
+                start += array.type.list_size
+            else:
+                yield start, array
+                start += 1
 
     def frame(self) -> Any:
         """Return a DataFrame with the dtypes that `pandas.read_parquet` gives the whole object."""
@@ -92,8 +116,23 @@ class FeatureBatch:
         return array
 
 
+def width_of(kind: pa.DataType) -> int:
+    """Return the number of columns that a feature's type has in a matrix."""
+    return int(kind.list_size) if pa.types.is_fixed_size_list(kind) else 1
+
+
+def as_numbers(array: pa.Array) -> pa.Array:
+    """Return a column with the integers of its times; other columns are unchanged."""
+    if not pa.types.is_temporal(array.type):
+        return array
+    return array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
+
+
 def _to_numpy(array: pa.Array) -> npt.NDArray[Any]:
-    """Return a column as numbers, with nulls as NaN."""
+    """Return a column as numbers, or rows of numbers for lists, with nulls as NaN."""
+    if pa.types.is_fixed_size_list(array.type):
+        return _rows_of_lists(array)
+    array = as_numbers(array)
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     if array.null_count:
@@ -101,3 +140,14 @@ def _to_numpy(array: pa.Array) -> npt.NDArray[Any]:
             array = array.cast(pa.float64(), safe=False)
         array = pc.fill_null(array, _NAN.cast(array.type))
     return np.from_dlpack(array)
+
+
+def _rows_of_lists(array: pa.Array) -> npt.NDArray[Any]:
+    size = array.type.list_size
+    # `flatten` would leave out the values of null lists.
+    values = array.values.slice(array.offset * size, len(array) * size)
+    rows = np.from_dlpack(values).reshape(-1, size)
+    if array.null_count:
+        rows = rows.copy()
+        rows[~np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=bool)] = np.nan
+    return rows

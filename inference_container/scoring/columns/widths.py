@@ -8,6 +8,9 @@ TEXT_BYTES = 32
 
 def fixed_width(kind: pa.DataType) -> float | None:
     """Return the bytes per value of a type (1/8 for a boolean), or None for a variable width."""
+    if pa.types.is_fixed_size_list(kind):
+        item = fixed_width(kind.value_type)
+        return None if item is None else item * kind.list_size
     try:
         return float(kind.bit_width) / 8
     except ValueError:

@@ -152,7 +152,8 @@ class ObjectCommits:
             moves.append(FileMove(path, folder / key))
 
         target = output_name(pinned.key, spec.output_format)
-        add("predictions", output.predictions, predictions_file(spec), target, paths.predictions)
+        if output.predictions is not None:
+            add("predictions", output.predictions, predictions_file(spec), target, paths.predictions)
         if output.quarantine is not None:
             target = output_name(pinned.key, QUARANTINE_FORMAT)
             add("quarantine", output.quarantine, quarantine_file(spec), target, paths.quarantine)

@@ -71,6 +71,8 @@ def _problem(spec: ModelSpec, output: WrittenOutput) -> str:  # noqa: PLR0911 - 
         return "it has more rows in quarantine than tolerated"
     if (output.quarantine is None) != (output.rows_quarantined == 0):
         return "it must have a quarantine file if there are rows in quarantine, and only then"
+    if output.predictions is None and output.rows_in:
+        return "it must have a file of predictions if the object has rows"
     if not all(_is_valid(file) for file in (output.predictions, output.quarantine) if file is not None):
         return "it describes a file without a size and a SHA-256"
     if (output.keys is not None) != bool(spec.key_columns) or not _is_plausible(output.keys, output.rows_in):

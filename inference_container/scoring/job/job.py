@@ -98,7 +98,7 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
             from scoring.commits.object_commits import ObjectCommits  # noqa: PLC0415
 
             with closing(ObjectCommits(setup, paths, scratch / "committing", user)) as commits:
-                ended += supervisor.score(setup, shard.objects, commits, _report)
+                ended += supervisor.score(setup, shard.objects, commits, paths.data, _report)
     failed = [done for done in ended if done.failures]
     seconds = time.monotonic() - started
     rows = sum(done.rows for done in ended if not done.failures)

@@ -175,8 +175,16 @@ def check_features(spec: ModelSpec, trained_names: Sequence[str] | None, trained
             f"model {spec.model_id!r}: the features in its record are not those that it was trained on: {differences}; "
             "correct features in the record"
         )
-    if trained_count is not None and trained_count != len(names):
+    lists = [feature.name for feature in spec.features if feature.is_list]
+    if trained is not None and lists:
         raise ModelError(
-            f"model {spec.model_id!r}: its record has {len(names)} features, it was trained on {trained_count}: "
-            "correct features in the record"
+            f"model {spec.model_id!r}: it was trained on a column per feature name, and its record declares {lists} as "
+            "lists, which are several columns: declare a feature per column, or use custom code"
+        )
+    width = sum(feature.width for feature in spec.features)
+    if trained_count is not None and trained_count != width:
+        inputs = f" with {width:,} values" if lists else ""
+        raise ModelError(
+            f"model {spec.model_id!r}: its record has {len(names)} features{inputs}, it was trained on "
+            f"{trained_count}: correct features in the record"
         )

@@ -13,11 +13,12 @@ import onnxruntime
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
-from scoring.columns.features import FeatureBatch
+from scoring.columns.features import FeatureBatch, as_numbers
 from scoring.columns.predictions import output_fields
 from scoring.device import find_device, onnx_providers
 from scoring.errors import ModelError, one_line
 from scoring.models import check_features
+from scoring.models.times import time_notes
 
 _DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -86,6 +87,7 @@ class OnnxModel:
         if unknown:
             raise ModelError(f"model {spec.model_id!r}: its inputs {unknown} have types that no column can have")
         self._names = tuple(feature.name for feature in spec.features)
+        self._widths = {feature.name: feature.width for feature in spec.features}
         self._one_matrix = self._takes_one_matrix(spec)
         self._check_types(spec)
         try:
@@ -105,6 +107,8 @@ class OnnxModel:
             labels += [output.name] if output.labels is None else [f"{front}{label}" for label in output.labels]
         alone = len(self._outputs) == 1 and self._outputs[0].labels is None
         self.outputs = output_fields(spec, types, None if alone else labels)
+        if self._one_matrix:
+            self.notes = time_notes(spec, _DTYPES[self._inputs[0][1]])
 
     def predict(self, batch: FeatureBatch) -> Any:
         results = self.native.run(None, self._feed(batch))
@@ -124,8 +128,8 @@ class OnnxModel:
             check_features(spec, None, width if isinstance(width, int) else None)
             return True
         # Inputs are named, so their order does not matter.
-        same = sorted(names) == sorted(self._names)
-        check_features(spec, list(self._names) if same else names, None)
+        if sorted(names) != sorted(self._names):
+            check_features(spec, names, None)
         return False
 
     def _check_types(self, spec: ModelSpec) -> None:
@@ -133,7 +137,8 @@ class OnnxModel:
         wrong = []
         for feature in spec.features:
             kind = self._inputs[0][1] if self._one_matrix else kinds[feature.name]
-            if (feature.type == "string") != (kind == "tensor(string)"):
+            is_float = _DTYPES[kind] in (np.float16, np.float32, np.float64)
+            if (feature.type == "string") != (kind == "tensor(string)") or (feature.is_list and not is_float):
                 wrong.append(f"{feature.name!r} is {feature.type}, the graph takes {kind}")
         if wrong:
             raise ModelError(
@@ -153,10 +158,12 @@ class OnnxModel:
         return {name: _column(name, arrays[name], kind, shape) for name, kind, shape in self._inputs}
 
     def _sample(self) -> dict[str, Any]:
-        width = len(self._names)
+        width = sum(self._widths.values())
         feed = {}
         for name, kind, shape in self._inputs:
-            size = (1, width) if self._one_matrix else (1,) * max(1, len(shape))
+            size = (1,) * max(1, len(shape))
+            if self._one_matrix or len(shape) == 2:
+                size = (1, width if self._one_matrix else self._widths[name])
             text = kind == "tensor(string)"
             feed[name] = np.full(size, "", dtype=object) if text else np.zeros(size, dtype=_DTYPES[kind])
         return feed
@@ -204,7 +211,11 @@ def _column(name: str, array: pa.Array, kind: str, shape: list[Any]) -> Any:
         values = _texts(name, array)
     else:
         single = FeatureBatch((name,), (array,), frozenset({name}))
-        values = _as_kind(single.matrix(np.float64), kind, name).reshape(-1)
+        values = _as_kind(single.matrix(np.float64), kind, name)
+        if pa.types.is_fixed_size_list(array.type):
+            return values
+        values = values.reshape(-1)
+        array = as_numbers(array)
         if kind == "tensor(int64)" and not array.null_count and pa.types.is_integer(array.type):
             # Directly, because floating point holds whole numbers only up to 2**53.
             values = array.cast(pa.int64()).to_numpy(zero_copy_only=False)

@@ -4,12 +4,12 @@ A model that the library cannot read, or does not guarantee to read, is refused.
 notes of the model, which the ledger carries into the execution's summary.
 """
 
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from contract.catalog.framework_versions import LIBRARY_NAMES, note_of, refusal_of, version_numbers
 from contract.catalog.model_formats import Framework
 from contract.catalog.model_spec import ModelSpec
 from contract.control_characters import replace_control_characters
@@ -23,25 +23,7 @@ _MODULES: dict[Framework, str] = {
     "tensorflow": "tensorflow",
     "pytorch": "torch",
 }
-"""Modules of the frameworks whose versions can be compared.
-
-ONNX is missing: the runtime checks the operator versions that the file names.
-"""
-
-_NAMES = {
-    "sklearn": "scikit-learn",
-    "xgboost": "XGBoost",
-    "lightgbm": "LightGBM",
-    "catboost": "CatBoost",
-    "tensorflow": "TensorFlow",
-    "pytorch": "PyTorch",
-}
-_PICKLED: frozenset[Framework] = frozenset({"sklearn"})
-"""Frameworks whose models are pickled objects.
-
-scikit-learn supports only the version that pickled a model, and warns about any other. The files of
-the other frameworks can be read by every later version, but not always by an earlier one.
-"""
+"""Modules of the frameworks whose versions can be compared."""
 
 _MAX_NOTES = 6
 _MAX_NOTE_CHARACTERS = 300
@@ -63,24 +45,18 @@ def check_pinned_version(spec: ModelSpec) -> list[str]:
     pinned, installed = spec.framework_version, installed_version(spec.framework)
     if not pinned or not installed or pinned == installed:
         return []
-    theirs, ours = _numbers(pinned), _numbers(installed)
-    name = _NAMES[spec.framework]
-    if not theirs:
+    name = LIBRARY_NAMES[spec.framework]
+    if not version_numbers(pinned):
         return [f"framework_version {pinned!r} is not a version number, so it was not compared with {name} {installed}"]
-    if not ours:
-        return []
-    pickled = spec.framework in _PICKLED
-    if theirs[0] > ours[0] or (pickled and theirs[0] != ours[0]):
-        why = "guarantees nothing across major versions" if pickled else "reads files of earlier versions, not of later"
+    if why := refusal_of(spec.framework, pinned, installed):
+        major = version_numbers(installed)[0]
         raise ModelError(
             f"model {spec.model_id!r}: its record says that it was trained with {name} {pinned}, this image has "
-            f"{installed}, and {name} {why}: train it with {name} {ours[0]}.x and register a new version, or deploy an "
+            f"{installed}, and {why}: train it with {name} {major}.x and register a new version, or deploy an "
             "image with its version"
         )
-    same = theirs == ours[: len(theirs)]
-    if same or (not pickled and theirs <= ours):
-        return []
-    return [f"trained with {name} {pinned}, scored with {installed}"]
+    note = note_of(spec.framework, pinned, installed)
+    return [note] if note else []
 
 
 def version_hint(spec: ModelSpec) -> str:
@@ -121,9 +97,3 @@ def summarize_notes(notes: Sequence[str], captured: Sequence[warnings.WarningMes
 def _shorten(line: str) -> str:
     line = " ".join(line.split())
     return line if len(line) <= _MAX_NOTE_CHARACTERS else line[: _MAX_NOTE_CHARACTERS - 1].rstrip() + "…"
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version: (1, 2) for SageMaker's "1.2-1"."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in match[0].split(".")) if match else ()

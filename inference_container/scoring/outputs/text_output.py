@@ -86,7 +86,7 @@ class CsvWriter(TextWriter):
     """Writes CSV with a header, as in RFC 4180, except that lines end with a line feed.
 
     A null is empty, an empty text is `""`, NaN and infinities are `nan`, `inf` and `-inf`. Bytes are
-    hexadecimal.
+    hexadecimal. A list is a JSON array, as in JSON Lines.
     """
 
     def __init__(self, path: Path, spec: ModelSpec, schema: pa.Schema) -> None:
@@ -155,6 +155,10 @@ def _csv_texts(column: Any, *, escapes_formulas: bool) -> Any:
         texts = pa.array(values, pa.string())
     elif is_time(column.type):
         texts = time_texts(column, " ")
+    elif _is_list(column.type):
+        arrays = _array_texts(column)
+        quoted = _in_quotes(pc.replace_substring(arrays, '"', '""'))
+        texts = pc.if_else(pc.match_substring_regex(arrays, '[",]'), quoted, arrays)
     else:
         texts = column.cast(pa.string())
     return pc.fill_null(texts, "")
@@ -173,6 +177,8 @@ def _json_texts(column: Any) -> Any:
         texts = _in_quotes(time_texts(column, "T"))
     elif pa.types.is_decimal(kind):
         texts = _in_quotes(column.cast(pa.string()))
+    elif _is_list(kind):
+        texts = _array_texts(column)
     elif pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, '[\\x00-\\x1f"\\\\]')).as_py():
         texts = _in_quotes(column)
     else:
@@ -190,14 +196,31 @@ def _json_floats(column: Any) -> Any:
     return texts
 
 
+def _array_texts(column: Any) -> Any:
+    """Return lists of plain values as JSON arrays, with as many digits as their type has."""
+    lists = column.cast(pa.large_list(column.type.value_type))
+    offsets = lists.offsets.to_numpy()
+    # `flatten` would leave out the values of null lists.
+    values = _json_texts(lists.values.slice(offsets[0], offsets[-1] - offsets[0]))
+    joined = pc.binary_join(pa.LargeListArray.from_arrays(pa.array(offsets - offsets[0]), values), ",")
+    texts = pc.binary_join_element_wise("[", joined, "]", "").cast(pa.string())
+    return pc.if_else(column.is_valid(), texts, pa.scalar(None, pa.string()))
+
+
 def _in_quotes(texts: Any) -> Any:
     return pc.binary_join_element_wise('"', texts, '"', "")
 
 
 def _is_flat(kind: pa.DataType) -> bool:
+    """Return whether a cell can hold a value: a single one, or a list of single ones."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-    return not pa.types.is_nested(kind) and not pa.types.is_interval(kind)
+    return (not pa.types.is_nested(kind) or _is_list(kind)) and not pa.types.is_interval(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return is_list and not pa.types.is_nested(kind.value_type) and not pa.types.is_interval(kind.value_type)
 
 
 def _quoted(text: str) -> str:

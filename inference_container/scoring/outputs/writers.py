@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
-from contract.dataset.formats import format_of
 from scoring.columns.column_plan import ColumnPlan
 from scoring.outputs.atomic_files import PrefixDigest
 from scoring.outputs.parquet_output import EncodedParquetWriter
@@ -74,9 +73,8 @@ def open_writer(
 
 
 def _copy_refusal(spec: ModelSpec, source: InputObject) -> str:
-    """Return why the input cannot be copied, or "" if its record and key allow it."""
-    kind = format_of(source.key)
-    if kind is None or kind.name != "parquet":
+    """Return why the input cannot be copied, or "" if its record and format allow it."""
+    if source.kind.name != "parquet":
         return "the input is not Parquet"
     if spec.columns != "all":
         return "the record keeps only the key columns"

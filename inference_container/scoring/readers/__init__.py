@@ -2,56 +2,55 @@
 
 from pathlib import Path
 
-from contract.dataset.formats import EXTENSIONS_TEXT, contradiction, format_of
+from contract.dataset.detection import format_note
+from contract.dataset.formats import ObjectFormat
+from contract.dataset.text_head import NoDataError
 from contract.job.job_input import JobInput
-from scoring.errors import ConfigurationError, DataError, describe_error
+from scoring.errors import ConfigurationError
+from scoring.readers.empty_object import EmptyObject
 from scoring.readers.input_object import InputBatch, InputObject, Reading, RejectedRow
+from scoring.readers.object_format import find_format
 from scoring.readers.parquet_object import ParquetObject
 from scoring.readers.partitions import PartitionedObject
 
-__all__ = ["InputBatch", "InputObject", "Reading", "RejectedRow", "open_object"]
-
-_FIRST_BYTES = 64
+__all__ = ["EmptyObject", "InputBatch", "InputObject", "Reading", "RejectedRow", "open_object"]
 
 
 def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputObject:
-    """Return an object opened for reading, a context manager. The key's suffix gives its format.
+    """Return an object opened for reading, a context manager; an `EmptyObject` if it has no data.
+
+    The format is that of the record, else of the key's extension, else of the content.
 
     Raises:
-        DataError: The object cannot be read or has another format.
+        DataError: The object cannot be read, has another format, or does not show its format.
         ConfigurationError: The models of the job need different options for reading it.
     """
     wanted = wanted or JobInput()
-    kind = format_of(key)
+    kind, is_detected = find_format(key, path, wanted)
     if kind is None:
-        raise DataError(f"object {key!r} has no known format: its key must end in {EXTENSIONS_TEXT}")
-    try:
-        with path.open("rb") as file:
-            first = file.read(_FIRST_BYTES)
-    except OSError as error:
-        raise DataError(f"object {key!r} cannot be read ({describe_error(error)})") from error
-    if not first:
-        raise DataError(f"object {key!r} is empty (0 bytes), expected {kind}: write it again or remove it")
-    if found := contradiction(first, kind, wanted.options.csv_encoding):
-        raise DataError(
-            f"object {key!r} is not {kind} as its name says, it looks like {found}: "
-            "rename it to match its format, or write it again"
-        )
+        return EmptyObject(key)
     if wanted.conflicts and (kind.name != "parquet" or wanted.partition_columns):
         raise ConfigurationError(
             f"object {key!r} cannot be read once for all models of the job: {'; '.join(wanted.conflicts)}; "
             "score them in separate jobs (models_per_job: 1)"
         )
-    opened: InputObject
+    try:
+        opened = _open(key, path, kind, wanted)
+    except NoDataError:
+        return EmptyObject(key)
+    if is_detected:
+        opened.notes = (format_note(kind),)
+    return PartitionedObject(opened, wanted) if wanted.partition_columns else opened
+
+
+def _open(key: str, path: Path, kind: ObjectFormat, wanted: JobInput) -> InputObject:
     if kind.name == "parquet":
-        opened = ParquetObject(key, path)
-    elif kind.name == "csv":
-        # Imported late, because jobs of Parquet do not need it.
+        return ParquetObject(key, path)
+    # Imported late, because jobs of Parquet do not need them.
+    if kind.name == "csv":
         from scoring.readers.text.csv_object import CsvObject  # noqa: PLC0415
 
-        opened = CsvObject(key, path, kind, wanted)
-    else:
-        from scoring.readers.text.jsonl_object import JsonLinesObject  # noqa: PLC0415
+        return CsvObject(key, path, kind, wanted)
+    from scoring.readers.text.jsonl_object import JsonLinesObject  # noqa: PLC0415
 
-        opened = JsonLinesObject(key, path, kind, wanted)
-    return PartitionedObject(opened, wanted) if wanted.partition_columns else opened
+    return JsonLinesObject(key, path, kind, wanted)

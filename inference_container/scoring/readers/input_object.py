@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contract.dataset.formats import ObjectFormat
+
 
 class Reading(NamedTuple):
     """One of several ways to read values of a column.
@@ -77,6 +79,13 @@ class InputObject(Protocol):
 
     @property
     def key(self) -> str: ...
+
+    @property
+    def kind(self) -> ObjectFormat:
+        """Format of the object, with the compression that its content has."""
+
+    notes: tuple[str, ...]
+    """How the object is read that could be read in another way."""
 
     @property
     def schema(self) -> pa.Schema:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contract.dataset.formats import MAX_COLUMNS
+from contract.dataset.formats import MAX_COLUMNS, ObjectFormat
 from contract.dataset.thrift_compact import list_size
 from scoring.errors import IN_LOG, DataError, ScoringError, TransientError, describe_error
 from scoring.readers.hybrid_calendar import HybridCalendar
@@ -34,6 +34,9 @@ _READ_AHEAD_BYTES = 1 << 18
 
 class ParquetObject:
     """A Parquet file, read row group by row group; a context manager."""
+
+    kind = ObjectFormat("parquet")
+    notes: tuple[str, ...] = ()
 
     def __init__(self, key: str, path: Path) -> None:
         self.key = key

@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from contract.dataset.partitions import partition_values
 from contract.job.job_input import JobInput
+from scoring.columns.arrow_types import arrow_type
 from scoring.errors import DataError
 from scoring.readers.input_object import InputBatch, InputObject
-from scoring.readers.text.cell_types import arrow_type, cast_cells, text_array
+from scoring.readers.text.cell_types import cast_cells, text_array
 
 
 class PartitionedObject:
@@ -18,6 +19,8 @@ class PartitionedObject:
     def __init__(self, source: InputObject, wanted: JobInput) -> None:
         self._source = source
         self.key = source.key
+        self.kind = source.kind
+        self.notes = source.notes
         try:
             values = partition_values(self.key, wanted.partition_columns)
         except ValueError as error:

@@ -1,8 +1,9 @@
 """Large objects that several workers predict in parts, where threads would not be faster."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from contract.dataset.formats import format_of
+from contract.dataset.formats import looks_like
 from contract.job.scoring_spec import PinnedObject
 from scoring.protocol import Failure, MergeParts, ObjectDone, PartDone, PredictPart
 
@@ -61,7 +62,9 @@ class SplitObjects:
         return replace(done, seconds=done.seconds + split.seconds, failures=(*failures, *done.failures))
 
 
-def can_be_split(item: PinnedObject) -> bool:
+def can_be_split(item: PinnedObject, path: Path) -> bool:
     """Return whether an object is large and Parquet, the only format readable from the middle."""
-    kind = format_of(item.key)
-    return kind is not None and kind.name == "parquet" and item.size >= _MIN_BYTES
+    if item.size < _MIN_BYTES:
+        return False
+    with path.open("rb") as file:
+        return looks_like(file.read(4)) == "Parquet"

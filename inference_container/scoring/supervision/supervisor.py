@@ -105,13 +105,17 @@ class Supervisor:
         setup: WorkerSetup,
         objects: Sequence[PinnedObject],
         commits: "ObjectCommits",
+        data: Path,
         on_done: Callable[[ObjectDone], None],
     ) -> list[ObjectDone]:
         """Score and commit all objects, and return how each ended; `on_done` is called for each at once.
 
+        `data` is the folder of the objects.
+
         Raises ScoringError when no worker can load the models, or when workers keep dying.
         """
         self._setup = setup
+        self._data = data
         self._split_objects = SplitObjects(len(setup.models))
         self._retries = CrashRetries(setup.batch_rows)
         self._queue = list(objects)
@@ -179,7 +183,7 @@ class Supervisor:
                 self._start_task(worker, self._part_tasks.pop(0))
                 continue
             cores, item = self._cores_for_next_object(free), self._queue.pop(0)
-            if not self._growth.threads_help and cores > 1 and can_be_split(item):
+            if not self._growth.threads_help and cores > 1 and can_be_split(item, self._data / item.key):
                 self._part_tasks += self._split_objects.split(item, cores)
                 continue
             self._start_task(worker, ScoreObject(item, cores if self._growth.threads_help else 1))

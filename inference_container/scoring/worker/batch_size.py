@@ -20,7 +20,7 @@ def rows_per_batch(
     """
     stored = source.stored_bytes()
     rows = source.rows or 0
-    width = 8.0 * len(features)
+    width = 8.0 * sum(feature.width for feature in features)
     for field in source.schema:
         if field.name in columns:
             width += decoded_width(field.type, stored.get(field.name, 0) / rows if rows else 0)

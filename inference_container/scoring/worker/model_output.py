@@ -26,8 +26,17 @@ from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, Objec
 class ModelOutput:
     """Writes the results of an ObjectPredictor, in the order of the object's rows."""
 
-    def __init__(self, predictor: ObjectPredictor, output: ChosenWriter, scratch: Path, rows: int | None) -> None:
+    def __init__(
+        self,
+        predictor: ObjectPredictor,
+        output: ChosenWriter,
+        scratch: Path,
+        rows: int | None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """`notes` are those about the object."""
         self.predictor = predictor
+        self._notes = notes
         self.error: ScoringError | None = None
         self.reencode_reason = ""
         """Why a second pass must re-encode the object for this model; empty if none is needed."""
@@ -132,7 +141,7 @@ class ModelOutput:
             quarantine=_describe(self._quarantine) if self._quarantine.rows else None,
             writer=self._output.name,
             keys=keys,
-            notes=self.predictor.model.loaded.notes + self.predictor.plan.notes,
+            notes=self.predictor.model.loaded.notes + self._notes + self.predictor.plan.notes,
             counts=dict(self._counts),
         )
         self._files_are_settled = True

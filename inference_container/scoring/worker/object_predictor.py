@@ -14,7 +14,8 @@ from contract.catalog.model_spec import ModelSpec, tolerated_rows
 from contract.status import FailureKind
 from scoring.bad_rows import BadRow, raw_values
 from scoring.columns.bisection import bisect_failures
-from scoring.columns.column_plan import ColumnPlan, cast_to_declared, plan_columns
+from scoring.columns.column_plan import ColumnPlan, plan_columns
+from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import prediction_columns
 from scoring.errors import (
@@ -95,8 +96,10 @@ class ObjectPredictor:
         spec = model.spec
         self._names = tuple(feature.name for feature in spec.features)
         # Null rows of a non-nullable feature are not scored, so the model sees a column without
-        # nulls.
-        self._with_nulls = with_nulls - {feature.name for feature in spec.features if not feature.nullable}
+        # nulls. NaN in floating-point numbers that are read as whole ones is null, in any batch.
+        self._with_nulls = (with_nulls | plan.may_have_nan) - {
+            feature.name for feature in spec.features if not feature.nullable
+        }
         kept = set(plan.kept)
         self._raw_names = (*plan.kept, *(name for name in self._names if name not in kept))
         fraction = spec.tolerated_quarantine_fraction
@@ -120,11 +123,13 @@ class ObjectPredictor:
     def _predict(self, item: InputBatch) -> BatchResult:
         batch = item.batch
         reasons: dict[int, Reason] = {}
+        counts: dict[Reading, int] = {}
         arrays: list[pa.Array] = []
         for feature in self.model.spec.features:
-            array, found = cast_to_declared(feature, batch.column(feature.name), self.tolerated)
-            arrays.append(array)
-            for index, reason in found.items():
+            cast = cast_to_declared(feature, batch.column(feature.name), self.tolerated)
+            arrays.append(cast.array)
+            counts.update({Reading(feature.name, way): count for way, count in cast.ways.items()})
+            for index, reason in cast.bad.items():
                 reasons.setdefault(index, reason)
         kinds = dict.fromkeys(reasons, FailureKind.DATA)
         if len(reasons) > self.tolerated:
@@ -144,10 +149,10 @@ class ObjectPredictor:
             if was_raised:
                 raised.add(index)
         if not reasons:
-            return BatchResult(columns)
+            return BatchResult(columns, counts=counts)
         good = np.ones(batch.num_rows, dtype=bool)
         good[list(reasons)] = False
-        return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause)
+        return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause, counts)
 
     def _score(
         self, arrays: list[pa.Array], rows: int, shared: dict[object, npt.NDArray[Any]] | None

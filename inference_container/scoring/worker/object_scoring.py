@@ -12,7 +12,7 @@ from scoring.errors import ScoringError
 from scoring.models import batch_size_factor
 from scoring.outputs.writers import open_writer
 from scoring.protocol import WorkerSetup, WrittenOutput
-from scoring.readers import InputBatch, InputObject
+from scoring.readers import EmptyObject, InputBatch, InputObject
 from scoring.splice import SpliceSource
 from scoring.worker.batch_pipeline import PredictionThreads, predict_in_order, split_into_units
 from scoring.worker.batch_size import rows_per_batch
@@ -60,7 +60,28 @@ class ObjectScoring:
 
     def score(self, models: Sequence[ThreadSafeModel], threads: int, batch_rows: int) -> int:
         """Write the object for the models that can score it. Returns the rows read."""
+        if isinstance(self._source, EmptyObject):
+            self.written = [self._without_data(model) for model in models]
+            return 0
         return self._run_passes(models, lambda predictor: predictor.predict, threads, batch_rows)
+
+    def _without_data(self, model: ThreadSafeModel) -> WrittenOutput:
+        """Return the result for an object without data: no rows, and no output.
+
+        An output would need columns that nobody knows, and readers of tables take the columns of the
+        first file for those of all.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return WrittenOutput(
+            model_id=model.spec.model_id,
+            rows_in=0,
+            rows_scored=0,
+            rows_quarantined=0,
+            predictions=None,
+            writer="none, the object holds no data",
+            keys=KeyReport(0, 0, 0) if model.spec.key_columns else None,
+            notes=model.loaded.notes + self._source.notes,
+        )
 
     def merge_parts(self, models: Sequence[ThreadSafeModel], folder: Path, parts: int, batch_rows: int) -> int:
         """Write the object from the stored predictions of its parts. Returns the rows read."""
@@ -259,10 +280,13 @@ class ObjectScoring:
             group_rows=self._rows_per_batch(self._setup.batch_rows, plan.read | frozenset(plan.kept), [predictor]),
             reencode_reason=reencode_reason,
         )
-        output = ModelOutput(predictor, writer, self._folder, self._source.rows)
+        output = ModelOutput(predictor, writer, self._folder, self._source.rows, self._source.notes)
         return output, plan.read | frozenset(writer.kept)
 
     def _rows_per_batch(self, most: int, columns: frozenset[str], predictors: Sequence[ObjectPredictor]) -> int:
-        widest = max((predictor.model.spec.features for predictor in predictors), key=len)
+        widest = max(
+            (predictor.model.spec.features for predictor in predictors),
+            key=lambda features: sum(feature.width for feature in features),
+        )
         factor = max(batch_size_factor(predictor.model.loaded) for predictor in predictors)
         return rows_per_batch(most, self._source, columns, widest, factor)

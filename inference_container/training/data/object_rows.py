@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from contract.catalog.model_fields import Feature
-from scoring.columns.column_plan import cast_to_declared
+from scoring.columns.feature_casts import cast_to_declared
 from scoring.errors import DataError
 from scoring.readers.parquet_object import ParquetObject
 from training.data.channel_files import LocalObject
@@ -33,9 +33,9 @@ def feature_array(key: str, feature: Feature, column: pa.Array, first_row: int) 
     Raises DataError for the first value that does not fit, or a null that is not allowed: training
     has no quarantine.
     """
-    array, bad = cast_to_declared(feature, column, 0)
-    if bad:
-        index = min(bad)
-        reason = bad[index]
+    cast = cast_to_declared(feature, column, 0)
+    if cast.bad:
+        index = min(cast.bad)
+        reason = cast.bad[index]
         raise DataError(f"object {key!r}, row {first_row + index:,}: {reason.text}", reason.detail)
-    return array
+    return cast.array

@@ -2,23 +2,25 @@
 it scores."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from contract import layout
 from contract.catalog.image_variants import ImageVariant
 from contract.catalog.models import ModelVersion
+from contract.dataset.formats import format_of
 from contract.dataset.input_options import InputOptions
 from contract.dataset.partitions import partition_values
-from contract.job.job_input import input_of
+from contract.job.job_input import JobInput, input_of
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.dataset.archived import RESTORE
-from lambdas.dataset.object_columns import columns_or_none, first_of
 from lambdas.dataset.parquet_footer import Column
+from lambdas.dataset.samples import Sample, read_sample, sample_candidates
 from lambdas.planning.model_checks import check_columns, check_images
 from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.planning.scoring.pin_datasets import Snapshots
 from lambdas.shown_text import list_first
-from lambdas.stage.buckets.object_store import StoredArtifact
+from lambdas.stage.buckets.object_store import ObjectStore, StoredArtifact
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel
 
@@ -71,41 +73,57 @@ def check_artifact(version: ModelVersion, artifact: StoredArtifact | None, model
 def _check_columns(
     assignments: Sequence[Assignment], objects: Mapping[str, Sequence[PinnedObject]], deployment: Deployment
 ) -> list[Problem]:
-    """Compare the columns that each model needs with the first object of its dataset.
+    """Compare the columns that each model needs with a few objects of its dataset.
 
     An object that cannot be read is skipped here. Its job reports it and fails alone, as for any
     other damaged object.
     """
-    firsts = {dataset: first for dataset, pinned in objects.items() if (first := first_of(pinned)) is not None}
-
-    def reading(assignment: Assignment) -> tuple[str, InputOptions]:
-        """Return the dataset and the input options that determine the columns.
-
-        Columns of Parquet do not depend on the model's options.
-        """
-        is_parquet = assignment.dataset in firsts and firsts[assignment.dataset].key.endswith(".parquet")
-        return assignment.dataset, InputOptions() if is_parquet else input_of(assignment.version.spec).options
-
-    def read(reading: tuple[str, InputOptions]) -> Sequence[Column] | None:
-        dataset, options = reading
-        return columns_or_none(dataset, firsts[dataset], options, deployment.store)
-
+    candidates = {dataset: sample_candidates(pinned) for dataset, pinned in objects.items()}
+    readings = [
+        [_reading(assignment, chosen) for chosen in candidates.get(assignment.dataset, ())]
+        for assignment in assignments
+    ]
     # Each object is read once per distinct reading, however many models share it.
-    readings = list(dict.fromkeys(found for item in assignments if (found := reading(item))[0] in firsts))
-    columns = dict(zip(readings, in_parallel(read, readings), strict=True))
+    distinct = list(dict.fromkeys(reading for found in readings for reading in found))
+    samples = dict(zip(distinct, in_parallel(lambda item: item.read(deployment.store), distinct), strict=True))
     unpartitioned: dict[tuple[str, tuple[str, ...]], Mapping[str, str]] = {}
     problems: list[Problem] = []
-    for assignment in assignments:
+    for assignment, found in zip(assignments, readings, strict=True):
         version, dataset, names = assignment.version, assignment.dataset, assignment.version.spec.partition_columns
         if (dataset, names) not in unpartitioned:
             unpartitioned[dataset, names] = keys_without_partitions(objects.get(dataset, ()), names)
         problems += check_partitions(version, dataset, unpartitioned[dataset, names])
-        own = columns.get(reading(assignment))
-        if own is not None:
-            # Columns that a key lacks are reported by `check_partitions`.
-            from_key = [Column(name, None) for name in names]
-            problems += check_columns(version, dataset, firsts[dataset].key, [*own, *from_key])
+        for sample in [samples[reading] for reading in found]:
+            if isinstance(sample, Problem):
+                problems += [] if sample in problems else [sample]
+            elif sample is not None:
+                # Columns that a key lacks are reported by `check_partitions`.
+                from_key = [Column(name, None) for name in names]
+                problems += check_columns(version, dataset, sample.key, [*sample.columns, *from_key])
     return problems
+
+
+class _Reading(NamedTuple):
+    """Objects of a dataset, one of which is read, and all that determines the columns found in it."""
+
+    dataset: str
+    candidates: tuple[PinnedObject, ...]
+    options: InputOptions
+    needed: tuple[frozenset[str], ...]
+
+    def read(self, store: ObjectStore) -> Sample | Problem | None:
+        return read_sample(self.dataset, self.candidates, JobInput(self.options, needed=self.needed), store)
+
+
+def _reading(assignment: Assignment, candidates: tuple[PinnedObject, ...]) -> _Reading:
+    """Return how a model reads these objects, whose keys have the same extension."""
+    wanted = input_of(assignment.version.spec)
+    kind = format_of(candidates[0].key, wanted.options.format)
+    if kind is None:
+        return _Reading(assignment.dataset, candidates, wanted.options, wanted.needed)
+    # Columns of Parquet do not depend on the model's options.
+    options = InputOptions(format="parquet") if kind.name == "parquet" else wanted.options
+    return _Reading(assignment.dataset, candidates, options, ())
 
 
 def keys_without_partitions(objects: Iterable[PinnedObject], names: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from contract.checks import raise_if_any
 from contract.workflow.scoring_request import ExecutionRequest
 from lambdas.planning.scoring.check_models import check_models
+from lambdas.planning.scoring.check_volumes import check_volumes, volume_notes
 from lambdas.planning.scoring.choose_models import choose_models
 from lambdas.planning.scoring.form_jobs import PlannedJob, check_commit_counts, check_instance_types, form_jobs
 from lambdas.planning.scoring.pin_datasets import pin_datasets
@@ -24,6 +25,8 @@ class ScoringDraft:
     jobs: tuple[PlannedJob, ...]
     skipped: Mapping[str, str]
     """Objects of the upload manifest that are not scored, by key, each with the reason."""
+    notes: tuple[str, ...] = ()
+    """What may go wrong, but not for certain."""
 
 
 def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: PlanDefaults) -> ScoringDraft:
@@ -40,5 +43,6 @@ def draft_scoring(request: ExecutionRequest, deployment: Deployment, defaults: P
     raise_if_any(problems, "request")
     jobs = form_jobs(request, choice.assignments, snapshots.objects, defaults.compute)
     problems = check_instance_types(jobs, defaults.instance_types)
-    raise_if_any([*problems, *check_commit_counts(jobs)], "request")
-    return ScoringDraft(tuple(jobs), uploads.skipped if uploads is not None else {})
+    raise_if_any([*problems, *check_commit_counts(jobs), *check_volumes(jobs)], "request")
+    skipped = uploads.skipped if uploads is not None else {}
+    return ScoringDraft(tuple(jobs), skipped, tuple(volume_notes(jobs)))

@@ -114,7 +114,7 @@ def form_jobs(
         for group in _split_models(
             specs,
             request.models_per_job or 1,
-            is_typed_by_models=bool(by.partition_columns) or _has_text(objects[by.dataset]),
+            is_typed_by_models=bool(by.partition_columns) or _may_have_text(objects[by.dataset], by.options),
         )
     ]
     return sorted(jobs, key=lambda job: (-job.input_bytes * len(job.models), job.job_id))
@@ -167,8 +167,8 @@ def _split_models(models: Sequence[ModelSpec], size: int, *, is_typed_by_models:
     return [tuple(group) for group in groups]
 
 
-def _has_text(objects: Iterable[PinnedObject]) -> bool:
-    return any((kind := format_of(item.key)) is not None and kind.name != "parquet" for item in objects)
+def _may_have_text(objects: Iterable[PinnedObject], options: InputOptions) -> bool:
+    return any((kind := format_of(item.key, options.format)) is None or kind.name != "parquet" for item in objects)
 
 
 def _limit_instances(compute: Compute, object_count: int) -> Compute:

@@ -4,12 +4,13 @@ Pure functions, no I/O.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contract import layout
 from contract.catalog.image_variants import ImageVariant, image_of
-from contract.catalog.instance_types import check_allowed
+from contract.catalog.instance_types import check_allowed, has_local_storage
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT
 from contract.catalog.models import Compute
 from contract.dataset.formats import format_of
@@ -88,6 +89,24 @@ def check_instance_types(jobs: Sequence[PlannedTraining], allowed: Sequence[str]
             f"recipe of model {job.recipe.model_id!r}: compute.instance_type", job.compute.instance_type or "", allowed
         )
     ]
+
+
+def check_volumes(jobs: Sequence[PlannedTraining]) -> list[Problem]:
+    """Return the problems of jobs whose volume cannot hold their data. A training job has one instance.
+
+    `volume_size_gb` is taken for GiB, and the proposed value is in GB of 10^9 bytes.
+    """
+    problems = []
+    for job in jobs:
+        code = 0 if job.recipe.code is None else job.recipe.code.bytes
+        needed = code + sum(item.size for item in (*job.spec.objects, *job.spec.validation_objects))
+        volume_gb = job.compute.volume_size_gb or 0
+        if needed > volume_gb << 30 and not has_local_storage(job.compute.instance_type or ""):
+            field = f"recipe of model {job.recipe.model_id!r}: compute.volume_size_gb"
+            proposed = math.ceil(needed / 10**9) + 1
+            remedy = f"Set it to {proposed:,} or more, with room for the model, or train on a sample."
+            problems.append(Problem(field, volume_gb, f"room for {needed / 10**9:,.1f} GB of training data", remedy))
+    return problems
 
 
 def check_training_columns(recipe: ModelRecipe, dataset: str, key: str, columns: Sequence[Column]) -> list[Problem]:

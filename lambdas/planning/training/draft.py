@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from contract.catalog.image_variants import ImageVariant
 from contract.checks import raise_if_any
 from contract.dataset.input_options import InputOptions
+from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from contract.training.recipes import ModelRecipe
 from contract.workflow.messages import PlanInput
 from contract.workflow.training_request import TrainingRequest
 from lambdas.dataset.archived import check_archived
-from lambdas.dataset.object_columns import columns_or_none, first_of
-from lambdas.dataset.parquet_footer import Column
 from lambdas.dataset.pinning import is_data, pin_objects
+from lambdas.dataset.samples import Sample, read_sample, sample_candidates
 from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
 from lambdas.planning.training.decisions import (
@@ -26,6 +26,7 @@ from lambdas.planning.training.decisions import (
     check_formats,
     check_instance_types,
     check_training_columns,
+    check_volumes,
     form_trainings,
 )
 from lambdas.stage.deployment import Deployment
@@ -39,8 +40,8 @@ class _TrainingData:
     """A dataset that recipes train on or validate with."""
 
     objects: tuple[PinnedObject, ...]
-    columns: Sequence[Column] | None
-    """Columns of the first object; None when unreadable. The job then reports the reason."""
+    samples: tuple[Sample, ...]
+    """Columns of a few objects, without those that cannot be read. The job reports the reason."""
     problems: tuple[Problem, ...]
 
 
@@ -59,7 +60,7 @@ def draft_training(
     raise_if_any(problems, "request")
     objects = {name: data.objects for name, data in datasets.items()}
     jobs = form_trainings(recipes, event, objects, defaults.compute)
-    raise_if_any(check_instance_types(jobs, defaults.instance_types), "request")
+    raise_if_any([*check_instance_types(jobs, defaults.instance_types), *check_volumes(jobs)], "request")
     return jobs
 
 
@@ -71,7 +72,7 @@ def _choose_recipes(request: TrainingRequest, table: JobTable) -> tuple[list[Mod
 
 
 def _read_datasets(recipes: Sequence[ModelRecipe], deployment: Deployment) -> dict[str, _TrainingData]:
-    """Pin each dataset of the recipes and read the columns of its first object."""
+    """Pin each dataset of the recipes and read the columns of a few of its objects."""
     names = sorted(
         {name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name}
     )
@@ -85,9 +86,9 @@ def _read_dataset(name: str, deployment: Deployment) -> _TrainingData:
     problems += check_formats(name, [item.key for item in objects])
     data = [entry for entry in listing if is_data(entry.key)]
     problems += check_archived(name, data, deployment.store, deployment.clock().timestamp())
-    first = first_of(objects)
-    columns = None if first is None else columns_or_none(name, first, InputOptions(), deployment.store)
-    return _TrainingData(objects, columns, tuple(problems))
+    wanted = JobInput(InputOptions(format="parquet"))
+    read = [read_sample(name, chosen, wanted, deployment.store) for chosen in sample_candidates(objects)]
+    return _TrainingData(objects, tuple(found for found in read if isinstance(found, Sample)), tuple(problems))
 
 
 def _check_recipes(
@@ -110,9 +111,8 @@ def _check_columns(recipe: ModelRecipe, datasets: Mapping[str, _TrainingData]) -
     problems: list[Problem] = []
     for name in (recipe.training_dataset, recipe.validation_dataset):
         data = datasets.get(name or "")
-        if data is not None and data.columns is not None:
-            first = min(item.key for item in data.objects)
-            problems += check_training_columns(recipe, name or "", first, data.columns)
+        for sample in data.samples if data is not None else ():
+            problems += check_training_columns(recipe, name or "", sample.key, sample.columns)
     return problems
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.dummy import DummyRegressor
 
 from cli.main import main
+from contract.catalog.model_fields import Feature
 from contract.status import ExecutionStatus
 from tests.e2e.stage import Stage, features_of, people, train_xgboost
 
@@ -96,3 +99,18 @@ def test_bulk_registration_is_idempotent_and_a_sample_can_be_scored(
     assert (printed["rows"], printed["columns_added"]) == (30, {"prediction_0": "float", "prediction_1": "float"})
     expected = models["2"].predict_proba(features_of(table))[:, 1]
     np.testing.assert_allclose([row["prediction_1"] for row in printed["first_rows"]], expected, rtol=1e-5)
+
+
+def test_a_model_of_7000_columns_is_registered_and_scored(stage: Stage) -> None:
+    names = [f"feature_{number:032d}" for number in range(7_000)]
+    values = np.random.default_rng(0).normal(size=(3, len(names)))
+    model = DummyRegressor(strategy="mean").fit(pd.DataFrame(values, columns=names), [1.0, 2.0, 3.0])
+    features = tuple(Feature(name, "double") for name in names)
+    table = pa.table(dict(zip(names, values.T, strict=True))).append_column("row", pa.array([1, 2, 3]))
+    stage.put_dataset("wide", {"part.parquet": table})
+    stage.register("wide-model", model, dataset="wide", method="predict", features=features, columns="keys")
+    snapshot = stage.run({"models": ["wide-model"]}, "wide-run")
+    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
+    stage.catalog.set_enabled("wide-model", False)
+    [found] = stage.predictions("wide", "wide-model", "wide-run").values()
+    assert found.to_pydict() == {"row": [1, 2, 3], "prediction": [2.0, 2.0, 2.0]}

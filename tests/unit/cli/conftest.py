@@ -47,6 +47,7 @@ def deployment(connection: Connection, stacks: Stacks) -> Deployment:
     s3 = connection.client("s3")
     for bucket in ("datasets", "models", "results"):
         s3.create_bucket(Bucket=f"some-{bucket}", CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_bucket_versioning(Bucket=f"some-{bucket}", VersioningConfiguration={"Status": "Enabled"})
     keys = (records.PARTITION_KEY, records.SORT_KEY, records.INDEX_PARTITION_KEY, records.INDEX_SORT_KEY)
     connection.client("dynamodb").create_table(
         TableName="some-table",

@@ -41,6 +41,14 @@ def test_input_flags_override_the_file_one_by_one(tmp_path: Path) -> None:
     assert (version.spec.input, version.spec.partition_columns) == (document.input, ("day",))
 
 
+def test_the_model_and_its_input_each_have_a_format(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**FIELDS, "model_id": "churn", "input": {"csv_delimiter": ";"}}))
+    words = [f"@{path}", "--format", "sklearn-joblib", "--input-format", "csv"]
+    document = parse_register(words).document()
+    assert (document.format, document.input) == ("sklearn-joblib", InputOptions(format="csv", csv_delimiter=";"))
+
+
 def test_invalid_input_options_are_reported_with_other_problems(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**FIELDS, "model_id": "churn", "method": "guess"}))

@@ -6,9 +6,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from contract.catalog.model_fields import Feature
-from contract.catalog.model_formats import ARROW_TYPES, FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
+from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, METHODS_OF_FORMAT
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import Compute, CurrentChange, Model, ModelVersion
+from contract.dataset.feature_types import ARROW_TYPES
 from contract.dataset.input_options import InputOptions
 from contract.job.ledger import KeyReport, Marker, OutputFile
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions

@@ -36,7 +36,6 @@ GOOD = pa.Table.from_pandas(make_flights(20, 1), preserve_index=False)
     ("key", "content", "expected"),
     [
         ("cut.parquet", parquet_bytes(GOOD)[:-100], "object 'cut.parquet' cannot be read as Parquet"),
-        ("empty.parquet", b"", "object 'empty.parquet' is empty (0 bytes)"),
         ("text.parquet", b"a,b\n1,2\n", "object 'text.parquet' is not Parquet as its name says"),
         ("parquet.csv", parquet_bytes(GOOD), "object 'parquet.csv' is not CSV as its name says"),
         ("zip.parquet", b"PK\x03\x04" + bytes(100), "object 'zip.parquet' is not Parquet"),

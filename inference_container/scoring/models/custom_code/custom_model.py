@@ -80,9 +80,10 @@ class CustomModel:
 
     def predict(self, batch: FeatureBatch) -> Any:
         spec, code = self._spec, self._code
-        data = batch.frame()
         if code.input_fn is not None:
-            data = code.input_fn(write_request(data, spec.content_type), spec.content_type)
+            data = code.input_fn(write_request(batch, spec.content_type), spec.content_type)
+        else:
+            data = batch.frame()
         if code.predict_fn is not None:
             prediction = code.predict_fn(data, self.native)
         else:

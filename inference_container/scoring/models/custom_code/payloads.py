@@ -6,23 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+
+from scoring.columns.features import FeatureBatch
 
 _RESPONSE_FIELDS = ("predictions", "instances", "outputs", "scores")
 """Fields in which common model servers put the list of predictions."""
 
 
-def write_request(frame: Any, content_type: str) -> Any:
+def write_request(batch: FeatureBatch, content_type: str) -> Any:
     """Return a batch as the body of a request.
 
     `text/csv` has no header and empty cells for nulls, as in Batch Transform; `application/json` is
-    a list of rows; `application/x-npy` a matrix of float64.
+    a list of rows; `application/x-npy` a matrix of float64. A list is a JSON array in a cell, a list
+    in a row, or columns of the matrix.
     """
-    if content_type == "application/json":
-        return json.dumps(frame.astype(object).where(frame.notna(), None).to_numpy().tolist())
     if content_type == "application/x-npy":
         buffer = io.BytesIO()
-        np.save(buffer, frame.to_numpy(dtype=np.float64), allow_pickle=False)
+        np.save(buffer, batch.matrix(np.float64), allow_pickle=False)
         return buffer.getvalue()
+    frame = batch.frame()
+    lists = [
+        name for name, array in zip(batch.names, batch.arrays, strict=True) if pa.types.is_fixed_size_list(array.type)
+    ]
+    for name in lists:
+        frame[name] = [None if value is None else value.tolist() for value in frame[name]]
+    if content_type == "application/json":
+        rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+        return json.dumps(rows, default=lambda time: time.isoformat())
+    for name in lists:
+        frame[name] = [None if value is None else json.dumps(value) for value in frame[name]]
     return frame.to_csv(header=False, index=False)
 
 

@@ -13,6 +13,7 @@ from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import check_features
 from scoring.models.scikit_learn.library import accepts_matrix, ignore_missing_names, iterates_rows, sklearn
+from scoring.models.times import time_notes
 
 _TYPES_BY_KIND = {"i": pa.int64(), "u": pa.uint64(), "f": pa.float64(), "b": pa.bool_()}
 
@@ -44,13 +45,19 @@ class SklearnModel:
         types = {feature.type for feature in spec.features}
         # pandas stores a frame of a single float type as one matrix, which is all that such a model
         # uses.
-        self._without_names = names is not None and types in ({"double"}, {"float"}) and accepts_matrix(estimator)
+        # Estimators that convert a frame to numbers refuse times in it.
+        times = any(feature.is_time for feature in spec.features)
+        self._without_names = (
+            names is not None and (times or types in ({"double"}, {"float"})) and accepts_matrix(estimator)
+        )
         self._named = names is not None and not self._without_names
         self._by_rows = iterates_rows(estimator)
         # Forests call each tree separately: with hundreds of trees, 5 % of a default batch's time.
         self.high_call_overhead = self._by_rows
-        single = all(feature.type == "float" for feature in spec.features)
+        single = all(feature.type == "float" or feature.type.startswith("list<float>") for feature in spec.features)
         self._dtype: type[np.floating[Any]] = np.float32 if single else np.float64
+        if not self._named:
+            self.notes = time_notes(spec, self._dtype)
         self._predict = getattr(estimator, spec.method)
         self.concurrent = all(type(step).__module__.startswith("sklearn.") for step in _steps(estimator))
         self.outputs = output_fields(spec, *_outputs(spec, estimator))

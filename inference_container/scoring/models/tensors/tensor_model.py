@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
-from scoring.columns.features import FeatureBatch
+from scoring.columns.features import FeatureBatch, as_numbers
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError, ScoringError, one_line
+from scoring.models.times import time_notes
 
 Array = npt.NDArray[Any]
 Tensors = Array | dict[str, Array]
@@ -39,11 +40,10 @@ class TensorInput:
         sizes = "?" if self.shape is None else ", ".join("any" if size is None else str(size) for size in self.shape)
         return f"{self.name}: {'text' if self.dtype.kind == 'O' else self.dtype}[{sizes}]"
 
-    @property
-    def is_column(self) -> bool:
-        """Whether it takes one value per row, in the shape (rows) or (rows, 1)."""
+    def takes(self, width: int) -> bool:
+        """Return whether it takes so many values per row; one also in the shape (rows)."""
         return self.shape is not None and (
-            len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] in (1, None))
+            (len(self.shape) == 1 and width == 1) or (len(self.shape) == 2 and self.shape[1] in (width, None))
         )
 
 
@@ -60,6 +60,7 @@ class Inputs:
     def __init__(self, spec: ModelSpec, inputs: Sequence[TensorInput]) -> None:
         self._spec = spec
         names = [feature.name for feature in spec.features]
+        self._widths = {feature.name: feature.width for feature in spec.features}
         for tensor in inputs:
             if tensor.shape and tensor.shape[0] is not None:
                 raise ModelError(
@@ -67,18 +68,31 @@ class Inputs:
                     "a first dimension of any size (torch.export: dynamic_shapes; Keras and TensorFlow: None)"
                 )
         self._matrix = self._columns = None
-        if len(inputs) == 1 and self._takes_matrix(inputs[0], len(names)):
+        if len(inputs) == 1 and self._takes_matrix(inputs[0], self._width):
             self._matrix = inputs[0]
             self._refuse_texts()
-        elif sorted(tensor.name for tensor in inputs) == sorted(names) and all(item.is_column for item in inputs):
+        elif sorted(tensor.name for tensor in inputs) == sorted(names) and all(
+            tensor.takes(self._widths[tensor.name]) for tensor in inputs
+        ):
             self._columns = {tensor.name: tensor for tensor in inputs}
             self._check_kinds()
         else:
             raise ModelError(
                 f"model {spec.model_id!r}: it takes {', '.join(map(str, inputs)) or 'nothing'}, its record has "
-                f"{len(names)} features {names}: expected one input of two dimensions (rows by features), or one input "
-                "per feature, of the same name; correct features in the record, or export the model so"
+                f"{len(names)} features {self._described(names)}: expected one input of two dimensions (rows by "
+                "features), or one input per feature, of the same name; correct features in the record, or export the "
+                "model so"
             )
+
+    @property
+    def _width(self) -> int:
+        """The number of columns of a matrix of all features."""
+        return sum(self._widths.values())
+
+    def _described(self, names: Sequence[str]) -> str:
+        if self._width == len(names):
+            return str(names)
+        return f"with {self._width:,} values ({', '.join(f'{name!r}: {self._widths[name]:,}' for name in names)})"
 
     def convert(self, batch: FeatureBatch) -> Tensors:
         """Convert a batch to tensors.
@@ -98,13 +112,18 @@ class Inputs:
             for name, array in zip(batch.names, batch.arrays, strict=True)
         }
 
+    def time_notes(self) -> tuple[str, ...]:
+        """Return a note if times lose precision in a matrix."""
+        return () if self._matrix is None else time_notes(self._spec, self._matrix.dtype)
+
     def null_row(self) -> Tensors | None:
         """Return a row with NaN in all nullable floating-point features; None without any."""
         rows = self.trial_rows(1)
         names = [feature.name for feature in self._spec.features]
         nullable = [feature.name for feature in self._spec.features if feature.nullable]
         if not isinstance(rows, dict):
-            rows = {name: rows[:, index : index + 1] for index, name in enumerate(names)}
+            ends = np.cumsum([self._widths[name] for name in names])
+            rows = {name: rows[:, end - self._widths[name] : end] for name, end in zip(names, ends, strict=True)}
         found = [name for name in nullable if rows[name].dtype.kind == "f"]
         for name in found:
             rows[name][:] = np.nan
@@ -122,13 +141,16 @@ class Inputs:
             return random.random(shape).astype(dtype) if dtype.kind == "f" else np.zeros(shape, dtype)
 
         if self._matrix is not None:
-            return values(self._matrix.dtype, rows, len(self._spec.features))
+            return values(self._matrix.dtype, rows, self._width)
         assert self._columns is not None  # noqa: S101
-        return {name: values(item.dtype, rows, *[1] * (_rank(item) - 1)) for name, item in self._columns.items()}
+        return {
+            name: values(item.dtype, rows, *[self._widths[name]] * (_rank(item) - 1))
+            for name, item in self._columns.items()
+        }
 
     @staticmethod
-    def _takes_matrix(tensor: TensorInput, features: int) -> bool:
-        return tensor.shape is None or (len(tensor.shape) == 2 and tensor.shape[1] in (features, None))
+    def _takes_matrix(tensor: TensorInput, width: int) -> bool:
+        return tensor.shape is None or (len(tensor.shape) == 2 and tensor.shape[1] in (width, None))
 
     def _refuse_texts(self) -> None:
         assert self._matrix is not None  # noqa: S101
@@ -138,6 +160,15 @@ class Inputs:
                 f"model {self._spec.model_id!r}: it takes {self._matrix}, one matrix of numbers, and its record "
                 f"declares {texts} as string: encode text as numbers beforehand, or give the model an input per feature"
             )
+        self._refuse_lists({feature.name: self._matrix for feature in self._spec.features})
+
+    def _refuse_lists(self, tensors: Mapping[str, TensorInput]) -> None:
+        for feature in self._spec.features:
+            if feature.is_list and tensors[feature.name].dtype.kind != "f":
+                raise ModelError(
+                    f"model {self._spec.model_id!r}: its input is {tensors[feature.name]}, its record declares "
+                    f"{feature.name!r} as {feature.type}: export the model with floating-point numbers there"
+                )
 
     def _check_kinds(self) -> None:
         assert self._columns is not None  # noqa: S101
@@ -148,12 +179,13 @@ class Inputs:
                     f"model {self._spec.model_id!r}: its input is {tensor}, its record declares {feature.name!r} as "
                     f"{feature.type}: correct the feature's type in the record, or export the model with another"
                 )
+        self._refuse_lists(self._columns)
 
     def _column(self, name: str, array: pa.Array, tensor: TensorInput) -> Array:
         if tensor.dtype.kind == "f":
-            values = FeatureBatch((name,), (array,), frozenset()).matrix(np.float64).reshape(-1)
-            values = values.astype(tensor.dtype, copy=False)
-        elif tensor.dtype.kind == "O":
+            values = FeatureBatch((name,), (array,), frozenset()).matrix(np.float64).astype(tensor.dtype, copy=False)
+            return values if _rank(tensor) == 2 else values.reshape(-1)
+        if tensor.dtype.kind == "O":
             self._refuse_nulls(name, array, tensor.dtype)
             values = np.array(array.to_pylist(), dtype=object)
         else:
@@ -165,7 +197,7 @@ class Inputs:
         self._refuse_nulls(name, array, dtype)
         if dtype.kind == "b":
             return np.array(array.to_pylist(), dtype=bool)
-        return np.asarray(array.cast(pa.from_numpy_dtype(dtype)).to_numpy(zero_copy_only=False))
+        return np.asarray(as_numbers(array).cast(pa.from_numpy_dtype(dtype)).to_numpy(zero_copy_only=False))
 
     def _refuse_nulls(self, name: str, array: pa.Array, dtype: "np.dtype[Any]") -> None:
         if array.null_count:
@@ -191,7 +223,7 @@ class TensorModel:
         self.concurrent = concurrent
         self.native = native
         self.outputs = _output_fields(spec, self._run_trial())
-        self.notes: tuple[str, ...] = self._note_nulls()
+        self.notes: tuple[str, ...] = self._note_nulls() + inputs.time_notes()
 
     def predict(self, batch: FeatureBatch) -> Any:
         outputs = list(self._call(self._inputs.convert(batch)).values())

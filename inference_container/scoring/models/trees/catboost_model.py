@@ -15,6 +15,7 @@ from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import check_features
+from scoring.models.times import time_notes
 
 _CATEGORY_TYPES = frozenset({"string", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 """Types that CatBoost accepts as categories.
@@ -78,6 +79,7 @@ class CatBoostModel:
         self._method = spec.method
         check_features(spec, names_of(model), len(model.feature_names_))
         self._categories = self._check_categories(spec)
+        self.notes = time_notes(spec, np.float32)
         if spec.method == "predict_proba" and not self._classifier:
             raise ModelError(f"model {spec.model_id!r}: predict_proba needs a classifier: use predict in its record")
         # The outputs depend on the loss function (exponents, several targets, uncertainty), so
@@ -87,7 +89,7 @@ class CatBoostModel:
     def predict(self, batch: FeatureBatch) -> Any:
         if not self._categories:
             return self._predict(batch.matrix(np.float32))
-        frame = batch.frame()
+        frame = batch.with_times_as_numbers().frame()
         for name, array in zip(batch.names, batch.arrays, strict=True):
             if name not in self._categories:
                 continue
@@ -117,6 +119,12 @@ class CatBoostModel:
                 f"model {spec.model_id!r}: text and embedding features of CatBoost are not supported ({named}): use "
                 "categorical or numeric features"
             )
+        lists = [feature.name for feature in spec.features if feature.is_list]
+        if lists and self.native.get_cat_feature_indices():
+            raise ModelError(
+                f"model {spec.model_id!r}: it has categorical features, and its record declares {lists} as lists: "
+                "declare a feature per column of its training"
+            )
         categorical = {spec.features[index].name for index in self.native.get_cat_feature_indices()}
         wrong = [
             f"{feature.name!r} is {feature.type}, the model takes it as "
@@ -133,7 +141,7 @@ class CatBoostModel:
 
     def _sample(self, spec: ModelSpec) -> Any:
         if not self._categories:
-            return np.zeros((2, len(spec.features)), dtype=np.float32)
+            return np.zeros((2, sum(feature.width for feature in spec.features)), dtype=np.float32)
         import pandas as pd  # noqa: PLC0415 - numeric models do not need it
 
         values = {item.name: ["", ""] if item.type == "string" else [0, 0] for item in spec.features}

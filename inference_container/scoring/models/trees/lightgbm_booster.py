@@ -16,6 +16,7 @@ from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import LoadedModel, check_features
 from scoring.models.lazy_imports import import_without_sklearn
+from scoring.models.times import time_notes
 from scoring.models.trees import accelerated_trees
 
 lightgbm = import_without_sklearn("lightgbm")
@@ -77,6 +78,7 @@ class LightgbmModel:
         self.native = booster
         self._accelerated = accelerated
         self._method = spec.method
+        self.notes = time_notes(spec, np.float64)
         check_features(_as_lightgbm_names(spec), names_of(booster), booster.num_feature())
         self._categories = booster.pandas_categorical or []
         self._texts = [feature.name for feature in spec.features if feature.type == "string"]
@@ -111,7 +113,7 @@ class LightgbmModel:
     def _frame(self, batch: FeatureBatch) -> Any:
         # LightGBM maps these to the categories of its training; a text unknown to it counts as
         # missing.
-        return batch.frame().astype(dict.fromkeys(self._texts, "category"))
+        return batch.with_times_as_numbers().frame().astype(dict.fromkeys(self._texts, "category"))
 
     def _check_categories(self, spec: ModelSpec) -> None:
         texts = all(isinstance(value, str) for values in self._categories for value in values)

@@ -13,6 +13,7 @@ from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.models import LoadedModel
+from scoring.models.times import time_notes
 from scoring.models.trees.xgboost_library import BoosterFile
 
 
@@ -44,6 +45,7 @@ class BoosterModel:
             width = 1
         self.outputs = output_fields(spec, [pa.float32()] * width, range(width) if width > 1 else None)
         self.concurrent = file.concurrent
+        self.notes = time_notes(spec, np.float32)
 
     def predict(self, batch: FeatureBatch) -> Any:
         return self._file.predict(batch.matrix(np.float32), margin=self._margin)

@@ -17,6 +17,7 @@ from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import LoadedModel
+from scoring.models.times import time_notes
 from scoring.models.trees.xgboost_library import BoosterFile
 
 
@@ -65,6 +66,7 @@ class WrapperModel:
         self._several_labels = self._classifier and file.targets > 1
         self.outputs = output_fields(spec, *self._describe_outputs())
         self.concurrent = file.concurrent
+        self.notes = time_notes(spec, np.float32)
 
     @property
     def trees(self) -> int:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scoring.columns.arrow_types import arrow_type
+from scoring.readers.text.times_and_lists import cast_times_or_lists, is_time_or_list
+
 NULL_TEXT = pa.nulls(1, pa.string())[0]
 BLANKS = " \t"
 """Characters that are allowed around a number in a cell."""
@@ -21,11 +24,6 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})
 _MOST_DECIMAL_CHARACTERS = 1_000
 _INTEGER_DIGITS = 20
 """Most digits of an integer of 64 bits."""
-
-
-def arrow_type(declared: str) -> pa.DataType:
-    """Return the type of this name, as printed by `str(pyarrow.DataType)`."""
-    return pa.float64() if declared == "double" else pa.type_for_alias(declared)
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:
@@ -72,6 +70,8 @@ def cast_cells(column: pa.Array, declared: str, rules: CellRules | None = None) 
     trimmed = pc.ascii_trim(column, characters=BLANKS)
     if declared == "bool":
         return _to_bool(trimmed, rules)
+    if is_time_or_list(declared):
+        return cast_times_or_lists(trimmed, declared, _bad_cells)
     if rules.decimal != ".":
         # A point would be a thousands separator, so a cell with one is no number.
         pointed = pc.replace_substring(trimmed, rules.decimal, ".")

@@ -35,6 +35,7 @@ from scoring.readers.text.text_object import (
     unreadable_bytes,
 )
 from scoring.readers.text.text_stream import TextStream
+from scoring.readers.text.times_and_lists import parsed_type
 
 _LETTERS = Reading(
     "",
@@ -51,7 +52,7 @@ class CsvObject(TextObject):
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
         options = self._wanted.options
-        delimiter = self._kind.delimiter or options.csv_delimiter
+        delimiter = self.kind.delimiter or options.csv_delimiter
         self._dialect = Dialect(
             delimiter, options.csv_quote, options.csv_escape, escapes_unquoted=options.csv_escape_unquoted
         )
@@ -207,7 +208,7 @@ class _ArrowParser:
         self._by_arrow = self._as_text
         if any(self._converts):
             self._by_arrow = self._options(
-                self._schema.types,
+                [parsed_type(kind or "string") for kind in self._declared],
                 null_values=list(options.null_values),
                 true_values=spellings(options.true_values),
                 false_values=spellings(options.false_values),
@@ -233,26 +234,20 @@ class _ArrowParser:
             return None
         rows = block.rows()
         if not rows:
-            arrays = [pa.nulls(0, field.type) for field in self._schema]
-            return ParsedRows(0, pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+            empty = [pa.nulls(0, field.type) for field in self._schema]
+            return ParsedRows(0, pa.RecordBatch.from_arrays(empty, schema=self._schema))
         try:
             data.decode("utf-8")
         except UnicodeDecodeError:
             return None
         data, letters = self._dialect.for_arrow(data)
         columns = None if self._needs_text else self._read(data, self._by_arrow, rows, use_threads=use_threads)
-        if columns is not None:
-            finished = zip(columns, self._declared, strict=True)
-            arrays = [
-                self._source.convert(column, kind)[0] if kind == "string" else column for column, kind in finished
-            ]
-        elif any(self._converts):
+        arrays = None if columns is None else self._converted(columns, by_arrow=True)
+        if arrays is None and any(self._converts):
             columns = self._read(data, self._as_text, rows, use_threads=use_threads)
-            if columns is None or (converted := self._converted(columns)) is None:
-                return None
-            self._needs_text = True
-            arrays = converted
-        else:
+            arrays = None if columns is None else self._converted(columns)
+            self._needs_text = self._needs_text or arrays is not None
+        if arrays is None:
             return None
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         return ParsedRows(rows, batch, counts={_LETTERS: letters} if letters else {})
@@ -268,11 +263,12 @@ class _ArrowParser:
         # Compare two independent counts, so that the parser cannot lose or add rows unnoticed.
         return [one_chunk(column) for column in table.columns] if table.num_rows == rows else None
 
-    def _converted(self, columns: Sequence[pa.Array]) -> list[pa.Array] | None:
-        """Convert the features' cells; None if one is invalid."""
+    def _converted(self, columns: Sequence[pa.Array], *, by_arrow: bool = False) -> list[pa.Array] | None:
+        """Convert the features' cells that are still text; None if one is invalid."""
         arrays = []
         for column, declared in zip(columns, self._declared, strict=True):
-            array, wrong = self._source.convert(column, declared) if declared else (column, [])
+            is_text = declared and (not by_arrow or parsed_type(declared) == pa.string())
+            array, wrong = self._source.convert(column, declared) if is_text else (column, [])
             if wrong:
                 return None
             arrays.append(array)

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from contract.catalog.model_fields import Feature
 from contract.dataset.formats import MAX_COLUMNS
 from contract.dataset.text_head import BYTE_ORDER_MARK
+from scoring.columns.feature_casts import cast_to_declared
 from scoring.errors import DataError, LateFieldsError
 from scoring.readers.input_object import Reading
 from scoring.readers.text.cell_types import cast_cells, one_chunk, text_array
@@ -47,6 +49,7 @@ from scoring.readers.text.text_object import (
     unreadable_bytes,
 )
 from scoring.readers.text.text_stream import TextStream
+from scoring.readers.text.times_and_lists import is_time_or_list, parsed_type
 
 _ARROW_ONLY_NUMBERS = re.compile(rb"-NaN|[:\[,\s-]Inf[\s,}\]]")
 """Matches numbers that Arrow accepts and Python's parser does not."""
@@ -145,7 +148,7 @@ class JsonLinesObject(TextObject):
             name = self._names[place]
             kinds = self._kinds.get(name, {"str"})
             if name in self._wanted.types:
-                types[name] = self.schema.field(place).type
+                types[name] = _parsed_type(self._wanted.types[name])
             elif len(kinds) == 1 and kinds <= _LOSSLESS_TYPES.keys():
                 types[name] = _LOSSLESS_TYPES[min(kinds)]
             elif is_plain(name):
@@ -154,12 +157,7 @@ class JsonLinesObject(TextObject):
                 return None
         passed = types.keys() - self._wanted.types.keys()
         only_these = [self._names[place] for place in columns] if self._keeps_all else None
-        numbers = {
-            name: declared
-            for name in types
-            if is_plain(name) and (declared := self._wanted.types.get(name, "string")) not in ("string", "bool")
-        }
-        return _ArrowParser(types, passed, raw, numbers, only_these)
+        return _ArrowParser(types, passed, raw, only_these, self._wanted.types)
 
     def _parse_block(
         self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
@@ -258,10 +256,18 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
+def _parsed_type(declared: str) -> pa.DataType:
+    """Return the type in which Arrow's parser reads a feature."""
+    return pa.list_(pa.float64()) if declared.startswith("list") else parsed_type(declared)
+
+
 def _cells(values: list[Any], declared: str) -> list[str | None]:
     """Return the texts of the values of the declared kind; None for null and for all others."""
     if declared == "string":
         return [value if type(value) is str else None for value in values]
+    if is_time_or_list(declared):
+        kind = list if declared.startswith("list") else str
+        return [as_text(value) if type(value) is kind else None for value in values]
     if declared == "bool":
         return [str(value).lower() if type(value) is bool else None for value in values]
     is_float = declared in ("float", "double")
@@ -300,25 +306,31 @@ class _ArrowParser:
         types: dict[str, pa.DataType],
         passed: Set[str],
         raw: Sequence[str],
-        numbers: Mapping[str, str],
         only_these: Sequence[str] | None,
+        declared: Mapping[str, str],
     ) -> None:
         """Set up the parsers.
 
         Args:
             passed: Fields of `types` that are returned as text.
             raw: Further fields, which are returned as their exact text.
-            numbers: Fields of `types` whose numbers can be read as text, with their declared types.
             only_these: All fields that a line may have; None means any.
+            declared: Types of the features.
         """
         from pyarrow import json as arrow_json  # noqa: PLC0415
 
         self._json = arrow_json
         self._types = types
         self._passed = passed
+        self._declared = {name: kind for name, kind in declared.items() if is_time_or_list(kind)}
         self._raw = SourceTextFields(raw, only_these) if raw else None
         self._parse = self._options(types, only_these if not raw else None)
-        self._numbers = numbers
+        self._numbers = {
+            name: kind
+            for name, kind in declared.items()
+            if name in types and is_plain(name) and kind not in ("string", "bool") and not is_time_or_list(kind)
+        }
+        """Fields whose numbers can be read as text, with their declared types."""
         self._with_numbers: tuple[SourceTextFields, Any] | None = None
         self._only_these = only_these
         self._raw_names = raw
@@ -342,8 +354,8 @@ class _ArrowParser:
         except UnicodeDecodeError:
             return None
         if not self._needs_text and (table := self._read(text, self._parse, lines, use_threads=use_threads)):
-            columns = {name: self._finished(table.column(name), name) for name in self._types}
-            if self._raw is None:
+            columns = self._columns(table, self._types)
+            if columns is None or self._raw is None:
                 return columns
             fields = self._raw.read(text, lines)
             return None if fields is None else columns | fields
@@ -368,8 +380,8 @@ class _ArrowParser:
             texts[name], wrong = cast_cells(texts[name], declared)
             if wrong:
                 return None
-        kept = [name for name in self._types if name not in self._numbers]
-        return texts | {name: self._finished(table.column(name), name) for name in kept}
+        columns = self._columns(table, [name for name in self._types if name not in self._numbers])
+        return None if columns is None else texts | columns
 
     def _read(self, text: bytes, options: Any, lines: int, *, use_threads: bool) -> pa.Table | None:
         read = self._json.ReadOptions(use_threads=use_threads, block_size=len(text) + 1)
@@ -379,6 +391,17 @@ class _ArrowParser:
             return None
         return table if table.num_rows == lines else None
 
-    def _finished(self, column: pa.ChunkedArray, name: str) -> pa.Array:
-        array = one_chunk(column)
-        return array.cast(pa.string()) if name in self._passed else array
+    def _columns(self, table: pa.Table, names: Iterable[str]) -> dict[str, pa.Array] | None:
+        """Return columns of a table in their types; None if a value does not fit."""
+        columns = {name: self._finished(one_chunk(table.column(name)), name) for name in names}
+        return None if any(column is None for column in columns.values()) else columns
+
+    def _finished(self, column: pa.Array, name: str) -> pa.Array | None:
+        """Return a field in its type; None if a value does not fit."""
+        if name in self._declared:
+            if pa.types.is_string(column.type):
+                array, bad = cast_cells(column, self._declared[name])
+                return None if bad else array
+            cast = cast_to_declared(Feature(name, self._declared[name]), column, 0)
+            return None if cast.bad else cast.array
+        return column.cast(pa.string()) if name in self._passed else column

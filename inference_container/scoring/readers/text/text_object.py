@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from contract.dataset.formats import HEAD_BYTES, ObjectFormat
 from contract.dataset.text_encoding import readable
-from contract.dataset.text_head import HeadError, head_names
+from contract.dataset.text_head import HeadError, NoDataError, head_names
 from contract.job.job_input import JobInput
+from scoring.columns.arrow_types import arrow_type
 from scoring.errors import DataError
 from scoring.readers.input_object import InputBatch, Reading, RejectedRow
-from scoring.readers.text.cell_types import arrow_type
 from scoring.readers.text.text_stream import TextStream
 
 BLOCK_BYTES = 4 << 20
@@ -53,13 +53,18 @@ class ParsedRows:
 
 
 class TextObject(ABC):
-    """An object of text. Its file is open only during reading, so it can be read repeatedly."""
+    """An object of text. Its file is open only during reading, so it can be read repeatedly.
+
+    The constructor raises NoDataError if the object has no data, and so no columns.
+    """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, key: str, path: Path, kind: ObjectFormat, wanted: JobInput) -> None:
         self.key = key
         self.rows: int | None = None
         self._path = path
-        self._kind = kind
+        self.kind = kind
         self._wanted = wanted
         self._nulls_of: dict[str, int] | None = None
         with self._open() as stream:
@@ -67,6 +72,8 @@ class TextObject(ABC):
         whole = len(head) < HEAD_BYTES
         try:
             self._names = head_names(head, kind, wanted.options, whole=whole)
+        except NoDataError:
+            raise
         except HeadError as error:
             raise DataError(
                 f"object {key!r} cannot be read as {kind}: {error}; write it again, or remove it from the dataset",
@@ -95,7 +102,7 @@ class TextObject(ABC):
     ) -> Iterator[InputBatch]:
         """Yield batches; see InputObject."""
         if groups is not None:
-            raise DataError(f"object {self.key!r}: {self._kind} has no parts that can be read separately")
+            raise DataError(f"object {self.key!r}: {self.kind} has no parts that can be read separately")
         places = tuple(place for place, name in enumerate(self._names) if name in columns) or (0,)
         before = 0
         with self._open() as stream:
@@ -114,7 +121,7 @@ class TextObject(ABC):
         Counting reads the whole object, so other columns are left out.
         """
         deciding = frozenset(self._names) & {
-            name for name, declared in self._wanted.types.items() if declared not in ("string", "float", "double")
+            name for name, declared in self._wanted.types.items() if declared == "bool" or "int" in declared
         }
         if self._nulls_of is None and deciding.intersection(names):
             # Count for all models at once, because each model calls this method.
@@ -136,8 +143,8 @@ class TextObject(ABC):
         return {}
 
     def _open(self) -> TextStream:
-        encoding = self._wanted.options.csv_encoding if self._kind.name == "csv" else "utf-8"
-        return TextStream(self.key, self._path, self._kind, encoding)
+        encoding = self._wanted.options.csv_encoding if self.kind.name == "csv" else "utf-8"
+        return TextStream(self.key, self._path, self.kind, encoding)
 
     def _type(self, name: str) -> pa.DataType:
         # Columns that no model declares are passed through as text.
@@ -146,7 +153,7 @@ class TextObject(ABC):
     def _too_long(self, row: int) -> DataError:
         return DataError(
             f"object {self.key!r}: row {row:,} is longer than {MAX_RECORD_BYTES:,} bytes, the most that a row may "
-            f"have: it is not {self._kind} with lines, or a line end is missing"
+            f"have: it is not {self.kind} with lines, or a line end is missing"
         )
 
 

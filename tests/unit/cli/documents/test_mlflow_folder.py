@@ -199,7 +199,7 @@ def test_folder_without_named_columns_needs_features(sklearn_folder: Path, capsy
     words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
     for inputs, why in (
         (matrix, "signature: got None, expected named columns in the model's signature. Add --features"),
-        ([{"type": "datetime", "name": "day"}], "signature: day: got 'datetime', expected one of boolean"),
+        ([{"type": "binary", "name": "day"}], "signature: day: got 'binary', expected one of boolean"),
     ):
         write_folder(sklearn_folder, described["flavors"], signature={"inputs": json.dumps(inputs)})
         assert entry.main(words) == 2

@@ -55,10 +55,10 @@ def current_versions(catalog: Catalog) -> dict[str, str]:
 def test_bulk_registers_more_models_than_one_transaction_holds(
     catalog: Catalog, tmp_path: Path, capsys: Captured
 ) -> None:
-    names = [f"m-{number:03}" for number in range(101)]
+    names = [f"m-{number:03}" for number in range(51)]  # two actions per model
     path = write_lines(tmp_path, *(line_of(name, tags={"team": "ads"}) for name in names))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
-    assert "Registered 101 models." in capsys.readouterr().out
+    assert "Registered 51 models." in capsys.readouterr().out
     assert current_versions(catalog) == dict.fromkeys(names, "1")
     model, [version] = catalog.show("m-007")
     assert (model.tags, len(model.history)) == ({"team": "ads"}, 1)
@@ -92,8 +92,8 @@ def test_bulk_reports_every_problem_and_writes_nothing(
     write_lines(tmp_path, *lines)
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
     shown = capsys.readouterr().err
-    assert "line 2: artifact: got" in shown
-    assert "line 3: model_file: got 'model.pkl'" in shown
+    assert "line 2, model lost: artifact: got" in shown
+    assert "line 3, model else: model_file: got 'model.pkl'" in shown
     assert catalog.models() == []
     assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
 
@@ -105,11 +105,13 @@ def test_bulk_refuses_an_existing_version_with_another_artifact(
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     make_archive(tmp_path / "model.tar.gz", {"model.joblib": b"another model"})
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
-    assert "line 1: version: got 'v1', expected a version that does not exist yet" in capsys.readouterr().err
+    assert (
+        "line 1, model churn: version: got 'v1', expected a version that does not exist yet" in capsys.readouterr().err
+    )
     connection.client("s3").put_object(Bucket="some-models", Key="new/v1/model.tar.gz", Body=b"left behind")
     path.write_text(json.dumps(line_of("new", version="v1")))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 2
-    assert "line 1: version: got 'v1', expected a version that is free" in capsys.readouterr().err
+    assert "line 1, model new: version: got 'v1', expected a version that is free" in capsys.readouterr().err
     assert current_versions(catalog) == {"churn": "v1"}
 
 
@@ -120,31 +122,70 @@ def test_interrupted_bulk_changes_no_current_version_and_can_be_repeated(
     assert entry.main(["models", "register", "--bulk", str(old)]) == 0
     make_archive(tmp_path / "new.tar.gz", {"model.joblib": b"new model"})
     path = write_lines(tmp_path, *(line_of(name, artifact="new.tar.gz") for name in ("a", "b", "c", "d")))
-    add_version = Catalog.add_version
-    added: list[str] = []
+    store = Catalog.store
+    stored: list[str] = []
 
     def fail_at_c(self: Catalog, document: Any, *arguments: Any) -> Any:
         if document.model_id == "c":
-            raise EndpointConnectionError(endpoint_url="https://dynamodb")
-        added.append(document.model_id)
-        return add_version(self, document, *arguments)
+            raise EndpointConnectionError(endpoint_url="https://s3")
+        stored.append(document.model_id)
+        return store(self, document, *arguments)
 
+    before = catalog.models()
     with monkeypatch.context() as patched:
-        patched.setattr(Catalog, "add_version", fail_at_c)
+        patched.setattr(Catalog, "store", fail_at_c)
         assert entry.main(["models", "register", "--bulk", str(path)]) == 4
-    assert added
-    assert current_versions(catalog) == {"a": "1", "b": "1"}
+    assert stored
+    assert catalog.models() == before
+    assert sorted(catalog.versions("a")) == ["1"]
+    assert entry.main(["models", "show", "d"]) == 2  # no version that looks as if it had been trained
     capsys.readouterr()
     assert entry.main(["models", "register", "--bulk", str(path), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["versions_written"] + shown["versions_found"] == 4
-    assert shown["versions_found"] == len(added)
+    assert (shown["versions_written"], shown["versions_found"]) == (4, 0)
     assert current_versions(catalog) == {"a": "2", "b": "2", "c": "1", "d": "1"}
     assert sorted(catalog.versions("a")) == ["1", "2"]
     before = catalog.models()
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     assert "Registered 4 models; 4 of the versions existed already." in capsys.readouterr().out
     assert catalog.models() == before
+
+
+def test_bulk_broken_off_between_transactions_continues_with_the_others(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.stage.catalog_table.TRANSACTION_ITEMS", 4)  # two actions per model
+    names = [f"m-{number:03}" for number in range(5)]
+    path = write_lines(tmp_path, *(line_of(name) for name in names))
+    write, calls = CatalogTable.write, list[int]()
+
+    def fail_second(self: CatalogTable, *actions: Any) -> None:
+        calls.append(len(actions))
+        if len(calls) == 2:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        write(self, *actions)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CatalogTable, "write", fail_second)
+        assert entry.main(["models", "register", "--bulk", str(path)]) == 4
+    assert current_versions(catalog) == dict.fromkeys(names[:2], "1")
+    assert catalog.versions("m-003") == {}
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 0
+    assert current_versions(catalog) == dict.fromkeys(names, "1")
+    assert {len(catalog.versions(name)) for name in names} == {1}
+
+
+def test_bulk_names_the_model_whose_record_is_too_large(
+    catalog: Catalog, tmp_path: Path, connection: Connection, capsys: Captured
+) -> None:
+    tags = {f"tag-{number}": "x" * 4_000 for number in range(110)}
+    path = write_lines(tmp_path, line_of("small"), line_of("large", tags=tags))
+    assert entry.main(["models", "register", "--bulk", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert "line 2: size of the record: got '44" in shown
+    assert "at most 409,600 bytes, DynamoDB's limit for a record (tags takes" in shown
+    assert catalog.models() == []
+    assert connection.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
 
 
 def test_bulk_keeps_a_concurrent_change_of_a_model(

@@ -2,13 +2,16 @@ import hashlib
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog
-from cli.stage.catalog_table import CatalogTable
+from cli.stage.catalog_table import CatalogTable, VersionTakenError
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract.catalog.model_fields import Feature
@@ -170,3 +173,96 @@ def test_registration_keeps_a_concurrent_change(
     done = catalog.register(document)
     assert done.version.spec.version == "2"
     assert done.model.enabled is False
+
+
+def stored_versions(connection: Connection) -> list[str]:
+    found = connection.client("s3").list_object_versions(Bucket="some-models").get("Versions", [])
+    return [version["Key"] for version in found]
+
+
+def test_refused_write_leaves_no_artifact(
+    catalog: Catalog, document: ModelDocument, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = ClientError(
+        {"Error": {"Code": "AccessDeniedException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "TransactWriteItems"
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(CatalogTable, "write", Mock(side_effect=refused))
+        with pytest.raises(ClientError):
+            catalog.register(document)
+    assert stored_versions(connection) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(CatalogTable, "write", Mock(side_effect=VersionTakenError))
+        with pytest.raises(CommandError, match="Somebody else is registering"):
+            catalog.register(document)
+    assert stored_versions(connection) == []
+
+
+def test_artifact_stays_when_the_write_may_have_succeeded(
+    catalog: Catalog, document: ModelDocument, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = CatalogTable.write
+
+    def lose_the_answer(self: CatalogTable, *actions: Any) -> None:
+        write(self, *actions)
+        raise ConnectionClosedError(endpoint_url="https://dynamodb")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CatalogTable, "write", lose_the_answer)
+        with pytest.raises(ConnectionClosedError):
+            catalog.register(document)
+    assert stored_versions(connection) == ["churn/1/model.tar.gz"]
+    assert catalog.show("churn")[0] is not None
+
+
+def test_one_of_two_equal_registrations_keeps_its_artifact(
+    catalog: Catalog, document: ModelDocument, connection: Connection, deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    write = CatalogTable.write
+    other = [Catalog(connection, deployment)]
+    named = replace(document, version="v1")
+
+    def other_first(self: CatalogTable, *actions: Any) -> None:
+        while other:
+            other.pop().register(named, registered_by="other")
+        write(self, *actions)
+
+    monkeypatch.setattr(CatalogTable, "write", other_first)
+    with pytest.raises(CommandError, match="already has a version v1"):
+        catalog.register(named, registered_by="me")
+    [version] = catalog.show("churn")[1]
+    assert version.registered_by == "other"
+    with catalog.artifact(version) as path:
+        assert path.read_bytes() == Path(document.artifact).read_bytes()
+    assert len(stored_versions(connection)) == 1
+
+
+def test_too_large_record_is_refused_before_any_upload(
+    catalog: Catalog, document: ModelDocument, connection: Connection
+) -> None:
+    catalog.register(replace(document, tags={f"tag-{number}": "x" * 4_000 for number in range(95)}))
+    # The model's tags become those of the version, whose own columns have another 60 KB.
+    wide = tuple(Feature(hashlib.sha256(str(number).encode()).hexdigest(), "double") for number in range(1_500))
+    with pytest.raises(InvalidInputError, match=r"size of the record: got '4\d\d,\d\d\d bytes'.*\(tags takes"):
+        catalog.register(replace(document, tags=None, features=wide))
+    assert len(stored_versions(connection)) == 1
+
+
+def test_wide_model_is_registered_and_read_again(catalog: Catalog, document: ModelDocument) -> None:
+    features = tuple(
+        Feature(f"feature_{number:032d}", ("double", "string")[number % 7 == 0], number % 3 > 0)
+        for number in range(20_000)
+    )
+    done = catalog.register(replace(document, features=features))
+    [(_, version)] = catalog.models()
+    assert version == done.version
+    assert version.spec.features == features
+
+
+def test_columns_that_do_not_fit_compressed_are_refused_with_their_size(document: ModelDocument) -> None:
+    names = (hashlib.sha256(str(number).encode()).hexdigest() for number in range(20_000))
+    with pytest.raises(InvalidInputError) as refused:
+        replace(document, features=tuple(Feature(name, "double") for name in names))
+    assert "at most 409,600 bytes, DynamoDB's limit for a record (features takes" in str(refused.value)
+    assert "of them, compressed)" in str(refused.value)

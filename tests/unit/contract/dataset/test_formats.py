@@ -3,10 +3,18 @@
 import pytest
 
 from contract.catalog.model_fields import Feature
-from contract.dataset.formats import contradiction, extension_of, format_of
+from contract.codec import from_json
+from contract.dataset.formats import (
+    ObjectFormat,
+    contradiction,
+    extension_of,
+    format_of,
+    other_format,
+    with_compression,
+)
 from contract.dataset.input_options import InputOptions
 from contract.dataset.partitions import partition_values
-from contract.dataset.text_head import HeadError, head_names
+from contract.dataset.text_head import HeadError, NoDataError, head_names
 from contract.job.job_input import input_of, shared_input, types_agree
 from contract.problems import InvalidInputError
 from tests.unit.lambdas.builders import any_model_spec
@@ -21,14 +29,20 @@ from tests.unit.lambdas.builders import any_model_spec
         ("a.tsv.zst", "TSV in zstd"),
         ("a.jsonl", "JSON Lines"),
         ("a.ndjson.gz", "JSON Lines in gzip"),
+        ("part-0.json", "JSON Lines"),
+        ("part-0.JSON.Gz", "JSON Lines in gzip"),
+        ("part-0.snappy.parquet", "Parquet"),
+        ("a.pq", "Parquet"),
+        ("A.PARQ", "Parquet"),
+        ("A.CSV", "CSV"),
     ],
 )
 def test_extension_of_the_key_names_the_format(key: str, expected: str) -> None:
     assert str(format_of(key)) == expected
-    assert key.endswith(extension_of(key))
+    assert key.lower().endswith(extension_of(key))
 
 
-@pytest.mark.parametrize("key", ["a", "a.CSV", "a.parquet.gz", "a.gz", "csv", "a.csv/b", "a.json"])
+@pytest.mark.parametrize("key", ["a", "a.txt", "a.parquet.gz", "a.gz", "csv", "a.csv/b"])
 def test_unknown_extensions_have_no_format(key: str) -> None:
     assert format_of(key) is None
     assert extension_of(key) == ""
@@ -43,15 +57,56 @@ def test_unknown_extensions_have_no_format(key: str) -> None:
         ("a.csv", b"a,b\n", ""),
         ("a.csv", b"ORC,b\n", ""),
         ("a.csv", b"ORC\x11\0\0", "ORC"),
-        ("a.csv", b"\x1f\x8b\x08", "gzip"),
+        ("a.csv", b"\xff\xfea\0", "text in UTF-16"),
+        ("a.csv", b"\x1f\x8b\x08", ""),
         ("a.csv.gz", b"\x1f\x8b\x08", ""),
-        ("a.jsonl.zst", b"\x1f\x8b\x08", "gzip"),
+        ("a.csv.gz", b"a,b\n", ""),
+        ("a.csv.gz", b"\x1f\x00\x08", "something else"),
+        ("a.jsonl.zst", b"\x1f\x8b\x08", ""),
+        ("a.csv.zst", b"\x5f\x2a\x4d\x18", ""),
+        ("a.parquet", b"\x50\x2a\x4d\x18", "zstd"),
     ],
 )
 def test_first_bytes_can_contradict_the_format(key: str, first: bytes, found: str) -> None:
     kind = format_of(key)
     assert kind is not None
     assert contradiction(first, kind) == found
+
+
+def test_declared_format_replaces_that_of_the_extension() -> None:
+    assert str(format_of("a.txt", "csv")) == "CSV"
+    assert str(format_of("a.csv", "tsv")) == "TSV"
+    assert str(format_of("a.csv.gz", "jsonl")) == "JSON Lines"
+    with pytest.raises(InvalidInputError, match="format: got 'orc'"):
+        from_json(InputOptions, {"schema_version": 1, "format": "orc"})
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("a.orc", "ORC"),
+        ("A.AVRO", "Avro"),
+        ("a.csv.bz2", "a compression that is not supported"),
+        ("a.csv.metadata", "metadata of another tool"),
+        ("a.csv", ""),
+        ("a.orc/b", ""),
+        ("orc", ""),
+        ("a.txt", ""),
+    ],
+)
+def test_names_of_other_formats_are_recognized(key: str, found: str) -> None:
+    assert other_format(key) == found
+
+
+def test_compression_of_text_is_that_of_the_content() -> None:
+    csv = ObjectFormat("csv")
+    skippable = b"\x50\x2a\x4d\x18"
+    assert [str(with_compression(csv, first)) for first in (b"a,b", b"\x1f\x8b", skippable)] == [
+        "CSV",
+        "CSV in gzip",
+        "CSV in zstd",
+    ]
+    assert str(with_compression(ObjectFormat("csv", "gzip"), b"a,b")) == "CSV"
 
 
 def test_invalid_input_options_are_all_reported_at_once() -> None:
@@ -106,7 +161,7 @@ def test_models_that_disagree_are_named() -> None:
     )
     conflicts = shared_input([any_model_spec(), other]).conflicts
     assert conflicts == (
-        "models 'delays-ua' and 'other' read text in different ways (input)",
+        "models 'delays-ua' and 'other' read objects in different ways (input)",
         "models 'delays-ua' and 'other' have different partition_columns",
         "column 'distance' is double for model 'delays-ua' and float for 'other'",
     )
@@ -152,3 +207,12 @@ def test_json_lines_names_come_from_all_complete_lines_of_the_head() -> None:
     head = b'{"a":1}\nbad\n{"b":1,"a":2}\n{"\\ud800":1}\n{"c":1}'
     assert head_names(head, JSON_LINES, InputOptions(), whole=False) == ("a", "b")  # type: ignore[arg-type]
     assert head_names(head, JSON_LINES, InputOptions(), whole=True) == ("a", "b", "c")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("head", [b"", b"\n\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+def test_text_without_data_has_no_names(head: bytes) -> None:
+    for kind in (CSV, JSON_LINES):
+        with pytest.raises(NoDataError):
+            head_names(head, kind, InputOptions(), whole=True)  # type: ignore[arg-type]
+    without_header = InputOptions(csv_header=False, csv_columns=("a",))
+    assert head_names(head, CSV, without_header, whole=True) == ("a",)  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError
 from contract.status import ExecutionStatus, JobStatus
 from contract.table import records
-from contract.table.attributes import to_attribute
+from contract.table.attributes import from_attribute, to_attribute
+from contract.table.item_size import MAX_ITEM_BYTES, check_item_size
 from contract.table.records import AttemptRecord, ExecutionRecord, JobRecord, UploadWindow
 from tests.unit.contract import strategies
 
@@ -72,3 +73,19 @@ def test_fractions_become_exact_decimals() -> None:
 def test_every_metric_fits_into_an_item(value: float) -> None:
     stored = TypeSerializer().serialize(to_attribute({"metric": value}))
     assert float(stored["M"]["metric"]["N"]) == (value if abs(value) > 1e-120 else 0)
+
+
+def test_a_long_list_is_stored_compressed_and_read_again() -> None:
+    columns = [{"name": f"col_{number:040d}", "type": "double", "nullable": number % 2 == 0} for number in range(9_000)]
+    mixed = [*columns, {"name": "ü", "type": "string"}, None, 1.5]
+    for values in (columns, mixed):
+        stored = TypeSerializer().serialize(to_attribute({"features": values}))
+        assert len(stored["M"]["features"]["B"]) < 100_000
+        assert from_attribute(TypeDeserializer().deserialize(stored)) == {"features": values}
+
+
+def test_an_item_of_400_kb_is_accepted_and_a_larger_one_refused() -> None:
+    largest = {"pk": "x" * (MAX_ITEM_BYTES - 2)}
+    check_item_size("item", largest, "")
+    with pytest.raises(InvalidInputError, match=r"got '409,602 bytes', expected at most 409,600 bytes.*\(pk takes"):
+        check_item_size("item", {"pk": largest["pk"] + "ü"}, "")

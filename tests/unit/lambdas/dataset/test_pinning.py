@@ -14,7 +14,8 @@ def pin(*keys: str, output_prefix_bytes: int = 200) -> tuple[list[str], str]:
 
 
 def test_hidden_names_and_folder_placeholders_are_not_data() -> None:
-    assert pin("a.parquet", "_SUCCESS", "x/_meta.parquet", "x/.crc", "x/", "") == (["a.parquet"], "")
+    keys = ("a.parquet", "_SUCCESS", "x/_meta.parquet", "x/.crc", "x/", "", "x/year=2019_$folder$", "x_$folder$")
+    assert pin(*keys) == (["a.parquet"], "")
 
 
 def test_hidden_folders_contain_no_data() -> None:
@@ -39,7 +40,8 @@ def test_hive_partitions_below_a_dataset_are_data() -> None:
 def test_an_unsafe_key_is_refused() -> None:
     keys, problems = pin("a//b.parquet", "../c.parquet", "ok.parquet")
     assert keys == ["ok.parquet"]
-    assert "'a//b.parquet'" in problems
+    assert "'a//b.parquet', expected a key without '//', because jobs read objects as files" in problems
+    assert "Copy it to a key without '//'" in problems
     assert "'../c.parquet'" in problems
 
 
@@ -60,8 +62,20 @@ def test_a_name_too_long_for_a_file_is_refused() -> None:
     assert "becomes a file name" in problems
 
 
+def test_any_name_is_data_unless_it_says_another_format() -> None:
+    keys = ["000", "20260101_000000_00001_abcde", "A.CSV", "part-0.json.gz", "x.pq", "x.txt"]
+    assert pin(*keys) == (keys, "")
+    kept, problems = pin("a.csv", "a.csv.metadata", "b.ORC")
+    assert kept == ["a.csv"]
+    assert "got '2 of 3 objects in another format by their names'" in problems
+    assert "a.csv.metadata (metadata of another tool), b.ORC (ORC). Convert or remove them" in problems
+
+
 def test_objects_with_a_shared_output_are_refused() -> None:
     keys = ["a.csv", "b.csv.parquet", "a.parquet", "c.jsonl"]
     assert pin(*keys) == (keys, "")
     _, problems = pin("a.csv", "a.csv.parquet", "b.parquet")
     assert "a.csv, a.csv.parquet" in problems
+    assert pin("a", "a.json", "a.JSON", "A.csv", "a.CSV", "a.pq")[1] == ""
+    _, problems = pin("a", "a.parquet")
+    assert "a, a.parquet" in problems

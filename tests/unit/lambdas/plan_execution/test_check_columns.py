@@ -38,8 +38,8 @@ def test_missing_columns_are_named_with_names_that_differ_in_case() -> None:
 
 
 def test_each_unsuitable_type_is_named() -> None:
-    [problem] = problems_of(Column("distance", "string"), Column("hour", "int64"))
-    assert "a.parquet where distance is string, not double, hour is int64, not int32 without nulls" in problem
+    [problem] = problems_of(Column("distance", "string"), Column("hour", "date32[day]"))
+    assert "a.parquet where distance is string, not double, hour is date32[day], not int32 without nulls" in problem
 
 
 def test_a_column_of_nulls_suits_only_nullable_features() -> None:

@@ -11,6 +11,8 @@ from contract import layout
 from contract.catalog.model_fields import Feature
 from contract.catalog.models import ModelVersion
 from contract.dataset.input_options import InputOptions
+from contract.dataset.text_head import NoDataError
+from contract.job.job_input import JobInput
 from contract.job.scoring_spec import PinnedObject
 from contract.table import records
 from contract.workflow.scoring_request import ExecutionRequest
@@ -26,7 +28,8 @@ CSV = b"distance,hour,more\n1,2,x\n"
 
 def columns_of(key: str, content: bytes, **options: Any) -> list[str]:
     item = PinnedObject(key, len(content), "e")
-    found = object_columns(item, InputOptions(**options), lambda start, end: content[start:end])
+    wanted = JobInput(InputOptions(**options), needed=(frozenset({"distance", "hour"}),))
+    found = object_columns(item, wanted, lambda start, end: content[start:end])
     assert all(column.type is None for column in found)
     return [column.name for column in found]
 
@@ -50,10 +53,26 @@ def put(stage: Stage, key: str, content: bytes, dataset: str = "flights") -> Non
         ("a.tsv", CSV.replace(b",", b"\t")),
         ("a.jsonl", b'{"distance":1,"hour":2}\n{"more":"x"}\n'),
         ("a.ndjson.gz", gzip.compress(b'{"distance":1,"hour":2,"more":"x"}\n')),
+        ("A.CSV", CSV),
+        ("a.csv", gzip.compress(CSV)),
+        ("a.csv.gz", CSV),
+        ("a.csv.gz", gzip.compress(b"") + gzip.compress(CSV)),
+        ("20260101_000000_00001_abcde", CSV),
+        ("20260101_000000_00001_abcde.gz", gzip.compress(b'{"distance":1,"hour":2,"more":"x"}\n')),
+        ("a.txt", CSV),
     ],
 )
 def test_columns_of_text_are_read_from_the_head(key: str, content: bytes) -> None:
     assert columns_of(key, content) == ["distance", "hour", "more"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", gzip.compress(b""), gzip.compress(b"\xef\xbb\xbf\r\n")])
+@pytest.mark.parametrize("key", ["a.csv", "a.json", "000"])
+def test_objects_without_data_have_no_columns(key: str, content: bytes) -> None:
+    with pytest.raises(NoDataError):
+        columns_of(key, content)
+    if key == "a.csv":
+        assert columns_of(key, content or b"\n", csv_header=False, csv_columns=("a", "b")) == ["a", "b"]
 
 
 def test_columns_are_read_with_the_models_input_options() -> None:
@@ -70,14 +89,13 @@ def test_only_the_head_of_a_large_object_is_read() -> None:
         return content[start:end]
 
     item = PinnedObject("a.csv.gz", len(content), "e")
-    assert object_columns(item, InputOptions(), read)[0] == Column("distance", None)
+    assert object_columns(item, JobInput(), read)[0] == Column("distance", None)
     assert asked == [(0, min(len(content), (1 << 20) + (64 << 10)))]
 
 
 @pytest.mark.parametrize(
     ("key", "content", "why"),
     [
-        ("a.csv", b"", "it holds no data"),
         ("a.csv", b"PAR1", "it looks like Parquet"),
         ("a.csv", b"a\0b\n", "NUL bytes"),
         ("a.csv.gz", gzip.compress(CSV)[:10] + b"\xff" * 20, "gzip that is damaged"),
@@ -99,6 +117,59 @@ def test_a_dataset_of_several_formats_is_planned(stage: Stage, plan: Step) -> No
     stage.upload_table(pa.table({"distance": pa.array([1.0]), "hour": pa.array([1], pa.int32())}), key="c.parquet")
     assert plan(plan_event({}))["job_count"] == 1
     assert [item.key for item in stage.spec().objects] == ["a.csv.gz", "b.jsonl", "c.parquet"]
+
+
+def test_a_parquet_object_without_an_extension_is_recognized(stage: Stage, plan: Step) -> None:
+    stage.register()
+    stage.upload_table(pa.table({"distance": pa.array(["far"]), "hour": pa.array([1], pa.int32())}), key="000")
+    with pytest.raises(InvalidRequestError, match="features: got '000 where distance is string, not double"):
+        plan(plan_event({}))
+
+
+def test_an_object_that_shows_no_format_is_refused_once_with_the_remedy(stage: Stage, plan: Step) -> None:
+    stage.register()
+    register(stage, "other")
+    put(stage, "a.csv", CSV)
+    put(stage, "readme.txt", b"Flights of July\n")
+    with pytest.raises(InvalidRequestError) as refusal:
+        plan(plan_event({}))
+    assert "with 1 problem" in str(refusal.value)
+    assert "dataset 'flights': object key: got 'readme.txt'" in str(refusal.value)
+    assert "Set input.format in the model's record" in str(refusal.value)
+
+
+def test_the_records_format_reads_objects_whatever_their_names(stage: Stage, plan: Step) -> None:
+    register(stage, "declared", input=InputOptions(format="csv", csv_header=False))
+    put(stage, "000.txt", b"1,2\n")
+    assert plan(plan_event({}))["job_count"] == 1
+    assert stage.spec(job_id="declared").models[0].input.format == "csv"
+
+
+def test_an_object_of_each_extension_is_checked(stage: Stage, plan: Step) -> None:
+    stage.register()
+    put(stage, "a.csv", CSV)
+    put(stage, "b.csv", b"not,checked\n")
+    put(stage, "manifest.json", b'{"files": 1}\n')
+    with pytest.raises(InvalidRequestError, match=r"features: got 'manifest\.json without distance") as refusal:
+        plan(plan_event({}))
+    assert "with 1 problem" in str(refusal.value)
+
+
+def test_columns_come_from_the_first_object_with_data(stage: Stage, plan: Step) -> None:
+    stage.register()
+    put(stage, "a.csv", b"")
+    put(stage, "b.csv", b"\n")
+    put(stage, "c.csv", b"distance\n1\n")
+    with pytest.raises(InvalidRequestError, match=r"features: got 'c\.csv without hour"):
+        plan(plan_event({}))
+
+
+def test_a_dataset_of_objects_without_data_is_planned(stage: Stage, plan: Step) -> None:
+    stage.register()
+    put(stage, "part-0.parquet", b"")
+    put(stage, "part-0.json", b"")
+    put(stage, "000", b"")
+    assert plan(plan_event({}))["job_count"] == 1
 
 
 def test_a_header_without_the_columns_is_refused(stage: Stage, plan: Step) -> None:

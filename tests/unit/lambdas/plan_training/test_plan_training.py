@@ -10,6 +10,7 @@ from contract.status import ExecutionKind, ExecutionStatus, JobStatus
 from contract.training.recipes import ModelRecipe, TrainingCode, TrainingCompute
 from contract.workflow.messages import ExecutionPlan
 from lambdas.errors import ExecutionNameUsedError, InvalidRequestError, PlanChangedError
+from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.tables.job_table import JobTable
 from tests.unit.lambdas.builders import (
     CORE_IMAGE,
@@ -209,6 +210,29 @@ def test_a_training_dataset_of_text_is_refused(stage: Stage, plan_training: Step
     put_trainable(stage)
     stage.upload("flights-to-learn", ["late.csv", "more.jsonl.gz"])
     with pytest.raises(InvalidRequestError, match=r"2 of 3 objects that are text, the first is 'late\.csv'.*Convert"):
+        plan_training(training_event({}))
+
+
+@pytest.mark.parametrize(("instance_type", "refused"), [("ml.m5.large", True), ("ml.g5.xlarge", False)])
+def test_training_data_larger_than_the_volume_is_refused(
+    stage: Stage, plan_training: Step, monkeypatch: pytest.MonkeyPatch, instance_type: str, refused: bool
+) -> None:
+    put_trainable(stage, any_recipe(compute=TrainingCompute(instance_type=instance_type, volume_size_gb=2)))
+    listed = [StoredObject(f"{number}.parquet", 10**9, "e", 0.0) for number in range(3)]
+    monkeypatch.setattr(stage.deployment.store, "dataset_objects", lambda _dataset: listed)
+    if not refused:
+        assert plan_training(training_event({}))["job_count"] == 1
+        return
+    with pytest.raises(InvalidRequestError) as error:
+        plan_training(training_event({}))
+    assert "compute.volume_size_gb: got 2, expected room for 3.0 GB of training data. Set it to 4" in str(error.value)
+
+
+def test_an_archived_training_object_is_refused(stage: Stage, plan_training: Step) -> None:
+    put_trainable(stage)
+    key = layout.dataset_prefix("flights-to-learn") + "b.parquet"
+    stage.s3.put_object(Bucket=stage.datasets, Key=key, Body=b"x", StorageClass="DEEP_ARCHIVE")
+    with pytest.raises(InvalidRequestError, match=r"The first: b\.parquet \(DEEP_ARCHIVE\)"):
         plan_training(training_event({}))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contract import layout
-from contract.catalog.models import Model
+from contract.catalog.models import Model, ModelVersion
 from contract.status import AttemptStatus, FailureKind, JobStatus, VersionState
 from contract.table import records
 from lambdas.errors import (
@@ -21,7 +21,7 @@ from lambdas.errors import (
 from lambdas.stage.buckets.training_objects import MAX_REPORT_BYTES
 from lambdas.stage.tables.job_table import JobTable
 from tests.unit.archives_of_attackers import member, packed
-from tests.unit.lambdas.builders import STARTED_AT, Stage, pointer_event
+from tests.unit.lambdas.builders import STARTED_AT, Stage, any_model_spec, pointer_event
 from tests.unit.lambdas.conftest import Step
 from tests.unit.lambdas.training_builders import (
     FLIGHTS,
@@ -223,3 +223,23 @@ def test_an_artifact_of_another_model_is_not_registered(running: Stage, register
     with pytest.raises(TrainedArtifactError, match="model_id is 'another'"):
         register(POINTER)
     assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0
+
+
+def test_a_record_that_the_table_cannot_store_leaves_no_artifact(running: Stage, register: Step) -> None:
+    metrics = {"auc": 0.81, **{f"metric_of_segment_{number:032d}": 0.5 for number in range(6_000)}}
+    train(running, change=lambda report: replace(report, metrics=metrics))
+    with pytest.raises(TrainedArtifactError, match=r"size of the record: got .*at most 409,600 bytes.*metrics"):
+        register(POINTER)
+    assert version(running) is None
+    assert running.s3.list_objects_v2(Bucket=running.models).get("KeyCount") == 0
+
+
+def test_the_artifact_of_a_version_that_exists_is_not_overwritten(running: Stage, register: Step) -> None:
+    train(running)
+    other = ModelVersion(spec=any_model_spec("delays-ua", version=VERSION), dataset="flights")
+    running.table.put_item(Item=records.version_item(other))
+    key = layout.artifact_key("delays-ua", VERSION)
+    running.s3.put_object(Bucket=running.models, Key=key, Body=b"of the other")
+    with pytest.raises(TrainedArtifactError, match="already has a version"):
+        register(POINTER)
+    assert running.s3.get_object(Bucket=running.models, Key=key)["Body"].read() == b"of the other"

@@ -224,7 +224,7 @@ def test_ignored_uploads_are_counted_and_logged_by_reason(
     uploads: UploadDriver, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     nobody = [uploads.put(key) for key in ("loose.parquet", "nobody/a.parquet", "nobody/b.parquet")]
-    no_data = [uploads.put(key) for key in ("orders/notes.txt", "orders/_tmp/a.parquet", "orders//a.parquet")]
+    no_data = [uploads.put(key) for key in ("orders/notes.pdf", "orders/_tmp/a.parquet", "orders//a.parquet")]
     waits = uploads.put("flights/day=1/a.parquet")
     assert uploads.deliver(*nobody, *no_data, waits) == []
     assert uploads.trigger.executions == {}

@@ -9,7 +9,8 @@ import pytest
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import OutputFormat
 from contract.dataset.input_options import InputOptions
-from scoring.columns.column_plan import cast_to_declared, casts_without_loss, extended_metadata, plan_columns
+from scoring.columns.column_plan import extended_metadata, is_readable, plan_columns
+from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.predictions import output_fields
 from scoring.errors import ConfigurationError, DataError
 from tests.unit.scoring.support.model_specs import any_spec
@@ -21,18 +22,47 @@ PREDICTION = (pa.field("prediction", pa.float64()),)
     ("found", "declared", "safe"),
     [
         (pa.int32(), "int64", True),
-        (pa.int64(), "int32", False),
+        (pa.int64(), "int32", True),
         (pa.uint8(), "int16", True),
-        (pa.uint16(), "int16", False),
-        (pa.int8(), "uint64", False),
+        (pa.uint16(), "int16", True),
+        (pa.int8(), "uint64", True),
+        (pa.float64(), "int64", True),
+        (pa.float64(), "bool", False),
         (pa.bool_(), "double", True),
         (pa.bool_(), "int8", True),
         (pa.int64(), "bool", False),
         (pa.float32(), "double", True),
         (pa.float64(), "float", False),
         (pa.int64(), "float", True),
-        (pa.decimal128(9, 2), "double", False),
+        (pa.decimal128(9, 2), "double", True),
+        (pa.decimal256(60, 2), "float", True),
+        (pa.decimal32(7, 0), "int8", True),
+        (pa.decimal128(9, 2), "string", False),
         (pa.timestamp("us"), "int64", False),
+        (pa.timestamp("us"), "timestamp[s]", True),
+        (pa.date32(), "timestamp[s]", True),
+        (pa.timestamp("us"), "date32[day]", True),
+        (pa.timestamp("us", "UTC"), "date32[day]", False),
+        (pa.timestamp("us", "UTC"), "timestamp[us]", False),
+        (pa.timestamp("us"), "timestamp[us, tz=UTC]", True),
+        (pa.timestamp("us"), "timestamp[us, tz=Europe/Berlin]", False),
+        (pa.timestamp("s", "Asia/Tokyo"), "timestamp[us, tz=Europe/Berlin]", True),
+        (pa.time64("us"), "timestamp[us]", False),
+        (pa.int64(), "timestamp[us]", False),
+        (pa.list_(pa.float64()), "list<float>[3]", True),
+        (pa.large_list(pa.int8()), "list<double>[3]", True),
+        (pa.list_(pa.float32(), 3), "list<double>[3]", True),
+        (pa.list_view(pa.decimal128(9, 2)), "list<float>[3]", True),
+        (pa.list_(pa.string()), "list<float>[3]", False),
+        (pa.list_(pa.list_(pa.float32())), "list<float>[3]", False),
+        (pa.float32(), "list<float>[3]", False),
+        (pa.list_(pa.float32(), 3), "float", False),
+        (pa.fixed_shape_tensor(pa.float32(), [3]), "list<float>[3]", True),
+        (pa.binary(), "string", True),
+        (pa.binary(4), "string", True),
+        (pa.binary_view(), "string", True),
+        (pa.dictionary(pa.int8(), pa.binary()), "string", True),
+        (pa.dictionary(pa.int8(), pa.decimal128(5, 2)), "double", True),
         (pa.large_string(), "string", True),
         (pa.dictionary(pa.int32(), pa.string()), "string", True),
         (pa.dictionary(pa.int32(), pa.int64()), "string", False),
@@ -41,8 +71,8 @@ PREDICTION = (pa.field("prediction", pa.float64()),)
         (pa.null(), "double", True),
     ],
 )
-def test_only_lossless_types_are_accepted(found: pa.DataType, declared: str, safe: bool) -> None:
-    assert casts_without_loss(found, declared) is safe
+def test_types_that_a_feature_can_be_read_from(found: pa.DataType, declared: str, safe: bool) -> None:
+    assert is_readable(found, declared) is safe
 
 
 def test_all_problems_of_an_object_are_reported_together() -> None:
@@ -137,11 +167,12 @@ def test_registration_also_knows_columns_from_csv_column_names(fields: dict[str,
 
 def test_value_is_cast_to_the_declared_type_or_reported() -> None:
     feature = Feature("x", "float")
-    cast, bad = cast_to_declared(feature, pa.array([1, None, 2**24]), 0)
-    assert (cast, bad) == (pa.array([1, None, 2**24], pa.float32()), {})
+    cast = cast_to_declared(feature, pa.array([1, None, 2**24]), 0)
+    assert (cast.array, cast.bad) == (pa.array([1, None, 2**24], pa.float32()), {})
     values = pa.array([2**24 + 1, 5, None, 7, -(2**40), 9])
-    cast, bad = cast_to_declared(feature, values, 2)
-    assert cast == pa.array([None, 5, None, 7, None, 9], pa.float32())
+    cast = cast_to_declared(feature, values, 2)
+    bad = cast.bad
+    assert cast.array == pa.array([None, 5, None, 7, None, 9], pa.float32())
     assert list(bad) == [0, 4]
     assert bad[4] == (
         "feature column 'x' of type int64 has a value that float cannot hold: convert the column",
@@ -151,13 +182,13 @@ def test_value_is_cast_to_the_declared_type_or_reported() -> None:
 
 @pytest.mark.parametrize("most", [0, 1, 3])
 def test_search_for_bad_values_stops_after_the_limit(most: int) -> None:
-    _, bad = cast_to_declared(Feature("x", "float"), pa.array([2**40] * 1_000), most)
+    bad = cast_to_declared(Feature("x", "float"), pa.array([2**40] * 1_000), most).bad
     assert len(bad) == most + 1
 
 
 def test_null_in_a_non_nullable_feature_is_reported() -> None:
     feature = Feature("x", "double", nullable=False)
-    _, bad = cast_to_declared(feature, pa.array([1.0, None]), 0)
+    bad = cast_to_declared(feature, pa.array([1.0, None]), 0).bad
     assert list(bad) == [1]
     assert "feature column 'x' is null, the record says that it has no nulls" in bad[1].text
 

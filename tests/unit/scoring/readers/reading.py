@@ -58,7 +58,7 @@ def read_object(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     keepers = (frozenset(types or ()),) if columns is None else ()
-    wanted = JobInput(InputOptions(**options), types or {}, partitions, keepers)
+    wanted = JobInput(InputOptions(**options), types or {}, partitions, keepers=keepers)
     try:
         return _read(key, path, wanted, rows, columns, use_threads=use_threads)
     except LateFieldsError:

@@ -1,5 +1,7 @@
 """The supervisor merges the parts of an object once all are predicted."""
 
+from pathlib import Path
+
 import pytest
 
 from contract.job.scoring_spec import PinnedObject
@@ -29,7 +31,8 @@ def test_unreadable_object_ends_with_its_first_failed_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "size", "expected"), [("a.parquet", 1 << 30, True), ("a.parquet", 1_000, False), ("a.csv", 1 << 30, False)]
+    ("content", "size", "expected"), [(b"PAR1", 1 << 30, True), (b"PAR1", 1_000, False), (b"a,b\n", 1 << 30, False)]
 )
-def test_only_large_parquet_objects_can_be_split(key: str, size: int, expected: bool) -> None:
-    assert can_be_split(PinnedObject(key, size, "etag")) is expected
+def test_only_large_parquet_objects_can_be_split(tmp_path: Path, content: bytes, size: int, expected: bool) -> None:
+    (tmp_path / "000").write_bytes(content)
+    assert can_be_split(PinnedObject("000", size, "etag"), tmp_path / "000") is expected

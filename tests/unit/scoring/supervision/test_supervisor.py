@@ -69,7 +69,7 @@ def test_no_worker_outlives_a_failed_supervisor(tmp_path: Path, monkeypatch: pyt
         supervisor.start_worker()
         (worker,) = supervisor._workers
         with pytest.raises(ModelError, match="model 'model'"):
-            supervisor.score(setup, [PinnedObject("a.parquet", 1, "etag")], commits, lambda _: None)
+            supervisor.score(setup, [PinnedObject("a.parquet", 1, "etag")], commits, tmp_path, lambda _: None)
     with pytest.raises(ProcessLookupError):
         os.kill(worker._process.pid, 0)
 
