@@ -85,9 +85,8 @@ def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInpu
         delimiter = kind.delimiter or wanted.options.csv_delimiter
         if problem := header_problem(head, delimiter, wanted.options, wanted.types, whole=whole):
             raise HeaderMistakeError(problem)
-    # In JSON Lines, a field may appear first in a later line.
     names = head_names(head, kind, wanted.options, whole=whole)
-    return tuple(Column(name, None, may_lack_others=kind.name == "jsonl") for name in names)
+    return tuple(Column(name, None, is_field=kind.name == "jsonl") for name in names)
 
 
 def _stored(item: PinnedObject, read: Read, size: int) -> bytes:
