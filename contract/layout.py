@@ -142,6 +142,10 @@ def upload_manifest_key(dataset: str, batch_id: str) -> str:
     return f"{uploads_prefix(dataset)}{batch_id}.json"
 
 
+TABLE_MANIFEST = "table-"
+"""Beginning of the names of manifests that the command writes for a table's snapshot."""
+
+
 def upload_part_key(dataset: str, part: str) -> str:
     """Return the key of the list of `uploads.ObjectVersion` that one call tries to claim for a
     window."""
@@ -157,6 +161,21 @@ def skipped_key(execution_id: str) -> str:
     """Return the key of the list of objects of its upload manifest that an execution skips, with
     reasons."""
     return f"{execution_prefix(execution_id)}skipped.json"
+
+
+OUTPUT_PARTITIONS = ("dataset", "execution_id", "job_id", "model_id")
+"""Hive partitions in the keys of predictions and quarantine, in order."""
+
+
+def is_output_partition(name: str) -> bool:
+    """Return whether a column of this name would have two values for readers of the outputs.
+
+    Athena and Hive ignore the case of names.
+
+    >>> is_output_partition("Dataset"), is_output_partition("data")
+    (True, False)
+    """
+    return name.lower() in OUTPUT_PARTITIONS
 
 
 CODE_PREFIX = "code/"

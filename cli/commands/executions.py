@@ -6,6 +6,7 @@ import rich_click as click
 
 from cli.command_line import Command, argument
 from cli.commands import request_check
+from cli.commands.table_options import TableOptions, table_options, with_snapshot
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import request_option, start_options
@@ -26,19 +27,29 @@ execution_argument = argument("execution", metavar="EXECUTION", help="The execut
     fleetscore run
     fleetscore run --input '{"models": ["churn"]}' --wait
     fleetscore run --input @request.json --check
+    fleetscore run --table delta --input '{"dataset": "events"}'
     """,
 )
 @request_option
+@table_options
 @start_options
 @click.pass_obj
-def run(invocation: Invocation, *, request: str, name: str | None, wait: bool, check: str | None) -> ExitStatus:
+def run(
+    invocation: Invocation, *, request: str, table: TableOptions, name: str | None, wait: bool, check: str | None
+) -> ExitStatus:
     """Start an execution, and print its id."""
     output = invocation.output
     request_json = read_request(request)
     check_request(request_json)
+    choice = table.choice(request_json)
     if check is not None:
+        if choice is not None and check != "form":
+            request_json = with_snapshot(request_json, choice, invocation.connection, invocation.deployment(), output)
         return request_check.check(invocation, ExecutionKind.SCORING, request_json, check)
-    executions = Executions(invocation.connection, invocation.changed_deployment())
+    deployment = invocation.changed_deployment()
+    executions = Executions(invocation.connection, deployment)
+    if choice is not None:
+        request_json = with_snapshot(request_json, choice, invocation.connection, deployment, output)
     execution_id = executions.start(request_json, name)
     if not wait:
         arn = executions.execution_arn(execution_id)

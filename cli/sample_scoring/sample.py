@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.catalog.model_spec import ModelSpec
-from contract.dataset.detection import FormatUnknownError, stored_format, text_format
-from contract.dataset.formats import FIRST_BYTES, HEAD_BYTES, ObjectFormat, format_of, with_compression
+from contract.dataset.detection import stored_format, text_format
+from contract.dataset.formats import FIRST_BYTES, HEAD_BYTES, ObjectFormat, contradiction, format_of, with_compression
 from contract.dataset.input_options import InputOptions
 from contract.dataset.text_encoding import to_utf8
 from contract.dataset.text_head import NoDataError, head_names
@@ -42,7 +42,7 @@ def read_columns(path: Path, options: InputOptions) -> list[SampleColumn]:
 
     try:
         kind = _kind(path, JobInput(options))
-    except (FormatUnknownError, NoDataError, pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InvalidInputError("sample", [Problem("sample", str(path), f"a file with data ({error})")]) from error
     try:
         columns = _parquet_columns(path) if kind.name == "parquet" else _text_columns(path, kind, options)
@@ -58,10 +58,13 @@ def _kind(path: Path, wanted: JobInput) -> ObjectFormat:
     Raises:
         FormatUnknownError: when neither options, name nor content show it.
         NoDataError: when the file holds no data.
+        ValueError: when the content is of another format.
     """
     with path.open("rb") as file:
         first = file.read(FIRST_BYTES)
     kind = format_of(path.name, wanted.options.format) or stored_format(first, wanted.options.csv_encoding)
+    if kind is not None and first and (found := contradiction(first, kind, wanted.options.csv_encoding)):
+        raise ValueError(f"it should be {kind} and looks like {found}")
     if kind is None:
         head = _head(path, with_compression(ObjectFormat("csv"), first), wanted.options)
         kind = text_format(head, wanted.options, wanted.needed, whole=len(head) < HEAD_BYTES)

@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
 
 from cli.failures import CommandError
 from contract.environment import EMBEDDED_AWS
@@ -44,6 +45,32 @@ class Connection:
 
     def resource(self, service: str) -> Any:
         return self._make(self.session().resource, service, _READ_TIMEOUT_SECONDS)
+
+    def storage_options(self) -> dict[str, str]:
+        """Return address and credentials as the libraries of table formats take them.
+
+        Raises:
+            NoCredentialsError: when there are no credentials.
+        """
+        client = self.client("s3")
+        found = self.session().get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        credentials = found.get_frozen_credentials()
+        address = str(client.meta.endpoint_url)
+        return {
+            "AWS_ACCESS_KEY_ID": credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+            **({"AWS_SESSION_TOKEN": credentials.token} if credentials.token else {}),
+            "AWS_REGION": str(client.meta.region_name),
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ALLOW_HTTP": str(address.startswith("http://")).lower(),
+            "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+        }
+
+    def ca_bundle(self) -> str:
+        """Return the file of the certificate authorities that calls trust; empty for the usual ones."""
+        return str(self.session()._session.get_config_variable("ca_bundle") or "")  # noqa: SLF001 - boto3 has no other way
 
     def place(self, account_id: str) -> str:
         """Return where calls go: account, Region and address."""

@@ -12,6 +12,7 @@ from contract.catalog.model_formats import (
 )
 from contract.checks import check_unique
 from contract.dataset.feature_types import ARROW_TYPES
+from contract.layout import OUTPUT_PARTITIONS, is_output_partition
 from contract.problems import InvalidInputError, Problem
 from contract.schema.field_info import check_fields
 
@@ -63,21 +64,56 @@ class ModelSpec(ScoringFields, ArtifactFields):
         carried: set[str] = set()
         """Columns that the output keeps though the model does not read them."""
         if self.columns == "all":
-            carried = set(self.input.csv_columns) - passed - set(self.partition_columns)
+            carried = set(self.input.csv_columns) - passed
         problems = self._check_prediction_columns(passed | carried)
         if self.row_number_column in carried:
             expected = "a name that is not in input.csv_columns, which columns 'all' keeps"
             problems.append(Problem("row_number_column", self.row_number_column, expected))
+        return [*problems, *self._check_folder_names(carried)]
+
+    def _check_folder_names(self, carried: set[str]) -> list[Problem]:
+        """Check that no output column has the name of a folder `name=value/` in the output's key.
+
+        Readers of the output take such a folder as a column.
+        """
+        kept = self._passed_columns()
+        features = [feature.name for feature in self.features if feature.name in kept - set(self.key_columns)]
+        rename = "Rename it in the dataset."
+        rename_or_drop = "Rename it in the dataset, or set columns to 'keys'."
+        named = [
+            ("key_columns", self.key_columns, rename),
+            ("features", features, rename_or_drop),
+            ("input.csv_columns", sorted(carried), rename_or_drop),
+            ("partition_columns", self.partition_columns, "Rename the folders of the dataset."),
+            ("output_columns", self.output_columns, "Choose another name."),
+            ("row_number_column", (self.row_number_column,), "Choose another name."),
+        ]
+        expected = f"no {', '.join(OUTPUT_PARTITIONS)} in any case: they are folders in the output's key"
+        problems = [
+            Problem(field, taken, expected, remedy)
+            for field, names, remedy in named
+            if (taken := [name for name in names if is_output_partition(name)])
+        ]
+        folders = {name.lower() for name in self.partition_columns}
+        # Names of kept columns are refused already.
+        added = self.output_columns or (() if self._is_labelled else (DEFAULT_OUTPUT_COLUMN,))
+        for field, names in (("output_columns", added), ("row_number_column", (self.row_number_column,))):
+            if taken := [name for name in names if name.lower() in folders and name not in kept | carried]:
+                expected = "other names than partition_columns, which are folders in the output's key"
+                problems.append(Problem(field, taken, expected, "Choose another name."))
         return problems
+
+    @property
+    def _is_labelled(self) -> bool:
+        """Whether the default name of each prediction column ends with a label."""
+        return self.method == "predict_proba" and not self.custom_code
 
     def _check_prediction_columns(self, passed: set[str]) -> list[Problem]:
         kept = "every one" if self.columns == "all" else "the key columns"
         taken = f"input columns of the output (columns {self.columns!r} keeps {kept})"
         if not self.output_columns:
-            # Names of probability columns always end with a label. For others, only the model knows
-            # how many columns it has.
-            is_labelled = self.method == "predict_proba" and not self.custom_code
-            if is_labelled or DEFAULT_OUTPUT_COLUMN not in passed:
+            # Only the model knows how many columns it has.
+            if self._is_labelled or DEFAULT_OUTPUT_COLUMN not in passed:
                 return []
             expected = f"names, because the default, {DEFAULT_OUTPUT_COLUMN!r}, is one of the {taken}"
             return [Problem("output_columns", [], expected, "Name every prediction column.")]

@@ -12,7 +12,7 @@ from contract.schema.field_info import check_fields, describe
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the objects of a dataset are read. Parquet needs no options.
+    """How the objects of a dataset are read. Parquet needs no options but `table`.
 
     JSON Lines are always UTF-8. In CSV a quote inside a quoted cell may be doubled.
     """
@@ -136,6 +136,17 @@ class InputOptions:
             check=UniqueNames(),
             group="Input",
             metavar="A,B",
+        ),
+    )
+
+    table: Literal["refuse", "files"] = field(
+        default="refuse",
+        metadata=describe(
+            "What the plan does with a dataset that is a table of Delta Lake, Iceberg or Hudi, or a part of one: "
+            "refuse it, or score every file, also those with deleted or replaced rows.",
+            group="Input",
+            metavar="refuse|files",
+            see="([tables](../operate/tables.md))",
         ),
     )
 

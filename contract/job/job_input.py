@@ -33,7 +33,8 @@ class JobInput:
 
 def input_of(spec: ModelSpec) -> JobInput:
     """Return how one model reads objects."""
-    options = spec.input
+    # Models differ in this option only in the plan.
+    options = replace(spec.input, table="refuse")
     if not options.csv_header and not options.csv_columns:
         names = tuple(name for name in spec.input_columns if name not in spec.partition_columns)
         options = replace(options, csv_columns=names)

@@ -138,7 +138,8 @@ class UploadManifest:
     """
 
     dataset: str
-    origin: Literal["marker", "window"]
+    origin: Literal["marker", "window", "table"]
+    """`table`: the command has read a snapshot of a table."""
     objects: tuple[ObjectVersion, ...]
     """Each key once."""
     superseded: tuple[ObjectVersion, ...] = ()
@@ -147,3 +148,8 @@ class UploadManifest:
     """Key of the marker, relative to the dataset's prefix."""
     problems: tuple[str, ...] = ()
     """Reasons why the marker names nothing to score. The plan refuses the execution with them."""
+    names_objects: bool = False
+    """Whether somebody has named exactly these objects, and not all that are in a folder or arrive
+    in a time. Only then may they be a part of a table."""
+    table: str = ""
+    """The table and its snapshot, as text for people."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from contract.dataset.detection import FormatUnknownError
 from contract.dataset.formats import extension_of
@@ -12,6 +12,7 @@ from contract.job.scoring_spec import PinnedObject
 from contract.problems import Problem
 from lambdas.dataset.object_columns import ColumnsUnknownError, HeaderMistakeError, object_columns
 from lambdas.dataset.parquet_footer import Column
+from lambdas.dataset.table_files import is_iceberg_file
 from lambdas.stage.buckets.object_store import ObjectStore
 from lambdas.stage.observability import logger
 
@@ -28,6 +29,8 @@ class Sample:
 
     key: str
     columns: tuple[Column, ...]
+    is_iceberg: bool = False
+    """Whether Iceberg has written the object."""
 
 
 def sample_candidates(objects: Iterable[PinnedObject]) -> list[tuple[PinnedObject, ...]]:
@@ -63,8 +66,10 @@ def read_sample(
     wrong.
     """
     for item in candidates:
+        # Each range is read once.
+        read = cache(partial(store.dataset_range, dataset, item))
         try:
-            columns = object_columns(item, wanted, partial(store.dataset_range, dataset, item))
+            columns = object_columns(item, wanted, read)
         except NoDataError:
             continue
         except FormatUnknownError as error:
@@ -78,5 +83,5 @@ def read_sample(
             # The key is not logged, because it may contain personal data.
             logger.debug("an object's columns cannot be read", dataset=dataset, reason=str(error))
             return None
-        return Sample(item.key, columns)
+        return Sample(item.key, columns, is_iceberg_file(item.size, read))
     return None

@@ -58,27 +58,30 @@ def start_marked(rule: UploadRule, marker: ObjectVersion, deployment: Deployment
 
 def _manifest(dataset: str, marker: ObjectVersion, deployment: Deployment) -> UploadManifest:
     folder = marker.key.removesuffix(MARKER_NAME)
-    objects, problems = _find_objects(dataset, folder, marker, deployment)
+    text, problem = _text(dataset, marker, deployment)
+    objects: list[StoredObject] = []
+    problems = [problem] if problem else []
+    names_objects = bool(text.strip())
+    if names_objects:
+        objects, problems = _named_objects(dataset, folder, text, deployment)
+    elif not problem:
+        objects, problems = _data_below(dataset, folder, deployment)
     versions = tuple(ObjectVersion(found.key, "", found.etag, found.size) for found in objects)
-    return UploadManifest(dataset, "marker", versions, marker=marker.key, problems=tuple(problems))
+    return UploadManifest(
+        dataset, "marker", versions, marker=marker.key, problems=tuple(problems), names_objects=names_objects
+    )
 
 
-def _find_objects(
-    dataset: str, folder: str, marker: ObjectVersion, deployment: Deployment
-) -> tuple[list[StoredObject], list[str]]:
-    """Return the objects that the marker lists, or all data of its folder if it is empty, and the
-    problems of the marker.
-    """
+def _text(dataset: str, marker: ObjectVersion, deployment: Deployment) -> tuple[bytes, str]:
+    """Return the content of a marker, or why it cannot be read."""
     if marker.size > _MAX_MARKER_BYTES:
-        return [], [f"the marker has {marker.size:,} bytes, expected at most {_MAX_MARKER_BYTES:,}"]
+        return b"", f"the marker has {marker.size:,} bytes, expected at most {_MAX_MARKER_BYTES:,}"
     text = deployment.store.marker_text(dataset, marker, _MAX_MARKER_BYTES)
     if text is None:
-        return [], ["the marker was deleted before it could be read"]
+        return b"", "the marker was deleted before it could be read"
     if len(text) > _MAX_MARKER_BYTES:
-        return [], [f"the marker has more than {_MAX_MARKER_BYTES:,} bytes"]
-    return (
-        _named_objects(dataset, folder, text, deployment) if text.strip() else _data_below(dataset, folder, deployment)
-    )
+        return b"", f"the marker has more than {_MAX_MARKER_BYTES:,} bytes"
+    return text, ""
 
 
 def _data_below(dataset: str, folder: str, deployment: Deployment) -> tuple[list[StoredObject], list[str]]:

@@ -11,11 +11,14 @@ import pyarrow as pa
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.dataset.columns import is_readable_as, may_be_absent, similar_name, zone_problem
+from contract.layout import OUTPUT_PARTITIONS, is_output_partition
 from scoring.columns.arrow_types import arrow_type, plain_type
 from scoring.columns.foreign_schemas import update_foreign_schemas
 from scoring.errors import ConfigurationError, DataError
 
 _PANDAS_KEY = b"pandas"
+_FROM_KEY = b"fleetscore.from_key"
+"""Mark in the metadata of a field; outputs do not have it."""
 _MAX_SHOWN_PLACES = 5
 """Repeated names in a message, and positions of each."""
 
@@ -57,10 +60,8 @@ def plan_columns(
     """
     features = [feature.name for feature in spec.features]
     present = [name for name in schema.names if name not in absent]
-    # Absent columns of other models of the job are not this model's.
-    names = [name for name in schema.names if name not in absent or name in features]
     counts = Counter(present)
-    problems = _repeated_names(names, counts, spec)
+    problems = _repeated_names(present, counts, spec)
     problems += [
         f"key column {name!r} is missing: add it to the object or drop it from the record's key_columns"
         for name in spec.key_columns
@@ -75,8 +76,14 @@ def plan_columns(
         problems += _feature_problems(feature, types, nulls)
     if problems:
         raise DataError(f"object {key!r} does not suit model {spec.model_id!r}: " + "; ".join(problems))
-    # The output's key contains the partition values too, so only key columns repeat them.
-    passed = tuple(name for name in names if name not in spec.partition_columns or name in spec.key_columns)
+    # The output's key contains its values too, so only key columns repeat them.
+    passed = tuple(
+        field.name
+        for field in schema
+        # Absent columns of other models of the job are not this model's.
+        if (not is_from_key(field) or field.name in spec.key_columns)
+        and (field.name not in absent or field.name in features)
+    )
     kept = passed if spec.columns == "all" else spec.key_columns
     added = outputs
     if spec.row_number_column:
@@ -93,7 +100,8 @@ def plan_columns(
             f"model {spec.model_id!r}: row_number_column {spec.row_number_column!r} is a prediction column's name: set "
             "it to another one in the model's record"
         )
-    fields = [schema.field(name) for name in kept]
+    _check_folder_names(key, spec, kept, added)
+    fields = [_without_mark(schema.field(name)) for name in kept]
     metadata = extended_metadata(schema.metadata or {}, kept, added)
     output_schema = pa.schema([*fields, *added], metadata=metadata or None)
     read = frozenset(spec.key_columns) | {feature.name for feature in spec.features}
@@ -105,6 +113,41 @@ def plan_columns(
         and pa.types.is_integer(arrow_type(feature.type))
     )
     return ColumnPlan(kept, output_schema, added, read, may_have_nan)
+
+
+def field_from_key(name: str, kind: pa.DataType) -> pa.Field:
+    """Return the field of a column that an object's key has and its file has not."""
+    return pa.field(name, kind, metadata={_FROM_KEY: b"1"})
+
+
+def is_from_key(field: pa.Field) -> bool:
+    """Return whether only the object's key has this column."""
+    return field.metadata is not None and _FROM_KEY in field.metadata
+
+
+def _without_mark(field: pa.Field) -> pa.Field:
+    return field.remove_metadata() if is_from_key(field) else field
+
+
+def _check_folder_names(key: str, spec: ModelSpec, kept: tuple[str, ...], added: tuple[pa.Field, ...]) -> None:
+    """Refuse output columns that readers of the output would also take from its key.
+
+    Training writes no output and adds no column.
+    """
+    folders = {*OUTPUT_PARTITIONS, *(name.lower() for name in spec.partition_columns)}
+    names = [field.name for field in added if field.name.lower() in folders]
+    if names:
+        raise ConfigurationError(
+            f"object {key!r}, model {spec.model_id!r}: the prediction columns {names} have the names of folders in "
+            "the output's key: set output_columns or row_number_column in the model's record to other names"
+        )
+    names = [name for name in kept if is_output_partition(name)] if added else []
+    if names:
+        remedy = "" if set(names) & set(spec.key_columns) else ", or set columns to 'keys' in the model's record"
+        raise DataError(
+            f"object {key!r}, model {spec.model_id!r}: the output would keep the columns {names}, which are also "
+            f"folders in its key ({', '.join(f'{name}=…/' for name in OUTPUT_PARTITIONS)}): rename them{remedy}"
+        )
 
 
 def _repeated_names(names: list[str], counts: Counter[str], spec: ModelSpec) -> list[str]:

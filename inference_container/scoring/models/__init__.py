@@ -14,6 +14,7 @@ from scoring.columns.features import FeatureBatch
 from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
 from scoring.models.custom_code import note_ignored_code
+from scoring.models.missing_classes import explain_missing_class
 from scoring.models.versions import captured_warnings, check_pinned_version, summarize_notes, version_hint
 
 _LOADERS: dict[ModelFormat, str] = {
@@ -102,9 +103,12 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
             raise
         # BaseException: unpickling runs code of the model, which may even call sys.exit.
         except BaseException as error:
+            why = explain_missing_class(error) or (
+                f"check the record's format, and that this image reads its version{version_hint(spec)}"
+            )
             raise ModelError(
                 f"model {spec.model_id!r}: {spec.model_file!r} cannot be loaded as {spec.format} ({one_line(error)}): "
-                f"check the record's format, and that this image reads its version{version_hint(spec)}"
+                f"{why}"
             ) from error
     notes = [*pinned, *note_ignored_code(spec, path), *getattr(loaded, "notes", ())]
     model = with_adaptive_batches(loaded)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
-from scoring.columns.column_plan import ColumnPlan
+from scoring.columns.column_plan import ColumnPlan, is_from_key
 from scoring.outputs.atomic_files import PrefixDigest
 from scoring.outputs.parquet_output import EncodedParquetWriter
 from scoring.outputs.text_output import CsvWriter, JsonlWriter
@@ -78,6 +78,6 @@ def _copy_refusal(spec: ModelSpec, source: InputObject) -> str:
         return "the input is not Parquet"
     if spec.columns != "all":
         return "the record keeps only the key columns"
-    if set(spec.partition_columns) & set(spec.key_columns):
+    if any(is_from_key(field) and field.name in spec.key_columns for field in source.schema):
         return "a key column comes from the object's key and is not in the file"
     return ""

@@ -223,17 +223,18 @@ def too_many_bad_rows(
     spec = predictor.model.spec
     name = f"object {predictor.key!r}, model {spec.model_id!r}"
     fraction = spec.tolerated_quarantine_fraction
+    # A failure of the model says nothing about the data, so only a bad row is to be corrected.
+    correct = "correct the model or its record" if first.kind is FailureKind.MODEL else "correct the data"
     if not fraction:
         text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
-        wrong = "the row or the model" if first.kind is FailureKind.MODEL else "the row"
-        remedy = f"fix {wrong}, or set tolerated_quarantine_fraction to quarantine such rows"
+        remedy = f"{correct}, or set tolerated_quarantine_fraction to quarantine such rows"
     else:
         of = "" if rows is None else f" of {rows:,}"
         text = (
             f"{name}: at least {count:,}{of} rows cannot be scored, more than tolerated_quarantine_fraction "
             f"{fraction:g} allows; the first is row {first.row:,}: {first.reason}"
         )
-        remedy = "fix the rows, or raise the fraction"
+        remedy = f"{correct}, or raise the fraction"
     if first.detail:
         remedy += "; the value is in the job's log" if first.kind is FailureKind.DATA else f"; {IN_LOG}"
     cls = ModelError if first.kind is FailureKind.MODEL else DataError

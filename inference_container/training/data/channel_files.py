@@ -22,7 +22,8 @@ class LocalObject:
 
 
 def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> tuple[LocalObject, ...]:
-    """Return the pinned objects of a channel, sorted by key. Other files are logged and ignored.
+    """Return the pinned objects of a channel, sorted by key. Other files, and objects of 0 bytes,
+    are logged and ignored.
 
     Raises:
         ConfigurationError: when the channel has files but the spec names no objects.
@@ -46,6 +47,9 @@ def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> 
         size = path.stat().st_size
         if size != item.size:
             problems.append(f"object {item.key!r} has {size:,} bytes, the plan pinned {item.size:,}")
+        if size == 0:
+            log_event("file_ignored", channel=channel, file=item.key, reason="it holds no data (0 bytes)")
+            continue
         sources.append(LocalObject(item.key, path, size))
     for key in files:
         log_event("file_ignored", channel=channel, file=key, reason="it is not in the training spec")
@@ -55,6 +59,11 @@ def find_objects(folder: Path, pinned: tuple[PinnedObject, ...], field: str) -> 
             f"channel {channel!r} does not match the plan: {'; '.join(problems[:_SHOWN])}{more}. Objects were replaced "
             "or removed after the execution started, or the channel is sharded over instances: start a new execution "
             "with FullyReplicated data"
+        )
+    if pinned and not sources:
+        raise DataError(
+            f"channel {channel!r}: none of the {len(pinned):,} {field} holds data, all have 0 bytes: write the dataset "
+            "again, or train on another one"
         )
     return tuple(sources)
 

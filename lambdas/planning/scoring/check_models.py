@@ -16,6 +16,7 @@ from contract.problems import Problem
 from lambdas.dataset.archived import RESTORE
 from lambdas.dataset.parquet_footer import Column
 from lambdas.dataset.samples import Sample, read_sample, sample_candidates
+from lambdas.dataset.table_files import FoundTable, check_tables
 from lambdas.planning.model_checks import check_columns, check_images
 from lambdas.planning.scoring.choose_models import Assignment
 from lambdas.planning.scoring.pin_datasets import Snapshots
@@ -36,7 +37,7 @@ def check_models(
     return [
         *check_images(versions, deployed_images),
         *_check_artifacts(versions, deployment),
-        *_check_columns(assignments, snapshots.objects, deployment),
+        *_check_columns(assignments, snapshots, deployment),
     ]
 
 
@@ -70,14 +71,13 @@ def check_artifact(version: ModelVersion, artifact: StoredArtifact | None, model
     return []
 
 
-def _check_columns(
-    assignments: Sequence[Assignment], objects: Mapping[str, Sequence[PinnedObject]], deployment: Deployment
-) -> list[Problem]:
+def _check_columns(assignments: Sequence[Assignment], snapshots: Snapshots, deployment: Deployment) -> list[Problem]:
     """Compare the columns that each model needs with a few objects of its dataset.
 
     An object that cannot be read is skipped here. Its job reports it and fails alone, as for any
     other damaged object.
     """
+    objects = snapshots.objects
     candidates = {dataset: sample_candidates(pinned) for dataset, pinned in objects.items()}
     readings = [
         [_reading(assignment, chosen) for chosen in candidates.get(assignment.dataset, ())]
@@ -99,8 +99,33 @@ def _check_columns(
             elif sample is not None:
                 # Columns that a key lacks are reported by `check_partitions`.
                 from_key = [Column(name, None) for name in names]
-                problems += check_columns(version, dataset, sample.key, [*sample.columns, *from_key])
+                # A file may have them too, and its type is known.
+                problems += check_columns(version, dataset, sample.key, [*from_key, *sample.columns])
+                problems += check_folder_names(version, dataset, sample.key, sample.columns)
+                if sample.is_iceberg and dataset in snapshots.unproven:
+                    table = FoundTable("iceberg", "", sample.key)
+                    problems += [
+                        found_table
+                        for found_table in check_tables(dataset, [table], snapshots.unproven[dataset])
+                        if found_table not in problems
+                    ]
     return problems
+
+
+def check_folder_names(version: ModelVersion, dataset: str, key: str, columns: Iterable[Column]) -> list[Problem]:
+    """Refuse input columns that the output would keep and that have the name of a folder in its key.
+
+    Readers of the output could not merge both. The job checks the other objects.
+    """
+    spec = version.spec
+    kept = spec.key_columns if spec.columns == "keys" else [*spec.key_columns, *(column.name for column in columns)]
+    names = sorted({name for name in kept if layout.is_output_partition(name)})
+    if not names:
+        return []
+    field = f"model {spec.model_id!r} version {spec.version!r} on dataset {dataset!r}: columns"
+    expected = f"no output column named like a folder of its key ({', '.join(layout.OUTPUT_PARTITIONS)}, in any case)"
+    remedy = "" if set(names) & set(spec.key_columns) else ", or register a version with columns 'keys'"
+    return [Problem(field, f"{key} with {list_first(names)}", expected, f"Rename them in the dataset{remedy}.")]
 
 
 class _Reading(NamedTuple):

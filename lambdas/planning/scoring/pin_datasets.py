@@ -1,7 +1,7 @@
 """Stage 2 of the draft: list each dataset once and pin its objects."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contract import layout
 from contract.job.scoring_spec import PinnedObject
@@ -9,8 +9,11 @@ from contract.problems import Problem
 from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 from lambdas.dataset.archived import check_archived
 from lambdas.dataset.pinning import is_data, pin_objects
+from lambdas.dataset.table_files import check_tables
+from lambdas.planning.scoring.check_tables import Refusing, refusing_models, tables_of
 from lambdas.planning.scoring.choose_models import Assignment, Choice
 from lambdas.planning.scoring.upload_manifest import Uploads
+from lambdas.shown_text import list_first
 from lambdas.stage.buckets.object_store import StoredObject
 from lambdas.stage.deployment import Deployment
 from lambdas.stage.parallel import in_parallel
@@ -22,6 +25,8 @@ class Snapshots:
 
     objects: Mapping[str, tuple[PinnedObject, ...]]
     problems: tuple[Problem, ...]
+    unproven: Refusing = field(default_factory=dict)
+    """Models that refuse tables, by dataset of which no key tells that it is one."""
 
 
 def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment) -> Snapshots:
@@ -32,16 +37,37 @@ def pin_datasets(choice: Choice, uploads: Uploads | None, deployment: Deployment
         listings = [uploads.objects]
     else:
         listings = in_parallel(deployment.store.dataset_objects, choice.datasets)
+    refusing = refusing_models(choice.assignments, uploads)
+    unproven: dict[str, Sequence[str]] = {}
     bucket = deployment.settings.datasets_bucket
     prefix_bytes = _max_output_prefix_bytes(choice.assignments)
     objects: dict[str, tuple[PinnedObject, ...]] = {}
     problems: list[Problem] = []
     for dataset, listing in zip(choice.datasets, listings, strict=True):
-        objects[dataset], found = pin_objects(dataset, listing, bucket, prefix_bytes)
-        problems += found
-        data = [entry for entry in listing if is_data(entry.key)]
+        tables = tables_of(dataset, listing, uploads, refusing, deployment.store)
+        files = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
+        objects[dataset], found = pin_objects(dataset, files, bucket, prefix_bytes)
+        problems += [*check_tables(dataset, tables, refusing.get(dataset, ())), *found]
+        problems += _check_folder_names(dataset, [item.key for item in objects[dataset]])
+        data = [entry for entry in files if is_data(entry.key)]
         problems += check_archived(dataset, data, deployment.store, deployment.clock().timestamp())
-    return Snapshots(objects, tuple(problems))
+        if not tables and dataset in refusing:
+            unproven[dataset] = refusing[dataset]
+    return Snapshots(objects, tuple(problems), unproven)
+
+
+def _check_folder_names(dataset: str, keys: Iterable[str]) -> list[Problem]:
+    """Refuse folders such as `model_id=7/`: the output's key would have the same partition twice."""
+    wrong = [
+        key
+        for key in keys
+        if any("=" in part and layout.is_output_partition(part.partition("=")[0]) for part in key.split("/")[:-1])
+    ]
+    if not wrong:
+        return []
+    expected = f"no folders named {', '.join(f'{name}=…' for name in layout.OUTPUT_PARTITIONS)}, in any case"
+    remedy = "Outputs have folders of these names already. Rename those of the dataset."
+    return [Problem(f"dataset {dataset!r}: object key", list_first(wrong), expected, remedy)]
 
 
 def _max_output_prefix_bytes(assignments: Iterable[Assignment]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from contract.problems import InvalidInputError, Problem
 from contract.triggers.uploads import ObjectVersion, UploadManifest
 from contract.workflow.scoring_request import ExecutionRequest
+from lambdas.dataset.pinning import is_data
 from lambdas.shown_text import list_first
 from lambdas.stage.buckets.object_store import ObjectStore, StoredObject
 
@@ -19,6 +20,8 @@ class Uploads:
     objects: tuple[StoredObject, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Objects of the manifest that are not scored, by key, each with the reason."""
+    names_objects: bool = False
+    """Whether somebody has named exactly these objects, which may then be a part of a table."""
 
 
 def read_uploads(request: ExecutionRequest, store: ObjectStore) -> Uploads | None:
@@ -49,8 +52,8 @@ def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObje
     """Return the manifest's objects that have not changed since, and the problems of the manifest.
 
     In a manifest from a window, a changed object is skipped: the execution of a later window scores
-    the later upload. In a manifest from a marker, a change is refused: the marker asks for all of
-    its objects, and no other execution will score them.
+    the later upload. In a manifest from a marker or of a table's snapshot, a change is refused: it
+    asks for all of its objects, and no other execution will score them.
     """
     changed = {item.key: why for item in manifest.objects if (why := _change(item, current.get(item.key)))}
     unchanged = tuple(current[item.key] for item in manifest.objects if item.key not in changed)
@@ -60,7 +63,16 @@ def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObje
         Problem(field_name, manifest.marker, f"a marker over existing data, but {text}", remedy)
         for text in manifest.problems
     ]
-    if manifest.origin == "marker" and changed:
+    hidden = [item.key for item in manifest.objects if not is_data(item.key)]
+    if hidden:
+        remedy = f"A part of these keys begins with '_' or '.': {list_first(hidden)}. Rename that folder of the table."
+        problems.append(Problem(field_name, f"{len(hidden):,} hidden files", "keys of data", remedy))
+    if manifest.origin == "table" and changed:
+        remedy = f"{_list_changes(changed)}. Start the command again, which reads the table's newest snapshot."
+        problems.append(Problem(field_name, f"{len(changed):,} files", "a snapshot whose files all exist", remedy))
+    elif manifest.origin == "table" and not manifest.objects:
+        problems.append(Problem(field_name, "no files", "a snapshot with rows", "Nothing to do: the table is empty."))
+    elif manifest.origin == "marker" and changed:
         remedy = f"{_list_changes(changed)}. Let uploads end before you write the marker, then write it again."
         problems.append(Problem(field_name, f"{len(changed):,} objects", "none that changed", remedy))
     elif not manifest.objects and not manifest.problems:
@@ -70,7 +82,7 @@ def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObje
         remedy = f"{_list_changes(changed)}. Nothing to do: later uploads have their own executions."
         problems.append(Problem(field_name, "no objects", "at least one that is unchanged", remedy))
     superseded = {item.key: "a later upload of the same window replaced an earlier one" for item in manifest.superseded}
-    return Uploads(manifest.dataset, unchanged, superseded | changed), problems
+    return Uploads(manifest.dataset, unchanged, superseded | changed, manifest.names_objects), problems
 
 
 def _change(item: ObjectVersion, current: StoredObject | None) -> str:

@@ -18,6 +18,7 @@ from contract.workflow.training_request import TrainingRequest
 from lambdas.dataset.archived import check_archived
 from lambdas.dataset.pinning import is_data, pin_objects
 from lambdas.dataset.samples import Sample, read_sample, sample_candidates
+from lambdas.dataset.table_files import FoundTable, check_tables, find_tables
 from lambdas.planning.model_checks import check_images
 from lambdas.planning.recipe_choice import choose_enabled, choose_named
 from lambdas.planning.training.decisions import (
@@ -73,22 +74,33 @@ def _choose_recipes(request: TrainingRequest, table: JobTable) -> tuple[list[Mod
 
 def _read_datasets(recipes: Sequence[ModelRecipe], deployment: Deployment) -> dict[str, _TrainingData]:
     """Pin each dataset of the recipes and read the columns of a few of its objects."""
-    names = sorted(
-        {name for recipe in recipes for name in (recipe.training_dataset, recipe.validation_dataset) if name}
-    )
-    return dict(zip(names, in_parallel(lambda name: _read_dataset(name, deployment), names), strict=True))
+    refusing: dict[str, list[str]] = {}
+    for recipe in recipes:
+        for name in filter(None, (recipe.training_dataset, recipe.validation_dataset)):
+            names = refusing.setdefault(name, [])
+            if recipe.input.table != "files":
+                names.append(f"the recipe of model {recipe.model_id!r}")
+    found = in_parallel(lambda item: _read_dataset(*item, deployment), sorted(refusing.items()))
+    return dict(zip(sorted(refusing), found, strict=True))
 
 
-def _read_dataset(name: str, deployment: Deployment) -> _TrainingData:
+def _read_dataset(name: str, refusing: Sequence[str], deployment: Deployment) -> _TrainingData:
+    """Read one dataset. `refusing` names the recipes that do not train on every file of a table."""
     listing = deployment.store.dataset_objects(name)
+    tables = find_tables(entry.key for entry in listing)
+    files = [entry for entry in listing if not any(table.is_metadata(entry.key) for table in tables)]
     # Training writes no outputs per object, so no output key is longer than the object's key.
-    objects, problems = pin_objects(name, listing, deployment.settings.datasets_bucket, 0)
+    objects, problems = pin_objects(name, files, deployment.settings.datasets_bucket, 0)
+    problems = [*check_tables(name, tables, refusing), *problems]
     problems += check_formats(name, [item.key for item in objects])
-    data = [entry for entry in listing if is_data(entry.key)]
+    data = [entry for entry in files if is_data(entry.key)]
     problems += check_archived(name, data, deployment.store, deployment.clock().timestamp())
     wanted = JobInput(InputOptions(format="parquet"))
     read = [read_sample(name, chosen, wanted, deployment.store) for chosen in sample_candidates(objects)]
-    return _TrainingData(objects, tuple(found for found in read if isinstance(found, Sample)), tuple(problems))
+    samples = tuple(found for found in read if isinstance(found, Sample))
+    copied = [FoundTable("iceberg", "", sample.key) for sample in samples if sample.is_iceberg and not tables]
+    problems += check_tables(name, copied[:1], refusing)
+    return _TrainingData(objects, samples, tuple(problems))
 
 
 def _check_recipes(

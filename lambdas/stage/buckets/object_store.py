@@ -123,6 +123,12 @@ class ObjectStore(TrainingObjects):
         for entry in self._list(self.datasets_bucket, layout.dataset_prefix(dataset) + folder):
             yield replace(entry, key=folder + entry.key)
 
+    def first_keys(self, dataset: str, prefix: str) -> list[str]:
+        """Return the first keys of the dataset that begin with a prefix, at most a page of them."""
+        start = layout.dataset_prefix(dataset)
+        found = self._s3.list_objects_v2(Bucket=self.datasets_bucket, Prefix=start + prefix)
+        return [entry["Key"].removeprefix(start) for entry in found.get("Contents", ())]
+
     def named_objects(self, dataset: str, keys: Sequence[str]) -> dict[str, StoredObject]:
         """Return the dataset's current objects with these keys, by key. Missing objects are left
         out.

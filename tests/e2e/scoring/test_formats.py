@@ -9,6 +9,8 @@ import pyarrow as pa
 import pytest
 
 from contract.catalog.model_fields import Feature
+from contract.dataset.detection import NO_DATA_NOTE
+from contract.dataset.input_options import InputOptions
 from contract.status import ExecutionStatus
 from tests.e2e.stage import FEATURES, Stage, features_of, people, train_xgboost
 
@@ -53,6 +55,56 @@ def test_every_format_is_scored_by_the_same_model(stage: Stage, dataset: str, ta
         assert [int(row) for row in output["row"].to_pylist()] == table["row"].to_pylist()
         expected: Any = model.predict_proba(features_of(table))[:, 1]
         assert np.allclose(np.asarray(output["prediction_1"]), expected, rtol=1e-6)
+
+
+def test_a_dataset_of_athena_and_spark_is_scored_without_renaming(stage: Stage) -> None:
+    """Athena writes no extensions, Spark writes .json, EMR marks folders, and some parts are empty."""
+    tables = {seed: people(50, seed, first_row=1_000 * seed) for seed in (5, 6, 7)}
+    lines = text(tables[6]).to_json(orient="records", lines=True, double_precision=15)
+    objects: dict[str, pa.Table | bytes] = {
+        "year=2025_$folder$": b"",
+        "year=2025/20250101_000000_00001_abcde": tables[5],
+        "year=2025/part-0.json.gz": gzip.compress(lines.encode()),
+        "year=2026/A.CSV": text(tables[7]).to_csv(index=False).encode(),
+        "year=2026/part-1.csv": b"",
+        "year=2026/part-1.json.gz": gzip.compress(b""),
+    }
+    stage.put_dataset("athena", objects)
+    model = train_xgboost(3)
+    stage.register("on-athena", model, dataset="athena")
+    snapshot = stage.run({"models": ["on-athena"]}, "athena")
+    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
+    [job] = snapshot.jobs
+    assert (job.object_count, job.rows_in, job.rows_scored, job.rows_quarantined) == (5, 150, 150, 0)
+    assert list(job.notes) == [
+        f"on-athena: {note}"
+        for note in sorted(
+            (
+                NO_DATA_NOTE,
+                "objects whose names say no format were read as Parquet, which their content shows",
+            )
+        )
+    ]
+    outputs = stage.predictions("athena", "on-athena", "athena")
+    assert len(outputs) == 3
+    for seed, table in tables.items():
+        [output] = [found for found in outputs.values() if int(found["row"][0].as_py()) == 1_000 * seed]
+        assert [int(row) for row in output["row"].to_pylist()] == table["row"].to_pylist()
+        expected: Any = model.predict_proba(features_of(table))[:, 1]
+        assert np.allclose(np.asarray(output["prediction_1"]), expected, rtol=1e-6)
+
+
+def test_text_without_a_name_or_header_needs_the_records_format(stage: Stage) -> None:
+    stage.put_dataset("no-header", {"000": text(people(50, 8)).to_csv(index=False, header=False).encode()})
+    columns = tuple(text(people(1, 8)).columns)
+    options = {"csv_header": False, "csv_columns": columns}
+    stage.register("unsaid", train_xgboost(4), dataset="no-header", input=InputOptions(**options))
+    stage.register("said", train_xgboost(4), dataset="no-header", input=InputOptions(format="csv", **options))
+    refused = stage.run({"models": ["unsaid"]}, "no-header-refused")
+    assert "dataset 'no-header': object key: got '000'" in refused.reason
+    assert "Set input.format in the model's record (parquet, csv, tsv or jsonl)" in refused.reason
+    snapshot = stage.run({"models": ["said"]}, "no-header")
+    assert (snapshot.status, snapshot.jobs[0].rows_scored) == (ExecutionStatus.SUCCEEDED, 50)
 
 
 def test_a_bad_row_of_text_is_named_and_other_objects_are_scored(stage: Stage) -> None:

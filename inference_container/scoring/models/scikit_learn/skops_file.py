@@ -12,7 +12,8 @@ import skops.io
 
 from contract.catalog.model_spec import ModelSpec
 from scoring.errors import ModelError
-from scoring.models.scikit_learn.joblib_file import SklearnModel
+from scoring.models import LoadedModel
+from scoring.models.scikit_learn.joblib_file import model_of
 
 _HARMLESS = frozenset({"numpy.dtype"})
 """Types that skops does not trust although they run no code.
@@ -21,13 +22,13 @@ Every SimpleImputer holds a numpy.dtype.
 """
 
 
-def load(spec: ModelSpec, path: Path) -> SklearnModel:
+def load(spec: ModelSpec, path: Path) -> LoadedModel:
     if untrusted := untrusted_types(path, spec.trusted_types):
         raise ModelError(
             f"model {spec.model_id!r}: {spec.model_file!r} holds types that skops does not trust: {untrusted}: check "
             "what they do, then name them in trusted_types in the model's record, or build the model without them"
         )
-    return SklearnModel(spec, read(path))
+    return model_of(spec, read(path))
 
 
 def untrusted_types(path: Path, trusted: Collection[str]) -> list[str]:

@@ -3,9 +3,10 @@
 Predictions are those of `Booster.predict`.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from scoring.columns.features import FeatureBatch
 from scoring.columns.predictions import output_fields
 from scoring.errors import ModelError
 from scoring.models import LoadedModel, check_features
+from scoring.models.categories import Categories, input_names, typed_values
 from scoring.models.lazy_imports import import_without_sklearn
 from scoring.models.times import time_notes
 from scoring.models.trees import accelerated_trees
@@ -79,10 +81,8 @@ class LightgbmModel:
         self._accelerated = accelerated
         self._method = spec.method
         self.notes = time_notes(spec, np.float64)
-        check_features(_as_lightgbm_names(spec), names_of(booster), booster.num_feature())
-        self._categories = booster.pandas_categorical or []
-        self._texts = [feature.name for feature in spec.features if feature.type == "string"]
-        self._check_categories(spec)
+        check_features(as_lightgbm_names(spec), names_of(booster), booster.num_feature())
+        self._categories = Categories(typed_values(spec, stored_categories(spec, booster)))
         self._objective = str(booster.dump_model(num_iteration=1).get("objective", "")).split(" ", maxsplit=1)[0]
         if spec.method == "predict_proba" and self._objective not in _PROBABILITIES:
             found = self._objective or "not in the file"
@@ -96,11 +96,13 @@ class LightgbmModel:
         self.outputs = output_fields(spec, [pa.float64()] * width, range(width) if width > 1 else None)
 
     def predict(self, batch: FeatureBatch) -> Any:
+        # A value that is not a category counts as missing.
+        matrix = self._categories.encode(batch).matrix(np.float64)
         if self._accelerated is not None:
-            values = self._accelerated(batch.matrix(np.float64))
+            values = self._accelerated(matrix)
         else:
             values = self.native.predict(
-                self._frame(batch) if self._categories else batch.matrix(np.float64),
+                matrix,
                 raw_score=self._method == "margin",
                 # One thread per call, because the threads of the budget predict whole batches
                 # concurrently.
@@ -110,23 +112,59 @@ class LightgbmModel:
             return np.column_stack([1.0 - values, values])
         return values
 
-    def _frame(self, batch: FeatureBatch) -> Any:
-        # LightGBM maps these to the categories of its training; a text unknown to it counts as
-        # missing.
-        return batch.with_times_as_numbers().frame().astype(dict.fromkeys(self._texts, "category"))
 
-    def _check_categories(self, spec: ModelSpec) -> None:
-        texts = all(isinstance(value, str) for values in self._categories for value in values)
-        if len(self._texts) != len(self._categories) or not texts:
-            raise ModelError(
-                f"model {spec.model_id!r}: its record declares {len(self._texts)} features as string {self._texts}, "
-                f"the model was trained on {len(self._categories)} categorical columns of pandas with "
-                f"{'texts' if texts else 'values other than texts'}: declare exactly the categorical columns as "
-                "string, and train on categories that are texts, or encode them as numbers in training"
-            )
+def stored_categories(spec: ModelSpec, booster: Any) -> dict[str, list[Any]]:
+    """Return the categories of pandas that a Booster stores, by feature of the record.
+
+    The file lists them without names, in the order of the frame's columns of category dtype.
+
+    Raises:
+        ModelError: The columns cannot be told from the record and the file.
+    """
+    stored = booster.pandas_categorical or []
+    if not stored and not any(feature.type == "string" for feature in spec.features):
+        return {}
+    texts = [feature.name for feature in spec.features if feature.type == "string"]
+    infos = dict(zip(input_names(spec), _infos_of_features(booster), strict=True))
+    marked = [name for name, info in infos.items() if info.marked]
+    columns = marked if set(texts) <= set(marked) and len(marked) == len(stored) else texts
+    only_texts = all(isinstance(value, str) for values in stored for value in values)
+    if (
+        len(columns) != len(stored)
+        or (columns is texts and not only_texts)
+        or not all(infos[name].codes <= set(range(len(values))) for name, values in zip(columns, stored, strict=True))
+    ):
+        raise ModelError(
+            f"model {spec.model_id!r}: its record declares {len(texts)} features as string {texts}, the model was "
+            f"trained on {len(stored)} columns of pandas's category dtype, and its file treats {marked} as "
+            "categorical: declare columns of texts as string; train without ordered categories, and without "
+            "categorical_feature, or encode categories as numbers in training"
+        )
+    return dict(zip(columns, stored, strict=True))
 
 
-def _as_lightgbm_names(spec: ModelSpec) -> ModelSpec:
-    # LightGBM replaces each blank in a name by an underscore.
+class _Info(NamedTuple):
+    """What a file says about a feature: whether it is categorical, and codes or bounds of its values."""
+
+    marked: bool
+    codes: set[float]
+
+
+def _infos_of_features(booster: Any) -> list[_Info]:
+    text = booster.model_to_string(num_iteration=1)
+    line = re.search(r"^feature_infos=(.*)$", text, re.MULTILINE)
+    parameter = re.search(r"^\[categorical_feature: ([0-9,]+)\]$", text, re.MULTILINE)
+    marked = {int(index) for index in parameter[1].split(",")} if parameter else set()
+    found: list[_Info] = []
+    for index, info in enumerate(line[1].split(" ") if line else ["none"] * booster.num_feature()):
+        # "[0:1]" are the bounds of numbers, "-1:0:1" the codes of categories, with -1 for missing.
+        # A feature without splits has "none".
+        codes = {float(code) for code in info.strip("[]").split(":")} if info != "none" else set()
+        found.append(_Info(index in marked or not info.startswith(("[", "none")), codes - {-1.0}))
+    return found
+
+
+def as_lightgbm_names(spec: ModelSpec) -> ModelSpec:
+    """Return the record with the names that LightGBM gives its features: an underscore per blank."""
     features = tuple(replace(item, name="_".join(item.name.split(" "))) for item in spec.features)
     return replace(spec, features=features)

@@ -34,8 +34,6 @@ class BoosterModel:
     `margin` the raw sums.
     """
 
-    notes: tuple[str, ...] = ()
-
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         self._file = file
         self.native = file.booster
@@ -45,7 +43,7 @@ class BoosterModel:
             width = 1
         self.outputs = output_fields(spec, [pa.float32()] * width, range(width) if width > 1 else None)
         self.concurrent = file.concurrent
-        self.notes = time_notes(spec, np.float32)
+        self.notes = file.notes + time_notes(spec, np.float32)
 
     def predict(self, batch: FeatureBatch) -> Any:
-        return self._file.predict(batch.matrix(np.float32), margin=self._margin)
+        return self._file.predict(batch, margin=self._margin)

@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 
 from contract.catalog.model_spec import ModelSpec
+from scoring.columns.features import FeatureBatch
 from scoring.device import Device, find_device
 from scoring.errors import ModelError
 from scoring.models import check_features
+from scoring.models.categories import Categories, input_names, typed_values
 from scoring.models.lazy_imports import import_without_sklearn
 
 xgboost = import_without_sklearn("xgboost")
+
+
+CATEGORY = "c"
+"""XGBoost's type of a categorical feature."""
 
 
 def _device() -> Device:
@@ -41,8 +47,9 @@ class BoosterFile:
         # One thread per call, because the threads of the budget predict whole batches concurrently.
         self.booster = xgboost.Booster({"nthread": 1})
         self.booster.load_model(content)
-        self._refuse_texts(spec)
         check_features(spec, self.booster.feature_names, int(self.booster.num_features()))
+        self.categories = stored_categories_of(spec, self.booster)
+        self.notes = _notes(spec, self.booster, self.categories)
         learner = json.loads(self.booster.save_config())["learner"]
         parameters = learner["learner_model_param"]
         self.objective = str(learner["objective"]["name"])
@@ -66,11 +73,16 @@ class BoosterFile:
         other.predict_accelerated = accelerated_trees.xgboost_predict(spec, self.booster, self.objective, trees)
         return other
 
-    def predict(self, matrix: Any, *, margin: bool, trees: tuple[int, int] = (0, 0)) -> Any:
+    def predict(self, batch: FeatureBatch, *, margin: bool, trees: tuple[int, int] = (0, 0)) -> Any:
         """Return float32 predictions, one per row, or rows by classes or targets.
 
         `trees` is a range of boosting rounds; (0, 0) means all.
+
+        Raises:
+            ValueError: A value is not a category of the model.
         """
+        # Only the accelerator may need a writable matrix.
+        matrix = self.categories.encode(batch).matrix(np.float32, read_only=self.predict_accelerated is None)
         if self.predict_accelerated is not None:
             return self.predict_accelerated(self._with_nan(matrix))
         # inplace_predict warns on each call if matrix and model are in different memory.
@@ -86,22 +98,53 @@ class BoosterFile:
             return matrix
         return np.where(matrix == np.float32(self._missing), np.float32(np.nan), matrix)
 
-    def _refuse_texts(self, spec: ModelSpec) -> None:
-        texts = [feature.name for feature in spec.features if feature.type == "string"]
-        categories = [
-            name
-            for name, kind in zip(
-                self.booster.feature_names or range(self.booster.num_features()),
-                self.booster.feature_types or [],
-                strict=False,
-            )
-            if kind == "c"
-        ]
-        if texts or categories:
-            raise ModelError(
-                f"model {spec.model_id!r}: categorical features of XGBoost are not supported (string features in the "
-                f"record: {texts}; categorical in the model: {categories}): encode them as numbers in training"
-            )
+
+def _stored_categories(booster: Any) -> dict[int, list[Any]]:
+    """Return the categories that a Booster stores, by the position of their feature.
+
+    XGBoost stores them since version 3.1, for models trained on data frames.
+    """
+    if CATEGORY not in (booster.feature_types or []):
+        return {}
+    stored = booster.get_categories(export_to_arrow=True).to_arrow()
+    return {index: values.to_pylist() for index, (_, values) in enumerate(stored) if values is not None}
+
+
+def stored_categories_of(spec: ModelSpec, booster: Any) -> Categories:
+    """Return the stored categories of the record's features.
+
+    Raises:
+        ModelError: A feature does not fit, such as a text whose categories are not in the file.
+    """
+    names = input_names(spec)
+    stored = {names[index]: values for index, values in _stored_categories(booster).items()}
+    coded = _coded_features(spec, booster) - set(stored)
+    texts = [feature.name for feature in spec.features if feature.type == "string" and feature.name not in stored]
+    if not texts:
+        return Categories(typed_values(spec, stored), refuses_unknown=True)
+    found = f"its record declares {texts} as string"
+    if coded & set(texts):
+        raise ModelError(
+            f"model {spec.model_id!r}: {found}, and its file has no categories for "
+            f"{sorted(coded & set(texts))}, only codes: save it with XGBoost 3.1 or later, trained on a data frame "
+            "with these columns as categories, or declare the codes of training as whole numbers"
+        )
+    raise ModelError(
+        f"model {spec.model_id!r}: {found}, and the model takes them as numbers: encode them as in training, or train "
+        "on categories (enable_categorical)"
+    )
+
+
+def _notes(spec: ModelSpec, booster: Any, categories: Categories) -> tuple[str, ...]:
+    coded = sorted(_coded_features(spec, booster) - set(categories.values))
+    if not coded:
+        return ()
+    return (f"categories of {coded} are taken as the codes of training, because the model stores no categories",)
+
+
+def _coded_features(spec: ModelSpec, booster: Any) -> set[str]:
+    kinds = booster.feature_types or []
+    return {name for name, kind in zip(input_names(spec), kinds, strict=False) if kind == CATEGORY}
 
 
 def _refuse_legacy(spec: ModelSpec, content: bytes | bytearray) -> None:

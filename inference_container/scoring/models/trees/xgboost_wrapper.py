@@ -43,8 +43,6 @@ class WrapperModel:
     the raw sums.
     """
 
-    notes: tuple[str, ...] = ()
-
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         saved = file.booster.attr("scikit_learn")
         if saved is None:
@@ -66,7 +64,7 @@ class WrapperModel:
         self._several_labels = self._classifier and file.targets > 1
         self.outputs = output_fields(spec, *self._describe_outputs())
         self.concurrent = file.concurrent
-        self.notes = time_notes(spec, np.float32)
+        self.notes = file.notes + time_notes(spec, np.float32)
 
     @property
     def trees(self) -> int:
@@ -74,12 +72,11 @@ class WrapperModel:
         return self._trees[1]
 
     def predict(self, batch: FeatureBatch) -> Any:
-        matrix = batch.matrix(np.float32, read_only=self._file.predict_accelerated is None)
         if self._method == "margin":
-            return self._raw(matrix, margin=True)
+            return self._raw(batch, margin=True)
         if self._method == "predict_proba":
-            return self._probabilities(matrix)
-        values = self._raw(matrix)
+            return self._probabilities(batch)
+        values = self._raw(batch)
         return self._labels(values) if self._classifier else values
 
     def _describe_outputs(self) -> tuple[list[pa.DataType], range | None]:
@@ -92,8 +89,8 @@ class WrapperModel:
         kind = (pa.float64() if self._several_labels else pa.int64()) if labels else pa.float32()
         return [kind] * width, range(width) if width > 1 else None
 
-    def _raw(self, matrix: Any, *, margin: bool = False) -> Any:
-        return self._file.predict(matrix, margin=margin, trees=self._trees)
+    def _raw(self, batch: FeatureBatch, *, margin: bool = False) -> Any:
+        return self._file.predict(batch, margin=margin, trees=self._trees)
 
     def _labels(self, values: Any) -> Any:
         if self._several_labels:
@@ -104,12 +101,12 @@ class WrapperModel:
             return values.astype(np.int32)
         return (values.reshape(-1) > 0.5).astype(np.int64)
 
-    def _probabilities(self, matrix: Any) -> Any:
+    def _probabilities(self, batch: FeatureBatch) -> Any:
         if self._file.objective == "multi:softmax":
             from scipy.special import softmax  # noqa: PLC0415 - no other model needs it
 
-            return softmax(self._raw(matrix, margin=True), axis=1)
-        values = self._raw(matrix)
+            return softmax(self._raw(batch, margin=True), axis=1)
+        values = self._raw(batch)
         if values.ndim == 2 and values.shape[1] >= self._classes:
             return values
         second = values.reshape(-1)

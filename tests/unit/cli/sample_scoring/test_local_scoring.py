@@ -12,6 +12,7 @@ from cli import main as entry
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
+from contract.dataset.detection import NO_DATA_NOTE
 from tests.unit.archives_of_attackers import realpath_overflow
 from tests.unit.cli.local_models import ROWS, classifier, people, sample_table, sklearn_archive, write_sample
 
@@ -74,7 +75,7 @@ def test_models_test_scores_a_record_and_its_artifact_without_aws(
 
 
 @pytest.mark.usefixtures("no_aws")
-@pytest.mark.parametrize("name", ["sample.csv.gz", "sample.jsonl", "sample.tsv"])
+@pytest.mark.parametrize("name", ["sample.csv.gz", "sample.jsonl", "sample.tsv", "000"])
 def test_text_samples_are_read_as_in_a_job(record: Path, tmp_path: Path, capsys: Captured, name: str) -> None:
     fields = {**RECORD, "partition_columns": ["day"], "key_columns": ["id", "day"]}
     record.write_text(json.dumps(fields))
@@ -91,6 +92,15 @@ def test_text_samples_are_read_as_in_a_job(record: Path, tmp_path: Path, capsys:
     [row] = shown["first_rows"]
     assert (row["id"], row["day"], row["visits"]) == ("0", "2026-01-31", int(people()["visits"][0]))
     assert row["prediction_True"] == pytest.approx(classifier().predict_proba(people())[0][1])
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_a_sample_without_data_has_no_rows_and_a_note(record: Path, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "sample.csv").write_bytes(b"")
+    words = ["models", "test", "churn", str(tmp_path / "sample.csv"), "--record", str(record), "--json"]
+    assert entry.main(words) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["rows"], shown["first_rows"], shown["notes"]) == (0, [], [NO_DATA_NOTE])
 
 
 @pytest.mark.usefixtures("no_aws")

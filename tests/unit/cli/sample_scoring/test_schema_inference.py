@@ -3,11 +3,13 @@
 import operator
 import subprocess
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
 import catboost
 import lightgbm
+import numpy as np
 import pyarrow as pa
 import pytest
 import skops.io
@@ -152,6 +154,31 @@ def test_missing_and_untyped_sample_columns_are_named_together(tmp_path: Path) -
     assert "column age: got 'null', expected a column of a type that features can have" in untyped
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_types_of_decimals_times_bytes_and_lists_are_inferred(tmp_path: Path) -> None:
+    rows = np.ones((2, 7))
+    booster = xgboost.train({}, xgboost.DMatrix(rows, label=[0.0, 1.0]), 1)
+    booster.save_model(tmp_path / "model.ubj")
+    table = pa.table(
+        {
+            "price": pa.array([Decimal("1.10"), None], pa.decimal128(9, 2)),
+            "day": pa.array([1, 2], pa.date32()),
+            "sent": pa.array([1, 2], pa.timestamp("us", "Europe/Berlin")),
+            "plan": pa.array([b"a", b"b"]).dictionary_encode(),
+            "body": [[0.5, 1.0, 2.0], None],
+        }
+    )
+    archive = make_archive(tmp_path / "b.tar.gz", {"model.ubj": (tmp_path / "model.ubj").read_bytes()})
+    found = infer_features(archive, "xgboost-ubj", "model.ubj", write_sample(tmp_path / "s.parquet", table), [])
+    assert {item.feature.name: item.feature.type for item in found} == {
+        "price": "double",
+        "day": "date32[day]",
+        "sent": "timestamp[us, tz=Europe/Berlin]",
+        "plan": "string",
+        "body": "list<double>[3]",
+    }
+
+
 def test_artifact_is_loaded_in_a_process_without_credentials(
     tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,8 +195,11 @@ def test_artifact_is_loaded_in_a_process_without_credentials(
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("sample.parquet", b"a,b\n", "a Parquet file that can be read"),
-        ("sample.csv.gz", b"a,b\n", "a CSV in gzip file that can be read"),
+        ("sample.parquet", b"a,b\n", "it should be Parquet and looks like something else"),
+        ("sample.csv", b"PAR1", "it should be CSV and looks like Parquet"),
+        ("sample", b"a,b\n", r"set input\.format in the model's record"),
+        ("sample", b"", "it holds no data"),
+        ("sample.parquet", b"PAR1", "a Parquet file that can be read"),
         ("sample.csv", b"", "a CSV file that can be read"),
         ("sample.jsonl", b"{", "a JSON Lines file that can be read"),
     ],
@@ -194,8 +224,13 @@ def test_types_are_inferred_from_text_samples(tmp_path: Path) -> None:
         (Feature("visits", "double"), int(frame["visits"].isna().sum())),
         (Feature("age", "double"), 0),
     ]
-    people().to_json(tmp_path / "sample.jsonl", orient="records", lines=True)
-    found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / "sample.jsonl", [])
+    for name in ("sample.jsonl", "part-0.json", "000"):
+        people().to_json(tmp_path / name, orient="records", lines=True)
+        found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / name, [])
+        assert [item.feature for item in found] == [Feature("visits", "int64"), Feature("age", "double")]
+    people().to_csv(tmp_path / "sample.txt", index=False)
+    read_as = InputOptions(format="csv")
+    found = infer_features(archive, "sklearn-joblib", "model.joblib", tmp_path / "sample.txt", [], read_as=read_as)
     assert [item.feature for item in found] == [Feature("visits", "int64"), Feature("age", "double")]
 
 

@@ -1,5 +1,6 @@
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import OutputFormat
 from contract.dataset.input_options import InputOptions
-from scoring.columns.column_plan import extended_metadata, is_readable, plan_columns
+from scoring.columns.column_plan import extended_metadata, field_from_key, is_readable, plan_columns
 from scoring.columns.feature_casts import cast_to_declared
 from scoring.columns.predictions import output_fields
 from scoring.errors import ConfigurationError, DataError
@@ -115,12 +116,12 @@ def test_key_only_output_may_reuse_the_name_of_a_dropped_column() -> None:
         ({"output_columns": ("id",), "key_columns": ("id",)}, True),
         ({"output_columns": ("x",), "columns": "keys", "key_columns": ("id",)}, False),
         ({"output_columns": ("id",), "columns": "keys", "key_columns": ("id",)}, True),
-        ({"output_columns": ("x",), "partition_columns": ("x",)}, False),
+        ({"output_columns": ("x",), "partition_columns": ("x",)}, True),
         ({"output_columns": ("x",), "partition_columns": ("x",), "key_columns": ("x",)}, True),
         ({}, True),
         ({"columns": "keys", "key_columns": ("id",)}, False),
         ({"columns": "keys", "key_columns": ("prediction",)}, True),
-        ({"partition_columns": ("prediction",)}, False),
+        ({"partition_columns": ("prediction",)}, True),
         ({"format": "xgboost-sklearn-json", "method": "predict_proba"}, False),
         ({"format": "xgboost-sklearn-json", "method": "predict_proba", "custom_code": True}, True),
         ({"method": "margin", "output_columns": ("margin",)}, False),
@@ -148,7 +149,6 @@ def test_registration_and_job_refuse_the_same_prediction_columns(
         ({"output_columns": ("late",)}, []),
         ({"output_columns": ("note",)}, ["output_columns"]),
         ({"output_columns": ("note",), "columns": "keys", "key_columns": ("id",)}, []),
-        ({"output_columns": ("note",), "partition_columns": ("note",)}, []),
         ({"output_columns": ("late",), "row_number_column": "id"}, ["row_number_column"]),
         ({"output_columns": ("id",), "row_number_column": "note"}, ["output_columns", "row_number_column"]),
         ({"row_number_column": "row"}, ["output_columns"]),
@@ -232,3 +232,73 @@ def test_only_a_nullable_feature_may_be_absent_beside_others() -> None:
         plan_columns("a.jsonl", required, (), schema, {}, absent=absent)
     with pytest.raises(DataError, match="'opt' of type double is missing"):
         plan_columns("a.jsonl", any_spec(Feature("opt", "double")), (), schema, {}, absent=absent)
+
+
+RESERVED = ["dataset", "Execution_ID", "job_id", "MODEL_ID"]
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_kept_column_named_like_a_folder_of_the_output_is_refused(name: str) -> None:
+    schema = pa.schema([("id", pa.int64()), ("x", pa.float64()), (name, pa.string())])
+    with pytest.raises(DataError) as refused:
+        plan_columns("a.csv", any_spec(Feature("x", "double")), PREDICTION, schema, {})
+    assert refused.value.text == (
+        f"object 'a.csv', model 'model': the output would keep the columns ['{name}'], which are also folders in its "
+        "key (dataset=…/, execution_id=…/, job_id=…/, model_id=…/): rename them, or set columns to 'keys' in the "
+        "model's record"
+    )
+    keys_only = any_spec(Feature("x", "double"), Feature(name, "string"), columns="keys", key_columns=("id",))
+    assert plan_columns("a.csv", keys_only, PREDICTION, schema, {}).schema.names == ["id", "prediction"]
+    # Training reads the column and writes no output.
+    assert plan_columns("a.csv", any_spec(Feature("x", "double")), (), schema, {}).added == ()
+
+
+@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("key_columns", {"key_columns": ("{}",), "columns": "keys"}),
+        ("output_columns", {"output_columns": ("{}",)}),
+        ("row_number_column", {"row_number_column": "{}"}),
+        ("input.csv_columns", {"input": InputOptions(csv_header=False, csv_columns=("x", "{}"))}),
+        ("partition_columns", {"partition_columns": ("{}",)}),
+    ],
+)
+def test_registration_refuses_names_of_the_outputs_folders(name: str, field: str, fields: dict[str, Any]) -> None:
+    def named(value: Any) -> Any:
+        if isinstance(value, InputOptions):
+            return replace(value, csv_columns=named(value.csv_columns))
+        return value.format(name) if isinstance(value, str) else tuple(item.format(name) for item in value)
+
+    spec = any_spec(Feature("x", "double"), **{key: named(value) for key, value in fields.items()})
+    (problem,) = spec.check_output_columns()
+    assert (problem.field, problem.value) == (field, [name])
+    assert "no dataset, execution_id, job_id, model_id in any case" in str(problem)
+
+
+def test_registration_refuses_a_feature_named_like_a_folder_only_when_it_is_kept() -> None:
+    spec = any_spec(Feature("model_id", "double"), key_columns=("id",))
+    (problem,) = spec.check_output_columns()
+    assert (problem.field, problem.remedy) == ("features", "Rename it in the dataset, or set columns to 'keys'.")
+    assert replace(spec, columns="keys").check_output_columns() == []
+
+
+@pytest.mark.parametrize("fields", [{"output_columns": ("Month",)}, {"row_number_column": "month"}])
+def test_an_added_column_named_like_a_partition_of_the_dataset_is_refused(fields: dict[str, Any]) -> None:
+    spec = any_spec(Feature("x", "double"), partition_columns=("month",), **fields)
+    assert [problem.field for problem in spec.check_output_columns()] == [*fields]
+    schema = pa.schema([pa.field("x", pa.float64()), field_from_key("month", pa.string())])
+    with pytest.raises(ConfigurationError, match="have the names of folders in the output's key"):
+        plan_columns("month=1/a.csv", spec, output_fields(spec, [pa.float64()], None), schema, {})
+
+
+def test_a_column_of_the_key_is_kept_when_the_file_has_it_too() -> None:
+    spec = any_spec(Feature("x", "double"), Feature("month", "int32"), partition_columns=("month",))
+    both = pa.schema([("month", pa.int64()), ("x", pa.float64())])
+    features = replace(spec, features=(Feature("x", "double"), Feature("month", "int64")))
+    assert plan_columns("month=1/a.parquet", features, PREDICTION, both, {}).kept == ("month", "x")
+    key_only = pa.schema([pa.field("x", pa.float64()), field_from_key("month", pa.int32())])
+    assert plan_columns("month=1/a.parquet", spec, PREDICTION, key_only, {}).kept == ("x",)
+    plan = plan_columns("month=1/a.parquet", replace(spec, key_columns=("month",)), PREDICTION, key_only, {})
+    assert plan.schema.field("month") == pa.field("month", pa.int32())
+    assert plan.schema.field("month").metadata is None

@@ -1,6 +1,8 @@
 """Columns from an object's key."""
 
+import datetime as dt
 import io
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +79,76 @@ def test_a_key_without_the_column_is_refused(tmp_path: Path, key: str, why: str)
         read_object(tmp_path, key, CONTENTS["x.csv"], TYPES, partitions=("month",))
 
 
-def test_a_column_that_the_object_already_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has the columns \['a'\], which partition_columns also takes from its key"):
-        read_object(tmp_path, "a=1/x.csv", CONTENTS["x.csv"], TYPES, partitions=("a",))
+NAN = float("nan")
+DAY = dt.date(2026, 7, 1)
+TIME = dt.datetime(2026, 7, 1, 10)  # noqa: DTZ001 - of a column without a time zone
+SAME = [
+    ("7", pa.array([7, 7], pa.int64()), "int64"),
+    ("07", pa.array([7, 7], pa.int32()), "int64"),
+    ("07", pa.array([7, 7], pa.int32()), ""),
+    ("7.0", pa.array([7, 7], pa.int32()), "double"),
+    ("0.1", pa.array([0.1, 0.1], pa.float32()), "double"),
+    ("nan", pa.array([NAN, NAN]), "double"),
+    ("07", pa.array(["07", "07"]), ""),
+    ("U%20A", pa.array(["U A", "U A"]).dictionary_encode(), "string"),
+    ("U A", pa.array(["U A", "U A"], pa.large_string()), "string"),
+    ("true", pa.array([True, True]), "bool"),
+    ("2026-07-01", pa.array([DAY, DAY]), ""),
+    ("2026-07-01 10%3A00%3A00", pa.array([TIME, TIME]), ""),
+    ("1.5", pa.array([Decimal("1.50")] * 2), ""),
+    ("__HIVE_DEFAULT_PARTITION__", pa.array([None, None], pa.int32()), "int32"),
+]
+DIFFERENT = [
+    ("7", pa.array([7, 8]), "int64", "row 1 has another value in column 'part'"),
+    ("07", pa.array(["07", "7"]), "", "row 1 has another value in column 'part'"),
+    ("7", pa.array([7, None]), "", "row 1 has another value in column 'part'"),
+    ("__HIVE_DEFAULT_PARTITION__", pa.array([None, 1]), "", "row 1 has another value in column 'part'"),
+    ("nan", pa.array([NAN, 1.0]), "", "row 1 has another value in column 'part'"),
+    ("july", pa.array([7, 7]), "", "its key says part='july', which is no int64, the type of the object's column"),
+]
+
+
+@pytest.mark.parametrize(("text", "column", "declared"), SAME)
+def test_a_column_of_the_file_that_equals_the_key_is_kept_as_it_is(
+    tmp_path: Path, text: str, column: pa.Array, declared: str
+) -> None:
+    key, types = f"part={text}/x.parquet", {"part": declared} if declared else {}
+    found = read_object(tmp_path, key, parquet({"part": column, "a": [1, 2]}), types, partitions=("part",), rows=1)
+    assert found.schema.names == ["part", "a"]
+    assert found.schema.field("part").type == column.type
+    # As text, because NaN is not equal to itself.
+    assert str(found.values["part"]) == str(column.to_pylist())
+
+
+@pytest.mark.parametrize(("text", "column", "declared", "why"), DIFFERENT)
+def test_a_file_that_contradicts_its_key_is_refused_by_name(
+    tmp_path: Path, text: str, column: pa.Array, declared: str, why: str
+) -> None:
+    key, types = f"part={text}/x.parquet", {"part": declared} if declared else {}
+    content = parquet({"part": column, "a": [1, 2]})
+    # The column is compared also when nobody reads it.
+    with pytest.raises(DataError) as refused:
+        read_object(tmp_path, key, content, types, partitions=("part",), rows=1, columns=["a"])
+    assert f"object {key!r}: {why}" in refused.value.text
+    assert "correct the column or move the object, or remove the name from the record's" in refused.value.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("x.csv", b"a,month\n1,7\n2,%s\n"), ("x.jsonl", b'{"a":1,"month":7}\n{"a":2,"month":%s}\n')]
+)
+def test_columns_of_text_are_compared_with_the_key(tmp_path: Path, name: str, content: bytes) -> None:
+    key = f"month=07/{name}"
+    found = read_object(tmp_path, key, content % b"7", TYPES, partitions=("month",))
+    assert found.values == {"a": [1.0, 2.0], "month": [7, 7]}
+    with pytest.raises(DataError, match="row 1 has another value in column 'month'"):
+        read_object(tmp_path, key, content % b"8", TYPES, partitions=("month",))
+
+
+def test_a_column_without_a_declared_type_is_compared_as_text(tmp_path: Path) -> None:
+    content = b"a,month\n1,7\n2,7\n"
+    assert read_object(tmp_path, "month=7/x.csv", content, {}, partitions=("month",)).values["month"] == ["7", "7"]
+    with pytest.raises(DataError, match="row 0 has another value"):
+        read_object(tmp_path, "month=07/x.csv", content, {}, partitions=("month",))
 
 
 def test_models_with_different_column_types_cannot_share_a_job(tmp_path: Path) -> None:

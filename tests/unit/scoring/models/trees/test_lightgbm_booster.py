@@ -9,10 +9,12 @@ from typing import Any
 import lightgbm
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from contract.catalog.model_fields import Feature
 from contract.codec import dumps
+from scoring.columns.features import FeatureBatch
 from scoring.errors import ModelError
 from scoring.models import load_model
 from tests.unit.scoring.models.loading import ROWS, columns_of, matrix_of, predicted_by_threads, spec_of
@@ -96,17 +98,104 @@ def test_pandas_categories_are_mapped_to_those_of_training(training: pd.DataFram
     assert len(set(booster.predict(frame.assign(distance=1_000.0, hour=5)))) > 1, "the category must count"
 
 
-@pytest.mark.parametrize("features", [("double", "double"), ("double", "string")])
-def test_records_without_the_categories_are_refused(
-    features: tuple[str, ...], training: pd.DataFrame, tmp_path: Path
-) -> None:
-    whole = training["hour"].astype("category") if features[1] == "string" else training["carrier"].astype("category")
-    frame = pd.DataFrame({"distance": training["distance"], "kind": whole})
-    booster = lightgbm.train({**QUIET, "objective": "binary"}, lightgbm.Dataset(frame, label=training["late"]), 2)
+@pytest.mark.parametrize(
+    ("values", "declared"),
+    [
+        ([10, 11, 12], "int64"),
+        ([10, 11, 12], "int8"),
+        ([10, 11, 12], "double"),
+        ([1.5, 2.5, np.nan], "double"),
+        ([7.0, 8.0, np.nan], "int64"),
+        ([True, False], "bool"),
+        ([True, False, None], "bool"),
+        (["b", "a", None], "string"),
+        (["only one"], "string"),
+    ],
+)
+def test_pandas_categories_of_any_kind_are_mapped(values: list[Any], declared: str, tmp_path: Path) -> None:
+    """The scored rows also have nulls and, where the type has more values, an unknown category."""
+    random = np.random.default_rng(1)
+    kinds = pd.Series(random.choice(np.array(values, dtype=object), 500)).convert_dtypes(convert_integer=False)
+    kinds = kinds.astype("float64" if isinstance(values[0], float) else kinds.dtype).astype("category")
+    frame = pd.DataFrame({"x": random.normal(size=500), "kind": kinds})
+    target = frame["x"] + 3 * kinds.cat.codes
+    booster = lightgbm.train({**QUIET, "objective": "regression"}, lightgbm.Dataset(frame, label=target), 8)
     booster.save_model(tmp_path / "model.txt")
-    declared = tuple(Feature(name, kind) for name, kind in zip(frame.columns, features, strict=True))
-    with pytest.raises(ModelError, match="declare exactly the categorical columns as string"):
-        load_model(spec_of("lightgbm-text", features=declared), tmp_path / "model.txt")
+    spec = spec_of("lightgbm-text", features=(Feature("x", "double"), Feature("kind", declared)))
+    known = list(kinds.cat.categories)
+    other = {"string": "z", "bool": known[0]}.get(declared, 99)
+    rows = [*known, other, None]
+
+    arrays = (pa.array(np.zeros(len(rows))), pa.array(rows, pa.type_for_alias(declared)))
+    found = load_model(spec, tmp_path / "model.txt").predict(FeatureBatch(("x", "kind"), arrays, frozenset({"kind"})))
+
+    as_category = pd.Categorical(rows, categories=[*known, *([other] if other not in known else [])])
+    expected = booster.predict(pd.DataFrame({"x": np.zeros(len(rows)), "kind": as_category}))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_categorical_feature_keeps_its_numbers(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": random.normal(size=500), "kind": random.integers(10, 15, 500)})
+    data = lightgbm.Dataset(frame, label=frame["kind"] % 3, categorical_feature=["kind"])
+    booster = lightgbm.train({**QUIET, "objective": "regression"}, data, 8)
+    booster.save_model(tmp_path / "model.txt")
+    spec = spec_of("lightgbm-text", features=(Feature("x", "double"), Feature("kind", "int64")))
+
+    found = columns_of(spec, load_model(spec, tmp_path / "model.txt"), frame.assign(kind=frame["kind"] + 1))
+
+    np.testing.assert_array_equal(found["prediction"], booster.predict(frame.assign(kind=frame["kind"] + 1)))
+
+
+REFUSED_CATEGORIES: dict[str, tuple[Any, str, str]] = {
+    "texts as a number": (["a", "b"] * 100, "double", "'kind' is double, its categories are texts: declare it as"),
+    "numbers as a text": ([1, 2] * 100, "string", "'kind' is string, its categories are whole numbers: declare it as"),
+    "fractions as integers": ([1.5, 2.5] * 100, "int64", "'kind' is int64, its categories are numbers: declare it as"),
+    "doubles as floats": ([0.1, 0.2] * 100, "float", "'kind' is float, which cannot hold all its categories"),
+    "too large numbers": ([1, 300] * 100, "int8", "'kind' is int8, which cannot hold all its categories"),
+    "several kinds": (["a", 1] * 100, "string", "'kind' is string, its categories are of several kinds"),
+    "ordered numbers": (
+        pd.Categorical([1, 2] * 100, ordered=True),
+        "int64",
+        r"on 1 columns of pandas's category dtype, and its file treats \[\] as categorical",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_CATEGORIES)
+def test_categories_that_the_record_contradicts_are_refused(case: str, tmp_path: Path) -> None:
+    values, declared, message = REFUSED_CATEGORIES[case]
+    frame = pd.DataFrame({"x": np.arange(200.0), "kind": pd.Categorical(values)})
+    label = frame["kind"].cat.codes
+    booster = lightgbm.train({**QUIET, "objective": "regression"}, lightgbm.Dataset(frame, label=label), 2)
+    booster.save_model(tmp_path / "model.txt")
+    spec = spec_of("lightgbm-text", features=(Feature("x", "double"), Feature("kind", declared)))
+    with pytest.raises(ModelError, match=message):
+        load_model(spec, tmp_path / "model.txt")
+
+
+def test_text_declared_for_a_number_is_refused(tmp_path: Path) -> None:
+    """Its codes would be looked up among the categories of another column."""
+    frame = pd.DataFrame({"x": np.arange(200.0), "kind": pd.Categorical(["a", "b"] * 100)})
+    booster = lightgbm.train({**QUIET, "objective": "regression"}, lightgbm.Dataset(frame, label=frame["x"]), 2)
+    booster.save_model(tmp_path / "model.txt")
+    spec = spec_of("lightgbm-text", features=(Feature("x", "string"), Feature("kind", "int64")))
+    with pytest.raises(ModelError, match="declare columns of texts as string"):
+        load_model(spec, tmp_path / "model.txt")
+
+
+def test_ordered_categories_of_texts_are_mapped(tmp_path: Path) -> None:
+    """LightGBM encodes ordered categories, but does not mark them in the file."""
+    order = pd.CategoricalDtype(["low", "mid", "high"], ordered=True)
+    frame = pd.DataFrame({"x": np.arange(300.0), "kind": pd.Series(["mid", "high", "low"] * 100, dtype=order)})
+    label = frame["kind"].cat.codes
+    booster = lightgbm.train({**QUIET, "objective": "regression"}, lightgbm.Dataset(frame, label=label), 5)
+    booster.save_model(tmp_path / "model.txt")
+    spec = spec_of("lightgbm-text", features=(Feature("x", "double"), Feature("kind", "string")))
+
+    found = columns_of(spec, load_model(spec, tmp_path / "model.txt"), frame.astype({"kind": object}))["prediction"]
+
+    np.testing.assert_array_equal(found, booster.predict(frame))
 
 
 def test_blanks_in_names_match_lightgbms_underscores(numbers: pd.DataFrame, tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""The options of `fleetscore run` that choose a table's snapshot."""
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import rich_click as click
+
+from cli.options import count
+from cli.output import Output
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from cli.tables.snapshot import TableChoice, TableFormat
+from contract.json_text import parse_json
+from contract.names import check_object_key
+from contract.problems import InvalidInputError, Problem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """The options as they were typed."""
+
+    format: TableFormat | None
+    version: int | None
+    at: str | None
+    folder: str | None
+    metadata: str | None
+
+    def choice(self, request_json: str) -> TableChoice | None:
+        """Return which snapshot a valid request is about; None without --table.
+
+        Raises:
+            InvalidInputError: with every problem of the options.
+        """
+        others = {"at": self.at, "folder": self.folder, "metadata": self.metadata, "version": self.version}
+        given = {f"--table-{name}": value for name, value in others.items() if value is not None}
+        if self.format is None:
+            problems = [Problem(name, value, "no value without --table") for name, value in given.items()]
+            if problems:
+                raise InvalidInputError("run", problems)
+            return None
+        request = parse_json(request_json, keep_surrogates=True)
+        dataset = request.get("dataset")
+        problems = []
+        if dataset is None:
+            remedy = 'Add it to --input, as in \'{"dataset": "events"}\'.'
+            problems.append(Problem("dataset", None, "the dataset that is the table", remedy))
+        if request.get("objects_manifest") is not None:
+            expected = "none with --table, which writes one"
+            problems.append(Problem("objects_manifest", request["objects_manifest"], expected))
+        if self.version is not None and self.at is not None:
+            problems.append(Problem("--table-at", self.at, "no time besides --table-version"))
+        if self.at is not None and not _is_time(self.at):
+            problems.append(Problem("--table-at", self.at, "a time such as 2026-11-29T06:00:00Z"))
+        if self.metadata is not None and self.format != "iceberg":
+            problems.append(Problem("--table-metadata", self.metadata, "no address, because only Iceberg has one"))
+        if self.metadata is not None and not self.metadata.startswith(("s3://", "s3a://", "s3n://")):
+            problems.append(Problem("--table-metadata", self.metadata, "an address that begins with s3://"))
+        folder = (self.folder or "").strip("/")
+        problems += check_object_key("--table-folder", folder) if folder else []
+        if problems:
+            raise InvalidInputError("run", problems)
+        return TableChoice(
+            self.format, dataset, f"{folder}/" if folder else "", self.version, self.at or "", self.metadata or ""
+        )
+
+
+def table_options(handler: F) -> F:
+    """Add the options of a table's snapshot, which the handler gets as one argument `table`."""
+
+    @functools.wraps(handler)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        names = ("format", "version", "at", "folder", "metadata")
+        options = TableOptions(*(named.pop(f"table_{name}") for name in names))
+        return handler(*arguments, table=options, **named)
+
+    decorated: Any = wrapped
+    for option in reversed(
+        (
+            click.option(
+                "--table", "table_format", type=click.Choice(["delta", "iceberg"]), metavar="delta|iceberg",
+                help="Score the newest snapshot of the Delta Lake or Iceberg table that the request's dataset is.",
+            ),
+            click.option(
+                "--table-version", type=count, metavar="N",
+                help="Version of the Delta Lake table, or id of the Iceberg snapshot, in place of the newest.",
+            ),
+            click.option("--table-at", metavar="TIME", help="Time of the snapshot, in place of the newest."),
+            click.option("--table-folder", metavar="FOLDER", help="Folder of the table in the dataset."),
+            click.option(
+                "--table-metadata", metavar="URI",
+                help="The Iceberg table's current metadata file, as its catalog names it.",
+            ),
+        )
+    ):  # fmt: skip
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def with_snapshot(
+    request_json: str, choice: TableChoice, connection: Connection, deployment: Deployment, output: Output
+) -> str:
+    """Write the snapshot's manifest, and return the request with it.
+
+    Raises:
+        CommandError: when the snapshot cannot be scored by its files.
+    """
+    # Imported here, because other requests need no table.
+    from cli.tables.manifest import write_snapshot  # noqa: PLC0415
+
+    key, manifest = write_snapshot(connection, deployment, choice)
+    size = sum(item.size for item in manifest.objects)
+    output.notice(f"{len(manifest.objects):,} files, {size:,} bytes: {manifest.table}")
+    return json.dumps({**parse_json(request_json, keep_surrogates=True), "objects_manifest": key})
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

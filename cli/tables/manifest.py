@@ -1,0 +1,133 @@
+"""Writes a table's snapshot as a manifest, which an execution scores."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+from cli.failures import CommandError
+from cli.stage.connection import Connection
+from cli.stage.deployment import Deployment
+from cli.tables.delta import read_delta
+from cli.tables.footers import check_columns
+from cli.tables.iceberg import bucket_and_key, read_iceberg
+from cli.tables.snapshot import TableChoice, TableFile, TableSnapshot
+from contract import codec, layout
+from contract.dataset.partitions import partition_values
+from contract.triggers.uploads import ObjectVersion, UploadManifest
+
+_DIGEST_CHARACTERS = 32
+_READERS = {"delta": read_delta, "iceberg": read_iceberg}
+
+
+def write_snapshot(connection: Connection, deployment: Deployment, choice: TableChoice) -> tuple[str, UploadManifest]:
+    """Read the snapshot, check it, write its manifest, and return the manifest's key and the manifest.
+
+    Raises:
+        CommandError: when the table cannot be read, or its files alone do not tell its rows.
+    """
+    prefix = layout.dataset_prefix(choice.dataset)
+    location = layout.s3_uri(deployment.datasets_bucket, prefix + choice.folder)
+    snapshot = _READERS[choice.format](connection, location, choice)
+    s3 = connection.client("s3")
+    keys = _keys(snapshot, deployment.datasets_bucket, prefix)
+    objects = _pin(snapshot, keys, dict(_listing(s3, deployment.datasets_bucket, prefix)))
+
+    def read(item: ObjectVersion, start: int) -> bytes:
+        answer = s3.get_object(
+            Bucket=deployment.datasets_bucket,
+            Key=prefix + item.key,
+            Range=f"bytes={start}-",
+            IfMatch=f'"{item.etag}"',
+        )
+        body: bytes = answer["Body"].read()
+        return body
+
+    check_columns(objects, snapshot, read, choice.format)
+    _check_partitions(snapshot, keys)
+    manifest = UploadManifest(choice.dataset, "table", objects, names_objects=True, table=snapshot.name)
+    text = json.dumps(codec.to_json(manifest), ensure_ascii=False, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    key = layout.upload_manifest_key(choice.dataset, f"{layout.TABLE_MANIFEST}{digest}")
+    # The key is a digest of the content, so it does not matter who writes it first.
+    s3.put_object(Bucket=deployment.results_bucket, Key=key, Body=text.encode(), ContentType="application/json")
+    return key, manifest
+
+
+def _keys(snapshot: TableSnapshot, bucket: str, prefix: str) -> dict[str, TableFile]:
+    """Return the files by key relative to the dataset."""
+    keys: dict[str, TableFile] = {}
+    outside: list[str] = []
+    for file in snapshot.files:
+        try:
+            found_bucket, key = bucket_and_key(file.uri)
+        except ValueError:
+            found_bucket, key = "", ""
+        if found_bucket != bucket or not key.startswith(prefix):
+            outside.append(file.uri)
+        else:
+            keys[key.removeprefix(prefix)] = file
+    if outside:
+        raise CommandError(
+            f"{snapshot.name} has {len(outside):,} files that are not below {layout.s3_uri(bucket, prefix)}, such as "
+            f"{outside[0]}. Copy the table into the datasets bucket with a tool that rewrites its metadata."
+        )
+    if not keys:
+        raise CommandError(f"{snapshot.name} has no rows. There is nothing to score.")
+    return keys
+
+
+def _listing(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, ObjectVersion]]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", ()):
+            key = entry["Key"].removeprefix(prefix)
+            yield key, ObjectVersion(key, "", entry["ETag"].strip('"'), int(entry["Size"]))
+
+
+def _pin(
+    snapshot: TableSnapshot, keys: dict[str, TableFile], listing: dict[str, ObjectVersion]
+) -> tuple[ObjectVersion, ...]:
+    missing = [key for key in keys if key not in listing]
+    if missing:
+        raise CommandError(
+            f"{snapshot.name} has {len(missing):,} files that do not exist any more, such as {missing[0]}: the table "
+            "was cleaned up. Choose a newer snapshot."
+        )
+    other = [key for key, file in keys.items() if listing[key].size != file.size]
+    if other:
+        key = other[0]
+        raise CommandError(
+            f"{snapshot.name} has {len(other):,} files of another size than the table says, such as {key} with "
+            f"{listing[key].size:,} bytes instead of {keys[key].size:,}. Somebody replaced them: repair the table."
+        )
+    return tuple(listing[key] for key in sorted(keys))
+
+
+def _check_partitions(snapshot: TableSnapshot, keys: dict[str, TableFile]) -> None:
+    """Check that the keys have the values of the partition columns, which the files need not have."""
+    for key, file in sorted(keys.items()):
+        names = sorted(snapshot.partition_columns)
+        try:
+            found = partition_values(key, names)
+        except ValueError as error:
+            raise CommandError(
+                f"{snapshot.name}: {key}: {error}. Rewrite the table with the column in its keys."
+            ) from error
+        wrong = [name for name in names if found[name] != _text(file.partition.get(name))]
+        if wrong:
+            raise CommandError(
+                f"{snapshot.name}: the key {key} has another value of {', '.join(wrong)} than the table's log. Rewrite "
+                "the file."
+            )
+
+
+def _text(value: Any) -> str | None:
+    """Return a partition's value as keys have it."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(sep=" ")
+    return value.isoformat() if isinstance(value, date) else str(value)
