@@ -150,6 +150,8 @@ def import_model(
     elif "features" not in fields:
         remedy = "Add --features, or --infer-schema with a sample."
         draft = draft.with_changes(Problem("signature", None, "named columns in the model's signature", remedy))
+    if folder.method_problem is not None and "method" not in draft.fields:
+        draft = draft.with_changes(folder.method_problem)
     with packed(folder) as path:
         return _register_draft(invocation, draft.with_defaults({**fields, "artifact": str(path)}), infer_schema)
 
