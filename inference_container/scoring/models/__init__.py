@@ -15,6 +15,7 @@ from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
 from scoring.models.custom_code import note_ignored_code
 from scoring.models.missing_classes import explain_missing_class
+from scoring.models.times import check_zones
 from scoring.models.versions import captured_warnings, check_pinned_version, summarize_notes, version_hint
 
 _LOADERS: dict[ModelFormat, str] = {
@@ -95,6 +96,7 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
         ModelError: The file cannot be loaded, or contradicts the record.
         ConfigurationError: The image lacks what the model needs.
     """
+    check_zones(spec)
     loader = loader_of(loader_format(spec))
     pinned = check_pinned_version(spec)
     with captured_warnings() as captured:

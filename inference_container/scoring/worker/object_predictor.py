@@ -48,15 +48,17 @@ class ThreadSafeModel:
         self.spec = spec
         self.loaded = loaded
         self._lock = threading.Lock()
-        self._last_plan: tuple[pa.Schema, dict[str, int], ColumnPlan] | None = None
+        self._last_plan: tuple[pa.Schema, tuple[dict[str, int], frozenset[str]], ColumnPlan] | None = None
 
-    def plan(self, key: str, schema: pa.Schema, nulls: dict[str, int]) -> ColumnPlan:
-        """Return `plan_columns`, cached while the schema and the null counts stay the same."""
+    def plan(
+        self, key: str, schema: pa.Schema, nulls: dict[str, int], absent: frozenset[str] = frozenset()
+    ) -> ColumnPlan:
+        """Return `plan_columns`, cached while its arguments other than the key stay the same."""
         last = self._last_plan
-        if last is not None and last[1] == nulls and last[0].equals(schema, check_metadata=True):
+        if last is not None and last[1] == (nulls, absent) and last[0].equals(schema, check_metadata=True):
             return last[2]
-        plan = plan_columns(key, self.spec, self.loaded.outputs, schema, nulls)
-        self._last_plan = (schema, nulls, plan)
+        plan = plan_columns(key, self.spec, self.loaded.outputs, schema, nulls, absent=absent)
+        self._last_plan = (schema, (nulls, absent), plan)
         return plan
 
     def predict(self, batch: FeatureBatch) -> Any:

@@ -1,6 +1,7 @@
 """Columns of other types than a feature's, in files of several writers, up to the predictions."""
 
 import datetime as dt
+import io
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +25,10 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from contract.catalog.model_fields import Feature
 from contract.job.ledger import Marker
+from scoring.columns.features import FeatureBatch
 from scoring.errors import ModelError
+from scoring.models import load_model
+from scoring.models.custom_code.payloads import write_request
 from scoring.models.scikit_learn.joblib_file import SklearnModel
 from scoring.models.trees import xgboost_booster
 from tests.unit.scoring.models.loading import spec_of
@@ -319,3 +323,37 @@ def test_partition_values_can_be_dates(job: JobFolder) -> None:
     [done] = score_in_process(job, {spec: FunctionModel(lambda matrix: matrix[:, 1])})
     assert done.failures == ()
     assert job.output("code", "day=2026-07-01/a.parquet")["prediction"].to_pylist() == [20_635.0] * 2
+
+
+def test_an_unknown_time_zone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"feature 't' has the type .*, whose time zone is unknown: name a zone"):
+        load_model(sklearn_spec(Feature("t", "timestamp[s, tz=Nowhere/Zone]")), tmp_path)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_estimators_of_numbers_get_times_as_numbers(named: bool) -> None:
+    days = np.array([[20_000, 1.0], [20_010, 2.0], [20_030, 5.0]])
+    trained = pd.DataFrame(days, columns=["d", "x"]) if named else days
+    model = LinearRegression().fit(trained, [1.0, 2.0, 4.0])
+    loaded = SklearnModel(sklearn_spec(Feature("d", "date32[day]"), Feature("x", "double")), model)
+    arrays = (pa.array(days[:, 0].astype("int32")).view(pa.date32()), pa.array(days[:, 1]))
+    found = loaded.predict(FeatureBatch(("d", "x"), arrays, frozenset()))
+    assert found.tolist() == pytest.approx(model.predict(trained).tolist())
+    assert loaded.notes == ()
+    seconds = SklearnModel(sklearn_spec(Feature("d", "timestamp[ns]"), Feature("x", "double")), model)
+    assert "less than about 256 nanoseconds apart are equal" in seconds.notes[0]
+
+
+def test_lists_and_times_in_requests_of_custom_code() -> None:
+    lists = pa.array([[0.5, 2.0], None], pa.list_(pa.float32(), 2))
+    batch = FeatureBatch(("e", "t"), (lists, pa.array([0, 1_000], pa.timestamp("ms"))), frozenset())
+    assert write_request(batch, "text/csv").splitlines() == [
+        '"[0.5, 2.0]",1970-01-01 00:00:00',
+        ",1970-01-01 00:00:01",
+    ]
+    assert json.loads(write_request(batch, "application/json")) == [
+        [[0.5, 2.0], "1970-01-01T00:00:00"],
+        [None, "1970-01-01T00:00:01"],
+    ]
+    matrix = np.load(io.BytesIO(write_request(batch, "application/x-npy")))
+    np.testing.assert_array_equal(matrix, [[0.5, 2.0, 0], [np.nan, np.nan, 1_000]])

@@ -233,6 +233,15 @@ def test_times_that_no_text_represents_fail_the_object_by_name(job: JobFolder, a
     assert job.marker("code", "a.parquet").rows_scored == 1
 
 
+@pytest.mark.parametrize("output_format", ["csv", "jsonl"])
+def test_text_that_is_not_utf8_fails_the_object_by_name(job: JobFolder, output_format: Any) -> None:
+    texts = pa.array([b"a", b"\xff"]).view(pa.string())
+    job.add_object("a.parquet", pa.table({"flight_id": [1, 2], "plan": texts}))
+    (done,) = score_in_process(job, {model_spec(output_format=output_format): FunctionModel(_first)})
+    [failure] = done.failures
+    assert "object 'a.parquet', model 'code': column 'plan' has text that is not UTF-8" in failure.text
+
+
 def _first(matrix: Any) -> Any:
     return matrix[:, 0]
 
