@@ -56,7 +56,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         status = artifact_features.main(cast("ModelFormat", declared), root / file, root / answer)
         return subprocess.CompletedProcess(arguments, status, "", "")
 
-    monkeypatch.setattr("cli.sample_scoring.schema_inference.run_container_code", run)
+    monkeypatch.setattr("cli.sample_scoring.artifact_process.run_container_code", run)
 
 
 @pytest.fixture
