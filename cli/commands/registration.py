@@ -17,6 +17,7 @@ from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
 from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, missing_flags_named, record_options
+from cli.sample_scoring.artifact_process import check_record
 from cli.sample_scoring.container_process import isolation_notice
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features
 from cli.stage.bulk_registration import bulk_json, register_all
@@ -149,6 +150,8 @@ def import_model(
     elif "features" not in fields:
         remedy = "Add --features, or --infer-schema with a sample."
         draft = draft.with_changes(Problem("signature", None, "named columns in the model's signature", remedy))
+    if folder.method_problem is not None and "method" not in draft.fields:
+        draft = draft.with_changes(folder.method_problem)
     with packed(folder) as path:
         return _register_draft(invocation, draft.with_defaults({**fields, "artifact": str(path)}), infer_schema)
 
@@ -192,7 +195,9 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
     if inferred:
         output.show(*inferred_view(inferred))
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
-    done = catalog.register(document, folder=draft.folder, registered_by=caller(invocation.connection))
+    done = catalog.register(
+        document, folder=draft.folder, registered_by=caller(invocation.connection), check=check_record
+    )
     value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri, "notes": list(done.notes)}
     output.data(value, *_registered_lines(done))
     return ExitStatus.SUCCEEDED

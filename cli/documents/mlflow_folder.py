@@ -28,6 +28,15 @@ _TYPES = {
     "datetime": "timestamp[ns]",
 }
 """Arrow types by MLflow's column types."""
+_METHODS = ("predict", "predict_proba", "decision_function")
+"""Functions of a model that scoring can call."""
+_XGBOOST_PARAMETERS = frozenset(
+    {
+        *("output_margin", "pred_leaf", "pred_contribs", "approx_contribs", "pred_interactions"),
+        *("base_margin", "iteration_range", "ntree_limit", "training", "strict_shape"),
+    }
+)
+"""Parameters of a signature that MLflow passes to XGBoost. It passes none to other libraries."""
 _PICKLES = ("pickle", "cloudpickle")
 
 
@@ -38,6 +47,9 @@ class MlflowModel:
     fields: Mapping[str, Any]
     file: Path
     problems: tuple[Problem, ...]
+    """Problems of the signature, if features are not given otherwise."""
+    method_problem: Problem | None = None
+    """Why `fields` has no method: what MLflow calls is none of ours, or not known."""
 
 
 def read_mlflow_folder(folder: Path) -> MlflowModel:
@@ -60,16 +72,67 @@ def read_mlflow_folder(folder: Path) -> MlflowModel:
     flavors = described.get("flavors") if isinstance(described, dict) else None
     if not isinstance(flavors, dict):
         raise _refused(str(path), "a description with flavors")
-    name = next((known for known in _FLAVORS if isinstance(flavors.get(known), dict)), None)
-    if name is None:
-        raise _refused(sorted(map(str, flavors)), f"one of the flavors {', '.join(_FLAVORS)}")
+    name = _flavor(flavors)
     fields, file = _FLAVORS[name](flavors[name], folder)
     features, problems = _features(described.get("signature"))
     if features is not None:
         fields["features"] = features
+    method, problem = _method(name, flavors, described.get("signature"))
+    if method:
+        fields["method"] = method
     run = described.get("run_id") or described.get("model_id") or described.get("model_uuid")
     source = f"mlflow {run}" if isinstance(run, str) else f"mlflow folder {folder.resolve().name}"
-    return MlflowModel({**fields, "method": "predict", "source": source}, file, tuple(problems))
+    return MlflowModel({**fields, "source": source}, file, tuple(problems), problem)
+
+
+def _flavor(flavors: Mapping[str, Any]) -> str:
+    """Return the flavor that MLflow itself would load, or else the first that is known."""
+    known = [name for name in _FLAVORS if isinstance(flavors.get(name), dict)]
+    if not known:
+        raise _refused(sorted(map(str, flavors)), f"one of the flavors {', '.join(_FLAVORS)}")
+    module = str(_function(flavors).get("loader_module") or "mlflow.sklearn")
+    name = module.removeprefix("mlflow.")
+    if name not in _FLAVORS:
+        remedy = "MLflow predicts with that code. Register the model's file, or write the code as custom code."
+        raise _refused(module, f"one of the loader modules mlflow.{', mlflow.'.join(_FLAVORS)}", remedy)
+    return name if name in known else known[0]
+
+
+def _function(flavors: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = flavors.get("python_function")
+    return found if isinstance(found, dict) else {}
+
+
+def _method(name: str, flavors: Mapping[str, Any], signature: object) -> tuple[str, Problem | None]:
+    """Return the method that gives what MLflow's own function gives, or the reason why there is none."""
+    called = str(_function(flavors).get("predict_fn") or "predict")
+    if called not in _METHODS:
+        remedy = "Name another method with --method; its predictions are not those of MLflow."
+        return "", Problem("python_function: predict_fn", called, f"one of {', '.join(_METHODS)}", remedy)
+    if name == "catboost" and flavors[name].get("model_type") == "CatBoost":
+        # The class itself predicts raw values, also for the loss function of a classifier.
+        remedy = "Add --method margin for the raw values that MLflow gives, or --method predict for labels."
+        return "", Problem("catboost: model_type", "CatBoost", "CatBoostClassifier or CatBoostRegressor", remedy)
+    if name != "xgboost":
+        return called, None
+    changed = {key: value for key, value in _parameters(signature).items() if key in _XGBOOST_PARAMETERS and value}
+    if set(changed) == {"output_margin"}:
+        return "margin", None
+    if changed:
+        remedy = "Name a method with --method; its predictions are not those of MLflow."
+        return "", Problem("signature: params", sorted(changed), "no default but that of output_margin", remedy)
+    return called, None
+
+
+def _parameters(signature: object) -> dict[str, Any]:
+    """Return the defaults of a signature's parameters, which MLflow passes to the model."""
+    text = signature.get("params") if isinstance(signature, dict) else None
+    try:
+        found = parse_json(text) if isinstance(text, str) else text
+    except JsonError:
+        return {}
+    items = found if isinstance(found, list) else []
+    return {str(item.get("name")): item.get("default") for item in items if isinstance(item, dict)}
 
 
 def _has_more_values(described: object, limit: int) -> bool:

@@ -1,24 +1,19 @@
 """Inference of a model's features: names from its artifact, types from a sample."""
 
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.documents.artifact import check_model_file, unreadable_artifact
 from cli.sample_scoring import sample
-from cli.sample_scoring.container_process import require_container_code, run_container_code
+from cli.sample_scoring.artifact_process import read_artifact
 from cli.sample_scoring.sample import SampleColumn
-from contract.archives import NoRoomError, unpack
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_formats import ModelFormat
 from contract.dataset.feature_types import FEATURE_TYPES_TEXT, feature_type, parse_feature_type
 from contract.dataset.input_options import InputOptions
-from contract.json_text import parse_json
 from contract.problems import InvalidInputError, Problem
-from contract.tar_members import ArchiveError
 
 _READ_AS = {
     **dict.fromkeys(("large_string", "string_view", "binary", "large_binary", "binary_view"), "string"),
@@ -63,25 +58,11 @@ def infer_features(
 
 def _read_feature_names(artifact: Path, declared: ModelFormat, model_file: str) -> dict[str, Any]:
     """Return `names` and `count` of the artifact's features, each None if the artifact lacks it."""
-    require_container_code()
-    with tempfile.TemporaryDirectory(prefix="fleetscore-infer-") as folder:
-        root = Path(folder)
-        unpacked, answer = root / "model", root / "answer.json"
-        try:
-            files = unpack(artifact, unpacked)
-        except (ArchiveError, NoRoomError) as error:
-            raise InvalidInputError("model", [unreadable_artifact(artifact, error)]) from error
-        if problems := check_model_file(model_file, files):
-            raise InvalidInputError("model", problems)
-        arguments = [declared, str(unpacked / model_file), str(answer)]
-        ended = run_container_code("scoring.artifact_features", arguments, root=root)
-        found: dict[str, Any] = {"error": f"exit code {ended.returncode}: {ended.stderr[-500:]}"}
-        if answer.is_file():
-            found = parse_json(answer.read_bytes())
-        if "error" in found:
-            expected = f"a file that can be loaded as {declared} ({found['error']})"
-            raise InvalidInputError("model", [Problem("model_file", model_file, expected)])
-        return found
+    found = read_artifact(artifact, declared, model_file)
+    if "error" in found:
+        expected = f"a file that can be loaded as {declared} ({found['error']})"
+        raise InvalidInputError("model", [Problem("model_file", model_file, expected)])
+    return found
 
 
 def _names(

@@ -31,7 +31,7 @@ from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
 from contract.catalog.models import CurrentChange, Model, ModelVersion
-from contract.problems import InvalidInputError
+from contract.problems import InvalidInputError, Problem
 from contract.status import VersionState
 
 MAX_TRIES = 5
@@ -116,10 +116,17 @@ class Catalog:
 
     # ---- registering ---------------------------------------------------------------------------------------------
 
-    def register(self, document: ModelDocument, *, folder: Path | None = None, registered_by: str = "") -> Registered:
+    def register(
+        self,
+        document: ModelDocument,
+        *,
+        folder: Path | None = None,
+        registered_by: str = "",
+        check: Callable[[Path, ModelDocument], Sequence[Problem]] = lambda path, document: (),
+    ) -> Registered:
         """Validate and upload the artifact, write the version, and make it the model's current one.
 
-        Version and model are written together or not at all.
+        Version and model are written together or not at all. `check` returns further problems of the artifact.
 
         Raises:
             InvalidInputError: when the artifact is not what the document says.
@@ -129,8 +136,8 @@ class Catalog:
             if path is None:
                 raise InvalidInputError(f"model {document.model_id}", missing)
             checked = check_artifact(path, document)
-            if checked.problems:
-                raise InvalidInputError(f"model {document.model_id}", checked.problems)
+            if problems := checked.problems or check(path, checked.document):
+                raise InvalidInputError(f"model {document.model_id}", problems)
             artifact = hash_artifact(path)
             for _ in range(MAX_TRIES):
                 try:

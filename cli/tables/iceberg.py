@@ -33,7 +33,9 @@ def read_iceberg(connection: Connection, location: str, choice: TableChoice) -> 
         table = tables.Table(("table",), metadata, address, files, catalogs.NoopCatalog("static-table"))
         snapshot = _chosen(table, choice)
         name = f"snapshot {snapshot.snapshot_id} of the Iceberg table {metadata.location}"
-        scan = table.scan(snapshot_id=snapshot.snapshot_id)
+        # An older snapshot has the schema of its time, the newest one that of the table.
+        is_older = choice.version is not None or bool(choice.at)
+        scan = table.scan(snapshot_id=snapshot.snapshot_id) if is_older else table.scan()
         schema = scan.projection()
         tasks = list(scan.plan_files())
     except (ValueError, OSError, NotImplementedError) as error:

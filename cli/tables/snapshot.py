@@ -56,7 +56,8 @@ def import_extra(module: str, extra: TableFormat) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        package = module.partition(".")[0]
         raise CommandError(
-            f"--table {extra}: the package {module.partition('.')[0]!r} is missing. Install it with "
-            f"`pip install 'fleetscore[{extra}]'`."
+            f"--table {extra}: the package {package!r} is missing. Install it with `pip install {package}`, in the "
+            f"environment of Fleetscore (its extra {extra!r} has all that is needed)."
         ) from error

@@ -4,6 +4,7 @@ The plan and the container share the rule. Types are named as pyarrow prints the
 """
 
 import re
+from collections.abc import Collection, Iterable
 
 from contract.dataset.feature_types import FeatureType, feature_type
 
@@ -75,3 +76,25 @@ def _holds_times(wanted: FeatureType, found: str) -> bool:
 
 def _zone_of(found: str) -> str:
     return found.partition("tz=")[2].removesuffix("]")
+
+
+def similar_name(name: str, names: Iterable[str]) -> str:
+    """Return the first of some names that differs only in case or in blanks around it; else empty.
+
+    >>> similar_name("age", ["id", " Age"]), similar_name("age", ["id"])
+    (' Age', '')
+    """
+    wanted = name.strip().casefold()
+    return next((other for other in names if other.strip().casefold() == wanted and other != name), "")
+
+
+def may_be_absent(name: str, nullable: bool, found: Collection[str], features: Iterable[str]) -> bool:
+    """Tell whether JSON Lines may lack a feature, which is null then.
+
+    Spark leaves out nulls, so that an object may lack a feature. If the object has none of the
+    model's features or a similar name, the name is probably a mistake.
+
+    >>> may_be_absent("b", True, ["a"], ["a", "b"]), may_be_absent("b", True, ["a", "B"], ["a", "b"])
+    (True, False)
+    """
+    return nullable and not similar_name(name, found) and any(feature in found for feature in features)

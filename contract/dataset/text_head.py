@@ -119,7 +119,8 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
     first = lines[0] if lines else b""
     for line in lines:
         try:
-            value = json.loads(line.decode("utf-8"))
+            # Bytes that are not UTF-8 matter in names only.
+            value = json.loads(line.decode("utf-8", "surrogateescape"))
             "".join(value if isinstance(value, dict) else ()).encode()
         except (ValueError, RecursionError):
             # The reader reports bad lines, by number.

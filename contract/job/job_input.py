@@ -23,6 +23,10 @@ class JobInput:
     partition_columns: tuple[str, ...] = ()
     needed: tuple[frozenset[str], ...] = ()
     """For each model, the columns that it needs from an object."""
+    keepers: tuple[frozenset[str], ...] = ()
+    """The features of each model whose output keeps all columns."""
+    finds_all_fields: bool = False
+    """Whether the fields of JSON Lines are searched in the whole object, not only in its beginning."""
     conflicts: tuple[str, ...] = ()
     """Disagreements of the models. Parquet is affected only if there are partition columns."""
 
@@ -36,7 +40,8 @@ def input_of(spec: ModelSpec) -> JobInput:
         options = replace(options, csv_columns=names)
     types = {feature.name: feature.type for feature in spec.features}
     needed = frozenset(spec.input_columns) - frozenset(spec.partition_columns)
-    return JobInput(options, types, spec.partition_columns, (needed,))
+    keepers = (frozenset(types),) if spec.columns == "all" else ()
+    return JobInput(options, types, spec.partition_columns, (needed,), keepers)
 
 
 def shared_input(models: Sequence[ModelSpec]) -> JobInput:
@@ -45,10 +50,12 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
     conflicts: list[str] = []
     types: dict[str, str] = dict(shared.types)
     declared_by = dict.fromkeys(types, first)
+    keepers = list(shared.keepers)
     needed = list(shared.needed)
     for spec in models[1:]:
         other = input_of(spec)
         needed += other.needed
+        keepers += other.keepers
         if other.options != shared.options:
             conflicts.append(f"models {first!r} and {spec.model_id!r} read objects in different ways (input)")
         if other.partition_columns != shared.partition_columns:
@@ -59,7 +66,7 @@ def shared_input(models: Sequence[ModelSpec]) -> JobInput:
                     f"column {name!r} is {types[name]} for model {declared_by[name]!r} and {kind} for {spec.model_id!r}"
                 )
             declared_by.setdefault(name, spec.model_id)
-    return replace(shared, types=types, needed=tuple(needed), conflicts=tuple(conflicts))
+    return replace(shared, types=types, needed=tuple(needed), keepers=tuple(keepers), conflicts=tuple(conflicts))
 
 
 def types_agree(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:

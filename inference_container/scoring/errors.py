@@ -72,6 +72,18 @@ class DataError(ScoringError):
     kind = FailureKind.DATA
 
 
+class LateFieldsError(DataError):
+    """A line of JSON Lines has a field that the object's beginning lacks and the output must keep.
+
+    The object can be read with `JobInput.finds_all_fields`.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"object {key!r} has a field that no line of its beginning has, so the output has no column for it"
+        )
+
+
 class TransientError(ScoringError):
     """A failure outside the data and the models; another attempt may succeed."""
 

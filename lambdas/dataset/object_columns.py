@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable
 
+from contract.dataset.csv_header import header_problem
 from contract.dataset.detection import stored_format, text_format
 from contract.dataset.formats import (
     FIRST_BYTES,
@@ -27,6 +28,11 @@ _HEAD_AND_HEADERS = HEAD_BYTES + (64 << 10)
 """Bytes to read from a compressed object: enough for the head of incompressible content."""
 
 
+class HeaderMistakeError(ValueError):
+    """The first line of CSV contradicts the record's `csv_header`; the text is the reason and what
+    to do."""
+
+
 class ColumnsUnknownError(ValueError):
     """The columns cannot be read here.
 
@@ -41,6 +47,7 @@ def object_columns(item: PinnedObject, wanted: JobInput, read: Read) -> tuple[Co
     Raises:
         NoDataError: The object holds no data, and so has no columns.
         FormatUnknownError: Neither the record, the key nor the content show the format.
+        HeaderMistakeError: The first line of CSV contradicts the record.
         ColumnsUnknownError: They cannot be read.
     """
     kind = format_of(item.key, wanted.options.format)
@@ -51,14 +58,14 @@ def object_columns(item: PinnedObject, wanted: JobInput, read: Read) -> tuple[Co
             kind = stored_format(_stored(item, read, FIRST_BYTES), wanted.options.csv_encoding)
         if kind is not None and kind.name == "parquet":
             return read_columns(read, item.size)
-        return tuple(Column(name, None) for name in _text_columns(item, kind, wanted, read))
+        return _text_columns(item, kind, wanted, read)
     except NoDataError:
         raise
     except (FooterError, HeadError) as error:
         raise ColumnsUnknownError(str(error)) from error
 
 
-def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInput, read: Read) -> tuple[str, ...]:
+def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInput, read: Read) -> tuple[Column, ...]:
     """Return the columns of text; `kind` is None if only the content can tell its format."""
     stored = _stored(item, read, _HEAD_AND_HEADERS)
     if kind is not None and (found := contradiction(stored, kind, wanted.options.csv_encoding)):
@@ -74,7 +81,12 @@ def _text_columns(item: PinnedObject, kind: ObjectFormat | None, wanted: JobInpu
     kind = kind or text_format(head, wanted.options, wanted.needed, whole=whole)
     if kind is None:
         raise NoDataError
-    return head_names(head, kind, wanted.options, whole=whole)
+    if kind.name == "csv":
+        delimiter = kind.delimiter or wanted.options.csv_delimiter
+        if problem := header_problem(head, delimiter, wanted.options, wanted.types, whole=whole):
+            raise HeaderMistakeError(problem)
+    names = head_names(head, kind, wanted.options, whole=whole)
+    return tuple(Column(name, None, is_field=kind.name == "jsonl") for name in names)
 
 
 def _stored(item: PinnedObject, read: Read, size: int) -> bytes:

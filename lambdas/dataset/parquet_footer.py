@@ -91,6 +91,8 @@ class Column:
 
     name: str
     type: str | None
+    is_field: bool = False
+    """Whether it is a field of JSON Lines, where the beginning of an object may lack other fields."""
 
 
 def read_columns(read: Callable[[int, int], bytes | None], size: int) -> tuple[Column, ...]:

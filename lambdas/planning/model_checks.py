@@ -6,10 +6,15 @@ from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
 from contract.catalog.models import ModelVersion
-from contract.dataset.columns import is_readable_as
+from contract.dataset.columns import is_readable_as, may_be_absent, similar_name
 from contract.problems import Problem
 from lambdas.dataset.parquet_footer import Column
 from lambdas.shown_text import list_first
+
+_NO_HEADER = (
+    "If the object is CSV without a header, register the model with --no-csv-header and the columns in order "
+    "(--csv-columns). "
+)
 
 
 def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVariant]) -> list[Problem]:
@@ -43,11 +48,14 @@ def check_columns(
     needed = [(feature.name, feature.type) for feature in spec.features]
     needed += [(name, "key column") for name in spec.key_columns if name not in {feature for feature, _ in needed}]
     problems: list[Problem] = []
-    missing = [f"{name} ({kind})" for name, kind in needed if name not in types]
+    absent = _absent(spec, columns)
+    missing = [f"{name} ({kind})" for name, kind in needed if name not in types and name not in absent]
     if missing:
         found = f"{key} without {list_first(missing)}"
         expected = "an object with all columns that the model needs"
-        remedy = f"{_similar_names(spec, types)}Add them to the dataset, or {alternative} for other columns."
+        is_text = all(column.type is None for column in columns)
+        remedy = "" if not is_text or any(name in types for name, _ in needed) else _NO_HEADER
+        remedy = f"{_similar_names(spec, types) or remedy}Add them to the dataset, or {alternative} for other columns."
         problems.append(Problem(field, found, expected, remedy))
     unsuitable = [
         f"{feature.name} is {types[feature.name]}, not {feature.type}{'' if feature.nullable else ' without nulls'}"
@@ -67,8 +75,16 @@ def _fits(feature: Feature, column_type: str | None) -> bool:
     return is_readable_as(feature.type, column_type) and (feature.nullable or column_type != "null")
 
 
+def _absent(spec: ModelSpec, columns: Sequence[Column]) -> frozenset[str]:
+    """Return the features that JSON Lines may lack."""
+    found = [column.name for column in columns]
+    if not any(column.is_field for column in columns):
+        return frozenset()
+    features = [feature.name for feature in spec.features]
+    return frozenset(item.name for item in spec.features if may_be_absent(item.name, item.nullable, found, features))
+
+
 def _similar_names(spec: ModelSpec, types: Mapping[str, str | None]) -> str:
-    lower = {name.lower(): name for name in types}
     names = [name for name in (*(f.name for f in spec.features), *spec.key_columns) if name not in types]
-    similar = [f"{lower[name.lower()]} for {name}" for name in names if name.lower() in lower]
+    similar = [f"{near} for {name}" for name in names if (near := similar_name(name, types))]
     return f"Column names are case-sensitive; the object has {list_first(similar)}. " if similar else ""

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
-from contract.dataset.columns import is_readable_as, zone_problem
+from contract.dataset.columns import is_readable_as, may_be_absent, similar_name, zone_problem
 from contract.layout import OUTPUT_PARTITIONS, is_output_partition
 from scoring.columns.arrow_types import arrow_type, plain_type
 from scoring.columns.foreign_schemas import update_foreign_schemas
@@ -42,32 +42,48 @@ class ColumnPlan:
 
 
 def plan_columns(
-    key: str, spec: ModelSpec, outputs: tuple[pa.Field, ...], schema: pa.Schema, null_counts: Mapping[str, int]
+    key: str,
+    spec: ModelSpec,
+    outputs: tuple[pa.Field, ...],
+    schema: pa.Schema,
+    null_counts: Mapping[str, int],
+    *,
+    absent: frozenset[str] = frozenset(),
 ) -> ColumnPlan:
     """Return the columns that a model reads and writes for an object of this schema.
 
-    `null_counts` has the number of nulls per column, where it is known.
+    `null_counts` has the number of nulls per column, where it is known. `absent` are declared
+    columns of the schema that the object's beginning lacks; see `may_be_absent`.
 
     Raises DataError with all problems of the object, or ConfigurationError if an output column's
     name is already taken.
     """
-    names: list[str] = list(schema.names)
-    counts = Counter(names)
-    problems = _repeated_names(names, counts, spec)
+    features = [feature.name for feature in spec.features]
+    present = [name for name in schema.names if name not in absent]
+    counts = Counter(present)
+    problems = _repeated_names(present, counts, spec)
     problems += [
         f"key column {name!r} is missing: add it to the object or drop it from the record's key_columns"
         for name in spec.key_columns
         if name not in counts
     ]
-    types = dict(zip(names, schema.types, strict=True))
+    types = {field.name: field.type for field in schema if field.name not in absent}
     for feature in spec.features:
+        if feature.name in absent and may_be_absent(feature.name, feature.nullable, present, features):
+            continue
         # If bad rows are tolerated, a null is a problem of its row and not of the object.
         nulls = 0 if spec.tolerated_quarantine_fraction else null_counts.get(feature.name, 0)
         problems += _feature_problems(feature, types, nulls)
     if problems:
         raise DataError(f"object {key!r} does not suit model {spec.model_id!r}: " + "; ".join(problems))
     # The output's key contains its values too, so only key columns repeat them.
-    passed = tuple(field.name for field in schema if not is_from_key(field) or field.name in spec.key_columns)
+    passed = tuple(
+        field.name
+        for field in schema
+        # Absent columns of other models of the job are not this model's.
+        if (not is_from_key(field) or field.name in spec.key_columns)
+        and (field.name not in absent or field.name in features)
+    )
     kept = passed if spec.columns == "all" else spec.key_columns
     added = outputs
     if spec.row_number_column:
@@ -92,7 +108,9 @@ def plan_columns(
     may_have_nan = frozenset(
         feature.name
         for feature in spec.features
-        if pa.types.is_floating(plain_type(types[feature.name])) and pa.types.is_integer(arrow_type(feature.type))
+        if feature.name in types
+        and pa.types.is_floating(plain_type(types[feature.name]))
+        and pa.types.is_integer(arrow_type(feature.type))
     )
     return ColumnPlan(kept, output_schema, added, read, may_have_nan)
 
@@ -148,7 +166,7 @@ def _repeated_names(names: list[str], counts: Counter[str], spec: ModelSpec) -> 
 
 def _feature_problems(feature: Feature, types: Mapping[str, pa.DataType], nulls: int) -> list[str]:
     if feature.name not in types:
-        near = next((name for name in types if name.lower() == feature.name.lower()), None)
+        near = similar_name(feature.name, types)
         hint = f" (it has {near!r}: names are case-sensitive)" if near else ""
         return [f"feature column {feature.name!r} of type {feature.type} is missing{hint}"]
     found = types[feature.name]

@@ -265,13 +265,15 @@ def _noted(found: _Converted, way: str) -> _Converted:
 
 
 def _shown(column: pa.Array, index: int) -> str:
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        # As bytes, because the text may not be UTF-8.
+        column = column.cast(pa.large_binary())
     try:
         return str(column[index].as_py())
-    # Text that is not UTF-8, and times outside Python's range, have no Python value.
+    # Times outside Python's range have no Python value.
     except (ValueError, OverflowError):
-        shown = column.slice(index, 1)
-        is_text = pa.types.is_string(column.type)
-        return str(shown.view(pa.binary())[0].as_py() if is_text else shown.cast(pa.string())[0].as_py())
+        return str(column.slice(index, 1).cast(pa.string())[0].as_py())
 
 
 def _numpy(column: pa.Array) -> npt.NDArray[Any]:

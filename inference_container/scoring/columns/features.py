@@ -146,6 +146,9 @@ def _rows_of_lists(array: pa.Array) -> npt.NDArray[Any]:
     size = array.type.list_size
     # `flatten` would leave out the values of null lists.
     values = array.values.slice(array.offset * size, len(array) * size)
+    if values.null_count:
+        # Arrow's kernels may leave nulls in null lists.
+        values = pc.fill_null(values, _NAN.cast(values.type))
     rows = np.from_dlpack(values).reshape(-1, size)
     if array.null_count:
         rows = rows.copy()

@@ -14,6 +14,8 @@ from scoring.columns.features import FeatureBatch
 from scoring.device import find_device
 from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
 from scoring.models.custom_code import note_ignored_code
+from scoring.models.missing_classes import explain_missing_class
+from scoring.models.times import check_zones
 from scoring.models.versions import captured_warnings, check_pinned_version, summarize_notes, version_hint
 
 _LOADERS: dict[ModelFormat, str] = {
@@ -37,7 +39,8 @@ _LOADERS: dict[ModelFormat, str] = {
 class LoadedModel(Protocol):
     """A model that is ready to predict.
 
-    Two optional attributes default to False. `holds_gil`: `predict` holds Python's global
+    Optional `categories` are those that the model stores: values that are none of them are bad rows,
+    or are counted. Two further optional attributes default to False. `holds_gil`: `predict` holds Python's global
     interpreter lock, so the job gets a worker process per core instead of threads.
     `high_call_overhead`: a call has a high cost apart from its rows, so the model gets larger
     batches.
@@ -93,6 +96,7 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
         ModelError: The file cannot be loaded, or contradicts the record.
         ConfigurationError: The image lacks what the model needs.
     """
+    check_zones(spec)
     loader = loader_of(loader_format(spec))
     pinned = check_pinned_version(spec)
     with captured_warnings() as captured:
@@ -102,9 +106,12 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
             raise
         # BaseException: unpickling runs code of the model, which may even call sys.exit.
         except BaseException as error:
+            why = explain_missing_class(error) or (
+                f"check the record's format, and that this image reads its version{version_hint(spec)}"
+            )
             raise ModelError(
                 f"model {spec.model_id!r}: {spec.model_file!r} cannot be loaded as {spec.format} ({one_line(error)}): "
-                f"check the record's format, and that this image reads its version{version_hint(spec)}"
+                f"{why}"
             ) from error
     notes = [*pinned, *note_ignored_code(spec, path), *getattr(loaded, "notes", ())]
     model = with_adaptive_batches(loaded)

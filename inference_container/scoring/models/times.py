@@ -1,12 +1,31 @@
-"""The precision with which times reach a model as numbers."""
+"""Time zones of features, and the precision with which times reach a model as numbers."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
 from contract.dataset.feature_types import feature_type
+from scoring.errors import ModelError
+
+
+def check_zones(spec: ModelSpec) -> None:
+    """Check that this machine knows the time zones of a model's features.
+
+    Raises:
+        ModelError: It does not know one.
+    """
+    for feature in spec.features:
+        zone = feature_type(feature.type).zone
+        try:
+            pa.lib.string_to_tzinfo(zone or "UTC")
+        except (pa.ArrowException, LookupError, ValueError) as error:
+            raise ModelError(
+                f"model {spec.model_id!r}: its feature {feature.name!r} has the type {feature.type}, whose time zone "
+                "is unknown: name a zone of the IANA database, such as Europe/Berlin, in the record"
+            ) from error
 
 
 def time_notes(spec: ModelSpec, dtype: npt.DTypeLike) -> tuple[str, ...]:

@@ -14,7 +14,10 @@ class UnwritableValueError(ValueError):
 
 
 def plain_array(column: Any) -> Any:
-    """Return the values without dictionary and extension type, such as JSON or UUID (as text)."""
+    """Return the values without dictionary and extension type, such as JSON or UUID (as text).
+
+    Raises UnwritableValueError for text that is not UTF-8, which Parquet's readers do not check.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.dictionary_decode()
@@ -25,7 +28,12 @@ def plain_array(column: Any) -> Any:
     elif isinstance(kind, pa.BaseExtensionType):
         column = column.storage
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        return column.cast(pa.string())
+        column = column.cast(pa.string())
+    if pa.types.is_string(column.type):
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise UnwritableValueError("text that is not UTF-8") from error
     return column
 
 

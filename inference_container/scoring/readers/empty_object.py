@@ -14,6 +14,7 @@ class EmptyObject:
 
     kind = ObjectFormat("csv")
     notes: tuple[str, ...] = (NO_DATA_NOTE,)
+    absent: frozenset[str] = frozenset()
 
     def __init__(self, key: str) -> None:
         self.key = key

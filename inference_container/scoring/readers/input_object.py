@@ -92,6 +92,10 @@ class InputObject(Protocol):
         """Schema of all columns. Columns of the same name cannot be read."""
 
     @property
+    def absent(self) -> frozenset[str]:
+        """Declared columns of the schema that the beginning of the object lacks; rows may have them."""
+
+    @property
     def rows(self) -> int | None:
         """Number of rows, rejected ones included.
 

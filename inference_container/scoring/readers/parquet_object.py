@@ -40,6 +40,7 @@ class ParquetObject:
 
     def __init__(self, key: str, path: Path) -> None:
         self.key = key
+        self.absent: frozenset[str] = frozenset()
         self._path = path
         self._int96 = Int96Times(key, lambda unit: self._open(self._file.metadata, unit))
         try:

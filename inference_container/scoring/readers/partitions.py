@@ -47,6 +47,10 @@ class PartitionedObject:
         self.schema = self._with_constants()
 
     @property
+    def absent(self) -> frozenset[str]:
+        return self._source.absent
+
+    @property
     def rows(self) -> int | None:
         return self._source.rows
 

@@ -5,13 +5,14 @@ import itertools
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from contract.job.job_input import shared_input
+from contract.job.job_input import JobInput, shared_input
 from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
-from scoring.errors import ScoringError
+from scoring.errors import LateFieldsError, ScoringError
 from scoring.models import LoadedModel
 from scoring.outputs.atomic_files import write_error
 from scoring.protocol import (
@@ -101,11 +102,19 @@ class Engine:
         outputs: Sequence[WrittenOutput] = ()
         errors: Sequence[tuple[str, ScoringError]] = ()
         path = self._paths.data / pinned.key
-        try:
-            with open_object(pinned.key, path, self._input) as source, SpliceSource(path) as file:
+
+        def run(wanted: JobInput) -> tuple[int, ObjectScoring]:
+            with open_object(pinned.key, path, wanted) as source, SpliceSource(path) as file:
                 scoring = ObjectScoring(self._setup, pinned, source, file, folder)
-                rows = work(scoring)
-                outputs, errors = scoring.written, scoring.errors
+                return work(scoring), scoring
+
+        try:
+            try:
+                rows, scoring = run(self._input)
+            except LateFieldsError:
+                # Few objects need it, and the search for all fields costs a pass.
+                rows, scoring = run(replace(self._input, finds_all_fields=True))
+            outputs, errors = scoring.written, scoring.errors
         except ScoringError as error:
             outputs, errors = (), [("", error)]
         except OSError as error:

@@ -30,6 +30,7 @@ from scoring.errors import (
     with_cause,
 )
 from scoring.models import LoadedModel
+from scoring.models.categories import Categories
 from scoring.readers import InputBatch, Reading
 
 MAX_RAISING_ROWS = 10_000
@@ -47,15 +48,17 @@ class ThreadSafeModel:
         self.spec = spec
         self.loaded = loaded
         self._lock = threading.Lock()
-        self._last_plan: tuple[pa.Schema, dict[str, int], ColumnPlan] | None = None
+        self._last_plan: tuple[pa.Schema, tuple[dict[str, int], frozenset[str]], ColumnPlan] | None = None
 
-    def plan(self, key: str, schema: pa.Schema, nulls: dict[str, int]) -> ColumnPlan:
-        """Return `plan_columns`, cached while the schema and the null counts stay the same."""
+    def plan(
+        self, key: str, schema: pa.Schema, nulls: dict[str, int], absent: frozenset[str] = frozenset()
+    ) -> ColumnPlan:
+        """Return `plan_columns`, cached while its arguments other than the key stay the same."""
         last = self._last_plan
-        if last is not None and last[1] == nulls and last[0].equals(schema, check_metadata=True):
+        if last is not None and last[1] == (nulls, absent) and last[0].equals(schema, check_metadata=True):
             return last[2]
-        plan = plan_columns(key, self.spec, self.loaded.outputs, schema, nulls)
-        self._last_plan = (schema, nulls, plan)
+        plan = plan_columns(key, self.spec, self.loaded.outputs, schema, nulls, absent=absent)
+        self._last_plan = (schema, (nulls, absent), plan)
         return plan
 
     def predict(self, batch: FeatureBatch) -> Any:
@@ -93,6 +96,7 @@ class ObjectPredictor:
         self.key = key
         spec = model.spec
         self._names = tuple(feature.name for feature in spec.features)
+        self._categories: Categories = getattr(model.loaded, "categories", None) or Categories()
         # Null rows of a non-nullable feature are not scored, so the model sees a column without
         # nulls. NaN in floating-point numbers that are read as whole ones is null, in any batch.
         self._with_nulls = (with_nulls | plan.may_have_nan) - {
@@ -129,6 +133,8 @@ class ObjectPredictor:
             counts.update({Reading(feature.name, way): count for way, count in cast.ways.items()})
             for index, reason in cast.bad.items():
                 reasons.setdefault(index, reason)
+            if self._categories:
+                self._check_categories(feature.name, cast.array, reasons, counts)
         kinds = dict.fromkeys(reasons, FailureKind.DATA)
         if len(reasons) > self.tolerated:
             # These rows already fail the object, so its other rows are not predicted.
@@ -151,6 +157,20 @@ class ObjectPredictor:
         good = np.ones(batch.num_rows, dtype=bool)
         good[list(reasons)] = False
         return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause, counts)
+
+    def _check_categories(
+        self, name: str, array: pa.Array, reasons: dict[int, Reason], counts: dict[Reading, int]
+    ) -> None:
+        """Add the rows whose value is not a category of the model: to `reasons`, or only to `counts`."""
+        unknown = self._categories.unknown(name, array)
+        if not self._categories.refuses_unknown and len(unknown):
+            counts[Reading(name, "has values that are not among the model's categories, and count as missing")] = len(
+                unknown
+            )
+            return
+        for index in unknown.tolist():
+            text = f"feature column {name!r} has a value that is not among the categories of the model's training"
+            reasons.setdefault(index, Reason(text, repr(array[index].as_py())))
 
     def _score(
         self, arrays: list[pa.Array], rows: int, shared: dict[object, npt.NDArray[Any]] | None
@@ -221,17 +241,18 @@ def too_many_bad_rows(
     spec = predictor.model.spec
     name = f"object {predictor.key!r}, model {spec.model_id!r}"
     fraction = spec.tolerated_quarantine_fraction
+    # A failure of the model says nothing about the data, so only a bad row is to be corrected.
+    correct = "correct the model or its record" if first.kind is FailureKind.MODEL else "correct the data"
     if not fraction:
         text = f"{name}: row {first.row:,} cannot be scored: {first.reason}"
-        wrong = "the row or the model" if first.kind is FailureKind.MODEL else "the row"
-        remedy = f"fix {wrong}, or set tolerated_quarantine_fraction to quarantine such rows"
+        remedy = f"{correct}, or set tolerated_quarantine_fraction to quarantine such rows"
     else:
         of = "" if rows is None else f" of {rows:,}"
         text = (
             f"{name}: at least {count:,}{of} rows cannot be scored, more than tolerated_quarantine_fraction "
             f"{fraction:g} allows; the first is row {first.row:,}: {first.reason}"
         )
-        remedy = "fix the rows, or raise the fraction"
+        remedy = f"{correct}, or raise the fraction"
     if first.detail:
         remedy += "; the value is in the job's log" if first.kind is FailureKind.DATA else f"; {IN_LOG}"
     cls = ModelError if first.kind is FailureKind.MODEL else DataError

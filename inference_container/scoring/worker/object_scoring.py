@@ -238,7 +238,7 @@ class ObjectScoring:
     def _open_predictor(self, model: ThreadSafeModel) -> ObjectPredictor:
         spec, source = model.spec, self._source
         nulls = source.null_counts([feature.name for feature in spec.features])
-        plan = model.plan(self._pinned.key, source.schema, nulls)
+        plan = model.plan(self._pinned.key, source.schema, nulls, source.absent)
         with_nulls = frozenset(name for name, count in nulls.items() if count)
         return ObjectPredictor(model, self._pinned.key, source.rows, plan, with_nulls)
 

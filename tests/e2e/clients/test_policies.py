@@ -9,13 +9,16 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from cli.failures import CommandError
 from cli.stage.connection import Connection
 from cli.stage.deployment import find_deployment
 from cli.stage.request_check import check_on_stage
+from cli.tables.manifest import write_snapshot
+from cli.tables.snapshot import TableChoice
 from contract.status import ExecutionKind, ExecutionStatus
 from contract.table import records
 from embedded.cdk.deploy import stack_outputs
-from tests.e2e.stage import Stage, people, train_xgboost
+from tests.e2e.stage import Stage, environment, people, train_xgboost
 
 POLICIES = Path(__file__).parents[3] / "docs/operate/policies"
 Person = Callable[..., Stage]
@@ -101,3 +104,21 @@ def test_who_may_read_changes_nothing(stage: Stage, person: Person) -> None:
     refused(table.put_item, Item=records.model_key("read"))
     refused(reader.connection.client("s3").put_object, Bucket=stage.deployment.models_bucket, Key="read/1/x", Body=b"")
     refused(reader.executions.start, "{}", "by-reader")
+
+
+def test_who_may_read_tables_writes_their_manifests_only(stage: Stage, person: Person) -> None:
+    deltalake = pytest.importorskip("deltalake")
+    location = f"s3://{stage.deployment.datasets_bucket}/policy-table/"
+    runner, reader = person("table-runner", "read", "run"), person("table-reader", "read", "run", "tables")
+    with environment({"SSL_CERT_FILE": stage.connection.ca_bundle()}):
+        options = {**stage.connection.storage_options(), "AWS_S3_ALLOW_UNSAFE_RENAME": "true"}
+        deltalake.write_deltalake(location, people(5, 1), storage_options=options)
+    choice = TableChoice("delta", "policy-table")
+    with pytest.raises(CommandError, match="cannot be read"):
+        write_snapshot(runner.connection, stage.deployment, choice)
+    key, manifest = write_snapshot(reader.connection, stage.deployment, choice)
+    assert len(manifest.objects) == 1
+    s3, bucket = reader.connection.client("s3"), stage.deployment.results_bucket
+    for other in ("uploads/policy-table/window.json", "executions/e/summary.json"):
+        assert "s3:PutObject" in refused(s3.put_object, Bucket=bucket, Key=other, Body=b"")
+    s3.put_object(Bucket=bucket, Key=key, Body=b"")

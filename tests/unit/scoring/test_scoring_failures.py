@@ -182,7 +182,7 @@ def test_failing_model_does_not_affect_other_models(job: JobFolder, booster: xgb
 
     assert re.sub(r"py:\d+", "py:N", job.message) == (
         "MODEL: 1 of 1 objects failed: object 'a.parquet', model 'code': row 0 cannot be scored: its predict failed "
-        "for this row (RuntimeError at test_scoring_failures.py:N): fix the row or the model, or set "
+        "for this row (RuntimeError at test_scoring_failures.py:N): correct the model or its record, or set "
         "tolerated_quarantine_fraction to quarantine such rows; its text is in the job's log"
     )
     assert job.marker("good", "a.parquet").rows_scored == 10

@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
+from contract.dataset.csv_header import header_problem
 from contract.dataset.text_encoding import is_utf8, readable
 from contract.dataset.text_head import BYTE_ORDER_MARK, read_header
+from scoring.errors import DataError
 from scoring.readers.input_object import Reading
 from scoring.readers.text.cell_types import (
     CellRules,
@@ -57,6 +59,9 @@ class CsvObject(TextObject):
         true, false = (frozenset(map(str.lower, words)) for words in (options.true_values, options.false_values))
         self._rules = CellRules(true, false, options.csv_decimal)
         self._nulls, self._text_nulls = text_array(options.null_values), text_array(options.text_null_values)
+        features = self._wanted.types.keys() - set(self._wanted.partition_columns)
+        if problem := header_problem(head, delimiter, options, features, whole=whole):
+            raise DataError(f"object {self.key!r}: {problem}")
         text = head.removeprefix(BYTE_ORDER_MARK)
         self._skipped = len(head) - len(text)
         header = delimiter.join(self._names).encode()

@@ -8,6 +8,9 @@ from typing import Any
 
 _FINITE_DIGITS = 300
 """Number of characters up to which a number without an exponent is always finite."""
+NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
+"""Texts that are floating-point numbers, because JSON has no numbers for them."""
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -42,6 +45,8 @@ class JsonRow(dict[str, Any]):
     """A JSON object; `duplicates` are the names that occur more than once in it."""
 
     duplicates: frozenset[str] = frozenset()
+    unreadable: str = ""
+    """Why texts of the row cannot be written as UTF-8; empty if all can."""
 
 
 def _row(pairs: list[tuple[str, Any]]) -> JsonRow:
@@ -61,12 +66,16 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_row, parse_float=Number, parse_in
 def read_row(line: bytes) -> JsonRow:
     """Parse the JSON object of a line.
 
+    In its texts, a byte that is not UTF-8 is a surrogate, as in a line with half of a surrogate
+    pair. `JsonRow.unreadable` says so, and `is_text` tells which.
+
     Raises:
         NotARowError: The line is something else.
     """
-    value = read_value(line)
+    value, unreadable = _read(line)
     if not isinstance(value, JsonRow):
         raise NotARowError("is not a JSON object")
+    value.unreadable = unreadable
     return value
 
 
@@ -76,23 +85,50 @@ def read_value(data: bytes) -> Any:
     Raises:
         NotARowError: It is not valid JSON.
     """
+    value, unreadable = _read(data)
+    if unreadable:
+        raise NotARowError(unreadable)
+    return value
+
+
+def _read(data: bytes) -> tuple[Any, str]:
     if _is_too_deep(data):
         raise NotARowError("is nested too deeply")
+    unreadable = ""
     try:
-        text = data.decode("utf-8").strip(" \t\r\n")
-        value = _DECODER.decode(text)
-        if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeDecodeError as error:
-        raise NotARowError(f"is not UTF-8 (at byte {error.start:,})") from error
-    except UnicodeEncodeError as error:
-        raise NotARowError("has half of a surrogate pair, which is not a character") from error
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        unreadable = "is not UTF-8"
+        text = data.decode("utf-8", "surrogateescape")
+    try:
+        value = _DECODER.decode(text.strip(" \t\r\n"))
     except RecursionError as error:
         raise NotARowError("is nested too deeply") from error
     except ValueError as error:
         place = f" (at character {error.pos + 1:,})" if isinstance(error, json.JSONDecodeError) else ""
-        raise NotARowError(f"is not JSON{place}", str(error)) from error
-    return value
+        raise NotARowError(f"{unreadable or 'is not JSON'}{place}", str(error)) from error
+    if not unreadable and _SURROGATE.search(text) and not is_text(json.dumps(value, ensure_ascii=False)):
+        unreadable = "has half of a surrogate pair, which is not a character"
+    return value, unreadable
+
+
+def is_text(text: str) -> bool:
+    """Return whether a text can be written as UTF-8, which has no surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text of a row with escapes for bytes that are not UTF-8, and for surrogates.
+
+    >>> without_surrogates(b"caf\\xe9".decode("utf-8", "surrogateescape"))
+    'caf\\\\xe9'
+    """
+    bytes_escaped = _ESCAPED_BYTE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+    return bytes_escaped.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_too_deep(line: bytes) -> bool:

@@ -5,14 +5,15 @@ fraction of the time of Python's parser.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from scoring.readers.text.cell_types import text_array
-from scoring.readers.text.json_rows import NotARowError, as_text, read_value
+from scoring.readers.text.json_rows import NOT_FINITE, NotARowError, Number, as_text, is_text, read_row, read_value
 
 _ESCAPED_ASCII = b"\\u00"
 """Start of an escaped ASCII character, with which a name can be spelled in several ways."""
@@ -21,11 +22,18 @@ _ESCAPED_ASCII = b"\\u00"
 class SourceTextFields:
     """Extracts the text of fields with plain names from whole lines.
 
-    `known` are all fields that a line may have; None means any.
+    `known` are all fields that a line may have; None means any. `numbers` are the fields whose
+    values must be numbers; True if they are floating-point numbers.
     """
 
-    def __init__(self, names: Sequence[str], known: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, names: Sequence[str], known: Sequence[str] | None = None, numbers: Mapping[str, bool] | None = None
+    ) -> None:
         self._names = names
+        self._texts = [
+            _text if (is_float := (numbers or {}).get(name)) is None else _FLOAT_TEXT if is_float else _INTEGER_TEXT
+            for name in names
+        ]
         fields = {f"f{place}": name for place, name in enumerate(known or names)}
         row = msgspec.defstruct(
             "Row",
@@ -56,8 +64,8 @@ class SourceTextFields:
                 # another value.
                 return None
             return {
-                name: text_array([_text(value) for value in column])
-                for name, column in zip(self._names, columns, strict=True)
+                name: text_array([text(value) for value in column])
+                for name, text, column in zip(self._names, self._texts, columns, strict=True)
             }
         except (msgspec.DecodeError, NotARowError, RecursionError):
             return None
@@ -69,3 +77,49 @@ def _text(value: Any) -> str | None:
     raw = bytes(value)
     # Fast path for numbers, which are the most frequent.
     return raw.decode("ascii") if raw[0] in b"-0123456789" else as_text(read_value(raw))
+
+
+def _number(value: Any, *, is_float: bool) -> str | None:
+    """Return a number's text.
+
+    Raises:
+        NotARowError: It is something else.
+    """
+    text = _text(value)
+    if text is None:
+        return None
+    # A text such as "5" is not a number.
+    is_number = bytes(value)[0] in b"-0123456789" and Number(text).is_in_range
+    if not is_number and not (is_float and text in NOT_FINITE and bytes(value)[0] == ord('"')):
+        raise NotARowError("is not a number")
+    return text
+
+
+_FLOAT_TEXT = partial(_number, is_float=True)
+_INTEGER_TEXT = partial(_number, is_float=False)
+
+
+class FieldNames:
+    """Collects the names of fields from whole lines, in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+        self._decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+    def add(self, data: bytes) -> None:
+        """Add the names in some whole lines. Lines that are not rows are ignored."""
+        rows: Sequence[Mapping[str, Any]]
+        try:
+            rows = self._decoder.decode_lines(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            rows = [row for line in data.split(b"\n") if (row := _row_or_none(line)) is not None]
+        for row in rows:
+            if not row.keys() <= self.names.keys():
+                self.names.update((name, None) for name in row if is_text(name))
+
+
+def _row_or_none(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        return read_row(line) if line.strip() else None
+    except NotARowError:
+        return None

@@ -2,21 +2,39 @@
 
 Declared fields are converted to their types. The others become text: strings as they are, anything
 else as JSON. A missing field is null.
+
+The columns are the fields of the object's beginning. If an output keeps all columns and a later line
+has another field, `LateFieldsError` asks for the object to be opened again, with all fields.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from contract.catalog.model_fields import Feature
+from contract.dataset.formats import MAX_COLUMNS
 from contract.dataset.text_head import BYTE_ORDER_MARK
 from scoring.columns.feature_casts import cast_to_declared
+from scoring.errors import DataError, LateFieldsError
+from scoring.readers.input_object import Reading
 from scoring.readers.text.cell_types import cast_cells, one_chunk, text_array
-from scoring.readers.text.json_rows import JsonRow, NotARowError, Number, as_text, is_plain, read_row
-from scoring.readers.text.json_source_text import SourceTextFields
+from scoring.readers.text.json_rows import (
+    NOT_FINITE,
+    JsonRow,
+    NotARowError,
+    Number,
+    as_text,
+    is_plain,
+    is_text,
+    read_row,
+    without_surrogates,
+)
+from scoring.readers.text.json_source_text import FieldNames, SourceTextFields
 from scoring.readers.text.text_object import (
     BLOCK_BYTES,
     CHUNK_BYTES,
@@ -28,12 +46,14 @@ from scoring.readers.text.text_object import (
     shown_raw,
     shown_text,
     shown_value,
+    unreadable_bytes,
 )
 from scoring.readers.text.text_stream import TextStream
 from scoring.readers.text.times_and_lists import is_time_or_list, parsed_type
 
 _ARROW_ONLY_NUMBERS = re.compile(rb"-NaN|[:\[,\s-]Inf[\s,}\]]")
 """Matches numbers that Arrow accepts and Python's parser does not."""
+_ABSENT = "is not in the beginning of objects; rows without it are null"
 _LOSSLESS_TYPES = {"int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
 """Kinds of values whose text can be restored from the values that Arrow parses."""
 
@@ -46,6 +66,7 @@ class JsonLinesObject(TextObject):
     """
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
+        wanted = self._wanted
         self._skipped = len(head) - len(head.removeprefix(BYTE_ORDER_MARK))
         kinds: dict[str, set[str]] = {}
         for line in head[self._skipped :].split(b"\n"):
@@ -56,13 +77,35 @@ class JsonLinesObject(TextObject):
             except NotARowError:
                 continue
             for name, value in row.items():
-                if name not in self._wanted.types and value is not None:
+                if name not in wanted.types and value is not None:
                     kinds.setdefault(name, set()).add(_kind(value))
+        if wanted.finds_all_fields and not whole:
+            late = [name for name in self._all_fields() if name not in self._names]
+            # Their values may be of any kind.
+            kinds |= {name: {"any"} for name in late}
+            self._names = (*self._names, *late)
         self._kinds = kinds
+        known = {*self._names, *wanted.partition_columns}
+        self._absent = tuple(name for name in wanted.types if name not in known)
+        self.absent = frozenset(self._absent)
+        self._passed = frozenset(name for name in self._absent if any(name not in kept for kept in wanted.keepers))
+        """Absent columns that an output keeps only if a line has them."""
+        self._names = (*self._names, *self._absent)
 
-    def _parse(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[ParsedRows]:
-        stream.read(self._skipped)
-        parser = self._parser(columns)
+    def _all_fields(self) -> Iterable[str]:
+        fields = FieldNames()
+        with self._open() as stream:
+            stream.read(self._skipped)
+            for data in self._whole_lines(stream):
+                fields.add(data)
+                if len(fields.names) > MAX_COLUMNS:
+                    raise DataError(
+                        f"object {self.key!r} has more than {MAX_COLUMNS:,} different fields, at most as many can be "
+                        "read: write it again with fewer"
+                    )
+        return fields.names
+
+    def _whole_lines(self, stream: TextStream) -> Iterator[bytes]:
         data, ended = b"", False
         while not ended:
             more = stream.read(max(BLOCK_BYTES, len(data)))
@@ -71,8 +114,31 @@ class JsonLinesObject(TextObject):
             end = len(data) if ended else data.rfind(b"\n") + 1
             if len(data) > MAX_RECORD_BYTES and not 0 <= data.find(b"\n") <= MAX_RECORD_BYTES:
                 raise self._too_long(stream.rows)
-            yield from self._parse_block(data[:end], parser, columns, use_threads=use_threads)
+            if end:
+                yield data[:end]
             data = data[end:]
+
+    def _parse(self, stream: TextStream, columns: tuple[int, ...], *, use_threads: bool) -> Iterator[ParsedRows]:
+        stream.read(self._skipped)
+        names = frozenset(self._names[place] for place in columns)
+        # Reading a few columns, for example to count nulls, ignores all other fields.
+        self._keeps_all = bool(self._wanted.keepers) and names >= frozenset(self._names) - self.absent
+        parser = self._parser(columns)
+        for data in self._whole_lines(stream):
+            for parsed in self._parse_block(data, parser, columns, use_threads=use_threads):
+                yield self._with_absent(parsed, columns)
+
+    def _with_absent(self, parsed: ParsedRows, columns: tuple[int, ...]) -> ParsedRows:
+        """Count the nulls of absent columns."""
+        counts = dict(parsed.counts)
+        for index, place in enumerate(columns):
+            name = self._names[place]
+            if name in self.absent and parsed.batch.num_rows:
+                nulls = parsed.batch.column(index).null_count
+                if nulls < parsed.batch.num_rows and name in self._passed:
+                    raise LateFieldsError(self.key)
+                counts[Reading(name, _ABSENT)] = nulls
+        return replace(parsed, counts=counts) if self.absent else parsed
 
     def _parser(self, columns: tuple[int, ...]) -> "_ArrowParser | None":
         """Return Arrow's parser; None if a column's exact text needs reading by line."""
@@ -90,14 +156,12 @@ class JsonLinesObject(TextObject):
             else:
                 return None
         passed = types.keys() - self._wanted.types.keys()
-        only_these = self._names if len(columns) == len(self._names) else None
+        only_these = [self._names[place] for place in columns] if self._keeps_all else None
         return _ArrowParser(types, passed, raw, only_these, self._wanted.types)
 
     def _parse_block(
         self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
     ) -> Iterator[ParsedRows]:
-        if not data:
-            return
         if (parsed := self._by_arrow(data, parser, columns, use_threads=use_threads)) is not None:
             yield parsed
             return
@@ -125,37 +189,45 @@ class JsonLinesObject(TextObject):
         bad: dict[int, UnreadableRow] = {}
         rows: list[JsonRow] = []
         names = frozenset(self._names[place] for place in columns)
-        is_all = len(columns) == len(self._names)
         for index, line in enumerate(lines):
             try:
-                rows.append(self._row(line, names, is_all=is_all))
+                rows.append(self._row(line, names))
             except NotARowError as error:
                 rows.append(JsonRow())
                 bad[index] = UnreadableRow(index, str(error), shown_raw(line), error.detail)
-        arrays = []
-        for place in columns:
-            name = self._names[place]
-            values = [row.get(name) for row in rows]
-            arrays.append(self._column(name, values, lines, bad))
+        counts: Counter[Reading] = Counter()
+        arrays = [self._column(self._names[place], rows, lines, bad, counts) for place in columns]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema_of(columns))
-        return ParsedRows(len(lines), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)))
+        return ParsedRows(len(lines), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)), counts)
 
-    def _row(self, line: bytes, names: frozenset[str], *, is_all: bool) -> JsonRow:
+    def _row(self, line: bytes, names: frozenset[str]) -> JsonRow:
         row = read_row(line)
         if duplicates := row.duplicates & names:
             raise NotARowError(f"has the field {shown_value(min(duplicates))} more than once")
-        if is_all and not row.keys() <= names:
-            unknown = next(name for name in row if name not in names)
-            raise NotARowError(
-                "has a field that no line of the object's beginning has, so the output has no column for it",
-                shown_value(unknown),
-            )
+        if row.unreadable:
+            for name, value in row.items():
+                if not is_text(name):
+                    raise NotARowError(f"{row.unreadable}, in the name of a field")
+                if name in self._wanted.types and isinstance(value, str) and not is_text(value):
+                    raise NotARowError(f"{row.unreadable}, in field {name!r}")
+        if self._keeps_all and not row.keys() <= names:
+            if self._wanted.finds_all_fields:
+                raise NotARowError("has a field that was not found in the object before")
+            raise LateFieldsError(self.key)
         return row
 
-    def _column(self, name: str, values: list[Any], lines: Sequence[bytes], bad: dict[int, UnreadableRow]) -> pa.Array:
+    def _column(
+        self,
+        name: str,
+        rows: Sequence[JsonRow],
+        lines: Sequence[bytes],
+        bad: dict[int, UnreadableRow],
+        counts: Counter[Reading],
+    ) -> pa.Array:
+        values = [row.get(name) for row in rows]
         declared = self._wanted.types.get(name)
         if declared is None:
-            return text_array([as_text(value) for value in values])
+            return text_array([self._text(name, row, counts) for row in rows])
         cells = _cells(values, declared)
         array, wrong = cast_cells(text_array(cells), declared)
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
@@ -163,6 +235,13 @@ class JsonLinesObject(TextObject):
             reason = f"has a value in field {name!r} that is not {declared}"
             bad.setdefault(index, UnreadableRow(index, reason, shown_raw(lines[index]), _shown(values[index])))
         return array
+
+    def _text(self, name: str, row: JsonRow, counts: Counter[Reading]) -> str | None:
+        text = as_text(row.get(name))
+        if text is None or not row.unreadable or is_text(text):
+            return text
+        counts[unreadable_bytes(name)] += 1
+        return without_surrogates(text)
 
 
 def _shown(value: Any) -> str:
@@ -191,7 +270,13 @@ def _cells(values: list[Any], declared: str) -> list[str | None]:
         return [as_text(value) if type(value) is kind else None for value in values]
     if declared == "bool":
         return [str(value).lower() if type(value) is bool else None for value in values]
-    return [value if type(value) is Number and value.is_in_range else None for value in values]
+    is_float = declared in ("float", "double")
+    return [
+        value
+        if (type(value) is Number and value.is_in_range) or (is_float and type(value) is str and value in NOT_FINITE)
+        else None
+        for value in values
+    ]
 
 
 def _count_object_lines(text: bytes) -> int:
@@ -210,7 +295,11 @@ def _count_object_lines(text: bytes) -> int:
 
 
 class _ArrowParser:
-    """Arrow's JSON parser, with another one for fields whose exact text Arrow loses."""
+    """Arrow's JSON parser, with another one for fields whose exact text Arrow loses.
+
+    Numbers that Arrow cannot convert, such as `1.0` for an integer or `"NaN"`, are read by the
+    other parser too. Once that was needed, it is done for all further blocks.
+    """
 
     def __init__(
         self,
@@ -235,10 +324,23 @@ class _ArrowParser:
         self._passed = passed
         self._declared = {name: kind for name, kind in declared.items() if is_time_or_list(kind)}
         self._raw = SourceTextFields(raw, only_these) if raw else None
-        self._parse = arrow_json.ParseOptions(
+        self._parse = self._options(types, only_these if not raw else None)
+        self._numbers = {
+            name: kind
+            for name, kind in declared.items()
+            if name in types and is_plain(name) and kind not in ("string", "bool") and not is_time_or_list(kind)
+        }
+        """Fields whose numbers can be read as text, with their declared types."""
+        self._with_numbers: tuple[SourceTextFields, Any] | None = None
+        self._only_these = only_these
+        self._raw_names = raw
+        self._needs_text = False
+
+    def _options(self, types: Mapping[str, pa.DataType], only_these: Sequence[str] | None) -> Any:
+        return self._json.ParseOptions(
             explicit_schema=pa.schema(list(types.items())),
             newlines_in_values=False,
-            unexpected_field_behavior="error" if only_these and not raw else "ignore",
+            unexpected_field_behavior="error" if only_these else "ignore",
         )
 
     def parse(self, data: bytes, *, use_threads: bool) -> dict[str, pa.Array] | None:
@@ -247,21 +349,52 @@ class _ArrowParser:
         lines = _count_object_lines(text)
         if not lines or ((b"Inf" in text or b"-NaN" in text) and _ARROW_ONLY_NUMBERS.search(text)):
             return None
-        read = self._json.ReadOptions(use_threads=use_threads, block_size=len(text) + 1)
         try:
             text.decode("utf-8")
-            table = self._json.read_json(pa.BufferReader(text), read_options=read, parse_options=self._parse)
-        except (pa.ArrowInvalid, UnicodeDecodeError):
+        except UnicodeDecodeError:
             return None
-        if table.num_rows != lines:
+        if not self._needs_text and (table := self._read(text, self._parse, lines, use_threads=use_threads)):
+            columns = self._columns(table, self._types)
+            if columns is None or self._raw is None:
+                return columns
+            fields = self._raw.read(text, lines)
+            return None if fields is None else columns | fields
+        if not self._numbers:
             return None
-        columns = {name: self._finished(one_chunk(table.column(name)), name) for name in self._types}
-        if any(column is None for column in columns.values()):
+        found = self._numbers_as_text(text, lines, use_threads=use_threads)
+        self._needs_text = self._needs_text or found is not None
+        return found
+
+    def _numbers_as_text(self, text: bytes, lines: int, *, use_threads: bool) -> dict[str, pa.Array] | None:
+        if self._with_numbers is None:
+            floats = {name: declared in ("float", "double") for name, declared in self._numbers.items()}
+            others = {name: kind for name, kind in self._types.items() if name not in floats}
+            fields = SourceTextFields([*self._raw_names, *floats], self._only_these, floats)
+            self._with_numbers = fields, self._options(others, None)
+        source, options = self._with_numbers
+        if (table := self._read(text, options, lines, use_threads=use_threads)) is None:
             return None
-        if self._raw is None:
-            return columns
-        fields = self._raw.read(text, lines)
-        return None if fields is None else columns | fields
+        if (texts := source.read(text, lines)) is None:
+            return None
+        for name, declared in self._numbers.items():
+            texts[name], wrong = cast_cells(texts[name], declared)
+            if wrong:
+                return None
+        columns = self._columns(table, [name for name in self._types if name not in self._numbers])
+        return None if columns is None else texts | columns
+
+    def _read(self, text: bytes, options: Any, lines: int, *, use_threads: bool) -> pa.Table | None:
+        read = self._json.ReadOptions(use_threads=use_threads, block_size=len(text) + 1)
+        try:
+            table = self._json.read_json(pa.BufferReader(text), read_options=read, parse_options=options)
+        except pa.ArrowInvalid:
+            return None
+        return table if table.num_rows == lines else None
+
+    def _columns(self, table: pa.Table, names: Iterable[str]) -> dict[str, pa.Array] | None:
+        """Return columns of a table in their types; None if a value does not fit."""
+        columns = {name: self._finished(one_chunk(table.column(name)), name) for name in names}
+        return None if any(column is None for column in columns.values()) else columns
 
     def _finished(self, column: pa.Array, name: str) -> pa.Array | None:
         """Return a field in its type; None if a value does not fit."""

@@ -79,6 +79,7 @@ class TextObject(ABC):
                 f"object {key!r} cannot be read as {kind}: {error}; write it again, or remove it from the dataset",
                 error.detail,
             ) from error
+        self.absent: frozenset[str] = frozenset()
         self._prepare(head, whole=whole)
         self.schema: pa.Schema = pa.schema([pa.field(name, self._type(name)) for name in self._names])
 

@@ -206,3 +206,89 @@ def test_folder_without_named_columns_needs_features(sklearn_folder: Path, capsy
         assert why in capsys.readouterr().err
         assert entry.main([*words, "--features", "visits:int32,age:double"]) == 0
         capsys.readouterr()
+
+
+def folder_with(tmp_path: Path, flavor: str, values: dict[str, Any], **function: Any) -> Path:
+    folder = write_folder(
+        tmp_path / "m",
+        {flavor: values, "python_function": {"loader_module": f"mlflow.{flavor}", **function}},
+    )
+    (folder / "m").write_bytes(b"{" if flavor == "xgboost" else b"content")
+    return folder
+
+
+@pytest.mark.parametrize("called", ["predict", "predict_proba"])
+def test_method_is_the_function_that_mlflow_calls(tmp_path: Path, called: str) -> None:
+    folder = folder_with(tmp_path, "sklearn", {"pickled_model": "m"}, predict_fn=called)
+    assert read_mlflow_folder(folder).fields["method"] == called
+
+
+@pytest.mark.parametrize(
+    ("flavor", "values", "function", "field"),
+    [
+        ("sklearn", {"pickled_model": "m"}, {"predict_fn": "predict_log_proba"}, "python_function: predict_fn"),
+        ("sklearn", {"pickled_model": "m"}, {"predict_fn": "score"}, "python_function: predict_fn"),
+        ("catboost", {"data": "m", "model_type": "CatBoost"}, {}, "catboost: model_type"),
+    ],
+)
+def test_function_that_no_method_gives_needs_an_option(
+    tmp_path: Path, flavor: str, values: dict[str, Any], function: dict[str, Any], field: str
+) -> None:
+    found = read_mlflow_folder(folder_with(tmp_path, flavor, values, **function))
+    assert "method" not in found.fields
+    assert found.method_problem is not None
+    assert (found.method_problem.field, "--method" in found.method_problem.remedy) == (field, True)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "method"),
+    [
+        ([], "predict"),
+        ([{"name": "output_margin", "type": "boolean", "default": True, "shape": None}], "margin"),
+        ([{"name": "output_margin", "type": "boolean", "default": False, "shape": None}], "predict"),
+        ([{"name": "temperature", "type": "double", "default": 0.5, "shape": None}], "predict"),
+        ([{"name": "pred_leaf", "type": "boolean", "default": True, "shape": None}], None),
+    ],
+)
+def test_defaults_that_mlflow_passes_to_xgboost_count(
+    tmp_path: Path, parameters: list[dict[str, Any]], method: str | None
+) -> None:
+    folder = write_folder(
+        tmp_path / "m",
+        {"xgboost": {"data": "m"}, "python_function": {"loader_module": "mlflow.xgboost"}},
+        signature={**SIGNATURE, "params": json.dumps(parameters)},
+    )
+    (folder / "m").write_bytes(b'{"learner": {}}')
+    found = read_mlflow_folder(folder)
+    assert found.fields.get("method") == method
+    assert (found.method_problem is None) == (method is not None)
+
+
+def test_flavor_is_the_one_that_mlflow_loads(tmp_path: Path) -> None:
+    folder = write_folder(
+        tmp_path / "m",
+        {
+            "sklearn": {"pickled_model": "m"},
+            "lightgbm": {"data": "m"},
+            "python_function": {"loader_module": "mlflow.lightgbm"},
+        },
+    )
+    (folder / "m").write_bytes(b"content")
+    assert read_mlflow_folder(folder).fields["format"] == "lightgbm-text"
+
+
+def test_code_of_the_folders_own_is_refused(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "sklearn", {"pickled_model": "m"}, loader_module="mlflow.pyfunc.model")
+    with pytest.raises(InvalidInputError, match=r"mlflow\.pyfunc\.model.*custom code"):
+        read_mlflow_folder(folder)
+
+
+@pytest.mark.usefixtures("account")
+def test_method_of_another_function_can_be_given(sklearn_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    described = yaml.safe_load((sklearn_folder / "MLmodel").read_text())
+    described["flavors"]["python_function"]["predict_fn"] = "predict_log_proba"
+    (sklearn_folder / "MLmodel").write_text(yaml.safe_dump(described))
+    words = ["models", "import", "churn", "--mlflow", str(sklearn_folder), "--dataset", "customers"]
+    assert entry.main(words) != 0
+    assert "predict_fn" in capsys.readouterr().err
+    assert entry.main([*words, "--method", "predict_proba"]) == 0

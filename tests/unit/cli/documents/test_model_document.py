@@ -88,6 +88,29 @@ def test_malformed_feature_is_refused(text: str) -> None:
     assert len(problems) == 1
 
 
+def test_types_may_have_commas_and_colons_in_brackets() -> None:
+    text = "t:timestamp[us, tz=+05:30]:required, u:timestamp[s,tz=UTC],e:list<float>[768],x[1]:double,d:date32[day]"
+    features, problems = read_features(text)
+    assert problems == []
+    assert [tuple(feature.values()) for feature in features] == [
+        ("t", "timestamp[us, tz=+05:30]", False),
+        ("u", "timestamp[s, tz=UTC]", True),
+        ("e", "list<float>[768]", True),
+        ("x[1]", "double", True),
+        ("d", "date32[day]", True),
+    ]
+    for feature in features:
+        Feature(**feature)
+
+
+@pytest.mark.parametrize(
+    "declared", ["timestamp", "timestamp[h]", "list<float>", "list<float>[0]", "list<int8>[2]", "date64[ms]"]
+)
+def test_other_types_are_refused(declared: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"type: got .*expected one of bool"):
+        Feature("x", declared)
+
+
 def test_features_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "features.json"
     path.write_text('[{"name": "age", "type": "double"}]')

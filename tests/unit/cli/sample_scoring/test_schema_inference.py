@@ -3,11 +3,13 @@
 import operator
 import subprocess
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
 import catboost
 import lightgbm
+import numpy as np
 import pyarrow as pa
 import pytest
 import skops.io
@@ -54,7 +56,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         status = artifact_features.main(cast("ModelFormat", declared), root / file, root / answer)
         return subprocess.CompletedProcess(arguments, status, "", "")
 
-    monkeypatch.setattr("cli.sample_scoring.schema_inference.run_container_code", run)
+    monkeypatch.setattr("cli.sample_scoring.artifact_process.run_container_code", run)
 
 
 @pytest.fixture
@@ -150,6 +152,31 @@ def test_missing_and_untyped_sample_columns_are_named_together(tmp_path: Path) -
     assert "'other.parquet without visits', expected a sample with every feature of the artifact" in missing
     assert "It has: id, age, note" in missing
     assert "column age: got 'null', expected a column of a type that features can have" in untyped
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_types_of_decimals_times_bytes_and_lists_are_inferred(tmp_path: Path) -> None:
+    rows = np.ones((2, 7))
+    booster = xgboost.train({}, xgboost.DMatrix(rows, label=[0.0, 1.0]), 1)
+    booster.save_model(tmp_path / "model.ubj")
+    table = pa.table(
+        {
+            "price": pa.array([Decimal("1.10"), None], pa.decimal128(9, 2)),
+            "day": pa.array([1, 2], pa.date32()),
+            "sent": pa.array([1, 2], pa.timestamp("us", "Europe/Berlin")),
+            "plan": pa.array([b"a", b"b"]).dictionary_encode(),
+            "body": [[0.5, 1.0, 2.0], None],
+        }
+    )
+    archive = make_archive(tmp_path / "b.tar.gz", {"model.ubj": (tmp_path / "model.ubj").read_bytes()})
+    found = infer_features(archive, "xgboost-ubj", "model.ubj", write_sample(tmp_path / "s.parquet", table), [])
+    assert {item.feature.name: item.feature.type for item in found} == {
+        "price": "double",
+        "day": "date32[day]",
+        "sent": "timestamp[us, tz=Europe/Berlin]",
+        "plan": "string",
+        "body": "list<double>[3]",
+    }
 
 
 def test_artifact_is_loaded_in_a_process_without_credentials(

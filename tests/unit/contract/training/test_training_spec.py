@@ -99,6 +99,8 @@ def test_training_report_survives_json_with_and_without_metrics() -> None:
         ({"features": ()}, "features"),
         ({"features": (Feature("carrier", "string"),)}, "features"),
         ({"features": (Feature("a", "double"), Feature("a", "double"))}, "features"),
+        ({"features": (Feature("a", "list<float>[2]"),)}, "features"),
+        ({**SKLEARN, "features": (Feature("a", "timestamp[s]"),)}, "features"),
         ({"objects": ()}, "objects"),
         ({"objects": (PinnedObject("a", 1, "e"), PinnedObject("a", 2, "f"))}, "objects"),
         ({"format": "sklearn-joblib"}, "format"),

@@ -27,6 +27,11 @@ def test_suitable_columns_are_accepted() -> None:
     assert problems_of(Column("hour", "int16"), Column("distance", "int64"), Column("x", None)) == []
 
 
+def test_types_whose_values_may_fit_are_accepted() -> None:
+    assert problems_of(Column("hour", "double"), Column("distance", "decimal")) == []
+    assert problems_of(Column("hour", "int64"), Column("distance", "list<double>")) != []
+
+
 def test_columns_of_unknown_type_are_accepted() -> None:
     assert problems_of(Column("hour", None), Column("distance", None)) == []
 

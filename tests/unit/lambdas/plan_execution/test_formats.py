@@ -242,3 +242,43 @@ def test_jobs_over_text_respect_models_per_job() -> None:
     versions = [version(f"m{number}") for number in range(7)]
     jobs = form_jobs(ExecutionRequest(models_per_job=3), assign(*versions), objects, STAGE_COMPUTE)
     assert sorted(len(job.models) for job in jobs) == [1, 3, 3]
+
+
+def test_a_header_that_the_record_denies_is_refused(stage: Stage, plan: Step) -> None:
+    register(stage, "denied", input=InputOptions(csv_header=False))
+    put(stage, "a.csv", CSV)
+    with pytest.raises(InvalidRequestError, match="has the names of the columns, but the record says that there is no"):
+        plan(plan_event({}))
+
+
+def test_a_first_row_that_is_read_as_the_header_is_refused_with_the_remedy(stage: Stage, plan: Step) -> None:
+    stage.register()
+    put(stage, "a.csv", b"1,2\n")
+    with pytest.raises(InvalidRequestError, match=r"register the model with --no-csv-header and the columns in order"):
+        plan(plan_event({}))
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        (b'{"distance":1}\n', ""),
+        (b'{"distance":1,"Hour":2}\n', "Column names are case-sensitive; the object has Hour for hour"),
+        (b'{"Distances":1}\n', "without distance"),
+    ],
+)
+def test_json_lines_may_lack_a_nullable_feature_but_not_all(
+    stage: Stage, plan: Step, line: bytes, refusal: str
+) -> None:
+    register(stage, "nullable", features=(Feature("distance", "double"), Feature("hour", "int32")))
+    put(stage, "a.jsonl", line)
+    if refusal:
+        with pytest.raises(InvalidRequestError, match=refusal):
+            plan(plan_event({}))
+    else:
+        assert plan(plan_event({}))["job_count"] == 1
+
+
+def test_csv_in_another_encoding_is_planned(stage: Stage, plan: Step) -> None:
+    register(stage, "german", input=InputOptions(csv_encoding="utf-16"))
+    put(stage, "a.csv", "distance,hour,größe\n1,2,ü\n".encode("utf-16"))
+    assert plan(plan_event({}))["job_count"] == 1

@@ -220,6 +220,20 @@ def test_pandas_metadata_describes_the_output_columns() -> None:
     assert extended_metadata({b"pandas": b"not JSON", b"other": b"1"}, ("y",), PREDICTION) == {b"other": b"1"}
 
 
+def test_only_a_nullable_feature_may_be_absent_beside_others() -> None:
+    schema = pa.schema([("id", pa.string()), ("x", pa.float64()), ("opt", pa.float64()), ("other", pa.float64())])
+    absent = frozenset({"opt", "other"})
+    spec = any_spec(Feature("x", "double"), Feature("opt", "double"))
+    plan = plan_columns("a.jsonl", spec, (), schema, {}, absent=absent)
+    # A feature of another model of the job is no column of this model's output.
+    assert plan.kept == ("id", "x", "opt")
+    required = any_spec(Feature("x", "double"), Feature("opt", "double", nullable=False))
+    with pytest.raises(DataError, match="feature column 'opt' of type double is missing"):
+        plan_columns("a.jsonl", required, (), schema, {}, absent=absent)
+    with pytest.raises(DataError, match="'opt' of type double is missing"):
+        plan_columns("a.jsonl", any_spec(Feature("opt", "double")), (), schema, {}, absent=absent)
+
+
 RESERVED = ["dataset", "Execution_ID", "job_id", "MODEL_ID"]
 
 

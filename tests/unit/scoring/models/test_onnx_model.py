@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pandas as pd
+import pyarrow as pa
 import pytest
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
@@ -18,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from contract.catalog.model_fields import Feature
+from scoring.columns.features import FeatureBatch
 from scoring.errors import ModelError
 from scoring.models import load_model
 from tests.unit.scoring.models.loading import ROWS, batch_of, columns_of, matrix_of, spec_of
@@ -55,6 +57,25 @@ def test_a_graph_with_one_output_gives_one_column(dtype: str, filled: pd.DataFra
     assert found["prediction"].dtype == dtype
     np.testing.assert_array_equal(found["prediction"], outputs_of(file, X=frame.to_numpy())[0][:, 0])
     np.testing.assert_allclose(found["prediction"], model.predict(frame.to_numpy()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_embeddings_are_a_tensor_or_columns_of_the_matrix(named: bool, tmp_path: Path) -> None:
+    info = helper.make_tensor_value_info
+    nodes = [helper.make_node("ReduceSum", ["both" if named else "x"], ["sum"], keepdims=1, axes=[1])]
+    inputs = [info("x", TensorProto.FLOAT, [None, 3])]
+    if named:
+        nodes.insert(0, helper.make_node("Concat", ["a", "e"], ["both"], axis=1))
+        inputs = [info("e", TensorProto.FLOAT, [None, 2]), info("a", TensorProto.FLOAT, [None, 1])]
+    graph = helper.make_graph(nodes, "sum", inputs, [info("sum", TensorProto.FLOAT, [None, 1])])
+    file = write(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=9), tmp_path)
+    spec = spec_of("onnx", features=(Feature("a", "double"), Feature("e", "list<float>[2]")))
+    arrays = (pa.array([1.0, 2.0]), pa.array([[10, 20], [30, 40]], pa.list_(pa.float32(), 2)))
+    found = load_model(spec, file).predict(FeatureBatch(("a", "e"), arrays, frozenset()))
+    assert found.reshape(-1).tolist() == [31.0, 72.0]
+    wrong = spec_of("onnx", features=(Feature("a", "double"), Feature("e", "list<float>[3]")))
+    with pytest.raises(ModelError, match=r"it was trained on 3|cannot be run on a row"):
+        load_model(wrong, file)
 
 
 @pytest.mark.parametrize("zipmap", [True, False])

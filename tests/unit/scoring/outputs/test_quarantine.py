@@ -158,8 +158,8 @@ def test_without_tolerance_the_first_bad_row_fails_the_object(job: JobFolder) ->
     assert failure.kind is FailureKind.MODEL
     assert re.sub(r"py:\d+", "py:N", failure.text) == (
         "object 'a.parquet', model 'code': row 3 cannot be scored: its predict failed for this row (ValueError at "
-        "test_quarantine.py:N): fix the row or the model, or set tolerated_quarantine_fraction to quarantine such "
-        "rows; its text is in the job's log"
+        "test_quarantine.py:N): correct the model or its record, or set tolerated_quarantine_fraction to quarantine "
+        "such rows; its text is in the job's log"
     )
     assert job.files() == {}
     assert sum(calls) <= 3 * 100, "the search costs little more than the batch itself"

@@ -233,6 +233,15 @@ def test_times_that_no_text_represents_fail_the_object_by_name(job: JobFolder, a
     assert job.marker("code", "a.parquet").rows_scored == 1
 
 
+@pytest.mark.parametrize("output_format", ["csv", "jsonl"])
+def test_text_that_is_not_utf8_fails_the_object_by_name(job: JobFolder, output_format: Any) -> None:
+    texts = pa.array([b"a", b"\xff"]).view(pa.string())
+    job.add_object("a.parquet", pa.table({"flight_id": [1, 2], "plan": texts}))
+    (done,) = score_in_process(job, {model_spec(output_format=output_format): FunctionModel(_first)})
+    [failure] = done.failures
+    assert "object 'a.parquet', model 'code': column 'plan' has text that is not UTF-8" in failure.text
+
+
 def _first(matrix: Any) -> Any:
     return matrix[:, 0]
 
@@ -269,11 +278,24 @@ def test_json_lines_have_nested_values_of_every_type(tmp_path: Path) -> None:
         assert [json.loads(line) for line in lines] == expected[start:]
 
 
+def test_lists_are_json_arrays_in_both_formats(tmp_path: Path) -> None:
+    lists = pa.array([[9.0, 9.0], [0.1, float("nan")], None, [1.0, None]], pa.list_(pa.float32(), 2)).slice(1)
+    table = pa.table({"e": lists, "t": [["a,b"], [], None]})
+    lines = written(JsonlWriter(tmp_path / "a", table.schema), table).splitlines()
+    assert lines == [
+        '{"e":[0.1,"NaN"],"t":["a,b"]}',
+        '{"e":null,"t":[]}',
+        '{"e":[1,null],"t":null}',
+    ]
+    text = written(CsvWriter(tmp_path / "b", model_spec(), table.schema), table)
+    assert text == 'e,t\n"[0.1,""NaN""]","[""a,b""]"\n,[]\n"[1,null]",\n'
+
+
 def test_json_lines_accept_nested_columns_and_csv_refuses_them(tmp_path: Path) -> None:
     table = pa.table({"id": [1], "tags": [["a", "b"]], "place": [{"x": float("inf"), "y": None}]})
     line = json.loads(written(JsonlWriter(tmp_path / "a", table.schema), table))
     assert line == {"id": 1, "tags": ["a", "b"], "place": {"x": "Infinity", "y": None}}
-    with pytest.raises(ConfigurationError, match=r"'csv' cannot represent the columns 'tags' \(list.*'place' \(struct"):
+    with pytest.raises(ConfigurationError, match=r"'csv' cannot represent the columns 'place' \(struct"):
         CsvWriter(tmp_path / "b", model_spec(), table.schema)
 
 

@@ -3,7 +3,7 @@
 import gzip
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from contract.dataset.input_options import InputOptions
 from contract.job.job_input import JobInput
+from scoring.errors import LateFieldsError
 from scoring.readers import RejectedRow, open_object
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
@@ -56,7 +57,17 @@ def read_object(
     path = folder / key
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    wanted = JobInput(InputOptions(**options), types or {}, partitions)
+    keepers = (frozenset(types or ()),) if columns is None else ()
+    wanted = JobInput(InputOptions(**options), types or {}, partitions, keepers=keepers)
+    try:
+        return _read(key, path, wanted, rows, columns, use_threads=use_threads)
+    except LateFieldsError:
+        return _read(key, path, replace(wanted, finds_all_fields=True), rows, columns, use_threads=use_threads)
+
+
+def _read(
+    key: str, path: Path, wanted: JobInput, rows: int, columns: Sequence[str] | None, *, use_threads: bool
+) -> Read:
     batches: list[pa.RecordBatch] = []
     numbers: list[int] = []
     counts: Counter[str] = Counter()

@@ -60,6 +60,53 @@ def test_one_input_per_feature_is_filled_by_name_and_shape() -> None:
     assert found["c"].tolist() == [True, False]
 
 
+EMBEDDING = pa.array([[1, 2], None, [5, 6]], pa.list_(pa.float32(), 2))
+
+
+def test_lists_are_columns_of_a_matrix_or_a_tensor_of_their_own() -> None:
+    spec = record(Feature("a", "double"), Feature("e", "list<float>[2]"))
+    rows = batch(a=[9.0, 8.0, 7.0], e=EMBEDDING)
+    expected = np.array([[9, 1, 2], [8, np.nan, np.nan], [7, 5, 6]], F32)
+    matrix = Inputs(spec, [TensorInput("x", (None, 3), F32)])
+    np.testing.assert_array_equal(matrix.convert(rows), expected)
+    np.testing.assert_array_equal(matrix.convert(rows.slice(1, 2)), expected[1:])
+    assert matrix.trial_rows(4).shape == (4, 3)  # type: ignore[union-attr]
+    assert np.isnan(matrix.null_row()).all()  # type: ignore[arg-type]
+    columns = Inputs(spec, [TensorInput("e", (None, 2), F32), TensorInput("a", (None,), F64)])
+    found = columns.convert(rows)
+    assert isinstance(found, dict)
+    np.testing.assert_array_equal(found["e"], expected[:, 1:])
+    assert {name: rows.shape for name, rows in columns.trial_rows(4).items()} == {"e": (4, 2), "a": (4,)}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ([TensorInput("x", (None, 2), F32)], r"has 2 features with 3 values \('a': 1, 'e': 2\)"),
+        ([TensorInput("a", (None,), F32), TensorInput("e", (None, 3), F32)], "with 3 values"),
+        ([TensorInput("x", (None, 3), I64)], "'e' as list<float>.2.: export the model with floating-point numbers"),
+        ([TensorInput("a", (None,), F32), TensorInput("e", (None, 2), I64)], "export the model with floating-point"),
+    ],
+)
+def test_lists_need_a_tensor_of_their_length(inputs: list[TensorInput], expected: str) -> None:
+    with pytest.raises(ModelError, match=expected):
+        Inputs(record(Feature("a", "double"), Feature("e", "list<float>[2]")), inputs)
+
+
+def test_times_are_numbers_and_a_matrix_notes_their_precision() -> None:
+    spec = record(Feature("d", "date32[day]"), Feature("t", "timestamp[ns]"))
+    rows = batch(d=pa.array([3], pa.date32()), t=pa.array([1_782_900_000_000_000_001], pa.timestamp("ns")))
+    columns = Inputs(spec, [TensorInput("d", (None,), I64), TensorInput("t", (None, 1), I64)])
+    found = columns.convert(rows)
+    assert isinstance(found, dict)
+    assert (found["d"].tolist(), found["t"].tolist()) == ([3], [[1_782_900_000_000_000_001]])
+    assert columns.time_notes() == ()
+    for dtype, apart in ((F32, "two minutes"), (F64, "256 nanoseconds")):
+        [note] = Inputs(spec, [TensorInput("x", (None, 2), dtype)]).time_notes()
+        assert note.startswith(f"reads the times ['t'] as {dtype} numbers")
+        assert f"less than about {apart} apart" in note
+
+
 @pytest.mark.parametrize(
     ("inputs", "expected"),
     [

@@ -1,0 +1,51 @@
+"""Finds CSV headers that a model's record denies, and rows that it takes for a header.
+
+The plan and the container share the rule.
+"""
+
+from collections.abc import Collection, Sequence
+
+from contract.dataset.columns import similar_name
+from contract.dataset.input_options import InputOptions
+from contract.dataset.text_head import BYTE_ORDER_MARK, HeadError, read_header
+
+_SHOWN_NAMES = 5
+
+
+def header_problem(
+    head: bytes, delimiter: str, options: InputOptions, features: Collection[str], *, whole: bool
+) -> str:
+    """Return why the first line is not what `csv_header` says, and what to do; empty if it can be.
+
+    `head` is the beginning of the text in UTF-8, `features` are the features that it should have.
+
+    >>> header_problem(b"7,41\\n", ",", InputOptions(), ["age"], whole=True)[-51:]
+    'order (--csv-columns); otherwise, correct the names'
+    """
+    try:
+        cells = read_header(head.removeprefix(BYTE_ORDER_MARK), delimiter, options, whole=whole)[0]
+    except HeadError:
+        # Readers report it, as a row or as a header that cannot be read.
+        return ""
+    if not options.csv_header:
+        if not _are_names(cells, options.csv_columns):
+            return ""
+        return (
+            "its first line has the names of the columns, but the record says that there is no header "
+            "(csv_header: false): register the model without --no-csv-header, or remove the line from the object"
+        )
+    if not features or any(name in cells or similar_name(name, cells) for name in features):
+        return ""
+    listed = sorted(features)
+    shown = ", ".join(listed[:_SHOWN_NAMES]) + (", …" if len(listed) > _SHOWN_NAMES else "")
+    return (
+        f"its first line, which is read as the header, has none of the features {shown}: if the line is a row, "
+        "register the model with --no-csv-header and the columns in order (--csv-columns); otherwise, correct the names"
+    )
+
+
+def _are_names(cells: Sequence[str], names: Sequence[str]) -> bool:
+    """Return whether most cells are the names of their columns, or all are in another order."""
+    found, wanted = ([name.strip().casefold() for name in some] for some in (cells, names))
+    same = sum(cell == name for cell, name in zip(found, wanted, strict=False))
+    return same > len(wanted) / 2 or sorted(found) == sorted(wanted)
