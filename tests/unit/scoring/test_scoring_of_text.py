@@ -129,7 +129,7 @@ def test_problems_of_text_objects_are_explained(job: JobFolder, pipeline: Any) -
     ended = job.run()
 
     assert ended.returncode == 1
-    assert job.message.startswith("DATA: 8 of 8 objects failed: ")
+    assert job.message.startswith("DATA: 9 of 9 objects failed: ")
     reasons = failure_reasons(ended)
     assert set(reasons) == set(problems)
     for key, (_, reason) in problems.items():
