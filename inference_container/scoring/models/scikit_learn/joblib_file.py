@@ -62,6 +62,7 @@ class SklearnModel:
                 f"its record declares {texts} as string: train it on a DataFrame, or encode these columns beforehand"
             )
         self.categories = Categories() if trees is None or names is None else trees.categories(spec)
+        self._is_tree_wrapper = trees is not None and trees.estimator is estimator
         types = {feature.type for feature in spec.features}
         # pandas stores a frame of a single float type as one matrix, which is all that such a model
         # uses.
@@ -102,6 +103,8 @@ class SklearnModel:
         # attempts.
         with joblib.parallel_config(backend="sequential"):
             if self._named:
+                # Wrappers of XGBoost and LightGBM refuse times in a frame.
+                batch = batch.with_times_as_numbers() if self._is_tree_wrapper else batch
                 return self._predict(self.categories.frame(batch) if self.categories else batch.frame())
             if self._without_names:
                 ignore_missing_names()
