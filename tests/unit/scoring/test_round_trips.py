@@ -18,8 +18,8 @@ _NOON = dt.datetime(2026, 2, 3, 12, 0, 0, 5, dt.UTC)
 ROWS = pa.table(
     {
         "id": pa.array([2**63 - 1, -(2**63), 0, 1, 2, 3], pa.int64()),
-        "x": pa.array([0.1, -0.0, 1e300, 2.5, -7.0, None], pa.float64()),
-        "f": pa.array([0.1, 1e-45, 3.4028235e38, -0.0, 2.5, None], pa.float32()),
+        "x": pa.array([0.1, -0.0, float("nan"), float("inf"), float("-inf"), None], pa.float64()),
+        "f": pa.array([0.1, 1e-45, 3.4028235e38, -0.0, float("nan"), None], pa.float32()),
         "flag": pa.array([True, False, None, True, False, None]),
         "u": pa.array([2**64 - 1, 0, None, 1, 2, 3], pa.uint64()),
         "text": pa.array(["NA", 'a "b",\r\nc', "=1+1", " \\n é ", "null", None]),
@@ -69,8 +69,20 @@ def test_a_model_gets_the_same_features_from_another_models_output(tmp_path: Pat
     output = score(tmp_path / "one", "a.parquet", content, "one", output_format=first)
     again = score(tmp_path / "two", f"b.{first}", output.read_bytes(), "two", output_format=second)
     third = score(tmp_path / "three", f"c.{second}", again.read_bytes(), "three")
+    # In CSV, the word nan is null for numbers.
+    with_nulls = [_without_nan(column) if column.type in _FLOATS else column for column in ROWS.columns]
     found = pq.read_table(third)
-    assert found["one"].to_pylist() == found["two"].to_pylist() == found["three"].to_pylist() == _texts(ROWS.columns)
+    expected, without_nan = _texts(ROWS.columns), _texts(with_nulls)
+    assert found["one"].to_pylist() == expected
+    assert found["two"].to_pylist() == (without_nan if first == "csv" else expected)
+    assert found["three"].to_pylist() == (without_nan if "csv" in (first, second) else expected)
+
+
+_FLOATS = (pa.float32(), pa.float64())
+
+
+def _without_nan(column: Any) -> Any:
+    return pa.array([None if value != value else value for value in column.to_pylist()], column.type)  # noqa: PLR0124
 
 
 @pytest.mark.parametrize(("output_format", "empty"), [("parquet", ""), ("csv", None), ("jsonl", "")])
@@ -84,7 +96,7 @@ def test_only_csv_input_takes_an_empty_text_for_null(tmp_path: Path, output_form
 
 
 def test_lists_are_read_again_from_parquet_and_json_lines(tmp_path: Path) -> None:
-    table = pa.table({"e": pa.array([[1.5, -0.0], [1e300, 0.1]], pa.list_(pa.float64(), 2))})
+    table = pa.table({"e": pa.array([[1.5, -0.0], [float("inf"), 0.1]], pa.list_(pa.float64(), 2))})
     for output_format in ("parquet", "jsonl"):
         job = JobFolder(tmp_path / output_format / "one")
         job.add_object("a.parquet", table)
