@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +26,17 @@ class Categories:
 
     def __bool__(self) -> bool:
         return bool(self.values)
+
+    def unknown(self, name: str, array: pa.Array) -> npt.NDArray[np.int64]:
+        """Return the positions of the values of a feature that are not among its categories."""
+        known = self.values.get(name)
+        if known is None:
+            return np.zeros(0, dtype=np.int64)
+        codes = pc.index_in(array, value_set=known, skip_nulls=True)
+        if codes.null_count == array.null_count:
+            return np.zeros(0, dtype=np.int64)
+        missing = pc.and_(codes.is_null(), array.is_valid())
+        return np.flatnonzero(missing.to_numpy(zero_copy_only=False))
 
     def encode(self, batch: FeatureBatch) -> FeatureBatch:
         """Return the batch with the codes of categories in place of their values.

@@ -30,6 +30,7 @@ from scoring.errors import (
     with_cause,
 )
 from scoring.models import LoadedModel
+from scoring.models.categories import Categories
 from scoring.readers import InputBatch, Reading
 
 MAX_RAISING_ROWS = 10_000
@@ -95,6 +96,7 @@ class ObjectPredictor:
         self.key = key
         spec = model.spec
         self._names = tuple(feature.name for feature in spec.features)
+        self._categories: Categories = getattr(model.loaded, "categories", None) or Categories()
         # Null rows of a non-nullable feature are not scored, so the model sees a column without
         # nulls. NaN in floating-point numbers that are read as whole ones is null, in any batch.
         self._with_nulls = (with_nulls | plan.may_have_nan) - {
@@ -131,6 +133,8 @@ class ObjectPredictor:
             counts.update({Reading(feature.name, way): count for way, count in cast.ways.items()})
             for index, reason in cast.bad.items():
                 reasons.setdefault(index, reason)
+            if self._categories:
+                self._check_categories(feature.name, cast.array, reasons, counts)
         kinds = dict.fromkeys(reasons, FailureKind.DATA)
         if len(reasons) > self.tolerated:
             # These rows already fail the object, so its other rows are not predicted.
@@ -153,6 +157,20 @@ class ObjectPredictor:
         good = np.ones(batch.num_rows, dtype=bool)
         good[list(reasons)] = False
         return BatchResult(columns, good, self._bad_rows(item, reasons, kinds, raised), cause, counts)
+
+    def _check_categories(
+        self, name: str, array: pa.Array, reasons: dict[int, Reason], counts: dict[Reading, int]
+    ) -> None:
+        """Add the rows whose value is not a category of the model: to `reasons`, or only to `counts`."""
+        unknown = self._categories.unknown(name, array)
+        if not self._categories.refuses_unknown and len(unknown):
+            counts[Reading(name, "has values that are not among the model's categories, and count as missing")] = len(
+                unknown
+            )
+            return
+        for index in unknown.tolist():
+            text = f"feature column {name!r} has a value that is not among the categories of the model's training"
+            reasons.setdefault(index, Reason(text, repr(array[index].as_py())))
 
     def _score(
         self, arrays: list[pa.Array], rows: int, shared: dict[object, npt.NDArray[Any]] | None

@@ -115,7 +115,9 @@ def test_integers_that_pandas_made_doubles(job: JobFolder, tmp_path: Path) -> No
     recorder.feature_names_in_ = np.array(["x", "y"])
     features = (Feature("x", "int64"), Feature("y", "int32", nullable=False))
     spec = sklearn_spec(*features, tolerated_quarantine_fraction=0.5)
-    found, marker = scored(job, spec, SklearnModel(spec, recorder))
+    model = SklearnModel(spec, recorder)
+    frames.clear()
+    found, marker = scored(job, spec, model)
     assert found == [1.0, -1.0, -1.0]
     assert marker.rows_quarantined == 1
     assert marker.counts["column 'x' has NaN that is read as null"] == 1
@@ -342,6 +344,15 @@ def test_estimators_of_numbers_get_times_as_numbers(named: bool) -> None:
     assert loaded.notes == ()
     seconds = SklearnModel(sklearn_spec(Feature("d", "timestamp[ns]"), Feature("x", "double")), model)
     assert "less than about 256 nanoseconds apart are equal" in seconds.notes[0]
+
+
+def test_a_pickled_tree_wrapper_gets_times_as_numbers() -> None:
+    frame = pd.DataFrame({"t": [1, 2, 3, 4] * 10, "x": [1.0, 2.0, 3.0, 4.0] * 10})
+    model = xgboost.XGBRegressor(n_estimators=3).fit(frame, [1.0, 2.0, 3.0, 4.0] * 10)
+    loaded = SklearnModel(sklearn_spec(Feature("t", "timestamp[s]"), Feature("x", "double")), model)
+    arrays = (pa.array([1, 4], pa.timestamp("s")), pa.array([1.0, 4.0]))
+    found = loaded.predict(FeatureBatch(("t", "x"), arrays, frozenset()))
+    assert found.tolist() == model.predict(frame.iloc[[0, 3]]).tolist()
 
 
 def test_lists_and_times_in_requests_of_custom_code() -> None:

@@ -61,7 +61,8 @@ class SklearnModel:
                 f"model {spec.model_id!r}: it was trained without column names and so takes a matrix of numbers, but "
                 f"its record declares {texts} as string: train it on a DataFrame, or encode these columns beforehand"
             )
-        self._categories = Categories() if trees is None or names is None else trees.categories(spec)
+        self.categories = Categories() if trees is None or names is None else trees.categories(spec)
+        self._is_tree_wrapper = trees is not None and trees.estimator is estimator
         types = {feature.type for feature in spec.features}
         # pandas stores a frame of a single float type as one matrix, which is all that such a model
         # uses.
@@ -88,7 +89,7 @@ class SklearnModel:
     def _sample(self, spec: ModelSpec) -> Any:
         """Return the prediction of a made-up row, which tells the number of columns; None if it fails."""
         try:
-            batch = made_up_row(spec, self._categories.values)
+            batch = made_up_row(spec, self.categories.values)
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
                 return self._call(batch)
@@ -102,7 +103,9 @@ class SklearnModel:
         # attempts.
         with joblib.parallel_config(backend="sequential"):
             if self._named:
-                return self._predict(self._categories.frame(batch) if self._categories else batch.frame())
+                # Wrappers of XGBoost and LightGBM refuse times in a frame.
+                batch = batch.with_times_as_numbers() if self._is_tree_wrapper else batch
+                return self._predict(self.categories.frame(batch) if self.categories else batch.frame())
             if self._without_names:
                 ignore_missing_names()
                 if not self._by_rows:

@@ -82,7 +82,7 @@ class LightgbmModel:
         self._method = spec.method
         self.notes = time_notes(spec, np.float64)
         check_features(as_lightgbm_names(spec), names_of(booster), booster.num_feature())
-        self._categories = Categories(typed_values(spec, stored_categories(spec, booster)))
+        self.categories = Categories(typed_values(spec, stored_categories(spec, booster)))
         self._objective = str(booster.dump_model(num_iteration=1).get("objective", "")).split(" ", maxsplit=1)[0]
         if spec.method == "predict_proba" and self._objective not in _PROBABILITIES:
             found = self._objective or "not in the file"
@@ -97,7 +97,7 @@ class LightgbmModel:
 
     def predict(self, batch: FeatureBatch) -> Any:
         # A value that is not a category counts as missing.
-        matrix = self._categories.encode(batch).matrix(np.float64)
+        matrix = self.categories.encode(batch).matrix(np.float64)
         if self._accelerated is not None:
             values = self._accelerated(matrix)
         else:

@@ -37,6 +37,7 @@ class BoosterModel:
     def __init__(self, spec: ModelSpec, file: BoosterFile) -> None:
         self._file = file
         self.native = file.booster
+        self.categories = file.categories
         self._margin = spec.method == "margin"
         width = max(file.classes, file.targets, 1)
         if file.objective == "multi:softmax" and not self._margin:

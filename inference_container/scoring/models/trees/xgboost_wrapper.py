@@ -55,6 +55,7 @@ class WrapperModel:
             raise ModelError(f"model {spec.model_id!r}: predict_proba needs a classifier: use predict in its record")
         self._file = file
         self.native = file.booster
+        self.categories = file.categories
         self._method = spec.method
         best = file.booster.attr("best_iteration")
         # Unlike a Booster, the wrapper ignores the trees after the best iteration of early
