@@ -66,7 +66,8 @@ def test_bulk_registers_more_models_than_one_transaction_holds(
 
 
 def test_bulk_says_what_is_assumed_about_missing_values(catalog: Catalog, tmp_path: Path, capsys: Captured) -> None:
-    path = write_lines(tmp_path, line_of("said", format="xgboost-ubj", missing=-999), line_of("b", format="xgboost-ubj"))
+    said = line_of("said", format="xgboost-ubj", missing=-999)
+    path = write_lines(tmp_path, said, line_of("unsaid", format="xgboost-ubj"))
     assert entry.main(["models", "register", "--bulk", str(path)]) == 0
     [note] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Note: ")]
     assert note.startswith("Note: line 2: missing: only nulls and NaN count as missing values")
