@@ -208,7 +208,8 @@ class JsonLinesObject(TextObject):
             for name, value in row.items():
                 if not is_text(name):
                     raise NotARowError(f"{row.unreadable}, in the name of a field")
-                if name in self._wanted.types and isinstance(value, str) and not is_text(value):
+                # Lists may have texts too.
+                if name in self._wanted.types and not is_text(as_text(value) or ""):
                     raise NotARowError(f"{row.unreadable}, in field {name!r}")
         if self._keeps_all and not row.keys() <= names:
             if self._wanted.finds_all_fields:
