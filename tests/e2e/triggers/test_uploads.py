@@ -62,7 +62,7 @@ def scored(stage: Stage, execution_id: str) -> set[str]:
 def test_executions_score_exactly_the_uploads_of_their_windows(stage: Stage) -> None:
     # Uploads to other datasets, and files that are not data, start nothing.
     stage.put_dataset("by-nobody", {"a.parquet": people(5, 1)})
-    stage.put_dataset("by-window", {"notes.txt": b"no data", "_tmp/a.parquet": b"not committed yet"})
+    stage.put_dataset("by-window", {"notes.pdf": b"no data", "_tmp/a.parquet": b"not committed yet"})
     keys = [f"day=1/{number}.parquet" for number in range(3)]
     stage.put_dataset("by-window", {key: people(30, 1) for key in keys})
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from contract.catalog.model_fields import Feature
 from contract.dataset.formats import MAX_COLUMNS
-from contract.dataset.text_head import BYTE_ORDER_MARK
+from contract.dataset.text_head import without_mark
 from scoring.columns.feature_casts import cast_to_declared
 from scoring.errors import DataError, LateFieldsError
 from scoring.readers.input_object import Reading
@@ -67,7 +67,7 @@ class JsonLinesObject(TextObject):
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
         wanted = self._wanted
-        self._skipped = len(head) - len(head.removeprefix(BYTE_ORDER_MARK))
+        self._skipped = len(head) - len(without_mark(head))
         kinds: dict[str, set[str]] = {}
         for line in head[self._skipped :].split(b"\n"):
             if not line.strip():
@@ -208,7 +208,8 @@ class JsonLinesObject(TextObject):
             for name, value in row.items():
                 if not is_text(name):
                     raise NotARowError(f"{row.unreadable}, in the name of a field")
-                if name in self._wanted.types and isinstance(value, str) and not is_text(value):
+                # Lists may have texts too.
+                if name in self._wanted.types and not is_text(as_text(value) or ""):
                     raise NotARowError(f"{row.unreadable}, in field {name!r}")
         if self._keeps_all and not row.keys() <= names:
             if self._wanted.finds_all_fields:

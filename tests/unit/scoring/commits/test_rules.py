@@ -74,6 +74,7 @@ def test_results_that_do_not_match_the_models_are_refused(described: ObjectWritt
         ({"rows_scored": 3, "rows_quarantined": 7}, "more rows in quarantine than tolerated"),
         ({"quarantine": None}, "must have a quarantine file"),
         ({"rows_scored": 10, "rows_quarantined": 0}, "must have a quarantine file if"),
+        ({"predictions": None}, "must have a file of predictions if the object has rows"),
         ({"predictions": WrittenFile(-1, "a" * 64)}, "without a size and a SHA-256"),
         ({"quarantine": WrittenFile(1, "A" * 64)}, "without a size and a SHA-256"),
         ({"keys": None}, "report of the key columns"),
