@@ -26,6 +26,7 @@ _MAX_SECONDS = 10.0
 _MAX_LINE_BYTES = 1 << 16
 _MAX_TEXT_CHARACTERS = 500
 """Longest text that is kept; names and versions are shorter."""
+_MAX_INTEGER_BITS = 64
 _MAX_NAMES = 5_000
 _MAX_NESTED = 1_000
 """Most pickles inside one file; each array of objects is one."""
@@ -356,6 +357,9 @@ _STEPS: dict[str, Callable[[list[Any]], object]] = {
 def _push(name: str, argument: Any, stack: list[Any]) -> None:
     """Carry out an opcode that pushes its argument: a number, a text, bytes or a reference."""
     if isinstance(argument, str) and len(argument) > _MAX_TEXT_CHARACTERS:
+        stack.append(_OTHER)
+    elif isinstance(argument, int) and argument.bit_length() > _MAX_INTEGER_BITS:
+        # A product of lengths with millions of digits would take hours.
         stack.append(_OTHER)
     elif isinstance(argument, (str, int, float)) and "PERSID" not in name and "EXT" not in name:
         stack.append(argument)

@@ -110,11 +110,14 @@ def _folder(parts: Sequence[str]) -> str:
     return "".join(f"{part}/" for part in parts)
 
 
-def probe_tables(keys: Iterable[str], list_keys: Callable[[str], Iterable[str]]) -> list[FoundTable]:
-    """Return the tables that some of these objects may belong to, without a listing of everything.
+def probe_tables(
+    keys: Iterable[str], list_keys: Callable[[str], Iterable[str]], list_all: Callable[[], Iterable[str]]
+) -> list[FoundTable]:
+    """Return the tables that some of these objects may belong to.
 
     Args:
         list_keys: Returns the first keys that begin with a prefix.
+        list_all: Returns every key. It is called when the objects are in too many folders.
     """
     keys = list(keys)
     folders = {""}
@@ -123,8 +126,11 @@ def probe_tables(keys: Iterable[str], list_keys: Callable[[str], Iterable[str]])
         # Partitions are below their table.
         end = next((place for place, part in enumerate(parts) if "=" in part), len(parts))
         folders.update(_folder(parts[:length]) for length in range(1, end + 1))
-    probed = sorted(folders, key=lambda folder: (folder.count("/"), folder))[:_MAX_PROBED_FOLDERS]
-    beside = [found for folder in probed for probe in _PROBES for found in list_keys(folder + probe)]
+    beside: Iterable[str]
+    if len(folders) > _MAX_PROBED_FOLDERS:
+        beside = list_all()
+    else:
+        beside = [found for folder in sorted(folders) for probe in _PROBES for found in list_keys(folder + probe)]
     return [table for table in find_tables([*beside, *keys]) if any(table.holds(key) for key in keys)]
 
 

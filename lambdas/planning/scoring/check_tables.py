@@ -33,4 +33,10 @@ def tables_of(
     if uploads is None:
         return find_tables(keys)
     # The listing has only the uploads.
-    return probe_tables(keys, partial(store.first_keys, dataset)) if dataset in refusing else []
+    if dataset not in refusing:
+        return []
+
+    def list_all() -> Iterable[str]:
+        return (entry.key for entry in store.dataset_objects(dataset))
+
+    return probe_tables(keys, partial(store.first_keys, dataset), list_all)

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import struct
 import sys
 import types
 from collections.abc import Callable
@@ -198,6 +199,11 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "endless opcodes": lambda: b"\x80\x04" + b"N0" * 50_000 + b".",
     "references itself": lambda: b"\x80\x04]\x94" + b"h\x00a" * 10_000 + b".",
     "cut off": lambda: dumped(RandomForestClassifier(3).fit(X, Y))[:2_000],
+    "array with lengths of millions of digits": lambda: (
+        b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}(X\x05\0\0\0shape"
+        + (b"\x8b" + struct.pack("<i", 4 << 20) + b"\x7f" * (4 << 20) + b"2\x86")
+        + b"X\x05\0\0\0dtypecnumpy\ndtype\nX\x02\0\0\0f8\x85R(K\x03NNNNJ\x08\0\0\0K\x01K\0tbub."
+    ),
 }
 
 

@@ -66,10 +66,20 @@ def test_tables_around_uploads_are_found_without_a_listing() -> None:
         return [key for key in stored if key.startswith(prefix)]
 
     uploads = [f"t/day={day}/hour={day}/a.parquet" for day in range(1_000)]
-    assert probe_tables(uploads, first_keys) == [FoundTable("delta", "t/", f"t/{DELTA}")]
+    assert probe_tables(uploads, first_keys, list) == [FoundTable("delta", "t/", f"t/{DELTA}")]
     assert len(asked) == 8
-    assert probe_tables(["day=1/a.parquet"], first_keys) == []
-    assert probe_tables(["other/data/a.parquet"], first_keys)[0].format == "iceberg"
+    assert probe_tables(["day=1/a.parquet"], first_keys, list) == []
+    assert probe_tables(["other/data/a.parquet"], first_keys, list)[0].format == "iceberg"
+
+
+def test_tables_around_uploads_in_many_folders_are_found_by_a_listing() -> None:
+    def first_keys(prefix: str) -> list[str]:
+        pytest.fail(f"asked for {prefix}")
+
+    uploads = [f"customer-{number:03}/events/a.parquet" for number in range(300)]
+    stored = [*uploads, f"customer-299/events/{DELTA}", f"elsewhere/{DELTA}"]
+    folder = "customer-299/events/"
+    assert probe_tables(uploads, first_keys, lambda: stored) == [FoundTable("delta", folder, folder + DELTA)]
 
 
 @pytest.mark.parametrize("noise", [0, 100_000])
