@@ -234,8 +234,7 @@ def _registered_lines(done: Registered) -> list[str]:
         f"Registered {spec.model_id}, version {spec.version}: {done.artifact_uri}",
         f"The artifact has {size_text(spec.artifact_bytes)} and the SHA-256 {spec.artifact_sha256}.",
     ]
-    lines += assumptions(spec)
-    lines += [f"Note: {note}." for note in done.notes]
+    lines += [f"Note: {note}." for note in (*assumptions(spec), *done.notes)]
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines
