@@ -22,7 +22,7 @@ from contract.dataset.text_head import BYTE_ORDER_MARK
 from scoring.columns.feature_casts import cast_to_declared
 from scoring.errors import DataError, LateFieldsError
 from scoring.readers.input_object import Reading
-from scoring.readers.text.cell_types import cast_cells, one_chunk, text_array
+from scoring.readers.text.cell_types import cast_cells, may_be_out_of_range, one_chunk, text_array
 from scoring.readers.text.json_rows import (
     NOT_FINITE,
     JsonRow,
@@ -40,9 +40,9 @@ from scoring.readers.text.text_object import (
     CHUNK_BYTES,
     MAX_RECORD_BYTES,
     ParsedRows,
+    RowProblems,
     TextObject,
     UnreadableRow,
-    good_rows,
     shown_raw,
     shown_text,
     shown_value,
@@ -196,20 +196,21 @@ class JsonLinesObject(TextObject):
                 rows.append(JsonRow())
                 bad[index] = UnreadableRow(index, str(error), shown_raw(line), error.detail)
         counts: Counter[Reading] = Counter()
-        arrays = [self._column(self._names[place], rows, lines, bad, counts) for place in columns]
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema_of(columns))
-        return ParsedRows(len(lines), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)), counts)
+        problems = RowProblems(self._wanted, bad)
+        arrays = {
+            place: self._column(self._names[place], rows, lines, problems, counts)
+            for place in self._features_first(columns)
+        }
+        in_order = [arrays[place] for place in columns]
+        batch = pa.RecordBatch.from_arrays(in_order, schema=self._schema_of(columns))
+        return problems.rows(len(lines), batch, counts)
 
     def _row(self, line: bytes, names: frozenset[str]) -> JsonRow:
         row = read_row(line)
         if duplicates := row.duplicates & names:
             raise NotARowError(f"has the field {shown_value(min(duplicates))} more than once")
-        if row.unreadable:
-            for name, value in row.items():
-                if not is_text(name):
-                    raise NotARowError(f"{row.unreadable}, in the name of a field")
-                if name in self._wanted.types and isinstance(value, str) and not is_text(value):
-                    raise NotARowError(f"{row.unreadable}, in field {name!r}")
+        if row.unreadable and not all(map(is_text, row)):
+            raise NotARowError(f"{row.unreadable}, in the name of a field")
         if self._keeps_all and not row.keys() <= names:
             if self._wanted.finds_all_fields:
                 raise NotARowError("has a field that was not found in the object before")
@@ -221,19 +222,24 @@ class JsonLinesObject(TextObject):
         name: str,
         rows: Sequence[JsonRow],
         lines: Sequence[bytes],
-        bad: dict[int, UnreadableRow],
+        problems: RowProblems,
         counts: Counter[Reading],
     ) -> pa.Array:
         values = [row.get(name) for row in rows]
         declared = self._wanted.types.get(name)
         if declared is None:
-            return text_array([self._text(name, row, counts) for row in rows])
+            texts = (None if index in problems.bad else self._text(name, row, counts) for index, row in enumerate(rows))
+            return text_array(list(texts))
+        for index, row in enumerate(rows):
+            if row.unreadable and isinstance(values[index], str) and not is_text(values[index]):
+                problems.add(index, name, f"{row.unreadable}, in field {name!r}", lines[index])
+                values[index] = None
         cells = _cells(values, declared)
         array, wrong = cast_cells(text_array(cells), declared)
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
         for index in wrong:
             reason = f"has a value in field {name!r} that is not {declared}"
-            bad.setdefault(index, UnreadableRow(index, reason, shown_raw(lines[index]), _shown(values[index])))
+            problems.add(index, name, reason, lines[index], _shown(values[index]))
         return array
 
     def _text(self, name: str, row: JsonRow, counts: Counter[Reading]) -> str | None:
@@ -355,10 +361,12 @@ class _ArrowParser:
             return None
         if not self._needs_text and (table := self._read(text, self._parse, lines, use_threads=use_threads)):
             columns = self._columns(table, self._types)
-            if columns is None or self._raw is None:
-                return columns
-            fields = self._raw.read(text, lines)
-            return None if fields is None else columns | fields
+            # Arrow reads numbers that are too large as infinities.
+            if columns is None:
+                return None
+            if not any(may_be_out_of_range(column, may_have_hex=False) for column in columns.values()):
+                fields = self._raw.read(text, lines) if self._raw else {}
+                return None if fields is None else columns | fields
         if not self._numbers:
             return None
         found = self._numbers_as_text(text, lines, use_threads=use_threads)
