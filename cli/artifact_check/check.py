@@ -64,11 +64,8 @@ def _check_file(document: ModelDocument, copy: IO[bytes]) -> CheckedArtifact:
     file = cast("Any", copy)
     kind = kind_of(file)
     if not is_accepted(document.format, kind):
-        found = f"{document.format}, but {document.model_file} is {kind}"
-        problem = Problem(
-            "format", document.format, f"the format of the model's file, which is {kind}", remedy_of(kind)
-        )
-        return CheckedArtifact(document, (problem,), (found,))
+        expected = f"the format of the model's file, which is {kind}"
+        return CheckedArtifact(document, (Problem("format", document.format, expected, remedy_of(kind)),))
     stated = read_stated(document.format, file)
     document, problems, notes = _check_versions(document, stated)
     more_problems, more_notes = _check_modules(document, stated)

@@ -25,7 +25,6 @@ from cli.stage.catalog import Catalog, Registered, caller
 from cli.stage.connection import Connection
 from cli.views.models import inferred_view, model_json
 from cli.views.tables import counted, plain_json, size_text
-from contract.catalog.model_spec import assumptions
 from contract.problems import InvalidInputError, Problem
 
 _INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
@@ -234,8 +233,7 @@ def _registered_lines(done: Registered) -> list[str]:
         f"Registered {spec.model_id}, version {spec.version}: {done.artifact_uri}",
         f"The artifact has {size_text(spec.artifact_bytes)} and the SHA-256 {spec.artifact_sha256}.",
     ]
-    lines += assumptions(spec)
-    lines += [f"Note: {note}." for note in done.notes]
+    lines += [f"Note: {note}" for note in done.notes]
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines

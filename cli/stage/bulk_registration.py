@@ -12,6 +12,7 @@ from cli.documents.bulk_file import BulkLine, at_line
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog, NewVersion
 from cli.stage.catalog_table import now
+from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 from contract.table import records
@@ -36,7 +37,7 @@ class _Checked:
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The models after the registration, the numbers of new and of existing versions, and what their files say."""
+    """The models after the registration, the numbers of new and of existing versions, and notes on them."""
 
     models: tuple[Model, ...]
     versions_written: int
@@ -135,7 +136,8 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
         raise InvalidInputError("version", [Problem("version", document.version, expected)])
     elif taken is None and (why := catalog.storage_problem(document, artifact)):
         raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
-    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, found.notes)
+    notes = (*assumptions(wanted.spec), *found.notes)
+    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, notes)
 
 
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:

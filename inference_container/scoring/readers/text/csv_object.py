@@ -12,7 +12,7 @@ from pyarrow import csv
 
 from contract.dataset.csv_header import header_problem
 from contract.dataset.text_encoding import is_utf8, readable
-from contract.dataset.text_head import BYTE_ORDER_MARK, read_header
+from contract.dataset.text_head import read_header, without_mark
 from scoring.errors import DataError
 from scoring.readers.input_object import Reading
 from scoring.readers.text.cell_types import (
@@ -63,7 +63,7 @@ class CsvObject(TextObject):
         features = self._wanted.types.keys() - set(self._wanted.partition_columns)
         if problem := header_problem(head, delimiter, options, features, whole=whole):
             raise DataError(f"object {self.key!r}: {problem}")
-        text = head.removeprefix(BYTE_ORDER_MARK)
+        text = without_mark(head)
         self._skipped = len(head) - len(text)
         header = delimiter.join(self._names).encode()
         if options.csv_header:
@@ -180,7 +180,7 @@ class CsvObject(TextObject):
 
     def repeats_header(self, raw: bytes) -> bool:
         """Return whether a row is the object's header once more."""
-        return bool(self._header) and raw.strip(b"\r\n").removeprefix(BYTE_ORDER_MARK) == self._header
+        return bool(self._header) and without_mark(raw.strip(b"\r\n")) == self._header
 
     def _encoding(self) -> str:
         encoding = self._wanted.options.csv_encoding

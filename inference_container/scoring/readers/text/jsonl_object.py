@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from contract.catalog.model_fields import Feature
 from contract.dataset.formats import MAX_COLUMNS
-from contract.dataset.text_head import BYTE_ORDER_MARK
+from contract.dataset.text_head import without_mark
 from scoring.columns.feature_casts import cast_to_declared
 from scoring.errors import DataError, LateFieldsError
 from scoring.readers.input_object import Reading
@@ -67,7 +67,7 @@ class JsonLinesObject(TextObject):
 
     def _prepare(self, head: bytes, *, whole: bool) -> None:
         wanted = self._wanted
-        self._skipped = len(head) - len(head.removeprefix(BYTE_ORDER_MARK))
+        self._skipped = len(head) - len(without_mark(head))
         kinds: dict[str, set[str]] = {}
         for line in head[self._skipped :].split(b"\n"):
             if not line.strip():
@@ -231,7 +231,8 @@ class JsonLinesObject(TextObject):
             texts = (None if index in problems.bad else self._text(name, row, counts) for index, row in enumerate(rows))
             return text_array(list(texts))
         for index, row in enumerate(rows):
-            if row.unreadable and isinstance(values[index], str) and not is_text(values[index]):
+            # Lists may have texts too.
+            if row.unreadable and not is_text(as_text(values[index]) or ""):
                 problems.add(index, name, f"{row.unreadable}, in field {name!r}", lines[index])
                 values[index] = None
         cells = _cells(values, declared)

@@ -230,6 +230,16 @@ def test_unreadable_bytes_in_other_fields_do_not_cost_the_row(tmp_path: Path) ->
     assert read_object(tmp_path, "x.jsonl", b'{"id":"\xff"}\n', {}).values["id"] == ["\\xff"]
 
 
+def test_unreadable_texts_in_a_feature_that_is_a_list_are_bad_rows(tmp_path: Path) -> None:
+    lines = b'{"e":[1,2]}\n{"e":["\xff",1]}\n{"e":["\\ud800",1]}\n'
+    found = read_object(tmp_path, "x.jsonl", lines, {"e": "list<float>[2]"})
+    assert found.values["e"] == [[1.0, 2.0]]
+    assert found.reasons == {
+        1: "is not UTF-8, in field 'e'",
+        2: "has half of a surrogate pair, which is not a character, in field 'e'",
+    }
+
+
 def test_fields_that_appear_later_are_columns_too(tmp_path: Path) -> None:
     good = b"".join(GOOD % (row, row, row) for row in range(30_000))
     late = b'{"late":1.50,"b":"x","visits":1}\nnope\n{"visits":2,"later":{"a":[1]},"age":"NaN"}\n'
