@@ -42,7 +42,8 @@ class RejectedRow:
     detail: str = ""
 
 
-class UnfitCell(NamedTuple):
+@dataclass(frozen=True)
+class UnfitCell:
     """A cell of text that its column's type cannot hold, in a column that only some models need.
 
     Only for these models the row is bad. In the batch, the cell is null. The other fields are as in

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +221,7 @@ def _unfit_between(
     """Return the cells of some rows, with positions in their batch; `rows` are the batch's rows."""
     found = [cell for cell in cells if start <= cell.index < stop]
     places = np.searchsorted(rows, [cell.index for cell in found]).tolist()
-    return tuple(cell._replace(index=place) for cell, place in zip(found, places, strict=True))
+    return tuple(replace(cell, index=place) for cell, place in zip(found, places, strict=True))
 
 
 def unreadable_bytes(column: str) -> Reading:
