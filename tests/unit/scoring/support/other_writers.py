@@ -98,7 +98,7 @@ _NUMBERS = pa.table(
     {
         "id": range(40),
         "x": [i / 7 for i in range(40)],
-        "text": [None if i % 9 == 0 else f"v{i}" for i in range(40)],
+        "text": _TEXTS,
     }
 )
 
@@ -111,7 +111,7 @@ def _encoded(version: str, **encodings: str) -> FileWriter:
         column_encoding=encodings,
         data_page_version=version,
         write_page_index=True,
-        bloom_filter_options={"id": True},
+        bloom_filter_options={"id": {"ndv": 40}},
         compression="zstd",
         row_group_size=15,
     )
