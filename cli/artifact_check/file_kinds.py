@@ -95,12 +95,7 @@ def _kind_of_zip(file: BinaryIO) -> str:
         return KERAS
     if "schema.json" in names:
         return SKOPS
-    if any(
-        re.search(r"(^|/)(data\.pkl|constants\.pkl|archive_format|serialized_exported_program\.json)$", name)
-        for name in names
-    ):
-        return PYTORCH
-    return ""
+    return PYTORCH if any(map(_PYTORCH_MEMBER.search, names)) else ""
 
 
 def is_accepted(declared: ModelFormat, kind: str) -> bool:

@@ -25,12 +25,13 @@ from cli.stage.catalog import Catalog, Registered, caller
 from cli.stage.connection import Connection
 from cli.views.models import inferred_view, model_json
 from cli.views.tables import counted, plain_json, size_text
-from contract.catalog.model_spec import assumptions
 from contract.problems import InvalidInputError, Problem
 
 _INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
 _SHOWN_NOTES = 20
 """Most notes of a bulk registration that are shown."""
+_SHOWN_LINES = 5
+"""Most numbers of lines that are shown for a note."""
 _PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
 """Features of a document while its other fields are validated, before the features are inferred."""
 
@@ -176,11 +177,22 @@ def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
     done = register_all(catalog, lines, file.parent, registered_by=caller(invocation.connection), notice=output.notice)
     existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
-    shown = [f"Note: {note}" for note in done.notes[:_SHOWN_NOTES]]
+    shown = [f"Note: {_lines(lines)}: {note}" for note, lines in list(done.notes.items())[:_SHOWN_NOTES]]
     if len(done.notes) > _SHOWN_NOTES:
         shown.append(f"and {len(done.notes) - _SHOWN_NOTES:,} more notes, which --json has")
     output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.", *shown)
     return ExitStatus.SUCCEEDED
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    """Return the lines that a note is about.
+
+    >>> _lines([2]), _lines(range(2, 1000))
+    ('line 2', 'lines 2, 3, 4, 5, 6 and 993 more')
+    """
+    shown = ", ".join(map(str, numbers[:_SHOWN_LINES]))
+    more = f" and {len(numbers) - _SHOWN_LINES:,} more" if len(numbers) > _SHOWN_LINES else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None) -> ExitStatus:
@@ -234,7 +246,7 @@ def _registered_lines(done: Registered) -> list[str]:
         f"Registered {spec.model_id}, version {spec.version}: {done.artifact_uri}",
         f"The artifact has {size_text(spec.artifact_bytes)} and the SHA-256 {spec.artifact_sha256}.",
     ]
-    lines += [f"Note: {note}." for note in (*assumptions(spec), *done.notes)]
+    lines += [f"Note: {note}" for note in done.notes]
     if not done.model.enabled:
         lines.append(f"The model is disabled: `fleetscore models enable {spec.model_id}` includes it in executions.")
     return lines

@@ -35,7 +35,7 @@ def _only_the_form(invocation: Invocation, error: Exception) -> ExitStatus:
         raise error
     why = described[0]
     # Not `true`: whoever reads the exit status or this value must not take the request for checked.
-    invocation.output.data({"valid": None, "checked": "form", "why_not_the_plan": why})
+    invocation.output.data({"valid": None, "checked": "form", "reason": why})
     invocation.output.notice(
         f"fleetscore: {why}\nOnly the request's form was checked, and it is valid. Catalog and data were not checked. "
         "To check the form only, use --check=form."

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import rich_click as click
@@ -14,7 +14,7 @@ from cli.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.tables.snapshot import TableChoice, TableFormat
-from cli.views.tables import counted
+from cli.views.tables import counted, size_text
 from contract.json_text import parse_json
 from contract.names import check_object_key
 from contract.problems import InvalidInputError, Problem
@@ -56,7 +56,8 @@ class TableOptions:
             problems.append(Problem("objects_manifest", request["objects_manifest"], expected))
         if self.version is not None and self.at is not None:
             problems.append(Problem("--table-at", self.at, "no time besides --table-version"))
-        if self.at is not None and not _is_time(self.at):
+        at = _in_utc(self.at or "")
+        if self.at is not None and not at:
             problems.append(Problem("--table-at", self.at, "a time such as 2026-11-29T06:00:00Z"))
         if self.metadata is not None and self.format != "iceberg":
             problems.append(Problem("--table-metadata", self.metadata, "no address, because only Iceberg has one"))
@@ -66,9 +67,7 @@ class TableOptions:
         problems += check_object_key("--table-folder", folder) if folder else []
         if problems:
             raise InvalidInputError("run", problems)
-        return TableChoice(
-            self.format, dataset, f"{folder}/" if folder else "", self.version, self.at or "", self.metadata or ""
-        )
+        return TableChoice(self.format, dataset, f"{folder}/" if folder else "", self.version, at, self.metadata or "")
 
 
 def table_options(handler: F) -> F:
@@ -115,14 +114,15 @@ def with_snapshot(
     from cli.tables.manifest import write_snapshot  # noqa: PLC0415
 
     key, manifest = write_snapshot(connection, deployment, choice)
-    size = sum(item.size for item in manifest.objects)
-    output.notice(f"{counted(len(manifest.objects), 'file')}, {counted(size, 'byte')}: {manifest.table}")
+    size = size_text(sum(item.size for item in manifest.objects))
+    output.notice(f"{counted(len(manifest.objects), 'file')}, {size}: {manifest.table}")
     return json.dumps({**parse_json(request_json, keep_surrogates=True), "objects_manifest": key})
 
 
-def _is_time(text: str) -> bool:
+def _in_utc(text: str) -> str:
+    """Return a time with its zone, which is UTC where the text names none; empty if it is not a time."""
     try:
-        datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        return False
-    return True
+        return ""
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).isoformat()

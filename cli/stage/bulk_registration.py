@@ -1,6 +1,6 @@
 """Registration of many models, all or none: they are validated first and become current last."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from cli.documents.bulk_file import BulkLine, at_line
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog, NewVersion
 from cli.stage.catalog_table import now
+from contract.catalog.model_spec import assumptions
 from contract.catalog.models import Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 from contract.table import records
@@ -36,13 +37,13 @@ class _Checked:
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The models after the registration, the numbers of new and of existing versions, and what their files say."""
+    """The models after the registration, the numbers of new and of existing versions, and notes on them."""
 
     models: tuple[Model, ...]
     versions_written: int
     versions_found: int
-    notes: tuple[str, ...]
-    """Each with its line."""
+    notes: Mapping[str, Sequence[int]]
+    """The numbers of the lines that each note is about."""
 
 
 def register_all(
@@ -84,7 +85,10 @@ def register_all(
     versions = list(_in_threads(store, checked))
     notice(f"Registering {len(versions):,} versions and making them current ...")
     models = tuple(catalog.write_all(versions, changed_by=registered_by))
-    notes = tuple(f"line {item.line.number}: {note}" for item in checked for note in item.notes)
+    notes: dict[str, list[int]] = {}
+    for item in checked:
+        for note in item.notes:
+            notes.setdefault(note, []).append(item.line.number)
     return BulkResult(models, len(new), len(checked) - len(new), notes)
 
 
@@ -135,7 +139,8 @@ def _check_line(catalog: Catalog, line: BulkLine, folder: Path, registered_by: s
         raise InvalidInputError("version", [Problem("version", document.version, expected)])
     elif taken is None and (why := catalog.storage_problem(document, artifact)):
         raise InvalidInputError("version", [Problem("version", document.version, f"a version that is free ({why})")])
-    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, found.notes)
+    notes = (*assumptions(wanted.spec), *found.notes)
+    return _Checked(replace(line, document=document), artifact.sha256, artifact.size, taken, notes)
 
 
 def _same(version: ModelVersion, wanted: ModelVersion) -> bool:
@@ -160,5 +165,5 @@ def bulk_json(result: BulkResult) -> dict[str, Any]:
         "models": [{"model_id": model.model_id, "current_version": model.current_version} for model in result.models],
         "versions_written": result.versions_written,
         "versions_found": result.versions_found,
-        "notes": list(result.notes),
+        "notes": [{"note": note, "lines": lines} for note, lines in result.notes.items()],
     }

@@ -30,6 +30,7 @@ from cli.stage.catalog_table import (
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from contract import layout
+from contract.catalog.model_spec import assumptions
 from contract.catalog.models import CurrentChange, Model, ModelVersion
 from contract.problems import InvalidInputError, Problem
 from contract.status import VersionState
@@ -43,7 +44,7 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True)
 class Registered:
-    """A model after a registration, its new version, the address of the artifact, and what its file says."""
+    """A model after a registration, its new version, the address of the artifact, and notes on it."""
 
     model: Model
     version: ModelVersion
@@ -142,7 +143,7 @@ class Catalog:
             for _ in range(MAX_TRIES):
                 try:
                     done = self._register_once(checked.document, artifact, registered_by)
-                    return replace(done, notes=checked.notes)
+                    return replace(done, notes=(*assumptions(done.version.spec), *checked.notes))
                 except VersionTakenError:
                     continue
         raise CommandError(f"Somebody else is registering model {document.model_id} too. Try again.")

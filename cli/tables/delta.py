@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
 from cli.failures import CommandError
 from cli.stage.connection import Connection
+from cli.tables.iceberg import bucket_and_key
 from cli.tables.snapshot import TableChoice, TableFile, TableSnapshot, import_extra
 
 _CERTIFICATES = "SSL_CERT_FILE"
@@ -28,6 +30,8 @@ def read_delta(connection: Connection, location: str, choice: TableChoice) -> Ta
             if choice.at:
                 table.load_as_version(choice.at)
             name = f"version {table.version()} of the Delta Lake table {location}"
+            if choice.at:
+                _check_time(connection, location, table.version(), choice.at)
             if table.metadata().configuration.get(_MAPPING, "none") != "none":
                 raise CommandError(
                     f"{name} has column mapping, so its files have other column names. Copy the table without it, and "
@@ -62,6 +66,26 @@ def _files(location: str, actions: Any) -> Iterator[TableFile]:
         path = unquote(action["path"])
         uri = path if "://" in path else f"{location.rstrip('/')}/{path}"
         yield TableFile(uri, action["size_bytes"], action.get("partition") or {})
+
+
+def _check_time(connection: Connection, location: str, version: int, at: str) -> None:
+    """Check that the version is not newer than the time: `deltalake` takes the oldest one for any earlier time."""
+    committed = _committed(connection, location, version)
+    if committed is not None and committed <= datetime.fromisoformat(at):
+        return
+    when = f"dates from {committed:%Y-%m-%dT%H:%M:%SZ}" if committed else "is not in the log any more"
+    raise CommandError(
+        f"The Delta Lake table {location} has no version at {at}: the oldest that it could be is version {version}, "
+        f"which {when}. Choose a later time, or a version with --table-version. (Copying a table's log changes its "
+        "times.)"
+    )
+
+
+def _committed(connection: Connection, location: str, version: int) -> datetime | None:
+    """Return when a version was written to the log; None if it is not there."""
+    bucket, key = bucket_and_key(f"{location.rstrip('/')}/_delta_log/{version:020}.json")
+    found = connection.client("s3").list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    return next((entry["LastModified"] for entry in found.get("Contents", ())), None)
 
 
 def _files_with_deletions(table: Any) -> list[str]:

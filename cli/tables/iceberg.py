@@ -1,7 +1,9 @@
 """Reads the snapshot of an Iceberg table with `pyiceberg`, through the command's own S3 client."""
 
 import io
-from datetime import UTC, datetime
+import re
+from collections.abc import Container
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,7 +57,6 @@ def read_iceberg(connection: Connection, location: str, choice: TableChoice) -> 
 def _chosen(table: Any, choice: TableChoice) -> Any:
     if choice.at:
         moment = datetime.fromisoformat(choice.at)
-        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         found = table.snapshot_as_of_timestamp(int(moment.timestamp() * 1_000))
         wanted = f"at {choice.at}"
     elif choice.version is not None:
@@ -92,17 +93,36 @@ def _current_metadata(files: "_S3Files", location: str) -> str:
     names = [name for name in files.names(folder) if name.endswith(_METADATA_NAMES)]
     hint = files.new_input(folder + _HINT)
     if hint.exists():
-        version = hint.open().read().decode().strip()
-        stems = (version, f"v{version}")
-        found = [name for name in names if name.removesuffix(".gz").removesuffix(".metadata.json") in stems]
-        if found:
-            return folder + found[0]
+        version = hint.open().read().decode(errors="replace").strip()
+        by_stem = {_stem(name): name for name in names}
+        found = version if version in by_stem else _newest_from(version, by_stem)
+        # A catalog that has taken over the table does not keep the hint.
+        if found in by_stem and _number(found) == max(map(_number, by_stem)):
+            return folder + by_stem[found]
     if not names:
         raise CommandError(f"There is no Iceberg table at {location}: no {folder}*.metadata.json. Check the dataset.")
     raise CommandError(
         f"The files of the Iceberg table at {location} do not say which metadata is current; its catalog does. Add "
         f"--table-metadata with the catalog's metadata location, such as {folder}{max(names)} if that is the one."
     )
+
+
+def _stem(name: str) -> str:
+    """Return "v3" of v3.metadata.json, v3.metadata.json.gz and v3.gz.metadata.json."""
+    return name.removesuffix(".gz").removesuffix(".metadata.json").removesuffix(".gz")
+
+
+def _number(stem: str) -> int:
+    digits = re.match(r"v?(\d{1,18})", stem)
+    return int(digits[1]) if digits else -1
+
+
+def _newest_from(version: str, stems: Container[str]) -> str:
+    """Return the stem of the newest version. Writers look for later ones than the hint, which they update last."""
+    number = _number(version)
+    while f"v{number + 1}" in stems:
+        number += 1
+    return f"v{number}"
 
 
 class _S3Files:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from cli.failures import CommandError
@@ -59,6 +60,7 @@ def _keys(snapshot: TableSnapshot, bucket: str, prefix: str) -> dict[str, TableF
     """Return the files by key relative to the dataset."""
     keys: dict[str, TableFile] = {}
     outside: list[str] = []
+    twice: list[str] = []
     for file in snapshot.files:
         try:
             found_bucket, key = bucket_and_key(file.uri)
@@ -67,11 +69,18 @@ def _keys(snapshot: TableSnapshot, bucket: str, prefix: str) -> dict[str, TableF
         if found_bucket != bucket or not key.startswith(prefix):
             outside.append(file.uri)
         else:
-            keys[key.removeprefix(prefix)] = file
+            key = key.removeprefix(prefix)
+            twice += [key] if key in keys else []
+            keys[key] = file
     if outside:
         raise CommandError(
             f"{snapshot.name} has {len(outside):,} files that are not below {layout.s3_uri(bucket, prefix)}, such as "
             f"{outside[0]}. Copy the table into the datasets bucket with a tool that rewrites its metadata."
+        )
+    if twice:
+        raise CommandError(
+            f"{snapshot.name} names {len(twice):,} files more than once, such as {twice[0]}, so their rows count more "
+            "than once. Rewrite the table, or remove the files that were added again."
         )
     if not keys:
         raise CommandError(f"{snapshot.name} has no rows. There is nothing to score.")
@@ -114,7 +123,7 @@ def _check_partitions(snapshot: TableSnapshot, keys: dict[str, TableFile]) -> No
             raise CommandError(
                 f"{snapshot.name}: {key}: {error}. Rewrite the table with the column in its keys."
             ) from error
-        wrong = [name for name in names if found[name] != _text(file.partition.get(name))]
+        wrong = [name for name in names if not _is_value(found[name], file.partition.get(name))]
         if wrong:
             raise CommandError(
                 f"{snapshot.name}: the key {key} has another value of {', '.join(wrong)} than the table's log. Rewrite "
@@ -122,12 +131,26 @@ def _check_partitions(snapshot: TableSnapshot, keys: dict[str, TableFile]) -> No
             )
 
 
-def _text(value: Any) -> str | None:
-    """Return a partition's value as keys have it."""
-    if value is None or value == "":
-        return None
+def _is_value(text: str | None, value: Any) -> bool:
+    """Return whether a key's text is a partition's value. Writers have several texts for one time or number."""
+    if text is None or value is None or value == "":
+        return text is None and (value is None or value == "")
     if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat(sep=" ")
-    return value.isoformat() if isinstance(value, date) else str(value)
+        return text == str(value).lower()
+    if isinstance(value, (datetime, float, Decimal)):
+        return _is_equal(text, value)
+    return text == (value.isoformat() if isinstance(value, date) else str(value))
+
+
+def _is_equal(text: str, value: datetime | float | Decimal) -> bool:
+    try:
+        if isinstance(value, datetime):
+            return _in_utc(datetime.fromisoformat(text)) == _in_utc(value)
+        return type(value)(text) == value or text.lower() == str(value) == "nan"
+    except (ValueError, ArithmeticError):
+        return False
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return a time in UTC, which is meant where a table names no zone."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

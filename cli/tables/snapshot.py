@@ -20,6 +20,7 @@ class TableChoice:
     """Folder of the table in the dataset; empty or ending in "/"."""
     version: int | None = None
     at: str = ""
+    """ISO 8601 with a zone."""
     metadata: str = ""
     """Address of an Iceberg table's metadata file."""
 

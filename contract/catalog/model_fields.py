@@ -153,7 +153,7 @@ class PredictionFields:
     input: InputOptions = field(
         default_factory=InputOptions,
         metadata=describe(
-            "How CSV and JSON Lines objects are read. Parquet needs no options.",
+            "How objects are read: their format, the dialect of CSV, and tables.",
             see="([options](input-formats.md#options))",
         ),
     )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from contract.dataset.columns import similar_name
 from contract.dataset.input_options import InputOptions
-from contract.dataset.text_head import BYTE_ORDER_MARK, HeaderEncodingError, HeadError, read_header
+from contract.dataset.text_head import HeaderEncodingError, HeadError, read_header, without_mark
 
 _SHOWN_NAMES = 5
 
@@ -23,7 +23,7 @@ def header_problem(
     'order (--csv-columns); otherwise, correct the names'
     """
     try:
-        cells = read_header(head.removeprefix(BYTE_ORDER_MARK), delimiter, options, whole=whole)[0]
+        cells = read_header(without_mark(head), delimiter, options, whole=whole)[0]
     except HeaderEncodingError as error:
         return str(error) if options.csv_header else ""
     except HeadError:

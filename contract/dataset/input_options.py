@@ -1,4 +1,4 @@
-"""Options of a model's record for reading text formats."""
+"""Options of a model's record for reading a dataset."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,7 +12,7 @@ from contract.schema.field_info import check_fields, describe
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How the objects of a dataset are read. Parquet needs no options but `table`.
+    """How the objects of a dataset are read. For Parquet, only `format` and `table` matter.
 
     JSON Lines are always UTF-8. In CSV a quote inside a quoted cell may be doubled.
     """
@@ -123,7 +123,7 @@ class InputOptions:
     null_values: tuple[str, ...] = field(
         default=("", "\\N", "NA", "N/A", "n/a", "#N/A", "<NA>", "NULL", "null", "None", "NaN", "nan"),
         metadata=describe(
-            "Cells of CSV, quoted or not, that are null in a feature column of numbers or booleans.",
+            "Cells of CSV, quoted or not, that are null in a feature column of any type but text.",
             check=UniqueNames(),
             group="Input",
             metavar="A,B",
@@ -138,13 +138,13 @@ class InputOptions:
             metavar="A,B",
         ),
     )
-
     table: Literal["refuse", "files"] = field(
         default="refuse",
         metadata=describe(
             "What the plan does with a dataset that is a table of Delta Lake, Iceberg or Hudi, or a part of one: "
             "refuse it, or score every file, also those with deleted or replaced rows.",
             group="Input",
+            flag="--input-table",
             metavar="refuse|files",
             see="([tables](../operate/tables.md))",
         ),

@@ -12,7 +12,7 @@ from typing import Any
 from contract.dataset.formats import HEAD_BYTES, MAX_COLUMNS, ObjectFormat
 from contract.dataset.input_options import InputOptions
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _SHOWN_CHARACTERS = 80
 _BAD_HEADER = (
@@ -44,7 +44,7 @@ class NoDataError(HeadError):
 
 def without_mark(head: bytes) -> bytes:
     """Return the beginning of a text without its byte order mark."""
-    return head.removeprefix(BYTE_ORDER_MARK)
+    return head.removeprefix(_BYTE_ORDER_MARK)
 
 
 def is_blank(head: bytes) -> bool:

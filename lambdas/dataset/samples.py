@@ -74,14 +74,17 @@ def read_sample(
             continue
         except FormatUnknownError as error:
             expected = f"an object whose format is known: its name says none, {error.reason}"
-            remedy = error.remedy[0].upper() + error.remedy[1:] + "."
-            return Problem(f"dataset {dataset!r}: object key", item.key, expected, remedy)
+            return Problem(f"dataset {dataset!r}: object key", item.key, expected, _sentence(error.remedy))
         except HeaderMistakeError as error:
             expected = "an object whose first line is what csv_header says"
-            return Problem(f"dataset {dataset!r}: object key", item.key, expected, f"Object: {error}.")
+            return Problem(f"dataset {dataset!r}: object key", item.key, expected, _sentence(str(error)))
         except ColumnsUnknownError as error:
             # The key is not logged, because it may contain personal data.
             logger.debug("an object's columns cannot be read", dataset=dataset, reason=str(error))
             return None
         return Sample(item.key, columns, is_iceberg_file(item.size, read))
     return None
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

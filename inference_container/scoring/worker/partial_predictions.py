@@ -69,7 +69,6 @@ class PartWriter:
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         for row in result.bad:
             self._bad_rows.write(json.dumps({**asdict(row), "kind": row.kind.value}) + "\n")
-
         self._counts.update(result.counts)
 
     def close(self) -> None:
@@ -92,7 +91,7 @@ class PartReader:
         for _, path in files:
             *rows, counts = path.read_text(encoding="utf-8").splitlines()
             self._bad |= {row.row: row for row in map(_bad_row, map(json.loads, rows))}
-            self._counts.update({Reading(column, way): count for column, way, count in json.loads(counts)})
+            self._counts.update({Reading(*reading): count for *reading, count in json.loads(counts)})
 
     def predict(self, item: InputBatch) -> BatchResult:
         """Return the stored predictions of a batch. Batches must come in row order."""

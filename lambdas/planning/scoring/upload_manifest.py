@@ -21,7 +21,7 @@ class Uploads:
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Objects of the manifest that are not scored, by key, each with the reason."""
     names_objects: bool = False
-    """Whether somebody has named exactly these objects, which may then be a part of a table."""
+    """Whether a marker or a snapshot lists exactly these objects, which may then be a part of a table."""
 
 
 def read_uploads(request: ExecutionRequest, store: ObjectStore) -> Uploads | None:
@@ -55,7 +55,8 @@ def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObje
     the later upload. In a manifest from a marker or of a table's snapshot, a change is refused: it
     asks for all of its objects, and no other execution will score them.
     """
-    changed = {item.key: why for item in manifest.objects if (why := _change(item, current.get(item.key)))}
+    since = "the snapshot was read" if manifest.origin == "table" else "it was uploaded"
+    changed = {item.key: why for item in manifest.objects if (why := _change(item, current.get(item.key), since))}
     unchanged = tuple(current[item.key] for item in manifest.objects if item.key not in changed)
     field_name = f"objects_manifest {key}"
     remedy = "Correct it and write it again, after the data."
@@ -85,12 +86,12 @@ def compare(key: str, manifest: UploadManifest, current: Mapping[str, StoredObje
     return Uploads(manifest.dataset, unchanged, superseded | changed, manifest.names_objects), problems
 
 
-def _change(item: ObjectVersion, current: StoredObject | None) -> str:
+def _change(item: ObjectVersion, current: StoredObject | None, since: str) -> str:
     if current is None:
-        return "removed since it was uploaded"
+        return f"removed since {since}"
     if (current.etag, current.size) != (item.etag, item.size):
         return (
-            f"replaced since it was uploaded ({item.size:,} bytes and ETag {item.etag}, "
+            f"replaced since {since} ({item.size:,} bytes and ETag {item.etag}, "
             f"now {current.size:,} and {current.etag}); the later upload starts its own execution"
         )
     return ""

@@ -70,6 +70,8 @@ def test_deleted_and_replaced_rows_of_a_delta_table_are_not_scored(
     assert fleetscore("--table", "delta", "--table-version", "0", "--name", "delta-first", dataset="delta")[0] == 0
     assert scored(stage, "delta", "on-delta", "delta-first") == list(range(10))
 
+    status, text = fleetscore("--table", "delta", "--table-at", "2020-01-01", dataset="delta")
+    assert (status, "has no version at 2020-01-01T00:00:00+00:00" in text) == (2, True)
     deltalake.write_deltalake(location, rows(50, 3), mode="overwrite", storage_options=options)
     # The same input again scores the same snapshot, whatever was committed since.
     given = stage.client("stepfunctions").describe_execution(

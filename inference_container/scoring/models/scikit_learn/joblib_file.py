@@ -18,6 +18,8 @@ from scoring.models.scikit_learn.outputs import as_matrix, made_up_row, outputs_
 from scoring.models.scikit_learn.tree_wrappers import TreeWrapper
 from scoring.models.times import time_notes
 
+_KNOWN_LIBRARIES = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
+
 
 def load(spec: ModelSpec, path: Path) -> LoadedModel:
     return model_of(spec, joblib.load(path))
@@ -87,7 +89,14 @@ class SklearnModel:
         return as_matrix(self._call(batch))
 
     def _sample(self, spec: ModelSpec) -> Any:
-        """Return the prediction of a made-up row, which tells the number of columns; None if it fails."""
+        """Return the prediction of a made-up row, which tells the number of columns.
+
+        None if it fails, and for estimators of other libraries: their attributes must tell it, because
+        loading a model should not run code of which nobody knows what it does.
+        """
+        last = _steps(self.native)[-1]
+        if type(last).__module__.partition(".")[0] not in _KNOWN_LIBRARIES:
+            return None
         try:
             batch = made_up_row(spec, self.categories.values)
             with warnings.catch_warnings(), np.errstate(all="ignore"):

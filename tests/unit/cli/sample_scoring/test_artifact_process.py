@@ -40,4 +40,4 @@ def test_record_that_fits_is_registered_with_the_version_of_its_file(
 ) -> None:
     assert account
     assert registered(tmp_path, "a:double,b:double,c:double,d:double") == 0
-    assert f"Note: framework_version is {xgboost.__version__}, which the file states." in capsys.readouterr().out
+    assert f"Note: framework_version is {xgboost.__version__}, which the file states\n" in capsys.readouterr().out

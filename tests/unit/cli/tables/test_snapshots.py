@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ tables = pytest.importorskip("tests.iceberg_tables")
 DEPLOYMENT = Deployment("test", "datasets", "models", "results", "table", "arn:a", "arn:b")
 ROWS = pa.table({"id": [1, 2, 3, 4], "x": [1.0, 2.0, 3.0, 4.0]})
 DELTA, ICEBERG = TableChoice("delta", "events"), TableChoice("iceberg", "events")
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 Write = Callable[..., UploadManifest]
 
 
@@ -90,6 +94,10 @@ def delta(tmp_path: Path, s3: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
         ]
         return dataclasses.replace(found, files=tuple(moved))
 
+    def committed(_: Connection, location: str, version: int) -> datetime:
+        return datetime.fromtimestamp((Path(location) / "_delta_log" / f"{version:020}.json").stat().st_mtime, UTC)
+
+    monkeypatch.setattr("cli.tables.delta._committed", committed)
     monkeypatch.setitem(manifests._READERS, "delta", read)
     return folder
 
@@ -132,6 +140,55 @@ def test_partition_values_must_be_in_the_keys(delta: Path, write: Write) -> None
     commit(delta, {"remove": {"path": old, "deletionTimestamp": 0, "dataChange": True}})
     with pytest.raises(CommandError, match=r"moved.parquet: its key has no part 'day=…/'.* the column in its keys"):
         write(DELTA)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([MOMENT, MOMENT.replace(hour=0), None], pa.timestamp("us")),
+        pa.array([MOMENT.replace(microsecond=670), MOMENT.replace(second=0), None], pa.timestamp("us", "UTC")),
+        pa.array([date(2026, 1, 2), date(1, 1, 1), None]),
+        pa.array([1e-7, 1e20, float("nan")]),
+        pa.array([Decimal("0"), Decimal("0.0000001"), None], pa.decimal128(20, 8)),
+        pa.array([True, False, None]),
+        pa.array([-7, 0, None], pa.int32()),
+        pa.array(["a/b", "ü%20=#?&+'\"\\", "%2F"]),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_partition_values_of_every_type_are_recognized_in_the_keys(delta: Path, write: Write, values: pa.Array) -> None:
+    deltalake.write_deltalake(delta, ROWS.slice(0, 3).append_column("day", values), partition_by=["day"])
+    assert len(write(DELTA).objects) == 3
+
+
+def test_a_key_with_another_value_than_the_log_is_refused() -> None:
+    assert manifests._is_value("2026-01-02 03:04:05", MOMENT)
+    assert manifests._is_value("2026-01-02T04:04:05+01:00", MOMENT)
+    for text, value in (
+        ("2026-01-02 03:04:06", MOMENT),
+        ("x", MOMENT),
+        ("1", 1.5),
+        ("x", 1.5),
+        ("1.51", Decimal("1.5")),
+        ("x", Decimal("1.5")),
+        ("1", True),
+        ("", None),
+        (None, 0),
+        ("01", 1),
+    ):
+        assert not manifests._is_value(text, value)
+
+
+def test_a_time_before_the_oldest_version_is_refused(delta: Path, write: Write) -> None:
+    for _ in range(3):
+        deltalake.write_deltalake(delta, ROWS, mode="append")
+    for version in range(3):
+        day = datetime(2026, 1, 1 + version, tzinfo=UTC).timestamp()
+        os.utime(delta / "_delta_log" / f"{version:020}.json", (day, day))
+    with pytest.raises(CommandError, match=r"no version at 2020-01-01T00:00:00\+00:00: .* dates from 2026-01-01T00:00"):
+        write(dataclasses.replace(DELTA, at="2020-01-01T00:00:00+00:00"))
+    assert len(write(dataclasses.replace(DELTA, at="2026-01-02T12:00:00+00:00")).objects) == 2
+    assert len(write(dataclasses.replace(DELTA, at="2026-01-03T00:00:00+00:00")).objects) == 3
 
 
 def test_files_of_an_older_schema_are_refused(delta: Path, write: Write) -> None:
@@ -231,6 +288,33 @@ def test_the_current_metadata_must_be_known(iceberg: Any, s3: Any, write: Write)
         write(dataclasses.replace(ICEBERG, folder="x/"))
     with pytest.raises(CommandError, match=r"cannot be read: there is no s3://datasets/gone.metadata.json. Check"):
         write(dataclasses.replace(ICEBERG, metadata="s3://datasets/gone.metadata.json"))
+
+
+def test_a_hint_behind_the_newest_version_is_not_believed(iceberg: Any, s3: Any, write: Write) -> None:
+    def copy(name: str) -> None:
+        bucket, _, key = iceberg.metadata_location.removeprefix("s3://").partition("/")
+        source = {"Bucket": bucket, "Key": key}
+        s3.copy_object(Bucket="datasets", Key=f"events/metadata/{name}.metadata.json", CopySource=source)
+
+    copy("v1")
+    iceberg.delete("id <= 2")
+    copy("v2")
+    for entry in s3.list_objects_v2(Bucket="datasets", Prefix="events/metadata/0")["Contents"]:
+        s3.delete_object(Bucket="datasets", Key=entry["Key"])
+    s3.put_object(Bucket="datasets", Key="events/metadata/version-hint.text", Body=b"1\n")
+    assert live_ids(s3, write(ICEBERG)) == [3, 4]
+    # A catalog continued without the hint.
+    body = s3.get_object(Bucket="datasets", Key="events/metadata/v2.metadata.json")["Body"].read()
+    s3.put_object(Bucket="datasets", Key="events/metadata/00003-0a.metadata.json", Body=body)
+    with pytest.raises(CommandError, match="do not say which metadata is current"):
+        write(ICEBERG)
+
+
+def test_a_file_that_is_added_twice_is_refused(iceberg: Any, write: Write) -> None:
+    [task] = iceberg.scan().plan_files()
+    iceberg.add_files([task.file.file_path], check_duplicate_files=False)
+    with pytest.raises(CommandError, match=r"names 1 files more than once, such as data/.*\.parquet"):
+        write(of(iceberg))
 
 
 def test_renamed_and_added_columns_are_refused(iceberg: Any, write: Write) -> None:

@@ -101,7 +101,10 @@ def test_a_snapshot_whose_files_changed_is_refused(stage: Stage, plan: Step) -> 
     put_manifest(stage, "table", "a.parquet", names_objects=True)
     put(stage, "a.parquet")
     reason = refusal(plan, objects_manifest=KEY)
-    assert "got '1 files', expected a snapshot whose files all exist. a.parquet: replaced since" in reason
+    assert (
+        "got '1 files', expected a snapshot whose files all exist. a.parquet: replaced since the snapshot was read"
+        in reason
+    )
     assert "Start the command again, which reads the table's newest snapshot." in reason
 
 

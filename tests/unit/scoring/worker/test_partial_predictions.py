@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from contract.catalog.model_fields import Feature
 from scoring.protocol import MergeParts, PredictPart
 from scoring.supervision.split_objects import can_be_split
 from tests.unit.scoring.support.barrier_model import add_barrier_model
@@ -41,9 +42,15 @@ def test_object_in_parts_gives_the_same_bytes_as_in_one_pass(tmp_path: Path, par
             lambda matrix: matrix[:, 0]
         ),
         model_spec(model_id="strict"): FunctionModel(fails_on_some),
+        # Its notes have counts.
+        model_spec(Feature("whole", "int64"), model_id="whole"): FunctionModel(
+            lambda matrix: np.nan_to_num(matrix[:, 0])
+        ),
     }
     for job in jobs:
-        job.add_object("a.parquet", make_flights(1_000, 1), row_group_size=group_rows)
+        flights = pa.Table.from_pandas(make_flights(1_000, 1), preserve_index=False)
+        whole_numbers = pa.array(np.where(np.arange(1_000) % 10 == 3, np.nan, np.arange(1_000)))
+        job.add_object("a.parquet", flights.append_column("whole", whole_numbers), row_group_size=group_rows)
     (whole,) = score_in_process(jobs[0], models, batch_rows=64)
 
     engine, item = engine_in_process(jobs[1], models, batch_rows=64), jobs[1].objects[0]
@@ -59,7 +66,11 @@ def test_object_in_parts_gives_the_same_bytes_as_in_one_pass(tmp_path: Path, par
     assert (joined.rows, joined.failures) == (1_000, ())
     outputs = [{name: content for name, content in job.files().items() if "scratch" not in name} for job in jobs]
     assert outputs[0] == outputs[1]
-    assert len(outputs[0]) == 5
+    assert len(outputs[0]) == 7
+    assert jobs[0].marker("whole", "a.parquet").counts == {
+        "column 'whole' has floating-point numbers that are read as whole numbers": 900,
+        "column 'whole' has NaN that is read as null": 100,
+    }
     assert not list(jobs[1].paths.root.glob("scratch/parts/*"))
 
 
