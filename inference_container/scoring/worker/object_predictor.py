@@ -198,10 +198,7 @@ class ObjectPredictor:
 
         found = bisect_failures(rows, score, min(self.tolerated, MAX_RAISING_ROWS))
         cause = next(iter(found.failures.values()), None)
-        failed = {
-            row: (Reason(f"its {spec.method} failed for this row ({describe_error(error)})", text_of(error)), True)
-            for row, error in found.failures.items()
-        }
+        failed = {row: (self._failed_prediction(error, arrays, row), True) for row, error in found.failures.items()}
         chunks: list[list[pa.Array]] = []
         for start, (columns, missing) in found.results:
             failed.update({start + index: (Reason(reason), False) for index, reason in missing.items()})
@@ -213,6 +210,15 @@ class ObjectPredictor:
             for index, field in enumerate(outputs)
         ]
         return joined, failed, cause
+
+    def _failed_prediction(self, error: BaseException, arrays: list[pa.Array], row: int) -> Reason:
+        """Return the reason of a row for which predict raised, with the features that are null there."""
+        text = f"its {self.model.spec.method} failed for this row ({describe_error(error)})"
+        nulls = [name for name, array in zip(self._names, arrays, strict=True) if not array[row].is_valid]
+        if nulls:
+            more = f" and {len(nulls) - 1:,} more" if len(nulls) > 1 else ""
+            text += f", in which {nulls[0]!r}{more} is null: set nullable: false if the model cannot take nulls"
+        return Reason(text, text_of(error))
 
     def _bad_rows(
         self, item: InputBatch, reasons: dict[int, Reason], kinds: dict[int, FailureKind], raised: set[int]
