@@ -64,6 +64,22 @@ class RejectedRow:
 
 
 @dataclass(frozen=True)
+class UnfitCell:
+    """A cell of text that its column's type cannot hold, in a column that only some models need.
+
+    Only for these models the row is bad. In the batch, the cell is null. The other fields are as in
+    `RejectedRow`.
+    """
+
+    index: int
+    """Position of the row in its batch."""
+    column: str
+    reason: str
+    raw: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class InputBatch:
     """Consecutive rows of an object: the readable ones, and those that are rejected."""
 
@@ -73,6 +89,7 @@ class InputBatch:
     row_numbers: npt.NDArray[np.int64] | None = None
     """Numbers of the batch's rows; None means consecutive from `first_row`."""
     rejected: tuple[RejectedRow, ...] = ()
+    unfit: tuple[UnfitCell, ...] = ()
     counts: Mapping[Reading, int] = field(default_factory=dict)
     """How values were read that could be read in another way, with the number of these values."""
     shared: dict[object, npt.NDArray[Any]] | None = field(default=None, compare=False)

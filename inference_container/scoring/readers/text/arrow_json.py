@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from contract.catalog.model_fields import Feature
 from scoring.columns.feature_casts import cast_to_declared
-from scoring.readers.text.cell_types import cast_cells, one_chunk
+from scoring.readers.text.cell_types import cast_cells, may_be_out_of_range, one_chunk
 from scoring.readers.text.json_rows import is_plain
 from scoring.readers.text.json_source_text import SourceTextFields
 from scoring.readers.text.times_and_lists import is_time_or_list, parsed_type
@@ -99,10 +99,12 @@ class ArrowJsonParser:
             return None
         if not self._needs_text and (table := self._read(text, self._parse, lines, use_threads=use_threads)):
             columns = self._columns(table, self._types)
-            if columns is None or self._raw is None:
-                return columns
-            fields = self._raw.read(text, lines)
-            return None if fields is None else columns | fields
+            if columns is None:
+                return None
+            # Arrow reads numbers that are too large as infinities.
+            if not any(may_be_out_of_range(column, may_have_hex=False) for column in columns.values()):
+                fields = self._raw.read(text, lines) if self._raw else {}
+                return None if fields is None else columns | fields
         if not self._numbers:
             return None
         found = self._numbers_as_text(text, lines, use_threads=use_threads)

@@ -37,9 +37,9 @@ from scoring.readers.text.text_object import (
     CHUNK_BYTES,
     MAX_RECORD_BYTES,
     ParsedRows,
+    RowProblems,
     TextObject,
     UnreadableRow,
-    good_rows,
     shown_raw,
     shown_text,
     shown_value,
@@ -191,21 +191,21 @@ class JsonLinesObject(TextObject):
                 rows.append(JsonRow())
                 bad[index] = UnreadableRow(index, str(error), shown_raw(line), error.detail)
         counts: Counter[Reading] = Counter()
-        arrays = [self._column(self._names[place], rows, lines, bad, counts) for place in columns]
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema_of(columns))
-        return ParsedRows(len(lines), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)), counts)
+        problems = RowProblems(self._wanted, bad)
+        arrays = {
+            place: self._column(self._names[place], rows, lines, problems, counts)
+            for place in self._features_first(columns)
+        }
+        in_order = [arrays[place] for place in columns]
+        batch = pa.RecordBatch.from_arrays(in_order, schema=self._schema_of(columns))
+        return problems.rows(len(lines), batch, counts)
 
     def _row(self, line: bytes, names: frozenset[str]) -> JsonRow:
         row = read_row(line)
         if duplicates := row.duplicates & names:
             raise NotARowError(f"has the field {shown_value(min(duplicates))} more than once")
-        if row.unreadable:
-            for name, value in row.items():
-                if not is_text(name):
-                    raise NotARowError(f"{row.unreadable}, in the name of a field")
-                # Lists may have texts too.
-                if name in self._wanted.types and not is_text(as_text(value) or ""):
-                    raise NotARowError(f"{row.unreadable}, in field {name!r}")
+        if row.unreadable and not all(map(is_text, row)):
+            raise NotARowError(f"{row.unreadable}, in the name of a field")
         if self._keeps_all and not row.keys() <= names:
             if self._wanted.finds_all_fields:
                 raise NotARowError("has a field that was not found in the object before")
@@ -217,19 +217,25 @@ class JsonLinesObject(TextObject):
         name: str,
         rows: Sequence[JsonRow],
         lines: Sequence[bytes],
-        bad: dict[int, UnreadableRow],
+        problems: RowProblems,
         counts: Counter[Reading],
     ) -> pa.Array:
         values = [row.get(name) for row in rows]
         declared = self._wanted.types.get(name)
         if declared is None:
-            return text_array([self._text(name, row, counts) for row in rows])
+            texts = (None if index in problems.bad else self._text(name, row, counts) for index, row in enumerate(rows))
+            return text_array(list(texts))
+        for index, row in enumerate(rows):
+            # Lists may have texts too.
+            if row.unreadable and not is_text(as_text(values[index]) or ""):
+                problems.add(index, name, f"{row.unreadable}, in field {name!r}", lines[index])
+                values[index] = None
         cells = _cells(values, declared)
         array, wrong = cast_cells(text_array(cells), declared)
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
         for index in wrong:
             reason = f"has a value in field {name!r} that is not {declared}"
-            bad.setdefault(index, UnreadableRow(index, reason, shown_raw(lines[index]), _shown(values[index])))
+            problems.add(index, name, reason, lines[index], _shown(values[index]))
         return array
 
     def _text(self, name: str, row: JsonRow, counts: Counter[Reading]) -> str | None:

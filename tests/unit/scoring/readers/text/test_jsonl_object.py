@@ -193,6 +193,15 @@ def test_other_texts_and_numbers_are_bad_rows(tmp_path: Path, line: str) -> None
     assert list(found.reasons) == [1]
 
 
+def test_numbers_beyond_the_range_of_float_are_bad_rows(tmp_path: Path) -> None:
+    """Arrow reads them as infinities."""
+    lines = b'{"x":1e38}\n{"x":1e39}\n{"x":-1e39}\n{"x":3}\n'
+    assert list(read_object(tmp_path, "x.jsonl", lines, {"x": "float"}).reasons) == [1, 2]
+    found = read_object(tmp_path, "x.jsonl", lines + b'{"x":"Infinity"}\n', {"x": "float"})
+    assert list(found.reasons) == [1, 2]
+    assert found.values["x"][-1] == float("inf")
+
+
 def test_whole_doubles_and_nan_are_read_by_the_fast_path(tmp_path: Path) -> None:
     """pandas makes doubles of integers with nulls; line by line would take eight times as long."""
     lines = '{"id":1.50,"age":"NaN","visits":9007199254740993.0,"plan":"p"}\n{"age":1.5,"visits":null,"new":true}\n'
