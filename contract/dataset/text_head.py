@@ -31,6 +31,10 @@ class HeadError(ValueError):
         self.detail = detail
 
 
+class HeaderEncodingError(HeadError):
+    """A header of CSV is not in the record's encoding."""
+
+
 class NoDataError(HeadError):
     """Raised if the text holds no data, and so no column names: no bytes, or only blank lines."""
 
@@ -92,7 +96,9 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
     try:
         names = next((cells for cells in reader if cells), None)
     except UnicodeDecodeError as error:
-        raise HeadError("its header is not UTF-8") from error
+        raise HeaderEncodingError(
+            "its header is not UTF-8: set input.csv_encoding if it has another encoding, such as cp1252"
+        ) from error
     except csv.Error as error:
         raise HeadError(_BAD_HEADER, str(error)) from error
     if size == len(text) and not whole:

@@ -166,7 +166,7 @@ class CsvObject(TextObject):
         if record.problem:
             return record.problem
         if len(record.cells) != len(self._names):
-            by = "the header has" if self._wanted.options.csv_header else "csv_columns has"
+            by = "the header has" if self._wanted.options.csv_header else "csv_columns has (input of the record)"
             return f"has {len(record.cells):,} cells, expected {len(self._names):,} as {by}"
         if self.repeats_header(record.raw):
             return "repeats the names of the columns: the object seems to be joined from several files"
