@@ -170,6 +170,12 @@ class CsvObject(TextObject):
             return f"has {len(record.cells):,} cells, expected {len(self._names):,} as {by}"
         if self.repeats_header(record.raw):
             return "repeats the names of the columns: the object seems to be joined from several files"
+        if b"\0" in record.raw or not _is_utf8(record.raw):
+            # Whatever columns are read. Cells of single models are checked with their column.
+            for name, cell in zip(self._names, record.cells, strict=True):
+                is_needed = name in self._wanted.types and self._wanted.is_read_by_all(name)
+                if is_needed and (problem := self._unreadable(name, cell)):
+                    return problem
         return ""
 
     def _unreadable(self, name: str, cell: bytes) -> str:

@@ -204,8 +204,15 @@ class JsonLinesObject(TextObject):
         row = read_row(line)
         if duplicates := row.duplicates & names:
             raise NotARowError(f"has the field {shown_value(min(duplicates))} more than once")
-        if row.unreadable and not all(map(is_text, row)):
-            raise NotARowError(f"{row.unreadable}, in the name of a field")
+        if row.unreadable:
+            for name, value in row.items():
+                if not is_text(name):
+                    raise NotARowError(f"{row.unreadable}, in the name of a field")
+                # Whatever fields are read. Fields of single models are checked with their column.
+                is_needed = name in self._wanted.types and self._wanted.is_read_by_all(name)
+                # Lists may have texts too.
+                if is_needed and not is_text(as_text(value) or ""):
+                    raise NotARowError(f"{row.unreadable}, in field {name!r}")
         if self._keeps_all and not row.keys() <= names:
             if self._wanted.finds_all_fields:
                 raise NotARowError("has a field that was not found in the object before")
@@ -226,7 +233,6 @@ class JsonLinesObject(TextObject):
             texts = (None if index in problems.bad else self._text(name, row, counts) for index, row in enumerate(rows))
             return text_array(list(texts))
         for index, row in enumerate(rows):
-            # Lists may have texts too.
             if row.unreadable and not is_text(as_text(values[index]) or ""):
                 problems.add(index, name, f"{row.unreadable}, in field {name!r}", lines[index])
                 values[index] = None

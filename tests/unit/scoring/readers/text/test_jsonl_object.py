@@ -153,6 +153,9 @@ def test_nulls_are_counted_if_they_decide_a_dtype(tmp_path: Path) -> None:
     ("content", "why"),
     [
         (b'[{"a":1},\n{"a":2}]', "the first begins like a JSON array: write one object per line"),
+        (b'{"a":1}{"a":2}', "several JSON objects: write one object per line .Amazon Data Firehose"),
+        (b'{"a":1}' * 200_000, "longer than 1,048,576 bytes; the first begins with several JSON objects"),
+        (b'{\n "a": 1\n}\n', "written on several lines: write each object on one line"),
         (b"{}\n{}\n", "its first JSON objects have no fields, so there is no column to score"),
         (b"a,b\n1,2\n", "none of its first lines is a JSON object; write it again"),
         (b"PAR1....", "is not JSON Lines as its name says, it looks like Parquet"),
