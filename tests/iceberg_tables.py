@@ -1,6 +1,8 @@
 """Iceberg tables in S3 whose catalog is a file on this machine."""
 
+import functools
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,16 @@ sql_catalog = pytest.importorskip("pyiceberg.catalog.sql")
 files = pytest.importorskip("pyiceberg.io")
 
 
+def _client() -> Any:
+    return _client_of(os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ACCESS_KEY_ID"))
+
+
+@functools.cache
+def _client_of(_endpoint: str | None, _key: str | None) -> Any:
+    """Return a client for the variables of the process; making one for each file would take most of the time."""
+    return boto3.client("s3")
+
+
 class _Upload(io.BytesIO):
     def __init__(self, location: str) -> None:
         super().__init__()
@@ -22,7 +34,7 @@ class _Upload(io.BytesIO):
     def close(self) -> None:
         if not self.closed:
             bucket, key = bucket_and_key(self._location)
-            boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=self.getvalue())
+            _client().put_object(Bucket=bucket, Key=key, Body=self.getvalue())
         super().close()
 
 
@@ -34,15 +46,15 @@ class _File:
 
     def __len__(self) -> int:
         bucket, key = bucket_and_key(self.location)
-        return int(boto3.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"])
+        return int(_client().head_object(Bucket=bucket, Key=key)["ContentLength"])
 
     def exists(self) -> bool:
         bucket, key = bucket_and_key(self.location)
-        return bool(boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount"))
+        return bool(_client().list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount"))
 
     def open(self, seekable: bool = True) -> io.BytesIO:
         bucket, key = bucket_and_key(self.location)
-        return io.BytesIO(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+        return io.BytesIO(_client().get_object(Bucket=bucket, Key=key)["Body"].read())
 
     def create(self, overwrite: bool = False) -> io.BytesIO:
         return _Upload(self.location)
@@ -62,7 +74,7 @@ class S3Files(files.FileIO):  # type: ignore[misc, name-defined]
 
     def delete(self, location: Any) -> None:
         bucket, key = bucket_and_key(getattr(location, "location", location))
-        boto3.client("s3").delete_object(Bucket=bucket, Key=key)
+        _client().delete_object(Bucket=bucket, Key=key)
 
 
 def create_table(folder: Path, location: str, rows: pa.Table, **properties: str) -> Any:

@@ -69,10 +69,8 @@ def _check_file(document: ModelDocument, copy: IO[bytes]) -> CheckedArtifact:
     stated = read_stated(document.format, file)
     document, problems, notes = _check_versions(document, stated)
     more_problems, more_notes = _check_modules(document, stated)
-    if document.format == "sklearn-joblib" and kind:
-        if stated.compression == "lz4":
-            more_notes.append("the file is compressed with LZ4, which the image cannot read: dump it with compress=3")
-        more_notes.append("a pickle tells more when it is loaded: `fleetscore models test` does so")
+    if document.format == "sklearn-joblib" and stated.compression == "lz4":
+        more_notes.append("the file is compressed with LZ4, which the image cannot read: dump it with compress=3")
     shown = (replace_control_characters(note) for note in (*notes, *more_notes))
     return CheckedArtifact(document, (*problems, *more_problems), tuple(shown))
 

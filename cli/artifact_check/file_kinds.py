@@ -41,12 +41,15 @@ _EXPECTED: dict[ModelFormat, frozenset[str]] = {
 """Recognized kinds that each format accepts. Files of no recognized kind are left to the job."""
 
 _REMEDIES = {
+    PICKLE: (
+        "Declare the format sklearn-joblib if it holds a scikit-learn model or a wrapper such as XGBClassifier; "
+        "save others with their library's save_model, and pack that file."
+    ),
     KERAS_H5: "Load it in Keras, save it as model.keras, and register that file with format keras.",
     COMPRESSED: "Pack the file as the library wrote it: model.tar.gz is compressed already.",
     XGBOOST_LEGACY: "Load it in the XGBoost that wrote it, save it as model.ubj, and register that file.",
 }
 _FORMATS = {
-    PICKLE: "sklearn-joblib",
     SKOPS: "sklearn-skops",
     XGBOOST_JSON: "xgboost-json or xgboost-sklearn-json",
     XGBOOST_UBJ: "xgboost-ubj or xgboost-sklearn-ubj",

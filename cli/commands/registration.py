@@ -30,6 +30,8 @@ from contract.problems import InvalidInputError, Problem
 _INPUT_PARAMETERS = {flag.parameter: flag.field for flag in record_flags() if flag.of_input}
 _SHOWN_NOTES = 20
 """Most notes of a bulk registration that are shown."""
+_SHOWN_LINES = 5
+"""Most numbers of lines that are shown for a note."""
 _PLACEHOLDER_FEATURES = [{"name": "any", "type": "double"}]
 """Features of a document while its other fields are validated, before the features are inferred."""
 
@@ -175,11 +177,22 @@ def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
     done = register_all(catalog, lines, file.parent, registered_by=caller(invocation.connection), notice=output.notice)
     existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
-    shown = [f"Note: {note}" for note in done.notes[:_SHOWN_NOTES]]
+    shown = [f"Note: {_lines(lines)}: {note}" for note, lines in list(done.notes.items())[:_SHOWN_NOTES]]
     if len(done.notes) > _SHOWN_NOTES:
         shown.append(f"and {len(done.notes) - _SHOWN_NOTES:,} more notes, which --json has")
     output.data(bulk_json(done), f"Registered {counted(len(done.models), 'model')}{existing}.", *shown)
     return ExitStatus.SUCCEEDED
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    """Return the lines that a note is about.
+
+    >>> _lines([2]), _lines(range(2, 1000))
+    ('line 2', 'lines 2, 3, 4, 5, 6 and 993 more')
+    """
+    shown = ", ".join(map(str, numbers[:_SHOWN_LINES]))
+    more = f" and {len(numbers) - _SHOWN_LINES:,} more" if len(numbers) > _SHOWN_LINES else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None) -> ExitStatus:

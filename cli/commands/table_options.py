@@ -14,6 +14,7 @@ from cli.output import Output
 from cli.stage.connection import Connection
 from cli.stage.deployment import Deployment
 from cli.tables.snapshot import TableChoice, TableFormat
+from cli.views.tables import counted, size_text
 from contract.json_text import parse_json
 from contract.names import check_object_key
 from contract.problems import InvalidInputError, Problem
@@ -113,8 +114,8 @@ def with_snapshot(
     from cli.tables.manifest import write_snapshot  # noqa: PLC0415
 
     key, manifest = write_snapshot(connection, deployment, choice)
-    size = sum(item.size for item in manifest.objects)
-    output.notice(f"{len(manifest.objects):,} files, {size:,} bytes: {manifest.table}")
+    size = size_text(sum(item.size for item in manifest.objects))
+    output.notice(f"{counted(len(manifest.objects), 'file')}, {size}: {manifest.table}")
     return json.dumps({**parse_json(request_json, keep_surrogates=True), "objects_manifest": key})
 
 

@@ -1,6 +1,6 @@
 """Registration of many models, all or none: they are validated first and become current last."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,8 +42,8 @@ class BulkResult:
     models: tuple[Model, ...]
     versions_written: int
     versions_found: int
-    notes: tuple[str, ...]
-    """Each with its line."""
+    notes: Mapping[str, Sequence[int]]
+    """The numbers of the lines that each note is about."""
 
 
 def register_all(
@@ -85,7 +85,10 @@ def register_all(
     versions = list(_in_threads(store, checked))
     notice(f"Registering {len(versions):,} versions and making them current ...")
     models = tuple(catalog.write_all(versions, changed_by=registered_by))
-    notes = tuple(f"line {item.line.number}: {note}" for item in checked for note in item.notes)
+    notes: dict[str, list[int]] = {}
+    for item in checked:
+        for note in item.notes:
+            notes.setdefault(note, []).append(item.line.number)
     return BulkResult(models, len(new), len(checked) - len(new), notes)
 
 
@@ -162,5 +165,5 @@ def bulk_json(result: BulkResult) -> dict[str, Any]:
         "models": [{"model_id": model.model_id, "current_version": model.current_version} for model in result.models],
         "versions_written": result.versions_written,
         "versions_found": result.versions_found,
-        "notes": list(result.notes),
+        "notes": [{"note": note, "lines": lines} for note, lines in result.notes.items()],
     }

@@ -153,8 +153,8 @@ def assumptions(spec: ModelSpec) -> tuple[str, ...]:
     if spec.format not in MISSING_FORMATS or spec.missing is not None or spec.custom_code:
         return ()
     note = (
-        "missing: only nulls and NaN count as missing values, because the record names no number, and files of "
-        "XGBoost do not hold it (set missing if the model was trained with one, or on sparse matrices: 0)"
+        "missing is not set, so only nulls and NaN count as missing values. A file of XGBoost does not say what did "
+        "in training: set missing if it was a number such as -999, or 0 after training on sparse matrices"
     )
     return (note,)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from contract.dataset.columns import similar_name
 from contract.dataset.input_options import InputOptions
-from contract.dataset.text_head import HeadError, read_header, without_mark
+from contract.dataset.text_head import HeaderEncodingError, HeadError, read_header, without_mark
 
 _SHOWN_NAMES = 5
 
@@ -24,6 +24,8 @@ def header_problem(
     """
     try:
         cells = read_header(without_mark(head), delimiter, options, whole=whole)[0]
+    except HeaderEncodingError as error:
+        return str(error) if options.csv_header else ""
     except HeadError:
         # Readers report it, as a row or as a header that cannot be read.
         return ""
@@ -36,11 +38,12 @@ def header_problem(
         )
     if not features or any(name in cells or similar_name(name, cells) for name in features):
         return ""
+    otherwise = "correct the names" if len(cells) > 1 else "set input.csv_delimiter, because the line is one cell"
     listed = sorted(features)
     shown = ", ".join(listed[:_SHOWN_NAMES]) + (", …" if len(listed) > _SHOWN_NAMES else "")
     return (
         f"its first line, which is read as the header, has none of the features {shown}: if the line is a row, "
-        "register the model with --no-csv-header and the columns in order (--csv-columns); otherwise, correct the names"
+        f"register the model with --no-csv-header and the columns in order (--csv-columns); otherwise, {otherwise}"
     )
 
 

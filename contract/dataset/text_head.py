@@ -31,6 +31,10 @@ class HeadError(ValueError):
         self.detail = detail
 
 
+class HeaderEncodingError(HeadError):
+    """A header of CSV is not in the record's encoding."""
+
+
 class NoDataError(HeadError):
     """Raised if the text holds no data, and so no column names: no bytes, or only blank lines."""
 
@@ -92,7 +96,9 @@ def read_header(text: bytes, delimiter: str, options: InputOptions, *, whole: bo
     try:
         names = next((cells for cells in reader if cells), None)
     except UnicodeDecodeError as error:
-        raise HeadError("its header is not UTF-8") from error
+        raise HeaderEncodingError(
+            "its header is not UTF-8: set input.csv_encoding if it has another encoding, such as cp1252"
+        ) from error
     except csv.Error as error:
         raise HeadError(_BAD_HEADER, str(error)) from error
     if size == len(text) and not whole:
@@ -112,7 +118,7 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
     """Return the fields of the JSON objects in the head, in order of first appearance."""
     lines = text.split(b"\n")
     if not whole and lines.pop() == text:
-        raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes")
+        raise HeadError(f"its first line is longer than {HEAD_BYTES:,} bytes{_hint(text, is_cut=True)}")
     lines = [line for line in lines if line.strip()]
     names: dict[str, None] = {}
     found = False
@@ -133,8 +139,28 @@ def _json_names(text: bytes, *, whole: bool) -> tuple[str, ...]:
         shown = first[:_SHOWN_CHARACTERS].decode("utf-8", "backslashreplace").strip()
         if not shown:
             raise NoDataError if whole else HeadError("its beginning is blank")
-        hint = "; the first begins like a JSON array: write one object per line" if shown.startswith("[") else ""
-        raise HeadError(f"none of its first lines is a JSON object{hint}", f"the first line is {shown!r}")
+        raise HeadError(f"none of its first lines is a JSON object{_hint(first)}", f"the first line is {shown!r}")
     if not names:
         raise HeadError("its first JSON objects have no fields, so there is no column to score")
     return tuple(names)
+
+
+def _hint(line: bytes, *, is_cut: bool = False) -> str:
+    """Return how the JSON of a line that is no row seems to be written, and what to do; empty if unknown."""
+    text = line.decode("utf-8", "replace").lstrip()
+    if text.startswith("["):
+        return "; the first begins like a JSON array: write one object per line"
+    if not text.startswith("{"):
+        return ""
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        if is_cut:
+            return ""
+        return "; the first begins like a JSON object that is written on several lines: write each object on one line"
+    if text[end:].lstrip().startswith("{"):
+        return (
+            "; the first begins with several JSON objects: write one object per line (Amazon Data Firehose does so "
+            "with its new line delimiter)"
+        )
+    return ""

@@ -30,6 +30,10 @@ class JobInput:
     conflicts: tuple[str, ...] = ()
     """Disagreements of the models. Parquet is affected only if there are partition columns."""
 
+    def is_read_by_all(self, name: str) -> bool:
+        """Return whether every model needs the column, so that a row without its value is of no use."""
+        return name in self.partition_columns or all(name in columns for columns in self.needed)
+
 
 def input_of(spec: ModelSpec) -> JobInput:
     """Return how one model reads objects."""

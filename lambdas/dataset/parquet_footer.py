@@ -79,6 +79,8 @@ _LOGICAL_TYPES = {
     11: "null",
     15: "halffloat",
 }
+_CONVERTED_GROUPS = {1: "map", 2: "map", 3: "list"}
+_LOGICAL_GROUPS = {2: "map", 3: "list"}
 
 
 class FooterError(ValueError):
@@ -200,10 +202,10 @@ def _list_type(item: Struct) -> str | None:
 def _type(element: Struct) -> str | None:
     physical, converted = _number(element, _TYPE), _number(element, _CONVERTED)
     if physical is None:
-        # Readers find a list by its converted type or by its logical type, which is the same number.
+        if converted is not None:
+            return _CONVERTED_GROUPS.get(converted, "struct")
         logical = _first_field(element[_LOGICAL]) if _LOGICAL in element else None
-        kind = converted if converted is not None else {2: 1, 3: 3}.get(logical[0]) if logical else None
-        return {1: "map", 2: "map", 3: "list"}.get(-1 if kind is None else kind, "struct")
+        return _LOGICAL_GROUPS.get(logical[0], "struct") if logical else "struct"
     if physical not in _PLAIN:
         return None
     if _LOGICAL in element and (logical := _first_field(element[_LOGICAL])):

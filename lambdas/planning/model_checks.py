@@ -1,6 +1,7 @@
 """Checks of a model in both plans: the columns of its dataset, and the image that it needs."""
 
 from collections.abc import Collection, Mapping, Sequence
+from urllib.parse import quote
 
 from contract.catalog.image_variants import ImageVariant, image_of
 from contract.catalog.model_fields import Feature
@@ -15,6 +16,7 @@ _NO_HEADER = (
     "If the object is CSV without a header, register the model with --no-csv-header and the columns in order "
     "(--csv-columns). "
 )
+_ONE_CELL = "The first line is one cell, so set input.csv_delimiter if another character separates the columns. "
 
 
 def check_images(versions: Sequence[ModelVersion], deployed: Collection[ImageVariant]) -> list[Problem]:
@@ -53,8 +55,13 @@ def check_columns(
     if missing:
         found = f"{key} without {list_first(missing)}"
         expected = "an object with all columns that the model needs"
-        is_text = all(column.type is None for column in columns)
-        remedy = "" if not is_text or any(name in types for name, _ in needed) else _NO_HEADER
+        is_csv = all(column.type is None and not column.is_field for column in columns)
+        remedy = "" if not is_csv or any(name in types for name, _ in needed) else _NO_HEADER
+        if remedy and len(types) == 1:
+            remedy += _ONE_CELL
+        in_key = [name for name, _ in needed if name not in types and f"/{quote(name)}=" in f"/{key}"]
+        if in_key:
+            remedy = f"The key has {list_first(in_key)}, so add them to partition_columns (--partition-columns). "
         remedy = f"{_similar_names(spec, types) or remedy}Add them to the dataset, or {alternative} for other columns."
         problems.append(Problem(field, found, expected, remedy))
     unsuitable = [

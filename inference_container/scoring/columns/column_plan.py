@@ -37,8 +37,6 @@ class ColumnPlan:
     """Columns that the model itself needs: its features and keys."""
     may_have_nan: frozenset[str] = frozenset()
     """Features of whole numbers whose column has floating-point numbers."""
-    notes: tuple[str, ...] = ()
-    """How columns of this object are read that could be read in another way."""
 
 
 def plan_columns(

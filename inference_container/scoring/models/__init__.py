@@ -39,8 +39,8 @@ _LOADERS: dict[ModelFormat, str] = {
 class LoadedModel(Protocol):
     """A model that is ready to predict.
 
-    Optional `categories` are those that the model stores: values that are none of them are bad rows,
-    or are counted. Two further optional attributes default to False. `holds_gil`: `predict` holds Python's global
+    Optional `categories` are those that the model stores: other values are bad rows, or are counted.
+    Two further optional attributes default to False. `holds_gil`: `predict` holds Python's global
     interpreter lock, so the job gets a worker process per core instead of threads.
     `high_call_overhead`: a call has a high cost apart from its rows, so the model gets larger
     batches.

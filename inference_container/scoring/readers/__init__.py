@@ -8,12 +8,21 @@ from contract.dataset.text_head import NoDataError
 from contract.job.job_input import JobInput
 from scoring.errors import ConfigurationError
 from scoring.readers.empty_object import EmptyObject
-from scoring.readers.input_object import InputBatch, InputObject, Reading, RejectedRow
+from scoring.readers.input_object import InputBatch, InputObject, Reading, RejectedRow, UnfitCell, describe_readings
 from scoring.readers.object_format import find_format
 from scoring.readers.parquet_object import ParquetObject
 from scoring.readers.partitions import PartitionedObject
 
-__all__ = ["EmptyObject", "InputBatch", "InputObject", "Reading", "RejectedRow", "open_object"]
+__all__ = [
+    "EmptyObject",
+    "InputBatch",
+    "InputObject",
+    "Reading",
+    "RejectedRow",
+    "UnfitCell",
+    "describe_readings",
+    "open_object",
+]
 
 
 def open_object(key: str, path: Path, wanted: JobInput | None = None) -> InputObject:

@@ -1,5 +1,6 @@
 """The interface of an input object of any format: a schema, and rows in numbered batches."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
@@ -19,13 +20,33 @@ class Reading(NamedTuple):
     """
 
     column: str
-    """The column, of which a model's notes depend; empty if the way concerns all models."""
+    """The column, so that only models that use it get the note; empty if the way concerns all models."""
     way: str
     is_named: bool = True
     """Whether the note names the column. Otherwise, it sums up all columns."""
 
     def __str__(self) -> str:
         return f"column {self.column!r} {self.way}" if self.is_named and self.column else self.way
+
+
+_MAX_NAMED_COLUMNS = 5
+"""Columns with a note of their own per way, because the notes of an object are limited."""
+
+
+def describe_readings(counts: Mapping[Reading, int]) -> dict[str, int]:
+    """Return notes with their counts. Many columns that are read in one way have one note together."""
+    columns: dict[str, list[str]] = {}
+    for column, way, is_named in counts:
+        if is_named:
+            columns.setdefault(way, []).append(column)
+    notes: Counter[str] = Counter()
+    for reading, count in counts.items():
+        names = columns.get(reading.way, [])
+        note = str(reading)
+        if len(names) > _MAX_NAMED_COLUMNS:
+            note = f"each of {len(names):,} columns, such as {min(names)!r}, {reading.way}"
+        notes[note] += count
+    return dict(notes)
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,22 @@ class RejectedRow:
 
 
 @dataclass(frozen=True)
+class UnfitCell:
+    """A cell of text that its column's type cannot hold, in a column that only some models need.
+
+    Only for these models the row is bad. In the batch, the cell is null. The other fields are as in
+    `RejectedRow`.
+    """
+
+    index: int
+    """Position of the row in its batch."""
+    column: str
+    reason: str
+    raw: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class InputBatch:
     """Consecutive rows of an object: the readable ones, and those that are rejected."""
 
@@ -52,7 +89,8 @@ class InputBatch:
     row_numbers: npt.NDArray[np.int64] | None = None
     """Numbers of the batch's rows; None means consecutive from `first_row`."""
     rejected: tuple[RejectedRow, ...] = ()
-    counts: Mapping["Reading", int] = field(default_factory=dict)
+    unfit: tuple[UnfitCell, ...] = ()
+    counts: Mapping[Reading, int] = field(default_factory=dict)
     """How values were read that could be read in another way, with the number of these values."""
     shared: dict[object, npt.NDArray[Any]] | None = field(default=None, compare=False)
     """Matrices that several models of a job use; see `FeatureBatch.shared`."""

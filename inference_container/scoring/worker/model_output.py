@@ -18,7 +18,7 @@ from scoring.outputs.atomic_files import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import ChosenWriter
 from scoring.protocol import WrittenFile, WrittenOutput, quarantine_file
-from scoring.readers import InputBatch, Reading
+from scoring.readers import InputBatch, Reading, describe_readings
 from scoring.splice import SplicedWriter, SpliceError
 from scoring.worker.object_predictor import MAX_RAISING_ROWS, BatchResult, ObjectPredictor, too_many_bad_rows
 
@@ -49,7 +49,7 @@ class ModelOutput:
         self._first_bad: BadRow | None = None
         self._cause: BaseException | None = None
         self._raising_rows = 0
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[Reading] = Counter()
         self._files_are_settled = False
         """Whether the files are finished or discarded; a second pass uses the same names."""
 
@@ -141,8 +141,8 @@ class ModelOutput:
             quarantine=_describe(self._quarantine) if self._quarantine.rows else None,
             writer=self._output.name,
             keys=keys,
-            notes=self.predictor.model.loaded.notes + self._notes + self.predictor.plan.notes,
-            counts=dict(self._counts),
+            notes=self.predictor.model.loaded.notes + self._notes,
+            counts=describe_readings(self._counts),
         )
         self._files_are_settled = True
         return written
@@ -152,7 +152,7 @@ class ModelOutput:
         plan = self.predictor.plan
         for reading, count in counts.items():
             if not reading.column or reading.column in plan.read or reading.column in plan.kept:
-                self._counts[str(reading)] += count
+                self._counts[reading] += count
 
     def _all_bad_rows(self, item: InputBatch, result: BatchResult) -> list[BadRow]:
         """Return unreadable and unscorable rows together, in order."""

@@ -33,6 +33,8 @@ from scoring.models import LoadedModel
 from scoring.models.categories import Categories
 from scoring.readers import InputBatch, Reading
 
+_UNFIT = "is a feature of another model of the job; cells that its type cannot hold are null"
+
 MAX_RAISING_ROWS = 10_000
 """Most rows per object for which predict may raise. Each is found by bisection; with more, the
 model is at fault and not the rows."""
@@ -124,7 +126,7 @@ class ObjectPredictor:
 
     def _predict(self, item: InputBatch) -> BatchResult:
         batch = item.batch
-        reasons: dict[int, Reason] = {}
+        reasons = {cell.index: Reason(cell.reason, cell.detail) for cell in item.unfit if cell.column in self.plan.read}
         counts: dict[Reading, int] = {}
         arrays: list[pa.Array] = []
         for feature in self.model.spec.features:
@@ -152,6 +154,11 @@ class ObjectPredictor:
             reasons[index], kinds[index] = reason, FailureKind.MODEL
             if was_raised:
                 raised.add(index)
+        for cell in item.unfit:
+            if cell.column not in self.plan.read and cell.index not in reasons:
+                # Counted only if the output keeps the column.
+                reading = Reading(cell.column, _UNFIT)
+                counts[reading] = counts.get(reading, 0) + 1
         if not reasons:
             return BatchResult(columns, counts=counts)
         good = np.ones(batch.num_rows, dtype=bool)
@@ -191,10 +198,7 @@ class ObjectPredictor:
 
         found = bisect_failures(rows, score, min(self.tolerated, MAX_RAISING_ROWS))
         cause = next(iter(found.failures.values()), None)
-        failed = {
-            row: (Reason(f"its {spec.method} failed for this row ({describe_error(error)})", text_of(error)), True)
-            for row, error in found.failures.items()
-        }
+        failed = {row: (self._failed_prediction(error, arrays, row), True) for row, error in found.failures.items()}
         chunks: list[list[pa.Array]] = []
         for start, (columns, missing) in found.results:
             failed.update({start + index: (Reason(reason), False) for index, reason in missing.items()})
@@ -207,12 +211,22 @@ class ObjectPredictor:
         ]
         return joined, failed, cause
 
+    def _failed_prediction(self, error: BaseException, arrays: list[pa.Array], row: int) -> Reason:
+        """Return the reason of a row for which predict raised, with the features that are null there."""
+        text = f"its {self.model.spec.method} failed for this row ({describe_error(error)})"
+        nulls = [name for name, array in zip(self._names, arrays, strict=True) if not array[row].is_valid]
+        if nulls:
+            more = f" and {len(nulls) - 1:,} more" if len(nulls) > 1 else ""
+            text += f", in which {nulls[0]!r}{more} is null: set nullable: false if the model cannot take nulls"
+        return Reason(text, text_of(error))
+
     def _bad_rows(
         self, item: InputBatch, reasons: dict[int, Reason], kinds: dict[int, FailureKind], raised: set[int]
     ) -> tuple[BadRow, ...]:
         # With more than the tolerated rows the object fails, and only the first row is shown.
         shown = sorted(reasons) if len(reasons) <= self.tolerated else sorted(reasons)[:1]
         raw = {index: raw_values(item.batch, index, self._raw_names_in(item.batch)) for index in shown}
+        raw |= {cell.index: cell.raw for cell in item.unfit if cell.index in reasons and cell.column in self.plan.read}
         return tuple(
             BadRow(
                 item.number(index),

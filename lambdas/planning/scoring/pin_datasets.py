@@ -10,8 +10,8 @@ from contract.workflow.scoring_request import MAX_MODELS_PER_JOB
 from lambdas.dataset.archived import check_archived
 from lambdas.dataset.pinning import is_data, pin_objects
 from lambdas.dataset.table_files import check_tables
-from lambdas.planning.scoring.check_tables import Refusing, refusing_models, tables_of
 from lambdas.planning.scoring.choose_models import Assignment, Choice
+from lambdas.planning.scoring.tables import Refusing, refusing_models, tables_of
 from lambdas.planning.scoring.upload_manifest import Uploads
 from lambdas.shown_text import list_first
 from lambdas.stage.buckets.object_store import StoredObject

@@ -125,6 +125,17 @@ def test_integers_that_pandas_made_doubles(job: JobFolder, tmp_path: Path) -> No
     assert {str(frame.dtypes.to_dict()) for frame in frames} == {"{'x': dtype('float64'), 'y': dtype('int32')}"}
 
 
+def test_many_columns_that_are_read_in_one_way_have_one_note(job: JobFolder) -> None:
+    names = [f"x{index:03}" for index in range(120)]
+    job.add_object("a.parquet", pa.table({name: [1.0, 2.0] for name in names}))
+    spec = model_spec(*(Feature(name, "int64") for name in names))
+    [done] = score_in_process(job, {spec: FunctionModel(lambda matrix: matrix[:, 0])})
+    assert done.failures == ()
+    assert job.marker("code", "a.parquet").counts == {
+        "each of 120 columns, such as 'x000', has floating-point numbers that are read as whole numbers": 240
+    }
+
+
 def write_with_fastparquet(path: Path) -> None:
     frame = pd.DataFrame({"plan": [b"a", b"b", b"\xff"]})
     fastparquet.write(str(path), frame, object_encoding="bytes")

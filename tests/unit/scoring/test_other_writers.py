@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.catalog.model_fields import Feature
-from tests.unit.scoring.splice.support.parquet_readers import READERS
+from tests.unit.scoring.splice.support.parquet_readers import READERS, Reader, duckdb_connection
 from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.support.job_folder import JobFolder
 from tests.unit.scoring.support.other_writers import FLAT, NESTED
@@ -42,11 +41,19 @@ def score(folder: Path, key: str, content: bytes, feature: Feature, **fields: An
     return job.paths.predictions / output.key, marker.writer
 
 
-@pytest.fixture
-def source(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    path = tmp_path / "source.parquet"
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    path = tmp_path_factory.mktemp("source") / "source.parquet"
     ALL[request.param](path)
     return path
+
+
+@pytest.fixture(scope="module")
+def readers(source: Path) -> dict[Reader, Any]:
+    """The libraries that can read the source, with what they read."""
+    return {
+        reader: reader.read(source) for reader in READERS if reader.name != "fastparquet" and reader.can_read(source)
+    }
 
 
 def feature_of(source: Path) -> Feature:
@@ -58,22 +65,22 @@ every_flat_file = pytest.mark.parametrize("source", FLAT, indirect=True)
 
 
 @every_file
-def test_copied_columns_read_as_before_in_every_library(source: Path, tmp_path: Path) -> None:
+def test_copied_columns_read_as_before_in_every_library(
+    source: Path, readers: dict[Reader, Any], tmp_path: Path
+) -> None:
     output, writer = score(tmp_path / "ml", "a.parquet", source.read_bytes(), feature_of(source))
     assert writer == "parquet, input copied"
-    for reader in READERS:
-        if reader.name == "fastparquet" or not reader.can_read(source):
-            continue
-        before, after = reader.read(source), reader.read(output)
+    for reader, before in readers.items():
+        after = reader.read(output)
         names = reader.names(before)
         reader.assert_equal(reader.select(after, names), before)
         assert reader.values(after, "half") == [value / 2 for value in reader.values(before, "id")]
 
 
 @every_file
-def test_encoded_columns_have_the_inputs_values(source: Path, tmp_path: Path) -> None:
+def test_encoded_columns_have_the_inputs_values(source: Path, readers: dict[Reader, Any], tmp_path: Path) -> None:
     names = pq.read_schema(source).names
-    # The key column `day` is in the object's key only, so the object must be encoded again.
+    # The key column is in the object's key only, so the object must be encoded again.
     fields = {"partition_columns": ("day_of_key",), "key_columns": ("day_of_key",)}
     output, writer = score(tmp_path / "ml", "day_of_key=1/a.parquet", source.read_bytes(), feature_of(source), **fields)
     assert writer.startswith("parquet, encoded")
@@ -81,9 +88,8 @@ def test_encoded_columns_have_the_inputs_values(source: Path, tmp_path: Path) ->
     assert after.select(names).schema.equals(before.schema)
     # As text, because NaN is not equal to itself.
     assert repr(after.select(names).to_pylist()) == repr(before.to_pylist())
-    for reader in READERS:
-        if reader.name != "fastparquet" and reader.can_read(source):
-            assert reader.values(reader.read(output), "half") == [value / 2 for value in before["id"].to_pylist()]
+    for reader in readers:
+        assert reader.values(reader.read(output), "half") == [value / 2 for value in before["id"].to_pylist()]
 
 
 @every_flat_file
@@ -96,11 +102,10 @@ def test_csv_of_every_file_is_read_by_every_library_and_by_fleetscore(source: Pa
     assert [float(row[-1]) for row in rows] == halves
     for frame in (pd.read_csv(output, dtype=str), pl.read_csv(output, infer_schema=False)):
         assert [float(value) for value in frame["half"]] == halves
-    with duckdb.connect() as connection:
-        found = connection.execute(
-            "select half from read_csv(?, all_varchar = true, header = true, delim = ',', escape = '\"')", [str(output)]
-        )
-        assert [float(value) for (value,) in found.fetchall()] == halves
+    found = duckdb_connection().execute(
+        "select half from read_csv(?, all_varchar = true, header = true, delim = ',', escape = '\"')", [str(output)]
+    )
+    assert [float(value) for (value,) in found.fetchall()] == halves
     again, _ = score(tmp_path / "again", "a.csv", output.read_bytes(), Feature("half", "double"), output_format="csv")
     expected = [[*row, repr(float(row[-1]) / 2).removesuffix(".0")] for row in rows]
     if rows:
@@ -123,9 +128,8 @@ def test_json_lines_of_every_file_are_read_by_every_library_and_by_fleetscore(so
     halves = [value / 2 for value in table["id"].to_pylist()]
     for frame in (pd.read_json(output, lines=True), pl.read_ndjson(output, infer_schema_length=None)):
         assert list(frame["half"]) == halves
-    with duckdb.connect() as connection:
-        found = connection.execute("select half from read_ndjson(?)", [str(output)]).fetchall()
-        assert [value for (value,) in found] == halves
+    found = duckdb_connection().execute("select half from read_ndjson(?)", [str(output)]).fetchall()
+    assert [value for (value,) in found] == halves
     again, _ = score(
         tmp_path / "again", "a.jsonl", output.read_bytes(), Feature("half", "double"), output_format="jsonl"
     )

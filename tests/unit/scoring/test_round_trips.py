@@ -17,7 +17,7 @@ from tests.unit.scoring.support.job_folder import JobFolder
 _NOON = dt.datetime(2026, 2, 3, 12, 0, 0, 5, dt.UTC)
 ROWS = pa.table(
     {
-        "id": pa.array([2**63 - 1, -(2**63), 0, 1, 2, 3], pa.int64()),
+        "id": pa.array([2**63 - 1, -(2**63), 0, 2**53 + 1, 2, 3], pa.int64()),
         "x": pa.array([0.1, -0.0, float("nan"), float("inf"), float("-inf"), None], pa.float64()),
         "f": pa.array([0.1, 1e-45, 3.4028235e38, -0.0, float("nan"), None], pa.float32()),
         "flag": pa.array([True, False, None, True, False, None]),

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -16,8 +15,10 @@ from sklearn.preprocessing import OneHotEncoder
 
 from contract.catalog.model_fields import Feature
 from contract.dataset.input_options import InputOptions
-from tests.unit.scoring.readers.reading import COMPRESSORS, read_object
+from scoring.columns.features import FeatureBatch
+from tests.unit.scoring.readers.reading import COMPRESSORS
 from tests.unit.scoring.support.flight_data import make_flights
+from tests.unit.scoring.support.in_process import FunctionModel, model_spec, score_in_process
 from tests.unit.scoring.support.job_folder import JobFolder, failure_reasons, joblib_saver
 
 NUMBERS = ["distance", "delay", "hour"]
@@ -174,77 +175,44 @@ def test_bad_text_rows_are_quarantined_with_their_text(job: JobFolder, pipeline:
     assert rows[0]["raw"] == "not,enough"
 
 
-def test_a_header_that_the_record_denies_is_refused(job: JobFolder, pipeline: Any) -> None:
+class _Zeros(FunctionModel):
+    """Predicts 0 for each row, whose features may be texts."""
+
+    def predict(self, batch: FeatureBatch) -> Any:
+        return np.zeros(batch.rows)
+
+
+def test_a_header_that_the_record_denies_is_refused(job: JobFolder) -> None:
     """With text features only, the header would be scored as a row."""
-    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
-    frame = pd.DataFrame({"plan": ["a", "b"] * 5, "city": ["x", "y"] * 5})
     features = [Feature("plan", "string"), Feature("city", "string")]
-    options = InputOptions(csv_header=False)
-    job.add_model("late", joblib_saver(model.fit(frame, [0, 1] * 5)), features=features, input=options)
+    spec = model_spec(*features, model_id="late", input=InputOptions(csv_header=False))
     rows = b"a,x\nb,y\n"
     headers = {"a.csv": b"plan,city\n", "b.csv": b" Plan , City\r\n", "c.csv": b'"city","plan"\n', "good.csv": b""}
     for key, header in headers.items():
         job.add_object(key, header + rows)
-    job.write_spec()
-    ended = job.run()
-    reasons = failure_reasons(ended)
-    assert set(reasons) == {"a.csv", "b.csv", "c.csv"}
-    for reason in reasons.values():
-        assert "its first line has the names of the columns, but the record says that there is no header" in reason
-    assert job.marker("late", "good.csv").rows_scored == 2
-
-
-def numbers_model() -> Any:
-    frame = pd.DataFrame({"x": [1.0, 2.0, float("nan")] * 20, "opt": [float("nan"), 1.0, 2.0] * 20})
-    return HistGradientBoostingRegressor(max_iter=3, min_samples_leaf=1).fit(frame, range(60))
+    *refused, good = score_in_process(job, {spec: _Zeros(len)})
+    for done in refused:
+        [failure] = done.failures
+        assert (
+            "its first line has the names of the columns, but the record says that there is no header" in failure.text
+        )
+    assert (good.failures, good.rows) == ((), 2)
 
 
 def test_json_lines_may_lack_nullable_features_and_begin_without_fields(job: JobFolder) -> None:
     """Spark leaves out nulls, so a field may appear first after megabytes or in no line at all."""
-    model = numbers_model()
     features = [Feature("x", "double"), Feature("opt", "double")]
-    job.add_model("late", joblib_saver(model), features=features, key_columns=("id",))
+    spec = model_spec(*features, model_id="late", key_columns=("id",))
     before = "".join(f'{{"id":{row},"x":{row / 7}}}\n' for row in range(60_000))
     job.add_object("a.jsonl", (before + '{"id":60000,"x":1.0,"opt":2.0,"note":1.50,"größe":"x"}\n').encode())
     job.add_object("b.jsonl", b'{"id":1,"x":1.0}\n')
-    job.write_spec(batch_rows=10_000)
-    job.score()
-    found = outputs(job)
-    expected = model.predict(pd.DataFrame({"x": [1.0], "opt": [2.0]}))[0]
-    table = found[
-        "a.jsonl.parquet" if "a.jsonl.parquet" in found else next(key for key in found if key.startswith("a"))
-    ]
+    score_in_process(job, {spec: FunctionModel(lambda matrix: np.nan_to_num(matrix, nan=10).sum(axis=1))})
+    [written] = job.marker("late", "a.jsonl").outputs
+    table = pq.ParquetFile(job.paths.predictions / written.key).read()
     assert table.num_rows == 60_001
-    assert table["prediction"][-1].as_py() == pytest.approx(expected)
+    assert table["prediction"].to_pylist()[::60_000] == [10.0, 3.0]
     assert table.column_names == ["id", "x", "opt", "note", "größe", "prediction"]
     assert table["note"].to_pylist()[-2:] == [None, "1.50"]
     assert table["opt"].to_pylist()[-2:] == [None, 2.0]
     note = "column 'opt' is not in the beginning of objects; rows without it are null"
     assert job.marker("late", "b.jsonl").counts == {note: 1}
-
-
-def test_an_output_is_an_input_with_the_same_values(job: JobFolder) -> None:
-    """Also of NaN and infinities, for which JSON has no numbers."""
-    values = [1.0, float("nan"), float("inf"), float("-inf"), None, -0.1, 5e-324, 1.7976931348623157e308]
-    texts = ["NA", "null", 'q"q', "a,b", "two\nlines", "\\n", "é", "x"]
-    whole = [1, None, 2**53 + 1, -(2**63), 0, 5, 2**63 - 1, 7]
-    table = pa.table({"x": values, "opt": [2.0] * 8, "text": texts, "n": whole, "yes": [True, None] * 4})
-    fields: dict[str, Any] = {"features": [Feature("x", "double"), Feature("opt", "double")], "output_columns": ("p",)}
-    formats: dict[str, Any] = {"c": "csv", "j": "jsonl", "p": "parquet"}
-    for model_id, output_format in formats.items():
-        job.add_model(model_id, joblib_saver(numbers_model()), output_format=output_format, **fields)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    job.add_object("a.parquet", sink.getvalue().to_pybytes())
-    job.write_spec()
-    job.score()
-    kinds = {"x": "double", "opt": "double", "text": "string", "n": "int64", "yes": "bool"}
-    for model_id, output_format in formats.items():
-        files = [path for path in Path(job.paths.predictions).rglob("*") if path.is_file()]
-        [file] = [path for path in files if f"model_id={model_id}" in path.as_posix()]
-        found = read_object(job.paths.predictions.parent, f"again.{output_format}", file.read_bytes(), kinds)
-        assert found.rejected == ()
-        again = {name: found.values[name] for name in kinds}
-        nan = None if output_format == "csv" else float("nan")
-        expected = table.to_pydict() | {"x": [nan if value != value else value for value in values]}  # noqa: PLR0124
-        assert repr(again) == repr({name: expected[name] for name in kinds})

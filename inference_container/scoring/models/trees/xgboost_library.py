@@ -107,7 +107,15 @@ def _stored_categories(booster: Any) -> dict[int, list[Any]]:
     if CATEGORY not in (booster.feature_types or []):
         return {}
     stored = booster.get_categories(export_to_arrow=True).to_arrow()
-    return {index: values.to_pylist() for index, (_, values) in enumerate(stored) if values is not None}
+    return {index: _texts_or_numbers(values) for index, (_, values) in enumerate(stored) if values is not None}
+
+
+def _texts_or_numbers(values: Any) -> list[Any]:
+    """Return the values of an Arrow array, as bytes if it holds texts that are not UTF-8."""
+    try:
+        return list(values.to_pylist())
+    except UnicodeDecodeError:
+        return list(values.cast("binary").to_pylist())
 
 
 def stored_categories_of(spec: ModelSpec, booster: Any) -> Categories:
@@ -118,6 +126,7 @@ def stored_categories_of(spec: ModelSpec, booster: Any) -> Categories:
     """
     names = input_names(spec)
     stored = {names[index]: values for index, values in _stored_categories(booster).items()}
+    _refuse_damaged(spec, stored)
     coded = _coded_features(spec, booster) - set(stored)
     texts = [feature.name for feature in spec.features if feature.type == "string" and feature.name not in stored]
     if not texts:
@@ -133,6 +142,26 @@ def stored_categories_of(spec: ModelSpec, booster: Any) -> Categories:
         f"model {spec.model_id!r}: {found}, and the model takes them as numbers: encode them as in training, or train "
         "on categories (enable_categorical)"
     )
+
+
+def _refuse_damaged(spec: ModelSpec, stored: dict[str, list[Any]]) -> None:
+    """Refuse texts that are not ASCII, because XGBoost 3.1 and 3.2 may have stored other texts.
+
+    For a pandas frame they cut the texts by characters where the file counts bytes, so 'Köln' becomes 'Köl' and
+    the next category begins with its 'n' (https://github.com/dmlc/xgboost/pull/12371). The file does not say which
+    kind of frame it was.
+    """
+    damaged = sorted(
+        name
+        for name, values in stored.items()
+        if any(isinstance(value, bytes) or (isinstance(value, str) and not value.isascii()) for value in values)
+    )
+    if damaged:
+        raise ModelError(
+            f"model {spec.model_id!r}: its file may hold wrong texts for the categories of {damaged}, because XGBoost "
+            "3.1 and 3.2 store texts that are not ASCII damaged when they train on a pandas frame: train on whole "
+            "numbers or ASCII texts in place of these categories, and map the dataset in the same way"
+        )
 
 
 def _notes(spec: ModelSpec, booster: Any, categories: Categories) -> tuple[str, ...]:

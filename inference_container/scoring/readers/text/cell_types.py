@@ -78,16 +78,45 @@ def cast_cells(column: pa.Array, declared: str, rules: CellRules | None = None) 
         trimmed = pc.if_else(pc.match_substring(trimmed, "."), text_array([rules.decimal])[0], pointed)
     kind = arrow_type(declared)
     try:
-        return trimmed.cast(kind), []
+        return _in_range(trimmed, trimmed.cast(kind), [])
     except pa.ArrowInvalid:
         if pa.types.is_integer(kind):
             trimmed = _whole_numbers(trimmed)
         bad = _bad_cells(trimmed, lambda part: part.cast(kind))
-    if not bad:
-        return trimmed.cast(kind), []
+    trimmed = _without(trimmed, bad)
+    return _in_range(trimmed, trimmed.cast(kind), bad)
+
+
+def may_be_out_of_range(numbers: pa.Array, *, may_have_hex: bool = True) -> bool:
+    """Return whether Arrow may have made these numbers of cells that their type cannot hold.
+
+    It reads `1e400` as an infinity, and `0xFF` as -1 of 8 bits.
+    """
+    if pa.types.is_floating(numbers.type):
+        return bool(pc.any(pc.is_inf(numbers)).as_py())
+    return may_have_hex and pa.types.is_signed_integer(numbers.type) and (pc.min(numbers).as_py() or 0) < 0
+
+
+def _in_range(cells: pa.Array, numbers: pa.Array, bad: list[int]) -> tuple[pa.Array, list[int]]:
+    """Return numbers and the indexes of invalid cells, with those that are out of the type's range."""
+    if not may_be_out_of_range(numbers):
+        return numbers, bad
+    if pa.types.is_floating(numbers.type):
+        # Infinities that are written as such have no digit.
+        is_wrong = pc.and_(pc.is_inf(numbers), pc.match_substring_regex(cells, "[0-9]"))
+    else:
+        is_wrong = pc.and_(pc.less(numbers, 0), pc.match_substring_regex(cells, "^0[xX]"))
+    wrong = np.flatnonzero(pc.fill_null(is_wrong, False).to_numpy(zero_copy_only=False)).tolist()
+    return _without(numbers, wrong), sorted([*bad, *wrong])
+
+
+def _without(column: pa.Array, places: Sequence[int]) -> pa.Array:
+    """Return the column with null at these places."""
+    if not places:
+        return column
     keep = np.ones(len(column), dtype=bool)
-    keep[bad] = False
-    return pc.if_else(_booleans(keep), trimmed, NULL_TEXT).cast(kind), bad
+    keep[places] = False
+    return pc.if_else(_booleans(keep), column, pa.nulls(1, column.type)[0])
 
 
 def spellings(words: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ from scoring.readers.input_object import Reading
 from scoring.readers.text.cell_types import (
     CellRules,
     cast_cells,
+    may_be_out_of_range,
     one_chunk,
     replace_with_null,
     spellings,
@@ -27,9 +28,9 @@ from scoring.readers.text.csv_records import Block, Dialect, Record, blocks
 from scoring.readers.text.text_object import (
     CHUNK_BYTES,
     ParsedRows,
+    RowProblems,
     TextObject,
     UnreadableRow,
-    good_rows,
     shown_raw,
     shown_value,
     unreadable_bytes,
@@ -103,15 +104,33 @@ class CsvObject(TextObject):
             if (problem := self._problem(record))
         }
         counts: Counter[Reading] = Counter()
-        arrays = []
-        for place in columns:
-            cells = ["" if index in bad else self._text(record, place, counts) for index, record in enumerate(rows)]
-            arrays.append(self._column(place, text_array(cells), rows, bad))
+        problems = RowProblems(self._wanted, bad)
+        arrays = {}
+        for place in self._features_first(columns):
+            cells = self._cells(place, rows, problems, counts)
+            arrays[place] = self._column(place, text_array(cells), rows, problems)
         if self._dialect.escape:
             counts[_LETTERS] += sum(self._dialect.letters(record.raw) for record in rows)
         schema = pa.schema([self.schema.field(place) for place in columns])
-        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        return ParsedRows(len(rows), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)), +counts)
+        batch = pa.RecordBatch.from_arrays([arrays[place] for place in columns], schema=schema)
+        return problems.rows(len(rows), batch, +counts)
+
+    def _cells(
+        self, place: int, rows: Sequence[Record], problems: RowProblems, counts: Counter[Reading]
+    ) -> list[str | None]:
+        """Return a column's cells, empty in bad rows, and null where a feature is unreadable."""
+        name = self._names[place]
+        is_feature = name in self._wanted.types
+        cells: list[str | None] = []
+        for index, record in enumerate(rows):
+            if index in problems.bad:
+                cells.append("")
+            elif is_feature and (problem := self._unreadable(name, record.cells[place])):
+                problems.add(index, name, problem, record.raw)
+                cells.append(None)
+            else:
+                cells.append(self._text(record, place, counts))
+        return cells
 
     def _text(self, record: Record, place: int, counts: Counter[Reading]) -> str:
         cell = record.cells[place]
@@ -125,7 +144,7 @@ class CsvObject(TextObject):
             counts[unreadable_bytes(self._names[place])] += 1
         return text
 
-    def _column(self, place: int, cells: pa.Array, rows: Sequence[Record], bad: dict[int, UnreadableRow]) -> pa.Array:
+    def _column(self, place: int, cells: pa.Array, rows: Sequence[Record], problems: RowProblems) -> pa.Array:
         name = self._names[place]
         declared = self._wanted.types.get(name)
         if declared is None:
@@ -133,10 +152,9 @@ class CsvObject(TextObject):
         array, wrong = self.convert(cells, declared)
         for index in wrong:
             # Rows that are bad already have empty cells, which may not fit the type either.
-            if index not in bad:
+            if index not in problems.bad:
                 reason = f"has a value in column {name!r} that is not {declared}"
-                value = shown_value(cells[index].as_py())
-                bad[index] = UnreadableRow(index, reason, shown_raw(rows[index].raw), value)
+                problems.add(index, name, reason, rows[index].raw, shown_value(cells[index].as_py()))
         return array
 
     def convert(self, cells: pa.Array, declared: str) -> tuple[pa.Array, list[int]]:
@@ -148,19 +166,23 @@ class CsvObject(TextObject):
         if record.problem:
             return record.problem
         if len(record.cells) != len(self._names):
-            by = "the header has" if self._wanted.options.csv_header else "csv_columns has"
+            by = "the header has" if self._wanted.options.csv_header else "csv_columns has (input of the record)"
             return f"has {len(record.cells):,} cells, expected {len(self._names):,} as {by}"
         if self.repeats_header(record.raw):
             return "repeats the names of the columns: the object seems to be joined from several files"
         if b"\0" in record.raw or not _is_utf8(record.raw):
+            # Whatever columns are read. Cells of single models are checked with their column.
             for name, cell in zip(self._names, record.cells, strict=True):
-                # In other columns, unreadable bytes are kept as escapes.
-                if name in self._wanted.types:
-                    if b"\0" in cell:
-                        return f"holds a NUL byte in column {name!r}"
-                    if not _is_utf8(cell):
-                        return f"is not {self._encoding()} in column {name!r}"
+                is_needed = name in self._wanted.types and self._wanted.is_read_by_all(name)
+                if is_needed and (problem := self._unreadable(name, cell)):
+                    return problem
         return ""
+
+    def _unreadable(self, name: str, cell: bytes) -> str:
+        """Return why a feature's cell is not text. In other columns, such bytes are kept as escapes."""
+        if b"\0" in cell:
+            return f"holds a NUL byte in column {name!r}"
+        return "" if _is_utf8(cell) else f"is not {self._encoding()} in column {name!r}"
 
     def repeats_header(self, raw: bytes) -> bool:
         """Return whether a row is the object's header once more."""
@@ -242,7 +264,8 @@ class _ArrowParser:
             return None
         data, letters = self._dialect.for_arrow(data)
         columns = None if self._needs_text else self._read(data, self._by_arrow, rows, use_threads=use_threads)
-        arrays = None if columns is None else self._converted(columns, by_arrow=True)
+        may_have_hex = b"0x" in data or b"0X" in data
+        arrays = None if columns is None else self._converted(columns, by_arrow=True, may_have_hex=may_have_hex)
         if arrays is None and any(self._converts):
             columns = self._read(data, self._as_text, rows, use_threads=use_threads)
             arrays = None if columns is None else self._converted(columns)
@@ -263,13 +286,15 @@ class _ArrowParser:
         # Compare two independent counts, so that the parser cannot lose or add rows unnoticed.
         return [one_chunk(column) for column in table.columns] if table.num_rows == rows else None
 
-    def _converted(self, columns: Sequence[pa.Array], *, by_arrow: bool = False) -> list[pa.Array] | None:
-        """Convert the features' cells that are still text; None if one is invalid."""
+    def _converted(
+        self, columns: Sequence[pa.Array], *, by_arrow: bool = False, may_have_hex: bool = False
+    ) -> list[pa.Array] | None:
+        """Convert the features' cells that are still text; None if one is or may be invalid."""
         arrays = []
         for column, declared in zip(columns, self._declared, strict=True):
             is_text = declared and (not by_arrow or parsed_type(declared) == pa.string())
             array, wrong = self._source.convert(column, declared) if is_text else (column, [])
-            if wrong:
+            if wrong or (by_arrow and may_be_out_of_range(array, may_have_hex=may_have_hex)):
                 return None
             arrays.append(array)
         return arrays

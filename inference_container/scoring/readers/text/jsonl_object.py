@@ -7,22 +7,19 @@ The columns are the fields of the object's beginning. If an output keeps all col
 has another field, `LateFieldsError` asks for the object to be opened again, with all fields.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from contract.catalog.model_fields import Feature
 from contract.dataset.formats import MAX_COLUMNS
 from contract.dataset.text_head import without_mark
-from scoring.columns.feature_casts import cast_to_declared
 from scoring.errors import DataError, LateFieldsError
 from scoring.readers.input_object import Reading
-from scoring.readers.text.cell_types import cast_cells, one_chunk, text_array
+from scoring.readers.text.arrow_json import ArrowJsonParser, json_type
+from scoring.readers.text.cell_types import cast_cells, text_array
 from scoring.readers.text.json_rows import (
     NOT_FINITE,
     JsonRow,
@@ -34,25 +31,23 @@ from scoring.readers.text.json_rows import (
     read_row,
     without_surrogates,
 )
-from scoring.readers.text.json_source_text import FieldNames, SourceTextFields
+from scoring.readers.text.json_source_text import FieldNames
 from scoring.readers.text.text_object import (
     BLOCK_BYTES,
     CHUNK_BYTES,
     MAX_RECORD_BYTES,
     ParsedRows,
+    RowProblems,
     TextObject,
     UnreadableRow,
-    good_rows,
     shown_raw,
     shown_text,
     shown_value,
     unreadable_bytes,
 )
 from scoring.readers.text.text_stream import TextStream
-from scoring.readers.text.times_and_lists import is_time_or_list, parsed_type
+from scoring.readers.text.times_and_lists import is_time_or_list
 
-_ARROW_ONLY_NUMBERS = re.compile(rb"-NaN|[:\[,\s-]Inf[\s,}\]]")
-"""Matches numbers that Arrow accepts and Python's parser does not."""
 _ABSENT = "is not in the beginning of objects; rows without it are null"
 _LOSSLESS_TYPES = {"int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
 """Kinds of values whose text can be restored from the values that Arrow parses."""
@@ -140,7 +135,7 @@ class JsonLinesObject(TextObject):
                 counts[Reading(name, _ABSENT)] = nulls
         return replace(parsed, counts=counts) if self.absent else parsed
 
-    def _parser(self, columns: tuple[int, ...]) -> "_ArrowParser | None":
+    def _parser(self, columns: tuple[int, ...]) -> "ArrowJsonParser | None":
         """Return Arrow's parser; None if a column's exact text needs reading by line."""
         types: dict[str, pa.DataType] = {}
         raw: list[str] = []
@@ -148,7 +143,7 @@ class JsonLinesObject(TextObject):
             name = self._names[place]
             kinds = self._kinds.get(name, {"str"})
             if name in self._wanted.types:
-                types[name] = _parsed_type(self._wanted.types[name])
+                types[name] = json_type(self._wanted.types[name])
             elif len(kinds) == 1 and kinds <= _LOSSLESS_TYPES.keys():
                 types[name] = _LOSSLESS_TYPES[min(kinds)]
             elif is_plain(name):
@@ -157,10 +152,10 @@ class JsonLinesObject(TextObject):
                 return None
         passed = types.keys() - self._wanted.types.keys()
         only_these = [self._names[place] for place in columns] if self._keeps_all else None
-        return _ArrowParser(types, passed, raw, only_these, self._wanted.types)
+        return ArrowJsonParser(types, passed, raw, only_these, self._wanted.types)
 
     def _parse_block(
-        self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
+        self, data: bytes, parser: "ArrowJsonParser | None", columns: tuple[int, ...], *, use_threads: bool
     ) -> Iterator[ParsedRows]:
         if (parsed := self._by_arrow(data, parser, columns, use_threads=use_threads)) is not None:
             yield parsed
@@ -174,7 +169,7 @@ class JsonLinesObject(TextObject):
             yield parsed or self._by_line([line for line in part.split(b"\n") if line.strip()], columns)
 
     def _by_arrow(
-        self, data: bytes, parser: "_ArrowParser | None", columns: tuple[int, ...], *, use_threads: bool
+        self, data: bytes, parser: "ArrowJsonParser | None", columns: tuple[int, ...], *, use_threads: bool
     ) -> ParsedRows | None:
         if parser is None or (arrays := parser.parse(data, use_threads=use_threads)) is None:
             return None
@@ -196,9 +191,14 @@ class JsonLinesObject(TextObject):
                 rows.append(JsonRow())
                 bad[index] = UnreadableRow(index, str(error), shown_raw(line), error.detail)
         counts: Counter[Reading] = Counter()
-        arrays = [self._column(self._names[place], rows, lines, bad, counts) for place in columns]
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema_of(columns))
-        return ParsedRows(len(lines), good_rows(batch, bad), tuple(bad[index] for index in sorted(bad)), counts)
+        problems = RowProblems(self._wanted, bad)
+        arrays = {
+            place: self._column(self._names[place], rows, lines, problems, counts)
+            for place in self._features_first(columns)
+        }
+        in_order = [arrays[place] for place in columns]
+        batch = pa.RecordBatch.from_arrays(in_order, schema=self._schema_of(columns))
+        return problems.rows(len(lines), batch, counts)
 
     def _row(self, line: bytes, names: frozenset[str]) -> JsonRow:
         row = read_row(line)
@@ -208,8 +208,10 @@ class JsonLinesObject(TextObject):
             for name, value in row.items():
                 if not is_text(name):
                     raise NotARowError(f"{row.unreadable}, in the name of a field")
+                # Whatever fields are read. Fields of single models are checked with their column.
+                is_needed = name in self._wanted.types and self._wanted.is_read_by_all(name)
                 # Lists may have texts too.
-                if name in self._wanted.types and not is_text(as_text(value) or ""):
+                if is_needed and not is_text(as_text(value) or ""):
                     raise NotARowError(f"{row.unreadable}, in field {name!r}")
         if self._keeps_all and not row.keys() <= names:
             if self._wanted.finds_all_fields:
@@ -222,19 +224,24 @@ class JsonLinesObject(TextObject):
         name: str,
         rows: Sequence[JsonRow],
         lines: Sequence[bytes],
-        bad: dict[int, UnreadableRow],
+        problems: RowProblems,
         counts: Counter[Reading],
     ) -> pa.Array:
         values = [row.get(name) for row in rows]
         declared = self._wanted.types.get(name)
         if declared is None:
-            return text_array([self._text(name, row, counts) for row in rows])
+            texts = (None if index in problems.bad else self._text(name, row, counts) for index, row in enumerate(rows))
+            return text_array(list(texts))
+        for index, row in enumerate(rows):
+            if row.unreadable and not is_text(as_text(values[index]) or ""):
+                problems.add(index, name, f"{row.unreadable}, in field {name!r}", lines[index])
+                values[index] = None
         cells = _cells(values, declared)
         array, wrong = cast_cells(text_array(cells), declared)
         wrong += [index for index, cell in enumerate(cells) if cell is None and values[index] is not None]
         for index in wrong:
             reason = f"has a value in field {name!r} that is not {declared}"
-            bad.setdefault(index, UnreadableRow(index, reason, shown_raw(lines[index]), _shown(values[index])))
+            problems.add(index, name, reason, lines[index], _shown(values[index]))
         return array
 
     def _text(self, name: str, row: JsonRow, counts: Counter[Reading]) -> str | None:
@@ -257,11 +264,6 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _parsed_type(declared: str) -> pa.DataType:
-    """Return the type in which Arrow's parser reads a feature."""
-    return pa.list_(pa.float64()) if declared.startswith("list") else parsed_type(declared)
-
-
 def _cells(values: list[Any], declared: str) -> list[str | None]:
     """Return the texts of the values of the declared kind; None for null and for all others."""
     if declared == "string":
@@ -278,131 +280,3 @@ def _cells(values: list[Any], declared: str) -> list[str | None]:
         else None
         for value in values
     ]
-
-
-def _count_object_lines(text: bytes) -> int:
-    """Return the number of lines if each begins and ends like an object, else 0.
-
-    Then, if Arrow finds as many rows, each line is one row.
-    """
-    if not text.startswith(b"{") or b"\0" in text:
-        return 0
-    marks = np.frombuffer(text, dtype=np.uint8)
-    ends = np.flatnonzero(marks == ord("\n"))
-    last = marks[ends - 1]
-    last = np.where(last == ord("\r"), marks[ends - 2], last)
-    is_regular = bool((last == ord("}")).all()) and bool((marks[ends[:-1] + 1] == ord("{")).all())
-    return len(ends) if is_regular else 0
-
-
-class _ArrowParser:
-    """Arrow's JSON parser, with another one for fields whose exact text Arrow loses.
-
-    Numbers that Arrow cannot convert, such as `1.0` for an integer or `"NaN"`, are read by the
-    other parser too. Once that was needed, it is done for all further blocks.
-    """
-
-    def __init__(
-        self,
-        types: dict[str, pa.DataType],
-        passed: Set[str],
-        raw: Sequence[str],
-        only_these: Sequence[str] | None,
-        declared: Mapping[str, str],
-    ) -> None:
-        """Set up the parsers.
-
-        Args:
-            passed: Fields of `types` that are returned as text.
-            raw: Further fields, which are returned as their exact text.
-            only_these: All fields that a line may have; None means any.
-            declared: Types of the features.
-        """
-        from pyarrow import json as arrow_json  # noqa: PLC0415
-
-        self._json = arrow_json
-        self._types = types
-        self._passed = passed
-        self._declared = {name: kind for name, kind in declared.items() if is_time_or_list(kind)}
-        self._raw = SourceTextFields(raw, only_these) if raw else None
-        self._parse = self._options(types, only_these if not raw else None)
-        self._numbers = {
-            name: kind
-            for name, kind in declared.items()
-            if name in types and is_plain(name) and kind not in ("string", "bool") and not is_time_or_list(kind)
-        }
-        """Fields whose numbers can be read as text, with their declared types."""
-        self._with_numbers: tuple[SourceTextFields, Any] | None = None
-        self._only_these = only_these
-        self._raw_names = raw
-        self._needs_text = False
-
-    def _options(self, types: Mapping[str, pa.DataType], only_these: Sequence[str] | None) -> Any:
-        return self._json.ParseOptions(
-            explicit_schema=pa.schema(list(types.items())),
-            newlines_in_values=False,
-            unexpected_field_behavior="error" if only_these else "ignore",
-        )
-
-    def parse(self, data: bytes, *, use_threads: bool) -> dict[str, pa.Array] | None:
-        """Return the columns by name; None if the lines must be read one by one."""
-        text = data if data.endswith(b"\n") else data + b"\n"
-        lines = _count_object_lines(text)
-        if not lines or ((b"Inf" in text or b"-NaN" in text) and _ARROW_ONLY_NUMBERS.search(text)):
-            return None
-        try:
-            text.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
-        if not self._needs_text and (table := self._read(text, self._parse, lines, use_threads=use_threads)):
-            columns = self._columns(table, self._types)
-            if columns is None or self._raw is None:
-                return columns
-            fields = self._raw.read(text, lines)
-            return None if fields is None else columns | fields
-        if not self._numbers:
-            return None
-        found = self._numbers_as_text(text, lines, use_threads=use_threads)
-        self._needs_text = self._needs_text or found is not None
-        return found
-
-    def _numbers_as_text(self, text: bytes, lines: int, *, use_threads: bool) -> dict[str, pa.Array] | None:
-        if self._with_numbers is None:
-            floats = {name: declared in ("float", "double") for name, declared in self._numbers.items()}
-            others = {name: kind for name, kind in self._types.items() if name not in floats}
-            fields = SourceTextFields([*self._raw_names, *floats], self._only_these, floats)
-            self._with_numbers = fields, self._options(others, None)
-        source, options = self._with_numbers
-        if (table := self._read(text, options, lines, use_threads=use_threads)) is None:
-            return None
-        if (texts := source.read(text, lines)) is None:
-            return None
-        for name, declared in self._numbers.items():
-            texts[name], wrong = cast_cells(texts[name], declared)
-            if wrong:
-                return None
-        columns = self._columns(table, [name for name in self._types if name not in self._numbers])
-        return None if columns is None else texts | columns
-
-    def _read(self, text: bytes, options: Any, lines: int, *, use_threads: bool) -> pa.Table | None:
-        read = self._json.ReadOptions(use_threads=use_threads, block_size=len(text) + 1)
-        try:
-            table = self._json.read_json(pa.BufferReader(text), read_options=read, parse_options=options)
-        except pa.ArrowInvalid:
-            return None
-        return table if table.num_rows == lines else None
-
-    def _columns(self, table: pa.Table, names: Iterable[str]) -> dict[str, pa.Array] | None:
-        """Return columns of a table in their types; None if a value does not fit."""
-        columns = {name: self._finished(one_chunk(table.column(name)), name) for name in names}
-        return None if any(column is None for column in columns.values()) else columns
-
-    def _finished(self, column: pa.Array, name: str) -> pa.Array | None:
-        """Return a field in its type; None if a value does not fit."""
-        if name in self._declared:
-            if pa.types.is_string(column.type):
-                array, bad = cast_cells(column, self._declared[name])
-                return None if bad else array
-            cast = cast_to_declared(Feature(name, self._declared[name]), column, 0)
-            return None if cast.bad else cast.array
-        return column.cast(pa.string()) if name in self._passed else column

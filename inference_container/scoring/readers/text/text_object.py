@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from contract.dataset.formats import HEAD_BYTES, ObjectFormat
@@ -14,7 +15,7 @@ from contract.dataset.text_head import HeadError, NoDataError, head_names
 from contract.job.job_input import JobInput
 from scoring.columns.arrow_types import arrow_type
 from scoring.errors import DataError
-from scoring.readers.input_object import InputBatch, Reading, RejectedRow
+from scoring.readers.input_object import InputBatch, Reading, RejectedRow, UnfitCell
 from scoring.readers.text.text_stream import TextStream
 
 BLOCK_BYTES = 4 << 20
@@ -41,6 +42,29 @@ class UnreadableRow:
     detail: str = ""
 
 
+class RowProblems:
+    """The bad rows among some rows, and the cells that are bad only for some models."""
+
+    def __init__(self, wanted: JobInput, bad: dict[int, UnreadableRow]) -> None:
+        """`bad` are the rows that are bad for all models; more are added."""
+        self.bad = bad
+        self._unfit: list[UnfitCell] = []
+        self._wanted = wanted
+
+    def add(self, index: int, column: str, reason: str, raw: bytes, detail: str = "") -> None:
+        """Add a bad cell of a row that is not bad for all models yet."""
+        if self._wanted.is_read_by_all(column):
+            self.bad.setdefault(index, UnreadableRow(index, reason, shown_raw(raw), detail))
+        else:
+            self._unfit.append(UnfitCell(index, column, reason, shown_raw(raw), detail))
+
+    def rows(self, total: int, batch: pa.RecordBatch, counts: Mapping[Reading, int]) -> "ParsedRows":
+        """Return the rows, of which `batch` has all."""
+        found = tuple(self.bad[index] for index in sorted(self.bad))
+        unfit = tuple(cell for cell in self._unfit if cell.index not in self.bad)
+        return ParsedRows(total, good_rows(batch, self.bad), found, counts, unfit)
+
+
 @dataclass(frozen=True)
 class ParsedRows:
     """`total` consecutive rows of the object; `batch` has all but the bad ones."""
@@ -50,6 +74,8 @@ class ParsedRows:
     bad: tuple[UnreadableRow, ...] = field(default=())
     counts: Mapping[Reading, int] = field(default_factory=dict)
     """As in `InputBatch`."""
+    unfit: tuple[UnfitCell, ...] = ()
+    """Their indexes are positions among all rows, as those of `bad`."""
 
 
 class TextObject(ABC):
@@ -88,6 +114,10 @@ class TextObject(ABC):
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def _features_first(self, columns: tuple[int, ...]) -> list[int]:
+        """Return the columns in an order in which rows are known to be bad before their other cells are counted."""
+        return sorted(columns, key=lambda place: self._names[place] not in self._wanted.types)
 
     @abstractmethod
     def _prepare(self, head: bytes, *, whole: bool) -> None:
@@ -129,6 +159,8 @@ class TextObject(ABC):
             for item in self.batches(_COUNTING_BATCH_ROWS, deciding, use_threads=False):
                 for name in counts:
                     counts[name] += item.batch.column(item.batch.schema.names.index(name)).null_count
+                for cell in item.unfit:
+                    counts[cell.column] -= 1
             self._nulls_of = counts
         known = self._nulls_of or {}
         return {name: known[name] for name in names if name in known}
@@ -166,7 +198,8 @@ def _batches(parsed: ParsedRows, first: int, rows: int) -> Iterator[InputBatch]:
     for start in range(0, parsed.total, rows):
         stop = min(start + rows, parsed.total)
         if not parsed.bad:
-            yield InputBatch(first + start, parsed.batch.slice(start, rows), counts=counts)
+            unfit = _unfit_between(parsed.unfit, good[start:stop], start, stop)
+            yield InputBatch(first + start, parsed.batch.slice(start, rows), counts=counts, unfit=unfit)
         else:
             low, high = np.searchsorted(good, [start, stop]).tolist()
             rejected = tuple(
@@ -176,9 +209,19 @@ def _batches(parsed: ParsedRows, first: int, rows: int) -> Iterator[InputBatch]:
             )
             numbers = good[low:high] + first if rejected else None
             batch = parsed.batch.slice(low, high - low)
-            yield InputBatch(first + start, batch, numbers, rejected, counts=counts)
+            unfit = _unfit_between(parsed.unfit, good[low:high], start, stop)
+            yield InputBatch(first + start, batch, numbers, rejected, unfit, counts=counts)
         # They count once, with the first batch.
         counts = {}
+
+
+def _unfit_between(
+    cells: tuple[UnfitCell, ...], rows: npt.NDArray[np.int64], start: int, stop: int
+) -> tuple[UnfitCell, ...]:
+    """Return the cells of some rows, with positions in their batch; `rows` are the batch's rows."""
+    found = [cell for cell in cells if start <= cell.index < stop]
+    places = np.searchsorted(rows, [cell.index for cell in found]).tolist()
+    return tuple(replace(cell, index=place) for cell, place in zip(found, places, strict=True))
 
 
 def unreadable_bytes(column: str) -> Reading:

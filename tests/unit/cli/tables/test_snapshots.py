@@ -54,8 +54,10 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def write(s3: Any) -> Write:
+    connection = Connection(region="us-east-1")
+
     def run(choice: TableChoice) -> UploadManifest:
-        key, manifest = write_snapshot(Connection(region="us-east-1"), DEPLOYMENT, choice)
+        key, manifest = write_snapshot(connection, DEPLOYMENT, choice)
         assert key.startswith("uploads/events/table-")
         stored = s3.get_object(Bucket="results", Key=key)["Body"].read()
         assert codec.loads(UploadManifest, stored) == manifest

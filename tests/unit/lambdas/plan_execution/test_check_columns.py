@@ -42,6 +42,17 @@ def test_missing_columns_are_named_with_names_that_differ_in_case() -> None:
     assert "Column names are case-sensitive; the object has Distance for distance." in problem
 
 
+def test_missing_columns_that_the_key_has_are_named() -> None:
+    version = ModelVersion(spec=any_model_spec(), dataset="flights")
+    [problem] = check_columns(version, "flights", "year=2013/hour=7/a.parquet", [Column("distance", "double")])
+    assert "The key has hour, so add them to partition_columns (--partition-columns)." in str(problem)
+
+
+def test_a_header_of_one_cell_points_at_the_delimiter() -> None:
+    [problem] = problems_of(Column("distance;hour", None))
+    assert "so set input.csv_delimiter if another character separates the columns." in problem
+
+
 def test_each_unsuitable_type_is_named() -> None:
     [problem] = problems_of(Column("distance", "string"), Column("hour", "date32[day]"))
     assert "a.parquet where distance is string, not double, hour is date32[day], not int32 without nulls" in problem

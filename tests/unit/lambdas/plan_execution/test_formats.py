@@ -251,6 +251,13 @@ def test_a_header_that_the_record_denies_is_refused(stage: Stage, plan: Step) ->
         plan(plan_event({}))
 
 
+def test_a_header_in_another_encoding_is_refused_with_the_remedy(stage: Stage, plan: Step) -> None:
+    stage.register()
+    put(stage, "a.csv", "distance,hour,Größe\n1,2,3\n".encode("cp1252"))
+    with pytest.raises(InvalidRequestError, match=r"Its header is not UTF-8: set input\.csv_encoding"):
+        plan(plan_event({}))
+
+
 def test_a_first_row_that_is_read_as_the_header_is_refused_with_the_remedy(stage: Stage, plan: Step) -> None:
     stage.register()
     put(stage, "a.csv", b"1,2\n")

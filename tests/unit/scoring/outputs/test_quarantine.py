@@ -165,6 +165,21 @@ def test_without_tolerance_the_first_bad_row_fails_the_object(job: JobFolder) ->
     assert sum(calls) <= 3 * 100, "the search costs little more than the batch itself"
 
 
+def test_a_failed_row_with_a_null_names_its_feature(job: JobFolder) -> None:
+    job.add_object("a.parquet", pa.table({"distance": [1.0, None]}))
+
+    def refuse_nulls(matrix: Any) -> Any:
+        if np.isnan(matrix).any():
+            raise ValueError("Input X contains NaN.")
+        return matrix[:, 0]
+
+    spec = model_spec(Feature("distance", "double"))
+    (done,) = score_in_process(job, {spec: FunctionModel(refuse_nulls)})
+
+    (failure,) = done.failures
+    assert "), in which 'distance' is null: set nullable: false if the model cannot take nulls: correct" in failure.text
+
+
 def test_model_that_always_fails_is_not_called_for_every_row(job: JobFolder) -> None:
     job.add_object("a.parquet", make_flights(10_000, 1))
     calls: list[int] = []

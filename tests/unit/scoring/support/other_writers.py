@@ -93,12 +93,12 @@ def _pandas_objects() -> pd.DataFrame:
 _NAMES = pd.DataFrame(
     {"id": [1], "0": [1.0], "a.b": [2], "Ünï cödé": ["x"], "A": [1], "a": [2], " ": [3], 'x,y"': [4], "new\nline": [5]}
 )
-_TEXTS = [None if i % 9 == 0 else f"v{i}" for i in range(40)]
+_TEXTS = [None if i % 9 == 0 else f"v{i}" for i in range(14)]
 _NUMBERS = pa.table(
     {
-        "id": range(40),
-        "x": [i / 7 for i in range(40)],
-        "text": [None if i % 9 == 0 else f"v{i}" for i in range(40)],
+        "id": range(14),
+        "x": [i / 7 for i in range(14)],
+        "text": _TEXTS,
     }
 )
 
@@ -111,9 +111,9 @@ def _encoded(version: str, **encodings: str) -> FileWriter:
         column_encoding=encodings,
         data_page_version=version,
         write_page_index=True,
-        bloom_filter_options={"id": True},
+        bloom_filter_options={"id": {"ndv": 14}},
         compression="zstd",
-        row_group_size=15,
+        row_group_size=5,
     )
 
 

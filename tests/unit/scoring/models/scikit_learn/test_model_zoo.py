@@ -1,6 +1,9 @@
-"""Every estimator of scikit-learn, fitted on a small frame, predicts as the library itself."""
+"""Estimators of scikit-learn, fitted on a small frame, predict as the library itself.
 
-from collections.abc import Iterator
+`make test` has one of those that share their methods, `make fuzz` has every estimator.
+"""
+
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 from sklearn.base import is_classifier, is_regressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.utils import all_estimators, get_tags
@@ -15,7 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from contract.catalog.model_fields import Feature
 from scoring.models import load_model
+from tests.unit.fuzzing import FUZZ_PROFILE
 from tests.unit.scoring.models.loading import columns_of, spec_of
+
+pytestmark = pytest.mark.fuzz
 
 RANDOM = np.random.default_rng(0)
 FRAME = pd.DataFrame(RANDOM.uniform(0.1, 1, size=(30, 3)), columns=["a", "b", "c"])
@@ -97,11 +104,23 @@ def with_several_outputs() -> list[str]:
     return found
 
 
+def with_different_methods(names: Iterable[str]) -> list[str]:
+    """Return the first of all estimators that share their methods; every one in `make fuzz`."""
+    if settings.get_current_profile_name() == FUZZ_PROFILE:
+        return sorted(names)
+    found: dict[object, str] = {}
+    for name in sorted(names):
+        functions = [getattr(ESTIMATORS[name], method, None) for method in METHODS]
+        # Methods that depend on parameters are descriptors with the function.
+        found.setdefault(tuple(getattr(function, "fn", function) for function in functions), name)
+    return list(found.values())
+
+
 SEVERAL = with_several_outputs()
 ONLY_SEVERAL = {name for name in SEVERAL if not get_tags(built(name)).target_tags.single_output}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     """Small data is slower with several threads."""
     with threadpool_limits(1):
@@ -109,7 +128,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - UNSUITABLE - ONLY_SEVERAL))
+@pytest.mark.parametrize("name", with_different_methods(set(ESTIMATORS) - UNSUITABLE - ONLY_SEVERAL))
 def test_one_output(name: str, tmp_path: Path) -> None:
     estimator = built(name)
     target = THREE if is_classifier(estimator) else VALUE if is_regressor(estimator) else None
@@ -117,6 +136,6 @@ def test_one_output(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", with_different_methods(SEVERAL))
 def test_several_outputs(name: str, tmp_path: Path) -> None:
     assert assert_same(fitted(name, LABELS if is_classifier(built(name)) else VALUES), tmp_path)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -57,6 +58,22 @@ def test_stored_categories_are_those_of_the_wrapper(kind: str, ending: str, tmp_
         predicted(spec_for(f"xgboost-{ending}", kind, "margin"), file, rows), model.predict(scored, output_margin=True)
     )
     assert len(set(model.predict_proba(scored)[:, 1])) > 2, "the category must count"
+
+
+@pytest.mark.parametrize("known", [["Aachen", "Bonn", "Köln"], ["Ü1", "Ü2", "Ü3"]])
+@pytest.mark.parametrize("declared", ["xgboost-sklearn-json", "xgboost-sklearn-ubj", "sklearn-joblib"])
+def test_categories_that_xgboost_stores_damaged_are_refused(known: list[Any], declared: str, tmp_path: Path) -> None:
+    """XGBoost stores 'Köl' for 'Köln', and bytes that are not UTF-8 for 'Ü2'."""
+    frame = frame_of(known)
+    model = xgboost.XGBClassifier(enable_categorical=True, n_estimators=2).fit(frame, target_of(frame))
+    file = tmp_path / f"model.{declared.rsplit('-', 1)[1]}"
+    if declared == "sklearn-joblib":
+        joblib.dump(model, file)
+    else:
+        model.save_model(file)
+
+    with pytest.raises(ModelError, match=r"wrong texts for the categories of \['kind'\].*train on whole numbers"):
+        load_model(spec_for(declared, "string"), file)
 
 
 @pytest.mark.parametrize("missing", [0.0, 2.0])

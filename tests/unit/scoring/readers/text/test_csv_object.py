@@ -44,6 +44,27 @@ def test_null_values_come_from_the_record_and_affect_features_only(tmp_path: Pat
     assert read_object(tmp_path, "x.csv", b"id,plan\n1,\n", TYPES, text_null_values=()).values["plan"] == [""]
 
 
+@pytest.mark.parametrize("around", ["", "1e0\n", " x\n"])
+@pytest.mark.parametrize(
+    ("declared", "cells", "good"),
+    [
+        ("int8", "0x7F,0xFF,-128,0X80", {0, 2}),
+        ("int64", "0x1F,0xFFFFFFFFFFFFFFFF,-1", {0, 2}),
+        ("uint8", "0xFF,0x100", {0}),
+        ("float", "1e38,1e39,-1e39,-inf,Infinity", {0, 3, 4}),
+        ("double", "1e308,1e400,inf,1" + "0" * 400, {0, 2}),
+    ],
+)
+def test_numbers_beyond_the_range_of_their_type_are_bad_rows(
+    tmp_path: Path, around: str, declared: str, cells: str, good: set[int]
+) -> None:
+    """Arrow reads 0xFF as -1 of 8 bits, and 1e39 as an infinity of 32 bits."""
+    rows = cells.split(",")
+    content = "x\n" + "\n".join(rows) + "\n" + around
+    found = read_object(tmp_path, "x.csv", content.encode(), {"x": declared})
+    assert found.reasons.keys() - {len(rows)} == set(range(len(rows))) - good
+
+
 @pytest.mark.parametrize("around", [0, 3_000])
 def test_words_for_null_stay_text_in_a_text_feature(tmp_path: Path, around: int) -> None:
     """`NA` is Namibia, and a customer may be called Null."""
@@ -179,7 +200,7 @@ def test_columns_of_the_same_name_stay_separate(tmp_path: Path) -> None:
     ("key", "content", "why"),
     [
         ("x.csv", b"a\0b,c\n", r"its header has NUL bytes, so it is not text"),
-        ("x.csv", b"a\xff,c\n", r"its header is not UTF-8; write it again"),
+        ("x.csv", b"a\xff,c\n", r"its header is not UTF-8: set input\.csv_encoding .* such as cp1252; write it again"),
         (
             "x.csv",
             b'"a"b,c\n',

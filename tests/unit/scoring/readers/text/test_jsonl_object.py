@@ -153,6 +153,9 @@ def test_nulls_are_counted_if_they_decide_a_dtype(tmp_path: Path) -> None:
     ("content", "why"),
     [
         (b'[{"a":1},\n{"a":2}]', "the first begins like a JSON array: write one object per line"),
+        (b'{"a":1}{"a":2}', "several JSON objects: write one object per line .Amazon Data Firehose"),
+        (b'{"a":1}' * 200_000, "longer than 1,048,576 bytes; the first begins with several JSON objects"),
+        (b'{\n "a": 1\n}\n', "written on several lines: write each object on one line"),
         (b"{}\n{}\n", "its first JSON objects have no fields, so there is no column to score"),
         (b"a,b\n1,2\n", "none of its first lines is a JSON object; write it again"),
         (b"PAR1....", "is not JSON Lines as its name says, it looks like Parquet"),
@@ -191,6 +194,15 @@ def test_numbers_that_json_lacks_are_read_from_text_and_as_python_writes_them(tm
 def test_other_texts_and_numbers_are_bad_rows(tmp_path: Path, line: str) -> None:
     found = read_object(tmp_path, "x.jsonl", f'{{"age":1,"visits":1.0}}\n{line}\n'.encode(), TYPES)
     assert list(found.reasons) == [1]
+
+
+def test_numbers_beyond_the_range_of_float_are_bad_rows(tmp_path: Path) -> None:
+    """Arrow reads them as infinities."""
+    lines = b'{"x":1e38}\n{"x":1e39}\n{"x":-1e39}\n{"x":3}\n'
+    assert list(read_object(tmp_path, "x.jsonl", lines, {"x": "float"}).reasons) == [1, 2]
+    found = read_object(tmp_path, "x.jsonl", lines + b'{"x":"Infinity"}\n', {"x": "float"})
+    assert list(found.reasons) == [1, 2]
+    assert found.values["x"][-1] == float("inf")
 
 
 def test_whole_doubles_and_nan_are_read_by_the_fast_path(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Libraries that read Parquet, each with its own table type and comparison."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +45,16 @@ class _Rows:
     rows: list[tuple[Any, ...]]
 
 
+@functools.cache
+def duckdb_connection() -> duckdb.DuckDBPyConnection:
+    """Return a connection for all reads of a process, because opening one takes ten times as long as a read."""
+    return duckdb.connect(config={"enable_external_file_cache": False})
+
+
 def _read_duckdb(path: Path) -> _Rows:
-    with duckdb.connect() as connection:
-        found = connection.execute("select * from read_parquet(?, file_row_number = false)", [str(path)])
-        names, types = zip(*((column[0], str(column[1])) for column in found.description), strict=True)
-        return _Rows(list(names), list(types), found.fetchall())
+    found = duckdb_connection().execute("select * from read_parquet(?, file_row_number = false)", [str(path)])
+    names, types = zip(*((column[0], str(column[1])) for column in found.description), strict=True)
+    return _Rows(list(names), list(types), found.fetchall())
 
 
 def _select_rows(rows: _Rows, names: list[str]) -> _Rows:

@@ -1,4 +1,4 @@
-"""Refuse datasets that are tables of Delta Lake, Iceberg or Hudi, unless each model scores every file."""
+"""Find the tables among the listed objects, and the models that must not score all of their files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
