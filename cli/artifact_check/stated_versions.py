@@ -1,6 +1,5 @@
 """Reads the versions that a model's file states, and the classes that it names, without running it."""
 
-import json
 import re
 import struct
 import zipfile
@@ -10,6 +9,7 @@ from typing import BinaryIO
 
 from cli.artifact_check.pickles import read_pickle
 from contract.catalog.model_formats import ModelFormat
+from contract.json_text import parse_json
 
 _TAIL_BYTES = 128
 _MAX_JSON_BYTES = 64 << 20
@@ -94,7 +94,7 @@ def _read_catboost(file: BinaryIO) -> Stated:
 
 
 def _read_keras(file: BinaryIO) -> Stated:
-    described = json.loads(_member(file, "metadata.json"))
+    described = parse_json(_member(file, "metadata.json"))
     version = described.get("keras_version") if isinstance(described, dict) else None
     return Stated({"Keras": {version}} if isinstance(version, str) and len(version) < 40 else {})
 
