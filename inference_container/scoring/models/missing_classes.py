@@ -1,6 +1,7 @@
 """Explains why a pickle cannot be loaded: it names a class or module that is not in the image."""
 
 import re
+from importlib.util import find_spec
 
 from scoring.errors import one_line
 
@@ -22,9 +23,14 @@ _SHIP = "ship the module in the artifact's code/ and set custom_code (docs/learn
 
 
 def explain_missing_class(error: BaseException) -> str:
-    """Return which class or module a pickle needs and what to do; empty for any other error."""
+    """Return which class or module a pickle needs and what to do; empty for any other error.
+
+    A module that an installed package lacks is another error: the package has another version.
+    """
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
+        if package != error.name and find_spec(package) is not None:
+            return ""
         if package in _OTHER_FORMATS:
             return (
                 f"it needs the module {error.name!r}, which this image lacks: save the model as "
