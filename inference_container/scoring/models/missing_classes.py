@@ -28,18 +28,7 @@ def explain_missing_class(error: BaseException) -> str:
     A module that an installed package lacks is another error: the package has another version.
     """
     if isinstance(error, ModuleNotFoundError) and error.name:
-        package = error.name.partition(".")[0]
-        if package != error.name and find_spec(package) is not None:
-            return ""
-        if package in _OTHER_FORMATS:
-            return (
-                f"it needs the module {error.name!r}, which this image lacks: save the model as "
-                f"{_OTHER_FORMATS[package]}, which has its own image"
-            )
-        return (
-            f"it needs the module {error.name!r}, which this image lacks: if the module is yours, or a package in pure "
-            f"Python, {_SHIP}; else add the package to the image"
-        )
+        return _explain_missing_module(error.name)
     if not isinstance(error, (AttributeError, ImportError)):
         return ""
     found = _ATTRIBUTE.search(one_line(error))
@@ -55,4 +44,19 @@ def explain_missing_class(error: BaseException) -> str:
     return (
         f"it needs {name!r} of the module {module!r}, which has no such name here: if the module is yours, {_SHIP}; if "
         "it is a library's, train with the version that this image has"
+    )
+
+
+def _explain_missing_module(module: str) -> str:
+    package = module.partition(".")[0]
+    if package != module and find_spec(package) is not None:
+        return ""
+    if package in _OTHER_FORMATS:
+        return (
+            f"it needs the module {module!r}, which this image lacks: save the model as {_OTHER_FORMATS[package]}, "
+            "which has its own image"
+        )
+    return (
+        f"it needs the module {module!r}, which this image lacks: if the module is yours, or a package in pure Python, "
+        f"{_SHIP}; else add the package to the image"
     )
