@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 
 from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
 
 from contract import codec, environment, layout
 from contract.catalog.image_variants import ImageVariant
@@ -70,20 +71,9 @@ def _plan_execution(storage: Storage, variables: Mapping[str, str]) -> FunctionS
         timeout=_LONGEST,
         variables=variables,
         permissions=[
-            allow_listing(storage.datasets_bucket, storage.models_bucket),
-            allow(
-                ["s3:GetObject"],
-                # Reads a dataset's columns from the beginning or end of its first object.
-                storage.objects_arn(storage.datasets_bucket, "*"),
-                storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
-                _executions(storage),
-                storage.objects_arn(storage.results_bucket, f"{layout.UPLOADS_PREFIX}*"),
-            ),
-            # Without this permission, S3 reports a missing upload manifest as access denied.
-            allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
-            allow(["s3:PutObject"], _executions(storage)),
+            *_allow_reading_for_plans(storage),
+            allow(["s3:GetObject", "s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
-            *allow_catalog_reading(storage),
             allow_key(storage, "dynamodb", "s3"),
         ],
     )
@@ -225,21 +215,28 @@ def _check_request(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
         timeout=_LONGEST,
         variables=variables,
         permissions=[
-            allow_listing(storage.datasets_bucket, storage.models_bucket),
-            allow(
-                ["s3:GetObject"],
-                # Reads a dataset's columns from the beginning or end of its first object.
-                storage.objects_arn(storage.datasets_bucket, "*"),
-                storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
-                storage.objects_arn(storage.models_bucket, layout.code_key("*", "*")),
-                storage.objects_arn(storage.results_bucket, f"{layout.UPLOADS_PREFIX}*"),
-            ),
-            # Without this permission, S3 reports a missing upload manifest as access denied.
-            allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
-            *allow_catalog_reading(storage),
+            *_allow_reading_for_plans(storage),
+            allow(["s3:GetObject"], storage.objects_arn(storage.models_bucket, layout.code_key("*", "*"))),
             allow(["kms:Decrypt"], storage.key_arn, conditions=via("dynamodb", "s3")),
         ],
     )
+
+
+def _allow_reading_for_plans(storage: Storage) -> list[iam.PolicyStatement]:
+    """Allow what a scoring plan reads: datasets, models and upload manifests."""
+    return [
+        allow_listing(storage.datasets_bucket, storage.models_bucket),
+        allow(
+            ["s3:GetObject"],
+            # Reads a dataset's columns from the beginning or end of its first object.
+            storage.objects_arn(storage.datasets_bucket, "*"),
+            storage.objects_arn(storage.models_bucket, f"*/{layout.ARTIFACT_NAME}"),
+            storage.objects_arn(storage.results_bucket, f"{layout.UPLOADS_PREFIX}*"),
+        ),
+        # Without this permission, S3 reports a missing upload manifest as access denied.
+        allow_listing_below(storage.results_bucket, layout.UPLOADS_PREFIX),
+        *allow_catalog_reading(storage),
+    ]
 
 
 def _executions(storage: Storage) -> str:

@@ -239,7 +239,7 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         base_seconds=_CAPACITY_SECONDS,
         pattern=_any("ResourceLimitExceeded", "CapacityError", r"insufficient\s?(instance\s?)?capacity"),
     ),
-    # SageMaker's text for an image that it cannot pull speaks of permissions too.
+    # Before the rule about denied access: SageMaker's text for such an image mentions permissions.
     FailureRule(
         "image cannot be used",
         FailureKind.CONFIGURATION,
