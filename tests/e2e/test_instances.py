@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 MIB = 1 << 20
+MODELS = ("anywhere", "too-large")
 ROOT_DISK = 4 * MIB
 """Smaller than what a job of these tests needs."""
 COMBINATIONS = [
@@ -36,17 +37,24 @@ COMBINATIONS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def prepared(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Prepare a fleet model to score with, and a recipe to train by."""
-    stage.put_dataset("anywhere", {f"folder/{part}.parquet": people(60, part, first_row=60 * part) for part in range(2)})
-    stage.register("anywhere", train_xgboost(3), dataset="anywhere")
+    """Prepare models to score with, and a recipe to train by."""
+    stage.put_dataset(
+        "anywhere", {f"folder/{part}.parquet": people(60, part, first_row=60 * part) for part in range(2)}
+    )
+    stage.put_dataset("too-large", {"0.parquet": with_noise(2 * MIB)})
+    for model_id in MODELS:
+        stage.register(model_id, train_xgboost(3), dataset=model_id)
     stage.put_dataset("trained-anywhere", {"folder/0.parquet": labelled(400, 1)})
     document = sklearn_recipe(training_dataset="trained-anywhere", dataset="anywhere")
     path = tmp_path_factory.mktemp("recipe") / "recipe.json"
     path.write_text(json.dumps(document), encoding="utf-8")
-    Recipes(stage.connection, stage.deployment).set(read_recipe("learner", path), updated_by="test")
+    recipes = Recipes(stage.connection, stage.deployment)
+    recipes.set(read_recipe("learner", path), updated_by="test")
     yield
     stage.aws.instances.set(InstanceSettings())
-    stage.catalog.set_enabled("anywhere", enabled=False)
+    recipes.remove("learner")
+    for model_id in (*MODELS, "learner"):
+        stage.catalog.set_enabled(model_id, enabled=False)
 
 
 @pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda each: f"{each.mounts}-{each.root_disk_bytes or 'large'}")
@@ -66,13 +74,10 @@ def test_models_are_trained_and_score_on_any_instance(stage: Stage, settings: In
 
 @pytest.mark.parametrize("mounts", ["one", "per-path"])
 def test_a_full_volume_fails_the_job_with_the_remedy(stage: Stage, mounts: str) -> None:
-    stage.put_dataset("too-large", {"0.parquet": with_noise(2 * MIB)})
-    stage.register("too-large", train_xgboost(3), dataset="too-large")
     # The input fits, its output does not.
     stage.aws.instances.set(InstanceSettings(mounts, volume_bytes=3 * MIB, root_disk_bytes=ROOT_DISK))  # type: ignore[arg-type]
     name = f"full-volume-{mounts}"
     snapshot = stage.run({"models": ["too-large"]}, name)
-    stage.catalog.set_enabled("too-large", enabled=False)
     (failed,) = snapshot.jobs
     assert (failed.status, failed.failure_kind, failed.attempt) == (JobStatus.FAILED, FailureKind.CONFIGURATION, 1)
     assert "object '0.parquet': its output cannot be written (OSError (No space left on device)" in failed.reason

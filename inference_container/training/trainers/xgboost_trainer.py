@@ -9,7 +9,9 @@ checkpoint gives the same model, byte for byte, as an uninterrupted one.
 """
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import pyarrow as pa
 from contract.training.hyperparameters import EARLY_STOPPING, Value, parse_hyperparameters
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
-from scoring.errors import IN_LOG, DataError, ScoringError, describe_error
+from scoring.errors import IN_LOG, MORE_ROOM, ConfigurationError, DataError, ScoringError, describe_error
 from scoring.files.new_file import new_file
 from scoring.models.trees.xgboost_library import xgboost
 from training.data.labels import LabelSummary
@@ -139,6 +141,7 @@ class _Matrices:
         if values.get("external_memory"):
             cls, folder = xgboost.ExtMemQuantileDMatrix, job.scratch / "bins"
             folder.mkdir()
+            refuse_without_room(job.spec, found, folder)
         bins = values.get("max_bin", 256)
         missing = np.nan if job.spec.missing is None else job.spec.missing
 
@@ -248,6 +251,18 @@ class _Rounds:
 
     def _shown(self, history: list[float]) -> dict[str, float]:
         return {self._parameters["eval_metric"]: history[-1]} if history else {}
+
+
+def refuse_without_room(spec: TrainingSpec, found: LabelSummary, folder: Path) -> None:
+    """Raise ConfigurationError if the bins cannot fit into a folder: XGBoost would abort the process."""
+    rows = found.rows_trained + found.rows_held_out
+    needed, free = rows * len(spec.features), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ConfigurationError(
+            f"hyperparameter external_memory: the bins of {rows:,} rows with {len(spec.features)} features take at least "
+            f"{needed:,} bytes, the disk has {free:,} (No space left on device): {MORE_ROOM}, or choose fewer features "
+            "or objects"
+        )
 
 
 def _parameters(spec: TrainingSpec, found: LabelSummary, values: dict[str, Value], threads: int) -> dict[str, Any]:
