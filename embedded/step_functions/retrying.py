@@ -5,6 +5,7 @@ from typing import Any
 
 from embedded.seams.tasks import TaskError
 
+
 def matches(error_equals: list[str], error: str, *, of_task: bool = True) -> bool:
     """Return whether an entry's ErrorEquals matches an error.
 

@@ -10,7 +10,7 @@ from embedded.step_functions.data_flow import State, dump, resolve, state_input
 from embedded.step_functions.expressions.timestamps import moment
 
 _LONGEST_SECONDS = 2**31 - 1
-_NO_TIMESTAMP = "valid ISO-8601 extended offset date-time format string"
+_FORMAT = "ISO-8601 extended offset date-time format string"
 
 
 def wait_seconds(state: State, raw: Any, context: Context) -> float:
@@ -43,7 +43,7 @@ def _seconds(state: State, data: Any, context: Context) -> float:
     shown = value if isinstance(value, str) else dump(value)
     if field == "TimestampPath":
         if moment(value) is None:
-            text = f"The TimestampPath parameter does not reference a {_NO_TIMESTAMP}: {path} == {shown}"
+            text = f"The TimestampPath parameter does not reference a valid {_FORMAT}: {path} == {shown}"
             raise TaskError("States.Runtime", text)
         return _until(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -59,7 +59,7 @@ def _jsonata(state: State, raw: Any, context: Context) -> float:
     value = language.jsonata_template(state[field], raw, context)
     if field == "Timestamp":
         if moment(value) is None:
-            text = f"The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string: {value}"
+            text = f"The Timestamp field cannot be parsed as an {_FORMAT}: {value}"
             raise TaskError("States.QueryEvaluationError", text)
         return _until(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():

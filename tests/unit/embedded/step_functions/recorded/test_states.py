@@ -123,4 +123,5 @@ def test_only_task_states_have_a_retry_count(engine: Engine) -> None:
 
 
 def test_deleting_an_unknown_state_machine_succeeds(engine: Engine) -> None:
-    assert engine.call("DeleteStateMachine", stateMachineArn="arn:aws:states:us-east-1:000000000000:stateMachine:x") == {}
+    unknown = "arn:aws:states:us-east-1:000000000000:stateMachine:unknown"
+    assert engine.call("DeleteStateMachine", stateMachineArn=unknown) == {}
