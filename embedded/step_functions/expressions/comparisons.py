@@ -75,14 +75,17 @@ def holds(rule: dict[str, Any], data: Any, context: Context) -> bool:
         return not holds(rule["Not"], data, context)
     if "IsPresent" in rule:
         return _is_present(rule["Variable"], data, context) is rule["IsPresent"]
-    value = _value(rule["Variable"], data, context)
     name = next(key for key in rule if key in LITERAL_KINDS or key in PATH_OPERATORS)
-    if name in _TYPE_TESTS:
-        return _TYPE_TESTS[name](value) is rule[name]
-    if name == "StringMatches":
-        return isinstance(value, str) and _pattern(rule[name]).fullmatch(value) is not None
-    operand, compare = _COMPARISONS[name.removesuffix("Path")]
     other = _value(rule[name], data, context) if name in PATH_OPERATORS else rule[name]
+    return _compares(name.removesuffix("Path"), _value(rule["Variable"], data, context), other)
+
+
+def _compares(name: str, value: Any, other: Any) -> bool:
+    if name in _TYPE_TESTS:
+        return _TYPE_TESTS[name](value) is other
+    if name == "StringMatches":
+        return isinstance(value, str) and _pattern(other).fullmatch(value) is not None
+    operand, compare = _COMPARISONS[name]
     left, right = operand(value), operand(other)
     return left is not None and right is not None and compare(left, right)
 
