@@ -64,9 +64,7 @@ class Engine:
         return answer
 
     def create(self, definition: dict[str, Any]) -> str:
-        answer = self.call(
-            "CreateStateMachine", name=uuid.uuid4().hex, definition=json.dumps(definition), roleArn=ROLE
-        )
+        answer = self.call("CreateStateMachine", name=uuid.uuid4().hex, definition=json.dumps(definition), roleArn=ROLE)
         assert "stateMachineArn" in answer, answer
         return str(answer["stateMachineArn"])
 
@@ -92,9 +90,9 @@ class Engine:
         return self.call("DescribeExecution", executionArn=execution_arn)
 
     def history(self, execution_arn: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self.call(
-            "GetExecutionHistory", executionArn=execution_arn, maxResults=1000
-        )["events"]
+        events: list[dict[str, Any]] = self.call("GetExecutionHistory", executionArn=execution_arn, maxResults=1000)[
+            "events"
+        ]
         return events
 
     def put_object(self, key: str, body: str) -> None:
