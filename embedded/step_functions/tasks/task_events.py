@@ -32,6 +32,7 @@ class TaskEvents:
     def scheduled(self, parameters: Any, timeout_seconds: float) -> None:
         """Record that the task was scheduled and has started."""
         text = dump(parameters)
+        details: dict[str, Any]
         if self._is_function:
             details = {"resource": self._resource, "input": text, "inputDetails": {"truncated": False}}
         else:
