@@ -25,6 +25,7 @@ _TOLERANCE = {
     "MaxConcurrency", "MaxConcurrencyPath", "ToleratedFailurePercentage", "ToleratedFailurePercentagePath",
     "ToleratedFailureCount", "ToleratedFailureCountPath",
 }  # fmt: skip
+_DISTRIBUTED_ONLY = (_TOLERANCE - {"MaxConcurrency", "MaxConcurrencyPath"}) | {"ItemReader", "ResultWriter", "Label"}
 _FIELDS = {
     "Task": {"Resource", "Parameters", "Arguments", "TimeoutSeconds", "TimeoutSecondsPath"}
     | _PATHS | _RESULT | _GO_ON | _ON_ERROR | _JSONATA,
@@ -152,9 +153,8 @@ def _map(state: State, here: str, query: str) -> Iterator[str]:
     if distributed and config.get("ExecutionType") != "STANDARD":
         yield f"ExecutionType {config.get('ExecutionType')!r} {UNSUPPORTED} (use STANDARD) at {here}/ItemProcessor"
     if not distributed:
-        for field in sorted((_TOLERANCE - {"MaxConcurrency", "MaxConcurrencyPath"}) | {"ItemReader", "ResultWriter", "Label"}):
-            if field in state:
-                yield f"SCHEMA_VALIDATION_FAILED: {field} needs a DISTRIBUTED ItemProcessor at {here}/{field}"
+        for field in sorted(_DISTRIBUTED_ONLY & state.keys()):
+            yield f"SCHEMA_VALIDATION_FAILED: {field} needs a DISTRIBUTED ItemProcessor at {here}/{field}"
     reader = state.get("ItemReader")
     if reader is not None:
         yield from _unknown(reader, {"Resource", "Parameters", "Arguments", "ReaderConfig"}, f"{here}/ItemReader")
