@@ -69,9 +69,7 @@ def test_results_over_256_kib_need_a_result_writer(workflows: Workflows) -> None
 
     assert workflows.ended(refused)["error"] == "States.DataLimitExceeded"
     assert workflows.event_types(refused)[-2:] == ["MapStateFailed", "ExecutionFailed"]
-    written = workflows.run(
-        distributed(processor, ResultPath=None, ResultWriter=writer(workflows)), [1, 2, 3, 4]
-    )
+    written = workflows.run(distributed(processor, ResultPath=None, ResultWriter=writer(workflows)), [1, 2, 3, 4])
     assert (written["status"], written["output"]) == ("SUCCEEDED", "[1,2,3,4]")
 
 
