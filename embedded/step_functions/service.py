@@ -7,8 +7,8 @@ from typing import Any
 
 from embedded.seams import workflows
 from embedded.seams.tasks import TaskError
-from embedded.step_functions import definition
 from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
+from embedded.step_functions.definition import validation
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
 from embedded.step_functions.executions.execution import Branch, Execution
@@ -26,7 +26,7 @@ def install(time_scale: float) -> None:
     workflows.install_interpreter(lambda arn: execute(arn, time_scale), running.stopped)
     workflows.install_start_check(_check_start)
     workflows.install_deletion()
-    workflows.install_definition_check(definition.problems)
+    workflows.install_definition_check(validation.problems)
 
 
 def execute(execution_arn: str, time_scale: float) -> None:
