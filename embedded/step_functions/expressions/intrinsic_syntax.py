@@ -53,7 +53,8 @@ def _parse_value(text: str, start: int) -> tuple[Node, int]:
     token = _TOKEN.match(text, start)
     if token is None:
         raise IntrinsicSyntaxError(f"an argument is expected at character {start + 1} of {text!r}")
-    kind, value, end = str(token.lastgroup), token[token.lastgroup], token.end()
+    kind, end = token.lastgroup or "", token.end()
+    value = token[kind]
     if kind == "function":
         return _parse_call(text, value, end)
     if kind == "path" and not readable(value):
