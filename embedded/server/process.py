@@ -40,6 +40,7 @@ from embedded.seams.iam.identity import install_administrator
 from embedded.seams.iam.signatures import guarded
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
+from embedded.seams.logs import install_log_search
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, name_resources
 from embedded.seams.storage import install_bucket_not_empty_error, install_restore_status
@@ -143,6 +144,7 @@ async def _serve(settings: ServerSettings) -> None:
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_missing_image_error()
+    install_log_search()
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
     install_condition_check()
