@@ -7,7 +7,7 @@ import pytest
 from ministack.services import cloudwatch_logs
 
 from embedded.cloudwatch import log_search
-from embedded.seams.logs import install_log_search
+from embedded.seams.monitoring.logs import install_log_search
 from tests.unit.embedded.seams.conftest import Call
 
 GROUP = "/aws/sagemaker/ProcessingJobs"
