@@ -174,6 +174,7 @@ def _accept_state_machine(
         {
             "*": f"AWS defines no resources for CloudWatch's log delivery actions. {_XRAY}",
             names.objects_arn(names.results_bucket, layout.jobs_key("*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{layout.map_runs_prefix(label)}/*"): _KEYS_UNKNOWN,
             **{
                 f"{function.function_arn}:*": f"Versions of {name}, granted by aws-cdk-lib together with it."
                 for name, function in workflow.functions.items()

@@ -14,6 +14,7 @@ from embedded.step_functions.data_flow import State, dump, limited
 from embedded.step_functions.executions import running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
 from embedded.step_functions.executions.execution import Branch, Execution
+from embedded.step_functions.fan_out import result_writer
 from embedded.step_functions.fan_out.concurrency import run_concurrently
 
 RunStates = Callable[[Branch, dict[str, Any], Any], Any]
@@ -41,13 +42,16 @@ def run_distributed(
     concurrency: int,
     tolerated: dict[str, float],
     run_states: RunStates,
-) -> list[Any]:
+    effective: Any,
+) -> Any:
     """Run the children and return their outputs in the order of their items.
 
-    The output of a child whose failure is tolerated is its description.
+    The output of a child whose failure is tolerated is its description. With a ResultWriter, the
+    results are in S3 and their address is returned.
 
     Raises:
-        TaskError: More children failed than tolerated, or one could not start.
+        TaskError: More children failed than tolerated, one could not start, or their results are
+            too large or cannot be written.
         CancelledError: The branch was cancelled.
     """
     machine_arn = str(branch.execution.record["stateMachineArn"])
@@ -56,10 +60,11 @@ def run_distributed(
     branch.add_event("MapStateStarted", {"mapStateStartedEventDetails": {"length": count}})
     map_run = _MapRun(branch, state, count, concurrency, tolerated)
     branch.add_event("MapRunStarted", {"mapRunStartedEventDetails": {"mapRunArn": map_run.arn}})
-    results: list[Any] = [None] * count
+    children: list[Execution | None] = [None] * count
+    failure: TaskError | None = None
 
     def run_item(index: int) -> None:
-        child = map_run.start_child(item_input(index))
+        child = children[index] = map_run.start_child(item_input(index))
         fork = Branch(
             execution=child,
             context=_child_context(branch, child),
@@ -69,44 +74,67 @@ def run_distributed(
         )
         _run_child(fork, processor, run_states)
         map_run.child_ended(child)
-        status = child.record["status"]
-        results[index] = fork.context["Output"] if status == "SUCCEEDED" else describe_child(child.record)
 
     try:
         run_concurrently(count, run_item, limit=map_run.concurrency, token=map_run.cancellation)
-    except TaskError as failure:
-        map_run.end("FAILED")
-        branch.add_event("MapRunFailed", {"mapRunFailedEventDetails": {"error": failure.error, "cause": failure.cause}})
-        branch.add_event("MapStateFailed")
-        raise
+    except TaskError as error:
+        failure = error
     finally:
         map_run.cancellation.close()
+    if map_run.failure:
+        failure = TaskError("States.ExceedToleratedFailureThreshold", map_run.failure)
+    results: Any = None
+    try:
+        if "ResultWriter" in state:
+            described = _all_described(children, item_input)
+            results = result_writer.write(branch, state["ResultWriter"], effective, map_run.arn, described)
+        elif failure is None and not branch.cancellation.is_set:
+            results = limited(_outputs(children), f"The result of the Map state {branch.context['State']['Name']!r}")
+    except TaskError as error:
+        failure = failure or error
     if branch.cancellation.is_set:
         map_run.end("ABORTED")
         branch.add_event("MapRunAborted")
         raise CancelledError
-    if map_run.failure:
-        error, cause = "States.ExceedToleratedFailureThreshold", map_run.failure
+    if failure:
         map_run.end("FAILED")
-        branch.add_event("MapRunFailed", {"mapRunFailedEventDetails": {"error": error, "cause": cause}})
+        branch.add_event("MapRunFailed", {"mapRunFailedEventDetails": {"error": failure.error, "cause": failure.cause}})
         branch.add_event("MapStateFailed")
-        raise TaskError(error, cause)
+        raise failure
     map_run.end("SUCCEEDED")
     branch.add_event("MapRunSucceeded")
     branch.add_event("MapStateSucceeded")
     return results
 
 
+def _outputs(children: list[Execution | None]) -> list[Any]:
+    """Return what the Map state returns without a ResultWriter: an output or a description per child."""
+    records = [child.record for child in children if child is not None]
+    return [
+        json.loads(record["output"]) if record["status"] == "SUCCEEDED" else describe_child(record)
+        for record in records
+    ]
+
+
+def _all_described(children: list[Execution | None], item_input: Callable[[int], Any]) -> list[dict[str, Any]]:
+    """Return what a ResultWriter exports. Items that never started have only their input."""
+    return [
+        {"Input": dump(item_input(index)), "InputDetails": {"Included": True}, "Status": "PENDING"}
+        if child is None
+        else describe_child(child.record)
+        for index, child in enumerate(children)
+    ]
+
+
 def _run_child(branch: Branch, processor: dict[str, Any], run_states: RunStates) -> None:
     child = branch.execution
     try:
         output = run_states(branch, processor, branch.context["Execution"]["Input"])
-        branch.context["Output"] = output
         child.succeed(output, branch.last_event)
     except TaskError as failure:
         child.fail("FAILED", failure.error, failure.cause, branch.last_event)
     except CancelledError:
-        child.fail("ABORTED", None, "The Map Run was stopped", branch.last_event)
+        child.fail("ABORTED", "", "The Map Run was stopped", branch.last_event)
     finally:
         child.cancellation.close()
         running.remove(child)
@@ -131,16 +159,20 @@ def _child_context(branch: Branch, child: Execution) -> dict[str, Any]:
 
 
 def describe_child(record: workflows.Record) -> dict[str, Any]:
-    """Return the description of a failed child, with its error and cause, as it appears in the
-    Map's result.
+    """Return the description of an ended child, as a ResultWriter exports it and as it stands for a
+    failed child in the Map's result.
     """
     names = {
         "ExecutionArn": "executionArn", "Input": "input", "InputDetails": "inputDetails", "Name": "name",
-        "Error": "error", "Cause": "cause", "StartDate": "startDate", "StateMachineArn": "stateMachineArn",
-        "Status": "status", "StopDate": "stopDate",
+        "Output": "output", "Error": "error", "Cause": "cause", "StartDate": "startDate",
+        "StateMachineArn": "stateMachineArn", "Status": "status", "StopDate": "stopDate",
     }  # fmt: skip
     described = {name: record[key] for name, key in names.items() if record.get(key) is not None}
-    return {**described, "OutputDetails": {"Included": False}, "RedriveCount": 0, "RedriveStatus": "NOT_REDRIVABLE"}
+    succeeded = record["status"] == "SUCCEEDED"
+    described |= {"InputDetails": {"Included": True}, "OutputDetails": {"Included": succeeded}}
+    if succeeded:
+        described["RedriveStatusReason"] = "Execution is SUCCEEDED and cannot be redriven"
+    return {**described, "RedriveCount": 0, "RedriveStatus": "NOT_REDRIVABLE"}
 
 
 class _MapRun:
@@ -236,6 +268,10 @@ class _MapRun:
         return (counts["failed"] + counts["timedOut"] + counts["aborted"]) * 100 / counts["total"]
 
     def end(self, status: str) -> None:
+        with self._lock:
+            for counts in (self.record["itemCounts"], self.record["executionCounts"]):
+                # Also counted without a ResultWriter, as recorded on AWS.
+                counts["resultsWritten"] = sum(counts[outcome] for outcome in _OUTCOMES.values())
         self.record.update(status=status, stopDate=workflows.timestamp())
 
     def _move(self, before: str, after: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from embedded.seams import language
 from embedded.seams.tasks import TaskError
 from embedded.step_functions import data_flow
-from embedded.step_functions.data_flow import State, limited
+from embedded.step_functions.data_flow import State
 from embedded.step_functions.executions.execution import Branch
 from embedded.step_functions.fan_out import item_reader
 from embedded.step_functions.fan_out.concurrency import run_concurrently
@@ -45,11 +45,10 @@ def run_map(branch: Branch, state: State, raw: Any, run_states: RunStates) -> An
         for field in ("ToleratedFailurePercentage", "ToleratedFailureCount")
         if field in state or f"{field}Path" in state
     }
-    results = run_distributed(
+    return run_distributed(
         branch, state, processor, len(items), item_input, concurrency=int(concurrency), tolerated=tolerated,
-        run_states=run_states,
+        run_states=run_states, effective=effective,
     )  # fmt: skip
-    return limited(results, f"The result of the Map state {branch.context['State']['Name']!r}")
 
 
 def _items(branch: Branch, state: State, raw: Any, effective: Any) -> list[Any]:
