@@ -25,12 +25,7 @@ class MetricPoint:
 
 
 def metric_points(message: str) -> Iterator[MetricPoint]:
-    """Yield the metrics of a log line. What is not in the format is left out, as CloudWatch does.
-
-    >>> line = '{"_aws": {"Timestamp": 1000, "CloudWatchMetrics": [{"Namespace": "N", "Dimensions": [["stage"]], "Metrics": [{"Name": "Rows", "Unit": "Count"}]}]}, "stage": "dev", "Rows": [3]}'
-    >>> [(point.name, point.dimensions, point.values) for point in metric_points(line)]
-    [('Rows', {'stage': 'dev'}, (3.0,))]
-    """
+    """Yield the metrics of a log line. What is not in the format is left out, as CloudWatch does."""
     if '"_aws"' not in message:
         return
     try:

@@ -66,16 +66,16 @@ def filter_log_events(
     after, ascending = _start(request)
     chosen = _chosen_streams(request, streams)
     found: list[dict[str, Any]] = []
-    size = read = 0
+    size = 0
     last: tuple[Event, str] | None = None
     has_more = False
-    for stream, event in _after(_merged(chosen, request, after, ascending=ascending), after, event_id, ascending):
+    in_order = _after(_merged(chosen, request, after, ascending=ascending), after, event_id, ascending)
+    for read, (stream, event) in enumerate(in_order):
         message = event["message"]
         bytes_of_event = len(message.encode()) + _EVENT_BYTES
         if len(found) == limit or read == MAX_EVENTS or (found and size + bytes_of_event > _MAX_PAGE_BYTES):
             has_more = True
             break
-        read += 1
         last = event, stream
         if matches(message):
             size += bytes_of_event

@@ -20,7 +20,12 @@ _TOKEN = re.compile(
     r"|(?P<selector>\$(?:\.[A-Za-z0-9_\-]+|\.?\['[^']*'\]|\.?\[\"[^\"]*\"\]|\[\d+\])*)(?=[\s=!<>)}]|$)"
     r"|(?P<word>(?:(?!&&|\|\|)[^\s(){}=<>!\"%])+))"
 )
-_STEP = re.compile(r"\.(?P<name>[A-Za-z0-9_\-]+)|\.?\['(?P<single>[^']*)'\]|\.?\[\"(?P<double>[^\"]*)\"\]|\[(?P<index>\d+)\]")
+_STEP = re.compile(
+    r"\.(?P<name>[A-Za-z0-9_\-]+)"
+    r"|\.?\['(?P<single>[^']*)'\]"
+    r"|\.?\[\"(?P<double>[^\"]*)\"\]"
+    r"|\[(?P<index>\d+)\]"
+)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _ORDERINGS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -103,7 +108,8 @@ class _Parser:
         kind, text = self._take()
         if kind != "selector":
             raise FilterPatternError(
-                f"expected a property such as $.a.b[0] or $.['a.b'], found {text!r} (the embedded AWS does not support [*])"
+                f"expected a property such as $.a.b[0] or $.['a.b'], found {text!r} "
+                "(the embedded AWS does not support [*])"
             )
         check = self._check()
         steps = [found.groupdict() for found in _STEP.finditer(text)]
