@@ -12,7 +12,7 @@ from typing import Any
 
 from embedded.cloudwatch.filter_patterns import FilterPatternError, compile_pattern
 
-Event = Mapping[str, Any]
+Event = dict[str, Any]
 Request = Mapping[str, Any]
 
 MAX_EVENTS = 10_000
