@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedded.seams import workflows
-from embedded.seams.logs import append_log
+from embedded.seams.monitoring.logs import append_log
 
 _FATAL = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 _ERROR_ENDINGS = ("Failed", "TimedOut", "Aborted")
