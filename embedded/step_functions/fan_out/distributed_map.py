@@ -34,9 +34,7 @@ class MapInput:
     items: list[Any] | None
 
 
-def run_distributed(
-    branch: Branch, state: State, data: MapInput, item_input: ItemInput, run_states: RunStates
-) -> Any:
+def run_distributed(branch: Branch, state: State, data: MapInput, item_input: ItemInput, run_states: RunStates) -> Any:
     """Run the children and return their outputs in the order of their items.
 
     The output of a child whose failure is tolerated is its description. With a ResultWriter, the
@@ -121,9 +119,7 @@ def _redriven(branch: Branch) -> MapRun | None:
     return map_run
 
 
-def _run_children(
-    branch: Branch, state: State, map_run: MapRun, item_input: ItemInput, run_states: RunStates
-) -> None:
+def _run_children(branch: Branch, state: State, map_run: MapRun, item_input: ItemInput, run_states: RunStates) -> None:
     processor = state["ItemProcessor"]
     unfinished, items = map_run.unfinished(), map_run.items or []
 

@@ -69,9 +69,7 @@ class MapRun:
     def unfinished(self) -> list[int]:
         """Return the indexes of the items whose child has not succeeded, or has not started."""
         return [
-            index
-            for index, child in enumerate(self.children)
-            if child is None or child.record["status"] != "SUCCEEDED"
+            index for index, child in enumerate(self.children) if child is None or child.record["status"] != "SUCCEEDED"
         ]
 
     def concurrency(self) -> int:
