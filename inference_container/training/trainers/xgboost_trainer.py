@@ -259,7 +259,7 @@ def refuse_without_room(spec: TrainingSpec, found: LabelSummary, folder: Path) -
     needed, free = rows * len(spec.features), shutil.disk_usage(folder).free
     if needed > free:
         raise ConfigurationError(
-            f"hyperparameter external_memory: the bins of {rows:,} rows with {len(spec.features)} features take at least "
+            f"hyperparameter external_memory: the bins of {rows:,} rows and {len(spec.features)} features need "
             f"{needed:,} bytes, the disk has {free:,} (No space left on device): {MORE_ROOM}, or choose fewer features "
             "or objects"
         )

@@ -1,5 +1,7 @@
 """Trainings that need more memory than there is."""
 
+from pathlib import Path
+
 import pytest
 
 from contract.job.scoring_spec import PinnedObject
