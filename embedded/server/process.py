@@ -54,6 +54,7 @@ from embedded.seams.storage import install_bucket_not_empty_error, install_resto
 from embedded.server.endpoint import Endpoint
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
+from embedded.step_functions.tasks import task_tokens
 
 LOCK_FILE = "lock"
 """File that the server keeps locked, so that other processes can check whether it runs."""
@@ -161,6 +162,7 @@ async def _serve(settings: ServerSettings) -> None:
     install_bucket_not_empty_error()
     install_restore_status()
     name_resources("ecr", ecr_resource_arn)
+    name_resources("states", task_tokens.resource_arn)
     sagemaker = _add_sagemaker(settings)
     _install_scheduler(settings)
     closed = asyncio.Event()

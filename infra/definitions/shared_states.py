@@ -188,8 +188,18 @@ class WorkflowStates:
         classify_failure = self.call(
             "ClassifyFailure",
             "classify_failure",
-            "Records the failure and decides by its cause whether another attempt can help, which a Retry cannot do.",
+            "Stops the job if it still runs, records the failure, and decides by its cause whether another attempt can "
+            "help, which a Retry cannot do.",
             message(AttemptFailure, **JOB, failure=FAILURE),
+        )
+        # A stopped job has two minutes to end, and then uploads its outputs.
+        classify_failure.add_retry(
+            errors=["JobStillRunningError"],
+            interval=Duration.seconds(10),
+            backoff_rate=1.5,
+            max_attempts=60,
+            max_delay=Duration.minutes(1),
+            jitter_strategy=sfn.JitterType.FULL,
         )
         try_again = sfn.Choice(self._scope, "TryAgain?", comment="Follows the decision of ClassifyFailure.")
         wait_before_retry = sfn.Wait(
@@ -208,7 +218,7 @@ class WorkflowStates:
         job_not_recorded = sfn.Fail(
             self._scope,
             "JobNotRecorded",
-            comment="The failure could not be recorded. SummarizeExecution closes the open records.",
+            comment="The failure could not be recorded, or the job did not end. SummarizeExecution closes the records.",
             error="Fleetscore.JobNotRecorded",
             cause_path=f"{FAILURE}.Cause",
         )
