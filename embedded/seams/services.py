@@ -6,6 +6,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 Response = tuple[int, dict[str, str], bytes]
 ServiceHandler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
@@ -63,3 +64,8 @@ def ecr_resource_arn(_operation: str, body: bytes, region: str, account_id: str)
     except ValueError:
         return ""
     return f"arn:aws:ecr:{region}:{account_id}:repository/{names[0]}" if names else ""
+
+
+def iam_resource_arn(_operation: str, body: bytes, _region: str, _account_id: str) -> str:
+    """Return the ARN whose policies a request simulates, which ministack authorizes against `*`."""
+    return parse_qs(body.decode("utf-8", "replace")).get("PolicySourceArn", [""])[0]

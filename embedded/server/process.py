@@ -25,6 +25,7 @@ from hypercorn.config import Config
 
 from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.quotas import service as quotas
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
@@ -38,11 +39,16 @@ from embedded.seams.iam.bus_policies import install_bus_policies
 from embedded.seams.iam.conditions import install_conditions
 from embedded.seams.iam.identity import install_administrator
 from embedded.seams.iam.signatures import guarded
+from embedded.seams.iam.simulation import install_simulation
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
-from embedded.seams.services import ecr_resource_arn, name_resources
-from embedded.seams.storage import install_bucket_not_empty_error, install_restore_status
+from embedded.seams.services import ecr_resource_arn, iam_resource_arn, name_resources
+from embedded.seams.storage import (
+    install_bucket_not_empty_error,
+    install_bucket_properties,
+    install_restore_status,
+)
 from embedded.server.endpoint import Endpoint
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
@@ -147,9 +153,14 @@ async def _serve(settings: ServerSettings) -> None:
     install_bus_policies()
     install_condition_check()
     install_bucket_not_empty_error()
+    install_bucket_properties()
     install_restore_status()
+    install_simulation()
     name_resources("ecr", ecr_resource_arn)
+    name_resources("iam", iam_resource_arn)
     sagemaker = _add_sagemaker(settings)
+    service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
+    seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
     _install_scheduler(settings)
     closed = asyncio.Event()
     served = guarded(application(), settings.endpoint.account_id)
