@@ -37,9 +37,9 @@ def image_findings(stage: DeployedStage, variant: str, uri: str) -> Iterator[Fin
     image = {"imageDigest": parts["digest"]} if parts["digest"] else {"imageTag": parts["tag"]}
     ecr = stage.client("ecr")
     try:
-        found = ecr.describe_images(
-            registryId=parts["account"], repositoryName=parts["repository"], imageIds=[image]
-        )["imageDetails"]
+        found = ecr.describe_images(registryId=parts["account"], repositoryName=parts["repository"], imageIds=[image])[
+            "imageDetails"
+        ]
     except (ecr.exceptions.ImageNotFoundException, ecr.exceptions.RepositoryNotFoundException) as error:
         yield report.error(
             f"not in Amazon ECR ({error_code(error)}): every job would fail",

@@ -81,9 +81,7 @@ def read_quotas(client: Any) -> dict[str, float]:
     """Return the quotas of SageMaker by name: the account's, or AWS's default where the account has no value."""
     quotas: dict[str, float] = {}
     for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
-        for page in client.get_paginator(operation).paginate(
-            ServiceCode=_SERVICE, PaginationConfig={"PageSize": 100}
-        ):
+        for page in client.get_paginator(operation).paginate(ServiceCode=_SERVICE, PaginationConfig={"PageSize": 100}):
             quotas |= {quota["QuotaName"]: quota["Value"] for quota in page["Quotas"] if "Value" in quota}
     return quotas
 

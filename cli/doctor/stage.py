@@ -165,7 +165,9 @@ def read_stage(connection: Connection, stage: str) -> DeployedStage:
     resources = tuple(
         StageResource(found["ResourceType"], found["LogicalResourceId"], found.get("PhysicalResourceId", ""))
         for part in _STACKS
-        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=f"fleetscore-{stage}-{part}")
+        for page in cloudformation.get_paginator("list_stack_resources").paginate(
+            StackName=f"fleetscore-{stage}-{part}"
+        )
         for found in page["StackResourceSummaries"]
     )
     functions, missing = {}, []

@@ -35,7 +35,9 @@ def key_findings(stage: DeployedStage) -> Iterator[Finding]:
     try:
         state = kms.describe_key(KeyId=stage.key_arn)["KeyMetadata"]["KeyState"]
     except kms.exceptions.NotFoundException:
-        yield report.error("the key does not exist: no data can be read", "Deploy another stage; a key cannot be restored.")
+        yield report.error(
+            "the key does not exist: no data can be read", "Deploy another stage; a key cannot be restored."
+        )
         return
     if state != "Enabled":
         remedy = f"Run `aws kms cancel-key-deletion` or `aws kms enable-key --key-id {stage.key_arn}`."

@@ -28,8 +28,8 @@ def findings_view(findings: Sequence[Finding]) -> list[RenderableType]:
             lines.append(plain_text(one_line(f"{'':<8}{'':<19}To do: {finding.remedy}")))
     numbers = Counter(finding.level for finding in findings)
     verdict = "The stage is ready." if is_ready(findings) else "The stage is not ready."
-    passed = f"{numbers[Level.OK]:,} ok, {counted(numbers[Level.WARNING], 'warning')}, {counted(numbers[Level.ERROR], 'error')}"
-    return [*lines, "", f"{verdict} {passed}."]
+    bad = [counted(numbers[Level.WARNING], "warning"), counted(numbers[Level.ERROR], "error")]
+    return [*lines, "", f"{verdict} {numbers[Level.OK]:,} ok, {', '.join(bad)}."]
 
 
 def is_ready(findings: Sequence[Finding]) -> bool:

@@ -79,9 +79,7 @@ class ServiceQuotas:
                 quota = self._find(request)
                 quota["Value"] = float(request["DesiredValue"])
                 return {"RequestedQuota": {"Id": uuid.uuid4().hex, "Status": "APPROVED", **_named(quota)}}
-        raise ApiError(
-            "UnknownOperationException", f"{operation!r} is not supported by the embedded AWS: run on AWS"
-        )
+        raise ApiError("UnknownOperationException", f"{operation!r} is not supported by the embedded AWS: run on AWS")
 
     def _create(self) -> None:
         for kind, enum in _KINDS.items():

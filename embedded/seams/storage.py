@@ -120,7 +120,10 @@ def _set_properties(bucket: str, properties: dict[str, Any]) -> None:
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
     """Return a rule of a template as the S3 API has it."""
-    expiration = {"Days": rule.get("ExpirationInDays"), "ExpiredObjectDeleteMarker": rule.get("ExpiredObjectDeleteMarker")}
+    expiration = {
+        "Days": rule.get("ExpirationInDays"),
+        "ExpiredObjectDeleteMarker": rule.get("ExpiredObjectDeleteMarker"),
+    }
     made = {
         "ID": rule.get("Id", ""),
         "Status": rule.get("Status", "Enabled"),

@@ -34,7 +34,11 @@ from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.application import application, enforces_iam
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
-from embedded.seams.functions import install_function_errors, stop_function_workers
+from embedded.seams.functions import (
+    install_function_errors,
+    install_lambda_actions,
+    stop_function_workers,
+)
 from embedded.seams.iam.bus_policies import install_bus_policies
 from embedded.seams.iam.conditions import install_conditions
 from embedded.seams.iam.identity import install_administrator
@@ -43,7 +47,7 @@ from embedded.seams.iam.simulation import install_simulation
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
-from embedded.seams.services import ecr_resource_arn, iam_resource_arn, name_resources
+from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_resource_arn, name_resources
 from embedded.seams.storage import (
     install_bucket_not_empty_error,
     install_bucket_properties,
@@ -143,6 +147,7 @@ async def _serve(settings: ServerSettings) -> None:
     config.errorlog = logging.getLogger("hypercorn.error")
     service.install(settings.time_scale)
     install_function_errors()
+    install_lambda_actions()
     install_object_versions()
     install_batch_actions()
     install_queue_polling(settings.time_scale)
@@ -158,6 +163,7 @@ async def _serve(settings: ServerSettings) -> None:
     install_simulation()
     name_resources("ecr", ecr_resource_arn)
     name_resources("iam", iam_resource_arn)
+    name_resources("events", events_resource_arn)
     sagemaker = _add_sagemaker(settings)
     service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
     seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)

@@ -186,9 +186,7 @@ class _Calls:
             yield Call(("lambda:InvokeFunction",), function)
         # The children of the Map.
         yield Call(("states:StartExecution",), machine)
-        yield Call(
-            ("states:DescribeExecution", "states:StopExecution"), stage.arn("states", f"execution:{name}:one")
-        )
+        yield Call(("states:DescribeExecution", "states:StopExecution"), stage.arn("states", f"execution:{name}:one"))
         yield Call(("s3:GetObject",), f"{self._results}/{layout.jobs_key(_EXECUTION)}")
         yield self._key("s3", "kms:Decrypt")
         yield Call(_USE_KEY, stage.key_arn, {"kms:EncryptionContext:aws:states:stateMachineArn": machine})
@@ -282,6 +280,9 @@ class _Calls:
         for machine in self._stage.machines.values():
             arn = self._stage.arn("states", f"execution:{machine['name']}:one")
             yield Call(("states:DescribeExecution",), arn)
+        # A task that waits for an execution belongs to a state machine of the account.
+        waiting = self._stage.arn("states", "stateMachine:doctor")
+        yield Call(("states:SendTaskSuccess", "states:SendTaskFailure"), waiting)
         for queue in self._queues("ClosingDeadLetters"):
             yield Call(("sqs:SendMessage",), queue)
         yield from self._keys_for("dynamodb", "s3", "sqs", "states")
