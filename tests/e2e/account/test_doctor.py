@@ -229,7 +229,8 @@ FAULTS: list[tuple[str, Fault, Level, str]] = [
     (
         "bucket.encryption",
         bucket(
-            "bucket_encryption", "delete_bucket_encryption", "put_bucket_encryption", "ServerSideEncryptionConfiguration"
+            "bucket_encryption", "delete_bucket_encryption", "put_bucket_encryption",
+            "ServerSideEncryptionConfiguration",
         ),
         Level.ERROR,
         "encrypted with AES256",
@@ -267,12 +268,9 @@ ROLES = {"call dynamodb:PutItem": "record_attempt", "may call dynamodb:Scan": "c
 """The role that a fault is about, if it is not the one of scoring jobs."""
 
 
-@pytest.mark.parametrize(
-    ("check", "fault", "level", "text"), FAULTS, ids=[f"{check}-{text}" for check, _, _, text in FAULTS]
-)
-def test_each_fault_is_found(
-    stage: Stage, deployed: DeployedStage, check: str, fault: Fault, level: Level, text: str
-) -> None:
+@pytest.mark.parametrize("case", FAULTS, ids=[f"{check}-{text}" for check, _, _, text in FAULTS])
+def test_each_fault_is_found(stage: Stage, deployed: DeployedStage, case: tuple[str, Fault, Level, str]) -> None:
+    check, fault, level, text = case
     role = ROLES.get(text, "scoring jobs")
     with fault(stage, deployed):
         found = findings(deployed, check, subject=role if check.startswith("roles.") else "")

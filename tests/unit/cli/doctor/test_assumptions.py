@@ -125,7 +125,10 @@ FAULTS: list[tuple[str, Level, str, Callable[[Inspected], Inspected]]] = [
         "job.separation", Level.WARNING, "no process of another user can start: PermissionError",
         with_report(lambda report: report.update(other_user="PermissionError: not permitted")),
     ),
-    ("job.separation", Level.WARNING, "runs as user 1000", with_report(lambda report: report.update(user={"uid": 1000}))),
+    (
+        "job.separation", Level.WARNING, "runs as user 1000",
+        with_report(lambda report: report.update(user={"uid": 1000})),
+    ),
     ("job.network", Level.WARNING, "eth0", with_report(lambda report: report.update(network=["eth0", "lo"]))),
     (
         "job.devices", Level.WARNING, "closed to model code's user: nvidia0",
