@@ -17,6 +17,8 @@ SAGEMAKER, STATES, LAMBDA, SCHEDULER = (
     f"{service}.amazonaws.com" for service in ("sagemaker", "states", "lambda", "scheduler")
 )
 _USE_KEY = ("kms:Decrypt", "kms:GenerateDataKey")
+_MAP_LABELS = {"scoring": "ScoreModels", "training": "TrainModels"}
+"""Label of each workflow's Map, in the keys of its results."""
 _EXECUTION, _JOB = "doctor", "doctor"
 """Ids in the keys of objects, which need not exist."""
 
@@ -188,7 +190,9 @@ class _Calls:
         yield Call(("states:StartExecution",), machine)
         yield Call(("states:DescribeExecution", "states:StopExecution"), stage.arn("states", f"execution:{name}:one"))
         yield Call(("s3:GetObject",), f"{self._results}/{layout.jobs_key(_EXECUTION)}")
-        yield self._key("s3", "kms:Decrypt")
+        results = f"{self._results}/{layout.map_runs_prefix(_MAP_LABELS[kind])}/doctor/manifest.json"
+        yield Call(("s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"), results)
+        yield self._key("s3", *_USE_KEY)
         yield Call(_USE_KEY, stage.key_arn, {"kms:EncryptionContext:aws:states:stateMachineArn": machine})
         logs = {"kms:EncryptionContext:SourceArn": stage.arn("logs", "*")}
         yield Call(("kms:GenerateDataKey",), stage.key_arn, logs)
@@ -273,6 +277,11 @@ class _Calls:
         yield self._listing(self._results, layout.EXECUTIONS_PREFIX)
         yield self._items(records.EXECUTION_PARTITIONS, "GetItem", "Query", "PutItem")
         yield from self._keys_for("dynamodb")
+        for word in ("Processing", "Training"):
+            job = self._stage.arn("sagemaker", f"{word.lower()}-job/{self._stage.name}-doctor")
+            yield Call((f"sagemaker:Describe{word}Job", f"sagemaker:Stop{word}Job"), job)
+            other = self._stage.arn("sagemaker", f"{word.lower()}-job/another-job")
+            yield self._never(f"sagemaker:Stop{word}Job", other)
 
     def _summarize_execution(self) -> Iterator[Call]:
         yield self._execution_objects("s3:PutObject")
