@@ -119,7 +119,9 @@ class DeployedStage:
         """The VPC settings of the jobs; None if they use none."""
         definition = self.machines.get("scoring", {}).get("definition", "{}")
         found = next(_vpc_configs(json.loads(definition)), None)
-        return found and Network(tuple(found.get("Subnets", ())), tuple(found.get("SecurityGroupIds", ())))
+        if found is None:
+            return None
+        return Network(tuple(found.get("Subnets", ())), tuple(found.get("SecurityGroupIds", ())))
 
     def variable(self, function: str, name: str) -> str:
         """Return an environment variable of a function.

@@ -73,14 +73,14 @@ def run_inspection(
         outputs_prefix = layout.ledger_prefix(execution_id, _JOB)
         keys = tuple(_keys(s3, bucket, outputs_prefix))
         written = next((key for key in keys if key.endswith(REPORT)), None)
-        body = s3.get_object(Bucket=bucket, Key=written)["Body"].read() if written else None
+        report = parse_json(s3.get_object(Bucket=bucket, Key=written)["Body"].read()) if written else None
         return Inspected(
             name=name,
             description=description,
             prefix=_data_prefix(execution_id),
             outputs_prefix=outputs_prefix,
             output_keys=keys,
-            report=None if body is None else parse_json(body),
+            report=report,
         )
     finally:
         for key in _keys(s3, bucket, layout.execution_prefix(execution_id)):
