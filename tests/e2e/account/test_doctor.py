@@ -521,10 +521,15 @@ def test_a_deployed_stage_is_ready_for_who_has_the_documented_policy(
 ) -> None:
     """The last test: every fault above was repaired."""
     statements = json.loads(POLICY.read_text())["Statement"]
-    with variables(person(stage, deployed, "doctor", statements)):
+    key = person(stage, deployed, "doctor", statements)
+    with variables(key):
         status = run(["doctor", "--json"])
     report = json.loads(capsys.readouterr().out)
     assert [found for found in report["findings"] if found["level"] != "ok"] == []
     assert report["ready"] is True
     assert status == ExitStatus.SUCCEEDED
     assert all(found["subject"] and found["found"] for found in report["findings"])
+    # This stage has no VPC.
+    ec2 = connection_of(key, deployed).client("ec2")
+    for part in ("subnets", "security_groups", "vpc_endpoints", "route_tables"):
+        assert getattr(ec2, f"describe_{part}")()
