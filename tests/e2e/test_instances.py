@@ -30,8 +30,8 @@ MODELS = ("anywhere", "too-large")
 ROOT_DISK = 4 * MIB
 """Smaller than what a job of these tests needs."""
 COMBINATIONS = [
-    InstanceSettings(mounts=mounts, root_disk_bytes=size)  # type: ignore[arg-type]
-    for mounts, size in itertools.product(("one", "per-path"), (None, ROOT_DISK))
+    InstanceSettings(mounts=mounts, root_disk_bytes=size, manifest_layout=layout)  # type: ignore[arg-type]
+    for mounts, size, layout in itertools.product(("one", "per-path"), (None, ROOT_DISK), ("relative", "full-key"))
 ]
 
 
@@ -57,9 +57,13 @@ def prepared(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         stage.catalog.set_enabled(model_id, enabled=False)
 
 
-@pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda each: f"{each.mounts}-{each.root_disk_bytes or 'large'}")
+def name_of(settings: InstanceSettings) -> str:
+    return f"{settings.mounts}-{settings.root_disk_bytes or 'large'}-{settings.manifest_layout}"
+
+
+@pytest.mark.parametrize("settings", COMBINATIONS, ids=name_of)
 def test_models_are_trained_and_score_on_any_instance(stage: Stage, settings: InstanceSettings) -> None:
-    name = f"instance-{settings.mounts}-{settings.root_disk_bytes}"
+    name = f"on-{name_of(settings)}"
     stage.aws.instances.set(settings)
     training = stage.executions.start_training(json.dumps({"models": ["learner"]}), f"train-{name}")
     scored = stage.run({"models": ["anywhere"]}, f"score-{name}")
