@@ -16,7 +16,7 @@ from contract.training.training_spec import TrainingReport
 from scoring.errors import IN_LOG, ModelError, ScoringError, describe_error, log_error
 from scoring.outputs.atomic_files import publish
 from scoring.separation.file_modes import delete_tree
-from training.data.channel_files import find_objects
+from training.data.channel_files import find_channel
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
 from training.load_check import check_model, model_spec_of
 from training.read_spec import read_spec
@@ -78,8 +78,10 @@ def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None
     job = TrainingContext(
         spec=spec,
         record=model_spec_of(spec),
-        train=find_objects(paths.train, spec.objects, "objects"),
-        validation=find_objects(paths.validation, spec.validation_objects, "validation_objects"),
+        train=find_channel(paths.train, spec.dataset, spec.objects, "objects"),
+        validation=find_channel(
+            paths.validation, spec.validation_dataset, spec.validation_objects, "validation_objects"
+        ),
         paths=paths,
         cores=cores,
         interruption=interruption,

@@ -100,7 +100,7 @@ def test_model_cannot_reach_anything_but_its_own_folder(separated: JobFolder) ->
     separated.write_spec()
     # As SageMaker might create them: open to everybody, or closed to everybody else.
     separated.paths.predictions.chmod(0o777)
-    (separated.paths.data / "0.parquet").chmod(0o666)
+    (separated.objects_folder / "0.parquet").chmod(0o666)
     separated.paths.spec.chmod(0o600)
     separated.paths.data.chmod(0o700)
     before = {path: path.read_bytes() for path in separated.paths.root.rglob("*") if path.is_file()}

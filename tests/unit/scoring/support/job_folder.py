@@ -28,6 +28,7 @@ from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
 
 REPOSITORY = Path(__file__).parents[4]
 DEADLINE_SECONDS = 120
+DATASET = "flights"
 
 
 class JobFolder:
@@ -35,17 +36,19 @@ class JobFolder:
 
     def __init__(self, root: Path, hosts: Sequence[str] = ("algo-1",)) -> None:
         self.paths = ContainerPaths(root)
+        self.objects_folder = self.paths.data / DATASET
+        """Folder below which an object's file has the object's key as its path."""
         self.models: list[ModelSpec] = []
         self.objects: list[PinnedObject] = []
         self.command_prefix: tuple[str, ...] = ()
         """Words before the container's command, to run it in another environment."""
         self.paths.resource_config.parent.mkdir(parents=True)
         self.paths.resource_config.write_text(json.dumps({"current_host": hosts[0], "hosts": list(hosts)}))
-        for folder in (self.paths.data, self.paths.models, self.paths.predictions, self.paths.ledger):
+        for folder in (self.objects_folder, self.paths.models, self.paths.predictions, self.paths.ledger):
             folder.mkdir(parents=True)
 
     def add_object(self, key: str, table: pa.Table | pd.DataFrame | bytes, **options: Any) -> Path:
-        path = self.paths.data / key
+        path = self.objects_folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(table, bytes):
             path.write_bytes(table)
@@ -95,7 +98,7 @@ class JobFolder:
         spec = JobSpec(
             execution_id="execution-1",
             job_id="job-1",
-            dataset="flights",
+            dataset=DATASET,
             dataset_bucket="datasets",
             models=tuple(self.models),
             objects=tuple(self.objects),
