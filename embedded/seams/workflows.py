@@ -73,6 +73,9 @@ def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], Non
     def stop_execution(request: dict[str, Any]) -> Any:
         with EVENT_LOCK:
             response = ministack_stop(request)
+            record = execution_record(request.get("executionArn", ""))
+            if response[0] == 200 and record is not None:
+                _complete_abort_event(record)
         if response[0] == 200:
             stopped(request.get("executionArn", ""))
         return response
@@ -89,6 +92,28 @@ def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], Non
     engine._run_execution = run
     engine._stop_execution = stop_execution
     engine._emit_execution_status_event = emit_status_event
+
+
+def install_deletion() -> None:
+    """Let DeleteStateMachine succeed for a state machine that does not exist, as on AWS."""
+    engine = _engine()
+    ministack_delete = engine._delete_state_machine
+
+    def delete(request: dict[str, Any]) -> Any:
+        if state_machine_record(request.get("stateMachineArn", "")) is None:
+            return engine.json_response({})
+        return ministack_delete(request)
+
+    engine._delete_state_machine = delete
+
+
+def _complete_abort_event(record: Record) -> None:
+    """Show the abort as AWS does: after no other event, and without empty details."""
+    event = record["events"][-1]
+    if event["type"] == "ExecutionAborted":
+        event.setdefault("previousEventId", 0)
+        details = event["executionAbortedEventDetails"]
+        event["executionAbortedEventDetails"] = {key: value for key, value in details.items() if value}
 
 
 def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, str] | None]) -> None:

@@ -25,6 +25,7 @@ from hypercorn.config import Config
 
 from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.sagemaker.instances.disks import own_mounts
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
@@ -106,6 +107,7 @@ def main(settings_file: Path) -> None:
     # Containers may switch to other users, who must be able to read their inputs. The root folder
     # itself is closed to others.
     os.umask(0o022)
+    own_mounts()
     # Functions and jobs inherit this environment, but must not import this project.
     os.environ.pop("PYTHONPATH", None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")

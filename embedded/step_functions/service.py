@@ -25,6 +25,7 @@ def install(time_scale: float) -> None:
     """
     workflows.install_interpreter(lambda arn: execute(arn, time_scale), running.stopped)
     workflows.install_start_check(_check_start)
+    workflows.install_deletion()
     workflows.install_definition_check(definition.problems)
 
 
@@ -38,6 +39,7 @@ def execute(execution_arn: str, time_scale: float) -> None:
         # Deleted before this thread began; ministack has deleted its executions, too.
         _logger.warning("%s was deleted before %s began", record["stateMachineArn"], execution_arn)
         return
+    _complete_first_event(record)
     cancellation = Cancellation()
     log = ExecutionLog.of(machine_record.get("loggingConfiguration") or {})
     execution = Execution(record, role_arn=machine_record["roleArn"], cancellation=cancellation, log=log)
@@ -70,14 +72,21 @@ def execute(execution_arn: str, time_scale: float) -> None:
         running.remove(execution)
 
 
+def _complete_first_event(record: workflows.Record) -> None:
+    """Add what AWS shows in ExecutionStarted and ministack does not."""
+    with workflows.EVENT_LOCK:
+        first = record["events"][0]
+        first.setdefault("previousEventId", 0)
+        first["executionStartedEventDetails"].setdefault("inputDetails", {"truncated": False})
+
+
 def _time_limit(execution: Execution, machine: dict[str, Any]) -> threading.Timer | None:
     if "TimeoutSeconds" not in machine:
         return None
 
     def time_out() -> None:
-        execution.fail(
-            "TIMED_OUT", "States.Timeout", f"The execution took longer than {machine['TimeoutSeconds']} seconds"
-        )
+        # As recorded on AWS, such an execution has neither error nor cause.
+        execution.fail("TIMED_OUT", "", "")
         execution.cancellation.cancel()
 
     timer = threading.Timer(float(machine["TimeoutSeconds"]), workflows.in_this_scope(time_out))

@@ -41,10 +41,8 @@ class ExecutionLog:
     def _messages(self, record: workflows.Record) -> Iterator[dict[str, Any]]:
         for event in record["events"]:
             kind = str(event["type"])
-            wanted = {"ALL": True, "ERROR": kind.endswith(_ERROR_ENDINGS), "FATAL": kind in _FATAL}.get(
-                self.level, False
-            )
-            if not wanted:
+            is_error = kind.endswith(_ERROR_ENDINGS) or kind == "FailStateEntered"
+            if not {"ALL": True, "ERROR": is_error, "FATAL": kind in _FATAL}.get(self.level, False):
                 continue
             details: dict[str, Any] = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
             hidden = () if self.with_data else _DATA_FIELDS
@@ -55,4 +53,5 @@ class ExecutionLog:
                 "previous_event_id": str(event.get("previousEventId", 0)),
                 "event_timestamp": event["timestamp"],
                 "execution_arn": record["executionArn"],
+                "redrive_count": "0",
             }

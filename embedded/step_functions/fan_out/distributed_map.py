@@ -106,7 +106,7 @@ def _run_child(branch: Branch, processor: dict[str, Any], run_states: RunStates)
     except TaskError as failure:
         child.fail("FAILED", failure.error, failure.cause, branch.last_event)
     except CancelledError:
-        child.fail("ABORTED", None, "The Map Run was stopped", branch.last_event)
+        child.fail("ABORTED", "", "The Map Run was stopped", branch.last_event)
     finally:
         child.cancellation.close()
         running.remove(child)
