@@ -141,7 +141,7 @@ def test_replaced_object_is_refused_and_unknown_file_ignored(job: JobFolder, boo
 
     assert ended.returncode == 1
     assert job.message.startswith("DATA: 1 of 2 objects failed: object 'replaced.parquet' has")
-    assert '"event": "file_ignored", "file": "unknown.parquet"' in ended.stdout
+    assert '"event": "file_ignored", "file": "flights/unknown.parquet"' in ended.stdout
     assert [path.name for path in job.paths.ledger.rglob("*.json")] == ["good.parquet.json"]
     assert job.marker("good", "good.parquet").rows_scored == 10
 

@@ -31,9 +31,7 @@ def test_files_are_found_below_their_full_key_and_relative_to_the_dataset(tmp_pa
 
 
 @pytest.mark.parametrize("keys", [KEYS[:1], KEYS[2:], KEYS], ids=["one", "the other", "all"])
-def test_a_key_that_begins_with_the_datasets_name_belongs_to_its_own_file(
-    tmp_path: Path, keys: tuple[str, ...]
-) -> None:
+def test_a_key_that_begins_like_a_full_key_has_its_own_file(tmp_path: Path, keys: tuple[str, ...]) -> None:
     data = put(tmp_path, *(f"flights/{key}" for key in keys))
     files = find_input_files(data, "flights", KEYS)
     assert {key: path.read_text() for key, path in files.found.items()} == {key: f"flights/{key}" for key in keys}
