@@ -23,6 +23,8 @@ _MAX_NAME_BYTES = 255 - max(map(len, _SUFFIXES)) - len(layout.unfinished_name(""
 suffixes, one of which marks an unfinished file.
 """
 
+_MAX_COMMAND_CHARACTERS = 200
+"""Longest command in a problem, whose text is cut at 400 characters."""
 _FOLDER_MARKER = "_$folder$"
 """End of the keys with which Hadoop and EMR mark a folder."""
 
@@ -110,13 +112,14 @@ def _check_slashes(field: str, data: Sequence[StoredObject], uri: str) -> list[P
     keys = [entry.key for entry in data if _has_empty_part(entry.key)]
     if not keys:
         return []
-    found = f"{len(keys):,} objects with '//' in their keys: {list_first([uri + key for key in keys], 3)}"
-    expected = "keys without '//', because SageMaker refuses to copy such objects to a job"
+    found = f"{len(keys):,} keys with '//': {list_first(keys, 3)}"
+    expected = "keys without '//', because SageMaker refuses to copy others to a job"
     folder = f"/{keys[0]}".partition("//")[0].removeprefix("/")
     target = f"{uri}{folder}/" if folder else uri
     command = shlex.join(["aws", "s3", "mv", "--recursive", f"{target}/", target])
-    remedy = f"Move them, for example with `{command}`."
-    return [Problem(field, found, expected, remedy)]
+    if len(command) > _MAX_COMMAND_CHARACTERS:
+        command = "aws s3 mv --recursive"
+    return [Problem(field, found, expected, f"Move them, for example: `{command}`.")]
 
 
 def _check_length(field: str, key: str, max_bytes: int) -> list[Problem]:

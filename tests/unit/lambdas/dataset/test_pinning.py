@@ -58,9 +58,10 @@ def test_an_unsafe_key_is_refused() -> None:
 def test_keys_with_two_slashes_are_refused_together(key: str, moved: str) -> None:
     keys, problems = pin("ok.parquet", key, f"{key}.gz", "d//", "/")
     assert keys == ["ok.parquet"]
-    assert f"got \"2 objects with '//' in their keys: s3://datasets/d/{key}, " in problems
-    assert "because SageMaker refuses to copy such objects to a job. Move them, for example with `aws s3 mv" in problems
-    assert f"--recursive {moved}`." in problems
+    assert f"got \"2 keys with '//': {key}, " in problems
+    assert "expected keys without '//', because SageMaker refuses to copy others to a job" in problems
+    assert f"Move them, for example: `aws s3 mv --recursive {moved}`." in problems
+    assert "Move them, for example: `aws s3 mv --recursive`." in pin(f"{'a' * 150}/{key}")[1]
 
 
 def test_a_key_too_long_for_its_predictions_key_is_refused() -> None:
