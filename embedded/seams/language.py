@@ -1,4 +1,4 @@
-"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsics, JSONata."""
+"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsic functions, JSONata."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -19,19 +19,6 @@ def path_tokens(path: str) -> list[tuple[str, Any]] | None:
     """
     tokens = _engine()._parse_jsonpath_tokens(path)
     return None if tokens is None else list(tokens)
-
-
-def parse_intrinsic(expression: str) -> tuple[Any, ...]:
-    """Parse an intrinsic function such as `States.Format('{}', $.name)`.
-
-    Returns:
-        A node: ("call", name, argument nodes), ("path", path), or a kind of literal with its value.
-
-    Raises:
-        ValueError: The expression is not a function call.
-    """
-    node, _end = _engine()._parse_intrinsic_call(expression, 0)
-    return tuple(node)
 
 
 def compute_intrinsic(name: str, arguments: list[Any]) -> Any:

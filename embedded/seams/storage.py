@@ -1,4 +1,4 @@
-"""S3: the encryption of stored objects, buckets that are not empty, and restored objects in listings."""
+"""S3: objects that services write, encryption, buckets that are not empty, and restored objects in listings."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -19,6 +19,21 @@ def encryption_key(bucket: str, key: str) -> str:
     _status, headers, _body = s3._head_object(bucket, key, {})
     named = {name.lower(): value for name, value in headers.items()}
     return str(named.get("x-amz-server-side-encryption-aws-kms-key-id", ""))
+
+
+def default_encryption_key(bucket: str) -> str:
+    """Return the KMS key with which the bucket encrypts new objects; empty when there is none."""
+    from ministack.services import s3
+
+    return str(s3._bucket_default_sse_headers(bucket).get("x-amz-server-side-encryption-aws-kms-key-id", ""))
+
+
+def put_object(bucket: str, key: str, body: bytes) -> str:
+    """Store an object without HTTP. Return why S3 refuses it; empty when it is stored."""
+    from ministack.services import s3
+
+    status, _headers, answer = s3._put_object(bucket, key, body, {"content-type": "application/json"})
+    return "" if status == 200 else str(answer.decode(errors="replace"))
 
 
 def install_bucket_not_empty_error() -> None:

@@ -11,8 +11,8 @@ class TaskCall:
     """One call of a Task state to an integration.
 
     `resource` is the state's Resource with its suffix (`….sync`). `parameters` are the resolved
-    parameters, and `role_arn` is the state machine's role. `cancelled` is set when the state has
-    timed out or its execution was stopped. The handler must then undo or stop its work and return
+    parameters, and `role_arn` is the state machine's role. `cancelled` is set when the execution
+    was stopped, but not when the state has timed out. The handler must then undo or stop its work and return
     soon; its result is ignored. A handler that waits for its work (`.sync`) calls
     `submitted(answer)` with the answer of the API call that began it.
     """

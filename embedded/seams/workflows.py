@@ -3,6 +3,7 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import asyncio
 import contextvars
 import json
 import threading
@@ -92,6 +93,48 @@ def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], Non
     engine._run_execution = run
     engine._stop_execution = stop_execution
     engine._emit_execution_status_event = emit_status_event
+
+
+def install_redrive(
+    redrive: Callable[[Record], Record | tuple[str, str]], described: Callable[[Record], Record]
+) -> None:
+    """Serve RedriveExecution, which ministack lacks.
+
+    `redrive(request)` returns the answer, or error code and message. `described(record)` returns the
+    fields that DescribeExecution shows in addition.
+    """
+    engine = _engine()
+    ministack_handle, ministack_describe = engine.handle_request, engine._describe_execution
+    ministack_list = engine._list_executions
+
+    async def handle_request(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Any:
+        if headers.get("x-amz-target", "").rpartition(".")[2] != "RedriveExecution":
+            return await ministack_handle(method, path, headers, body, query)
+        # A redrive may wait for the threads of an execution that was just stopped.
+        answer = await asyncio.to_thread(redrive, json.loads(body or b"{}"))
+        if isinstance(answer, tuple):
+            return engine.error_response_json(*answer, 400)
+        return engine._finalize_response(engine.json_response(answer))
+
+    def describe_execution(request: Record) -> Any:
+        record = execution_record(request.get("executionArn", ""))
+        status, headers, body = ministack_describe(request)
+        if status != 200 or record is None:
+            return status, headers, body
+        return engine.json_response({**json.loads(body), **described(record)})
+
+    def list_executions(request: Record) -> Any:
+        status, headers, body = ministack_list(request)
+        if status != 200:
+            return status, headers, body
+        answer = json.loads(body)
+        for each in answer["executions"]:
+            redriven = described(execution_record(each["executionArn"]) or each)
+            each.update({key: redriven[key] for key in ("redriveCount", "redriveDate") if key in redriven})
+        return engine.json_response(answer)
+
+    engine.handle_request = handle_request
+    engine._describe_execution, engine._list_executions = describe_execution, list_executions
 
 
 def install_deletion() -> None:

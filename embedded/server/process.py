@@ -41,17 +41,27 @@ from embedded.seams.iam.identity import install_administrator
 from embedded.seams.iam.signatures import guarded
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
+from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
+from embedded.seams.monitoring.logs import install_log_search
+from embedded.seams.monitoring.metrics import (
+    install_embedded_metrics,
+    install_execution_metrics,
+    install_metric_queries,
+)
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
 from embedded.seams.services import ecr_resource_arn, name_resources
 from embedded.seams.storage import install_bucket_not_empty_error, install_restore_status
 from embedded.server.endpoint import Endpoint
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
+from embedded.step_functions.tasks import task_tokens
 
 LOCK_FILE = "lock"
 """File that the server keeps locked, so that other processes can check whether it runs."""
 _GRACE_SECONDS = 0.5
 _REUSE_SECONDS = 3600.0
+_ALARM_SECONDS = 10.0
+"""Longest time between two evaluations of the alarms, in seconds. On AWS it is a minute."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +155,14 @@ async def _serve(settings: ServerSettings) -> None:
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_missing_image_error()
+    _install_monitoring(settings.time_scale)
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
     install_condition_check()
     install_bucket_not_empty_error()
     install_restore_status()
     name_resources("ecr", ecr_resource_arn)
+    name_resources("states", task_tokens.resource_arn)
     sagemaker = _add_sagemaker(settings)
     _install_scheduler(settings)
     closed = asyncio.Event()
@@ -163,6 +175,15 @@ async def _serve(settings: ServerSettings) -> None:
     await asyncio.wait({server}, timeout=_GRACE_SECONDS)
     if server.done():
         server.result()
+
+
+def _install_monitoring(time_scale: float) -> None:
+    install_log_search()
+    install_embedded_metrics()
+    install_execution_metrics()
+    install_metric_queries()
+    install_alarms()
+    start_evaluation(min(_ALARM_SECONDS, max(0.5, 60 * time_scale)))
 
 
 def _close(sagemaker: SageMakerService) -> None:

@@ -7,15 +7,17 @@ from typing import Any
 
 from embedded.seams import workflows
 from embedded.seams.tasks import TaskError
-from embedded.step_functions import definition
 from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
-from embedded.step_functions.executions import running
+from embedded.step_functions.definition import validation
+from embedded.step_functions.executions import redrive, running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
-from embedded.step_functions.executions.execution import Branch, Execution
+from embedded.step_functions.executions.execution import Branch, Execution, start_thread
 from embedded.step_functions.executions.execution_log import ExecutionLog
+from embedded.step_functions.executions.redrive import EndedRun
 from embedded.step_functions.states import run_states
 
 _logger = logging.getLogger("embedded.step_functions")
+_redrive_lock = threading.Lock()
 
 
 def install(time_scale: float) -> None:
@@ -26,7 +28,8 @@ def install(time_scale: float) -> None:
     workflows.install_interpreter(lambda arn: execute(arn, time_scale), running.stopped)
     workflows.install_start_check(_check_start)
     workflows.install_deletion()
-    workflows.install_definition_check(definition.problems)
+    workflows.install_redrive(lambda request: redrive_execution(request, time_scale), redrive.described)
+    workflows.install_definition_check(validation.problems)
 
 
 def execute(execution_arn: str, time_scale: float) -> None:
@@ -40,6 +43,39 @@ def execute(execution_arn: str, time_scale: float) -> None:
         _logger.warning("%s was deleted before %s began", record["stateMachineArn"], execution_arn)
         return
     _complete_first_event(record)
+    _run(record, machine_record, EndedRun(json.loads(machine_record["definition"]), None), time_scale)
+
+
+def redrive_execution(request: dict[str, Any], time_scale: float) -> dict[str, Any] | tuple[str, str]:
+    """Continue an unsuccessful execution from where it ended, with the definition that it ran.
+
+    Return the answer, or error code and message.
+    """
+    arn = str(request.get("executionArn", ""))
+    record = workflows.execution_record(arn)
+    machine_record = workflows.state_machine_record(record["stateMachineArn"]) if record else None
+    if record is None or (machine_record is None and "mapRunArn" not in record):
+        return "ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'"
+    token = str(request.get("clientToken", ""))
+    with _redrive_lock:
+        if date := redrive.answered(record, token):
+            return {"redriveDate": date}
+        refused = redrive.refusal(record)
+        ended = redrive.ended_run(arn)
+        if refused or ended is None or machine_record is None:
+            return refused or ("ExecutionNotRedrivable", "")
+        event = redrive.reopen(record)
+        redrive.remember_token(record, token)
+    workflows.announce_status(record)
+    start_thread(_run, record, machine_record, ended, time_scale, event, name="redriven")
+    return {"redriveDate": record["redriveDate"]}
+
+
+def _run(
+    record: workflows.Record, machine_record: workflows.Record, before: EndedRun, time_scale: float, event: int = 0
+) -> None:
+    """Run an execution from where it ended `before`. `event` is the id of its last event."""
+    execution_arn, machine = record["executionArn"], before.machine
     cancellation = Cancellation()
     log = ExecutionLog.of(machine_record.get("loggingConfiguration") or {})
     execution = Execution(record, role_arn=machine_record["roleArn"], cancellation=cancellation, log=log)
@@ -47,17 +83,18 @@ def execute(execution_arn: str, time_scale: float) -> None:
     if record["status"] != "RUNNING":
         # StopExecution was called before this thread began.
         cancellation.cancel()
-    machine: dict[str, Any] = json.loads(machine_record["definition"])
     timer = _time_limit(execution, machine)
     branch = Branch(
         execution=execution,
         context=_context(record, machine_record, machine),
         cancellation=cancellation,
+        last_event=event,
         time_scale=time_scale,
         query_language=machine.get("QueryLanguage", "JSONPath"),
+        resume_point=before.resume_point,
     )
     try:
-        output = run_states(branch, machine, branch.context["Execution"]["Input"])
+        output = run_states(branch, machine, branch.context["Execution"]["Input"], before.resume_point)
         execution.succeed(output, branch.last_event)
     except TaskError as failure:
         execution.fail("FAILED", failure.error, failure.cause, branch.last_event)
@@ -69,6 +106,8 @@ def execute(execution_arn: str, time_scale: float) -> None:
     finally:
         if timer is not None:
             timer.cancel()
+        has_succeeded = record["status"] == "SUCCEEDED"
+        redrive.remember(execution_arn, None if has_succeeded else EndedRun(machine, branch.resume_point))
         running.remove(execution)
 
 
@@ -104,7 +143,7 @@ def _context(record: workflows.Record, machine_record: workflows.Record, machine
             "Name": record["name"],
             "RoleArn": machine_record["roleArn"],
             "StartTime": record["startDate"],
-            "RedriveCount": 0,
+            **redrive.context_fields(record),
         },
         "StateMachine": {"Id": record["stateMachineArn"], "Name": machine_record["name"]},
         "variables": {},

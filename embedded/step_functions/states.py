@@ -7,7 +7,8 @@ from embedded.seams.tasks import TaskError
 from embedded.step_functions import data_flow
 from embedded.step_functions.data_flow import State, limited_result
 from embedded.step_functions.executions.cancellation import CancelledError
-from embedded.step_functions.executions.execution import Branch, state_details
+from embedded.step_functions.executions.execution import Branch, FanOutAttempt, state_details
+from embedded.step_functions.executions.resume_point import ResumePoint
 from embedded.step_functions.expressions.comparisons import holds
 from embedded.step_functions.expressions.wait_time import wait_seconds
 from embedded.step_functions.fan_out import map_state, parallel_state
@@ -22,39 +23,47 @@ _LOCATED_ERRORS = frozenset({"States.Runtime", "States.IntrinsicFailure", "State
 _LOCATION = "An error occurred while executing the state"
 
 
-def run_states(branch: Branch, machine: dict[str, Any], data: Any) -> Any:
+def run_states(branch: Branch, machine: dict[str, Any], data: Any, resume: ResumePoint | None = None) -> Any:
     """Run a machine (`StartAt`, `States`) on `data` and return its output.
 
+    With `resume`, continue where an earlier run of the machine ended.
+
     Raises:
-        TaskError: A state failed and nothing caught it.
-        CancelledError: The branch was cancelled.
+        TaskError: A state failed and nothing caught it. The branch's `resume_point` is set.
+        CancelledError: The branch was cancelled. The branch's `resume_point` is set.
     """
     name: Following = machine["StartAt"]
+    if resume is not None:
+        name, data = resume.state, resume.data
+        branch.context["variables"] = dict(resume.variables)
     while name is not None:
-        branch.cancellation.check()
-        state = machine["States"].get(name)
-        if state is None:
-            raise TaskError("States.Runtime", f"The state {name!r} does not exist")
-        data, name = _visit(branch, name, state, data)
+        state = machine["States"][name]
+        data, name = _visit(branch, name, state, data, resume)
+        resume = None
     return data
 
 
-def _visit(branch: Branch, name: str, state: State, raw: Any) -> tuple[Any, Following]:
+def _visit(branch: Branch, name: str, state: State, raw: Any, resume: ResumePoint | None) -> tuple[Any, Following]:
+    branch.cancellation.check()
     kind = state["Type"]
+    variables = dict(branch.context.get("variables", {}))
     branch.context["State"] = {"Name": name, "EnteredTime": workflows.timestamp()}
     if kind == "Task":
         branch.context["State"]["RetryCount"] = 0
     branch.query_language, outer = state.get("QueryLanguage", branch.query_language), branch.query_language
     branch.context["QueryLanguage"] = branch.query_language
-    entered = branch.add_event(f"{kind}StateEntered", {"stateEnteredEventDetails": state_details(name, "input", raw)})
+    branch.attempt = FanOutAttempt(parts=resume.parts if resume else None)
+    # A redriven state was entered before, and was not exited.
+    entered = resume.entered if resume else _enter(branch, name, kind, raw)
     try:
         if kind == "Fail":
             raise TaskError(*_failure(branch, state, raw))
         output, following = _with_retry_and_catch(branch, name, state, raw)
         limited_result(output, name)
-    except TaskError as failure:
-        raise _located(failure, name, entered) from failure.__cause__
-    except CancelledError:
+    except (TaskError, CancelledError) as failure:
+        branch.resume_point = ResumePoint(name, raw, entered, variables, branch.attempt.parts)
+        if isinstance(failure, TaskError):
+            raise _located(failure, name, entered) from failure.__cause__
         # Recorded on AWS: StopExecution leaves no such event of a Wait state.
         if kind != "Wait" or branch.execution.record["status"] == "RUNNING":
             branch.add_event(f"{kind}StateAborted")
@@ -64,6 +73,10 @@ def _visit(branch: Branch, name: str, state: State, raw: Any) -> tuple[Any, Foll
         branch.context["QueryLanguage"] = outer
     branch.add_event(f"{kind}StateExited", {"stateExitedEventDetails": state_details(name, "output", output)})
     return output, following
+
+
+def _enter(branch: Branch, name: str, kind: str, raw: Any) -> int:
+    return branch.add_event(f"{kind}StateEntered", {"stateEnteredEventDetails": state_details(name, "input", raw)})
 
 
 def _located(failure: TaskError, name: str, entered: int) -> TaskError:
@@ -99,7 +112,11 @@ def _with_retry_and_catch(branch: Branch, name: str, state: State, raw: Any) -> 
         except TaskError as failure:
             delay = retries.next_delay(failure)
             if delay is None:
+                # Recorded on AWS: an attempt that is retried has no such event.
+                if branch.attempt.is_reported:
+                    branch.add_event(f"{state['Type']}StateFailed")
                 return _catch(branch, state, raw, failure)
+        branch.attempt = FanOutAttempt()
         branch.sleep(delay)
         # Branches and iterations have overwritten `$$.State`; restore it for the retry.
         branch.context["State"] = {**branch.context["State"], "Name": name}

@@ -75,7 +75,7 @@ class ScoringDefinition(Construct):
         self._settings = settings
         self._storage = storage
         self._job_roles = job_roles
-        self._states = WorkflowStates(self, functions)
+        self._states = WorkflowStates(self, functions, storage)
 
         wrap_input = sfn.Pass(
             self,
@@ -165,6 +165,8 @@ class ScoringDefinition(Construct):
             "Checks that every input row was scored or quarantined and that the outputs are in S3: a completed job may "
             "still have missed some.",
             message(JobPointer, **JOB),
+            # The results of all children are exported together, so each is as small as can be: {}.
+            output_path=sfn.JsonPath.DISCARD,
         )
         classify_failure = self._states.classify_failure(record_attempt)
 

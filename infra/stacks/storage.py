@@ -182,6 +182,8 @@ class StorageStack(Stack):
             layout.QUARANTINE_PREFIX: self._settings.predictions_expiry_days,
             layout.EXECUTIONS_PREFIX: self._settings.executions_expiry_days,
             layout.UPLOADS_PREFIX: self._settings.executions_expiry_days,
+            # Records and summary have all that matters; these are kept like logs.
+            layout.MAP_RUNS_PREFIX: self._settings.log_retention_days,
         }
         return [
             s3.LifecycleRule(id=f"expire-{prefix.rstrip('/')}", prefix=prefix, expiration=Duration.days(days))

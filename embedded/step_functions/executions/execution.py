@@ -12,6 +12,7 @@ from embedded.seams.tasks import TaskError
 from embedded.step_functions.data_flow import dump
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution_log import ExecutionLog
+from embedded.step_functions.executions.resume_point import ResumePoint
 
 HISTORY_LIMIT_EVENTS = 25_000
 """Largest number of events in the history of an execution, as on AWS."""
@@ -91,12 +92,26 @@ class Execution:
 
 
 @dataclass
+class FanOutAttempt:
+    """What an attempt of a state that fans out leaves behind when it fails.
+
+    Args:
+        parts: See `ResumePoint.parts`. In a redrive, the parts from which the attempt continues.
+        is_reported: Whether AWS reports the failure as an event of the state (`MapStateFailed`).
+    """
+
+    parts: Any = None
+    is_reported: bool = False
+
+
+@dataclass
 class Branch:
     """One sequence of states: the execution itself, a Parallel branch, or an iteration of an inline
     Map.
 
     `time_scale` multiplies the seconds of Wait states and of retries. `last_event` is the id of the
-    event before the next one. As on AWS, the first state has none.
+    event before the next one. As on AWS, the first state has none. `resume_point` is set when the
+    branch has ended unsuccessfully.
     """
 
     execution: Execution
@@ -105,6 +120,8 @@ class Branch:
     last_event: int = 0
     time_scale: float = 1.0
     query_language: str = field(default="JSONPath")
+    resume_point: ResumePoint | None = None
+    attempt: FanOutAttempt = field(default_factory=FanOutAttempt)
 
     def add_event(self, kind: str, details: dict[str, Any] | None = None) -> int:
         self.last_event = self.execution.add_event(kind, details or {}, self.last_event)

@@ -1,17 +1,19 @@
 """Intrinsic functions (`States.Format('{}', $.name)`).
 
-ministack parses expressions and computes most functions. The others are here, because they were
-recorded on AWS with other results.
+ministack computes most functions. The others are here, because they were recorded on AWS with other
+results.
 """
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 from embedded.seams import language
 from embedded.seams.language import Context
 from embedded.seams.tasks import TaskError
+from embedded.step_functions.expressions.intrinsic_syntax import IntrinsicSyntaxError, Node, parse
 
 Resolve = Callable[[str, Any, Context], Any]
 
@@ -24,16 +26,18 @@ def evaluate(expression: str, data: Any, context: Context, resolve: Resolve) -> 
             function cannot be computed.
     """
 
-    def value(node: tuple[Any, ...]) -> Any:
-        kind = node[0]
+    def value(node: Node) -> Any:
+        kind, content = node[:2]
         if kind == "call":
-            return compute(node[1], [value(argument) for argument in node[2]])
+            return compute(content, [value(argument) for argument in node[2]])
+        if kind == "text":
+            return re.sub(r"\\(['\\])", r"\1", content)
         if kind != "path":
-            return node[1]
+            return content
         try:
-            return resolve(node[1], data, context)
+            return resolve(content, data, context)
         except TaskError as missing:
-            text = f"The JsonPath argument for the field '{node[1]}' could not be found in the input"
+            text = f"The JsonPath argument for the field '{content}' could not be found in the input"
             raise TaskError("States.Runtime", _described(expression, f"{text} '{_json(data)[:1000]}'")) from missing
 
     def compute(name: str, arguments: list[Any]) -> Any:
@@ -45,8 +49,8 @@ def evaluate(expression: str, data: Any, context: Context, resolve: Resolve) -> 
             raise TaskError("States.IntrinsicFailure", _described(expression, str(failure))) from failure
 
     try:
-        node = language.parse_intrinsic(expression)
-    except ValueError as failure:
+        node = parse(expression)
+    except IntrinsicSyntaxError as failure:
         raise TaskError("States.IntrinsicFailure", _described(expression, str(failure))) from failure
     return value(node)
 

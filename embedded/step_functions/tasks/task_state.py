@@ -11,7 +11,7 @@ from embedded.step_functions import authorization, data_flow
 from embedded.step_functions.data_flow import State, limited, limited_result
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Branch, start_thread
-from embedded.step_functions.tasks import nested_execution
+from embedded.step_functions.tasks import nested_execution, task_tokens
 from embedded.step_functions.tasks.task_events import NO_TIMEOUT_SECONDS, TaskEvents
 
 
@@ -47,8 +47,9 @@ def interruptible(
 ) -> Any:
     """Run `call` in a thread and return its result.
 
-    `call` gets a token that is cancelled when it must stop. If it ignores the token, it continues
-    in its thread and its result is dropped.
+    `call` gets a token that is cancelled when it must stop. After a time-out, or if it ignores the
+    token, it continues in its thread and its result is dropped. AWS documents that it cancels the
+    work of a task whose execution is stopped, and does not document it for a task that times out.
 
     Raises:
         TaskError: `call` raised it, or States.Timeout after `timeout_seconds`.
@@ -71,7 +72,6 @@ def interruptible(
         in_time = woken.wait(min(timeout_seconds, threading.TIMEOUT_MAX))
         cancellation.check()
         if not in_time:
-            token.cancel()
             raise TaskError("States.Timeout", "")
         if "failure" in outcome:
             raise outcome["failure"]
@@ -103,7 +103,8 @@ def _call(
         call, abandon = language.call_with_token(resource, parameters, token, state)
         take_back = branch.cancellation.on_cancel(abandon)
         try:
-            return interruptible(lambda _token: call(), branch.cancellation, timeout)
+            with task_tokens.waiting(token, str(execution.record["stateMachineArn"])):
+                return interruptible(lambda _token: call(), branch.cancellation, timeout)
         finally:
             take_back()
             abandon()

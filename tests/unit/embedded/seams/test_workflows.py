@@ -9,7 +9,7 @@ from ministack.services import cloudwatch_logs, eventbridge, s3
 from ministack.services.cloudformation import provisioners
 
 from embedded.seams import workflows
-from embedded.seams.logs import append_log
+from embedded.seams.monitoring.logs import append_log
 from embedded.seams.storage import encryption_key
 from tests.unit.embedded.seams.conftest import Call
 

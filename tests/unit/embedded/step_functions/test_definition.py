@@ -15,7 +15,7 @@ TASK = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": T
     ("definition", "named"),
     [
         (distributed(ECHO, ItemBatcher={"MaxItemsPerBatch": 2}), "ItemBatcher is not supported"),
-        (distributed(ECHO, ResultWriter={}), "ResultWriter is not supported"),
+        (distributed(ECHO, ResultWriter={"WriterConfig": {}}), "WriterConfig is not supported"),
         (one_state({"Type": "Pass", "End": True, "Colour": "red"}), "Colour is not supported"),
         (one_state({**TASK, "HeartbeatSeconds": 5}), "HeartbeatSeconds is not supported"),
         (one_state({**TASK, "Credentials": {}}), "Credentials is not supported"),

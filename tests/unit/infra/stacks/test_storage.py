@@ -51,8 +51,9 @@ def test_results_expire_only_if_a_setting_says_so(assembly: Assembly, prod: Asse
         rules = buckets(found)["Results"]["LifecycleConfiguration"]["Rules"]
         return {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
 
-    assert expiring(assembly) == {}
-    assert expiring(prod) == {"predictions/": 30, "quarantine/": 30, "executions/": 365, "uploads/": 365}
+    always = {"map-runs/": 90}
+    assert expiring(assembly) == always
+    assert expiring(prod) == {"predictions/": 30, "quarantine/": 30, "executions/": 365, "uploads/": 365, **always}
 
 
 def test_the_key_rotates_and_services_use_it_for_this_stage_only(assembly: Assembly) -> None:

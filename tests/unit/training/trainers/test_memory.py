@@ -1,6 +1,4 @@
-"""The memory budget, and trainings that do not fit."""
-
-from pathlib import Path
+"""Trainings that need more memory than there is."""
 
 import pytest
 
@@ -10,38 +8,10 @@ from scoring.errors import ConfigurationError
 from tests.unit.training.training_folder import doubles
 from training.data.labels import LabelSummary
 from training.trainers import sklearn_trainer, xgboost_trainer
-from training.trainers.memory import memory_budget, refuse_if_too_large
+from training.trainers.memory import refuse_if_too_large
 from training.trainers.trainer import threads_for
 
 GIB = 2**30
-
-
-@pytest.fixture
-def proc(tmp_path: Path) -> Path:
-    (tmp_path / "proc" / "self").mkdir(parents=True)
-    (tmp_path / "proc" / "meminfo").write_text("MemTotal:  16777216 kB\nMemAvailable:   8388608 kB\n")
-    return tmp_path / "proc"
-
-
-def test_the_budget_is_the_machines_available_memory(tmp_path: Path, proc: Path) -> None:
-    assert memory_budget(tmp_path / "none", proc) == 8 * GIB
-
-
-def test_the_smallest_limit_of_all_control_groups_counts(tmp_path: Path, proc: Path) -> None:
-    (proc / "self" / "cgroup").write_text("0::/docker/abc\n")
-    root = tmp_path / "cgroup"
-    (root / "docker" / "abc").mkdir(parents=True)
-    (root / "docker" / "memory.max").write_text(f"{4 * GIB}\n")
-    (root / "docker" / "memory.current").write_text(f"{2 * GIB}\n")
-    (root / "docker" / "abc" / "memory.max").write_text("max\n")
-    assert memory_budget(root, proc) == 3 * GIB
-
-
-def test_control_groups_of_version_1_are_read(tmp_path: Path, proc: Path) -> None:
-    (proc / "self" / "cgroup").write_text("4:memory:/docker/abc\n")
-    (tmp_path / "cgroup" / "memory").mkdir(parents=True)
-    (tmp_path / "cgroup" / "memory" / "memory.limit_in_bytes").write_text(f"{GIB}\n")
-    assert memory_budget(tmp_path / "cgroup", proc) == GIB
 
 
 def test_a_training_that_does_not_fit_is_refused_with_a_remedy() -> None:

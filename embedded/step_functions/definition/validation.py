@@ -12,6 +12,7 @@ from embedded.seams.iam.identity import current_region, may_assume
 from embedded.seams.tasks import task_integration
 from embedded.step_functions import authorization
 from embedded.step_functions.data_flow import State
+from embedded.step_functions.fan_out import result_writer
 
 _TOP = {"Comment", "StartAt", "States", "TimeoutSeconds", "Version", "QueryLanguage"}
 _ANY = {"Type", "Comment", "QueryLanguage"}
@@ -24,6 +25,7 @@ _TOLERANCE = {
     "MaxConcurrency", "MaxConcurrencyPath", "ToleratedFailurePercentage", "ToleratedFailurePercentagePath",
     "ToleratedFailureCount", "ToleratedFailureCountPath",
 }  # fmt: skip
+_DISTRIBUTED_ONLY = (_TOLERANCE - {"MaxConcurrency", "MaxConcurrencyPath"}) | {"ItemReader", "ResultWriter", "Label"}
 _FIELDS = {
     "Task": {"Resource", "Parameters", "Arguments", "TimeoutSeconds", "TimeoutSecondsPath"}
     | _PATHS | _RESULT | _GO_ON | _ON_ERROR | _JSONATA,
@@ -33,7 +35,7 @@ _FIELDS = {
     "Succeed": {"Output"} | _PATHS,
     "Fail": {"Error", "Cause", "ErrorPath", "CausePath"},
     "Parallel": {"Branches", "Parameters", "Arguments"} | _PATHS | _RESULT | _GO_ON | _ON_ERROR | _JSONATA,
-    "Map": {"ItemProcessor", "ItemsPath", "Items", "ItemSelector", "ItemReader", "Label"}
+    "Map": {"ItemProcessor", "ItemsPath", "Items", "ItemSelector", "ItemReader", "ResultWriter", "Label"}
     | _TOLERANCE | _PATHS | _RESULT | _GO_ON | _ON_ERROR | _JSONATA,
 }  # fmt: skip
 _JSONPATH_ONLY = {"InputPath", "OutputPath", "ResultPath", "ResultSelector", "Parameters", "ItemsPath"}
@@ -151,9 +153,8 @@ def _map(state: State, here: str, query: str) -> Iterator[str]:
     if distributed and config.get("ExecutionType") != "STANDARD":
         yield f"ExecutionType {config.get('ExecutionType')!r} {UNSUPPORTED} (use STANDARD) at {here}/ItemProcessor"
     if not distributed:
-        for field in sorted((_TOLERANCE - {"MaxConcurrency", "MaxConcurrencyPath"}) | {"ItemReader", "Label"}):
-            if field in state:
-                yield f"SCHEMA_VALIDATION_FAILED: {field} needs a DISTRIBUTED ItemProcessor at {here}/{field}"
+        for field in sorted(_DISTRIBUTED_ONLY & state.keys()):
+            yield f"SCHEMA_VALIDATION_FAILED: {field} needs a DISTRIBUTED ItemProcessor at {here}/{field}"
     reader = state.get("ItemReader")
     if reader is not None:
         yield from _unknown(reader, {"Resource", "Parameters", "Arguments", "ReaderConfig"}, f"{here}/ItemReader")
@@ -163,6 +164,19 @@ def _map(state: State, here: str, query: str) -> Iterator[str]:
         kind = reader.get("ReaderConfig", {}).get("InputType", "JSON")
         if kind not in ("JSON", "JSONL", "CSV"):
             yield f"InputType {kind!r} {UNSUPPORTED} at {here}/ItemReader/ReaderConfig/InputType"
+    yield from _result_writer(state, f"{here}/ResultWriter", query)
+
+
+def _result_writer(state: State, here: str, query: str) -> Iterator[str]:
+    writer = state.get("ResultWriter")
+    if writer is None:
+        return
+    parameters = "Arguments" if query == "JSONata" else "Parameters"
+    yield from _unknown(writer, {"Resource", parameters}, here)
+    if missing := sorted({"Resource", parameters} - writer.keys()):
+        yield f"SCHEMA_VALIDATION_FAILED: These fields are required: [{', '.join(missing)}] at {here}"
+    elif writer["Resource"] != result_writer.RESOURCE:
+        yield f"ResultWriter {writer['Resource']!r} {UNSUPPORTED} at {here}/Resource"
 
 
 def _choice(state: State, here: str, _query: str) -> Iterator[str]:
