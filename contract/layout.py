@@ -130,6 +130,20 @@ def marker_key(model_id: str, object_key: str) -> str:
     return f"{model_id}/{object_key}{_MARKER_SUFFIX}"
 
 
+MAP_RUNS_PREFIX = "map-runs/"
+"""Results of the children of distributed Maps, in the results bucket. Only Step Functions writes and
+reads them."""
+
+
+def map_runs_prefix(label: str) -> str:
+    """Return the prefix of a Map's results: `<this>/<id of the Map Run>/manifest.json`.
+
+    >>> map_runs_prefix("ScoreModels")
+    'map-runs/ScoreModels'
+    """
+    return f"{MAP_RUNS_PREFIX}{label}"
+
+
 UPLOADS_PREFIX = "uploads/"
 
 
@@ -356,8 +370,6 @@ class TrainingPaths:
         self.output = root / "output"
         self.failure = self.output / "failure"
         self.output_data = self.output / "data"
-        self.unfinished = self.output / ".unfinished"
-        """Folder for unfinished work; nothing in it is uploaded."""
         self.checkpoints = root / "checkpoints"
 
     @classmethod

@@ -18,7 +18,7 @@ from infra.dead_letters import DeadLetters
 from infra.definitions.scoring_definition import MAP_LABEL
 from infra.definitions.training_definition import MAP_LABEL as TRAINING_MAP_LABEL
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage, executions_arns
+from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
 from infra.stacks.compute import ComputeStack
 from infra.stacks.storage import StorageStack
 from infra.stacks.triggers import TriggersStack
@@ -86,8 +86,7 @@ def acknowledge(
 
     for name, function in workflow.functions.items():
         role = workflow.function_roles[name]
-        waiting = " A task token, not an ARN, identifies a waiting task." if name == "summarize_execution" else ""
-        _accept_wildcards(role, {"*": _XRAY + waiting})
+        _accept_wildcards(role, {"*": _XRAY})
         if name not in ("classify_failure", "prepare_training", "check_request"):
             _accept_wildcards(role, {executions: _KEYS_UNKNOWN})
         _accept(
@@ -134,7 +133,13 @@ def acknowledge(
 
     _accept_wildcards(
         workflow.function_roles["summarize_execution"],
-        dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
+        {
+            **dict.fromkeys(executions_arns(settings.stage), "Callers of the state machines name the executions."),
+            any_state_machine_arn(): "A task token, not an ARN, identifies a waiting task.",
+        },
+    )
+    _accept_wildcards(
+        workflow.function_roles["classify_failure"], dict.fromkeys(jobs_arns(settings.stage), _ATTEMPT_NAMES)
     )
 
     status_events = workflow.status_events
@@ -174,6 +179,7 @@ def _accept_state_machine(
         {
             "*": f"AWS defines no resources for CloudWatch's log delivery actions. {_XRAY}",
             names.objects_arn(names.results_bucket, layout.jobs_key("*")): _KEYS_UNKNOWN,
+            names.objects_arn(names.results_bucket, f"{layout.map_runs_prefix(label)}/*"): _KEYS_UNKNOWN,
             **{
                 f"{function.function_arn}:*": f"Versions of {name}, granted by aws-cdk-lib together with it."
                 for name, function in workflow.functions.items()

@@ -58,6 +58,17 @@ def executions_arns(stage: str) -> list[str]:
     return [f"{here}:execution:{name}:*" for name in state_machine_names(stage)]
 
 
+def any_state_machine_arn() -> str:
+    """Return the pattern of the ARNs of all state machines of this account and Region."""
+    return f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:stateMachine:*"
+
+
+def jobs_arns(stage: str) -> list[str]:
+    """Return the ARNs of all SageMaker jobs of a stage, one per kind."""
+    here = f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+    return [f"{here}:{kind}-job/{stage}-*" for kind in ("processing", "training")]
+
+
 def imported(stage: str, output: str) -> str:
     """Return a token for the value that another stack of the stage exports."""
     return Fn.import_value(export_name(stage, output))

@@ -113,6 +113,17 @@ class StaleEventError(FleetscoreError):
         )
 
 
+class JobStillRunningError(FleetscoreError):
+    """The SageMaker job of a failed attempt has not ended. No other attempt may start beside it."""
+
+    def __init__(self, name: str, status: str) -> None:
+        super().__init__(
+            f"SageMaker job {name!r}: the workflow stopped waiting for it and asked it to stop, but its status is "
+            f"{status}. Another attempt may start only when it has ended. If this is the last message about it, stop "
+            "the job by hand, then start a new execution."
+        )
+
+
 class OutputIncompleteError(FleetscoreError):
     """The processing job succeeded, but the ledger and the outputs in S3 do not cover every pinned
     object."""

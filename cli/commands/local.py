@@ -178,7 +178,7 @@ def _deploy(invocation: Invocation, endpoint: "Endpoint", images: "ImageStore", 
 
 
 def _print_exports(invocation: Invocation, endpoint: "Endpoint", hidden: Iterable[str]) -> None:
-    environment = {name: value for name, value in endpoint.environment().items() if value}
+    environment = {name: value for name, value in endpoint.shell_environment().items() if value}
     unset = variables_to_unset(environment, hidden)
     value = {"endpoint_url": endpoint.url, "stage": invocation.stage, "environment": environment, "unset": unset}
     place = f"account {endpoint.account_id}, Region {endpoint.region}, {endpoint.url}"

@@ -1,6 +1,8 @@
 """`fleetscore models register` and `import`: new versions of models."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,15 @@ from cli.command_line import Command, argument
 from cli.documents.artifact import fetch_artifact
 from cli.documents.bulk_file import read_bulk
 from cli.documents.mlflow_folder import packed, read_mlflow_folder
-from cli.documents.model_document import Draft, read_draft, read_tags
+from cli.documents.model_document import Draft, ModelDocument, read_draft, read_tags
 from cli.documents.model_package import read_model_package
 from cli.documents.record_flags import record_flags
 from cli.failures import CommandError, ExitStatus
 from cli.invocation import Invocation
 from cli.options import FILE
 from cli.record_options import REQUIRED_PANEL, given_fields, given_flags, missing_flags_named, record_options
-from cli.sample_scoring.artifact_process import check_record
 from cli.sample_scoring.container_process import isolation_notice
+from cli.sample_scoring.load_checks import find_load_problems
 from cli.sample_scoring.schema_inference import InferredFeature, infer_features
 from cli.stage.bulk_registration import bulk_json, register_all
 from cli.stage.catalog import Catalog, Registered, caller
@@ -43,6 +45,12 @@ infer_schema_option = click.option(
     help="Instead of --features: read their names from the artifact, which is loaded, and their types from this "
     "sample.",
 )
+no_load_check_option = click.option(
+    "--no-load-check",
+    is_flag=True,
+    panel="Loading and custom code",
+    help="Do not load the model here to see whether jobs can.",
+)
 
 
 @click.command(
@@ -63,6 +71,7 @@ infer_schema_option = click.option(
 )
 @record_options(artifact=True)
 @infer_schema_option
+@no_load_check_option
 @click.option(
     "--bulk",
     type=FILE,
@@ -78,6 +87,7 @@ def register(
     model: str | None,
     bulk: Path | None,
     infer_schema: Path | None,
+    no_load_check: bool,
     **parameters: Any,
 ) -> ExitStatus:
     """Register a new version of a model, and make it the current one.
@@ -93,10 +103,10 @@ def register(
         ]
         if given:
             raise CommandError(f"--bulk takes every field from the file: leave out {', '.join(sorted(given))}.")
-        return _register_bulk(invocation, bulk)
+        return _register_bulk(invocation, bulk, load=not no_load_check)
     if model is None:
         raise CommandError("Name the model: MODEL_ID, @model.json, or --bulk with a file of models.")
-    return _register_draft(invocation, draft_of(model, fields), infer_schema)
+    return _register_draft(invocation, draft_of(model, fields), infer_schema, load=not no_load_check)
 
 
 @click.command(
@@ -119,6 +129,7 @@ def register(
 )
 @record_options(artifact=False)
 @infer_schema_option
+@no_load_check_option
 @click.pass_context
 def import_model(
     ctx: click.Context,
@@ -128,6 +139,7 @@ def import_model(
     mlflow: Path | None,
     model_package: str | None,
     infer_schema: Path | None,
+    no_load_check: bool,
     **parameters: Any,
 ) -> ExitStatus:
     """Register a version of a model from another registry.
@@ -140,7 +152,7 @@ def import_model(
         raise click.UsageError("Exactly one of --mlflow and --model-package is required.", ctx)
     if model_package is not None:
         found = read_model_package(invocation.connection.client("sagemaker"), model_package)
-        return _register_draft(invocation, draft.with_defaults(found), infer_schema)
+        return _register_draft(invocation, draft.with_defaults(found), infer_schema, load=not no_load_check)
     assert mlflow is not None  # noqa: S101 - exactly one of the two is given
     folder = read_mlflow_folder(mlflow)
     fields = dict(folder.fields)
@@ -154,7 +166,8 @@ def import_model(
     if folder.method_problem is not None and "method" not in draft.fields:
         draft = draft.with_changes(folder.method_problem)
     with packed(folder) as path:
-        return _register_draft(invocation, draft.with_defaults({**fields, "artifact": str(path)}), infer_schema)
+        draft = draft.with_defaults({**fields, "artifact": str(path)})
+        return _register_draft(invocation, draft, infer_schema, load=not no_load_check)
 
 
 def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
@@ -171,11 +184,23 @@ def draft_of(model: str, fields: Mapping[str, Any]) -> Draft:
     return draft.with_changes(input={**before, **read_as} if isinstance(before, dict) else before)
 
 
-def _register_bulk(invocation: Invocation, file: Path) -> ExitStatus:
+def _register_bulk(invocation: Invocation, file: Path, *, load: bool) -> ExitStatus:
     output = invocation.output
     lines = read_bulk(file)
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
-    done = register_all(catalog, lines, file.parent, registered_by=caller(invocation.connection), notice=output.notice)
+
+    def check(documents: Sequence[ModelDocument]) -> Sequence[Sequence[Problem]]:
+        opened = partial(_fetch, folder=file.parent, s3=catalog.s3)
+        return find_load_problems(documents, opened, notice=output.notice) if load else [()] * len(documents)
+
+    done = register_all(
+        catalog,
+        lines,
+        file.parent,
+        registered_by=caller(invocation.connection),
+        check=check,
+        notice=output.notice,
+    )
     existing = f"; {done.versions_found:,} of the versions existed already" if done.versions_found else ""
     shown = [f"Note: {_lines(lines)}: {note}" for note, lines in list(done.notes.items())[:_SHOWN_NOTES]]
     if len(done.notes) > _SHOWN_NOTES:
@@ -195,7 +220,11 @@ def _lines(numbers: Sequence[int]) -> str:
     return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
-def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None) -> ExitStatus:
+def _fetch(document: ModelDocument, *, folder: Path, s3: Any) -> AbstractContextManager[tuple[Path | None, Any]]:
+    return fetch_artifact(document.artifact, folder, s3)
+
+
+def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | None, *, load: bool) -> ExitStatus:
     inferred: Sequence[InferredFeature] = ()
     with missing_flags_named():
         if infer_schema is not None:
@@ -207,9 +236,11 @@ def _register_draft(invocation: Invocation, draft: Draft, infer_schema: Path | N
     if inferred:
         output.show(*inferred_view(inferred))
     catalog = Catalog(invocation.connection, invocation.changed_deployment())
-    done = catalog.register(
-        document, folder=draft.folder, registered_by=caller(invocation.connection), check=check_record
-    )
+
+    def check(path: Path, document: ModelDocument) -> Sequence[Problem]:
+        return find_load_problems([document], lambda _: nullcontext((path, [])))[0] if load else ()
+
+    done = catalog.register(document, folder=draft.folder, registered_by=caller(invocation.connection), check=check)
     value = {**model_json(done.model, done.version), "artifact_uri": done.artifact_uri, "notes": list(done.notes)}
     output.data(value, *_registered_lines(done))
     return ExitStatus.SUCCEEDED

@@ -12,7 +12,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract import layout
+from contract.archives import NoRoomError, unpack
 from contract.problems import Problem
+from contract.tar_members import ArchiveError
 
 _SHOWN_MEMBERS = 10
 
@@ -55,6 +57,24 @@ def fetch_artifact(source: str, folder: Path, s3: Any) -> Iterator[tuple[Path | 
 
 def unreadable_artifact(path: Path, error: Exception) -> Problem:
     return Problem("artifact", str(path), f"a gzip-compressed tar archive of plain files ({error})")
+
+
+def lacks_room(path: Path, error: NoRoomError) -> Problem:
+    expected = f"an artifact that can be unpacked below {tempfile.gettempdir()} ({error})"
+    return Problem("artifact", str(path), expected, "Set TMPDIR to a folder with more room.")
+
+
+def unpack_artifact(path: Path, folder: Path, model_file: str) -> list[Problem]:
+    """Unpack an artifact into a new folder; return its problems, such as no file of the model.
+
+    Raises:
+        NoRoomError: when the disk is too small.
+    """
+    try:
+        files = unpack(path, folder)
+    except ArchiveError as error:
+        return [unreadable_artifact(path, error)]
+    return check_model_file(model_file, files)
 
 
 def check_model_file(model_file: str, names: Sequence[str]) -> list[Problem]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from cli.artifact_check.check import check_artifact
 from cli.documents.artifact import fetch_artifact, hash_artifact
 from cli.documents.bulk_file import BulkLine, at_line
+from cli.documents.model_document import ModelDocument
 from cli.failures import CommandError
 from cli.stage.catalog import Catalog, NewVersion
 from cli.stage.catalog_table import now
@@ -52,19 +53,21 @@ def register_all(
     folder: Path,
     *,
     registered_by: str,
+    check: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]] = lambda documents: [()] * len(documents),
     notice: Callable[[str], None] = lambda _: None,
 ) -> BulkResult:
     """Register every line and make its version current, or change nothing.
 
     First all artifacts are stored. Then the versions are written and made current, in transactions. An interruption
     leaves no version that is not current: the next run continues with the artifacts and versions that it finds.
+    `check` returns further problems of each model; versions that exist already are not checked again.
 
     Raises:
         InvalidInputError: with every problem of every line, before anything is written.
         CommandError: when somebody else keeps changing the same models.
     """
     notice(f"Checking {len(lines):,} models ...")
-    checked = _check(catalog, lines, folder, registered_by)
+    checked = _check(catalog, lines, folder, registered_by, check)
     new = [item for item in checked if item.existing is None]
     notice(f"Storing {len(new):,} artifacts; {len(checked) - len(new):,} versions exist already ...")
 
@@ -92,7 +95,13 @@ def register_all(
     return BulkResult(models, len(new), len(checked) - len(new), notes)
 
 
-def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path, registered_by: str) -> list[_Checked]:
+def _check(
+    catalog: Catalog,
+    lines: Sequence[BulkLine],
+    folder: Path,
+    registered_by: str,
+    check_models: Callable[[Sequence[ModelDocument]], Sequence[Sequence[Problem]]],
+) -> list[_Checked]:
     def check(line: BulkLine) -> _Checked | list[Problem]:
         try:
             return _check_line(catalog, line, folder, registered_by)
@@ -106,6 +115,9 @@ def _check(catalog: Catalog, lines: Sequence[BulkLine], folder: Path, registered
             checked.append(result)
         else:
             problems += result
+    new = [item.line for item in checked if item.existing is None]
+    for line, found in zip(new, check_models([line.document for line in new]), strict=True):
+        problems += at_line(line.number, found, line.document.model_id)
     if problems:
         raise InvalidInputError("bulk", problems)
     return checked

@@ -25,6 +25,7 @@ from embedded.sagemaker.errors import ApiError, validation_error
 from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.capacity import Capacity
 from embedded.sagemaker.instances.guard import Guard, delete_folder
+from embedded.sagemaker.instances.settings import InstanceSettingsFile
 from embedded.sagemaker.jobs.job import Job, Status
 from embedded.sagemaker.jobs.job_run import JobContext
 from embedded.sagemaker.jobs.job_types import JOB_TYPES, PROCESSING, JobType
@@ -127,6 +128,7 @@ class SageMakerService:
             python=python,
             pythons=pythons or {},
             shared_folder=shared_folder,
+            instance_settings=InstanceSettingsFile(root, isolation or probe()).read,
         )
         (root / "jobs").mkdir(parents=True, exist_ok=True)
         self._job_context.guard.watch_folder(root / "jobs")

@@ -42,6 +42,7 @@ def run_job(service: SageMakerService, call: TaskCall) -> dict[str, Any]:
         answer = service.call(f"Create{job_type.kind.name}Job", request) or {}
         if not is_sync:
             return answer
+        call.submitted(answer)
         job = service.job(str(name), job_type)
     except ApiError as error:
         raise TaskError(error_name(error), error.as_cause()) from error

@@ -32,6 +32,8 @@ def switches(endpoint: Endpoint, root: Path, *, enforce_iam: bool) -> dict[str, 
         "GATEWAY_PORT": port,
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "localhost",
+        # For the URLs of queues, to which some SDKs send their requests.
+        "USE_SSL": "1",
         "MINISTACK_ACCOUNT_ID": endpoint.account_id,
         "MINISTACK_REGION": endpoint.region,
         "IOT_MTLS_ENABLED": "0",

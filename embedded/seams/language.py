@@ -1,6 +1,4 @@
-"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsics, choices,
-JSONata.
-"""
+"""Parts of the Amazon States Language that ministack evaluates: paths, intrinsic functions, JSONata."""
 
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
@@ -23,16 +21,9 @@ def path_tokens(path: str) -> list[tuple[str, Any]] | None:
     return None if tokens is None else list(tokens)
 
 
-def intrinsic(expression: str, data: Any, context: Context) -> Any:
-    """Evaluate an intrinsic function such as `States.Format('{}', $.name)`."""
-    with _translated_errors():
-        return _engine()._evaluate_intrinsic(expression, data, context)
-
-
-def comparison_holds(rule: dict[str, Any], data: Any, context: Context) -> bool:
-    """Evaluate one comparison of a Choice state (without And, Or, Not)."""
-    with _translated_errors():
-        return bool(_engine()._evaluate_rule(rule, data, context))
+def compute_intrinsic(name: str, arguments: list[Any]) -> Any:
+    """Compute an intrinsic function of evaluated arguments. Bad arguments raise what Python raises."""
+    return _engine()._exec_intrinsic(("call", name, [("str", argument) for argument in arguments]), None, None)
 
 
 def jsonata_template(

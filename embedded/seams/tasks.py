@@ -11,9 +11,10 @@ class TaskCall:
     """One call of a Task state to an integration.
 
     `resource` is the state's Resource with its suffix (`….sync`). `parameters` are the resolved
-    parameters, and `role_arn` is the state machine's role. `cancelled` is set when the state has
-    timed out or its execution was stopped. The handler must then undo or stop its work and return
-    soon; its result is ignored.
+    parameters, and `role_arn` is the state machine's role. `cancelled` is set when the execution
+    was stopped, but not when the state has timed out. The handler must then undo or stop its work and return
+    soon; its result is ignored. A handler that waits for its work (`.sync`) calls
+    `submitted(answer)` with the answer of the API call that began it.
     """
 
     resource: str
@@ -21,10 +22,14 @@ class TaskCall:
     execution_arn: str
     role_arn: str
     cancelled: threading.Event = field(default_factory=threading.Event)
+    submitted: Callable[[Any], object] = lambda _answer: None
 
 
 class TaskError(Exception):
-    """An integration failed. Retry and Catch match `error`; `cause` is the reported text."""
+    """An integration failed. Retry and Catch match `error`; `cause` is the reported text.
+
+    A Fail state can lack both, and a time-out lacks a cause: they are empty then.
+    """
 
     def __init__(self, error: str, cause: str) -> None:
         super().__init__(f"{error}: {cause}")

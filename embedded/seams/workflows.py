@@ -3,6 +3,7 @@
 # ministack reads its environment at import, and this package exists to reach its private names.
 # ruff: noqa: PLC0415, SLF001
 
+import asyncio
 import contextvars
 import json
 import threading
@@ -10,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Record = dict[str, Any]
-DefinitionCheck = Callable[[str, str, Record], Sequence[str]]
+DefinitionCheck = Callable[[str, str, Record, str], Sequence[object]]
+"""Returns the problems of (definition, role ARN, logging, type); each one's `str` is its text."""
 
 EVENT_LOCK = threading.RLock()
 """Guards every change of a record's history or status: several threads write to one execution."""
@@ -73,6 +75,9 @@ def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], Non
     def stop_execution(request: dict[str, Any]) -> Any:
         with EVENT_LOCK:
             response = ministack_stop(request)
+            record = execution_record(request.get("executionArn", ""))
+            if response[0] == 200 and record is not None:
+                _complete_abort_event(record)
         if response[0] == 200:
             stopped(request.get("executionArn", ""))
         return response
@@ -89,6 +94,70 @@ def install_interpreter(run: Callable[[str], None], stopped: Callable[[str], Non
     engine._run_execution = run
     engine._stop_execution = stop_execution
     engine._emit_execution_status_event = emit_status_event
+
+
+def install_redrive(
+    redrive: Callable[[Record], Record | tuple[str, str]], described: Callable[[Record], Record]
+) -> None:
+    """Serve RedriveExecution, which ministack lacks.
+
+    `redrive(request)` returns the answer, or error code and message. `described(record)` returns the
+    fields that DescribeExecution shows in addition.
+    """
+    engine = _engine()
+    ministack_handle, ministack_describe = engine.handle_request, engine._describe_execution
+    ministack_list = engine._list_executions
+
+    async def handle_request(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Any:
+        if headers.get("x-amz-target", "").rpartition(".")[2] != "RedriveExecution":
+            return await ministack_handle(method, path, headers, body, query)
+        # A redrive may wait for the threads of an execution that was just stopped.
+        answer = await asyncio.to_thread(redrive, json.loads(body or b"{}"))
+        if isinstance(answer, tuple):
+            return engine.error_response_json(*answer, 400)
+        return engine._finalize_response(engine.json_response(answer))
+
+    def describe_execution(request: Record) -> Any:
+        record = execution_record(request.get("executionArn", ""))
+        status, headers, body = ministack_describe(request)
+        if status != 200 or record is None:
+            return status, headers, body
+        return engine.json_response({**json.loads(body), **described(record)})
+
+    def list_executions(request: Record) -> Any:
+        status, headers, body = ministack_list(request)
+        if status != 200:
+            return status, headers, body
+        answer = json.loads(body)
+        for each in answer["executions"]:
+            redriven = described(execution_record(each["executionArn"]) or each)
+            each.update({key: redriven[key] for key in ("redriveCount", "redriveDate") if key in redriven})
+        return engine.json_response(answer)
+
+    engine.handle_request = handle_request
+    engine._describe_execution, engine._list_executions = describe_execution, list_executions
+
+
+def install_deletion() -> None:
+    """Let DeleteStateMachine succeed for a state machine that does not exist, as on AWS."""
+    engine = _engine()
+    ministack_delete = engine._delete_state_machine
+
+    def delete(request: dict[str, Any]) -> Any:
+        if state_machine_record(request.get("stateMachineArn", "")) is None:
+            return engine.json_response({})
+        return ministack_delete(request)
+
+    engine._delete_state_machine = delete
+
+
+def _complete_abort_event(record: Record) -> None:
+    """Show the abort as AWS does: after no other event, and without empty details."""
+    event = record["events"][-1]
+    if event["type"] == "ExecutionAborted":
+        event.setdefault("previousEventId", 0)
+        details = event["executionAbortedEventDetails"]
+        event["executionAbortedEventDetails"] = {key: value for key, value in details.items() if value}
 
 
 def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, str] | None]) -> None:
@@ -112,7 +181,7 @@ def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, st
 
 
 def install_definition_check(check: DefinitionCheck) -> None:
-    """Let `check(definition, role_arn, logging)` refuse state machines in the API and in stacks.
+    """Let `check(definition, role_arn, logging, type)` refuse state machines in the API and in stacks.
 
     The check returns problems. The first is `<error code>: <text>`, or the text alone for
     InvalidDefinition.
@@ -123,8 +192,8 @@ def install_definition_check(check: DefinitionCheck) -> None:
     ministack_create, ministack_update = engine._create_state_machine, engine._update_state_machine
     provision = provisioners._sfn_state_machine_create
 
-    def refusal(problems: Sequence[str]) -> Any:
-        text = "; ".join(problems)
+    def refusal(problems: Sequence[object]) -> Any:
+        text = "; ".join(map(str, problems))
         code, separator, message = text.partition(": ")
         if separator and code.endswith("Exception"):
             return engine.error_response_json(code, message, 400)
@@ -132,7 +201,8 @@ def install_definition_check(check: DefinitionCheck) -> None:
 
     def create(request: dict[str, Any]) -> Any:
         logging = request.get("loggingConfiguration", {})
-        problems = check(request.get("definition", "{}"), request.get("roleArn", ""), logging)
+        kind = request.get("type", "STANDARD")
+        problems = check(request.get("definition", "{}"), request.get("roleArn", ""), logging, kind)
         return refusal(problems) if problems else ministack_create(request)
 
     def update(request: dict[str, Any]) -> Any:
@@ -142,14 +212,17 @@ def install_definition_check(check: DefinitionCheck) -> None:
             # Updates of stacks arrive here with the template's property names.
             request = {**request, "loggingConfiguration": _api_names(request["loggingConfiguration"])}
         logging = request.get("loggingConfiguration", stored.get("loggingConfiguration", {}))
-        problems = check(definition, request.get("roleArn", stored.get("roleArn", "")), logging) if stored else []
+        role_arn = request.get("roleArn", stored.get("roleArn", ""))
+        problems = check(definition, role_arn, logging, stored.get("type", "STANDARD")) if stored else []
         return refusal(problems) if problems else ministack_update(request)
 
     def provision_checked(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
         logging = _api_names(properties.get("LoggingConfiguration", {}))
-        problems = check(provisioners._sfn_definition(properties), properties.get("RoleArn", ""), logging)
+        kind = properties.get("StateMachineType", "STANDARD")
+        problems = check(provisioners._sfn_definition(properties), properties.get("RoleArn", ""), logging, kind)
         if problems:
-            raise provisioners._sfn_handler_error("Invalid State Machine Definition: '" + "; ".join(problems) + "'")
+            text = "; ".join(map(str, problems))
+            raise provisioners._sfn_handler_error(f"Invalid State Machine Definition: '{text}'")
         arn, attributes = provision(logical_id, properties, stack_name)
         if logging:
             engine._state_machines[arn]["loggingConfiguration"] = logging
@@ -159,6 +232,19 @@ def install_definition_check(check: DefinitionCheck) -> None:
     provisioners._sfn_state_machine_create = provision_checked
     handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
     handlers["create"] = provision_checked
+
+
+def install_validation(diagnostics: Callable[[str, str], list[Record]]) -> None:
+    """Answer ValidateStateMachineDefinition with `diagnostics(definition, type)`."""
+    engine = _engine()
+
+    def validate(request: Record) -> Any:
+        found = diagnostics(request.get("definition", ""), request.get("type", "STANDARD"))
+        shown = found[: int(request.get("maxResults") or 100)]
+        result = {"result": "FAIL" if found else "OK", "diagnostics": shown, "truncated": len(shown) < len(found)}
+        return engine.json_response(result)
+
+    engine._validate_state_machine_definition = validate
 
 
 def _engine() -> Any:

@@ -12,7 +12,10 @@ _CLOCK_SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """Paths of PEM files: the authority that clients trust, and the server's certificate and key."""
+    """Paths of PEM files: the authority that clients trust, and the server's certificate and key.
+
+    The authority's file is alone in its folder, which clients can trust as a whole.
+    """
 
     ca_bundle: Path
     certificate: Path
@@ -39,7 +42,8 @@ def make_certificates(folder: Path) -> TlsFiles:
         not_before=now - _CLOCK_SKEW,
         not_after=now + _VALID_FOR,
     )
-    files = TlsFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    files = TlsFiles(folder / "trusted" / "ca.pem", folder / "server.pem", folder / "server.key")
+    files.ca_bundle.parent.mkdir(exist_ok=True)
     authority.cert_pem.write_to_path(files.ca_bundle)
     files.certificate.write_bytes(b"".join(part.bytes() for part in server.cert_chain_pems))
     files.private_key.touch(mode=0o600)

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from cli.sandbox.isolation import probe
 from embedded.images.image_store import ImageStore
 from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.guard import delete_folder
+from embedded.sagemaker.instances.settings import InstanceSettingsFile
 from embedded.scheduler.clock import EmbeddedClock
 from embedded.server.endpoint import Endpoint
 from embedded.server.launch import EmbeddedAwsError, launch, wait_or_kill
@@ -79,6 +81,11 @@ class EmbeddedAws:
     def faults(self) -> Faults:
         """Faults to inject into jobs."""
         return Faults(sagemaker_root(self.root))
+
+    @property
+    def instances(self) -> InstanceSettingsFile:
+        """How the instances of jobs look: their mounts, and the sizes of their disks."""
+        return InstanceSettingsFile(sagemaker_root(self.root), probe())
 
     @property
     def process_id(self) -> int:

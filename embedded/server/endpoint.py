@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shlex
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +19,21 @@ from contract.environment import EMBEDDED_AWS
 PROXY_EXCEPTIONS = ("no_proxy", "NO_PROXY")
 """Variables with the hosts that are reached without the shell's proxy, whose `localhost` is another machine."""
 _HOSTS = ("localhost", "127.0.0.1")
+_AWS_PROGRAM = """#!/bin/sh
+# The AWS CLI, with the embedded AWS as the endpoint of every service. Without the option, version 1 sends commands of
+# SQS, RDS, EMR and others to the real AWS (https://github.com/aws/aws-cli/issues/8737), and versions before 1.29 and
+# 2.13 all commands.
+set -f
+IFS=:
+for folder in $PATH; do
+    if [ "$folder" != {folder} ] && [ -f "$folder/aws" ] && [ -x "$folder/aws" ]; then
+        unset IFS
+        exec "$folder/aws" ${{AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"}} "$@"
+    fi
+done
+echo "aws: the AWS CLI is not installed, or not on the PATH" >&2
+exit 127
+"""
 _SESSION_LOCK = threading.Lock()
 """Held while a shared session creates a client: boto3 sessions are not thread-safe."""
 
@@ -40,11 +56,33 @@ class Endpoint:
     @property
     def config_file(self) -> Path:
         """The AWS configuration and credentials file of the clients, in place of those in ~/.aws."""
-        return self.ca_bundle.with_name("aws-config")
+        return self.ca_bundle.parent.parent / "aws-config"
+
+    @property
+    def programs(self) -> Path:
+        """The folder with the `aws` that goes before the AWS CLI in a shell's PATH."""
+        return self.ca_bundle.parent.parent / "bin"
+
+    def write_client_files(self) -> None:
+        """Write the configuration file and the `aws` that the variables of a shell name."""
+        self.config_file.write_text("# Settings of AWS clients of the embedded AWS, instead of ~/.aws.\n")
+        self.programs.mkdir(exist_ok=True)
+        program = self.programs / "aws"
+        program.write_text(_AWS_PROGRAM.format(folder=shlex.quote(str(self.programs))))
+        program.chmod(0o755)
+
+    def shell_environment(self) -> dict[str, str]:
+        """Return the variables for a shell: those of `environment`, and a PATH with `programs` first."""
+        folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+        path = [str(self.programs), *(folder for folder in folders if folder != str(self.programs))]
+        return {**self.environment(), "PATH": os.pathsep.join(path)}
 
     def environment(self) -> dict[str, str]:
         """Return the variables that point the AWS SDKs, the AWS CLI and Node.js programs to this
         endpoint, whatever the files in ~/.aws say.
+
+        The programs trust no other certificates, so a request that leaves for the real AWS ends
+        before anything is sent.
         """
         return {
             EMBEDDED_AWS: self.url,
@@ -54,6 +92,9 @@ class Endpoint:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.config_file),
             "AWS_CA_BUNDLE": str(self.ca_bundle),
             "REQUESTS_CA_BUNDLE": str(self.ca_bundle),
+            # For programs that use OpenSSL, Rustls or Go. The folder would otherwise be the system's.
+            "SSL_CERT_FILE": str(self.ca_bundle),
+            "SSL_CERT_DIR": str(self.ca_bundle.parent),
             "NODE_EXTRA_CA_CERTS": str(self.ca_bundle),
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,

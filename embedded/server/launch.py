@@ -77,7 +77,7 @@ def launch(
             access_key_id="AKIAFLEETSCORELOCAL1",
             secret_access_key=secrets.token_hex(20),
         )
-        endpoint.config_file.write_text("# Settings of AWS clients of the embedded AWS, instead of ~/.aws.\n")
+        endpoint.write_client_files()
         settings = ServerSettings(
             endpoint=endpoint,
             root=root,

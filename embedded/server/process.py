@@ -25,6 +25,8 @@ from hypercorn.config import Config
 
 from embedded import seams
 from embedded.images.image_store import ImageStore
+from embedded.quotas import service as quotas
+from embedded.sagemaker.instances.disks import own_mounts
 from embedded.sagemaker.instances.guard import delete_folder
 from embedded.sagemaker.requests.condition_keys import CREATIONS, condition_keys
 from embedded.sagemaker.service import TARGET_PREFIX, SageMakerService, resource_arn
@@ -33,24 +35,43 @@ from embedded.scheduler.clock import EmbeddedClock
 from embedded.scheduler.service import LOOK_EVERY_SECONDS, SchedulerService
 from embedded.seams.application import application, enforces_iam
 from embedded.seams.event_sources import install_batch_actions, install_object_versions, install_queue_polling
-from embedded.seams.functions import install_function_errors, stop_function_workers
+from embedded.seams.functions import (
+    install_function_errors,
+    install_lambda_actions,
+    stop_function_workers,
+)
 from embedded.seams.iam.bus_policies import install_bus_policies
 from embedded.seams.iam.conditions import install_conditions
 from embedded.seams.iam.identity import install_administrator
 from embedded.seams.iam.signatures import guarded
+from embedded.seams.iam.simulation import install_simulation
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
+from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
+from embedded.seams.monitoring.logs import install_log_search
+from embedded.seams.monitoring.metrics import (
+    install_embedded_metrics,
+    install_execution_metrics,
+    install_metric_queries,
+)
 from embedded.seams.schedules import all_schedules, install_schedule_check, install_scheduler, remove_schedule
-from embedded.seams.services import ecr_resource_arn, name_resources
-from embedded.seams.storage import install_bucket_not_empty_error, install_restore_status
+from embedded.seams.services import ecr_resource_arn, events_resource_arn, iam_resource_arn, name_resources
+from embedded.seams.storage import (
+    install_bucket_not_empty_error,
+    install_bucket_properties,
+    install_restore_status,
+)
 from embedded.server.endpoint import Endpoint
 from embedded.step_functions import service
 from embedded.step_functions.executions import running
+from embedded.step_functions.tasks import task_tokens
 
 LOCK_FILE = "lock"
 """File that the server keeps locked, so that other processes can check whether it runs."""
 _GRACE_SECONDS = 0.5
 _REUSE_SECONDS = 3600.0
+_ALARM_SECONDS = 10.0
+"""Longest time between two evaluations of the alarms, in seconds. On AWS it is a minute."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,7 @@ def main(settings_file: Path) -> None:
     # Containers may switch to other users, who must be able to read their inputs. The root folder
     # itself is closed to others.
     os.umask(0o022)
+    own_mounts()
     # Functions and jobs inherit this environment, but must not import this project.
     os.environ.pop("PYTHONPATH", None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
@@ -137,19 +159,28 @@ async def _serve(settings: ServerSettings) -> None:
     config.errorlog = logging.getLogger("hypercorn.error")
     service.install(settings.time_scale)
     install_function_errors()
+    install_lambda_actions()
     install_object_versions()
     install_batch_actions()
     install_queue_polling(settings.time_scale)
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_missing_image_error()
+    _install_monitoring(settings.time_scale)
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
     install_condition_check()
     install_bucket_not_empty_error()
+    install_bucket_properties()
     install_restore_status()
+    install_simulation()
     name_resources("ecr", ecr_resource_arn)
+    name_resources("iam", iam_resource_arn)
+    name_resources("events", events_resource_arn)
+    name_resources("states", task_tokens.resource_arn)
     sagemaker = _add_sagemaker(settings)
+    service_quotas = quotas.ServiceQuotas(settings.endpoint.region, settings.endpoint.account_id)
+    seams.add_service(quotas.NAME, quotas.TARGET_PREFIX, service_quotas.handle)
     _install_scheduler(settings)
     closed = asyncio.Event()
     served = guarded(application(), settings.endpoint.account_id)
@@ -161,6 +192,15 @@ async def _serve(settings: ServerSettings) -> None:
     await asyncio.wait({server}, timeout=_GRACE_SECONDS)
     if server.done():
         server.result()
+
+
+def _install_monitoring(time_scale: float) -> None:
+    install_log_search()
+    install_embedded_metrics()
+    install_execution_metrics()
+    install_metric_queries()
+    install_alarms()
+    start_evaluation(min(_ALARM_SECONDS, max(0.5, 60 * time_scale)))
 
 
 def _close(sagemaker: SageMakerService) -> None:

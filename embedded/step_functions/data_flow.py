@@ -7,8 +7,9 @@ import copy
 import json
 from typing import Any
 
-from embedded.seams.language import Context, intrinsic, path_tokens
+from embedded.seams.language import Context, path_tokens
 from embedded.seams.tasks import TaskError
+from embedded.step_functions.expressions import intrinsics
 
 PAYLOAD_LIMIT_BYTES = 262_144
 """Largest input or output of a state, in bytes of UTF-8 JSON."""
@@ -27,12 +28,28 @@ def limited(data: Any, what: str) -> Any:
     Raises:
         TaskError: States.DataLimitExceeded, whose message begins with `what`.
     """
-    # Half of a surrogate pair is valid in JSON, and the workflow must be able to refuse it.
-    size = len(dump(data).encode(errors="surrogatepass"))
+    size = _size(data)
     if size > PAYLOAD_LIMIT_BYTES:
         text = f"{what} has a size of {size} bytes, which exceeds the maximum of {PAYLOAD_LIMIT_BYTES} bytes"
         raise TaskError("States.DataLimitExceeded", text)
     return data
+
+
+def limited_result(data: Any, name: str) -> Any:
+    """Return the result of a state or a task if its JSON is within the payload limit.
+
+    Raises:
+        TaskError: States.DataLimitExceeded, worded as on AWS about the state or service `name`.
+    """
+    if _size(data) > PAYLOAD_LIMIT_BYTES:
+        text = f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service"
+        raise TaskError("States.DataLimitExceeded", f"{text} limit.")
+    return data
+
+
+def _size(data: Any) -> int:
+    # Half of a surrogate pair is valid in JSON, and the workflow must be able to refuse it.
+    return len(dump(data).encode(errors="surrogatepass"))
 
 
 def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
@@ -45,7 +62,7 @@ def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
         TaskError: States.Runtime, naming `field`, if the path has no match or cannot be parsed.
     """
     if path.startswith("States."):
-        return intrinsic(path, data, context)
+        return intrinsics.evaluate(path, data, context, resolve)
     if path == "$":
         return data
     if path == "$$":
@@ -55,7 +72,7 @@ def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
     if tokens is None:
         raise TaskError("States.Runtime", f"{field}: {path!r} is not a JSONPath that the embedded AWS can read")
     values, several = [root], False
-    for kind, key in tokens:
+    for depth, (kind, key) in enumerate(tokens):
         found: list[Any] = []
         for value in values:
             is_there = (isinstance(value, dict) and key in value) if kind == "field" else False
@@ -66,13 +83,19 @@ def resolve(path: str, data: Any, context: Context, field: str = "path") -> Any:
             elif kind == "wildcard" and isinstance(value, list | dict):
                 found.extend(value if isinstance(value, list) else value.values())
         values, several = found, several or kind == "wildcard"
-    if several:
-        return values
-    if not values:
-        where = "the context object" if path.startswith("$$") else f"the input '{dump(data)[:1000]}'"
-        text = f"The JSONPath '{path}' specified for the field '{field}' could not be found in {where}"
-        raise TaskError("States.Runtime", text)
-    return values[0]
+        if not values and not several:
+            raise TaskError("States.Runtime", _no_match(path, tokens, depth, field, data))
+    return values if several else values[0]
+
+
+def _no_match(path: str, tokens: list[tuple[str, Any]], depth: int, field: str, data: Any) -> str:
+    """Return AWS's text about a path whose step `depth` has no match."""
+    if field.endswith(".$") or field in ("ErrorPath", "CausePath"):
+        shown = dump(data)[:1000]
+        return f"The JSONPath '{path}' specified for the field '{field}' could not be found in the input '{shown}'"
+    steps = "".join(f"['{key}']" if kind == "field" else f"[{key}]" for kind, key in tokens[: depth + 1])
+    problem = "No results for path" if depth == len(tokens) - 1 else "Missing property in path"
+    return f"Invalid path '{path}' : {problem}{':' if depth == len(tokens) - 1 else ''} ${steps}"
 
 
 def public_context(context: Context) -> Context:

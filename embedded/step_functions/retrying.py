@@ -5,15 +5,12 @@ from typing import Any
 
 from embedded.seams.tasks import TaskError
 
-_TERMINAL = frozenset({"States.DataLimitExceeded", "States.Runtime"})
-"""Errors that States.ALL and States.TaskFailed do not match.
 
-States.Runtime is not even matched by its name.
-"""
-
-
-def matches(error_equals: list[str], error: str) -> bool:
+def matches(error_equals: list[str], error: str, *, of_task: bool = True) -> bool:
     """Return whether an entry's ErrorEquals matches an error.
+
+    States.Runtime is never matched, not even by its name. States.ALL matches a Task whose result is
+    too large, as recorded on AWS. Other states are documented to fail then.
 
     >>> matches(["States.TaskFailed"], "Lambda.Unknown")
     True
@@ -24,8 +21,8 @@ def matches(error_equals: list[str], error: str) -> bool:
         return False
     if error in error_equals:
         return True
-    if error in _TERMINAL:
-        return False
+    if error == "States.DataLimitExceeded":
+        return of_task and "States.ALL" in error_equals
     return "States.ALL" in error_equals or ("States.TaskFailed" in error_equals and error != "States.Timeout")
 
 
@@ -34,6 +31,7 @@ class Retries:
 
     def __init__(self, state: dict[str, Any]) -> None:
         self._entries: list[dict[str, Any]] = state.get("Retry", [])
+        self._of_task = state.get("Type") == "Task"
         self._used = [0] * len(self._entries)
 
     @property
@@ -46,7 +44,7 @@ class Retries:
         None means that no entry applies or that its attempts are used up.
         """
         for index, entry in enumerate(self._entries):
-            if not matches(entry.get("ErrorEquals", []), failure.error):
+            if not matches(entry.get("ErrorEquals", []), failure.error, of_task=self._of_task):
                 continue
             used = self._used[index]
             if used >= entry.get("MaxAttempts", 3):
@@ -62,5 +60,9 @@ class Retries:
 
 def catcher(state: dict[str, Any], failure: TaskError) -> dict[str, Any] | None:
     """Return the first Catch entry that applies to a failure; None if none does."""
-    entries: list[dict[str, Any]] = state.get("Catch", [])
-    return next((entry for entry in entries if matches(entry.get("ErrorEquals", []), failure.error)), None)
+    of_task = state.get("Type") == "Task"
+    for entry in state.get("Catch", []):
+        if matches(entry.get("ErrorEquals", []), failure.error, of_task=of_task):
+            caught: dict[str, Any] = entry
+            return caught
+    return None

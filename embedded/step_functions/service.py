@@ -7,15 +7,17 @@ from typing import Any
 
 from embedded.seams import workflows
 from embedded.seams.tasks import TaskError
-from embedded.step_functions import definition
 from embedded.step_functions.data_flow import PAYLOAD_LIMIT_BYTES
-from embedded.step_functions.executions import running
+from embedded.step_functions.definition import validation
+from embedded.step_functions.executions import redrive, running
 from embedded.step_functions.executions.cancellation import Cancellation, CancelledError
-from embedded.step_functions.executions.execution import Branch, Execution
+from embedded.step_functions.executions.execution import Branch, Execution, start_thread
 from embedded.step_functions.executions.execution_log import ExecutionLog
+from embedded.step_functions.executions.redrive import EndedRun
 from embedded.step_functions.states import run_states
 
 _logger = logging.getLogger("embedded.step_functions")
+_redrive_lock = threading.Lock()
 
 
 def install(time_scale: float) -> None:
@@ -25,7 +27,10 @@ def install(time_scale: float) -> None:
     """
     workflows.install_interpreter(lambda arn: execute(arn, time_scale), running.stopped)
     workflows.install_start_check(_check_start)
-    workflows.install_definition_check(definition.problems)
+    workflows.install_deletion()
+    workflows.install_redrive(lambda request: redrive_execution(request, time_scale), redrive.described)
+    workflows.install_definition_check(validation.problems)
+    workflows.install_validation(validation.diagnostics)
 
 
 def execute(execution_arn: str, time_scale: float) -> None:
@@ -38,6 +43,40 @@ def execute(execution_arn: str, time_scale: float) -> None:
         # Deleted before this thread began; ministack has deleted its executions, too.
         _logger.warning("%s was deleted before %s began", record["stateMachineArn"], execution_arn)
         return
+    _complete_first_event(record)
+    _run(record, machine_record, EndedRun(json.loads(machine_record["definition"]), None), time_scale)
+
+
+def redrive_execution(request: dict[str, Any], time_scale: float) -> dict[str, Any] | tuple[str, str]:
+    """Continue an unsuccessful execution from where it ended, with the definition that it ran.
+
+    Return the answer, or error code and message.
+    """
+    arn = str(request.get("executionArn", ""))
+    record = workflows.execution_record(arn)
+    machine_record = workflows.state_machine_record(record["stateMachineArn"]) if record else None
+    if record is None or (machine_record is None and "mapRunArn" not in record):
+        return "ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'"
+    token = str(request.get("clientToken", ""))
+    with _redrive_lock:
+        if date := redrive.answered(record, token):
+            return {"redriveDate": date}
+        refused = redrive.refusal(record)
+        ended = redrive.ended_run(arn)
+        if refused or ended is None or machine_record is None:
+            return refused or ("ExecutionNotRedrivable", "")
+        event = redrive.reopen(record)
+        redrive.remember_token(record, token)
+    workflows.announce_status(record)
+    start_thread(_run, record, machine_record, ended, time_scale, event, name="redriven")
+    return {"redriveDate": record["redriveDate"]}
+
+
+def _run(
+    record: workflows.Record, machine_record: workflows.Record, before: EndedRun, time_scale: float, event: int = 0
+) -> None:
+    """Run an execution from where it ended `before`. `event` is the id of its last event."""
+    execution_arn, machine = record["executionArn"], before.machine
     cancellation = Cancellation()
     log = ExecutionLog.of(machine_record.get("loggingConfiguration") or {})
     execution = Execution(record, role_arn=machine_record["roleArn"], cancellation=cancellation, log=log)
@@ -45,17 +84,18 @@ def execute(execution_arn: str, time_scale: float) -> None:
     if record["status"] != "RUNNING":
         # StopExecution was called before this thread began.
         cancellation.cancel()
-    machine: dict[str, Any] = json.loads(machine_record["definition"])
     timer = _time_limit(execution, machine)
     branch = Branch(
         execution=execution,
         context=_context(record, machine_record, machine),
         cancellation=cancellation,
+        last_event=event,
         time_scale=time_scale,
         query_language=machine.get("QueryLanguage", "JSONPath"),
+        resume_point=before.resume_point,
     )
     try:
-        output = run_states(branch, machine, branch.context["Execution"]["Input"])
+        output = run_states(branch, machine, branch.context["Execution"]["Input"], before.resume_point)
         execution.succeed(output, branch.last_event)
     except TaskError as failure:
         execution.fail("FAILED", failure.error, failure.cause, branch.last_event)
@@ -67,7 +107,17 @@ def execute(execution_arn: str, time_scale: float) -> None:
     finally:
         if timer is not None:
             timer.cancel()
+        has_succeeded = record["status"] == "SUCCEEDED"
+        redrive.remember(execution_arn, None if has_succeeded else EndedRun(machine, branch.resume_point))
         running.remove(execution)
+
+
+def _complete_first_event(record: workflows.Record) -> None:
+    """Add what AWS shows in ExecutionStarted and ministack does not."""
+    with workflows.EVENT_LOCK:
+        first = record["events"][0]
+        first.setdefault("previousEventId", 0)
+        first["executionStartedEventDetails"].setdefault("inputDetails", {"truncated": False})
 
 
 def _time_limit(execution: Execution, machine: dict[str, Any]) -> threading.Timer | None:
@@ -75,9 +125,8 @@ def _time_limit(execution: Execution, machine: dict[str, Any]) -> threading.Time
         return None
 
     def time_out() -> None:
-        execution.fail(
-            "TIMED_OUT", "States.Timeout", f"The execution took longer than {machine['TimeoutSeconds']} seconds"
-        )
+        # As recorded on AWS, such an execution has neither error nor cause.
+        execution.fail("TIMED_OUT", "", "")
         execution.cancellation.cancel()
 
     timer = threading.Timer(float(machine["TimeoutSeconds"]), workflows.in_this_scope(time_out))
@@ -95,7 +144,7 @@ def _context(record: workflows.Record, machine_record: workflows.Record, machine
             "Name": record["name"],
             "RoleArn": machine_record["roleArn"],
             "StartTime": record["startDate"],
-            "RedriveCount": 0,
+            **redrive.context_fields(record),
         },
         "StateMachine": {"Id": record["stateMachineArn"], "Name": machine_record["name"]},
         "variables": {},

@@ -1,14 +1,16 @@
 """The interpreter: runs states from StartAt until one ends the branch."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from embedded.seams import language, workflows
 from embedded.seams.tasks import TaskError
 from embedded.step_functions import data_flow
-from embedded.step_functions.data_flow import State, limited
+from embedded.step_functions.data_flow import State, limited_result
 from embedded.step_functions.executions.cancellation import CancelledError
-from embedded.step_functions.executions.execution import Branch, state_details
+from embedded.step_functions.executions.execution import Branch, FanOutAttempt, state_details
+from embedded.step_functions.executions.resume_point import ResumePoint
+from embedded.step_functions.expressions.comparisons import holds
+from embedded.step_functions.expressions.wait_time import wait_seconds
 from embedded.step_functions.fan_out import map_state, parallel_state
 from embedded.step_functions.retrying import Retries, catcher
 from embedded.step_functions.tasks.task_state import run_task
@@ -16,43 +18,90 @@ from embedded.step_functions.tasks.task_state import run_task
 Following = str | None
 """Name of the next state; None ends the branch."""
 
+_LOCATED_ERRORS = frozenset({"States.Runtime", "States.IntrinsicFailure", "States.QueryEvaluationError"})
+"""Errors of the interpreter itself. Their cause names the state."""
+_LOCATION = "An error occurred while executing the state"
 
-def run_states(branch: Branch, machine: dict[str, Any], data: Any) -> Any:
+
+def run_states(branch: Branch, machine: dict[str, Any], data: Any, resume: ResumePoint | None = None) -> Any:
     """Run a machine (`StartAt`, `States`) on `data` and return its output.
 
+    With `resume`, continue where an earlier run of the machine ended.
+
     Raises:
-        TaskError: A state failed and nothing caught it.
-        CancelledError: The branch was cancelled.
+        TaskError: A state failed and nothing caught it. The branch's `resume_point` is set.
+        CancelledError: The branch was cancelled. The branch's `resume_point` is set.
     """
     name: Following = machine["StartAt"]
+    if resume is not None:
+        name, data = resume.state, resume.data
+        branch.context["variables"] = dict(resume.variables)
     while name is not None:
-        branch.cancellation.check()
-        state = machine["States"].get(name)
-        if state is None:
-            raise TaskError("States.Runtime", f"The state {name!r} does not exist")
-        data, name = _visit(branch, name, state, data)
+        state = machine["States"][name]
+        data, name = _visit(branch, name, state, data, resume)
+        resume = None
     return data
 
 
-def _visit(branch: Branch, name: str, state: State, raw: Any) -> tuple[Any, Following]:
+def _visit(branch: Branch, name: str, state: State, raw: Any, resume: ResumePoint | None) -> tuple[Any, Following]:
+    branch.cancellation.check()
     kind = state["Type"]
-    branch.context["State"] = {"Name": name, "EnteredTime": workflows.timestamp(), "RetryCount": 0}
+    variables = dict(branch.context.get("variables", {}))
+    branch.context["State"] = {"Name": name, "EnteredTime": workflows.timestamp()}
+    if kind == "Task":
+        branch.context["State"]["RetryCount"] = 0
     branch.query_language, outer = state.get("QueryLanguage", branch.query_language), branch.query_language
     branch.context["QueryLanguage"] = branch.query_language
-    branch.add_event(f"{kind}StateEntered", {"stateEnteredEventDetails": state_details(name, "input", raw)})
+    branch.attempt = FanOutAttempt(parts=resume.parts if resume else None)
+    # A redriven state was entered before, and was not exited.
+    entered = resume.entered if resume else _enter(branch, name, kind, raw)
     try:
         if kind == "Fail":
-            raise TaskError(*language.fail_reason(state, raw, branch.context))
+            raise TaskError(*_failure(branch, state, raw))
         output, following = _with_retry_and_catch(branch, name, state, raw)
-        limited(output, f"The output of the state {name!r}")
-    except CancelledError:
-        branch.add_event(f"{kind}StateAborted")
+        limited_result(output, name)
+    except (TaskError, CancelledError) as failure:
+        branch.resume_point = ResumePoint(name, raw, entered, variables, branch.attempt.parts)
+        if isinstance(failure, TaskError):
+            raise _located(failure, name, entered) from failure.__cause__
+        # Recorded on AWS: StopExecution leaves no such event of a Wait state.
+        if kind != "Wait" or branch.execution.record["status"] == "RUNNING":
+            branch.add_event(f"{kind}StateAborted")
         raise
     finally:
         branch.query_language = outer
         branch.context["QueryLanguage"] = outer
     branch.add_event(f"{kind}StateExited", {"stateExitedEventDetails": state_details(name, "output", output)})
     return output, following
+
+
+def _enter(branch: Branch, name: str, kind: str, raw: Any) -> int:
+    return branch.add_event(f"{kind}StateEntered", {"stateEnteredEventDetails": state_details(name, "input", raw)})
+
+
+def _located(failure: TaskError, name: str, entered: int) -> TaskError:
+    """Return the failure with the state's name in the cause, as AWS words errors of the interpreter."""
+    if failure.error not in _LOCATED_ERRORS or failure.cause.startswith(_LOCATION):
+        return failure
+    return TaskError(failure.error, f"{_LOCATION} '{name}' (entered at the event id #{entered}). {failure.cause}")
+
+
+def _failure(branch: Branch, state: State, raw: Any) -> tuple[str, str]:
+    """Return error and cause of a Fail state; empty without the fields."""
+    if branch.query_language == "JSONata":
+        return language.fail_reason({"Error": "", "Cause": "", **state}, raw, branch.context)
+    return _failure_field(branch, state, raw, "Error"), _failure_field(branch, state, raw, "Cause")
+
+
+def _failure_field(branch: Branch, state: State, raw: Any, field: str) -> str:
+    if f"{field}Path" not in state:
+        return str(state.get(field, ""))
+    value = data_flow.resolve(state[f"{field}Path"], raw, branch.context, f"{field}Path")
+    if not isinstance(value, str):
+        shown = data_flow.dump(value)
+        text = f"The value referenced by {field}Path must be a string, but the value was: {shown}"
+        raise TaskError("States.Runtime", text)
+    return value
 
 
 def _with_retry_and_catch(branch: Branch, name: str, state: State, raw: Any) -> tuple[Any, Following]:
@@ -63,10 +112,16 @@ def _with_retry_and_catch(branch: Branch, name: str, state: State, raw: Any) -> 
         except TaskError as failure:
             delay = retries.next_delay(failure)
             if delay is None:
+                # Recorded on AWS: an attempt that is retried has no such event.
+                if branch.attempt.is_reported:
+                    branch.add_event(f"{state['Type']}StateFailed")
                 return _catch(branch, state, raw, failure)
+        branch.attempt = FanOutAttempt()
         branch.sleep(delay)
         # Branches and iterations have overwritten `$$.State`; restore it for the retry.
-        branch.context["State"] = {**branch.context["State"], "Name": name, "RetryCount": retries.count}
+        branch.context["State"] = {**branch.context["State"], "Name": name}
+        if state["Type"] == "Task":
+            branch.context["State"]["RetryCount"] = retries.count
 
 
 def _catch(branch: Branch, state: State, raw: Any, failure: TaskError) -> tuple[Any, Following]:
@@ -91,7 +146,7 @@ def _execute(branch: Branch, state: State, raw: Any) -> tuple[Any, Following]:
         case "Succeed":
             return _pass_on(branch, state, raw), following
         case "Wait":
-            branch.sleep(_wait_seconds(branch, state, raw))
+            branch.sleep(wait_seconds(state, raw, branch.context))
             return _pass_on(branch, state, raw), following
         case "Pass":
             return _pass(branch, state, raw), following
@@ -137,42 +192,8 @@ def _choose(branch: Branch, state: State, raw: Any) -> tuple[Any, Following]:
         return language.jsonata_choice(state, raw, branch.context)
     effective = data_flow.state_input(state, raw, branch.context)
     for rule in state["Choices"]:
-        if _holds(branch, rule, effective):
+        if holds(rule, effective, branch.context):
             return data_flow.output_path(state, effective, branch.context), rule["Next"]
     if "Default" not in state:
         raise TaskError("States.NoChoiceMatched", "No choice rule matched and the state has no Default")
     return data_flow.output_path(state, effective, branch.context), state["Default"]
-
-
-def _holds(branch: Branch, rule: dict[str, Any], data: Any) -> bool:
-    if "And" in rule:
-        return all(_holds(branch, part, data) for part in rule["And"])
-    if "Or" in rule:
-        return any(_holds(branch, part, data) for part in rule["Or"])
-    if "Not" in rule:
-        return not _holds(branch, rule["Not"], data)
-    if "IsPresent" in rule:
-        try:
-            data_flow.resolve(rule["Variable"], data, branch.context)
-        except TaskError:
-            return not rule["IsPresent"]
-        return bool(rule["IsPresent"])
-    # AWS fails the execution when a rule reads a missing value.
-    data_flow.resolve(rule["Variable"], data, branch.context, "Variable")
-    return language.comparison_holds(rule, data, branch.context)
-
-
-def _wait_seconds(branch: Branch, state: State, raw: Any) -> float:
-    if branch.query_language == "JSONata":
-        state = {key: language.jsonata_template(value, raw, branch.context) for key, value in state.items()}
-    effective = raw if branch.query_language == "JSONata" else data_flow.state_input(state, raw, branch.context)
-    if "Seconds" in state or "SecondsPath" in state:
-        return data_flow.number(state, "Seconds", effective, branch.context, default=0)
-    moment = state.get("Timestamp")
-    if "TimestampPath" in state:
-        moment = data_flow.resolve(state["TimestampPath"], effective, branch.context, "TimestampPath")
-    try:
-        until = datetime.fromisoformat(str(moment))
-    except ValueError:
-        raise TaskError("States.Runtime", f"Timestamp: {moment!r} is not an ISO 8601 time") from None
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())

@@ -1,8 +1,7 @@
-"""Reads an unpacked artifact: `python -m scoring.artifact_features FORMAT FILE ANSWER [SPEC]`.
+"""Reads the features of an unpacked artifact: `python -m scoring.artifact_features FORMAT FILE ANSWER`.
 
-Without SPEC, the answer has the features' names, for `fleetscore models register --infer-schema`.
-With SPEC, the JSON text of a `ModelSpec`, the model is loaded as in a job, and the answer tells
-whether its record fits. Runs in a separate process, because loading an artifact runs its code.
+For `fleetscore models register --infer-schema`. Runs in a separate process, because loading an
+artifact runs its code.
 """
 
 import json
@@ -11,11 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from contract import codec
 from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, ModelFormat
-from contract.catalog.model_spec import ModelSpec
-from scoring.errors import ConfigurationError, ScoringError, one_line
-from scoring.models import load_model, loader_format, loader_of
+from scoring.errors import one_line
 
 _Features = tuple[Sequence[Any] | None, int | None]
 
@@ -32,27 +28,6 @@ def read_features(declared: ModelFormat, path: Path) -> dict[str, Any]:
         "names": None if names is None else [str(name) for name in names],
         "count": None if count is None else int(count),
     }
-
-
-def check_record(spec: ModelSpec, path: Path) -> dict[str, Any]:
-    """Load a model as a job does, and return what the job would say about it, in a dict.
-
-    `problem` is the message of the job's error; None if the model can be loaded. `notes` are the
-    notes on loading. `outputs` are the names of the prediction columns. `unchecked` is the reason
-    why nothing could be checked here, such as a library that only the image has; else None.
-    """
-    answer: dict[str, Any] = {"problem": None, "unchecked": None, "notes": [], "outputs": []}
-    if spec.custom_code:
-        return {**answer, "unchecked": "the record sets custom_code, which runs in the job only"}
-    try:
-        loader_of(loader_format(spec))
-    except ConfigurationError as error:
-        return {**answer, "unchecked": str(error)}
-    try:
-        model = load_model(spec, path)
-    except ScoringError as error:
-        return {**answer, "problem": str(error)}
-    return {**answer, "notes": list(model.notes), "outputs": [field.name for field in model.outputs]}
 
 
 # Each reader imports only the library that its format needs.
@@ -115,12 +90,9 @@ _READERS: dict[str, Callable[[Path], _Features]] = {
 """Readers by format, or by framework if all its formats are read in the same way."""
 
 
-def main(declared: ModelFormat, path: Path, answer: Path, record: Path | None = None) -> int:
+def main(declared: ModelFormat, path: Path, answer: Path) -> int:
     try:
-        if record is None:
-            found = read_features(declared, path)
-        else:
-            found = check_record(codec.loads(ModelSpec, record.read_text(encoding="utf-8")), path)
+        found = read_features(declared, path)
     # Unpickling runs the model's code, which may even call sys.exit.
     except BaseException as error:
         found = {"error": one_line(error)}

@@ -21,6 +21,7 @@ from contract.workflow.messages import (
     TrainingStart,
     path_of,
 )
+from infra.definitions.error_names import Retry, Service, names_of
 from infra.definitions.shared_states import (
     EXECUTION,
     FAILURE,
@@ -75,7 +76,7 @@ class ScoringDefinition(Construct):
         self._settings = settings
         self._storage = storage
         self._job_roles = job_roles
-        self._states = WorkflowStates(self, functions)
+        self._states = WorkflowStates(self, functions, storage)
 
         wrap_input = sfn.Pass(
             self,
@@ -131,7 +132,7 @@ class ScoringDefinition(Construct):
         )
         # Safe to retry: the same name and input never start a second execution.
         run_training.add_retry(
-            errors=["StepFunctions.ExecutionLimitExceededException", "StepFunctions.SfnException"],
+            errors=names_of(Service.STEP_FUNCTIONS, Retry.UNAVAILABLE, Retry.QUOTA),
             interval=Duration.seconds(5),
             backoff_rate=2,
             max_attempts=6,
@@ -165,6 +166,8 @@ class ScoringDefinition(Construct):
             "Checks that every input row was scored or quarantined and that the outputs are in S3: a completed job may "
             "still have missed some.",
             message(JobPointer, **JOB),
+            # The results of all children are exported together, so each is as small as can be: {}.
+            output_path=sfn.JsonPath.DISCARD,
         )
         classify_failure = self._states.classify_failure(record_attempt)
 

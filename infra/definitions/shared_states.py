@@ -7,6 +7,7 @@ from typing import Any
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
@@ -25,7 +26,8 @@ from contract.workflow.messages import (
     SummaryInput,
     path_of,
 )
-from infra.permissions import allow, via
+from infra.definitions.error_names import Retry, Service, names_of
+from infra.permissions import allow, allow_data_keys, via
 from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage
@@ -39,24 +41,14 @@ EXECUTION = {
     "started_at": "$$.Execution.StartTime",
 }
 
-_LAMBDA_ERRORS = (
-    "Lambda.ServiceException",
-    "Lambda.AWSLambdaException",
-    "Lambda.SdkClientException",
-    "Lambda.TooManyRequestsException",
-    "Lambda.ClientExecutionTimeoutException",
-)
-_CRASHES = ("Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown")
-"""Errors of a function that ran out of time or memory."""
-_QUOTA_ERRORS = ("SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded")
-
 
 class WorkflowStates:
     """Creates states in the scope of one definition, where a state's name is its construct id."""
 
-    def __init__(self, scope: Construct, functions: Mapping[str, lambda_.IFunction]) -> None:
+    def __init__(self, scope: Construct, functions: Mapping[str, lambda_.IFunction], storage: Storage) -> None:
         self._scope = scope
         self._functions = functions
+        self._storage = storage
 
     def call(
         self,
@@ -67,6 +59,7 @@ class WorkflowStates:
         *,
         result_selector: Mapping[str, Any] | None = None,
         result_path: str | None = None,
+        output_path: str | None = None,
     ) -> tasks.LambdaInvoke:
         """Create a state that calls a function.
 
@@ -83,9 +76,10 @@ class WorkflowStates:
             retry_on_service_exceptions=False,
             result_selector=result_selector,
             result_path=result_path,
+            output_path=output_path,
         )
         task.add_retry(
-            errors=list(_LAMBDA_ERRORS),
+            errors=names_of(Service.LAMBDA, Retry.UNAVAILABLE),
             interval=Duration.seconds(1),
             backoff_rate=2,
             max_attempts=8,
@@ -96,7 +90,7 @@ class WorkflowStates:
         # missing answer. Without this retry, a job recorded as SUCCEEDED would count as a failed
         # item of the Map. If no failure is tolerated, that stops all other jobs.
         task.add_retry(
-            errors=list(_CRASHES),
+            errors=names_of(Service.LAMBDA, Retry.CRASHED),
             interval=Duration.seconds(2),
             backoff_rate=2,
             max_attempts=2,
@@ -123,6 +117,7 @@ class WorkflowStates:
             ),
             max_concurrency_path=path_of(ExecutionPlan, "max_concurrency"),
             tolerated_failure_percentage_path=path_of(ExecutionPlan, "tolerated_failure_percentage"),
+            result_writer_v2=MapResults(self._scope, self._storage, name),
             result_path=sfn.JsonPath.DISCARD,
         )
 
@@ -183,8 +178,18 @@ class WorkflowStates:
         classify_failure = self.call(
             "ClassifyFailure",
             "classify_failure",
-            "Records the failure and decides by its cause whether another attempt can help, which a Retry cannot do.",
+            "Stops the job if it still runs, records the failure, and decides by its cause whether another attempt can "
+            "help, which a Retry cannot do.",
             message(AttemptFailure, **JOB, failure=FAILURE),
+        )
+        # A stopped job has two minutes to end, and then uploads its outputs.
+        classify_failure.add_retry(
+            errors=["JobStillRunningError"],
+            interval=Duration.seconds(10),
+            backoff_rate=1.5,
+            max_attempts=60,
+            max_delay=Duration.minutes(1),
+            jitter_strategy=sfn.JitterType.FULL,
         )
         try_again = sfn.Choice(self._scope, "TryAgain?", comment="Follows the decision of ClassifyFailure.")
         wait_before_retry = sfn.Wait(
@@ -203,7 +208,7 @@ class WorkflowStates:
         job_not_recorded = sfn.Fail(
             self._scope,
             "JobNotRecorded",
-            comment="The failure could not be recorded. SummarizeExecution closes the open records.",
+            comment="The failure could not be recorded, or the job did not end. SummarizeExecution closes the records.",
             error="Fleetscore.JobNotRecorded",
             cause_path=f"{FAILURE}.Cause",
         )
@@ -215,6 +220,29 @@ class WorkflowStates:
         )
         try_again.otherwise(job_failed)
         return classify_failure
+
+
+class MapResults(sfn.ResultWriterV2):
+    """The export of a Map's results to its own prefix of the results bucket.
+
+    Without it, the results of all children must fit into 256 KB, about 3,000 jobs, even if the state
+    discards them.
+    """
+
+    def __init__(self, scope: Construct, storage: Storage, label: str) -> None:
+        prefix = layout.map_runs_prefix(label)
+        super().__init__(bucket=s3.Bucket.from_bucket_name(scope, "Results", storage.results_bucket), prefix=prefix)
+        self._statements = [
+            allow(
+                ["s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"],
+                storage.objects_arn(storage.results_bucket, f"{prefix}/*"),
+            ),
+            allow_data_keys(storage.key_arn, "s3"),
+        ]
+
+    def provide_policy_statements(self) -> list[iam.PolicyStatement]:
+        """Return the permissions for the prefix. The base class allows the whole bucket."""
+        return self._statements
 
 
 def job_network(settings: AppSettings) -> JobNetwork:
@@ -275,7 +303,7 @@ def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
     """Retry the creation of a job. A job that ran and failed needs a new name, not a Retry."""
     # A quota is available again when another job ends, after minutes rather than seconds.
     job.add_retry(
-        errors=list(_QUOTA_ERRORS),
+        errors=names_of(Service.SAGEMAKER, Retry.QUOTA),
         interval=Duration.seconds(30),
         backoff_rate=2,
         max_attempts=8,
@@ -283,7 +311,7 @@ def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
         jitter_strategy=sfn.JitterType.FULL,
     )
     job.add_retry(
-        errors=[error for error in job.RETRYABLE_ERRORS if error not in _QUOTA_ERRORS],
+        errors=names_of(Service.SAGEMAKER, Retry.UNAVAILABLE),
         interval=Duration.seconds(2),
         backoff_rate=2,
         max_attempts=10,

@@ -53,7 +53,7 @@ class TrainingDefinition(Construct):
         self._settings = settings
         self._storage = storage
         self._job_roles = job_roles
-        self._states = WorkflowStates(self, functions)
+        self._states = WorkflowStates(self, functions, storage)
 
         wrap_input = sfn.Pass(
             self,
@@ -97,6 +97,8 @@ class TrainingDefinition(Construct):
             "Checks the artifact of a completed job. Writes version, promotion and the job's end together, so that "
             "a failed job never leaves a version.",
             message(JobPointer, **JOB),
+            # The results of all children are exported together, so each is as small as can be: {}.
+            output_path=sfn.JsonPath.DISCARD,
         )
         classify_failure = self._states.classify_failure(record_attempt)
 

@@ -33,6 +33,8 @@ _STREAM_PATTERN = {
         "Keys": {records.SORT_KEY: {"S": [{"prefix": records.JOB_SORT_PREFIX}, {"prefix": records.EXECUTION_SORT_KEY}]}}
     },
 }
+_EVENT_KEYS = {"events:source": SOURCE, "events:detail-type": [EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE]}
+"""The source and types of the stage's events."""
 
 
 class StatusEvents(Construct):
@@ -75,11 +77,11 @@ class StatusEvents(Construct):
                     allow(
                         ["events:PutEvents"],
                         self.bus.event_bus_arn,
+                        # The form of AWS's managed policies: events:source may have several
+                        # values. "For all values" is also true without any.
                         conditions={
-                            "StringEquals": {
-                                "events:source": SOURCE,
-                                "events:detail-type": [EXECUTION_DETAIL_TYPE, JOB_DETAIL_TYPE],
-                            }
+                            "ForAllValues:StringEquals": _EVENT_KEYS,
+                            "Null": dict.fromkeys(_EVENT_KEYS, "false"),
                         },
                     ),
                     allow_sending(self.dead_letters.queue.queue_arn),

@@ -24,7 +24,7 @@ from infra.permissions import (
     via,
 )
 from infra.settings import AppSettings
-from infra.stack_outputs import Storage, executions_arns
+from infra.stack_outputs import Storage, any_state_machine_arn, executions_arns, jobs_arns
 
 _LONGEST = Duration.minutes(15)
 """The longest timeout that Lambda allows."""
@@ -54,7 +54,7 @@ def workflow_functions(
         _plan_execution(storage, {**variables, **defaults}),
         _record_attempt(storage, variables),
         _verify_output(storage, variables),
-        _classify_failure(storage, variables),
+        _classify_failure(settings, storage, variables),
         _summarize_execution(settings, storage, variables),
         _prepare_training(storage, variables),
         _plan_training(storage, {**variables, **defaults}),
@@ -112,13 +112,17 @@ def _verify_output(storage: Storage, variables: Mapping[str, str]) -> FunctionSp
     )
 
 
-def _classify_failure(storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+def _classify_failure(settings: AppSettings, storage: Storage, variables: Mapping[str, str]) -> FunctionSpec:
+    processing_jobs, training_jobs = jobs_arns(settings.stage)
     return FunctionSpec(
         name="classify_failure",
         memory_mb=512,
         timeout=Duration.minutes(1),
         variables=variables,
         permissions=[
+            # Ends a job for which the workflow waits no more.
+            allow(["sagemaker:DescribeProcessingJob", "sagemaker:StopProcessingJob"], processing_jobs),
+            allow(["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], training_jobs),
             # The ledger's keys show whether the attempt committed anything.
             allow_listing_below(storage.results_bucket, layout.EXECUTIONS_PREFIX),
             allow_items(storage, ["GetItem", "Query", "PutItem"], records.EXECUTION_PARTITIONS),
@@ -137,8 +141,9 @@ def _summarize_execution(settings: AppSettings, storage: Storage, variables: Map
         permissions=[
             allow(["s3:PutObject"], _executions(storage)),
             allow_items(storage, ["GetItem", "Query", "PutItem", "UpdateItem"], records.EXECUTION_PARTITIONS),
-            # The waiting task may belong to any state machine; only its token identifies it.
-            allow(["states:SendTaskSuccess", "states:SendTaskFailure"], "*"),
+            # The waiting task may belong to any state machine of the account; only its token
+            # identifies it.
+            allow(["states:SendTaskSuccess", "states:SendTaskFailure"], any_state_machine_arn()),
             # Events about encrypted executions have no input, error or cause.
             allow(["states:DescribeExecution"], *executions_arns(settings.stage)),
             allow_key(storage, "dynamodb", "s3", "sqs", "states"),

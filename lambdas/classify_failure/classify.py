@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 from contract import layout
 from contract.status import FINAL_JOB_STATUSES, ExecutionKind, FailureKind, JobStatus
@@ -12,16 +13,26 @@ from lambdas.classify_failure.decision_table import FailureRule, Retry
 from lambdas.classify_failure.decisions import Decision, decide, find_rule
 from lambdas.stage.deployment import Deployment
 
+_ENDED = frozenset({"Completed", "Failed", "Stopped"})
 
-def classify_failure(failure: AttemptFailure, deployment: Deployment) -> FailureDecision:
+
+class Jobs(Protocol):
+    """The SageMaker jobs of attempts; see `SageMakerJobs`."""
+
+    def end(self, kind: ExecutionKind, name: str) -> None: ...
+
+
+def classify_failure(failure: AttemptFailure, deployment: Deployment, jobs: Jobs) -> FailureDecision:
     """Record the attempt as failed, its job as waiting or failed, and return the decision.
 
-    Idempotent: a second call returns the recorded decision.
+    Ends the attempt's SageMaker job first. Idempotent: a second call returns the recorded decision.
 
     Raises:
         StaleEventError: when the job is in another attempt.
+        JobStillRunningError: when the SageMaker job has not ended yet.
     """
     job = deployment.table.job(failure.execution_id, failure.job_id)
+    _end_sagemaker_job(failure, job, deployment, jobs)
     if job.status in FINAL_JOB_STATUSES:
         return _as_recorded(failure, job)
     decision = _decide(failure, job, deployment)
@@ -46,6 +57,20 @@ def classify_failure(failure: AttemptFailure, deployment: Deployment) -> Failure
         kind=decision.kind,
         reason=moved.reason,
     )
+
+
+def _end_sagemaker_job(failure: AttemptFailure, job: JobRecord, deployment: Deployment, jobs: Jobs) -> None:
+    """End a job for which the workflow waits no more, so that no other attempt runs beside it.
+
+    Step Functions stops a job when the execution is stopped. AWS documents no such stop for a state
+    that times out, and a job may exist although the answer to its creation was lost.
+    """
+    failed_at_the_job = failure.error.startswith(("SageMaker.", "States."))
+    if not failed_at_the_job or read_cause(failure.cause).status in _ENDED:
+        return
+    attempt = deployment.table.find_attempt(failure.execution_id, failure.job_id, failure.attempt)
+    if attempt is not None and attempt.sagemaker_job_name:
+        jobs.end(job.kind, attempt.sagemaker_job_name)
 
 
 def _as_recorded(failure: AttemptFailure, job: JobRecord) -> FailureDecision:

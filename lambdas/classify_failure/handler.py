@@ -16,6 +16,6 @@ from lambdas.stage.resources import resources
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failure = from_json(AttemptFailure, event)
     logger.append_keys(job_id=failure.job_id, attempt=failure.attempt)
-    decision = classify_failure(failure, resources().deployment)
+    decision = classify_failure(failure, resources().deployment, resources().sagemaker_jobs)
     logger.info("the attempt has failed", kind=decision.kind, try_again=decision.try_again, reason=decision.reason)
     return to_json(decision)

@@ -25,6 +25,7 @@ from lambdas.stage.messaging.execution_starter import ExecutionStarter
 from lambdas.stage.messaging.task_tokens import TaskTokens
 from lambdas.stage.messaging.upload_queue import UploadQueue
 from lambdas.stage.parallel import THREADS
+from lambdas.stage.sagemaker_jobs import SageMakerJobs
 from lambdas.stage.settings import (
     EventBusSettings,
     PlanDefaults,
@@ -87,6 +88,10 @@ class Resources:
     @cached_property
     def execution_reader(self) -> ExecutionReader:
         return ExecutionReader(_client("stepfunctions"))
+
+    @cached_property
+    def sagemaker_jobs(self) -> SageMakerJobs:
+        return SageMakerJobs(_client("sagemaker"))
 
     @cached_property
     def scheduled_starter(self) -> ExecutionStarter:

@@ -19,7 +19,9 @@ from cli.sandbox.program import SandboxedProgram
 from cli.sandbox.visible_files import interpreter_files
 from contract.environment import ML_ROOT
 from embedded.images.image import Image
+from embedded.sagemaker.instances.disks import mount_disk
 from embedded.sagemaker.instances.guard import Guard, kill_escaped_processes, kill_group
+from embedded.sagemaker.instances.settings import InstanceSettings
 from embedded.sagemaker.jobs.job import Job
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
@@ -28,13 +30,19 @@ _KILLED_BY_SIGNAL = 128
 
 
 class Instance:
-    """An instance. `host` is its name within the job, such as algo-1."""
+    """An instance. `host` is its name within the job, such as algo-1.
 
-    def __init__(self, host: str, folder: Path) -> None:
+    Its volume has what the job's request names below /opt/ml; its root disk has the rest.
+    """
+
+    def __init__(self, host: str, folder: Path, settings: InstanceSettings | None = None) -> None:
         self.host = host
         self._folder = folder
-        self._home, self._temporary = folder / "home", folder / "tmp"
+        self._settings = settings or InstanceSettings()
         self.ml_root = folder / "ml"
+        """Root of the volume, and /opt/ml unless each path is a mount of its own."""
+        self._root_disk = folder / "root"
+        self._home, self._temporary = self._root_disk / "home", self._root_disk / "tmp"
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         self._waiter: threading.Thread | None = None
@@ -44,7 +52,14 @@ class Instance:
         return self.ml_root / posixpath.relpath(posixpath.normpath(path), "/opt/ml")
 
     def create_files(self, job: Job) -> None:
-        """Create the folders and files that SageMaker creates before a container starts."""
+        """Create the disks, folders and files that SageMaker creates before a container starts.
+
+        Raises OSError.
+        """
+        if self._settings.volume_bytes is not None:
+            mount_disk(self.ml_root, self._settings.volume_bytes)
+        if self._settings.root_disk_bytes is not None:
+            mount_disk(self._root_disk, self._settings.root_disk_bytes)
         for place in job.folders():
             self.local(place).mkdir(parents=True, exist_ok=True)
         for own, mode in ((self.ml_root, 0o755), (self._home, 0o755), (self._temporary, 0o1777)):
@@ -98,7 +113,7 @@ class Instance:
             folder=str(command.working_directory),
             readable=[*interpreter_files(python), image.root.parent, *readable],
             writable=[
-                (self.ml_root, "/opt/ml"),
+                *self._mounts(job),
                 (self._home, str(self._home)),
                 *((self._temporary, place) for place in (str(self._temporary), "/tmp", "/var/tmp")),  # noqa: S108
                 *([] if shared is None else [(shared, str(shared.absolute()))]),
@@ -132,6 +147,14 @@ class Instance:
         )
         self._waiter.start()
         return reading
+
+    def _mounts(self, job: Job) -> list[tuple[Path, str]]:
+        """Return the folders of this machine that are /opt/ml, each with its path in the container."""
+        if self._settings.mounts == "one":
+            return [(self.ml_root, "/opt/ml")]
+        rest = self._root_disk / "ml"
+        rest.mkdir(exist_ok=True)
+        return [(rest, "/opt/ml"), *((self.local(path), posixpath.normpath(path)) for path in job.mount_points())]
 
     def join(self) -> None:
         """Wait until no process of the instance is left."""

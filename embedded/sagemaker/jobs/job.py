@@ -146,6 +146,10 @@ class Job(abc.ABC):
         """Return the folders below /opt/ml that SageMaker creates before a container starts."""
 
     @abc.abstractmethod
+    def mount_points(self) -> list[str]:
+        """Return the folders below /opt/ml that SageMaker may mount each by itself."""
+
+    @abc.abstractmethod
     def files(self, host: str) -> Mapping[str, dict[str, Any]]:
         """Return the JSON files, by path, that SageMaker writes for a host before its container
         starts.

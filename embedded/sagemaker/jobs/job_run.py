@@ -24,6 +24,7 @@ from embedded.sagemaker.faults import Faults
 from embedded.sagemaker.instances.guard import Guard, delete_folder
 from embedded.sagemaker.instances.instance import Instance
 from embedded.sagemaker.instances.logs import InstanceLog
+from embedded.sagemaker.instances.settings import InstanceSettings
 from embedded.sagemaker.instances.supervision import Ending, Outcome, Supervision
 from embedded.sagemaker.jobs.job import InstanceExited, Job
 from embedded.sagemaker.transfer import inputs
@@ -47,6 +48,7 @@ class JobContext:
         python: Interpreter of images whose variant is not in `pythons`.
         pythons: Interpreters by image variant.
         shared_folder: Folder that all jobs see and may change.
+        instance_settings: Return how the instances of a new job look.
     """
 
     endpoint: Endpoint
@@ -62,6 +64,7 @@ class JobContext:
     python: str = sys.executable
     pythons: Mapping[str, str] = field(default_factory=dict)
     shared_folder: Path | None = None
+    instance_settings: Callable[[], InstanceSettings] = InstanceSettings
     transfers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(TRANSFERS, "transfer"))
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -116,7 +119,8 @@ class JobRun(abc.ABC, Generic[AnyJob]):
         return image
 
     def _make_instances(self, folder: Path) -> Instances:
-        instances = {host: Instance(host, folder / host) for host in self._job.hosts}
+        settings = self._context.instance_settings()
+        instances = {host: Instance(host, folder / host, settings) for host in self._job.hosts}
         for instance in instances.values():
             instance.create_files(self._job)
         return instances

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import posixpath
 import shutil
@@ -213,6 +214,8 @@ def _fetch(s3: Any, item: RemoteObject, targets: list[Path], role_arn: str) -> N
             "well as a file."
         ) from error
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise JobFailure("ClientError: Data download failed:Insufficient disk space") from error
         raise JobFailure(f"ClientError: Failed to download data. Cannot write {item.uri}: {error.strerror}") from error
 
 

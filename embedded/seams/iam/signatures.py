@@ -62,6 +62,11 @@ def _refusal(path: str, headers: Mapping[str, str]) -> str:
         return "The embedded AWS does not answer browsers.\n"
     if path.startswith(_OWN_ROUTES):
         return "The embedded AWS has only AWS APIs, and no routes for administration.\n"
+    if "cbor" in headers.get("smithy-protocol", ""):
+        return (
+            "The embedded AWS does not read CBOR, which the SDKs for Go, Java, JavaScript and Rust send to CloudWatch. "
+            "Use boto3 or the AWS CLI.\n"
+        )
     return ""
 
 

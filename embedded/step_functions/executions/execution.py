@@ -12,11 +12,13 @@ from embedded.seams.tasks import TaskError
 from embedded.step_functions.data_flow import dump
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution_log import ExecutionLog
+from embedded.step_functions.executions.resume_point import ResumePoint
 
 HISTORY_LIMIT_EVENTS = 25_000
 """Largest number of events in the history of an execution, as on AWS."""
 
 _FINISHED_EVENTS = {
+    "SUCCEEDED": ("ExecutionSucceeded", "executionSucceededEventDetails"),
     "FAILED": ("ExecutionFailed", "executionFailedEventDetails"),
     "TIMED_OUT": ("ExecutionTimedOut", "executionTimedOutEventDetails"),
     "ABORTED": ("ExecutionAborted", "executionAbortedEventDetails"),
@@ -65,19 +67,24 @@ class Execution:
 
     def succeed(self, output: Any, previous: int) -> None:
         text = dump(output)
-        self._finish("SUCCEEDED", {"output": text}, "ExecutionSucceeded", previous)
+        shown = {"output": text, "outputDetails": {"truncated": False}}
+        self._finish("SUCCEEDED", {"output": text}, shown, previous)
 
-    def fail(self, status: str, error: str | None, cause: str | None, previous: int = 0) -> bool:
-        """End as FAILED, TIMED_OUT or ABORTED. Return False if the execution had already ended."""
-        return self._finish(status, {"error": error, "cause": cause}, "", previous)
+    def fail(self, status: str, error: str, cause: str, previous: int = 0) -> bool:
+        """End as FAILED, TIMED_OUT or ABORTED. Return False if the execution had already ended.
 
-    def _finish(self, status: str, result: dict[str, Any], kind: str, previous: int) -> bool:
-        kind, details = _FINISHED_EVENTS.get(status, (kind, "executionSucceededEventDetails"))
+        Error and cause may be empty: AWS reports neither then.
+        """
+        given = {"error": error or None, "cause": cause or None}
+        shown = {name: text for name, text in given.items() if text is not None}
+        return self._finish(status, given, shown, previous)
+
+    def _finish(self, status: str, result: dict[str, Any], shown: dict[str, Any], previous: int) -> bool:
+        kind, details = _FINISHED_EVENTS[status]
         with workflows.EVENT_LOCK:
             if self.record["status"] != "RUNNING":
                 return False
-            shown = {name: value for name, value in result.items() if value is not None}
-            workflows.add_event(self.record, kind, {details: shown}, previous or len(self.record["events"]))
+            workflows.add_event(self.record, kind, {details: shown}, previous)
             self.record.update(result, stopDate=workflows.timestamp(), status=status)
         if "mapRunArn" not in self.record:
             workflows.announce_status(self.record)
@@ -85,19 +92,36 @@ class Execution:
 
 
 @dataclass
+class FanOutAttempt:
+    """What an attempt of a state that fans out leaves behind when it fails.
+
+    Args:
+        parts: See `ResumePoint.parts`. In a redrive, the parts from which the attempt continues.
+        is_reported: Whether AWS reports the failure as an event of the state (`MapStateFailed`).
+    """
+
+    parts: Any = None
+    is_reported: bool = False
+
+
+@dataclass
 class Branch:
     """One sequence of states: the execution itself, a Parallel branch, or an iteration of an inline
     Map.
 
-    `time_scale` multiplies the seconds of Wait states and of retries.
+    `time_scale` multiplies the seconds of Wait states and of retries. `last_event` is the id of the
+    event before the next one. As on AWS, the first state has none. `resume_point` is set when the
+    branch has ended unsuccessfully.
     """
 
     execution: Execution
     context: Context
     cancellation: Cancellation
-    last_event: int = 1
+    last_event: int = 0
     time_scale: float = 1.0
     query_language: str = field(default="JSONPath")
+    resume_point: ResumePoint | None = None
+    attempt: FanOutAttempt = field(default_factory=FanOutAttempt)
 
     def add_event(self, kind: str, details: dict[str, Any] | None = None) -> int:
         self.last_event = self.execution.add_event(kind, details or {}, self.last_event)

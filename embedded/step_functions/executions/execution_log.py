@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedded.seams import workflows
-from embedded.seams.logs import append_log
+from embedded.seams.monitoring.logs import append_log
 
 _FATAL = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 _ERROR_ENDINGS = ("Failed", "TimedOut", "Aborted")
@@ -32,19 +32,21 @@ class ExecutionLog:
         )
 
     def write(self, record: workflows.Record) -> None:
-        """Log the whole history of an ended execution. AWS logs events while the execution runs."""
+        """Log the history of an ended execution since its last redrive. AWS logs events while the
+        execution runs.
+        """
         messages = [json.dumps(message) for message in self._messages(record)]
         stream = f"states/{str(record['stateMachineArn']).rpartition(':')[2]}/{record['startDate'][:13]}"
         for arn in self.log_group_arns if messages else ():
             append_log(arn, stream.replace(":", "-"), messages)
 
     def _messages(self, record: workflows.Record) -> Iterator[dict[str, Any]]:
-        for event in record["events"]:
+        count = record.get("redriveCount", 0)
+        redriven = [index for index, event in enumerate(record["events"]) if event["type"] == "ExecutionRedriven"]
+        for event in record["events"][redriven[-1] if redriven else 0 :]:
             kind = str(event["type"])
-            wanted = {"ALL": True, "ERROR": kind.endswith(_ERROR_ENDINGS), "FATAL": kind in _FATAL}.get(
-                self.level, False
-            )
-            if not wanted:
+            is_error = kind.endswith(_ERROR_ENDINGS) or kind == "FailStateEntered"
+            if not {"ALL": True, "ERROR": is_error, "FATAL": kind in _FATAL}.get(self.level, False):
                 continue
             details: dict[str, Any] = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
             hidden = () if self.with_data else _DATA_FIELDS
@@ -55,4 +57,5 @@ class ExecutionLog:
                 "previous_event_id": str(event.get("previousEventId", 0)),
                 "event_timestamp": event["timestamp"],
                 "execution_arn": record["executionArn"],
+                "redrive_count": str(count),
             }

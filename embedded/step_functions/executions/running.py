@@ -49,7 +49,7 @@ def stop(execution_arn: str, *, cause: str) -> None:
     """Abort an execution, as the API's StopExecution does."""
     execution = find(execution_arn)
     if execution is not None:
-        execution.fail("ABORTED", None, cause)
+        execution.fail("ABORTED", "", cause)
         execution.cancellation.cancel()
 
 

@@ -7,16 +7,36 @@ from embedded.seams.tasks import TaskError
 from embedded.step_functions import authorization, data_flow
 from embedded.step_functions.authorization import Permission
 from embedded.step_functions.executions.execution import Branch
+from embedded.step_functions.fan_out import map_fields
 
 ERROR = "States.ItemReaderFailed"
 
 
-def read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
+def read(branch: Branch, reader: dict[str, Any], raw: Any, effective: Any) -> list[Any]:
     """Return the items of an ItemReader; `effective` is the state's input after InputPath.
 
     Raises:
-        TaskError: The role lacks a permission, or the source cannot be read.
+        TaskError: The role lacks a permission, or the source cannot be read or holds no list.
     """
+    most = max_items(branch, reader, raw, effective)
+    if most < 0:
+        raise TaskError(ERROR, "field MaxItems must be positive")
+    items = _read(branch, reader, effective)
+    if not isinstance(items, list):
+        raise TaskError(ERROR, "Attempting to map over non-iterable node.")
+    return items[:most] if most else items
+
+
+def max_items(branch: Branch, reader: dict[str, Any], raw: Any, effective: Any) -> int:
+    """Return MaxItems; 0 means all.
+
+    Raises:
+        TaskError: States.Runtime, if it is not an integer.
+    """
+    return map_fields.whole_number(branch, reader.get("ReaderConfig", {}), "MaxItems", raw, effective)
+
+
+def _read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
     if branch.query_language == "JSONata":
         parameters = language.jsonata_template(reader.get("Arguments", {}), effective, branch.context)
     else:
@@ -32,8 +52,10 @@ def read(branch: Branch, reader: dict[str, Any], effective: Any) -> Any:
         if kms_key:
             via = {"kms:ViaService": f"s3.{branch.execution.region}.amazonaws.com"}
             authorization.check(branch.execution, Permission("kms:Decrypt", kms_key, via), ERROR)
+    config = {key: value for key, value in reader.get("ReaderConfig", {}).items() if not key.startswith("MaxItems")}
     try:
-        return language.read_items({**reader, "Parameters": parameters}, effective, branch.context)
+        resolved = {**reader, "Parameters": parameters, "ReaderConfig": config}
+        return language.read_items(resolved, effective, branch.context)
     except ValueError as failure:
         text = f"Attempting to parse the item source s3://{bucket}/{parameters.get('Key')} failed: {failure}"
         raise TaskError(ERROR, text) from failure

@@ -7,13 +7,13 @@ from typing import Any
 from embedded.seams import language
 from embedded.seams.tasks import TaskError
 from embedded.step_functions import data_flow
-from embedded.step_functions.data_flow import State, limited
+from embedded.step_functions.data_flow import State
+from embedded.step_functions.executions.cancellation import CancelledError
 from embedded.step_functions.executions.execution import Branch
-from embedded.step_functions.fan_out import item_reader
-from embedded.step_functions.fan_out.concurrency import run_concurrently
-from embedded.step_functions.fan_out.distributed_map import run_distributed
-
-RunStates = Callable[[Branch, dict[str, Any], Any], Any]
+from embedded.step_functions.executions.resume_point import ResumePoint
+from embedded.step_functions.fan_out import map_fields
+from embedded.step_functions.fan_out.branches import RunStates, run_branches
+from embedded.step_functions.fan_out.distributed_map import MapInput, run_distributed
 
 INLINE_CONCURRENCY = 40
 """Limit of iterations of an inline Map that run concurrently, as on AWS."""
@@ -21,12 +21,10 @@ INLINE_CONCURRENCY = 40
 
 def run_map(branch: Branch, state: State, raw: Any, run_states: RunStates) -> Any:
     """Return the results of all items in their order, before ResultSelector."""
-    processor = state["ItemProcessor"]
     is_jsonata = branch.query_language == "JSONata"
     effective = raw if is_jsonata else data_flow.state_input(state, raw, branch.context)
-    items = _items(branch, state, raw, effective)
 
-    def item_input(index: int) -> Any:
+    def item_input(items: list[Any], index: int) -> Any:
         context = {**branch.context, "Map": {"Item": {"Index": index, "Value": items[index]}}}
         template = state.get("ItemSelector")
         if template is None:
@@ -35,33 +33,29 @@ def run_map(branch: Branch, state: State, raw: Any, run_states: RunStates) -> An
             return language.jsonata_template(template, raw, context)
         return copy.deepcopy(data_flow.fill(template, effective, context))
 
-    concurrency = _number(branch, state, "MaxConcurrency", raw, effective)
-    if processor.get("ProcessorConfig", {}).get("Mode") != "DISTRIBUTED":
-        return _run_inline(
-            branch, processor, len(items), item_input, concurrency=int(concurrency), run_states=run_states
-        )
-    tolerated = {
-        field: _number(branch, state, field, raw, effective)
-        for field in ("ToleratedFailurePercentage", "ToleratedFailureCount")
-        if field in state or f"{field}Path" in state
-    }
-    results = run_distributed(
-        branch, state, processor, len(items), item_input, concurrency=int(concurrency), tolerated=tolerated,
+    if state["ItemProcessor"].get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
+        given = None if "ItemReader" in state else _items(branch, state, raw, effective)
+        return run_distributed(branch, state, MapInput(raw, effective, given), item_input, run_states)
+    items = _items(branch, state, raw, effective)
+    concurrency = map_fields.max_concurrency(branch, state, raw, effective)
+    return _run_inline(
+        branch,
+        state["ItemProcessor"],
+        len(items),
+        lambda index: item_input(items, index),
+        most=min(concurrency or INLINE_CONCURRENCY, INLINE_CONCURRENCY),
         run_states=run_states,
-    )  # fmt: skip
-    return limited(results, f"The result of the Map state {branch.context['State']['Name']!r}")
+    )
 
 
 def _items(branch: Branch, state: State, raw: Any, effective: Any) -> list[Any]:
-    if "ItemReader" in state:
-        items = item_reader.read(branch, state["ItemReader"], effective)
-    elif "Items" in state:
+    if "Items" in state:
         items = language.jsonata_template(state["Items"], raw, branch.context)
     else:
         items = data_flow.resolve(state.get("ItemsPath", "$"), effective, branch.context, "ItemsPath")
     if not isinstance(items, list):
-        text = f"The items of the Map state are not an array but {data_flow.dump(items)[:200]}"
-        raise TaskError("States.ItemReaderFailed" if "ItemReader" in state else "States.Runtime", text)
+        error = "States.QueryEvaluationError" if branch.query_language == "JSONata" else "States.Runtime"
+        raise TaskError(error, f"Map state input must be an array but was: {data_flow.dump(items)[:1000]}")
     return items
 
 
@@ -71,47 +65,32 @@ def _run_inline(
     count: int,
     item_input: Callable[[int], Any],
     *,
-    concurrency: int,
+    most: int,
     run_states: RunStates,
 ) -> list[Any]:
     name = branch.context["State"]["Name"]
-    branch.add_event("MapStateStarted", {"mapStateStartedEventDetails": {"length": count}})
-    token = branch.cancellation.child()
-    results: list[Any] = [None] * count
-    failures: list[TaskError] = []
+    if branch.attempt.parts is None:
+        branch.add_event("MapStateStarted", {"mapStateStartedEventDetails": {"length": count}})
 
-    def run_one(index: int) -> None:
-        context = copy.deepcopy(branch.context)
-        fork = branch.fork(context, token)
-        details = {"name": name, "index": index}
+    def run_one(index: int, fork: Branch, resume: ResumePoint | None) -> Any:
+        def report(ending: str) -> None:
+            details = {f"mapIteration{ending}EventDetails": {"name": name, "index": index}}
+            fork.add_event(f"MapIteration{ending}", details)
+
         try:
             data = item_input(index)
-            context["Map"] = {"Item": {"Index": index}}
-            fork.add_event("MapIterationStarted", {"mapIterationStartedEventDetails": details})
-            results[index] = run_states(fork, processor, data)
-            fork.add_event("MapIterationSucceeded", {"mapIterationSucceededEventDetails": details})
-        except TaskError as failure:
-            failures.append(failure)
-            fork.add_event("MapIterationFailed", {"mapIterationFailedEventDetails": details})
-            token.cancel()
+            fork.context["Map"] = {"Item": {"Index": index}}
+            report("Started")
+            result = run_states(fork, processor, data, resume)
+            report("Succeeded")
+        except TaskError:
+            report("Failed")
+            raise
+        except CancelledError:
+            report("Aborted")
+            raise
+        return result
 
-    most = min(concurrency or INLINE_CONCURRENCY, INLINE_CONCURRENCY)
-    try:
-        run_concurrently(count, run_one, limit=lambda: most, token=token)
-    finally:
-        token.close()
-    branch.cancellation.check()
-    if failures:
-        branch.add_event("MapStateFailed")
-        raise failures[0]
+    results = run_branches(branch, count, run_one, most=most)
     branch.add_event("MapStateSucceeded")
     return results
-
-
-def _number(branch: Branch, state: State, field: str, raw: Any, effective: Any) -> float:
-    if branch.query_language == "JSONata" and field in state:
-        state = {field: language.jsonata_template(state[field], raw, branch.context)}
-    value = data_flow.number(state, field, effective, branch.context, default=0)
-    if field == "ToleratedFailurePercentage" and value > 100:
-        raise TaskError("States.Runtime", f"{field}: expected a number from 0 to 100, but it is {value:g}")
-    return value

@@ -1,17 +1,18 @@
 """`states:startExecution`: start another execution and optionally wait for it."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from embedded.seams import workflows
 from embedded.seams.tasks import TaskError
 from embedded.step_functions.data_flow import dump
-from embedded.step_functions.executions import running
+from embedded.step_functions.executions import redrive, running
 from embedded.step_functions.executions.cancellation import Cancellation
 
 _PREFIX = "arn:aws:states:::states:startExecution"
-_DATES = ("StartDate", "StopDate")
+_DATES = ("StartDate", "StopDate", "RedriveDate")
 
 
 def serves(resource: str) -> bool:
@@ -19,16 +20,22 @@ def serves(resource: str) -> bool:
     return resource in (_PREFIX, f"{_PREFIX}.sync", f"{_PREFIX}.sync:2")
 
 
-def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Cancellation) -> dict[str, Any]:
+def start(
+    resource: str,
+    parameters: dict[str, Any],
+    parent_arn: str,
+    token: Cancellation,
+    submitted: Callable[[Any], object],
+) -> dict[str, Any]:
     """Start the execution and return the result of the task.
 
-    With `.sync`, wait for its end, and stop it if `token` is cancelled. `.sync:2` returns its
-    output as JSON instead of as text.
+    With `.sync`, call `submitted` with StartExecution's answer, wait for its end, and stop it if
+    `token` is cancelled. `.sync:2` returns its output as JSON instead of as text.
 
     Raises:
         TaskError: The execution could not start, or did not succeed.
     """
-    given = parameters.get("Input", {})
+    given = {} if parameters.get("Input") is None else parameters["Input"]
     request = {
         "stateMachineArn": parameters["StateMachineArn"],
         "input": given if isinstance(given, str) else dump(given),
@@ -39,8 +46,10 @@ def start(resource: str, parameters: dict[str, Any], parent_arn: str, token: Can
     if "executionArn" not in answer:
         error = f"StepFunctions.{answer.get('__type', 'AWSStepFunctions')}".removesuffix("Exception") + "Exception"
         raise TaskError(error, str(answer.get("message", "")))
+    started = {"ExecutionArn": answer["executionArn"], "StartDate": _epoch_milliseconds(answer["startDate"])}
     if resource == _PREFIX:
-        return {"ExecutionArn": answer["executionArn"], "StartDate": _epoch_milliseconds(answer["startDate"])}
+        return started
+    submitted(started)
     execution = running.find_started(answer["executionArn"])
     if execution is not None:
         arn = execution.arn
@@ -69,7 +78,11 @@ def _describe(record: workflows.Record, *, as_json: bool) -> dict[str, Any]:
         "Error": "error",
         "Cause": "cause",
     }
-    described = {name: record[key] for name, key in names.items() if record.get(key) is not None}
+    described: dict[str, Any] = {name: record[key] for name, key in names.items() if record.get(key)}
+    described |= {"InputDetails": {"Included": True}}
+    described |= {f"{key[0].upper()}{key[1:]}": value for key, value in redrive.described(record).items()}
+    if "Output" in described:
+        described |= {"OutputDetails": {"Included": True}}
     described.update({key: _epoch_milliseconds(described[key]) for key in _DATES if key in described})
     if as_json:
         described.update({key: json.loads(described[key]) for key in ("Input", "Output") if key in described})

@@ -8,13 +8,11 @@ from typing import Any
 from embedded.seams import language
 from embedded.seams.tasks import TaskCall, TaskError, task_integration
 from embedded.step_functions import authorization, data_flow
-from embedded.step_functions.data_flow import State, dump, limited
+from embedded.step_functions.data_flow import State, limited, limited_result
 from embedded.step_functions.executions.cancellation import Cancellation
 from embedded.step_functions.executions.execution import Branch, start_thread
-from embedded.step_functions.tasks import nested_execution
-
-NO_TIMEOUT_SECONDS = 99_999_999
-"""Timeout of a Task that sets none, as on AWS."""
+from embedded.step_functions.tasks import nested_execution, task_tokens
+from embedded.step_functions.tasks.task_events import NO_TIMEOUT_SECONDS, TaskEvents
 
 
 def run_task(branch: Branch, state: State, raw: Any) -> Any:
@@ -30,24 +28,17 @@ def run_task(branch: Branch, state: State, raw: Any) -> Any:
     if token:
         branch.context["Task"] = {"Token": token}
     parameters = limited(_parameters(branch, state, raw), f"The input of the task in state {_name(branch)!r}")
-    kind, action = _resource_type(resource)
-    shown = {"resourceType": kind, "resource": action}
-    branch.add_event(
-        "TaskScheduled",
-        {"taskScheduledEventDetails": {**shown, "region": branch.execution.region, "parameters": dump(parameters)}},
-    )
-    branch.add_event("TaskStarted", {"taskStartedEventDetails": shown})
+    events = TaskEvents(branch, resource)
+    timeout = _timeout(branch, state, raw)
+    events.scheduled(parameters, timeout)
     try:
-        timeout = _timeout(branch, state, raw)
         authorization.check_task(branch.execution, resource, parameters)
-        result = _call(branch, state, resource, parameters, token=token, timeout=timeout)
-        limited(result, f"The result of the task in state {_name(branch)!r}")
+        result = _call(branch, state, parameters, token=token, timeout=timeout, submitted=events.submitted)
+        limited_result(result, events.name)
     except TaskError as failure:
-        outcome = "TaskTimedOut" if failure.error == "States.Timeout" else "TaskFailed"
-        details = {**shown, "error": failure.error, "cause": failure.cause}
-        branch.add_event(outcome, {f"{outcome[0].lower()}{outcome[1:]}EventDetails": details})
+        events.failed(failure)
         raise
-    branch.add_event("TaskSucceeded", {"taskSucceededEventDetails": {**shown, "output": dump(result)}})
+    events.succeeded(result)
     return result
 
 
@@ -56,8 +47,9 @@ def interruptible(
 ) -> Any:
     """Run `call` in a thread and return its result.
 
-    `call` gets a token that is cancelled when it must stop. If it ignores the token, it continues
-    in its thread and its result is dropped.
+    `call` gets a token that is cancelled when it must stop. After a time-out, or if it ignores the
+    token, it continues in its thread and its result is dropped. AWS documents that it cancels the
+    work of a task whose execution is stopped, and does not document it for a task that times out.
 
     Raises:
         TaskError: `call` raised it, or States.Timeout after `timeout_seconds`.
@@ -80,9 +72,7 @@ def interruptible(
         in_time = woken.wait(min(timeout_seconds, threading.TIMEOUT_MAX))
         cancellation.check()
         if not in_time:
-            token.cancel()
-            text = f"The task did not end within TimeoutSeconds, {timeout_seconds:g}"
-            raise TaskError("States.Timeout", text)
+            raise TaskError("States.Timeout", "")
         if "failure" in outcome:
             raise outcome["failure"]
         return outcome["result"]
@@ -91,18 +81,21 @@ def interruptible(
         token.close()
 
 
-def _call(branch: Branch, state: State, resource: str, parameters: Any, *, token: str, timeout: float) -> Any:
+def _call(
+    branch: Branch, state: State, parameters: Any, *, token: str, timeout: float, submitted: Callable[[Any], object]
+) -> Any:
+    resource = state["Resource"]
     own = task_integration(resource)
     execution = branch.execution
     if own is not None:
 
         def call_own(token: Cancellation) -> Any:
-            return own(TaskCall(resource, parameters, execution.arn, execution.role_arn, token.event))
+            return own(TaskCall(resource, parameters, execution.arn, execution.role_arn, token.event, submitted))
 
         return interruptible(call_own, branch.cancellation, timeout)
     if nested_execution.serves(resource):
         return interruptible(
-            lambda token: nested_execution.start(resource, parameters, execution.arn, token),
+            lambda token: nested_execution.start(resource, parameters, execution.arn, token, submitted),
             branch.cancellation,
             timeout,
         )
@@ -110,7 +103,8 @@ def _call(branch: Branch, state: State, resource: str, parameters: Any, *, token
         call, abandon = language.call_with_token(resource, parameters, token, state)
         take_back = branch.cancellation.on_cancel(abandon)
         try:
-            return interruptible(lambda _token: call(), branch.cancellation, timeout)
+            with task_tokens.waiting(token, str(execution.record["stateMachineArn"])):
+                return interruptible(lambda _token: call(), branch.cancellation, timeout)
         finally:
             take_back()
             abandon()
@@ -136,15 +130,6 @@ def _timeout(branch: Branch, state: State, raw: Any) -> float:
     if seconds < 1:
         raise TaskError("States.Runtime", f"TimeoutSeconds: expected at least 1, but it is {seconds:g}")
     return seconds
-
-
-def _resource_type(resource: str) -> tuple[str, str]:
-    """Return a Resource as the history names it: ("sagemaker", "createProcessingJob.sync")."""
-    prefix = "arn:aws:states:::"
-    if not resource.startswith(prefix):
-        return resource.split(":")[2] if resource.count(":") > 2 else "states", resource
-    service, _, action = resource.removeprefix(prefix).rpartition(":")
-    return service, action
 
 
 def _name(branch: Branch) -> str:

@@ -13,8 +13,8 @@ from contract.job.scoring_spec import PinnedObject
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
 from scoring.errors import LateFieldsError, ScoringError
+from scoring.files.moves import write_error
 from scoring.models import LoadedModel
-from scoring.outputs.atomic_files import write_error
 from scoring.protocol import (
     Failure,
     MergeParts,

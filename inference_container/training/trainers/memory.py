@@ -1,39 +1,10 @@
-"""Estimates the available memory, so that a training that needs more is refused, not killed."""
+"""Refuses a training that needs more memory than there is, so that it is not killed."""
 
-from pathlib import Path
-
+from contract.free_memory import free_memory
 from scoring.errors import ConfigurationError
 
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
 _USABLE = 0.85
 """Share of the memory that data may use; the rest is for interpreter, libraries and batches."""
-
-
-def memory_budget(root: Path = _CGROUP_ROOT, proc: Path = Path("/proc")) -> int:
-    """Return the bytes available to this process.
-
-    It is the smallest of the machine's free memory and the free memory of every control group of
-    the process.
-    """
-    limits = [_available(proc / "meminfo")]
-    for line in _text(proc / "self" / "cgroup").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        parts = [part for part in path.split("/") if part not in ("", "..")]
-        if number == "0" and not controllers:
-            mount, limit_name, used_name = root, "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            mount, limit_name, used_name = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        for count in range(len(parts) + 1):
-            folder = mount.joinpath(*parts[:count])
-            limit, used = _text(folder / limit_name).strip(), _text(folder / used_name).strip()
-            if limit.isdigit():
-                # Part of a group's usage is page cache, which can be dropped: half of it counts as
-                # free.
-                limits.append(int(limit) - (int(used) // 2 if used.isdigit() else 0))
-    return max(0, min(limits))
 
 
 def refuse_if_too_large(needed: int, what: str, remedy: str, budget: int | None = None) -> None:
@@ -41,7 +12,7 @@ def refuse_if_too_large(needed: int, what: str, remedy: str, budget: int | None 
 
     None as the budget means the memory that is available now.
     """
-    usable = int((memory_budget() if budget is None else budget) * _USABLE)
+    usable = int((free_memory() if budget is None else budget) * _USABLE)
     if needed > usable:
         raise ConfigurationError(
             f"{what} needs about {_gib(needed)} GiB of memory, this instance has {_gib(usable)} GiB for it: {remedy}"
@@ -50,18 +21,3 @@ def refuse_if_too_large(needed: int, what: str, remedy: str, budget: int | None 
 
 def _gib(count: int) -> str:
     return f"{count / 2**30:,.2f}"
-
-
-def _available(path: Path) -> int:
-    for line in _text(path).splitlines():
-        name, _, rest = line.partition(":")
-        if name == "MemAvailable":
-            return int(rest.split()[0]) * 1_024
-    return 2**60
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""

@@ -154,7 +154,7 @@ class TrainingFolder:
         ended = self.run(*arguments)
         assert ended.returncode == 0, f"{self.failure}\n{ended.stderr}"
         assert not self.paths.failure.exists()
-        assert not self.paths.unfinished.exists()
+        assert not (self.paths.output / ".unfinished").exists()
         return self.report
 
     def refused(self) -> str:

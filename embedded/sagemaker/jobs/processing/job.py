@@ -64,6 +64,10 @@ class ProcessingJob(Job):
         places = [item["LocalPath"] for item in [*self.inputs, *self.outputs]]
         return [*places, "/opt/ml/processing/input", "/opt/ml/processing/output", "/opt/ml/output", "/opt/ml/config"]
 
+    def mount_points(self) -> list[str]:
+        places = [item["LocalPath"] for item in [*self.inputs, *self.outputs]]
+        return [*places, "/opt/ml/output", "/opt/ml/config"]
+
     def files(self, host: str) -> Mapping[str, dict[str, Any]]:
         described = self.describe()
         return {

@@ -145,9 +145,12 @@ class TrainingJob(Job):
         return join_s3_uri(self.request["OutputDataConfig"]["S3OutputPath"], f"{self.name}/output/{name}")
 
     def folders(self) -> list[str]:
+        return [*self.mount_points(), "/opt/ml/input/data"]
+
+    def mount_points(self) -> list[str]:
         channels = [channel_folder(channel) for channel in self.channels]
         checkpoints = [self.checkpoint_path] if self.checkpoint_uri else []
-        return [*channels, "/opt/ml/input/data", MODEL, OUTPUT_DATA, *checkpoints]
+        return [*channels, "/opt/ml/input/config", MODEL, "/opt/ml/output", OUTPUT_DATA, *checkpoints]
 
     def files(self, host: str) -> Mapping[str, dict[str, Any]]:
         return {

@@ -36,7 +36,7 @@ def call() -> Call:
     """Send a JSON request to a service's module: `call(module, "Operation", **fields)`."""
 
     def send(module: Any, operation: str, **fields: Any) -> dict[str, Any]:
-        headers = {"x-amz-target": f"Service.{operation}"}
+        headers = {"x-amz-target": f"AmazonSQS.{operation}", "content-type": "application/x-amz-json-1.0"}
         _status, _headers, body = asyncio.run(
             module.handle_request("POST", "/", headers, json.dumps(fields).encode(), {})
         )

@@ -13,13 +13,10 @@ def test_jsonpath_is_split_into_steps() -> None:
     assert language.path_tokens("$.a[?(@.b)]") is None
 
 
-def test_intrinsics_are_evaluated() -> None:
-    assert language.intrinsic("States.Format('{}-{}', $.a, $$.n)", {"a": 1}, {"n": 2}) == "1-2"
-
-
-def test_comparisons_are_evaluated() -> None:
-    assert language.comparison_holds({"Variable": "$.n", "NumericGreaterThan": 1}, {"n": 2}, {})
-    assert not language.comparison_holds({"Variable": "$.n", "NumericGreaterThan": 2}, {"n": 2}, {})
+def test_intrinsics_are_computed() -> None:
+    assert language.compute_intrinsic("States.ArrayRange", [1, 5, 2]) == [1, 3, 5]
+    with pytest.raises(ValueError, match="Unsupported intrinsic function"):
+        language.compute_intrinsic("States.Nothing", [])
 
 
 def test_jsonata_is_evaluated() -> None:

@@ -92,6 +92,12 @@ def test_a_signature_with_another_secret_opens_nothing(aws: EmbeddedAws, method:
     assert call(aws.endpoint, method, path, body, headers)[0] == 403
 
 
+def test_requests_in_cbor_are_refused_by_name(aws: EmbeddedAws) -> None:
+    headers = {**signed(aws.endpoint, "POST", "/"), "smithy-protocol": "rpc-v2-cbor"}
+    status, answer = call(aws.endpoint, "POST", "/", b"", headers)
+    assert (status, answer[:39]) == (403, "The embedded AWS does not read CBOR, wh")
+
+
 @pytest.mark.parametrize("path", ["/_ministack/reset", "/_ministack/config", "/_ministack/health"])
 def test_administration_is_not_served_even_to_the_owner(aws: EmbeddedAws, path: str) -> None:
     """A job or a function has credentials too."""

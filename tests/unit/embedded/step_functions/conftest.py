@@ -1,13 +1,18 @@
-"""The function, bucket and table that state machines of tests use."""
+"""What state machines of tests use, and an interpreter in this process."""
 
 import io
 import uuid
 import zipfile
+from collections.abc import Iterator
 
 import pytest
+from ministack.services import s3, sqs, stepfunctions
+from ministack.services.cloudformation import provisioners
 
 from embedded.server.embedded_aws import EmbeddedAws
+from embedded.step_functions import service
 from tests.unit.embedded.step_functions.machines import FUNCTION, Workflows
+from tests.unit.embedded.step_functions.recorded.engine import Engine
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +44,19 @@ def workflows(aws: EmbeddedAws) -> Workflows:
     )
     made.function_arn = answer["FunctionArn"]
     return made
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """Return the interpreter, installed in this process until the file ends. Waits take no time."""
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
+    with pytest.MonkeyPatch.context() as restored:
+        for name in ["handle_request", *(name for name in vars(stepfunctions) if name.startswith("_"))]:
+            restored.setattr(stepfunctions, name, getattr(stepfunctions, name))
+        restored.setattr(provisioners, "_sfn_state_machine_create", provisioners._sfn_state_machine_create)
+        restored.setitem(handlers, "create", handlers["create"])
+        service.install(time_scale=0)
+        yield Engine()
+    stepfunctions.reset()
+    s3.reset()
+    sqs.reset()

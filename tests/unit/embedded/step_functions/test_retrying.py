@@ -68,7 +68,7 @@ def test_each_retry_entry_counts_its_own_attempts() -> None:
     [
         ("States.ALL", "Busy", True),
         ("States.ALL", "States.Timeout", True),
-        ("States.ALL", "States.DataLimitExceeded", False),
+        ("States.ALL", "States.DataLimitExceeded", True),
         ("States.ALL", "States.Runtime", False),
         ("States.TaskFailed", "Busy", True),
         ("States.TaskFailed", "States.Timeout", False),
@@ -79,6 +79,13 @@ def test_each_retry_entry_counts_its_own_attempts() -> None:
 )
 def test_wildcards_match_as_on_aws(wildcard: str, error: str, *, caught: bool) -> None:
     assert matches([wildcard], error) is caught
+
+
+def test_only_a_tasks_result_can_be_caught_when_it_is_too_large() -> None:
+    """Recorded on AWS for Task states. For other states the documentation's rule stays."""
+    too_large, any_error = TaskError("States.DataLimitExceeded", ""), {"ErrorEquals": ["States.ALL"], "Next": "A"}
+    assert catcher({"Type": "Task", "Catch": [any_error]}, too_large) is any_error
+    assert catcher({"Type": "Map", "Catch": [any_error]}, too_large) is None
 
 
 def test_the_first_matching_catch_applies() -> None:

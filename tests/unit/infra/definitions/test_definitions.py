@@ -155,6 +155,21 @@ def test_the_map_takes_its_settings_from_the_plan_and_discards_results(assembly:
     assert score["ResultPath"] is None
 
 
+@pytest.mark.parametrize("workflow", GOLDEN_FILES)
+def test_the_results_of_children_are_constants_and_exported(assembly: Assembly, workflow: str) -> None:
+    """Otherwise the results of about 3,000 jobs exceed the 256 KB of the Map's output."""
+    maps = [(name, state) for name, state in definition(assembly, workflow)["States"].items() if state["Type"] == "Map"]
+    assert len(maps) == 1
+    for name, state in maps:
+        ends = [child for child in state["ItemProcessor"]["States"].values() if child.get("End")]
+        assert ends, name
+        assert all("OutputPath" in child and child["OutputPath"] is None for child in ends), name
+        assert state["ResultWriter"] == {
+            "Resource": "arn:aws:states:::s3:putObject",
+            "Parameters": {"Bucket": "<fleetscore-dev-ResultsBucket>", "Prefix": f"map-runs/{name}"},
+        }
+
+
 def test_a_processing_job_has_no_network(assembly: Assembly, prod: Assembly) -> None:
     for found in (assembly, prod):
         network = tasks(found)["RunProcessingJob"]["Parameters"]["NetworkConfig"]

@@ -24,12 +24,17 @@ def test_only_the_announcer_may_send_our_events_to_our_bus(assembly: Assembly) -
     ((name, statement),) = [item for item in assembly.statements() if item[1]["Action"] == "events:PutEvents"]
     assert name == "workflow/AnnouncementsAnnounceStatusRoleDefaultPolicy"
     assert flat(statement["Resource"]) == "<AnnouncementsBus.Arn>"
-    assert statement["Condition"]["StringEquals"] == {
-        "events:source": "fleetscore",
-        "events:detail-type": ["Fleetscore Execution Status Change", "Fleetscore Job Status Change"],
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {
+            "events:source": "fleetscore",
+            "events:detail-type": ["Fleetscore Execution Status Change", "Fleetscore Job Status Change"],
+        },
+        "Null": {"events:source": "false", "events:detail-type": "false"},
     }
 
 
 def test_only_summarize_execution_may_answer_task_tokens(assembly: Assembly) -> None:
     answering = [name for name, item in assembly.statements() if "states:SendTaskSuccess" in item["Action"]]
     assert answering == ["workflow/SummarizeExecutionRoleDefaultPolicy"]
+    (resource,) = [item["Resource"] for _, item in assembly.statements() if "states:SendTaskSuccess" in item["Action"]]
+    assert flat(resource) == "arn:aws:states:<AWS::Region>:<AWS::AccountId>:stateMachine:*"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,24 @@ def test_only_register_model_version_writes_models(assembly: Assembly) -> None:
         if "s3:PutObject" in listed(item["Action"]) and "ModelsBucket" in flat(arn)
     }
     assert found == {("RegisterModelVersion", "arn:aws:s3:::<fleetscore-dev-ModelsBucket>/*/model.tar.gz")}
+
+
+def test_only_the_state_machines_access_the_results_of_their_map(assembly: Assembly) -> None:
+    bucket = "arn:aws:s3:::<fleetscore-dev-ResultsBucket>/"
+    found = {
+        (name.removeprefix("workflow/").removesuffix("RoleDefaultPolicy"), action, label)
+        for name, item in assembly.statements()
+        for action in listed(item["Action"])
+        for pattern in [flat(arn) for arn in listed(item["Resource"])]
+        for label in ("ScoreModels", "TrainModels")
+        if action.startswith("s3:") and fnmatch(f"{bucket}map-runs/{label}/run/manifest.json", pattern)
+    }
+    actions = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject")
+    assert found == {
+        (machine, action, label)
+        for machine, label in (("StateMachine", "ScoreModels"), ("TrainingStateMachine", "TrainModels"))
+        for action in actions
+    }
 
 
 def test_only_the_planning_functions_access_datasets_and_only_read(assembly: Assembly) -> None:

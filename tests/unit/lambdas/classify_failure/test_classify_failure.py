@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from contract.status import AttemptStatus, FailureKind, JobStatus
+from contract.status import AttemptStatus, ExecutionKind, FailureKind, JobStatus
 from contract.table.records import attempt_key
-from lambdas.errors import StaleEventError
+from contract.workflow.messages import AttemptFailure
+from lambdas.classify_failure.classify import classify_failure
+from lambdas.errors import JobStillRunningError, StaleEventError
 from tests.unit.lambdas.builders import Stage, failure_event, pointer_event
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -118,3 +120,53 @@ def test_a_failure_without_a_cause_is_classified(opened: Stage, classify: Step) 
     assert decision["try_again"] is False
     assert opened.job().status is JobStatus.FAILED
     assert "max_runtime_seconds" in decision["reason"]
+
+
+class RunningJobs:
+    """Stands for SageMaker: its job runs until it was asked to end `calls` times."""
+
+    def __init__(self, calls: int = 1) -> None:
+        self.calls = calls
+        self.ended: list[tuple[ExecutionKind, str]] = []
+
+    def end(self, kind: ExecutionKind, name: str) -> None:
+        self.ended.append((kind, name))
+        if len(self.ended) <= self.calls:
+            raise JobStillRunningError(name, "Stopping")
+
+
+@pytest.mark.parametrize(
+    "error", ["States.Timeout", "SageMaker.SdkClientException", "SageMaker.ResourceInUseException"]
+)
+def test_nothing_is_recorded_while_the_attempts_job_runs(opened: Stage, error: str) -> None:
+    failure = AttemptFailure("e-1", "delays-ua", 1, {"Error": error, "Cause": ""})
+    jobs = RunningJobs()
+    name = opened.attempt().sagemaker_job_name
+    with pytest.raises(JobStillRunningError, match=name):
+        classify_failure(failure, opened.deployment, jobs)
+    assert (opened.job().status, opened.attempt().status) == (JobStatus.RUNNING, AttemptStatus.RUNNING)
+    classify_failure(failure, opened.deployment, jobs)
+    assert jobs.ended == [(ExecutionKind.SCORING, name)] * 2
+    assert opened.attempt().status is AttemptStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        ("States.TaskFailed", '{"ProcessingJobStatus": "Failed", "FailureReason": "exit code: 137"}'),
+        ("States.TaskFailed", '{"ProcessingJobStatus": "Stopped"}'),
+        ("OutputIncompleteError", '{"errorMessage": "an output is missing"}'),
+        ("Lambda.TooManyRequestsException", "slow"),
+    ],
+)
+def test_a_job_that_is_known_to_have_ended_is_not_asked_about(opened: Stage, error: str, cause: str) -> None:
+    jobs = RunningJobs()
+    classify_failure(AttemptFailure("e-1", "delays-ua", 1, {"Error": error, "Cause": cause}), opened.deployment, jobs)
+    assert jobs.ended == []
+
+
+def test_an_attempt_without_a_job_has_none_to_end(planned: Stage) -> None:
+    jobs = RunningJobs()
+    failure = AttemptFailure("e-1", "delays-ua", 1, {"Error": "States.Timeout", "Cause": ""})
+    classify_failure(failure, planned.deployment, jobs)
+    assert jobs.ended == []

@@ -1,4 +1,4 @@
-"""The memory budget, and trainings that do not fit."""
+"""Trainings that need more memory than there is."""
 
 from pathlib import Path
 
@@ -10,38 +10,10 @@ from scoring.errors import ConfigurationError
 from tests.unit.training.training_folder import doubles
 from training.data.labels import LabelSummary
 from training.trainers import sklearn_trainer, xgboost_trainer
-from training.trainers.memory import memory_budget, refuse_if_too_large
+from training.trainers.memory import refuse_if_too_large
 from training.trainers.trainer import threads_for
 
 GIB = 2**30
-
-
-@pytest.fixture
-def proc(tmp_path: Path) -> Path:
-    (tmp_path / "proc" / "self").mkdir(parents=True)
-    (tmp_path / "proc" / "meminfo").write_text("MemTotal:  16777216 kB\nMemAvailable:   8388608 kB\n")
-    return tmp_path / "proc"
-
-
-def test_the_budget_is_the_machines_available_memory(tmp_path: Path, proc: Path) -> None:
-    assert memory_budget(tmp_path / "none", proc) == 8 * GIB
-
-
-def test_the_smallest_limit_of_all_control_groups_counts(tmp_path: Path, proc: Path) -> None:
-    (proc / "self" / "cgroup").write_text("0::/docker/abc\n")
-    root = tmp_path / "cgroup"
-    (root / "docker" / "abc").mkdir(parents=True)
-    (root / "docker" / "memory.max").write_text(f"{4 * GIB}\n")
-    (root / "docker" / "memory.current").write_text(f"{2 * GIB}\n")
-    (root / "docker" / "abc" / "memory.max").write_text("max\n")
-    assert memory_budget(root, proc) == 3 * GIB
-
-
-def test_control_groups_of_version_1_are_read(tmp_path: Path, proc: Path) -> None:
-    (proc / "self" / "cgroup").write_text("4:memory:/docker/abc\n")
-    (tmp_path / "cgroup" / "memory").mkdir(parents=True)
-    (tmp_path / "cgroup" / "memory" / "memory.limit_in_bytes").write_text(f"{GIB}\n")
-    assert memory_budget(tmp_path / "cgroup", proc) == GIB
 
 
 def test_a_training_that_does_not_fit_is_refused_with_a_remedy() -> None:
@@ -88,3 +60,9 @@ def test_needed_memory_grows_with_columns_unless_memory_is_external() -> None:
 
 def test_small_data_gets_one_thread_and_large_data_all_cores() -> None:
     assert [threads_for(rows, 10, 8) for rows in (1, 250_000, 10_000_000)] == [1, 2, 8]
+
+
+def test_bins_that_cannot_fit_on_the_disk_are_refused(tmp_path: Path) -> None:
+    xgboost_trainer.refuse_without_room(spec(), LabelSummary(1_000, 10, (0, 1), 0.0), tmp_path)
+    with pytest.raises(ConfigurationError, match=r"external_memory: .* \(No space left on device\): raise the job's"):
+        xgboost_trainer.refuse_without_room(spec(), LabelSummary(10**18, 10, (0, 1), 0.0), tmp_path)

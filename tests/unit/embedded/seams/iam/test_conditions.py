@@ -24,7 +24,7 @@ def context(action: str, *entries: dict[str, str]) -> dict[str, object]:
 @pytest.mark.usefixtures("installed")
 def test_policies_see_source_and_detail_type_of_put_events() -> None:
     one = {"Source": "fleetscore", "DetailType": "a"}
-    assert context("events:PutEvents", one) == {"events:source": "fleetscore", "events:detail-type": "a"}
+    assert context("events:PutEvents", one) == {"events:source": ["fleetscore"], "events:detail-type": "a"}
     both = context("events:PutEvents", one, {"Source": "other", "DetailType": "a"})
     assert both["events:source"] == ["fleetscore", "other"]
 

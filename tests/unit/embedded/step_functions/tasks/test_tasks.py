@@ -62,7 +62,13 @@ def test_a_task_times_out(workflows: Workflows) -> None:
     try:
         result = workflows.ended(arn)
         assert (result["status"], result["error"]) == ("FAILED", "States.Timeout")
-        assert "TaskTimedOut" in workflows.event_types(arn)
+        # Recorded on AWS: a time-out has no cause, and a Catch gets an empty one.
+        assert "cause" not in result
+        *_, scheduled, _started, timed_out, failed = workflows.history(arn)
+        assert scheduled["taskScheduledEventDetails"]["timeoutInSeconds"] == 1
+        shown = {"resourceType": "lambda", "resource": "invoke", "error": "States.Timeout"}
+        assert timed_out["taskTimedOutEventDetails"] == shown
+        assert failed["executionFailedEventDetails"] == {"error": "States.Timeout"}
     finally:
         workflows.release(key)
 
@@ -78,7 +84,8 @@ def test_states_task_failed_does_not_catch_a_timeout(workflows: Workflows) -> No
     )
     states = {"Only": task, "Wrong": {"Type": "Fail"}, "Right": {"Type": "Succeed"}}
     try:
-        assert workflows.run({"StartAt": "Only", "States": states}, {"wait_for": key})["status"] == "SUCCEEDED"
+        result = workflows.run({"StartAt": "Only", "States": states}, {"wait_for": key})
+        assert json.loads(result["output"]) == {"Error": "States.Timeout", "Cause": ""}
     finally:
         workflows.release(key)
 
@@ -88,19 +95,54 @@ def test_the_timeout_of_a_state_machine_ends_the_execution(workflows: Workflows)
     arn = workflows.start(one_state(workflows.invoke(), TimeoutSeconds=1), {"wait_for": key})
     try:
         result = workflows.ended(arn)
-        assert (result["status"], result["error"]) == ("TIMED_OUT", "States.Timeout")
+        # Recorded on AWS: it has neither error nor cause.
+        assert (result["status"], result.get("error"), result.get("cause")) == ("TIMED_OUT", None, None)
         assert workflows.history(arn)[-1]["type"] == "ExecutionTimedOut"
     finally:
         workflows.release(key)
 
 
-@pytest.mark.parametrize("catch", ["States.ALL", "States.TaskFailed"])
-def test_no_wildcard_catches_a_result_over_256_kib(workflows: Workflows, catch: str) -> None:
-    task = workflows.invoke(Catch=[{"ErrorEquals": [catch], "Next": "Caught"}])
+@pytest.mark.parametrize(
+    ("fields", "name", "kind"),
+    [({}, "lambda", "Task"), ({"Resource": None, "Parameters": {"big": 262_144}}, None, "LambdaFunction")],
+)
+def test_states_all_catches_a_result_over_256_kib(
+    workflows: Workflows, fields: dict[str, Any], name: str | None, kind: str
+) -> None:
+    """Recorded on AWS, against the documentation, for `lambda:invoke` and for a function's ARN."""
+    if "Resource" in fields:
+        fields = {**fields, "Resource": workflows.function_arn, "OutputPath": "$"}
+    task = workflows.invoke(Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Caught"}], **fields)
+    states = {"Only": task, "Caught": {"Type": "Succeed"}}
+    arn = workflows.start({"StartAt": "Only", "States": states}, {"big": 262_144})
+    result = workflows.ended(arn)
+    who = name or workflows.function_arn
+    cause = f"The state/task '{who}' returned a result with a size exceeding the maximum number of bytes service limit."
+    assert json.loads(result["output"]) == {"Error": "States.DataLimitExceeded", "Cause": cause}
+    assert f"{kind}Failed" in workflows.event_types(arn)
+
+
+def test_states_task_failed_does_not_catch_a_result_over_256_kib(workflows: Workflows) -> None:
+    task = workflows.invoke(Catch=[{"ErrorEquals": ["States.TaskFailed"], "Next": "Caught"}])
     states = {"Only": task, "Caught": {"Type": "Succeed"}}
     result = workflows.run({"StartAt": "Only", "States": states}, {"big": 262_144})
-
     assert (result["status"], result["error"]) == ("FAILED", "States.DataLimitExceeded")
+
+
+def test_a_task_with_a_functions_arn_has_events_of_its_own(workflows: Workflows) -> None:
+    """Recorded on AWS: such a task has LambdaFunction events, and its result is the function's."""
+    arn = workflows.start(one_state({"Type": "Task", "Resource": workflows.function_arn, "End": True}), {"a": 1})
+    assert json.loads(workflows.ended(arn)["output"])["echo"] == {"a": 1}
+    events = workflows.history(arn)
+    assert [event["type"] for event in events] == [
+        "ExecutionStarted", "TaskStateEntered", "LambdaFunctionScheduled", "LambdaFunctionStarted",
+        "LambdaFunctionSucceeded", "TaskStateExited", "ExecutionSucceeded",
+    ]  # fmt: skip
+    scheduled = events[2]["lambdaFunctionScheduledEventDetails"]
+    assert scheduled == {
+        "resource": workflows.function_arn, "input": '{"a":1}', "inputDetails": {"truncated": False},
+    }  # fmt: skip
+    assert events[4]["lambdaFunctionSucceededEventDetails"]["outputDetails"] == {"truncated": False}
 
 
 def test_a_result_just_under_256_kib_passes(workflows: Workflows) -> None:
@@ -144,7 +186,10 @@ def test_stopping_an_execution_ends_its_wait_state(workflows: Workflows) -> None
     arn = workflows.start(one_state({"Type": "Wait", "Seconds": 10_000, "End": True}))
     workflows.wait(lambda: workflows.event_types(arn), lambda seen: "WaitStateEntered" in seen)
     workflows.client.stop_execution(executionArn=arn)
-    workflows.wait(lambda: workflows.event_types(arn), lambda seen: "WaitStateAborted" in seen)
+    assert workflows.ended(arn)["status"] == "ABORTED"
+    # Recorded on AWS: no event of the Wait state, and an abort that no other event caused.
+    assert workflows.event_types(arn) == ["ExecutionStarted", "WaitStateEntered", "ExecutionAborted"]
+    assert workflows.history(arn)[-1]["previousEventId"] == 0
 
 
 def test_a_path_without_a_match_fails_the_execution(workflows: Workflows) -> None:
@@ -161,7 +206,7 @@ def test_a_failed_branch_stops_the_other_branches(workflows: Workflows) -> None:
     state = {
         "Type": "Parallel",
         "End": True,
-        "Branches": [one_state(waits), one_state({"Type": "Fail", "Error": "No"})],
+        "Branches": [one_state(waits, "Waits"), one_state({"Type": "Fail", "Error": "No"}, "Fails")],
     }
     try:
         result = workflows.run(one_state(state))

@@ -86,11 +86,15 @@ def test_a_state_machine_survives_an_interruption(
     assert tags == [{"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}]
 
 
-def test_the_timeout_of_a_task_stops_its_job(workflows: Workflows, account: Aws) -> None:
+def test_the_timeout_of_a_task_leaves_its_job_running(workflows: Workflows, account: Aws) -> None:
+    """AWS documents a stop for tasks whose execution is stopped only."""
     request = training_request(account, IMAGE, "", HyperParameters={"hang": "1"}, **spot(account, ""))
     role = machine_role(workflows, account.role_arn)
     result = workflows.run(training(request, TimeoutSeconds=1), role_arn=role)
     assert (result["status"], result["error"]) == ("FAILED", "States.Timeout")
+    sagemaker, name = account.client("sagemaker"), request["TrainingJobName"]
+    assert sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "InProgress"
+    sagemaker.stop_training_job(TrainingJobName=name)
     assert stopped(workflows, account, request)["TrainingJobStatus"] == "Stopped"
 
 

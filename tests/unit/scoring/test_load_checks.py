@@ -1,4 +1,4 @@
-"""`scoring.artifact_features` with a record: what a job would say about a model."""
+"""`scoring.load_checks`: what a job would say about models."""
 
 import json
 from pathlib import Path
@@ -12,18 +12,19 @@ from sklearn.linear_model import LogisticRegression
 from contract import codec
 from contract.catalog.model_fields import Feature
 from contract.catalog.model_spec import ModelSpec
-from scoring import artifact_features
+from scoring import load_checks
 from tests.unit.scoring.models.loading import spec_of
 
 
 def answer_of(folder: Path, spec: ModelSpec, model: Any) -> dict[str, Any]:
     path = folder / "model"
     joblib.dump(model, path)
-    record, answer = folder / "record.json", folder / "answer.json"
-    record.write_text(codec.dumps(spec))
-    assert artifact_features.main(spec.format, path, answer, record) == 0
-    found: dict[str, Any] = json.loads(answer.read_text())
-    return found
+    requests, answers = folder / "requests.jsonl", folder / "answers.jsonl"
+    requests.write_text(json.dumps({"spec": codec.to_json(spec), "file": str(path)}) + "\n")
+    assert load_checks.main(requests, answers, 60, 0) == 0
+    ready, found = map(json.loads, answers.read_text().splitlines())
+    assert ready == {"ready": True}
+    return dict(found)
 
 
 def classifier() -> LogisticRegression:

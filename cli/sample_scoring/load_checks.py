@@ -1,0 +1,244 @@
+"""Loads models as jobs do, many in one isolated process, and finds those that a job would refuse."""
+
+import importlib.util
+import os
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.documents.artifact import lacks_room, unpack_artifact
+from cli.documents.model_document import ModelDocument
+from cli.failures import CommandError
+from cli.sample_scoring.container_process import run_container_code
+from contract import codec
+from contract.archives import NoRoomError
+from contract.catalog.model_formats import ModelFormat
+from contract.free_memory import UNKNOWN_BYTES, free_memory
+from contract.json_text import dump_json, parse_json
+from contract.problems import Problem
+
+OpenArtifact = Callable[[ModelDocument], AbstractContextManager[tuple[Path | None, list[Problem]]]]
+"""Provides a model's artifact as a local file inside the context, or the reason why there is none."""
+
+_LIBRARIES: dict[ModelFormat, str] = {
+    "xgboost-json": "xgboost",
+    "xgboost-ubj": "xgboost",
+    "xgboost-sklearn-json": "xgboost",
+    "xgboost-sklearn-ubj": "xgboost",
+    "lightgbm-text": "lightgbm",
+    "catboost-cbm": "catboost",
+    "onnx": "onnxruntime",
+}
+"""Modules of the libraries that load models without running code of them, by format."""
+_MODELS_PER_PROCESS = 200
+"""Most models that one process loads; starting it takes longer than loading many small models."""
+_UNPACKED_BYTES = 2 << 30
+"""Size of unpacked models above which no further ones are unpacked for a process, in bytes."""
+_LOAD_SECONDS = 300
+"""Longest time to load one model."""
+_PROCESS_BYTES = 2 << 30
+"""Smallest memory of a process, in bytes; fewer processes run concurrently where less is free."""
+_USABLE = 0.85
+"""Share of the free memory that processes may use."""
+_PROGRESS_SECONDS = 5.0
+_SHOWN_LOG_CHARACTERS = 500
+_LACKS_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
+_UNLOADED = "If that is due to this machine, add --no-load-check, which registers models without loading them."
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What loading a model showed."""
+
+    problems: tuple[Problem, ...] = ()
+    depends_on_machine: bool = False
+    """Whether the model might load with the whole memory and disk of this machine."""
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Limits of a process; no memory limit if `memory_bytes` is 0."""
+
+    load_seconds: int
+    memory_bytes: int
+
+
+def is_loadable(document: ModelDocument) -> bool:
+    """Return whether a model can be loaded here without running code of it."""
+    library = _LIBRARIES.get(document.format)
+    if library is None or document.custom_code:
+        return False
+    return all(map(importlib.util.find_spec, ("scoring", "numpy", library)))
+
+
+def find_load_problems(
+    documents: Sequence[ModelDocument],
+    open_artifact: OpenArtifact,
+    *,
+    notice: Callable[[str], None] = lambda _: None,
+) -> list[tuple[Problem, ...]]:
+    """Load models as jobs do; return the problems of each document, in order.
+
+    A model is not loaded if that would run code of it, or if its library is not installed. Models of one library are
+    loaded by one process until one ends it; the others go on in a new process. What may have failed for lack of memory
+    or disk, because several processes share them, is tried again alone.
+
+    Raises:
+        CommandError: when the process with the container's code cannot be started.
+    """
+    numbers = [number for number, document in enumerate(documents) if is_loadable(document)]
+    found: dict[int, _Result] = {}
+    memory = free_memory()
+    batches, processes = _plan(documents, numbers, memory)
+    limits = _Limits(_LOAD_SECONDS, _share(memory, processes))
+    if len(documents) > 1 and numbers:
+        notice(f"Loading {len(numbers):,} of {len(documents):,} models as a job does ...")
+    with ThreadPoolExecutor(processes) as threads:
+        tasks = [
+            threads.submit(_load_batch, [(number, documents[number]) for number in batch], open_artifact, limits)
+            for batch in batches
+        ]
+        shown_at = time.monotonic()
+        try:
+            for task in as_completed(tasks):
+                found.update(task.result())
+                if time.monotonic() - shown_at > _PROGRESS_SECONDS and len(found) < len(numbers):
+                    notice(f"Loaded {len(found):,} of {len(numbers):,} models ...")
+                    shown_at = time.monotonic()
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+    if processes > 1:
+        for number in [number for number, result in found.items() if result.depends_on_machine]:
+            alone = _Limits(_LOAD_SECONDS, _share(free_memory(), 1))
+            found.update(_load_batch([(number, documents[number])], open_artifact, alone))
+    return [found.get(number, _Result()).problems for number in range(len(documents))]
+
+
+def _plan(documents: Sequence[ModelDocument], numbers: Sequence[int], memory: int) -> tuple[list[list[int]], int]:
+    """Return the models of each process, by the number of their document, and how many processes run concurrently."""
+    processes = max(1, min(_cores(), memory // _PROCESS_BYTES, len(numbers)))
+    by_library: dict[str, list[int]] = {}
+    for number in numbers:
+        by_library.setdefault(_LIBRARIES[documents[number].format], []).append(number)
+    batches: list[list[int]] = []
+    for group in by_library.values():
+        size = min(_MODELS_PER_PROCESS, -(-len(group) // processes))
+        batches += [group[start : start + size] for start in range(0, len(group), size)]
+    return batches, max(1, min(processes, len(batches)))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _share(memory: int, processes: int) -> int:
+    return 0 if memory >= UNKNOWN_BYTES else max(_PROCESS_BYTES, int(memory * _USABLE) // processes)
+
+
+def _load_batch(
+    models: Sequence[tuple[int, ModelDocument]], open_artifact: OpenArtifact, limits: _Limits
+) -> dict[int, _Result]:
+    """Load models in one process, or in more where one ends it or where they are large; return their results."""
+    found: dict[int, _Result] = {}
+    left = list(models)
+    while left:
+        with tempfile.TemporaryDirectory(prefix="fleetscore-models-") as folder:
+            unpacked, left = _unpack(left, Path(folder), open_artifact, found)
+            found.update(_load_unpacked(unpacked, Path(folder), limits))
+    return found
+
+
+def _unpack(
+    models: Sequence[tuple[int, ModelDocument]], root: Path, open_artifact: OpenArtifact, found: dict[int, _Result]
+) -> tuple[list[tuple[int, ModelDocument]], list[tuple[int, ModelDocument]]]:
+    """Unpack models below `root`, as many as fit; return them and the others, without those that `found` refuses."""
+    unpacked: list[tuple[int, ModelDocument]] = []
+    size = 0
+    for place, (number, document) in enumerate(models):
+        if size > _UNPACKED_BYTES:
+            return unpacked, list(models[place:])
+        folder = root / str(number)
+        result = _unpack_one(document, folder, open_artifact)
+        if result.problems:
+            found[number] = result
+        else:
+            unpacked.append((number, document))
+            size += sum(file.stat().st_size for file in folder.rglob("*"))
+    return unpacked, []
+
+
+def _unpack_one(document: ModelDocument, folder: Path, open_artifact: OpenArtifact) -> _Result:
+    with open_artifact(document) as (path, missing):
+        if path is None:
+            return _Result(tuple(missing))
+        try:
+            return _Result(tuple(unpack_artifact(path, folder, document.model_file)))
+        except NoRoomError as error:
+            return _Result((lacks_room(path, error),), depends_on_machine=True)
+
+
+def _load_unpacked(
+    models: Sequence[tuple[int, ModelDocument]], root: Path, limits: _Limits
+) -> Iterator[tuple[int, _Result]]:
+    """Yield the result of each model, with a new process after each one that ended its process."""
+    left = list(models)
+    while left:
+        answers, ending = _run(left, root, limits)
+        for (number, document), answer in zip(left, answers, strict=False):
+            yield number, _result_of(document, answer)
+        left = left[len(answers) :]
+        if left:
+            number, document = left.pop(0)
+            yield number, _Result((_refusal(document, ending, _UNLOADED),), not ending.startswith("loading"))
+
+
+def _run(models: Sequence[tuple[int, ModelDocument]], root: Path, limits: _Limits) -> tuple[list[dict[str, Any]], str]:
+    """Load models in a process; return the answers that it gave, and how it ended."""
+    requests, written = root / "requests.jsonl", root / "answers.jsonl"
+    written.unlink(missing_ok=True)
+    with requests.open("w", encoding="utf-8") as file:
+        for number, document in models:
+            spec = document.model_version(document.version or "1", "0" * 64, 0).spec
+            line = {"spec": codec.to_json(spec), "file": str(root / str(number) / document.model_file)}
+            file.write(dump_json(line) + "\n")
+    arguments = [str(requests), str(written), str(limits.load_seconds), str(limits.memory_bytes)]
+    ended = run_container_code("scoring.load_checks", arguments, root=root)
+    # A line without its end was being written when the process ended.
+    lines = written.read_bytes().split(b"\n")[:-1] if written.is_file() else []
+    log = " ".join(ended.stderr.split())[-_SHOWN_LOG_CHARACTERS:]
+    if not lines:
+        raise CommandError(
+            f"The container's code, which loads models to check them, cannot be started here: {log}. Install its "
+            "packages again with `pip install 'fleetscore[scoring]'`, or add --no-load-check."
+        )
+    return [parse_json(line) for line in lines[1:]], _ending(ended.returncode, log, limits)
+
+
+def _ending(code: int, log: str, limits: _Limits) -> str:
+    """Return how a process ended that did not load all its models."""
+    number = -code if code < 0 else code - 128
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"exit code {code}"
+    if name == signal.SIGALRM.name:
+        return f"loading it takes longer than {limits.load_seconds:,} seconds"
+    return f"it ended the process with {name}" + (f": {log}" if log else "")
+
+
+def _result_of(document: ModelDocument, answer: dict[str, Any]) -> _Result:
+    why = answer.get("problem") or answer.get("error")
+    if not why:
+        return _Result()
+    lacks_memory = _LACKS_MEMORY.search(why) is not None
+    return _Result((_refusal(document, why, _UNLOADED if lacks_memory else ""),), lacks_memory)
+
+
+def _refusal(document: ModelDocument, why: str, remedy: str) -> Problem:
+    expected = f"a model that a job can load with this record ({why})"
+    return Problem("model_file", document.model_file, expected, remedy)

@@ -1,0 +1,95 @@
+"""How the instances of jobs look, where AWS does not document it: settings that tests change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal, get_args
+
+from cli.sandbox.isolation import Isolation, IsolationKind
+
+Mounts = Literal["one", "per-path"]
+_SMALLEST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    """How the instances of new jobs look.
+
+    Args:
+        mounts: Whether `/opt/ml` is one mount, or each path of an input or output is a mount of its
+            own, so that no file can be renamed from one to another.
+        volume_bytes: Size of each instance's volume, which has the mounts; None means no limit.
+        root_disk_bytes: Size of each instance's root disk, which has `/tmp`, `HOME` and, with
+            mounts per path, the rest of `/opt/ml`; None means no limit.
+    """
+
+    mounts: Mounts = "one"
+    volume_bytes: int | None = None
+    root_disk_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.mounts not in get_args(Mounts):
+            problems.append(f"mounts: got {self.mounts!r}, expected 'one' or 'per-path'")
+        for name in ("volume_bytes", "root_disk_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < _SMALLEST_BYTES:
+                problems.append(f"{name}: {value:,} is too few, expected at least {_SMALLEST_BYTES:,}, or None")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def check(self, isolation: Isolation) -> None:
+        """Raise ValueError naming the settings that this machine's isolation of jobs cannot give."""
+        problems = []
+        if self.mounts != "one" and not isolation.has_namespaces:
+            problems.append(
+                f"mounts: {self.mounts!r} needs mount namespaces, which this machine does not permit "
+                f"({isolation.reason}): leave it at 'one'"
+            )
+        limits = [name for name in ("volume_bytes", "root_disk_bytes") if getattr(self, name) is not None]
+        if limits and isolation.kind is not IsolationKind.ROOT:
+            problems.append(
+                f"{', '.join(limits)}: a size limit needs a file system of its own, which only root on Linux can "
+                "mount: start the embedded AWS as root, or leave it out"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+class InstanceSettingsFile:
+    """The settings of one embedded AWS, shared by processes through a file. New jobs read it.
+
+    Example:
+        Run a job whose outputs are on separate mounts of a volume with 50 MB::
+
+            with EmbeddedAws() as aws:
+                aws.instances.set(InstanceSettings(mounts="per-path", volume_bytes=50 << 20))
+                ...  # run the job
+                aws.instances.set(InstanceSettings())
+    """
+
+    def __init__(self, root: Path, isolation: Isolation) -> None:
+        """`root` is the folder of the SageMaker service, and `isolation` that of its jobs."""
+        self._file = root / "instances.json"
+        self._isolation = isolation
+
+    def set(self, settings: InstanceSettings) -> None:
+        """Replace the settings of all jobs that start from now on.
+
+        Raises:
+            ValueError: This machine cannot give a setting; the message names it.
+        """
+        settings.check(self._isolation)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        written = self._file.with_suffix(".new")
+        written.write_text(json.dumps(asdict(settings)), encoding="utf-8")
+        written.replace(self._file)
+
+    def read(self) -> InstanceSettings:
+        try:
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return InstanceSettings()
+        return InstanceSettings(**{field.name: found[field.name] for field in fields(InstanceSettings)})

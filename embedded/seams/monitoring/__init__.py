@@ -1,0 +1,1 @@
+"""CloudWatch in ministack: logs, metrics and alarms."""

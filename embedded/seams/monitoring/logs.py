@@ -1,0 +1,58 @@
+"""CloudWatch Logs: writing the way AWS services do, without the public API, and searching."""
+
+# ministack reads its environment at import, and this package exists to reach its private names.
+# ruff: noqa: PLC0415, SLF001
+
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from embedded.cloudwatch.log_search import InvalidSearchError, MissingStreamError, filter_log_events
+from embedded.seams.functions import MinistackChangedError
+
+
+def append_log(log_group_arn: str, stream: str, messages: Sequence[str]) -> bool:
+    """Append messages to a stream, creating it if needed; false when the log group does not exist."""
+    from ministack.services import cloudwatch_logs
+
+    group = log_group_arn.partition(":log-group:")[2].removesuffix(":*")
+    place = {"logGroupName": group, "logStreamName": stream}
+    cloudwatch_logs._create_log_stream(place)
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now, "message": message} for message in messages]
+    return bool(cloudwatch_logs._put_log_events({**place, "logEvents": events})[0] == 200)
+
+
+def install_log_search() -> None:
+    """Answer FilterLogEvents with prefixes, patterns and pages, as AWS does.
+
+    ministack ignores the prefix, JSON patterns and the token, and matches terms in any case.
+    """
+    from ministack.core.responses import error_response_json, json_response
+    from ministack.services import cloudwatch_logs
+
+    if not callable(getattr(cloudwatch_logs, "_filter_log_events", None)):
+        raise MinistackChangedError("ministack has no _filter_log_events: install the pinned version")
+    numbers = itertools.count()
+
+    def event_id(event: dict[str, Any]) -> str:
+        # As long as on AWS: 56 digits. Events that did not come through PutLogEvents have none.
+        return str(event.setdefault("eventId", f"{event['timestamp']:020d}{next(numbers):036d}"))
+
+    def answer(request: dict[str, Any]) -> Any:
+        group = cloudwatch_logs._resolve_log_group_name(request)
+        try:
+            with cloudwatch_logs._log_events_lock:
+                found = cloudwatch_logs._log_groups.get(group)
+                streams = {name: list(stream["events"]) for name, stream in found["streams"].items()} if found else {}
+            if group is not None and found is None:
+                text = f"The specified log group does not exist: {group}"
+                return error_response_json("ResourceNotFoundException", text, 400)
+            return json_response(filter_log_events(request, streams, event_id))
+        except InvalidSearchError as failure:
+            return error_response_json("InvalidParameterException", str(failure), 400)
+        except MissingStreamError as failure:
+            return error_response_json("ResourceNotFoundException", str(failure), 400)
+
+    cloudwatch_logs._filter_log_events = answer

@@ -1,0 +1,1 @@
+"""Validation of definitions, as CreateStateMachine does it."""

@@ -1,0 +1,1 @@
+"""What states compute from their input: comparisons, intrinsic functions and the time to wait."""

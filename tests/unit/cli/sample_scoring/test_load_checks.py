@@ -1,0 +1,148 @@
+"""Models that load without running code are loaded at registration, as a job would load them: also many at once."""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+
+from cli import main as entry
+from cli.documents.model_document import ModelDocument
+from cli.sample_scoring import load_checks
+from cli.sample_scoring.load_checks import find_load_problems
+from cli.stage.connection import Connection
+from contract.catalog.model_fields import Feature
+from contract.problems import Problem
+from tests.unit.cli.builders import make_archive
+from tests.unit.cli.sample_scoring.local_onnx import filling_memory, identity, never_ending
+
+Captured = pytest.CaptureFixture[str]
+MIB = 1 << 20
+
+
+def write_xgboost(folder: Path) -> Path:
+    frame = pd.DataFrame(np.eye(4), columns=["a", "b", "c", "d"])
+    booster = xgboost.XGBClassifier(n_estimators=2).fit(frame, [0, 1, 0, 1])
+    booster.save_model(folder / "model.ubj")
+    return make_archive(folder / "model.tar.gz", {"model.ubj": (folder / "model.ubj").read_bytes()})
+
+
+def record(features: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "artifact": "model.tar.gz",
+        "dataset": "customers",
+        "format": "xgboost-sklearn-ubj",
+        "model_file": "model.ubj",
+        "method": "predict",
+        "features": features,
+        **fields,
+    }
+
+
+def test_record_that_a_job_would_refuse_is_refused_at_registration(
+    account: Connection, tmp_path: Path, capsys: Captured
+) -> None:
+    (write_xgboost(tmp_path).parent / "model.json").write_text(
+        json.dumps(record("a:double,b:double,c:double", model_id="churn"))
+    )
+    words = ["models", "register", f"@{tmp_path / 'model.json'}"]
+    assert entry.main(words) == 2
+    shown = capsys.readouterr().err
+    assert "model_file: got 'model.ubj', expected a model that a job can load with this record" in shown
+    assert "the record lacks ['d']" in shown
+    assert account.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
+    assert entry.main([*words, "--no-load-check"]) == 0
+
+
+def test_bulk_names_each_model_that_a_job_would_refuse_and_registers_nothing(
+    account: Connection, tmp_path: Path, capsys: Captured
+) -> None:
+    write_xgboost(tmp_path)
+    fits, lacks = "a:double,b:double,c:double,d:double", "a:double,b:double,c:double"
+    lines = [record(fits, model_id="fits"), record(lacks, model_id="lacks"), record(fits, model_id="other")]
+    bulk = tmp_path / "models.jsonl"
+    bulk.write_text("".join(json.dumps(line) + "\n" for line in [*lines, record(lacks, model_id="lacks-too")]))
+    assert entry.main(["models", "register", "--bulk", str(bulk)]) == 2
+    shown = capsys.readouterr().err
+    assert "Loading 4 of 4 models as a job does ..." in shown
+    assert "bulk has 2 problems:" in shown
+    for place in ("line 2, model lacks", "line 4, model lacks-too"):
+        assert f"{place}: model_file: got 'model.ubj', expected a model that a job can load with this record" in shown
+    assert account.client("s3").list_objects_v2(Bucket="some-models")["KeyCount"] == 0
+    bulk.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert entry.main(["models", "register", "--bulk", str(bulk), "--no-load-check"]) == 0
+    assert "Registered 3 models." in capsys.readouterr().out
+
+
+def lightgbm_text() -> str:
+    options = {"verbose": -1, "min_data_in_leaf": 1, "min_data_in_bin": 1}
+    booster = lightgbm.train(options, lightgbm.Dataset(np.arange(50.0).reshape(-1, 1), np.arange(50.0)), 2)
+    return str(booster.model_to_string())
+
+
+def document(model_id: str, **fields: Any) -> ModelDocument:
+    values: dict[str, Any] = {"format": "onnx", "features": (Feature("a", "float"),), **fields}
+    return ModelDocument(
+        model_id=model_id, artifact=model_id, dataset="d", model_file="model", method="predict", **values
+    )
+
+
+def problems_of(folder: Path, models: Mapping[str, tuple[bytes, dict[str, Any]]]) -> dict[str, tuple[Problem, ...]]:
+    for name, (content, _) in models.items():
+        make_archive(folder / name, {"model": content})
+    documents = [document(name, **fields) for name, (_, fields) in models.items()]
+    found = find_load_problems(documents, lambda item: nullcontext((folder / item.artifact, [])))
+    return dict(zip(models, found, strict=True))
+
+
+def test_model_that_crashes_or_hangs_is_named_and_the_others_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_checks, "_LOAD_SECONDS", 4)
+    monkeypatch.setattr(load_checks, "_cores", lambda: 1)
+    text, tree = lightgbm_text(), {"format": "lightgbm-text", "features": (Feature("Column_0", "double"),)}
+    found = problems_of(
+        tmp_path,
+        {
+            "good": (identity(), {}),
+            "hanging": (never_ending(), {}),
+            "narrow": (identity(), {"features": (Feature("a", "float"), Feature("b", "float"))}),
+            "tree": (text.encode(), tree),
+            # LightGBM ends the process for it.
+            "crashing": (re.sub(r"num_cat=0", "num_cat=100", text).encode(), tree),
+            "other-tree": (text.encode(), tree),
+            "pickle": (b"whatever", {"format": "sklearn-joblib"}),
+        },
+    )
+    texts = {name: str(problems[0]) for name, problems in found.items() if problems}
+    assert texts.keys() == {"hanging", "narrow", "crashing"}
+    assert "a job can load with this record (loading it takes longer than 4 seconds)" in texts["hanging"]
+    assert texts["hanging"].endswith("add --no-load-check, which registers models without loading them.")
+    assert "it ended the process with SIGABRT: " in texts["crashing"]
+    assert "Tree model should contain cat_boundaries field" in texts["crashing"]
+    assert "(model 'narrow': its record has 2 features, it was trained on 1: correct" in texts["narrow"]
+
+
+def test_model_that_needs_more_memory_than_its_share_is_tried_again_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_checks, "_PROCESS_BYTES", 700 * MIB)
+    monkeypatch.setattr(load_checks, "_cores", lambda: 2)
+    monkeypatch.setattr(load_checks, "free_memory", lambda: 1_900 * MIB)
+    found = problems_of(
+        tmp_path,
+        {
+            "good": (identity(), {}),
+            "large": (filling_memory(100 * MIB, 4), {}),
+            "huge": (filling_memory(800 * MIB, 3), {}),
+        },
+    )
+    assert [name for name, problems in found.items() if problems] == ["huge"]
+    assert "add --no-load-check" in str(found["huge"][0])
