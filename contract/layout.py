@@ -386,8 +386,6 @@ class TrainingPaths:
         self.output = root / "output"
         self.failure = self.output / "failure"
         self.output_data = self.output / "data"
-        self.unfinished = self.output / ".unfinished"
-        """Folder for unfinished work; nothing in it is uploaded."""
         self.checkpoints = root / "checkpoints"
 
     @classmethod

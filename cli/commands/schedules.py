@@ -29,7 +29,7 @@ def schedules() -> None:
     "add",
     examples="""
     fleetscore schedules add nightly "cron(30 2 * * ? *)" --time-zone Asia/Tokyo
-    fleetscore schedules add hourly "rate(1 hour)" --input '{"models": ["churn"]}'
+    fleetscore schedules add hourly "rate(1 hour)" --start 2026-12-31T06:00:00Z --input '{"models": ["churn"]}'
     """,
 )
 @argument("name", metavar="NAME", help="The schedule's name; its executions' names begin with it.")
@@ -41,6 +41,11 @@ def schedules() -> None:
     metavar="N",
     help="Start at any moment within N minutes after the scheduled time (1 to 1440).",
 )
+@click.option(
+    "--start",
+    metavar="TIME",
+    help="First time at which it may fire, such as 2026-12-31T06:00:00Z. Without it, a rate fires at once.",
+)
 @request_option
 @click.option("--paused", is_flag=True, help="Add the schedule paused.")
 @click.pass_obj
@@ -51,6 +56,7 @@ def add(
     expression: str,
     time_zone: str,
     flexible_window_minutes: int | None,
+    start: str | None,
     request: str,
     paused: bool,
 ) -> ExitStatus:
@@ -62,12 +68,18 @@ def add(
         "flexible_window_minutes": flexible_window_minutes,
         "request": _request(request),
         "enabled": not paused,
+        "start": start,
     }
     schedule, problems = decode_fields(Schedule, fields)
     if schedule is None:
         raise InvalidInputError("schedule", problems)
     _to_change(invocation).add(schedule)
     invocation.output.data({"name": name}, f"Schedule {name} is added{', paused' if paused else ''}.")
+    if schedule.fires_at_once:
+        invocation.output.notice(
+            f"A rate fires as soon as it is added, so {name} starts its first execution now, and {_scope(schedule)}. "
+            "To choose the first time, remove the schedule and add it with --start TIME or a cron expression."
+        )
     return ExitStatus.SUCCEEDED
 
 
@@ -108,6 +120,11 @@ def remove(invocation: Invocation, *, name: str) -> ExitStatus:
     _to_change(invocation).remove(name)
     invocation.output.data({"name": name}, f"Schedule {name} is removed.")
     return ExitStatus.SUCCEEDED
+
+
+def _scope(schedule: Schedule) -> str:
+    named = "models" in schedule.request
+    return "scores the models that its request names" if named else "scores with every enabled model"
 
 
 def _to_change(invocation: Invocation) -> Schedules:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from cli.failures import CommandError
 from cli.stage.connection import Connection
 from cli.stage.deployment import stack_outputs
-from contract.problems import InvalidInputError
+from contract.problems import InvalidInputError, Problem
 from contract.triggers.schedules import Schedule, check_will_fire, read_target_input, target_input
 from contract.workflow.scoring_request import hide_task_token
 
@@ -58,7 +58,12 @@ class Schedules:
             InvalidInputError: when the schedule would never start an execution.
             CommandError: when the name is taken.
         """
-        if problems := check_will_fire(schedule, now or datetime.now(UTC)):
+        now = now or datetime.now(UTC)
+        problems = check_will_fire(schedule, now)
+        if schedule.starts_at is not None and schedule.starts_at <= now:
+            # EventBridge Scheduler refuses it too.
+            problems.append(Problem("start", schedule.start, f"a time after now ({now:%Y-%m-%dT%H:%MZ})"))
+        if problems:
             raise InvalidInputError("schedule", problems)
         window = schedule.flexible_window_minutes
         try:
@@ -70,6 +75,7 @@ class Schedules:
                 ScheduleExpressionTimezone=schedule.time_zone,
                 State=_state(schedule.enabled),
                 KmsKeyArn=self._key_arn,
+                **({"StartDate": schedule.starts_at} if schedule.starts_at else {}),
                 FlexibleTimeWindow=(
                     {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window} if window else {"Mode": "OFF"}
                 ),
@@ -98,7 +104,7 @@ class Schedules:
         found = self._get(name)
         if (found.get("State", "ENABLED") == "ENABLED") != enabled:
             fields = {key: value for key, value in found.items() if key not in _NOT_FOR_UPDATE}
-            self._scheduler.update_schedule(**{**fields, "State": _state(enabled)})
+            self._scheduler.update_schedule(**{**fields, **_next_start(found), "State": _state(enabled)})
         return name in self._declared()
 
     def remove(self, name: str) -> None:
@@ -152,12 +158,40 @@ class Schedules:
         )
         try:
             request = read_target_input(found["Target"].get("Input", "")).request
-            known = Schedule(listed.name, listed.expression, listed.time_zone, listed.flexible_window_minutes, request)
+            known = _known(found, request)
         except InvalidInputError:
             # Created or changed without Fleetscore: show it without request and next time.
             return listed
         following = known.next_time(now, found["CreationDate"].astimezone(UTC)) if listed.enabled else None
         return replace(listed, request=hide_task_token(request), next_time=following)
+
+
+def _known(found: dict[str, Any], request: Any) -> Schedule:
+    """Return the schedule with an answer's fields.
+
+    Raises:
+        InvalidInputError: when Fleetscore would not create it.
+    """
+    return Schedule(
+        name=found["Name"],
+        expression=found["ScheduleExpression"],
+        time_zone=found.get("ScheduleExpressionTimezone") or "UTC",
+        flexible_window_minutes=found["FlexibleTimeWindow"].get("MaximumWindowInMinutes"),
+        request=request,
+        start=found["StartDate"].astimezone(UTC).isoformat() if "StartDate" in found else None,
+    )
+
+
+def _next_start(found: dict[str, Any]) -> dict[str, datetime]:
+    """Return the StartDate with which a schedule that has already begun continues at its times.
+
+    EventBridge Scheduler refuses one that has passed, and a rate without any would fire at once.
+    """
+    now = datetime.now(UTC)
+    if "StartDate" not in found or found["StartDate"] > now:
+        return {}
+    following = _known(found, {}).next_time(now)
+    return {} if following is None else {"StartDate": following}
 
 
 def _state(enabled: bool) -> str:

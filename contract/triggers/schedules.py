@@ -4,7 +4,7 @@ starts."""
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,7 +12,7 @@ from contract import codec
 from contract.checks import check_range
 from contract.codec import decode_fields
 from contract.problems import InvalidInputError, Problem
-from contract.triggers.schedule_expression import Expression, next_time, parse_expression
+from contract.triggers.schedule_expression import Expression, Rate, next_time, parse_expression
 from contract.workflow.scoring_request import parse_request
 
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
@@ -37,6 +37,9 @@ class Schedule:
     minute."""
     request: Mapping[str, Any] = field(default_factory=dict)
     enabled: bool = True
+    start: str | None = None
+    """First time at which it may fire, ISO 8601 with a time zone. A rate counts from it; without it,
+    a rate fires as soon as it is created."""
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -48,6 +51,7 @@ class Schedule:
         except InvalidInputError as error:
             problems += error.problems
         problems += _check_zone(self.time_zone)
+        problems += _check_start(self.start)
         problems += check_range(
             "flexible_window_minutes", self.flexible_window_minutes, 1, LONGEST_WINDOW_MINUTES, "minutes"
         )
@@ -62,9 +66,22 @@ class Schedule:
     def parsed(self) -> Expression:
         return parse_expression("expression", self.expression)
 
+    @property
+    def starts_at(self) -> datetime | None:
+        return None if self.start is None else datetime.fromisoformat(self.start)
+
+    @property
+    def fires_at_once(self) -> bool:
+        """Whether the schedule starts an execution as soon as it is created."""
+        return self.enabled and self.start is None and isinstance(self.parsed, Rate)
+
     def next_time(self, after: datetime, created: datetime | None = None) -> datetime | None:
         """Return the next time after `after` at which the schedule fires, in UTC, or None."""
-        return next_time(self.parsed, ZoneInfo(self.time_zone), after, created)
+        start = self.starts_at
+        if start is not None:
+            # Times at the start itself count, and those before it do not.
+            after = max(after, start - timedelta(microseconds=1))
+        return next_time(self.parsed, ZoneInfo(self.time_zone), after, start or created)
 
 
 @dataclass(frozen=True)
@@ -152,6 +169,18 @@ def _read(item: Any) -> tuple[Schedule | None, list[Problem]]:
     if not isinstance(item, Mapping):
         return None, [Problem("", item, "a JSON object with name and expression")]
     return decode_fields(Schedule, item)
+
+
+def _check_start(start: str | None) -> list[Problem]:
+    if start is None:
+        return []
+    try:
+        moment = datetime.fromisoformat(start)
+    except ValueError:
+        moment = None
+    if moment is not None and moment.tzinfo is not None:
+        return []
+    return [Problem("start", start, "a date and time with a time zone, such as 2026-12-31T06:00:00+01:00")]
 
 
 def _check_zone(name: str) -> list[Problem]:

@@ -18,6 +18,8 @@ from embedded.seams.schedules import Record, Refusal
 
 LOOK_EVERY_SECONDS = 0.2
 """Time between two sweeps over all schedules."""
+_OLDEST_START = timedelta(minutes=5)
+"""How long a StartDate may have passed, by the text of AWS's refusal."""
 _SERVICE = "scheduler.amazonaws.com"
 _VALIDATION = "ValidationException"
 
@@ -84,7 +86,12 @@ class SchedulerService:
                 _VALIDATION,
                 "FlexibleTimeWindow: MaximumWindowInMinutes must be 1 to 1440 for FLEXIBLE and absent for OFF.",
             )
-        target = request.get("Target") or {}
+        start = _parse_date(request.get("StartDate"))
+        if start is not None and start < self._now() - _OLDEST_START:
+            return _VALIDATION, "The StartDate you specify cannot be earlier than 5 minutes ago."
+        return self._check_target(request.get("Target") or {})
+
+    def _check_target(self, target: Record) -> Refusal | None:
         if ":lambda:" not in target.get("Arn", "") or not target.get("Input"):
             return _VALIDATION, "Target: the embedded AWS supports Lambda functions with an Input only."
         role_arn = target.get("RoleArn", "")

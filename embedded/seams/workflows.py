@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Record = dict[str, Any]
-DefinitionCheck = Callable[[str, str, Record], Sequence[str]]
+DefinitionCheck = Callable[[str, str, Record, str], Sequence[object]]
+"""Returns the problems of (definition, role ARN, logging, type); each one's `str` is its text."""
 
 EVENT_LOCK = threading.RLock()
 """Guards every change of a record's history or status: several threads write to one execution."""
@@ -180,7 +181,7 @@ def install_start_check(check: Callable[[dict[str, Any]], Record | tuple[str, st
 
 
 def install_definition_check(check: DefinitionCheck) -> None:
-    """Let `check(definition, role_arn, logging)` refuse state machines in the API and in stacks.
+    """Let `check(definition, role_arn, logging, type)` refuse state machines in the API and in stacks.
 
     The check returns problems. The first is `<error code>: <text>`, or the text alone for
     InvalidDefinition.
@@ -191,8 +192,8 @@ def install_definition_check(check: DefinitionCheck) -> None:
     ministack_create, ministack_update = engine._create_state_machine, engine._update_state_machine
     provision = provisioners._sfn_state_machine_create
 
-    def refusal(problems: Sequence[str]) -> Any:
-        text = "; ".join(problems)
+    def refusal(problems: Sequence[object]) -> Any:
+        text = "; ".join(map(str, problems))
         code, separator, message = text.partition(": ")
         if separator and code.endswith("Exception"):
             return engine.error_response_json(code, message, 400)
@@ -200,7 +201,8 @@ def install_definition_check(check: DefinitionCheck) -> None:
 
     def create(request: dict[str, Any]) -> Any:
         logging = request.get("loggingConfiguration", {})
-        problems = check(request.get("definition", "{}"), request.get("roleArn", ""), logging)
+        kind = request.get("type", "STANDARD")
+        problems = check(request.get("definition", "{}"), request.get("roleArn", ""), logging, kind)
         return refusal(problems) if problems else ministack_create(request)
 
     def update(request: dict[str, Any]) -> Any:
@@ -210,14 +212,17 @@ def install_definition_check(check: DefinitionCheck) -> None:
             # Updates of stacks arrive here with the template's property names.
             request = {**request, "loggingConfiguration": _api_names(request["loggingConfiguration"])}
         logging = request.get("loggingConfiguration", stored.get("loggingConfiguration", {}))
-        problems = check(definition, request.get("roleArn", stored.get("roleArn", "")), logging) if stored else []
+        role_arn = request.get("roleArn", stored.get("roleArn", ""))
+        problems = check(definition, role_arn, logging, stored.get("type", "STANDARD")) if stored else []
         return refusal(problems) if problems else ministack_update(request)
 
     def provision_checked(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
         logging = _api_names(properties.get("LoggingConfiguration", {}))
-        problems = check(provisioners._sfn_definition(properties), properties.get("RoleArn", ""), logging)
+        kind = properties.get("StateMachineType", "STANDARD")
+        problems = check(provisioners._sfn_definition(properties), properties.get("RoleArn", ""), logging, kind)
         if problems:
-            raise provisioners._sfn_handler_error("Invalid State Machine Definition: '" + "; ".join(problems) + "'")
+            text = "; ".join(map(str, problems))
+            raise provisioners._sfn_handler_error(f"Invalid State Machine Definition: '{text}'")
         arn, attributes = provision(logical_id, properties, stack_name)
         if logging:
             engine._state_machines[arn]["loggingConfiguration"] = logging
@@ -227,6 +232,19 @@ def install_definition_check(check: DefinitionCheck) -> None:
     provisioners._sfn_state_machine_create = provision_checked
     handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
     handlers["create"] = provision_checked
+
+
+def install_validation(diagnostics: Callable[[str, str], list[Record]]) -> None:
+    """Answer ValidateStateMachineDefinition with `diagnostics(definition, type)`."""
+    engine = _engine()
+
+    def validate(request: Record) -> Any:
+        found = diagnostics(request.get("definition", ""), request.get("type", "STANDARD"))
+        shown = found[: int(request.get("maxResults") or 100)]
+        result = {"result": "FAIL" if found else "OK", "diagnostics": shown, "truncated": len(shown) < len(found)}
+        return engine.json_response(result)
+
+    engine._validate_state_machine_definition = validate
 
 
 def _engine() -> Any:

@@ -30,6 +30,7 @@ def install(time_scale: float) -> None:
     workflows.install_deletion()
     workflows.install_redrive(lambda request: redrive_execution(request, time_scale), redrive.described)
     workflows.install_definition_check(validation.problems)
+    workflows.install_validation(validation.diagnostics)
 
 
 def execute(execution_arn: str, time_scale: float) -> None:

@@ -11,6 +11,7 @@ that text is about the artifact. Column names, object keys, model ids and class 
 """
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -23,6 +24,9 @@ from contract.status import FailureKind
 
 IN_LOG = "its text is in the job's log"
 """What a reason says about an exception whose text it leaves out."""
+
+MORE_ROOM = "raise the job's volume size"
+"""Remedy for a full disk. Unfinished work is where most bytes are free, which then is the volume."""
 
 _OWN_PACKAGES = frozenset({"contract", "launcher", "scoring", "training"})
 _LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
@@ -104,6 +108,18 @@ def describe_error(error: BaseException) -> str:
         described += f" ({os.strerror(error.errno)})"
     place = _place(error)
     return f"{described} {place}" if place else described
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error says that a disk has no room left, or that a quota is used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def unforeseen(error: BaseException) -> ScoringError:
+    """Return the failure of a job by an unforeseen error: a full disk, or something unknown."""
+    if is_disk_full(error):
+        return with_cause(ConfigurationError(f"a disk is full ({describe_error(error)}): {MORE_ROOM}"), error)
+    return with_cause(ScoringError(f"{describe_error(error)}; {IN_LOG}"), error)
 
 
 def _place(error: BaseException) -> str:

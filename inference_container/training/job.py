@@ -13,9 +13,10 @@ from contract.layout import TrainingPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
 from contract.training.training_spec import TrainingReport
-from scoring.errors import IN_LOG, ModelError, ScoringError, describe_error, log_error
-from scoring.outputs.atomic_files import publish
-from scoring.separation.file_modes import delete_tree
+from scoring.errors import ModelError, ScoringError, log_error, unforeseen
+from scoring.files.moves import fsync_all
+from scoring.files.new_file import new_file
+from scoring.files.scratch import scratch_folder
 from training.data.channel_files import find_channel
 from training.interruption import EXIT_CODE, InterruptedTrainingError, Interruption
 from training.load_check import check_model, model_spec_of
@@ -47,7 +48,10 @@ def run(paths: TrainingPaths, cores: int) -> int:
     interruption = Interruption()
     try:
         with interruption.watch():
-            _train(paths, cores, interruption)
+            # First, so that SageMaker never packs files of a killed training, not even if this one fails.
+            _empty(paths.model)
+            with scratch_folder((paths.output, paths.root, paths.data, paths.train)) as scratch:
+                _train(paths, scratch, cores, interruption)
     except InterruptedTrainingError as error:
         _fail(paths, error.kind, error.text)
         return EXIT_CODE
@@ -62,19 +66,15 @@ def run(paths: TrainingPaths, cores: int) -> int:
     # Unforeseen errors, too, must leave a reason for the operator.
     except Exception as error:
         log_error(error)
-        _fail(paths, FailureKind.UNKNOWN, f"{describe_error(error)}; {IN_LOG}")
+        failure = unforeseen(error)
+        _fail(paths, failure.kind, failure.text)
         return 1
-    finally:
-        delete_tree(paths.unfinished)
     return 0
 
 
-def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None:
+def _train(paths: TrainingPaths, scratch: Path, cores: int, interruption: Interruption) -> None:
     started = time.monotonic()
-    # First, so that SageMaker never packs files of a killed training, not even if this one fails.
-    _empty(paths.model)
     spec = read_spec(paths)
-    delete_tree(paths.unfinished)
     job = TrainingContext(
         spec=spec,
         record=model_spec_of(spec),
@@ -83,6 +83,7 @@ def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None
             paths.validation, spec.validation_dataset, spec.validation_objects, "validation_objects"
         ),
         paths=paths,
+        scratch=scratch,
         cores=cores,
         interruption=interruption,
     )
@@ -94,11 +95,10 @@ def _train(paths: TrainingPaths, cores: int, interruption: Interruption) -> None
     report = _report(job, outcome, columns, time.monotonic() - started)
     # The report comes last, because a model counts only with its report. A signal after that has no
     # effect.
-    paths.unfinished.mkdir(parents=True, exist_ok=True)
-    temporary = paths.unfinished / paths.report.name
-    temporary.write_text(dumps(report), encoding="utf-8")
-    interruption.check()
-    publish(temporary, paths.report)
+    with new_file(paths.report) as file:
+        file.write(dumps(report).encode())
+        interruption.check()
+    fsync_all([paths.model])
     log_event(
         "training_ended",
         model=spec.model_id,

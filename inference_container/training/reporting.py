@@ -6,7 +6,7 @@ from contract.control_characters import replace_control_characters
 from contract.json_text import dump_json
 from contract.layout import TrainingPaths
 from contract.status import FailureKind
-from scoring.errors import write_log
+from scoring.errors import log_error, write_log
 
 _CHARACTERS = 1_024
 """Number of characters of the failure file that SageMaker keeps."""
@@ -25,6 +25,12 @@ def failure_line(kind: FailureKind, text: str) -> str:
 
 
 def write_failure(paths: TrainingPaths, kind: FailureKind, text: str) -> None:
-    """Write the failure file, which becomes the job's FailureReason."""
-    paths.failure.parent.mkdir(parents=True, exist_ok=True)
-    paths.failure.write_text(failure_line(kind, text), encoding="utf-8")
+    """Write the failure file, which becomes the job's FailureReason.
+
+    An error, such as of a full disk, is only logged.
+    """
+    try:
+        paths.failure.parent.mkdir(parents=True, exist_ok=True)
+        paths.failure.write_text(failure_line(kind, text), encoding="utf-8")
+    except OSError as error:
+        log_error(error)

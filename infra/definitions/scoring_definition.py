@@ -21,6 +21,7 @@ from contract.workflow.messages import (
     TrainingStart,
     path_of,
 )
+from infra.definitions.error_names import Retry, Service, names_of
 from infra.definitions.shared_states import (
     EXECUTION,
     FAILURE,
@@ -131,7 +132,7 @@ class ScoringDefinition(Construct):
         )
         # Safe to retry: the same name and input never start a second execution.
         run_training.add_retry(
-            errors=["StepFunctions.ExecutionLimitExceededException", "StepFunctions.SfnException"],
+            errors=names_of(Service.STEP_FUNCTIONS, Retry.UNAVAILABLE, Retry.QUOTA),
             interval=Duration.seconds(5),
             backoff_rate=2,
             max_attempts=6,

@@ -26,6 +26,7 @@ from contract.workflow.messages import (
     SummaryInput,
     path_of,
 )
+from infra.definitions.error_names import Retry, Service, names_of
 from infra.permissions import allow, allow_data_keys, via
 from infra.sagemaker_tasks import JobNetwork, SageMakerProcessingJob, SageMakerTrainingJob
 from infra.settings import AppSettings
@@ -39,17 +40,6 @@ EXECUTION = {
     "execution_arn": "$$.Execution.Id",
     "started_at": "$$.Execution.StartTime",
 }
-
-_LAMBDA_ERRORS = (
-    "Lambda.ServiceException",
-    "Lambda.AWSLambdaException",
-    "Lambda.SdkClientException",
-    "Lambda.TooManyRequestsException",
-    "Lambda.ClientExecutionTimeoutException",
-)
-_CRASHES = ("Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown")
-"""Errors of a function that ran out of time or memory."""
-_QUOTA_ERRORS = ("SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded")
 
 
 class WorkflowStates:
@@ -89,7 +79,7 @@ class WorkflowStates:
             output_path=output_path,
         )
         task.add_retry(
-            errors=list(_LAMBDA_ERRORS),
+            errors=names_of(Service.LAMBDA, Retry.UNAVAILABLE),
             interval=Duration.seconds(1),
             backoff_rate=2,
             max_attempts=8,
@@ -100,7 +90,7 @@ class WorkflowStates:
         # missing answer. Without this retry, a job recorded as SUCCEEDED would count as a failed
         # item of the Map. If no failure is tolerated, that stops all other jobs.
         task.add_retry(
-            errors=list(_CRASHES),
+            errors=names_of(Service.LAMBDA, Retry.CRASHED),
             interval=Duration.seconds(2),
             backoff_rate=2,
             max_attempts=2,
@@ -313,7 +303,7 @@ def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
     """Retry the creation of a job. A job that ran and failed needs a new name, not a Retry."""
     # A quota is available again when another job ends, after minutes rather than seconds.
     job.add_retry(
-        errors=list(_QUOTA_ERRORS),
+        errors=names_of(Service.SAGEMAKER, Retry.QUOTA),
         interval=Duration.seconds(30),
         backoff_rate=2,
         max_attempts=8,
@@ -321,7 +311,7 @@ def retry_creation(job: SageMakerProcessingJob | SageMakerTrainingJob) -> None:
         jitter_strategy=sfn.JitterType.FULL,
     )
     job.add_retry(
-        errors=[error for error in job.RETRYABLE_ERRORS if error not in _QUOTA_ERRORS],
+        errors=names_of(Service.SAGEMAKER, Retry.UNAVAILABLE),
         interval=Duration.seconds(2),
         backoff_rate=2,
         max_attempts=10,

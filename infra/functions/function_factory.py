@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from aws_cdk import Aws, Duration, RemovalPolicy, Stack
+from aws_cdk import Aws, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -14,6 +14,7 @@ from constructs import Construct
 from contract import environment
 from infra.assets import lambda_code
 from infra.permissions import allow, via
+from infra.removal import removal_policy
 from infra.settings import AppSettings
 from infra.stack_outputs import Storage
 
@@ -102,7 +103,7 @@ class FunctionFactory:
             id,
             log_group_name=name,
             encryption_key=self.key,
-            removal_policy=RemovalPolicy.DESTROY if self._settings.removal == "destroy" else RemovalPolicy.RETAIN,
+            removal_policy=removal_policy(self._settings),
         )
         # The RetentionDays enum names periods in words; the settings use CloudWatch's numbers.
         cast("logs.CfnLogGroup", group.node.default_child).retention_in_days = self._settings.log_retention_days

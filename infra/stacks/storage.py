@@ -11,6 +11,7 @@ from constructs import Construct
 
 from contract import layout
 from contract.table import records
+from infra.removal import removal_policy
 from infra.settings import AppSettings
 from infra.stack_outputs import (
     DATASETS_BUCKET,
@@ -40,7 +41,7 @@ class StorageStack(Stack):
             description="Fleetscore: key, buckets and table",
         )
         self._settings = settings
-        self._removal = RemovalPolicy.DESTROY if settings.removal == "destroy" else RemovalPolicy.RETAIN
+        self._removal = removal_policy(settings)
         self.key = self._key()
         self.access_logs = self._access_log_bucket()
         self.datasets = self._bucket("Datasets", [])
@@ -206,7 +207,9 @@ class StorageStack(Stack):
             encryption_key=self.key,
             stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
             deletion_protection=self._settings.removal == "retain",
-            removal_policy=self._removal,
+            # Kept even when the first deployment fails: CloudFormation cannot delete a protected
+            # table, and the rollback would fail.
+            removal_policy=RemovalPolicy.DESTROY if self._settings.removal == "destroy" else RemovalPolicy.RETAIN,
         )
         table.add_global_secondary_index(
             index_name=records.INDEX_NAME,

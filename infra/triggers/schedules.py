@@ -1,6 +1,7 @@
 """Schedules: EventBridge Scheduler calls a function that starts one execution per scheduled time."""
 
 from collections.abc import Sequence
+from datetime import UTC
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_iam as iam
@@ -120,6 +121,7 @@ class Schedules(Construct):
             kms_key_arn=key.key_arn,
             schedule_expression=schedule.expression,
             schedule_expression_timezone=schedule.time_zone,
+            start_date=schedule.starts_at.astimezone(UTC).isoformat() if schedule.starts_at else None,
             state="ENABLED" if schedule.enabled else "DISABLED",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(
                 mode="FLEXIBLE" if window else "OFF", maximum_window_in_minutes=window

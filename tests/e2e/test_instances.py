@@ -1,56 +1,95 @@
-"""Scoring and training do not depend on what AWS leaves open about the instances of jobs."""
+"""Scoring and training work on every instance that AWS may give them.
+
+AWS documents neither its mounts, nor the size of its root disk, nor where the files of a manifest
+are.
+"""
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from cli.documents.recipe_document import read_recipe
+from cli.sandbox.isolation import IsolationKind, probe
 from cli.stage.recipes import Recipes
-from contract.status import ExecutionStatus
+from cli.views.progress import watch
+from contract.status import ExecutionStatus, FailureKind, JobStatus
 from embedded.sagemaker.instances.settings import InstanceSettings
-from tests.e2e.models.test_training import SCRIPT, any_recipe, labelled, set_script
+from tests.e2e.models.test_training import labelled, sklearn_recipe
 from tests.e2e.stage import Stage, people, train_xgboost
 
-WORLDS = {
-    "relative": InstanceSettings(manifest_layout="relative"),
-    "full-key": InstanceSettings(manifest_layout="full-key"),
-}
-# The last key begins like the first object's full key.
-KEYS = ("a.parquet", "day=1/b.parquet", "worlds/a.parquet")
+pytestmark = pytest.mark.skipif(
+    probe().kind is not IsolationKind.ROOT, reason="mounting disks of a limited size needs root on Linux"
+)
+
+MIB = 1 << 20
+MODELS = ("anywhere", "too-large")
+ROOT_DISK = 4 * MIB
+"""Smaller than what a job of these tests needs."""
+COMBINATIONS = [
+    InstanceSettings("one", root_disk_bytes=None, manifest_layout="relative"),
+    InstanceSettings("one", root_disk_bytes=ROOT_DISK, manifest_layout="full-key"),
+    InstanceSettings("per-path", root_disk_bytes=None, manifest_layout="full-key"),
+    InstanceSettings("per-path", root_disk_bytes=ROOT_DISK, manifest_layout="relative"),
+]
+"""Each pair of values of two settings occurs."""
+# The last key is the first object's full key.
+KEYS = ("folder/0.parquet", "folder/1.parquet", "anywhere/folder/0.parquet")
 
 
-@pytest.fixture(params=WORLDS)
-def world(stage: Stage, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Yield the name of a world in which all jobs run."""
-    stage.aws.instances.set(WORLDS[request.param])
-    yield request.param
+@pytest.fixture(scope="module", autouse=True)
+def prepared(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prepare models to score with, and a recipe to train by."""
+    stage.put_dataset("anywhere", {key: people(60, part, first_row=60 * part) for part, key in enumerate(KEYS)})
+    stage.put_dataset("too-large", {"0.parquet": with_noise(2 * MIB)})
+    for model_id in MODELS:
+        stage.register(model_id, train_xgboost(3), dataset=model_id)
+    stage.put_dataset("trained-anywhere", {"folder/0.parquet": labelled(400, 1)})
+    document = sklearn_recipe(training_dataset="trained-anywhere", dataset="anywhere")
+    path = tmp_path_factory.mktemp("recipe") / "recipe.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    recipes = Recipes(stage.connection, stage.deployment)
+    recipes.set(read_recipe("learner", path), updated_by="test")
+    yield
     stage.aws.instances.set(InstanceSettings())
+    recipes.remove("learner")
+    for model_id in (*MODELS, "learner"):
+        stage.catalog.set_enabled(model_id, enabled=False)
 
 
-def test_a_fleet_is_trained_and_scores_all_objects(stage: Stage, world: str, tmp_path: Path) -> None:
-    stage.put_dataset("worlds", {key: people(4, number) for number, key in enumerate(KEYS)})
-    stage.put_dataset("worlds-labelled", {key: labelled(150, number) for number, key in enumerate(KEYS)})
-    stage.put_dataset("worlds-held-out", {"a.parquet": labelled(100, 9)})
-    data = {"training_dataset": "worlds-labelled", "dataset": "worlds"}
-    trained, scripted, registered = f"{world}-trained", f"{world}-scripted", f"{world}-registered"
-    recipe = tmp_path / f"{trained}.json"
-    recipe.write_text(json.dumps(any_recipe(**data, validation_dataset="worlds-held-out")))
-    Recipes(stage.connection, stage.deployment).set(read_recipe(trained, recipe))
-    set_script(stage, scripted, SCRIPT, tmp_path, **data)
-    stage.register(registered, train_xgboost(1), dataset="worlds")
-    models = [trained, registered]
-    name = f"in-world-{world}"
-    request = {"train": {"models": [trained, scripted]}, "models": models, "instance_count": 2}
-    snapshot = stage.run(request, name)
-    assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, "")
-    for model in models:
-        outputs = stage.predictions("worlds", model, name)
-        assert {key: table["row"].to_pylist() for key, table in outputs.items()} == {key: [0, 1, 2, 3] for key in KEYS}
-        assert {key: table["age"].to_pylist() for key, table in outputs.items()} == {
-            key: people(4, number)["age"].to_pylist() for number, key in enumerate(KEYS)
-        }
-    for model in (trained, scripted):
-        (version,) = stage.catalog.versions(model).values()
-        assert "auc" in version.metrics
+@pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda each: f"{each.mounts}-{each.root_disk_bytes or 'large'}")
+def test_models_are_trained_and_score_on_any_instance(stage: Stage, settings: InstanceSettings) -> None:
+    name = f"instance-{settings.mounts}-{settings.root_disk_bytes}"
+    stage.aws.instances.set(settings)
+    training = stage.executions.start_training(json.dumps({"models": ["learner"]}), f"train-{name}")
+    scored = stage.run({"models": ["anywhere"], "instance_count": 2}, f"score-{name}")
+    trained = watch(stage.executions, training, None)
+    for snapshot in (scored, trained):
+        assert (snapshot.status, snapshot.reason) == (ExecutionStatus.SUCCEEDED, ""), snapshot.jobs
+    predictions = stage.predictions("anywhere", "anywhere", f"score-{name}")
+    assert {key: table["row"].to_pylist() for key, table in predictions.items()} == {
+        key: list(range(60 * part, 60 * part + 60)) for part, key in enumerate(KEYS)
+    }
+
+
+@pytest.mark.parametrize("mounts", ["one", "per-path"])
+def test_a_full_volume_fails_the_job_with_the_remedy(stage: Stage, mounts: str) -> None:
+    # The input fits, its output does not.
+    stage.aws.instances.set(InstanceSettings(mounts, volume_bytes=3 * MIB, root_disk_bytes=ROOT_DISK))  # type: ignore[arg-type]
+    name = f"full-volume-{mounts}"
+    snapshot = stage.run({"models": ["too-large"]}, name)
+    (failed,) = snapshot.jobs
+    assert (failed.status, failed.failure_kind, failed.attempt) == (JobStatus.FAILED, FailureKind.CONFIGURATION, 1)
+    assert "object '0.parquet': its output cannot be written (OSError (No space left on device)" in failed.reason
+    assert "Raise volume_size_gb or instance_count of the model's compute" in failed.reason
+    assert stage.predictions("too-large", "too-large", name) == {}
+
+
+def with_noise(size: int) -> pa.Table:
+    """Return people with a column that cannot be compressed, of `size` bytes."""
+    rows = 1_000
+    noise = np.random.default_rng(1).bytes(size)
+    cells = [noise[start : start + size // rows] for start in range(0, rows * (size // rows), size // rows)]
+    return people(rows, 1).append_column("noise", pa.array(cells, pa.binary()))

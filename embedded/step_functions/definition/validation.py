@@ -4,14 +4,17 @@ Unsupported fields are refused by name, never ignored.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from embedded.seams import authorize, language
-from embedded.seams.iam.identity import current_region, may_assume
+from embedded.seams import language
 from embedded.seams.tasks import task_integration
 from embedded.step_functions import authorization
 from embedded.step_functions.data_flow import State
+from embedded.step_functions.definition.choice_rules import rule_problems
+from embedded.step_functions.definition.field_values import error_list_problems, field_problems
+from embedded.step_functions.definition.problem import UNSUPPORTED, Problem, unsupported
+from embedded.step_functions.definition.role_check import role_problems
 from embedded.step_functions.fan_out import result_writer
 
 _TOP = {"Comment", "StartAt", "States", "TimeoutSeconds", "Version", "QueryLanguage"}
@@ -54,74 +57,198 @@ _READER_CONFIG = {
     "InputType", "MaxItems", "MaxItemsPath", "ItemsPointer", "CSVHeaderLocation", "CSVHeaders", "CSVDelimiter",
 }  # fmt: skip
 
-UNSUPPORTED = "is not supported by the embedded AWS"
+_LONGEST_NAME = 80
 
 
-def problems(definition: str, role_arn: str, logging: dict[str, Any]) -> list[str]:
+def problems(
+    definition: str, role_arn: str, logging: dict[str, Any], machine_type: str = "STANDARD"
+) -> Sequence[Problem]:
     """Return every problem of a state machine; empty if it can be created."""
+    found, machine = _definition_problems(definition, machine_type)
+    return found or list(role_problems(role_arn, machine, logging))
+
+
+def diagnostics(definition: str, machine_type: str) -> list[dict[str, str]]:
+    """Return the problems of a definition as ValidateStateMachineDefinition shows them."""
+    found, _machine = _definition_problems(definition, machine_type)
+    return [
+        {
+            "severity": "ERROR",
+            "code": problem.code,
+            "message": problem.message,
+            **({"location": problem.location} if problem.location else {}),
+        }
+        for problem in found
+    ]
+
+
+def _definition_problems(definition: str, machine_type: str) -> tuple[list[Problem], dict[str, Any]]:
+    if not definition.strip():
+        return [Problem("Definition must be a valid JSON object")], {}
     try:
         machine = json.loads(definition)
     except ValueError as failure:
-        return [f"INVALID_JSON_DESCRIPTION: Could not parse as a JSON object: {failure}"]
+        return [Problem(f"Could not parse as a JSON object: {failure}", code="INVALID_JSON_DESCRIPTION")], {}
     if not isinstance(machine, dict):
-        return [f"INVALID_JSON_DESCRIPTION: expected a JSON object, but the definition is {definition[:100]}"]
-    found = list(_machine(machine, "", machine.get("QueryLanguage", "JSONPath"), _TOP))
-    jsonata = language.jsonata_error(definition)
-    if jsonata:
-        found.append(jsonata)
-    return found or list(_role(role_arn, machine, logging))
+        text = f"expected a JSON object, but the definition is {definition[:100]}"
+        return [Problem(text, code="INVALID_JSON_DESCRIPTION")], {}
+    found = list(_Machine(machine_type).problems(machine, "", machine.get("QueryLanguage", "JSONPath"), _TOP))
+    if machine_type == "EXPRESS":
+        found.append(unsupported("A state machine of type EXPRESS", "/"))
+    if jsonata := language.jsonata_error(definition):
+        code, _, message = jsonata.partition(": ")
+        found.append(Problem(message, code=code))
+    return found, machine
 
 
-def _machine(machine: dict[str, Any], where: str, query: str, known: set[str]) -> Iterator[str]:
-    yield from _unknown(machine, known, where or "/")
-    states = machine.get("States")
-    if not isinstance(states, dict) or not states:
-        yield f"SCHEMA_VALIDATION_FAILED: States must be a non-empty object at {where}/States"
+class _Machine:
+    """The check of one state machine; names of states and labels are unique in all of it."""
+
+    def __init__(self, machine_type: str) -> None:
+        self._is_express = machine_type == "EXPRESS"
+        self._names: set[str] = set()
+        self._labels: set[str] = set()
+
+    def problems(self, machine: dict[str, Any], where: str, query: str, known: set[str]) -> Iterator[Problem]:
+        yield from _unknown(machine, known, where)
+        if missing := [field for field in ("States", "StartAt") if field not in machine]:
+            yield Problem(f"These fields are required: [{', '.join(missing)}]", where or "/")
+        states = machine.get("States")
+        if not isinstance(states, dict) or not states:
+            if "States" in machine:
+                yield Problem("Value cannot be empty", f"{where}/States")
+            return
+        yield from field_problems({key: machine[key] for key in machine.keys() & {"TimeoutSeconds"}}, where, query)
+        yield from _transitions(machine, states, where)
+        for name, state in states.items():
+            here = f"{where}/States/{name}"
+            if name in self._names:
+                yield Problem(f"The state name {name!r} appears more than once", here, "DUPLICATE_STATE_NAME")
+            if len(name) > _LONGEST_NAME:
+                yield Problem(f"State names have at most {_LONGEST_NAME} characters", here, "INVALID_STATE_NAME")
+            self._names.add(name)
+            yield from self._state(state, here, query)
+
+    def _state(self, state: State, here: str, query: str) -> Iterator[Problem]:
+        kind = state.get("Type", "")
+        if kind not in _FIELDS:
+            kinds = "Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map"
+            yield Problem(f"The field 'Type' should have one of these values: [{kinds}]", f"{here}/Type")
+            return
+        own = state.get("QueryLanguage", query)
+        if (query, own) == ("JSONata", "JSONPath"):
+            text = "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine"
+            yield Problem(text, here)
+        query = own
+        known = _ANY | _FIELDS[kind]
+        known = known - _JSONPATH_ONLY if query == "JSONata" else known - (_JSONATA | {"Arguments", "Items"})
+        yield from _unknown(state, known, here)
+        yield from field_problems(state, here, query)
+        if kind not in ("Choice", "Succeed", "Fail") and ("Next" in state) == bool(state.get("End")):
+            yield Problem("exactly one of Next and End is needed", here)
+        yield from _on_error(state, here, query)
+        checks: dict[str, Callable[[State, str, str], Iterator[Problem]]] = {
+            "Task": self._task, "Parallel": self._parallel, "Map": self._map, "Choice": _choice, "Wait": _wait,
+        }  # fmt: skip
+        if kind in checks:
+            yield from checks[kind](state, here, query)
+
+    def _task(self, state: State, here: str, _query: str) -> Iterator[Problem]:
+        resource, here = state.get("Resource", ""), f"{here}/Resource"
+        if not isinstance(resource, str) or not resource.startswith("arn:"):
+            yield Problem(f"Resource must be an ARN, but it is {resource!r}", here)
+            return
+        if self._is_express:
+            # The space at the end was recorded, too.
+            for suffix, shown in (
+                (".sync", "'.sync' service integration"),
+                (".waitForTaskToken", "'.waitForTaskToken' service integration "),
+            ):
+                if suffix in resource:
+                    yield Problem(f"Express state machine does not support {shown}", here)
+        if task_integration(resource) is None and not _served_by_ministack(resource):
+            yield unsupported(resource, here, "INVALID_RESOURCE")
+        elif not authorization.checkable(resource):
+            text = f"{resource} {UNSUPPORTED} (no permission check exists for it)"
+            yield Problem(text, here, "INVALID_RESOURCE")
+
+    def _parallel(self, state: State, here: str, query: str) -> Iterator[Problem]:
+        if not state.get("Branches"):
+            yield Problem("Value cannot be empty", f"{here}/Branches")
+        for index, machine in enumerate(state.get("Branches", [])):
+            known = {"Comment", "StartAt", "States"}
+            yield from self.problems(machine, f"{here}/Branches[{index}]", query, known)
+
+    def _map(self, state: State, here: str, query: str) -> Iterator[Problem]:
+        processor = state.get("ItemProcessor")
+        if not processor:
+            yield Problem("The field 'ItemProcessor' is required but was missing", here)
+            return
+        known = {"Comment", "StartAt", "States", "ProcessorConfig", "QueryLanguage"}
+        config, place = processor.get("ProcessorConfig", {}), f"{here}/ItemProcessor"
+        yield from _unknown(config, {"Mode", "ExecutionType"}, f"{place}/ProcessorConfig")
+        yield from self.problems(processor, place, processor.get("QueryLanguage", query), known)
+        if (label := state.get("Label")) in self._labels:
+            yield Problem(f"The label {label!r} appears more than once", f"{here}/Label")
+        self._labels |= {label} if label else set()
+        if config.get("Mode") != "DISTRIBUTED":
+            for field in sorted(_DISTRIBUTED_ONLY & state.keys()):
+                yield Problem(f"{field} needs a DISTRIBUTED ItemProcessor", f"{here}/{field}")
+        elif config.get("ExecutionType") != "STANDARD":
+            yield unsupported(f"ExecutionType {config.get('ExecutionType')!r} (use STANDARD)", place)
+        yield from _item_reader(state, f"{here}/ItemReader", query)
+        yield from _result_writer(state, f"{here}/ResultWriter", query)
+
+
+def _item_reader(state: State, here: str, query: str) -> Iterator[Problem]:
+    reader = state.get("ItemReader")
+    if reader is None:
         return
-    if machine.get("StartAt") not in states:
-        yield f"MISSING_TRANSITION_TARGET: Missing 'StartAt' target: {machine.get('StartAt')} at {where}/StartAt"
-    reachable = _reachable(machine.get("StartAt"), states)
+    config = reader.get("ReaderConfig", {})
+    yield from _unknown(reader, {"Resource", "Parameters", "Arguments", "ReaderConfig"}, here)
+    yield from _unknown(config, _READER_CONFIG, f"{here}/ReaderConfig")
+    yield from field_problems(reader, here, query)
+    yield from field_problems(config, f"{here}/ReaderConfig", query)
+    if reader.get("Resource") not in _READERS:
+        yield unsupported(f"ItemReader {reader.get('Resource')!r}", f"{here}/Resource")
+    kind = config.get("InputType", "JSON")
+    if kind not in ("JSON", "JSONL", "CSV"):
+        yield unsupported(f"InputType {kind!r}", f"{here}/ReaderConfig/InputType")
+
+
+def _on_error(state: State, here: str, query: str) -> Iterator[Problem]:
+    for index, entry in enumerate(state.get("Retry", [])):
+        place = f"{here}/Retry[{index}]"
+        yield from _unknown(entry, _RETRY, place)
+        yield from field_problems(entry, place, query)
+        if entry.get("JitterStrategy", "NONE") not in ("NONE", "FULL"):
+            yield Problem("JitterStrategy must be NONE or FULL", place)
+    for index, entry in enumerate(state.get("Catch", [])):
+        place = f"{here}/Catch[{index}]"
+        yield from _unknown(entry, _CATCH, place)
+        yield from field_problems(entry, place, query)
+        if "Next" not in entry:
+            yield Problem("The field 'Next' is required but was missing", place)
+    for field in ("Retry", "Catch"):
+        yield from error_list_problems(state.get(field, []), field, here)
+
+
+def _transitions(machine: dict[str, Any], states: dict[str, State], where: str) -> Iterator[Problem]:
+    """Yield the problems of the ways between states."""
+    start = machine.get("StartAt")
+    if "StartAt" in machine and start not in states:
+        yield Problem(f"Missing 'StartAt' target: {start}", f"{where}/StartAt", "MISSING_TRANSITION_TARGET")
+    reachable = _reachable(start, states)
     for name, state in states.items():
         here = f"{where}/States/{name}"
-        if name not in reachable:
-            yield f"MISSING_TRANSITION_TARGET: State {name!r} is not reachable at {here}"
+        if "StartAt" in machine and name not in reachable:
+            yield Problem(f"State {name!r} is not reachable", here, "MISSING_TRANSITION_TARGET")
         for field, target in _targets(state):
             if target not in states:
-                yield f"MISSING_TRANSITION_TARGET: Missing '{field}' target: {target} at {here}/{field}"
-        yield from _state(state, here, state.get("QueryLanguage", query))
-
-
-def _state(state: State, here: str, query: str) -> Iterator[str]:
-    kind = state.get("Type", "")
-    if kind not in _FIELDS:
-        yield f"SCHEMA_VALIDATION_FAILED: {kind!r} is not a state type at {here}/Type"
-        return
-    known = _ANY | _FIELDS[kind]
-    known = known - _JSONPATH_ONLY if query == "JSONata" else known - (_JSONATA | {"Arguments", "Items"})
-    yield from _unknown(state, known, here)
-    if kind not in ("Choice", "Succeed", "Fail") and ("Next" in state) == bool(state.get("End")):
-        yield f"SCHEMA_VALIDATION_FAILED: exactly one of Next and End is needed at {here}"
-    for index, entry in enumerate(state.get("Retry", [])):
-        yield from _unknown(entry, _RETRY, f"{here}/Retry[{index}]")
-        if entry.get("JitterStrategy", "NONE") not in ("NONE", "FULL"):
-            yield f"SCHEMA_VALIDATION_FAILED: JitterStrategy must be NONE or FULL at {here}/Retry[{index}]"
-    for index, entry in enumerate(state.get("Catch", [])):
-        yield from _unknown(entry, _CATCH, f"{here}/Catch[{index}]")
-    checks: dict[str, Callable[[State, str, str], Iterator[str]]] = {
-        "Task": _task, "Parallel": _parallel, "Map": _map, "Choice": _choice, "Wait": _wait,
-    }  # fmt: skip
-    if kind in checks:
-        yield from checks[kind](state, here, query)
-
-
-def _task(state: State, here: str, _query: str) -> Iterator[str]:
-    resource = state.get("Resource", "")
-    if not isinstance(resource, str) or not resource.startswith("arn:"):
-        yield f"SCHEMA_VALIDATION_FAILED: Resource must be an ARN, but it is {resource!r} at {here}/Resource"
-    elif task_integration(resource) is None and not _served_by_ministack(resource):
-        yield f"INVALID_RESOURCE: {resource} {UNSUPPORTED} at {here}/Resource"
-    elif not authorization.checkable(resource):
-        yield f"INVALID_RESOURCE: {resource} {UNSUPPORTED} (no permission check exists for it) at {here}/Resource"
+                text = f"Missing '{field}' target: {target}"
+                yield Problem(text, f"{here}/{field}", "MISSING_TRANSITION_TARGET")
+    if not any(state.get("End") or state.get("Type") in ("Succeed", "Fail") for state in states.values()):
+        yield Problem("No state ends the machine", where or "/", "MISSING_END_STATE")
 
 
 def _served_by_ministack(resource: str) -> bool:
@@ -133,60 +260,29 @@ def _served_by_ministack(resource: str) -> bool:
     return resource.startswith(prefixes)
 
 
-def _parallel(state: State, here: str, query: str) -> Iterator[str]:
-    if not state.get("Branches"):
-        yield f"SCHEMA_VALIDATION_FAILED: Branches must not be empty at {here}/Branches"
-    for index, machine in enumerate(state.get("Branches", [])):
-        yield from _machine(machine, f"{here}/Branches[{index}]", query, {"Comment", "StartAt", "States"})
-
-
-def _map(state: State, here: str, query: str) -> Iterator[str]:
-    processor = state.get("ItemProcessor")
-    if not processor:
-        yield f"SCHEMA_VALIDATION_FAILED: ItemProcessor is missing at {here}"
-        return
-    known = {"Comment", "StartAt", "States", "ProcessorConfig", "QueryLanguage"}
-    config = processor.get("ProcessorConfig", {})
-    yield from _unknown(config, {"Mode", "ExecutionType"}, f"{here}/ItemProcessor/ProcessorConfig")
-    yield from _machine(processor, f"{here}/ItemProcessor", processor.get("QueryLanguage", query), known)
-    distributed = config.get("Mode") == "DISTRIBUTED"
-    if distributed and config.get("ExecutionType") != "STANDARD":
-        yield f"ExecutionType {config.get('ExecutionType')!r} {UNSUPPORTED} (use STANDARD) at {here}/ItemProcessor"
-    if not distributed:
-        for field in sorted(_DISTRIBUTED_ONLY & state.keys()):
-            yield f"SCHEMA_VALIDATION_FAILED: {field} needs a DISTRIBUTED ItemProcessor at {here}/{field}"
-    reader = state.get("ItemReader")
-    if reader is not None:
-        yield from _unknown(reader, {"Resource", "Parameters", "Arguments", "ReaderConfig"}, f"{here}/ItemReader")
-        yield from _unknown(reader.get("ReaderConfig", {}), _READER_CONFIG, f"{here}/ItemReader/ReaderConfig")
-        if reader.get("Resource") not in _READERS:
-            yield f"ItemReader {reader.get('Resource')!r} {UNSUPPORTED} at {here}/ItemReader/Resource"
-        kind = reader.get("ReaderConfig", {}).get("InputType", "JSON")
-        if kind not in ("JSON", "JSONL", "CSV"):
-            yield f"InputType {kind!r} {UNSUPPORTED} at {here}/ItemReader/ReaderConfig/InputType"
-    yield from _result_writer(state, f"{here}/ResultWriter", query)
-
-
-def _result_writer(state: State, here: str, query: str) -> Iterator[str]:
+def _result_writer(state: State, here: str, query: str) -> Iterator[Problem]:
     writer = state.get("ResultWriter")
     if writer is None:
         return
     parameters = "Arguments" if query == "JSONata" else "Parameters"
     yield from _unknown(writer, {"Resource", parameters}, here)
+    yield from field_problems(writer, here, query)
     if missing := sorted({"Resource", parameters} - writer.keys()):
-        yield f"SCHEMA_VALIDATION_FAILED: These fields are required: [{', '.join(missing)}] at {here}"
+        yield Problem(f"These fields are required: [{', '.join(missing)}]", here)
     elif writer["Resource"] != result_writer.RESOURCE:
-        yield f"ResultWriter {writer['Resource']!r} {UNSUPPORTED} at {here}/Resource"
+        yield unsupported(f"ResultWriter {writer['Resource']!r}", f"{here}/Resource")
 
 
-def _choice(state: State, here: str, _query: str) -> Iterator[str]:
+def _choice(state: State, here: str, query: str) -> Iterator[Problem]:
     if not state.get("Choices"):
-        yield f"SCHEMA_VALIDATION_FAILED: Choices must not be empty at {here}/Choices"
+        yield Problem("Value cannot be empty", f"{here}/Choices")
+    for index, rule in enumerate(state.get("Choices", [])):
+        yield from rule_problems(rule, f"{here}/Choices[{index}]", query)
 
 
-def _wait(state: State, here: str, _query: str) -> Iterator[str]:
+def _wait(state: State, here: str, _query: str) -> Iterator[Problem]:
     if sum(field in state for field in ("Seconds", "SecondsPath", "Timestamp", "TimestampPath")) != 1:
-        yield f"SCHEMA_VALIDATION_FAILED: one of Seconds, SecondsPath, Timestamp, TimestampPath is needed at {here}"
+        yield Problem("one of Seconds, SecondsPath, Timestamp, TimestampPath is needed", here)
 
 
 def _reachable(start: Any, states: dict[str, State]) -> set[Any]:
@@ -205,50 +301,10 @@ def _targets(state: State) -> Iterator[tuple[str, Any]]:
         if field in state:
             yield field, state[field]
     for entry in [*state.get("Catch", []), *state.get("Choices", [])]:
-        yield "Next", entry.get("Next")
+        if "Next" in entry:
+            yield "Next", entry["Next"]
 
 
-def _unknown(fields: dict[str, Any], known: set[str], where: str) -> Iterator[str]:
+def _unknown(fields: dict[str, Any], known: set[str], where: str) -> Iterator[Problem]:
     for field in sorted(fields.keys() - known):
-        yield f"{field} {UNSUPPORTED} at {where}/{field}"
-
-
-def _role(role_arn: str, machine: dict[str, Any], logging: dict[str, Any]) -> Iterator[str]:
-    """Check the role as AWS does when a state machine is created: its trust policy, logging, and
-    managed rules.
-    """
-    if not may_assume(role_arn, "states.amazonaws.com"):
-        yield (
-            "AccessDeniedException: Neither the global service principal states.amazonaws.com, nor the regional one "
-            f"is authorized to assume the provided role {role_arn}."
-        )
-        return
-    if logging.get("level", "OFF") != "OFF":
-        # These actions have no resource, so policies allow them on `*`.
-        for action in ("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "ListLogDeliveries"):
-            if not authorize(role_arn, f"logs:{action}", "*"):
-                reason = "is not authorized to access the Log Destination"
-                yield f"AccessDeniedException: The state machine IAM Role {reason} (logs:{action})"
-                break
-    account = role_arn.split(":")[4]
-    for rule in sorted(set(_managed_rules(machine))):
-        for action in ("events:PutTargets", "events:PutRule", "events:DescribeRule"):
-            if not authorize(role_arn, action, f"arn:aws:events:{current_region()}:{account}:rule/{rule}"):
-                reason = f"is not authorized to create managed-rule ({action} on {rule})"
-                yield f"AccessDeniedException: '{role_arn}' {reason}."
-                break
-
-
-def _managed_rules(machine: dict[str, Any]) -> Iterator[str]:
-    for state in machine.get("States", {}).values():
-        resource = str(state.get("Resource", ""))
-        if ".sync" in resource:
-            action = resource.rpartition(":")[2] if ".sync:" not in resource else resource.split(":")[-2]
-            action = action.partition(".")[0]
-            if action in authorization.SAGEMAKER_EVENT_RULES:
-                yield authorization.SAGEMAKER_EVENT_RULES[action]
-            elif action == "startExecution":
-                yield authorization.EXECUTION_EVENT_RULE
-        for inner in [state.get("ItemProcessor"), *state.get("Branches", [])]:
-            if inner:
-                yield from _managed_rules(inner)
+        yield unsupported(field, f"{where}/{field}")

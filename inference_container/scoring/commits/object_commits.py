@@ -18,7 +18,8 @@ from contract.status import FailureKind
 from scoring.commits.rules import BrokenRuleError, checked_outputs
 from scoring.commits.takeover import TakeoverError, take_file, take_folder
 from scoring.errors import IN_LOG, ScoringError, describe_error, log_error
-from scoring.outputs.atomic_files import FileMove, write_error
+from scoring.files.moves import FileMove, write_error
+from scoring.files.scratch import renames
 from scoring.outputs.ledger import PreparedCommit, commit, prepare_commit
 from scoring.protocol import (
     Failure,
@@ -69,6 +70,10 @@ class ObjectCommits:
         """Folder for unfinished markers. Model code could have put links into the objects' folders."""
         staging.mkdir(mode=0o700)
         self._markers.mkdir()
+        self._copied = {
+            folder: not renames(staging, folder) for folder in (paths.predictions, paths.quarantine, paths.ledger)
+        }
+        """Whether files must be copied, per output folder, because it is on another mount."""
 
     def fileno(self) -> int:
         return self._notice_reader
@@ -149,7 +154,7 @@ class ObjectCommits:
                 raise BrokenRuleError(pinned.key, str(error), spec) from error
             key = output_key(spec.model_id, target)
             described.append(OutputFile(kind, key, file.bytes, file.sha256))
-            moves.append(FileMove(path, folder / key))
+            moves.append(FileMove(path, folder / key, self._copied[folder]))
 
         target = output_name(pinned.key, spec.output_format)
         if output.predictions is not None:
@@ -173,7 +178,7 @@ class ObjectCommits:
             counts={replace_control_characters(note): count for note, count in output.counts.items()},
         )
         unfinished = self._markers / f"{taken.folder.name}.{spec.model_id}"
-        return prepare_commit(paths.ledger, unfinished, marker, moves)
+        return prepare_commit(paths.ledger, unfinished, marker, moves, is_copied=self._copied[paths.ledger])
 
 
 def _done(task: ObjectTask, written: ObjectWritten, seconds: float) -> ObjectDone:

@@ -7,7 +7,7 @@ from contract.archives import NoRoomError, unpack
 from contract.catalog.model_spec import ModelSpec
 from contract.layout import artifact_key
 from contract.tar_members import ArchiveError
-from scoring.errors import ConfigurationError, ModelError
+from scoring.errors import MORE_ROOM, ConfigurationError, ModelError
 from scoring.job.input_files import files_below, raise_if_unknown
 
 
@@ -35,8 +35,7 @@ def extract_model(models_folder: Path, model: ModelSpec, target: Path) -> Path:
         names = unpack(archive, target)
     except NoRoomError as error:
         raise ConfigurationError(
-            f"model {model.model_id!r}: no room to unpack its artifact ({error}): raise the job's volume size, or "
-            "lower models_per_job"
+            f"model {model.model_id!r}: no room to unpack its artifact ({error}): {MORE_ROOM}, or lower models_per_job"
         ) from error
     except ArchiveError as error:
         raise ModelError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from contract.control_characters import replace_control_characters
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
+from scoring.errors import log_error
 
 _MAX_BYTES_OF_ALL_HOSTS = 1_024
 _ELLIPSIS = "…"
@@ -38,6 +39,10 @@ def compose(kind: FailureKind, text: str, hosts: int) -> str:
 
 
 def write(paths: ContainerPaths, kind: FailureKind, text: str) -> None:
-    paths.exit_message.parent.mkdir(parents=True, exist_ok=True)
+    """Write the message; an error, such as of a full disk, is only logged."""
     message = compose(kind, text, count_hosts(paths.resource_config))
-    paths.exit_message.write_text(message, encoding="utf-8")
+    try:
+        paths.exit_message.parent.mkdir(parents=True, exist_ok=True)
+        paths.exit_message.write_text(message, encoding="utf-8")
+    except OSError as error:
+        log_error(error)

@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Never
@@ -16,13 +16,13 @@ from contract.json_text import dump_json
 from contract.layout import ContainerPaths
 from contract.problems import InvalidInputError
 from contract.status import FailureKind
-from scoring.errors import IN_LOG, ConfigurationError, ScoringError, describe_error, log_error, write_log
+from scoring.errors import ConfigurationError, ScoringError, describe_error, log_error, unforeseen, write_log
+from scoring.files.scratch import scratch_folder
 from scoring.job import exit_message
 from scoring.job.artifacts import extract_model, verify_artifacts
 from scoring.job.shard import find_shard
 from scoring.protocol import ObjectDone, WorkerSetup
 from scoring.separation.descendants import adopt_orphans, kill_descendants
-from scoring.separation.file_modes import delete_tree
 from scoring.separation.worker_user import WorkerUser, find_worker_user, make_folder
 from scoring.supervision.supervisor import Supervisor
 
@@ -52,7 +52,8 @@ def run(paths: ContainerPaths, cores: int, workers: int | None = None) -> int:
     # Catch all unforeseen errors: an exit without a message would tell an operator nothing.
     except Exception as error:
         log_error(error)
-        exit_message.write(paths, FailureKind.UNKNOWN, f"{describe_error(error)}; {IN_LOG}")
+        failure = unforeseen(error)
+        exit_message.write(paths, failure.kind, failure.text)
         return 1
     if failures:
         kind, text = _summarize(*failures)
@@ -72,12 +73,14 @@ def _score_shard(paths: ContainerPaths, cores: int, workers: int | None) -> tupl
     ended = list(shard.refused)
     for done in shard.refused:
         _report(done)
-    scratch = paths.predictions.parent / ".unfinished"
-    user = _separate_workers(paths.root, scratch) if shard.objects else None
-    with (
-        _empty_folder(scratch),
-        Supervisor(_loader_formats(spec), cores, workers, scratch=scratch, user=user) as supervisor,
-    ):
+    # Above the output folders, because nothing is uploaded from there; then the inputs.
+    parents = (paths.predictions.parent, paths.models, paths.spec.parent, paths.data, paths.root)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(scratch_folder(parents, (paths.predictions, paths.quarantine, paths.ledger)))
+        # Processes that model code has left behind could write to the folder while it is deleted.
+        stack.callback(kill_descendants)
+        user = _separate_workers(paths.root, scratch) if shard.objects else None
+        supervisor = stack.enter_context(Supervisor(_loader_formats(spec), cores, workers, scratch=scratch, user=user))
         if shard.objects:
             supervisor.start_worker()
             adopt_orphans()
@@ -151,19 +154,6 @@ def _report(done: ObjectDone) -> None:
 
 def _print(**fields: object) -> None:
     write_log(sys.stdout, dump_json(fields) + "\n")
-
-
-@contextmanager
-def _empty_folder(folder: Path) -> Iterator[None]:
-    """Create an empty folder, replacing that of a killed container, and delete it at the end."""
-    delete_tree(folder)
-    folder.mkdir(parents=True)
-    try:
-        yield
-    finally:
-        # Processes that model code has left behind could write to the folder while it is deleted.
-        kill_descendants()
-        delete_tree(folder)
 
 
 @contextmanager

@@ -12,7 +12,15 @@ from contract.catalog.model_formats import FRAMEWORK_OF_FORMAT, ModelFormat
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.features import FeatureBatch
 from scoring.device import find_device
-from scoring.errors import ConfigurationError, ModelError, ScoringError, one_line
+from scoring.errors import (
+    MORE_ROOM,
+    ConfigurationError,
+    ModelError,
+    ScoringError,
+    describe_error,
+    is_disk_full,
+    one_line,
+)
 from scoring.models.custom_code import note_ignored_code
 from scoring.models.missing_classes import explain_missing_class
 from scoring.models.times import check_zones
@@ -106,6 +114,10 @@ def load_model(spec: ModelSpec, path: Path) -> LoadedModel:
             raise
         # BaseException: unpickling runs code of the model, which may even call sys.exit.
         except BaseException as error:
+            if is_disk_full(error):
+                raise ConfigurationError(
+                    f"model {spec.model_id!r}: no room to load it ({describe_error(error)}): {MORE_ROOM}"
+                ) from error
             why = explain_missing_class(error) or (
                 f"check the record's format, and that this image reads its version{version_hint(spec)}"
             )

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from contract.catalog.model_spec import ModelSpec
 from scoring.columns.column_plan import ColumnPlan, is_from_key
-from scoring.outputs.atomic_files import PrefixDigest
+from scoring.files.digests import PrefixDigest
 from scoring.outputs.parquet_output import EncodedParquetWriter
 from scoring.outputs.text_output import CsvWriter, JsonlWriter
 from scoring.protocol import predictions_file

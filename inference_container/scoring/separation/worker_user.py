@@ -68,20 +68,19 @@ def make_folder(folder: Path, user: WorkerUser | None) -> None:
 def process_options(user: WorkerUser | None, folder: Path, environment: Mapping[str, str]) -> ProcessOptions:
     """Return how to start a process of model code, whose own folder is `folder`.
 
-    Without a user the process gets this process's user, working directory and variables.
+    Without a user the process gets this process's user, working directory and variables, except
+    that its temporary files are in the folder.
     """
     variables = {
         name: value for name, value in environment.items() if not name.startswith("AWS_") or name in _KEPT_AWS_VARIABLES
     }
+    own = str(folder)
+    variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), own)
     if user is None:
         return {"env": variables}
-    own = str(folder)
     modules = [str(path) for path in _code_folders()]
     variables = {name: value for name, value in variables.items() if not name.startswith("XDG_")} | {
         "HOME": own,
-        "TMPDIR": own,
-        "TMP": own,
-        "TEMP": own,
         "USER": "worker",
         "LOGNAME": "worker",
         "PYTHONPATH": os.pathsep.join([*modules, *filter(None, [variables.get("PYTHONPATH")])]),
@@ -99,11 +98,11 @@ def process_options(user: WorkerUser | None, folder: Path, environment: Mapping[
 def find_worker_user(root: Path, unfinished: Path) -> tuple[WorkerUser | None, str]:
     """Return the user for model code, or None with the reason why it must run as this process's user.
 
-    Before that, close all files below `root` to the user, except those below `unfinished`: the user
-    may read and not change them.
+    Before that, close all files below `root` to the user, except those below `unfinished`, an
+    existing folder of this process: the user may read and not change them.
     """
     user = WorkerUser()
-    if reason := _missing_permission(user) or _closed_to(user, root):
+    if reason := _missing_permission(user) or _closed_to(user, root, unfinished):
         return None, reason
     # Folders that are created from now on can be entered by the user.
     os.umask(0o022)
@@ -132,17 +131,18 @@ def _missing_permission(user: WorkerUser) -> str:
     return ""
 
 
-def _closed_to(user: WorkerUser, root: Path) -> str:
+def _closed_to(user: WorkerUser, root: Path, unfinished: Path) -> str:
     """Return which file or folder outside of `root` the user needs and cannot reach; empty if none.
 
     This compares mode bits only, so no process has to be started.
     """
     known: dict[Path, str] = {}
-    for path in (*_needed(), root.parent):
+    entered = (root.parent, *(() if unfinished.is_relative_to(root) else (unfinished.parent,)))
+    for path in (*_needed(), *entered):
         for form in dict.fromkeys((path.absolute(), path.resolve())):
             for step in (*reversed(form.parents), form):
                 if step not in known:
-                    known[step] = _closed(user, step, enter_only=step != form or path == root.parent)
+                    known[step] = _closed(user, step, enter_only=step != form or path in entered)
                 if known[step]:
                     return f"{known[step]}, which {path} needs"
     return ""

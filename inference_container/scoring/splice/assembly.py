@@ -7,13 +7,13 @@ from itertools import accumulate, islice
 import pyarrow as pa
 
 from contract.dataset.thrift_compact import Struct, i32, i64
+from scoring.files.ranges import append
 from scoring.splice.footer.column_chunks import ChunkPart, OutputChunk
 from scoring.splice.footer.new_footer import new_footer
 from scoring.splice.footer.page_index import merged_column_index, merged_offset_index
 from scoring.splice.footer.parsed_footer import MAGIC, ChunkField, Footer
 from scoring.splice.footer.statistics import order_of
 from scoring.splice.prediction_chunks import EncodedPredictions
-from scoring.splice.ranges import append
 
 
 def assemble(out: FileIO, footer: Footer, columns: Sequence[pa.Field], predictions: EncodedPredictions) -> int:

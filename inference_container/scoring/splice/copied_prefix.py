@@ -4,7 +4,7 @@ from concurrent.futures import CancelledError, Executor, Future
 from io import FileIO
 from pathlib import Path
 
-from scoring.splice.ranges import append_range, start_writeback
+from scoring.files.ranges import append_range, start_writeback
 from scoring.splice.source import SpliceSource
 
 _STEP_BYTES = 64 << 20

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.columns.widths import fixed_width
+from scoring.files.ranges import append, append_range
 from scoring.splice.footer.parsed_footer import Footer, parse_footer, read_footer
-from scoring.splice.ranges import append, append_range
 
 _MAX_ROWS = 65_536
 _MIN_ROWS = 1_024

@@ -11,7 +11,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.outputs.atomic_files import PrefixDigest
+from scoring.files.digests import PrefixDigest
 from scoring.splice.footer.parsed_footer import Footer, FooterError, read_footer
 from scoring.splice.refusal import refusal_of
 

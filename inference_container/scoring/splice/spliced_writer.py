@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from contract.dataset.thrift_compact import ThriftError
 from scoring.errors import ScoringError, describe_error
-from scoring.outputs.atomic_files import PrefixDigest
+from scoring.files.digests import PrefixDigest
 from scoring.splice.assembly import assemble
 from scoring.splice.copied_prefix import CopiedPrefix
 from scoring.splice.footer.parsed_footer import FooterError

@@ -12,8 +12,8 @@ from contract.job.job_input import JobInput, shared_input
 from contract.job.scoring_spec import PinnedObject
 from contract.status import FailureKind
 from scoring.errors import LateFieldsError, ScoringError
+from scoring.files.moves import write_error
 from scoring.models import LoadedModel
-from scoring.outputs.atomic_files import write_error
 from scoring.protocol import (
     Failure,
     MergeParts,

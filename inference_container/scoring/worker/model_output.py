@@ -14,7 +14,7 @@ from contract.status import FailureKind
 from scoring.bad_rows import BadRow
 from scoring.columns.predictions import numeric_column
 from scoring.errors import DataError, ModelError, ScoringError, log_error, with_cause
-from scoring.outputs.atomic_files import digest_of
+from scoring.files.digests import digest_of
 from scoring.outputs.quarantine import QuarantineWriter
 from scoring.outputs.writers import ChosenWriter
 from scoring.protocol import WrittenFile, WrittenOutput, quarantine_file

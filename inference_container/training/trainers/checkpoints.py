@@ -12,7 +12,8 @@ from pathlib import Path
 from contract.codec import to_json
 from contract.json_text import parse_json
 from contract.training.training_spec import TrainingSpec
-from scoring.outputs.atomic_files import publish
+from scoring.files.moves import fsync_all
+from scoring.files.new_file import new_file
 from training.reporting import log_event
 
 _SUFFIX = ".checkpoint"
@@ -44,9 +45,8 @@ def fingerprint(spec: TrainingSpec, *facts: object) -> str:
 class CheckpointFolder:
     """The checkpoints of one training; those of other trainings are never touched."""
 
-    def __init__(self, folder: Path, unfinished: Path, identity: str) -> None:
+    def __init__(self, folder: Path, identity: str) -> None:
         self._folder = folder
-        self._unfinished = unfinished
         self._identity = identity
         # In the file name, so that checkpoints of another training are never counted or removed.
         self._ending = f"-{identity[:12]}{_SUFFIX}"
@@ -72,11 +72,9 @@ class CheckpointFolder:
             "history": checkpoint.history,
             "sha256": hashlib.sha256(checkpoint.model).hexdigest(),
         }
-        self._unfinished.mkdir(parents=True, exist_ok=True)
-        name = f"round-{checkpoint.rounds:06d}{self._ending}"
-        temporary = self._unfinished / name
-        temporary.write_bytes(json.dumps(header).encode() + b"\n" + checkpoint.model)
-        publish(temporary, self._folder / name)
+        with new_file(self._folder / f"round-{checkpoint.rounds:06d}{self._ending}") as file:
+            file.write(json.dumps(header).encode() + b"\n" + checkpoint.model)
+        fsync_all([self._folder])
         for old in self._own()[_KEPT:]:
             old.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from contract.training.hyperparameters import parse_hyperparameters
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
 from scoring.errors import IN_LOG, DataError, ModelError, ScoringError, describe_error
-from scoring.outputs.atomic_files import publish
+from scoring.files.new_file import new_file
 from training.data.labels import LabelSummary
 from training.data.training_data import TrainingData
 from training.interruption import Interruption
@@ -187,10 +187,8 @@ def _measure(spec: TrainingSpec, model: Any, table: _Table) -> dict[str, float]:
 
 
 def _save(job: TrainingContext, model: Any) -> None:
-    job.paths.unfinished.mkdir(parents=True, exist_ok=True)
-    temporary = job.paths.unfinished / "model"
-    joblib.dump(model, temporary)
-    publish(temporary, job.model_path)
+    with new_file(job.model_path) as file:
+        joblib.dump(model, file)
 
 
 def _array(features: FeatureBatch, name: str) -> pa.Array:

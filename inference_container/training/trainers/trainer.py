@@ -24,6 +24,8 @@ class TrainingContext:
     train: Channel
     validation: Channel
     paths: TrainingPaths
+    scratch: Path
+    """Folder for unfinished work. Nothing in it is uploaded, and it is deleted at the end."""
     cores: int
     interruption: Interruption
 

@@ -11,6 +11,7 @@ checkpoint gives the same model, byte for byte, as an uninterrupted one.
 import json
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,9 @@ import pyarrow as pa
 from contract.training.hyperparameters import EARLY_STOPPING, Value, parse_hyperparameters
 from contract.training.training_spec import TrainingSpec
 from scoring.columns.features import FeatureBatch
-from scoring.errors import IN_LOG, DataError, ScoringError, describe_error
+from scoring.errors import IN_LOG, MORE_ROOM, ConfigurationError, DataError, ScoringError, describe_error
+from scoring.files.new_file import new_file
 from scoring.models.trees.xgboost_library import xgboost
-from scoring.outputs.atomic_files import publish
 from training.data.labels import LabelSummary
 from training.data.training_data import Batch, TrainingData
 from training.interruption import Interruption
@@ -138,9 +139,9 @@ class _Matrices:
     ) -> None:
         cls, folder = xgboost.QuantileDMatrix, None
         if values.get("external_memory"):
-            cls, folder = xgboost.ExtMemQuantileDMatrix, job.paths.unfinished / "bins"
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            cls, folder = xgboost.ExtMemQuantileDMatrix, job.scratch / "bins"
+            folder.mkdir()
+            refuse_without_room(job.spec, found, folder)
         bins = values.get("max_bin", 256)
         missing = np.nan if job.spec.missing is None else job.spec.missing
 
@@ -179,7 +180,7 @@ class _Rounds:
         self._greater = self._parameters["eval_metric"] in ("auc", "aucpr")
         self._patience = spec.early_stopping_rounds
         identity = fingerprint(spec, xgboost.__version__, threads)
-        self._folder = CheckpointFolder(job.paths.checkpoints, job.paths.unfinished, identity)
+        self._folder = CheckpointFolder(job.paths.checkpoints, identity)
         self.resumed_from: int | None = None
 
     def run(self) -> tuple[Any, int]:
@@ -250,6 +251,18 @@ class _Rounds:
 
     def _shown(self, history: list[float]) -> dict[str, float]:
         return {self._parameters["eval_metric"]: history[-1]} if history else {}
+
+
+def refuse_without_room(spec: TrainingSpec, found: LabelSummary, folder: Path) -> None:
+    """Raise ConfigurationError if the bins cannot fit into a folder: XGBoost would abort the process."""
+    rows = found.rows_trained + found.rows_held_out
+    needed, free = rows * len(spec.features), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ConfigurationError(
+            f"hyperparameter external_memory: the bins of {rows:,} rows and {len(spec.features)} features need "
+            f"{needed:,} bytes, the disk has {free:,} (No space left on device): {MORE_ROOM}, or choose fewer features "
+            "or objects"
+        )
 
 
 def _parameters(spec: TrainingSpec, found: LabelSummary, values: dict[str, Value], threads: int) -> dict[str, Any]:
@@ -335,10 +348,8 @@ def _save(job: TrainingContext, booster: Any) -> None:
         # The attribute that XGBClassifier and XGBRegressor write, and need to load the model.
         kind = "regressor" if spec.task == "regression" else "classifier"
         booster.set_attr(scikit_learn=json.dumps({"_estimator_type": kind}))
-    job.paths.unfinished.mkdir(parents=True, exist_ok=True)
-    temporary = job.paths.unfinished / "model"
-    temporary.write_bytes(booster.save_raw("json" if spec.format.endswith("json") else "ubj"))
-    publish(temporary, job.model_path)
+    with new_file(job.model_path) as file:
+        file.write(booster.save_raw("json" if spec.format.endswith("json") else "ubj"))
 
 
 def _sample(dataset: TrainingData) -> FeatureBatch | None:

@@ -26,17 +26,18 @@ _LOGGED_FILES = 20
 class ScriptFolders:
     """The folders of a script. `user` is the script's own user; None if it cannot be separated."""
 
-    def __init__(self, paths: TrainingPaths) -> None:
+    def __init__(self, paths: TrainingPaths, scratch: Path) -> None:
         self._paths = paths
-        self.code = paths.unfinished / "code"
-        self.home = paths.unfinished / "home"
+        self._scratch = scratch
+        self.code = scratch / "code"
+        self.home = scratch / "home"
         self.user: WorkerUser | None = None
 
     def hand_over(self) -> None:
         """Let the script's user write to its folders; without such a user the log says why."""
         for folder in (self.home, *self._folders()):
             folder.mkdir(parents=True, exist_ok=True)
-        user, reason = find_worker_user(self._paths.root, self._paths.unfinished)
+        user, reason = find_worker_user(self._paths.root, self._scratch)
         if user is not None:
             try:
                 for folder in (self.code, self.home, *self._folders()):

@@ -24,6 +24,7 @@ from contract.tar_members import ArchiveError
 from contract.training.training_spec import MAX_METRIC, is_metric
 from scoring.errors import (
     IN_LOG,
+    MORE_ROOM,
     ConfigurationError,
     ModelError,
     ScoringError,
@@ -61,7 +62,7 @@ _KINDS = frozenset({"DATA", "MODEL", "CONFIGURATION", "TRANSIENT"})
 
 def train(job: TrainingContext) -> TrainingResult:
     """Run the script to its end. Raises ScoringError if it fails, with the place of its exception."""
-    folders = ScriptFolders(job.paths)
+    folders = ScriptFolders(job.paths, job.scratch)
     program = _unpack(job, folders.code)
     folders.hand_over()
     job.interruption.saved = "what the script wrote to the checkpoint folder is kept, the next attempt finds it there"
@@ -83,7 +84,7 @@ def train(job: TrainingContext) -> TrainingResult:
             f"{', '.join(map(repr, found[:_SHOWN_FILES])) or 'nothing'}: save the model there, or correct model_file"
         )
     metrics = _metrics(job)
-    columns = check_in_process(job.record, job.model_path, job.paths.unfinished, folders.user, job.interruption)
+    columns = check_in_process(job.record, job.model_path, job.scratch, folders.user, job.interruption)
     return TrainingResult(metrics=metrics, checked_columns=columns)
 
 
@@ -111,7 +112,7 @@ def _unpack(job: TrainingContext, target: Path) -> str:
     try:
         unpack(archive, target)
     except NoRoomError as error:
-        raise ConfigurationError(f"no room to unpack {archive.name} ({error}): raise the job's volume size") from error
+        raise ConfigurationError(f"no room to unpack {archive.name} ({error}): {MORE_ROOM}") from error
     except ArchiveError as error:
         raise ConfigurationError(
             f"{archive.name} cannot be unpacked ({error}): pack it again as a tar.gz of plain files"

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -69,12 +70,59 @@ def test_added_schedule_has_the_target_of_declared_ones(
         (["n", "at(2020-01-01T00:00:00)"], ["All its times have passed"]),
         (["n n", "daily", "--time-zone", "Mars", "--input", '{"x": 1}'], ["'n n'", "daily", "Mars", "request.x"]),
         (["n", "rate(1 day)", "--input", "{"], ["JSON text"]),
+        (["n", "rate(1 day)", "--start", "2199-01-01T00:00:00"], ["start", "with a time zone"]),
+        (["n", "rate(1 day)", "--start", "2020-01-01T00:00:00Z"], ["start", "after now"]),
     ],
 )
 def test_invalid_schedule_is_refused(words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedules", "add", *words]) == 2
     text = capsys.readouterr().err
     assert [part for part in parts if part not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "warns"),
+    [
+        (["rate(1 hours)"], True),
+        (["rate(1 hours)", "--start", "2199-01-01T00:00:00Z"], False),
+        (["rate(1 hours)", "--paused"], False),
+        (["cron(0 * * * ? *)"], False),
+    ],
+)
+def test_a_rate_that_starts_an_execution_now_says_so(
+    words: list[str], capsys: pytest.CaptureFixture[str], *, warns: bool
+) -> None:
+    assert main(["schedules", "add", "hourly", *words]) == 0
+    text = " ".join(capsys.readouterr().err.split())
+    assert ("starts its first execution now, and scores with every enabled model" in text) is warns
+    assert ("--start TIME or a cron expression" in text) is warns
+
+
+def test_the_start_is_stored_and_the_next_time_follows_it(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schedules", "add", "later", "rate(1 day)", "--start", "2199-01-01T06:00:00+01:00"]) == 0
+    assert stored(connection, "later")["StartDate"] == datetime(2199, 1, 1, 5, tzinfo=UTC)
+    capsys.readouterr()
+    assert main(["--json", "schedules", "list"]) == 0
+    found = {item["name"]: item for item in json.loads(capsys.readouterr().out)}
+    assert found["later"]["next_time"] == "2199-01-01T05:00:00+00:00"
+
+
+def test_a_schedule_that_has_begun_keeps_its_times_when_it_is_paused(connection: Connection) -> None:
+    """EventBridge Scheduler refuses to update a schedule with a start that has passed."""
+    begun = datetime.now(UTC) - timedelta(minutes=4)
+    connection.client("scheduler").create_schedule(
+        GroupName=GROUP,
+        Name="begun",
+        ScheduleExpression="rate(1 hours)",
+        StartDate=begun,
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": FUNCTION, "RoleArn": ROLE, "Input": target_input(Schedule("begun", "rate(1 hours)"))},
+    )
+    assert main(["schedules", "pause", "begun"]) == 0
+    start = stored(connection, "begun")["StartDate"]
+    assert timedelta(minutes=59) < start - begun < timedelta(minutes=61)
 
 
 def test_taken_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,6 +149,28 @@ def test_each_variant_of_our_own_image_is_built(tmp_path: Path, variant: str) ->
     assert {path.name for path in (tmp_path / "root/opt").glob("*.txt")} == expected
 
 
+@pytest.mark.parametrize(
+    ("variant", "accelerator", "asks"),
+    [
+        ("core", "cpu", False),
+        ("tensorflow", "cpu", False),
+        ("trees", "cpu", False),
+        # PyTorch's build is the one for CUDA in both.
+        ("pytorch", "cpu", True),
+        *((variant, "gpu", True) for variant in ("core", "tensorflow", "trees", "pytorch")),
+    ],
+)
+def test_images_with_libraries_for_cuda_ask_for_the_gpu(
+    tmp_path: Path, variant: str, accelerator: str, *, asks: bool
+) -> None:
+    dockerfile = PROJECT / "inference_container/Dockerfile"
+    arguments = {"VARIANT": variant, "ACCELERATOR": accelerator}
+    environment = build(PROJECT, dockerfile, tmp_path / "root", arguments).environment
+    found = {name: value for name, value in environment.items() if name.startswith("NVIDIA_")}
+    expected = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    assert found == (expected if asks else {})
+
+
 def test_our_own_image_is_built_on_a_base_image_that_is_named_by_digest(tmp_path: Path) -> None:
     dockerfile = PROJECT / "inference_container/Dockerfile"
     base = "registry.example.com/mirror/python@sha256:" + "0" * 64

@@ -101,6 +101,13 @@ def test_a_rate_fires_at_once_and_then_periodically(scheduler: SchedulerHarness)
     assert scheduler.move(days=2) == ["2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"]
 
 
+def test_the_start_date_is_the_first_time_of_a_rate(scheduler: SchedulerHarness) -> None:
+    """ "You use the StartDate property to set the first occurrence of the schedule", says the user guide."""
+    scheduler.add("rate(1 day)", StartDate=(BEGIN + timedelta(hours=6)).isoformat())
+    assert scheduler.delivered == []
+    assert scheduler.move(days=2) == ["2026-03-28T06:00:00Z", "2026-03-29T06:00:00Z"]
+
+
 def test_a_flexible_window_delays_only_the_delivery(scheduler: SchedulerHarness) -> None:
     scheduler.add("cron(0 * * * ? *)", FlexibleTimeWindow={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 30})
     early = scheduler.move(hours=1)

@@ -115,10 +115,10 @@ def test_definitions_are_checked_in_api_and_stacks(engine: Any, call: Call, monk
     monkeypatch.setitem(handlers, "create", handlers["create"])
     monkeypatch.setattr(provisioners, "_sfn_state_machine_create", provisioners._sfn_state_machine_create)
     arn = machine(engine, call)
-    checked: list[tuple[str, str, Any]] = []
+    checked: list[tuple[str, str, Any, str]] = []
 
-    def check(definition: str, role_arn: str, logging: dict[str, Any]) -> list[str]:
-        checked.append((definition, role_arn, logging))
+    def check(definition: str, role_arn: str, logging: dict[str, Any], kind: str) -> list[str]:
+        checked.append((definition, role_arn, logging, kind))
         return ["AccessDeniedException: no"] if "bad" in definition else []
 
     workflows.install_definition_check(check)
@@ -133,7 +133,7 @@ def test_definitions_are_checked_in_api_and_stacks(engine: Any, call: Call, monk
     made, _attributes = handlers["create"](
         "Logical", {"DefinitionString": DEFINITION, "RoleArn": ROLE, "LoggingConfiguration": logging}, "stack"
     )
-    assert checked[-1] == (DEFINITION, ROLE, {"level": "ALL", "includeExecutionData": True})
+    assert checked[-1] == (DEFINITION, ROLE, {"level": "ALL", "includeExecutionData": True}, "STANDARD")
     record = workflows.state_machine_record(made)
     assert record is not None
     assert record["loggingConfiguration"]["level"] == "ALL"

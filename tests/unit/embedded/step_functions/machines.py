@@ -131,11 +131,13 @@ class Workflows:
         self.aws.endpoint.client("dynamodb").put_item(TableName=self.table, Item={"id": {"S": key}})
 
 
-def one_state(state: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"StartAt": "Only", "States": {"Only": state}, **fields}
+def one_state(state: dict[str, Any], name: str = "Only", **fields: Any) -> dict[str, Any]:
+    """Define a machine of one state. Names of states are unique in a machine and its inner ones."""
+    return {"StartAt": name, "States": {name: state}, **fields}
 
 
 def distributed(processor: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """Define a distributed Map that runs `processor` for each item of the input."""
     config = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
-    return one_state({"Type": "Map", "End": True, "ItemProcessor": {**config, **processor}, **fields})
+    state = {"Type": "Map", "End": True, "ItemProcessor": {**config, **processor}, **fields}
+    return one_state(state, name="Fan")

@@ -31,13 +31,13 @@ TASK = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": T
         ),
         (one_state({**TASK, "Resource": "arn:aws:states:::aws-sdk:s3:listBuckets"}), "aws-sdk:s3:listBuckets is not"),
         (one_state({"Type": "Pass", "Next": "Nowhere"}), "Missing 'Next' target: Nowhere"),
-        (one_state({"Type": "Sleep", "End": True}), "'Sleep' is not a state type"),
+        (one_state({"Type": "Sleep", "End": True}), "The field 'Type' should have one of these values: [Task, "),
         ({"StartAt": "Other", "States": ECHO["States"]}, "Missing 'StartAt' target: Other"),
         (
             {"StartAt": "Only", "States": {**ECHO["States"], "Lost": {"Type": "Succeed"}}},
             "State 'Lost' is not reachable",
         ),
-        (one_state({"Type": "Map", "End": True, "ItemProcessor": ECHO, "Label": "x"}), "Label needs a DISTRIBUTED"),
+        (one_state({"Type": "Map", "End": True, "ItemProcessor": ECHO, "Label": "x"}, "Each"), "Label needs a DIST"),
     ],
 )
 def test_unsupported_definitions_are_refused_by_name(

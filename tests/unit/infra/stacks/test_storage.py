@@ -101,19 +101,27 @@ def test_the_table_has_the_contracts_keys_and_is_protected(assembly: Assembly) -
     assert table["DeletionProtectionEnabled"] is True
 
 
-def stateful(assembly: Assembly) -> dict[str, str]:
+def stateful(assembly: Assembly) -> set[tuple[str, str, str]]:
+    """Return (type, DeletionPolicy, UpdateReplacePolicy) of every resource that holds data."""
     kinds = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup")
     return {
-        name: item["DeletionPolicy"]
+        (item["Type"], item["DeletionPolicy"], item["UpdateReplacePolicy"])
         for template in assembly.templates.values()
-        for name, item in template["Resources"].items()
+        for item in template["Resources"].values()
         if item["Type"] in kinds
     }
 
 
-def test_data_is_retained_unless_a_setting_says_otherwise(assembly: Assembly, prod: Assembly) -> None:
-    assert set(stateful(assembly).values()) == {"Retain"}
-    assert set(stateful(prod).values()) == {"Delete"}
+def test_data_outlives_its_stack_but_not_a_first_deployment_that_fails(assembly: Assembly, prod: Assembly) -> None:
+    kept = ("RetainExceptOnCreate", "Retain")
+    assert stateful(assembly) == {
+        ("AWS::S3::Bucket", *kept),
+        ("AWS::KMS::Key", *kept),
+        ("AWS::Logs::LogGroup", *kept),
+        # A protected table cannot be deleted in a rollback.
+        ("AWS::DynamoDB::Table", "Retain", "Retain"),
+    }
+    assert {(deletion, replacement) for _, deletion, replacement in stateful(prod)} == {("Delete", "Delete")}
 
 
 def test_no_custom_resource_empties_a_bucket(assembly: Assembly, prod: Assembly) -> None:

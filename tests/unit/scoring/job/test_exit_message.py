@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 
 from contract.layout import ContainerPaths
 from contract.status import FailureKind
-from scoring.errors import log_error, one_line, text_of
+from scoring.errors import log_error, one_line, text_of, unforeseen
 from scoring.job import job
 from scoring.job.exit_message import compose, count_hosts, write
 from tests.unit.hostile_text import HOSTILE, is_printable
@@ -67,3 +68,20 @@ def test_number_of_hosts_comes_from_the_resource_configuration(tmp_path: Path) -
     paths.resource_config.write_text(json.dumps({"hosts": ["algo-1", "algo-2", "algo-3", "algo-4"]}))
     write(paths, FailureKind.DATA, "x" * 2_000)
     assert len(paths.exit_message.read_bytes()) <= 256
+
+
+def test_a_message_that_cannot_be_written_is_only_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "output").write_text("a file where the folder should be")
+    write(ContainerPaths(tmp_path), FailureKind.DATA, "text")
+    assert "FileExistsError" in capsys.readouterr().err
+
+
+def test_an_unforeseen_error_of_a_full_disk_names_the_remedy() -> None:
+    failure = unforeseen(OSError(errno.ENOSPC, "value of the data"))
+    assert (failure.kind, failure.text) == (
+        FailureKind.CONFIGURATION,
+        "a disk is full (OSError (No space left on device)): raise the job's volume size",
+    )
+    failure = unforeseen(PermissionError(errno.EACCES, "value of the data"))
+    assert failure.kind == FailureKind.UNKNOWN
+    assert failure.text == "PermissionError (Permission denied); its text is in the job's log"

@@ -1,7 +1,9 @@
 """Loaders predict as the model's library, and refuse models that contradict their record."""
 
+import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -336,3 +338,19 @@ def test_scikit_learn_imports_scipy_stats_only_on_use() -> None:
         check=False,
     )
     assert ended.stdout.splitlines() == ["False", "1.0 0.5 [2.0, 1.0]", "True True", "8"], ended.stderr
+
+
+def _find_no_room() -> None:
+    raise OSError(errno.ENOSPC, "/tmp")
+
+
+class _NeedsRoom:
+    """An object that cannot be unpickled, because a disk is full."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _find_no_room, ()
+
+
+def test_no_room_to_load_a_model_is_not_the_models_fault(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no room to load it .*No space left.* raise the job's volume"):
+        load_model(spec_of("sklearn-joblib"), save(_NeedsRoom(), tmp_path))

@@ -62,7 +62,7 @@ def try_everything(_: int, root: Path) -> None:
         "prediction of another": lambda: make(output / "predictions" / "model_id=good"),
         "marker": lambda: write(output / "ledger" / "forged.json"),
         "marker of another": lambda: make(output / "ledger" / "good"),
-        "new folder": lambda: make(output / "quarantine"),
+        "new folder": lambda: make(output / "quarantine" / "new"),
         "exit message": lambda: write(root / "output" / "message"),
         "input data": lambda: write(processing / "input" / "data" / "flights" / "0.parquet"),
         "input folder": (processing / "input" / "data" / "flights" / "0.parquet").unlink,

@@ -115,4 +115,6 @@ def test_a_change_of_owner_follows_no_links(tmp_path: Path) -> None:
 
 def test_model_code_gets_no_credentials(tmp_path: Path) -> None:
     given = {"AWS_SECRET_ACCESS_KEY": "s", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "u", "AWS_REGION": "r", "A": "b"}
-    assert process_options(None, tmp_path, given) == {"env": {"AWS_REGION": "r", "A": "b"}}
+    assert process_options(None, tmp_path, given) == {
+        "env": {"AWS_REGION": "r", "A": "b", **dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(tmp_path))}
+    }

@@ -1,5 +1,7 @@
 """Trainings that need more memory than there is."""
 
+from pathlib import Path
+
 import pytest
 
 from contract.job.scoring_spec import PinnedObject
@@ -58,3 +60,9 @@ def test_needed_memory_grows_with_columns_unless_memory_is_external() -> None:
 
 def test_small_data_gets_one_thread_and_large_data_all_cores() -> None:
     assert [threads_for(rows, 10, 8) for rows in (1, 250_000, 10_000_000)] == [1, 2, 8]
+
+
+def test_bins_that_cannot_fit_on_the_disk_are_refused(tmp_path: Path) -> None:
+    xgboost_trainer.refuse_without_room(spec(), LabelSummary(1_000, 10, (0, 1), 0.0), tmp_path)
+    with pytest.raises(ConfigurationError, match=r"external_memory: .* \(No space left on device\): raise the job's"):
+        xgboost_trainer.refuse_without_room(spec(), LabelSummary(10**18, 10, (0, 1), 0.0), tmp_path)

@@ -33,7 +33,7 @@ def test_an_inline_map_returns_its_results_in_order(workflows: Workflows) -> Non
         "Type": "Map", "End": True, "ItemProcessor": ECHO, "ItemsPath": "$.items",
         "ItemSelector": {"i.$": "$$.Map.Item.Index", "v.$": "$$.Map.Item.Value", "all.$": "$.name"},
     }  # fmt: skip
-    result = workflows.run(one_state(state), {"items": ["a", "b"], "name": "N"})
+    result = workflows.run(one_state(state, "Each"), {"items": ["a", "b"], "name": "N"})
 
     assert json.loads(result["output"]) == [{"i": 0, "v": "a", "all": "N"}, {"i": 1, "v": "b", "all": "N"}]
 

@@ -206,7 +206,7 @@ def test_a_failed_branch_stops_the_other_branches(workflows: Workflows) -> None:
     state = {
         "Type": "Parallel",
         "End": True,
-        "Branches": [one_state(waits), one_state({"Type": "Fail", "Error": "No"})],
+        "Branches": [one_state(waits, "Waits"), one_state({"Type": "Fail", "Error": "No"}, "Fails")],
     }
     try:
         result = workflows.run(one_state(state))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.splice import ranges
-from scoring.splice.ranges import append_range
+from scoring.files import ranges
+from scoring.files.ranges import append_range
 
 CONTENT = bytes(range(256)) * 5_000
 

@@ -1,38 +1,13 @@
 import hashlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pytest
 
-from scoring.outputs.atomic_files import FileMove, PrefixDigest, digest_of, publish
+from scoring.files.digests import PrefixDigest, digest_of
+from scoring.files.moves import FileMove
 from scoring.outputs.ledger import PreparedCommit, commit
 from scoring.outputs.parquet_output import EncodedParquetWriter
-
-
-def test_publish_moves_a_whole_file(tmp_path: Path) -> None:
-    finished = tmp_path / "finished"
-    finished.write_bytes(b"content")
-    target = tmp_path / "a" / "b" / "target"
-    publish(finished, target)
-    assert target.read_bytes() == b"content"
-    assert not finished.exists()
-    assert digest_of(target) == hashlib.sha256(b"content").hexdigest()
-
-
-def test_publish_moves_a_file_to_another_file_system(tmp_path: Path) -> None:
-    """SageMaker may mount each output folder separately."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("this machine has no second file system to write to")
-    with TemporaryDirectory(dir=memory) as other:
-        finished = tmp_path / "finished"
-        finished.write_bytes(b"content")
-        target = Path(other) / "a" / "target"
-        publish(finished, target)
-        assert [path.name for path in target.parent.iterdir()] == ["target"]
-        assert target.read_bytes() == b"content"
-        assert not finished.exists()
 
 
 def test_discarded_output_leaves_no_file(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""`aws stepfunctions redrive-execution` continues an execution that an outage has ended."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from cli.views.progress import watch
+from contract.status import ExecutionStatus, JobStatus
+from tests.e2e.failing_models import Gate
+from tests.e2e.stage import Stage, people, train_xgboost, wait_for
+
+
+@contextmanager
+def undelivered_events(stage: Stage) -> Iterator[None]:
+    """Let EventBridge deliver no event about ended executions, so that their records stay open."""
+    events = stage.client("events")
+    rules = [rule for rule in events.list_rules()["Rules"] if "Step Functions Execution Status" in rule["EventPattern"]]
+    assert rules
+    for rule in rules:
+        events.disable_rule(Name=rule["Name"])
+    try:
+        yield
+    finally:
+        for rule in rules:
+            events.enable_rule(Name=rule["Name"])
+
+
+def test_a_redriven_execution_completes_and_doubles_no_row(stage: Stage, shared_folder: Path) -> None:
+    stage.put_dataset("outage", {"a.parquet": people(40, 1), "b.parquet": people(30, 2, first_row=40)})
+    stage.register("outage", Gate(shared_folder), dataset="outage")
+    stage.register("unaffected", train_xgboost(1), dataset="outage")
+    stepfunctions = stage.client("stepfunctions")
+    with undelivered_events(stage):
+        execution_id = stage.executions.start(json.dumps({"models": ["outage", "unaffected"]}), "outage")
+        arn = stage.executions.execution_arn(execution_id)
+        wait_for((shared_folder / "waiting").exists, "the model waits")
+
+        def is_done(job_id: str) -> bool:
+            jobs = {job.job_id: job for job in stage.executions.snapshot(execution_id).jobs}
+            return job_id in jobs and jobs[job_id].status is JobStatus.SUCCEEDED
+
+        wait_for(lambda: is_done("unaffected"), "the other job is done")
+        stepfunctions.stop_execution(executionArn=arn, error="Outage", cause="The Region was impaired")
+        wait_for(lambda: stepfunctions.describe_execution(executionArn=arn)["status"] == "ABORTED", "it ends")
+        described = stepfunctions.describe_execution(executionArn=arn)
+        assert (described["redriveStatus"], described["redriveCount"]) == ("REDRIVABLE", 0)
+        (shared_folder / "open").touch()
+        stepfunctions.redrive_execution(executionArn=arn)
+
+    snapshot = watch(stage.executions, execution_id, None)
+    assert snapshot.status == ExecutionStatus.SUCCEEDED, snapshot
+    ended = stepfunctions.describe_execution(executionArn=arn)
+    assert (ended["status"], ended["redriveCount"]) == ("SUCCEEDED", 1)
+    jobs = {job.job_id: job for job in snapshot.jobs}
+    # The job that had succeeded did not run again. The stopped one needed a second attempt.
+    assert [jobs[name].attempt for name in ("unaffected", "outage")] == [1, 2]
+    for model_id in ("outage", "unaffected"):
+        tables = stage.predictions("outage", model_id, execution_id)
+        rows = pa.concat_tables(tables.values()).column("row").to_pylist()
+        assert sorted(rows) == list(range(70))
+    [run] = stepfunctions.list_map_runs(executionArn=arn)["mapRuns"]
+    map_run = stepfunctions.describe_map_run(mapRunArn=run["mapRunArn"])
+    counts = map_run["itemCounts"]
+    assert (map_run["redriveCount"], counts["succeeded"], counts["total"]) == (1, 2, 2)
+    assert stage.summary(execution_id).rows_scored == 140
