@@ -303,6 +303,14 @@ DECISION_TABLE: tuple[FailureRule, ...] = (
         pattern=_any("InvalidObjectState", r"not valid for the object's (storage class|access tier)"),
     ),
     FailureRule(
+        "key not copied",
+        FailureKind.DATA,
+        Retry.NO,
+        "Copy the object that the message names to a key without these characters and delete this one, then start a "
+        "new execution",
+        pattern=_any("illegal char"),
+    ),
+    FailureRule(
         "access denied",
         FailureKind.CONFIGURATION,
         Retry.NO,

@@ -273,6 +273,18 @@ CASES: list[tuple[str, tuple[str, str], FailureKind, Retry]] = [
         Retry.NO,
     ),
     (
+        "key not copied",
+        (
+            FAILED,
+            processing_cause(
+                FailureReason="ClientError: Data download failed:Failed to download data. S3 key: "
+                "s3://datasets/flights/a//b.parquet has an illegal char sub-sequence '//' in it"
+            ),
+        ),
+        FailureKind.DATA,
+        Retry.NO,
+    ),
+    (
         "object archived",
         (
             FAILED,

@@ -25,9 +25,29 @@ from contract.environment import ML_ROOT
 from contract.job.ledger import Marker
 from contract.job.scoring_spec import JobSpec, PinnedObject, ScoringOptions
 from contract.layout import ContainerPaths, artifact_key, marker_key, output_key
+from scoring.models import loader_format
+from tests.unit.warm_process import DEADLINE_SECONDS, REPOSITORY, run_warm
 
-REPOSITORY = Path(__file__).parents[4]
-DEADLINE_SECONDS = 120
+DATASET = "flights"
+_SCORED = """
+import runpy, sys
+from tests.unit.scoring.support import forked_workers
+forked_workers.install()
+sys.argv = ["scoring", *{arguments!r}]
+runpy.run_module("scoring", run_name="__main__", alter_sys=True)
+"""
+_LIBRARIES = """
+import os
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+import sklearn.linear_model, sklearn.pipeline, sklearn.preprocessing
+import pandas, pyarrow.parquet, pyarrow.csv, pyarrow.json
+import scoring.job.job, scoring.commits.object_commits, scoring.worker.engine
+from scoring.models import preload
+preload(["sklearn-joblib", "custom"])
+"""
+"""What a worker for scikit-learn models or for custom code sets and loads. Other models load their libraries without
+scikit-learn, so their jobs start cold."""
+_WARM_FORMATS = {"sklearn-joblib", "custom"}
 
 
 class JobFolder:
@@ -35,17 +55,21 @@ class JobFolder:
 
     def __init__(self, root: Path, hosts: Sequence[str] = ("algo-1",)) -> None:
         self.paths = ContainerPaths(root)
+        self.objects_folder = self.paths.data / DATASET
+        """Folder below which an object's file has the object's key as its path."""
         self.models: list[ModelSpec] = []
         self.objects: list[PinnedObject] = []
         self.command_prefix: tuple[str, ...] = ()
         """Words before the container's command, to run it in another environment."""
+        self.cold = False
+        """Whether the processes load their libraries themselves although that takes seconds."""
         self.paths.resource_config.parent.mkdir(parents=True)
         self.paths.resource_config.write_text(json.dumps({"current_host": hosts[0], "hosts": list(hosts)}))
-        for folder in (self.paths.data, self.paths.models, self.paths.predictions, self.paths.ledger):
+        for folder in (self.objects_folder, self.paths.models, self.paths.predictions, self.paths.ledger):
             folder.mkdir(parents=True)
 
     def add_object(self, key: str, table: pa.Table | pd.DataFrame | bytes, **options: Any) -> Path:
-        path = self.paths.data / key
+        path = self.objects_folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(table, bytes):
             path.write_bytes(table)
@@ -95,7 +119,7 @@ class JobFolder:
         spec = JobSpec(
             execution_id="execution-1",
             job_id="job-1",
-            dataset="flights",
+            dataset=DATASET,
             dataset_bucket="datasets",
             models=tuple(self.models),
             objects=tuple(self.objects),
@@ -115,6 +139,9 @@ class JobFolder:
         )
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        cold = self.cold or self.command_prefix or environment
+        if not cold and {loader_format(model) for model in self.models} <= _WARM_FORMATS:
+            return run_warm(_SCORED.format(arguments=arguments), self.environment(), _LIBRARIES)
         with self.start(*arguments, **environment) as process:
             out, err = process.communicate(timeout=DEADLINE_SECONDS)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
