@@ -28,9 +28,11 @@ from cli.doctor.workflow import function_findings as functions_of_workflow
 from cli.doctor.workflow import layer_findings, machine_findings
 from cli.failures import ExitStatus
 from cli.program import run
+from cli.sandbox.isolation import IsolationKind, probe
 from cli.stage.connection import Connection
 from contract import environment
-from embedded.cdk.deploy import push
+from embedded.images.registry import record_image
+from embedded.sagemaker.instances.settings import InstanceSettings
 from tests.e2e.stage import Stage
 from tests.e2e.stage import environment as variables
 
@@ -75,7 +77,7 @@ def no_image(stage: Stage, deployed: DeployedStage) -> Iterator[None]:
     repository, _, tag = uri.partition("/")[2].rpartition(":")
     stage.client("ecr").batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
     yield
-    push(uri, stage.aws.endpoint)
+    record_image(uri, stage.client("ecr"))
 
 
 def trust(change: Callable[[dict[str, Any]], None]) -> Fault:
@@ -478,6 +480,23 @@ def test_the_inspection_job_confirms_the_assumptions_and_leaves_nothing_behind(
     assert made["NetworkConfig"]["EnableNetworkIsolation"] is True
     assert made["ProcessingOutputConfig"]["KmsKeyId"] == deployed.key_arn
     assert made["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == deployed.key_arn
+
+
+@pytest.mark.skipif(not probe().has_namespaces, reason="this machine permits no mount namespaces")
+def test_the_inspection_job_shows_a_mount_per_path_and_a_small_disk(stage: Stage, deployed: DeployedStage) -> None:
+    limits = {"volume_bytes": 64 << 20, "root_disk_bytes": 8 << 20} if probe().kind is IsolationKind.ROOT else {}
+    stage.aws.instances.set(InstanceSettings(mounts="per-path", **limits))
+    try:
+        inspected = run_inspection(deployed)
+    finally:
+        stage.aws.instances.set(InstanceSettings())
+    found = {finding.check: finding for finding in assumption_findings(inspected, 30)}
+    assert [finding for finding in found.values() if finding.level is Level.ERROR] == []
+    assert found["job.mounts"].found.startswith("each of ledger, plain is a mount of its own")
+    assert found["job.unfinished"].found == "ledger: linked; plain: linked"
+    if limits:
+        assert found["job.space"].level is Level.WARNING
+        assert "less than the volume" in found["job.space"].found
 
 
 def test_a_job_that_its_role_cannot_run_is_an_error(stage: Stage, deployed: DeployedStage) -> None:
