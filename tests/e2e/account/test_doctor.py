@@ -20,6 +20,7 @@ from cli.doctor.findings import Finding, Level, carry_out
 from cli.doctor.images import image_checks
 from cli.doctor.job.assumptions import assumption_findings
 from cli.doctor.job.inspection_job import job_request, run_inspection
+from cli.doctor.job.training_inspection import run_training_inspection, training_findings
 from cli.doctor.network import group_findings, s3_findings, subnet_findings
 from cli.doctor.quotas import function_findings
 from cli.doctor.roles.calls import stage_roles
@@ -390,6 +391,7 @@ def person(stage: Stage, deployed: DeployedStage, name: str, statements: list[An
         "DATASETS_BUCKET": deployed.buckets["datasets"],
         "MODELS_BUCKET": deployed.buckets["models"],
         "RESULTS_BUCKET": deployed.buckets["results"],
+        "TRAINING_ROLE_ARN": deployed.training_role_arn,
         "JOB_ROLE_ARN": deployed.job_role_arn,
         "KEY_ARN": deployed.key_arn,
     }
@@ -499,6 +501,15 @@ def test_the_inspection_job_shows_a_mount_per_path_and_a_small_disk(stage: Stage
         assert "less than the volume" in found["job.space"].found
 
 
+def test_the_inspection_as_a_training_job_confirms_the_assumptions(stage: Stage, deployed: DeployedStage) -> None:
+    inspected = run_training_inspection(deployed)
+    found = {finding.check: finding for finding in training_findings(inspected)}
+    assert [finding for finding in found.values() if finding.level is not Level.OK] == []
+    assert found.keys() == {"training.completed", "training.manifest", "training.mounts", "training.separation"}
+    assert inspected.description["RoleArn"] == deployed.training_role_arn
+    assert stage.result_keys("executions/doctor-") == []
+
+
 def test_a_job_that_its_role_cannot_run_is_an_error(stage: Stage, deployed: DeployedStage) -> None:
     with policy(without("s3:GetObject"))(stage, deployed):
         [finding] = assumption_findings(run_inspection(deployed), 30)
@@ -514,6 +525,7 @@ def test_who_has_the_documented_policy_for_the_job_runs_it_and_no_other(stage: S
     ]
     seen = read_stage(connection_of(person(stage, deployed, "inspector", statements), deployed), "dev")
     assert run_inspection(seen).description["ProcessingJobStatus"] == "Completed"
+    assert run_training_inspection(seen).description["TrainingJobStatus"] == "Completed"
     request = job_request(seen, "doctor-other", "ml.m5.xlarge")
     for change in ({"NetworkConfig": {"EnableNetworkIsolation": False}}, {"ProcessingJobName": "dev-other"}):
         with pytest.raises(ClientError, match="not authorized"):
