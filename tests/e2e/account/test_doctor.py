@@ -366,9 +366,15 @@ def test_faults_of_a_vpc_are_found(stage: Stage, deployed: DeployedStage) -> Non
     assert f"com.amazonaws.{region}.s3" in cut_off.remedy
     filters = [{"Name": "vpc-id", "Values": [vpc]}]
     table = ec2.describe_route_tables(Filters=filters)["RouteTables"][0]["RouteTableId"]
-    ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{region}.s3", RouteTableIds=[table])
+    service = f"com.amazonaws.{region}.s3"
+    endpoint = ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=service, RouteTableIds=[table])["VpcEndpoint"]
     [reached] = s3_findings(ec2, network, region)
     assert reached.level is Level.OK
+    narrow = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}]}
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint["VpcEndpointId"], PolicyDocument=json.dumps(narrow))
+    [limited] = s3_findings(ec2, network, region)
+    assert limited.level is Level.WARNING
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint["VpcEndpointId"], ResetPolicy=True)
 
     definition = json.dumps({"NetworkConfig": {"VpcConfig": {"Subnets": [subnet], "SecurityGroupIds": [group]}}})
     in_vpc = dataclasses.replace(
