@@ -374,7 +374,8 @@ def test_faults_of_a_vpc_are_found(stage: Stage, deployed: DeployedStage) -> Non
     ec2.modify_vpc_endpoint(VpcEndpointId=endpoint["VpcEndpointId"], PolicyDocument=json.dumps(narrow))
     [limited] = s3_findings(ec2, network, region)
     assert limited.level is Level.WARNING
-    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint["VpcEndpointId"], ResetPolicy=True)
+    everything = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint["VpcEndpointId"], PolicyDocument=json.dumps(everything))
 
     definition = json.dumps({"NetworkConfig": {"VpcConfig": {"Subnets": [subnet], "SecurityGroupIds": [group]}}})
     in_vpc = dataclasses.replace(
