@@ -56,14 +56,14 @@ def run_training_inspection(
         outputs_prefix = layout.training_output_prefix(execution_id, JOB_ID)
         artifact = layout.trained_artifact_key(execution_id, JOB_ID, name)
         keys = tuple(keys_below(s3, bucket, outputs_prefix))
-        body = s3.get_object(Bucket=bucket, Key=artifact)["Body"].read() if artifact in keys else None
+        report = _report_in(s3.get_object(Bucket=bucket, Key=artifact)["Body"].read()) if artifact in keys else None
         return Inspected(
             name=name,
             description=description,
             prefix=data_prefix(execution_id),
             outputs_prefix=outputs_prefix,
             output_keys=keys,
-            report=None if body is None else _report_in(body),
+            report=report,
         )
     finally:
         for key in keys_below(s3, bucket, layout.execution_prefix(execution_id)):
@@ -124,4 +124,4 @@ def _report_in(archive: bytes) -> Mapping[str, Any] | None:
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         found = next((member for member in opened if member.name.removeprefix("./") == REPORT), None)
         file = None if found is None or found.size > _MAX_REPORT_BYTES else opened.extractfile(found)
-        return None if file is None else parse_json(file.read())  # type: ignore[no-any-return]
+        return None if file is None else parse_json(file.read())
