@@ -47,8 +47,9 @@ from embedded.seams.iam.signatures import guarded
 from embedded.seams.iam.simulation import install_simulation
 from embedded.seams.iam.template_check import install_condition_check
 from embedded.seams.images import install_missing_image_error
+from embedded.seams.message_moves import install_message_moves
 from embedded.seams.monitoring.alarms import install_alarms, start_evaluation
-from embedded.seams.monitoring.logs import install_log_search
+from embedded.seams.monitoring.logs import install_filter_patterns, install_log_search
 from embedded.seams.monitoring.metrics import (
     install_embedded_metrics,
     install_execution_metrics,
@@ -166,6 +167,7 @@ async def _serve(settings: ServerSettings) -> None:
     if enforces_iam():
         install_administrator(settings.endpoint.access_key_id, settings.endpoint.secret_access_key)
     install_missing_image_error()
+    install_message_moves()
     _install_monitoring(settings.time_scale)
     install_conditions({f"sagemaker:{operation}": condition_keys for operation in CREATIONS})
     install_bus_policies()
@@ -196,6 +198,7 @@ async def _serve(settings: ServerSettings) -> None:
 
 def _install_monitoring(time_scale: float) -> None:
     install_log_search()
+    install_filter_patterns()
     install_embedded_metrics()
     install_execution_metrics()
     install_metric_queries()
